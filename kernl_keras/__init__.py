@@ -1,0 +1,31 @@
+"""Recurrent spiking and rate networks for Keras that learn online by KeRNL, Kernel RNN Learning."""
+
+from . import data
+from .callbacks.tensorboard import KeRNLTensorBoard
+from .cells.context import ContextCell
+from .cells.input import InputSpikingCell
+from .cells.rate import KeRNLRNNCell
+from .cells.readout import ReadoutCell
+from .cells.spiking import KeRNLSpikingCell
+from .initializers import LogUniform
+from .layers.encoder import SpikeEncoder
+from .layers.kernl import KeRNL
+from .layers.window import WindowMean
+from .training.model import KeRNLModel
+from .version import __version__
+
+__all__ = [
+    "ContextCell",
+    "InputSpikingCell",
+    "KeRNL",
+    "KeRNLModel",
+    "KeRNLRNNCell",
+    "KeRNLSpikingCell",
+    "KeRNLTensorBoard",
+    "LogUniform",
+    "ReadoutCell",
+    "SpikeEncoder",
+    "WindowMean",
+    "__version__",
+    "data",
+]

@@ -1,0 +1,1 @@
+"""Callbacks: what a run writes down while it trains."""

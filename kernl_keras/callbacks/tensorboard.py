@@ -1,0 +1,5 @@
+from ..keras_version import keras
+
+
+class KeRNLTensorBoard(keras.callbacks.Callback):
+    pass

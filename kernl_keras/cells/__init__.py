@@ -1,0 +1,1 @@
+"""Cells: one time step with weights, for `keras.layers.RNN`."""

@@ -1,0 +1,63 @@
+"""The context cell: it tells when the input is over."""
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..export import export
+from .counting import CountingCell
+
+
+@export
+class ContextCell(CountingCell):
+    """One unit that counts its input and switches on after `context_switch` steps.
+
+        n(t) = n(t-1) + x(t);  z(t) = 1[n(t) > context_switch]
+
+    With input 1 at every step the output is 0 at the steps 1 to `context_switch`, and 1 from the next one on.
+
+    Args:
+        context_switch: number of counted steps before the unit is on.
+
+    Call arguments:
+        inputs: what is counted [B, 1].
+        states: list of one tensor [B, 1], the count so far.
+
+    Returns:
+        The output [B, 1], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: where the inputs have more than one channel.
+
+    Example:
+
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(ContextCell(3), return_sequences=True)
+    >>> layer(tf.ones((1, 5, 1)))[0, :, 0].numpy()
+    array([0., 0., 0., 1., 1.], dtype=float32)
+
+    Reference: the cue that ends the pixels, as in Bellec et al., arXiv:1803.09574 (2018).
+    """
+
+    def __init__(self, context_switch=784, **kwargs):
+        super().__init__(**kwargs)
+        self.context_switch = integer("context_switch", context_switch, low=0)
+
+    def build(self, input_shape):
+        if input_shape[-1] != 1:
+            raise ValueError(f"inputs must have 1 channel, which is counted; received shape {tuple(input_shape)}.")
+        self.built = True
+
+    def call(self, inputs, states):
+        count = states[0] + inputs
+        return tf.cast(count > self.context_switch, inputs.dtype), [count]
+
+    @property
+    def state_size(self):
+        return [1]
+
+    @property
+    def output_size(self):
+        return 1
+
+    def get_config(self):
+        return {**super().get_config(), "context_switch": self.context_switch}

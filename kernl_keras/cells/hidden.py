@@ -1,0 +1,162 @@
+"""What the spiking and the rate cell share: the weights, Eq. (1), and the seams that a learning rule needs."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..keras_version import AbstractRNNCell, keras
+
+
+class Record(NamedTuple):
+    """What a learning rule needs to know of every step. Each [.., H], or None where `complete` can tell it."""
+
+    output: Any  # z(t) or h(t), what the layer above receives
+    presynaptic: Any  # S(t) or h(t), what the recurrent weights see at t+1; None where it is the output
+    slope: Any  # psi(t), or f'(g(t))
+    gate: Any  # 1, or 0 where refractory; None where no unit ever is
+
+    def complete(self):
+        """The same with nothing left out."""
+        return self._replace(
+            presynaptic=self.output if self.presynaptic is None else self.presynaptic,
+            gate=tf.ones_like(self.output) if self.gate is None else self.gate,
+        )
+
+
+class LocalFactors(NamedTuple):
+    """The known, local part of how a unit's current moves its potential, Eq. (20). Each [.., H] or a number.
+
+    The change of the potential by one weight is eps(t) = leak(t) keep(t-1) eps(t-1) + drive(t) s(t), and the change of
+    the output is psi(t) eps(t).
+    """
+
+    psi: Any
+    drive: Any
+    leak: Any
+    keep: Any
+
+
+class HiddenCell(AbstractRNNCell):
+    """Base of the cells that a KeRNL layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
+
+    A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`, `record(step, state)`,
+    `local_factors(record, p)`, `tangent(current_change, change, step, p)`, `observables(step)` and
+    `perturb(state, noise)`.
+    """
+
+    def __init__(
+        self,
+        units,
+        self_connections,
+        use_bias,
+        kernel_initializer,
+        recurrent_initializer,
+        bias_initializer,
+        kernel_regularizer,
+        recurrent_regularizer,
+        bias_regularizer,
+        kernel_constraint,
+        recurrent_constraint,
+        bias_constraint,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = integer("units", units)
+        self.self_connections = bool(self_connections)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+
+    def build(self, input_shape):
+        inputs = input_shape[-1]
+        if inputs is None:
+            raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
+        self.build_constants()
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(inputs, self.units),
+            initializer=self.kernel_initializer or self.unit_drive_initializer(3.0),
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.recurrent_kernel = self.add_weight(
+            name="recurrent_kernel",
+            shape=(self.units, self.units),
+            initializer=self.recurrent_initializer or self.unit_drive_initializer(1.0),
+            regularizer=self.recurrent_regularizer,
+            constraint=self.recurrent_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.built = True
+
+    def unit_drive_initializer(self, gain):
+        """Normal weights whose effect on the potential in one step has the std gain / sqrt(fan_in)."""
+
+        def initializer(shape, dtype=None, **_):
+            values = keras.initializers.RandomNormal(stddev=gain / shape[0] ** 0.5)(shape, dtype=dtype)
+            return values / tf.cast(self.parameters().drive, values.dtype)
+
+        return initializer
+
+    def recurrent_weights(self):
+        """W_rec [H, H], its diagonal cut unless `self_connections`."""
+        weights = tf.convert_to_tensor(self.recurrent_kernel)
+        return weights if self.self_connections else tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))
+
+    def input_current(self, inputs):
+        """x(t) W_in + bias: [.., I] -> [.., H]."""
+        current = tf.einsum("...i,ih->...h", inputs, tf.convert_to_tensor(self.kernel))
+        return current if self.bias is None else current + self.bias
+
+    def presynaptic(self, state):
+        """S(t-1) or h(t-1) [B, H]: what the recurrent weights see."""
+        return state[-1]
+
+    def call(self, inputs, states):
+        """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""
+        state = self.State(*states)
+        recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
+        step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
+        return step.output, list(state)
+
+    @property
+    def state_size(self):
+        return [self.units] * len(self.State._fields)
+
+    @property
+    def output_size(self):
+        return self.units
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "self_connections": self.self_connections,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer and keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": self.recurrent_initializer
+            and keras.initializers.serialize(self.recurrent_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "recurrent_regularizer": keras.regularizers.serialize(self.recurrent_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "recurrent_constraint": keras.constraints.serialize(self.recurrent_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }

@@ -1,0 +1,89 @@
+"""The input cell: Bernoulli spikes."""
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..draws import add_counter, check_seed, next_key
+from ..export import export
+from .counting import CountingCell
+
+
+@export
+class InputSpikingCell(CountingCell):
+    """Input units that spike with a probability equal to their input.
+
+        z_i(t) ~ Bernoulli(x_i(t))
+
+    Steps, units, examples and calls draw independently. A draw depends only on the seed, on how many calls came before
+    (a weight, saved with the model) and on how many steps (a state), so that no generator runs inside the time loop and
+    one seed gives the same spikes in eager, graph and XLA mode. Spikes are data: no gradient flows to the inputs.
+
+    Args:
+        units: number of input units, each of which draws from the one input channel; None for one unit a channel.
+        seed: integer >= 0; None draws one, which the configuration keeps.
+
+    Call arguments:
+        inputs: probabilities [B, I], with I = `units`, or I = 1 for all units.
+        states: list of one tensor [B, 2], number of the call and of the steps so far.
+
+    Returns:
+        Spikes [B, units], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: where I is neither 1 nor `units`.
+
+    A `stateful` RNN that is reset starts the same draws again, for Keras resets states to 0.
+
+    Example:
+
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(InputSpikingCell(80, seed=0), return_sequences=True)
+    >>> layer(tf.fill((25, 838, 1), 0.3)).shape
+    TensorShape([25, 838, 80])
+
+    Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2, the Poisson process in
+    discrete time.
+    """
+
+    def __init__(self, units=None, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = None if units is None else integer("units", units)
+        # A drawn seed is kept like a given one: a loaded model goes on where the saved one stopped.
+        self.seed = check_seed(seed)[1]
+        self._channels = self.units
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        if self.units is None:
+            self._channels = channels
+        elif channels not in (1, self.units):
+            raise ValueError(f"inputs must have 1 channel or units={self.units}; received shape {tuple(input_shape)}.")
+        self.draws = add_counter(self)
+        self.built = True
+
+    def call(self, inputs, states):
+        calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
+        # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
+        key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), tf.reduce_sum(steps))
+        uniform = tf.random.stateless_uniform((tf.shape(inputs)[0], self.output_size), key, dtype=inputs.dtype)
+        spikes = tf.cast(uniform < inputs, inputs.dtype)  # [B, units] < [B, units] or [B, 1]
+        return spikes, [states[0] + tf.constant([0.0, 1.0], states[0].dtype)]
+
+    def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+        """[B, 2]: the number of this call, and 0 steps."""
+        zeros = super().get_initial_state(inputs, batch_size)[0]
+        call = tf.cast(next_key(self.seed, self.draws)[1], zeros.dtype)
+        return [zeros + tf.stack([call, tf.zeros_like(call)])]
+
+    @property
+    def state_size(self):
+        return [2]
+
+    @property
+    def output_size(self):
+        if self._channels is None:
+            raise ValueError(f"{self.name} has a number of units only after it was built on an input.")
+        return self._channels
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "seed": self.seed}

@@ -1,0 +1,138 @@
+"""`KeRNLRNNCell`: leaky rate units."""
+
+from ..checks import number, one_of
+from ..dynamics.decays import DECAYS
+from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
+from ..export import export
+from .hidden import HiddenCell, LocalFactors, Record
+from .time_constants import check_time_constant, serialize_time_constant, time_constant
+
+
+@export
+class KeRNLRNNCell(HiddenCell):
+    """Recurrent rate units with a leak.
+
+        g(t) = x(t) W_in + h(t-1) W_rec + bias
+        h(t) = a h(t-1) + (1-a) f(g(t)),        a = exp(-dt/tau)
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.KeRNL` by the rule.
+
+    Args:
+        units: number of units H.
+        tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; None for no leak,
+            h(t) = f(g(t)).
+        activation: f, "tanh", "relu" or "identity".
+        dt: length of a step, ms.
+        discretization: "exponential", or "euler" for a = 1 - dt/tau.
+        self_connections: whether a unit sees its own activity through W_rec.
+        use_bias: whether to add a trained bias.
+        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [h], [B, H], zero at the start.
+
+    Returns:
+        h(t) [B, H] and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range, and for a list that has not H entries.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(kk.KeRNLRNNCell(4, tau=10.0))
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 4)
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Murray, eLife 8:e43299 (2019).
+    """
+
+    State = RateState
+    OBSERVABLES = ("voltage",)
+    PERTURBATIONS = ("activity", "current", "synapse")
+
+    def __init__(
+        self,
+        units,
+        tau=None,
+        activation="tanh",
+        dt=1.0,
+        discretization="exponential",
+        self_connections=True,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            units,
+            self_connections,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            **kwargs,
+        )
+        self.tau = None if tau is None else check_time_constant("tau", tau, self.units)
+        self.activation = one_of("activation", activation, ACTIVATIONS)
+        self.dt = number("dt", dt, above=0.0)
+        self.discretization = one_of("discretization", discretization, DECAYS)
+
+    def build_constants(self):
+        """Makes the time constant: a number stays a number, an initializer becomes an untrained weight."""
+        self._tau = None if self.tau is None else time_constant(self, "tau", self.tau, self.units)
+
+    def parameters(self):
+        """`RateParameters` of the steps."""
+        return RateParameters(DECAYS[self.discretization](self._tau, self.dt), self.activation)
+
+    def leak_rate(self):
+        """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
+        return 1.0 / (self.dt if self._tau is None else self._tau)
+
+    def step(self, current, state, p):
+        return rate_step(current, state, p)
+
+    def record(self, step, state):
+        return Record(output=step.output, presynaptic=None, slope=step.slope, gate=None)
+
+    def local_factors(self, record, p):
+        return LocalFactors(1.0, p.drive * record.slope, p.decay, 1.0)
+
+    def observables(self, step):
+        return {"voltage": step.output}
+
+    def tangent(self, current_change, change, step, p):
+        activity, change = rate_tangent(current_change, change, step, p)
+        return {"voltage": activity}, change
+
+    def perturb(self, state, noise):
+        """The noise enters h, so that the leak and the recurrent weights both carry it on."""
+        return state._replace(activity=state.activity + noise)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tau": serialize_time_constant(self.tau),
+            "activation": self.activation,
+            "dt": self.dt,
+            "discretization": self.discretization,
+        }

@@ -1,0 +1,129 @@
+"""The readout cell: a leaky integrator without spikes."""
+
+import tensorflow as tf
+
+from ..checks import integer, number, one_of
+from ..dynamics.decays import DECAYS
+from ..export import export
+from ..keras_version import AbstractRNNCell, keras
+from .time_constants import check_time_constant, serialize_time_constant, time_constant
+
+
+@export
+class ReadoutCell(AbstractRNNCell):
+    """Leaky sums of the hidden spikes, from which the network's answer is read.
+
+        v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
+
+    It trains by ordinary automatic differentiation.
+
+    Args:
+        units: number of readout units O.
+        tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
+        dt: length of a step in ms.
+        discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        use_bias: whether a bias is added at every step.
+        kernel_initializer, bias_initializer: initializers of the weights.
+        kernel_regularizer, bias_regularizer: their regularizers.
+        kernel_constraint, bias_constraint: their constraints.
+
+    Call arguments:
+        inputs: hidden spikes or activities z(t) [B, H].
+        states: list of one tensor [B, O], v(t-1).
+
+    Returns:
+        v(t) [B, O], and the list of new states.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(ReadoutCell(10), return_sequences=True)
+    >>> layer(tf.zeros((25, 7, 200))).shape
+    TensorShape([25, 7, 10])
+
+    Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    """
+
+    def __init__(
+        self,
+        units,
+        tau_out=10.0,
+        dt=1.0,
+        discretization="exponential",
+        use_bias=False,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.units = integer("units", units)
+        self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
+        self.dt = number("dt", dt, above=0.0)
+        self.discretization = one_of("discretization", discretization, DECAYS)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+
+    def build(self, input_shape):
+        if input_shape[-1] is None:
+            raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
+        self._tau_out = time_constant(self, "tau_out", self.tau_out, self.units)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+        self.built = True
+
+    def call(self, inputs, states):
+        decay = tf.cast(DECAYS[self.discretization](self._tau_out, self.dt), inputs.dtype)  # a number or [O]
+        v = decay * states[0] + tf.matmul(inputs, self.kernel)  # [B, O] + [B, H] x [H, O]
+        if self.bias is not None:
+            v += self.bias
+        return v, [v]
+
+    @property
+    def state_size(self):
+        return [self.units]
+
+    @property
+    def output_size(self):
+        return self.units
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "tau_out": serialize_time_constant(self.tau_out),
+            "dt": self.dt,
+            "discretization": self.discretization,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }

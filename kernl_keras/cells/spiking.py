@@ -1,0 +1,215 @@
+"""`KeRNLSpikingCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
+
+import tensorflow as tf
+
+from ..checks import number, one_of, per_unit
+from ..dynamics.decays import DECAYS
+from ..dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
+from ..dynamics.surrogate import SURROGATES
+from ..export import export
+from .hidden import HiddenCell, LocalFactors, Record
+from .time_constants import check_time_constant, serialize_time_constant, time_constant
+
+
+@export
+class KeRNLSpikingCell(HiddenCell):
+    """Recurrent leaky integrate-and-fire units with refractory time, synaptic trace and adaptive threshold.
+
+    One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
+
+        (1) I(t)  = x(t) W_in + S(t-1) W_rec + bias
+        (2) on    = 1 where r(t-1) < dt, else 0
+        (3) V-(t) = on ? a V(t-1) + (1-a) R_m I(t) : V(t-1)
+        (4) z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
+        (5) psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B; 0 where refractory
+        (6) b(t)  = p b(t-1) + (1-p) z(t)
+        (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
+        (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
+        (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
+    in `kernl_keras.KeRNL` it trains by the rule.
+
+    Args:
+        units: number of units H.
+        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer (for example
+            `kernl_keras.LogUniform(20, 800)`), which makes it an untrained weight that is saved with the model.
+        tau_s: synaptic time constant, ms, likewise; None for S = z.
+        tau_a: time constant of the threshold's adaptation, ms, likewise.
+        tau_ref: refractory time, ms.
+        resistance: R_m.
+        base_threshold: b0 > 0.
+        adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
+        reset_potential: V_reset, for the hard reset.
+        reset: "hard" (to V_reset) or "soft" (by the threshold).
+        dt: length of a step, ms.
+        discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
+        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate_damping: height of psi at the threshold, times B.
+        self_connections: whether a unit sees its own spikes through W_rec.
+        use_bias: whether to add a trained current.
+        kernel_initializer: None for normal weights that move the potential by 3 / sqrt(I) a step (their std is that
+            over (1-a) R_m), or any Keras initializer.
+        recurrent_initializer: None for the same with 1 / sqrt(H), or any Keras initializer.
+        bias_initializer: any Keras initializer.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [V, b, r, S], each [B, H], zero at the start.
+
+    Returns:
+        The spikes z(t) [B, H], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range, and for a list that has not H entries.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(kk.KeRNLSpikingCell(4, tau_m=20.0), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    """
+
+    State = SpikingState
+    OBSERVABLES = ("distance", "voltage")
+    PERTURBATIONS = ("current", "synapse")
+
+    def __init__(
+        self,
+        units,
+        tau_m=20.0,
+        tau_s=5.0,
+        tau_a=200.0,
+        tau_ref=1.0,
+        resistance=2.0,
+        base_threshold=1.0,
+        adaptation_strength=0.0,
+        reset_potential=0.0,
+        reset="hard",
+        dt=1.0,
+        discretization="exponential",
+        surrogate="triangle",
+        surrogate_damping=0.3,
+        self_connections=False,
+        use_bias=False,
+        kernel_initializer=None,
+        recurrent_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            units,
+            self_connections,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            **kwargs,
+        )
+        self.tau_m = check_time_constant("tau_m", tau_m, self.units)
+        self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
+        self.tau_a = check_time_constant("tau_a", tau_a, self.units)
+        self.tau_ref = number("tau_ref", tau_ref, low=0.0)
+        self.resistance = number("resistance", resistance, above=0.0)
+        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
+        self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
+        self.reset_potential = number("reset_potential", reset_potential)
+        self.reset = one_of("reset", reset, ("hard", "soft"))
+        self.dt = number("dt", dt, above=0.0)
+        self.discretization = one_of("discretization", discretization, DECAYS)
+        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
+        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
+
+    def build_constants(self):
+        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
+        self._tau = {
+            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
+            for name in ("tau_m", "tau_s", "tau_a")
+        }
+
+    def parameters(self):
+        """`SpikingParameters` of the steps; built outside a time loop it costs nothing inside."""
+        decay = DECAYS[self.discretization]
+        strength = self.adaptation_strength
+        return SpikingParameters(
+            membrane_decay=decay(self._tau["tau_m"], self.dt),
+            adaptation_decay=decay(self._tau["tau_a"], self.dt),
+            trace_decay=decay(self._tau["tau_s"], self.dt),
+            resistance=self.resistance,
+            base_threshold=self.base_threshold,
+            adaptation_strength=tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength,
+            refractory_time=self.tau_ref,
+            reset_potential=self.reset_potential,
+            dt=self.dt,
+            soft_reset=self.reset == "soft",
+            surrogate=self.surrogate,
+            surrogate_damping=self.surrogate_damping,
+        )
+
+    def leak_rate(self):
+        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
+        return 1.0 / self._tau["tau_m"]
+
+    def step(self, current, state, p):
+        return spiking_step(current, state, p)
+
+    def record(self, step, state):
+        return Record(
+            output=step.output,
+            presynaptic=None if self.tau_s is None else state.trace,
+            slope=step.slope,
+            gate=None if self.tau_ref == 0.0 else step.gate,
+        )
+
+    def local_factors(self, record, p):
+        leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
+        keep = 1.0 if p.soft_reset else 1.0 - record.output
+        return LocalFactors(record.slope, record.gate * p.drive, leak, keep)
+
+    def observables(self, step):
+        return {"voltage": step.potential, "distance": step.potential - step.threshold}
+
+    def tangent(self, current_change, change, step, p):
+        voltage, distance, change = spiking_tangent(current_change, change, step, p)
+        return {"voltage": voltage, "distance": distance}, change
+
+    def perturb(self, state, noise):
+        """The noise enters S like a spike, and decays with it."""
+        return state._replace(trace=state.trace + noise)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tau_m": serialize_time_constant(self.tau_m),
+            "tau_s": serialize_time_constant(self.tau_s),
+            "tau_a": serialize_time_constant(self.tau_a),
+            "tau_ref": self.tau_ref,
+            "resistance": self.resistance,
+            "base_threshold": self.base_threshold,
+            "adaptation_strength": self.adaptation_strength,
+            "reset_potential": self.reset_potential,
+            "reset": self.reset,
+            "dt": self.dt,
+            "discretization": self.discretization,
+            "surrogate": self.surrogate,
+            "surrogate_damping": self.surrogate_damping,
+        }

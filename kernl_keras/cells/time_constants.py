@@ -1,0 +1,57 @@
+"""Time constants given per unit: one number for all units, a list with one number a unit, or an initializer."""
+
+from collections.abc import Mapping
+from numbers import Real
+
+import tensorflow as tf
+
+from ..checks import number, numbers
+from ..keras_version import IS_KERAS_3, keras
+
+
+def check_time_constant(name, value, units):
+    """What a cell's constructor keeps of `value`: a float, a list of floats or a Keras initializer.
+
+    Args:
+        name: the argument's name, for the error.
+        value: a number > 0 in ms; `units` such numbers; or an initializer: an instance, its config, a function.
+        units: number of units H of the cell.
+
+    Raises:
+        ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
+    """
+    if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
+        return keras.initializers.get(value)
+    if isinstance(value, Real):
+        return number(name, value, above=0.0)
+    return numbers(name, value, units, above=0.0)
+
+
+def time_constant(layer, name, value, units):
+    """What a cell's `build` makes of a checked `value`, and `dynamics.decays` takes.
+
+    Args:
+        layer: the cell.
+        name: name of the weight.
+        value: what `check_time_constant` returned, or None.
+        units: number of units H of the cell.
+
+    Returns:
+        A number as it is, a list as a constant [H], an initializer as an untrained weight [H] that is saved with the
+        model; None for None. The last two have the variable dtype, under mixed precision as well: half precision
+        would round exp(-1/700) to a tau of 683 ms.
+    """
+    if isinstance(value, list):
+        with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
+            return tf.constant(value, layer.variable_dtype)
+    if value is None or isinstance(value, Real):
+        return value
+    no_autocast = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
+    return layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **no_autocast)
+
+
+def serialize_time_constant(value):
+    """What `get_config` stores of a checked `value`; the constructor accepts it again."""
+    if isinstance(value, list):
+        return list(value)
+    return value if value is None or isinstance(value, Real) else keras.initializers.serialize(value)

@@ -1,0 +1,10 @@
+"""Sequences to learn from, as `tf.data` pipelines: digits read pixel by pixel, and the adding problem.
+
+The room stands apart: it imports nothing of the package but the argument checks.
+"""
+
+from .adding import adding_problem
+from .mnist import sequential_mnist
+from .stream import SequenceData, Splits
+
+__all__ = ["SequenceData", "Splits", "adding_problem", "sequential_mnist"]

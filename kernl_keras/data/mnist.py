@@ -1,0 +1,119 @@
+"""MNIST read as a sequence: one pixel, or one row of pixels, a time step."""
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import integer, one_of
+from .sample import load_sample
+from .stream import Splits, sequence_data
+from .tfds_mnist import load_tfds
+
+
+def sequential_mnist(
+    source="sample",
+    *,
+    data_dir=None,
+    download=True,
+    validation=None,
+    layout="pixels",
+    order="row",
+    permutation_seed=92916,
+    context_steps=54,
+    batch_size=25,
+    seed=0,
+    repeat=False,
+    skip_batches=0,
+):
+    """Handwritten digits, one pixel a time step, then some steps to answer in.
+
+    A step of x is the pixels in [0, 1] (0 in the context steps), then the context input, 1 at every step, which a
+    `ContextCell` counts: x [B, 784 + context_steps, 2]. With `layout="rows"` a step is a whole row of pixels:
+    x [B, 28 + context_steps, 29]. With `context_steps=0` there is nothing to count to, and no context input.
+
+    Args:
+        source: "sample", the real digits that come with the package (7,000 of MNIST's training set, 1,000 of its test
+            set, 700 and 100 of each class), or "tfds", all 70,000 through TensorFlow Datasets.
+        data_dir: folder of prepared TensorFlow Datasets; None is `~/tensorflow_datasets`. Only for "tfds".
+        download: bool, whether "tfds" may download MNIST (11 MB) if `data_dir` does not hold it. If it does, nothing
+            touches the network.
+        validation: int, how many digits are held out of the training set: its last ones, whatever the seed. None is
+            500 of the sample and 5,000 of all MNIST; 0 gives no validation part.
+        layout: "pixels" (784 steps of one pixel) or "rows" (28 steps of 28 pixels).
+        order: "row", from the top left to the bottom right, or "permuted", one fixed random order of the pixels for all
+            digits.
+        permutation_seed: int, seeds that order alone. The default is the one of published code for permuted MNIST.
+        context_steps: int, steps after the last pixel.
+        batch_size: int, B.
+        seed: int, seeds the order in which training digits are drawn, and nothing else.
+        repeat: bool. False: `train` is one epoch, and each pass over it takes the next epoch's order. True: `train` is
+            an endless stream of the same epochs.
+        skip_batches: int, start the endless stream where it would be after that many batches. Costs nothing.
+
+    Returns:
+        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
+        their sizes. Training batches are full: an epoch leaves out the few digits that fill no batch, each epoch
+        others. `validation` and `test` hold all digits, so that their last batch may be smaller.
+
+    Raises:
+        ValueError: an argument is out of range.
+        ImportError, FileNotFoundError, OSError: "tfds" is not installed, not prepared, or cannot be downloaded; the
+            message says what to do.
+
+    Example:
+        >>> import kernl_keras as kk
+        >>> data = kk.data.sequential_mnist(batch_size=25)
+        >>> data.examples
+        Splits(train=6500, validation=500, test=1000)
+        >>> data.steps_per_epoch
+        Splits(train=260, validation=20, test=40)
+        >>> x, y = next(iter(data.train))
+        >>> x.shape, y.shape
+        (TensorShape([25, 838, 2]), TensorShape([25]))
+
+    References:
+        LeCun, Bottou, Bengio, Haffner 1998, "Gradient-based learning applied to document recognition" (MNIST);
+        Le, Jaitly, Hinton 2015, "A simple way to initialize recurrent networks of rectified linear units" (pixel by
+        pixel, and permuted).
+    """
+    one_of("source", source, ("sample", "tfds"))
+    one_of("layout", layout, ("pixels", "rows"))
+    one_of("order", order, ("row", "permuted"))
+    context_steps = integer("context_steps", context_steps, low=0)
+
+    if source == "sample":
+        digits, held_out = load_sample(), 500
+        description = "the sample of real MNIST digits that comes with kernl_keras"
+    else:
+        (digits, folder), held_out = load_tfds(data_dir, download), 5000
+        description = f"MNIST through TensorFlow Datasets, read from {folder}"
+    validation = held_out if validation is None else integer("validation", validation, low=0)
+    if validation >= digits.train:
+        raise ValueError(f"validation must leave some of the {digits.train} training digits; received {validation}.")
+    examples = Splits(digits.train - validation, validation, len(digits.labels) - digits.train)
+
+    pixels = digits.images.reshape(-1, 784)
+    if order == "permuted":
+        # RandomState, unlike NumPy's newer generators, promises the same stream in every version
+        pixels = pixels[:, np.random.RandomState(integer("permutation_seed", permutation_seed, low=0)).permutation(784)]
+    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
+        images = tf.constant(pixels.reshape((-1, 784, 1) if layout == "pixels" else (-1, 28, 28)))
+        labels = tf.constant(digits.labels)
+
+    def make_batch(indices):
+        x = tf.cast(tf.gather(images, indices), tf.float32) / 255  # [B, T, I]
+        if context_steps:
+            x = tf.pad(x, [[0, 0], [0, context_steps], [0, 0]])
+            x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
+        return x, tf.gather(labels, indices)
+
+    return sequence_data(
+        make_batch,
+        first=Splits(0, examples.train, digits.train),
+        examples=examples,
+        description=f"{description}: {examples.train:,} for training, {validation:,} for validation, "
+        f"{examples.test:,} for testing",
+        batch_size=batch_size,
+        seed=seed,
+        repeat=repeat,
+        skip_batches=skip_batches,
+    )

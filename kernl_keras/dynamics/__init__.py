@@ -1,0 +1,1 @@
+"""Pure time steps: functions of tensors, without weights or state of their own."""

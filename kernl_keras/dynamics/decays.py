@@ -1,0 +1,69 @@
+"""The one place that turns time constants into decay factors.
+
+Two discretizations of tau dx/dt = -x, that is of the factor d in x(t) = d x(t - dt):
+
+    exponential:  d = exp(-dt / tau)        exact
+    Euler:        d = 1 - dt / tau          its first-order approximation, for tau >= dt
+
+`tau` is a number, a NumPy array or a tensor, and so is the factor; `tau=None` stands for no memory, d = 0.
+"""
+
+import math
+from numbers import Real
+
+import numpy as np
+import tensorflow as tf
+
+
+def decay_exp(tau, dt):
+    """The exact decay factor, exp(-dt / tau).
+
+    Args:
+        tau: time constants > 0 in ms: a number, a NumPy array, a tensor, or None for no memory.
+        dt: length of a step in ms.
+
+    Returns:
+        The factor, of the kind and shape of `tau`; 0.0 for None.
+
+    Example:
+
+    >>> round(decay_exp(20.0, 1.0), 4)
+    0.9512
+    """
+    if tau is None:
+        return 0.0
+    if isinstance(tau, Real):
+        return math.exp(-dt / tau)
+    return np.exp(-dt / tau) if isinstance(tau, np.ndarray) else tf.exp(-dt / tf.convert_to_tensor(tau))
+
+
+def decay_euler(tau, dt):
+    """The decay factor of the Euler method, 1 - dt / tau.
+
+    Args:
+        tau: time constants >= dt in ms: a number, a NumPy array, a tensor, or None for no memory.
+        dt: length of a step in ms.
+
+    Returns:
+        The factor, of the kind and shape of `tau`; 0.0 for None.
+
+    Raises:
+        ValueError: where a `tau` is less than `dt`, for the factor would be negative. A tensor whose values are not
+            known while a graph is traced is not checked.
+
+    Example:
+
+    >>> decay_euler(20.0, 1.0)
+    0.95
+    """
+    if tau is None:
+        return 0.0
+    if not isinstance(tau, (Real, np.ndarray)):
+        tau = tf.convert_to_tensor(tau)
+    known = tf.get_static_value(tau)
+    if known is not None and np.any(known < dt):
+        raise ValueError(f"tau must be >= dt ({dt:g} ms) for the Euler discretization; received {known}.")
+    return 1.0 - dt / tau
+
+
+DECAYS = {"exponential": decay_exp, "euler": decay_euler}

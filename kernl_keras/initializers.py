@@ -1,0 +1,60 @@
+"""Initializers that Keras lacks."""
+
+import math
+
+import tensorflow as tf
+
+from .checks import number
+from .draws import check_seed, fixed_key
+from .export import export
+from .keras_version import keras
+
+
+@export
+class LogUniform(keras.initializers.Initializer):
+    """Values spread evenly over the orders of magnitude between two bounds.
+
+        x = exp(u),  u ~ Uniform(log low, log high)
+
+    A spread of time constants gives a network memory at several time scales at once; half of the values lie below the
+    geometric mean of the bounds.
+
+    Args:
+        low: smallest value, > 0.
+        high: largest value, >= `low`.
+        seed: integer >= 0: the same values at every call with the same shape. None draws a seed once, when the
+            initializer is made.
+
+    Call arguments:
+        shape: shape of the values.
+        dtype: a floating dtype; Keras' `floatx` by default.
+
+    Returns:
+        Tensor of `shape`.
+
+    Raises:
+        ValueError: unless 0 < low <= high.
+
+    Example:
+
+    >>> tau = LogUniform(10.0, 1000.0, seed=1)((200,))  # ms
+    >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
+    (TensorShape([200]), True, True)
+
+    Reference: the reciprocal distribution; for why time constants should differ, Perez-Nieves et al., Neural
+    heterogeneity promotes robust learning, Nature Communications 12:5791 (2021).
+    """
+
+    def __init__(self, low, high, seed=None):
+        self.low = number("low", low, above=0.0)
+        self.high = number("high", high, low=self.low)
+        self.seed, self._seed = check_seed(seed)
+
+    def __call__(self, shape, dtype=None, **kwargs):
+        dtype = tf.as_dtype(dtype or tf.keras.backend.floatx())
+        low, high = math.log(self.low), math.log(self.high)
+        values = tf.exp(tf.random.stateless_uniform(shape, fixed_key(self._seed), low, high, dtype))
+        return tf.clip_by_value(values, self.low, self.high)  # exp(log(low)) may round below low
+
+    def get_config(self):
+        return {"low": self.low, "high": self.high, "seed": self.seed}

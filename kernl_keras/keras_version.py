@@ -1,0 +1,125 @@
+"""The one place that knows which Keras `tf.keras` is.
+
+Keras 3 is TensorFlow's default; ``TF_USE_LEGACY_KERAS=1`` with the package tf-keras selects Keras 2. The rest of the
+package imports `keras`, `AbstractRNNCell` and `RNN` from here and works alike on both.
+"""
+
+import tensorflow as tf
+
+IS_KERAS_3 = tf.keras.__version__.startswith("3.")
+
+if IS_KERAS_3:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError(
+            "kernl_keras needs the TensorFlow backend of Keras; "
+            f"received KERAS_BACKEND={keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
+        )
+
+    class RNN(keras.layers.RNN):
+        """Keras 3's `RNN`, whose states are those that the layer, not the cell, lists in `state_size`."""
+
+        def get_initial_state(self, batch_size):
+            return [tf.zeros((batch_size, size), self.cell.compute_dtype) for size in self.state_size]
+
+    class AbstractRNNCell(keras.layers.Layer):
+        """The contract of Keras 2's `AbstractRNNCell`, which Keras 3 no longer has.
+
+        A subclass has `units`-like sizes in the properties `state_size` (an int or a list of ints) and `output_size` (an
+        int), and a `call(inputs, states)` that returns the output of one time step and the list of new states.
+        """
+
+        def call(self, inputs, states):
+            raise NotImplementedError(f"{type(self).__name__} must implement call(inputs, states).")
+
+        @property
+        def state_size(self):
+            raise NotImplementedError(f"{type(self).__name__} must implement state_size.")
+
+        @property
+        def output_size(self):
+            raise NotImplementedError(f"{type(self).__name__} must implement output_size.")
+
+        def get_initial_state(self, batch_size=None):
+            """Zeros, one tensor [batch_size, n] for each n of `state_size`."""
+            sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
+            return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
+
+else:
+    import tf_keras as keras
+
+    AbstractRNNCell = keras.layers.AbstractRNNCell
+
+    class RNN(keras.layers.RNN):
+        """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
+        `call` leaves the loop over time to `inner_loop`."""
+
+        def __init__(self, cell, **kwargs):
+            super().__init__(cell, **kwargs)
+            self.state_size = list(cell.state_size)
+
+        @property
+        def states(self):
+            return [None] * len(self.state_size) if self._states is None else self._states
+
+        @states.setter
+        def states(self, states):
+            self._states = states
+
+        @staticmethod
+        def _validate_state_spec(cell_state_sizes, init_state_specs):
+            """Nothing to validate against the cell: `state_size` is the layer's; `call` counts the states."""
+
+        def build(self, input_shape):
+            stateful, self.stateful = self.stateful, False
+            super().build(input_shape)
+            self.stateful = stateful
+            if stateful:
+                shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+                if shape[0] is None:
+                    raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(shape)}.")
+                self.states = [
+                    tf.Variable(tf.zeros((shape[0], size), self.variable_dtype), trainable=False, name="rnn_state")
+                    for size in self.state_size
+                ]
+
+        def reset_state(self):
+            for state in self._states or []:
+                state.assign(tf.zeros_like(state))
+
+        def reset_states(self, states=None):
+            self.reset_state()
+            for variable, value in zip(self._states or [], states or []):
+                variable.assign(value)
+
+        def get_initial_state(self, inputs):
+            return [tf.zeros((tf.shape(inputs)[0], size), inputs.dtype) for size in self.state_size]
+
+        def call(self, inputs, mask=None, training=None, initial_state=None):
+            inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
+            mask = tf.nest.flatten(mask)[0] if mask is not None else None
+            last_output, outputs, states = self.inner_loop(inputs, initial_state, mask, training)
+            if self.stateful:
+                for variable, state in zip(self.states, states):
+                    variable.assign(tf.cast(state, variable.dtype))
+            output = outputs if self.return_sequences else last_output
+            return [output, *states] if self.return_state else output
+
+
+def keras_rnn(step, inputs, initial_states, unroll=False):
+    """Keras' own loop over time, for time-major nested inputs and outputs.
+
+    Args:
+        step: `(inputs at t, states) -> (outputs at t, new states)`, each a tensor or a flat tuple of tensors.
+        inputs: tensor or tuple of tensors [T, B, n].
+        initial_states: list of tensors [B, n].
+        unroll: unroll the loop instead of a `tf.while_loop`; needs a static T.
+
+    Returns:
+        outputs [T, B, n], in the structure that `step` returns, and the list of final states.
+    """
+    _, outputs, states = tf.keras.backend.rnn(
+        step, inputs, list(initial_states), time_major=True, unroll=unroll, input_length=tf.nest.flatten(inputs)[0].shape[0]
+    )
+    return outputs, list(states)

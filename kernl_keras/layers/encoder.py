@@ -1,0 +1,99 @@
+"""The encoder: from sequences of values to what the input units send."""
+
+import tensorflow as tf
+
+from ..checks import integer, number, one_of, time_steps
+from ..draws import add_counter, check_seed, fixed_key, next_key
+from ..dynamics.encoding import CODES, context_code
+from ..export import export
+from ..keras_version import keras
+
+
+@export
+class SpikeEncoder(keras.layers.Layer):
+    """A population of input units that encodes values, and a context unit that tells when they are over.
+
+    | `code` | channel j of a feature x sends at step t |
+    |---|---|
+    | "bernoulli" | a spike with probability gain x(t), cut to [0, 1] |
+    | "threshold" | a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others |
+    | "current" | gain x(t) |
+
+    The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With `context_switch` the last
+    feature is not encoded but counted, and one context channel comes last: 0 until more than `context_switch` was
+    counted, then 1. There is no loop over time.
+
+    Args:
+        units: number of channels a feature; even for "threshold".
+        code: a key of the table.
+        context_switch: number of counted steps before the context channel is on; None for no context channel.
+        gain: factor of the values, > 0.
+        seed: integer >= 0 of the "bernoulli" code; None draws one, which the configuration keeps.
+
+    Call arguments:
+        inputs: values [B, T, F], usually in [0, 1].
+        training: True draws anew at every call; otherwise the draws are always the same, so that an evaluation repeats.
+
+    Returns:
+        [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
+
+    Raises:
+        ValueError: for a setting out of range, inputs that are not [B, T, F], or no feature left to encode.
+
+    Example: a pixel and the context input become 80 input units and the context unit.
+
+    >>> SpikeEncoder(80, context_switch=784)(tf.ones((25, 838, 2))).shape
+    TensorShape([25, 838, 81])
+
+    Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018).
+    """
+
+    def __init__(self, units, code="bernoulli", context_switch=None, gain=1.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = integer("units", units)
+        self.code = one_of("code", code, CODES)
+        if code == "threshold" and self.units % 2:
+            raise ValueError(f"units must be even for code='threshold', half up and half down; received {units!r}.")
+        self.context_switch = None if context_switch is None else integer("context_switch", context_switch, low=0)
+        self.gain = number("gain", gain, above=0.0)
+        # A drawn seed is kept like a given one: a loaded model evaluates like the saved one.
+        self.seed = check_seed(seed)[1]
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)  # checks the shape
+        if self.code == "bernoulli":
+            self.draws = add_counter(self)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256 and draws 256 different numbers
+        features = self._encoded_features(inputs.shape)
+        key = None
+        if self.code == "bernoulli":
+            key = next_key(self.seed, self.draws) if training else fixed_key(self.seed)
+        outputs = CODES[self.code](self.gain * x[..., :features], self.units, key)
+        if self.context_switch is not None:
+            outputs = tf.concat([outputs, context_code(x[..., features:], self.context_switch)], axis=-1)
+        return tf.cast(outputs, self.compute_dtype)
+
+    def _encoded_features(self, input_shape):
+        return input_shape[-1] - (self.context_switch is not None)
+
+    def compute_output_shape(self, input_shape):
+        time_steps("inputs", input_shape)
+        if input_shape[-1] is None or self._encoded_features(input_shape) < 1:
+            least = 1 if self.context_switch is None else 2
+            raise ValueError(f"inputs must have a known last axis >= {least}; received shape {tuple(input_shape)}.")
+        channels = self._encoded_features(input_shape) * self.units + (self.context_switch is not None)
+        return (*input_shape[:-1], channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "code": self.code,
+            "context_switch": self.context_switch,
+            "gain": self.gain,
+            "seed": self.seed,
+        }

@@ -1,0 +1,339 @@
+"""`KeRNL`: the recurrent layer that carries a learning rule."""
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..checks import integer, number, one_of, time_steps
+from ..draws import add_counter, check_seed, next_key
+from ..export import export
+from ..keras_version import RNN, keras
+from ..learning.filters import kernel_decay
+from ..learning.attach import attach_gradient
+from ..learning.forward import Noise, run_clean, run_perturbed
+from ..learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
+from ..learning.rules import FORMS, RULES, rule_module
+from ..learning.sensitivity import sensitivity_loss
+from .presets import PRESETS
+from .report import Report, activity
+from .states import StateLayout
+
+POST_FACTORS = ("gate", "surrogate", "trace")
+MATCHING_POST_FACTOR = {"current": "gate", "synapse": "surrogate", "activity": "surrogate"}
+
+
+@export
+class KeRNL(RNN):
+    """A recurrent layer whose gradient is that of KeRNL, an online rule, instead of backpropagation through time.
+
+    Forward it is `keras.layers.RNN` over the cell. Backward it replaces the influence of unit i's current at t on unit
+    k's potential at t' >= t by a sensitivity tensor M and a temporal filter gamma. With L_k(t) = dC/dz_k(t) the error
+    that reaches the output, and d_i(t) = sum_k L_k(t) psi_k(t) M_ki (11):
+
+        plain form
+        (10) e_ij(t) = exp(-gamma_i dt) e_ij(t-1) + h_i(t) s_j(t)
+        (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
+        network form: the unit's own leak is known, M carries the path through its spikes
+        (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)
+        (21) e_ij(t) = exp(-gamma_i dt) e_ij(t-1) + psi_i(t-1) eps_ij(t-1)
+        (22) dC/dW_ij = sum_b sum_t [L_i(t) psi_i(t) eps_ij(t) + d_i(t) e_ij(t)]
+
+    M and gamma learn, while training, to predict what a small noise xi on the units does to the network:
+
+        (16) Omega(t) = exp(-gamma dt) Omega(t-1) + xi(t)
+        (19) F = mean (D(t) - Omega(t) M^T)^2,   D = perturbed minus clean observation
+
+    F is an added loss of the layer, whose gradient reaches M and gamma only; so the layer learns in any Keras model.
+    `kernl_keras.KeRNLModel` gives M and gamma their own optimizer and alternates the two updates.
+
+    Args:
+        cell: `kernl_keras.KeRNLSpikingCell` or `kernl_keras.KeRNLRNNCell`.
+        rule: "kernl"; "eprop" (the first term of (22) alone); or "bptt", backpropagation through time.
+        form: "network" or "plain".
+        perturbation: where the noise enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it (in
+            the network form it enters S and decays with it); "activity" h_i(t-1), rate cells only. None for the one
+            that fits the form: "synapse" for network; for plain "current", or "activity" for rate cells.
+        sensitivity_mode: "tangent" (the network linearised along its clean trajectory) or "twin" (a second, noisy one).
+        resync_every: number of steps after which the perturbed pass starts anew; None for never.
+        observe: "distance" V- - B, or "voltage" V- (for rate cells h). None for "distance", rate cells "voltage".
+        post_factor: h of the plain form: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of a rate
+            cell), "trace" (S). None for the one that fits the perturbation.
+        credit: "all" steps, or the "last" only, for both (12)/(22) and (19).
+        noise_std: std of the noise that a twin receives. A tangent is the limit of small noise and has no scale.
+        num_kernels: R, kernels per unit.
+        implementation: "factored" (errors filtered backward, one matrix product), "online" (traces forward), or
+            "chunked". The latter two carry traces in the layer's states, so that a sequence may arrive in pieces.
+        chunk_size: C, steps a chunk, for "chunked".
+        max_perturbation: bound of the perturbation's effect, in units of the noise; where an example exceeds it, its
+            perturbation starts anew.
+        train_sensitivity: whether M and gamma learn.
+        sensitivity_initializer: of M: None for what the form suggests, "recurrent" (W_rec^T times (1-a) R_m), "local"
+            (the unit itself: (1-a) R_m I, or I for "activity"), or any Keras initializer.
+        temporal_filter_initializer: of gamma, 1/ms: None for 1/tau_m, a quarter of it for each further kernel, or any
+            Keras initializer.
+        seed: of the noise; None for one from Python's generator.
+        return_sequences: whether to return the output of every step (unlike `keras.layers.RNN`, by default).
+        **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
+
+    Call arguments:
+        sequences: x [B, T, I], T >= 1.
+        initial_state: list of states as `return_state` gives them; zeros where None.
+        training: M and gamma learn, and noise is drawn, only where True.
+
+    Returns:
+        The spikes (or rates) [B, T, H], or of the last step [B, H]; with `return_state` also the states: the cell's, the
+        perturbed pass's, Omega and Gamma [B, R H], and the traces of "online" and "chunked", flattened.
+
+    Raises:
+        ValueError: for an unknown setting, and for settings that do not go together.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> layer = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al., Nature Communications 11:3625
+    (2020) for the local term.
+    """
+
+    def __init__(
+        self,
+        cell,
+        rule="kernl",
+        form="network",
+        perturbation=None,
+        sensitivity_mode="tangent",
+        resync_every=None,
+        observe=None,
+        post_factor=None,
+        credit="all",
+        noise_std=0.1,
+        num_kernels=1,
+        implementation="factored",
+        chunk_size=None,
+        max_perturbation=1000.0,
+        train_sensitivity=True,
+        sensitivity_initializer=None,
+        temporal_filter_initializer=None,
+        seed=None,
+        return_sequences=True,
+        **kwargs,
+    ):
+        if not isinstance(cell, HiddenCell):
+            raise ValueError(f"cell must be a KeRNLSpikingCell or a KeRNLRNNCell; received {cell!r}.")
+        super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        spiking = "distance" in cell.OBSERVABLES
+        self.rule = one_of("rule", rule, RULES)
+        self.form = one_of("form", form, FORMS)
+        if perturbation is None:
+            perturbation = "synapse" if form == "network" else "current" if spiking else "activity"
+        self.perturbation = one_of("perturbation", perturbation, cell.PERTURBATIONS)
+        if form == "network" and perturbation != "synapse":
+            raise ValueError(f"perturbation must be 'synapse' in the network form; received {perturbation!r}.")
+        self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, ("tangent", "twin"))
+        self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
+        self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
+        self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
+        self.credit = one_of("credit", credit, ("all", "last"))
+        self.noise_std = number("noise_std", noise_std, above=0.0)
+        self.num_kernels = integer("num_kernels", num_kernels)
+        self.implementation = one_of("implementation", implementation, IMPLEMENTATIONS)
+        if (chunk_size is None) == (implementation == "chunked"):
+            raise ValueError(
+                "chunk_size must be given for implementation='chunked', and only there; "
+                f"received chunk_size={chunk_size!r} with implementation={implementation!r}."
+            )
+        self.chunk_size = None if chunk_size is None else integer("chunk_size", chunk_size)
+        self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
+        self.train_sensitivity = bool(train_sensitivity)
+        suggested = "recurrent" if perturbation == "synapse" else "local"
+        self.sensitivity_initializer = sensitivity_initializer or suggested
+        if self.sensitivity_initializer not in ("recurrent", "local"):
+            self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
+        self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
+        self.seed, self._seed = check_seed(seed)
+        self._rule = rule_module(rule, form)
+        self.report = None
+
+    @classmethod
+    def from_preset(cls, preset, cell, time_steps, **overrides):
+        """A layer with named settings: "default", or "reference" for those of the reference KeRNL code.
+
+        Args:
+            preset: name of the preset.
+            cell: as in the constructor.
+            time_steps: T; the reference draws gamma from [0, 1/T].
+            **overrides: arguments of the constructor that replace the preset's.
+
+        Example:
+
+        >>> import kernl_keras as kk
+        >>> kk.KeRNL.from_preset("reference", kk.KeRNLSpikingCell(4), time_steps=838).sensitivity_mode
+        'twin'
+        """
+        return cls(cell, **{**PRESETS[one_of("preset", preset, PRESETS)](time_steps), **overrides})
+
+    # Weights
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        shape = sequences_shape[0] if isinstance(sequences_shape, list) else sequences_shape
+        if not self.cell.built:
+            self.cell.build((shape[0], shape[-1]))
+        units = self.cell.units
+        if self.rule == "kernl":
+            lead = () if self.num_kernels == 1 else (self.num_kernels,)
+            self.sensitivity_tensor = self.add_weight(
+                name="sensitivity_tensor",
+                shape=(*lead, units, units),
+                initializer=self._initial_sensitivity,
+                trainable=self.train_sensitivity,
+            )
+            self.temporal_filter = self.add_weight(
+                name="temporal_filter",
+                shape=(*lead, units),
+                initializer=self.temporal_filter_initializer or self._initial_filter,
+                constraint="non_neg",
+                trainable=self.train_sensitivity,
+            )
+            self._draws = add_counter(self)
+        self._trace_shapes = []
+        if self._rule is not None and self.implementation != "factored":
+            self._trace_shapes = trace_shapes(self._rule, self.num_kernels, units, shape[-1] + units + 1)
+        self.state_size = self._layout().sizes
+        super().build(sequences_shape)
+        self.built = True
+
+    def _initial_sensitivity(self, shape, dtype=None, **_):
+        units = self.cell.units
+        if isinstance(self.sensitivity_initializer, str):
+            drive = tf.convert_to_tensor(self.cell.parameters().drive, dtype) * tf.ones(units, dtype)
+            if self.sensitivity_initializer == "recurrent":
+                first = tf.transpose(tf.cast(self.cell.recurrent_weights(), dtype)) * drive[:, None]
+            else:
+                first = tf.eye(units, dtype=dtype) if self.perturbation == "activity" else tf.linalg.diag(drive)
+            if len(shape) == 2:
+                return first
+            return tf.concat([first[None], tf.zeros((shape[0] - 1, units, units), dtype)], 0)
+        return self.sensitivity_initializer(shape, dtype=dtype)
+
+    def _initial_filter(self, shape, dtype=None, **_):
+        rate = tf.convert_to_tensor(self.cell.leak_rate(), dtype) * tf.ones(self.cell.units, dtype)
+        return rate if len(shape) == 1 else rate * 4.0 ** -tf.range(shape[0], dtype=dtype)[:, None]
+
+    @property
+    def sensitivity_weights(self):
+        """The variables M and gamma that F trains; empty where nothing does."""
+        if self.rule != "kernl" or not self.train_sensitivity or not self.trainable:
+            return []
+        return [self.sensitivity_tensor, self.temporal_filter]
+
+    def _m_and_gamma(self):
+        """M [R, H, H] and gamma [R, H]; a rule without them has one kernel of zeros."""
+        units, dtype = self.cell.units, self.cell.compute_dtype
+        if self.rule != "kernl":
+            return tf.zeros((1, units, units), dtype), tf.zeros((1, units), dtype)
+        m, gamma = tf.convert_to_tensor(self.sensitivity_tensor), tf.convert_to_tensor(self.temporal_filter)
+        return tf.reshape(m, (self.num_kernels, units, units)), tf.reshape(gamma, (self.num_kernels, units))
+
+    def _layout(self):
+        return StateLayout(self.cell, self.num_kernels if self.rule == "kernl" else 0, self._trace_shapes)
+
+    # Forward, and the seam at which the rule's gradient replaces the loop's
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
+        time_steps("sequences", sequences.shape)
+        if mask is not None:
+            raise ValueError("mask must be None: KeRNL does not yet learn from masked sequences; received a mask.")
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
+        x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
+        layout = self._layout()
+        cell_state, perturbed, traces = layout.unpack(initial_state)
+        p, weights, current = self.cell.parameters(), self.cell.recurrent_weights(), self.cell.input_current(x)
+        self.report = None
+        sensitivity = None, None
+        if training and self.sensitivity_weights:
+            record, end_state, perturbation, perturbed = self._run_perturbed(p, weights, current, cell_state, perturbed)
+            sensitivity = self._learn_sensitivity(perturbation)
+        else:
+            record, end_state = run_clean(self.cell, p, weights, current, cell_state, self.unroll)
+        outputs = record.output
+        if self._rule is not None:
+            record, before = tf.nest.map_structure(tf.stop_gradient, (record, cell_state))
+            outputs, traces = self._attach_rule(x, weights, p, record, before, traces)
+        self.report = Report(*sensitivity, *activity(record.output))
+        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
+
+    def _run_perturbed(self, p, weights, current, state, perturbed):
+        enters = "synapse" if self.perturbation == "synapse" else self.perturbation
+        if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
+            enters = "state"
+        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, self.max_perturbation)
+        key = next_key(self._seed, self._draws)
+        xi = tf.random.stateless_normal(tf.shape(current), key, dtype=current.dtype)
+        restart = None
+        if self.resync_every is not None:
+            restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]
+        decay = kernel_decay(self._m_and_gamma()[1], self.cell.dt)
+        arguments = (self.cell, p, weights, current, state, self.unroll, noise, xi, decay, self.cell.dt)
+        return tf.nest.map_structure(tf.stop_gradient, run_perturbed(*arguments, perturbed, restart))
+
+    def _learn_sensitivity(self, perturbation):
+        """Adds F as a loss of M and gamma; returns F and mean D^2."""
+        if self.credit == "last":
+            perturbation = perturbation.last()
+        loss, variance = sensitivity_loss(*self._m_and_gamma(), perturbation)
+        self.add_loss(loss)
+        return loss, variance
+
+    def _attach_rule(self, x, weights, p, record, before, traces):
+        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
+        cell, rule = self.cell, self._rule
+        factors = cell.local_factors(record, p)
+        post_factors = {"gate": record.gate, "surrogate": record.slope, "trace": record.presynaptic}
+        if self.post_factor == "surrogate" and "distance" not in cell.OBSERVABLES:
+            post_factors["surrogate"] = factors.drive
+        seen = tf.concat([cell.presynaptic(before)[None], record.presynaptic[:-1]], 0)  # S(t-1) [T, B, H]
+        presynaptic = tf.concat([tf.stop_gradient(x), seen, tf.ones_like(seen[..., :1])], -1)  # s(t) [T, B, J]
+
+        def signals(error):
+            m, gamma = self._m_and_gamma()
+            return rule.signals(error, record, factors, m, post_factors[self.post_factor]), kernel_decay(gamma, cell.dt)
+
+        def rule_gradient(error):
+            if self.credit == "last":
+                error = tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)
+            return IMPLEMENTATIONS[self.implementation](rule, *signals(error), presynaptic, traces, self.chunk_size)
+
+        outputs = attach_gradient(record.output, x, cell.kernel, weights, cell.bias, rule_gradient)
+        if traces and (self.stateful or self.return_state):
+            traces = advance_traces(rule, *signals(tf.zeros_like(record.output)), presynaptic, traces)
+        return outputs, traces
+
+    def get_config(self):
+        initializer = self.sensitivity_initializer
+        return {
+            **super().get_config(),
+            "rule": self.rule,
+            "form": self.form,
+            "perturbation": self.perturbation,
+            "sensitivity_mode": self.sensitivity_mode,
+            "resync_every": self.resync_every,
+            "observe": self.observe,
+            "post_factor": self.post_factor,
+            "credit": self.credit,
+            "noise_std": self.noise_std,
+            "num_kernels": self.num_kernels,
+            "implementation": self.implementation,
+            "chunk_size": self.chunk_size,
+            "max_perturbation": self.max_perturbation,
+            "train_sensitivity": self.train_sensitivity,
+            "sensitivity_initializer": initializer
+            if isinstance(initializer, str)
+            else keras.initializers.serialize(initializer),
+            "temporal_filter_initializer": self.temporal_filter_initializer
+            and keras.initializers.serialize(self.temporal_filter_initializer),
+            "seed": self.seed,
+        }

@@ -1,0 +1,51 @@
+"""How the states of a `KeRNL` layer lie in the flat list that Keras carries."""
+
+import math
+
+import tensorflow as tf
+
+from ..learning.forward import PerturbedState
+
+
+class StateLayout:
+    """The cell's states; then the perturbed pass's and Omega, Gamma (where there are kernels); then the traces.
+
+    Keras wants one axis a state, so Omega and Gamma [B, R, H] and the traces are flattened.
+    """
+
+    def __init__(self, cell, kernels, trace_shapes):
+        self.cell = cell
+        self.kernels = kernels
+        self.trace_shapes = trace_shapes
+
+    @property
+    def sizes(self):
+        """One int a state."""
+        perturbed = [*self.cell.state_size, *[self.kernels * self.cell.units] * 2] if self.kernels else []
+        return [*self.cell.state_size, *perturbed, *map(math.prod, self.trace_shapes)]
+
+    def unpack(self, states):
+        """`(cell state, PerturbedState or None, tuple of traces)` from the flat list, each state [B, n]."""
+        states = list(states)
+        cell_state = self.cell.State(*self._take(states, len(self.cell.state_size)))
+        perturbed = None
+        if self.kernels:
+            changes = self.cell.State(*self._take(states, len(self.cell.state_size)))
+            shape = (-1, self.kernels, self.cell.units)
+            perturbed = PerturbedState(changes, *(tf.reshape(x, shape) for x in self._take(states, 2)))
+        return cell_state, perturbed, tuple(tf.reshape(x, (-1, *s)) for x, s in zip(states, self.trace_shapes))
+
+    def pack(self, cell_state, perturbed, traces):
+        """The flat list that `unpack` takes apart."""
+        rest = [] if perturbed is None else [*perturbed.cell, *map(self._flatten, perturbed[1:])]
+        return [*cell_state, *rest, *map(self._flatten, traces)]
+
+    @staticmethod
+    def _take(states, count):
+        taken = states[:count]
+        del states[:count]
+        return taken
+
+    @staticmethod
+    def _flatten(x):
+        return tf.reshape(x, (-1, math.prod(x.shape[1:])))

@@ -1,0 +1,70 @@
+"""The window: one answer from a sequence of readouts."""
+
+import tensorflow as tf
+
+from ..checks import integer, time_steps
+from ..export import export
+from ..keras_version import keras
+
+
+@export
+class WindowMean(keras.layers.Layer):
+    """Mean over the last steps of a sequence.
+
+        y = 1/n sum_{t = T-n+1..T} x(t),  n = window
+
+    With a mask they are the last unmasked steps of each example, and an example that has fewer takes those it has.
+
+    Args:
+        window: number of steps; None for all of them.
+
+    Call arguments:
+        inputs: sequences [B, T, O].
+        mask: True where a step counts [B, T]; None where all do.
+
+    Returns:
+        Means [B, O].
+
+    Raises:
+        ValueError: where the window is longer than the sequence. A sequence whose length is unknown while a graph is
+            traced is not checked: one that is too short is averaged over all of its steps.
+
+    Example:
+
+    >>> WindowMean(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
+    array([[3.]], dtype=float32)
+
+    Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps that follow the pixels.
+    """
+
+    def __init__(self, window=None, **kwargs):
+        super().__init__(**kwargs)
+        self.window = None if window is None else integer("window", window)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        self.compute_output_shape(inputs.shape)  # T may be known now
+        x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs  # a sum of many needs the digits
+        if mask is None:
+            mean = tf.reduce_mean(x if self.window is None else x[:, -self.window :], axis=1)
+        else:
+            counted = tf.cast(mask, x.dtype)  # [B, T]
+            if self.window is not None:
+                from_end = tf.cumsum(counted, axis=1, reverse=True)
+                counted *= tf.cast(from_end <= self.window, x.dtype)
+            mean = tf.math.divide_no_nan(
+                tf.einsum("bt,bto->bo", counted, x), tf.reduce_sum(counted, axis=1, keepdims=True)
+            )
+        return tf.cast(mean, inputs.dtype)
+
+    def compute_mask(self, inputs, mask=None):
+        return None
+
+    def compute_output_shape(self, input_shape):
+        steps = time_steps("inputs", input_shape)
+        if None not in (self.window, steps) and self.window > steps:
+            raise ValueError(f"window must be <= the number of time steps, {steps}; received {self.window}.")
+        return (input_shape[0], input_shape[2])
+
+    def get_config(self):
+        return {**super().get_config(), "window": self.window}

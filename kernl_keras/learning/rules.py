@@ -1,0 +1,11 @@
+"""The table of learning rules: name -> module, see `implementations` for what a rule's module has."""
+
+from . import eprop, network, plain
+
+FORMS = {"network": network, "plain": plain}
+RULES = {"kernl": FORMS, "eprop": eprop, "bptt": None}
+
+
+def rule_module(rule, form):
+    """The module of a rule; None for backpropagation through time, which needs none."""
+    return FORMS[form] if rule == "kernl" else RULES[rule]

@@ -1,0 +1,1 @@
+"""Training: the model whose steps alternate the two kinds of learning."""

@@ -1,0 +1,198 @@
+"""`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..export import export
+from ..keras_version import IS_KERAS_3, keras
+from ..layers.kernl import KeRNL
+from ..layers.report import Report
+from .updates import update
+
+
+ACTIVITY = ("firing_rate", "silent_units")
+DIAGNOSTICS = (
+    "sensitivity_loss",
+    "explained_variance",
+    *ACTIVITY,
+    "weight_gradient_norm",
+    "sensitivity_gradient_norm",
+    "skipped_updates",
+)
+
+
+class Schedule(NamedTuple):
+    """Whether a step updates M and gamma, and whether it updates the weights; scalar bools."""
+
+    sensitivity: Any
+    weights: Any
+
+
+@export
+class KeRNLModel(keras.Model):
+    """A Keras model whose training step, for every batch,
+
+        (a) runs the network once, clean and perturbed together;
+        (b) updates M and gamma of its `KeRNL` layers from their sensitivity loss F, Eq. (19), with
+            `sensitivity_optimizer`;
+        (c) updates every other weight with `optimizer`: the hidden ones by the rule, Eq. (12) or (22), with the new M
+            and gamma, the readout and all other layers by their ordinary gradient.
+
+    Built like any functional or subclassed Keras model. Clip gradients with the optimizers' own `clipnorm`,
+    `global_clipnorm` or `clipvalue`: one optimizer a group. An update with NaN or infinity in its gradient is skipped.
+
+    Besides the compiled metrics, `fit` reports (the mean over an epoch's steps, summed over layers for F and D^2 and
+    averaged over layers for the activity):
+
+        sensitivity_loss            F, in units of the noise variance
+        explained_variance          1 - F / mean D^2: share of the perturbation's effect that M and gamma predict
+        firing_rate                 spikes a unit and step (mean absolute activity of rate units)
+        silent_units                share of units without a spike in the whole batch
+        weight_gradient_norm        norm of the gradient in (c)
+        sensitivity_gradient_norm   norm of the gradient in (b)
+        skipped_updates             share of steps whose update was not finite
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input((7, 3))
+    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")(inputs)
+    >>> voltage = keras.layers.RNN(kk.ReadoutCell(2), return_sequences=True)(hidden)
+    >>> model = kk.KeRNLModel(inputs, kk.WindowMean(5)(voltage))
+    >>> model.compile(keras.optimizers.Adam(1e-2), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(1e-3))
+    >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)
+    >>> "explained_variance" in history.history
+    True
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, sensitivity_optimizer=None, sensitivity_only=0, sensitivity_every=1, **kwargs
+    ):
+        """Configures training.
+
+        Args:
+            optimizer: of the weights.
+            loss: Keras loss.
+            sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
+            sensitivity_only: number of first steps in which M and gamma learn alone.
+            sensitivity_every: M and gamma learn in every n-th step; 1 for each.
+            **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
+
+        Raises:
+            ValueError: for a negative `sensitivity_only`, or `sensitivity_every` < 1.
+        """
+        self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
+        self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
+        self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
+        if self.built:
+            self._build_optimizers()
+
+    def get_compile_config(self):
+        """What `compile` was given, for a saved model."""
+        config = super().get_compile_config()
+        if config:
+            config["sensitivity_optimizer"] = keras.saving.serialize_keras_object(self.sensitivity_optimizer)
+            config["sensitivity_only"] = self.sensitivity_only
+            config["sensitivity_every"] = self.sensitivity_every
+        return config
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model as it was; its optimizers then find their slots."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def kernl_layers(self):
+        """The `KeRNL` layers of the model, in order."""
+        return [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, KeRNL)]
+
+    def _groups(self):
+        """`(M and gamma of all layers, all other trainable weights)`."""
+        sensitivity = [weight for layer in self.kernl_layers for weight in layer.sensitivity_weights]
+        theirs = {id(weight) for weight in sensitivity}
+        return sensitivity, [weight for weight in self.trainable_variables if id(weight) not in theirs]
+
+    def _build_optimizers(self):
+        """Each optimizer on its own variables, so that a saved model finds its slots again."""
+        for optimizer, variables in zip((self.sensitivity_optimizer, self.optimizer), self._groups()):
+            if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
+                with tf.init_scope():
+                    optimizer.build(variables)
+
+    @property
+    def losses(self):
+        """The added losses but for F, which has its own optimizer."""
+        own = {id(layer.report.sensitivity_loss) for layer in self.kernl_layers if layer.report is not None}
+        return [loss for loss in super().losses if id(loss) not in own]
+
+    def train_step(self, data):
+        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape(persistent=True) as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            report = self._take_report()
+        self._build_optimizers()
+        sensitivity, weights = self._groups()
+        now = self._schedule(sensitivity)
+        gradients = tape.gradient(report.sensitivity_loss, sensitivity) if sensitivity else []
+        of_sensitivity = update(self.sensitivity_optimizer, gradients, sensitivity, now.sensitivity)
+        of_weights = update(self.optimizer, tape.gradient(loss, weights), weights, now.weights)
+        self._track(report, of_sensitivity, of_weights)
+        return self._results(x, y, y_pred, loss, sample_weight)
+
+    def test_step(self, data):
+        """One batch without learning: M, gamma and the traces stay as they are."""
+        super().test_step(data)
+        self._track(self._take_report())
+        logs = self.get_metrics_result()
+        return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
+
+    def _schedule(self, sensitivity):
+        """Which groups this step updates. The optimizers' own counts decide, so that a resumed run goes on as it was."""
+        if not sensitivity:
+            return Schedule(False, True)
+        steps = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
+        warm = tf.cast(tf.convert_to_tensor(self.sensitivity_optimizer.iterations), tf.int64) >= self.sensitivity_only
+        return Schedule(steps % self.sensitivity_every == 0, warm)
+
+    def _take_report(self):
+        """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""
+        reports = [layer.report for layer in self.kernl_layers if layer.report is not None]
+        for layer in self.kernl_layers:
+            layer.report = None
+        learning = [report for report in reports if report.sensitivity_loss is not None]
+        return Report(
+            sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
+            perturbation_variance=tf.add_n([r.perturbation_variance for r in learning]) if learning else None,
+            firing_rate=tf.add_n([report.firing_rate for report in reports]) / len(reports) if reports else 0.0,
+            silent_units=tf.add_n([report.silent_units for report in reports]) / len(reports) if reports else 0.0,
+        )
+
+    def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0)):
+        values = {
+            "firing_rate": report.firing_rate,
+            "silent_units": report.silent_units,
+            "weight_gradient_norm": of_weights[0],
+            "sensitivity_gradient_norm": of_sensitivity[0],
+            "skipped_updates": tf.maximum(of_sensitivity[1], of_weights[1]),
+        }
+        if report.sensitivity_loss is not None:
+            values["sensitivity_loss"] = report.sensitivity_loss
+            values["explained_variance"] = 1.0 - tf.math.divide_no_nan(
+                report.sensitivity_loss, report.perturbation_variance
+            )
+        for metric in self._diagnostics:
+            if metric.name in values:
+                metric.update_state(values[metric.name])
+
+    def _results(self, x, y, y_pred, loss, sample_weight):
+        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+            self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        return self.compute_metrics(x, y, y_pred, sample_weight)

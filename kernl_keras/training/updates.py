@@ -1,0 +1,29 @@
+"""Applying a group's gradients, or not."""
+
+import tensorflow as tf
+
+
+def update(optimizer, gradients, variables, condition=True):
+    """Applies the gradients where `condition` holds and all of them are finite.
+
+    Args:
+        optimizer: Keras optimizer, built on `variables`.
+        gradients: list of tensors, None for a variable that the loss does not reach.
+        variables: list of variables.
+        condition: scalar bool.
+
+    Returns:
+        the global norm of the gradients before any clipping, and 1.0 where they were not finite, else 0.0.
+    """
+    pairs = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
+    if not pairs:
+        return tf.constant(0.0), tf.constant(0.0)
+    norm = tf.linalg.global_norm([gradient for gradient, _ in pairs])
+    finite = tf.math.is_finite(norm)
+
+    def apply():
+        optimizer.apply_gradients(pairs)
+        return tf.constant(True)
+
+    tf.cond(tf.logical_and(finite, condition), apply, lambda: tf.constant(False))
+    return tf.where(finite, norm, tf.zeros_like(norm)), 1.0 - tf.cast(finite, norm.dtype)

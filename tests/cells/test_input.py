@@ -1,0 +1,156 @@
+"""InputSpikingCell: the statistics of its spikes, and that its draws can be repeated and resumed."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.keras_version import keras
+
+MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+
+
+def layer(units=4, seed=3, **settings):
+    return keras.layers.RNN(InputSpikingCell(units, seed=seed), return_sequences=True, **settings)
+
+
+def half(batch=5, steps=7, channels=1):
+    return tf.fill((batch, steps, channels), 0.5)
+
+
+def test_spikes_as_often_as_the_input_says():
+    x = tf.tile(tf.constant([0.1, 0.7, 0.0, 1.0])[None, :, None], (500, 1, 1))
+    spikes = layer(units=3)(x).numpy()
+    assert spikes.shape == (500, 4, 3)
+    assert set(np.unique(spikes)) == {0.0, 1.0}
+    # 1500 draws a step: 5 standard deviations are 0.039 and 0.059
+    np.testing.assert_allclose(spikes.mean((0, 2))[:2], [0.1, 0.7], atol=0.05)
+    assert spikes[:, 2].max() == 0.0 and spikes[:, 3].min() == 1.0
+
+
+def test_every_channel_of_its_own_without_units():
+    x = tf.tile(tf.constant([0.0, 0.3, 1.0])[None, None], (20, 100, 1))
+    spikes = layer(units=None)(x).numpy()
+    assert spikes.shape == (20, 100, 3)
+    np.testing.assert_allclose(spikes.mean((0, 1)), [0.0, 0.3, 1.0], atol=0.05)
+
+
+def test_draws_are_independent_in_examples_steps_units_and_calls():
+    encode = layer(units=20)
+    spikes, later = (encode(half(30, 40)).numpy() * 2 - 1 for _ in range(2))
+    for one, other in [
+        (spikes[1:], spikes[:-1]),
+        (spikes[:, 1:], spikes[:, :-1]),
+        (spikes[:, :, 1:], spikes[:, :, :-1]),
+        (spikes, later),
+        (spikes[:, 1:], later[:, :-1]),
+        (spikes, layer(units=20, seed=4)(half(30, 40)).numpy() * 2 - 1),
+        (later, layer(units=20, seed=4)(half(30, 40)).numpy() * 2 - 1),
+    ]:
+        assert abs((one * other).mean()) < 5 / np.sqrt(one.size)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_seed_gives_the_same_bits_in_every_mode(mode):
+    eager, other = layer(), layer()
+    first, second = eager(half()), eager(half())
+    encode = MODES[mode](lambda x: other(x))
+    np.testing.assert_array_equal(encode(half()), first)
+    np.testing.assert_array_equal(encode(half()), second)
+    assert np.any(first != second)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_unrolled_is_the_same(mode):
+    encode = layer(unroll=True)
+    np.testing.assert_array_equal(MODES[mode](lambda x: encode(x))(half()), layer()(half()))
+
+
+def test_states_are_the_number_of_the_call_and_of_the_steps():
+    encode = layer(return_state=True)
+    for call in (1, 2, 3):
+        np.testing.assert_array_equal(encode(half())[1], [[call, 7]] * 5)
+    assert int(encode.weights[0]) == 3
+
+
+def test_a_sequence_in_pieces_is_the_sequence():
+    whole = layer()(half())
+    encode = layer(return_state=True)
+    start, state = encode(half(steps=3))
+    end, _ = encode(half(steps=4), initial_state=state)
+    np.testing.assert_array_equal(tf.concat([start, end], 1), whole)
+
+
+def test_masked_examples_do_not_make_the_others_repeat_their_draws():
+    mask = tf.constant([[True] * 30 + [False] * 10, [False] * 10 + [True] * 30])
+    encode = layer(units=100)
+    spikes = encode(half(2, 40), mask=mask).numpy()
+    assert all(np.any(spikes[1, t] != spikes[1, u]) for t in range(10, 40) for u in range(10, t))
+
+
+def test_stateful():
+    spikes = layer(stateful=True)
+    first, second = spikes(half()), spikes(half())
+    assert np.any(first != second)
+
+
+def test_a_loaded_model_goes_on_where_the_saved_one_stopped(tmp_path):
+    for seed in (3, None):
+        model = keras.Sequential([keras.Input((7, 1)), layer(seed=seed)])
+        model(half())
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(model(half()), again(half()))
+
+
+def test_spikes_are_data():
+    x, encode = half(), layer()
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        spikes = encode(x)
+    assert tape.gradient(spikes, x) is None
+
+
+def test_counts_are_exact_under_mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        encode = keras.layers.RNN(InputSpikingCell(100, seed=3), return_sequences=True)
+        spikes = tf.cast(encode(half(1, 300)), tf.float32).numpy()
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert np.all(np.any(spikes[0, 257:] != spikes[0, 256:-1], axis=-1))
+    np.testing.assert_array_equal(spikes, layer(units=100)(half(1, 300)))
+
+
+def test_stacks_with_other_cells():
+    stack = keras.layers.RNN([InputSpikingCell(4, seed=3), ReadoutCell(3)])
+    assert stack(half()).shape == (5, 3)
+
+
+def test_config_covers_the_signature():
+    settings = {"units": 4, "seed": 9}
+    assert set(inspect.signature(InputSpikingCell).parameters) - {"kwargs"} == set(settings)
+    config = InputSpikingCell(**settings).get_config()
+    assert settings.items() <= config.items()
+    assert InputSpikingCell.from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"units": 0}, "units must be an integer >= 1; received 0"),
+        ({"seed": -1}, "seed must be an integer >= 0; received -1"),
+        ({"dtype": "float16"}, "dtype must compute in float32 or more, to count; received 'float16'"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        InputSpikingCell(**settings)
+
+
+def test_wrong_number_of_channels():
+    with pytest.raises(ValueError, match=r"inputs must have 1 channel or units=4; received shape \(5, 3\)"):
+        layer()(half(channels=3))

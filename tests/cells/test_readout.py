@@ -1,0 +1,162 @@
+"""ReadoutCell against a NumPy loop, and its gradient against the reverse filter."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.initializers import LogUniform
+from kernl_keras.keras_version import keras
+
+MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+B, T, H, O = 2, 7, 5, 3  # noqa: E741
+DRAWN = LogUniform(2.0, 50.0, seed=1)
+TAU = {"number": 10.0, "list": [2.0, 30.0, 7.0], "initializer": DRAWN, "none": None}
+
+
+def spikes():
+    return np.random.default_rng(0).uniform(size=(B, T, H)).round()
+
+
+def layer(seed=2, **settings):
+    initializer = keras.initializers.GlorotUniform(seed=seed)
+    cell = ReadoutCell(O, kernel_initializer=initializer, **settings)
+    return keras.layers.RNN(cell, return_sequences=True)
+
+
+def decay_of(kind, discretization, dt):
+    if TAU[kind] is None:
+        return 0.0
+    tau = DRAWN((O,)).numpy() if kind == "initializer" else np.array(TAU[kind])
+    return np.exp(-dt / tau.astype("float64")) if discretization == "exponential" else 1.0 - dt / tau
+
+
+def reference(z, kernel, bias, decay):
+    v, voltages = np.zeros((len(z), kernel.shape[1])), []
+    for t in range(z.shape[1]):
+        v = decay * v + z[:, t] @ kernel + bias
+        voltages.append(v)
+    return np.stack(voltages, 1)
+
+
+@pytest.mark.parametrize("discretization", ["exponential", "euler"])
+@pytest.mark.parametrize("kind", TAU)
+def test_leaky_integration(kind, discretization):
+    readout = layer(tau_out=TAU[kind], dt=0.5, discretization=discretization, use_bias=True, bias_initializer="ones")
+    outputs = readout(tf.constant(spikes(), tf.float32))
+    expected = reference(spikes(), readout.cell.kernel.numpy(), 1.0, decay_of(kind, discretization, 0.5))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", TAU)
+def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
+    readout, error = layer(tau_out=TAU[kind]), np.random.default_rng(1).normal(size=(B, T, O))
+    z = tf.constant(spikes(), tf.float32)
+    readout.build(z.shape)
+
+    def voltage_and_gradient(z):
+        with tf.GradientTape() as tape:
+            voltage = readout(z)
+            loss = tf.reduce_sum(voltage * tf.constant(error, tf.float32))
+        return voltage, tape.gradient(loss, readout.trainable_weights)
+
+    voltage, (gradient,) = MODES[mode](voltage_and_gradient)(z)
+    decay = decay_of(kind, "exponential", 1.0)
+    expected = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay)
+    np.testing.assert_allclose(voltage, expected, rtol=1e-5, atol=1e-6)
+    # dC/dW = sum_t z(t)^T r(t), r(t) = error(t) + d r(t+1)
+    r, expected = 0.0, 0.0
+    for t in reversed(range(T)):
+        r = error[:, t] + decay * r
+        expected = expected + spikes()[:, t].T @ r
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_weights():
+    readout = layer(tau_out=DRAWN, use_bias=True)
+    readout.build((None, T, H))
+    shapes = {w.name.split("/")[-1].split(":")[0]: tuple(w.shape) for w in readout.weights}
+    assert shapes == {"kernel": (H, O), "bias": (O,), "tau_out": (O,)}
+    assert [w.name.split("/")[-1].split(":")[0] for w in readout.non_trainable_weights] == ["tau_out"]
+
+
+def test_regularizers_and_constraints_are_used():
+    readout = layer(use_bias=True, bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
+    readout(tf.zeros((B, T, H)))
+    np.testing.assert_allclose(readout.losses, [0.5 * O])
+    readout = layer(kernel_regularizer=keras.regularizers.L1(1.0), kernel_constraint="non_neg")
+    readout(tf.zeros((B, T, H)))
+    np.testing.assert_allclose(readout.losses, [np.abs(readout.cell.kernel.numpy()).sum()], rtol=1e-6)
+    assert isinstance(readout.cell.kernel.constraint, keras.constraints.NonNeg)
+
+
+@pytest.mark.parametrize("kind", TAU)
+def test_mixed_precision(kind):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        readout = layer(tau_out=TAU[kind])
+        outputs = readout(tf.constant(spikes(), tf.float32))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert outputs.dtype == tf.float16 and readout.trainable_weights[0].dtype == "float32"
+    exact = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
+    np.testing.assert_allclose(outputs, exact, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", TAU)
+def test_save_and_load_after_training(kind, tmp_path):
+    model = keras.Sequential([keras.Input((None, H)), layer(seed=None, tau_out=TAU[kind], use_bias=True)])
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    target = np.random.default_rng(1).normal(size=(B, T, O))
+    losses = model.fit(spikes(), target, epochs=3, verbose=0).history["loss"]
+    assert losses[2] < losses[1] < losses[0]
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    z = tf.constant(spikes(), tf.float32)
+    np.testing.assert_array_equal(again(z), model(z))
+    assert again.layers[-1].cell.get_config() == model.layers[-1].cell.get_config()
+
+
+def test_config_covers_the_signature():
+    settings = {
+        "units": 3,
+        "tau_out": [2.0, 30.0, 7.0],
+        "dt": 0.5,
+        "discretization": "euler",
+        "use_bias": True,
+        "kernel_initializer": keras.initializers.HeNormal(seed=1),
+        "bias_initializer": "ones",
+        "kernel_regularizer": keras.regularizers.L1(0.25),
+        "bias_regularizer": keras.regularizers.L2(0.5),
+        "kernel_constraint": keras.constraints.MaxNorm(2),
+        "bias_constraint": "non_neg",
+    }
+    assert set(inspect.signature(ReadoutCell).parameters) - {"kwargs"} == set(settings)
+    config = ReadoutCell(**settings).get_config()
+    default = ReadoutCell(4).get_config()
+    assert all(config[name] != default[name] for name in settings)
+    assert ReadoutCell.from_config(config).get_config() == config
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"units": 0}, "units must be an integer >= 1; received 0"),
+        ({"tau_out": 0.0}, r"tau_out must be > 0; received 0\.0"),
+        ({"tau_out": [1.0, 2.0]}, r"tau_out must have one value a unit \(3\); received 2 values"),
+        ({"dt": 0}, "dt must be > 0; received 0"),
+        ({"discretization": "exact"}, r"discretization must be one of \['euler', 'exponential'\]; received 'exact'"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ReadoutCell(**{"units": 3, **settings})
+
+
+@pytest.mark.parametrize("tau", [0.5, [0.5, 2.0, 3.0]])
+def test_euler_with_a_step_longer_than_the_time_constant(tau):
+    with pytest.raises(ValueError, match=r"tau must be >= dt \(1 ms\) for the Euler discretization; received"):
+        layer(tau_out=tau, discretization="euler")(tf.zeros((B, T, H)))

@@ -1,0 +1,27 @@
+"""What every test shares: quiet TensorFlow, fixed seeds, and the full data sets where a machine has them."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it once, when it is imported
+
+import pytest
+
+from kernl_keras.keras_version import keras
+
+
+@pytest.fixture(autouse=True)
+def seeds():
+    """Python, NumPy and TensorFlow start every test from the same seed, whatever ran before it."""
+    keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """A folder of TensorFlow Datasets that holds MNIST, named by KERNL_KERAS_DATA_DIR; nothing is downloaded."""
+    name = os.environ.get("KERNL_KERAS_DATA_DIR")
+    if not name:
+        pytest.skip("KERNL_KERAS_DATA_DIR is not set: it names a folder of TensorFlow Datasets that holds mnist")
+    if not pathlib.Path(name, "mnist").is_dir():
+        pytest.skip(f"KERNL_KERAS_DATA_DIR={name} holds no folder mnist")
+    return name

@@ -1,0 +1,115 @@
+"""The codes against loops over time and the law of large numbers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.dynamics.encoding import CODES, bernoulli_code, context_code, current_code, threshold_code
+
+MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+KEY = [3, 7]
+
+
+def values(batch=3, steps=11, features=2):
+    return np.random.default_rng(0).uniform(size=(batch, steps, features)).astype("float32")
+
+
+def threshold_reference(x, units):
+    """Bellec et al. 2018: one channel and step after the other."""
+    batch, steps, features = x.shape
+    half = units // 2
+    spikes = np.zeros((batch, steps, features * units))
+    for b in range(batch):
+        for f in range(features):
+            before = 0.0
+            for t in range(steps):
+                now = float(x[b, t, f])
+                for j in range(half):
+                    theta = (j + 1) / (half + 1)
+                    spikes[b, t, f * units + j] = before < theta <= now
+                    spikes[b, t, f * units + half + j] = now < theta <= before
+                before = now
+    return spikes
+
+
+def test_bernoulli_spikes_as_often_as_the_value_says():
+    x = tf.tile(tf.constant([[[0.1, 0.7]]]), (40, 50, 1))
+    spikes = bernoulli_code(x, 3, KEY).numpy()
+    assert spikes.shape == (40, 50, 6)
+    assert set(np.unique(spikes)) == {0.0, 1.0}
+    # 2000 draws a channel: 5 standard deviations are 0.034 and 0.051
+    np.testing.assert_allclose(spikes.mean((0, 1)), [0.1] * 3 + [0.7] * 3, atol=0.05)
+
+
+def test_bernoulli_never_and_always():
+    x = tf.tile(tf.constant([[[-0.5, 0.0, 1.0, 1.5]]]), (40, 50, 1))
+    spikes = bernoulli_code(x, 2, KEY).numpy()
+    np.testing.assert_array_equal(spikes, np.broadcast_to([0, 0, 0, 0, 1, 1, 1, 1], spikes.shape))
+
+
+def test_bernoulli_draws_independently_in_examples_steps_and_channels():
+    spikes = bernoulli_code(tf.fill((30, 40, 1), 0.5), 20, KEY).numpy() * 2 - 1
+    for one, other in [
+        (spikes[1:], spikes[:-1]),
+        (spikes[:, 1:], spikes[:, :-1]),
+        (spikes[:, :, 1:], spikes[:, :, :-1]),
+    ]:
+        assert abs((one * other).mean()) < 5 / np.sqrt(one.size)
+
+
+def test_bernoulli_depends_on_the_key():
+    x = tf.fill((3, 5, 1), 0.5)
+    assert np.any(bernoulli_code(x, 4, [3, 7]) != bernoulli_code(x, 4, [3, 8]))
+    assert np.any(bernoulli_code(x, 4, [3, 7]) != bernoulli_code(x, 4, [4, 7]))
+
+
+@pytest.mark.parametrize("units", [2, 6, 80])
+def test_threshold_crossings(units):
+    x = values()
+    expected = threshold_reference(x, units)
+    np.testing.assert_array_equal(threshold_code(x, units), expected)
+    assert 0 < expected.sum() < expected.size
+
+
+def test_a_value_on_a_threshold_has_crossed_it():
+    # thresholds 1/4, 1/2, 3/4; up 1 and 2, nothing, down 2, down 1
+    x = tf.constant([[[0.5], [0.5], [0.25], [0.0]]])
+    up_down = [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0]]
+    np.testing.assert_array_equal(threshold_code(x, 6)[0], up_down)
+
+
+def test_up_less_down_is_the_level_that_was_reached():
+    x = values(features=1)
+    spikes = threshold_code(x, 10).numpy()
+    level = spikes[..., :5].sum((1, 2)) - spikes[..., 5:].sum((1, 2))
+    np.testing.assert_array_equal(level, np.floor(x[:, -1, 0] * 6))
+
+
+def test_current_goes_to_every_channel():
+    x = values()
+    np.testing.assert_array_equal(current_code(x, 3), x[:, :, [0, 0, 0, 1, 1, 1]])
+
+
+def test_context_comes_on_after_the_counted_steps():
+    counted = tf.constant([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 0, 0]], tf.float32)[..., None]
+    expected = [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(context_code(counted, 2)[..., 0], expected)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CODES)
+def test_modes_agree_to_the_bit(name, mode):
+    x = values()
+    outputs = MODES[mode](lambda x: CODES[name](x, 4, tf.constant(KEY)))(tf.constant(x))
+    assert outputs.shape == (3, 11, 8)
+    np.testing.assert_array_equal(outputs, CODES[name](tf.constant(x), 4, KEY))
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_known_axes_stay_known_and_unknown_ones_work(name):
+    def outputs(batch, steps):
+        encode = tf.function(lambda x: CODES[name](x, 4, tf.constant(KEY)))
+        return encode.get_concrete_function(tf.TensorSpec((batch, steps, 2)))
+
+    assert outputs(None, 11).output_shapes.as_list() == [None, 11, 8]
+    assert outputs(None, None)(tf.constant(values())).shape == (3, 11, 8)

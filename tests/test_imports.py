@@ -1,0 +1,124 @@
+"""Imports point one way: dynamics <- cells <- layers <- training <- experiments, and dynamics <- learning <- layers."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = "kernl_keras"
+ROOT = pathlib.Path(__file__).parents[1] / PACKAGE
+
+ROOMS = {  # room: the other rooms it may import
+    "dynamics": set(),
+    "cells": {"dynamics"},
+    "learning": {"dynamics"},
+    "layers": {"dynamics", "cells", "learning"},
+    "training": {"learning", "layers"},
+    "callbacks": {"layers", "training"},
+    "data": set(),
+    "experiments": {"dynamics", "cells", "learning", "layers", "training", "callbacks", "data"},
+}
+HELPERS = {
+    "keras_version",
+    "export",
+    "checks",
+    "draws",
+    "initializers",
+    "version",
+}  # free for every room; import no room
+TOP = {"__init__", "__main__"}  # the front door; it may import anything
+ONLY_IN = {"keras": "keras_version", "tf_keras": "keras_version"}  # this module alone knows which Keras it is
+
+
+def imported_modules(path, root=ROOT):
+    """Yields (line, dotted name) of each import in a file, wherever it stands; relative ones are resolved."""
+    package = (PACKAGE, *path.relative_to(root).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            # `from kernl_keras import x`: x is a room, a helper or a public name, so it decides.
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == PACKAGE else [module]
+            yield from ((node.lineno, name) for name in names)
+
+
+def violations(root=ROOT):
+    """One line for each import that points the wrong way."""
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root).with_suffix("").parts[0]
+        if place in TOP:
+            continue
+        may = ROOMS.get(place, set()) | HELPERS | {place}
+        for line, name in imported_modules(path, root):
+            first, *rest = name.split(".")
+            if first == PACKAGE:
+                allowed = bool(rest) and rest[0] in may
+            else:
+                allowed = ONLY_IN.get(first, place) == place
+            if not allowed:
+                found.append(f"{path.relative_to(root).as_posix()}:{line} imports {name}")
+    return found
+
+
+def test_imports_point_one_way():
+    assert not violations()
+
+
+def test_every_place_of_the_package_is_in_the_table():
+    places = {
+        path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+    }
+    assert places <= {*ROOMS, *HELPERS, *TOP}
+
+
+@pytest.mark.parametrize(
+    "place, statement",
+    [
+        ("dynamics/lif.py", "from ..cells.spiking import KeRNLSpikingCell"),
+        ("dynamics/lif.py", "from ..learning import filters"),
+        ("cells/spiking.py", "from .. import layers"),
+        ("cells/spiking.py", "from ..layers.kernl import KeRNL"),
+        ("cells/spiking.py", "from kernl_keras import learning"),
+        ("cells/spiking.py", "def call():\n    import kernl_keras.layers.kernl"),
+        ("learning/filters.py", "from ..cells.spiking import KeRNLSpikingCell"),
+        ("layers/kernl.py", "from ..training.model import KeRNLModel"),
+        ("layers/deep/kernl.py", "from ...training.model import KeRNLModel"),
+        ("training/model.py", "from ..experiments import registry"),
+        ("training/model.py", "from kernl_keras import KeRNL"),  # through the front door
+        ("training/model.py", "import kernl_keras as kk"),
+        ("callbacks/tensorboard.py", "from ..experiments import registry"),
+        ("data/mnist.py", "from ..training.model import KeRNLModel"),
+        ("checks.py", "from .cells.spiking import KeRNLSpikingCell"),  # a helper knows no room
+        ("layers/kernl.py", "import keras"),
+        ("layers/kernl.py", "from tf_keras.layers import RNN"),
+    ],
+)
+def test_a_planted_import_is_found(tmp_path, place, statement):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(statement)
+    (found,) = violations(tmp_path)
+    assert found.startswith(f"{place}:")
+
+
+@pytest.mark.parametrize(
+    "place, statement",
+    [
+        (
+            "cells/spiking.py",
+            "from ..dynamics import lif\nfrom .. import checks\nfrom .hidden import HiddenCell",
+        ),
+        ("layers/kernl.py", "from ..learning import filters\nfrom ..cells.spiking import KeRNLSpikingCell"),
+        ("experiments/cli.py", "from ..data import mnist\nfrom kernl_keras.training.model import KeRNLModel"),
+        ("keras_version.py", "import keras\nimport tf_keras"),
+        ("__init__.py", "from .layers.kernl import KeRNL"),
+    ],
+)
+def test_an_import_that_points_the_right_way_is_left_alone(tmp_path, place, statement):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(statement)
+    assert not violations(tmp_path)

@@ -1,0 +1,105 @@
+"""What the package says of itself holds: one version, data and typing marker included, requirements declared."""
+
+import ast
+import configparser
+import importlib
+import importlib.metadata
+import pathlib
+import re
+import sys
+
+import pytest
+from packaging.requirements import Requirement
+
+import kernl_keras
+from kernl_keras.version import __version__
+
+TOP = pathlib.Path(__file__).parents[1]
+PACKAGE = TOP / "kernl_keras"
+
+
+@pytest.fixture(scope="module")
+def config():
+    parser = configparser.ConfigParser()
+    assert parser.read(TOP / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def lines(text):
+    """The entries of a setup.cfg list."""
+    return [line for line in text.strip().splitlines() if line and not line.startswith("#")]
+
+
+def module_level_imports(body):
+    """Top-level package names that a module imports as it is imported: function bodies are left out."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+        elif isinstance(node, (ast.If, ast.Try)):
+            yield from module_level_imports(ast.iter_child_nodes(node))
+
+
+def test_one_version(config):
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", __version__)
+    assert config["metadata"]["version"] == "attr: kernl_keras.version.__version__"
+    assert kernl_keras.__version__ == __version__
+
+
+def test_the_installed_version(config):
+    try:
+        installed = importlib.metadata.version(config["metadata"]["name"])
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("kernl_keras is not installed, only on the path")
+    assert installed == __version__
+
+
+def test_the_changelog_knows_the_version():
+    headings = re.findall(r"^## \[(.+?)\]", (TOP / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert __version__ in headings
+
+
+def test_version_imports_nothing():
+    tree = ast.parse((PACKAGE / "version.py").read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def test_every_file_beside_the_modules_is_packaged(config):
+    """The sample of MNIST and its licence, and the marker that says the package is typed."""
+    packaged = {path for glob in lines(config["options.package_data"]["kernl_keras"]) for path in PACKAGE.glob(glob)}
+    others = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert packaged == others
+    assert PACKAGE / "py.typed" in packaged
+    assert 0 < sum(path.stat().st_size for path in packaged if path.stem.startswith("mnist_sample")) < 2e6
+
+
+def test_every_folder_of_modules_is_a_package():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_the_console_script_exists(config):
+    (script,) = lines(config["options.entry_points"]["console_scripts"])
+    name, target = (part.strip() for part in script.split("="))
+    module, function = target.split(":")
+    assert name == "kernl-keras"
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_requirement_is_met_here(config):
+    """The environment that runs the tests is the one that setup.cfg asks for."""
+    extras = config["options.extras_require"]
+    for line in lines(config["options"]["install_requires"]) + lines(extras["test"]):
+        requirement = Requirement(line)
+        assert importlib.metadata.version(requirement.name) in requirement.specifier
+
+
+def test_every_import_is_required(config):
+    """`import kernl_keras` needs nothing that `pip install` without extras does not bring; tf-keras is an option."""
+    required = {Requirement(line).name.replace("-", "_") for line in lines(config["options"]["install_requires"])}
+    allowed = {*required, *sys.stdlib_module_names, "kernl_keras", "tf_keras"}
+    for path in PACKAGE.rglob("*.py"):
+        imported = set(module_level_imports(ast.parse(path.read_text(encoding="utf-8")).body))
+        assert imported <= allowed, path
