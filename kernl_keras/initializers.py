@@ -8,6 +8,7 @@ from .checks import number
 from .draws import check_seed, fixed_key
 from .export import export
 from .keras_version import keras
+from .uniform import uniform
 
 
 @export
@@ -51,9 +52,10 @@ class LogUniform(keras.initializers.Initializer):
         self.seed, self._seed = check_seed(seed)
 
     def __call__(self, shape, dtype=None, **kwargs):
-        dtype = tf.as_dtype(dtype or tf.keras.backend.floatx())
+        dtype = tf.as_dtype(dtype or keras.backend.floatx())
         low, high = math.log(self.low), math.log(self.high)
-        values = tf.exp(tf.random.stateless_uniform(shape, fixed_key(self._seed), low, high, dtype))
+        fraction = tf.cast(uniform(shape, fixed_key(self._seed)), dtype)
+        values = tf.exp(low + (high - low) * fraction)
         return tf.clip_by_value(values, self.low, self.high)  # exp(log(low)) may round below low
 
     def get_config(self):

@@ -6,7 +6,7 @@ package imports `keras`, `AbstractRNNCell` and `RNN` from here and works alike o
 
 import tensorflow as tf
 
-IS_KERAS_3 = tf.keras.__version__.startswith("3.")
+IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
 if IS_KERAS_3:
     import keras

@@ -18,14 +18,8 @@ ROOMS = {  # room: the other rooms it may import
     "data": set(),
     "experiments": {"dynamics", "cells", "learning", "layers", "training", "callbacks", "data"},
 }
-HELPERS = {
-    "keras_version",
-    "export",
-    "checks",
-    "draws",
-    "initializers",
-    "version",
-}  # free for every room; import no room
+# Top-level modules, free for every room; they import no room.
+HELPERS = {"keras_version", "export", "checks", "draws", "initializers", "uniform", "version"}
 TOP = {"__init__", "__main__"}  # the front door; it may import anything
 ONLY_IN = {"keras": "keras_version", "tf_keras": "keras_version"}  # this module alone knows which Keras it is
 

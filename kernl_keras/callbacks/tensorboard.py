@@ -1,5 +1,233 @@
+"""`KeRNLTensorBoard`: what a run shows of itself in TensorBoard."""
+
+import contextlib
+import importlib.util
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import integer
+from ..export import export
 from ..keras_version import keras
+from ..training.state import state_kept
+from .examples import first_examples
+from .images import diverging, pictures, raster, sequential
+from .names import kernl_layers, weight_names
 
 
+@export
 class KeRNLTensorBoard(keras.callbacks.Callback):
-    pass
+    """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
+
+    The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
+    its own, in both Kerases:
+
+    | tag | kind | run |
+    |---|---|---|
+    | `loss`, `accuracy` and each other entry of `History.history` | scalar | train |
+    | the same names for the `val_` entries | scalar | validation |
+    | `learning_rate`, `sensitivity_learning_rate` | scalar | train |
+    | `hidden/sensitivity_tensor`, `hidden/temporal_filter`, `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`, \
+`readout/kernel` and each other trainable weight | histogram | train |
+    | `hidden/kernel/gradient`, and so on | histogram | train |
+    | `hidden/kernel/image`, `hidden/kernel/gradient/image`, and so on | image | train |
+    | `hidden/spikes` of each `KeRNL` layer | image, one an example | train |
+
+    A second weight of the same name in a layer is `hidden/kernel_1`. The gradients are what `KeRNLModel.gradients` says
+    of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
+    goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top.
+
+    All is done between the training steps, and training is the same, bit for bit, with the callback and without it.
+
+    Args:
+        log_dir: folder of the event files, in `train` and `validation` below it.
+        update_freq: "epoch", or the number of training steps after which to write (the validation's scalars are written
+            after an epoch all the same).
+        examples: how many of the validation examples of `KeRNLModel.fit` gradients and rasters are taken from, or a
+            batch `(x, y)`, or a `tf.data.Dataset` whose first batch is taken. Without validation data (or where it is a
+            generator, which could not be read twice) there are neither; any other Keras model needs a batch for
+            rasters, and has no gradients.
+        histograms: whether to write histograms.
+        images: whether to write images of the weights and gradients.
+        raster: whether to write rasters.
+
+    Raises:
+        ImportError: where TensorBoard is not installed.
+        OSError: when training begins, where `log_dir` cannot be written.
+        ValueError: for an unknown `update_freq`, and for `examples` of another kind.
+
+    Example:
+
+    >>> import tempfile, kernl_keras as kk
+    >>> callback = kk.KeRNLTensorBoard(tempfile.mkdtemp(), update_freq=100)  # model.fit(..., callbacks=[callback])
+    """
+
+    def __init__(self, log_dir="logs", update_freq="epoch", examples=4, histograms=True, images=True, raster=True):
+        if importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("KeRNLTensorBoard needs the package tensorboard: pip install tensorboard")
+        super().__init__()
+        self.log_dir = str(log_dir)
+        self.update_freq = update_freq if update_freq == "epoch" else integer("update_freq", update_freq)
+        self.examples = examples if isinstance(examples, (tuple, list, tf.data.Dataset)) else integer("examples", examples)
+        self.histograms = bool(histograms)
+        self.images = bool(images)
+        self.raster = bool(raster)
+        self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
+        self._validation_data = None
+        self._shown = examples if isinstance(examples, int) else None
+        self._writers = {}
+
+    # When
+
+    def set_validation_data(self, data):
+        """`KeRNLModel.fit` tells here what it validates on."""
+        self._validation_data = data
+
+    def on_train_begin(self, logs=None):
+        self._writers = {}
+        self._writer("train")  # a folder that cannot be written shows now, not after an epoch
+        self._batch = None  # (x, y), looked up when it is first needed
+        self._batches, self._first = 0, 0
+        self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
+        self._outputs = tf.function(self._kernl_outputs)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.update_freq == "epoch":
+            return
+        before = self._batches
+        self._batches += batch - self._first + 1  # more than 1 with `steps_per_execution`
+        if self._batches // self.update_freq > before // self.update_freq:
+            self._write_all(logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.update_freq == "epoch":
+            self._write_all({name: value for name, value in logs.items() if not name.startswith("val_")})
+        self._write_scalars("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
+
+    def on_train_end(self, logs=None):
+        for writer in self._writers.values():
+            writer.close()
+        self._batch = self._validation_data = None
+
+    # What, one method a quantity
+
+    def _write_all(self, logs):
+        self._write_scalars("train", {**logs, **self._learning_rates()})
+        if self.histograms or self.images:
+            tensors = self._tensors()
+            if self.histograms:
+                self._write_histograms(tensors)
+            if self.images:
+                self._write_images(tensors)
+        if self.raster:
+            self._write_rasters()
+        for writer in self._writers.values():
+            writer.flush()
+
+    def _write_scalars(self, run, values):
+        if values:
+            with self._writer(run).as_default(self._step()):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+
+    def _write_histograms(self, tensors):
+        with self._writer("train").as_default(self._step()):
+            for name, value in tensors.items():
+                tf.summary.histogram(name, value[np.isfinite(value)])
+
+    def _write_images(self, tensors):
+        with self._writer("train").as_default(self._step()):
+            for name, value in tensors.items():
+                if 1 <= value.ndim <= 3:
+                    drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
+                    tf.summary.image(f"{name}/image", drawn, max_outputs=len(drawn))
+
+    def _write_rasters(self):
+        x, _ = self._fixed_examples()
+        if x is not None:
+            with self._writer("train").as_default(self._step()):
+                for name, outputs in self._outputs(x).items():
+                    drawn = raster(outputs.numpy()[: self._shown])
+                    tf.summary.image(f"{name}/spikes", drawn, max_outputs=len(drawn))
+
+    # Where from
+
+    def _writer(self, run):
+        if run not in self._writers:
+            try:
+                tf.io.gfile.makedirs(self.log_dir)
+                self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
+            except tf.errors.OpError as error:
+                raise OSError(f"log_dir must be a folder that can be written; received {self.log_dir!r}.") from error
+        return self._writers[run]
+
+    def _step(self):
+        """How many training steps were made; the optimizers count them, and a resumed run goes on with their counts."""
+        steps = int(self.model.optimizer.iterations.numpy())
+        if getattr(self.model, "sensitivity_only", 0):  # the first steps do not move the weights
+            steps += min(int(self.model.sensitivity_optimizer.iterations.numpy()), self.model.sensitivity_only)
+        return steps
+
+    def _learning_rates(self):
+        optimizers = {
+            "learning_rate": self.model.optimizer,
+            "sensitivity_learning_rate": getattr(self.model, "sensitivity_optimizer", None),
+        }
+        return {name: learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
+
+    def _tensors(self):
+        """The trainable weights and, where they can be had, their gradients: `{name: NumPy array}`."""
+        x, y = self._fixed_examples()
+        variables = self.model.trainable_variables
+        gradients = [None] * len(variables) if x is None or self._gradients is None else self._gradients(x, y)
+        tensors = {}
+        for name, variable, gradient in zip(weight_names(self.model), variables, gradients):
+            tensors[name] = variable.numpy()
+            if gradient is not None:
+                tensors[f"{name}/gradient"] = tf.convert_to_tensor(gradient).numpy()
+        return tensors
+
+    def _fixed_examples(self):
+        """`(x, y)`, the same in the whole run; `(None, None)` where there are none."""
+        if self._batch is None:
+            if isinstance(self.examples, int):
+                # A stateful model takes batches of one size only.
+                size = self.model.inputs[0].shape[0] if getattr(self.model, "inputs", None) else None
+                self._batch = first_examples(self._validation_data, size or self.examples)
+            else:
+                self._batch = first_examples(self.examples)
+        return self._batch
+
+    def _kernl_outputs(self, x):
+        """What each `KeRNL` layer sends: `{layer's name: [B, T, H]}`."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(state_kept(self.model))
+            recorded = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
+            self.model(x, training=False)
+        return {name: tf.cast(outputs[-1], tf.float32) for name, outputs in recorded.items() if outputs}
+
+
+@contextlib.contextmanager
+def recording(layer):
+    """The list of what a `KeRNL` layer returns in the calls within, each [B, T, H]."""
+    inner_loop, recorded = layer.inner_loop, []
+
+    def recorded_loop(*args, **kwargs):
+        result = inner_loop(*args, **kwargs)
+        recorded.append(result[1])
+        return result
+
+    layer.inner_loop = recorded_loop
+    yield recorded
+    del layer.inner_loop
+
+
+def learning_rate(optimizer):
+    """The learning rate of the next step."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
+    # Keras 2's `learning_rate` is a schedule's value at the last step.
+    rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
+    return rate(optimizer.iterations) if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else rate

@@ -5,6 +5,7 @@ import tensorflow as tf
 from ..checks import integer
 from ..draws import add_counter, check_seed, next_key
 from ..export import export
+from ..uniform import uniform
 from .counting import CountingCell
 
 
@@ -64,9 +65,9 @@ class InputSpikingCell(CountingCell):
     def call(self, inputs, states):
         calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
         # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
-        key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), tf.reduce_sum(steps))
-        uniform = tf.random.stateless_uniform((tf.shape(inputs)[0], self.output_size), key, dtype=inputs.dtype)
-        spikes = tf.cast(uniform < inputs, inputs.dtype)  # [B, units] < [B, units] or [B, 1]
+        key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), tf.reduce_sum(steps), alg="philox")
+        draws = tf.cast(uniform((tf.shape(inputs)[0], self.output_size), key), inputs.dtype)
+        spikes = tf.cast(draws < inputs, inputs.dtype)  # [B, units] < [B, units] or [B, 1]
         return spikes, [states[0] + tf.constant([0.0, 1.0], states[0].dtype)]
 
     def get_initial_state(self, inputs=None, batch_size=None, dtype=None):

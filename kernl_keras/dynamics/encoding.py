@@ -7,6 +7,8 @@ first feature first; `key` [2] is the key of its random draws.
 import numpy as np
 import tensorflow as tf
 
+from ..uniform import uniform
+
 
 def bernoulli_code(x, units, key):
     """Every channel spikes with the probability x, cut to [0, 1].
@@ -18,8 +20,8 @@ def bernoulli_code(x, units, key):
 
     Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2.
     """
-    probability = tf.repeat(x, units, axis=-1)
-    return tf.cast(tf.random.stateless_uniform(tf.shape(probability), key, dtype=x.dtype) < probability, x.dtype)
+    probability = tf.repeat(tf.cast(x, tf.float32), units, axis=-1)
+    return tf.cast(uniform(tf.shape(probability), key) < probability, x.dtype)
 
 
 def thresholds(units):

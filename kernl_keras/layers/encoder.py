@@ -67,7 +67,7 @@ class SpikeEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256 and draws 256 different numbers
+        x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
         key = None
         if self.code == "bernoulli":

@@ -5,6 +5,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..checks import integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, next_key
+from ..dynamics.noise import draw_signs
 from ..export import export
 from ..keras_version import RNN, keras
 from ..learning.filters import kernel_decay
@@ -271,8 +272,8 @@ class KeRNL(RNN):
         if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
             enters = "state"
         noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, self.max_perturbation)
-        key = next_key(self._seed, self._draws)
-        xi = tf.random.stateless_normal(tf.shape(current), key, dtype=current.dtype)
+        steps, batch = tf.unstack(tf.shape(current)[:2])
+        xi = draw_signs(steps, batch, self.cell.units, next_key(self._seed, self._draws))
         restart = None
         if self.resync_every is not None:
             restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..dynamics.noise import unpack_signs
 from ..keras_version import keras_rnn
 from .filters import filtered_noise_step
 from .sensitivity import Perturbation
@@ -68,13 +69,13 @@ def run_clean(cell, p, weights, current, state, unroll):
     return unpick(kept[0], fields), cell.State(*states)
 
 
-def run_perturbed(cell, p, weights, current, state, unroll, noise, xi, decay, dt, perturbed, restart=None):
+def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay, dt, perturbed, restart=None):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 
     Args:
         cell, p, weights, current, state, unroll: as in `run_clean`.
         noise: `Noise`.
-        xi: standard normal noise [T, B, H].
+        packed: the signs of xi, from `draw_signs` [T, B, ceil(H / 32)].
         decay: exp(-gamma dt) [R, H].
         dt: ms.
         perturbed: `PerturbedState` before the first step.
@@ -110,7 +111,8 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, xi, decay, dt
         return now, clean, difference / noise.std, other
 
     def step(inputs, states):
-        current, xi, *flag = inputs
+        current, packed, *flag = inputs
+        xi = unpack_signs(packed, current.shape[-1], current.dtype)
         clean = cell.State(*states[:size])
         perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
         if flag:
@@ -128,7 +130,7 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, xi, decay, dt
         return (effect, *perturbed[1:], *pick(record)), [*clean, *perturbed.cell, *perturbed[1:]]
 
     scale = noise.std if noise.mode == "twin" else 1.0
-    inputs = (current, xi) if restart is None else (current, xi, restart)
+    inputs = (current, packed) if restart is None else (current, packed, restart)
     fields, states = keras_rnn(step, inputs, [*state, *perturbed.cell, *perturbed[1:]], unroll)
     return (
         unpick(kept[0], fields[3:]),

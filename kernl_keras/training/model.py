@@ -9,7 +9,9 @@ from ..export import export
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.kernl import KeRNL
 from ..layers.report import Report
+from .state import state_kept
 from .updates import update
+from .validation import show_validation_data
 
 
 ACTIVITY = ("firing_rate", "silent_units")
@@ -131,13 +133,42 @@ class KeRNLModel(keras.Model):
         own = {id(layer.report.sensitivity_loss) for layer in self.kernl_layers if layer.report is not None}
         return [loss for loss in super().losses if id(loss) not in own]
 
-    def train_step(self, data):
-        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    def fit(self, *args, **kwargs):
+        """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it."""
+        show_validation_data(super().fit, args, kwargs)
+        return super().fit(*args, **kwargs)
+
+    def _forward(self, x, y, sample_weight=None):
+        """The network once, clean and perturbed together: `(tape, predictions, loss, report)`."""
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             report = self._take_report()
+        return tape, y_pred, loss, report
+
+    def gradients(self, x, y):
+        """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
+
+        Nothing is updated, and no state moves: the noise is that of the next training step.
+
+        Args:
+            x, y: a batch, as for `fit`.
+
+        Returns:
+            one gradient for each of `trainable_variables`, in their order; None for a weight that no loss reaches.
+        """
+        sensitivity, weights = self._groups()
+        with state_kept(self):
+            tape, _, loss, report = self._forward(x, y)
+        gradients = tape.gradient(report.sensitivity_loss, sensitivity) if sensitivity else []
+        gradients = [*gradients, *tape.gradient(loss, weights)]
+        of = {id(variable): gradient for variable, gradient in zip([*sensitivity, *weights], gradients)}
+        return [of[id(variable)] for variable in self.trainable_variables]
+
+    def train_step(self, data):
+        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        tape, y_pred, loss, report = self._forward(x, y, sample_weight)
         self._build_optimizers()
         sensitivity, weights = self._groups()
         now = self._schedule(sensitivity)

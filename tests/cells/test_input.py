@@ -118,11 +118,11 @@ def test_counts_are_exact_under_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         encode = keras.layers.RNN(InputSpikingCell(100, seed=3), return_sequences=True)
-        spikes = tf.cast(encode(half(1, 300)), tf.float32).numpy()
+        spikes = tf.cast(tf.function(encode)(half(1, 300)), tf.float32).numpy()
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert np.all(np.any(spikes[0, 257:] != spikes[0, 256:-1], axis=-1))
-    np.testing.assert_array_equal(spikes, layer(units=100)(half(1, 300)))
+    np.testing.assert_array_equal(spikes, tf.function(layer(units=100))(half(1, 300)))
 
 
 def test_stacks_with_other_cells():

@@ -95,12 +95,9 @@ def test_regularizers_and_constraints_are_used():
 
 @pytest.mark.parametrize("kind", TAU)
 def test_mixed_precision(kind):
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
-        readout = layer(tau_out=TAU[kind])
-        outputs = readout(tf.constant(spikes(), tf.float32))
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
+    cell = ReadoutCell(O, tau_out=TAU[kind], dtype="mixed_float16")
+    readout = keras.layers.RNN(cell, return_sequences=True, dtype="mixed_float16")
+    outputs = readout(tf.constant(spikes(), tf.float32))
     assert outputs.dtype == tf.float16 and readout.trainable_weights[0].dtype == "float32"
     exact = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
     np.testing.assert_allclose(outputs, exact, atol=0.02)

@@ -1,6 +1,8 @@
 """The packaged digits are MNIST's own, pixel by pixel, and the script that chose them writes the same file again."""
 
 import hashlib
+import io
+import zlib
 from importlib import resources
 
 import numpy as np
@@ -53,7 +55,12 @@ def test_the_digits_are_mnist_s_at_the_positions_the_file_names(all_digits):
 def test_the_script_writes_the_packaged_file_again(data_dir, tmp_path, packaged, capsys):
     output = tmp_path / "again.npz"
     make_sample.main(["--data-dir", data_dir, "--output", str(output)])
-    assert output.read_bytes() == packaged
+    with np.load(output) as again, np.load(io.BytesIO(packaged)) as first:
+        assert again.files == first.files
+        for name in first.files:
+            np.testing.assert_array_equal(again[name], first[name], strict=True)
+    if "zlib-ng" not in zlib.ZLIB_RUNTIME_VERSION:  # which packs the same arrays into other bytes
+        assert output.read_bytes() == packaged
     assert "8000 digits" in capsys.readouterr().out
 
 

@@ -19,21 +19,6 @@ def values(batch=3, steps=11, features=2):
     return tf.constant(np.random.default_rng(0).uniform(size=(batch, steps, features)), tf.float32)
 
 
-def policy(name):
-    """Sets the global dtype policy for a `with` block."""
-    import contextlib
-
-    @contextlib.contextmanager
-    def block():
-        keras.mixed_precision.set_global_policy(name)
-        try:
-            yield
-        finally:
-            keras.mixed_precision.set_global_policy("float32")
-
-    return block()
-
-
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize(
     "settings, shape, expected",
@@ -103,15 +88,14 @@ def test_codes_without_draws_have_no_weights(code):
     assert encoder.weights == []
 
 
-def test_predict_repeats_and_fit_moves_the_counter_on():
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_predict_repeats_and_fit_moves_the_counter_on(jit_compile):
     model = keras.Sequential([keras.Input((11, 2)), SpikeEncoder(4), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    predicted = model.predict(values(), verbose=0)
+    model.compile("sgd", "mse", jit_compile=jit_compile)
     model.fit(values(), np.ones((3, 11, 1)), batch_size=1, epochs=2, verbose=0)
     assert int(model.layers[0].draws) == 6
-    model.layers[-1].set_weights([w * 0 + 1 for w in model.layers[-1].get_weights()])
     np.testing.assert_array_equal(model.predict(values(), verbose=0), model.predict(values(), verbose=0))
-    assert predicted.shape == (3, 11, 1)
+    assert int(model.layers[0].draws) == 6
 
 
 @pytest.mark.parametrize("seed", [3, None])
@@ -134,10 +118,8 @@ def test_gain():
 
 @pytest.mark.parametrize("code", CODES)
 def test_mixed_precision(code):
-    with policy("mixed_bfloat16"):
-        encoder = SpikeEncoder(4, code, context_switch=300, seed=1)
-        x = tf.cast(tf.concat([values(3, 302, 1), tf.ones((3, 302, 1))], -1), tf.bfloat16)
-        outputs = encoder(x)
+    x = tf.cast(tf.concat([values(3, 302, 1), tf.ones((3, 302, 1))], -1), tf.bfloat16)
+    outputs = SpikeEncoder(4, code, context_switch=300, seed=1, dtype="mixed_bfloat16")(x)
     assert outputs.dtype == tf.bfloat16
     np.testing.assert_array_equal(tf.cast(outputs[..., -1], tf.float32), [[0] * 300 + [1] * 2] * 3)
     exact = SpikeEncoder(4, code, context_switch=300, seed=1)(tf.cast(x, tf.float32))
@@ -163,7 +145,7 @@ def test_config_covers_the_signature():
     "settings, message",
     [
         ({"units": 0}, "units must be an integer >= 1; received 0"),
-        ({"units": 5, "code": "threshold"}, "units must be even for code='threshold', half up and half down; received 5"),
+        ({"units": 5, "code": "threshold"}, "units must be even for code='threshold', .*; received 5"),
         ({"code": "rate"}, r"code must be one of \['bernoulli', 'current', 'threshold'\]; received 'rate'"),
         ({"context_switch": -1}, "context_switch must be an integer >= 0; received -1"),
         ({"gain": 0.0}, r"gain must be > 0; received 0\.0"),

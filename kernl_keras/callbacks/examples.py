@@ -1,0 +1,32 @@
+"""A few examples to look at, out of whatever data `fit` takes."""
+
+import tensorflow as tf
+
+from ..keras_version import keras
+
+
+def first_examples(data, count=None):
+    """The first examples of `data`, as tensors.
+
+    Args:
+        data: `(x, y)` or `(x, y, sample_weight)` of arrays or tensors, or of structures of them; a `tf.data.Dataset`
+            or a `keras.utils.Sequence` of such batches; or None.
+        count: how many examples, at most those of the first batch; None for all of that.
+
+    Returns:
+        `(x, y)`; `(None, None)` for None, and for a generator, from which an example read would be lost.
+
+    Example:
+
+    >>> x, y = first_examples(tf.data.Dataset.range(10).map(lambda i: (i, 2 * i)).batch(5), 2)
+    >>> x.numpy().tolist(), y.numpy().tolist()
+    ([0, 1], [0, 2])
+    """
+    if isinstance(data, tf.data.Dataset):
+        data = next(iter(data.take(1)))
+    elif isinstance(data, keras.utils.Sequence):
+        data = data[0]
+    if not isinstance(data, (tuple, list)):
+        return None, None
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.nest.map_structure(lambda array: None if array is None else tf.convert_to_tensor(array[:count]), (x, y))

@@ -1,0 +1,113 @@
+"""Pictures of matrices and of spikes, in pure NumPy: uint8 [N, height, width, 3]."""
+
+import numpy as np
+
+# Evenly spaced colours of the maps; between two of them the colours are mixed.
+BLUE_WHITE_RED = np.array([(5, 48, 97), (67, 147, 195), (255, 255, 255), (214, 96, 77), (103, 0, 31)], float)
+PURPLE_GREEN_YELLOW = np.array(
+    [(68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142)]
+    + [(31, 158, 137), (53, 183, 121), (110, 206, 88), (181, 222, 43), (253, 231, 37)],
+    float,
+)
+WHITE_BLACK = np.array([(255, 255, 255), (0, 0, 0)], float)
+NOT_FINITE = (255, 0, 255)
+
+LONG_SIDE = 400  # pixels; what is smaller is enlarged up to here
+SHORT_SIDE = 40  # pixels; a vector becomes a band of this height
+
+
+def diverging(values):
+    """Blue below 0, white at 0, red above, full at the largest magnitude: [..] -> uint8 [.., 3].
+
+    Args:
+        values: array of any shape; NaN and infinity become magenta.
+
+    Example:
+
+    >>> diverging(np.array([-2.0, 0.0, 2.0])).tolist()
+    [[5, 48, 97], [255, 255, 255], [103, 0, 31]]
+
+    Reference: the ends and middles of ColorBrewer's scheme RdBu, Harrower and Brewer (2003).
+    """
+    largest = _largest(values)
+    return _paint(values, -largest, largest, BLUE_WHITE_RED)
+
+
+def sequential(values):
+    """Purple at 0, yellow at the largest value: [..] -> uint8 [.., 3].
+
+    Args:
+        values: array of any shape, >= 0; NaN and infinity become magenta.
+
+    Example:
+
+    >>> sequential(np.array([0.0, 2.0])).tolist()
+    [[68, 1, 84], [253, 231, 37]]
+
+    Reference: ten colours of viridis, Smith and van der Walt (2015).
+    """
+    return _paint(values, 0.0, _largest(values), PURPLE_GREEN_YELLOW)
+
+
+def pictures(values, colours=diverging):
+    """A weight as pictures, one colour scale for all of them.
+
+    Args:
+        values: vector [n], matrix [n, m] or stack of matrices [R, n, m]. A matrix that is higher than wide is turned
+            to lie on its side; its first axis then runs rightwards.
+        colours: `diverging` or `sequential`.
+
+    Returns:
+        uint8 [R, height, width, 3], with R = 1 but for a stack. One entry becomes a rectangle of whole pixels: a square,
+        or higher where the picture would be a thin line. A side longer than `LONG_SIDE` keeps a pixel an entry.
+
+    Example: M of 200 units, and a bias.
+
+    >>> pictures(np.ones((200, 200))).shape, pictures(np.ones(10)).shape
+    ((1, 400, 400, 3), (1, 40, 400, 3))
+    """
+    values = np.asarray(values)
+    values = values.reshape((1,) * (3 - values.ndim) + values.shape)
+    if values.shape[1] > values.shape[2]:
+        values = values.transpose(0, 2, 1)
+    return _enlarge(colours(values))
+
+
+def raster(outputs):
+    """What a layer sends, a picture an example: time runs rightwards, unit 0 is at the top.
+
+    Args:
+        outputs: [B, T, H], spikes 0 or 1 (black on white), or rates (`diverging`, where any of them is negative).
+
+    Returns:
+        uint8 [B, height, width, 3].
+
+    Example: 838 steps of 200 units.
+
+    >>> raster(np.zeros((4, 838, 200))).shape
+    (4, 200, 838, 3)
+    """
+    outputs = np.asarray(outputs).transpose(0, 2, 1)
+    if (outputs < 0.0).any():
+        return _enlarge(diverging(outputs))
+    return _enlarge(_paint(outputs, 0.0, _largest(outputs), WHITE_BLACK))
+
+
+def _largest(values):
+    magnitudes = np.abs(np.asarray(values, float))
+    return magnitudes[np.isfinite(magnitudes)].max(initial=0.0) or 1.0
+
+
+def _paint(values, low, high, colours):
+    """[..] -> uint8 [.., 3]: `low` has the first of the colours [n, 3], `high` the last."""
+    values = np.asarray(values, float)
+    places = np.linspace(low, high, len(colours))
+    painted = np.stack([np.interp(values, places, channel) for channel in colours.T], -1)
+    painted[~np.isfinite(values)] = NOT_FINITE
+    return painted.round().astype(np.uint8)
+
+
+def _enlarge(painted):
+    height, width = painted.shape[1:3]
+    scale = max(LONG_SIDE // max(height, width), 1)
+    return painted.repeat(max(scale, -(-SHORT_SIDE // height)), 1).repeat(scale, 2)

@@ -1,0 +1,40 @@
+"""One name for one tensor, the same in Keras 3 and Keras 2."""
+
+from ..keras_version import keras
+from ..layers.kernl import KeRNL
+
+
+def weight_names(model):
+    """`layer/weight` for each of `model.trainable_variables`, in their order.
+
+    The layer is the `KeRNL` layer that has the weight, else the outermost layer (cells and the layers inside others lend
+    no names; a model inside a model neither). Where that makes two alike, the second ends in `_1`.
+
+    Args:
+        model: built Keras model.
+
+    Returns:
+        list of str, no two alike.
+    """
+    owners = {}
+    layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]
+    for layer in kernl_layers(model) + layers:
+        for variable in layer.trainable_weights:
+            owners.setdefault(id(variable), layer.name)
+    names, taken = [], {}
+    for variable in model.trainable_variables:
+        # Keras 2 says "hidden/cell/kernel:0" where Keras 3 says "kernel".
+        name = f"{owners.get(id(variable), model.name)}/{variable.name.split('/')[-1].split(':')[0]}"
+        names.append(name if name not in taken else f"{name}_{taken[name]}")
+        taken[name] = taken.get(name, 0) + 1
+    return names
+
+
+def kernl_layers(model):
+    """The `KeRNL` layers of any Keras model, however deep inside."""
+    return [layer for layer in sublayers(model) if isinstance(layer, KeRNL)]
+
+
+def sublayers(model):
+    """All layers inside, the outer before the inner."""
+    return list(model._flatten_layers(include_self=False))

@@ -1,0 +1,1 @@
+"""Experiments: named, reproducible configurations, and the command line that runs them."""

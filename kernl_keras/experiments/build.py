@@ -1,0 +1,99 @@
+"""From a configuration to its data and its compiled model."""
+
+from ..cells.rate import KeRNLRNNCell
+from ..cells.readout import ReadoutCell
+from ..cells.spiking import KeRNLSpikingCell
+from ..data import adding_problem, sequential_mnist
+from ..keras_version import keras
+from ..layers.encoder import SpikeEncoder
+from ..layers.kernl import KeRNL
+from ..layers.window import WindowMean
+from ..training.model import KeRNLModel
+
+CELLS = {"spiking": KeRNLSpikingCell, "rate": KeRNLRNNCell}
+LOSSES = {
+    "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "mse": keras.losses.MeanSquaredError,
+}
+
+
+def build_data(experiment, skip_batches=0):
+    """The experiment's `SequenceData`, training batches as one endless stream.
+
+    Args:
+        experiment: `Experiment`.
+        skip_batches: number of training batches that were used before.
+    """
+    settings = {
+        **experiment.task_settings,
+        "batch_size": experiment.batch_size,
+        "seed": experiment.seed,
+        "repeat": True,
+        "skip_batches": skip_batches,
+    }
+    if experiment.task == "adding":
+        return adding_problem(**settings)
+    return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
+
+
+def build_model(experiment, time_steps, features, total_steps):
+    """The experiment's `KeRNLModel`, built and compiled; its seed decides all initial weights and all noise.
+
+    Args:
+        experiment: `Experiment`.
+        time_steps, features: T and I of the data.
+        total_steps: number of training steps, over which the learning rate falls.
+
+    Example:
+
+    >>> from kernl_keras.experiments.configs import EXPERIMENTS
+    >>> build_model(EXPERIMENTS["adding"], time_steps=50, features=2, total_steps=1000).output_shape
+    (None, 1)
+    """
+    keras.utils.set_random_seed(experiment.seed)
+    x = inputs = keras.Input((time_steps, features), name="inputs")
+    if experiment.encoder_settings is not None:
+        x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
+    hidden = KeRNL.from_preset(
+        experiment.preset,
+        CELLS[experiment.cell](**experiment.cell_settings),
+        time_steps,
+        **experiment.rule_settings,
+        rule=experiment.rule,
+        seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
+        name="hidden",
+    )
+    readout = keras.layers.RNN(ReadoutCell(**experiment.readout_settings), return_sequences=True, name="readout")
+    outputs = WindowMean(experiment.window, name="window")(readout(hidden(x)))
+    model = KeRNLModel(inputs, outputs, name=experiment.name.replace("-", "_"))
+    model.compile(
+        optimizer=build_optimizer(
+            experiment.optimizer,
+            learning_rate(experiment, total_steps),
+            experiment.optimizer_settings,
+        ),
+        loss=LOSSES[experiment.loss](),
+        metrics=[experiment.metric],
+        sensitivity_optimizer=build_optimizer(
+            experiment.sensitivity_optimizer,
+            experiment.sensitivity_learning_rate,
+            experiment.sensitivity_optimizer_settings,
+        ),
+        sensitivity_only=experiment.sensitivity_only,
+        sensitivity_every=experiment.sensitivity_every,
+        jit_compile=experiment.jit_compile,
+    )
+    return model
+
+
+def learning_rate(experiment, total_steps):
+    """The weights' learning rate: a number, or its schedule over the steps in which the weights learn."""
+    if experiment.schedule == "constant":
+        return experiment.learning_rate
+    steps = max(total_steps - experiment.sensitivity_only, 1)
+    return keras.optimizers.schedules.CosineDecay(experiment.learning_rate, steps)
+
+
+def build_optimizer(name, learning_rate, settings):
+    """A Keras optimizer by its class name."""
+    return getattr(keras.optimizers, name)(learning_rate, **settings)

@@ -1,0 +1,128 @@
+"""The command line: `python -m kernl_keras`, or `kernl-keras`."""
+
+import argparse
+import dataclasses
+import datetime
+import pathlib
+import shlex
+import sys
+
+from .configs import DEFAULT, EXPERIMENTS
+from .run import UserError, evaluate, read_config, train
+
+SETTINGS = {  # option: field of `Experiment`
+    "data": "source",
+    "data_dir": "data_dir",
+    "epochs": "epochs",
+    "steps": "steps",
+    "batch_size": "batch_size",
+    "learning_rate": "learning_rate",
+    "rule": "rule",
+    "seed": "seed",
+    "sensitivity_only": "sensitivity_only",
+}
+
+
+def main(arguments=None):
+    """Runs a command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options, shlex.join(["kernl-keras", *arguments])) or 0
+    except UserError as error:
+        parser.error(str(error))  # exits with status 2
+
+
+def make_parser():
+    """The `argparse.ArgumentParser`."""
+    parser = argparse.ArgumentParser(prog="kernl-keras", description="Train recurrent networks by KeRNL.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = commands.add_parser("train", help="train an experiment", description="Train an experiment.")
+    command.set_defaults(run=run_train)
+    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"see `list`; {DEFAULT} if not given")
+    add_data_options(command)
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
+    length.add_argument("--steps", type=int, metavar="N", help="batches to train on")
+    command.add_argument("--batch-size", type=int, metavar="N")
+    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
+    command.add_argument("--rule", choices=("kernl", "eprop", "bptt"), help="learning rule of the hidden layer")
+    command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
+    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
+    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
+    add_verbose_option(command)
+
+    command = commands.add_parser("evaluate", help="test a trained model", description="Test a run's model.")
+    command.set_defaults(run=run_evaluate)
+    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", required=True)
+    add_data_options(command)
+    add_verbose_option(command)
+
+    command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
+    command.set_defaults(run=run_list)
+    return parser
+
+
+def add_data_options(command):
+    """Options that say which data to take."""
+    command.add_argument("--data", choices=("sample", "tfds"), help="digits: packaged, or TensorFlow Datasets")
+    command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
+
+
+def add_verbose_option(command):
+    """How much Keras prints."""
+    command.add_argument(
+        "--verbose", type=int, choices=(0, 1, 2), default=1, help="0 nothing, 1 a progress bar, 2 a line an epoch"
+    )
+
+
+def override(experiment, options):
+    """The experiment with the settings that were given on the command line."""
+    given = {field: getattr(options, option, None) for option, field in SETTINGS.items()}
+    given = {field: value for field, value in given.items() if value is not None}
+    if "epochs" in given or "steps" in given:
+        given = {"epochs": None, "steps": None, **given}
+    if given.get("source") == "sample":
+        given = {"data_dir": None, **given}
+    if getattr(options, "no_xla", False):
+        given["jit_compile"] = False
+    try:
+        return dataclasses.replace(experiment, **given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def run_train(options, command):
+    """`train`: a new run, or the rest of one; returns the exit status."""
+    if options.resume:
+        if options.run_dir is None:
+            raise UserError("--resume needs --run-dir, the directory of the run to go on with.")
+        base = read_config(options.run_dir)
+        if options.experiment not in (None, base.name):
+            raise UserError(f"{options.run_dir} holds a run of {base.name}, not of {options.experiment}.")
+    else:
+        base = EXPERIMENTS[options.experiment or DEFAULT]
+    experiment = override(base, options)
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = options.run_dir or pathlib.Path("runs", f"{experiment.name}-{time}")
+    try:
+        train(experiment, run_dir, options.resume, command, options.verbose)
+    except KeyboardInterrupt:
+        print(f"\nStopped. To go on: kernl-keras train --resume --run-dir {run_dir}", file=sys.stderr)
+        return 130
+
+
+def run_evaluate(options, command):
+    """`evaluate`: the test set, once more or another."""
+    evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
+
+
+def run_list(options, command):
+    """`list`: names, what they are, key settings."""
+    for name, experiment in EXPERIMENTS.items():
+        print(f"{name:18}{experiment.description}{' (the default)' if name == DEFAULT else ''}")
+        print(f"{'':18}{experiment.summary()}")

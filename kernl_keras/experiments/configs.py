@@ -1,0 +1,200 @@
+"""The experiments: every setting of every named run, in one place. Change a number here, or on the command line."""
+
+import dataclasses
+import math
+
+from ..checks import integer, number, one_of
+from ..learning.rules import RULES
+
+SCHEDULES = ("cosine", "constant")
+SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,)}  # task: where its data may come from
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All settings of a run; what `config.json` holds. Plain numbers, strings, lists and dicts only.
+
+    Raises:
+        ValueError: for a setting out of range, and for settings that do not go together.
+
+    Example:
+
+    >>> import dataclasses
+    >>> from kernl_keras.experiments.configs import EXPERIMENTS
+    >>> dataclasses.replace(EXPERIMENTS["smnist"], rule="eprop").rule
+    'eprop'
+    """
+
+    name: str
+    description: str
+    # data
+    task: str  # "mnist" or "adding"
+    source: str | None  # "sample" or "tfds"; None for a task that draws its own
+    task_settings: dict  # of `data.sequential_mnist` or `data.adding_problem`
+    # network
+    encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
+    cell: str  # "spiking" or "rate"
+    cell_settings: dict  # of `KeRNLSpikingCell` or `KeRNLRNNCell`
+    readout_settings: dict  # of `ReadoutCell`
+    window: int | None  # of `WindowMean`, steps
+    # goal
+    loss: str  # "cross_entropy" or "mse"
+    metric: str  # "accuracy" or "mse"
+    chance: float  # what the metric is of an answer that knows nothing of the input
+    # learning
+    batch_size: int
+    learning_rate: float
+    optimizer: str = "Adam"
+    optimizer_settings: dict = dataclasses.field(default_factory=dict)
+    schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
+    rule: str = "kernl"  # "kernl", "eprop" or "bptt"
+    preset: str = "default"  # of `KeRNL.from_preset`
+    rule_settings: dict = dataclasses.field(default_factory=dict)  # of `KeRNL`
+    sensitivity_learning_rate: float = 1e-3  # of M and gamma
+    sensitivity_optimizer: str = "RMSprop"
+    sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
+    sensitivity_only: int = 0  # first steps, in which M and gamma learn alone
+    sensitivity_every: int = 1
+    # run
+    epochs: int | None = None  # epochs or steps, one of them
+    steps: int | None = None
+    seed: int = 0
+    jit_compile: bool = True
+    data_dir: str | None = None  # of "tfds"
+
+    def __post_init__(self):
+        one_of("task", self.task, SOURCES)
+        if self.source not in SOURCES[self.task]:
+            choices = " or ".join(map(repr, SOURCES[self.task]))
+            raise ValueError(f"data must be {choices} for experiment {self.name}; received {self.source!r}.")
+        if self.data_dir is not None and self.source != "tfds":
+            raise ValueError(
+                f"data_dir is where data 'tfds' lie; received {self.data_dir!r} with data {self.source!r}."
+            )
+        one_of("rule", self.rule, RULES)
+        one_of("schedule", self.schedule, SCHEDULES)
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"epochs or steps must be given, one; received {self.epochs!r} and {self.steps!r}.")
+        integer(*(("epochs", self.epochs) if self.steps is None else ("steps", self.steps)))
+        integer("batch_size", self.batch_size)
+        number("learning_rate", self.learning_rate, above=0.0)
+        number("seed", integer("seed", self.seed, low=0), high=2**30 - 1)  # two int32 seeds are made of it
+        if integer("sensitivity_only", self.sensitivity_only, low=0) and self.rule != "kernl":
+            raise ValueError(f"sensitivity_only needs rule 'kernl', which has M and gamma; received {self.rule!r}.")
+
+    def total_steps(self, steps_per_epoch):
+        """The number of training steps of the run."""
+        return self.steps if self.epochs is None else self.epochs * steps_per_epoch
+
+    def summary(self):
+        """The key settings in one line."""
+        form = f" ({self.rule_settings.get('form', self.preset)})" if self.rule == "kernl" else ""
+        length = f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
+        return (
+            f"{self.cell_settings['units']} {self.cell} units, {self.rule}{form}, {self.optimizer} "
+            f"{self.learning_rate:g} {self.schedule}, batches of {self.batch_size}, {length}"
+        )
+
+
+def normal(std):
+    """Configuration of a Keras initializer."""
+    return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": std}}
+
+
+# Half of the units adapt their threshold. R_m is such that a current of 1 moves the potential by (1-a) R_m = 1 a step.
+ADAPTIVE_UNITS = {
+    "units": 200,
+    "tau_m": 20.0,
+    "tau_s": None,
+    "tau_a": 700.0,
+    "tau_ref": 2.0,
+    "resistance": 1.0 / (1.0 - math.exp(-1.0 / 20.0)),
+    "adaptation_strength": [1.8] * 100 + [0.0] * 100,
+    "reset": "soft",
+}
+
+SMNIST = Experiment(
+    name="smnist",
+    description="MNIST pixel by pixel: 784 steps of one pixel, 54 to answer in",
+    task="mnist",
+    source="sample",
+    task_settings={"layout": "pixels", "context_steps": 54},
+    encoder_settings={"units": 80, "code": "threshold", "context_switch": 784},
+    cell="spiking",
+    cell_settings=ADAPTIVE_UNITS,
+    readout_settings={"units": 10, "tau_out": 20.0},
+    window=20,
+    loss="cross_entropy",
+    metric="accuracy",
+    chance=0.1,
+    batch_size=16,
+    learning_rate=3e-3,
+    optimizer_settings={"global_clipnorm": 10.0},
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    sensitivity_optimizer_settings={"global_clipnorm": 10.0},
+    epochs=4,
+)
+
+# The network and the rule of the reference KeRNL code; R_m 2, and std R_m sqrt(H) / dt of the initial weights.
+SMNIST_REFERENCE = dataclasses.replace(
+    SMNIST,
+    name="smnist-reference",
+    description="The same task, network and rule of the reference KeRNL code",
+    encoder_settings={"units": 80, "code": "bernoulli", "context_switch": 784},
+    cell_settings={
+        "units": 200,
+        "tau_m": 20.0,
+        "tau_s": 5.0,
+        "tau_ref": 1.0,
+        "resistance": 2.0,
+        "adaptation_strength": 0.0,
+        "reset": "hard",
+        "kernel_initializer": normal(2.0 * math.sqrt(200)),
+        "recurrent_initializer": normal(2.0 * math.sqrt(200)),
+    },
+    readout_settings={"units": 10, "tau_out": 10.0},
+    window=54,
+    batch_size=25,
+    learning_rate=1e-3,
+    optimizer="RMSprop",
+    optimizer_settings={"clipnorm": 200.0},
+    schedule="constant",
+    preset="reference",
+    rule_settings={},
+    sensitivity_optimizer_settings={},
+)
+
+ROW_MNIST = dataclasses.replace(
+    SMNIST,
+    name="row-mnist",
+    description="MNIST row by row: 28 steps of 28 pixels, which are the input currents",
+    task_settings={"layout": "rows", "context_steps": 0},
+    encoder_settings=None,
+    window=14,
+    epochs=5,
+)
+
+ADDING = Experiment(
+    name="adding",
+    description="The adding problem: add the two marked numbers of 50 steps",
+    task="adding",
+    source=None,
+    task_settings={"steps": 50, "examples": 50_000},
+    encoder_settings=None,
+    cell="rate",
+    cell_settings={"units": 100, "tau": 10.0, "activation": "tanh"},
+    readout_settings={"units": 1, "tau_out": None, "use_bias": True},
+    window=1,
+    loss="mse",
+    metric="mse",
+    chance=1.0 / 6.0,
+    batch_size=50,
+    learning_rate=1e-3,
+    optimizer_settings={"global_clipnorm": 10.0},
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    sensitivity_optimizer_settings={"global_clipnorm": 10.0},
+    epochs=3,
+)
+
+DEFAULT = SMNIST.name
+EXPERIMENTS = {each.name: each for each in (SMNIST, SMNIST_REFERENCE, ROW_MNIST, ADDING)}

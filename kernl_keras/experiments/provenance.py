@@ -1,0 +1,48 @@
+"""Where a result came from: versions, the source's git revision, the machine."""
+
+import pathlib
+import platform
+import subprocess
+
+import numpy as np
+import tensorflow as tf
+
+from ..keras_version import keras
+from ..version import __version__
+
+
+def versions():
+    """The versions that decide a result, by name."""
+    return {
+        "kernl_keras": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def devices():
+    """The kind of device that computes, in words."""
+    gpus = tf.config.list_physical_devices("GPU")
+    return f"{len(gpus)} GPU" if gpus else "CPU"
+
+
+def git_revision(file=__file__):
+    """The commit of the checkout that `file` belongs to, "-dirty" after it where tracked files were changed.
+
+    None outside a checkout, in one that does not track the file (an environment inside another project), and where
+    there is no git.
+    """
+    file = pathlib.Path(file).resolve()
+    try:
+        _git(file.parent, "ls-files", "--error-unmatch", file.name)
+        return _git(file.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-C", folder, *arguments], check=True, capture_output=True, encoding="utf-8"
+    ).stdout.strip()

@@ -1,0 +1,30 @@
+"""Callbacks see no data in Keras; a callback that needs examples to look at receives the validation data here."""
+
+import inspect
+import math
+
+import tensorflow as tf
+
+
+def show_validation_data(fit, args, kwargs):
+    """Calls `set_validation_data(data)` of every callback that has it, with what `fit(*args, **kwargs)` validates on.
+
+    Args:
+        fit: `fit` of a Keras model.
+        args, kwargs: its arguments. `data` is `validation_data` as it was given, or `(x, y)` of the examples that
+            `validation_split` holds out, or None.
+    """
+    given = inspect.signature(fit).bind(*args, **kwargs).arguments
+    data = given.get("validation_data")
+    if data is None and given.get("validation_split"):
+        data = held_out(given["x"], given.get("y"), given["validation_split"])
+    callbacks = given.get("callbacks")
+    for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)):
+        if hasattr(callback, "set_validation_data"):
+            callback.set_validation_data(data)
+
+
+def held_out(x, y, share):
+    """The last examples, as `validation_split` takes them before `fit` shuffles."""
+    first = math.floor(len(tf.nest.flatten(x)[0]) * (1.0 - share))
+    return tf.nest.map_structure(lambda array: None if array is None else array[first:], (x, y))

@@ -1,0 +1,53 @@
+"""The git revision of a result."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from kernl_keras.experiments.provenance import git_revision, versions
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("there is no git")
+
+    def git(*arguments):
+        settings = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", tmp_path, *settings, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init")
+    (tmp_path / "tracked.py").write_text("1")
+    (tmp_path / "untracked.py").write_text("1")
+    git("add", "tracked.py")
+    git("commit", "-m", "m")
+    git("tag", "v1")
+    return tmp_path, git("rev-parse", "HEAD")
+
+
+def test_the_revision_of_a_checkout(checkout):
+    folder, commit = checkout
+    assert git_revision(folder / "tracked.py") == commit
+    (folder / "tracked.py").write_text("2")
+    assert git_revision(folder / "tracked.py") == f"{commit}-dirty"
+
+
+def test_a_file_that_the_checkout_does_not_track_has_no_revision(checkout):
+    assert git_revision(checkout[0] / "untracked.py") is None
+
+
+def test_no_revision_outside_a_checkout(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "file.py").write_text("1")
+    assert git_revision(tmp_path / "file.py") is None
+
+
+def test_no_revision_without_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert git_revision() is None
+
+
+def test_versions():
+    assert {"kernl_keras", "python", "tensorflow", "keras", "numpy"} == set(versions())
