@@ -120,6 +120,11 @@ def keras_rnn(step, inputs, initial_states, unroll=False):
         outputs [T, B, n], in the structure that `step` returns, and the list of final states.
     """
     _, outputs, states = tf.keras.backend.rnn(
-        step, inputs, list(initial_states), time_major=True, unroll=unroll, input_length=tf.nest.flatten(inputs)[0].shape[0]
+        step,
+        inputs,
+        list(initial_states),
+        time_major=True,
+        unroll=unroll,
+        input_length=tf.nest.flatten(inputs)[0].shape[0],
     )
     return outputs, list(states)

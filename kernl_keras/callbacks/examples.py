@@ -23,7 +23,7 @@ def first_examples(data, count=None):
     ([0, 1], [0, 2])
     """
     if isinstance(data, tf.data.Dataset):
-        data = next(iter(data.take(1)))
+        data = next(iter(data.take(1)), None)
     elif isinstance(data, keras.utils.Sequence):
         data = data[0]
     if not isinstance(data, (tuple, list)):

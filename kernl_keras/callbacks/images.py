@@ -58,7 +58,7 @@ def pictures(values, colours=diverging):
         colours: `diverging` or `sequential`.
 
     Returns:
-        uint8 [R, height, width, 3], with R = 1 but for a stack. One entry becomes a rectangle of whole pixels: a square,
+        uint8 [R, height, width, 3], with R = 1 but for a stack. An entry becomes a rectangle of whole pixels: a square,
         or higher where the picture would be a thin line. A side longer than `LONG_SIDE` keeps a pixel an entry.
 
     Example: M of 200 units, and a bias.
@@ -76,6 +76,9 @@ def pictures(values, colours=diverging):
 def raster(outputs):
     """What a layer sends, a picture an example: time runs rightwards, unit 0 is at the top.
 
+    TensorBoard shows a picture that is wider than its card by leaving columns and rows out. So the spike of a long
+    sequence is drawn longer than its step, and the line of its unit as much higher.
+
     Args:
         outputs: [B, T, H], spikes 0 or 1 (black on white), or rates (`diverging`, where any of them is negative).
 
@@ -85,12 +88,18 @@ def raster(outputs):
     Example: 838 steps of 200 units.
 
     >>> raster(np.zeros((4, 838, 200))).shape
-    (4, 200, 838, 3)
+    (4, 600, 838, 3)
     """
     outputs = np.asarray(outputs).transpose(0, 2, 1)
+    thickness = -(-outputs.shape[2] // LONG_SIDE)
     if (outputs < 0.0).any():
-        return _enlarge(diverging(outputs))
-    return _enlarge(_paint(outputs, 0.0, _largest(outputs), WHITE_BLACK))
+        painted = diverging(outputs)
+    else:
+        marks = outputs.copy()
+        for delay in range(1, thickness):
+            np.maximum(marks[..., delay:], outputs[..., :-delay], out=marks[..., delay:])
+        painted = _paint(marks, 0.0, _largest(marks), WHITE_BLACK)
+    return _enlarge(painted.repeat(thickness, 1))
 
 
 def _largest(values):

@@ -7,8 +7,8 @@ from ..layers.kernl import KeRNL
 def weight_names(model):
     """`layer/weight` for each of `model.trainable_variables`, in their order.
 
-    The layer is the `KeRNL` layer that has the weight, else the outermost layer (cells and the layers inside others lend
-    no names; a model inside a model neither). Where that makes two alike, the second ends in `_1`.
+    The layer is the `KeRNL` layer that has the weight, else the outermost layer that is no model: cells and other
+    layers inside layers lend no names. Where that makes two alike, the second ends in `_1`.
 
     Args:
         model: built Keras model.

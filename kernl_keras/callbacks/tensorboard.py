@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..export import export
 from ..keras_version import keras
 from ..training.state import state_kept
 from .examples import first_examples
@@ -15,7 +14,6 @@ from .images import diverging, pictures, raster, sequential
 from .names import kernl_layers, weight_names
 
 
-@export
 class KeRNLTensorBoard(keras.callbacks.Callback):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
@@ -24,16 +22,17 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
 
     | tag | kind | run |
     |---|---|---|
-    | `loss`, `accuracy` and each other entry of `History.history` | scalar | train |
-    | the same names for the `val_` entries | scalar | validation |
-    | `learning_rate`, `sensitivity_learning_rate` | scalar | train |
-    | `hidden/sensitivity_tensor`, `hidden/temporal_filter`, `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`, \
-`readout/kernel` and each other trainable weight | histogram | train |
-    | `hidden/kernel/gradient`, and so on | histogram | train |
-    | `hidden/kernel/image`, `hidden/kernel/gradient/image`, and so on | image | train |
+    | `fit/loss`, `fit/accuracy`, `fit/explained_variance` and each other entry of the logs | scalar | train |
+    | the same for the `val_` entries, without `val_` | scalar | validation |
+    | `fit/learning_rate`, `fit/sensitivity_learning_rate` | scalar | train |
+    | `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma) | histogram | train |
+    | `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias` | histogram | train |
+    | `readout/kernel`, and each other trainable weight by `layer/weight` | histogram | train |
+    | `layer/weight/gradient` of each of them | histogram | train |
+    | `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them | image | train |
     | `hidden/spikes` of each `KeRNL` layer | image, one an example | train |
 
-    A second weight of the same name in a layer is `hidden/kernel_1`. The gradients are what `KeRNLModel.gradients` says
+    A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `KeRNLModel.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
     goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top.
 
@@ -68,13 +67,13 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         super().__init__()
         self.log_dir = str(log_dir)
         self.update_freq = update_freq if update_freq == "epoch" else integer("update_freq", update_freq)
-        self.examples = examples if isinstance(examples, (tuple, list, tf.data.Dataset)) else integer("examples", examples)
+        self.examples = check_examples(examples)
         self.histograms = bool(histograms)
         self.images = bool(images)
         self.raster = bool(raster)
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._validation_data = None
-        self._shown = examples if isinstance(examples, int) else None
+        self._shown = examples if isinstance(examples, int) else None  # how many examples have a raster
         self._writers = {}
 
     # When
@@ -106,6 +105,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         if self.update_freq == "epoch":
             self._write_all({name: value for name, value in logs.items() if not name.startswith("val_")})
         self._write_scalars("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
+        self._flush()
 
     def on_train_end(self, logs=None):
         for writer in self._writers.values():
@@ -124,6 +124,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
                 self._write_images(tensors)
         if self.raster:
             self._write_rasters()
+        self._flush()
+
+    def _flush(self):
         for writer in self._writers.values():
             writer.flush()
 
@@ -131,7 +134,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         if values:
             with self._writer(run).as_default(self._step()):
                 for name, value in values.items():
-                    tf.summary.scalar(name, value)
+                    tf.summary.scalar(f"fit/{name}", value)
 
     def _write_histograms(self, tensors):
         with self._writer("train").as_default(self._step()):
@@ -208,6 +211,16 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
             recorded = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
             self.model(x, training=False)
         return {name: tf.cast(outputs[-1], tf.float32) for name, outputs in recorded.items() if outputs}
+
+
+def check_examples(examples):
+    """`examples` if it is a number >= 1, a pair or a dataset."""
+    pair = isinstance(examples, (tuple, list)) and len(examples) == 2
+    if pair or isinstance(examples, tf.data.Dataset):
+        return examples
+    if isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1:
+        return examples
+    raise ValueError(f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}.")
 
 
 @contextlib.contextmanager

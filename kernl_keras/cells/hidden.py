@@ -83,14 +83,14 @@ class HiddenCell(AbstractRNNCell):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(inputs, self.units),
-            initializer=self.kernel_initializer or self.unit_drive_initializer(3.0),
+            initializer=self.kernel_initializer or self.unit_drive_initializer(self.input_gain),
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, self.units),
-            initializer=self.recurrent_initializer or self.unit_drive_initializer(1.0),
+            initializer=self.recurrent_initializer or self.unit_drive_initializer(self.recurrent_gain),
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
         )

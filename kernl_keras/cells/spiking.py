@@ -48,9 +48,11 @@ class KeRNLSpikingCell(HiddenCell):
         surrogate_damping: height of psi at the threshold, times B.
         self_connections: whether a unit sees its own spikes through W_rec.
         use_bias: whether to add a trained current.
-        kernel_initializer: None for normal weights that move the potential by 3 / sqrt(I) a step (their std is that
-            over (1-a) R_m), or any Keras initializer.
-        recurrent_initializer: None for the same with 1 / sqrt(H), or any Keras initializer.
+        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I); the
+            weights themselves are larger by 1 / ((1-a) R_m). Not used with a `kernel_initializer`.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H).
+        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
+        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
         bias_initializer: any Keras initializer.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
         kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
@@ -99,6 +101,8 @@ class KeRNLSpikingCell(HiddenCell):
         surrogate_damping=0.3,
         self_connections=False,
         use_bias=False,
+        input_gain=3.0,
+        recurrent_gain=0.3,
         kernel_initializer=None,
         recurrent_initializer=None,
         bias_initializer="zeros",
@@ -137,6 +141,8 @@ class KeRNLSpikingCell(HiddenCell):
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
         self.surrogate = one_of("surrogate", surrogate, SURROGATES)
+        self.input_gain = number("input_gain", input_gain, low=0.0)
+        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
         self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
 
     def build_constants(self):
@@ -212,4 +218,6 @@ class KeRNLSpikingCell(HiddenCell):
             "discretization": self.discretization,
             "surrogate": self.surrogate,
             "surrogate_damping": self.surrogate_damping,
+            "input_gain": self.input_gain,
+            "recurrent_gain": self.recurrent_gain,
         }

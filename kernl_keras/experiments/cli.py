@@ -7,6 +7,8 @@ import pathlib
 import shlex
 import sys
 
+import tensorflow as tf
+
 from .configs import DEFAULT, EXPERIMENTS
 from .run import UserError, evaluate, read_config, train
 
@@ -53,6 +55,9 @@ def make_parser():
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="of TensorFlow's operations, 1 if not given"
+    )
     command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
     add_verbose_option(command)
 
@@ -96,8 +101,20 @@ def override(experiment, options):
         raise UserError(str(error)) from error
 
 
+def set_threads(threads):
+    """Small products on contended threads are slower than on one; a run leaves the other cores to other runs."""
+    if threads < 1:
+        raise UserError(f"--threads must be >= 1; received {threads}.")
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:  # a program that runs TensorFlow already has chosen
+        pass
+
+
 def run_train(options, command):
     """`train`: a new run, or the rest of one; returns the exit status."""
+    set_threads(options.threads)
     if options.resume:
         if options.run_dir is None:
             raise UserError("--resume needs --run-dir, the directory of the run to go on with.")

@@ -58,6 +58,7 @@ class Experiment:
     # run
     epochs: int | None = None  # epochs or steps, one of them
     steps: int | None = None
+    validate_every: int | None = None  # steps; None for whole epochs
     seed: int = 0
     jit_compile: bool = True
     data_dir: str | None = None  # of "tfds"
@@ -77,6 +78,8 @@ class Experiment:
             raise ValueError(f"epochs or steps must be given, one; received {self.epochs!r} and {self.steps!r}.")
         integer(*(("epochs", self.epochs) if self.steps is None else ("steps", self.steps)))
         integer("batch_size", self.batch_size)
+        if self.validate_every is not None:
+            integer("validate_every", self.validate_every)
         number("learning_rate", self.learning_rate, above=0.0)
         number("seed", integer("seed", self.seed, low=0), high=2**30 - 1)  # two int32 seeds are made of it
         if integer("sensitivity_only", self.sensitivity_only, low=0) and self.rule != "kernl":
@@ -101,10 +104,11 @@ def normal(std):
     return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": std}}
 
 
-# Half of the units adapt their threshold. R_m is such that a current of 1 moves the potential by (1-a) R_m = 1 a step.
+# Half of the units adapt their threshold, and the membranes' time constants are spread: both are the network's memory.
+# With R_m = 1 / (1 - exp(-1/20)) a current of 1 moves the fastest membranes by 1 a step.
 ADAPTIVE_UNITS = {
     "units": 200,
-    "tau_m": 20.0,
+    "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 400.0, "seed": 1}},
     "tau_s": None,
     "tau_a": 700.0,
     "tau_ref": 2.0,
@@ -128,11 +132,12 @@ SMNIST = Experiment(
     metric="accuracy",
     chance=0.1,
     batch_size=16,
-    learning_rate=3e-3,
-    optimizer_settings={"global_clipnorm": 10.0},
+    learning_rate=1e-2,
+    optimizer_settings={"global_clipnorm": 1.0},
     rule_settings={"form": "network", "sensitivity_mode": "tangent"},
-    sensitivity_optimizer_settings={"global_clipnorm": 10.0},
-    epochs=4,
+    sensitivity_optimizer_settings={"global_clipnorm": 1.0},
+    steps=600,
+    validate_every=100,
 )
 
 # The network and the rule of the reference KeRNL code; R_m 2, and std R_m sqrt(H) / dt of the initial weights.
@@ -172,6 +177,8 @@ ROW_MNIST = dataclasses.replace(
     encoder_settings=None,
     window=14,
     epochs=5,
+    steps=None,
+    validate_every=None,
 )
 
 ADDING = Experiment(

@@ -129,8 +129,8 @@ def load_data(experiment, skip_batches=0):
 
 
 def fit(model, experiment, data, total_steps, progress, callbacks, verbose):
-    """Trains to `total_steps`: whole epochs, then a shorter one with what is left."""
-    first, per_epoch = progress.steps, data.steps_per_epoch.train
+    """Trains to `total_steps`, Keras' epochs being the stretches between two validations, the last one what is left."""
+    first, per_epoch = progress.steps, experiment.validate_every or data.steps_per_epoch.train
     whole_epochs, rest = divmod(total_steps, per_epoch)
     for last, steps in ((whole_epochs, per_epoch), (whole_epochs + 1, rest)):
         if steps and progress.epochs < last:

@@ -113,7 +113,7 @@ class KeRNL(RNN):
         num_kernels=1,
         implementation="factored",
         chunk_size=None,
-        max_perturbation=1000.0,
+        max_perturbation=100.0,
         train_sensitivity=True,
         sensitivity_initializer=None,
         temporal_filter_initializer=None,

@@ -123,8 +123,8 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay
         felt = xi * record.gate if noise.enters == "current" and record.gate is not None else xi
         filtered = filtered_noise_step(*perturbed[1:], felt, decay, dt)
         # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
-        # passes this line.
-        sane = tf.reduce_max(tf.abs(effect), -1, keepdims=True) <= noise.bound  # [B, 1]
+        # passes this line (a maximum may: XLA's takes no notice of NaN).
+        sane = tf.reduce_all(tf.abs(effect) <= noise.bound, -1, keepdims=True)  # [B, 1]
         perturbed = forget(sane, clean, PerturbedState(other, *filtered))
         effect = tf.where(sane, effect, tf.zeros_like(effect))
         return (effect, *perturbed[1:], *pick(record)), [*clean, *perturbed.cell, *perturbed[1:]]

@@ -73,7 +73,13 @@ class KeRNLModel(keras.Model):
     """
 
     def compile(
-        self, optimizer="rmsprop", loss=None, sensitivity_optimizer=None, sensitivity_only=0, sensitivity_every=1, **kwargs
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        sensitivity_optimizer=None,
+        sensitivity_only=0,
+        sensitivity_every=1,
+        **kwargs,
     ):
         """Configures training.
 

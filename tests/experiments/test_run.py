@@ -16,7 +16,7 @@ from kernl_keras.keras_version import keras
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
     name="tiny",
-    task_settings={"steps": 7, "examples": 23, "validation": 6, "test": 5},
+    task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"},
     cell="spiking",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
@@ -64,16 +64,20 @@ def saved_weights(folder):
     return keras.models.load_model(str(folder / "model.keras")).get_weights()
 
 
-@pytest.mark.parametrize("stops", [[(0, 2)], [(2, 0)], [(1, 4), (3, 1)]])  # in the first epoch, a later one, twice
-def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeypatch, stops):
+def stop_and_resume(experiment, folder, monkeypatch, at):
+    """The results of a run that was stopped at (epoch, batch), both counted from 0, and gone on with."""
     monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
-    for i, stop in enumerate(stops):
-        monkeypatch.setattr(StopAt, "at", stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(TINY, tmp_path, resume=i > 0, verbose=0)
-        assert not (tmp_path / "results.json").exists()
+    monkeypatch.setattr(StopAt, "at", at)
+    with pytest.raises(KeyboardInterrupt):
+        train(experiment, folder, verbose=0)
+    assert not (folder / "results.json").exists()
     monkeypatch.setattr(StopAt, "at", None)
-    results = train(TINY, tmp_path, resume=True, verbose=0)
+    return train(experiment, folder, resume=True, verbose=0)
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeypatch):
+    """Stopped inside the third epoch, it goes on from the end of the second."""
+    results = stop_and_resume(TINY, tmp_path, monkeypatch, at=(2, 1))
 
     folder, expected = straight
     ours, theirs = arrays(tmp_path), arrays(folder)
@@ -95,13 +99,11 @@ def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkey
 
 
 def test_training_moved_everything(straight):
-    """The comparison above would be empty if nothing had learned: every weight and slot differs from the first ones."""
-    start = run.build_model(TINY, 7, 2, 18)
-    trained = run.build_model(TINY, 7, 2, 18)
+    """The comparison above would be empty if nothing had learned."""
+    start, trained = (run.build_model(TINY, 7, 2, 18) for _ in range(2))
     run.restore(straight[0], trained)
-    for group in ("trainable_variables",):
-        for before, after in zip(getattr(start, group), getattr(trained, group)):
-            assert np.any(before.numpy() != after.numpy())
+    for before, after in zip(start.trainable_variables, trained.trainable_variables):
+        assert np.any(before.numpy() != after.numpy())
     assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18
     draws = [
         int(trained.get_layer(name).draws if name == "encoder" else trained.get_layer(name)._draws)
@@ -113,7 +115,7 @@ def test_training_moved_everything(straight):
 def test_results(straight):
     folder, results = straight
     assert json.loads((folder / "results.json").read_text()) == results
-    assert results["examples"] == {"train": 23, "validation": 6, "test": 5}
+    assert results["examples"] == {"train": 23, "validation": 8, "test": 5}
     assert (results["experiment"], results["rule"], results["seed"], results["steps"]) == ("tiny", "kernl", 3, 18)
     assert (results["command"], results["metric"], results["chance"]) == ("the command", "mse", 1 / 6)
     assert [(entry["epoch"], entry["steps"]) for entry in results["curve"]] == [(1, 5), (2, 10), (3, 15), (4, 18)]
@@ -133,12 +135,12 @@ def test_results(straight):
 
 
 def test_the_test_is_that_of_the_saved_model(straight):
-    """The mean squared error by NumPy, over the test set in one batch."""
+    """The mean squared error by NumPy over the test set, a batch of four and one of one."""
     folder, results = straight
     model = keras.models.load_model(str(folder / "model.keras"))
-    ((x, y),) = run.build_data(TINY).test.unbatch().batch(5)
-    error = np.mean((model.predict(x, verbose=0) - y.numpy()) ** 2, dtype=np.float64)
-    assert results["test_mse"] == pytest.approx(error, rel=1e-5)
+    errors = [model(x).numpy() - y.numpy() for x, y in run.build_data(TINY).test]
+    error = np.mean(np.concatenate(errors) ** 2, dtype=np.float64)
+    assert len(errors) == 2 and results["test_mse"] == pytest.approx(error, rel=1e-5)
 
 
 def test_evaluate_gives_the_same_digits(straight, capsys):
@@ -147,13 +149,21 @@ def test_evaluate_gives_the_same_digits(straight, capsys):
     assert f"Test mse {results['test_mse']:.4f} (chance 0.17)" in capsys.readouterr().out
 
 
-def test_without_validation_the_last_model_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
-    settings = {**TINY.task_settings, "validation": 0}
-    experiment = dataclasses.replace(TINY, task_settings=settings, rule="eprop", sensitivity_only=0, steps=6)
-    results = train(dataclasses.replace(experiment, jit_compile=False), tmp_path, verbose=0)
-    assert (results["best_epoch"], len(results["curve"])) == (2, 2)
-    assert "val_loss" not in results["curve"][0]
+def test_stopped_in_the_first_epoch_and_without_validation(tmp_path, monkeypatch):
+    """The run goes on from its start, and the last model counts."""
+    experiment = dataclasses.replace(
+        TINY,
+        task_settings={**TINY.task_settings, "validation": 0},
+        rule="eprop",
+        sensitivity_only=0,
+        steps=6,
+        jit_compile=False,
+    )
+    results = stop_and_resume(experiment, tmp_path, monkeypatch, at=(0, 2))
+    assert [entry["steps"] for entry in results["curve"]] == [5, 6]
+    assert results["best_epoch"] == 2 and "val_loss" not in results["curve"][0]
+    model = keras.models.load_model(str(tmp_path / "model.keras"))
+    assert int(model.optimizer.iterations) == int(model.get_layer("encoder").draws) == 6
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Names of weights, written out: both Kerases must give them."""
+
+import pytest
+import tensorflow as tf
+
+from kernl_keras.callbacks.names import kernl_layers, weight_names
+from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.kernl import KeRNL
+
+
+def hidden(name, units=4, **settings):
+    return KeRNL(KeRNLSpikingCell(units), name=name, **settings)
+
+
+def functional(*layers):
+    x = inputs = keras.Input((7, 3))
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(inputs, x, name="outer")
+
+
+HIDDEN = ["hidden/kernel", "hidden/recurrent_kernel", "hidden/sensitivity_tensor", "hidden/temporal_filter"]
+TABLE = {
+    "readout": (
+        lambda: functional(
+            hidden("hidden"), keras.layers.RNN(ReadoutCell(2, use_bias=True), return_sequences=True, name="readout")
+        ),
+        [*HIDDEN, "readout/kernel", "readout/bias"],
+        ["hidden"],
+    ),
+    "two layers": (
+        lambda: functional(hidden("hidden"), hidden("upper", units=5)),
+        [*HIDDEN, *(name.replace("hidden", "upper") for name in HIDDEN)],
+        ["hidden", "upper"],
+    ),
+    "rate cell, fixed M": (
+        lambda: functional(KeRNL(KeRNLRNNCell(4), name="hidden", train_sensitivity=False)),
+        ["hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"],
+        ["hidden"],
+    ),
+    "cells in one layer": (
+        lambda: functional(keras.layers.RNN([KeRNLSpikingCell(4), ReadoutCell(2)], name="stack")),
+        ["stack/kernel", "stack/recurrent_kernel", "stack/kernel_1"],
+        [],
+    ),
+    "model inside": (
+        lambda: functional(functional(hidden("hidden")), keras.layers.Dense(2, name="readout")),
+        [*HIDDEN, "readout/kernel", "readout/bias"],
+        ["hidden"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_names(case):
+    make, names, layers = TABLE[case]
+    model = make()
+    assert sorted(weight_names(model)) == sorted(names)
+    assert [layer.name for layer in kernl_layers(model)] == layers
+
+
+def test_a_name_belongs_to_its_variable():
+    model = TABLE["readout"][0]()
+    layer = model.get_layer("hidden")
+    named = dict(zip(weight_names(model), model.trainable_variables))
+    assert named["hidden/sensitivity_tensor"] is layer.sensitivity_tensor
+    assert named["hidden/temporal_filter"] is layer.temporal_filter
+    assert named["hidden/recurrent_kernel"] is layer.cell.recurrent_kernel
+    assert named["readout/kernel"] is model.get_layer("readout").cell.kernel
+
+
+def test_a_weight_inside_a_wrapper_is_named_by_its_kernl_layer():
+    wrapper = keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
+    subclassed = type("Subclassed", (keras.Model,), {"call": lambda self, x: self.last(self.first(x))})(name="own")
+    subclassed.first, subclassed.last = hidden("hidden"), wrapper
+    subclassed(tf.zeros((1, 7, 3)))
+    assert sorted(weight_names(subclassed)) == sorted([*HIDDEN, "each/kernel", "each/bias"])

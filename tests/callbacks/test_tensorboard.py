@@ -1,0 +1,322 @@
+"""The event files of small runs: exactly these tags, these values, and training as if nobody looked."""
+
+import importlib.util
+import pathlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kernl_keras.callbacks.images import diverging, pictures, raster, sequential
+from kernl_keras.callbacks.tensorboard import KeRNLTensorBoard
+from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.encoder import SpikeEncoder
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.training.model import KeRNLModel
+
+T, I, H, O = 9, 3, 5, 2  # noqa: E741
+STEPS = 3  # batches an epoch
+LOGGED = ["loss", "mae", "firing_rate", "silent_units"]
+DIAGNOSTICS = [
+    "sensitivity_loss",
+    "explained_variance",
+    "weight_gradient_norm",
+    "sensitivity_gradient_norm",
+    "skipped_updates",
+]
+RATES = ["learning_rate", "sensitivity_learning_rate"]
+SHAPES = {
+    "hidden/kernel": (I, H),
+    "hidden/recurrent_kernel": (H, H),
+    "hidden/bias": (H,),
+    "hidden/sensitivity_tensor": (2, H, H),
+    "hidden/temporal_filter": (2, H),
+    "readout/kernel": (H, O),
+}
+SIZES = {  # of pictures: how many, height, width
+    "hidden/kernel": (1, 240, 400),
+    "hidden/recurrent_kernel": (1, 400, 400),
+    "hidden/bias": (1, 80, 400),
+    "hidden/sensitivity_tensor": (2, 400, 400),
+    "hidden/temporal_filter": (1, 160, 400),
+    "readout/kernel": (1, 160, 400),
+}
+TENSORS = [name + end for name in SHAPES for end in ("", "/gradient")]
+
+
+def build(model_class=KeRNLModel, compiled=None, noisy=False, batch_size=None, **settings):
+    inputs = keras.Input((T, I), batch_size=batch_size)
+    x = SpikeEncoder(1, seed=2, name="encoder")(inputs)
+    if noisy:
+        x = keras.layers.RNN(InputSpikingCell(seed=5), return_sequences=True, name="draws")(x)
+        x = keras.layers.Dropout(0.2, seed=7)(keras.layers.BatchNormalization()(x))
+    cell = KeRNLSpikingCell(H, use_bias=True)
+    hidden = KeRNL(cell, name="hidden", seed=1, **{"num_kernels": 2, **settings})(x)
+    outputs = keras.layers.RNN(ReadoutCell(O), name="readout")(hidden)
+    model = model_class(inputs, outputs)
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.9)
+    ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, KeRNLModel) else {}
+    model.compile(keras.optimizers.Adam(schedule), "mse", metrics=["mae"], **ours, **(compiled or {}))
+    return model
+
+
+def examples(count, seed=0):
+    draws = np.random.default_rng(seed)
+    return draws.uniform(size=(count, T, I)).astype("float32"), draws.normal(size=(count, O)).astype("float32")
+
+
+VALIDATION = examples(6, seed=1)
+
+
+def fit(model, callbacks, epochs=2, validation_data=VALIDATION, **settings):
+    x, y = examples(4 * STEPS)
+    settings = {"batch_size": 4, "shuffle": False, "verbose": 0, **settings}
+    return model.fit(x, y, epochs=epochs, validation_data=validation_data, callbacks=callbacks, **settings)
+
+
+def events(log_dir):
+    """`{run: {tag: (plugin, {step: array})}}`"""
+    found = {}
+    for folder in pathlib.Path(log_dir).iterdir():
+        log = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+        found[folder.name] = {
+            tag: (
+                log.SummaryMetadata(tag).plugin_data.plugin_name,
+                {event.step: tf.make_ndarray(event.tensor_proto) for event in log.Tensors(tag)},
+            )
+            for tag in log.Tags()["tensors"]
+        }
+    return found
+
+
+def decode(strings):
+    """uint8 [N, height, width, 3] from an image event: width, height, and a PNG an image."""
+    decoded = np.stack([tf.io.decode_png(png).numpy() for png in strings[2:]])
+    assert [int(size) for size in strings[:2]] == [decoded.shape[2], decoded.shape[1]]
+    return decoded
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two epochs, what it wrote, and the model as it was when the last of it was written."""
+    keras.utils.set_random_seed(1)
+    traced, traces = [], []
+
+    class Counting(KeRNLModel):
+        def train_step(self, data):
+            traced.append(True)
+            return super().train_step(data)
+
+    log_dir, model = tmp_path_factory.mktemp("logs"), build(Counting)
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: traces.append(len(traced)))
+    history = fit(model, [KeRNLTensorBoard(log_dir), count], epochs=3).history
+    weights = {
+        "hidden/kernel": model.get_layer("hidden").cell.kernel,
+        "hidden/recurrent_kernel": model.get_layer("hidden").cell.recurrent_kernel,
+        "hidden/bias": model.get_layer("hidden").cell.bias,
+        "hidden/sensitivity_tensor": model.get_layer("hidden").sensitivity_tensor,
+        "hidden/temporal_filter": model.get_layer("hidden").temporal_filter,
+        "readout/kernel": model.get_layer("readout").cell.kernel,
+    }
+    gradients = model.gradients(*(tf.constant(part[:4]) for part in VALIDATION))
+    ids = [id(v) for v in model.trainable_variables]
+    values = {name: v.numpy() for name, v in weights.items()}
+    values |= {f"{name}/gradient": gradients[ids.index(id(v))].numpy() for name, v in weights.items()}
+    return SimpleNamespace(model=model, events=events(log_dir), history=history, values=values, traces=traces)
+
+
+def test_the_tags_are_exactly_these(run):
+    kinds = {f"fit/{name}": "scalars" for name in (*LOGGED, *DIAGNOSTICS, *RATES)}
+    kinds |= {name: "histograms" for name in TENSORS} | {f"{name}/image": "images" for name in TENSORS}
+    kinds |= {"hidden/spikes": "images"}
+    assert {tag: kind for tag, (kind, _) in run.events["train"].items()} == kinds
+    validation = {tag: kind for tag, (kind, _) in run.events["validation"].items()}
+    assert validation == {f"fit/{name}": "scalars" for name in LOGGED}
+    assert set(run.events) == {"train", "validation"}
+
+
+def test_the_axis_counts_training_steps(run):
+    for tags in run.events.values():
+        assert {tag: list(steps) for tag, (_, steps) in tags.items()} == {tag: [3, 6, 9] for tag in tags}
+
+
+def test_scalars_are_those_of_the_history(run):
+    for folder, prefix, names in (("train", "", LOGGED + DIAGNOSTICS), ("validation", "val_", LOGGED)):
+        for name in names:
+            _, steps = run.events[folder][f"fit/{name}"]
+            np.testing.assert_allclose(list(steps.values()), run.history[prefix + name], rtol=1e-6)
+
+
+def test_learning_rates_are_those_of_the_next_step(run):
+    _, rates = run.events["train"]["fit/learning_rate"]
+    np.testing.assert_allclose([rates[step] for step in (3, 6, 9)], [0.01 * 0.9**step for step in (3, 6, 9)], rtol=1e-5)
+    _, rates = run.events["train"]["fit/sensitivity_learning_rate"]
+    np.testing.assert_allclose(list(rates.values()), 0.003, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_histograms_hold_the_values(run, name):
+    values = run.values[name].astype("float64").ravel()
+    buckets = run.events["train"][name][1][9]  # [30, 3]: from, to, how many
+    assert buckets[:, 2].sum() == values.size == np.prod(SHAPES[name.removesuffix("/gradient")])
+    np.testing.assert_allclose([buckets[0, 0], buckets[-1, 1]], [values.min(), values.max()], rtol=1e-5)
+    width = buckets[0, 1] - buckets[0, 0]
+    centres = np.repeat(buckets[:, :2].mean(1), buckets[:, 2].astype(int))
+    np.testing.assert_array_less(abs(np.sort(values) - centres), 0.501 * width)
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_images_show_the_values(run, name):
+    shown = decode(run.events["train"][f"{name}/image"][1][9])
+    assert shown.shape == (*SIZES[name.removesuffix("/gradient")], 3)
+    colours = sequential if name == "hidden/temporal_filter" else diverging
+    difference = shown.astype(int) - pictures(run.values[name], colours)
+    assert abs(difference).max() <= (2 if "gradient" in name else 0)  # traced anew, the last bit may differ
+
+
+def test_rasters_show_the_same_validation_examples(run):
+    hidden = keras.Model(run.model.inputs, run.model.get_layer("hidden").output)
+    spikes = hidden(VALIDATION[0][:4], training=False).numpy()
+    assert 0.0 < spikes.mean() < 1.0
+    shown = decode(run.events["train"]["hidden/spikes"][1][9])
+    assert shown.shape == (4, 8 * H, 44 * T, 3) or shown.shape == (4, 44 * H, 44 * T, 3)
+    np.testing.assert_array_equal(shown, raster(spikes))
+
+
+def test_train_step_is_not_traced_again(run):
+    assert run.traces == [run.traces[0]] * 3
+
+
+@pytest.mark.parametrize("update_freq", ["epoch", 2])
+def test_training_is_the_same_bit_for_bit(tmp_path, update_freq):
+    def trained(*callbacks):
+        keras.utils.set_random_seed(1)
+        model = build(noisy=True)
+        history = fit(model, list(callbacks)).history
+        return history, [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+
+    with_it, without = trained(KeRNLTensorBoard(tmp_path, update_freq)), trained()
+    assert with_it[0] == without[0]
+    for one, other in zip(with_it[1], without[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_and_quantities_switched_off(tmp_path):
+    class NoGradients(KeRNLModel):
+        def gradients(self, x, y):
+            raise AssertionError("computed for nothing")
+
+    model = build(NoGradients, {"sensitivity_only": 4})
+    callback = KeRNLTensorBoard(tmp_path, 2, histograms=False, images=False, raster=False)
+    fit(model, [callback], epochs=3)
+    found = events(tmp_path)
+    assert {tag: list(steps) for tag, (_, steps) in found["train"].items()} == {
+        f"fit/{name}": [2, 4, 6, 8] for name in (*LOGGED, *DIAGNOSTICS, *RATES)
+    }
+    assert list(found["validation"]["fit/loss"][1]) == [3, 6, 9]
+    fit(model, [KeRNLTensorBoard(tmp_path / "rare", update_freq=100)])  # writes nothing of `train`, so computes nothing
+    assert not events(tmp_path / "rare")["train"]
+
+
+def test_without_validation_data_there_are_no_gradients_and_no_rasters(tmp_path):
+    fit(build(), [KeRNLTensorBoard(tmp_path, histograms=False)], epochs=1, validation_data=None)
+    found = events(tmp_path)
+    assert set(found) == {"train"}
+    assert {tag for tag in found["train"] if not tag.startswith("fit/")} == {f"{name}/image" for name in SHAPES}
+
+
+def dataset():
+    return tf.data.Dataset.from_tensor_slices(VALIDATION).batch(3)
+
+
+@pytest.mark.parametrize(
+    "chosen, settings, count",
+    [
+        (2, {"validation_data": dataset()}, 2),
+        (4, {"validation_data": None, "validation_split": 0.25}, 3),
+        (tuple(part[:5] for part in VALIDATION), {"validation_data": None}, 5),
+        (dataset(), {"validation_data": None}, 3),
+    ],
+)
+def test_where_the_examples_come_from(tmp_path, chosen, settings, count):
+    fit(build(), [KeRNLTensorBoard(tmp_path, examples=chosen, images=False)], epochs=1, **settings)
+    found = events(tmp_path)["train"]
+    assert {"hidden/sensitivity_tensor/gradient", "readout/kernel/gradient"} < set(found)
+    ((_, shown),) = found["hidden/spikes"][1].items() and [(0, list(found["hidden/spikes"][1].values())[0])]
+    assert len(decode(shown)) == count
+
+
+def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
+    def states(*callbacks):
+        keras.utils.set_random_seed(1)
+        model = build(batch_size=4, stateful=True)
+        fit(model, list(callbacks), epochs=1, validation_data=examples(4))
+        return [state.numpy() for state in model.get_layer("hidden").states]
+
+    seen, unseen = states(KeRNLTensorBoard(tmp_path, examples=2)), states()
+    for one, other in zip(seen, unseen, strict=True):
+        np.testing.assert_array_equal(one, other)
+    (shown,) = events(tmp_path)["train"]["hidden/spikes"][1].values()
+    assert len(decode(shown)) == 2
+
+
+def test_any_keras_model_has_weights_and_rasters(tmp_path):
+    fit(build(keras.Model), [KeRNLTensorBoard(tmp_path, examples=VALIDATION, images=False)], epochs=1)
+    tags = set(events(tmp_path)["train"])
+    assert tags == {"fit/loss", "fit/mae", "fit/learning_rate", *SHAPES, "hidden/spikes"}
+
+
+def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
+    class Exploding(KeRNLModel):
+        def gradients(self, x, y):
+            return [tf.fill(v.shape, np.nan) for v in self.trainable_variables]
+
+    fit(build(Exploding), [KeRNLTensorBoard(tmp_path)], epochs=1)
+    found = events(tmp_path)["train"]
+    assert (
+        found["hidden/kernel/gradient"][1][STEPS].size == 0
+        or found["hidden/kernel/gradient"][1][STEPS][:, 2].sum() == 0
+    )
+    assert (decode(found["hidden/kernel/gradient/image"][1][STEPS]) == (255, 0, 255)).all()
+
+
+def test_no_file_before_training(tmp_path):
+    callback = KeRNLTensorBoard(tmp_path / "logs")
+    callback.set_model(build())
+    callback.set_validation_data(VALIDATION)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    callback = KeRNLTensorBoard(tmp_path / "file" / "logs")
+    callback.set_model(build())
+    with pytest.raises(OSError, match=r"log_dir must be a folder that can be written; received '.*file.logs'"):
+        callback.on_train_begin()
+
+
+def test_without_tensorboard_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="needs the package tensorboard: pip install tensorboard"):
+        KeRNLTensorBoard()
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"update_freq": 0}, "update_freq must be .*received 0"),
+        ({"update_freq": "batch"}, "update_freq must be .*received 'batch'"),
+        ({"examples": 0}, "examples must be .*received 0"),
+        ({"examples": True}, "examples must be .*received True"),
+        ({"examples": "four"}, "examples must be .*received 'four'"),
+        ({"examples": (1, 2, 3)}, r"examples must be .*received \(1, 2, 3\)"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KeRNLTensorBoard(**settings)

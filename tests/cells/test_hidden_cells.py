@@ -1,0 +1,238 @@
+"""The two hidden cells in a plain `keras.layers.RNN`: dynamics, backpropagation through time, settings."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.initializers import LogUniform
+from kernl_keras.keras_version import keras
+
+from ..reference import numpy_kernl as ref
+from ..reference.cases import CELLS, RATE, SPIKING, B, H, I, Network, T, draw, stacked
+
+MODES = {
+    "eager": lambda f: f,
+    "graph": tf.function,
+    "xla": lambda f: tf.function(f, jit_compile=True),
+    "unroll": tf.function,
+}
+
+
+def rnn(network, **settings):
+    return keras.layers.RNN(network.cell(), return_sequences=True, dtype=network.dtype, **settings)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("mode", MODES)
+def test_sequences_are_the_references_in_every_mode(mode, name):
+    network = Network(name)
+    layer = rnn(network, return_state=True, unroll=mode == "unroll")
+    outputs, *states = MODES[mode](lambda x: layer(x))(network.inputs)
+    run = network.run()
+    assert outputs.dtype == tf.float64 and np.abs(run.output).mean() > 0.1
+    np.testing.assert_allclose(outputs, run.output, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(states, run.end, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["hard", "soft euler", "tanh"])
+def test_sequences_in_single_precision(name):
+    network = Network(name, dtype="float32")
+    outputs = rnn(network)(network.inputs)
+    assert outputs.dtype == tf.float32
+    np.testing.assert_allclose(outputs, network.run().output, rtol=1e-5, atol=1e-6)
+
+
+def backpropagated(layer, x, error):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) * error)
+    return tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias, x])
+
+
+def expected_gradients(network, error):
+    """By differences of the smooth run, or of the run itself for rate units: [J, H] and [B, T, I]."""
+    n = network
+    if n.spiking:
+        return ref.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c)
+
+    def loss(weights, x):
+        return np.sum(error * ref.rate(x, weights[:I], weights[I : I + H], weights[-1], n.c).output)
+
+    weights = np.concatenate([n.w_in, n.w_used, n.bias[None]])
+    return ref.difference(lambda w: loss(w, n.x), weights), ref.difference(lambda x: loss(weights, x), n.x)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_plain_rnn_learns_by_backpropagation_through_time_with_the_surrogate(name):
+    network, error = Network(name), draw(9, B, T, H)
+    *of_weights, of_x = backpropagated(rnn(network), network.inputs, error)
+    weights_expected, x_expected = expected_gradients(network, error)
+    assert np.abs(weights_expected).max() > 0.1
+    np.testing.assert_allclose(stacked(of_weights), network.used(weights_expected), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(of_x, x_expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["hard adaptive", "soft euler", "tanh"])
+def test_gradients_agree_in_every_mode(name):
+    network, error = Network(name), draw(9, B, T, H)
+    expected = backpropagated(rnn(network), network.inputs, error)
+    for mode in ("graph", "xla", "unroll"):
+        layer = rnn(network, unroll=mode == "unroll")
+        for one, other in zip(MODES[mode](lambda x, f=layer: backpropagated(f, x, error))(network.inputs), expected):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+# Settings
+
+SPIKING_SETTINGS = dict(
+    units=4, tau_m=[5.0, 6.0, 7.0, 8.0], tau_s=None, tau_a=LogUniform(10.0, 90.0, seed=3), tau_ref=2.5, resistance=1.5,
+    base_threshold=0.7, adaptation_strength=[0.0, 1.0, 2.0, 3.0], reset_potential=-0.2, reset="soft", dt=0.5,
+    discretization="euler", surrogate="exponential", surrogate_damping=0.4, self_connections=True, use_bias=True,
+    kernel_initializer=keras.initializers.GlorotNormal(seed=1), recurrent_initializer=keras.initializers.Zeros(),
+    bias_initializer=keras.initializers.Ones(), kernel_regularizer=keras.regularizers.L2(0.1),
+    recurrent_regularizer=keras.regularizers.L1(0.2), bias_regularizer=keras.regularizers.L2(0.3),
+    kernel_constraint=keras.constraints.NonNeg(), recurrent_constraint=keras.constraints.MaxNorm(3.0),
+    bias_constraint=keras.constraints.NonNeg(),
+)  # fmt: skip
+SETTINGS = {
+    KeRNLSpikingCell: SPIKING_SETTINGS,
+    KeRNLRNNCell: {
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLRNNCell).parameters},
+        **dict(tau=LogUniform(5.0, 60.0, seed=2), activation="relu", self_connections=False, use_bias=False),
+    },
+}
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_the_config_covers_the_signature(kind):
+    names = [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+    settings, defaults = SETTINGS[kind], kind(4).get_config()
+    assert set(names) == set(settings)
+    cell = kind(**settings, name="cell", dtype="float64")
+    config = cell.get_config()
+    assert all(config[name] != defaults[name] for name in names if name != "units")
+    again = kind.from_config(config)
+    assert again.get_config() == config and again.name == "cell" and again.compute_dtype == "float64"
+    deserialized = keras.layers.deserialize(keras.layers.serialize(cell))
+    assert type(deserialized) is kind and deserialized.get_config() == config
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_weights_of_a_cell_and_its_copy(kind):
+    """Initializers with seeds: the copy from the config starts and runs as the original."""
+    x, outputs = tf.constant(draw(1, B, T, I), tf.float32), []
+    cell = kind(**SETTINGS[kind])
+    for one in (cell, kind.from_config(cell.get_config())):
+        layer = keras.layers.RNN(one, return_sequences=True)
+        outputs.append(layer(x))
+        names = ["kernel", "recurrent_kernel"] + ["bias"] * SETTINGS[kind]["use_bias"]
+        assert [w.name.split("/")[-1].split(":")[0] for w in layer.trainable_weights] == names
+        assert len(layer.non_trainable_weights) == 1  # the drawn time constants
+        assert len(layer.losses) == len(names)
+    if kind is KeRNLSpikingCell:
+        np.testing.assert_array_equal(*outputs)
+
+
+DRAWN = LogUniform(3.0, 30.0, seed=4)
+TIME_CONSTANTS = {"number": 9.0, "list": [5.0, 6.0, 20.0, 8.0], "initializer": DRAWN}
+
+
+@pytest.mark.parametrize("kind", TIME_CONSTANTS)
+@pytest.mark.parametrize("argument", ["tau_m", "tau_s", "tau_a", "tau"])
+def test_time_constants_by_number_list_and_initializer(argument, kind):
+    network = Network("tanh" if argument == "tau" else "hard adaptive")
+    network.settings = {**network.settings, argument: TIME_CONSTANTS[kind]}
+    values = DRAWN((H,), "float64").numpy() if kind == "initializer" else TIME_CONSTANTS[kind]
+    known = {key: value for key, value in network.settings.items() if key != "self_connections"}
+    network.c = (ref.constants if network.spiking else ref.rate_constants)(H, **{**known, argument: values})
+    layer = rnn(network)
+    np.testing.assert_allclose(layer(network.inputs), network.run().output, rtol=1e-9, atol=1e-12)
+    assert len(layer.non_trainable_weights) == (kind == "initializer")
+    other = Network("tanh" if argument == "tau" else "hard adaptive")
+    assert np.abs(other.run().end - network.run().end).max() > 1e-3  # the argument matters
+
+
+def test_drawn_time_constants_are_saved_with_a_model(tmp_path):
+    inputs = keras.Input((T, I))
+    cell = KeRNLSpikingCell(H, tau_m=LogUniform(3.0, 30.0), tau_a=keras.initializers.RandomUniform(10.0, 40.0))
+    model = keras.Model(inputs, keras.layers.RNN(cell, return_sequences=True)(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = np.float32(3.0 * draw(1, B, T, I))
+    outputs = model.predict(x, verbose=0)
+    assert 0.05 < outputs.mean() < 0.9
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), outputs)
+
+
+@pytest.mark.parametrize("tau_m", [20.0, [2.0, 20.0] * 200])
+def test_default_weights_move_the_potential_by_what_the_docstring_says(tau_m):
+    cell = KeRNLSpikingCell(400, tau_m=tau_m, resistance=1.3)
+    cell.build((None, 100))
+    drive = 1.3 * (1.0 - np.exp(-1.0 / np.broadcast_to(tau_m, 400)))
+    np.testing.assert_allclose((cell.kernel.numpy() * drive).std(), 3.0 / 10.0, rtol=0.02)
+    np.testing.assert_allclose((cell.recurrent_kernel.numpy() * drive).std(), 1.0 / 20.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_self_connections(own):
+    cell = KeRNLSpikingCell(H, self_connections=own)
+    cell.build((None, I))
+    weights = cell.recurrent_kernel.numpy()
+    np.testing.assert_array_equal(cell.recurrent_weights(), weights if own else weights * (1.0 - np.eye(H)))
+    assert np.diag(weights).all()
+
+
+ERRORS = {
+    "units": (dict(units=0), "units must be an integer >= 1; received 0"),
+    "tau_m": (dict(tau_m=0.0), "tau_m must be > 0; received 0.0"),
+    "tau_s": (dict(tau_s=[1.0, 2.0]), r"tau_s must have one value a unit \(4\); received 2 values"),
+    "tau_a": (dict(tau_a=-1.0), "tau_a must be > 0; received -1.0"),
+    "tau_ref": (dict(tau_ref=-1.0), "tau_ref must be >= 0; received -1.0"),
+    "resistance": (dict(resistance=0.0), "resistance must be > 0; received 0.0"),
+    "base_threshold": (dict(base_threshold=0), "base_threshold must be > 0; received 0"),
+    "adaptation_strength": (dict(adaptation_strength=[1.0, 2.0, 3.0, -4.0]), "adaptation_strength must be >= 0"),
+    "reset_potential": (dict(reset_potential=np.nan), "reset_potential must be a finite number; received nan"),
+    "reset": (dict(reset="none"), r"reset must be one of \['hard', 'soft'\]; received 'none'"),
+    "dt": (dict(dt=0), "dt must be > 0; received 0"),
+    "discretization": (dict(discretization="rk4"), "discretization must be one of .*'euler'.*; received 'rk4'"),
+    "surrogate": (dict(surrogate="box"), "surrogate must be one of .*'triangle'.*; received 'box'"),
+    "surrogate_damping": (dict(surrogate_damping=-0.1), "surrogate_damping must be >= 0; received -0.1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ERRORS)
+def test_errors_of_the_spiking_cell(argument):
+    settings, message = ERRORS[argument]
+    with pytest.raises(ValueError, match=message):
+        KeRNLSpikingCell(**{"units": 4, **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(tau=[1.0]), r"tau must have one value a unit \(4\); received 1 values"),
+        (dict(activation="sigmoid"), "activation must be one of .*'tanh'.*; received 'sigmoid'"),
+        (dict(dt=-1.0), "dt must be > 0; received -1.0"),
+        (dict(discretization="rk4"), "discretization must be one of"),
+    ],
+)
+def test_errors_of_the_rate_cell(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KeRNLRNNCell(4, **settings)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_an_unknown_number_of_inputs_is_an_error(kind):
+    with pytest.raises(ValueError, match="inputs must have a known last axis; received shape"):
+        kind(4).build((None, None))
+
+
+def test_tables_of_cells():
+    assert set(CELLS) == set(SPIKING) | set(RATE)
+    assert {SPIKING[name].get("reset", "hard") for name in SPIKING} == {"hard", "soft"}
+    assert {SPIKING[name].get("discretization", "exponential") for name in SPIKING} == {"exponential", "euler"}
+    assert {RATE[name]["activation"] for name in RATE} == {"tanh", "relu", "identity"}

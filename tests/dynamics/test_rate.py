@@ -1,0 +1,66 @@
+"""One step of rate units and its tangent."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
+
+from ..reference import numpy_kernl as ref
+from ..reference.cases import RATE, B, H, Network, draw
+
+# g = -0.5, 0.25, 2 -> f(g), f'(g)
+HAND = {
+    "tanh": ([-0.46211715726, 0.24491866240, 0.96402758008], [0.78644773297, 0.94001484881, 0.07065082485]),
+    "relu": ([0.0, 0.25, 2.0], [0.0, 1.0, 1.0]),
+    "identity": ([-0.5, 0.25, 2.0], [1.0, 1.0, 1.0]),
+}
+
+
+def test_every_activation_has_a_hand_computed_row():
+    assert set(ACTIVATIONS) == set(HAND)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_one_step_by_hand(activation):
+    value, slope = map(np.array, HAND[activation])
+    p = RateParameters(0.75, activation)
+    state = RateState(tf.constant([[1.0, -2.0, 0.5]], tf.float64))
+    step, new = rate_step(tf.constant([[-0.5, 0.25, 2.0]], tf.float64), state, p)
+    np.testing.assert_allclose(step.output[0], 0.75 * np.array([1.0, -2.0, 0.5]) + 0.25 * value, rtol=1e-9)
+    np.testing.assert_allclose(step.slope[0], slope, rtol=1e-9)
+    np.testing.assert_array_equal(new.activity, step.output)
+    change = RateState(tf.constant([[2.0, 1.0, -1.0]], tf.float64))
+    effect, change = rate_tangent(tf.constant([[1.0, 4.0, -3.0]], tf.float64), change, step, p)
+    expected = [1.5 + 0.25 * slope[0], 0.75 + slope[1], -0.75 - 0.75 * slope[2]]
+    np.testing.assert_allclose(effect[0], expected, rtol=1e-9)
+    np.testing.assert_array_equal(change.activity, effect)
+
+
+@pytest.mark.parametrize("name", RATE)
+def test_sequences_match_the_reference(name):
+    network = Network(name)
+    cell, p, weights, current = network.steps
+    expected, state = network.run(), cell.State(tf.zeros((B, H), tf.float64))
+    for t in range(network.time):
+        step, state = rate_step(current[t] + state.activity @ weights, state, p)
+        np.testing.assert_allclose(step.output, expected.output[:, t], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(step.slope, expected.slope[:, t], rtol=1e-9, atol=1e-12)
+    assert np.abs(expected.output).max() > 0.1
+
+
+@pytest.mark.parametrize("enters", ["current", "synapse", "state"])
+@pytest.mark.parametrize("name", RATE)
+def test_the_references_tangent_is_the_derivative_of_its_run(name, enters):
+    network, xi, step = Network(name), draw(1, B, 7, H), 1e-6
+    up, down = (network.run(noise=sign * step * xi, enters=enters).output for sign in (1.0, -1.0))
+    tangent = network.tangent(xi, enters)["voltage"]
+    np.testing.assert_allclose(tangent, (up - down) / (2.0 * step), rtol=1e-6, atol=1e-8)
+    assert np.abs(tangent).max() > 0.1
+
+
+def test_no_memory_by_hand():
+    """tau=None: h(t) = f(g(t))."""
+    c = ref.rate_constants(1, activation="identity")
+    run = ref.rate(np.array([[[2.0], [3.0]]]), np.array([[0.5]]), np.array([[1.0]]), np.zeros(1), c)
+    np.testing.assert_allclose(run.output[0, :, 0], [1.0, 2.5])  # 0.5 * 2; 0.5 * 3 + 1

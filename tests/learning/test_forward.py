@@ -1,0 +1,213 @@
+"""The forward pass beside its perturbation: Omega, Gamma and D of a tangent and of a twin, Eq. (16)-(18)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.learning.forward import Noise, PerturbedState, run_clean, run_perturbed
+
+from ..reference import numpy_kernl as ref
+from ..reference.cases import CELLS, RATE, SPIKING, B, H, Network, T, draw
+
+ENTERS = ["current", "synapse", "state"]
+GAMMA, XI = 0.2 * draw(40, 2, H) ** 2, draw(41, B, T, H)
+
+
+def time_major(x):
+    return np.swapaxes(x, 0, 1)
+
+
+class Pass:
+    """`run_perturbed` on a network of the table."""
+
+    def __init__(self, name, seed=10, time=T, **noise):
+        self.network = Network(name, seed, time)
+        self.cell, self.p, self.weights, self.current = self.network.steps
+        observe = self.cell.OBSERVABLES[0]
+        settings = {"enters": "synapse", "mode": "tangent", "observe": observe, "std": 0.1, "bound": np.inf, **noise}
+        self.noise = Noise(**settings)
+        self.xi, self.dt = XI[:, :time], self.network.c.dt
+
+    def zero_states(self):
+        state = self.cell.State(*tf.zeros((len(self.cell.state_size), B, H), tf.float64))
+        return state, PerturbedState(state, *tf.zeros((2, B, len(GAMMA), H), tf.float64))
+
+    def __call__(self, restart=None, state=None, perturbed=None, steps=slice(None), unroll=False):
+        zero, zero_perturbed = self.zero_states()
+        return run_perturbed(
+            self.cell, self.p, self.weights, self.current[steps], zero if state is None else state, unroll, self.noise,
+            tf.constant(time_major(self.xi)[steps]), tf.constant(np.exp(-GAMMA * self.dt)), self.dt,
+            zero_perturbed if perturbed is None else perturbed, restart,
+        )  # fmt: skip
+
+    @property
+    def gate(self):
+        run = self.network.run()
+        return run.gate if self.noise.enters == "current" else np.ones_like(run.gate)
+
+
+def same(one, other):
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize("name", CELLS)
+def test_tangents_are_the_references(name, enters):
+    for observe in ("voltage", "distance") if name in SPIKING else ("voltage",):
+        one = Pass(name, enters=enters, observe=observe)
+        record, end, perturbation, after = one()
+        expected = one.network.tangent(XI, enters)[observe]
+        assert np.abs(expected).max() > 0.1
+        same(time_major(perturbation.effect), expected)
+        omega, slope = ref.filtered_noise(XI, one.gate, GAMMA, one.dt)
+        same(time_major(perturbation.filtered_noise), omega)
+        same(time_major(perturbation.filtered_noise_slope), slope)
+        same(after.filtered_noise, omega[:, -1])
+        same(after.filtered_noise_slope, slope[:, -1])
+        same(time_major(record.output), one.network.run().output)
+        same(end, one.network.run().end)
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize("name", CELLS)
+def test_twins_are_the_references(name, enters):
+    for observe in ("voltage", "distance") if name in SPIKING else ("voltage",):
+        one = Pass(name, enters=enters, observe=observe, mode="twin", std=0.4)
+        _, end, perturbation, after = one()
+        clean, noisy = one.network.run(), one.network.run(noise=0.4 * XI, enters=enters)
+        effect = (noisy.observed[observe] - clean.observed[observe]) / 0.4
+        assert np.abs(effect).max() > 0.1
+        same(time_major(perturbation.effect), effect)
+        same(after.cell, noisy.end)
+        same(end, clean.end)
+        omega, _ = ref.filtered_noise(XI, one.gate, GAMMA, one.dt)  # in units of the noise
+        same(time_major(perturbation.filtered_noise), omega)
+
+
+def test_a_twins_spikes_flip():
+    """Or the test above would not tell a twin from a tangent."""
+    one = Pass("hard adaptive", enters="current")
+    assert (one.network.run(noise=0.4 * XI, enters="current").z != one.network.run().z).any()
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize("name", RATE)
+def test_a_tangent_is_the_limit_of_a_twin(name, enters):
+    tangent = Pass(name, enters=enters)()[2].effect
+    twin = Pass(name, enters=enters, mode="twin", std=1e-5)()[2].effect
+    np.testing.assert_allclose(twin, tangent, rtol=1e-3, atol=1e-4)
+    if name == "tanh":  # a large noise is another matter
+        assert np.abs(Pass(name, enters=enters, mode="twin", std=3.0)()[2].effect - tangent).max() > 0.05
+
+
+def test_a_tangent_is_forward_mode_differentiation():
+    one = Pass("tanh", enters="current")
+    current, xi = one.current, tf.constant(time_major(XI))
+    with tf.autodiff.ForwardAccumulator(current, xi) as accumulator:
+        activity, outputs = tf.zeros((B, H), tf.float64), []
+        for t in range(T):
+            step, (activity,) = one.cell.step(current[t] + activity @ one.weights, one.cell.State(activity), one.p)
+            outputs.append(step.output)
+        outputs = tf.stack(outputs)
+    same(one()[2].effect, accumulator.jvp(outputs))
+
+
+@pytest.mark.parametrize("mode", ["tangent", "twin"])
+def test_restart(mode):
+    """Noise before the restart is forgotten: from there on the pass is one that begins there."""
+    one, cut = Pass("hard adaptive", enters="state", mode=mode, std=0.4), 3
+    flags = np.zeros((T, 1, 1))
+    flags[cut] = 1.0
+    _, end, perturbation, after = one(restart=tf.constant(flags))
+    whole = one()[2]
+    _, middle, early, _ = one(steps=slice(cut))
+    fresh = PerturbedState(middle if mode == "twin" else one.zero_states()[0], *one.zero_states()[1][1:])
+    _, late_end, late, late_after = one(steps=slice(cut, None), state=middle, perturbed=fresh)
+    for now, before, afterwards, never in zip(perturbation, early, late, whole):
+        same(now, tf.concat([before, afterwards], 0))
+        assert np.abs(now[cut:] - never[cut:]).max() > 0.01
+    same(end, late_end)
+    same(after.cell, late_after.cell)
+    same(after.filtered_noise, late_after.filtered_noise)
+
+
+@pytest.mark.parametrize("mode", ["tangent", "twin"])
+@pytest.mark.parametrize("name", ["hard", "soft euler", "tanh"])
+def test_pieces_are_the_whole(name, mode):
+    one, cut = Pass(name, enters="state", mode=mode), 4
+    record, end, perturbation, after = one()
+    early_record, state, early, perturbed = one(steps=slice(cut))
+    late_record, *late = one(steps=slice(cut, None), state=state, perturbed=perturbed)
+    for whole, *pieces in zip((*record, *perturbation), (*early_record, *early), (*late_record, *late[1])):
+        same(whole, tf.concat(pieces, 0))
+    same(end, late[0])
+    same(after.cell, late[2].cell)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_clean_pass_does_not_feel_the_noise(name):
+    one = Pass(name, mode="twin", std=5.0, enters="current")
+    record, end, _, _ = one()
+    alone, alone_end = run_clean(one.cell, one.p, one.weights, one.current, one.zero_states()[0], False)
+    for field, other in zip((*record, *end), (*alone, *alone_end)):
+        np.testing.assert_array_equal(field, other)
+    run = one.network.run()
+    for field, expected in zip(record, (run.output, run.seen, run.slope, run.gate)):
+        same(time_major(field), expected)
+
+
+@pytest.mark.parametrize("wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)])
+def test_graph_and_xla_agree_with_eager_mode(wrap):
+    for name, mode in (("hard adaptive", "tangent"), ("soft euler", "twin")):
+        one = Pass(name, mode=mode, std=0.3)
+        flags = tf.constant([0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0], tf.float64)[:, None, None]
+        for eager, other in zip(tf.nest.flatten(one(flags)), tf.nest.flatten(wrap(one)(flags))):
+            same(other, eager)
+        for eager, other in zip(tf.nest.flatten(one(flags)), tf.nest.flatten(one(flags, unroll=True))):
+            same(other, eager)
+
+
+def exploding(seed=10, bound=1000.0):
+    """Strong recurrence and a wide surrogate: a tangent of 1e3 and more within a few steps."""
+    one = Pass("soft euler", seed, enters="current", bound=bound)
+    one.weights = 300.0 * one.weights
+    one.current = tf.concat([one.current[:, :1], 0.0 * one.current[:, 1:]], 1)  # the second example is silent
+    one.p = one.p._replace(surrogate_damping=tf.constant(3.0, tf.float64) * tf.constant([[1.0], [0.0]], tf.float64))
+    return one
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: tf.function(f, jit_compile=True)])
+def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
+    free = exploding(bound=np.inf)()[2]
+    assert np.abs(free.effect[:, 0]).max() > 1e6 and np.abs(free.effect[:, 1]).max() < 1e3
+    one = exploding()
+    perturbation, after = wrap(one)()[2:]
+    effect, omega = perturbation.effect.numpy(), perturbation.filtered_noise.numpy()
+    assert np.abs(effect).max() <= 1000.0
+    same(effect[:, 1], free.effect[:, 1])
+    same(omega[:, 1], free.filtered_noise[:, 1])
+    beyond = np.abs(free.effect[:, 0]).max(-1) > 1000.0
+    first = int(np.argmax(beyond))  # before it all is as without the bound; there everything is zero
+    assert 0 < first < T - 1
+    same(effect[:first, 0], free.effect[:first, 0])
+    for field in perturbation:
+        assert not field[first, 0].numpy().any() and np.isfinite(field).all()
+    # the step after: Omega has seen one step's noise, and so has the tangent
+    same(omega[first + 1, 0], np.broadcast_to(one.xi[0, first + 1] * one.gate_after(first), (2, H)))
+    assert all(np.isfinite(x).all() for x in tf.nest.flatten(after))
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+@pytest.mark.parametrize("wrap", [lambda f: f, lambda f: tf.function(f, jit_compile=True)])
+def test_nan_and_infinity_never_pass(wrap, poison):
+    """In one unit of one example at one step, among finite ones: XLA's maximum would not see it."""
+    one = Pass("soft euler", enters="current", bound=1000.0)
+    clean = one()[2]
+    one.xi = one.xi.copy()
+    one.xi[0, 2, 1] = poison
+    perturbation, after = wrap(one)()[2:]
+    for field, before in zip(perturbation, clean):
+        assert np.isfinite(field).all() and not field[2, 0].numpy().any()
+        same(field[:, 1], before[:, 1])
+        same(field[:2, 0], before[:2, 0])
+    assert all(np.isfinite(x).all() for x in tf.nest.flatten(after))

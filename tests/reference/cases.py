@@ -1,0 +1,111 @@
+"""The networks that the tests run in the package and in `numpy_kernl`: all axes of different length, spikes present."""
+
+import numpy as np
+import tensorflow as tf
+
+from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.layers.kernl import KeRNL
+
+from . import numpy_kernl as ref
+
+B, T, I, H = 2, 7, 3, 4  # noqa: E741
+J = I + H + 1
+
+SPIKING = {
+    "hard": dict(tau_m=6.0, tau_s=5.0),
+    "hard adaptive": dict(
+        tau_m=[6.0, 20.0, 9.0, 12.0], tau_s=None, tau_a=30.0, tau_ref=2.0, adaptation_strength=1.8,
+        reset_potential=-0.3, resistance=1.3, base_threshold=0.8, self_connections=True,
+    ),
+    "soft euler": dict(
+        tau_m=[6.0, 20.0, 9.0, 12.0], tau_s=[2.0, 5.0, 8.0, 3.0], tau_a=[9.0, 30.0, 20.0, 14.0], tau_ref=1.2,
+        adaptation_strength=[0.0, 1.8, 0.7, 2.5], reset="soft", dt=0.5, discretization="euler",
+        surrogate="exponential", surrogate_damping=0.5,
+    ),
+    "soft free": dict(tau_m=9.0, tau_s=None, tau_ref=0.0, reset="soft"),
+}  # fmt: skip
+RATE = {
+    "tanh": dict(tau=[3.0, 6.0, 9.0, 4.0], activation="tanh", self_connections=False),
+    "relu": dict(tau=None, activation="relu"),
+    "identity euler": dict(tau=5.0, activation="identity", discretization="euler", dt=0.5),
+}
+CELLS = {**SPIKING, **RATE}
+
+
+def draw(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+class Network:
+    """One cell with weights and inputs, for the package (`cell`, `layer`) and for the reference (`run`, `tangent`)."""
+
+    def __init__(self, name, seed=10, time=T, dtype="float64"):
+        self.settings, self.dtype, self.time = CELLS[name], dtype, time
+        self.spiking = name in SPIKING
+        self.self_connections = self.settings.get("self_connections", not self.spiking)
+        known = {key: value for key, value in self.settings.items() if key != "self_connections"}
+        self.c = (ref.constants if self.spiking else ref.rate_constants)(H, **known)
+        gain = self.c.drive if self.spiking else 1.0
+        self.x = draw(seed, B, time, I) + (0.5 if self.spiking else 0.0)
+        self.w_in = (0.8 * draw(seed + 1, I, H) + (0.3 if self.spiking else 0.0)) / gain
+        self.w_rec = 0.5 * draw(seed + 2, H, H) / gain
+        self.bias = 0.1 * draw(seed + 3, H) / gain
+        self.start = np.zeros((4 if self.spiking else 1, B, H))
+
+    @property
+    def w_used(self):
+        """W_rec as the units see it."""
+        return self.w_rec if self.self_connections else self.w_rec * (1.0 - np.eye(H))
+
+    def run(self, **arguments):
+        forward = ref.spiking if self.spiking else ref.rate
+        return forward(self.x, self.w_in, self.w_used, self.bias, self.c, self.start, **arguments)
+
+    def presynaptic(self, run):
+        return ref.presynaptic(self.x, run.seen, self.start[-1])
+
+    def tangent(self, xi, enters):
+        forward = ref.spiking_tangent if self.spiking else ref.rate_tangent
+        return forward(xi, enters, self.run(), self.w_used, self.c)
+
+    def used(self, gradient):
+        """A gradient [J, H] without the self-connections that are not there."""
+        mask = np.ones((J, H))
+        if not self.self_connections:
+            mask[I : I + H] -= np.eye(H)
+        return gradient * mask
+
+    def cell(self):
+        kind = KeRNLSpikingCell if self.spiking else KeRNLRNNCell
+        cell = kind(H, use_bias=True, dtype=self.dtype, **self.settings)
+        cell.build((None, I))
+        cell.kernel.assign(self.w_in)
+        cell.recurrent_kernel.assign(self.w_rec)
+        cell.bias.assign(self.bias)
+        return cell
+
+    def layer(self, m=None, gamma=None, **settings):
+        """A built `KeRNL` over `cell`, with M and gamma set where given."""
+        layer = KeRNL(self.cell(), **{"seed": 5, **settings})
+        layer.build((B, self.time, I))
+        if m is not None:
+            layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))
+            layer.temporal_filter.assign(np.reshape(gamma, layer.temporal_filter.shape))
+        return layer
+
+    @property
+    def inputs(self):
+        return tf.constant(self.x, self.dtype)
+
+    @property
+    def steps(self):
+        """The seams of `learning`: the cell, its parameters, weights and the inputs' current [T, B, H]."""
+        cell = self.cell()
+        current = cell.input_current(tf.transpose(self.inputs, (1, 0, 2)))
+        return cell, cell.parameters(), cell.recurrent_weights(), current
+
+
+def stacked(gradients):
+    """The package's gradients of kernel, recurrent kernel and bias as one [J, H]."""
+    return np.concatenate([gradients[0], gradients[1], gradients[2][None]])

@@ -1,0 +1,39 @@
+"""The public names, pinned: a name that comes or goes is a decision."""
+
+import inspect
+
+import pytest
+
+import kernl_keras as kk
+
+NAMES = {
+    "ContextCell",
+    "InputSpikingCell",
+    "KeRNL",
+    "KeRNLModel",
+    "KeRNLRNNCell",
+    "KeRNLSpikingCell",
+    "KeRNLTensorBoard",
+    "LogUniform",
+    "ReadoutCell",
+    "SpikeEncoder",
+    "WindowMean",
+    "__version__",
+    "data",
+}
+CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
+
+
+def test_public_names():
+    assert set(kk.__all__) == NAMES
+
+
+def test_public_names_of_data():
+    assert set(kk.data.__all__) == {"SequenceData", "Splits", "adding_problem", "sequential_mnist"}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_docstring_has_example_and_source(name):
+    docstring = inspect.getdoc(getattr(kk, name))
+    assert ">>> " in docstring
+    assert "Source:" in docstring or "Reference" in docstring

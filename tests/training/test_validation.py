@@ -1,0 +1,60 @@
+"""What callbacks are shown of a call of `fit`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.keras_version import keras
+from kernl_keras.training.validation import show_validation_data
+
+X, Y = np.arange(30.0).reshape(10, 3), np.arange(10)
+DATA = (X[:2], Y[:2])
+
+
+class Watcher(keras.callbacks.Callback):
+    def set_validation_data(self, data):
+        self.data = data
+
+
+def shown(*args, **kwargs):
+    watcher = Watcher()
+    show_validation_data(keras.Model().fit, args, {**kwargs, "callbacks": [keras.callbacks.Callback(), watcher]})
+    return watcher.data
+
+
+def test_validation_data_is_shown_as_it_is():
+    assert shown(X, Y, validation_data=DATA) is DATA
+    dataset = tf.data.Dataset.from_tensor_slices(DATA).batch(2)
+    assert shown(dataset, validation_data=dataset) is dataset
+    assert shown(X, Y, validation_data=DATA, validation_split=0.5) is DATA  # as in Keras, the data come first
+
+
+def test_positional_arguments_are_understood():
+    watcher = Watcher()
+    show_validation_data(keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {})
+    assert watcher.data is DATA
+
+
+@pytest.mark.parametrize("share, held_out", [(0.3, 3), (0.25, 3), (0.5, 5)])  # Keras rounds the rest down
+def test_validation_split_holds_out_the_last_examples(share, held_out):
+    x, y = shown(X, Y, validation_split=share)
+    np.testing.assert_array_equal(x, X[-held_out:])
+    np.testing.assert_array_equal(y, Y[-held_out:])
+    (x, _), y = shown((X, X), validation_split=share)
+    assert len(x) == held_out and y is None
+
+
+def test_without_validation_nothing_is_shown():
+    assert shown(X, Y) is None
+
+
+@pytest.mark.parametrize("callbacks", [None, [], [keras.callbacks.Callback()]])
+def test_callbacks_that_do_not_ask_are_left_alone(callbacks):
+    show_validation_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+
+
+def test_a_list_of_callbacks_that_is_keras_own():
+    watcher = Watcher()
+    callbacks = keras.callbacks.CallbackList([watcher])
+    show_validation_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+    assert watcher.data is DATA
