@@ -64,8 +64,8 @@ class KeRNL(RNN):
         implementation: "factored" (errors filtered backward, one matrix product), "online" (traces forward), or
             "chunked". The latter two carry traces in the layer's states, so that a sequence may arrive in pieces.
         chunk_size: C, steps a chunk, for "chunked".
-        max_perturbation: bound of the perturbation's effect, in units of the noise; where an example exceeds it, its
-            perturbation starts anew.
+        max_perturbation: bound of a tangent's effect, in units of the noise; where an example exceeds it, its
+            perturbation starts anew. A twin needs none: its potential is bounded like any other.
         train_sensitivity: whether M and gamma learn.
         sensitivity_initializer: of M: None for what the form suggests, "recurrent" (W_rec^T times (1-a) R_m), "local"
             (the unit itself: (1-a) R_m I, or I for "activity"), or any Keras initializer.
@@ -113,7 +113,7 @@ class KeRNL(RNN):
         num_kernels=1,
         implementation="factored",
         chunk_size=None,
-        max_perturbation=100.0,
+        max_perturbation=30.0,
         train_sensitivity=True,
         sensitivity_initializer=None,
         temporal_filter_initializer=None,
@@ -268,10 +268,11 @@ class KeRNL(RNN):
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
     def _run_perturbed(self, p, weights, current, state, perturbed):
-        enters = "synapse" if self.perturbation == "synapse" else self.perturbation
+        enters = self.perturbation
         if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
             enters = "state"
-        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, self.max_perturbation)
+        bound = self.max_perturbation if self.sensitivity_mode == "tangent" else current.dtype.max
+        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound)
         steps, batch = tf.unstack(tf.shape(current)[:2])
         xi = draw_signs(steps, batch, self.cell.units, next_key(self._seed, self._draws))
         restart = None

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "kernl_keras.ipynb"
-PICTURES = 10
+PICTURES = 9
 
 nbformat = pytest.importorskip("nbformat", reason="reading the notebook needs nbformat")
 
