@@ -13,7 +13,7 @@ from .keras_version import IS_KERAS_3
 
 
 def check_seed(seed):
-    """`(seed as given, seed to use)`: None draws one from Python's generator, which `keras.utils.set_random_seed` sets."""
+    """`(seed as given, seed to use)`; None draws from Python's generator, which `keras.utils.set_random_seed` sets."""
     if seed is None:
         return None, random.randrange(2**31)
     return (integer("seed", seed, low=0),) * 2

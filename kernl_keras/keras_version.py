@@ -26,8 +26,8 @@ if IS_KERAS_3:
     class AbstractRNNCell(keras.layers.Layer):
         """The contract of Keras 2's `AbstractRNNCell`, which Keras 3 no longer has.
 
-        A subclass has `units`-like sizes in the properties `state_size` (an int or a list of ints) and `output_size` (an
-        int), and a `call(inputs, states)` that returns the output of one time step and the list of new states.
+        A subclass has the properties `state_size` (an int or a list of ints) and `output_size` (an int), and a
+        `call(inputs, states)` that returns the output of one time step and the list of new states.
         """
 
         def call(self, inputs, states):
@@ -119,12 +119,15 @@ def keras_rnn(step, inputs, initial_states, unroll=False):
     Returns:
         outputs [T, B, n], in the structure that `step` returns, and the list of final states.
     """
-    _, outputs, states = tf.keras.backend.rnn(
-        step,
-        inputs,
-        list(initial_states),
-        time_major=True,
-        unroll=unroll,
-        input_length=tf.nest.flatten(inputs)[0].shape[0],
-    )
-    return outputs, list(states)
+    steps = tf.nest.flatten(inputs)[0].shape[0]
+    states = list(initial_states)
+    if not unroll:
+        _, outputs, states = tf.keras.backend.rnn(step, inputs, states, time_major=True, input_length=steps)
+        return outputs, list(states)
+    if steps is None:
+        raise ValueError("unroll must be False where the number of time steps is not known; received unroll=True.")
+    every = []  # Keras' own unrolled loop takes several outputs for one
+    for t in range(steps):
+        outputs, states = step(tf.nest.map_structure(lambda x, t=t: x[t], inputs), states)
+        every.append(outputs)
+    return tf.nest.map_structure(lambda *outputs: tf.stack(outputs), *every), list(states)

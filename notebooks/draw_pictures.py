@@ -34,19 +34,22 @@ def draw_learning_curve(run_dir):
 
 
 def draw_sensitivity(run_dir):
-    """M at the end of the run, beside what it starts from, and gamma."""
+    """M at the end of the run, beside the path through one synapse, and gamma."""
     model = keras.models.load_model(run_dir / "model.keras")
     layer = model.get_layer("hidden")
-    m = np.array(layer.sensitivity_tensor)
-    start = np.array(layer.cell.recurrent_weights()).T * np.array(layer.cell.parameters().drive)
+    m, gamma = layer.sensitivity_tensor.numpy(), layer.temporal_filter.numpy()
+    drive = np.broadcast_to(layer.cell.parameters().drive, gamma.shape)
+    leak_rate = np.broadcast_to(layer.cell.leak_rate(), gamma.shape)
+    one_synapse = layer.cell.recurrent_weights().numpy().T * drive[:, None]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     limit = np.quantile(np.abs(m), 0.99)
-    for axes, matrix, title in ((left, m, "M, learned"), (middle, start, "one synapse: $(1-a) R_m W_{rec}^T$")):
+    for axes, matrix, title in ((left, m, "M, learned"), (middle, one_synapse, "one synapse: $(1-a) R_m W_{rec}^T$")):
         image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         axes.set(xlabel="moved by unit i", ylabel="unit k", title=title)
     figure.colorbar(image, ax=(left, middle), shrink=0.8)
-    right.hist(np.array(layer.temporal_filter), bins=30, color="#1f6f8b")
-    right.axvline(1.0 / 20.0, color="#c44e52", linestyle=":", label="start, $1/\\tau_m$")
+    bins = np.linspace(0.0, max(gamma.max(), leak_rate.max()), 31)
+    right.hist(gamma, bins, color="#1f6f8b", label="learned")
+    right.hist(leak_rate, bins, histtype="step", color="#c44e52", label="start, $1/\\tau_m$")
     right.set(xlabel="gamma (1/ms)", ylabel="units", title="temporal filter")
     right.legend(frameon=False)
     right.spines[["top", "right"]].set_visible(False)

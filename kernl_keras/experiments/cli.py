@@ -55,17 +55,14 @@ def make_parser():
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="of TensorFlow's operations, 1 if not given"
-    )
     command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
-    add_verbose_option(command)
+    add_machine_options(command)
 
     command = commands.add_parser("evaluate", help="test a trained model", description="Test a run's model.")
     command.set_defaults(run=run_evaluate)
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", required=True)
     add_data_options(command)
-    add_verbose_option(command)
+    add_machine_options(command)
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
     command.set_defaults(run=run_list)
@@ -78,8 +75,11 @@ def add_data_options(command):
     command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
 
 
-def add_verbose_option(command):
-    """How much Keras prints."""
+def add_machine_options(command):
+    """How TensorFlow computes, and how much Keras prints."""
+    command.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="of TensorFlow's operations, 1 if not given"
+    )
     command.add_argument(
         "--verbose", type=int, choices=(0, 1, 2), default=1, help="0 nothing, 1 a progress bar, 2 a line an epoch"
     )
@@ -93,6 +93,8 @@ def override(experiment, options):
         given = {"epochs": None, "steps": None, **given}
     if given.get("source") == "sample":
         given = {"data_dir": None, **given}
+    if given.get("source") == "tfds" != experiment.source and experiment.validate_every:
+        given["validate_every"] = 10 * experiment.validate_every  # there are ten times as many digits to validate on
     if getattr(options, "no_xla", False):
         given["jit_compile"] = False
     try:
@@ -135,6 +137,7 @@ def run_train(options, command):
 
 def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
+    set_threads(options.threads)  # sums in the same order as in training: the same digits
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
 
 

@@ -14,7 +14,11 @@ def print_plan(experiment, run_dir, data, model, total_steps):
     print(f"Data       {data.description}")
     print(f"Sequences  {data.time_steps} steps of {data.features} values")
     print(f"Learning   {experiment.summary()}; {weights:,} trained numbers")
-    print(f"Steps      {total_steps:,}, {data.steps_per_epoch.train:,} an epoch; seed {experiment.seed}")
+    every = min(experiment.validate_every or data.steps_per_epoch.train, total_steps)
+    print(
+        f"Steps      {total_steps:,}, validated and saved every {every:,}; a pass over the data has "
+        f"{data.steps_per_epoch.train:,}; seed {experiment.seed}"
+    )
     if experiment.sensitivity_only:
         print(f"           the first {experiment.sensitivity_only:,} of M and gamma alone")
     print(

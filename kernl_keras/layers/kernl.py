@@ -8,8 +8,8 @@ from ..draws import add_counter, check_seed, next_key
 from ..dynamics.noise import draw_signs
 from ..export import export
 from ..keras_version import RNN, keras
-from ..learning.filters import kernel_decay
 from ..learning.attach import attach_gradient
+from ..learning.filters import kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed
 from ..learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
 from ..learning.rules import FORMS, RULES, rule_module
@@ -81,8 +81,8 @@ class KeRNL(RNN):
         training: M and gamma learn, and noise is drawn, only where True.
 
     Returns:
-        The spikes (or rates) [B, T, H], or of the last step [B, H]; with `return_state` also the states: the cell's, the
-        perturbed pass's, Omega and Gamma [B, R H], and the traces of "online" and "chunked", flattened.
+        The spikes (or rates) [B, T, H], or of the last step [B, H]; with `return_state` also the states: the cell's,
+        the perturbed pass's, Omega and Gamma [B, R H], and the traces of "online" and "chunked", flattened.
 
     Raises:
         ValueError: for an unknown setting, and for settings that do not go together.
@@ -123,7 +123,9 @@ class KeRNL(RNN):
     ):
         if not isinstance(cell, HiddenCell):
             raise ValueError(f"cell must be a KeRNLSpikingCell or a KeRNLRNNCell; received {cell!r}.")
-        super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
+        if self.compute_dtype != cell.compute_dtype:
+            raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
         spiking = "distance" in cell.OBSERVABLES
         self.rule = one_of("rule", rule, RULES)
         self.form = one_of("form", form, FORMS)
@@ -178,7 +180,8 @@ class KeRNL(RNN):
     # Weights
 
     def build(self, sequences_shape, initial_state_shape=None):
-        shape = sequences_shape[0] if isinstance(sequences_shape, list) else sequences_shape
+        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
+        shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         units = self.cell.units
@@ -242,9 +245,12 @@ class KeRNL(RNN):
 
     # Forward, and the seam at which the rule's gradient replaces the loop's
 
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)  # Keras itself looks at the first step
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
-        time_steps("sequences", sequences.shape)
         if mask is not None:
             raise ValueError("mask must be None: KeRNL does not yet learn from masked sequences; received a mask.")
         if self.go_backwards:
@@ -255,19 +261,23 @@ class KeRNL(RNN):
         p, weights, current = self.cell.parameters(), self.cell.recurrent_weights(), self.cell.input_current(x)
         self.report = None
         sensitivity = None, None
+        # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
+        stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
+        loop = (self.cell, p, stop(weights), stop(current), stop(cell_state), self.unroll)
         if training and self.sensitivity_weights:
-            record, end_state, perturbation, perturbed = self._run_perturbed(p, weights, current, cell_state, perturbed)
-            sensitivity = self._learn_sensitivity(perturbation)
+            record, end_state, perturbation, perturbed = self._run_perturbed(loop, stop(perturbed))
+            sensitivity = self._learn_sensitivity(stop(perturbation))
         else:
-            record, end_state = run_clean(self.cell, p, weights, current, cell_state, self.unroll)
+            record, end_state = run_clean(*loop)
         outputs = record.output
         if self._rule is not None:
-            record, before = tf.nest.map_structure(tf.stop_gradient, (record, cell_state))
+            record, before, end_state = stop((record, cell_state, end_state))
             outputs, traces = self._attach_rule(x, weights, p, record, before, traces)
         self.report = Report(*sensitivity, *activity(record.output))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
-    def _run_perturbed(self, p, weights, current, state, perturbed):
+    def _run_perturbed(self, loop, perturbed):
+        current = loop[3]
         enters = self.perturbation
         if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
             enters = "state"
@@ -278,9 +288,8 @@ class KeRNL(RNN):
         restart = None
         if self.resync_every is not None:
             restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]
-        decay = kernel_decay(self._m_and_gamma()[1], self.cell.dt)
-        arguments = (self.cell, p, weights, current, state, self.unroll, noise, xi, decay, self.cell.dt)
-        return tf.nest.map_structure(tf.stop_gradient, run_perturbed(*arguments, perturbed, restart))
+        decay = kernel_decay(tf.stop_gradient(self._m_and_gamma()[1]), self.cell.dt)
+        return run_perturbed(*loop, noise, xi, decay, self.cell.dt, perturbed, restart)
 
     def _learn_sensitivity(self, perturbation):
         """Adds F as a loss of M and gamma; returns F and mean D^2."""
@@ -310,9 +319,10 @@ class KeRNL(RNN):
             return IMPLEMENTATIONS[self.implementation](rule, *signals(error), presynaptic, traces, self.chunk_size)
 
         outputs = attach_gradient(record.output, x, cell.kernel, weights, cell.bias, rule_gradient)
+        after = traces  # a new name: the gradient above still weighs the traces that came in
         if traces and (self.stateful or self.return_state):
-            traces = advance_traces(rule, *signals(tf.zeros_like(record.output)), presynaptic, traces)
-        return outputs, traces
+            after = advance_traces(rule, *signals(tf.zeros_like(record.output)), presynaptic, traces)
+        return outputs, after
 
     def get_config(self):
         initializer = self.sensitivity_initializer

@@ -1,4 +1,4 @@
-"""The forward pass over a sequence: Keras' own loop, clean alone or clean and perturbed together, Eq. (1)-(9), (16)-(18).
+"""The forward pass over a sequence: Keras' own loop, clean alone or clean and perturbed, Eq. (1)-(9), (16)-(18).
 
 All sequences are time-major. A cell is anything with the seams of `cells.hidden.HiddenCell`.
 """

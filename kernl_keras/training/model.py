@@ -13,7 +13,6 @@ from .state import state_kept
 from .updates import update
 from .validation import show_validation_data
 
-
 ACTIVITY = ("firing_rate", "silent_units")
 DIAGNOSTICS = (
     "sensitivity_loss",
@@ -192,7 +191,7 @@ class KeRNLModel(keras.Model):
         return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
 
     def _schedule(self, sensitivity):
-        """Which groups this step updates. The optimizers' own counts decide, so that a resumed run goes on as it was."""
+        """Which groups this step updates. The optimizers' own counts decide, so a resumed run goes on as before."""
         if not sensitivity:
             return Schedule(False, True)
         steps = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)

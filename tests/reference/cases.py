@@ -71,9 +71,9 @@ class Network:
 
     def used(self, gradient):
         """A gradient [J, H] without the self-connections that are not there."""
-        mask = np.ones((J, H))
+        mask = np.ones(gradient.shape)
         if not self.self_connections:
-            mask[I : I + H] -= np.eye(H)
+            mask[-H - 1 : -1] -= np.eye(H)
         return gradient * mask
 
     def cell(self):

@@ -1,0 +1,193 @@
+"""The command line: what it prints and writes, and how it answers mistakes."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kernl_keras.experiments import cli, run
+from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
+from kernl_keras.keras_version import keras
+
+pytestmark = pytest.mark.slow
+
+EVERY = EXPERIMENTS[DEFAULT].validate_every
+TINY = dataclasses.replace(
+    EXPERIMENTS["adding"],
+    name="tiny",
+    task_settings={"steps": 7, "examples": 22, "validation": 5, "test": 5},
+    cell_settings={"units": 4},
+    batch_size=5,
+    rule="eprop",
+    epochs=2,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+
+
+def test_train_and_evaluate(tmp_path, capsys):
+    folder = tmp_path / "run"
+    flags = ["--experiment", "tiny", "--steps", "3", "--learning-rate", "0.5", "--seed", "7", "--no-xla"]
+    command = ["train", *flags, "--run-dir", str(folder), "--verbose", "0"]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((folder / "results.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    expected = dict(name="tiny", steps=3, epochs=None, learning_rate=0.5, seed=7, jit_compile=False, rule="eprop")
+    assert {name: config[name] for name in expected} == expected
+    assert results["command"] == f"kernl-keras {' '.join(command)}"
+    tested = f"Test mse {results['test_mse']:.4f} (chance 0.17), loss {results['test']['loss']:.4f}\n"
+    for said in (
+        "Experiment tiny: The adding problem",
+        "drawn from seed 7: 22 examples for training, 5 for validation, 5 for testing",
+        "Sequences  7 steps of 2 values",
+        "4 rate units, eprop, Adam 0.5 cosine, batches of 5, 3 steps",
+        f"Keras {keras.__version__}; XLA no",
+        f"Writes to  {folder}\n",
+        tested,
+        f"tensorboard --logdir {folder / 'tensorboard'}",
+    ):
+        assert said in printed
+    assert list((folder / "tensorboard").rglob("events.out.tfevents.*"))
+
+    assert cli.main(["evaluate", "--run-dir", str(folder), "--verbose", "0"]) == 0
+    assert tested in capsys.readouterr().out
+
+    for again, message in ((command, "already holds something"), ([*command, "--resume"], "is complete")):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(again)
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags, changed",
+    [
+        ([], {}),
+        (["--epochs", "3"], {"epochs": 3, "steps": None}),
+        (["--steps", "9"], {"epochs": None, "steps": 9}),
+        (
+            ["--data", "tfds", "--data-dir", "here"],
+            {"source": "tfds", "data_dir": "here", "validate_every": 10 * EVERY},
+        ),
+        (["--data", "sample"], {}),
+        (["--batch-size", "7", "--rule", "bptt", "--seed", "0"], {"batch_size": 7, "rule": "bptt"}),
+        (["--sensitivity-only", "30"], {"sensitivity_only": 30}),
+        (["--no-xla"], {"jit_compile": False}),
+    ],
+)
+def test_options_change_the_configuration(flags, changed, monkeypatch, tmp_path):
+    """And no run directory means one under runs/, named by experiment and time."""
+    called = []
+    monkeypatch.setattr(cli, "train", lambda *arguments: called.append(arguments))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *flags]) == 0
+    ((experiment, run_dir, resume, command, verbose),) = called
+    assert experiment == dataclasses.replace(EXPERIMENTS[DEFAULT], **changed)
+    assert run_dir.parts[0] == "runs" and run_dir.name.startswith(f"{DEFAULT}-2")
+    assert (resume, command, verbose) == (False, " ".join(["kernl-keras", "train", *flags]), 1)
+
+
+def test_resume_takes_the_configuration_of_the_run(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(cli, "train", lambda *arguments: called.append(arguments))
+    saved = dataclasses.replace(EXPERIMENTS["row-mnist"], seed=5, epochs=None, steps=8)
+    run.write_json(tmp_path / "config.json", dataclasses.asdict(saved))
+    assert cli.main(["train", "--resume", "--run-dir", str(tmp_path)]) == 0
+    assert cli.main(["train", "--resume", "--run-dir", str(tmp_path), "--steps", "9"]) == 0  # `train` refuses it
+    assert [arguments[:3] for arguments in called] == [
+        (saved, tmp_path, True),
+        (dataclasses.replace(saved, steps=9), tmp_path, True),
+    ]
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", stop)
+    assert cli.main(["train", "--run-dir", str(tmp_path)]) == 130
+    assert f"kernl-keras train --resume --run-dir {tmp_path}" in capsys.readouterr().err
+
+
+def test_list(capsys):
+    assert cli.main(["list"]) == 0
+    printed = capsys.readouterr().out
+    for experiment in EXPERIMENTS.values():
+        assert f"{experiment.name:18}{experiment.description}" in printed
+        assert experiment.summary() in printed
+    assert printed.count("(the default)") == 1
+
+
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        ([], "COMMAND"),
+        (["train", "--experiment", "mnist"], "invalid choice: 'mnist'"),
+        (["train", "--rule", "hebb"], "invalid choice: 'hebb'"),
+        (["train", "--epochs", "1", "--steps", "1"], "not allowed with"),
+        (["train", "--epochs", "x"], "invalid int value: 'x'"),
+        (["train", "--epochs", "0"], "epochs must be an integer >= 1; received 0"),
+        (["train", "--steps", "-3"], "steps must be an integer >= 1; received -3"),
+        (["train", "--batch-size", "0"], "batch_size must be an integer >= 1; received 0"),
+        (["train", "--batch-size", "7000"], "batch_size must be at most the 6500 training examples; received 7000"),
+        (["train", "--learning-rate", "nan"], "learning_rate must be a finite number; received nan"),
+        (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
+        (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
+        (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs rule 'kernl'"),
+        (["train", "--experiment", "adding", "--data", "tfds"], "data must be None for experiment adding"),
+        (["train", "--data-dir", "there"], "data_dir is where data 'tfds' lie; received 'there'"),
+        (["train", "--resume"], "--resume needs --run-dir"),
+        (["train", "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        (["train", "--resume", "--run-dir", "RUN", "--experiment", "adding"], "holds a run of smnist, not of adding"),
+        (["train", "--resume", "--run-dir", "RUN"], "has no backup.npz"),
+        (["train", "--resume", "--run-dir", "RUN", "--seed", "3"], "seed was 0, now 3"),
+        (["evaluate"], "required: --run-dir"),
+        (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        (["evaluate", "--run-dir", "RUN"], "holds no model.keras"),
+    ],
+)
+def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
+    """Status 2 and one line that says what is wrong; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    (tmp_path / "RUN").mkdir()
+    run.write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
+    with pytest.raises(SystemExit) as exit:
+        cli.main(command)
+    assert exit.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["EMPTY", "RUN", "config.json"]
+
+
+def test_as_a_program(tmp_path):
+    """`python -m kernl_keras`, with Keras' progress bar."""
+    command = ["train", "--experiment", "adding", "--steps", "2", "--batch-size", "1000", "--rule", "eprop"]
+    process = subprocess.run(
+        [sys.executable, "-m", "kernl_keras", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    assert "2/2" in process.stdout and "XLA yes" in process.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {"config.json", "results.json", "model.keras", "backup.npz", "tensorboard"} == {
+        path.name for path in folder.iterdir()
+    }
+    results = json.loads((folder / "results.json").read_text())
+    assert results["examples"]["train"] == 50_000 and results["steps"] == 2
+
+
+@pytest.mark.slow
+def test_full_mnist(data_dir, tmp_path):
+    flags = ["--experiment", "row-mnist", "--data", "tfds", "--data-dir", data_dir, "--steps", "2", "--rule", "eprop"]
+    assert cli.main(["train", *flags, "--batch-size", "1000", "--run-dir", str(tmp_path), "--verbose", "0"]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["examples"] == {"train": 55_000, "validation": 5_000, "test": 10_000}
