@@ -1,0 +1,353 @@
+"""`KeRNLModel`: the order of its two updates, their schedule, and all that must not move."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.training.model import ACTIVITY, DIAGNOSTICS, KeRNLModel
+from kernl_keras.training.updates import update
+
+from ..reference.cases import B, I, J, Network, T, draw
+from ..reference.expected import Expected, kernels
+
+O = 2  # noqa: E741
+SETTINGS = dict(form="network", perturbation="synapse", sensitivity_mode="tangent", observe="distance")
+
+
+def data(examples=6):
+    return np.float32(1.5 * draw(60, examples, T, I) + 0.5), np.float32(draw(61, examples, T, O))
+
+
+def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=0.02, **settings):  # noqa: A002
+    inputs = x = keras.Input((T, I))
+    names = ["hidden", "second"][:layers]
+    for seed, name in enumerate(names):
+        layer = {k: settings.pop(k) for k in ("rule", "stateful", "train_sensitivity") if k in settings}
+        x = KeRNL(KeRNLSpikingCell(5), seed=seed, name=name, **layer)(x)
+    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(x))
+    if compile:
+        settings = {"optimizer": keras.optimizers.SGD(learning_rate), **settings}
+        settings.setdefault("sensitivity_optimizer", keras.optimizers.SGD(sensitivity_learning_rate))
+        network.compile(loss="mse", **settings)
+    return network
+
+
+def values(network):
+    """Weights of the `KeRNL` layer and the readout by name."""
+    layers = network.kernl_layers + [network.get_layer("readout")]
+    return {f"{l.name}/{w.name.split('/')[-1].split(':')[0]}": w.numpy() for l in layers for w in l.weights}
+
+
+def moved(before, after):
+    return {name.split("/")[1] for name in before if (before[name] != after[name]).any()} - {"draws"}
+
+
+SENSITIVITY = {"sensitivity_tensor", "temporal_filter"}
+WEIGHTS = {"kernel", "recurrent_kernel", "bias"}
+
+
+@pytest.mark.parametrize("wrap", ["eager", "graph", "xla"])
+def test_a_step_is_the_hand_computed_one(wrap):
+    """First M and gamma by F, then the weights by Eq. (22) with the new M and gamma, then the readout."""
+    network, (m, gamma) = Network("hard adaptive", dtype="float64"), kernels(1)
+    rate, sensitivity_rate = 0.1, 0.5
+    layer = network.layer(m, gamma, **SETTINGS)
+    inputs = keras.Input((T, I), dtype="float64")
+    readout = keras.layers.Dense(O, dtype="float64")
+    trained = KeRNLModel(inputs, readout(layer(inputs)), dtype="float64")
+    trained.compile(
+        keras.optimizers.SGD(rate), "mse", sensitivity_optimizer=keras.optimizers.SGD(sensitivity_rate),
+        run_eagerly=wrap == "eager", jit_compile=wrap == "xla",
+    )  # fmt: skip
+    layer._draws.assign(0)  # a symbolic call may have counted
+    cell, y = layer.cell, draw(70, B, T, O)
+    w_out, b_out = (w.numpy() for w in readout.weights)
+    w_rec = cell.recurrent_kernel.numpy()
+    trained.train_on_batch(network.x, y)
+
+    before = Expected(network, m, gamma, **SETTINGS)
+    _, _, of_m, of_gamma = before.sensitivity()
+    new_m, new_gamma = m - sensitivity_rate * of_m, np.maximum(gamma - sensitivity_rate * of_gamma, 0.0)
+    z = before.run.output
+    error = 2.0 * (z @ w_out + b_out - y) / y.size  # of the mean square
+    of_weights, _ = Expected(network, new_m, new_gamma, error @ w_out.T, **SETTINGS).gradients()
+    old, _ = Expected(network, m, gamma, error @ w_out.T, **SETTINGS).gradients()
+    assert np.abs(old - of_weights).max() > 1e-3 * np.abs(of_weights).max() > 0  # the order shows
+    tolerance = dict(rtol=1e-6, atol=1e-9)  # Keras keeps learning rates in single precision
+    np.testing.assert_allclose(layer.sensitivity_tensor, new_m[0], **tolerance)
+    np.testing.assert_allclose(layer.temporal_filter, new_gamma[0], **tolerance)
+    np.testing.assert_allclose(cell.kernel, network.w_in - rate * of_weights[:I], **tolerance)
+    np.testing.assert_allclose(cell.recurrent_kernel, w_rec - rate * of_weights[I:-1], **tolerance)
+    np.testing.assert_allclose(cell.bias, network.bias - rate * of_weights[-1], **tolerance)
+    np.testing.assert_allclose(readout.weights[0], w_out - rate * np.einsum("bth,bto->ho", z, error), **tolerance)
+    np.testing.assert_allclose(readout.weights[1], b_out - rate * error.sum((0, 1)), **tolerance)
+    assert of_weights.shape == (J, 4)
+
+
+def test_gamma_stays_at_or_above_zero():
+    network = model(sensitivity_learning_rate=1e3)
+    network.fit(*data(), verbose=0)
+    gamma = network.kernl_layers[0].temporal_filter.numpy()
+    assert gamma.min() == 0.0
+
+
+def test_diagnostics_by_hand():
+    """One step: the numbers are those of `Expected`; the loss is the compiled one, without F."""
+    network, (m, gamma) = Network("hard adaptive", dtype="float32"), kernels(1)
+    layer = network.layer(m, gamma, **SETTINGS)
+    inputs = keras.Input((T, I))
+    readout = keras.layers.Dense(O)
+    trained = KeRNLModel(inputs, readout(layer(inputs)))
+    trained.compile("sgd", "mse", sensitivity_optimizer=keras.optimizers.SGD(0.0), metrics=["mae"])
+    layer._draws.assign(0)
+    y, (w_out, b_out) = draw(70, B, T, O), (w.numpy().astype("float64") for w in readout.weights)
+    history = trained.fit(network.x, y, verbose=0, shuffle=False).history
+    assert set(history) == {"loss", "mae", *DIAGNOSTICS}
+    expected = Expected(network, m, gamma, **SETTINGS)
+    loss, variance, of_m, of_gamma = expected.sensitivity()
+    z = expected.run.output
+    error = z @ w_out + b_out - y
+    of_output = 2.0 * error / y.size
+    of_weights, _ = Expected(network, m, gamma, of_output @ w_out.T, **SETTINGS).gradients()
+    of_readout = np.einsum("bth,bto->ho", z, of_output), of_output.sum((0, 1))
+    norms = [np.sqrt(sum(np.sum(g**2) for g in group)) for group in ((of_m, of_gamma), (of_weights, *of_readout))]
+    by_hand = {
+        "loss": np.mean(error**2),
+        "mae": np.mean(np.abs(error)),
+        "sensitivity_loss": loss,
+        "explained_variance": 1.0 - loss / variance,
+        "firing_rate": z.mean(),
+        "silent_units": (z.sum((0, 1)) == 0).mean(),
+        "sensitivity_gradient_norm": norms[0],
+        "weight_gradient_norm": norms[1],
+        "skipped_updates": 0.0,
+    }
+    assert set(by_hand) == set(history)
+    for name, value in by_hand.items():
+        np.testing.assert_allclose(history[name], [value], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_validation_has_the_activity_only():
+    x, y = data()
+    history = model(metrics=["mae"]).fit(x, y, validation_data=(x, y), verbose=0).history
+    assert {n for n in history if n.startswith("val_")} == {"val_loss", "val_mae", *(f"val_{n}" for n in ACTIVITY)}
+    assert set(ACTIVITY) < set(DIAGNOSTICS) < set(history)
+
+
+def test_warm_up():
+    """`sensitivity_only` steps of M and gamma alone, then both."""
+    network, (x, y) = model(sensitivity_only=2), data()
+    for step in range(4):
+        before = values(network)
+        network.train_on_batch(x, y)
+        assert moved(before, values(network)) == (SENSITIVITY if step < 2 else SENSITIVITY | WEIGHTS)
+    assert int(network.sensitivity_optimizer.iterations) == 4 and int(network.optimizer.iterations) == 2
+
+
+def test_ratio_of_updates():
+    network, (x, y) = model(sensitivity_every=3), data()
+    for step in range(7):
+        before = values(network)
+        network.train_on_batch(x, y)
+        assert moved(before, values(network)) == (WEIGHTS | SENSITIVITY if step % 3 == 0 else WEIGHTS)
+
+
+@pytest.mark.parametrize("settings", [dict(rule="eprop"), dict(rule="bptt"), dict(train_sensitivity=False)], ids=str)
+def test_models_without_m_and_gamma_to_learn(settings):
+    network, (x, y) = model(**settings), data()
+    before = values(network)
+    history = network.fit(x, y, verbose=0).history
+    assert moved(before, values(network)) == WEIGHTS
+    assert history["sensitivity_loss"] == history["explained_variance"] == history["sensitivity_gradient_norm"] == [0.0]
+    assert history["firing_rate"][0] > 0 and history["weight_gradient_norm"][0] > 0
+
+
+def test_a_model_without_kernl_layers():
+    inputs = keras.Input((T, I))
+    network = KeRNLModel(inputs, keras.layers.Dense(O)(inputs))
+    network.compile("sgd", "mse")
+    x, y = data()
+    history = network.fit(x, y, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] and history["firing_rate"] == [0.0] * 3
+
+
+def test_two_layers():
+    network, (x, y) = model(layers=2), data()
+    before = values(network)
+    first, second = network.kernl_layers
+    assert [first.name, second.name] == ["hidden", "second"]
+    history = network.fit(x, y, verbose=0).history
+    after = values(network)
+    still = {n for n in before if (before[n] == after[n]).all()}
+    assert still == set()
+    again = model(layers=2)  # the same weights: F is the sum over both layers
+    for one, other in zip(again.weights, before.values()):
+        assert one.shape == other.shape
+    assert history["sensitivity_loss"][0] > 0
+
+
+def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
+    network, (x, y) = model(layers=2), data()
+    network(x, training=True)
+    reports = [layer.report for layer in network.kernl_layers]
+    total = network._take_report()
+    for name, combine in zip(total._fields, (sum, sum, np.mean, np.mean)):
+        expected = combine([float(getattr(r, name)) for r in reports])
+        np.testing.assert_allclose(float(getattr(total, name)), expected, rtol=1e-6)
+    assert [layer.report for layer in network.kernl_layers] == [None, None]
+    assert network(x, training=True).shape == y.shape and network.losses == []  # F has its own optimizer
+
+
+def test_regularizers_stay_in_the_loss():
+    inputs = keras.Input((T, I))
+    hidden = KeRNL(KeRNLSpikingCell(5, kernel_regularizer=keras.regularizers.L2(0.1)))(inputs)
+    network = KeRNLModel(inputs, keras.layers.Dense(O)(hidden))
+    network.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = data()
+    penalty = 0.1 * np.sum(network.kernl_layers[0].cell.kernel.numpy() ** 2)
+    loss = network.fit(x, y, verbose=0).history["loss"][0]
+    np.testing.assert_allclose(loss, penalty + np.mean((network.predict(x, verbose=0) - y) ** 2), rtol=1e-4)
+
+
+def test_evaluate_and_predict_move_nothing():
+    network = model(stateful=False)
+    x, y = data()
+    network.fit(x, y, verbose=0)
+    before = [w.numpy() for w in network.weights]
+    iterations = int(network.optimizer.iterations)
+    first = network.evaluate(x, y, verbose=0)
+    network.predict(x, verbose=0)
+    assert network.evaluate(x, y, verbose=0) == first  # no noise, no state
+    for one, other in zip(network.weights, before):
+        np.testing.assert_array_equal(one.numpy(), other)
+    assert int(network.optimizer.iterations) == int(network.sensitivity_optimizer.iterations) == iterations == 1
+    assert [layer.report for layer in network.kernl_layers] == [None]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_gradient_that_is_not_finite_is_skipped(jit_compile):
+    """NaN in the targets reaches the weights' gradient alone; NaN in the inputs reaches neither group's weights."""
+    network, (x, y) = model(jit_compile=jit_compile), data()
+    bad_y, bad_x = y.copy(), x.copy()
+    bad_y[0, 2, 0], bad_x[0, 3, 1] = np.nan, np.nan
+    before = values(network)
+    logs = network.train_on_batch(x, bad_y, return_dict=True)
+    assert moved(before, values(network)) == SENSITIVITY
+    assert logs["skipped_updates"] == 1.0 and logs["weight_gradient_norm"] == 0.0
+    assert int(network.optimizer.iterations) == 0
+    network.train_on_batch(bad_x, y)
+    assert all(np.isfinite(value).all() for value in values(network).values())
+    before = values(network)
+    network.reset_metrics()
+    logs = network.train_on_batch(x, y, return_dict=True)
+    assert moved(before, values(network)) == SENSITIVITY | WEIGHTS and logs["skipped_updates"] == 0.0
+
+
+def test_update_by_hand():
+    variable = tf.Variable([1.0, 2.0]) if not hasattr(keras, "Variable") else keras.Variable([1.0, 2.0])
+    other = tf.Variable(3.0) if not hasattr(keras, "Variable") else keras.Variable(3.0)
+    optimizer = keras.optimizers.SGD(0.5)
+    optimizer.build([variable, other])
+    good, bad = tf.constant([3.0, -4.0]), tf.constant([1.0, np.inf])
+    norm, skipped = update(optimizer, [good, None], [variable, other])
+    assert (float(norm), float(skipped)) == (5.0, 0.0)
+    np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
+    norm, skipped = update(optimizer, [bad, tf.constant(1.0)], [variable, other])
+    assert (float(norm), float(skipped)) == (0.0, 1.0)
+    norm, skipped = update(optimizer, [good, None], [variable, other], tf.constant(False))
+    assert (float(norm), float(skipped)) == (5.0, 0.0)
+    assert tuple(map(float, update(optimizer, [None, None], [variable, other]))) == (0.0, 0.0)
+    np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
+    np.testing.assert_allclose(other.numpy(), 3.0)
+    assert int(optimizer.iterations) == 1
+
+
+def test_each_group_is_clipped_by_its_own_optimizer():
+    clipped = keras.optimizers.SGD(1.0, global_clipnorm=1e-3)
+    network, (x, y) = model(optimizer=clipped, sensitivity_learning_rate=1.0), data()
+    before = values(network)
+    norm = network.train_on_batch(x, y, return_dict=True)["weight_gradient_norm"]
+    after = values(network)
+    steps = {name: after[name] - before[name] for name in before}
+    of_weights = [step for name, step in steps.items() if name.split("/")[1] in WEIGHTS]
+    of_sensitivity = [step for name, step in steps.items() if name.split("/")[1] in SENSITIVITY]
+    np.testing.assert_allclose(np.sqrt(sum(np.sum(step**2) for step in of_weights)), 1e-3, rtol=1e-2)
+    assert norm > 1e-3 and np.sqrt(sum(np.sum(step**2) for step in of_sensitivity)) > 1e-3
+
+
+def test_compiled_and_plain_steps_agree_and_are_traced_once():
+    x, y = data()
+    results = {}
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(1)
+        network = model(jit_compile=jit_compile)
+        traces, step = [], network.train_step
+        network.train_step = lambda batch, step=step, traces=traces: (traces.append(1), step(batch))[1]
+        network.fit(x, y, batch_size=3, verbose=0, shuffle=False)
+        first = len(traces)
+        network.fit(x, y, batch_size=3, epochs=2, verbose=0, shuffle=False)
+        assert len(traces) == first > 0
+        results[jit_compile] = values(network)
+    for name, value in results[False].items():
+        np.testing.assert_allclose(results[True][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_a_loaded_model_goes_on_where_the_saved_one_was(tmp_path):
+    """Weights, both optimizers' slots, their settings, the schedule and the count of draws."""
+    adam, rmsprop = keras.optimizers.Adam(0.01), keras.optimizers.RMSprop(0.003, momentum=0.5)
+    network = model(
+        optimizer=adam, sensitivity_optimizer=rmsprop, sensitivity_only=1, sensitivity_every=2, metrics=["mae"]
+    )
+    x, y = data()
+    network.fit(x, y, batch_size=2, verbose=0, shuffle=False)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, KeRNLModel) and (loaded.sensitivity_only, loaded.sensitivity_every) == (1, 2)
+    for one, other in (
+        (network.optimizer, loaded.optimizer),
+        (network.sensitivity_optimizer, loaded.sensitivity_optimizer),
+    ):
+        assert type(one) is type(other) and int(one.iterations) == int(other.iterations) > 0
+        slots = [getattr(o, "variables", None) for o in (one, other)]
+        slots = [s() if callable(s) else s for s in slots]
+        assert len(slots[0]) == len(slots[1]) > 2
+        for slot, again in zip(*slots):
+            np.testing.assert_array_equal(slot.numpy(), again.numpy())
+    histories = [m.fit(x, y, batch_size=2, verbose=0, shuffle=False).history for m in (network, loaded)]
+    assert histories[0].keys() == histories[1].keys()
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-5, err_msg=name)
+    for one, other in zip(network.weights, loaded.weights):
+        np.testing.assert_allclose(other.numpy(), one.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_compiling_again_replaces_everything():
+    network, (x, y) = model(), data()
+    network.fit(x, y, verbose=0)
+    network.compile("sgd", "mse", sensitivity_only=5)
+    before = values(network)
+    history = network.fit(x, y, verbose=0).history
+    assert moved(before, values(network)) == SENSITIVITY
+    assert history["sensitivity_loss"][0] > 0
+    assert [m.name for m in network.metrics].count("firing_rate") == 1
+
+
+def test_the_sensitivity_optimizer_by_default():
+    network = model(sensitivity_optimizer=None)
+    assert isinstance(network.sensitivity_optimizer, keras.optimizers.RMSprop)
+    np.testing.assert_allclose(float(network.sensitivity_optimizer.learning_rate), 1e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(sensitivity_only=-1), "sensitivity_only must be an integer >= 0; received -1"),
+        (dict(sensitivity_every=0), "sensitivity_every must be an integer >= 1; received 0"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        model(compile=False).compile("sgd", "mse", **settings)
