@@ -36,7 +36,8 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
     goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top.
 
-    All is done between the training steps, and training is the same, bit for bit, with the callback and without it.
+    All is done between the training steps, and training is the same, bit for bit, with the callback and without it (but
+    for Keras 2's own random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
 
     Args:
         log_dir: folder of the event files, in `train` and `validation` below it.
@@ -66,7 +67,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
             raise ImportError("KeRNLTensorBoard needs the package tensorboard: pip install tensorboard")
         super().__init__()
         self.log_dir = str(log_dir)
-        self.update_freq = update_freq if update_freq == "epoch" else integer("update_freq", update_freq)
+        self.update_freq = (
+            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
+        )
         self.examples = check_examples(examples)
         self.histograms = bool(histograms)
         self.images = bool(images)

@@ -197,7 +197,7 @@ class KeRNL(RNN):
                 name="temporal_filter",
                 shape=(*lead, units),
                 initializer=self.temporal_filter_initializer or self._initial_filter,
-                constraint="non_neg",
+                constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
                 trainable=self.train_sensitivity,
             )
             self._draws = add_counter(self)

@@ -97,7 +97,8 @@ class KeRNLModel(keras.Model):
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
-        self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
+        if not hasattr(self, "_diagnostics"):  # Keras would go on counting those of an earlier compile
+            self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
         if self.built:
             self._build_optimizers()
 
@@ -189,6 +190,12 @@ class KeRNLModel(keras.Model):
         self._track(self._take_report())
         logs = self.get_metrics_result()
         return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
+
+    def predict_step(self, data):
+        """One batch without targets."""
+        y_pred = super().predict_step(data)
+        self._take_report()
+        return y_pred
 
     def _schedule(self, sensitivity):
         """Which groups this step updates. The optimizers' own counts decide, so a resumed run goes on as before."""
