@@ -60,6 +60,8 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
 
     >>> import tempfile, kernl_keras as kk
     >>> callback = kk.KeRNLTensorBoard(tempfile.mkdtemp(), update_freq=100)  # model.fit(..., callbacks=[callback])
+
+    Source: `keras.callbacks.TensorBoard`, whose arguments and lazily opened writers it follows.
     """
 
     def __init__(self, log_dir="logs", update_freq="epoch", examples=4, histograms=True, images=True, raster=True):

@@ -41,8 +41,8 @@ class HiddenCell(AbstractRNNCell):
     """Base of the cells that a KeRNL layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
 
     A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`, `record(step, state)`,
-    `local_factors(record, p)`, `tangent(current_change, change, step, p)`, `observables(step)` and
-    `perturb(state, noise)`.
+    `local_factors(record, p)`, `tangent(current_change, change, step, p)`, `observables(step, state)` and
+    `perturb(state, noise)`; and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
     """
 
     def __init__(
@@ -61,7 +61,10 @@ class HiddenCell(AbstractRNNCell):
         bias_constraint,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Half precision has no decay factor between 0.996 and 1: such a policy's wide dtype is the default.
+        super().__init__(**{"dtype": keras.mixed_precision.global_policy().variable_dtype, **kwargs})
+        if tf.as_dtype(self.compute_dtype).size < 4:
+            raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
         self.units = integer("units", units)
         self.self_connections = bool(self_connections)
         self.use_bias = bool(use_bias)
@@ -134,6 +137,11 @@ class HiddenCell(AbstractRNNCell):
         recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
         return step.output, list(state)
+
+    def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+        """Zeros, one [B, H] a state. Keras 2 passes all three arguments, Keras 3 the second."""
+        batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
+        return [tf.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
     @property
     def state_size(self):

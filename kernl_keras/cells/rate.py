@@ -54,6 +54,7 @@ class KeRNLRNNCell(HiddenCell):
 
     State = RateState
     OBSERVABLES = ("voltage",)
+    SENSITIVITY_MODES = ("tangent", "twin")
     PERTURBATIONS = ("activity", "current", "synapse")
 
     def __init__(
@@ -117,7 +118,7 @@ class KeRNLRNNCell(HiddenCell):
     def local_factors(self, record, p):
         return LocalFactors(1.0, p.drive * record.slope, p.decay, 1.0)
 
-    def observables(self, step):
+    def observables(self, step, state):
         return {"voltage": step.output}
 
     def tangent(self, current_change, change, step, p):

@@ -80,7 +80,8 @@ class KeRNLSpikingCell(HiddenCell):
     """
 
     State = SpikingState
-    OBSERVABLES = ("distance", "voltage")
+    OBSERVABLES = ("distance", "voltage", "reset_voltage")
+    SENSITIVITY_MODES = ("tangent", "twin", "replica")
     PERTURBATIONS = ("current", "synapse")
 
     def __init__(
@@ -191,16 +192,21 @@ class KeRNLSpikingCell(HiddenCell):
         keep = 1.0 if p.soft_reset else 1.0 - record.output
         return LocalFactors(record.slope, record.gate * p.drive, leak, keep)
 
-    def observables(self, step):
-        return {"voltage": step.potential, "distance": step.potential - step.threshold}
+    def observables(self, step, state):
+        distance = step.potential - step.threshold
+        return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
 
     def tangent(self, current_change, change, step, p):
         voltage, distance, change = spiking_tangent(current_change, change, step, p)
-        return {"voltage": voltage, "distance": distance}, change
+        return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
 
     def perturb(self, state, noise):
         """The noise enters S like a spike, and decays with it."""
         return state._replace(trace=state.trace + noise)
+
+    def exchange_spikes(self, state, sent, received):
+        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
+        return state._replace(trace=state.trace + received.output - sent.output)
 
     def get_config(self):
         return {

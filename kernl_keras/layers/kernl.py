@@ -10,7 +10,7 @@ from ..export import export
 from ..keras_version import RNN, keras
 from ..learning.attach import attach_gradient
 from ..learning.filters import kernel_decay
-from ..learning.forward import Noise, run_clean, run_perturbed
+from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
 from ..learning.rules import FORMS, RULES, rule_module
 from ..learning.sensitivity import sensitivity_loss
@@ -53,19 +53,23 @@ class KeRNL(RNN):
         perturbation: where the noise enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it (in
             the network form it enters S and decays with it); "activity" h_i(t-1), rate cells only. None for the one
             that fits the form: "synapse" for network; for plain "current", or "activity" for rate cells.
-        sensitivity_mode: "tangent" (the network linearised along its clean trajectory) or "twin" (a second, noisy one).
+        sensitivity_mode: "tangent": the network linearised along its clean trajectory. "twin": a second, noisy network.
+            "replica": a noisy copy of each unit by itself, which hears the clean network's spikes, so that M learns
+            the path through one synapse (the reference code; spiking cells).
         resync_every: number of steps after which the perturbed pass starts anew; None for never.
-        observe: "distance" V- - B, or "voltage" V- (for rate cells h). None for "distance", rate cells "voltage".
+        observe: "distance" V- - B, "voltage" V- (for rate cells h), or "reset_voltage" V, after the reset. None for
+            "distance", rate cells "voltage".
         post_factor: h of the plain form: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of a rate
             cell), "trace" (S). None for the one that fits the perturbation.
         credit: "all" steps, or the "last" only, for both (12)/(22) and (19).
-        noise_std: std of the noise that a twin receives. A tangent is the limit of small noise and has no scale.
+        noise_std: std of the noise that a twin or a replica receives. A tangent is the limit of small noise and has no
+            scale.
         num_kernels: R, kernels per unit.
         implementation: "factored" (errors filtered backward, one matrix product), "online" (traces forward), or
             "chunked". The latter two carry traces in the layer's states, so that a sequence may arrive in pieces.
         chunk_size: C, steps a chunk, for "chunked".
         max_perturbation: bound of a tangent's effect, in units of the noise; where an example exceeds it, its
-            perturbation starts anew. A twin needs none: its potential is bounded like any other.
+            perturbation starts anew. The other modes need none: their potential is bounded like any other.
         train_sensitivity: whether M and gamma learn.
         sensitivity_initializer: of M: None for what the form suggests, "recurrent" (W_rec^T times (1-a) R_m), "local"
             (the unit itself: (1-a) R_m I, or I for "activity"), or any Keras initializer.
@@ -134,7 +138,7 @@ class KeRNL(RNN):
         self.perturbation = one_of("perturbation", perturbation, cell.PERTURBATIONS)
         if form == "network" and perturbation != "synapse":
             raise ValueError(f"perturbation must be 'synapse' in the network form; received {perturbation!r}.")
-        self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, ("tangent", "twin"))
+        self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, cell.SENSITIVITY_MODES)
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
         self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
         self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
@@ -173,7 +177,7 @@ class KeRNL(RNN):
 
         >>> import kernl_keras as kk
         >>> kk.KeRNL.from_preset("reference", kk.KeRNLSpikingCell(4), time_steps=838).sensitivity_mode
-        'twin'
+        'replica'
         """
         return cls(cell, **{**PRESETS[one_of("preset", preset, PRESETS)](time_steps), **overrides})
 
@@ -269,6 +273,8 @@ class KeRNL(RNN):
             sensitivity = self._learn_sensitivity(stop(perturbation))
         else:
             record, end_state = run_clean(*loop)
+            if perturbed is not None:  # a later piece that is perturbed starts there
+                perturbed = stop(unperturbed(self.sensitivity_mode, end_state, perturbed))
         outputs = record.output
         if self._rule is not None:
             record, before, end_state = stop((record, cell_state, end_state))

@@ -4,12 +4,12 @@ from ..keras_version import keras
 
 
 def reference(time_steps):
-    """The reference code: plain form, noise on the synapses, a twin network, error and trace of the last step only."""
+    """The reference code: plain form, noise on the synapses, a replica of each unit, the last step only."""
     return {
         "form": "plain",
         "perturbation": "synapse",
-        "sensitivity_mode": "twin",
-        "observe": "voltage",
+        "sensitivity_mode": "replica",
+        "observe": "reset_voltage",
         "post_factor": "trace",
         "credit": "last",
         "noise_std": 0.5,

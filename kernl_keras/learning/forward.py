@@ -17,14 +17,14 @@ class Noise(NamedTuple):
     """Where the noise enters and how its effect is watched."""
 
     enters: str  # "current": I(t); "synapse": S(t-1) as W_rec sees it; "state": S(t-1) or h(t-1) itself, for good
-    mode: str  # "tangent" or "twin"
-    observe: str  # "voltage": V- (or h); "distance": V- - B
-    std: float  # of the noise a twin receives; a tangent has no scale
+    mode: str  # "tangent", "twin" or "replica"
+    observe: str  # one of the cell's `OBSERVABLES`
+    std: float  # of the noise a twin or a replica receives; a tangent has no scale
     bound: float  # largest effect, in units of the noise, before an example's perturbation starts anew
 
 
 class PerturbedState(NamedTuple):
-    """What the perturbed pass remembers: a cell state (the twin's, or changes), Omega and Gamma [B, R, H]."""
+    """What the perturbed pass remembers: a cell state (of a noisy network, or changes), Omega and Gamma [B, R, H]."""
 
     cell: Any
     filtered_noise: Any
@@ -40,6 +40,12 @@ def unpick(like, fields):
     """A complete record from the fields that `pick` kept of `like`."""
     fields = iter(fields)
     return type(like)(*(None if field is None else next(fields) for field in like)).complete()
+
+
+def unperturbed(mode, clean, like):
+    """The `PerturbedState`, shaped like `like`, before any noise: a noisy network is where the clean one is."""
+    start = type(clean)(*map(tf.zeros_like, clean)) if mode == "tangent" else clean
+    return PerturbedState(start, *map(tf.zeros_like, like[1:]))
 
 
 def run_clean(cell, p, weights, current, state, unroll):
@@ -89,9 +95,11 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay
 
     def forget(keep, clean, perturbed):
         """The perturbed pass starts anew where `keep` [B or 1, 1] is false."""
-        start = clean if noise.mode == "twin" else cell.State(*map(tf.zeros_like, clean))
-        of_state = cell.State(*(tf.where(keep, old, new) for old, new in zip(perturbed.cell, start)))
-        return PerturbedState(of_state, *(tf.where(keep[..., None], f, tf.zeros_like(f)) for f in perturbed[1:]))
+        start = unperturbed(noise.mode, clean, perturbed)
+        of_state = cell.State(*(tf.where(keep, old, new) for old, new in zip(perturbed.cell, start.cell)))
+        return PerturbedState(
+            of_state, *(tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
+        )
 
     def advance(current, xi, clean, other):
         """One step of both passes: the clean step, its new state, D, and the other pass's new state."""
@@ -106,8 +114,10 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay
         if noise.mode == "tangent":
             observed, other = cell.tangent(other_recurrent, other, now, p)
             return now, clean, observed[noise.observe], other
-        twin, other = cell.step(current + other_recurrent, other, p)
-        difference = cell.observables(twin)[noise.observe] - cell.observables(now)[noise.observe]
+        noisy, other = cell.step(current + other_recurrent, other, p)
+        difference = cell.observables(noisy, other)[noise.observe] - cell.observables(now, clean)[noise.observe]
+        if noise.mode == "replica":  # its units hear the clean network's spikes
+            other = cell.exchange_spikes(other, noisy, now)
         return now, clean, difference / noise.std, other
 
     def step(inputs, states):
@@ -129,7 +139,7 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay
         effect = tf.where(sane, effect, tf.zeros_like(effect))
         return (effect, *perturbed[1:], *pick(record)), [*clean, *perturbed.cell, *perturbed[1:]]
 
-    scale = noise.std if noise.mode == "twin" else 1.0
+    scale = 1.0 if noise.mode == "tangent" else noise.std
     inputs = (current, packed) if restart is None else (current, packed, restart)
     fields, states = keras_rnn(step, inputs, [*state, *perturbed.cell, *perturbed[1:]], unroll)
     return (

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ..keras_version import IS_KERAS_3
+
 
 def update(optimizer, gradients, variables, condition=True):
     """Applies the gradients where `condition` holds and all of them are finite.
@@ -18,11 +20,13 @@ def update(optimizer, gradients, variables, condition=True):
     pairs = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
     if not pairs:
         return tf.constant(0.0), tf.constant(0.0)
-    norm = tf.linalg.global_norm([gradient for gradient, _ in pairs])
+    norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient, _ in pairs])
     finite = tf.math.is_finite(norm)
 
+    scale = optimizer.scale_loss if IS_KERAS_3 else lambda gradient: gradient  # Keras 3's `apply_gradients` undoes it
+
     def apply():
-        optimizer.apply_gradients(pairs)
+        optimizer.apply_gradients([(scale(gradient), variable) for gradient, variable in pairs])
         return tf.constant(True)
 
     tf.cond(tf.logical_and(finite, condition), apply, lambda: tf.constant(False))

@@ -232,6 +232,23 @@ def test_errors_of_the_rate_cell(settings, message):
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+def test_cells_compute_in_the_wide_dtype_of_a_policy(policy, kind):
+    """exp(-1/700) is 1 in half precision."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        cell = kind(4)
+        outputs = keras.layers.RNN(cell, return_sequences=True)(draw(1, B, T, I))
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    assert cell.compute_dtype == ("float32" if policy == "mixed_bfloat16" else "float64")
+    assert cell.kernel.dtype == cell.compute_dtype and outputs.shape == (B, T, 4)
+    with pytest.raises(ValueError, match="dtype must compute in float32 or more; received 'bfloat16'"):
+        kind(4, dtype="mixed_bfloat16")
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
 def test_an_unknown_number_of_inputs_is_an_error(kind):
     with pytest.raises(ValueError, match="inputs must have a known last axis; received shape"):
         kind(4).build((None, None))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
 
 from ..reference import numpy_kernl as ref
-from ..reference.cases import RATE, B, H, Network, draw
+from ..reference.cases import RATE, B, H, Network, T, draw
 
 # g = -0.5, 0.25, 2 -> f(g), f'(g)
 HAND = {
@@ -52,7 +52,7 @@ def test_sequences_match_the_reference(name):
 @pytest.mark.parametrize("enters", ["current", "synapse", "state"])
 @pytest.mark.parametrize("name", RATE)
 def test_the_references_tangent_is_the_derivative_of_its_run(name, enters):
-    network, xi, step = Network(name), draw(1, B, 7, H), 1e-6
+    network, xi, step = Network(name), draw(1, B, T, H), 1e-6
     up, down = (network.run(noise=sign * step * xi, enters=enters).output for sign in (1.0, -1.0))
     tangent = network.tangent(xi, enters)["voltage"]
     np.testing.assert_allclose(tangent, (up - down) / (2.0 * step), rtol=1e-6, atol=1e-8)

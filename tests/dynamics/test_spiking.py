@@ -7,7 +7,7 @@ import tensorflow as tf
 from kernl_keras.dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
 
 from ..reference import numpy_kernl as ref
-from ..reference.cases import SPIKING, B, H, Network, draw
+from ..reference.cases import SPIKING, B, H, Network, T, draw
 
 HAND = SpikingParameters(
     membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, resistance=2.0, base_threshold=1.0,
@@ -88,11 +88,11 @@ def test_sequences_match_the_reference(name):
 @pytest.mark.parametrize("name", SPIKING)
 def test_the_references_tangent_is_the_derivative_of_its_smooth_run(name, enters):
     """The oracle's own oracle: differences of a run in which spikes move with the distance to threshold."""
-    network, xi, step = Network(name), draw(1, B, 7, H), 1e-6
+    network, xi, step = Network(name), draw(1, B, T, H), 1e-6
     clean = network.run()
     up, down = (network.run(noise=sign * step * xi, enters=enters, smooth=clean) for sign in (1.0, -1.0))
     tangent = network.tangent(xi, enters)
-    for name in ("voltage", "distance"):
+    for name in ("voltage", "distance", "reset_voltage"):
         slope = (up.observed[name] - down.observed[name]) / (2.0 * step)
         np.testing.assert_allclose(tangent[name], slope, rtol=1e-6, atol=1e-7)
     assert np.abs(tangent["distance"]).max() > 0.1
@@ -100,7 +100,7 @@ def test_the_references_tangent_is_the_derivative_of_its_smooth_run(name, enters
 
 @pytest.mark.parametrize("name", SPIKING)
 def test_tangents_match_the_reference(name):
-    network, xi = Network(name), draw(1, B, 7, H)
+    network, xi = Network(name), draw(1, B, T, H)
     cell, p, weights, current = network.steps
     expected = network.tangent(xi, "current")
     state = cell.State(*tensors(*network.start))

@@ -65,7 +65,7 @@ def test_the_reference_initialisation():
     m, gamma = hidden.sensitivity_tensor.numpy(), hidden.temporal_filter.numpy()
     assert 0.12 < np.abs(m).max() < 0.1225 and abs(m.mean()) < 0.002
     assert 0 <= gamma.min() and 0.0011 < gamma.max() < 1 / 838
-    assert (hidden.noise_std, hidden.sensitivity_mode, hidden.credit) == (0.5, "twin", "last")
+    assert (hidden.noise_std, hidden.sensitivity_mode, hidden.credit) == (0.5, "replica", "last")
 
 
 def test_settings_reach_the_compiled_model():

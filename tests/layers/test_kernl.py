@@ -16,37 +16,45 @@ from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute,
 
 
 def rows():
-    """Every form, perturbation, mode, observation, post factor and credit, for two kinds of spiking cell and for rate
-    cells; kernels and implementations, which multiply nothing, take turns."""
-    modes, observe, credits, h = (
-        ("tangent", "twin"),
-        ("voltage", "distance"),
-        ("all", "last"),
-        ("gate", "surrogate", "trace"),
-    )
-    table = [
-        ("network", "synapse", mode, seen, "surrogate", credit, cell)
-        for mode, seen, credit, cell in itertools.product(modes, observe, credits, SPIKING)
+    """Every form, perturbation, mode, observation, post factor and credit; cells (hard and soft reset, exponential and
+    Euler), kernels and implementations take turns."""
+    modes, observe, credits = ("tangent", "twin"), ("voltage",), ("all", "last")
+    spiking_modes, spiking_observe = (*modes, "replica"), ("voltage", "distance", "reset_voltage")
+    spiking, rate = (tuple(SPIKING), tuple(RATE))
+    tables = [
+        (("network",), ("synapse",), spiking_modes, spiking_observe, ("surrogate",), credits, (0, 1), spiking),
+        (
+            ("plain",),
+            ("current", "synapse"),
+            spiking_modes,
+            spiking_observe,
+            ("gate", "surrogate", "trace"),
+            credits,
+            (0,),
+            spiking,
+        ),
+        (("network",), ("synapse",), modes, observe, ("surrogate",), ("all",), (0, 1, 2), rate),
+        (
+            ("plain",),
+            ("activity", "current", "synapse"),
+            modes,
+            observe,
+            ("gate", "surrogate"),
+            credits,
+            (0,),
+            rate,
+        ),
     ]
-    table += [
-        ("plain", perturbation, *rest)
-        for perturbation, *rest in itertools.product(
-            ("current", "synapse"), modes, observe, h, credits, ("hard adaptive", "soft euler")
-        )
-    ]
-    table += [("network", "synapse", mode, "voltage", "surrogate", "all", cell) for mode in modes for cell in RATE]
-    table += [
-        ("plain", *rest)
-        for rest in itertools.product(
-            ("activity", "current", "synapse"), modes, ("voltage",), h[:2], credits, ("tanh", "identity euler")
-        )
-    ]
-    for number, row in enumerate(table):
-        yield pytest.param(*row, 1 + number % 2, IMPLEMENTATIONS[number % 3], id="-".join(row))
+    for *axes, turns, cells in tables:
+        for number, indices in enumerate(itertools.product(*map(range, map(len, (*axes, turns))))):
+            row = [axis[index] for axis, index in zip(axes, indices)]
+            cell, turn = cells[sum(indices) % len(cells)], number + number // 6
+            settings = IMPLEMENTATIONS[turn % 3], 1 + turn // 3 % 2
+            yield pytest.param(*row, cell, *settings, id="-".join((*row, cell, str(number))))
 
 
 @pytest.mark.parametrize(
-    ("form", "perturbation", "mode", "observe", "post_factor", "credit", "cell", "count", "implementation"),
+    ("form", "perturbation", "mode", "observe", "post_factor", "credit", "cell", "implementation", "count"),
     list(rows()),
 )
 def test_gradients_are_the_references(
@@ -94,8 +102,10 @@ def test_resynchronisation(resync, mode):
     assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
 
 
-@pytest.mark.parametrize("cell", [*SPIKING, *RATE])
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, ids=lambda i: i["implementation"])
+@pytest.mark.parametrize(
+    ("implementation", "cell"),
+    [(IMPLEMENTATIONS[n % 3], cell) for n, cell in enumerate([*SPIKING, *RATE, "tanh", "hard"])],
+)
 def test_eprop(implementation, cell):
     network = Network(cell)
     layer = network.layer(rule="eprop", **implementation)
@@ -182,7 +192,7 @@ def test_a_linear_rate_network_without_recurrence_learns_exactly(settings):
 
 def test_a_chain_of_two_units_learns_as_by_backpropagation_with_the_resets_derivative_stopped():
     """From its own start: M = (1-a) R_m W_rec^T, gamma = 1/tau_m."""
-    network = Network("soft free", seed=18)
+    network = Network("soft free")
     chain = np.zeros((H, H))
     chain[0, 2] = 0.9
     network.w_rec = chain / network.c.drive

@@ -11,10 +11,9 @@ from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.kernl import KeRNL
 
+from ..reference import numpy_kernl as ref
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
-from ..reference.expected import ERROR, IMPLEMENTATIONS, Expected, compute, kernels, same
-
-WRAPS = {"graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, noise, same
 
 
 def test_layers_stack():
@@ -46,8 +45,16 @@ def test_layers_stack():
     same(tape.gradient(loss, x), of_x)
 
 
-@pytest.mark.parametrize("rule", [dict(form="network"), dict(form="plain"), dict(rule="eprop")], ids=str)
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS[1:], ids=lambda i: i["implementation"])
+@pytest.mark.parametrize(
+    ("rule", "implementation"),
+    [
+        (dict(form="network"), IMPLEMENTATIONS[1]),
+        (dict(form="network"), IMPLEMENTATIONS[2]),
+        (dict(form="plain"), IMPLEMENTATIONS[1]),
+        (dict(rule="eprop"), IMPLEMENTATIONS[2]),
+    ],
+    ids=str,
+)
 def test_a_sequence_in_pieces_learns_as_one(implementation, rule):
     network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
     if "rule" in rule:
@@ -94,15 +101,44 @@ def test_the_gradient_of_the_final_state_is_cut_but_in_backpropagation(rule):
         assert (gradient is None) == (rule == "kernl")
 
 
-def test_states_of_a_training_call():
-    """Its perturbed pass goes on where it was: the states are those of `StateLayout`."""
-    network, (m, gamma) = Network("hard adaptive"), kernels(2)
-    layer = network.layer(m, gamma, num_kernels=2, return_state=True, implementation="online")
-    out, *states = layer(network.inputs, training=True)
+@pytest.mark.parametrize("mode", ["tangent", "twin"])
+def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
+    """Its states, Omega and Gamma are the reference's at the end, and F of the second piece knows the first."""
+    network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
+    settings = dict(form="network", perturbation="synapse", sensitivity_mode=mode, observe="distance")
+    layer = network.layer(
+        m, gamma, num_kernels=2, noise_std=STD, return_state=True, implementation="online", **settings
+    )
+    out, *states = layer(network.inputs[:, :cut], training=True)
     assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, 2 * H * J]
-    assert all(np.abs(s).max() > 0 for s in states[4:6] + states[7:])  # change of r is always 0
-    _, *again = layer(network.inputs, initial_state=states, training=True)
-    assert all(np.abs(one - other).max() > 0 for one, other in zip(states[8:], again[8:]))
+    out, *states = layer(network.inputs[:, cut:], initial_state=states, training=True)
+    expected = Expected(network, m, gamma, **settings)
+    xi = np.concatenate([noise(cut, 1), noise(T - cut, 2)], 1)
+    effect, omega, slope = expected.perturbation(xi, slice(T))
+    loss, *_ = ref.sensitivity(effect[:, cut:], omega[:, cut:], slope[:, cut:], m)
+    assert all(np.abs(x[:, cut - 1]).max() > 0.01 for x in (effect, omega, slope))
+    same(layer.report.sensitivity_loss, loss)
+    same(states[8], omega[:, -1].reshape(B, -1))
+    same(states[9], slope[:, -1].reshape(B, -1))
+
+
+@pytest.mark.parametrize("mode", ["tangent", "twin"])
+def test_the_perturbed_pass_starts_where_an_unperturbed_piece_ended(mode):
+    network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
+    settings = dict(form="network", perturbation="synapse", sensitivity_mode=mode, observe="distance")
+    layer = network.layer(m, gamma, num_kernels=2, noise_std=STD, return_state=True, **settings)
+    _, *states = layer(network.inputs[:, :cut])
+    layer(network.inputs[:, cut:], initial_state=states, training=True)
+    xi = np.concatenate([np.zeros((B, cut, H)), noise(T - cut, 1)], 1)
+    loss, *_ = ref.sensitivity(*Expected(network, m, gamma, **settings).perturbation(xi, slice(cut, T)), m)
+    same(layer.report.sensitivity_loss, loss)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
+    layer = Network("hard").layer(unroll=unroll, rule="bptt")
+    graph = tf.function(lambda x: layer(x)).get_concrete_function(Network("hard").inputs).graph
+    assert any("While" in operation.type for operation in graph.get_operations()) != unroll
 
 
 def test_stateful():
@@ -142,29 +178,29 @@ def test_the_last_output_alone():
 @pytest.mark.parametrize(
     ("cell", "settings"),
     [
-        ("hard adaptive", dict(form="network", num_kernels=2)),
+        ("hard adaptive", dict(form="network", num_kernels=2, implementation="online")),
         (
             "soft euler",
             dict(form="plain", sensitivity_mode="twin", implementation="chunked", chunk_size=3, resync_every=2),
         ),
-        ("tanh", dict(form="network", implementation="online")),
     ],
 )
 def test_every_mode_agrees(cell, settings):
-    """Gradients of everything, the noise included; `unroll` and a batch and length that the graph does not know too."""
+    """Gradients of everything, the noise included; the graph knows neither batch nor length."""
     network = Network(cell)
     m, gamma = kernels(settings.get("num_kernels", 1))
     expected = compute(network.layer(m, gamma, **settings), network.inputs)
     assert np.abs(expected[1]).max() > 1e-3
-    found = {}
-    for mode in ("graph", "xla"):
-        layer = network.layer(m, gamma, **settings)
-        found[mode] = WRAPS[mode](lambda x, f=layer: compute(f, x))(network.inputs)
-    unrolled = network.layer(m, gamma, unroll=True, **settings)
-    found["unroll"] = compute(unrolled, network.inputs)
-    unknown = network.layer(m, gamma, **settings)
     signature = [tf.TensorSpec((None, None, I), tf.float64)]
-    found["unknown"] = tf.function(lambda x: compute(unknown, x), input_signature=signature)(network.inputs)
+    modes = {
+        "graph": (lambda f: tf.function(f, input_signature=signature), {}),
+        "xla": (lambda f: tf.function(f, jit_compile=True), {}),
+        "unroll": (lambda f: f, dict(unroll=True)),
+    }
+    found = {}
+    for mode, (wrap, loop) in modes.items():
+        layer = network.layer(m, gamma, **loop, **settings)
+        found[mode] = wrap(lambda x, f=layer: compute(f, x))(network.inputs)
     for mode, results in found.items():
         for one, other in zip(tf.nest.flatten(results), tf.nest.flatten(expected)):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=mode)
@@ -224,9 +260,10 @@ ERRORS = [
         r"perturbation must be one of \['current', 'synapse'\]; received 'act",
     ),
     (dict(perturbation="current"), "perturbation must be 'synapse' in the network form; received 'current'"),
-    (dict(sensitivity_mode="both"), r"sensitivity_mode must be one of \['tangent', 'twin'\]; received 'both'"),
+    (dict(sensitivity_mode="both"), r"sensitivity_mode must be one of \['replica', 'tangent', 'twin'\]; received"),
+    (dict(cell=KeRNLRNNCell(H), sensitivity_mode="replica"), r"must be one of \['tangent', 'twin'\]; received 'rep"),
     (dict(resync_every=0), "resync_every must be an integer >= 1; received 0"),
-    (dict(observe="spikes"), r"observe must be one of \['distance', 'voltage'\]; received 'spikes'"),
+    (dict(observe="spikes"), r"observe must be one of \['distance', 'reset_voltage', 'voltage'\]; received 's"),
     (dict(post_factor="slope"), r"post_factor must be one of \['gate', 'surrogate', 'trace'\]; received 'slope'"),
     (dict(credit="first"), r"credit must be one of \['all', 'last'\]; received 'first'"),
     (dict(noise_std=0.0), "noise_std must be > 0; received 0.0"),
@@ -330,7 +367,7 @@ def test_states_in_a_functional_model():
 def test_the_reference_preset():
     layer = KeRNL.from_preset("reference", KeRNLSpikingCell(H), time_steps=50, noise_std=0.25)
     names = "form", "perturbation", "sensitivity_mode", "observe", "post_factor", "credit", "noise_std"
-    expected = "plain", "synapse", "twin", "voltage", "trace", "last", 0.25
+    expected = "plain", "synapse", "replica", "reset_voltage", "trace", "last", 0.25
     assert tuple(getattr(layer, name) for name in names) == expected
     layer.build((None, 50, I))
     gamma = layer.temporal_filter.numpy()

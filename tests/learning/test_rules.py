@@ -86,8 +86,10 @@ def test_the_reverse_filters_of_the_page_are_its_forward_traces(name, kernels):
         assert np.abs(of_current).max() > 1e-3
 
 
-@pytest.mark.parametrize(("implementation", "chunk_size"), VARIANTS)
-@pytest.mark.parametrize("kernels", [1, 2])
+@pytest.mark.parametrize(
+    ("kernels", "implementation", "chunk_size"),
+    [*((2, *variant) for variant in VARIANTS), (1, "factored", None), (1, "online", None), (1, "chunked", 3)],
+)
 @pytest.mark.parametrize("name", MODULES)
 def test_every_implementation_is_the_reference(name, kernels, implementation, chunk_size):
     case = Case("hard adaptive", kernels)
@@ -100,9 +102,9 @@ def test_every_implementation_is_the_reference(name, kernels, implementation, ch
     np.testing.assert_allclose(of_current, ref.current_error(rule, case.error.shape), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["hard", "soft euler", "relu"])
 @pytest.mark.parametrize("name", MODULES)
-def test_every_cell_in_float32(name, cell):
+def test_in_single_precision(name, cell):
     case = Case(cell, dtype="float32")
     expected = case.rule(name)(case.s)
     for implementation, chunk_size in VARIANTS[:2] + [("chunked", 3)]:
@@ -119,11 +121,10 @@ def test_one_step(name):
         np.testing.assert_allclose(case.package(name, implementation, chunk_size)[1], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["hard adaptive", "soft euler"])
 @pytest.mark.parametrize("name", MODULES)
-def test_traces_carried_in_join_the_pieces_of_a_sequence(name, cell):
+def test_traces_carried_in_join_the_pieces_of_a_sequence(name):
     """The errors of the second piece, weighed by traces that the first left: the whole, with no error in the first."""
-    case, cut = Case(cell), 3
+    case, cut = Case("soft euler"), 3
     case.error[:, :cut] = 0.0
     expected = case.rule(name)(case.s)
     early = tuple(type(x)(*(f[:cut] for f in x)) for x in [case.signals(name)])[0]
@@ -232,7 +233,7 @@ def test_plain_rate_with_the_local_kernel_is_rflo(cell):
 
 def exact_case(w_rec):
     """A spiking network without effects of the reset on the derivative, and backpropagation through time on it."""
-    case = Case("soft free", kernels=1, seed=18)
+    case = Case("soft free", kernels=1)
     case.network.w_rec = w_rec / case.network.c.drive
     case.run = case.network.run()
     case.s = case.network.presynaptic(case.run)

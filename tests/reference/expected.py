@@ -16,6 +16,11 @@ def kernels(count):
     return 0.5 * draw(51, count, H, H), 0.1 * draw(52, count, H) ** 2
 
 
+def noise(steps, call):
+    """xi [B, steps, H] of a layer's n-th training call."""
+    return np.swapaxes(unpack_signs(draw_signs(steps, B, H, [SEED, call]), H, tf.float64), 0, 1)
+
+
 def piece(run, cut):
     """A run's arrays over some of its steps."""
     return type(run)(**{k: v[:, cut] for k, v in vars(run).items() if isinstance(v, np.ndarray) and k != "end"})
@@ -48,37 +53,36 @@ class Expected:
         of_weights = self.network.used(ref.weight_gradient(of_current, self.s))
         return of_weights, ref.input_gradient(of_current, self.network.w_in)
 
-    def sensitivity(self, resync=T):
-        """F, mean D^2, dF/dM and dF/dgamma of the layer's first training call."""
+    def perturbation(self, xi, cut):
+        """D, Omega and Gamma over some steps, before which nothing is perturbed."""
         network, settings = self.network, self.settings
-        xi = np.swapaxes(unpack_signs(draw_signs(T, B, H, [SEED, 1]), H, tf.float64), 0, 1)
-        perturbation = settings["perturbation"]
-        enters = "state" if perturbation == "activity" else perturbation
+        enters = "state" if settings["perturbation"] == "activity" else settings["perturbation"]
         if settings["form"] == "network" and network.spiking:
             enters = "state"  # the noise stays in S
-        parts = []
-        for begin in range(0, T, resync):
-            cut = slice(begin, begin + resync)
-            run, noise = piece(self.run, cut), xi[:, cut]
-            if settings["sensitivity_mode"] == "tangent":
-                tangent = ref.spiking_tangent if network.spiking else ref.rate_tangent
-                effect = tangent(noise, enters, run, network.w_used, network.c)[settings["observe"]]
-            else:
-                start = network.start
-                if begin:
-                    names = ("v", "b", "r", "s") if network.spiking else ("output",)
-                    start = np.stack([getattr(self.run, name)[:, begin - 1] for name in names])
-                forward = ref.spiking if network.spiking else ref.rate
-                weights = network.w_in, network.w_used, network.bias
-                noisy = forward(network.x[:, cut], *weights, network.c, start, noise=STD * noise, enters=enters)
-                clean = {"voltage": run.potential, "distance": run.potential - run.threshold} if network.spiking else {
-                    "voltage": run.output
-                }  # fmt: skip
-                effect = (noisy.observed[settings["observe"]] - clean[settings["observe"]]) / STD
-            gate = run.gate if perturbation == "current" else np.ones_like(noise)
-            parts.append((effect, *ref.filtered_noise(noise, gate, self.gamma, network.c.dt)))
+        run, xi = piece(self.run, cut), xi[:, cut]
+        if settings["sensitivity_mode"] == "tangent":
+            tangent = ref.spiking_tangent if network.spiking else ref.rate_tangent
+            effect = tangent(xi, enters, run, network.w_used, network.c)[settings["observe"]]
+        else:
+            start = network.start
+            if cut.start:
+                names = ("v", "b", "r", "s") if network.spiking else ("output",)
+                start = np.stack([getattr(self.run, name)[:, cut.start - 1] for name in names])
+            forward = ref.spiking if network.spiking else ref.rate
+            weights = network.w_in, network.w_used, network.bias
+            heard = {"heard": run.z} if settings["sensitivity_mode"] == "replica" else {}
+            noisy = forward(network.x[:, cut], *weights, network.c, start, noise=STD * xi, enters=enters, **heard)
+            clean = self.run.observed[settings["observe"]][:, cut]
+            effect = (noisy.observed[settings["observe"]] - clean) / STD
+        gate = run.gate if settings["perturbation"] == "current" else np.ones_like(xi)
+        return effect, *ref.filtered_noise(xi, gate, self.gamma, network.c.dt)
+
+    def sensitivity(self, resync=T):
+        """F, mean D^2, dF/dM and dF/dgamma of the layer's first training call."""
+        xi = noise(T, 1)
+        parts = [self.perturbation(xi, slice(begin, begin + resync)) for begin in range(0, T, resync)]
         effect, omega, slope = (np.concatenate(part, 1) for part in zip(*parts))
-        if settings.get("credit") == "last":
+        if self.settings.get("credit") == "last":
             effect, omega, slope = effect[:, -1:], omega[:, -1:], slope[:, -1:]
         loss, of_m, of_gamma = ref.sensitivity(effect, omega, slope, self.m)
         return loss, np.mean(effect**2), of_m, of_gamma
@@ -105,5 +109,5 @@ def same(one, other, tolerance=1e-9):
 IMPLEMENTATIONS = [
     dict(implementation="factored"),
     dict(implementation="online"),
-    dict(implementation="chunked", chunk_size=3),
+    dict(implementation="chunked", chunk_size=4),
 ]

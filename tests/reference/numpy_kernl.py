@@ -52,7 +52,7 @@ def pseudo_derivative(v, threshold, c):
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
-def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False):
+def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
     """Eq. (1)-(9).
 
     Args:
@@ -63,6 +63,7 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
             to threshold: z = z0 + psi0 (V- - B - V0- + B0). At the same weights it is the same run, and its ordinary
             derivative is the surrogate's: what backpropagation through time computes.
         stop_reset: the smooth run resets by the spikes of the run it is made from.
+        heard: [B, T, H] spikes that enter S in place of the run's own.
 
     Returns:
         namespace of [B, T, H] arrays named in `FIELDS`, and `end` [4, B, H].
@@ -101,13 +102,13 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
                     v = potential * (1.0 - reset) + c.reset_potential * reset
                 adaptation = c.p[i] * b0[i] + (1.0 - c.p[i]) * z
                 refractory = max(r0[i] - c.dt, 0.0) + c.tau_ref * event
-                trace = c.s[i] * s0[i] + z
+                trace = c.s[i] * s0[i] + (z if heard is None else heard[b, t, i])
                 state[:, b, i] = v, adaptation, refractory, trace
                 for name, value in zip(FIELDS, (potential, threshold, on, psi, z, v, adaptation, refractory, trace)):
                     getattr(run, name)[b, t, i] = value
     run.end = state
     run.output, run.seen = run.z, run.s
-    run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold}
+    run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold, "reset_voltage": run.v}
     run.slope, run.gate = run.psi, run.on
     # Eq. (20): the own leak, and what is left of it after a hard reset.
     run.leak = np.where(run.on > 0, c.a, 1.0)
@@ -270,9 +271,9 @@ def filtered_noise(xi, gate, gamma, dt):
 
 
 def spiking_tangent(xi, enters, run, w_rec, c):
-    """Eq. (18) for infinitely small noise: the change of V- and of V- - B, [B, T, H] each, by the chain rule."""
+    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
     batch, time, units = xi.shape
-    voltage, distance = np.zeros((2, batch, time, units))
+    voltage, distance, reset_voltage = np.zeros((3, batch, time, units))
     for b in range(batch):
         dv, db, ds = np.zeros((3, units))
         for t in range(time):
@@ -293,8 +294,9 @@ def spiking_tangent(xi, enters, run, w_rec, c):
                 b1[i] = c.p[i] * db[i] + (1.0 - c.p[i]) * dz
                 s1[i] = c.s[i] * ds[i] + dz
                 voltage[b, t, i], distance[b, t, i] = dpotential, dpotential - dthreshold
+                reset_voltage[b, t, i] = v1[i]
             dv, db, ds = v1, b1, s1
-    return {"voltage": voltage, "distance": distance}
+    return {"voltage": voltage, "distance": distance, "reset_voltage": reset_voltage}
 
 
 def rate_tangent(xi, enters, run, w_rec, c):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.cells.spiking import KeRNLSpikingCell
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.kernl import KeRNL
 from kernl_keras.training.model import ACTIVITY, DIAGNOSTICS, KeRNLModel
 from kernl_keras.training.updates import update
@@ -31,6 +31,7 @@ def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=
     if compile:
         settings = {"optimizer": keras.optimizers.SGD(learning_rate), **settings}
         settings.setdefault("sensitivity_optimizer", keras.optimizers.SGD(sensitivity_learning_rate))
+        settings.setdefault("run_eagerly", "jit_compile" not in settings)  # for a few steps, tracing takes longest
         network.compile(loss="mse", **settings)
     return network
 
@@ -101,7 +102,7 @@ def test_diagnostics_by_hand():
     inputs = keras.Input((T, I))
     readout = keras.layers.Dense(O)
     trained = KeRNLModel(inputs, readout(layer(inputs)))
-    trained.compile("sgd", "mse", sensitivity_optimizer=keras.optimizers.SGD(0.0), metrics=["mae"])
+    trained.compile("sgd", "mse", sensitivity_optimizer=keras.optimizers.SGD(0.0), metrics=["mae"], run_eagerly=True)
     layer._draws.assign(0)
     y, (w_out, b_out) = draw(70, B, T, O), (w.numpy().astype("float64") for w in readout.weights)
     history = trained.fit(network.x, y, verbose=0, shuffle=False).history
@@ -179,14 +180,9 @@ def test_two_layers():
     before = values(network)
     first, second = network.kernl_layers
     assert [first.name, second.name] == ["hidden", "second"]
-    history = network.fit(x, y, verbose=0).history
+    network.train_on_batch(x, y)
     after = values(network)
-    still = {n for n in before if (before[n] == after[n]).all()}
-    assert still == set()
-    again = model(layers=2)  # the same weights: F is the sum over both layers
-    for one, other in zip(again.weights, before.values()):
-        assert one.shape == other.shape
-    assert history["sensitivity_loss"][0] > 0
+    assert all((before[name] != after[name]).any() for name in before)
 
 
 def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
@@ -220,6 +216,7 @@ def test_evaluate_and_predict_move_nothing():
     iterations = int(network.optimizer.iterations)
     first = network.evaluate(x, y, verbose=0)
     network.predict(x, verbose=0)
+    assert [layer.report for layer in network.kernl_layers] == [None]  # no tensor of a traced step is kept
     assert network.evaluate(x, y, verbose=0) == first  # no noise, no state
     after = values(network)
     assert moved(before, after) == set() and before["hidden/draws"] == after["hidden/draws"] == 1
@@ -263,6 +260,29 @@ def test_update_by_hand():
     np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
     np.testing.assert_allclose(other.numpy(), 3.0)
     assert int(optimizer.iterations) == 1
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 have no loss_scale_factor")
+def test_loss_scaling_changes_no_step():
+    (x, y), results = data(), []
+    for factor in (None, 64.0):
+        keras.utils.set_random_seed(1)
+        network = model(optimizer=keras.optimizers.SGD(0.1, loss_scale_factor=factor))
+        network.train_on_batch(x, y)
+        results.append(values(network))
+    for name, value in results[0].items():
+        np.testing.assert_allclose(results[1][name], value, rtol=1e-6, atol=1e-7)
+
+
+def test_mixed_dtypes_in_one_model():
+    """A hidden layer in double precision below a readout in single: one norm, one update."""
+    inputs = keras.Input((T, I), dtype="float64")
+    hidden = KeRNL(KeRNLSpikingCell(5, dtype="float64"), name="hidden", rule="eprop")(inputs)
+    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout", dtype="float32")(hidden))
+    network.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    before = values(network)
+    network.train_on_batch(*data())
+    assert moved(before, values(network)) == WEIGHTS and before["hidden/kernel"].dtype == "float64"
 
 
 def test_each_group_is_clipped_by_its_own_optimizer():
@@ -327,7 +347,7 @@ def test_a_loaded_model_goes_on_where_the_saved_one_was(tmp_path):
 def test_compiling_again_replaces_everything():
     network, (x, y) = model(), data()
     network.fit(x, y, verbose=0)
-    network.compile("sgd", "mse", sensitivity_only=5)
+    network.compile("sgd", "mse", sensitivity_only=5, run_eagerly=True)
     before = values(network)
     history = network.fit(x, y, verbose=0).history
     assert moved(before, values(network)) == SENSITIVITY
