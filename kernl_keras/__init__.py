@@ -11,6 +11,7 @@ from .initializers import LogUniform
 from .layers.encoder import SpikeEncoder
 from .layers.kernl import KeRNL
 from .layers.window import WindowMean
+from .training.alignment import gradient_alignment
 from .training.model import KeRNLModel
 from .version import __version__
 
@@ -28,4 +29,5 @@ __all__ = [
     "WindowMean",
     "__version__",
     "data",
+    "gradient_alignment",
 ]

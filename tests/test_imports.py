@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1] / PACKAGE
 
 ROOMS = {  # room: the other rooms it may import
     "dynamics": set(),
+    "naive": set(),  # the oracle: apart from all it is to judge
     "cells": {"dynamics"},
     "learning": {"dynamics"},
     "layers": {"dynamics", "cells", "learning"},

@@ -20,6 +20,7 @@ NAMES = {
     "WindowMean",
     "__version__",
     "data",
+    "gradient_alignment",
 }
 CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
 

@@ -1,7 +1,7 @@
 """One name for one tensor, the same in Keras 3 and Keras 2."""
 
 from ..keras_version import keras
-from ..layers.kernl import KeRNL
+from ..layers.find import kernl_layers, sublayers
 
 
 def weight_names(model):
@@ -28,13 +28,3 @@ def weight_names(model):
         names.append(name if name not in taken else f"{name}_{taken[name]}")
         taken[name] = taken.get(name, 0) + 1
     return names
-
-
-def kernl_layers(model):
-    """The `KeRNL` layers of any Keras model, however deep inside."""
-    return [layer for layer in sublayers(model) if isinstance(layer, KeRNL)]
-
-
-def sublayers(model):
-    """All layers inside, the outer before the inner."""
-    return list(model._flatten_layers(include_self=False))

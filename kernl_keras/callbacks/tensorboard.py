@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
+from ..layers.find import kernl_layers, recording
 from ..training.state import state_kept
 from .examples import first_examples
 from .images import diverging, pictures, raster, sequential
-from .names import kernl_layers, weight_names
+from .names import weight_names
 
 
 class KeRNLTensorBoard(keras.callbacks.Callback):
@@ -213,9 +214,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         """What each `KeRNL` layer sends: `{layer's name: [B, T, H]}`."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(state_kept(self.model))
-            recorded = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
+            calls = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
             self.model(x, training=False)
-        return {name: tf.cast(outputs[-1], tf.float32) for name, outputs in recorded.items() if outputs}
+        return {name: tf.cast(made[-1].outputs, tf.float32) for name, made in calls.items() if made}
 
 
 def check_examples(examples):
@@ -226,21 +227,6 @@ def check_examples(examples):
     if isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1:
         return examples
     raise ValueError(f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}.")
-
-
-@contextlib.contextmanager
-def recording(layer):
-    """The list of what a `KeRNL` layer returns in the calls within, each [B, T, H]."""
-    inner_loop, recorded = layer.inner_loop, []
-
-    def recorded_loop(*args, **kwargs):
-        result = inner_loop(*args, **kwargs)
-        recorded.append(result[1])
-        return result
-
-    layer.inner_loop = recorded_loop
-    yield recorded
-    del layer.inner_loop
 
 
 def learning_rate(optimizer):

@@ -28,13 +28,16 @@ class LocalFactors(NamedTuple):
     """The known, local part of how a unit's current moves its potential, Eq. (20). Each [.., H] or a number.
 
     The change of the potential by one weight is eps(t) = leak(t) keep(t-1) eps(t-1) + drive(t) s(t), and the change of
-    the output is psi(t) eps(t).
+    the output is psi(t) eps(t). For a unit that adapts the threshold changes too: see `learning.eprop_alif`.
     """
 
     psi: Any
     drive: Any
     leak: Any
     keep: Any
+    adaptation_strength: Any = 0.0  # beta
+    adaptation_decay: Any = 0.0  # p
+    reset_change: Any = 0.0  # how much less a higher threshold leaves of the potential, beta z at a soft reset
 
 
 class HiddenCell(AbstractRNNCell):

@@ -116,7 +116,7 @@ class KeRNLRNNCell(HiddenCell):
         return Record(output=step.output, presynaptic=None, slope=step.slope, gate=None)
 
     def local_factors(self, record, p):
-        return LocalFactors(1.0, p.drive * record.slope, p.decay, 1.0)
+        return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.decay, keep=1.0)
 
     def observables(self, step, state):
         return {"voltage": step.output}

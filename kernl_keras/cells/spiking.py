@@ -189,8 +189,15 @@ class KeRNLSpikingCell(HiddenCell):
 
     def local_factors(self, record, p):
         leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
-        keep = 1.0 if p.soft_reset else 1.0 - record.output
-        return LocalFactors(record.slope, record.gate * p.drive, leak, keep)
+        return LocalFactors(
+            psi=record.slope,
+            drive=record.gate * p.drive,
+            leak=leak,
+            keep=1.0 if p.soft_reset else 1.0 - record.output,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+            reset_change=p.adaptation_strength * record.output if p.soft_reset else 0.0,
+        )
 
     def observables(self, step, state):
         distance = step.potential - step.threshold

@@ -9,6 +9,7 @@ import sys
 
 import tensorflow as tf
 
+from ..learning.rules import RULES
 from .configs import DEFAULT, EXPERIMENTS
 from .run import UserError, evaluate, read_config, train
 
@@ -50,7 +51,7 @@ def make_parser():
     length.add_argument("--steps", type=int, metavar="N", help="batches to train on")
     command.add_argument("--batch-size", type=int, metavar="N")
     command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
-    command.add_argument("--rule", choices=("kernl", "eprop", "bptt"), help="learning rule of the hidden layer")
+    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
     command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")

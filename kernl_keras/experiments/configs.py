@@ -47,7 +47,7 @@ class Experiment:
     optimizer: str = "Adam"
     optimizer_settings: dict = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
-    rule: str = "kernl"  # "kernl", "eprop" or "bptt"
+    rule: str = "kernl"  # a key of `learning.rules.RULES`
     preset: str = "default"  # of `KeRNL.from_preset`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of `KeRNL`
     sensitivity_learning_rate: float = 1e-3  # of M and gamma

@@ -11,11 +11,12 @@ from ..keras_version import RNN, keras
 from ..learning.attach import attach_gradient
 from ..learning.filters import kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
-from ..learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
+from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, rule_module
 from ..learning.sensitivity import sensitivity_loss
 from .presets import PRESETS
 from .report import Report, activity
+from .rule_gradient import RuleGradient
 from .states import StateLayout
 
 POST_FACTORS = ("gate", "surrogate", "trace")
@@ -48,7 +49,9 @@ class KeRNL(RNN):
 
     Args:
         cell: `kernl_keras.KeRNLSpikingCell` or `kernl_keras.KeRNLRNNCell`.
-        rule: "kernl"; "eprop" (the first term of (22) alone); or "bptt", backpropagation through time.
+        rule: "kernl"; "eprop", the first term of (22) alone; "eprop_alif", the same with the threshold's part of the
+            trace; "rflo", each weight's effect on the output, leaking; "readout", no learning in this layer or below;
+            or "bptt", backpropagation through time.
         form: "network" or "plain".
         perturbation: where the noise enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it (in
             the network form it enters S and decays with it); "activity" h_i(t-1), rate cells only. None for the one
@@ -236,7 +239,7 @@ class KeRNL(RNN):
             return []
         return [self.sensitivity_tensor, self.temporal_filter]
 
-    def _m_and_gamma(self):
+    def m_and_gamma(self):
         """M [R, H, H] and gamma [R, H]; a rule without them has one kernel of zeros."""
         units, dtype = self.cell.units, self.cell.compute_dtype
         if self.rule != "kernl":
@@ -294,41 +297,25 @@ class KeRNL(RNN):
         restart = None
         if self.resync_every is not None:
             restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]
-        decay = kernel_decay(tf.stop_gradient(self._m_and_gamma()[1]), self.cell.dt)
+        decay = kernel_decay(tf.stop_gradient(self.m_and_gamma()[1]), self.cell.dt)
         return run_perturbed(*loop, noise, xi, decay, self.cell.dt, perturbed, restart)
 
     def _learn_sensitivity(self, perturbation):
         """Adds F as a loss of M and gamma; returns F and mean D^2."""
         if self.credit == "last":
             perturbation = perturbation.last()
-        loss, variance = sensitivity_loss(*self._m_and_gamma(), perturbation)
+        loss, variance = sensitivity_loss(*self.m_and_gamma(), perturbation)
         self.add_loss(loss)
         return loss, variance
 
     def _attach_rule(self, x, weights, p, record, before, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
-        cell, rule = self.cell, self._rule
-        factors = cell.local_factors(record, p)
-        post_factors = {"gate": record.gate, "surrogate": record.slope, "trace": record.presynaptic}
-        if self.post_factor == "surrogate" and "distance" not in cell.OBSERVABLES:
-            post_factors["surrogate"] = factors.drive
-        seen = tf.concat([cell.presynaptic(before)[None], record.presynaptic[:-1]], 0)  # S(t-1) [T, B, H]
-        presynaptic = tf.concat([tf.stop_gradient(x), seen, tf.ones_like(seen[..., :1])], -1)  # s(t) [T, B, J]
-
-        def signals(error):
-            m, gamma = self._m_and_gamma()
-            return rule.signals(error, record, factors, m, post_factors[self.post_factor]), kernel_decay(gamma, cell.dt)
-
-        def rule_gradient(error):
-            if self.credit == "last":
-                error = tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)
-            return IMPLEMENTATIONS[self.implementation](rule, *signals(error), presynaptic, traces, self.chunk_size)
-
-        outputs = attach_gradient(record.output, x, cell.kernel, weights, cell.bias, rule_gradient)
-        after = traces  # a new name: the gradient above still weighs the traces that came in
-        if traces and (self.stateful or self.return_state):
-            after = advance_traces(rule, *signals(tf.zeros_like(record.output)), presynaptic, traces)
-        return outputs, after
+        rule = RuleGradient(self, self._rule, x, before, record, p)
+        outputs = attach_gradient(
+            record.output, x, self.cell.kernel, weights, self.cell.bias, lambda error: rule(error, traces)
+        )
+        carried = traces and (self.stateful or self.return_state)
+        return outputs, rule.advance(traces) if carried else traces
 
     def get_config(self):
         initializer = self.sensitivity_initializer

@@ -1,7 +1,7 @@
 """E-prop with the simple trace: the network form without the path through other units. First term of Eq. (22).
 
-Trace: eps [B, H, J]. For adaptive units the threshold's part of the trace is left out. For rate cells this is RFLO
-without random feedback. Source: Bellec et al., Nature Communications 11:3625 (2020); Murray, eLife 8:e43299 (2019).
+Trace: eps [B, H, J]. The threshold's part of the trace of a unit that adapts is left out; `eprop_alif` has it.
+Source: Bellec et al., Nature Communications 11:3625 (2020).
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ class Signals(NamedTuple):
 
 def signals(error, record, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
-    psi, drive, leak, keep = (fill(factor, error) for factor in factors)
+    psi, drive, leak, keep = (fill(factor, error) for factor in factors[:4])
     return Signals(error * psi, drive, leak, keep)
 
 

@@ -20,6 +20,9 @@ import tensorflow as tf
 
 from .filters import scan
 
+ERRORS = ("error", "local", "path")
+"""The fields of a rule's `Signals` that are made of the error; the others are made of the forward pass alone."""
+
 
 def trace_shapes(rule, kernels, units, presynaptic):
     """The shape of each trace of `rule`, without the batch axis."""
@@ -90,10 +93,7 @@ def advance_traces(rule, signals, decay, presynaptic, traces):
     backward with no errors.
     """
     silent = rule.Signals(
-        *(
-            tf.zeros_like(signal) if name in ("local", "path") else signal
-            for name, signal in zip(rule.Signals._fields, signals)
-        )
+        *(tf.zeros_like(signal) if name in ERRORS else signal for name, signal in zip(rule.Signals._fields, signals))
     )
     zeros = zero_carry(rule, signals[-1], decay.shape[0])
     after = []

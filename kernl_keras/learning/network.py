@@ -27,7 +27,7 @@ class Signals(NamedTuple):
 
 def signals(error, record, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; `post_factor` has no part in this form."""
-    psi, drive, leak, keep = (fill(factor, error) for factor in factors)
+    psi, drive, leak, keep = (fill(factor, error) for factor in factors[:4])
     local = error * psi
     return Signals(local, sensitivity_product(local, m), psi, drive, leak, keep)
 

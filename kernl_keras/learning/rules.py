@@ -1,9 +1,16 @@
 """The table of learning rules: name -> module, see `implementations` for what a rule's module has."""
 
-from . import eprop, network, plain
+from . import eprop, eprop_alif, network, plain, readout, rflo
 
 FORMS = {"network": network, "plain": plain}
-RULES = {"kernl": FORMS, "eprop": eprop, "bptt": None}
+RULES = {
+    "kernl": FORMS,
+    "eprop": eprop,
+    "eprop_alif": eprop_alif,
+    "rflo": rflo,
+    "readout": readout,
+    "bptt": None,
+}
 
 
 def rule_module(rule, form):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..checks import integer
 from ..export import export
 from ..keras_version import IS_KERAS_3, keras
-from ..layers.kernl import KeRNL
+from ..layers.find import kernl_layers
 from ..layers.report import Report
 from .state import state_kept
 from .updates import update
@@ -118,7 +118,7 @@ class KeRNLModel(keras.Model):
     @property
     def kernl_layers(self):
         """The `KeRNL` layers of the model, in order."""
-        return [layer for layer in self._flatten_layers(include_self=False) if isinstance(layer, KeRNL)]
+        return kernl_layers(self)
 
     def _groups(self):
         """`(M and gamma of all layers, all other trainable weights)`."""

@@ -3,11 +3,12 @@
 import pytest
 import tensorflow as tf
 
-from kernl_keras.callbacks.names import kernl_layers, weight_names
+from kernl_keras.callbacks.names import weight_names
 from kernl_keras.cells.rate import KeRNLRNNCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
+from kernl_keras.layers.find import kernl_layers
 from kernl_keras.layers.kernl import KeRNL
 
 

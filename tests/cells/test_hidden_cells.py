@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.cells.rate import KeRNLRNNCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.initializers import LogUniform
 from kernl_keras.keras_version import keras
 
-from ..reference import numpy_kernl as ref
+from ..reference import oracles
 from ..reference.cases import CELLS, RATE, SPIKING, B, H, I, Network, T, draw, stacked
 
 MODES = {
@@ -57,13 +58,13 @@ def expected_gradients(network, error):
     """By differences of the smooth run, or of the run itself for rate units: [J, H] and [B, T, I]."""
     n = network
     if n.spiking:
-        return ref.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c)
+        return oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c)
 
     def loss(weights, x):
         return np.sum(error * ref.rate(x, weights[:I], weights[I : I + H], weights[-1], n.c).output)
 
     weights = np.concatenate([n.w_in, n.w_used, n.bias[None]])
-    return ref.difference(lambda w: loss(w, n.x), weights), ref.difference(lambda x: loss(weights, x), n.x)
+    return oracles.difference(lambda w: loss(w, n.x), weights), oracles.difference(lambda x: loss(weights, x), n.x)
 
 
 @pytest.mark.parametrize("name", CELLS)

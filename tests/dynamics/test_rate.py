@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
 
-from ..reference import numpy_kernl as ref
 from ..reference.cases import RATE, B, H, Network, T, draw
 
 # g = -0.5, 0.25, 2 -> f(g), f'(g)

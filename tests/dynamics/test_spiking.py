@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
 
-from ..reference import numpy_kernl as ref
 from ..reference.cases import SPIKING, B, H, Network, T, draw
 
 HAND = SpikingParameters(

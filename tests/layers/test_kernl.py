@@ -10,7 +10,7 @@ from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.kernl import KeRNL
 
-from ..reference import numpy_kernl as ref
+from ..reference import oracles
 from ..reference.cases import RATE, SPIKING, B, H, I, J, Network, T, stacked
 from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, same
 
@@ -102,16 +102,15 @@ def test_resynchronisation(resync, mode):
     assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
 
 
-@pytest.mark.parametrize(
-    ("implementation", "cell"),
-    [(IMPLEMENTATIONS[n % 3], cell) for n, cell in enumerate([*SPIKING, *RATE, "tanh", "hard"])],
-)
-def test_eprop(implementation, cell):
+@pytest.mark.parametrize("cell", [*SPIKING, *RATE])
+@pytest.mark.parametrize(("number", "rule"), enumerate(["eprop", "eprop_alif", "rflo"]))
+def test_local_rules(number, rule, cell):
     network = Network(cell)
-    layer = network.layer(rule="eprop", **implementation)
+    implementation = IMPLEMENTATIONS[(number + [*SPIKING, *RATE].index(cell)) % 3]
+    layer = network.layer(rule=rule, **implementation)
     outputs, of_weights, of_x, _ = compute(layer, network.inputs)
     same(outputs, network.run().output)
-    for one, other in zip((of_weights, of_x), Expected(network, *kernels(1), rule="eprop").gradients()):
+    for one, other in zip((of_weights, of_x), Expected(network, *kernels(1), rule=rule).gradients()):
         same(one, other)
     assert layer.sensitivity_weights == [] and layer.report.sensitivity_loss is None and len(layer.weights) == 3
 
@@ -199,7 +198,7 @@ def test_a_chain_of_two_units_learns_as_by_backpropagation_with_the_resets_deriv
     layer = network.layer()
     _, of_weights, of_x, _ = compute(layer, network.inputs)
     n = network
-    expected, x_expected = ref.smooth_gradient(ERROR, n.x, n.w_in, n.w_used, n.bias, n.c, stop_reset=True)
+    expected, x_expected = oracles.smooth_gradient(ERROR, n.x, n.w_in, n.w_used, n.bias, n.c, stop_reset=True)
     assert network.run().z[..., [0, 2]].mean() > 0.1
     same(of_weights, network.used(expected), 1e-6)
     np.testing.assert_allclose(of_x, x_expected, rtol=1e-6, atol=1e-7)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.cells.rate import KeRNLRNNCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.kernl import KeRNL
 
-from ..reference import numpy_kernl as ref
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
 from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, noise, same
 
@@ -252,7 +252,10 @@ def test_a_mask_is_an_error():
 
 
 ERRORS = [
-    (dict(rule="rtrl"), r"rule must be one of \['bptt', 'eprop', 'kernl'\]; received 'rtrl'"),
+    (
+        dict(rule="rtrl"),
+        r"rule must be one of \['bptt', 'eprop', 'eprop_alif', 'kernl', 'readout', 'rflo'\]; received 'rtrl'",
+    ),
     (dict(form="full"), r"form must be one of \['network', 'plain'\]; received 'full'"),
     (dict(form="plain", perturbation="weights"), "perturbation must be one of .*'current'.*; received 'weights'"),
     (

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
 from kernl_keras.learning.forward import Noise, PerturbedState, run_clean, run_perturbed
 
-from ..reference import numpy_kernl as ref
 from ..reference.cases import CELLS, RATE, SPIKING, B, H, Network, T, draw
 
 ENTERS = ["current", "synapse", "state"]

@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.cells.hidden import LocalFactors, Record
 from kernl_keras.learning.filters import kernel_decay
 from kernl_keras.learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
 from kernl_keras.learning.rules import FORMS, RULES, rule_module
 
-from ..reference import numpy_kernl as ref
-from ..reference.cases import CELLS, B, H, J, Network, T, draw
+from ..reference import oracles
+from ..reference.cases import CELLS, SPIKING, B, H, J, Network, T, draw
 
-MODULES = {"network": FORMS["network"], "plain": FORMS["plain"], "eprop": RULES["eprop"]}
+LOCAL = ("eprop", "eprop_alif", "rflo")
+MODULES = {**FORMS, **{name: RULES[name] for name in LOCAL}}
 VARIANTS = [("factored", None), ("online", None), *(("chunked", size) for size in (1, 3, T - 1, T, T + 1))]
 DT = 0.7
 
@@ -36,7 +38,9 @@ class Case:
     def signals(self, name):
         run, pack = self.run, self.tensor
         record = Record(*map(pack, (run.output, run.seen, run.slope, run.gate)))
-        factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep)))
+        change = run.beta * run.output if run.soft else np.zeros_like(run.output)
+        constants = (np.broadcast_to(x, run.output.shape) for x in (run.beta, run.p))
+        factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep, *constants, change)))
         m = self.tensor(self.m, time_major=False)
         return MODULES[name].signals(pack(self.error), record, factors, m, pack(self.h))
 
@@ -58,19 +62,19 @@ class Case:
         return {
             "plain": lambda s: ref.plain(self.error, s, self.run.psi, self.h, self.m, self.gamma, DT)[0],
             "network": lambda s: ref.network(self.error, s, self.run, self.m, self.gamma, DT),
-            "eprop": lambda s: ref.eprop(self.error, s, self.run),
+            **{each: lambda s: getattr(ref, name)(self.error, s, self.run) for each in LOCAL},
         }[name]
 
 
 def test_the_tables_of_rules_are_covered():
-    assert set(RULES) == {"kernl", "eprop", "bptt"} and set(FORMS) == {"network", "plain"}
+    assert set(RULES) == {"kernl", *LOCAL, "readout", "bptt"} and set(FORMS) == {"network", "plain"}
     assert set(IMPLEMENTATIONS) == {name for name, _ in VARIANTS}
     assert rule_module("kernl", "plain") is FORMS["plain"] and rule_module("kernl", "network") is FORMS["network"]
     assert rule_module("eprop", "plain") is RULES["eprop"] and rule_module("bptt", "network") is None
 
 
 @pytest.mark.parametrize("kernels", [1, 2])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", ["plain", "network", "eprop"])
 def test_the_reverse_filters_of_the_page_are_its_forward_traces(name, kernels):
     """Within the reference: (13)-(14) = (10)-(12), (23)+(14) = (20)-(22), and dC/dI is what picks s(t) out."""
     for cell in CELLS:
@@ -82,7 +86,7 @@ def test_the_reverse_filters_of_the_page_are_its_forward_traces(name, kernels):
         }[name](case)
         rule = case.rule(name)
         np.testing.assert_allclose(ref.weight_gradient(of_current, case.s), rule(case.s), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(ref.current_error(rule, case.error.shape), of_current, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(oracles.current_error(rule, case.error.shape), of_current, rtol=1e-9, atol=1e-12)
         assert np.abs(of_current).max() > 1e-3
 
 
@@ -99,7 +103,7 @@ def test_every_implementation_is_the_reference(name, kernels, implementation, ch
     assert np.abs(expected).min(initial=9, where=expected != 0) < np.abs(expected).max() > 0.1
     np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
     of_current = np.swapaxes(of_current, 0, 1)
-    np.testing.assert_allclose(of_current, ref.current_error(rule, case.error.shape), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(of_current, oracles.current_error(rule, case.error.shape), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("cell", ["hard", "soft euler", "relu"])
@@ -231,6 +235,72 @@ def test_plain_rate_with_the_local_kernel_is_rflo(cell):
     np.testing.assert_allclose(eprop, expected, rtol=1e-9, atol=1e-12)
 
 
+def local_gradient(network, error):
+    """Automatic differentiation of Eq. (1)-(9), the gradients through S and through the resetting spike stopped."""
+    c, stop = network.c, tf.stop_gradient
+    weights = [tf.constant(w) for w in (network.w_in, network.w_used, network.bias)]
+    width = 1.0 if c.surrogate == "triangle" else 0.5
+
+    @tf.custom_gradient
+    def spike(v, threshold, on):
+        u = (v - threshold) / threshold
+        shape = tf.nn.relu(1.0 - tf.abs(u)) if width == 1.0 else tf.exp(-width * tf.abs(u))
+        psi = on * c.surrogate_damping * shape / threshold
+        return tf.cast(v >= threshold, v.dtype), lambda dz: (psi * dz, -psi * dz, None)
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        v, b, r, s = tf.zeros((4, B, H), tf.float64)
+        cost = 0.0
+        for t in range(network.time):
+            current = network.x[:, t] @ weights[0] + stop(s) @ weights[1] + weights[2]  # Eq. (1)
+            on = tf.cast(r < c.dt, v.dtype)  # Eq. (2)
+            potential = on * (c.a * v + c.drive * current) + (1.0 - on) * v  # Eq. (3)
+            threshold = c.base_threshold + c.beta * b
+            z = spike(potential, threshold, on)  # Eq. (4), (5)
+            b = c.p * b + (1.0 - c.p) * z  # Eq. (6)
+            r = tf.nn.relu(r - c.dt) + c.tau_ref * stop(z)  # Eq. (7)
+            reset = c.reset_potential * stop(z) - potential * stop(z) if c.reset == "hard" else -threshold * stop(z)
+            v, s = potential + reset, c.s * s + z  # Eq. (8), (9)
+            cost += tf.reduce_sum(z * error[:, t])
+    of_in, of_rec, of_bias = tape.gradient(cost, weights)
+    return np.concatenate([of_in, of_rec, of_bias[None]])
+
+
+@pytest.mark.parametrize("cell", SPIKING)
+def test_eprop_alif_is_automatic_differentiation_without_the_recurrent_paths(cell):
+    case = Case(cell)
+    expected = local_gradient(case.network, case.error)
+    _, gradient = case.package("eprop_alif", "online", None)
+    assert np.abs(expected).max() > 0.01
+    np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(ref.eprop_alif(case.error, case.s, case.run), expected, rtol=1e-9, atol=1e-12)
+    _, simple = case.package("eprop", "online", None)
+    adapts = np.abs(case.network.c.beta).max() > 0
+    assert (np.abs(simple - expected).max() > 1e-3) == adapts  # without adaptation the simple trace is the whole
+
+
+@pytest.mark.parametrize("cell", ["tanh", "relu", "identity euler"])
+def test_the_local_rules_are_one_for_rate_cells(cell):
+    case = Case(cell)
+    expected = case.package("eprop", "online", None)[1]
+    assert np.abs(expected).max() > 0.01
+    for name in ("rflo", "eprop_alif"):
+        np.testing.assert_allclose(case.package(name, "factored", None)[1], expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_readout_learns_nothing_below_itself(implementation):
+    case, module = Case(), RULES["readout"]
+    signals = module.signals(case.tensor(case.error), None, None, None, None)
+    chunk_size = 3 if implementation == "chunked" else None
+    of_current, gradient = IMPLEMENTATIONS[implementation](
+        module, signals, case.decay, case.tensor(case.s), (), chunk_size
+    )
+    np.testing.assert_array_equal(of_current, np.zeros((T, B, H)))
+    np.testing.assert_array_equal(gradient, np.zeros((J, H)))
+
+
 def exact_case(w_rec):
     """A spiking network without effects of the reset on the derivative, and backpropagation through time on it."""
     case = Case("soft free", kernels=1)
@@ -239,13 +309,13 @@ def exact_case(w_rec):
     case.s = case.network.presynaptic(case.run)
     case.gamma = -np.log(np.broadcast_to(case.network.c.a, (1, H))) / DT
     n = case.network
-    backpropagated, _ = ref.smooth_gradient(case.error, n.x, n.w_in, n.w_used, n.bias, n.c, stop_reset=True)
+    backpropagated, _ = oracles.smooth_gradient(case.error, n.x, n.w_in, n.w_used, n.bias, n.c, stop_reset=True)
     assert (case.run.z.mean((0, 1)) > 0.05).all() and np.abs(backpropagated).max() > 0.1
     return case, backpropagated
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_without_recurrent_weights_every_rule_is_backpropagation(name):
+@pytest.mark.parametrize("name", ["network", "plain", "eprop", "eprop_alif"])
+def test_without_recurrent_weights_the_rules_are_backpropagation(name):
     """One exponential, and no path through other units but for the weights' own sake: hops that W_rec = 0 cuts."""
     case, backpropagated = exact_case(np.zeros((H, H)))
     case.m, case.h = np.diag(case.network.c.drive)[None], np.ones_like(case.h)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.learning.filters import filtered_noise_step, kernel_decay
 from kernl_keras.learning.sensitivity import Perturbation, sensitivity_loss
 
-from ..reference import numpy_kernl as ref
+from ..reference import oracles
 from ..reference.cases import draw
 
 B, T, H, DT = 3, 5, 4, 0.7
@@ -59,8 +60,8 @@ def test_closed_forms_are_differences_of_the_loss(kernels):
         return ref.sensitivity(regression.effect, omega, slope, m)[0]
 
     _, _, (of_m, of_gamma) = gradients(regression)
-    by_m = ref.difference(lambda m: loss(m, regression.gamma), regression.m)
-    by_gamma = ref.difference(lambda gamma: loss(regression.m, gamma), regression.gamma)
+    by_m = oracles.difference(lambda m: loss(m, regression.gamma), regression.m)
+    by_gamma = oracles.difference(lambda gamma: loss(regression.m, gamma), regression.gamma)
     np.testing.assert_allclose(of_m, by_m, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(of_gamma, by_gamma, rtol=1e-6, atol=1e-8)
     assert np.abs(by_gamma).min() > 1e-4

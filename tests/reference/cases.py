@@ -1,13 +1,12 @@
-"""The networks that the tests run in the package and in `numpy_kernl`: all axes of different length, spikes present."""
+"""The networks that the tests run in the package and in its oracle, `kernl_keras.naive`: no two axes of one length."""
 
 import numpy as np
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.cells.rate import KeRNLRNNCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.layers.kernl import KeRNL
-
-from . import numpy_kernl as ref
 
 B, T, I, H = 2, 6, 3, 4  # noqa: E741
 J = I + H + 1

@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
 
-from . import numpy_kernl as ref
+from . import oracles
 from .cases import B, H, T, draw
 
 SEED, STD = 5, 0.3
@@ -39,8 +40,9 @@ class Expected:
 
     def current_error(self):
         run, dt = self.run, self.network.c.dt
-        if self.settings.get("rule") == "eprop":
-            return ref.reverse_network(self.error, run, 0.0 * self.m, self.gamma, dt)
+        if "rule" in self.settings:
+            rule = getattr(ref, self.settings["rule"])
+            return oracles.current_error(lambda s: rule(self.error, s, run), self.error.shape)
         if self.settings["form"] == "network":
             return ref.reverse_network(self.error, run, self.m, self.gamma, dt)
         psi_or_slope = run.psi if self.network.spiking else run.gain

@@ -1,0 +1,64 @@
+"""E-prop for units that adapt: the exact local derivative, its trace of two components.
+
+    eps_ij(t)  = leak_i(t) [keep_i eps_ij - change_i c_ij](t-1) + (1-a_i) R_m s_j(t)     of the potential, Eq. (20)
+    zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                                 of the spike
+    c_ij(t)    = p_i c_ij(t-1) + (1-p_i) zeta_ij(t)                                      of the adaptation b, Eq. (6)
+    dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
+
+where change = beta z at a soft reset, which takes away less of the potential where the threshold is lower; 0 at a hard
+one. It is the derivative of the cost with every path through the recurrent weights and through the resetting spike cut.
+
+Traces: eps after the reset, and c, each [B, H, J].
+Source: Bellec et al., Nature Communications 11:3625 (2020), Methods, "Eligibility traces for ALIF neurons".
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from .filters import fill
+
+TRACES = ("H", "H")
+"""The leading axes of each trace, before J."""
+
+
+class Signals(NamedTuple):
+    """What the rule needs of a step t; each [T, B, H]."""
+
+    error: Any  # L(t)
+    psi: Any
+    drive: Any
+    leak: Any
+    keep: Any
+    strength: Any  # beta
+    decay: Any  # p
+    change: Any
+
+
+def signals(error, record, factors, m, post_factor):
+    """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
+    return Signals(error, *(fill(factor, error) for factor in factors))
+
+
+def reverse_step(carry, now, decay):
+    """The carry holds what the later errors make of eps after the reset, and of c, each [B, H].
+
+    Returns:
+        the carry for t-1, and the error of the current [B, H].
+    """
+    kept, adaptation = carry
+    spike = now.error + (1.0 - now.decay) * adaptation  # of zeta(t)
+    own = now.psi * spike + now.keep * kept  # of eps(t)
+    adaptation = now.decay * adaptation - now.strength * now.psi * spike - now.change * kept
+    return (now.leak * own, adaptation), (now.drive * own,)
+
+
+def trace_step(traces, now, presynaptic, decay):
+    """The traces at t, from s(t) [B, J]; returns them and this step's gradient [H, J]."""
+    psi, drive, leak, keep, strength, persistence, change = (field[:, :, None] for field in now[1:])
+    kept, adaptation = traces
+    eps = leak * kept + drive * presynaptic[:, None, :]
+    zeta = psi * (eps - strength * adaptation)
+    kept = keep * eps - change * adaptation
+    adaptation = persistence * adaptation + (1.0 - persistence) * zeta
+    return (kept, adaptation), tf.einsum("bh,bhj->hj", now.error, zeta)

@@ -1,0 +1,51 @@
+"""The equations as they stand on paper: float64 NumPy, loops over b, t, i, j. The oracle of the tests.
+
+Written from the equations and apart from the TensorFlow code; it imports nothing of the package, and nothing of the
+package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units and
+bias; M is [R, H, H], gamma [R, H].
+
+    spiking        (1)-(9), their tangent (18)
+    rate           leaky rate units, their tangent (18)
+    rules          (10)-(15), (20)-(23), e-prop, RFLO
+    sensitivity    (16), (17), (19)
+"""
+
+from .rate import rate, rate_constants, rate_tangent
+from .rules import (
+    eprop,
+    eprop_alif,
+    input_gradient,
+    learning_signal,
+    network,
+    plain,
+    presynaptic,
+    reverse_network,
+    reverse_plain,
+    rflo,
+    weight_gradient,
+)
+from .sensitivity import filtered_noise, sensitivity
+from .spiking import FIELDS, constants, spiking, spiking_tangent
+
+__all__ = [
+    "FIELDS",
+    "constants",
+    "eprop",
+    "eprop_alif",
+    "filtered_noise",
+    "input_gradient",
+    "learning_signal",
+    "network",
+    "plain",
+    "presynaptic",
+    "rate",
+    "rate_constants",
+    "rate_tangent",
+    "reverse_network",
+    "reverse_plain",
+    "rflo",
+    "sensitivity",
+    "spiking",
+    "spiking_tangent",
+    "weight_gradient",
+]

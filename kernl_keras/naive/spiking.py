@@ -1,0 +1,144 @@
+"""Eq. (1)-(9) and their linearisation (18), unit by unit."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+SPIKING = dict(
+    tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
+    reset_potential=0.0, reset="hard", dt=1.0, discretization="exponential", surrogate="triangle",
+    surrogate_damping=0.3,
+)  # fmt: skip
+
+
+def decay(tau, dt, discretization, units):
+    """[H] decay factors of one step; tau=None has no memory."""
+    if tau is None:
+        return np.zeros(units)
+    tau = np.broadcast_to(np.asarray(tau, "float64"), units)
+    return np.exp(-dt / tau) if discretization == "exponential" else 1.0 - dt / tau
+
+
+def constants(units, **settings):
+    """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ..."""
+    c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
+    c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
+    c.beta = np.broadcast_to(np.asarray(c.adaptation_strength, "float64"), units)
+    c.drive = (1.0 - c.a) * c.resistance
+    return c
+
+
+def current(x, seen, w_in, w_rec, bias, i):
+    """Eq. (1) for unit i: the inputs x [I] and the presynaptic activity `seen` [H]."""
+    total = bias[i]
+    for j in range(len(x)):
+        total += x[j] * w_in[j, i]
+    for j in range(len(seen)):
+        total += seen[j] * w_rec[j, i]
+    return total
+
+
+def pseudo_derivative(v, threshold, c):
+    """Eq. (5)."""
+    u = (v - threshold) / threshold
+    shape = max(0.0, 1.0 - abs(u)) if c.surrogate == "triangle" else np.exp(-abs(u) / 2.0)
+    return c.surrogate_damping * shape / threshold
+
+
+FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
+
+
+def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
+    """Eq. (1)-(9).
+
+    Args:
+        start: [4, B, H] V, b, r, S before the first step.
+        noise, enters: [B, T, H] noise on the "current", on S(t-1) as the weights see it ("synapse"), or on S(t-1) for
+            good ("state").
+        smooth: the result of an earlier run. The run then has that one's events, but a spike moves with the distance
+            to threshold: z = z0 + psi0 (V- - B - V0- + B0). At the same weights it is the same run, and its ordinary
+            derivative is the surrogate's: what backpropagation through time computes.
+        stop_reset: the smooth run resets by the spikes of the run it is made from.
+        heard: [B, T, H] spikes that enter S in place of the run's own.
+
+    Returns:
+        namespace of [B, T, H] arrays named in `FIELDS`, and `end` [4, B, H].
+    """
+    batch, time, _ = x.shape
+    run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in FIELDS})
+    state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
+    for b in range(batch):
+        for t in range(time):
+            v0, b0, r0, s0 = state[:, b].copy()
+            seen = s0.copy()
+            if enters == "state":
+                s0 = s0 + noise[b, t]
+            if enters in ("state", "synapse"):
+                seen = seen + noise[b, t]
+            for i in range(c.units):
+                total = current(x[b, t], seen, w_in, w_rec, bias, i)
+                if enters == "current":
+                    total += noise[b, t, i]
+                threshold = c.base_threshold + c.beta[i] * b0[i]
+                on = r0[i] < c.dt
+                potential = v0[i]
+                if on if smooth is None else smooth.on[b, t, i]:
+                    potential = c.a[i] * v0[i] + (1.0 - c.a[i]) * c.resistance * total
+                psi = pseudo_derivative(potential, threshold, c) if on else 0.0
+                if smooth is None:
+                    z = event = 1.0 if potential >= threshold else 0.0
+                else:
+                    distance = smooth.potential[b, t, i] - smooth.threshold[b, t, i]
+                    event = smooth.z[b, t, i]
+                    z = event + smooth.psi[b, t, i] * (potential - threshold - distance)
+                reset = event if stop_reset else z
+                if c.reset == "soft":
+                    v = potential - threshold * reset
+                else:
+                    v = potential * (1.0 - reset) + c.reset_potential * reset
+                adaptation = c.p[i] * b0[i] + (1.0 - c.p[i]) * z
+                refractory = max(r0[i] - c.dt, 0.0) + c.tau_ref * event
+                trace = c.s[i] * s0[i] + (z if heard is None else heard[b, t, i])
+                state[:, b, i] = v, adaptation, refractory, trace
+                for name, value in zip(FIELDS, (potential, threshold, on, psi, z, v, adaptation, refractory, trace)):
+                    getattr(run, name)[b, t, i] = value
+    run.end = state
+    run.output, run.seen = run.z, run.s
+    run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold, "reset_voltage": run.v}
+    run.slope, run.gate = run.psi, run.on
+    # Eq. (20): the own leak, and what is left of it after a hard reset.
+    run.leak = np.where(run.on > 0, c.a, 1.0)
+    run.gain = run.on * c.drive
+    run.soft = c.reset == "soft"
+    run.keep = np.ones_like(run.z) if run.soft else 1.0 - run.z
+    run.beta, run.p = c.beta, c.p
+    return run
+
+
+def spiking_tangent(xi, enters, run, w_rec, c):
+    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
+    batch, time, units = xi.shape
+    voltage, distance, reset_voltage = np.zeros((3, batch, time, units))
+    for b in range(batch):
+        dv, db, ds = np.zeros((3, units))
+        for t in range(time):
+            if enters == "state":
+                ds = ds + xi[b, t]
+            seen = ds + (xi[b, t] if enters == "synapse" else 0.0)
+            v1, b1, s1 = np.zeros((3, units))
+            for i in range(units):
+                change = sum(seen[j] * w_rec[j, i] for j in range(units))
+                change += xi[b, t, i] if enters == "current" else 0.0
+                dpotential = c.a[i] * dv[i] + c.drive[i] * change if run.on[b, t, i] else dv[i]
+                dthreshold = c.beta[i] * db[i]
+                z, dz = run.z[b, t, i], run.psi[b, t, i] * (dpotential - dthreshold)
+                if c.reset == "soft":
+                    v1[i] = dpotential - dthreshold * z - run.threshold[b, t, i] * dz
+                else:
+                    v1[i] = dpotential * (1.0 - z) - run.potential[b, t, i] * dz + c.reset_potential * dz
+                b1[i] = c.p[i] * db[i] + (1.0 - c.p[i]) * dz
+                s1[i] = c.s[i] * ds[i] + dz
+                voltage[b, t, i], distance[b, t, i] = dpotential, dpotential - dthreshold
+                reset_voltage[b, t, i] = v1[i]
+            dv, db, ds = v1, b1, s1
+    return {"voltage": voltage, "distance": distance, "reset_voltage": reset_voltage}

@@ -1,0 +1,251 @@
+"""How well a rule's weight gradient agrees with that of backpropagation through time."""
+
+import contextlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import integer, one_of
+from ..layers.find import kernl_layers, recording
+from ..layers.rule_gradient import RuleGradient
+from ..learning.forward import run_clean
+from ..learning.implementations import current_error
+from ..learning.rules import RULES, rule_module
+from .state import state_kept
+
+LOCAL = "eprop"  # the part of the gradient that needs no M: the first term of Eq. (22)
+
+
+class Agreement(NamedTuple):
+    """Of one gradient with that of backpropagation; NaN where one of the two is zero."""
+
+    cosine: float  # of the angle between them
+    norm_ratio: float  # how long it is, backpropagation's being 1
+    nonlocal_cosine: float  # cosine of what is left of both after e-prop's gradient is taken away
+
+
+class LagAgreement(NamedTuple):
+    """The same by the time between input and error. Each a list, one entry a lag."""
+
+    lag: list  # ms
+    cosine: list
+    norm_ratio: list
+    share: list  # norm of backpropagation's contribution, that of its whole gradient being 1
+
+
+class Alignment(NamedTuple):
+    """What `gradient_alignment` found."""
+
+    variables: dict  # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
+    lags: dict  # {"layer/weight": {rule: LagAgreement}}, likewise
+    explained_variance: dict  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
+
+
+def gradient_alignment(model, x, y, rules=("kernl", "eprop", "rflo"), windows=8, sample_weight=None):
+    """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
+
+    For each `KeRNL` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
+
+        cosine      <g, g_bptt> / (|g| |g_bptt|),        norm ratio     |g| / |g_bptt|
+
+    for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
+    contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.
+    Lag 0 is within a window.
+
+    What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
+    not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, so that
+    e-prop's is high already; what a rule adds is small, which is why `nonlocal_cosine` looks at that part alone. A
+    small step along a poor direction, averaged over many batches, may learn better than a long one; and backpropagation
+    with a surrogate is itself no gradient of the spiking network, which has none.
+
+    Args:
+        model: built and compiled Keras model with `KeRNL` layers; its loss is what is differentiated.
+        x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
+        rules: names of rules, see `KeRNL`; "kernl" takes the layer's form, M and gamma as they are now (and is left out
+            for layers that have none).
+        windows: number of windows, at most T.
+        sample_weight: as for `fit`.
+
+    Returns:
+        an `Alignment`. Nothing of the model moves.
+
+    Raises:
+        ValueError: for an unknown rule, a model without `KeRNL` layers, and more windows than steps.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input((12, 3))
+    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")(inputs)
+    >>> model = kk.KeRNLModel(inputs, keras.layers.Dense(2)(hidden))
+    >>> model.compile("sgd", "mse")
+    >>> x, y = np.random.default_rng(0).normal(1.0, 2.0, (5, 12, 3)), np.ones((5, 12, 2))
+    >>> alignment = kk.gradient_alignment(model, x, y, rules=("bptt", "eprop"), windows=3)
+    >>> round(alignment.variables["hidden/kernel"]["bptt"].cosine, 6), alignment.lags["hidden"]["eprop"].lag
+    (1.0, [0.0, 4.0, 8.0])
+
+    Source: Marschall, Cho, Savin, JMLR 21 (2020), section 4.3 (alignment of online rules, for rate units).
+    """
+    return Alignments(model, rules, windows)(x, y, sample_weight)
+
+
+class Alignments:
+    """`gradient_alignment` of one model again and again, compiled once. Arguments as there."""
+
+    def __init__(self, model, rules=("kernl", "eprop", "rflo"), windows=8):
+        self.model, self.layers = model, kernl_layers(model)
+        if not self.layers:
+            raise ValueError(f"model must have a KeRNL layer; received {model!r} without one.")
+        self.rules = [one_of("rules", rule, RULES) for rule in rules]
+        self.windows = integer("windows", windows)
+        self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
+        self._compiled = {}
+
+    def __call__(self, x, y, sample_weight=None):
+        """The `Alignment` for a batch."""
+        x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        variables, lags, explained = {}, {}, {}
+        with state_kept(self.model):
+            calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
+            for layer, call, error in zip(self.layers, calls, errors):
+                parts = self._contributions(layer, call, error)
+                asked = [rule for rule in self.rules if rule in parts]
+                step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
+                for name, rows in weight_rows(layer).items():
+                    of_weight = {rule: every[:, :, rows] for rule, every in parts.items()}
+                    variables[name] = {rule: agreement(of_weight, rule) for rule in asked}
+                    lags[name] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
+                if layer.sensitivity_weights:
+                    explained[layer.name] = explained_variance(layer, call)
+        return Alignment(variables, lags, explained)
+
+    def _contributions(self, layer, call, error):
+        """`{rule: [K, K, J, H]}`: at [l, k] what the errors of window l make of weights by the inputs of window k."""
+        x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
+        if layer.go_backwards:
+            x = tf.reverse(x, [0])
+        steps = x.shape[0]
+        if self.windows > steps:
+            raise ValueError(f"windows must be at most the {steps} time steps; received {self.windows}.")
+        length = -(-steps // self.windows)
+        state = call.initial_state[: len(layer.cell.State._fields)]
+        found = {}
+        for rule in dict.fromkeys(["bptt", LOCAL, *self.rules]):
+            if rule == "kernl" != layer.rule:
+                continue
+            if (layer.name, rule) not in self._compiled:
+                function = make_current_errors(layer, rule)
+                self._compiled[layer.name, rule] = tf.function(function, jit_compile=self.jit_compile)
+            of_windows = []
+            for late in range(self.windows):
+                now = (tf.range(steps) // length == late)[:, None, None]
+                errors, seen = self._compiled[layer.name, rule](x, tf.where(now, error, tf.zeros_like(error)), state)
+                cuts = (slice(early, early + length) for early in range(0, self.windows * length, length))
+                of_windows.append([tf.einsum("tbj,tbh->jh", seen[cut], errors[cut]).numpy() for cut in cuts])
+            found[rule] = np.array(of_windows)
+        return found
+
+
+@contextlib.contextmanager
+def backpropagating(layers):
+    """Within, the layers' gradients are those of backpropagation through time."""
+    before = [layer._rule for layer in layers]
+    for layer in layers:
+        layer._rule = None
+    yield
+    for layer, rule in zip(layers, before):
+        layer._rule = rule
+
+
+def backpropagated_errors(model, layers, x, y, sample_weight):
+    """The last `Call` of each layer and its errors L [B, T, H], by backpropagation through all that is above it."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(backpropagating(layers))
+        recorded = [stack.enter_context(recording(layer)) for layer in layers]
+        tape = stack.enter_context(tf.GradientTape())
+        y_pred = model(x, training=False)
+        loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+    calls = [made[-1] for made in recorded]
+    outputs = [call.outputs for call in calls]
+    return calls, tape.gradient(loss, outputs, unconnected_gradients="zero")
+
+
+def make_current_errors(layer, rule):
+    """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
+    cell = layer.cell
+    module = rule_module(rule, layer.form)
+
+    def of_backpropagation(x, error, state):
+        before = cell.State(*state)
+        p, weights, current = cell.parameters(), cell.recurrent_weights(), cell.input_current(x)
+        with tf.GradientTape() as tape:
+            tape.watch(current)
+            record, _ = run_clean(cell, p, weights, current, before, False)
+        gradient = RuleGradient(layer, None, x, before, record, p)
+        return tape.gradient(record.output, current, output_gradients=error), gradient.presynaptic
+
+    def of_rule(x, error, state):
+        before = cell.State(*state)
+        p = cell.parameters()
+        record, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
+        gradient = RuleGradient(layer, module, x, before, record, p)
+        return current_error(module, *gradient.signals(error))[0], gradient.presynaptic
+
+    return of_backpropagation if module is None else of_rule
+
+
+def weight_rows(layer):
+    """`{name: rows of [J, H]}`: each weight's, and all of them under the layer's name."""
+    inputs, units = layer.cell.kernel.shape
+    rows = {
+        "kernel": slice(0, inputs),
+        "recurrent_kernel": slice(inputs, inputs + units),
+        "bias": slice(inputs + units, None),
+    }
+    if layer.cell.bias is None:
+        del rows["bias"]
+    whole = slice(0, None if layer.cell.bias is not None else -1)
+    return {layer.name: whole, **{f"{layer.name}/{name}": each for name, each in rows.items()}}
+
+
+def cosine(one, other):
+    """Of the angle between two arrays; NaN where one is zero."""
+    norms = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(np.sum(one * other) / norms) if norms > 0.0 else float("nan")
+
+
+def ratio(one, other):
+    """Of two arrays' norms; NaN where the second is zero."""
+    norm = np.linalg.norm(other)
+    return float(np.linalg.norm(one) / norm) if norm > 0.0 else float("nan")
+
+
+def agreement(contributions, rule):
+    """The `Agreement` of a rule's whole gradient, from contributions [K, K, J, H] of every rule."""
+    own, exact, local = (contributions[name].sum((0, 1)) for name in (rule, "bptt", LOCAL))
+    return Agreement(cosine(own, exact), ratio(own, exact), cosine(own - local, exact - local))
+
+
+def lag_agreement(contributions, rule, step):
+    """The `LagAgreement` of a rule; `step` is a window's length in ms."""
+
+    def by_lag(every):  # all [l, k] of one l - k
+        return [sum(every[late, late - lag] for late in range(lag, len(every))) for lag in range(len(every))]
+
+    own, exact = by_lag(contributions[rule]), by_lag(contributions["bptt"])
+    whole = contributions["bptt"].sum((0, 1))
+    return LagAgreement(
+        lag=[float(lag * step) for lag in range(len(own))],
+        cosine=[cosine(*pair) for pair in zip(own, exact)],
+        norm_ratio=[ratio(*pair) for pair in zip(own, exact)],
+        share=[ratio(part, whole) for part in exact],
+    )
+
+
+def explained_variance(layer, call):
+    """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
+    layer(call.sequences, initial_state=list(call.initial_state), training=True)
+    report, layer.report = layer.report, None
+    return float(1.0 - report.sensitivity_loss / report.perturbation_variance)

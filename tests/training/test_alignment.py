@@ -1,0 +1,163 @@
+"""`gradient_alignment` against gradients taken step by step, and where the rules are exact."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.training.alignment import Alignments, cosine, gradient_alignment
+from kernl_keras.training.model import KeRNLModel
+
+B, T, I, H, O = 3, 9, 5, 6, 2  # noqa: E741
+
+
+def data():
+    generator = np.random.default_rng(2)
+    return generator.normal(0.6, 1.5, (B, T, I)).astype("float32"), generator.normal(size=(B, T, O)).astype("float32")
+
+
+def model(*layers):
+    x = inputs = keras.Input((T, I))
+    for layer in layers:
+        x = layer(x)
+    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(x))
+    network.compile("sgd", "mse", run_eagerly=True)
+    return network
+
+
+def hidden(name="hidden", cell=None, **settings):
+    cell = cell or KeRNLSpikingCell(H, tau_m=6.0, adaptation_strength=0.7, recurrent_gain=1.0, use_bias=True)
+    return KeRNL(cell, name=name, seed=3, **settings)
+
+
+def kernels_apart(layer, error, x):
+    """[l, k, I, H]: backpropagation of the error of step l alone to a copy of the kernel for each step k."""
+    cell, p = layer.cell, layer.cell.parameters()
+    copies = [tf.identity(cell.kernel) for _ in range(T)]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(copies)
+        state, costs = cell.State(*(tf.zeros((B, H)) for _ in cell.State._fields)), []
+        for t in range(T):
+            current = x[:, t] @ copies[t] + cell.presynaptic(state) @ cell.recurrent_weights() + cell.bias
+            step, state = cell.step(current, state, p)
+            costs.append(tf.reduce_sum(step.output * error[:, t]))
+    return np.array([tape.gradient(cost, copies, unconnected_gradients="zero") for cost in costs])
+
+
+def test_lags_are_what_each_error_makes_of_each_steps_kernel():
+    network, (x, y) = model(hidden()), data()
+    layer = network.get_layer("hidden")
+    outputs = layer(x)
+    with tf.GradientTape() as tape:
+        tape.watch(outputs)
+        loss = tf.reduce_mean((network.get_layer("readout")(outputs) - y) ** 2)
+    every = kernels_apart(layer, tape.gradient(loss, outputs), x)
+    found = gradient_alignment(network, x, y, ("kernl", "bptt"), windows=T)
+    whole = every.sum((0, 1))
+    for rule in ("bptt", "kernl"):
+        own = found.lags["hidden/kernel"][rule]
+        assert own.lag == [float(lag) for lag in range(T)]
+        for lag, share in enumerate(own.share):
+            exact = sum(every[late, late - lag] for late in range(lag, T))
+            np.testing.assert_allclose(share, np.linalg.norm(exact) / np.linalg.norm(whole), rtol=1e-4, atol=1e-6)
+    assert found.lags["hidden/kernel"]["bptt"].share[3] > 0.01
+    of_rule = layer_gradient(network, x, y)["kernel"].numpy()
+    np.testing.assert_allclose(found.variables["hidden/kernel"]["kernl"].cosine, cosine(of_rule, whole), rtol=1e-4)
+    ratio = np.linalg.norm(of_rule) / np.linalg.norm(whole)
+    np.testing.assert_allclose(found.variables["hidden/kernel"]["kernl"].norm_ratio, ratio, rtol=1e-4)
+
+
+def layer_gradient(network, x, y):
+    """The weights' gradients as training has them, by name."""
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean((network(x) - y) ** 2)
+    cell = network.get_layer("hidden").cell
+    names = "kernel", "recurrent_kernel", "bias"
+    return dict(zip(names, tape.gradient(loss, [getattr(cell, name) for name in names])))
+
+
+def test_backpropagation_agrees_with_itself_and_readout_with_nothing():
+    network, (x, y) = model(hidden()), data()
+    found = gradient_alignment(network, x, y, ("bptt", "readout", "eprop"), windows=2)
+    assert set(found.variables) == {"hidden", "hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"}
+    for name, agreements in found.variables.items():
+        np.testing.assert_allclose(agreements["bptt"], (1.0, 1.0, 1.0), rtol=1e-5)
+        assert np.isnan(agreements["readout"].cosine) and agreements["readout"].norm_ratio == 0.0
+        assert np.isnan(agreements["eprop"].nonlocal_cosine) and 0.0 < agreements["eprop"].cosine < 1.0
+        np.testing.assert_allclose(found.lags[name]["bptt"].cosine, (1.0, 1.0), rtol=1e-5)
+    assert found.lags["hidden"]["bptt"].lag == [0.0, 5.0]  # nine steps in two windows of five
+
+
+def test_every_rule_agrees_where_it_is_exact():
+    cell = KeRNLRNNCell(H, tau=4.0, activation="identity", recurrent_initializer="zeros")
+    network, (x, y) = model(hidden(cell=cell)), data()
+    found = gradient_alignment(network, x, y, ("kernl", "eprop", "eprop_alif", "rflo"), windows=3)
+    for name in ("hidden", "hidden/kernel"):
+        for agreement in found.variables[name].values():
+            np.testing.assert_allclose(agreement[:2], (1.0, 1.0), rtol=1e-4)
+        for lag in found.lags[name].values():
+            np.testing.assert_allclose([*lag.cosine, *lag.norm_ratio], np.ones(6), rtol=1e-4)
+
+
+def test_each_layer_is_judged_by_backpropagations_errors():
+    """Whatever rule the layer above has, the errors that come down are the same."""
+    (x, y), found = data(), []
+    for above in ("eprop", "bptt"):
+        keras.utils.set_random_seed(4)
+        network = model(hidden("first"), hidden("second", rule=above))
+        found.append(gradient_alignment(network, x, y, ("kernl", "eprop"), windows=1))
+    first = [alignment.variables["first/kernel"] for alignment in found]
+    np.testing.assert_allclose(first[0]["kernl"], first[1]["kernl"], rtol=1e-5)
+    assert "kernl" not in found[0].variables["second"] and set(found[0].explained_variance) == {"first"}
+
+
+def test_nothing_moves():
+    network, (x, y) = model(hidden(implementation="online")), data()
+    network.train_on_batch(x, y)
+    before = [variable.numpy() for variable in network.weights]
+    expected = [gradient.numpy() for gradient in network.gradients(x, y)]
+    measure = Alignments(network, windows=2)
+    first, again = measure(x, y), measure(x, y)
+    assert str(first) == str(again) and 0.0 < first.explained_variance["hidden"] < 1.0
+    for one, other in zip(before, network.weights):
+        np.testing.assert_array_equal(one, other.numpy())
+    for one, other in zip(expected, network.gradients(x, y)):  # the layer has its rule again
+        np.testing.assert_array_equal(one, other)
+    assert network.get_layer("hidden").report is None
+
+
+def test_xla_agrees():
+    found = []
+    for compiled in ({"run_eagerly": True}, {"jit_compile": True}):
+        keras.utils.set_random_seed(4)
+        network, (x, y) = model(hidden()), data()
+        network.compile("sgd", "mse", **compiled)
+        found.append(gradient_alignment(network, x, y, windows=2))
+    for one, other in zip(*(alignment.variables.values() for alignment in found)):
+        for rule in ("kernl", "eprop", "rflo"):
+            np.testing.assert_allclose(one[rule], other[rule], rtol=1e-3, atol=1e-4)
+
+
+def test_the_last_output_alone():
+    """`return_sequences=False`: the error of the last step is all there is."""
+    inputs = keras.Input((T, I))
+    network = KeRNLModel(inputs, keras.layers.Dense(O)(hidden(return_sequences=False)(inputs)))
+    network.compile("sgd", "mse", run_eagerly=True)
+    x, y = data()
+    found = gradient_alignment(network, x, y[:, 0], ("bptt",), windows=3)
+    assert found.variables["hidden"]["bptt"].norm_ratio > 0.99 and found.lags["hidden"]["bptt"].share[1] > 0.0
+
+
+def test_errors():
+    network, (x, y) = model(hidden()), data()
+    with pytest.raises(ValueError, match=r"rules must be one of \['bptt', .*\]; received 'rtrl'"):
+        gradient_alignment(network, x, y, ("rtrl",))
+    with pytest.raises(ValueError, match="windows must be at most the 9 time steps; received 10"):
+        gradient_alignment(network, x, y, windows=10)
+    with pytest.raises(ValueError, match="windows must be an integer >= 1; received 0"):
+        gradient_alignment(network, x, y, windows=0)
+    with pytest.raises(ValueError, match="model must have a KeRNL layer; received <"):
+        gradient_alignment(model(keras.layers.SimpleRNN(H, return_sequences=True)), x, y)
