@@ -1,6 +1,7 @@
 """Recurrent spiking and rate networks for Keras that learn online by KeRNL, Kernel RNN Learning."""
 
 from . import data
+from .callbacks.alignment import GradientAlignment
 from .callbacks.tensorboard import KeRNLTensorBoard
 from .cells.context import ContextCell
 from .cells.input import InputSpikingCell
@@ -17,6 +18,7 @@ from .version import __version__
 
 __all__ = [
     "ContextCell",
+    "GradientAlignment",
     "InputSpikingCell",
     "KeRNL",
     "KeRNLModel",

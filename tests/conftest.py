@@ -9,6 +9,17 @@ import pytest
 
 from kernl_keras.keras_version import keras
 
+from .proof import Proof
+
+
+def pytest_addoption(parser):
+    parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")
+
+
+def pytest_configure(config):
+    if config.getoption("--proof"):
+        config.pluginmanager.register(Proof(config.getoption("--proof")))
+
 
 @pytest.fixture(autouse=True)
 def seeds():

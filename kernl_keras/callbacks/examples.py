@@ -30,3 +30,13 @@ def first_examples(data, count=None):
         return None, None
     x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
     return tf.nest.map_structure(lambda array: None if array is None else tf.convert_to_tensor(array[:count]), (x, y))
+
+
+def check_examples(examples):
+    """`examples` if it is a number >= 1, a pair or a dataset."""
+    pair = isinstance(examples, (tuple, list)) and len(examples) == 2
+    if pair or isinstance(examples, tf.data.Dataset):
+        return examples
+    if isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1:
+        return examples
+    raise ValueError(f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}.")

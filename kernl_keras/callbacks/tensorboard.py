@@ -10,7 +10,7 @@ from ..checks import integer
 from ..keras_version import keras
 from ..layers.find import kernl_layers, recording
 from ..training.state import state_kept
-from .examples import first_examples
+from .examples import check_examples, first_examples
 from .images import diverging, pictures, raster, sequential
 from .names import weight_names
 
@@ -217,16 +217,6 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
             calls = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
             self.model(x, training=False)
         return {name: tf.cast(made[-1].outputs, tf.float32) for name, made in calls.items() if made}
-
-
-def check_examples(examples):
-    """`examples` if it is a number >= 1, a pair or a dataset."""
-    pair = isinstance(examples, (tuple, list)) and len(examples) == 2
-    if pair or isinstance(examples, tf.data.Dataset):
-        return examples
-    if isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1:
-        return examples
-    raise ValueError(f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}.")
 
 
 def learning_rate(optimizer):

@@ -10,6 +10,7 @@ import sys
 import tensorflow as tf
 
 from ..learning.rules import RULES
+from .alignment import measure_alignment
 from .configs import DEFAULT, EXPERIMENTS
 from .run import UserError, evaluate, read_config, train
 
@@ -63,6 +64,24 @@ def make_parser():
     command.set_defaults(run=run_evaluate)
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", required=True)
     add_data_options(command)
+    add_machine_options(command)
+
+    command = commands.add_parser(
+        "alignment",
+        help="compare the rules' gradients with backpropagation's while an experiment trains",
+        description="Compare the rules' gradients with backpropagation's while an experiment trains.",
+    )
+    command.set_defaults(run=run_alignment)
+    command.add_argument(
+        "--experiment", choices=EXPERIMENTS, default=DEFAULT, help=f"see `list`; {DEFAULT} if not given"
+    )
+    add_data_options(command)
+    command.add_argument("--steps", type=int, default=300, metavar="N", help="batches to train on, 300 if not given")
+    command.add_argument(
+        "--every", type=int, default=50, metavar="N", help="steps between measurements, 50 if not given"
+    )
+    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
+    command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("alignment.json"), metavar="FILE")
     add_machine_options(command)
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
@@ -140,6 +159,15 @@ def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
     set_threads(options.threads)  # sums in the same order as in training: the same digits
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
+
+
+def run_alignment(options, command):
+    """`alignment`: a results file; its plot is drawn by `notebooks/draw_pictures.py`."""
+    set_threads(options.threads)
+    experiment = override(EXPERIMENTS[options.experiment], options)
+    settings = {"command": command, "verbose": options.verbose}
+    measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
+    print(f"Results    {options.output}")
 
 
 def run_list(options, command):

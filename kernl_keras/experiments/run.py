@@ -9,6 +9,7 @@ from .backup import Backup, finite, read_progress, restore, write_backup
 from .build import build_data, build_model
 from .configs import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, write_json
+from .progress import Progress
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test
 
@@ -52,6 +53,8 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         write_backup(run_dir, model, backup.progress)
     # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
     callbacks = [KeRNLTensorBoard(str(run_dir / EVENTS)), backup]
+    if verbose != 0:
+        callbacks.append(Progress(experiment.metric))
     fit(model, experiment, data, total_steps, backup.progress, callbacks, verbose)
 
     print("Test set", flush=True)

@@ -121,6 +121,10 @@ class Alignments:
                     explained[layer.name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
 
+    def _compile(self, function):
+        """As the model's own steps are."""
+        return function if self.model.run_eagerly else tf.function(function, jit_compile=self.jit_compile)
+
     def _contributions(self, layer, call, error):
         """`{rule: [K, K, J, H]}`: at [l, k] what the errors of window l make of weights by the inputs of window k."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
@@ -137,7 +141,7 @@ class Alignments:
                 continue
             if (layer.name, rule) not in self._compiled:
                 function = make_current_errors(layer, rule)
-                self._compiled[layer.name, rule] = tf.function(function, jit_compile=self.jit_compile)
+                self._compiled[layer.name, rule] = self._compile(function)
             of_windows = []
             for late in range(self.windows):
                 now = (tf.range(steps) // length == late)[:, None, None]

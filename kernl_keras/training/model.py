@@ -163,6 +163,7 @@ class KeRNLModel(keras.Model):
         Returns:
             one gradient for each of `trainable_variables`, in their order; None for a weight that no loss reaches.
         """
+        x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         sensitivity, weights = self._groups()
         with state_kept(self):
             tape, _, loss, report = self._forward(x, y)

@@ -1,0 +1,78 @@
+"""How the rules' gradients agree with backpropagation's while an experiment trains, for several seeds."""
+
+import dataclasses
+import math
+import pathlib
+import tempfile
+
+from ..callbacks.alignment import GradientAlignment
+from .build import build_model
+from .files import write_json
+from .provenance import devices, git_revision, versions
+from .report import print_plan
+from .run import load_data
+
+RULES = ("kernl", "eprop", "eprop_alif", "rflo")
+
+
+def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8, command="", verbose="auto"):
+    """Trains an experiment once a seed, and measures as it goes; after each seed the results file is written anew.
+
+    Args:
+        experiment: `Experiment`; its `steps` are how long.
+        seeds: list of int.
+        path: the results file.
+        every: training steps between two measurements.
+        examples: how many validation digits to measure with.
+        windows: as in `kernl_keras.gradient_alignment`.
+        command: the command line, for the record.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        dict, what the file holds.
+    """
+    runs = []
+    for seed in seeds:
+        experiment = dataclasses.replace(experiment, seed=seed)
+        data = load_data(experiment)
+        total_steps = experiment.total_steps(data.steps_per_epoch.train)
+        model = build_model(experiment, data.time_steps, data.features, total_steps)
+        with tempfile.TemporaryDirectory() as events:
+            print_plan(experiment, path, data, model, total_steps)
+            callback = GradientAlignment(events, every, data.validation.unbatch().batch(examples), RULES, windows)
+            history = model.fit(
+                data.train, steps_per_epoch=total_steps, shuffle=False, callbacks=[callback], verbose=verbose
+            )
+        runs.append(
+            {
+                "seed": seed,
+                experiment.metric: history.history[experiment.metric][-1],
+                "measurements": [{"step": step, **plain(found)} for step, found in callback.history],
+            }
+        )
+        results = {
+            "experiment": experiment.name,
+            "rule": experiment.rule,
+            "steps": total_steps,
+            "examples": examples,
+            "windows": windows,
+            "data": data.description,
+            "device": devices(),
+            "versions": versions(),
+            "git_revision": git_revision(),
+            "command": command,
+            "runs": runs,
+        }
+        write_json(pathlib.Path(path), results)
+    return results
+
+
+def plain(found):
+    """An `Alignment` as dicts and lists of numbers; None for a number that does not exist."""
+    if hasattr(found, "_asdict"):
+        found = found._asdict()
+    if isinstance(found, dict):
+        return {name: plain(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [plain(value) for value in found]
+    return found if math.isfinite(found) else None

@@ -1,0 +1,97 @@
+"""What `GradientAlignment` writes is what `gradient_alignment` says, and training does not notice."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from kernl_keras.callbacks.alignment import GradientAlignment, scalars
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.training.alignment import Agreement, Alignment, LagAgreement, gradient_alignment
+from kernl_keras.training.model import KeRNLModel
+
+T, I, H, O = 8, 3, 5, 2  # noqa: E741
+
+
+def build():
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((T, I))
+    hidden = KeRNL(KeRNLSpikingCell(H, recurrent_gain=1.0), name="hidden", seed=1)(inputs)
+    model = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(hidden))
+    model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=True)
+    return model
+
+
+def data(seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.normal(0.6, 2.0, (12, T, I)).astype("float32"), generator.normal(size=(12, T, O)).astype("float32")
+
+
+def events(folder):
+    accumulator = EventAccumulator(str(folder / "alignment"), size_guidance={"tensors": 0}).Reload()
+    values = {}
+    for tag in accumulator.Tags()["tensors"]:
+        values[tag] = [(e.step, float(tf.make_ndarray(e.tensor_proto))) for e in accumulator.Tensors(tag)]
+    return values
+
+
+def test_what_is_written_is_what_the_function_says(tmp_path):
+    model, examples = build(), tuple(part[:4] for part in data(1))
+    expected = scalars(gradient_alignment(model, *examples, ("kernl", "eprop"), windows=2))
+    callback = GradientAlignment(tmp_path, 2, examples, ("kernl", "eprop"), windows=2)
+    model.fit(*data(), batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[callback])
+    written = events(tmp_path)
+    assert set(written) == set(expected)
+    assert {
+        "alignment/hidden/kernel/kernl/nonlocal_cosine",
+        "alignment/hidden/eprop/norm_ratio",
+        "alignment/hidden/kernl/cosine_at_lag/4ms",
+        "alignment/hidden/explained_variance",
+    } < set(written)
+    assert not any("eprop/nonlocal" in tag for tag in written)  # of nothing
+    for tag, values in written.items():
+        assert [step for step, _ in values] == [0, 2, 4, 6]
+        np.testing.assert_allclose(values[0][1], expected[tag], rtol=1e-5)
+    last = scalars(gradient_alignment(model, *examples, ("kernl", "eprop"), windows=2))
+    tag = "alignment/hidden/kernel/eprop/cosine"
+    np.testing.assert_allclose(written[tag][-1][1], last[tag], rtol=1e-5)
+    assert written[tag][0][1] != written[tag][-1][1]
+    assert [step for step, _ in callback.history] == [0, 2, 4, 6]
+
+
+def test_training_does_not_notice_and_validation_data_are_taken(tmp_path):
+    models = []
+    for callbacks in ([], [GradientAlignment(tmp_path, examples=3, rules=("eprop",), windows=1)]):
+        models.append(build())
+        models[-1].fit(
+            *data(), batch_size=4, epochs=2, validation_data=data(1), shuffle=False, verbose=0, callbacks=callbacks
+        )
+    for one, other in zip(*(model.get_weights() for model in models)):
+        np.testing.assert_array_equal(one, other)
+    assert [step for step, _ in events(tmp_path)["alignment/hidden/eprop/cosine"]] == [0, 3, 6]
+
+
+def test_numbers_that_do_not_exist_are_left_out():
+    nan = float("nan")
+    found = Alignment(
+        {"a/kernel": {"eprop": Agreement(0.5, 2.0, nan)}},
+        {"a": {"eprop": LagAgreement([0.0, 2.5], [nan, 0.25], [nan, 1.0], [0.0, 1.0])}, "a/kernel": {}},
+        {"a": -0.5},
+    )
+    assert scalars(found) == {
+        "alignment/a/kernel/eprop/cosine": 0.5,
+        "alignment/a/kernel/eprop/norm_ratio": 2.0,
+        "alignment/a/eprop/cosine_at_lag/2.5ms": 0.25,
+        "alignment/a/explained_variance": -0.5,
+    }
+
+
+def test_errors(tmp_path):
+    with pytest.raises(ValueError, match="examples must be an integer >= 1, a batch .*; received 0"):
+        GradientAlignment(tmp_path, examples=0)
+    with pytest.raises(ValueError, match="update_freq, if not 'epoch', must be an integer >= 1; received 'batch'"):
+        GradientAlignment(tmp_path, "batch")
+    with pytest.raises(ValueError, match="examples must be a batch .* has no validation data; received 16"):
+        build().fit(*data(), verbose=0, callbacks=[GradientAlignment(tmp_path)])

@@ -1,0 +1,184 @@
+"""Breaks the equations, one at a time, and reports which the tests do not notice: `python -m tests.mutants`.
+
+A mutant is a small change of one line: a sign flipped, a factor dropped, a step of time shifted. It is made in a copy
+of the package, never in the checkout, and the tests of that room run on it until one fails. A mutant that survives them
+all runs the whole suite.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+TESTS = {  # file: the tests that should notice, those most likely to first
+    "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
+    "cells": ["tests/cells", "tests/learning/test_forward.py", "tests/layers/test_kernl.py"],
+    "learning/forward.py": ["tests/learning/test_forward.py"],
+    "learning/sensitivity.py": ["tests/learning/test_sensitivity.py"],
+    "learning/attach.py": ["tests/layers/test_kernl.py"],
+    "learning": ["tests/learning/test_rules.py", "tests/learning/test_forward.py", "tests/layers/test_kernl.py"],
+    "layers": ["tests/layers/test_kernl.py", "tests/layers/test_kernl_in_keras.py", "tests/layers/test_window.py"],
+    "training": ["tests/training", "tests/integration/test_learning_contract.py"],
+}
+
+MUTANTS = [  # file, what stands there, what is put in its place
+    # Eq. (2)-(9)
+    ("dynamics/spiking.py", "state.refractory < p.dt", "state.refractory <= p.dt"),
+    ("dynamics/spiking.py", "p.base_threshold + p.adaptation_strength", "p.base_threshold - p.adaptation_strength"),
+    ("dynamics/spiking.py", "state.v + gate * (p.drive", "state.v + (p.drive"),
+    ("dynamics/spiking.py", "- (1.0 - p.membrane_decay) * state.v)", "- p.membrane_decay * state.v)"),
+    ("dynamics/spiking.py", "(1.0 - p.adaptation_decay) * spikes  # Eq. (6)\n    refr", "spikes  # Eq. (6)\n    refr"),
+    ("dynamics/spiking.py", "tf.nn.relu(state.refractory - p.dt)", "tf.nn.relu(state.refractory)"),
+    ("dynamics/spiking.py", "v = potential - threshold * spikes  # Eq", "v = potential - p.base_threshold * spikes  # Eq"),
+    ("dynamics/spiking.py", "(p.reset_potential - potential) * spikes", "(p.reset_potential - state.v) * spikes"),
+    ("dynamics/spiking.py", "p.trace_decay * state.trace + spikes  # Eq. (9)", "state.trace + spikes  # Eq. (9)"),
+    ("dynamics/spiking.py", "(1.0 - self.membrane_decay) * self.resistance", "self.resistance"),
+    ("dynamics/surrogate.py", "/ threshold\n    return", "\n    return"),
+    ("dynamics/surrogate.py", "SURROGATES[shape](u) / threshold", "SURROGATES[shape](u)"),
+    ("dynamics/surrogate.py", "return gate * damping", "return damping"),
+    ("dynamics/surrogate.py", "potential >= threshold", "potential > threshold"),
+    ("dynamics/surrogate.py", "error * slope, -error * slope", "error * slope, error * slope"),
+    ("dynamics/surrogate.py", "1.0 - tf.abs(u)", "1.0 - u"),
+    ("dynamics/decays.py", "return 1.0 - dt / tau", "return 1.0 - tau / dt"),
+    ("dynamics/rate.py", "p.decay * state.activity + p.drive * function", "p.decay * state.activity + function"),
+    ("dynamics/rate.py", "lambda g: 1.0 - tf.tanh(g) ** 2", "lambda g: 1.0 - tf.tanh(g)"),
+    # the tangent, Eq. (18)
+    ("dynamics/spiking.py", "distance = potential - threshold\n", "distance = potential + threshold\n"),
+    ("dynamics/spiking.py", "leak = 1.0 - step.gate * (1.0 - p.membrane_decay)", "leak = p.membrane_decay"),
+    ("dynamics/spiking.py", "+ step.gate * p.drive * current_change", "+ p.drive * current_change"),
+    ("dynamics/spiking.py", "spikes = step.slope * distance", "spikes = step.slope * potential"),
+    ("dynamics/spiking.py", "step.threshold * spikes - threshold * step.output", "step.threshold * spikes"),
+    ("dynamics/spiking.py", "(p.reset_potential - step.potential) * spikes", "p.reset_potential * spikes"),
+    ("dynamics/spiking.py", "potential * (1.0 - step.output) +", "potential +"),
+    ("dynamics/spiking.py", "p.trace_decay * change.trace + spikes", "p.trace_decay * change.trace"),
+    ("dynamics/rate.py", "p.drive * step.slope * current_change", "p.drive * current_change"),
+    # noise and its filters, Eq. (16)-(18)
+    ("learning/filters.py", "tf.exp(-gamma * dt)", "tf.exp(-gamma)"),
+    ("learning/filters.py", "decay * omega + noise[:, None, :]", "decay * (omega + noise[:, None, :])"),
+    ("learning/filters.py", "decay * (slope - dt * omega)", "decay * (slope + dt * omega)"),
+    ("learning/filters.py", "decay * (slope - dt * omega)", "decay * (slope - omega)"),
+    ("learning/filters.py", "decay * (slope - dt * omega)", "slope - dt * omega"),
+    ("learning/forward.py", "xi * record.gate if", "xi if"),
+    ("learning/forward.py", "return now, clean, difference / noise.std, other", "return now, clean, difference, other"),
+    ("learning/forward.py", "other = cell.exchange_spikes(other, noisy, now)", "pass"),
+    ("learning/forward.py", "1.0 if noise.mode == \"tangent\" else noise.std", "1.0"),
+    ("learning/forward.py", "if noise.enters == \"state\":", "if noise.enters == \"nowhere\":"),
+    ("learning/forward.py", "tf.abs(effect) <= noise.bound", "effect <= noise.bound"),
+    ("learning/forward.py", "inputs = (current, packed) if restart is None", "inputs = (current, packed) if True"),
+    # Eq. (19) and its gradients
+    ("learning/sensitivity.py", "scale = -2.0 /", "scale = 2.0 /"),
+    ("learning/sensitivity.py", "tf.matmul(omega, m_flat, transpose_b=True)", "tf.matmul(omega, m_flat)"),
+    ("learning/sensitivity.py", "tf.matmul(residual, omega, transpose_a=True)", "tf.matmul(omega, residual, transpose_a=True)"),
+    ("learning/sensitivity.py", "tf.reduce_sum(back * slope, 0)", "tf.reduce_sum(back * omega, 0)"),
+    ("learning/sensitivity.py", "field[-1:] for field", "field[:1] for field"),
+    # the rules, Eq. (10)-(15), (20)-(23)
+    ("learning/filters.py", '"tbk,rki->tbri"', '"tbk,rik->tbri"'),
+    ("learning/plain.py", "error * factors.psi, m", "error, m"),
+    ("learning/plain.py", "reverse = now.path + carry[0]", "reverse = now.path - carry[0]"),
+    ("learning/plain.py", "return (decay * reverse,), (tf.reduce_sum(reverse, 1)", "return (reverse,), (tf.reduce_sum(reverse, 1)"),
+    ("learning/plain.py", "tf.reduce_sum(reverse, 1) * now.post_factor", "tf.reduce_sum(reverse, 1)"),
+    ("learning/plain.py", "traces[0] + added[:, None]", "(traces[0] + added[:, None])"),
+    ("learning/network.py", "local = error * psi", "local = error"),
+    ("learning/network.py", "now.psi * tf.reduce_sum(path, 1) + now.keep * own", "tf.reduce_sum(path, 1) + now.keep * own"),
+    ("learning/network.py", "+ now.keep * own  # R(t)", "+ own  # R(t)"),
+    ("learning/network.py", "(now.leak * own, now.path + decay * path)", "(own, now.path + decay * path)"),
+    ("learning/network.py", "(now.leak * own, now.path + decay * path)", "(now.leak * own, decay * (now.path + path))"),
+    ("learning/network.py", "(now.drive * own,)", "(own,)"),
+    ("learning/network.py", "e = decay[None, :, :, None] * e + (now.psi", "e = e + (now.psi"),
+    ("learning/network.py", "+ (now.psi[:, :, None] * eps)[:, None]", "+ eps[:, None]"),
+    ("learning/network.py", "return (now.keep[:, :, None] * eps, e)", "return (eps, e)"),
+    ("learning/eprop.py", "return Signals(error * psi,", "return Signals(error,"),
+    ("learning/eprop.py", "now.local + now.keep * carry[0]", "now.local + carry[0]"),
+    ("learning/eprop_alif.py", "- now.change * kept\n", "\n"),
+    ("learning/eprop_alif.py", "- now.strength * now.psi * spike", "+ now.strength * now.psi * spike"),
+    ("learning/eprop_alif.py", "zeta = psi * (eps - strength * adaptation)", "zeta = psi * eps"),
+    ("learning/eprop_alif.py", "+ (1.0 - now.decay) * adaptation", "+ adaptation"),
+    ("learning/rflo.py", "factors.psi * factors.drive", "factors.drive"),
+    ("learning/rflo.py", "(now.leak * own,), (now.gain * own,)", "(own,), (now.gain * own,)"),
+    ("learning/attach.py", 'current_error, kernel)', '-current_error, kernel)'),
+    ("learning/implementations.py", "return errors, gradient + weigh_traces(carry, traces) if traces else gradient", "return errors, gradient"),
+    ("learning/implementations.py", "reverse=True)", "reverse=False)"),
+    # how the layer puts them together
+    ("layers/rule_gradient.py", "[cell.presynaptic(before)[None], record.presynaptic[:-1]]", "[record.presynaptic]"),
+    ("layers/rule_gradient.py", "error = tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)", "pass"),
+    ("layers/rule_gradient.py", '"surrogate": record.slope, "trace": record.presynaptic', '"surrogate": record.presynaptic, "trace": record.slope'),
+    ("layers/kernl.py", "perturbation = perturbation.last()", "pass"),
+    ("layers/kernl.py", "first = tf.transpose(tf.cast(self.cell.recurrent_weights(), dtype)) * drive[:, None]", "first = tf.cast(self.cell.recurrent_weights(), dtype) * drive[:, None]"),
+    ("layers/kernl.py", "x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]", "x = tf.transpose(sequences, (1, 0, 2))[::-1]"),
+    ("cells/spiking.py", "keep=1.0 if p.soft_reset else 1.0 - record.output", "keep=1.0"),
+    ("cells/spiking.py", "drive=record.gate * p.drive", "drive=p.drive"),
+    ("cells/spiking.py", "p.adaptation_strength * record.output if p.soft_reset else 0.0", "0.0"),
+    ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
+    ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
+    ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
+    # training, Eq. (19) first and then the weights with the new M and gamma
+    ("training/model.py", "steps % self.sensitivity_every == 0", "steps % self.sensitivity_every == 1"),
+    ("training/model.py", ">= self.sensitivity_only", "> self.sensitivity_only"),
+    ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
+    ("training/alignment.py", "cosine(own - local, exact - local)", "cosine(own, exact - local)"),
+]  # fmt: skip
+
+
+def mutate(text, old, new):
+    """The text with `old`, which must stand there once, replaced."""
+    if text.count(old) != 1:
+        raise ValueError(f"{old!r} must stand there once; found {text.count(old)} times.")
+    return text.replace(old, new)
+
+
+def tests_of(file):
+    """The tests that should notice a change of `file`."""
+    return next(tests for place, tests in TESTS.items() if file.startswith(place))
+
+
+def run_tests(folder, tests):
+    """The first test that failed, or None."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
+    if result.returncode == 0:
+        return None
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0] if failed else f"exit status {result.returncode}"
+
+
+def main():
+    """Runs every mutant and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mutants.json"))
+    parser.add_argument("--only", default="", help="mutants whose file or change contains this")
+    options = parser.parse_args()
+    report = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for part in ("kernl_keras", "tests"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("setup.cfg", "README.md", "CHANGELOG.md", "setup.py"):
+            shutil.copy(ROOT / part, folder / part)
+        for file, old, new in MUTANTS:
+            if options.only not in f"{file} {old} {new}":
+                continue
+            path, start = folder / "kernl_keras" / file, time.monotonic()
+            before = path.read_text(encoding="utf-8")
+            path.write_text(mutate(before, old, new), encoding="utf-8")
+            killer = run_tests(folder, tests_of(file)) or run_tests(folder, ["tests"])
+            path.write_text(before, encoding="utf-8")
+            row = {"file": file, "was": old, "is": new, "noticed_by": killer}
+            report.append(row)
+            seconds = time.monotonic() - start
+            print(f"{seconds:5.0f} s {file:28} {old!r} -> {new!r}: {killer or 'SURVIVED'}", flush=True)
+            options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    survived = [row for row in report if row["noticed_by"] is None]
+    print(f"{len(report)} mutants, {len(survived)} survived")
+    return bool(survived)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
