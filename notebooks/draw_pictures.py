@@ -1,4 +1,7 @@
-"""Draws the README's pictures from a finished run: `python notebooks/draw_pictures.py RUN_DIR`."""
+"""Draws the README's pictures: `python notebooks/draw_pictures.py [RUN_DIR]`.
+
+Those of a run are drawn from its directory, where one is given; the others from the files in `results`.
+"""
 
 import json
 import pathlib
@@ -13,7 +16,10 @@ from kernl_keras.keras_version import keras
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-PICTURES = pathlib.Path(__file__).parent / "pictures"
+HERE = pathlib.Path(__file__).parent
+PICTURES, RESULTS = HERE / "pictures", HERE / "results"
+RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
+NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
 def draw_learning_curve(run_dir):
@@ -56,9 +62,57 @@ def draw_sensitivity(run_dir):
     figure.savefig(PICTURES / "sensitivity.png", dpi=110)
 
 
+def draw_reference():
+    """The sensitivity loss of the reference preset, M and gamma alone, beside the reference code's own."""
+    results = json.loads((RESULTS / "smnist-reference.json").read_text())
+    steps = [row["steps"] for row in results["curve"]]
+    loss = np.array([row["sensitivity_loss"] for row in results["curve"]])
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    axes.plot(np.array(steps) - 50, loss, color="#1f6f8b", label="kernl_keras, preset reference: mean of 100 steps")
+    axes.plot(list(NOTEBOOK), list(NOTEBOOK.values()), "o", color="#c44e52", label="notebook of the reference code")
+    axes.set(xlabel="training step, M and gamma alone", ylabel="F (noise variances)", ylim=(0, None))
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "reference.png", dpi=110)
+
+
+def draw_alignment():
+    """How the rules' gradients agree with backpropagation's, over training and by lag; a thin line a seed."""
+    results = json.loads((RESULTS / "alignment.json").read_text())
+    runs = [run["measurements"] for run in results["runs"]]
+    steps = [row["step"] for row in runs[0]]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+    for rule, colour in RULES.items():
+        for panel, name in zip(axes, ("cosine", "nonlocal_cosine")):
+            values = [[row["variables"]["hidden"][rule][name] for row in run] for run in runs]
+            if None not in values[0]:
+                draw_seeds(panel, steps, values, colour, rule)
+        lags = [run[-1]["lags"]["hidden"][rule] for run in runs]
+        draw_seeds(axes[2], lags[0]["lag"], [lag["cosine"] for lag in lags], colour, rule)
+    share = np.mean([run[-1]["lags"]["hidden"]["kernl"]["share"] for run in runs], 0)
+    axes[2].bar(lags[0]["lag"], share, width=0.8 * lags[0]["lag"][1], color="#dddddd", zorder=0)
+    axes[2].text(lags[0]["lag"][-1], share.max(), "bars: share of the gradient's length", ha="right", color="#777777")
+    axes[0].set(title="whole gradient", xlabel="training step", ylabel="cosine to backpropagation", ylim=(0, 1.02))
+    axes[1].set(title="what is left without e-prop's", xlabel="training step", ylim=(-0.2, 1.02))
+    axes[2].set(title="by time from input to error, at the end", xlabel="lag (ms)", ylim=(-0.2, 1.1))
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.axhline(0.0, color="#cccccc", linewidth=0.8, zorder=0)
+    axes[0].legend(frameon=False, loc="lower right")
+    figure.savefig(PICTURES / "alignment.png", dpi=110)
+
+
+def draw_seeds(axes, x, values, colour, label):
+    """The mean over seeds, and a thin line for each."""
+    values = np.array(values, dtype=float)
+    axes.plot(x, values.T, color=colour, linewidth=0.6, alpha=0.6)
+    axes.plot(x, values.mean(0), "o-", color=colour, markersize=3.5, label=label)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python notebooks/draw_pictures.py RUN_DIR")
     PICTURES.mkdir(exist_ok=True)
-    draw_learning_curve(pathlib.Path(sys.argv[1]))
-    draw_sensitivity(pathlib.Path(sys.argv[1]))
+    for run_dir in map(pathlib.Path, sys.argv[1:]):
+        draw_learning_curve(run_dir)
+        draw_sensitivity(run_dir)
+    draw_reference()
+    draw_alignment()

@@ -15,6 +15,8 @@ RULES = {
     "plain": {"form": "plain"},
     "plain, twin": {"form": "plain", "perturbation": "synapse", "sensitivity_mode": "twin", "resync_every": 4},
     "eprop": {"rule": "eprop"},
+    "eprop_alif": {"rule": "eprop_alif"},
+    "rflo": {"rule": "rflo"},
 }
 CELLS = {
     "spiking": lambda: kk.KeRNLSpikingCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True, recurrent_gain=1.0),
@@ -132,7 +134,7 @@ def batch():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("rule", [name for name in RULES if name != "eprop"])
+@pytest.mark.parametrize("rule", [name for name in RULES if "rule" not in RULES[name]])
 def test_a_step_moves_m_and_gamma_first_and_then_the_weights(rule, jit_compile):
     x, y = batch()
     model, by_hand = model_of(rule, jit_compile=jit_compile), model_of(rule)
@@ -154,6 +156,18 @@ def test_a_step_moves_m_and_gamma_first_and_then_the_weights(rule, jit_compile):
     model.train_on_batch(x, y)
     for mine, theirs in zip(weights_of(model), weights_of(by_hand)):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_readout_trains_what_is_above_the_layer_alone():
+    x = keras.Input((T, I))
+    hidden = kk.KeRNL(CELLS["spiking"](), name="hidden", rule="readout")(keras.layers.Dense(I, name="below")(x))
+    model = kk.KeRNLModel(x, keras.layers.Dense(O, name="readout")(hidden))
+    model.compile("sgd", "mse", run_eagerly=True)
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    model.train_on_batch(inputs(), errors()[..., :O])
+    moved = {name: any((w != old).any() for w, old in zip(model.get_layer(name).get_weights(), weights))
+             for name, weights in before.items()}  # fmt: skip
+    assert {name for name in moved if moved[name]} == {"readout"}
 
 
 def snapshot(model):

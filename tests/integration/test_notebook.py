@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, small, and the committed one holds its outputs and pictures."""
+"""The notebooks run from top to bottom, small, and the committed ones hold their outputs and pictures."""
 
 import os
 import pathlib
@@ -7,14 +7,17 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-NOTEBOOK = ROOT / "notebooks" / "kernl_keras.ipynb"
-PICTURES = 9
+PICTURES = {"kernl_keras": 9, "proof": 1}  # notebook: how many
 
 nbformat = pytest.importorskip("nbformat", reason="reading the notebook needs nbformat")
 
 
-def read():
-    return nbformat.read(NOTEBOOK, as_version=4)
+def path(name):
+    return ROOT / "notebooks" / f"{name}.ipynb"
+
+
+def read(name):
+    return nbformat.read(path(name), as_version=4)
 
 
 def outputs(notebook):
@@ -27,15 +30,16 @@ def pictures(notebook):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:::(nbclient|jupyter_client|zmq|asyncio|tornado)")  # other people's
-def test_every_cell_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_cell_runs(name, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="running the notebook needs nbclient")
-    for name in ("matplotlib", "ipykernel"):
-        pytest.importorskip(name, reason=f"the notebook's kernel needs {name}")
+    for package in ("matplotlib", "ipykernel"):
+        pytest.importorskip(package, reason=f"the notebook's kernel needs {package}")
     monkeypatch.setenv("KERNL_KERAS_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # whatever the shell says
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
-    notebook = read()
+    notebook = read(name)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -45,25 +49,27 @@ def test_every_cell_runs(tmp_path, monkeypatch):
 
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
-    assert len(pictures(notebook)) == PICTURES
+    assert len(pictures(notebook)) == PICTURES[name]
 
 
-def test_the_committed_notebook_holds_its_outputs():
-    notebook = read()
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_committed_notebook_holds_its_outputs(name):
+    notebook = read(name)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))  # one run, from top to bottom
-    assert len(pictures(notebook)) == PICTURES
+    assert len(pictures(notebook)) == PICTURES[name]
     assert {output.output_type for output in outputs(notebook)} <= {"stream", "display_data", "execute_result"}
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
     assert notebook.metadata.kernelspec.name == "python3"
-    assert NOTEBOOK.stat().st_size < 1.5e6
+    assert path(name).stat().st_size < 1.5e6
 
 
-def test_the_committed_notebook_names_no_machine():
-    assert not re.search(r"(?:/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)[A-Za-z]", NOTEBOOK.read_text("utf-8"))
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_committed_notebook_names_no_machine(name):
+    assert not re.search(r"(?:/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)[A-Za-z]", path(name).read_text("utf-8"))
 
 
 def test_the_notebook_states_each_equation_once():
-    numbers = [int(n) for cell in read().cells for n in re.findall(r"\\tag\{(\d+)\}", cell.source)]
+    numbers = [int(n) for cell in read("kernl_keras").cells for n in re.findall(r"\\tag\{(\d+)\}", cell.source)]
     assert numbers == [*range(1, 10), *range(16, 23)]
