@@ -31,7 +31,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
     Returns:
         dict, what the file holds.
     """
-    runs = []
+    runs, revision = [], git_revision()  # now: the checkout may move on while this runs
     for seed in seeds:
         experiment = dataclasses.replace(experiment, seed=seed)
         data = load_data(experiment)
@@ -59,7 +59,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
             "data": data.description,
             "device": devices(),
             "versions": versions(),
-            "git_revision": git_revision(),
+            "git_revision": revision,
             "command": command,
             "runs": runs,
         }

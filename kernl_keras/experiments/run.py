@@ -34,7 +34,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
     Raises:
         UserError: for a directory that does not fit, and for data that cannot be had.
     """
-    run_dir = pathlib.Path(run_dir)
+    run_dir, revision = pathlib.Path(run_dir), git_revision()  # now: the checkout may move on while this runs
     before = check_directory(run_dir, experiment, resume)
     data = load_data(experiment, before.steps if before else 0)
     total_steps = experiment.total_steps(data.steps_per_epoch.train)
@@ -74,7 +74,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         "data": data.description,
         "device": devices(),
         "versions": versions(),
-        "git_revision": git_revision(),
+        "git_revision": revision,
         "command": command,
         "curve": backup.progress.curve,
     }

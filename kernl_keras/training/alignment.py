@@ -14,7 +14,8 @@ from ..learning.implementations import current_error
 from ..learning.rules import RULES, rule_module
 from .state import state_kept
 
-LOCAL = "eprop"  # the part of the gradient that needs no M: the first term of Eq. (22)
+OWN = "own"  # the exact derivative of a unit's output by its own weights: backpropagation, the recurrent path cut
+SPLIT = {"kernl": "eprop", "bptt": OWN}  # rule: its part that travels through no other unit
 
 
 class Agreement(NamedTuple):
@@ -22,7 +23,7 @@ class Agreement(NamedTuple):
 
     cosine: float  # of the angle between them
     norm_ratio: float  # how long it is, backpropagation's being 1
-    nonlocal_cosine: float  # cosine of what is left of both after e-prop's gradient is taken away
+    nonlocal_cosine: float  # of what travels through other units alone; NaN for a rule that has no such part
 
 
 class LagAgreement(NamedTuple):
@@ -31,6 +32,7 @@ class LagAgreement(NamedTuple):
     lag: list  # ms
     cosine: list
     norm_ratio: list
+    nonlocal_cosine: list
     share: list  # norm of backpropagation's contribution, that of its whole gradient being 1
 
 
@@ -54,10 +56,12 @@ def gradient_alignment(model, x, y, rules=("kernl", "eprop", "rflo"), windows=8,
     Lag 0 is within a window.
 
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
-    not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, so that
-    e-prop's is high already; what a rule adds is small, which is why `nonlocal_cosine` looks at that part alone. A
-    small step along a poor direction, averaged over many batches, may learn better than a long one; and backpropagation
-    with a surrogate is itself no gradient of the spiking network, which has none.
+    not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
+    output by its own weights, and what a rule adds may be small beside the errors of this part. So `nonlocal_cosine`
+    compares what travels through other units alone: of KeRNL what it adds to e-prop, (22), of backpropagation what is
+    lost when the path through the recurrent weights is cut. A step along a poor direction, averaged over many batches,
+    may learn better than one along a good one; and backpropagation with a surrogate is itself no gradient of the
+    spiking network, which has none.
 
     Args:
         model: built and compiled Keras model with `KeRNL` layers; its loss is what is differentiated.
@@ -136,7 +140,7 @@ class Alignments:
         length = -(-steps // self.windows)
         state = call.initial_state[: len(layer.cell.State._fields)]
         found = {}
-        for rule in dict.fromkeys(["bptt", LOCAL, *self.rules]):
+        for rule in dict.fromkeys(["bptt", *SPLIT.values(), *self.rules]):
             if rule == "kernl" != layer.rule:
                 continue
             if (layer.name, rule) not in self._compiled:
@@ -179,14 +183,15 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
     cell = layer.cell
-    module = rule_module(rule, layer.form)
+    module = None if rule == OWN else rule_module(rule, layer.form)
+    looped = Unconnected(cell) if rule == OWN else cell
 
     def of_backpropagation(x, error, state):
         before = cell.State(*state)
         p, weights, current = cell.parameters(), cell.recurrent_weights(), cell.input_current(x)
         with tf.GradientTape() as tape:
             tape.watch(current)
-            record, _ = run_clean(cell, p, weights, current, before, False)
+            record, _ = run_clean(looped, p, weights, current, before, False)
         gradient = RuleGradient(layer, None, x, before, record, p)
         return tape.gradient(record.output, current, output_gradients=error), gradient.presynaptic
 
@@ -198,6 +203,20 @@ def make_current_errors(layer, rule):
         return current_error(module, *gradient.signals(error))[0], gradient.presynaptic
 
     return of_backpropagation if module is None else of_rule
+
+
+class Unconnected:
+    """A cell whose recurrent input has no gradient."""
+
+    def __init__(self, cell):
+        self._cell = cell
+
+    def __getattr__(self, name):
+        return getattr(self._cell, name)
+
+    def presynaptic(self, state):
+        """S(t-1) as the recurrent weights see it [B, H], as a constant."""
+        return tf.stop_gradient(self._cell.presynaptic(state))
 
 
 def weight_rows(layer):
@@ -228,8 +247,16 @@ def ratio(one, other):
 
 def agreement(contributions, rule):
     """The `Agreement` of a rule's whole gradient, from contributions [K, K, J, H] of every rule."""
-    own, exact, local = (contributions[name].sum((0, 1)) for name in (rule, "bptt", LOCAL))
-    return Agreement(cosine(own, exact), ratio(own, exact), cosine(own - local, exact - local))
+    own, exact = (contributions[name].sum((0, 1)) for name in (rule, "bptt"))
+    through = nonlocal_parts(contributions, rule)
+    return Agreement(cosine(own, exact), ratio(own, exact), cosine(*(part.sum((0, 1)) for part in through)))
+
+
+def nonlocal_parts(contributions, rule):
+    """What of a rule's contributions, and of backpropagation's, travels through other units."""
+    own, exact = contributions[rule], contributions["bptt"]
+    split = contributions[SPLIT[rule]] if rule in SPLIT else own
+    return own - split, exact - contributions[OWN]
 
 
 def lag_agreement(contributions, rule, step):
@@ -244,6 +271,7 @@ def lag_agreement(contributions, rule, step):
         lag=[float(lag * step) for lag in range(len(own))],
         cosine=[cosine(*pair) for pair in zip(own, exact)],
         norm_ratio=[ratio(*pair) for pair in zip(own, exact)],
+        nonlocal_cosine=[cosine(*pair) for pair in zip(*map(by_lag, nonlocal_parts(contributions, rule)))],
         share=[ratio(part, whole) for part in exact],
     )
 

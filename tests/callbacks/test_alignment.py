@@ -77,7 +77,7 @@ def test_numbers_that_do_not_exist_are_left_out():
     nan = float("nan")
     found = Alignment(
         {"a/kernel": {"eprop": Agreement(0.5, 2.0, nan)}},
-        {"a": {"eprop": LagAgreement([0.0, 2.5], [nan, 0.25], [nan, 1.0], [0.0, 1.0])}, "a/kernel": {}},
+        {"a": {"eprop": LagAgreement([0.0, 2.5], [nan, 0.25], [nan, 1.0], [nan, nan], [0.0, 1.0])}, "a/kernel": {}},
         {"a": -0.5},
     )
     assert scalars(found) == {

@@ -102,6 +102,21 @@ def test_every_rule_agrees_where_it_is_exact():
             np.testing.assert_allclose([*lag.cosine, *lag.norm_ratio], np.ones(6), rtol=1e-4)
 
 
+def test_what_travels_through_other_units():
+    """A chain of one hop: M = (1-a) R_m W_rec^T and gamma = 1/tau_m are exact, but for the resetting spike."""
+    chain = np.zeros((H, H), "float32")
+    chain[0, 1] = chain[2, 3] = 6.0
+    cell = KeRNLSpikingCell(H, tau_m=6.0, tau_s=None, tau_ref=0.0, reset="soft", surrogate_damping=1e-3, use_bias=True)
+    network, (x, y) = model(hidden(cell=cell)), data()
+    cell.recurrent_kernel.assign(chain)
+    layer = network.get_layer("hidden")
+    layer.sensitivity_tensor.assign(cell.parameters().drive * chain.T)
+    found = gradient_alignment(network, x, y, ("kernl", "eprop", "bptt"), windows=2)
+    kernl, eprop, bptt = (found.variables["hidden/kernel"][rule] for rule in ("kernl", "eprop", "bptt"))
+    assert kernl.nonlocal_cosine > 0.999 and bptt.nonlocal_cosine > 0.999999 and np.isnan(eprop.nonlocal_cosine)
+    np.testing.assert_allclose(found.lags["hidden/kernel"]["kernl"].nonlocal_cosine, (1.0, 1.0), atol=1e-3)
+
+
 def test_each_layer_is_judged_by_backpropagations_errors():
     """Whatever rule the layer above has, the errors that come down are the same."""
     (x, y), found = data(), []
