@@ -35,6 +35,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
     for seed in seeds:
         experiment = dataclasses.replace(experiment, seed=seed)
         data = load_data(experiment)
+        windows = min(windows, data.time_steps)
         total_steps = experiment.total_steps(data.steps_per_epoch.train)
         model = build_model(experiment, data.time_steps, data.features, total_steps)
         with tempfile.TemporaryDirectory() as events:

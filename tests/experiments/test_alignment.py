@@ -1,0 +1,56 @@
+"""The results file of the alignment command."""
+
+import dataclasses
+import json
+import math
+
+from kernl_keras.experiments import cli
+from kernl_keras.experiments.alignment import plain
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.training.alignment import Agreement
+
+TINY = dataclasses.replace(
+    EXPERIMENTS["adding"],
+    name="tiny",
+    task_settings={"steps": 6, "examples": 22, "validation": 5, "test": 5},
+    cell_settings={"units": 4, "tau": 3.0},
+    batch_size=5,
+    jit_compile=False,
+)
+
+
+def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    path = tmp_path / "out.json"
+    command = [
+        "alignment",
+        "--experiment",
+        "tiny",
+        "--steps",
+        "3",
+        "--every",
+        "2",
+        "--seeds",
+        "4",
+        "5",
+        "--verbose",
+        "0",
+    ]
+    assert cli.main([*command, "--output", str(path)]) == 0
+    assert f"Results    {path}" in capsys.readouterr().out
+    found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)  # no NaN, which is no JSON
+    assert (found["experiment"], found["steps"], found["windows"]) == ("tiny", 3, 6)
+    assert found["command"] == f"kernl-keras {' '.join(command)} --output {path}"
+    assert [run["seed"] for run in found["runs"]] == [4, 5]
+    first, second = (run["measurements"] for run in found["runs"])
+    assert [row["step"] for row in first] == [0, 2]
+    of_layer = first[1]["variables"]["hidden"]
+    assert set(of_layer) == {"kernl", "eprop", "eprop_alif", "rflo"}
+    assert 0.0 < of_layer["eprop"]["cosine"] <= 1.0 and of_layer["eprop"]["nonlocal_cosine"] is None
+    assert len(first[1]["lags"]["hidden"]["kernl"]["cosine"]) == 6
+    assert first[0]["variables"] != first[1]["variables"] != second[1]["variables"]
+
+
+def test_numbers_that_do_not_exist_become_null():
+    found = plain({"a": Agreement(0.5, math.inf, math.nan), "b": [math.nan, 1.0]})
+    assert found == {"a": {"cosine": 0.5, "norm_ratio": None, "nonlocal_cosine": None}, "b": [None, 1.0]}
