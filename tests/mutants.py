@@ -96,7 +96,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("learning/network.py", "return (now.keep[:, :, None] * eps, e)", "return (eps, e)"),
     ("learning/eprop.py", "return Signals(error * psi,", "return Signals(error,"),
     ("learning/eprop.py", "now.local + now.keep * carry[0]", "now.local + carry[0]"),
-    ("learning/eprop_alif.py", "- now.change * kept\n", "\n"),
+    ("learning/eprop_alif.py", "- now.strength * now.threshold_keep * kept\n", "\n"),
     ("learning/eprop_alif.py", "- now.strength * now.psi * spike", "+ now.strength * now.psi * spike"),
     ("learning/eprop_alif.py", "zeta = psi * (eps - strength * adaptation)", "zeta = psi * eps"),
     ("learning/eprop_alif.py", "+ (1.0 - now.decay) * adaptation", "+ adaptation"),
@@ -112,9 +112,10 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("layers/kernl.py", "perturbation = perturbation.last()", "pass"),
     ("layers/kernl.py", "first = tf.transpose(tf.cast(self.cell.recurrent_weights(), dtype)) * drive[:, None]", "first = tf.cast(self.cell.recurrent_weights(), dtype) * drive[:, None]"),
     ("layers/kernl.py", "x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]", "x = tf.transpose(sequences, (1, 0, 2))[::-1]"),
-    ("cells/spiking.py", "keep=1.0 if p.soft_reset else 1.0 - record.output", "keep=1.0"),
+    ("cells/spiking.py", "keep=(1.0 if p.soft_reset else 1.0 - record.output) - followed", "keep=1.0 - followed"),
     ("cells/spiking.py", "drive=record.gate * p.drive", "drive=p.drive"),
-    ("cells/spiking.py", "p.adaptation_strength * record.output if p.soft_reset else 0.0", "0.0"),
+    ("cells/spiking.py", "threshold_keep=(record.output if p.soft_reset else 0.0) - followed", "threshold_keep=-followed"),
+    ("cells/spiking.py", "step.potential - self.reset_potential", "step.potential"),
     ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
     ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
     ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
@@ -162,6 +163,9 @@ def main():
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         for part in ("setup.cfg", "README.md", "CHANGELOG.md", "setup.py"):
             shutil.copy(ROOT / part, folder / part)
+        for tests in TESTS.values():  # or every mutant would seem to be noticed
+            if failed := run_tests(folder, tests):
+                parser.error(f"the tests must pass before anything is broken; {failed}")
         for file, old, new in MUTANTS:
             if options.only not in f"{file} {old} {new}":
                 continue

@@ -15,12 +15,14 @@ class Record(NamedTuple):
     presynaptic: Any  # S(t) or h(t), what the recurrent weights see at t+1; None where it is the output
     slope: Any  # psi(t), or f'(g(t))
     gate: Any  # 1, or 0 where refractory; None where no unit ever is
+    reset_slope: Any = None  # psi(t) times what a spike takes from the potential; None where nothing is reset
 
     def complete(self):
         """The same with nothing left out."""
         return self._replace(
             presynaptic=self.output if self.presynaptic is None else self.presynaptic,
             gate=tf.ones_like(self.output) if self.gate is None else self.gate,
+            reset_slope=tf.zeros_like(self.output) if self.reset_slope is None else self.reset_slope,
         )
 
 
@@ -37,15 +39,15 @@ class LocalFactors(NamedTuple):
     keep: Any
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
-    reset_change: Any = 0.0  # how much less a higher threshold leaves of the potential, beta z at a soft reset
+    threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
 
 
 class HiddenCell(AbstractRNNCell):
     """Base of the cells that a KeRNL layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
 
     A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`, `record(step, state)`,
-    `local_factors(record, p)`, `tangent(current_change, change, step, p)`, `observables(step, state)` and
-    `perturb(state, noise)`; and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
+    `local_factors(record, p, reset_gradient)`, `tangent(current_change, change, step, p)`, `observables(step, state)`
+    and `perturb(state, noise)`; and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
     """
 
     def __init__(

@@ -115,7 +115,7 @@ class KeRNLRNNCell(HiddenCell):
     def record(self, step, state):
         return Record(output=step.output, presynaptic=None, slope=step.slope, gate=None)
 
-    def local_factors(self, record, p):
+    def local_factors(self, record, p, reset_gradient):
         return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.decay, keep=1.0)
 
     def observables(self, step, state):

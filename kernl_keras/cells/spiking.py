@@ -180,23 +180,26 @@ class KeRNLSpikingCell(HiddenCell):
         return spiking_step(current, state, p)
 
     def record(self, step, state):
+        taken = step.threshold if self.reset == "soft" else step.potential - self.reset_potential  # by a spike, Eq. (8)
         return Record(
             output=step.output,
             presynaptic=None if self.tau_s is None else state.trace,
             slope=step.slope,
             gate=None if self.tau_ref == 0.0 else step.gate,
+            reset_slope=step.slope * taken,
         )
 
-    def local_factors(self, record, p):
+    def local_factors(self, record, p, reset_gradient):
         leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
+        followed = record.reset_slope if reset_gradient else 0.0
         return LocalFactors(
             psi=record.slope,
             drive=record.gate * p.drive,
             leak=leak,
-            keep=1.0 if p.soft_reset else 1.0 - record.output,
+            keep=(1.0 if p.soft_reset else 1.0 - record.output) - followed,
             adaptation_strength=p.adaptation_strength,
             adaptation_decay=p.adaptation_decay,
-            reset_change=p.adaptation_strength * record.output if p.soft_reset else 0.0,
+            threshold_keep=(record.output if p.soft_reset else 0.0) - followed,
         )
 
     def observables(self, step, state):

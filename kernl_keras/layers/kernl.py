@@ -65,6 +65,8 @@ class KeRNL(RNN):
         post_factor: h of the plain form: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of a rate
             cell), "trace" (S). None for the one that fits the perturbation.
         credit: "all" steps, or the "last" only, for both (12)/(22) and (19).
+        reset_gradient: whether the local trace (20) follows the derivative of the resetting spike, as backpropagation
+            does: what is left of eps after a spike is then less by psi(t) times what the spike took from the potential.
         noise_std: std of the noise that a twin or a replica receives. A tangent is the limit of small noise and has no
             scale.
         num_kernels: R, kernels per unit.
@@ -116,6 +118,7 @@ class KeRNL(RNN):
         observe=None,
         post_factor=None,
         credit="all",
+        reset_gradient=False,
         noise_std=0.1,
         num_kernels=1,
         implementation="factored",
@@ -146,6 +149,7 @@ class KeRNL(RNN):
         self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
         self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
+        self.reset_gradient = bool(reset_gradient)
         self.noise_std = number("noise_std", noise_std, above=0.0)
         self.num_kernels = integer("num_kernels", num_kernels)
         self.implementation = one_of("implementation", implementation, IMPLEMENTATIONS)
@@ -329,6 +333,7 @@ class KeRNL(RNN):
             "observe": self.observe,
             "post_factor": self.post_factor,
             "credit": self.credit,
+            "reset_gradient": self.reset_gradient,
             "noise_std": self.noise_std,
             "num_kernels": self.num_kernels,
             "implementation": self.implementation,

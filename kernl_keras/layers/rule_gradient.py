@@ -21,7 +21,7 @@ class RuleGradient:
     def __init__(self, layer, rule, x, before, record, p):
         self.layer, self.rule, self.record = layer, rule, record
         cell = layer.cell
-        self.factors = cell.local_factors(record, p)
+        self.factors = cell.local_factors(record, p, layer.reset_gradient)
         post_factors = {"gate": record.gate, "surrogate": record.slope, "trace": record.presynaptic}
         if layer.post_factor == "surrogate" and "distance" not in cell.OBSERVABLES:
             post_factors["surrogate"] = self.factors.drive

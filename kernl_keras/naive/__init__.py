@@ -25,7 +25,7 @@ from .rules import (
     weight_gradient,
 )
 from .sensitivity import filtered_noise, sensitivity
-from .spiking import FIELDS, constants, spiking, spiking_tangent
+from .spiking import FIELDS, constants, follow_reset, spiking, spiking_tangent
 
 __all__ = [
     "FIELDS",
@@ -33,6 +33,7 @@ __all__ = [
     "eprop",
     "eprop_alif",
     "filtered_noise",
+    "follow_reset",
     "input_gradient",
     "learning_signal",
     "network",

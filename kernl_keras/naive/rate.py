@@ -41,7 +41,7 @@ def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
     run.gain = (1.0 - c.a) * run.slope
     run.leak = np.broadcast_to(c.a, run.output.shape)
     run.gate = run.keep = run.psi = np.ones_like(run.output)
-    run.soft, run.beta, run.p = False, np.zeros(c.units), np.zeros(c.units)
+    run.threshold_keep, run.beta, run.p = np.zeros_like(run.output), np.zeros(c.units), np.zeros(c.units)
     return run
 
 

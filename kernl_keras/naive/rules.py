@@ -57,7 +57,8 @@ def eprop(error, s, run):
 def eprop_alif(error, s, run):
     """E-prop with the trace of two components: eps of the potential, c of the adaptation b. dC/dW [J, H].
 
-    The resetting spike counts as given; at a soft reset what it takes away, B z, still moves with the threshold.
+    At a soft reset what a spike takes away, B z, moves with the threshold; the spike itself counts as given, or see
+    `follow_reset`.
     """
     batch, time, units = error.shape
     gradient = np.zeros((s.shape[-1], units))
@@ -67,9 +68,7 @@ def eprop_alif(error, s, run):
             threshold = run.beta[i] * c
             potential = run.leak[b, t, i] * v + run.gain[b, t, i] * s[b, t, j]
             spike = run.psi[b, t, i] * (potential - threshold)
-            v = run.keep[b, t, i] * potential
-            if run.soft:
-                v -= threshold * run.z[b, t, i]
+            v = run.keep[b, t, i] * potential - run.threshold_keep[b, t, i] * threshold
             c = run.p[i] * c + (1.0 - run.p[i]) * spike
             gradient[j, i] += error[b, t, i] * spike
     return gradient

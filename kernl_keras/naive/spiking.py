@@ -111,8 +111,16 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
     run.gain = run.on * c.drive
     run.soft = c.reset == "soft"
     run.keep = np.ones_like(run.z) if run.soft else 1.0 - run.z
+    run.threshold_keep = run.z if run.soft else np.zeros_like(run.z)
     run.beta, run.p = c.beta, c.p
     return run
+
+
+def follow_reset(run, c):
+    """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8)."""
+    taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
+    less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}
+    return SimpleNamespace(**{**vars(run), **less})
 
 
 def spiking_tangent(xi, enters, run, w_rec, c):

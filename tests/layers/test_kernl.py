@@ -102,8 +102,35 @@ def test_resynchronisation(resync, mode):
     assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
 
 
+@pytest.mark.parametrize("settings", [dict(form="network"), dict(rule="eprop"), dict(rule="eprop_alif")], ids=str)
+@pytest.mark.parametrize("cell", [*SPIKING, "tanh"])
+def test_the_resetting_spikes_derivative(cell, settings):
+    network, (m, gamma) = Network(cell), kernels(1)
+    given = (m, gamma) if "form" in settings else (None, None)
+    followed, stopped = (
+        compute(network.layer(*given, reset_gradient=follows, **settings), network.inputs, training=False)[1:3]
+        for follows in (True, False)
+    )
+    expected = Expected(network, m, gamma, reset_gradient=True, **settings).gradients()
+    for one, other in zip(followed, expected):
+        same(one, other)
+    assert (np.abs(followed[0] - stopped[0]).max() > 1e-3) == network.spiking
+
+
+def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights():
+    """Adaptation, resets, refractory times: nothing is left out."""
+    for cell in SPIKING:
+        network = Network(cell)
+        network.w_rec *= 0.0
+        layers = network.layer(rule="eprop_alif", reset_gradient=True), network.layer(rule="bptt")
+        (_, ours, of_x, _), (_, exact, x_exact, _) = (compute(layer, network.inputs) for layer in layers)
+        inputs = [*range(I), J - 1]  # W_rec = 0 still has a gradient, of one hop
+        same(ours.numpy()[inputs], exact.numpy()[inputs])
+        same(of_x, x_exact)
+
+
 @pytest.mark.parametrize("cell", [*SPIKING, *RATE])
-@pytest.mark.parametrize(("number", "rule"), enumerate(["eprop", "eprop_alif", "rflo"]))
+@pytest.mark.parametrize(("number", "rule"), list(enumerate(["eprop", "eprop_alif", "rflo"])))
 def test_local_rules(number, rule, cell):
     network = Network(cell)
     implementation = IMPLEMENTATIONS[(number + [*SPIKING, *RATE].index(cell)) % 3]

@@ -38,9 +38,8 @@ class Case:
     def signals(self, name):
         run, pack = self.run, self.tensor
         record = Record(*map(pack, (run.output, run.seen, run.slope, run.gate)))
-        change = run.beta * run.output if run.soft else np.zeros_like(run.output)
         constants = (np.broadcast_to(x, run.output.shape) for x in (run.beta, run.p))
-        factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep, *constants, change)))
+        factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep, *constants, run.threshold_keep)))
         m = self.tensor(self.m, time_major=False)
         return MODULES[name].signals(pack(self.error), record, factors, m, pack(self.h))
 
@@ -235,9 +234,10 @@ def test_plain_rate_with_the_local_kernel_is_rflo(cell):
     np.testing.assert_allclose(eprop, expected, rtol=1e-9, atol=1e-12)
 
 
-def local_gradient(network, error):
+def local_gradient(network, error, reset_gradient=False):
     """Automatic differentiation of Eq. (1)-(9), the gradients through S and through the resetting spike stopped."""
     c, stop = network.c, tf.stop_gradient
+    resets = tf.identity if reset_gradient else stop
     weights = [tf.constant(w) for w in (network.w_in, network.w_used, network.bias)]
     width = 1.0 if c.surrogate == "triangle" else 0.5
 
@@ -260,11 +260,22 @@ def local_gradient(network, error):
             z = spike(potential, threshold, on)  # Eq. (4), (5)
             b = c.p * b + (1.0 - c.p) * z  # Eq. (6)
             r = tf.nn.relu(r - c.dt) + c.tau_ref * stop(z)  # Eq. (7)
-            reset = c.reset_potential * stop(z) - potential * stop(z) if c.reset == "hard" else -threshold * stop(z)
-            v, s = potential + reset, c.s * s + z  # Eq. (8), (9)
+            taken = threshold if c.reset == "soft" else potential - c.reset_potential
+            v, s = potential - taken * resets(z), c.s * s + z  # Eq. (8), (9)
             cost += tf.reduce_sum(z * error[:, t])
     of_in, of_rec, of_bias = tape.gradient(cost, weights)
     return np.concatenate([of_in, of_rec, of_bias[None]])
+
+
+@pytest.mark.parametrize("cell", SPIKING)
+def test_eprop_alif_that_follows_resets_is_automatic_differentiation_without_the_recurrent_paths(cell):
+    case = Case(cell)
+    case.run = ref.follow_reset(case.run, case.network.c)
+    expected, without = (local_gradient(case.network, case.error, follows) for follows in (True, False))
+    for implementation in ("factored", "online"):
+        _, gradient = case.package("eprop_alif", implementation, None)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+    assert np.abs(expected - without).max() > 1e-3
 
 
 @pytest.mark.parametrize("cell", SPIKING)

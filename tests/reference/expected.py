@@ -24,7 +24,7 @@ def noise(steps, call):
 
 def piece(run, cut):
     """A run's arrays over some of its steps."""
-    return type(run)(**{k: v[:, cut] for k, v in vars(run).items() if isinstance(v, np.ndarray) and k != "end"})
+    return type(run)(**{k: v[:, cut] for k, v in vars(run).items() if np.ndim(v) == 3 and k != "end"})
 
 
 class Expected:
@@ -33,6 +33,8 @@ class Expected:
     def __init__(self, network, m, gamma, error=ERROR, **settings):
         self.network, self.m, self.gamma, self.settings = network, m, gamma, settings
         self.run = network.run()
+        if settings.get("reset_gradient") and network.spiking:
+            self.run = ref.follow_reset(self.run, network.c)
         self.s = network.presynaptic(self.run)
         self.error = error.copy()
         if settings.get("credit") == "last":
