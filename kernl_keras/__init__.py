@@ -1,6 +1,6 @@
 """Recurrent spiking and rate networks for Keras that learn online by KeRNL, Kernel RNN Learning."""
 
-from . import data
+from . import data, naive
 from .callbacks.alignment import GradientAlignment
 from .callbacks.tensorboard import KeRNLTensorBoard
 from .cells.context import ContextCell
@@ -32,4 +32,5 @@ __all__ = [
     "__version__",
     "data",
     "gradient_alignment",
+    "naive",
 ]

@@ -107,7 +107,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("learning/implementations.py", "reverse=True)", "reverse=False)"),
     # how the layer puts them together
     ("layers/rule_gradient.py", "[cell.presynaptic(before)[None], record.presynaptic[:-1]]", "[record.presynaptic]"),
-    ("layers/rule_gradient.py", "error = tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)", "pass"),
+    ("layers/rule_gradient.py", "tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)", "error"),
     ("layers/rule_gradient.py", '"surrogate": record.slope, "trace": record.presynaptic', '"surrogate": record.presynaptic, "trace": record.slope'),
     ("layers/kernl.py", "perturbation = perturbation.last()", "pass"),
     ("layers/kernl.py", "first = tf.transpose(tf.cast(self.cell.recurrent_weights(), dtype)) * drive[:, None]", "first = tf.cast(self.cell.recurrent_weights(), dtype) * drive[:, None]"),

@@ -22,6 +22,7 @@ NAMES = {
     "__version__",
     "data",
     "gradient_alignment",
+    "naive",
 }
 CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
 

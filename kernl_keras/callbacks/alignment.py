@@ -7,7 +7,8 @@ import tensorflow as tf
 from ..checks import integer
 from ..keras_version import keras
 from ..training.alignment import Alignments
-from .examples import check_examples, first_examples
+from .examples import check_examples, fixed_examples
+from .steps import training_steps
 
 
 class GradientAlignment(keras.callbacks.Callback):
@@ -62,8 +63,7 @@ class GradientAlignment(keras.callbacks.Callback):
         self._validation_data = data
 
     def on_train_begin(self, logs=None):
-        count = self.examples if isinstance(self.examples, int) else None
-        self._batch = first_examples(self.examples if count is None else self._validation_data, count)
+        self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         if self._batch[0] is None:
             raise ValueError(
                 "examples must be a batch (x, y) where KeRNLModel.fit has no validation data; "
@@ -71,7 +71,7 @@ class GradientAlignment(keras.callbacks.Callback):
             )
         self._measure = Alignments(self.model, self.rules, self.windows)
         self._writer = tf.summary.create_file_writer(f"{self.log_dir}/alignment")
-        self._steps = int(self.model.optimizer.iterations.numpy())
+        self._steps = training_steps(self.model)
         self._write()
 
     def on_train_batch_begin(self, batch, logs=None):

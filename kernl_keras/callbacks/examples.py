@@ -40,3 +40,17 @@ def check_examples(examples):
     if isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1:
         return examples
     raise ValueError(f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}.")
+
+
+def fixed_examples(model, examples, validation_data):
+    """The examples that a callback looks at, `(x, y)`; `(None, None)` where there are none.
+
+    Args:
+        model: built Keras model; one of a fixed batch size, such as a stateful one, gets a batch of that size.
+        examples: as `check_examples` lets pass; a number is one of validation examples.
+        validation_data: what `fit` validates on.
+    """
+    if not isinstance(examples, int):
+        return first_examples(examples)
+    size = model.inputs[0].shape[0] if getattr(model, "inputs", None) else None
+    return first_examples(validation_data, size or examples)

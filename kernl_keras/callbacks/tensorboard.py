@@ -10,9 +10,10 @@ from ..checks import integer
 from ..keras_version import keras
 from ..layers.find import kernl_layers, recording
 from ..training.state import state_kept
-from .examples import check_examples, first_examples
+from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
 from .names import weight_names
+from .steps import training_steps
 
 
 class KeRNLTensorBoard(keras.callbacks.Callback):
@@ -138,17 +139,17 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
 
     def _write_scalars(self, run, values):
         if values:
-            with self._writer(run).as_default(self._step()):
+            with self._writer(run).as_default(training_steps(self.model)):
                 for name, value in values.items():
                     tf.summary.scalar(f"fit/{name}", value)
 
     def _write_histograms(self, tensors):
-        with self._writer("train").as_default(self._step()):
+        with self._writer("train").as_default(training_steps(self.model)):
             for name, value in tensors.items():
                 tf.summary.histogram(name, value[np.isfinite(value)])
 
     def _write_images(self, tensors):
-        with self._writer("train").as_default(self._step()):
+        with self._writer("train").as_default(training_steps(self.model)):
             for name, value in tensors.items():
                 if 1 <= value.ndim <= 3:
                     drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
@@ -157,7 +158,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     def _write_rasters(self):
         x, _ = self._fixed_examples()
         if x is not None:
-            with self._writer("train").as_default(self._step()):
+            with self._writer("train").as_default(training_steps(self.model)):
                 for name, outputs in self._outputs(x).items():
                     drawn = raster(outputs.numpy()[: self._shown])
                     tf.summary.image(f"{name}/spikes", drawn, max_outputs=len(drawn))
@@ -172,13 +173,6 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
             except tf.errors.OpError as error:
                 raise OSError(f"log_dir must be a folder that can be written; received {self.log_dir!r}.") from error
         return self._writers[run]
-
-    def _step(self):
-        """How many training steps were made; the optimizers count them, and a resumed run goes on with their counts."""
-        steps = int(self.model.optimizer.iterations.numpy())
-        if getattr(self.model, "sensitivity_only", 0):  # the first steps do not move the weights
-            steps += min(int(self.model.sensitivity_optimizer.iterations.numpy()), self.model.sensitivity_only)
-        return steps
 
     def _learning_rates(self):
         optimizers = {
@@ -202,12 +196,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     def _fixed_examples(self):
         """`(x, y)`, the same in the whole run; `(None, None)` where there are none."""
         if self._batch is None:
-            if isinstance(self.examples, int):
-                # A stateful model takes batches of one size only.
-                size = self.model.inputs[0].shape[0] if getattr(self.model, "inputs", None) else None
-                self._batch = first_examples(self._validation_data, size or self.examples)
-            else:
-                self._batch = first_examples(self.examples)
+            self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
 
     def _kernl_outputs(self, x):

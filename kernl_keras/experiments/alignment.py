@@ -9,8 +9,7 @@ from ..callbacks.alignment import GradientAlignment
 from .build import build_model
 from .files import write_json
 from .provenance import devices, git_revision, versions
-from .report import print_plan
-from .run import load_data
+from .run import UserError, load_data
 
 RULES = ("kernl", "eprop", "eprop_alif", "rflo")
 
@@ -31,22 +30,24 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
     Returns:
         dict, what the file holds.
     """
-    runs, revision = [], git_revision()  # now: the checkout may move on while this runs
-    for seed in seeds:
-        experiment = dataclasses.replace(experiment, seed=seed)
+    path, revision = check_file(path), git_revision()  # now: the checkout may move on while this runs
+    runs = []
+    for experiment in [dataclasses.replace(experiment, seed=seed) for seed in seeds]:
         data = load_data(experiment)
         windows = min(windows, data.time_steps)
         total_steps = experiment.total_steps(data.steps_per_epoch.train)
         model = build_model(experiment, data.time_steps, data.features, total_steps)
         with tempfile.TemporaryDirectory() as events:
-            print_plan(experiment, path, data, model, total_steps)
+            print(f"Experiment {experiment.name}, seed {experiment.seed}: {experiment.summary()}")
+            print(f"Data       {data.description}")
+            print(f"Measures   {', '.join(RULES)} against bptt, every {every} steps with {examples} digits", flush=True)
             callback = GradientAlignment(events, every, data.validation.unbatch().batch(examples), RULES, windows)
             history = model.fit(
                 data.train, steps_per_epoch=total_steps, shuffle=False, callbacks=[callback], verbose=verbose
             )
         runs.append(
             {
-                "seed": seed,
+                "seed": experiment.seed,
                 experiment.metric: history.history[experiment.metric][-1],
                 "measurements": [{"step": step, **plain(found)} for step, found in callback.history],
             }
@@ -64,8 +65,18 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
             "command": command,
             "runs": runs,
         }
-        write_json(pathlib.Path(path), results)
+        write_json(path, results)
     return results
+
+
+def check_file(path):
+    """The path of a file that is still to be written; raises `UserError` where it cannot be."""
+    path = pathlib.Path(path)
+    if path.exists():
+        raise UserError(f"{path} already exists: name another --output.")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} is no directory: make it, or name another --output.")
+    return path
 
 
 def plain(found):

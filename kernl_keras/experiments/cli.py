@@ -165,6 +165,9 @@ def run_alignment(options, command):
     """`alignment`: a results file; its plot is drawn by `notebooks/draw_pictures.py`."""
     set_threads(options.threads)
     experiment = override(EXPERIMENTS[options.experiment], options)
+    for name, values, low in (("--every", [options.every], 1), ("--seeds", options.seeds, 0)):
+        if min(values) < low:
+            raise UserError(f"{name} must be >= {low}; received {min(values)}.")
     settings = {"command": command, "verbose": options.verbose}
     measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
     print(f"Results    {options.output}")

@@ -66,8 +66,9 @@ class Experiment:
     def __post_init__(self):
         one_of("task", self.task, SOURCES)
         if self.source not in SOURCES[self.task]:
-            choices = " or ".join(map(repr, SOURCES[self.task]))
-            raise ValueError(f"data must be {choices} for experiment {self.name}; received {self.source!r}.")
+            named = " or ".join(repr(source) for source in SOURCES[self.task] if source)
+            must = f"be {named}" if named else "be left out"
+            raise ValueError(f"data must {must} for experiment {self.name}; received {self.source!r}.")
         if self.data_dir is not None and self.source != "tfds":
             raise ValueError(
                 f"data_dir is where data 'tfds' lie; received {self.data_dir!r} with data {self.source!r}."

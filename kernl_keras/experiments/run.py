@@ -48,7 +48,10 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         backup.progress = before
         restore(run_dir, model)
     else:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{run_dir} cannot be made: {error.strerror}. Name another --run-dir.") from error
         write_json(run_dir / CONFIG, dataclasses.asdict(experiment))
         write_backup(run_dir, model, backup.progress)
     # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.

@@ -35,5 +35,7 @@ def recording(layer):
         return outputs[:, -1], outputs, states  # all that follows comes of `outputs`
 
     layer.inner_loop = recorded_loop
-    yield calls
-    del layer.inner_loop
+    try:
+        yield calls
+    finally:
+        del layer.inner_loop

@@ -67,6 +67,8 @@ class KeRNL(RNN):
         credit: "all" steps, or the "last" only, for both (12)/(22) and (19).
         reset_gradient: whether the local trace (20) follows the derivative of the resetting spike, as backpropagation
             does: what is left of eps after a spike is then less by psi(t) times what the spike took from the potential.
+            None for True in KeRNL's network form, and False for e-prop, as it was published; the plain form and the
+            other rules have no such trace.
         noise_std: std of the noise that a twin or a replica receives. A tangent is the limit of small noise and has no
             scale.
         num_kernels: R, kernels per unit.
@@ -91,7 +93,8 @@ class KeRNL(RNN):
 
     Returns:
         The spikes (or rates) [B, T, H], or of the last step [B, H]; with `return_state` also the states: the cell's,
-        the perturbed pass's, Omega and Gamma [B, R H], and the traces of "online" and "chunked", flattened.
+        the perturbed pass's, Omega and Gamma [B, R H], and the traces of "online" and "chunked", flattened. With a rule
+        they carry no gradient: an error reaches the layer through its outputs alone.
 
     Raises:
         ValueError: for an unknown setting, and for settings that do not go together.
@@ -118,7 +121,7 @@ class KeRNL(RNN):
         observe=None,
         post_factor=None,
         credit="all",
-        reset_gradient=False,
+        reset_gradient=None,
         noise_std=0.1,
         num_kernels=1,
         implementation="factored",
@@ -149,7 +152,13 @@ class KeRNL(RNN):
         self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
         self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
-        self.reset_gradient = bool(reset_gradient)
+        network = rule == "kernl" and form == "network"
+        self.reset_gradient = network if reset_gradient is None else bool(reset_gradient)
+        if self.reset_gradient and not (network or rule in ("eprop", "eprop_alif")):
+            raise ValueError(
+                "reset_gradient must be None or False where there is no local trace; "
+                f"received True with rule={rule!r}, form={form!r}."
+            )
         self.noise_std = number("noise_std", noise_std, above=0.0)
         self.num_kernels = integer("num_kernels", num_kernels)
         self.implementation = one_of("implementation", implementation, IMPLEMENTATIONS)
@@ -166,9 +175,10 @@ class KeRNL(RNN):
         if self.sensitivity_initializer not in ("recurrent", "local"):
             self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
         self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
-        self.seed, self._seed = check_seed(seed)
+        _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = rule_module(rule, form)
         self.report = None
+        self.reports = None  # a list, where a `KeRNLModel` wants that of every call
 
     @classmethod
     def from_preset(cls, preset, cell, time_steps, **overrides):
@@ -258,6 +268,12 @@ class KeRNL(RNN):
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         time_steps("sequences", tf.nest.flatten(sequences)[0].shape)  # Keras itself looks at the first step
+        count = len(self.state_size)
+        if initial_state is not None and len(tf.nest.flatten(initial_state)) != count:
+            raise ValueError(
+                f"initial_state must be the {count} states that return_state=True gives (the cell's and the rule's); "
+                f"received {len(tf.nest.flatten(initial_state))}."
+            )
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
@@ -287,6 +303,8 @@ class KeRNL(RNN):
             record, before, end_state = stop((record, cell_state, end_state))
             outputs, traces = self._attach_rule(x, weights, p, record, before, traces)
         self.report = Report(*sensitivity, *activity(record.output))
+        if self.reports is not None:
+            self.reports.append(self.report)
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
     def _run_perturbed(self, loop, perturbed):
@@ -297,7 +315,7 @@ class KeRNL(RNN):
         bound = self.max_perturbation if self.sensitivity_mode == "tangent" else current.dtype.max
         noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound)
         steps, batch = tf.unstack(tf.shape(current)[:2])
-        xi = draw_signs(steps, batch, self.cell.units, next_key(self._seed, self._draws))
+        xi = draw_signs(steps, batch, self.cell.units, next_key(self.seed, self._draws))
         restart = None
         if self.resync_every is not None:
             restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]
@@ -314,7 +332,7 @@ class KeRNL(RNN):
 
     def _attach_rule(self, x, weights, p, record, before, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
-        rule = RuleGradient(self, self._rule, x, before, record, p)
+        rule = RuleGradient(self, self._rule, x, before, record, p, self.reset_gradient)
         outputs = attach_gradient(
             record.output, x, self.cell.kernel, weights, self.cell.bias, lambda error: rule(error, traces)
         )

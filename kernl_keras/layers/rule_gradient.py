@@ -16,12 +16,13 @@ class RuleGradient:
         before: `cell.State` before the first step.
         record: `Record` [T, B, H].
         p: the cell's parameters.
+        reset_gradient: whether the local trace follows the resetting spike.
     """
 
-    def __init__(self, layer, rule, x, before, record, p):
+    def __init__(self, layer, rule, x, before, record, p, reset_gradient):
         self.layer, self.rule, self.record = layer, rule, record
         cell = layer.cell
-        self.factors = cell.local_factors(record, p, layer.reset_gradient)
+        self.factors = cell.local_factors(record, p, reset_gradient)
         post_factors = {"gate": record.gate, "surrogate": record.slope, "trace": record.presynaptic}
         if layer.post_factor == "surrogate" and "distance" not in cell.OBSERVABLES:
             post_factors["surrogate"] = self.factors.drive
@@ -38,7 +39,7 @@ class RuleGradient:
     def __call__(self, error, traces):
         """dC/dI(t) [T, B, H] and dC/dW [J, H], from L [T, B, H] and the traces carried in."""
         if self.layer.credit == "last":
-            error = tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)
+            error = last_step(error)
         implementation = IMPLEMENTATIONS[self.layer.implementation]
         return implementation(self.rule, *self.signals(error), self.presynaptic, traces, self.layer.chunk_size)
 
@@ -46,3 +47,8 @@ class RuleGradient:
         """The traces after the last step."""
         silence = tf.zeros_like(self.record.output)
         return advance_traces(self.rule, *self.signals(silence), self.presynaptic, traces)
+
+
+def last_step(error):
+    """L [T, B, H] with the error of the last step alone."""
+    return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)

@@ -1,6 +1,6 @@
 """The equations as they stand on paper: float64 NumPy, loops over b, t, i, j. The oracle of the tests.
 
-Written from the equations and apart from the TensorFlow code; it imports nothing of the package, and nothing of the
+Written from the equations and apart from the TensorFlow code; it imports nothing of the package, and no room of the
 package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units and
 bias; M is [R, H, H], gamma [R, H].
 

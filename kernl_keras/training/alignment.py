@@ -8,14 +8,15 @@ import tensorflow as tf
 
 from ..checks import integer, one_of
 from ..layers.find import kernl_layers, recording
-from ..layers.rule_gradient import RuleGradient
+from ..layers.rule_gradient import RuleGradient, last_step
 from ..learning.forward import run_clean
 from ..learning.implementations import current_error
 from ..learning.rules import RULES, rule_module
 from .state import state_kept
 
 OWN = "own"  # the exact derivative of a unit's output by its own weights: backpropagation, the recurrent path cut
-SPLIT = {"kernl": "eprop", "bptt": OWN}  # rule: its part that travels through no other unit
+TRACE = "trace"  # the local term of Eq. (22), with the layer's own `reset_gradient`
+SPLIT = {"kernl": TRACE, "bptt": OWN}  # rule: its part that travels through no other unit
 
 
 class Agreement(NamedTuple):
@@ -53,22 +54,23 @@ def gradient_alignment(model, x, y, rules=("kernl", "eprop", "rflo"), windows=8,
 
     for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
     contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.
-    Lag 0 is within a window.
+    Lag 0 is within a window; the last window may be shorter. Errors that reach a layer through states that it returns
+    are not seen, nor any call of a layer but its last.
 
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
     not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
     output by its own weights, and what a rule adds may be small beside the errors of this part. So `nonlocal_cosine`
-    compares what travels through other units alone: of KeRNL what it adds to e-prop, (22), of backpropagation what is
-    lost when the path through the recurrent weights is cut. A step along a poor direction, averaged over many batches,
-    may learn better than one along a good one; and backpropagation with a surrogate is itself no gradient of the
-    spiking network, which has none.
+    compares what travels through other units alone: of KeRNL's network form the second term of (22), of backpropagation
+    what is lost when the path through the recurrent weights is cut. A step along a poor direction, averaged over many
+    batches, may learn better than one along a good one; and backpropagation with a surrogate is itself no gradient of
+    the spiking network, which has none.
 
     Args:
         model: built and compiled Keras model with `KeRNL` layers; its loss is what is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
-        rules: names of rules, see `KeRNL`; "kernl" takes the layer's form, M and gamma as they are now (and is left out
-            for layers that have none).
-        windows: number of windows, at most T.
+        rules: names of rules, see `KeRNL`; the layer's own has its settings, "kernl" also its M and gamma as they are
+            now (and is left out for layers that have none), the others are as published.
+        windows: number of windows, at most T; one or more fewer where T is no multiple of it.
         sample_weight: as for `fit`.
 
     Returns:
@@ -109,20 +111,24 @@ class Alignments:
 
     def __call__(self, x, y, sample_weight=None):
         """The `Alignment` for a batch."""
-        x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        x, y, sample_weight = tf.nest.map_structure(
+            lambda part: None if part is None else tf.convert_to_tensor(part), (x, y, sample_weight)
+        )
         variables, lags, explained = {}, {}, {}
         with state_kept(self.model):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
-            for layer, call, error in zip(self.layers, calls, errors):
+            for layer, name, call, error in zip(self.layers, unique_names(self.layers), calls, errors):
                 parts = self._contributions(layer, call, error)
+                if layer.form == "plain":  # M holds the unit's own leak and the others' together
+                    parts[TRACE] = np.full_like(parts[TRACE], np.nan)
                 asked = [rule for rule in self.rules if rule in parts]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
-                for name, rows in weight_rows(layer).items():
+                for weight, rows in weight_rows(layer, name).items():
                     of_weight = {rule: every[:, :, rows] for rule, every in parts.items()}
-                    variables[name] = {rule: agreement(of_weight, rule) for rule in asked}
-                    lags[name] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
+                    variables[weight] = {rule: agreement(of_weight, rule) for rule in asked}
+                    lags[weight] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
                 if layer.sensitivity_weights:
-                    explained[layer.name] = explained_variance(layer, call)
+                    explained[name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
 
     def _compile(self, function):
@@ -138,19 +144,20 @@ class Alignments:
         if self.windows > steps:
             raise ValueError(f"windows must be at most the {steps} time steps; received {self.windows}.")
         length = -(-steps // self.windows)
+        windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
         found = {}
         for rule in dict.fromkeys(["bptt", *SPLIT.values(), *self.rules]):
             if rule == "kernl" != layer.rule:
                 continue
-            if (layer.name, rule) not in self._compiled:
+            if (id(layer), rule) not in self._compiled:
                 function = make_current_errors(layer, rule)
-                self._compiled[layer.name, rule] = self._compile(function)
+                self._compiled[id(layer), rule] = self._compile(function)
             of_windows = []
-            for late in range(self.windows):
+            for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                errors, seen = self._compiled[layer.name, rule](x, tf.where(now, error, tf.zeros_like(error)), state)
-                cuts = (slice(early, early + length) for early in range(0, self.windows * length, length))
+                errors, seen = self._compiled[id(layer), rule](x, tf.where(now, error, tf.zeros_like(error)), state)
+                cuts = (slice(early, early + length) for early in range(0, steps, length))
                 of_windows.append([tf.einsum("tbj,tbh->jh", seen[cut], errors[cut]).numpy() for cut in cuts])
             found[rule] = np.array(of_windows)
         return found
@@ -162,9 +169,11 @@ def backpropagating(layers):
     before = [layer._rule for layer in layers]
     for layer in layers:
         layer._rule = None
-    yield
-    for layer, rule in zip(layers, before):
-        layer._rule = rule
+    try:
+        yield
+    finally:
+        for layer, rule in zip(layers, before):
+            layer._rule = rule
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):
@@ -183,7 +192,10 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
     cell = layer.cell
-    module = None if rule == OWN else rule_module(rule, layer.form)
+    module = {OWN: None, TRACE: RULES["eprop"]}.get(rule, rule_module(rule, layer.form) if rule in RULES else None)
+    own = rule in (layer.rule, TRACE)
+    reset_gradient = layer.reset_gradient if own else False
+    last = own and layer.credit == "last"
     looped = Unconnected(cell) if rule == OWN else cell
 
     def of_backpropagation(x, error, state):
@@ -192,14 +204,16 @@ def make_current_errors(layer, rule):
         with tf.GradientTape() as tape:
             tape.watch(current)
             record, _ = run_clean(looped, p, weights, current, before, False)
-        gradient = RuleGradient(layer, None, x, before, record, p)
+        gradient = RuleGradient(layer, None, x, before, record, p, False)
         return tape.gradient(record.output, current, output_gradients=error), gradient.presynaptic
 
     def of_rule(x, error, state):
         before = cell.State(*state)
         p = cell.parameters()
         record, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
-        gradient = RuleGradient(layer, module, x, before, record, p)
+        gradient = RuleGradient(layer, module, x, before, record, p, reset_gradient)
+        if last:
+            error = last_step(error)
         return current_error(module, *gradient.signals(error))[0], gradient.presynaptic
 
     return of_backpropagation if module is None else of_rule
@@ -219,7 +233,14 @@ class Unconnected:
         return tf.stop_gradient(self._cell.presynaptic(state))
 
 
-def weight_rows(layer):
+def unique_names(layers):
+    """The layers' names; the second of one name ends in `_1`."""
+    names = [layer.name for layer in layers]
+    before = (names[:place].count(name) for place, name in enumerate(names))
+    return [f"{name}_{count}" if count else name for name, count in zip(names, before)]
+
+
+def weight_rows(layer, name):
     """`{name: rows of [J, H]}`: each weight's, and all of them under the layer's name."""
     inputs, units = layer.cell.kernel.shape
     rows = {
@@ -230,13 +251,13 @@ def weight_rows(layer):
     if layer.cell.bias is None:
         del rows["bias"]
     whole = slice(0, None if layer.cell.bias is not None else -1)
-    return {layer.name: whole, **{f"{layer.name}/{name}": each for name, each in rows.items()}}
+    return {name: whole, **{f"{name}/{weight}": each for weight, each in rows.items()}}
 
 
 def cosine(one, other):
     """Of the angle between two arrays; NaN where one is zero."""
     norms = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(np.sum(one * other) / norms) if norms > 0.0 else float("nan")
+    return float(np.sum(one * other) / norms) if norms > 0.0 else float("nan")  # NaN too where one holds NaN
 
 
 def ratio(one, other):

@@ -55,6 +55,9 @@ class KeRNLModel(keras.Model):
         sensitivity_gradient_norm   norm of the gradient in (b)
         skipped_updates             share of steps whose update was not finite
 
+    `evaluate` and `predict` draw no noise; `evaluate` reports the loss, the compiled metrics, `firing_rate` and
+    `silent_units`, by name with `return_dict=True`.
+
     Example:
 
     >>> import numpy as np, kernl_keras as kk
@@ -91,10 +94,12 @@ class KeRNLModel(keras.Model):
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
-            ValueError: for a negative `sensitivity_only`, or `sensitivity_every` < 1.
+            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, or one optimizer for both groups.
         """
         self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
+        if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
+            raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
         if not hasattr(self, "_diagnostics"):  # Keras would go on counting those of an earlier compile
@@ -136,7 +141,7 @@ class KeRNLModel(keras.Model):
     @property
     def losses(self):
         """The added losses but for F, which has its own optimizer."""
-        own = {id(layer.report.sensitivity_loss) for layer in self.kernl_layers if layer.report is not None}
+        own = {id(report.sensitivity_loss) for report in self._reports()}
         return [loss for loss in super().losses if id(loss) not in own]
 
     def fit(self, *args, **kwargs):
@@ -146,6 +151,8 @@ class KeRNLModel(keras.Model):
 
     def _forward(self, x, y, sample_weight=None):
         """The network once, clean and perturbed together: `(tape, predictions, loss, report)`."""
+        for layer in self.kernl_layers:
+            layer.reports = []  # of every call: a layer may be shared
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
@@ -206,11 +213,16 @@ class KeRNLModel(keras.Model):
         warm = tf.cast(tf.convert_to_tensor(self.sensitivity_optimizer.iterations), tf.int64) >= self.sensitivity_only
         return Schedule(steps % self.sensitivity_every == 0, warm)
 
+    def _reports(self):
+        """The layers' reports of their calls; where they were not asked for every one, of the last."""
+        every = [report for layer in self.kernl_layers for report in (layer.reports or [layer.report])]
+        return [report for report in every if report is not None]
+
     def _take_report(self):
         """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""
-        reports = [layer.report for layer in self.kernl_layers if layer.report is not None]
+        reports = self._reports()
         for layer in self.kernl_layers:
-            layer.report = None
+            layer.report = layer.reports = None
         learning = [report for report in reports if report.sensitivity_loss is not None]
         return Report(
             sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,

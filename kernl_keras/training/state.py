@@ -22,6 +22,8 @@ def state_kept(model):
     metrics = [variable for metric in model.metrics for variable in metric.variables]
     variables = [*model.non_trainable_variables, *states, *metrics]
     before = [tf.identity(variable) for variable in variables]
-    yield
-    for variable, value in zip(variables, before):
-        variable.assign(value)
+    try:
+        yield
+    finally:
+        for variable, value in zip(variables, before):
+            variable.assign(value)

@@ -95,3 +95,25 @@ def test_errors(tmp_path):
         GradientAlignment(tmp_path, "batch")
     with pytest.raises(ValueError, match="examples must be a batch .* has no validation data; received 16"):
         build().fit(*data(), verbose=0, callbacks=[GradientAlignment(tmp_path)])
+
+
+def test_steps_in_which_m_and_gamma_learn_alone_count(tmp_path):
+    model, examples = build(), tuple(part[:4] for part in data(1))
+    model.compile(keras.optimizers.SGD(0.05), "mse", sensitivity_only=10, run_eagerly=True)
+    callback = GradientAlignment(tmp_path, 2, examples, ("eprop",), windows=1)
+    for _ in range(2):
+        model.fit(*data(), batch_size=3, verbose=0, shuffle=False, callbacks=[callback])
+    assert [step for step, _ in callback.history] == [0, 2, 4, 4, 6, 8]
+
+
+def test_a_model_of_a_fixed_batch_size_gets_a_batch_of_it(tmp_path):
+    inputs = keras.Input((T, I), batch_size=4)
+    hidden = KeRNL(KeRNLSpikingCell(H), name="hidden", stateful=True, seed=1)(inputs)
+    model = KeRNLModel(inputs, keras.layers.Dense(O)(hidden))
+    model.compile("sgd", "mse", run_eagerly=True)
+    validation = tuple(part[:8] for part in data(1))
+    callback = GradientAlignment(tmp_path, rules=("eprop",), windows=1)
+    model.fit(
+        *data(), batch_size=4, validation_data=validation, validation_batch_size=4, verbose=0, callbacks=[callback]
+    )
+    assert len(callback.history) == 2

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 
+import pytest
+
 from kernl_keras.experiments import cli
 from kernl_keras.experiments.alignment import plain
 from kernl_keras.experiments.configs import EXPERIMENTS
@@ -54,3 +56,23 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
 def test_numbers_that_do_not_exist_become_null():
     found = plain({"a": Agreement(0.5, math.inf, math.nan), "b": [math.nan, 1.0]})
     assert found == {"a": {"cosine": 0.5, "norm_ratio": None, "nonlocal_cosine": None}, "b": [None, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "no/such/a.json"], "no/such is no directory: make it, or name another --output."),
+        (["--output", "there.json"], "there.json already exists: name another --output."),
+        (["--every", "0"], "--every must be >= 1; received 0."),
+        (["--seeds", "0", "-1"], "--seeds must be >= 0; received -1."),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_trained(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.json").write_text("of another run")
+    with pytest.raises(SystemExit):
+        cli.main(["alignment", "--experiment", "tiny", *flags])
+    said = capsys.readouterr()
+    assert message in said.err and "Data" not in said.out
+    assert (tmp_path / "there.json").read_text() == "of another run"

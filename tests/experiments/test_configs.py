@@ -49,7 +49,7 @@ def test_total_steps(length, steps_per_epoch, total):
     [
         ("smnist", {"task": "mnits"}, "task must be one of .*received 'mnits'"),
         ("smnist", {"source": None}, "data must be 'sample' or 'tfds' for experiment smnist; received None"),
-        ("adding", {"source": "tfds"}, "data must be None for experiment adding; received 'tfds'"),
+        ("adding", {"source": "tfds"}, "data must be left out for experiment adding; received 'tfds'"),
         ("smnist", {"data_dir": "x"}, "data_dir is where data 'tfds' lie; received 'x' with data 'sample'"),
         ("adding", {"rule": "hebb"}, "rule must be one of .*received 'hebb'"),
         ("adding", {"schedule": "linear"}, "schedule must be one of .*received 'linear'"),

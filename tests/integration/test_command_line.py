@@ -140,7 +140,7 @@ def test_list(capsys):
         (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
         (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
         (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs rule 'kernl'"),
-        (["train", "--experiment", "adding", "--data", "tfds"], "data must be None for experiment adding"),
+        (["train", "--experiment", "adding", "--data", "tfds"], "data must be left out for experiment adding"),
         (["train", "--data-dir", "there"], "data_dir is where data 'tfds' lie; received 'there'"),
         (["train", "--resume"], "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),

@@ -117,6 +117,11 @@ def test_the_resetting_spikes_derivative(cell, settings):
     assert (np.abs(followed[0] - stopped[0]).max() > 1e-3) == network.spiking
 
 
+def test_who_follows_the_resetting_spike():
+    for settings, follows in (({}, True), ({"rule": "eprop"}, False), ({"reset_gradient": False}, False)):
+        assert KeRNL(KeRNLSpikingCell(H), **settings).reset_gradient is follows
+
+
 def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights():
     """Adaptation, resets, refractory times: nothing is left out."""
     for cell in SPIKING:

@@ -28,7 +28,7 @@ def test_layers_stack():
     of_lower, of_x = Expected(lower, m, gamma, error, **settings).gradients()
     layers = [lower.layer(m, gamma), None]
     cell = KeRNLSpikingCell(H, use_bias=True, dtype="float64", **upper.settings)
-    layers[1] = KeRNL(cell)
+    layers[1] = KeRNL(cell, reset_gradient=False)
     layers[1].build((B, T, H))
     values = upper.w_in, upper.w_rec, upper.bias, m[0], gamma[0]
     weights = cell.kernel, cell.recurrent_kernel, cell.bias, *layers[1].sensitivity_weights
@@ -283,6 +283,11 @@ ERRORS = [
     (dict(implementation="chunked", chunk_size=0), "chunk_size must be an integer >= 1; received 0"),
     (dict(max_perturbation=0), "max_perturbation must be > 0; received 0"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),
+    (
+        dict(form="plain", reset_gradient=True),
+        "reset_gradient must be None or False .*; received True with rule='kernl'",
+    ),
+    (dict(rule="rflo", reset_gradient=True), "reset_gradient must be None or False .*; received True with rule='rflo'"),
     (dict(cell=keras.layers.SimpleRNNCell(3)), "cell must be a KeRNLSpikingCell or a KeRNLRNNCell; received <"),
 ]
 
@@ -295,7 +300,7 @@ def test_errors(settings, message):
 
 SETTINGS = dict(
     rule="eprop", form="plain", perturbation="current", sensitivity_mode="twin", resync_every=4, observe="voltage",
-    post_factor="trace", credit="last", reset_gradient=True, noise_std=0.7, num_kernels=2, implementation="chunked",
+    post_factor="trace", credit="last", reset_gradient=False, noise_std=0.7, num_kernels=2, implementation="chunked",
     chunk_size=3, max_perturbation=11.0, train_sensitivity=False,
     sensitivity_initializer=keras.initializers.GlorotUniform(seed=1),
     temporal_filter_initializer=keras.initializers.RandomUniform(0.0, 0.1, seed=2), seed=9, return_sequences=False,
@@ -380,3 +385,18 @@ def test_the_reference_preset():
     assert np.abs(layer.sensitivity_tensor).max() <= limit
     with pytest.raises(ValueError, match=r"preset must be one of \['default', 'reference'\]; received 'paper'"):
         KeRNL.from_preset("paper", KeRNLSpikingCell(H), time_steps=50)
+
+
+def test_a_drawn_seed_is_kept():
+    layer = KeRNL(KeRNLSpikingCell(H))
+    assert layer.seed == layer.get_config()["seed"] == KeRNL.from_config(layer.get_config()).seed
+    assert layer.seed != KeRNL(KeRNLSpikingCell(H)).seed
+
+
+def test_states_of_another_number_are_an_error():
+    layer = KeRNL(KeRNLSpikingCell(H))
+    layer(x := data()[0])
+    with pytest.raises(
+        ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
+    ):
+        layer(x, initial_state=[np.zeros((len(x), H), "float32")] * 4)

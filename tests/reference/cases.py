@@ -85,8 +85,8 @@ class Network:
         return cell
 
     def layer(self, m=None, gamma=None, **settings):
-        """A built `KeRNL` over `cell`, with M and gamma set where given."""
-        layer = KeRNL(self.cell(), **{"seed": 5, **settings})
+        """A built `KeRNL` over `cell`, the resetting spike's derivative stopped, with M and gamma set where given."""
+        layer = KeRNL(self.cell(), **{"seed": 5, "reset_gradient": False, **settings})
         layer.build((B, self.time, I))
         if m is not None:
             layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))

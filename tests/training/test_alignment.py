@@ -176,3 +176,44 @@ def test_errors():
         gradient_alignment(network, x, y, windows=0)
     with pytest.raises(ValueError, match="model must have a KeRNL layer; received <"):
         gradient_alignment(model(keras.layers.SimpleRNN(H, return_sequences=True)), x, y)
+
+
+def test_an_error_leaves_the_model_as_it_was():
+    network, (x, y) = model(hidden()), data()
+    layer = network.get_layer("hidden")
+    before, rule, draws = [g.numpy() for g in network.gradients(x, y)], layer._rule, int(layer._draws)
+    with pytest.raises(Exception, match="hape|ncompatible|roadcast"):
+        gradient_alignment(network, x, np.ones((B, T - 2, O + 1), "float32"))
+    assert layer._rule is rule is not None and "inner_loop" not in vars(layer) and int(layer._draws) == draws
+    for one, other in zip(before, network.gradients(x, y)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_layers_own_rule_has_the_layers_settings():
+    """`credit` and `reset_gradient`; other rules are as published."""
+    x, y = data()
+    for settings in ({"credit": "last"}, {"reset_gradient": False}, {"form": "plain"}):
+        network = model(hidden(**settings))
+        found = gradient_alignment(network, x, y, ("kernl", "bptt"), windows=2)
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_mean((network(x) - y) ** 2)
+        kernl = tape.gradient(loss, network.get_layer("hidden").cell.kernel).numpy()
+        network.get_layer("hidden")._rule = None
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((network(x) - y) ** 2)
+        exact = tape.gradient(loss, network.get_layer("hidden").cell.kernel).numpy()
+        ours = found.variables["hidden/kernel"]["kernl"]
+        np.testing.assert_allclose(ours.norm_ratio, np.linalg.norm(kernl) / np.linalg.norm(exact), rtol=1e-4)
+        assert np.isnan(ours.nonlocal_cosine) == (settings == {"form": "plain"})
+
+
+def test_layers_of_one_name_in_two_models():
+    parts = []
+    for size in (I, 4):
+        inputs = keras.Input((T, size))
+        cell = KeRNLSpikingCell(4 if size == I else H, recurrent_gain=1.0)
+        parts.append(keras.Model(inputs, KeRNL(cell, name="hidden", seed=3)(inputs), name=f"part_{size}"))
+    network, (x, y) = model(*parts), data()
+    found = gradient_alignment(network, x, y, ("eprop",), windows=4, sample_weight=np.ones((B, T), "float32"))
+    assert {"hidden", "hidden_1", "hidden/kernel", "hidden_1/kernel"} < set(found.variables)
+    assert found.lags["hidden"]["eprop"].lag == [0.0, 3.0, 6.0]  # nine steps in windows of three

@@ -371,3 +371,25 @@ def test_the_sensitivity_optimizer_by_default():
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
         model(compile=False).compile("sgd", "mse", **settings)
+
+
+def test_a_layer_that_is_called_twice():
+    """Its F is that of both calls, and no part of the weights' loss."""
+    one, other = keras.Input((T, I)), keras.Input((T, I))
+    shared = KeRNL(KeRNLSpikingCell(5), name="hidden", seed=1)
+    outputs = keras.layers.Dense(O)(keras.layers.Concatenate()([shared(one), shared(other)]))
+    network = KeRNLModel([one, other], outputs)
+    still = {"sensitivity_optimizer": keras.optimizers.SGD(0.0)}
+    network.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True, **still)
+    x, y = data()
+    trained = network.train_on_batch([x, 2.0 * x], y, return_dict=True)
+    tested = network.test_on_batch([x, 2.0 * x], y, return_dict=True)
+    np.testing.assert_allclose(trained["loss"], tested["loss"], rtol=1e-6)
+    assert shared.reports is None and trained["sensitivity_loss"] > 0.0
+
+
+def test_one_optimizer_for_both_groups_is_an_error():
+    optimizer = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match="sensitivity_optimizer must not be the weights' optimizer; received <"):
+        model(optimizer=optimizer, sensitivity_optimizer=optimizer)
+    model(optimizer="sgd", sensitivity_optimizer="sgd")
