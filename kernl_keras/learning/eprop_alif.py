@@ -1,4 +1,4 @@
-"""E-prop for units that adapt: the exact local derivative, its trace of two components.
+"""E-prop for units that adapt: the local derivative, its trace of two components.
 
     eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
     zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                 of the spike, Eq. (4)
