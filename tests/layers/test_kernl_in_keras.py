@@ -399,4 +399,4 @@ def test_states_of_another_number_are_an_error():
     with pytest.raises(
         ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
     ):
-        layer(x, initial_state=[np.zeros((len(x), H), "float32")] * 4)
+        layer(x, initial_state=[tf.zeros((len(x), H))] * 4)
