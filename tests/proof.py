@@ -19,7 +19,8 @@ class Proof:
     """A pytest plugin that counts comparisons and keeps the largest error of each test function."""
 
     def __init__(self, path):
-        self.path, self.rows = pathlib.Path(path), {}
+        self.path = pathlib.Path(path.replace("{keras}", keras.__version__))  # one file for each Keras, if asked for
+        self.rows = {}
         self.compare = np.testing.assert_allclose
 
     def pytest_sessionstart(self):
