@@ -228,6 +228,16 @@ def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
     assert np.abs(felt).max() > 0 and all(np.isfinite(x).all() for x in tf.nest.flatten(after))
 
 
+def test_the_bound_is_one_of_both_signs():
+    one = Pass("identity euler", bound=30.0)
+    one.weights = tf.zeros_like(one.weights)
+    state, perturbed = one.zero_states()
+    change = np.zeros((B, H))
+    change[0, 1] = -100.0
+    fallen = perturbed._replace(cell=perturbed.cell._replace(activity=tf.constant(change)))
+    assert not one(None, state, fallen)[2].effect.numpy().any()  # without weights, noise moves nothing
+
+
 @pytest.mark.parametrize(("poison", "mode"), [(np.nan, "tangent"), (np.inf, "twin")])
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_nan_and_infinity_do_not_last(wrap, poison, mode):
