@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 TESTS = {  # file: the tests that should notice, those most likely to first
     "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
-    "cells": ["tests/cells", "tests/learning/test_forward.py", "tests/layers/test_kernl.py"],
+    "cells": ["tests/layers/test_kernl.py", "tests/learning/test_forward.py", "tests/cells"],
     "learning/forward.py": ["tests/learning/test_forward.py"],
     "learning/sensitivity.py": ["tests/learning/test_sensitivity.py"],
     "learning/attach.py": ["tests/layers/test_kernl.py"],
