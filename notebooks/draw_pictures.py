@@ -91,7 +91,7 @@ def draw_alignment():
         draw_seeds(axes[2], lags[0]["lag"], [lag["cosine"] for lag in lags], colour, rule)
     share = np.mean([run[-1]["lags"]["hidden"]["kernl"]["share"] for run in runs], 0)
     axes[2].bar(lags[0]["lag"], share, width=0.8 * lags[0]["lag"][1], color="#dddddd", zorder=0)
-    axes[2].text(lags[0]["lag"][-1], share.max(), "bars: share of the gradient's length", ha="right", color="#777777")
+    axes[2].text(lags[0]["lag"][-1], 0.6, "bars: share of the gradient's length", ha="right", color="#777777")
     axes[0].set(title="whole gradient", xlabel="training step", ylabel="cosine to backpropagation", ylim=(0, 1.02))
     axes[1].set(title="what travels through other units", xlabel="training step", ylim=(-0.2, 1.02))
     axes[2].set(title="by time from input to error, at the end", xlabel="lag (ms)", ylim=(-0.2, 1.1))

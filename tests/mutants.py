@@ -123,7 +123,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("training/model.py", "steps % self.sensitivity_every == 0", "steps % self.sensitivity_every == 1"),
     ("training/model.py", ">= self.sensitivity_only", "> self.sensitivity_only"),
     ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
-    ("training/alignment.py", "cosine(own - local, exact - local)", "cosine(own, exact - local)"),
+    ("training/alignment.py", "return own - split, exact - contributions[OWN]", "return own, exact - contributions[OWN]"),
 ]  # fmt: skip
 
 
