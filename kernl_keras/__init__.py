@@ -11,6 +11,7 @@ from .cells.spiking import KeRNLSpikingCell
 from .initializers import LogUniform
 from .layers.encoder import SpikeEncoder
 from .layers.kernl import KeRNL
+from .layers.readout import Readout
 from .layers.window import WindowMean
 from .training.alignment import gradient_alignment
 from .training.model import KeRNLModel
@@ -26,6 +27,7 @@ __all__ = [
     "KeRNLSpikingCell",
     "KeRNLTensorBoard",
     "LogUniform",
+    "Readout",
     "ReadoutCell",
     "SpikeEncoder",
     "WindowMean",

@@ -9,21 +9,12 @@ from ..keras_version import AbstractRNNCell, keras
 
 
 class Record(NamedTuple):
-    """What a learning rule needs to know of every step. Each [.., H], or None where `complete` can tell it."""
+    """What a learning rule needs to know of every step. Each [.., H] or a number."""
 
     output: Any  # z(t) or h(t), what the layer above receives
-    presynaptic: Any  # S(t) or h(t), what the recurrent weights see at t+1; None where it is the output
     slope: Any  # psi(t), or f'(g(t))
-    gate: Any  # 1, or 0 where refractory; None where no unit ever is
-    reset_slope: Any = None  # psi(t) times what a spike takes from the potential; None where nothing is reset
-
-    def complete(self):
-        """The same with nothing left out."""
-        return self._replace(
-            presynaptic=self.output if self.presynaptic is None else self.presynaptic,
-            gate=tf.ones_like(self.output) if self.gate is None else self.gate,
-            reset_slope=tf.zeros_like(self.output) if self.reset_slope is None else self.reset_slope,
-        )
+    gate: Any  # 1, or 0 where refractory
+    reset_slope: Any  # psi(t) times what a spike takes from the potential; 0 where nothing is reset
 
 
 class LocalFactors(NamedTuple):
@@ -45,9 +36,11 @@ class LocalFactors(NamedTuple):
 class HiddenCell(AbstractRNNCell):
     """Base of the cells that a KeRNL layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
 
-    A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`, `record(step, state)`,
-    `local_factors(record, p, reset_gradient)`, `tangent(current_change, change, step, p)`, `observables(step, state)`
-    and `perturb(state, noise)`; and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
+    A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`; `write(step, state)`, the
+    least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the
+    recurrent weights see next, and `read(written, p)`, the `Record`; `local_factors(record, p, reset_gradient)`,
+    `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`; and
+    the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
     """
 
     def __init__(

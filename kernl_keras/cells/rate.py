@@ -112,8 +112,20 @@ class KeRNLRNNCell(HiddenCell):
     def step(self, current, state, p):
         return rate_step(current, state, p)
 
-    def record(self, step, state):
-        return Record(output=step.output, presynaptic=None, slope=step.slope, gate=None)
+    def write(self, step, state):
+        """h and f'(g)."""
+        return step.output, step.slope
+
+    def read(self, written, p):
+        """The `Record` of what `write` kept."""
+        return Record(*written, gate=1.0, reset_slope=0.0)
+
+    def seen(self, written):
+        """h, what the recurrent weights see at the next step."""
+        return written[0]
+
+    def gate(self, step):
+        return 1.0
 
     def local_factors(self, record, p, reset_gradient):
         return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.decay, keep=1.0)

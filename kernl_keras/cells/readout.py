@@ -15,7 +15,7 @@ class ReadoutCell(AbstractRNNCell):
 
         v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
 
-    It trains by ordinary automatic differentiation.
+    It trains by ordinary automatic differentiation. `kernl_keras.Readout` is the fast layer over it.
 
     Args:
         units: number of readout units O.
@@ -97,11 +97,18 @@ class ReadoutCell(AbstractRNNCell):
             )
         self.built = True
 
+    @property
+    def decay(self):
+        """d, a number or [O]."""
+        return DECAYS[self.discretization](self._tau_out, self.dt)
+
+    def current(self, inputs):
+        """z W_out + bias: [n, H] -> [n, O]."""
+        current = tf.matmul(inputs, self.kernel)
+        return current if self.bias is None else current + self.bias
+
     def call(self, inputs, states):
-        decay = tf.cast(DECAYS[self.discretization](self._tau_out, self.dt), inputs.dtype)  # a number or [O]
-        v = decay * states[0] + tf.matmul(inputs, self.kernel)  # [B, O] + [B, H] x [H, O]
-        if self.bias is not None:
-            v += self.bias
+        v = tf.cast(self.decay, inputs.dtype) * states[0] + self.current(inputs)
         return v, [v]
 
     @property

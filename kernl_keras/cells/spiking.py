@@ -5,7 +5,7 @@ import tensorflow as tf
 from ..checks import number, one_of, per_unit
 from ..dynamics.decays import DECAYS
 from ..dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
-from ..dynamics.surrogate import SURROGATES
+from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
 from .hidden import HiddenCell, LocalFactors, Record
 from .time_constants import check_time_constant, serialize_time_constant, time_constant
@@ -179,15 +179,33 @@ class KeRNLSpikingCell(HiddenCell):
     def step(self, current, state, p):
         return spiking_step(current, state, p)
 
-    def record(self, step, state):
-        taken = step.threshold if self.reset == "soft" else step.potential - self.reset_potential  # by a spike, Eq. (8)
-        return Record(
-            output=step.output,
-            presynaptic=None if self.tau_s is None else state.trace,
-            slope=step.slope,
-            gate=None if self.tau_ref == 0.0 else step.gate,
-            reset_slope=step.slope * taken,
+    def write(self, step, state):
+        """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
+        adapts = self.adaptation_strength != 0.0
+        return (
+            step.output,
+            step.potential,
+            *([step.threshold] if adapts else []),
+            *([step.gate > 0.0] if self.tau_ref > 0.0 else []),
+            *([] if self.tau_s is None else [state.trace]),
         )
+
+    def read(self, written, p):
+        """The `Record` of what `write` kept."""
+        rest = list(written[2:])
+        output, potential = written[:2]
+        threshold = rest.pop(0) if self.adaptation_strength != 0.0 else tf.cast(p.base_threshold, output.dtype)
+        gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
+        slope = surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)  # Eq. (5)
+        taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
+        return Record(output, slope, gate, slope * taken)
+
+    def seen(self, written):
+        """S, what the recurrent weights see at the next step."""
+        return written[0] if self.tau_s is None else written[-1]
+
+    def gate(self, step):
+        return step.gate
 
     def local_factors(self, record, p, reset_gradient):
         leak = 1.0 - record.gate * (1.0 - p.membrane_decay)

@@ -9,11 +9,12 @@ from ..dynamics.noise import draw_signs
 from ..export import export
 from ..keras_version import RNN, keras
 from ..learning.attach import attach_gradient
+from ..learning.blocks import take
 from ..learning.filters import kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, rule_module
-from ..learning.sensitivity import sensitivity_loss
+from ..learning.sensitivity import learn_all, learn_last, sensitivity_loss
 from .presets import PRESETS
 from .report import Report, activity
 from .rule_gradient import RuleGradient
@@ -284,57 +285,69 @@ class KeRNL(RNN):
             sequences = tf.reverse(sequences, [1])
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
         layout = self._layout()
-        cell_state, perturbed, traces = layout.unpack(initial_state)
-        p, weights, current = self.cell.parameters(), self.cell.recurrent_weights(), self.cell.input_current(x)
+        before, perturbed, traces = layout.unpack(initial_state)
+        p, weights = self.cell.parameters(), self.cell.recurrent_weights()
         self.report = None
         sensitivity = None, None
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
-        loop = (self.cell, p, stop(weights), stop(current), stop(cell_state), self.unroll)
         if training and self.sensitivity_weights:
-            record, end_state, perturbation, perturbed = self._run_perturbed(loop, stop(perturbed))
-            sensitivity = self._learn_sensitivity(stop(perturbation))
+            x_stopped, state, perturbed = stop((x, before, perturbed))
+            written, end_state, perturbed, sensitivity = self._run_perturbed(p, weights, x_stopped, state, perturbed)
+            perturbed = stop(perturbed)
         else:
-            record, end_state = run_clean(*loop)
+            loop = (self.cell, p, stop(weights), stop(self.cell.input_current(x)), stop(before), self.unroll)
+            written, end_state = run_clean(*loop)
             if perturbed is not None:  # a later piece that is perturbed starts there
                 perturbed = stop(unperturbed(self.sensitivity_mode, end_state, perturbed))
-        outputs = record.output
+        outputs = written[0]
         if self._rule is not None:
-            record, before, end_state = stop((record, cell_state, end_state))
-            outputs, traces = self._attach_rule(x, weights, p, record, before, traces)
-        self.report = Report(*sensitivity, *activity(record.output))
+            written, before, end_state = stop((written, before, end_state))
+            outputs, traces = self._attach_rule(x, weights, p, written, before, traces)
+        self.report = Report(*sensitivity, *activity(outputs))
         if self.reports is not None:
             self.reports.append(self.report)
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
-    def _run_perturbed(self, loop, perturbed):
-        current = loop[3]
+    def _run_perturbed(self, p, weights, x, state, perturbed):
+        """Both passes, and what M and gamma learn from them: F, an added loss, and mean D^2."""
+        units, length = self.cell.units, x.shape[0] or tf.shape(x)[0]
         enters = self.perturbation
         if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
             enters = "state"
-        bound = self.max_perturbation if self.sensitivity_mode == "tangent" else current.dtype.max
-        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound)
-        steps, batch = tf.unstack(tf.shape(current)[:2])
-        xi = draw_signs(steps, batch, self.cell.units, next_key(self.seed, self._draws))
-        restart = None
-        if self.resync_every is not None:
-            restart = tf.cast(tf.range(tf.shape(current)[0]) % self.resync_every == 0, current.dtype)[:, None, None]
-        decay = kernel_decay(tf.stop_gradient(self.m_and_gamma()[1]), self.cell.dt)
-        return run_perturbed(*loop, noise, xi, decay, self.cell.dt, perturbed, restart)
-
-    def _learn_sensitivity(self, perturbation):
-        """Adds F as a loss of M and gamma; returns F and mean D^2."""
-        if self.credit == "last":
-            perturbation = perturbation.last()
-        loss, variance = sensitivity_loss(*self.m_and_gamma(), perturbation)
+        bound = self.max_perturbation if self.sensitivity_mode == "tangent" else x.dtype.max
+        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound, self.resync_every)
+        batch = tf.shape(x)[1]
+        xi = draw_signs(length, batch, units, next_key(self.seed, self._draws))
+        m, gamma = self.m_and_gamma()
+        learn = learn_last if self.credit == "last" else learn_all
+        digest, total, finish = learn(tf.stop_gradient(m), perturbed)
+        written, end_state, perturbed, total = run_perturbed(
+            self.cell,
+            p,
+            tf.stop_gradient(weights),
+            length,
+            lambda start, size: tf.stop_gradient(self.cell.input_current(take(x, start, size))),
+            state,
+            self.unroll,
+            noise,
+            xi,
+            tf.stop_gradient(kernel_decay(gamma, self.cell.dt)),
+            self.cell.dt,
+            perturbed,
+            digest,
+            total,
+        )
+        steps = 1 if self.credit == "last" else length
+        loss, variance = sensitivity_loss(m, gamma, finish(total), steps * batch * units)
         self.add_loss(loss)
-        return loss, variance
+        return written, end_state, perturbed, (loss, variance)
 
-    def _attach_rule(self, x, weights, p, record, before, traces):
+    def _attach_rule(self, x, weights, p, written, before, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
-        rule = RuleGradient(self, self._rule, x, before, record, p, self.reset_gradient)
+        rule = RuleGradient(self, self._rule, x, before, written, p, self.reset_gradient)
         outputs = attach_gradient(
-            record.output, x, self.cell.kernel, weights, self.cell.bias, lambda error: rule(error, traces)
+            written[0], x, self.cell.kernel, weights, self.cell.bias, lambda error: rule(error, traces)
         )
         carried = traces and (self.stateful or self.return_state)
         return outputs, rule.advance(traces) if carried else traces

@@ -23,7 +23,7 @@ class Signals(NamedTuple):
     keep: Any
 
 
-def signals(error, record, factors, m, post_factor):
+def signals(error, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
     psi, drive, leak, keep = (fill(factor, error) for factor in factors[:4])
     return Signals(error * psi, drive, leak, keep)

@@ -37,7 +37,7 @@ class Signals(NamedTuple):
     threshold_keep: Any  # keep'
 
 
-def signals(error, record, factors, m, post_factor):
+def signals(error, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
     return Signals(error, *(fill(factor, error) for factor in factors))
 

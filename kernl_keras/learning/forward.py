@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ..dynamics.noise import unpack_signs
 from ..keras_version import keras_rnn
+from .blocks import blockwise, take
 from .filters import filtered_noise_step
 from .sensitivity import Perturbation
 
@@ -21,6 +22,7 @@ class Noise(NamedTuple):
     observe: str  # one of the cell's `OBSERVABLES`
     std: float  # of the noise a twin or a replica receives; a tangent has no scale
     bound: float  # largest effect, in units of the noise, before an example's perturbation starts anew
+    resync_every: int | None  # steps after which the perturbed pass forgets all noise; None for never
 
 
 class PerturbedState(NamedTuple):
@@ -29,17 +31,6 @@ class PerturbedState(NamedTuple):
     cell: Any
     filtered_noise: Any
     filtered_noise_slope: Any
-
-
-def pick(record):
-    """The fields of a record that a loop has to write down."""
-    return tuple(field for field in record if field is not None)
-
-
-def unpick(like, fields):
-    """A complete record from the fields that `pick` kept of `like`."""
-    fields = iter(fields)
-    return type(like)(*(None if field is None else next(fields) for field in like)).complete()
 
 
 def unperturbed(mode, clean, like):
@@ -59,39 +50,39 @@ def run_clean(cell, p, weights, current, state, unroll):
         unroll: unroll the loop.
 
     Returns:
-        `Record` [T, B, H] and the state after the last step.
+        what the cell's `write` keeps of every step [T, ...], and the state after the last step.
     """
-    kept = []
 
     def step(current, states):
         state = cell.State(*states)
-        recurrent = tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
-        now, state = cell.step(current + recurrent, state, p)
-        record = cell.record(now, state)
-        kept[:] = [record]
-        return pick(record), list(state)
+        now, state = cell.step(current + tf.matmul(cell.presynaptic(state), weights), state, p)  # [B, H] x [H, H]
+        return cell.write(now, state), list(state)
 
-    fields, states = keras_rnn(step, current, state, unroll)
-    return unpick(kept[0], fields), cell.State(*states)
+    written, states = keras_rnn(step, current, state, unroll)
+    return written, cell.State(*states)
 
 
-def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay, dt, perturbed, restart=None):
+def run_perturbed(cell, p, weights, length, current, state, unroll, noise, packed, decay, dt, perturbed, digest, total):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 
     Args:
-        cell, p, weights, current, state, unroll: as in `run_clean`.
+        cell, p, weights, state, unroll: as in `run_clean`.
+        length: T.
+        current: `start, size -> x(t) W_in + bias [C, B, H]` of the `size` steps from `start` on.
         noise: `Noise`.
         packed: the signs of xi, from `draw_signs` [T, B, ceil(H / 32)].
         decay: exp(-gamma dt) [R, H].
         dt: ms.
         perturbed: `PerturbedState` before the first step.
-        restart: [T, 1, 1], 1 at steps before which the perturbed pass forgets all noise; None for never.
+        digest: `(total, Perturbation [C, ...]) -> total`: what is made of the perturbation of a block of steps.
+        total: tuple of tensors, what `digest` starts from.
 
     Returns:
-        `Record`, the clean state after the last step, `Perturbation`, and the `PerturbedState` after the last step.
+        what the cell's `write` keeps of every step [T, ...], the clean state after the last step, the `PerturbedState`
+        after the last step, and `total`.
     """
-    kept = []
     size = len(state)
+    scale = 1.0 if noise.mode == "tangent" else noise.std
 
     def forget(keep, clean, perturbed):
         """The perturbed pass starts anew where `keep` [B or 1, 1] is false."""
@@ -120,31 +111,30 @@ def run_perturbed(cell, p, weights, current, state, unroll, noise, packed, decay
             other = cell.exchange_spikes(other, noisy, now)
         return now, clean, difference / noise.std, other
 
-    def step(inputs, states):
-        current, packed, *flag = inputs
-        xi = unpack_signs(packed, current.shape[-1], current.dtype)
+    def begin(start, count):
+        xi = unpack_signs(take(packed, start, count), cell.units, decay.dtype)  # [C, B, H]
+        return (current(start, count), xi, start + tf.range(count)), ()
+
+    def step(states, now):
+        current, xi, t = now
         clean = cell.State(*states[:size])
         perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
-        if flag:
-            perturbed = forget(flag[0] < 0.5, clean, perturbed)
+        if noise.resync_every is not None:
+            perturbed = forget(tf.reshape(t % noise.resync_every != 0, (1, 1)), clean, perturbed)
         now, clean, effect, other = advance(current, xi * scale, clean, perturbed.cell)
-        record = cell.record(now, clean)
-        kept[:] = [record]
-        felt = xi * record.gate if noise.enters == "current" and record.gate is not None else xi
+        felt = cell.gate(now) * xi if noise.enters == "current" else xi
         filtered = filtered_noise_step(*perturbed[1:], felt, decay, dt)
         # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
         # passes this line (a maximum may: XLA's takes no notice of NaN).
         sane = tf.reduce_all(tf.abs(effect) <= noise.bound, -1, keepdims=True)  # [B, 1]
         perturbed = forget(sane, clean, PerturbedState(other, *filtered))
         effect = tf.where(sane, effect, tf.zeros_like(effect))
-        return (effect, *perturbed[1:], *pick(record)), [*clean, *perturbed.cell, *perturbed[1:]]
+        return (*clean, *perturbed.cell, *perturbed[1:]), cell.write(now, clean), (effect, *perturbed[1:])
 
-    scale = 1.0 if noise.mode == "tangent" else noise.std
-    inputs = (current, packed) if restart is None else (current, packed, restart)
-    fields, states = keras_rnn(step, inputs, [*state, *perturbed.cell, *perturbed[1:]], unroll)
-    return (
-        unpick(kept[0], fields[3:]),
-        cell.State(*states[:size]),
-        Perturbation(*fields[:3]),
-        PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :]),
-    )
+    def end(total, _, made):
+        return digest(total, Perturbation(*made))
+
+    states = (*state, *perturbed.cell, *perturbed[1:])
+    states, written, total = blockwise(begin, step, end, states, total, length, unroll=unroll)
+    perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
+    return written, cell.State(*states[:size]), perturbed, total

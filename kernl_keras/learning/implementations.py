@@ -18,6 +18,7 @@ and returns dC/dI(t) [T, B, H], Eq. (15), and dC/dW [J, H].
 
 import tensorflow as tf
 
+from .blocks import blockwise
 from .filters import scan
 
 ERRORS = ("error", "local", "path")
@@ -71,6 +72,40 @@ def factored(rule, signals, decay, presynaptic, traces=(), chunk_size=None):
     errors, carry = current_error(rule, signals, decay)
     gradient = tf.einsum("tbj,tbh->jh", presynaptic, errors)
     return errors, gradient + weigh_traces(carry, traces) if traces else gradient
+
+
+def factored_blockwise(rule, block, decay, length, unroll=False):
+    """`factored` for long sequences, which never has the signals of more than a block of steps; without traces.
+
+    Args:
+        rule, decay: as above.
+        block: `(start, C) -> (signals [C, ...], parts of s(t) without the bias, each [C, B, n])`.
+        length: T.
+        unroll: without loops.
+
+    Returns:
+        as above.
+    """
+    first, parts = block(0, 1)
+    like = first[-1]
+
+    def begin(start, size):
+        signals, presynaptic = block(start, size)
+        return tuple(signals), presynaptic
+
+    def step(carry, now):
+        carry, errors = rule.reverse_step(carry, rule.Signals(*now), decay)
+        return carry, errors, errors
+
+    def end(total, presynaptic, local):
+        errors = tf.reshape(local[0], (-1, local[0].shape[-1]))  # [CB, H]
+        added = [tf.matmul(tf.reshape(x, (-1, x.shape[-1])), errors, transpose_a=True) for x in presynaptic]
+        return tuple(map(tf.add, total, (*added, tf.reduce_sum(errors, 0, keepdims=True))))
+
+    zeros = [tf.zeros((rows, like.shape[-1]), like.dtype) for rows in (*(x.shape[-1] for x in parts), 1)]
+    carry = zero_carry(rule, like, decay.shape[0])
+    _, (errors,), total = blockwise(begin, step, end, carry, zeros, length, reverse=True, unroll=unroll)
+    return errors, tf.concat(total, 0)
 
 
 def online(rule, signals, decay, presynaptic, traces, chunk_size=None):

@@ -25,7 +25,7 @@ class Signals(NamedTuple):
     keep: Any
 
 
-def signals(error, record, factors, m, post_factor):
+def signals(error, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; `post_factor` has no part in this form."""
     psi, drive, leak, keep = (fill(factor, error) for factor in factors[:4])
     local = error * psi

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from .filters import sensitivity_product
+from .filters import fill, sensitivity_product
 
 TRACES = ("RH",)
 """The leading axes of each trace, before J."""
@@ -20,9 +20,9 @@ class Signals(NamedTuple):
     post_factor: Any  # h(t)
 
 
-def signals(error, record, factors, m, post_factor):
-    """`Signals` from the output's error L [T, B, H] and h(t) [T, B, H]."""
-    return Signals(sensitivity_product(error * factors.psi, m), post_factor)
+def signals(error, factors, m, post_factor):
+    """`Signals` from the output's error L [T, B, H] and h(t), [T, B, H] or a number."""
+    return Signals(sensitivity_product(error * factors.psi, m), fill(post_factor, error))
 
 
 def reverse_step(carry, now, decay):

@@ -13,7 +13,7 @@ class Signals(NamedTuple):
     error: Any
 
 
-def signals(error, record, factors, m, post_factor):
+def signals(error, factors, m, post_factor):
     """`Signals` from the output's error."""
     return Signals(error)
 

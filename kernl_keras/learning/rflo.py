@@ -28,7 +28,7 @@ class Signals(NamedTuple):
     leak: Any
 
 
-def signals(error, record, factors, m, post_factor):
+def signals(error, factors, m, post_factor):
     """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
     return Signals(error, fill(factors.psi * factors.drive, error), fill(factors.leak, error))
 

@@ -12,12 +12,74 @@ class Perturbation(NamedTuple):
     filtered_noise: Any  # Omega [T, B, R, H]
     filtered_noise_slope: Any  # Gamma [T, B, R, H]
 
-    def last(self):
-        """The last step alone, still with a time axis."""
-        return Perturbation(*(field[-1:] for field in self))
+
+class SensitivitySums(NamedTuple):
+    """Sums over batch and steps, from which F and its gradients follow; of consecutive blocks they add up."""
+
+    squares: Any  # of the residual, D - Omega M^T
+    effect_squares: Any  # of D
+    by_noise: Any  # residual^T Omega [H, R H]
+    by_slope: Any  # residual^T Gamma [H, R H]
 
 
-def sensitivity_loss(m, gamma, perturbation):
+def sensitivity_sums(m, perturbation):
+    """`SensitivitySums` of a `Perturbation`, for M [R, H, H]."""
+    kernels, units = m.shape[0], m.shape[-1]
+    effect = tf.reshape(perturbation.effect, (-1, units))  # [TB, H]
+    omega = tf.reshape(perturbation.filtered_noise, (-1, kernels * units))  # [TB, RH]
+    slope = tf.reshape(perturbation.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
+    residual = effect - tf.matmul(omega, flat(m), transpose_b=True)  # [TB, RH] x [RH, H]
+    return SensitivitySums(
+        squares=square_sum(residual),
+        effect_squares=square_sum(effect),
+        by_noise=tf.matmul(residual, omega, transpose_a=True),  # [H, TB] x [TB, RH]
+        by_slope=tf.matmul(residual, slope, transpose_a=True),  # [H, TB] x [TB, RH]
+    )
+
+
+def square_sum(x):
+    """As a product, which XLA computes faster than a sum of squares."""
+    x = tf.reshape(x, (-1, 1))
+    return tf.matmul(x, x, transpose_a=True)[0, 0]
+
+
+def flat(m):
+    """M [R, H, H] as [H, R H]: what each unit's observation hears of every filtered noise."""
+    kernels, units = m.shape[0], m.shape[-1]
+    return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
+
+
+def learn_all(m, like):
+    """How (19) is summed over all steps, block by block: `(digest, total, finish)`.
+
+    Args:
+        m: M [R, H, H].
+        like: a `PerturbedState`, for its shapes.
+
+    Returns:
+        digest: `(total, Perturbation of a block) -> total`; total: what it starts from; finish: `total ->
+        SensitivitySums`.
+    """
+
+    def digest(total, perturbation):
+        return tuple(map(tf.add, total, sensitivity_sums(m, perturbation)))
+
+    zero, zeros = tf.zeros((), m.dtype), tf.zeros_like(flat(m))
+    return digest, (zero, zero, zeros, zeros), lambda total: SensitivitySums(*total)
+
+
+def learn_last(m, like):
+    """The same for the last step alone, as in the reference code."""
+
+    def digest(total, perturbation):
+        return tuple(field[-1:] for field in perturbation)
+
+    omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
+    total = (tf.zeros_like(omega[:, :, 0]), omega, slope)
+    return digest, total, lambda total: sensitivity_sums(m, Perturbation(*total))
+
+
+def sensitivity_loss(m, gamma, sums, count):
     """F = mean over batch, steps and units of (D(t) - sum_r Omega_r(t) M_r^T)^2, Eq. (19).
 
     The gradients by M and gamma are closed forms, so no gradient runs through the loop over time:
@@ -27,29 +89,23 @@ def sensitivity_loss(m, gamma, perturbation):
     Args:
         m: M [R, H, H], M[r, k, i]: how unit i moves unit k.
         gamma: [R, H], 1/ms.
-        perturbation: `Perturbation`.
+        sums: `SensitivitySums` for this M.
+        count: of the numbers in D that they sum over, a number or a scalar tensor.
 
     Returns:
         F and mean D^2, scalars; F has a gradient by `m` and `gamma`.
     """
     kernels, units = m.shape[0], m.shape[-1]
-    effect = tf.reshape(perturbation.effect, (-1, units))  # [TB, H]
-    omega = tf.reshape(perturbation.filtered_noise, (-1, kernels * units))  # [TB, RH]
-    slope = tf.reshape(perturbation.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
-    scale = -2.0 / tf.cast(tf.size(effect), effect.dtype)
+    count = tf.cast(count, m.dtype)
+    scale = -2.0 / count
 
     @tf.custom_gradient
     def loss(m, gamma):
-        m_flat = tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))  # [H, RH]
-        residual = effect - tf.matmul(omega, m_flat, transpose_b=True)  # [TB, RH] x [RH, H]
-
         def gradient(error):
-            m_gradient = scale * error * tf.matmul(residual, omega, transpose_a=True)  # [H, TB] x [TB, RH]
-            m_gradient = tf.transpose(tf.reshape(m_gradient, (units, kernels, units)), (1, 0, 2))
-            back = tf.matmul(residual, m_flat)  # [TB, H] x [H, RH]
-            gamma_gradient = scale * error * tf.reshape(tf.reduce_sum(back * slope, 0), (kernels, units))
-            return m_gradient, gamma_gradient
+            m_gradient = tf.transpose(tf.reshape(sums.by_noise, (units, kernels, units)), (1, 0, 2))
+            gamma_gradient = tf.reshape(tf.reduce_sum(flat(m) * sums.by_slope, 0), (kernels, units))
+            return scale * error * m_gradient, scale * error * gamma_gradient
 
-        return tf.reduce_mean(residual**2), gradient
+        return sums.squares / count, gradient
 
-    return loss(m, gamma), tf.reduce_mean(effect**2)
+    return loss(m, gamma), sums.effect_squares / count

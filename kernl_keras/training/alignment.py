@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..checks import integer, one_of
 from ..layers.find import kernl_layers, recording
-from ..layers.rule_gradient import RuleGradient, last_step
+from ..layers.rule_gradient import RuleGradient, join, last_step
 from ..learning.forward import run_clean
 from ..learning.implementations import current_error
 from ..learning.rules import RULES, rule_module
@@ -203,18 +203,18 @@ def make_current_errors(layer, rule):
         p, weights, current = cell.parameters(), cell.recurrent_weights(), cell.input_current(x)
         with tf.GradientTape() as tape:
             tape.watch(current)
-            record, _ = run_clean(looped, p, weights, current, before, False)
-        gradient = RuleGradient(layer, None, x, before, record, p, False)
-        return tape.gradient(record.output, current, output_gradients=error), gradient.presynaptic
+            written, _ = run_clean(looped, p, weights, current, before, False)
+        gradient = RuleGradient(layer, None, x, before, written, p, False)
+        return tape.gradient(written[0], current, output_gradients=error), join(*gradient.presynaptic())
 
     def of_rule(x, error, state):
         before = cell.State(*state)
         p = cell.parameters()
-        record, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
-        gradient = RuleGradient(layer, module, x, before, record, p, reset_gradient)
+        written, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
+        gradient = RuleGradient(layer, module, x, before, written, p, reset_gradient)
         if last:
             error = last_step(error)
-        return current_error(module, *gradient.signals(error))[0], gradient.presynaptic
+        return current_error(module, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
 
     return of_backpropagation if module is None else of_rule
 

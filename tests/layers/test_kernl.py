@@ -87,6 +87,25 @@ def test_gradients_are_the_references(
     same(tf.reshape(of_sensitivity[1], gamma.shape), of_gamma)
 
 
+@pytest.mark.parametrize("credit", ["all", "last"])
+@pytest.mark.parametrize("size", [1, 2, 4, T - 1, T, T + 1])
+def test_blocks_of_any_size_learn_the_same(size, credit, monkeypatch):
+    network, (m, gamma) = Network("soft euler"), kernels(2)
+    settings = dict(form="network", perturbation="synapse", sensitivity_mode="tangent", observe="distance")
+    layer = network.layer(m, gamma, num_kernels=2, max_perturbation=1e9, credit=credit, **settings)
+    expected = Expected(network, m, gamma, credit=credit, **settings)
+    monkeypatch.setattr("kernl_keras.learning.blocks.BLOCK", size)
+    outputs, of_weights, of_x, of_sensitivity = compute(layer, network.inputs)
+    same(outputs, expected.run.output)
+    for one, other in zip((of_weights, of_x), expected.gradients()):
+        same(one, other)
+    loss, variance, of_m, of_gamma = expected.sensitivity()
+    same(layer.report.sensitivity_loss, loss)
+    same(layer.report.perturbation_variance, variance)
+    same(of_sensitivity[0], of_m)
+    same(of_sensitivity[1], of_gamma)
+
+
 @pytest.mark.parametrize("mode", ["tangent", "twin"])
 @pytest.mark.parametrize("resync", [1, 3, T, T + 1])
 def test_resynchronisation(resync, mode):

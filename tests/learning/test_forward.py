@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
+from kernl_keras.learning.blocks import BLOCK, take
 from kernl_keras.learning.forward import Noise, PerturbedState, run_clean, run_perturbed
+from kernl_keras.learning.sensitivity import Perturbation
 
 from ..reference.cases import CELLS, RATE, SPIKING, B, H, Network, T, draw
 
@@ -30,7 +32,15 @@ class Pass:
         self.network = Network(name)
         self.cell, self.p, self.weights, self.current = self.network.steps
         observe = self.cell.OBSERVABLES[0]
-        settings = {"enters": "synapse", "mode": "tangent", "observe": observe, "std": 0.1, "bound": np.inf, **noise}
+        settings = {
+            "enters": "synapse",
+            "mode": "tangent",
+            "observe": observe,
+            "std": 0.1,
+            "bound": np.inf,
+            "resync_every": None,
+            **noise,
+        }
         self.noise = Noise(**settings)
         self.dt = self.network.c.dt
 
@@ -38,13 +48,20 @@ class Pass:
         state = self.cell.State(*(tf.zeros((B, size), tf.float64) for size in self.cell.state_size))
         return state, PerturbedState(state, *[tf.zeros((B, len(GAMMA), H), tf.float64)] * 2)
 
-    def __call__(self, restart=None, state=None, perturbed=None, steps=slice(None), unroll=False):
+    def __call__(self, state=None, perturbed=None, steps=slice(None), unroll=False):
+        """What the cell keeps [T, ...], the state after it, the `Perturbation` [T, ...], the perturbed state after it."""
         zero, zero_perturbed = self.zero_states()
-        return run_perturbed(
-            self.cell, self.p, self.weights, self.current[steps], zero if state is None else state, unroll, self.noise,
-            PACKED[steps], tf.constant(np.exp(-GAMMA * self.dt)), self.dt,
-            zero_perturbed if perturbed is None else perturbed, restart,
+        current, packed = self.current[steps], PACKED[steps]
+        length = len(current)
+        assert length <= BLOCK  # so that one block is the whole
+        filtered = tf.zeros((length, B, len(GAMMA), H), tf.float64)
+        written, end, after, made = run_perturbed(
+            self.cell, self.p, self.weights, length, lambda start, size: take(current, start, size),
+            zero if state is None else state, unroll, self.noise, packed, tf.constant(np.exp(-GAMMA * self.dt)),
+            self.dt, zero_perturbed if perturbed is None else perturbed,
+            lambda total, perturbation: tuple(perturbation), (tf.zeros_like(current), filtered, filtered),
         )  # fmt: skip
+        return written, end, Perturbation(*made), after
 
     @property
     def gate(self):
@@ -77,7 +94,7 @@ def test_tangents_are_the_references(name, enters):
         same(time_major(perturbation.filtered_noise_slope), slope)
         same(after.filtered_noise, omega[:, -1])
         same(after.filtered_noise_slope, slope[:, -1])
-        same(time_major(record.output), one.network.run().output)
+        same(time_major(record[0]), one.network.run().output)
         same(end, one.network.run().end)
 
 
@@ -143,12 +160,11 @@ def test_a_tangent_is_forward_mode_differentiation():
 
 
 @pytest.mark.parametrize("mode", ["tangent", "twin", "replica"])
-def test_restart(mode):
-    """Noise before the restart is forgotten: from there on the pass is one that begins there."""
-    one, cut = Pass("hard adaptive", enters="state", mode=mode, std=0.4), 3
-    flags = np.zeros((T, 1, 1))
-    flags[cut] = 1.0
-    _, end, perturbation, after = one(restart=tf.constant(flags))
+def test_resync(mode):
+    """Noise from before is forgotten: from there on the pass is one that begins there."""
+    cut, settings = 4, {"enters": "state", "mode": mode, "std": 0.4}
+    one = Pass("hard adaptive", **settings)
+    _, end, perturbation, after = Pass("hard adaptive", **settings, resync_every=cut)()
     whole = one()[2]
     _, middle, early, _ = one(steps=slice(cut))
     fresh = PerturbedState(one.zero_states()[0] if mode == "tangent" else middle, *one.zero_states()[1][1:])
@@ -183,21 +199,19 @@ def test_the_clean_pass_does_not_feel_the_noise(name):
     for field, other in zip((*record, *end), (*alone, *alone_end)):
         np.testing.assert_array_equal(field, other)
     run = one.network.run()
-    for field, expected in zip(record, (run.output, run.seen, run.slope, run.gate)):
-        same(time_major(field), expected)
+    read = one.cell.read(record, one.p)
+    found = read.output, one.cell.seen(record), read.slope, read.gate
+    for field, expected in zip(found, (run.output, run.seen, run.slope, run.gate)):
+        same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
 
 
 def test_xla_and_the_unrolled_loop_agree_with_eager_mode():
     for name, mode in (("hard adaptive", "tangent"), ("soft euler", "twin"), ("hard", "replica")):
-        one = Pass(name, mode=mode, std=0.3)
-        flags = tf.constant([0.0, 0.0, 1.0, 0.0, 0.0, 1.0], tf.float64)[:, None, None]
-        for eager, other in zip(
-            tf.nest.flatten(one(flags)),
-            tf.nest.flatten(tf.function(lambda flags, one=one: one(flags), jit_compile=True)(flags)),
-        ):
-            same(other, eager)
-        for eager, other in zip(tf.nest.flatten(one(flags)), tf.nest.flatten(one(flags, unroll=True))):
-            same(other, eager)
+        one = Pass(name, mode=mode, std=0.3, resync_every=3)
+        expected = tf.nest.flatten(one())
+        for other in (tf.function(lambda one=one: one(), jit_compile=True)(), one(unroll=True)):
+            for eager, found in zip(expected, tf.nest.flatten(other)):
+                same(found, eager)
 
 
 def exploding(bound):
@@ -222,7 +236,7 @@ def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
         same(field[:first, 0], without[:first, 0])
         assert not field[first, 0].numpy().any()
     # The step after: a unit has felt that step's noise and nothing else.
-    felt = time_major(XI)[first + 1, 0] * record.gate[first + 1, 0]
+    felt = time_major(XI)[first + 1, 0] * one.cell.read(record, one.p).gate[first + 1, 0]
     same(perturbation.filtered_noise[first + 1, 0], np.broadcast_to(felt, (2, H)))
     same(perturbation.effect[first + 1, 0], felt * one.network.c.drive)
     assert np.abs(felt).max() > 0 and all(np.isfinite(x).all() for x in tf.nest.flatten(after))
@@ -235,7 +249,7 @@ def test_the_bound_is_one_of_both_signs():
     change = np.zeros((B, H))
     change[0, 1] = -100.0
     fallen = perturbed._replace(cell=perturbed.cell._replace(activity=tf.constant(change)))
-    assert not one(None, state, fallen)[2].effect.numpy().any()  # without weights, noise moves nothing
+    assert not one(state, fallen)[2].effect.numpy().any()  # without weights, noise moves nothing
 
 
 @pytest.mark.parametrize(("poison", "mode"), [(np.nan, "tangent"), (np.inf, "twin")])
@@ -248,7 +262,7 @@ def test_nan_and_infinity_do_not_last(wrap, poison, mode):
     change = np.zeros((B, H))
     change[0, 1] = poison
     poisoned = perturbed._replace(cell=perturbed.cell._replace(v=tf.constant(change)))
-    _, _, perturbation, after = wrap(lambda: one(None, state, poisoned))()
+    _, _, perturbation, after = wrap(lambda: one(state, poisoned))()
     for field, before in zip(perturbation, healthy):
         assert np.isfinite(field).all() and not field[0, 0].numpy().any() and field[2, 0].numpy().any()
         same(field[:, 1], before[:, 1])

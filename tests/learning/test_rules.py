@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.hidden import LocalFactors, Record
+from kernl_keras.cells.hidden import LocalFactors
 from kernl_keras.learning.filters import kernel_decay
 from kernl_keras.learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
 from kernl_keras.learning.rules import FORMS, RULES, rule_module
@@ -37,11 +37,10 @@ class Case:
 
     def signals(self, name):
         run, pack = self.run, self.tensor
-        record = Record(*map(pack, (run.output, run.seen, run.slope, run.gate)))
         constants = (np.broadcast_to(x, run.output.shape) for x in (run.beta, run.p))
         factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep, *constants, run.threshold_keep)))
         m = self.tensor(self.m, time_major=False)
-        return MODULES[name].signals(pack(self.error), record, factors, m, pack(self.h))
+        return MODULES[name].signals(pack(self.error), factors, m, pack(self.h))
 
     @property
     def decay(self):
@@ -303,7 +302,7 @@ def test_the_local_rules_are_one_for_rate_cells(cell):
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_readout_learns_nothing_below_itself(implementation):
     case, module = Case(), RULES["readout"]
-    signals = module.signals(case.tensor(case.error), None, None, None, None)
+    signals = module.signals(case.tensor(case.error), None, None, None)
     chunk_size = 3 if implementation == "chunked" else None
     of_current, gradient = IMPLEMENTATIONS[implementation](
         module, signals, case.decay, case.tensor(case.s), (), chunk_size

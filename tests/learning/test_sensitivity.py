@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.learning.filters import filtered_noise_step, kernel_decay
-from kernl_keras.learning.sensitivity import Perturbation, sensitivity_loss
+from kernl_keras.learning.forward import PerturbedState
+from kernl_keras.learning.sensitivity import Perturbation, learn_all, learn_last, sensitivity_loss, sensitivity_sums
 
 from ..reference import oracles
 from ..reference.cases import draw
@@ -31,7 +32,7 @@ def gradients(regression, dtype="float64", scale=1.0):
     m, gamma = tf.constant(regression.m, dtype), tf.constant(regression.gamma, dtype)
     with tf.GradientTape() as tape:
         tape.watch((m, gamma))
-        loss, variance = sensitivity_loss(m, gamma, regression.perturbation(dtype))
+        loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, regression.perturbation(dtype)), T * B * H)
         scaled = scale * loss
     return loss, variance, tape.gradient(scaled, (m, gamma))
 
@@ -93,10 +94,26 @@ def test_the_chain_rule_goes_on_above():
         np.testing.assert_allclose(twice, -3.0 * once, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kernels", [1, 2])
+def test_sums_of_blocks_add_up(kernels):
+    regression = Regression(kernels)
+    m, whole = tf.constant(regression.m), regression.perturbation()
+    digest, total, finish = learn_all(m, None)
+    for block in (slice(0, 2), slice(2, 3), slice(3, T)):
+        total = digest(total, Perturbation(*(field[block] for field in whole)))
+    for one, other in zip(finish(total), sensitivity_sums(m, whole)):
+        assert np.abs(other).max() > 0.1
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
 def test_the_last_step_alone():
     regression = Regression(1)
-    last = regression.perturbation().last()
-    loss, variance = sensitivity_loss(tf.constant(regression.m), tf.constant(regression.gamma), last)
+    m, whole = tf.constant(regression.m), regression.perturbation()
+    before = PerturbedState(None, *(tf.zeros((B, 1, H), tf.float64) for _ in range(2)))
+    digest, total, finish = learn_last(m, before)
+    for block in (slice(0, 3), slice(3, T)):
+        total = digest(total, Perturbation(*(field[block] for field in whole)))
+    loss, variance = sensitivity_loss(m, tf.constant(regression.gamma), finish(total), B * H)
     residual = regression.effect[:, -1] - regression.omega[:, -1, 0] @ regression.m[0].T
     np.testing.assert_allclose(loss, np.mean(residual**2), rtol=1e-9)
     np.testing.assert_allclose(variance, np.mean(regression.effect[:, -1] ** 2), rtol=1e-9)

@@ -1,0 +1,73 @@
+"""`Readout`: the readout cell over a sequence, all steps' products at once."""
+
+import tensorflow as tf
+
+from ..cells.readout import ReadoutCell
+from ..checks import time_steps
+from ..export import export
+from ..keras_version import RNN
+from ..learning.leaky_sum import leaky_sum
+
+
+@export
+class Readout(RNN):
+    """`keras.layers.RNN` over a `ReadoutCell`, to rounding, and many times faster to train.
+
+        v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
+
+    The weights see all steps in one matrix product before the loop, and in one after it on the way back, where
+    `keras.layers.RNN` has small ones in every step; only the leak runs through time. The gradient is that of automatic
+    differentiation,
+
+        dC/dW_out = sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
+
+    Args:
+        cell: `kernl_keras.ReadoutCell`.
+        return_sequences: whether to return v of every step (unlike `keras.layers.RNN`, by default).
+        **kwargs: `return_state`, `go_backwards`, `stateful`, `name` and the rest of `keras.layers.RNN`'s; `unroll`
+            has no effect.
+
+    Call arguments:
+        sequences: hidden spikes or activities z [B, T, H], T >= 1.
+        initial_state: list of v before the first step [B, O]; zeros where None.
+        mask: True where a step counts [B, T]; at the others v stays as it is. None where all do.
+
+    Returns:
+        v [B, T, O], or of the last step [B, O]; with `return_state` also the last v [B, O].
+
+    Raises:
+        ValueError: for another cell, and for inputs that are not [B, T, H].
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> tuple(kk.Readout(kk.ReadoutCell(10, tau_out=20.0))(np.ones((25, 7, 200), "float32")).shape)
+    (25, 7, 10)
+
+    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    """
+
+    def __init__(self, cell, return_sequences=True, **kwargs):
+        if not isinstance(cell, ReadoutCell):
+            raise ValueError(f"cell must be a ReadoutCell; received {cell!r}.")
+        super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Keras' hook: `(last output [B, O], outputs [B, T, O], states)`."""
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
+            mask = None if mask is None else tf.reverse(mask, [1])
+        x = tf.transpose(sequences, (1, 0, 2))  # [T, B, H]
+        current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])))  # one product, [TB, H] x [H, O]
+        current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
+        decay = tf.cast(self.cell.decay, current.dtype)
+        if mask is not None:
+            mask = tf.transpose(mask)[..., None]  # [T, B, 1]
+            current = tf.where(mask, current, tf.zeros_like(current))
+            decay = tf.where(mask, decay, tf.ones_like(decay))
+        v = leaky_sum(current, decay, tf.cast(tf.nest.flatten(initial_state)[0], current.dtype))
+        return v[-1], tf.transpose(v, (1, 0, 2)), [v[-1]]
