@@ -4,7 +4,8 @@ The room stands apart: it imports nothing of the package but the argument checks
 """
 
 from .adding import adding_problem
+from .full_batches import full_batches
 from .mnist import sequential_mnist
 from .stream import SequenceData, Splits
 
-__all__ = ["SequenceData", "Splits", "adding_problem", "sequential_mnist"]
+__all__ = ["SequenceData", "Splits", "adding_problem", "full_batches", "sequential_mnist"]

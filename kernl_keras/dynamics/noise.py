@@ -14,13 +14,16 @@ WORD = 32
 def draw_signs(steps, batch, units, key):
     """Packed random bits, int32 [T, B, ceil(H / 32)], the same in eager, graph and XLA mode.
 
+    Those of an example do not depend on how many follow it in the batch.
+
     Args:
         steps, batch: T and B, numbers or scalar tensors.
         units: H.
         key: [2], as `draws.next_key` gives it.
     """
-    shape = (steps, batch, -(-units // WORD))
-    return tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    shape = (batch, steps, -(-units // WORD))
+    bits = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    return tf.transpose(bits, (1, 0, 2))
 
 
 def unpack_signs(packed, units, dtype):

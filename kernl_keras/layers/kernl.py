@@ -180,6 +180,7 @@ class KeRNL(RNN):
         self._rule = rule_module(rule, form)
         self.report = None
         self.reports = None  # a list, where a `KeRNLModel` wants that of every call
+        self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod
     def from_preset(cls, preset, cell, time_steps, **overrides):
@@ -304,7 +305,7 @@ class KeRNL(RNN):
         if self._rule is not None:
             written, before, end_state = stop((written, before, end_state))
             outputs, traces = self._attach_rule(x, weights, p, written, before, traces)
-        self.report = Report(*sensitivity, *activity(outputs))
+        self.report = Report(*sensitivity, *activity(outputs, self.present))
         if self.reports is not None:
             self.reports.append(self.report)
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
@@ -337,8 +338,11 @@ class KeRNL(RNN):
             perturbed,
             digest,
             total,
+            self.present,
         )
         steps = 1 if self.credit == "last" else length
+        if self.present is not None:
+            batch = tf.maximum(tf.math.count_nonzero(self.present, dtype=tf.int32), 1)
         loss, variance = sensitivity_loss(m, gamma, finish(total), steps * batch * units)
         self.add_loss(loss)
         return written, end_state, perturbed, (loss, variance)

@@ -14,9 +14,12 @@ class Report(NamedTuple):
     silent_units: Any  # share of units whose output was zero for the whole batch
 
 
-def activity(outputs):
-    """Firing rate and share of silent units, from outputs [T, B, H]."""
-    flat = tf.reshape(tf.abs(outputs), (-1, outputs.shape[-1]))  # [TB, H]
-    share = 1.0 / tf.cast(tf.shape(flat)[0], flat.dtype)
-    per_unit = share * tf.matmul(tf.ones_like(flat[:, :1]), flat, transpose_a=True)  # a product: XLA's sums are slow
-    return tf.reduce_mean(per_unit), tf.reduce_mean(tf.cast(per_unit == 0.0, flat.dtype))
+def activity(outputs, present=None):
+    """Firing rate and share of silent units, from outputs [T, B, H]; of the examples that are `present` [B], if given."""
+    if present is None:
+        per_unit = tf.reduce_mean(tf.abs(outputs), (0, 1))  # [H]
+    else:
+        present = tf.cast(present, outputs.dtype)
+        per_unit = tf.linalg.matvec(tf.reduce_mean(tf.abs(outputs), 0), present, transpose_a=True)
+        per_unit = tf.math.divide_no_nan(per_unit, tf.reduce_sum(present))
+    return tf.reduce_mean(per_unit), tf.reduce_mean(tf.cast(per_unit == 0.0, outputs.dtype))

@@ -62,7 +62,9 @@ def run_clean(cell, p, weights, current, state, unroll):
     return written, cell.State(*states)
 
 
-def run_perturbed(cell, p, weights, length, current, state, unroll, noise, packed, decay, dt, perturbed, digest, total):
+def run_perturbed(
+    cell, p, weights, length, current, state, unroll, noise, packed, decay, dt, perturbed, digest, total, present=None
+):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 
     Args:
@@ -76,6 +78,7 @@ def run_perturbed(cell, p, weights, length, current, state, unroll, noise, packe
         perturbed: `PerturbedState` before the first step.
         digest: `(total, Perturbation [C, ...]) -> total`: what is made of the perturbation of a block of steps.
         total: tuple of tensors, what `digest` starts from.
+        present: [B], 0 for examples that are not perturbed, else 1; None where all are.
 
     Returns:
         what the cell's `write` keeps of every step [T, ...], the clean state after the last step, the `PerturbedState`
@@ -113,6 +116,8 @@ def run_perturbed(cell, p, weights, length, current, state, unroll, noise, packe
 
     def begin(start, count):
         xi = unpack_signs(take(packed, start, count), cell.units, decay.dtype)  # [C, B, H]
+        if present is not None:
+            xi *= tf.cast(present, xi.dtype)[:, None]
         return (current(start, count), xi, start + tf.range(count)), ()
 
     def step(states, now):

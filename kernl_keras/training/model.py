@@ -31,6 +31,15 @@ class Schedule(NamedTuple):
     weights: Any
 
 
+def present(sample_weight):
+    """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example."""
+    if not tf.is_tensor(sample_weight) or sample_weight.shape.rank not in (1, 2):
+        return None
+    if sample_weight.shape.rank == 2 and sample_weight.shape[1] != 1:
+        return None
+    return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
+
+
 @export
 class KeRNLModel(keras.Model):
     """A Keras model whose training step, for every batch,
@@ -43,6 +52,8 @@ class KeRNLModel(keras.Model):
 
     Built like any functional or subclassed Keras model. Clip gradients with the optimizers' own `clipnorm`,
     `global_clipnorm` or `clipvalue`: one optimizer a group. An update with NaN or infinity in its gradient is skipped.
+    An example whose sample weight is 0 is left out of F and of the activity, too (`kernl_keras.data.full_batches` makes
+    use of it).
 
     Besides the compiled metrics, `fit` reports (the mean over an epoch's steps, summed over layers for F and D^2 and
     averaged over layers for the activity):
@@ -153,6 +164,7 @@ class KeRNLModel(keras.Model):
         """The network once, clean and perturbed together: `(tape, predictions, loss, report)`."""
         for layer in self.kernl_layers:
             layer.reports = []  # of every call: a layer may be shared
+            layer.present = present(sample_weight)
         with tf.GradientTape(persistent=True) as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
@@ -222,7 +234,7 @@ class KeRNLModel(keras.Model):
         """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""
         reports = self._reports()
         for layer in self.kernl_layers:
-            layer.report = layer.reports = None
+            layer.report = layer.reports = layer.present = None
         learning = [report for report in reports if report.sensitivity_loss is not None]
         return Report(
             sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,

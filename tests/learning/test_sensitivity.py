@@ -106,6 +106,16 @@ def test_sums_of_blocks_add_up(kernels):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
+def test_long_sums_in_single_precision():
+    """A sum that is added up number by number loses a hundredth of two million squares."""
+    effect, m = draw(6, 32, 100, 600).astype("float32"), tf.zeros((1, 600, 600))
+    omega = tf.zeros((32, 100, 1, 600))
+    sums = tf.function(lambda: sensitivity_sums(m, Perturbation(tf.constant(effect), omega, omega)), jit_compile=True)()
+    exact = np.sum(effect.astype("float64") ** 2)
+    np.testing.assert_allclose(sums.squares, exact, rtol=1e-6)
+    np.testing.assert_allclose(sums.effect_squares, exact, rtol=1e-6)
+
+
 def test_the_last_step_alone():
     regression = Regression(1)
     m, whole = tf.constant(regression.m), regression.perturbation()

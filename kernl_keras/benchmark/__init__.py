@@ -1,0 +1,1 @@
+"""The time of a training step, beside that of the same network in other packages."""

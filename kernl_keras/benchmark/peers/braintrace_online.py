@@ -1,0 +1,112 @@
+"""The reference network in BrainTrace, trained by its online rules: pp_prop, EProp and D_RTRL."""
+
+# ruff: noqa: E402 - the CPUs are chosen between the imports
+import importlib.metadata
+import math
+import os
+
+import task
+from protocol import serve, settings
+
+if hasattr(os, "sched_setaffinity"):
+    # XLA starts a thread for each CPU it may use as BrainTrace is imported, and has no setting for their number.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings()["threads"]])
+
+import brainpy.state
+import brainstate
+import braintools
+import braintrace
+import brainunit as u
+import jax
+import jax.numpy as jnp
+
+KAPPA = math.exp(-1.0 / task.TAU_OUT)  # e-prop filters its traces as the readout does
+
+
+class Network(brainstate.nn.Module):
+    """A layer of `LIF` neurons with delta synapses, and a leaky readout: LIF_Delta_Net of BrainTrace's examples.
+
+    Inputs and spikes are multiplied by one matrix, as there. A matrix that a rule is to train online must be applied in
+    each step. Surrogate gradient: ReluGrad, the default, which is the triangle.
+    """
+
+    def __init__(self, settings):
+        super().__init__()
+        inputs, units, outputs = settings["inputs"], settings["units"], settings["outputs"]
+        inward, back, outward = task.weights(settings)
+        self.hidden = brainpy.state.LIF(units, tau=task.TAU_M * u.ms, V_th=task.THRESHOLD * u.mV, spk_reset="hard")
+        self.synapses = brainpy.state.DeltaProj(
+            comm=braintrace.nn.Linear(
+                inputs + units, units, w_init=jnp.concatenate([inward, back]) * u.mV, b_init=None
+            ),
+            post=self.hidden,
+        )
+        self.readout = braintrace.nn.LeakyRateReadout(
+            units, outputs, tau=task.TAU_OUT * u.ms, w_init=jnp.asarray(outward / task.TAU_OUT)
+        )
+
+    def update(self, x):
+        """Input spikes [B, I] of a step -> readouts [B, O]."""
+        self.synapses(u.math.concatenate([x, self.hidden.get_spike()], axis=-1))
+        return self.readout(self.hidden())
+
+
+def learner_of(network, rule, x):
+    """The network as `rule` trains it, from a state of zeros; `x` [B, I] are inputs like those it will get.
+
+    The batch is an axis of the compiled graph, as in the example 06-batching-batched.
+    """
+    options = {"pp_prop": {"decay_or_rank": 0.99}, "EProp": {"kappa_filter_decay": KAPPA}, "D_RTRL": {}}[rule]
+    return braintrace.compile(network, getattr(braintrace, rule), x, batch_size=x.shape[0], **options)
+
+
+def gradients(learner, rule, x, labels, window):
+    """Gradients and loss of a batch: x [T, B, I], labels [B].
+
+    An online rule needs a loss of each step, so it is the mean of the window's cross-entropies, not the cross-entropy
+    of its mean. Before the window there is no loss. The steps there go by `etrace_evolve`, which computes no gradient,
+    as in its documentation: the gradients of the window are the same, sooner. In chunks, which pp_prop does not bear,
+    D_RTRL takes as long. EProp filters its traces only where it computes gradients, so it computes them throughout.
+    """
+
+    def loss(x):
+        return braintools.metric.softmax_cross_entropy_with_integer_labels(learner(x), labels).mean()
+
+    driven = {"step_fn": loss, "loss_output": "scalar", "return_value": True}
+    before = x.shape[0] - window
+    if rule == "EProp":
+        return learner.etrace_grad(x, mask=jnp.arange(x.shape[0]) >= before, **driven)
+    if before:
+        learner.etrace_evolve(x[:before])
+    return learner.etrace_grad(x[before:], **driven)
+
+
+def build(settings):
+    """The `build` of this worker."""
+    brainstate.environ.set(dt=1.0 * u.ms)
+    brainstate.random.seed(task.SEED)
+    pixels, labels = map(jnp.asarray, task.batch(settings))
+    probability = jnp.broadcast_to(pixels.T[:, :, None], (*pixels.T.shape, settings["inputs"] - 1))
+    context = jnp.asarray(task.context(settings))
+    network = Network(settings)
+    optimizer = braintools.optim.RMSprop(lr=task.LEARNING_RATE)
+    optimizer.register_trainable_weights(network.states(brainstate.ParamState))
+
+    @brainstate.transform.jit
+    def train():
+        x = jnp.concatenate([brainstate.random.bernoulli(probability).astype(jnp.float32), context], axis=2)
+        learner = learner_of(network, settings["rule"], x[0])
+        grads, loss = gradients(learner, settings["rule"], x, labels, task.window(settings))
+        optimizer.update(grads)
+        return loss
+
+    def step():
+        loss = jax.block_until_ready(train())
+        jax.block_until_ready([state.value for state in network.states(brainstate.ParamState).values()])
+        return float(loss)
+
+    return step, {name: importlib.metadata.version(name) for name in ("braintrace", "brainstate", "jax", "jaxlib")}
+
+
+if __name__ == "__main__":
+    serve(build)

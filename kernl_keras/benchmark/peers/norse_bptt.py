@@ -1,0 +1,51 @@
+"""The reference network in Norse, trained by backpropagation through time."""
+
+import importlib.metadata
+
+import norse.torch as norse
+import task
+import torch
+from protocol import serve
+from torch_training import builder, linear
+
+STEP = 1e-3  # s, the default of every module of Norse
+
+
+class Network(torch.nn.Module):
+    """A `LIFBoxCell` with a linear layer back to itself, and a `LIBoxCell` for the readout.
+
+    A cell hands its state on from step to step, as in "Working with Norse" of its documentation. What does not
+    wait for the spikes is done for all steps at once. `LIFRecurrent`, which holds neurons, recurrence and loop in one,
+    multiplies the input of each step for itself and filters its currents, which the reference network does not: it
+    takes about a tenth longer. Surrogate gradient: SuperSpike, the default.
+    """
+
+    def __init__(self, settings):
+        super().__init__()
+        inward, back, outward = task.weights(settings)
+        rate = 1e3 / task.TAU_M  # per second
+        gain = 1.0 / (STEP * rate)  # a membrane of Norse takes STEP * rate of a current
+        self.input, self.recurrent, self.output = linear(inward, gain), linear(back, gain), linear(outward)
+        self.hidden = norse.LIFBoxCell(
+            norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(rate), v_th=torch.as_tensor(task.THRESHOLD)), dt=STEP
+        )
+        self.readout = norse.LIBoxCell(norse.LIBoxParameters(tau_mem_inv=torch.as_tensor(1e3 / task.TAU_OUT)), dt=STEP)
+
+    def forward(self, x):
+        """Input spikes [T, B, I] -> spikes [T, B, H] and readouts [T, B, O]."""
+        currents = self.input(x)
+        spikes, state = torch.zeros_like(currents[0]), None
+        recorded = []
+        for current in currents:
+            spikes, state = self.hidden(current + self.recurrent(spikes), state)
+            recorded.append(spikes)
+        recorded, state = torch.stack(recorded), None
+        readouts = []
+        for current in self.output(recorded):
+            readout, state = self.readout(current, state)
+            readouts.append(readout)
+        return recorded, torch.stack(readouts)
+
+
+if __name__ == "__main__":
+    serve(builder(Network, norse=importlib.metadata.version("norse")))

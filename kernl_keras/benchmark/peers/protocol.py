@@ -1,0 +1,113 @@
+"""What a worker of the benchmark and the process that times it say to each other: a JSON object a line.
+
+A worker is a script that is run as a file, by the Python of the package it times, with its settings as one JSON object:
+
+    {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10, "threads": 2, "rule": "bptt"}
+
+It answers with its first two steps, the first of which compiles what is to be compiled, then with a step for each line
+"step" it reads, and with its memory at "quit". A worker that fails says {"error": ...} and exits with 1;
+one that ends without an answer could not import its package, and has said so on stderr.
+
+Nothing but the standard library is imported here: a worker shares no package with the others.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+
+
+def settings():
+    """The settings of this worker, as a dict."""
+    return json.loads(sys.argv[1])
+
+
+def serve(build):
+    """Runs a worker to its end.
+
+    Args:
+        build: function `settings -> (step, versions)`. `step()` trains for one step, waits for its end and returns the
+            loss; `versions` names the packages that decide its time. It is called after the packages were imported, so
+            that `idle_mb` is their share of the memory.
+    """
+    # What the packages print must not come between the answers: it goes where errors go.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(**answer):
+        print(json.dumps(answer), file=answers, flush=True)
+
+    try:
+        _serve(build, say)
+    except Exception as error:
+        traceback.print_exc()
+        say(error=f"{type(error).__name__}: {error}")
+        sys.exit(1)
+
+
+def _serve(build, say):
+    idle = memory_mb()
+    step, versions = build(settings())
+    first, _ = _timed(step)
+    second, loss = _timed(step)
+    say(first_seconds=first, second_seconds=second, idle_mb=idle, versions=versions, loss=loss)
+    peak, between = peak_memory_mb(), forget_peak()
+    for line in sys.stdin:
+        command = line.strip()
+        if command == "quit":
+            break
+        if command != "step":
+            raise ValueError(f'a worker reads "step" or "quit"; received {command!r}.')
+        seconds, loss = _timed(step)
+        say(seconds=seconds, loss=loss)
+    last = peak_memory_mb()
+    say(peak_mb=max(peak, last), step_mb=None if between is None else last - between)
+
+
+def _timed(step):
+    start = time.perf_counter()
+    loss = float(step())
+    return time.perf_counter() - start, loss
+
+
+def memory_mb():
+    """The memory this process holds now, in units of 10^6 bytes; its peak where the system does not say."""
+    try:
+        return _status_mb("VmRSS")
+    except OSError:
+        return peak_memory_mb()
+
+
+def forget_peak():
+    """Gives back what compiling left, and starts the peak anew; the memory held now, None where a system cannot."""
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # glibc
+        with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
+            file.write("5")
+        return memory_mb()
+    except (AttributeError, OSError):
+        return None
+
+
+def peak_memory_mb():
+    """The most memory this process has held, in units of 10^6 bytes.
+
+    Linux counts what the parent held into `ru_maxrss` of a child, but not into the high-water mark of its own memory.
+    """
+    try:
+        return _status_mb("VmHWM")
+    except OSError:
+        import resource  # not on Windows
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _status_mb(name):
+    with open("/proc/self/status", encoding="utf-8") as lines:
+        (kib,) = (line.split()[1] for line in lines if line.startswith(f"{name}:"))
+    return int(kib) * 1024 / 1e6

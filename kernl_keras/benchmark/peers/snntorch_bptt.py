@@ -1,0 +1,53 @@
+"""The reference network in snnTorch, trained by backpropagation through time."""
+
+import math
+
+import snntorch as snn
+import task
+import torch
+from protocol import serve
+from snntorch import surrogate
+from torch_training import builder, linear
+
+
+class Network(torch.nn.Module):
+    """A layer of `Leaky` neurons with a linear layer back to itself, and a `Leaky` readout that does not reset.
+
+    The loop over the steps is that of snnTorch's tutorial 5 (Training Spiking Neural Networks with snntorch). What
+    does not wait for the spikes is done for all steps at once. `RLeaky`, which holds neurons and recurrence in one,
+    computes the recurrence twice a step where it resets to zero, so it takes nearly twice the time; `StateLeaky`, the
+    readout without a loop, is slower than the loop over so many steps. Surrogate gradient: ATan, the default.
+    """
+
+    def __init__(self, settings):
+        super().__init__()
+        inward, back, outward = task.weights(settings)
+        self.input, self.recurrent = linear(inward), linear(back)
+        self.hidden = snn.Leaky(
+            beta=math.exp(-1.0 / task.TAU_M),
+            threshold=task.THRESHOLD,
+            spike_grad=surrogate.atan(),
+            reset_mechanism="zero",
+        )
+        self.output = linear(outward, 1.0 / task.TAU_OUT)  # a membrane of snnTorch takes its input as it is
+        self.readout = snn.Leaky(beta=math.exp(-1.0 / task.TAU_OUT), reset_mechanism="none")
+
+    def forward(self, x):
+        """Input spikes [T, B, I] -> spikes [T, B, H] and readouts [T, B, O]."""
+        currents = self.input(x)
+        spikes, membrane = torch.zeros_like(currents[0]), self.hidden.reset_mem()
+        recorded = []
+        for current in currents:
+            spikes, membrane = self.hidden(current + self.recurrent(spikes), membrane)
+            recorded.append(spikes)
+        recorded = torch.stack(recorded)
+        membrane = self.readout.reset_mem()
+        readouts = []
+        for current in self.output(recorded):
+            _, membrane = self.readout(current, membrane)
+            readouts.append(membrane)
+        return recorded, torch.stack(readouts)
+
+
+if __name__ == "__main__":
+    serve(builder(Network, snntorch=snn.__version__))

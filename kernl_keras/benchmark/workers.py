@@ -1,0 +1,125 @@
+"""Processes that each train the network in one package, one of them at a time."""
+
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any, NamedTuple
+
+OURS = pathlib.Path(__file__).with_name("worker.py")
+
+
+class Row(NamedTuple):
+    """One line of a table: what is timed, and how it is started."""
+
+    name: str
+    settings: dict
+    python: Any = sys.executable
+    script: Any = OURS
+
+
+class Measured(NamedTuple):
+    """What came of a row; seconds and units of 10^6 bytes."""
+
+    name: str
+    settings: dict
+    seconds: float  # median of a step
+    every: list  # of all steps
+    first_seconds: float  # the first step, compiling and tracing with it
+    idle_mb: float  # memory after the import
+    peak_mb: float  # most memory of the process, compiling with it
+    step_mb: float  # most memory of a step over what the process holds between steps
+    loss: float
+    versions: dict
+
+
+class Worker:
+    """A running process. Raises `RuntimeError` where it fails.
+
+    Args:
+        row: `Row`.
+    """
+
+    def __init__(self, row):
+        self.row, self.every = row, []
+        self._errors = tempfile.TemporaryFile(
+            "w+", encoding="utf-8", errors="replace"
+        )  # a pipe that nobody reads fills
+        self._process = subprocess.Popen(
+            [str(row.python), str(row.script), json.dumps(row.settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            encoding="utf-8",
+        )
+        self._ready = self._answer()
+
+    def step(self):
+        """Trains for a step, and keeps its seconds."""
+        self.every.append(self._ask("step")["seconds"])
+
+    def finish(self):
+        """Ends the process; returns what was `Measured`."""
+        end = self._ask("quit")
+        self._process.communicate()
+        return Measured(
+            name=self.row.name,
+            settings=self.row.settings,
+            seconds=statistics.median(self.every),
+            every=self.every,
+            first_seconds=self._ready["first_seconds"],
+            idle_mb=self._ready["idle_mb"],
+            peak_mb=end["peak_mb"],
+            step_mb=end["step_mb"],
+            loss=self._ready["loss"],
+            versions=self._ready["versions"],
+        )
+
+    def kill(self):
+        """Ends the process at once."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, command):
+        try:
+            self._process.stdin.write(f"{command}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # its last words follow
+        return self._answer()
+
+    def _answer(self):
+        line = self._process.stdout.readline()
+        answer = json.loads(line) if line else {"error": "the process ended"}
+        if "error" in answer:
+            self._process.communicate()
+            self._errors.seek(0)
+            raise RuntimeError(f"{self.row.name}: {answer['error']}\n{self._errors.read()[-2000:]}")
+        return answer
+
+
+def measure(rows, repeats, say=print):
+    """Runs the rows side by side, a step of each in turn: what slows the machine for a while slows all of them.
+
+    Args:
+        rows: list of `Row`.
+        repeats: number of steps of each, after the first two.
+        say: is told of every row that starts.
+
+    Returns:
+        list of `Measured`, in the order of `rows`.
+    """
+    workers = []
+    try:
+        for row in rows:
+            say(f"  {row.name}")
+            workers.append(Worker(row))
+        for _ in range(repeats):
+            for worker in workers:
+                worker.step()
+        return [worker.finish() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()

@@ -1,0 +1,102 @@
+"""Short batches filled with examples of weight 0: shapes, weights, and a training step that is that of the short batch."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+X = np.random.default_rng(0).normal(1.0, 2.0, (7, 12, 3)).astype("float32")
+Y = np.arange(7) % 4
+
+
+def batches(size=3, *more):
+    return tf.data.Dataset.from_tensor_slices((X, Y, *more)).batch(size)
+
+
+def test_every_batch_is_full_and_nothing_is_lost():
+    found = list(kk.data.full_batches(batches(), 3).as_numpy_iterator())
+    assert [x.shape for x, _, _ in found] == [(3, 12, 3)] * 3
+    np.testing.assert_array_equal(np.concatenate([x[w > 0] for x, _, w in found]), X)
+    np.testing.assert_array_equal(np.concatenate([y[w > 0] for _, y, w in found]), Y)
+    np.testing.assert_array_equal(found[-1][2], [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(found[-1][0], X[[6, 6, 6]])
+
+
+def test_weights_are_kept():
+    weight = np.linspace(0.5, 2.0, 7, dtype="float32")
+    found = list(kk.data.full_batches(batches(4, weight), 4).as_numpy_iterator())
+    np.testing.assert_array_equal(np.concatenate([w for _, _, w in found]), [*weight, 0.0])
+
+
+def test_nested_data():
+    data = tf.data.Dataset.from_tensor_slices(({"a": X, "b": Y}, (Y, Y))).batch(4)
+    *_, (x, y, weight) = kk.data.full_batches(data, 4)
+    assert x["a"].shape == (4, 12, 3) and x["b"].shape == y[1].shape == weight.shape == (4,)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; received 0"):
+        kk.data.full_batches(batches(), 0)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of at most 2"):
+        list(kk.data.full_batches(batches(), 2))
+
+
+def build(**settings):
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((12, 3))
+    hidden = kk.KeRNL(kk.KeRNLSpikingCell(5, tau_m=8.0), seed=7, name="hidden", **settings)(inputs)
+    model = kk.KeRNLModel(inputs, kk.WindowMean(4)(kk.Readout(kk.ReadoutCell(4))(hidden)))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+    model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    return model
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, dict(sensitivity_mode="twin"), dict(form="plain"), dict(credit="last")], ids=str
+)
+def test_a_filled_batch_trains_as_the_short_one(settings):
+    """Every weight, M and gamma, and what `fit` reports."""
+    short, filled = build(**settings), build(**settings)
+    short.train_on_batch(X[:2], Y[:2])
+    one = short.get_metrics_result()
+    ((x, y, weight),) = kk.data.full_batches(batches(2).take(1), 5)
+    filled.train_on_batch(x, y, sample_weight=weight)
+    other = filled.get_metrics_result()
+    before = build(**settings)
+    moved = 0.0
+    for left, right, start in zip(short.weights, filled.weights, before.weights):
+        np.testing.assert_allclose(right, left, rtol=1e-5, atol=1e-6)
+        moved += np.abs(np.subtract(left, start)).max()
+    assert moved > 0.01
+    for name in ("sensitivity_loss", "explained_variance", "firing_rate", "silent_units", "weight_gradient_norm"):
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6)
+    assert one["sensitivity_loss"] > 0 and one["firing_rate"] > 0
+
+
+SCRIPT = """
+import tensorflow as tf
+from tests.data.test_full_batches import X, Y, batches, build
+import kernl_keras as kk
+model = build()
+model.compile(loss="sparse_categorical_crossentropy", jit_compile=True)
+data = batches() if {short} else kk.data.full_batches(batches(), 3)
+model.fit(data, epochs=2, verbose=0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("short", "compilations"), [(False, 1), (True, 2)])
+def test_an_epoch_with_a_short_batch_compiles_once(short, compilations, tmp_path):
+    """XLA writes a file for every module that it compiles; the training step is the one with loops."""
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    subprocess.run([sys.executable, "-c", SCRIPT.format(short=short)], check=True, env=environment)
+    modules = list(tmp_path.glob("*one_step_on_data*before_optimizations.txt")) or list(
+        tmp_path.glob("*train*before_optimizations.txt")
+    )
+    assert len(modules) == compilations
