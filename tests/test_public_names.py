@@ -16,6 +16,7 @@ NAMES = {
     "KeRNLSpikingCell",
     "KeRNLTensorBoard",
     "LogUniform",
+    "Readout",
     "ReadoutCell",
     "SpikeEncoder",
     "WindowMean",
@@ -32,7 +33,7 @@ def test_public_names():
 
 
 def test_public_names_of_data():
-    assert set(kk.data.__all__) == {"SequenceData", "Splits", "adding_problem", "sequential_mnist"}
+    assert set(kk.data.__all__) == {"SequenceData", "Splits", "adding_problem", "full_batches", "sequential_mnist"}
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -4,13 +4,15 @@ from .environments import PEERS, environment
 from .workers import Row
 
 REFERENCE = {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10}
-OURS, FLOOR, BPTT = "kernl", "floor", "keras.layers.RNN, BPTT"
+OURS, FLOOR, PEAK, BPTT = "kernl", "floor", "one large product", "keras.layers.RNN, BPTT"
+ONE_THREAD, EPROP = "kernl, one thread", "eprop"
 RULES = ("kernl", "eprop", "eprop_alif", "rflo", "readout")
 SCALES = {
     "steps": (200, 838, 3352, 20_000),
     "batch": (25, 64, 128, 256),
     "units": (100, 200, 400, 800, 1600),
 }
+LENGTHS = (200, 838, 3352)
 PIECES = 100  # of 838 steps: 83,800
 
 
@@ -24,15 +26,16 @@ def step_rows(threads, peers=()):
     rows = [
         ours(OURS, threads),
         ours(FLOOR, threads, rule="floor"),
-        ours("one large product", threads, rule="peak"),
-        ours("kernl, one thread", 1),
-        ours("eprop", threads, rule="eprop"),
+        ours(PEAK, threads, rule="peak"),
+        ours(ONE_THREAD, 1),
+        ours(EPROP, threads, rule="eprop"),
         ours(BPTT, threads, rule="keras_bptt"),
     ]
     for name, python in peers:
         for rule in PEERS[name].rules:
-            settings = {**REFERENCE, "threads": threads, "rule": rule}
-            rows.append(Row(f"{name}, {rule}", settings, python, PEERS[name].script))
+            for count in sorted({1, threads}):  # small products on several threads may be slower: the better one counts
+                settings = {**REFERENCE, "threads": count, "rule": rule}
+                rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, PEERS[name].script))
     return rows
 
 
@@ -68,11 +71,10 @@ def scale_rows(threads):
 
 def memory_rows(threads):
     """Memory as the sequence grows: factored, backpropagation, and a stream of pieces."""
-    lengths = (200, 838, 1676)
     stream = {"implementation": "chunked", "chunk_size": 100}
     return [
-        *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in lengths),
-        *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in lengths),
+        *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in LENGTHS),
+        *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in LENGTHS),
         *(ours(f"stream, T {838 * pieces}", threads, pieces=pieces, **stream) for pieces in (1, PIECES)),
     ]
 

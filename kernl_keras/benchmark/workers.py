@@ -30,7 +30,6 @@ class Measured(NamedTuple):
     first_seconds: float  # the first step, compiling and tracing with it
     idle_mb: float  # memory after the import
     peak_mb: float  # most memory of the process, compiling with it
-    step_mb: float  # most memory of a step over what the process holds between steps
     loss: float
     versions: dict
 
@@ -72,7 +71,6 @@ class Worker:
             first_seconds=self._ready["first_seconds"],
             idle_mb=self._ready["idle_mb"],
             peak_mb=end["peak_mb"],
-            step_mb=end["step_mb"],
             loss=self._ready["loss"],
             versions=self._ready["versions"],
         )

@@ -39,8 +39,8 @@ class HiddenCell(AbstractRNNCell):
     A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`; `write(step, state)`, the
     least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the
     recurrent weights see next, and `read(written, p)`, the `Record`; `local_factors(record, p, reset_gradient)`,
-    `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`; and
-    the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
+    `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`;
+    and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
     """
 
     def __init__(

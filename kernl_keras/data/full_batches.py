@@ -10,8 +10,8 @@ def full_batches(data, batch_size):
 
     XLA compiles a training step anew, for seconds, for every size of a batch. Here every batch has one size; what fills
     it are copies of the batch's own examples, which weigh nothing in a loss, in `weighted_metrics`, in the sensitivity
-    loss and in the activity. A loss with `reduction="mean_with_sample_weight"` (Keras 3) is then exactly that of the short
-    batch. `metrics` (not weighted) count the copies, as Keras has it.
+    loss and in the activity. A loss with `reduction="mean_with_sample_weight"` (Keras 3) or "sum" is then exactly that
+    of the short batch. `metrics` (not weighted) count the copies, as Keras has it.
 
     Args:
         data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight [B]); x and y may be nested.

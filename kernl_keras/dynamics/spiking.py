@@ -104,4 +104,4 @@ def spiking_tangent(current_change, change, step, p):
     else:
         v = potential * (1.0 - step.output) + (p.reset_potential - step.potential) * spikes  # Eq. (8), hard
     trace = p.trace_decay * change.trace + spikes  # Eq. (9)
-    return potential, distance, SpikingState(v, adaptation, change.refractory, trace)
+    return potential, distance, SpikingState(v, adaptation, tf.zeros_like(v), trace)

@@ -15,7 +15,7 @@ class Report(NamedTuple):
 
 
 def activity(outputs, present=None):
-    """Firing rate and share of silent units, from outputs [T, B, H]; of the examples that are `present` [B], if given."""
+    """Firing rate and share of silent units, from outputs [T, B, H]; of the examples that are `present` [B], or all."""
     if present is None:
         per_unit = tf.reduce_mean(tf.abs(outputs), (0, 1))  # [H]
     else:

@@ -30,11 +30,17 @@ def sensitivity_sums(m, perturbation):
     slope = tf.reshape(perturbation.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
     residual = effect - tf.matmul(omega, flat(m), transpose_b=True)  # [TB, RH] x [RH, H]
     return SensitivitySums(
-        squares=tf.reduce_sum(residual**2),
-        effect_squares=tf.reduce_sum(effect**2),
+        squares=sum_of_squares(residual),
+        effect_squares=sum_of_squares(effect),
         by_noise=tf.matmul(residual, omega, transpose_a=True),  # [H, TB] x [TB, RH]
         by_slope=tf.matmul(residual, slope, transpose_a=True),  # [H, TB] x [TB, RH]
     )
+
+
+def sum_of_squares(x):
+    """Of x [n, H], column by column as a product: XLA's sums of whole tensors are slow."""
+    columns = tf.matmul(tf.ones_like(x[:, :1]), x**2, transpose_a=True)  # [1, n] x [n, H]
+    return tf.reduce_sum(columns)
 
 
 def flat(m):

@@ -47,13 +47,13 @@ def test_the_first_two_steps_then_one_for_each_line(run):
     assert first["loss"] == 3.0
     assert [step["loss"] for step in steps] == [6.0, 9.0]
     assert all(0.0 <= step["seconds"] < 1.0 for step in steps)
-    assert last.keys() == {"peak_mb", "step_mb"}
+    assert last.keys() == {"peak_mb"}
 
 
 def test_the_end_of_the_input_is_quit(run):
     status, answers, _ = run(WORKER, "step\n")
     assert status == 0
-    assert len(answers) == 3 and answers[-1].keys() == {"peak_mb", "step_mb"}
+    assert len(answers) == 3 and answers[-1].keys() == {"peak_mb"}
 
 
 def test_memory(run):
@@ -66,8 +66,7 @@ serve(build)
 """
     _, (first, last), _ = run(source)
     assert 1.0 < first["idle_mb"] < 100.0
-    assert first["idle_mb"] + 45.0 < first["peak_mb"] < 150.0
-    assert last["peak_mb"] >= first["peak_mb"]
+    assert first["idle_mb"] + 45.0 < last["peak_mb"] < 150.0
 
 
 @pytest.mark.parametrize("fails", ["build", "step"])

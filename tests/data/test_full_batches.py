@@ -1,4 +1,4 @@
-"""Short batches filled with examples of weight 0: shapes, weights, and a training step that is that of the short batch."""
+"""Short batches filled with examples of weight 0: a training step on one is that on the short batch."""
 
 import os
 import subprocess

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from kernl_keras.experiments import cli
+from kernl_keras import cli
 from kernl_keras.experiments.alignment import plain
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.training.alignment import Agreement

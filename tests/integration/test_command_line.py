@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from kernl_keras.experiments import cli, run
+from kernl_keras import cli
+from kernl_keras.experiments import run
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.keras_version import keras
 

@@ -49,7 +49,7 @@ class Pass:
         return state, PerturbedState(state, *[tf.zeros((B, len(GAMMA), H), tf.float64)] * 2)
 
     def __call__(self, state=None, perturbed=None, steps=slice(None), unroll=False):
-        """What the cell keeps [T, ...], the state after it, the `Perturbation` [T, ...], the perturbed state after it."""
+        """What the cell keeps [T, ...], the state after it, the `Perturbation`, the perturbed state after it."""
         zero, zero_perturbed = self.zero_states()
         current, packed = self.current[steps], PACKED[steps]
         length = len(current)

@@ -5,14 +5,12 @@ A worker is a script that is run as a file, by the Python of the package it time
     {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10, "threads": 2, "rule": "bptt"}
 
 It answers with its first two steps, the first of which compiles what is to be compiled, then with a step for each line
-"step" it reads, and with its memory at "quit". A worker that fails says {"error": ...} and exits with 1;
+"step" it reads, and with the peak of its memory at "quit". A worker that fails says {"error": ...} and exits with 1;
 one that ends without an answer could not import its package, and has said so on stderr.
 
 Nothing but the standard library is imported here: a worker shares no package with the others.
 """
 
-import ctypes
-import gc
 import json
 import os
 import sys
@@ -54,7 +52,6 @@ def _serve(build, say):
     first, _ = _timed(step)
     second, loss = _timed(step)
     say(first_seconds=first, second_seconds=second, idle_mb=idle, versions=versions, loss=loss)
-    peak, between = peak_memory_mb(), forget_peak()
     for line in sys.stdin:
         command = line.strip()
         if command == "quit":
@@ -63,8 +60,7 @@ def _serve(build, say):
             raise ValueError(f'a worker reads "step" or "quit"; received {command!r}.')
         seconds, loss = _timed(step)
         say(seconds=seconds, loss=loss)
-    last = peak_memory_mb()
-    say(peak_mb=max(peak, last), step_mb=None if between is None else last - between)
+    say(peak_mb=peak_memory_mb())
 
 
 def _timed(step):
@@ -79,18 +75,6 @@ def memory_mb():
         return _status_mb("VmRSS")
     except OSError:
         return peak_memory_mb()
-
-
-def forget_peak():
-    """Gives back what compiling left, and starts the peak anew; the memory held now, None where a system cannot."""
-    gc.collect()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # glibc
-        with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
-            file.write("5")
-        return memory_mb()
-    except (AttributeError, OSError):
-        return None
 
 
 def peak_memory_mb():

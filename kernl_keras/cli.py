@@ -9,10 +9,11 @@ import sys
 
 import tensorflow as tf
 
-from ..learning.rules import RULES
-from .alignment import measure_alignment
-from .configs import DEFAULT, EXPERIMENTS
-from .run import UserError, evaluate, read_config, train
+from .benchmark.run import PARTS, benchmark
+from .experiments.alignment import check_file, measure_alignment
+from .experiments.configs import DEFAULT, EXPERIMENTS
+from .experiments.run import UserError, evaluate, read_config, train
+from .learning.rules import RULES
 
 SETTINGS = {  # option: field of `Experiment`
     "data": "source",
@@ -83,6 +84,21 @@ def make_parser():
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
     command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("alignment.json"), metavar="FILE")
     add_machine_options(command)
+
+    command = commands.add_parser(
+        "benchmark",
+        help="time the training step: rules, sizes, memory, other packages",
+        description="Time the training step of the reference network: rules, sizes, memory, other packages.",
+    )
+    command.set_defaults(run=run_benchmark)
+    command.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    command.add_argument("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
+    command.add_argument(
+        "--peers-dir", default="~/.cache/kernl_keras/peers", metavar="DIR", help="where their environments are built"
+    )
+    command.add_argument("--repeats", type=int, default=5, metavar="N", help="steps that are timed, 5 if not given")
+    command.add_argument("--threads", type=int, metavar="N", help="of our rows, one a core if not given")
+    command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmark.json"), metavar="FILE")
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
     command.set_defaults(run=run_list)
@@ -171,6 +187,20 @@ def run_alignment(options, command):
     settings = {"command": command, "verbose": options.verbose}
     measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
     print(f"Results    {options.output}")
+
+
+def run_benchmark(options, command):
+    """`benchmark`: tables, a results file and its plot."""
+    path = check_file(options.output)
+    for name in ("repeats", "threads"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise UserError(f"--{name} must be >= 1; received {value}.")
+    folder = pathlib.Path(options.peers_dir).expanduser() if options.peers else None
+    try:
+        benchmark(path, options.only, folder, options.threads, options.repeats, command)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+    print(f"Results    {path}")
 
 
 def run_list(options, command):
