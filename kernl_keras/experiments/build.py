@@ -7,6 +7,7 @@ from ..data import adding_problem, sequential_mnist
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.kernl import KeRNL
+from ..layers.readout import Readout
 from ..layers.window import WindowMean
 from ..training.model import KeRNLModel
 
@@ -63,7 +64,7 @@ def build_model(experiment, time_steps, features, total_steps):
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",
     )
-    readout = keras.layers.RNN(ReadoutCell(**experiment.readout_settings), return_sequences=True, name="readout")
+    readout = Readout(ReadoutCell(**experiment.readout_settings), name="readout")
     outputs = WindowMean(experiment.window, name="window")(readout(hidden(x)))
     model = KeRNLModel(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(

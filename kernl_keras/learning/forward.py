@@ -50,13 +50,15 @@ def run_clean(cell, p, weights, current, state, unroll):
         unroll: unroll the loop.
 
     Returns:
-        what the cell's `write` keeps of every step [T, ...], and the state after the last step.
+        what the cell's `write` keeps of every step [T, ...], of which the output alone has a gradient, and the state
+        after the last step.
     """
 
     def step(current, states):
         state = cell.State(*states)
         now, state = cell.step(current + tf.matmul(cell.presynaptic(state), weights), state, p)  # [B, H] x [H, H]
-        return cell.write(now, state), list(state)
+        output, *others = cell.write(now, state)
+        return (output, *map(tf.stop_gradient, others)), list(state)
 
     written, states = keras_rnn(step, current, state, unroll)
     return written, cell.State(*states)

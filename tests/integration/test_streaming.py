@@ -1,0 +1,97 @@
+"""A sequence that arrives in pieces, through a stateful network: what is exact, and what a layer above cuts."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+B, T, I, H, O = 2, 160, 3, 6, 4  # noqa: E741
+X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I))
+TARGET = np.random.default_rng(1).normal(0.0, 1.0, (B, T, O))
+TAU_OUT = 10.0  # ms
+RULES = {
+    "network": {},
+    "plain": dict(form="plain"),
+    "eprop": dict(rule="eprop"),
+    "eprop_alif": dict(rule="eprop_alif"),
+    "rflo": dict(rule="rflo"),
+}
+
+
+def network(steps, tau_out, implementation="chunked", **settings):
+    """A stateful network for pieces of `steps` steps; its weights are always the same."""
+    keras.utils.set_random_seed(5)
+    chunk = {"chunk_size": 7} if implementation == "chunked" else {}
+    cell = kk.KeRNLSpikingCell(H, tau_m=12.0, adaptation_strength=0.5, recurrent_gain=1.0, dtype="float64")
+    hidden = kk.KeRNL(cell, implementation=implementation, stateful=True, seed=3, name="hidden", **chunk, **settings)
+    readout = kk.Readout(kk.ReadoutCell(O, tau_out=tau_out, dtype="float64"), stateful=True, name="readout")
+    inputs = keras.Input(batch_shape=(B, steps, I), dtype="float64")
+    return kk.KeRNLModel(inputs, readout(hidden(inputs)))
+
+
+def gradient(steps, tau_out, **settings):
+    """Of the hidden weights by the squared errors of all steps, the sequence fed in pieces: the sum over the pieces."""
+    model = network(steps, tau_out, **settings)
+    weights = model.get_layer("hidden").cell.trainable_weights
+
+    @tf.function
+    def of_piece(x, target):
+        with tf.GradientTape() as tape:
+            cost = 0.5 * tf.reduce_sum((model(x) - target) ** 2)
+        return tape.gradient(cost, weights)
+
+    pieces = [
+        of_piece(tf.constant(X[:, start : start + steps]), tf.constant(TARGET[:, start : start + steps]))
+        for start in range(0, T, steps)
+    ]
+    return np.concatenate([np.sum(parts, 0).ravel() for parts in zip(*pieces)])
+
+
+def cut(steps, **settings):
+    """How much of the gradient is lost at the borders of pieces, the whole being 1."""
+    whole = gradient(T, TAU_OUT, **settings)
+    return np.linalg.norm(gradient(steps, TAU_OUT, **settings) - whole) / np.linalg.norm(whole)
+
+
+@pytest.mark.parametrize("implementation", ["chunked", "online"])
+@pytest.mark.parametrize("rule", RULES)
+def test_pieces_are_the_whole_where_no_layer_above_remembers(rule, implementation):
+    settings = {"implementation": implementation, **RULES[rule]}
+    whole = gradient(T, None, **settings)
+    assert np.linalg.norm(whole) > 1.0
+    np.testing.assert_allclose(gradient(40, None, **settings), whole, rtol=1e-9, atol=1e-9)
+
+
+def test_without_traces_the_pieces_are_not_the_whole():
+    """Or the test above would not show what the traces do."""
+    whole = gradient(T, None, implementation="factored")
+    pieces = gradient(40, None, implementation="factored")
+    assert np.linalg.norm(pieces - whole) > 0.01 * np.linalg.norm(whole)
+
+
+def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
+    """The errors that v would send back over a border: those of the first tau_out or so of every piece."""
+    lost = {steps: cut(steps) for steps in (10, 20, 40, 80)}
+    print("share of the gradient that is cut:", {f"{s / TAU_OUT:g} tau_out": f"{x:.4f}" for s, x in lost.items()})
+    assert lost[10] > lost[20] > lost[40] > lost[80]
+    assert 1e-6 < lost[80] < 0.5 * lost[10]
+    assert lost[80] < 0.1
+
+
+def test_pieces_through_fit():
+    """An epoch of pieces in order, states carried and reset between epochs: as `train_on_batch` piece by piece."""
+    pieces = [(X[:, start : start + 40], TARGET[:, start : start + 40]) for start in range(0, T, 40)]
+    fitted, stepped = network(40, TAU_OUT), network(40, TAU_OUT)
+    for model in (fitted, stepped):
+        model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
+    pieces = [tuple(np.float32(part) for part in piece) for piece in pieces]  # as `fit` makes them
+    x, y = (np.concatenate(parts) for parts in zip(*pieces))
+    fitted.fit(x, y, batch_size=B, shuffle=False, verbose=0)
+    for piece in pieces:
+        stepped.train_on_batch(*piece)
+    start = network(40, TAU_OUT)
+    for one, other in zip(fitted.get_weights(), stepped.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    assert max(np.abs(a - b).max() for a, b in zip(fitted.get_weights(), start.get_weights())) > 1e-4
