@@ -37,7 +37,8 @@ def full_batches(data, batch_size):
         count = tf.shape(tf.nest.flatten(x)[0])[0]
         check = tf.debugging.assert_less_equal(count, batch_size, f"data must have batches of at most {batch_size}.")
         with tf.control_dependencies([check]):
-            rows = tf.range(batch_size) % count
+            count = tf.identity(count)  # all that follows waits for the check
+        rows = tf.range(batch_size) % count
         weight = tf.ones(count) if weight is None else tf.cast(weight, tf.float32)
         weight = tf.pad(weight, [[0, batch_size - count]])
         x, y = tf.nest.map_structure(
