@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 
 import kernl_keras  # noqa: F401  registers the layers of the saved model
+from kernl_keras.benchmark.plot import draw as draw_benchmark
 from kernl_keras.keras_version import keras
 
 matplotlib.use("Agg")
@@ -116,3 +117,4 @@ if __name__ == "__main__":
         draw_sensitivity(run_dir)
     draw_reference()
     draw_alignment()
+    draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")

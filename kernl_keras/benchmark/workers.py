@@ -62,7 +62,7 @@ class Worker:
     def finish(self):
         """Ends the process; returns what was `Measured`."""
         end = self._ask("quit")
-        self._process.communicate()
+        self.close()
         return Measured(
             name=self.row.name,
             settings=self.row.settings,
@@ -75,10 +75,12 @@ class Worker:
             versions=self._ready["versions"],
         )
 
-    def kill(self):
-        """Ends the process at once."""
-        self._process.kill()
-        self._process.communicate()
+    def close(self):
+        """Ends the process, where it has not ended by itself, and closes all that led to it."""
+        if not self._errors.closed:
+            self._process.kill()
+            self._process.communicate()
+            self._errors.close()
 
     def _ask(self, command):
         try:
@@ -92,9 +94,11 @@ class Worker:
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {"error": "the process ended"}
         if "error" in answer:
-            self._process.communicate()
+            self._process.wait()
             self._errors.seek(0)
-            raise RuntimeError(f"{self.row.name}: {answer['error']}\n{self._errors.read()[-2000:]}")
+            said = self._errors.read()[-2000:]
+            self.close()
+            raise RuntimeError(f"{self.row.name}: {answer['error']}\n{said}")
         return answer
 
 
@@ -120,4 +124,4 @@ def measure(rows, repeats, say=print):
         return [worker.finish() for worker in workers]
     finally:
         for worker in workers:
-            worker.kill()
+            worker.close()

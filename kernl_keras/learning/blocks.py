@@ -59,8 +59,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             carry, *written = step(carry, tuple(element[row] for element in elements))
             places = (start + row, row)
             kept, local = (
-                tuple(array.write(place, x) for array, x in zip(arrays, outputs))
-                for arrays, place, outputs in zip((kept, local), places, written)
+                tuple(array.write(place, x) for array, x in zip(group, outputs))
+                for group, place, outputs in zip((kept, local), places, written)
             )
             return i + 1, carry, kept, local
 
