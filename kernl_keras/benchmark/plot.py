@@ -48,6 +48,9 @@ def draw_step(axes, rows):
 
 def draw_scale(axes, axis, rows, exponent):
     """Seconds over a size, both logarithmic."""
-    axes.plot([row["settings"][axis] for row in rows], [row["seconds"] for row in rows], "o-", color="#1f6f8b")
+    sizes = [row["settings"][axis] for row in rows]
+    axes.plot(sizes, [row["seconds"] for row in rows], "o-", color="#1f6f8b")
     axes.set(xscale="log", yscale="log", xlabel=axis, ylabel="seconds a step", title=f"exponent {exponent:.2f}")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
