@@ -193,6 +193,8 @@ def run_alignment(options, command):
 def run_benchmark(options, command):
     """`benchmark`: tables, a results file and its plot."""
     path = check_file(options.output)
+    if path.suffix == ".png" or path.with_suffix(".png").exists():
+        raise UserError(f"--output must end in .json, and no picture may lie where the plot goes; received {path}.")
     for name in ("repeats", "threads"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UserError(f"--{name} must be >= 1; received {value}.")

@@ -85,7 +85,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("learning/sensitivity.py", "tf.matmul(omega, flat(m), transpose_b=True)", "tf.matmul(omega, flat(m))"),
     ("learning/sensitivity.py", "tf.matmul(residual, omega, transpose_a=True)", "tf.matmul(omega, residual, transpose_a=True)"),
     ("learning/sensitivity.py", "by_slope=tf.matmul(residual, slope", "by_slope=tf.matmul(residual, omega"),
-    ("learning/sensitivity.py", "field[-1:] for field", "field[:1] for field"),
+    ("learning/sensitivity.py", "field[-1][None] for field", "field[0][None] for field"),
     # the rules, Eq. (10)-(15), (20)-(23)
     ("learning/filters.py", '"tbk,rki->tbri"', '"tbk,rik->tbri"'),
     ("learning/plain.py", "error * factors.psi, m", "error, m"),
@@ -134,7 +134,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
     ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
     ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
-    ("layers/kernl.py", "batch = tf.maximum(tf.math.count_nonzero(self.present, dtype=tf.int32), 1)", "pass"),
+    ("layers/kernl.py", "examples = tf.maximum(tf.reduce_sum(tf.cast(present, m.dtype)), 1.0)", "pass"),
     ("learning/leaky_sum.py", "reverse = error + carry[0]", "reverse = error"),
     ("learning/leaky_sum.py", "v = decay * carry[0] + x", "v = carry[0] + x"),
     ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),

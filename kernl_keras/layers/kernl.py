@@ -305,7 +305,7 @@ class KeRNL(RNN):
         if self._rule is not None:
             written, before, end_state = stop((written, before, end_state))
             outputs, traces = self._attach_rule(x, weights, p, written, before, traces)
-        self.report = Report(*sensitivity, *activity(outputs, self.present))
+        self.report = Report(*sensitivity, *activity(outputs, self._present(tf.shape(x)[1])))
         if self.reports is not None:
             self.reports.append(self.report)
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
@@ -319,6 +319,7 @@ class KeRNL(RNN):
         bound = self.max_perturbation if self.sensitivity_mode == "tangent" else x.dtype.max
         noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound, self.resync_every)
         batch = tf.shape(x)[1]
+        present = self._present(batch)
         xi = draw_signs(length, batch, units, next_key(self.seed, self._draws))
         m, gamma = self.m_and_gamma()
         learn = learn_last if self.credit == "last" else learn_all
@@ -338,14 +339,22 @@ class KeRNL(RNN):
             perturbed,
             digest,
             total,
-            self.present,
+            present,
         )
-        steps = 1 if self.credit == "last" else length
-        if self.present is not None:
-            batch = tf.maximum(tf.math.count_nonzero(self.present, dtype=tf.int32), 1)
-        loss, variance = sensitivity_loss(m, gamma, finish(total), steps * batch * units)
+        examples = tf.cast(batch, m.dtype)
+        if present is not None:
+            examples = tf.maximum(tf.reduce_sum(tf.cast(present, m.dtype)), 1.0)
+        steps = 1.0 if self.credit == "last" else tf.cast(length, m.dtype)  # as integers the product may overflow
+        loss, variance = sensitivity_loss(m, gamma, finish(total), steps * examples * units)
         self.add_loss(loss)
         return written, end_state, perturbed, (loss, variance)
+
+    def _present(self, batch):
+        """Which examples count, [B] of 0 and 1, or None for all: also where the layer's batch is not the model's."""
+        if self.present is None:
+            return None
+        alike = tf.equal(tf.size(self.present), batch)
+        return tf.cond(alike, lambda: self.present, lambda: tf.ones([batch], self.present.dtype))
 
     def _attach_rule(self, x, weights, p, written, before, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""

@@ -30,13 +30,14 @@ class Readout(RNN):
     Call arguments:
         sequences: hidden spikes or activities z [B, T, H], T >= 1.
         initial_state: list of v before the first step [B, O]; zeros where None.
-        mask: True where a step counts [B, T]; at the others v stays as it is. None where all do.
+        mask: True where a step counts [B, T]; at the others v stays as it is (before the first that counts it is the
+            initial state, where `keras.layers.RNN` gives 0), or is 0 with `zero_output_for_mask`. None where all do.
 
     Returns:
         v [B, T, O], or of the last step [B, O]; with `return_state` also the last v [B, O].
 
     Raises:
-        ValueError: for another cell, and for inputs that are not [B, T, H].
+        ValueError: for another cell, one that computes in half precision, and for inputs that are not [B, T, H].
 
     Example:
 
@@ -50,6 +51,8 @@ class Readout(RNN):
     def __init__(self, cell, return_sequences=True, **kwargs):
         if not isinstance(cell, ReadoutCell):
             raise ValueError(f"cell must be a ReadoutCell; received {cell!r}.")
+        if tf.as_dtype(cell.compute_dtype).size < 4:  # a product over all steps leaves the range of half precision
+            raise ValueError(f"cell must compute in float32 or more, dtype='float32'; received {cell.compute_dtype!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
@@ -66,8 +69,11 @@ class Readout(RNN):
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if mask is not None:
-            mask = tf.transpose(mask)[..., None]  # [T, B, 1]
+            mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
-        v = leaky_sum(current, decay, tf.cast(tf.nest.flatten(initial_state)[0], current.dtype))
-        return v[-1], tf.transpose(v, (1, 0, 2)), [v[-1]]
+        start = tf.nest.flatten(initial_state)[0]
+        outputs = v = leaky_sum(current, decay, tf.cast(start, current.dtype))
+        if mask is not None and self.zero_output_for_mask:
+            outputs = tf.where(mask, v, tf.zeros_like(v))
+        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]

@@ -1,4 +1,4 @@
-"""The forward pass over a sequence: Keras' own loop, clean alone or clean and perturbed, Eq. (1)-(9), (16)-(18).
+"""The forward pass over a sequence: clean alone, in Keras' own loop, or clean and perturbed, Eq. (1)-(9), (16)-(18).
 
 All sequences are time-major. A cell is anything with the seams of `cells.hidden.HiddenCell`.
 """
@@ -80,7 +80,7 @@ def run_perturbed(
         perturbed: `PerturbedState` before the first step.
         digest: `(total, Perturbation [C, ...]) -> total`: what is made of the perturbation of a block of steps.
         total: tuple of tensors, what `digest` starts from.
-        present: [B], 0 for examples that are not perturbed, else 1; None where all are.
+        present: [B], 0 for examples that are left out of `digest`, else 1; None where all are in it.
 
     Returns:
         what the cell's `write` keeps of every step [T, ...], the clean state after the last step, the `PerturbedState`
@@ -118,8 +118,6 @@ def run_perturbed(
 
     def begin(start, count):
         xi = unpack_signs(take(packed, start, count), cell.units, decay.dtype)  # [C, B, H]
-        if present is not None:
-            xi *= tf.cast(present, xi.dtype)[:, None]
         return (current(start, count), xi, start + tf.range(count)), ()
 
     def step(states, now):
@@ -136,7 +134,11 @@ def run_perturbed(
         sane = tf.reduce_all(tf.abs(effect) <= noise.bound, -1, keepdims=True)  # [B, 1]
         perturbed = forget(sane, clean, PerturbedState(other, *filtered))
         effect = tf.where(sane, effect, tf.zeros_like(effect))
-        return (*clean, *perturbed.cell, *perturbed[1:]), cell.write(now, clean), (effect, *perturbed[1:])
+        made = Perturbation(effect, *perturbed[1:])
+        if present is not None:  # whatever an absent example carries from an earlier piece
+            counts = present > 0
+            made = (tf.where(tf.reshape(counts, (-1, *[1] * (x.shape.rank - 1))), x, tf.zeros_like(x)) for x in made)
+        return (*clean, *perturbed.cell, *perturbed[1:]), cell.write(now, clean), tuple(made)
 
     def end(total, _, made):
         return digest(total, Perturbation(*made))

@@ -72,7 +72,7 @@ def learn_last(m, like):
     """The same for the last step alone, as in the reference code."""
 
     def digest(total, perturbation):
-        return tuple(field[-1:] for field in perturbation)
+        return tuple(field[-1][None] for field in perturbation)
 
     omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
     total = (tf.zeros_like(omega[:, :, 0]), omega, slope)

@@ -1,5 +1,6 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -33,7 +34,10 @@ class Schedule(NamedTuple):
 
 def present(sample_weight):
     """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example."""
-    if not tf.is_tensor(sample_weight) or sample_weight.shape.rank not in (1, 2):
+    if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
+        return None
+    sample_weight = tf.convert_to_tensor(sample_weight)
+    if sample_weight.shape.rank not in (1, 2):
         return None
     if sample_weight.shape.rank == 2 and sample_weight.shape[1] != 1:
         return None
@@ -164,12 +168,26 @@ class KeRNLModel(keras.Model):
         """The network once, clean and perturbed together: `(tape, predictions, loss, report)`."""
         for layer in self.kernl_layers:
             layer.reports = []  # of every call: a layer may be shared
-            layer.present = present(sample_weight)
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape(persistent=True) as tape, self._only_present(sample_weight):
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             report = self._take_report()
         return tape, y_pred, loss, report
+
+    @contextlib.contextmanager
+    def _only_present(self, sample_weight):
+        """Within, the layers leave examples of weight 0 out of what they report."""
+        for layer in self.kernl_layers:
+            layer.present = present(sample_weight)
+        try:
+            yield
+        except BaseException:  # no layer keeps a tensor of a step that failed
+            for layer in self.kernl_layers:
+                layer.report = layer.reports = None
+            raise
+        finally:
+            for layer in self.kernl_layers:
+                layer.present = None
 
     def gradients(self, x, y):
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
@@ -206,7 +224,8 @@ class KeRNLModel(keras.Model):
 
     def test_step(self, data):
         """One batch without learning: M, gamma and the traces stay as they are."""
-        super().test_step(data)
+        with self._only_present(keras.utils.unpack_x_y_sample_weight(data)[2]):
+            super().test_step(data)
         self._track(self._take_report())
         logs = self.get_metrics_result()
         return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
@@ -234,7 +253,7 @@ class KeRNLModel(keras.Model):
         """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""
         reports = self._reports()
         for layer in self.kernl_layers:
-            layer.report = layer.reports = layer.present = None
+            layer.report = layer.reports = None
         learning = [report for report in reports if report.sensitivity_loss is not None]
         return Report(
             sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,

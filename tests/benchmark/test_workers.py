@@ -40,12 +40,12 @@ def row(tmp_path):
 
 def test_rows_take_turns(row, tmp_path):
     said = []
-    fast, slow = measure([row("fast"), row("slow", 0.02)], 3, said.append)
+    fast, slow = measure([row("fast"), row("slow", 0.2)], 3, said.append)
     assert (tmp_path / "log").read_text().split() == ["fast"] * 2 + ["slow"] * 2 + ["fast", "slow"] * 3
     assert said == ["  the fast", "  the slow"]
-    assert fast.name == "the fast" and fast.versions == {"package": "1.0"} and slow.loss == 0.02
+    assert fast.name == "the fast" and fast.versions == {"package": "1.0"} and slow.loss == 0.2
     assert len(slow.every) == 3 and min(slow.every) <= slow.seconds <= max(slow.every)
-    assert fast.seconds < 0.02 <= slow.seconds and slow.first_seconds >= 0.02
+    assert fast.seconds < slow.seconds >= 0.2 and slow.first_seconds >= 0.2
     assert 1.0 < fast.idle_mb <= fast.peak_mb < 200.0
 
 

@@ -81,7 +81,7 @@ def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
 
 
 def test_pieces_through_fit():
-    """An epoch of pieces in order, states carried and reset between epochs: as `train_on_batch` piece by piece."""
+    """An epoch of pieces in order, states carried: as `train_on_batch` piece by piece."""
     pieces = [(X[:, start : start + 40], TARGET[:, start : start + 40]) for start in range(0, T, 40)]
     fitted, stepped = network(40, TAU_OUT), network(40, TAU_OUT)
     for model in (fitted, stepped):

@@ -106,6 +106,24 @@ def test_blocks_of_any_size_learn_the_same(size, credit, monkeypatch):
     same(of_sensitivity[1], of_gamma)
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("credit", ["all", "last"])
+@pytest.mark.parametrize("settings", [dict(form="network"), dict(form="plain", sensitivity_mode="replica")], ids=str)
+def test_a_length_and_a_batch_that_are_known_only_when_it_runs(settings, credit, jit_compile):
+    network, (m, gamma) = Network("hard"), kernels(1)
+    layers = [network.layer(m, gamma, credit=credit, **settings) for _ in range(2)]
+    specification = tf.TensorSpec((None, None, I), tf.float64)
+    compiled = tf.function(
+        lambda x: (layers[0](x, training=True), layers[0].report), [specification], jit_compile=jit_compile
+    )
+    for x in (network.inputs, network.inputs[:, :3]):
+        outputs, report = compiled(x)
+        same(outputs, layers[1](x, training=True))
+        for one, other in zip(report, layers[1].report):
+            same(one, other)
+    assert report.sensitivity_loss > 1e-6
+
+
 @pytest.mark.parametrize("mode", ["tangent", "twin"])
 @pytest.mark.parametrize("resync", [1, 3, T, T + 1])
 def test_resynchronisation(resync, mode):

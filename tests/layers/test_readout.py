@@ -94,6 +94,18 @@ def test_a_masked_step_is_no_step():
     assert np.abs(np.subtract(layer(tf.constant(X))[0], outputs)).max() > 0.01
 
 
+@pytest.mark.parametrize("zero", [False, True])
+def test_gradients_under_a_mask(zero):
+    """Of numbers, too, as some layers pass them on."""
+    results = []
+    for layer in both(CELLS["bias"], zero_output_for_mask=zero):
+        results.append(run(layer, tf.constant(X), mask=tf.constant(MASK)))
+    same(*results)
+    layer, _ = both(CELLS["bias"])
+    one, other = (layer(tf.constant(X), mask=tf.constant(mask)) for mask in (MASK, MASK.astype("int32")))
+    np.testing.assert_array_equal(one, other)
+
+
 def test_pieces_of_a_stateful_layer_are_the_whole():
     whole, _ = both(CELLS["number"])
     layer = kk.Readout(kk.ReadoutCell(O, dtype="float64", **CELLS["number"]), stateful=True, dtype="float64")
@@ -130,6 +142,8 @@ def test_the_config_covers_the_signature():
 def test_errors():
     with pytest.raises(ValueError, match="cell must be a ReadoutCell; received"):
         kk.Readout(kk.KeRNLSpikingCell(3))
+    with pytest.raises(ValueError, match="cell must compute in float32 or more, dtype='float32'; received 'float16'"):
+        kk.Readout(kk.ReadoutCell(O, dtype="mixed_float16"))
     with pytest.raises(ValueError, match="sequences must have at least one time step"):
         kk.Readout(kk.ReadoutCell(O))(np.zeros((B, 0, H), "float32"))
     with pytest.raises(ValueError, match=r"sequences must have shape \[batch, time, features\]"):
