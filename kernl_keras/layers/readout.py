@@ -37,7 +37,8 @@ class Readout(RNN):
         v [B, T, O], or of the last step [B, O]; with `return_state` also the last v [B, O].
 
     Raises:
-        ValueError: for another cell, one that computes in half precision, and for inputs that are not [B, T, H].
+        ValueError: for another cell, one that computes in half precision, a `dtype` that is not the cell's, and for inputs
+            that are not [B, T, H].
 
     Example:
 
@@ -54,6 +55,8 @@ class Readout(RNN):
         if tf.as_dtype(cell.compute_dtype).size < 4:  # a product over all steps leaves the range of half precision
             raise ValueError(f"cell must compute in float32 or more, dtype='float32'; received {cell.compute_dtype!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
+        if self.compute_dtype != cell.compute_dtype:
+            raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         time_steps("sequences", tf.nest.flatten(sequences)[0].shape)

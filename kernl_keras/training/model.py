@@ -79,7 +79,7 @@ class KeRNLModel(keras.Model):
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")(inputs)
-    >>> voltage = keras.layers.RNN(kk.ReadoutCell(2), return_sequences=True)(hidden)
+    >>> voltage = kk.Readout(kk.ReadoutCell(2))(hidden)
     >>> model = kk.KeRNLModel(inputs, kk.WindowMean(5)(voltage))
     >>> model.compile(keras.optimizers.Adam(1e-2), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(1e-3))
     >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)

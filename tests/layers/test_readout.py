@@ -144,6 +144,8 @@ def test_errors():
         kk.Readout(kk.KeRNLSpikingCell(3))
     with pytest.raises(ValueError, match="cell must compute in float32 or more, dtype='float32'; received 'float16'"):
         kk.Readout(kk.ReadoutCell(O, dtype="mixed_float16"))
+    with pytest.raises(ValueError, match="dtype must be the cell's, 'float32'; received 'float16'"):
+        kk.Readout(kk.ReadoutCell(O), dtype="mixed_float16")
     with pytest.raises(ValueError, match="sequences must have at least one time step"):
         kk.Readout(kk.ReadoutCell(O))(np.zeros((B, 0, H), "float32"))
     with pytest.raises(ValueError, match=r"sequences must have shape \[batch, time, features\]"):
