@@ -37,7 +37,7 @@ class Readout(RNN):
         v [B, T, O], or of the last step [B, O]; with `return_state` also the last v [B, O].
 
     Raises:
-        ValueError: for another cell, one that computes in half precision, a `dtype` that is not the cell's, and for inputs
+        ValueError: for another cell, one that computes in half precision, a `dtype` that is not its own, and for inputs
             that are not [B, T, H].
 
     Example:
