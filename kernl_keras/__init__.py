@@ -7,6 +7,7 @@ from .cells.context import ContextCell
 from .cells.input import InputSpikingCell
 from .cells.rate import KeRNLRNNCell
 from .cells.readout import ReadoutCell
+from .cells.resonator import KeRNLResonatorCell
 from .cells.spiking import KeRNLSpikingCell
 from .initializers import LogUniform
 from .layers.encoder import SpikeEncoder
@@ -24,6 +25,7 @@ __all__ = [
     "KeRNL",
     "KeRNLModel",
     "KeRNLRNNCell",
+    "KeRNLResonatorCell",
     "KeRNLSpikingCell",
     "KeRNLTensorBoard",
     "LogUniform",

@@ -21,7 +21,8 @@ class LocalFactors(NamedTuple):
     """The known, local part of how a unit's current moves its potential, Eq. (20). Each [.., H] or a number.
 
     The change of the potential by one weight is eps(t) = leak(t) keep(t-1) eps(t-1) + drive(t) s(t), and the change of
-    the output is psi(t) eps(t). For a unit that adapts the threshold changes too: see `learning.eprop_alif`.
+    the output is psi(t) eps(t); a resonator's turns, see `learning.own`. For a unit that adapts the threshold changes
+    too: see `learning.eprop_alif`.
     """
 
     psi: Any
@@ -31,6 +32,7 @@ class LocalFactors(NamedTuple):
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
     threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
+    turn: Any = 0.0  # what a step makes of the potential in a resonator's other component
 
 
 class HiddenCell(AbstractRNNCell):
@@ -40,8 +42,10 @@ class HiddenCell(AbstractRNNCell):
     least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the
     recurrent weights see next, and `read(written, p)`, the `Record`; `local_factors(record, p, reset_gradient)`,
     `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`;
-    and the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`.
+    the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`; and `OWN`, its dynamics.
     """
+
+    OWN = "leak"  # a key of `learning.own.OWN`
 
     def __init__(
         self,

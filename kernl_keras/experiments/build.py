@@ -2,6 +2,7 @@
 
 from ..cells.rate import KeRNLRNNCell
 from ..cells.readout import ReadoutCell
+from ..cells.resonator import KeRNLResonatorCell
 from ..cells.spiking import KeRNLSpikingCell
 from ..data import adding_problem, sequential_mnist
 from ..keras_version import keras
@@ -11,7 +12,7 @@ from ..layers.readout import Readout
 from ..layers.window import WindowMean
 from ..training.model import KeRNLModel
 
-CELLS = {"spiking": KeRNLSpikingCell, "rate": KeRNLRNNCell}
+CELLS = {"spiking": KeRNLSpikingCell, "resonator": KeRNLResonatorCell, "rate": KeRNLRNNCell}
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,

@@ -33,7 +33,7 @@ class Experiment:
     task_settings: dict  # of `data.sequential_mnist` or `data.adding_problem`
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
-    cell: str  # "spiking" or "rate"
+    cell: str  # "spiking", "resonator" or "rate"
     cell_settings: dict  # of `KeRNLSpikingCell` or `KeRNLRNNCell`
     readout_settings: dict  # of `ReadoutCell`
     window: int | None  # of `WindowMean`, steps

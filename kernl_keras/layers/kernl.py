@@ -13,7 +13,7 @@ from ..learning.blocks import take
 from ..learning.filters import kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
-from ..learning.rules import FORMS, RULES, rule_module
+from ..learning.rules import FORMS, RULES, make_rule
 from ..learning.sensitivity import learn_all, learn_last, sensitivity_loss
 from .presets import PRESETS
 from .report import Report, activity
@@ -177,7 +177,7 @@ class KeRNL(RNN):
             self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
         self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
-        self._rule = rule_module(rule, form)
+        self._rule = make_rule(rule, form, cell.OWN)
         self.report = None
         self.reports = None  # a list, where a `KeRNLModel` wants that of every call
         self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says

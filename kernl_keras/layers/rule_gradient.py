@@ -12,7 +12,7 @@ class RuleGradient:
 
     Args:
         layer: `KeRNL` layer, for its settings, M and gamma.
-        rule: module of a rule, see `learning.implementations`.
+        rule: a rule, see `learning.implementations`.
         x: inputs [T, B, I].
         before: `cell.State` before the first step.
         written: what the cell's `write` kept of every step [T, ...].

@@ -1,4 +1,4 @@
-"""E-prop for units that adapt: the local derivative, its trace of two components.
+"""E-prop for units that adapt: the local derivative, with the threshold's part of the trace.
 
     eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
     zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                 of the spike, Eq. (4)
@@ -6,61 +6,57 @@
     v_ij(t)    = keep_i(t) eps_ij(t) - keep'_i(t) beta_i c_ij(t-1)       of the potential V after the reset, Eq. (8)
     dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
 
-keep is 1 - z at a hard reset and 1 at a soft one, which takes B z away, so that keep' is 0 or z. It is the derivative
-of the cost with every path through the recurrent weights and through the resetting spike cut; with the layer's
-`reset_gradient` the latter is followed too.
+keep is 1 - z at a hard reset and 1 at a soft one, which takes B z away, so that keep' is 0 or z; without a reset they
+are 1 and 0. It is the derivative of the cost with every path through the recurrent weights and through the resetting
+spike cut; with the layer's `reset_gradient` the latter is followed too.
 
-Traces: v and c, each [B, H, J].
+Traces: those of the own potential, v first, and c, each [B, H, J].
 Source: Bellec et al., Nature Communications 11:3625 (2020), Methods, "Eligibility traces for ALIF neurons".
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import tensorflow as tf
 
 from .filters import fill
+from .own import own_factors
 
-TRACES = ("H", "H")
-"""The leading axes of each trace, before J."""
-
-
-class Signals(NamedTuple):
-    """What the rule needs of a step t; each [T, B, H]."""
-
-    error: Any  # L(t)
-    psi: Any
-    drive: Any
-    leak: Any
-    keep: Any
-    strength: Any  # beta
-    decay: Any  # p
-    threshold_keep: Any  # keep'
+ADAPTATION = ("adaptation_strength", "adaptation_decay", "threshold_keep")  # beta, p, keep'
 
 
-def signals(error, factors, m, post_factor):
-    """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
-    return Signals(error, *(fill(factor, error) for factor in factors))
+class EPropALIF:
+    """The rule over own dynamics `own`, see `own`."""
 
+    def __init__(self, own):
+        self.own = own
+        self.TRACES = (*own.TRACES, "H")
+        self.Signals = namedtuple("Signals", ("error", "psi", *own.FIELDS, *ADAPTATION))  # L(t) and so on, [T, B, H]
 
-def reverse_step(carry, now, decay):
-    """The carry holds what the later errors make of eps after the reset, and of c, each [B, H].
+    def signals(self, error, factors, m, post_factor):
+        """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
+        psi, *adaptation = (fill(getattr(factors, name), error) for name in ("psi", *ADAPTATION))
+        return self.Signals(error, psi, *own_factors(self.own, factors, error), *adaptation)
 
-    Returns:
-        the carry for t-1, and the error of the current [B, H].
-    """
-    kept, adaptation = carry
-    spike = now.error + (1.0 - now.decay) * adaptation  # of zeta(t)
-    own = now.psi * spike + now.keep * kept  # of eps(t)
-    adaptation = now.decay * adaptation - now.strength * now.psi * spike - now.strength * now.threshold_keep * kept
-    return (now.leak * own, adaptation), (now.drive * own,)
+    def reverse_step(self, carry, now, decay):
+        """The carry holds what the later errors make of the own traces and of c, each [B, H].
 
+        Returns:
+            the carry for t-1, and the error of the current [B, H].
+        """
+        *own, adaptation = carry
+        spike = now.error + (1.0 - now.adaptation_decay) * adaptation  # of zeta(t)
+        of_threshold = now.psi * spike + now.threshold_keep * own[0]
+        own, error = self.own.reverse(own, now.psi * spike, now)
+        adaptation = now.adaptation_decay * adaptation - now.adaptation_strength * of_threshold
+        return (*own, adaptation), (error,)
 
-def trace_step(traces, now, presynaptic, decay):
-    """The traces at t, from s(t) [B, J]; returns them and this step's gradient [H, J]."""
-    psi, drive, leak, keep, strength, persistence, threshold_keep = (field[:, :, None] for field in now[1:])
-    kept, adaptation = traces
-    eps = leak * kept + drive * presynaptic[:, None, :]
-    zeta = psi * (eps - strength * adaptation)
-    kept = keep * eps - threshold_keep * strength * adaptation
-    adaptation = persistence * adaptation + (1.0 - persistence) * zeta
-    return (kept, adaptation), tf.einsum("bh,bhj->hj", now.error, zeta)
+    def trace_step(self, traces, now, presynaptic, decay):
+        """The traces at t, from s(t) [B, J]; returns them and this step's gradient [H, J]."""
+        psi, persistence = now.psi[:, :, None], now.adaptation_decay[:, :, None]
+        *own, adaptation = traces
+        threshold = now.adaptation_strength[:, :, None] * adaptation
+        (kept, *others), eps = self.own.trace(own, now, presynaptic)
+        zeta = psi * (eps - threshold)
+        kept -= now.threshold_keep[:, :, None] * threshold
+        adaptation = persistence * adaptation + (1.0 - persistence) * zeta
+        return (kept, *others, adaptation), tf.einsum("bh,bhj->hj", now.error, zeta)

@@ -4,9 +4,10 @@
     factored  filters the errors backward in time, then one matrix product, Eq. (13), (14), (23)
     chunked   factored inside chunks of C steps, traces carried across their borders; C = 1 is online, C = T factored
 
-A rule is a module with `Signals`, `reverse_step`, `trace_step` and `TRACES` (see `network`). Each implementation takes
+A rule has `Signals`, `reverse_step`, `trace_step` and `TRACES`, the leading axes of what it
+carries (see `network`). Each implementation takes
 
-    rule         its module
+    rule         the rule
     signals      its `Signals` [T, ...]
     decay        exp(-gamma dt) [R, H]
     presynaptic  s(t) [T, B, J], J counting inputs, units and bias
@@ -42,7 +43,7 @@ def current_error(rule, signals, decay, carry=None):
     """dC/dI(t) under the rule: errors filtered backward in time, Eq. (13) or (23).
 
     Args:
-        rule: module of the rule.
+        rule: the rule.
         signals: its `Signals` [T, ...].
         decay: exp(-gamma dt) [R, H].
         carry: what errors after the last step make of the traces; zeros where None.

@@ -4,42 +4,38 @@
     dC/dW_ij = sum_b sum_t L_i(t) p_ij(t)
 
 For the rate cell psi drive is (1-a) f'(g) and leak is a: Murray's rule, and e-prop. For a spiking unit psi is taken
-when the input arrives, where e-prop takes it when the error does. The error L comes back by the transposed weights of
-the layers above, not by random ones.
+when the input arrives, where e-prop takes it when the error does; a resonator's p turns as its potential does. The
+error L comes back by the transposed weights of the layers above, not by random ones.
 
-Trace: p [B, H, J]. Source: Murray, eLife 8:e43299 (2019), Eq. (3)-(4).
+Traces: p [B, H, J], for resonators of two components. Source: Murray, eLife 8:e43299 (2019), Eq. (3)-(4).
 """
 
-from typing import Any, NamedTuple
+from collections import namedtuple
 
 import tensorflow as tf
 
-from .filters import fill
-
-TRACES = ("H",)
-"""The leading axes of each trace, before J."""
+from .own import own_factors
 
 
-class Signals(NamedTuple):
-    """What the rule needs of a step t; each [T, B, H]."""
+class RFLO:
+    """The rule over own dynamics `own`, see `own`; no reset interrupts the leak."""
 
-    error: Any  # L(t)
-    gain: Any  # psi(t) drive(t)
-    leak: Any
+    def __init__(self, own):
+        self.own = own
+        self.TRACES = own.TRACES
+        self.Signals = namedtuple("Signals", ("error", *own.FIELDS))  # L(t), psi(t) drive(t), ...; each [T, B, H]
 
+    def signals(self, error, factors, m, post_factor):
+        """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
+        factors = factors._replace(drive=factors.psi * factors.drive, keep=1.0)
+        return self.Signals(error, *own_factors(self.own, factors, error))
 
-def signals(error, factors, m, post_factor):
-    """`Signals` from the output's error L [T, B, H]; M and `post_factor` have no part in this rule."""
-    return Signals(error, fill(factors.psi * factors.drive, error), fill(factors.leak, error))
+    def reverse_step(self, carry, now, decay):
+        """R(t) = L(t) + leak(t+1) R(t+1); returns the carry for t-1 and the error of the current [B, H]."""
+        carry, error = self.own.reverse(carry, now.error, now)
+        return carry, (error,)
 
-
-def reverse_step(carry, now, decay):
-    """R(t) = L(t) + leak(t+1) R(t+1); returns the carry for t-1 and the error of the current [B, H]."""
-    own = now.error + carry[0]
-    return (now.leak * own,), (now.gain * own,)
-
-
-def trace_step(traces, now, presynaptic, decay):
-    """The trace at t, from s(t) [B, J]; returns it and this step's gradient [H, J]."""
-    trace = now.leak[:, :, None] * traces[0] + now.gain[:, :, None] * presynaptic[:, None, :]
-    return (trace,), tf.einsum("bh,bhj->hj", now.error, trace)
+    def trace_step(self, traces, now, presynaptic, decay):
+        """The trace at t, from s(t) [B, J]; returns it and this step's gradient [H, J]."""
+        traces, p = self.own.trace(traces, now, presynaptic)
+        return traces, tf.einsum("bh,bhj->hj", now.error, p)

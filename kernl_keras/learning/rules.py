@@ -1,18 +1,25 @@
-"""The table of learning rules: name -> module, see `implementations` for what a rule's module has."""
+"""The table of learning rules: name -> class, see `implementations` for what a rule has."""
 
-from . import eprop, eprop_alif, network, plain, readout, rflo
+from .eprop import EProp
+from .eprop_alif import EPropALIF
+from .network import Network
+from .own import OWN
+from .plain import Plain
+from .readout import NoLearning
+from .rflo import RFLO
 
-FORMS = {"network": network, "plain": plain}
+FORMS = {"network": Network, "plain": Plain}
 RULES = {
     "kernl": FORMS,
-    "eprop": eprop,
-    "eprop_alif": eprop_alif,
-    "rflo": rflo,
-    "readout": readout,
+    "eprop": EProp,
+    "eprop_alif": EPropALIF,
+    "rflo": RFLO,
+    "readout": NoLearning,
     "bptt": None,
 }
 
 
-def rule_module(rule, form):
-    """The module of a rule; None for backpropagation through time, which needs none."""
-    return FORMS[form] if rule == "kernl" else RULES[rule]
+def make_rule(rule, form="network", own="leak"):
+    """The rule for units of the own dynamics `own`, a key of `OWN`; None for backpropagation, which needs none."""
+    kind = FORMS[form] if rule == "kernl" else RULES[rule]
+    return kind and kind(OWN[own])

@@ -5,12 +5,14 @@ package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule ar
 bias; M is [R, H, H], gamma [R, H].
 
     spiking        (1)-(9), their tangent (18)
+    resonator      (24), (4)-(6), (9), their tangent (18)
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
     sensitivity    (16), (17), (19)
 """
 
 from .rate import rate, rate_constants, rate_tangent
+from .resonator import resonator, resonator_constants, resonator_tangent
 from .rules import (
     eprop,
     eprop_alif,
@@ -42,6 +44,9 @@ __all__ = [
     "rate",
     "rate_constants",
     "rate_tangent",
+    "resonator",
+    "resonator_constants",
+    "resonator_tangent",
     "reverse_network",
     "reverse_plain",
     "rflo",

@@ -1,4 +1,7 @@
-"""The learning rules, Eq. (10)-(15) and (20)-(23): every weight's trace by itself, every error by itself."""
+"""The learning rules, Eq. (10)-(15) and (20)-(23): every weight's trace by itself, every error by itself.
+
+The leak of a resonator is complex, so that eps turns; what is seen of it is its real part.
+"""
 
 import numpy as np
 
@@ -40,11 +43,11 @@ def network(error, s, run, m, gamma, dt):
         for t in range(time):
             reset = run.keep[b, t - 1, i] if t else 1.0
             eps = run.leak[b, t, i] * reset * eps + run.gain[b, t, i] * s[b, t, j]
-            gradient[j, i] += error[b, t, i] * run.psi[b, t, i] * eps
+            gradient[j, i] += error[b, t, i] * run.psi[b, t, i] * np.real(eps)
             for r in range(len(m)):
                 e[r] = np.exp(-gamma[r, i] * dt) * e[r] + through
                 gradient[j, i] += d[b, t, r, i] * e[r]
-            through = run.psi[b, t, i] * eps
+            through = run.psi[b, t, i] * np.real(eps)
     return gradient
 
 
@@ -67,7 +70,7 @@ def eprop_alif(error, s, run):
         for t in range(time):
             threshold = run.beta[i] * c
             potential = run.leak[b, t, i] * v + run.gain[b, t, i] * s[b, t, j]
-            spike = run.psi[b, t, i] * (potential - threshold)
+            spike = run.psi[b, t, i] * (np.real(potential) - threshold)
             v = run.keep[b, t, i] * potential - run.threshold_keep[b, t, i] * threshold
             c = run.p[i] * c + (1.0 - run.p[i]) * spike
             gradient[j, i] += error[b, t, i] * spike
@@ -82,7 +85,7 @@ def rflo(error, s, run):
         p = 0.0
         for t in range(time):
             p = run.leak[b, t, i] * p + run.psi[b, t, i] * run.gain[b, t, i] * s[b, t, j]
-            gradient[j, i] += error[b, t, i] * p
+            gradient[j, i] += error[b, t, i] * np.real(p)
     return gradient
 
 
@@ -111,7 +114,7 @@ def reverse_network(error, run, m, gamma, dt):
                     c[r] = back + np.exp(-gamma[r, i] * dt) * c[r]
                 own *= run.leak[b, t + 1, i] * run.keep[b, t, i]
             own = local[b, t, i] + run.psi[b, t, i] * c.sum() + own
-            of_current[b, t, i] = own * run.gain[b, t, i]
+            of_current[b, t, i] = np.real(own) * run.gain[b, t, i]
     return of_current
 
 

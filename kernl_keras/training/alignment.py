@@ -11,7 +11,7 @@ from ..layers.find import kernl_layers, recording
 from ..layers.rule_gradient import RuleGradient, join, last_step
 from ..learning.forward import run_clean
 from ..learning.implementations import current_error
-from ..learning.rules import RULES, rule_module
+from ..learning.rules import RULES, make_rule
 from .state import state_kept
 
 OWN = "own"  # the exact derivative of a unit's output by its own weights: backpropagation, the recurrent path cut
@@ -192,7 +192,8 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
     cell = layer.cell
-    module = {OWN: None, TRACE: RULES["eprop"]}.get(rule, rule_module(rule, layer.form) if rule in RULES else None)
+    named = {OWN: "bptt", TRACE: "eprop"}.get(rule, rule)
+    made = make_rule(named, layer.form, cell.OWN)
     own = rule in (layer.rule, TRACE)
     reset_gradient = layer.reset_gradient if own else False
     last = own and layer.credit == "last"
@@ -211,12 +212,12 @@ def make_current_errors(layer, rule):
         before = cell.State(*state)
         p = cell.parameters()
         written, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
-        gradient = RuleGradient(layer, module, x, before, written, p, reset_gradient)
+        gradient = RuleGradient(layer, made, x, before, written, p, reset_gradient)
         if last:
             error = last_step(error)
-        return current_error(module, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
+        return current_error(made, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
 
-    return of_backpropagation if module is None else of_rule
+    return of_backpropagation if made is None else of_rule
 
 
 class Unconnected:

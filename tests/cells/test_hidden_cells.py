@@ -8,12 +8,13 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.resonator import KeRNLResonatorCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.initializers import LogUniform
 from kernl_keras.keras_version import keras
 
 from ..reference import oracles
-from ..reference.cases import CELLS, RATE, SPIKING, B, H, I, Network, T, draw, stacked
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, Network, T, draw, stacked
 
 MODES = {
     "eager": lambda f: f,
@@ -58,7 +59,7 @@ def expected_gradients(network, error):
     """By differences of the smooth run, or of the run itself for rate units: [J, H] and [B, T, I]."""
     n = network
     if n.spiking:
-        return oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c)
+        return oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c, forward=n.forward)
 
     def loss(weights, x):
         return np.sum(error * ref.rate(x, weights[:I], weights[I : I + H], weights[-1], n.c).output)
@@ -102,6 +103,10 @@ SPIKING_SETTINGS = dict(
 )  # fmt: skip
 SETTINGS = {
     KeRNLSpikingCell: SPIKING_SETTINGS,
+    KeRNLResonatorCell: {
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLResonatorCell).parameters},
+        **dict(period=[5.0, 6.0, 7.0, 8.0], tau_s=9.0, surrogate="triangle", use_bias=False),
+    },
     KeRNLRNNCell: {
         **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLRNNCell).parameters},
         **dict(tau=LogUniform(5.0, 60.0, seed=2), activation="relu", self_connections=False, use_bias=False),
@@ -135,7 +140,7 @@ def test_weights_of_a_cell_and_its_copy(kind):
         assert [w.name.split("/")[-1].split(":")[0] for w in layer.trainable_weights] == names
         assert len(layer.non_trainable_weights) == 1  # the drawn time constants
         assert len(layer.losses) == len(names)
-    if kind is KeRNLSpikingCell:
+    if kind is not KeRNLRNNCell:
         np.testing.assert_array_equal(*outputs)
 
 
@@ -144,17 +149,18 @@ TIME_CONSTANTS = {"number": 9.0, "list": [5.0, 6.0, 20.0, 8.0], "initializer": D
 
 
 @pytest.mark.parametrize("kind", TIME_CONSTANTS)
-@pytest.mark.parametrize("argument", ["tau_m", "tau_s", "tau_a", "tau"])
+@pytest.mark.parametrize("argument", ["tau_m", "tau_s", "tau_a", "tau", "period"])
 def test_time_constants_by_number_list_and_initializer(argument, kind):
-    network = Network("tanh" if argument == "tau" else "hard adaptive")
+    name = {"tau": "tanh", "period": "resonator"}.get(argument, "hard adaptive")
+    network = Network(name)
     network.settings = {**network.settings, argument: TIME_CONSTANTS[kind]}
     values = DRAWN((H,), "float64").numpy() if kind == "initializer" else TIME_CONSTANTS[kind]
     known = {key: value for key, value in network.settings.items() if key != "self_connections"}
-    network.c = (ref.constants if network.spiking else ref.rate_constants)(H, **{**known, argument: values})
+    network.c = network.constants(H, **{**known, argument: values})
     layer = rnn(network)
     np.testing.assert_allclose(layer(network.inputs), network.run().output, rtol=1e-9, atol=1e-12)
     assert len(layer.non_trainable_weights) == (kind == "initializer")
-    other = Network("tanh" if argument == "tau" else "hard adaptive")
+    other = Network(name)
     assert np.abs(other.run().end - network.run().end).max() > 1e-3  # the argument matters
 
 
@@ -221,6 +227,23 @@ def test_errors_of_the_spiking_cell(argument):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (dict(tau_m=0.0), "tau_m must be > 0; received 0.0"),
+        (dict(period=2.0), r"period must be > 2 dt = 2 ms; received 2.0"),
+        (dict(period=[9.0, 9.0, 0.9, 9.0], dt=0.5), r"period must be > 2 dt = 1 ms; received \[9.0, 9.0, 0.9, 9.0\]"),
+        (dict(period=-1.0), "period must be > 0; received -1.0"),
+        (dict(base_threshold=0.0), "base_threshold must be > 0; received 0.0"),
+        (dict(adaptation_strength=-1.0), "adaptation_strength must be >= 0"),
+        (dict(surrogate="box"), "surrogate must be one of .*'triangle'.*; received 'box'"),
+    ],
+)
+def test_errors_of_the_resonator(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KeRNLResonatorCell(4, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
         (dict(tau=[1.0]), r"tau must have one value a unit \(4\); received 1 values"),
         (dict(activation="sigmoid"), "activation must be one of .*'tanh'.*; received 'sigmoid'"),
         (dict(dt=-1.0), "dt must be > 0; received -1.0"),
@@ -256,7 +279,7 @@ def test_an_unknown_number_of_inputs_is_an_error(kind):
 
 
 def test_tables_of_cells():
-    assert set(CELLS) == set(SPIKING) | set(RATE)
+    assert set(CELLS) == set(SPIKING) | set(RESONATOR) | set(RATE)
     assert {SPIKING[name].get("reset", "hard") for name in SPIKING} == {"hard", "soft"}
     assert {SPIKING[name].get("discretization", "exponential") for name in SPIKING} == {"exponential", "euler"}
     assert {RATE[name]["activation"] for name in RATE} == {"tanh", "relu", "identity"}

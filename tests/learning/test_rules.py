@@ -8,19 +8,19 @@ from kernl_keras import naive as ref
 from kernl_keras.cells.hidden import LocalFactors
 from kernl_keras.learning.filters import kernel_decay
 from kernl_keras.learning.implementations import IMPLEMENTATIONS, advance_traces, trace_shapes
-from kernl_keras.learning.rules import FORMS, RULES, rule_module
+from kernl_keras.learning.rules import FORMS, RULES, make_rule
 
 from ..reference import oracles
-from ..reference.cases import CELLS, SPIKING, B, H, J, Network, T, draw
+from ..reference.cases import CELLS, RESONATOR, SPIKING, B, H, I, J, Network, T, draw
 
 LOCAL = ("eprop", "eprop_alif", "rflo")
-MODULES = {**FORMS, **{name: RULES[name] for name in LOCAL}}
+NAMES = (*FORMS, *LOCAL)
 VARIANTS = [("factored", None), ("online", None), *(("chunked", size) for size in (1, 3, T - 1, T, T + 1))]
 DT = 0.7
 
 
 class Case:
-    """A run of the reference with errors, M and gamma; `package` says what a rule's module makes of it."""
+    """A run of the reference with errors, M and gamma; `package` says what a rule makes of it."""
 
     def __init__(self, cell="hard adaptive", kernels=2, dtype="float64", time=T, **network):
         self.network, self.dtype, self.kernels = Network(cell, time=time, **network), dtype, kernels
@@ -38,22 +38,28 @@ class Case:
     def signals(self, name):
         run, pack = self.run, self.tensor
         constants = (np.broadcast_to(x, run.output.shape) for x in (run.beta, run.p))
-        factors = LocalFactors(*map(pack, (run.psi, run.gain, run.leak, run.keep, *constants, run.threshold_keep)))
+        leak, turn = np.real(run.leak), np.imag(run.leak)
+        factors = LocalFactors(*map(pack, (run.psi, run.gain, leak, run.keep, *constants, run.threshold_keep, turn)))
         m = self.tensor(self.m, time_major=False)
-        return MODULES[name].signals(pack(self.error), factors, m, pack(self.h))
+        return self.made(name).signals(pack(self.error), factors, m, pack(self.h))
 
     @property
     def decay(self):
         return kernel_decay(self.tensor(self.gamma, time_major=False), DT)
 
     def zeros(self, name):
-        return tuple(tf.zeros((B, *shape), self.dtype) for shape in trace_shapes(MODULES[name], self.kernels, H, J))
+        return tuple(tf.zeros((B, *shape), self.dtype) for shape in trace_shapes(self.made(name), self.kernels, H, J))
 
     def package(self, name, implementation, chunk_size, traces=None):
         traces = self.zeros(name) if traces is None else traces
         return IMPLEMENTATIONS[implementation](
-            MODULES[name], self.signals(name), self.decay, self.tensor(self.s), traces, chunk_size
+            self.made(name), self.signals(name), self.decay, self.tensor(self.s), traces, chunk_size
         )
+
+    def made(self, name):
+        """The package's rule: one of the forms of KeRNL, or a local rule."""
+        own = "swing" if np.iscomplexobj(self.run.leak) else "leak"
+        return make_rule("kernl", name, own) if name in FORMS else make_rule(name, own=own)
 
     def rule(self, name):
         """The reference: s -> dC/dW."""
@@ -67,8 +73,8 @@ class Case:
 def test_the_tables_of_rules_are_covered():
     assert set(RULES) == {"kernl", *LOCAL, "readout", "bptt"} and set(FORMS) == {"network", "plain"}
     assert set(IMPLEMENTATIONS) == {name for name, _ in VARIANTS}
-    assert rule_module("kernl", "plain") is FORMS["plain"] and rule_module("kernl", "network") is FORMS["network"]
-    assert rule_module("eprop", "plain") is RULES["eprop"] and rule_module("bptt", "network") is None
+    assert all(isinstance(make_rule("kernl", form), FORMS[form]) for form in FORMS)
+    assert isinstance(make_rule("eprop", "plain"), RULES["eprop"]) and make_rule("bptt", "network") is None
 
 
 @pytest.mark.parametrize("kernels", [1, 2])
@@ -92,9 +98,10 @@ def test_the_reverse_filters_of_the_page_are_its_forward_traces(name, kernels):
     ("kernels", "implementation", "chunk_size"),
     [*((2, *variant) for variant in VARIANTS), (1, "factored", None), (1, "online", None), (1, "chunked", 3)],
 )
-@pytest.mark.parametrize("name", MODULES)
-def test_every_implementation_is_the_reference(name, kernels, implementation, chunk_size):
-    case = Case("hard adaptive", kernels)
+@pytest.mark.parametrize("cell", ["hard adaptive", "resonator"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_implementation_is_the_reference(name, kernels, implementation, chunk_size, cell):
+    case = Case(cell, kernels)
     of_current, gradient = case.package(name, implementation, chunk_size)
     rule = case.rule(name)
     expected = rule(case.s)
@@ -104,8 +111,8 @@ def test_every_implementation_is_the_reference(name, kernels, implementation, ch
     np.testing.assert_allclose(of_current, oracles.current_error(rule, case.error.shape), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", ["hard", "soft euler", "relu"])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("cell", ["hard", "soft euler", "relu", "resonator fixed"])
+@pytest.mark.parametrize("name", NAMES)
 def test_in_single_precision(name, cell):
     case = Case(cell, dtype="float32")
     expected = case.rule(name)(case.s)
@@ -115,7 +122,7 @@ def test_in_single_precision(name, cell):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_one_step(name):
     case = Case(time=1)
     expected = case.rule(name)(case.s)
@@ -123,30 +130,32 @@ def test_one_step(name):
         np.testing.assert_allclose(case.package(name, implementation, chunk_size)[1], expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_traces_carried_in_join_the_pieces_of_a_sequence(name):
+@pytest.mark.parametrize("cell", ["soft euler", "resonator"])
+@pytest.mark.parametrize("name", NAMES)
+def test_traces_carried_in_join_the_pieces_of_a_sequence(name, cell):
     """The errors of the second piece, weighed by traces that the first left: the whole, with no error in the first."""
-    case, cut = Case("soft euler"), 3
+    case, cut = Case(cell), 3
     case.error[:, :cut] = 0.0
     expected = case.rule(name)(case.s)
     early = tuple(type(x)(*(f[:cut] for f in x)) for x in [case.signals(name)])[0]
     late = type(early)(*(f[cut:] for f in case.signals(name)))
     s = case.tensor(case.s)
-    traces = advance_traces(MODULES[name], early, case.decay, s[:cut], case.zeros(name))
+    traces = advance_traces(case.made(name), early, case.decay, s[:cut], case.zeros(name))
     assert all(np.abs(trace).max() > 0.01 for trace in traces)
     for implementation, chunk_size in VARIANTS[:2] + [("chunked", 3)]:
-        _, gradient = IMPLEMENTATIONS[implementation](MODULES[name], late, case.decay, s[cut:], traces, chunk_size)
+        _, gradient = IMPLEMENTATIONS[implementation](case.made(name), late, case.decay, s[cut:], traces, chunk_size)
         np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_traces_advance_as_they_do_step_by_step(name):
-    case = Case()
+@pytest.mark.parametrize("cell", ["hard adaptive", "resonator"])
+@pytest.mark.parametrize("name", NAMES)
+def test_traces_advance_as_they_do_step_by_step(name, cell):
+    case = Case(cell)
     traces = stepped = tuple(tf.constant(draw(30 + n, *trace.shape)) for n, trace in enumerate(case.zeros(name)))
     signals, s = case.signals(name), case.tensor(case.s)
     for t in range(T):
-        stepped, _ = MODULES[name].trace_step(stepped, type(signals)(*(f[t] for f in signals)), s[t], case.decay)
-    advanced = advance_traces(MODULES[name], signals, case.decay, s, traces)
+        stepped, _ = case.made(name).trace_step(stepped, type(signals)(*(f[t] for f in signals)), s[t], case.decay)
+    advanced = advance_traces(case.made(name), signals, case.decay, s, traces)
     for one, other in zip(advanced, stepped):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
@@ -155,13 +164,13 @@ def test_the_plain_trace_is_the_references():
     case = Case()
     _, expected = ref.plain(case.error, case.s, case.run.psi, case.h, case.m, case.gamma, DT)
     (trace,) = advance_traces(
-        MODULES["plain"], case.signals("plain"), case.decay, case.tensor(case.s), case.zeros("plain")
+        case.made("plain"), case.signals("plain"), case.decay, case.tensor(case.s), case.zeros("plain")
     )
     np.testing.assert_allclose(trace, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("implementation", ["factored", "online"])
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_contract_of_a_rule(name, implementation):
     """Linear in the error, a sum over examples, blind to their order; a silent input leaves its weights alone."""
     case = Case()
@@ -172,7 +181,7 @@ def test_contract_of_a_rule(name, implementation):
         signals = type(case.signals(name))(*(tf.gather(f, examples, axis=1) for f in case.signals(name)))
         s = tf.gather(case.tensor(case.s), examples, axis=1)
         traces = tuple(trace[: len(examples)] for trace in case.zeros(name))
-        return IMPLEMENTATIONS[implementation](MODULES[name], signals, case.decay, s, traces)[1].numpy()
+        return IMPLEMENTATIONS[implementation](case.made(name), signals, case.decay, s, traces)[1].numpy()
 
     error = case.error
     whole = gradient(error)
@@ -290,6 +299,24 @@ def test_eprop_alif_is_automatic_differentiation_without_the_recurrent_paths(cel
     assert (np.abs(simple - expected).max() > 1e-3) == adapts  # without adaptation the simple trace is the whole
 
 
+@pytest.mark.parametrize("cell", RESONATOR)
+def test_the_local_rules_of_resonators_are_backpropagation_without_recurrent_weights(cell):
+    """Nothing resets: eps is exact, and with the threshold's part so is e-prop; RFLO takes psi at another time."""
+    case = Case(cell)
+    case.network.w_rec *= 0.0
+    case.run = case.network.run()
+    n = case.network
+    expected, _ = oracles.smooth_gradient(case.error, n.x, n.w_in, n.w_used, n.bias, n.c, forward=n.forward)
+    expected[I : I + H] = 0.0  # weights that carry nothing on, but would if they were there
+    case.s[..., I : I + H] = 0.0
+    gradients = {name: case.package(name, "online", None)[1] for name in LOCAL}
+    assert case.run.z.mean() > 0.1 and np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(gradients["eprop_alif"], expected, rtol=1e-6, atol=1e-7)
+    adapts = np.abs(case.network.c.beta).max() > 0
+    assert (np.abs(gradients["eprop"] - expected).max() > 1e-3) == adapts
+    assert np.abs(gradients["rflo"] - expected).max() > 1e-3
+
+
 @pytest.mark.parametrize("cell", ["tanh", "relu", "identity euler"])
 def test_the_local_rules_are_one_for_rate_cells(cell):
     case = Case(cell)
@@ -301,7 +328,7 @@ def test_the_local_rules_are_one_for_rate_cells(cell):
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_readout_learns_nothing_below_itself(implementation):
-    case, module = Case(), RULES["readout"]
+    case, module = Case(), make_rule("readout")
     signals = module.signals(case.tensor(case.error), None, None, None)
     chunk_size = 3 if implementation == "chunked" else None
     of_current, gradient = IMPLEMENTATIONS[implementation](

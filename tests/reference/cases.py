@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.resonator import KeRNLResonatorCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.layers.kernl import KeRNL
 
@@ -29,7 +30,22 @@ RATE = {
     "relu": dict(tau=None, activation="relu"),
     "identity euler": dict(tau=5.0, activation="identity", discretization="euler", dt=0.5),
 }
-CELLS = {**SPIKING, **RATE}
+RESONATOR = {
+    "resonator": dict(tau_m=[9.0, 30.0, 14.0, 20.0], period=[5.0, 9.0, 7.0, 12.0], tau_a=4.0, adaptation_strength=1.8),
+    "resonator fixed": dict(
+        tau_m=20.0, period=7.0, tau_s=3.0, adaptation_strength=0.0, dt=0.5, base_threshold=0.8, surrogate="triangle",
+        self_connections=True,
+    ),
+}  # fmt: skip
+CELLS = {**SPIKING, **RESONATOR, **RATE}
+KINDS = {
+    "spiking": (KeRNLSpikingCell, ref.constants, ref.spiking, ref.spiking_tangent, ("v", "b", "r", "s")),
+    "resonator": (
+        KeRNLResonatorCell, ref.resonator_constants, ref.resonator, ref.resonator_tangent,
+        ("v", "quadrature", "b", "s"),
+    ),
+    "rate": (KeRNLRNNCell, ref.rate_constants, ref.rate, ref.rate_tangent, ("output",)),
+}  # fmt: skip
 
 
 def draw(seed, *shape):
@@ -41,10 +57,13 @@ class Network:
 
     def __init__(self, name, seed=66, time=T, dtype="float64"):
         self.settings, self.dtype, self.time = CELLS[name], dtype, time
-        self.spiking = name in SPIKING
+        self.spiking = name not in RATE
+        kind = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
+        self.kind, self.constants, self.forward, self.forward_tangent, self.states = KINDS[kind]
+        self.resets = kind == "spiking"
         self.self_connections = self.settings.get("self_connections", not self.spiking)
         known = {key: value for key, value in self.settings.items() if key != "self_connections"}
-        self.c = (ref.constants if self.spiking else ref.rate_constants)(H, **known)
+        self.c = self.constants(H, **known)
         gain = self.c.drive if self.spiking else 1.0
         self.x = draw(seed, B, time, I) + (0.5 if self.spiking else 0.0)
         self.w_in = (0.8 * draw(seed + 1, I, H) + (0.3 if self.spiking else 0.0)) / gain
@@ -58,15 +77,13 @@ class Network:
         return self.w_rec if self.self_connections else self.w_rec * (1.0 - np.eye(H))
 
     def run(self, **arguments):
-        forward = ref.spiking if self.spiking else ref.rate
-        return forward(self.x, self.w_in, self.w_used, self.bias, self.c, self.start, **arguments)
+        return self.forward(self.x, self.w_in, self.w_used, self.bias, self.c, self.start, **arguments)
 
     def presynaptic(self, run):
         return ref.presynaptic(self.x, run.seen, self.start[-1])
 
     def tangent(self, xi, enters):
-        forward = ref.spiking_tangent if self.spiking else ref.rate_tangent
-        return forward(xi, enters, self.run(), self.w_used, self.c)
+        return self.forward_tangent(xi, enters, self.run(), self.w_used, self.c)
 
     def used(self, gradient):
         """A gradient [J, H] without the self-connections that are not there."""
@@ -76,8 +93,7 @@ class Network:
         return gradient * mask
 
     def cell(self):
-        kind = KeRNLSpikingCell if self.spiking else KeRNLRNNCell
-        cell = kind(H, use_bias=True, dtype=self.dtype, **self.settings)
+        cell = self.kind(H, use_bias=True, dtype=self.dtype, **self.settings)
         cell.build((None, I))
         cell.kernel.assign(self.w_in)
         cell.recurrent_kernel.assign(self.w_rec)

@@ -33,7 +33,7 @@ class Expected:
     def __init__(self, network, m, gamma, error=ERROR, **settings):
         self.network, self.m, self.gamma, self.settings = network, m, gamma, settings
         self.run = network.run()
-        if settings.get("reset_gradient") and network.spiking:
+        if settings.get("reset_gradient") and network.resets:
             self.run = ref.follow_reset(self.run, network.c)
         self.s = network.presynaptic(self.run)
         self.error = error.copy()
@@ -65,17 +65,17 @@ class Expected:
             enters = "state"  # the noise stays in S
         run, xi = piece(self.run, cut), xi[:, cut]
         if settings["sensitivity_mode"] == "tangent":
-            tangent = ref.spiking_tangent if network.spiking else ref.rate_tangent
-            effect = tangent(xi, enters, run, network.w_used, network.c)[settings["observe"]]
+            effect = network.forward_tangent(xi, enters, run, network.w_used, network.c)[settings["observe"]]
         else:
             start = network.start
             if cut.start:
-                names = ("v", "b", "r", "s") if network.spiking else ("output",)
+                names = network.states
                 start = np.stack([getattr(self.run, name)[:, cut.start - 1] for name in names])
-            forward = ref.spiking if network.spiking else ref.rate
             weights = network.w_in, network.w_used, network.bias
             heard = {"heard": run.z} if settings["sensitivity_mode"] == "replica" else {}
-            noisy = forward(network.x[:, cut], *weights, network.c, start, noise=STD * xi, enters=enters, **heard)
+            noisy = network.forward(
+                network.x[:, cut], *weights, network.c, start, noise=STD * xi, enters=enters, **heard
+            )
             clean = self.run.observed[settings["observe"]][:, cut]
             effect = (noisy.observed[settings["observe"]] - clean) / STD
         gate = run.gate if settings["perturbation"] == "current" else np.ones_like(xi)

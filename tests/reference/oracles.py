@@ -26,17 +26,17 @@ def difference(function, at, step=1e-6):
     return gradient
 
 
-def smooth_gradient(error, x, w_in, w_rec, bias, c, stop_reset=False, start=None):
+def smooth_gradient(error, x, w_in, w_rec, bias, c, stop_reset=False, start=None, forward=spiking):
     """Backpropagation through time with the surrogate, by differences of the smooth run: [J, H] and [B, T, I].
 
     The diagonal of the recurrent part is there whether or not the cell uses it.
     """
     units, size = c.units, x.shape[-1]
-    run = spiking(x, w_in, w_rec, bias, c, start)
+    run = forward(x, w_in, w_rec, bias, c, start)
 
     def loss(weights, x):
         w_in, w_rec, bias = weights[:size], weights[size : size + units], weights[-1]
-        return np.sum(error * spiking(x, w_in, w_rec, bias, c, start, smooth=run, stop_reset=stop_reset).z)
+        return np.sum(error * forward(x, w_in, w_rec, bias, c, start, smooth=run, stop_reset=stop_reset).z)
 
     weights = np.concatenate([w_in, w_rec, bias[None]])
     return difference(lambda w: loss(w, x), weights), difference(lambda x: loss(weights, x), x)

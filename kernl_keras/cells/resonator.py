@@ -1,0 +1,240 @@
+"""`KeRNLResonatorCell`: resonate-and-fire units, Eq. (24)."""
+
+import math
+
+import tensorflow as tf
+
+from ..checks import number, one_of, per_unit
+from ..dynamics.decays import decay_exp
+from ..dynamics.resonator import ResonatorParameters, ResonatorState, resonator_step, resonator_tangent
+from ..dynamics.surrogate import SURROGATES, surrogate_slope
+from ..export import export
+from .hidden import HiddenCell, LocalFactors, Record
+from .time_constants import check_time_constant, serialize_time_constant, time_constant
+
+
+@export
+class KeRNLResonatorCell(HiddenCell):
+    """Recurrent resonate-and-fire units: potentials that swing, with an adaptive threshold and without a reset.
+
+    One step, in this order (p = exp(-dt/tau_a)):
+
+        (1)  I(t)  = x(t) W_in + S(t-1) W_rec + bias
+        (24) U(t)  = exp(-dt/tau_m) exp(2 pi i dt/period) U(t-1) + dt I(t),    V-(t) = Re U(t)
+        (4)  z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
+        (5)  psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B
+        (6)  b(t)  = p b(t-1) + (1-p) z(t)
+        (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    A unit answers best to inputs that come and go with its period, and remembers them for tau_m: units of many periods
+    and long tau_m hold a spectrum of the past. Nothing interrupts the potential, so that the known part of a weight's
+    effect on it, eps of Eq. (20), turns with it and is exact.
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
+    in `kernl_keras.KeRNL` it trains by the rule.
+
+    Args:
+        units: number of units H.
+        tau_m: time constant of the swing's decay, ms: a number, a list of H numbers, or a Keras initializer (for
+            example `kernl_keras.LogUniform(100, 1000)`), which makes it an untrained weight saved with the model.
+        period: of the swing, ms, likewise; > 2 dt, or what is seen is another period.
+        tau_s: synaptic time constant, ms, likewise; None for S = z.
+        tau_a: time constant of the threshold's adaptation, ms, likewise.
+        base_threshold: b0 > 0.
+        adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
+        dt: length of a step, ms.
+        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate_damping: height of psi at the threshold, times B.
+        self_connections: whether a unit sees its own spikes through W_rec.
+        use_bias: whether to add a trained current.
+        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I). Not
+            used with a `kernel_initializer`.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H).
+        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
+        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
+        bias_initializer: any Keras initializer.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [Re U, Im U, b, S], each [B, H], zero at the start.
+
+    Returns:
+        The spikes z(t) [B, H], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range, and for a list that has not H entries.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(kk.KeRNLResonatorCell(4, period=[10.0, 20.0, 30.0, 40.0]), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Izhikevich, Neural Networks 14:883 (2001); Higuchi, Kairat, Bohte, Otte, Balanced Resonate-and-Fire
+    Neurons, ICML 2024.
+    """
+
+    State = ResonatorState
+    OWN = "swing"
+    OBSERVABLES = ("distance", "voltage")
+    SENSITIVITY_MODES = ("tangent", "twin", "replica")
+    PERTURBATIONS = ("current", "synapse")
+
+    def __init__(
+        self,
+        units,
+        tau_m=300.0,
+        period=30.0,
+        tau_s=None,
+        tau_a=10.0,
+        base_threshold=1.0,
+        adaptation_strength=10.0,
+        dt=1.0,
+        surrogate="exponential",
+        surrogate_damping=0.3,
+        self_connections=False,
+        use_bias=True,
+        input_gain=3.0,
+        recurrent_gain=0.3,
+        kernel_initializer=None,
+        recurrent_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        recurrent_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        recurrent_constraint=None,
+        bias_constraint=None,
+        **kwargs,
+    ):
+        super().__init__(
+            units,
+            self_connections,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            **kwargs,
+        )
+        self.tau_m = check_time_constant("tau_m", tau_m, self.units)
+        self.period = check_time_constant("period", period, self.units)
+        self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
+        self.tau_a = check_time_constant("tau_a", tau_a, self.units)
+        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
+        self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
+        self.dt = number("dt", dt, above=0.0)
+        periods = self.period if isinstance(self.period, list) else [self.period]
+        if any(isinstance(value, float) and value <= 2.0 * self.dt for value in periods):
+            raise ValueError(f"period must be > 2 dt = {2.0 * self.dt:g} ms; received {period!r}.")
+        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
+        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
+        self.input_gain = number("input_gain", input_gain, low=0.0)
+        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
+
+    def build_constants(self):
+        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
+        self._tau = {
+            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
+            for name in ("tau_m", "period", "tau_s", "tau_a")
+        }
+
+    def parameters(self):
+        """`ResonatorParameters` of the steps; built outside a time loop it costs nothing inside."""
+        tau_m, period = (tf.convert_to_tensor(self._tau[name], self.compute_dtype) for name in ("tau_m", "period"))
+        decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
+        strength = self.adaptation_strength
+        return ResonatorParameters(
+            leak=decay * tf.cos(angle),
+            turn=decay * tf.sin(angle),
+            adaptation_decay=decay_exp(self._tau["tau_a"], self.dt),
+            trace_decay=decay_exp(self._tau["tau_s"], self.dt),
+            base_threshold=self.base_threshold,
+            adaptation_strength=tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength,
+            dt=self.dt,
+            surrogate=self.surrogate,
+            surrogate_damping=self.surrogate_damping,
+        )
+
+    def leak_rate(self):
+        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
+        return 1.0 / self._tau["tau_m"]
+
+    def step(self, current, state, p):
+        return resonator_step(current, state, p)
+
+    def write(self, step, state):
+        """z, V-, B where it moves, S where it is not z."""
+        adapts = self.adaptation_strength != 0.0
+        return (
+            step.output,
+            step.potential,
+            *([step.threshold] if adapts else []),
+            *([] if self.tau_s is None else [state.trace]),
+        )
+
+    def read(self, written, p):
+        """The `Record` of what `write` kept."""
+        output, potential = written[:2]
+        threshold = written[2] if self.adaptation_strength != 0.0 else tf.cast(p.base_threshold, output.dtype)
+        slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
+        return Record(output, slope, gate=1.0, reset_slope=0.0)
+
+    def seen(self, written):
+        """S, what the recurrent weights see at the next step."""
+        return written[0] if self.tau_s is None else written[-1]
+
+    def gate(self, step):
+        return 1.0
+
+    def local_factors(self, record, p, reset_gradient):
+        return LocalFactors(
+            psi=record.slope,
+            drive=p.drive,
+            leak=p.leak,
+            keep=1.0,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+            turn=p.turn,
+        )
+
+    def observables(self, step, state):
+        return {"distance": step.potential - step.threshold, "voltage": step.potential}
+
+    def tangent(self, current_change, change, step, p):
+        voltage, distance, change = resonator_tangent(current_change, change, step, p)
+        return {"distance": distance, "voltage": voltage}, change
+
+    def perturb(self, state, noise):
+        """The noise enters S like a spike, and decays with it."""
+        return state._replace(trace=state.trace + noise)
+
+    def exchange_spikes(self, state, sent, received):
+        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
+        return state._replace(trace=state.trace + received.output - sent.output)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tau_m": serialize_time_constant(self.tau_m),
+            "period": serialize_time_constant(self.period),
+            "tau_s": serialize_time_constant(self.tau_s),
+            "tau_a": serialize_time_constant(self.tau_a),
+            "base_threshold": self.base_threshold,
+            "adaptation_strength": self.adaptation_strength,
+            "dt": self.dt,
+            "surrogate": self.surrogate,
+            "surrogate_damping": self.surrogate_damping,
+            "input_gain": self.input_gain,
+            "recurrent_gain": self.recurrent_gain,
+        }
