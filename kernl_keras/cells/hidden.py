@@ -42,10 +42,12 @@ class HiddenCell(AbstractRNNCell):
     least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the
     recurrent weights see next, and `read(written, p)`, the `Record`; `local_factors(record, p, reset_gradient)`,
     `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`;
+    `own_kernel(p)`, the two parts of lambda;
     the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`; and `OWN`, its dynamics.
     """
 
     OWN = "leak"  # a key of `learning.own.OWN`
+    CONSTANTS = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
 
     def __init__(
         self,
@@ -119,15 +121,29 @@ class HiddenCell(AbstractRNNCell):
 
         return initializer
 
+    def kernel_groups(self):
+        """Which of the distinct lambda each unit has, a list of H numbers; where they are drawn each has its own."""
+        values = [getattr(self, name) for name in self.CONSTANTS]
+        if any(not (value is None or isinstance(value, (float, list))) for value in values):
+            return list(range(self.units))
+        of_unit = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
+        distinct = list(dict.fromkeys(of_unit))
+        return [distinct.index(each) for each in of_unit]
+
     def recurrent_weights(self):
         """W_rec [H, H], its diagonal cut unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)
         return weights if self.self_connections else tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))
 
-    def input_current(self, inputs):
-        """x(t) W_in + bias: [.., I] -> [.., H]."""
-        current = tf.einsum("...i,ih->...h", inputs, tf.convert_to_tensor(self.kernel))
-        return current if self.bias is None else current + self.bias
+    def input_weights(self):
+        """W_in [I, H] and the bias [H] or None, as tensors."""
+        return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
+
+    def input_current(self, inputs, weights=None):
+        """x(t) W_in + bias: [.., I] -> [.., H]; `weights` are those of `input_weights`, where they are at hand."""
+        kernel, bias = weights or self.input_weights()
+        current = tf.einsum("...i,ih->...h", inputs, kernel)
+        return current if bias is None else current + bias
 
     def presynaptic(self, state):
         """S(t-1) or h(t-1) [B, H]: what the recurrent weights see."""

@@ -53,6 +53,7 @@ class KeRNLRNNCell(HiddenCell):
     """
 
     State = RateState
+    CONSTANTS = ("tau",)
     OBSERVABLES = ("voltage",)
     SENSITIVITY_MODES = ("tangent", "twin")
     PERTURBATIONS = ("activity", "current", "synapse")
@@ -108,6 +109,10 @@ class KeRNLRNNCell(HiddenCell):
     def leak_rate(self):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
         return 1.0 / (self.dt if self._tau is None else self._tau)
+
+    def own_kernel(self, p):
+        """The two parts of lambda, by which a unit left to itself goes on."""
+        return p.decay, 0.0
 
     def step(self, current, state, p):
         return rate_step(current, state, p)

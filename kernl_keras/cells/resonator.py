@@ -81,6 +81,7 @@ class KeRNLResonatorCell(HiddenCell):
 
     State = ResonatorState
     OWN = "swing"
+    CONSTANTS = ("tau_m", "period")
     OBSERVABLES = ("distance", "voltage")
     SENSITIVITY_MODES = ("tangent", "twin", "replica")
     PERTURBATIONS = ("current", "synapse")
@@ -170,6 +171,10 @@ class KeRNLResonatorCell(HiddenCell):
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
         return 1.0 / self._tau["tau_m"]
 
+    def own_kernel(self, p):
+        """The two parts of lambda, by which a potential left to itself goes on."""
+        return p.leak, p.turn
+
     def step(self, current, state, p):
         return resonator_step(current, state, p)
 
@@ -186,7 +191,7 @@ class KeRNLResonatorCell(HiddenCell):
     def read(self, written, p):
         """The `Record` of what `write` kept."""
         output, potential = written[:2]
-        threshold = written[2] if self.adaptation_strength != 0.0 else tf.cast(p.base_threshold, output.dtype)
+        threshold = written[2] if self.adaptation_strength != 0.0 else tf.constant(p.base_threshold, output.dtype)
         slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
         return Record(output, slope, gate=1.0, reset_slope=0.0)
 

@@ -176,6 +176,10 @@ class KeRNLSpikingCell(HiddenCell):
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
         return 1.0 / self._tau["tau_m"]
 
+    def own_kernel(self, p):
+        """The two parts of lambda, by which a potential left to itself goes on."""
+        return p.membrane_decay, 0.0
+
     def step(self, current, state, p):
         return spiking_step(current, state, p)
 
@@ -194,7 +198,7 @@ class KeRNLSpikingCell(HiddenCell):
         """The `Record` of what `write` kept."""
         rest = list(written[2:])
         output, potential = written[:2]
-        threshold = rest.pop(0) if self.adaptation_strength != 0.0 else tf.cast(p.base_threshold, output.dtype)
+        threshold = rest.pop(0) if self.adaptation_strength != 0.0 else tf.constant(p.base_threshold, output.dtype)
         gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
         slope = surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)  # Eq. (5)
         taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)

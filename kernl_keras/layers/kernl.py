@@ -4,22 +4,20 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..checks import integer, number, one_of, time_steps
-from ..draws import add_counter, check_seed, next_key
-from ..dynamics.noise import draw_signs
+from ..draws import add_counter, check_seed
 from ..export import export
 from ..keras_version import RNN, keras
 from ..learning.attach import attach_gradient
-from ..learning.blocks import take
-from ..learning.filters import kernel_decay
-from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
+from ..learning.forward import run_clean, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, make_rule
-from ..learning.sensitivity import learn_all, learn_last, sensitivity_loss
+from .perturbed_pass import PerturbedPass
 from .presets import PRESETS
 from .report import Report, activity
 from .rule_gradient import RuleGradient
 from .states import StateLayout
 
+TEMPORAL_KERNELS = ("learned", "own")
 POST_FACTORS = ("gate", "surrogate", "trace")
 MATCHING_POST_FACTOR = {"current": "gate", "synapse": "surrogate", "activity": "surrogate"}
 
@@ -72,6 +70,10 @@ class KeRNL(RNN):
             other rules have no such trace.
         noise_std: std of the noise that a twin or a replica receives. A tangent is the limit of small noise and has no
             scale.
+        temporal_kernel: "learned", exp(-gamma_i d) of the unit i that spikes, as published; or "own", the way in which
+            the potential of the unit k that is moved goes on by itself: Eq. (25), network form, `num_kernels=1`. M then
+            starts at the path through one synapse exactly, also where units swing or have time constants of their own,
+            and gamma stands still at 1/tau_m. "online" and "chunked" need a trace for each distinct own kernel.
         num_kernels: R, kernels per unit.
         implementation: "factored" (errors filtered backward, one matrix product), "online" (traces forward), or
             "chunked". The latter two carry traces in the layer's states, so that a sequence may arrive in pieces.
@@ -124,6 +126,7 @@ class KeRNL(RNN):
         credit="all",
         reset_gradient=None,
         noise_std=0.1,
+        temporal_kernel="learned",
         num_kernels=1,
         implementation="factored",
         chunk_size=None,
@@ -161,7 +164,13 @@ class KeRNL(RNN):
                 f"received True with rule={rule!r}, form={form!r}."
             )
         self.noise_std = number("noise_std", noise_std, above=0.0)
+        self.temporal_kernel = one_of("temporal_kernel", temporal_kernel, TEMPORAL_KERNELS)
         self.num_kernels = integer("num_kernels", num_kernels)
+        if temporal_kernel == "own" and (form != "network" or self.num_kernels != 1 or credit != "all"):
+            raise ValueError(
+                "temporal_kernel='own' needs form='network', num_kernels=1 and credit='all'; "
+                f"received form={form!r}, num_kernels={num_kernels!r}, credit={credit!r}."
+            )
         self.implementation = one_of("implementation", implementation, IMPLEMENTATIONS)
         if (chunk_size is None) == (implementation == "chunked"):
             raise ValueError(
@@ -177,9 +186,12 @@ class KeRNL(RNN):
             self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
         self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
-        self._rule = make_rule(rule, form, cell.OWN)
+        self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report = None
         self.reports = None  # a list, where a `KeRNLModel` wants that of every call
+        self.learns = (
+            None  # scalar bool, whether M and gamma learn in this call; None for True, or what a `KeRNLModel` says
+        )
         self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod
@@ -221,12 +233,15 @@ class KeRNL(RNN):
                 shape=(*lead, units),
                 initializer=self.temporal_filter_initializer or self._initial_filter,
                 constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
-                trainable=self.train_sensitivity,
+                trainable=self.train_sensitivity and self.temporal_kernel == "learned",
             )
             self._draws = add_counter(self)
         self._trace_shapes = []
         if self._rule is not None and self.implementation != "factored":
-            self._trace_shapes = trace_shapes(self._rule, self.num_kernels, units, shape[-1] + units + 1)
+            kernels = self.num_kernels
+            if self.temporal_kernel == "own":
+                kernels = max(self.cell.kernel_groups()) + 1
+            self._trace_shapes = trace_shapes(self._rule, kernels, units, shape[-1] + units + 1)
         self.state_size = self._layout().sizes
         super().build(sequences_shape)
         self.built = True
@@ -250,10 +265,10 @@ class KeRNL(RNN):
 
     @property
     def sensitivity_weights(self):
-        """The variables M and gamma that F trains; empty where nothing does."""
+        """The variables M and gamma that F trains (M alone with `temporal_kernel="own"`); empty where nothing does."""
         if self.rule != "kernl" or not self.train_sensitivity or not self.trainable:
             return []
-        return [self.sensitivity_tensor, self.temporal_filter]
+        return [self.sensitivity_tensor, *([self.temporal_filter] if self.temporal_kernel == "learned" else [])]
 
     def m_and_gamma(self):
         """M [R, H, H] and gamma [R, H]; a rule without them has one kernel of zeros."""
@@ -294,7 +309,9 @@ class KeRNL(RNN):
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:
             x_stopped, state, perturbed = stop((x, before, perturbed))
-            written, end_state, perturbed, sensitivity = self._run_perturbed(p, weights, x_stopped, state, perturbed)
+            both = PerturbedPass(self, p, weights, x_stopped, self._present(tf.shape(x)[1]))
+            written, end_state, perturbed, *sensitivity = both(state, perturbed, self.learns)
+            self.add_loss(sensitivity[0])
             perturbed = stop(perturbed)
         else:
             loop = (self.cell, p, stop(weights), stop(self.cell.input_current(x)), stop(before), self.unroll)
@@ -309,45 +326,6 @@ class KeRNL(RNN):
         if self.reports is not None:
             self.reports.append(self.report)
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
-
-    def _run_perturbed(self, p, weights, x, state, perturbed):
-        """Both passes, and what M and gamma learn from them: F, an added loss, and mean D^2."""
-        units, length = self.cell.units, x.shape[0] or tf.shape(x)[0]
-        enters = self.perturbation
-        if self.perturbation == "activity" or (self.form == "network" and "trace" in self.cell.State._fields):
-            enters = "state"
-        bound = self.max_perturbation if self.sensitivity_mode == "tangent" else x.dtype.max
-        noise = Noise(enters, self.sensitivity_mode, self.observe, self.noise_std, bound, self.resync_every)
-        batch = tf.shape(x)[1]
-        present = self._present(batch)
-        xi = draw_signs(length, batch, units, next_key(self.seed, self._draws))
-        m, gamma = self.m_and_gamma()
-        learn = learn_last if self.credit == "last" else learn_all
-        digest, total, finish = learn(tf.stop_gradient(m), perturbed)
-        written, end_state, perturbed, total = run_perturbed(
-            self.cell,
-            p,
-            tf.stop_gradient(weights),
-            length,
-            lambda start, size: tf.stop_gradient(self.cell.input_current(take(x, start, size))),
-            state,
-            self.unroll,
-            noise,
-            xi,
-            tf.stop_gradient(kernel_decay(gamma, self.cell.dt)),
-            self.cell.dt,
-            perturbed,
-            digest,
-            total,
-            present,
-        )
-        examples = tf.cast(batch, m.dtype)
-        if present is not None:
-            examples = tf.maximum(tf.reduce_sum(tf.cast(present, m.dtype)), 1.0)
-        steps = 1.0 if self.credit == "last" else tf.cast(length, m.dtype)  # as integers the product may overflow
-        loss, variance = sensitivity_loss(m, gamma, finish(total), steps * examples * units)
-        self.add_loss(loss)
-        return written, end_state, perturbed, (loss, variance)
 
     def _present(self, batch):
         """Which examples count, [B] of 0 and 1, or None for all: also where the layer's batch is not the model's."""
@@ -379,6 +357,7 @@ class KeRNL(RNN):
             "credit": self.credit,
             "reset_gradient": self.reset_gradient,
             "noise_std": self.noise_std,
+            "temporal_kernel": self.temporal_kernel,
             "num_kernels": self.num_kernels,
             "implementation": self.implementation,
             "chunk_size": self.chunk_size,

@@ -5,6 +5,8 @@ import tensorflow as tf
 from ..learning.blocks import take, take_before
 from ..learning.filters import kernel_decay
 from ..learning.implementations import IMPLEMENTATIONS, advance_traces, factored_blockwise
+from ..learning.network import Network
+from ..learning.own_kernel import Answered, OwnKernel, answers, spread
 
 
 class RuleGradient:
@@ -25,16 +27,50 @@ class RuleGradient:
         self.x, self.before, self.written = tf.stop_gradient(x), before, written
         self.length = x.shape[0] or tf.shape(x)[0]
 
-    def signals(self, error, start=0, size=None):
-        """The rule's `Signals` of L [C, B, H] for the steps from `start` on; M and gamma are what they are now."""
+    def kernels(self):
+        """M [R, H, H] and the decay of the kernels [R, H], as they are now: a model has moved M and gamma meanwhile."""
+        layer = self.layer
+        m, gamma = layer.m_and_gamma()
+        if isinstance(self.rule, Network) and self.rule.swings:
+            return spread(m[0], OwnKernel(*layer.cell.own_kernel(self.p)), layer.cell.kernel_groups())
+        return m, kernel_decay(gamma, layer.cell.dt)
+
+    @property
+    def decay(self):
+        """The decay of the kernels [R, H]."""
+        return self.kernels()[1]
+
+    def factors(self, start, size):
+        """The `Record` of the steps from `start` on, their `LocalFactors`, and what `write` kept of them."""
+        written = [take(each, start, size) for each in self.written]
+        record = self.layer.cell.read(written, self.p)
+        return record, self.layer.cell.local_factors(record, self.p, self.reset_gradient), written
+
+    def answers(self, error):
+        """Q(t+1) of Eq. (27) from L [T, B, H], for the rule that asks for it; else None."""
+        if not isinstance(self.rule, Answered):
+            return None
+
+        def local(start, size):
+            return take(error, start, size) * self.factors(start, size)[1].psi
+
+        return answers(OwnKernel(*self.layer.cell.own_kernel(self.p)), local, self.length, error[0], self.layer.unroll)
+
+    def signals(self, error):
+        """The rule's `Signals` of L [T, B, H]."""
+        return self.signals_of_block(error, self.answers(error), 0, self.length)
+
+    def signals_of_block(self, error, answered, start, size):
+        """The same for some steps, from L and Q of all."""
         layer, cell = self.layer, self.layer.cell
-        written = [take(each, start, self.length if size is None else size) for each in self.written]
-        record = cell.read(written, self.p)
-        factors = cell.local_factors(record, self.p, self.reset_gradient)
+        error = take(error, start, size)
+        record, factors, written = self.factors(start, size)
+        if answered is not None:
+            return self.rule.signals(error, factors, self.kernels()[0], take(answered, start, size))
         post_factors = {"gate": record.gate, "surrogate": record.slope, "trace": cell.seen(written)}
         if layer.post_factor == "surrogate" and "distance" not in cell.OBSERVABLES:
             post_factors["surrogate"] = factors.drive
-        return self.rule.signals(error, factors, layer.m_and_gamma()[0], post_factors[layer.post_factor])
+        return self.rule.signals(error, factors, self.kernels()[0], post_factors[layer.post_factor])
 
     def presynaptic(self, start=0, size=None):
         """s(t) of the steps from `start` on, in its parts: x(t) [C, B, I] and S(t-1) [C, B, H]."""
@@ -45,20 +81,16 @@ class RuleGradient:
             take_before(cell.seen(self.written), cell.presynaptic(self.before), start, size),
         )
 
-    @property
-    def decay(self):
-        """exp(-gamma dt) [R, H]."""
-        return kernel_decay(self.layer.m_and_gamma()[1], self.layer.cell.dt)
-
     def __call__(self, error, traces):
         """dC/dI(t) [T, B, H] and dC/dW [J, H], from L [T, B, H] and the traces carried in."""
         layer = self.layer
         if layer.credit == "last":
             error = last_step(error)
         if layer.implementation == "factored":
+            answered = self.answers(error)
 
             def block(start, size):
-                return self.signals(take(error, start, size), start, size), self.presynaptic(start, size)
+                return self.signals_of_block(error, answered, start, size), self.presynaptic(start, size)
 
             return factored_blockwise(self.rule, block, self.decay, self.length, layer.unroll)
         implementation = IMPLEMENTATIONS[layer.implementation]

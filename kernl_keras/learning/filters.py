@@ -11,6 +11,32 @@ def kernel_decay(gamma, dt):
     return tf.exp(-gamma * dt)
 
 
+class FilteredNoise:
+    """How `forward.run_perturbed` predicts D: by Omega M^T. Eq. (16), (17), (19).
+
+    Args:
+        decay: exp(-gamma dt) [R, H].
+        dt: ms.
+    """
+
+    KEEPS = 0
+
+    def __init__(self, decay, dt):
+        self.decay, self.dt = decay, dt
+
+    def drive(self, xi):
+        """What the filter receives in a block of steps, [C, B, H]."""
+        return xi
+
+    def step(self, omega, slope, noise):
+        """Omega(t) and Gamma(t) [B, R, H]."""
+        return filtered_noise_step(omega, slope, noise, self.decay, self.dt)
+
+    def keep(self, made, sane):
+        """Of every step: nothing."""
+        return ()
+
+
 def fill(factor, like):
     """A factor, a number or a tensor, in the shape and dtype of `like`."""
     return tf.broadcast_to(tf.convert_to_tensor(factor, like.dtype), tf.shape(like))

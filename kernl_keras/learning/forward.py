@@ -10,7 +10,6 @@ import tensorflow as tf
 from ..dynamics.noise import unpack_signs
 from ..keras_version import keras_rnn
 from .blocks import blockwise, take
-from .filters import filtered_noise_step
 from .sensitivity import Perturbation
 
 
@@ -65,7 +64,7 @@ def run_clean(cell, p, weights, current, state, unroll):
 
 
 def run_perturbed(
-    cell, p, weights, length, current, state, unroll, noise, packed, decay, dt, perturbed, digest, total, present=None
+    cell, p, weights, length, current, state, unroll, noise, packed, kernels, perturbed, digest, total, present=None
 ):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 
@@ -75,8 +74,7 @@ def run_perturbed(
         current: `start, size -> x(t) W_in + bias [C, B, H]` of the `size` steps from `start` on.
         noise: `Noise`.
         packed: the signs of xi, from `draw_signs` [T, B, ceil(H / 32)].
-        decay: exp(-gamma dt) [R, H].
-        dt: ms.
+        kernels: `filters.FilteredNoise`, or `own_kernel.Prediction`.
         perturbed: `PerturbedState` before the first step.
         digest: `(total, Perturbation [C, ...]) -> total`: what is made of the perturbation of a block of steps.
         total: tuple of tensors, what `digest` starts from.
@@ -84,7 +82,7 @@ def run_perturbed(
 
     Returns:
         what the cell's `write` keeps of every step [T, ...], the clean state after the last step, the `PerturbedState`
-        after the last step, and `total`.
+        after the last step, `total`, and what `kernels` keeps of every step.
     """
     size = len(state)
     scale = 1.0 if noise.mode == "tangent" else noise.std
@@ -117,18 +115,18 @@ def run_perturbed(
         return now, clean, difference / noise.std, other
 
     def begin(start, count):
-        xi = unpack_signs(take(packed, start, count), cell.units, decay.dtype)  # [C, B, H]
-        return (current(start, count), xi, start + tf.range(count)), ()
+        xi = unpack_signs(take(packed, start, count), cell.units, weights.dtype)  # [C, B, H]
+        return (current(start, count), xi, kernels.drive(xi), start + tf.range(count)), ()
 
     def step(states, now):
-        current, xi, t = now
+        current, xi, driven, t = now
         clean = cell.State(*states[:size])
         perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
         if noise.resync_every is not None:
             perturbed = forget(tf.reshape(t % noise.resync_every != 0, (1, 1)), clean, perturbed)
         now, clean, effect, other = advance(current, xi * scale, clean, perturbed.cell)
-        felt = cell.gate(now) * xi if noise.enters == "current" else xi
-        filtered = filtered_noise_step(*perturbed[1:], felt, decay, dt)
+        felt = cell.gate(now) * driven if noise.enters == "current" else driven
+        filtered = kernels.step(*perturbed[1:], felt)
         # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
         # passes this line (a maximum may: XLA's takes no notice of NaN).
         sane = tf.reduce_all(tf.abs(effect) <= noise.bound, -1, keepdims=True)  # [B, 1]
@@ -137,13 +135,17 @@ def run_perturbed(
         made = Perturbation(effect, *perturbed[1:])
         if present is not None:  # whatever an absent example carries from an earlier piece
             counts = present > 0
-            made = (tf.where(tf.reshape(counts, (-1, *[1] * (x.shape.rank - 1))), x, tf.zeros_like(x)) for x in made)
-        return (*clean, *perturbed.cell, *perturbed[1:]), cell.write(now, clean), tuple(made)
+            made = Perturbation(
+                *(tf.where(tf.reshape(counts, (-1, *[1] * (x.shape.rank - 1))), x, tf.zeros_like(x)) for x in made)
+            )
+        kept = (*cell.write(now, clean), *kernels.keep(made, sane))
+        return (*clean, *perturbed.cell, *perturbed[1:]), kept, tuple(made)
 
     def end(total, _, made):
         return digest(total, Perturbation(*made))
 
     states = (*state, *perturbed.cell, *perturbed[1:])
-    states, written, total = blockwise(begin, step, end, states, total, length, unroll=unroll)
+    states, kept, total = blockwise(begin, step, end, states, total, length, unroll=unroll)
     perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
-    return written, cell.State(*states[:size]), perturbed, total
+    written, kept = kept[: len(kept) - kernels.KEEPS], kept[len(kept) - kernels.KEEPS :]
+    return written, cell.State(*states[:size]), perturbed, total, kept

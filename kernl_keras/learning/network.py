@@ -14,11 +14,11 @@ from .own import own_factors
 
 
 class Network:
-    """The rule over own dynamics `own`, see `own`."""
+    """The rule over own dynamics `own`, see `own`; its kernels decay, or, `swings`, their `decay` [R, H] is complex."""
 
-    def __init__(self, own):
-        self.own = own
-        self.TRACES = (*own.TRACES, "RH")
+    def __init__(self, own, swings=False):
+        self.own, self.swings = own, swings
+        self.TRACES = (*own.TRACES, *["RH"] * (2 if swings else 1))
         # A(t) = L(t) psi(t) [T, B, H]; d(t), Eq. (11) [T, B, R, H]; the rest [T, B, H]
         self.Signals = namedtuple("Signals", ("local", "path", "psi", *own.FIELDS))
 
@@ -34,8 +34,12 @@ class Network:
         Returns:
             the carry for t-1, and the error of the current, drive(t) R(t) [B, H].
         """
-        *own, path = carry
+        own, (path, *quadrature) = self._split(carry)
         own, error = self.own.reverse(own, now.local + now.psi * tf.reduce_sum(path, 1), now)
+        if self.swings:
+            leak, turn = tf.math.real(decay), tf.math.imag(decay)
+            (beside,) = quadrature
+            return (*own, now.path + leak * path + turn * beside, leak * beside - turn * path), (error,)
         return (*own, now.path + decay * path), (error,)
 
     def trace_step(self, traces, now, presynaptic, decay):
@@ -44,8 +48,17 @@ class Network:
         Returns:
             the traces for t+1, and the sum over the batch of this step's weight gradient [H, J].
         """
-        *own, e = traces
+        own, (e, *quadrature) = self._split(traces)
         own, eps = self.own.trace(own, now, presynaptic)  # Eq. (20)
         gradient = tf.einsum("bh,bhj->hj", now.local, eps) + tf.einsum("brh,brhj->hj", now.path, e)  # Eq. (22)
-        e = decay[None, :, :, None] * e + (now.psi[:, :, None] * eps)[:, None]  # Eq. (21)
-        return (*own, e), gradient
+        through = (now.psi[:, :, None] * eps)[:, None]
+        if self.swings:
+            leak, turn = (part[None, :, :, None] for part in (tf.math.real(decay), tf.math.imag(decay)))
+            (beside,) = quadrature
+            return (*own, leak * e - turn * beside + through, turn * e + leak * beside), gradient
+        return (*own, decay[None, :, :, None] * e + through), gradient  # Eq. (21)
+
+    def _split(self, carried):
+        """What is carried of the own potential, and of the path."""
+        own = len(self.own.TRACES)
+        return carried[:own], carried[own:]

@@ -8,9 +8,11 @@ bias; M is [R, H, H], gamma [R, H].
     resonator      (24), (4)-(6), (9), their tangent (18)
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
+    own_kernel     (25)-(27)
     sensitivity    (16), (17), (19)
 """
 
+from .own_kernel import own_kernel, own_kernel_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
 from .rules import (
@@ -39,6 +41,8 @@ __all__ = [
     "input_gradient",
     "learning_signal",
     "network",
+    "own_kernel",
+    "own_kernel_sensitivity",
     "plain",
     "presynaptic",
     "rate",

@@ -14,6 +14,7 @@ from .state import state_kept
 from .updates import update
 from .validation import show_validation_data
 
+OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "sensitivity_gradient_norm")
 ACTIVITY = ("firing_rate", "silent_units")
 DIAGNOSTICS = (
     "sensitivity_loss",
@@ -164,10 +165,11 @@ class KeRNLModel(keras.Model):
         show_validation_data(super().fit, args, kwargs)
         return super().fit(*args, **kwargs)
 
-    def _forward(self, x, y, sample_weight=None):
-        """The network once, clean and perturbed together: `(tape, predictions, loss, report)`."""
+    def _forward(self, x, y, sample_weight=None, learns=None):
+        """The network once, clean and, where M and gamma learn, perturbed: `(tape, predictions, loss, report)`."""
         for layer in self.kernl_layers:
             layer.reports = []  # of every call: a layer may be shared
+            layer.learns = learns
         with tf.GradientTape(persistent=True) as tape, self._only_present(sample_weight):
             y_pred = self(x, training=True)
             loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
@@ -187,7 +189,7 @@ class KeRNLModel(keras.Model):
             raise
         finally:
             for layer in self.kernl_layers:
-                layer.present = None
+                layer.present = layer.learns = None
 
     def gradients(self, x, y):
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
@@ -212,14 +214,17 @@ class KeRNLModel(keras.Model):
     def train_step(self, data):
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        tape, y_pred, loss, report = self._forward(x, y, sample_weight)
+        learns = None
+        if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
+            learns = self._schedule(self._groups()[0]).sensitivity
+        tape, y_pred, loss, report = self._forward(x, y, sample_weight, learns)
         self._build_optimizers()
         sensitivity, weights = self._groups()
         now = self._schedule(sensitivity)
         gradients = tape.gradient(report.sensitivity_loss, sensitivity) if sensitivity else []
         of_sensitivity = update(self.sensitivity_optimizer, gradients, sensitivity, now.sensitivity)
         of_weights = update(self.optimizer, tape.gradient(loss, weights), weights, now.weights)
-        self._track(report, of_sensitivity, of_weights)
+        self._track(report, of_sensitivity, of_weights, learns)
         return self._results(x, y, y_pred, loss, sample_weight)
 
     def test_step(self, data):
@@ -262,7 +267,7 @@ class KeRNLModel(keras.Model):
             silent_units=tf.add_n([report.silent_units for report in reports]) / len(reports) if reports else 0.0,
         )
 
-    def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0)):
+    def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0), learns=None):
         values = {
             "firing_rate": report.firing_rate,
             "silent_units": report.silent_units,
@@ -276,8 +281,9 @@ class KeRNLModel(keras.Model):
                 report.sensitivity_loss, report.perturbation_variance
             )
         for metric in self._diagnostics:
-            if metric.name in values:
-                metric.update_state(values[metric.name])
+            if metric.name in values:  # those of M and gamma are of the steps in which they learn
+                some = learns is not None and metric.name in OF_SENSITIVITY
+                metric.update_state(values[metric.name], sample_weight=tf.cast(learns, tf.float32) if some else None)
 
     def _results(self, x, y, y_pred, loss, sample_weight):
         if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`

@@ -9,6 +9,7 @@ import tensorflow as tf
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
 from kernl_keras.learning.blocks import BLOCK, take
+from kernl_keras.learning.filters import FilteredNoise
 from kernl_keras.learning.forward import Noise, PerturbedState, run_clean, run_perturbed
 from kernl_keras.learning.sensitivity import Perturbation
 
@@ -42,7 +43,7 @@ class Pass:
             **noise,
         }
         self.noise = Noise(**settings)
-        self.dt = self.network.c.dt
+        self.kernels = FilteredNoise(tf.constant(np.exp(-GAMMA * self.network.c.dt)), self.network.c.dt)
 
     def zero_states(self):
         state = self.cell.State(*(tf.zeros((B, size), tf.float64) for size in self.cell.state_size))
@@ -55,10 +56,10 @@ class Pass:
         length = len(current)
         assert length <= BLOCK  # so that one block is the whole
         filtered = tf.zeros((length, B, len(GAMMA), H), tf.float64)
-        written, end, after, made = run_perturbed(
+        written, end, after, made, _ = run_perturbed(
             self.cell, self.p, self.weights, length, lambda start, size: take(current, start, size),
-            zero if state is None else state, unroll, self.noise, packed, tf.constant(np.exp(-GAMMA * self.dt)),
-            self.dt, zero_perturbed if perturbed is None else perturbed,
+            zero if state is None else state, unroll, self.noise, packed, self.kernels,
+            zero_perturbed if perturbed is None else perturbed,
             lambda total, perturbation: tuple(perturbation), (tf.zeros_like(current), filtered, filtered),
         )  # fmt: skip
         return written, end, Perturbation(*made), after

@@ -1,0 +1,116 @@
+"""What M and gamma learn from: a `KeRNL` layer's clean and perturbed pass, and the sums that F is made of."""
+
+import tensorflow as tf
+
+from ..draws import next_key
+from ..dynamics.noise import draw_signs, unpack_signs
+from ..learning.blocks import take
+from ..learning.filters import FilteredNoise, kernel_decay
+from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
+from ..learning.own_kernel import OwnKernel, Prediction
+from ..learning.sensitivity import SensitivitySums, learn_all, learn_last, sensitivity_loss
+
+
+class PerturbedPass:
+    """Both passes of one call, clean and perturbed.
+
+    Args:
+        layer: `KeRNL` layer, for its settings, M and gamma.
+        p: the cell's parameters.
+        weights: W_rec [H, H].
+        x: inputs [T, B, I], no gradient.
+        present: [B], 0 for examples that are left out of F; None where all are in it.
+    """
+
+    def __init__(self, layer, p, weights, x, present):
+        self.layer, self.cell, self.p = layer, layer.cell, p
+        # Nothing that a tape watches goes into the passes, or it would trace how to go back through them.
+        self.weights, self.x, self.present = tf.stop_gradient(weights), x, present
+        self.input_weights = tf.nest.map_structure(
+            lambda each: None if each is None else tf.stop_gradient(each), self.cell.input_weights()
+        )
+        self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
+        self.m, self.gamma = layer.m_and_gamma()
+        self.m_now, self.gamma_now = tf.stop_gradient(self.m), tf.stop_gradient(self.gamma)
+        self.signs = draw_signs(self.length, self.batch, self.cell.units, next_key(layer.seed, layer._draws))
+
+    def __call__(self, state, perturbed, learns=None):
+        """Runs the passes.
+
+        Args:
+            state: `cell.State` before the first step.
+            perturbed: `PerturbedState`, likewise.
+            learns: scalar bool, whether M and gamma learn in this call; None for True. Where not, there is no perturbed
+                pass, and F and D are 0.
+
+        Returns:
+            what the cell's `write` keeps of every step, the state and the `PerturbedState` after the last step, F (with
+            its gradient by M and gamma) and mean D^2.
+        """
+        if learns is None:
+            written, end, after, sums = self.run(state, perturbed)
+        else:
+            written, end, after, sums = tf.cond(
+                learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed)
+            )
+        examples = tf.cast(self.batch, self.m.dtype)
+        if self.present is not None:
+            examples = tf.maximum(tf.reduce_sum(tf.cast(self.present, self.m.dtype)), 1.0)
+        steps = 1.0 if self.layer.credit == "last" else tf.cast(self.length, self.m.dtype)  # as integers, the product
+        count = steps * examples * self.cell.units  # might overflow
+        return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count)
+
+    def run(self, state, perturbed):
+        """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2."""
+        layer, cell, m = self.layer, self.cell, self.m_now
+        own = layer.temporal_kernel == "own"
+        if own:
+            kernels = Prediction(m[0], OwnKernel(*cell.own_kernel(self.p)))
+            digest, total = kernels.learn()
+        else:
+            kernels = FilteredNoise(kernel_decay(self.gamma_now, cell.dt), cell.dt)
+            digest, total, finish = (learn_last if layer.credit == "last" else learn_all)(m, perturbed)
+        written, end, after, total, kept = run_perturbed(
+            cell,
+            self.p,
+            self.weights,
+            self.length,
+            lambda start, size: cell.input_current(take(self.x, start, size), self.input_weights),
+            state,
+            layer.unroll,
+            self.noise(),
+            self.signs,
+            kernels,
+            perturbed,
+            digest,
+            total,
+            self.present,
+        )
+        sums = kernels.finish(total, kept, self.xi, layer.resync_every, layer.unroll) if own else finish(total)
+        return written, end, after, sums
+
+    def run_without(self, state, perturbed):
+        """The clean pass alone; a later call that is perturbed starts at its end."""
+        current = self.cell.input_current(self.x, self.input_weights)
+        written, end = run_clean(self.cell, self.p, self.weights, current, state, self.layer.unroll)
+        kernels, units = self.m_now.shape[0], self.cell.units
+        zero, zeros = tf.zeros((), self.m_now.dtype), tf.zeros((units, kernels * units), self.m_now.dtype)
+        after = unperturbed(self.layer.sensitivity_mode, end, perturbed)
+        return written, end, after, SensitivitySums(zero, zero, zeros, zeros)
+
+    def xi(self, start, size):
+        """The noise of some steps [C, B, H]."""
+        return unpack_signs(take(self.signs, start, size), self.cell.units, self.m_now.dtype)
+
+    def noise(self):
+        """How the noise enters and is watched, a `Noise`."""
+        layer = self.layer
+        in_state = layer.perturbation == "activity" or (layer.form == "network" and "trace" in self.cell.State._fields)
+        return Noise(
+            enters="state" if in_state else layer.perturbation,
+            mode=layer.sensitivity_mode,
+            observe=layer.observe,
+            std=layer.noise_std,
+            bound=layer.max_perturbation if layer.sensitivity_mode == "tangent" else self.x.dtype.max,
+            resync_every=layer.resync_every,
+        )
