@@ -1,11 +1,15 @@
 """`KeRNLRNNCell`: leaky rate units."""
 
+import math
+
+import tensorflow as tf
+
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
+from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, SwingingState, rate_step, rate_tangent
 from ..export import export
 from .hidden import HiddenCell, LocalFactors, Record
-from .time_constants import check_time_constant, serialize_time_constant, time_constant
+from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
 
 @export
@@ -15,12 +19,16 @@ class KeRNLRNNCell(HiddenCell):
         g(t) = x(t) W_in + h(t-1) W_rec + bias
         h(t) = a h(t-1) + (1-a) f(g(t)),        a = exp(-dt/tau)
 
+    With a `period` a unit swings as it leaks: U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)), h = Re U.
+
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.KeRNL` by the rule.
 
     Args:
         units: number of units H.
         tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; None for no leak,
             h(t) = f(g(t)).
+        period: of the swing, ms, > 2 dt: a number, a list of H numbers or a Keras initializer; None for none. Needs a
+            tau.
         activation: f, "tanh", "relu" or "identity".
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
@@ -33,7 +41,7 @@ class KeRNLRNNCell(HiddenCell):
 
     Call arguments:
         inputs: x(t) [B, I].
-        states: [h], [B, H], zero at the start.
+        states: [h], with a period [Im U, h], each [B, H], zero at the start.
 
     Returns:
         h(t) [B, H] and the list of new states.
@@ -49,11 +57,12 @@ class KeRNLRNNCell(HiddenCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 4)
 
-    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Murray, eLife 8:e43299 (2019).
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Murray, eLife 8:e43299 (2019);
+    Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that swing).
     """
 
     State = RateState
-    CONSTANTS = ("tau",)
+    CONSTANTS = ("tau", "period")
     OBSERVABLES = ("voltage",)
     SENSITIVITY_MODES = ("tangent", "twin")
     PERTURBATIONS = ("activity", "current", "synapse")
@@ -62,6 +71,7 @@ class KeRNLRNNCell(HiddenCell):
         self,
         units,
         tau=None,
+        period=None,
         activation="tanh",
         dt=1.0,
         discretization="exponential",
@@ -97,14 +107,30 @@ class KeRNLRNNCell(HiddenCell):
         self.activation = one_of("activation", activation, ACTIVATIONS)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
+        self.period = None
+        if period is not None:
+            self.period = check_period(period, self.units, self.dt)
+            if tau is None or discretization != "exponential":
+                raise ValueError(
+                    "period needs a tau and discretization='exponential'; "
+                    f"received tau={tau!r}, discretization={discretization!r}."
+                )
+            self.State, self.OWN = SwingingState, "swing"
 
     def build_constants(self):
-        """Makes the time constant: a number stays a number, an initializer becomes an untrained weight."""
+        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
         self._tau = None if self.tau is None else time_constant(self, "tau", self.tau, self.units)
+        self._period = None if self.period is None else time_constant(self, "period", self.period, self.units)
 
     def parameters(self):
         """`RateParameters` of the steps."""
-        return RateParameters(DECAYS[self.discretization](self._tau, self.dt), self.activation)
+        decay = DECAYS[self.discretization](self._tau, self.dt)
+        if self._period is None:
+            return RateParameters(self.activation, leak=decay, turn=0.0, drive=1.0 - decay)
+        decay = tf.convert_to_tensor(decay, self.compute_dtype)
+        angle = 2.0 * math.pi * self.dt / tf.convert_to_tensor(self._period, self.compute_dtype)
+        leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
+        return RateParameters(self.activation, leak, turn, drive=tf.sqrt(1.0 - decay**2))
 
     def leak_rate(self):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
@@ -112,7 +138,7 @@ class KeRNLRNNCell(HiddenCell):
 
     def own_kernel(self, p):
         """The two parts of lambda, by which a unit left to itself goes on."""
-        return p.decay, 0.0
+        return p.leak, p.turn
 
     def step(self, current, state, p):
         return rate_step(current, state, p)
@@ -133,7 +159,7 @@ class KeRNLRNNCell(HiddenCell):
         return 1.0
 
     def local_factors(self, record, p, reset_gradient):
-        return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.decay, keep=1.0)
+        return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.leak, keep=1.0, turn=p.turn)
 
     def observables(self, step, state):
         return {"voltage": step.output}
@@ -150,6 +176,7 @@ class KeRNLRNNCell(HiddenCell):
         return {
             **super().get_config(),
             "tau": serialize_time_constant(self.tau),
+            "period": self.period and serialize_time_constant(self.period),
             "activation": self.activation,
             "dt": self.dt,
             "discretization": self.discretization,

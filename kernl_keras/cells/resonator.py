@@ -10,7 +10,7 @@ from ..dynamics.resonator import ResonatorParameters, ResonatorState, resonator_
 from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
 from .hidden import HiddenCell, LocalFactors, Record
-from .time_constants import check_time_constant, serialize_time_constant, time_constant
+from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
 
 @export
@@ -129,15 +129,12 @@ class KeRNLResonatorCell(HiddenCell):
             **kwargs,
         )
         self.tau_m = check_time_constant("tau_m", tau_m, self.units)
-        self.period = check_time_constant("period", period, self.units)
         self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
         self.tau_a = check_time_constant("tau_a", tau_a, self.units)
         self.base_threshold = number("base_threshold", base_threshold, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
         self.dt = number("dt", dt, above=0.0)
-        periods = self.period if isinstance(self.period, list) else [self.period]
-        if any(isinstance(value, float) and value <= 2.0 * self.dt for value in periods):
-            raise ValueError(f"period must be > 2 dt = {2.0 * self.dt:g} ms; received {period!r}.")
+        self.period = check_period(period, self.units, self.dt)
         self.surrogate = one_of("surrogate", surrogate, SURROGATES)
         self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
         self.input_gain = number("input_gain", input_gain, low=0.0)

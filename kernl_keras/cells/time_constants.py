@@ -27,6 +27,15 @@ def check_time_constant(name, value, units):
     return numbers(name, value, units, above=0.0)
 
 
+def check_period(value, units, dt):
+    """The same for the argument `period`, which must be longer than two steps, or another period is seen."""
+    period = check_time_constant("period", value, units)
+    every = period if isinstance(period, list) else [period]
+    if any(isinstance(each, float) and each <= 2.0 * dt for each in every):
+        raise ValueError(f"period must be > 2 dt = {2.0 * dt:g} ms; received {value!r}.")
+    return period
+
+
 def time_constant(layer, name, value, units):
     """What a cell's `build` makes of a checked `value`, and `dynamics.decays` takes.
 

@@ -2,8 +2,12 @@
 
     g(t) = I(t);    h(t) = a h(t-1) + (1-a) f(g(t)),    a = exp(-dt / tau), or 0 for a unit without memory of its own.
 
+A unit with a period swings as it leaks: U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)), h = Re U, so that
+U has the power of f(g) where that is white noise.
+
 Pure functions of [B, H] tensors; times in ms.
-Source: Roth, Kanitscheider, Fiete, ICLR 2019 (a = 0); Murray, eLife 8:e43299 (2019) (leak).
+Source: Roth, Kanitscheider, Fiete, ICLR 2019 (a = 0); Murray, eLife 8:e43299 (2019) (leak); Orvieto et al.,
+Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (complex leak and its normalisation).
 """
 
 from typing import Any, NamedTuple
@@ -19,20 +23,24 @@ ACTIVATIONS = {
 
 
 class RateParameters(NamedTuple):
-    """Constants of a step: `decay` is a number or [H], `activation` a key of `ACTIVATIONS`."""
+    """Constants of a step, numbers or [H]."""
 
-    decay: Any
-    activation: str
-
-    @property
-    def drive(self):
-        """1 - a: what a unit of f(g) adds to the activity in one step."""
-        return 1.0 - self.decay
+    activation: str  # a key of `ACTIVATIONS`
+    leak: Any  # a, or Re a exp(2 pi i dt/period)
+    turn: Any  # Im of the same; 0 without a period
+    drive: Any  # what a unit of f(g) adds to the activity in one step: 1 - a, with a period sqrt(1 - a^2)
 
 
 class RateState(NamedTuple):
     """h, or a small change of it [B, H]."""
 
+    activity: Any
+
+
+class SwingingState(NamedTuple):
+    """The same of units with a period."""
+
+    quadrature: Any  # Im U
     activity: Any
 
 
@@ -43,14 +51,24 @@ class RateStep(NamedTuple):
     slope: Any  # f'(g(t))
 
 
+def advance(state, added, p):
+    """The state, or a change of it, one step later; what it becomes by itself and what is added to h."""
+    if isinstance(state, RateState):
+        return RateState(p.leak * state.activity + added)
+    activity, quadrature = state.activity, state.quadrature
+    return SwingingState(
+        quadrature=p.turn * activity + p.leak * quadrature, activity=p.leak * activity - p.turn * quadrature + added
+    )
+
+
 def rate_step(current, state, p):
-    """`RateStep` of t and `RateState` at t, from the current g(t) [B, H] and the `RateState` at t-1."""
+    """`RateStep` of t and the state at t, from the current g(t) [B, H] and the state at t-1."""
     function, derivative = ACTIVATIONS[p.activation]
-    activity = p.decay * state.activity + p.drive * function(current)
-    return RateStep(activity, derivative(current)), RateState(activity)
+    state = advance(state, p.drive * function(current), p)
+    return RateStep(state.activity, derivative(current)), state
 
 
 def rate_tangent(current_change, change, step, p):
-    """Change of h(t) [B, H] and `RateState` of changes, from the changes of g(t) and h(t-1) along the clean `step`."""
-    activity = p.decay * change.activity + p.drive * step.slope * current_change
-    return activity, RateState(activity)
+    """Change of h(t) [B, H] and state of changes, from the changes of g(t) and of the state along the clean `step`."""
+    change = advance(change, p.drive * step.slope * current_change, p)
+    return change.activity, change

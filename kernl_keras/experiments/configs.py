@@ -105,13 +105,9 @@ def normal(std):
     return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": std}}
 
 
-# 200 resonators of 20 kinds: periods about that of a row of pixels, 28 ms, that ring for 100 ms to 1 s.
-KINDS = 20
-RESONATORS = {
-    "units": 200,
-    "tau_m": [100.0 * 10.0 ** (unit % 4 / 3.0) for unit in range(200)],
-    "period": [12.0 * 3.5 ** (unit % KINDS / (KINDS - 1.0)) for unit in range(200)],
-}
+# Units of 20 periods about that of a row of pixels, 28 ms, which go on swinging for 300 ms.
+PERIODS = [12.0 * 3.5 ** (unit % 20 / 19.0) for unit in range(200)]
+RESONATORS = {"units": 200, "tau_m": 300.0, "period": PERIODS}
 
 # Half of the units adapt their threshold, and the membranes' time constants are spread: both are the network's memory.
 # With R_m = 1 / (1 - exp(-1/20)) a current of 1 moves the fastest membranes by 1 a step.
@@ -141,7 +137,7 @@ SMNIST = Experiment(
     metric="accuracy",
     chance=0.1,
     batch_size=16,
-    learning_rate=5e-3,
+    learning_rate=2e-3,
     optimizer_settings={"global_clipnorm": 1.0},
     rule_settings={"form": "network", "sensitivity_mode": "tangent", "temporal_kernel": "own"},
     sensitivity_optimizer_settings={"global_clipnorm": 1.0},

@@ -1,4 +1,4 @@
-"""Leaky rate units and their linearisation (18), unit by unit."""
+"""Leaky rate units and their linearisation (18), unit by unit; those with a period in complex numbers."""
 
 from types import SimpleNamespace
 
@@ -6,25 +6,29 @@ import numpy as np
 
 from .spiking import current, decay
 
-RATE = dict(tau=None, activation="tanh", dt=1.0, discretization="exponential")
+RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
 
 
 def rate_constants(units, **settings):
-    """What one unit's step needs: a, f, dt."""
+    """What one unit's step needs: a, the complex factor of a unit with a period, f, dt."""
     c = SimpleNamespace(**{**RATE, **settings}, units=units)
     c.a = decay(c.tau, c.dt, c.discretization, units)
+    c.turn = c.a if c.period is None else c.a * np.exp(2j * np.pi * c.dt / np.asarray(c.period))
+    c.drive = 1.0 - c.a if c.period is None else np.sqrt(1.0 - c.a**2)
     return c
 
 
 def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
     """h(t) = a h(t-1) + (1-a) f(g(t)); `enters` "state" is noise on h(t-1) itself."""
     batch, time, _ = x.shape
-    run = SimpleNamespace(output=np.zeros((batch, time, c.units)), slope=np.zeros((batch, time, c.units)))
-    state = np.zeros((batch, c.units)) if start is None else np.array(start, "float64")[0]
+    run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in ("output", "slope", "quadrature")})
+    u = np.zeros((batch, c.units), c.turn.dtype)
+    if start is not None:  # [h], or [Im U, h]
+        u = u + start[-1] + (1j * start[0] if len(start) > 1 else 0.0)
     for b in range(batch):
         for t in range(time):
-            h0 = state[b] + (noise[b, t] if enters == "state" else 0.0)
-            seen = h0 + (noise[b, t] if enters == "synapse" else 0.0)
+            u0 = u[b] + (noise[b, t] if enters == "state" else 0.0)
+            seen = u0.real + (noise[b, t] if enters == "synapse" else 0.0)
             for i in range(c.units):
                 g = current(x[b, t], seen, w_in, w_rec, bias, i)
                 if enters == "current":
@@ -34,12 +38,12 @@ def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
                     "relu": (max(g, 0.0), float(g > 0.0)),
                     "identity": (g, 1.0),
                 }[c.activation]
-                state[b, i] = c.a[i] * h0[i] + (1.0 - c.a[i]) * value
-                run.output[b, t, i], run.slope[b, t, i] = state[b, i], slope
-    run.end = state[None]
+                u[b, i] = c.turn[i] * u0[i] + c.drive[i] * value
+                run.output[b, t, i], run.slope[b, t, i], run.quadrature[b, t, i] = u[b, i].real, slope, u[b, i].imag
+    run.end = np.stack([u.real] if c.period is None else [u.imag, u.real])
     run.seen, run.observed = run.output, {"voltage": run.output}
-    run.gain = (1.0 - c.a) * run.slope
-    run.leak = np.broadcast_to(c.a, run.output.shape)
+    run.gain = c.drive * run.slope
+    run.leak = np.broadcast_to(c.turn, run.output.shape)
     run.gate = run.keep = run.psi = np.ones_like(run.output)
     run.threshold_keep, run.beta, run.p = np.zeros_like(run.output), np.zeros(c.units), np.zeros(c.units)
     return run
@@ -50,14 +54,14 @@ def rate_tangent(xi, enters, run, w_rec, c):
     batch, time, units = xi.shape
     effect = np.zeros((batch, time, units))
     for b in range(batch):
-        dh = np.zeros(units)
+        du = np.zeros(units, c.turn.dtype)
         for t in range(time):
-            dh = dh + (xi[b, t] if enters == "state" else 0.0)
-            seen = dh + (xi[b, t] if enters == "synapse" else 0.0)
-            new = np.zeros(units)
+            du = du + (xi[b, t] if enters == "state" else 0.0)
+            seen = du.real + (xi[b, t] if enters == "synapse" else 0.0)
+            new = np.zeros(units, c.turn.dtype)
             for i in range(units):
                 change = sum(seen[j] * w_rec[j, i] for j in range(units))
                 change += xi[b, t, i] if enters == "current" else 0.0
-                new[i] = c.a[i] * dh[i] + (1.0 - c.a[i]) * run.slope[b, t, i] * change
-            effect[b, t] = dh = new
+                new[i] = c.turn[i] * du[i] + c.drive[i] * run.slope[b, t, i] * change
+            effect[b, t], du = new.real, new
     return {"voltage": effect}

@@ -109,7 +109,8 @@ SETTINGS = {
     },
     KeRNLRNNCell: {
         **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLRNNCell).parameters},
-        **dict(tau=LogUniform(5.0, 60.0, seed=2), activation="relu", self_connections=False, use_bias=False),
+        **dict(tau=LogUniform(5.0, 60.0, seed=2), period=9.0, activation="relu"),
+        **dict(discretization="exponential", self_connections=False, use_bias=False),
     },
 }
 
@@ -248,6 +249,8 @@ def test_errors_of_the_resonator(settings, message):
         (dict(activation="sigmoid"), "activation must be one of .*'tanh'.*; received 'sigmoid'"),
         (dict(dt=-1.0), "dt must be > 0; received -1.0"),
         (dict(discretization="rk4"), "discretization must be one of"),
+        (dict(period=9.0), "period needs a tau and discretization='exponential'; received tau=None"),
+        (dict(tau=9.0, period=1.0), "period must be > 2 dt = 2 ms; received 1.0"),
     ],
 )
 def test_errors_of_the_rate_cell(settings, message):

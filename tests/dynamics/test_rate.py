@@ -24,7 +24,7 @@ def test_every_activation_has_a_hand_computed_row():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_one_step_by_hand(activation):
     value, slope = map(np.array, HAND[activation])
-    p = RateParameters(0.75, activation)
+    p = RateParameters(activation, leak=0.75, turn=0.0, drive=0.25)
     state = RateState(tf.constant([[1.0, -2.0, 0.5]], tf.float64))
     step, new = rate_step(tf.constant([[-0.5, 0.25, 2.0]], tf.float64), state, p)
     np.testing.assert_allclose(step.output[0], 0.75 * np.array([1.0, -2.0, 0.5]) + 0.25 * value, rtol=1e-9)
@@ -41,9 +41,9 @@ def test_one_step_by_hand(activation):
 def test_sequences_match_the_reference(name):
     network = Network(name)
     cell, p, weights, current = network.steps
-    expected, state = network.run(), cell.State(tf.zeros((B, H), tf.float64))
+    expected, state = network.run(), cell.State(*(tf.zeros((B, size), tf.float64) for size in cell.state_size))
     for t in range(network.time):
-        step, state = rate_step(current[t] + state.activity @ weights, state, p)
+        step, state = rate_step(current[t] + cell.presynaptic(state) @ weights, state, p)
         np.testing.assert_allclose(step.output, expected.output[:, t], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(step.slope, expected.slope[:, t], rtol=1e-9, atol=1e-12)
     assert np.abs(expected.output).max() > 0.1

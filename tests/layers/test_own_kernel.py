@@ -13,7 +13,7 @@ from ..reference.cases import B, H, Network, T, draw
 from ..reference.expected import ERROR, IMPLEMENTATIONS, compute, noise, same
 
 M = 0.5 * draw(51, H, H)
-CELLS = ("hard adaptive", "soft euler", "resonator", "resonator fixed", "tanh")
+CELLS = ("hard adaptive", "soft euler", "resonator", "resonator fixed", "tanh", "swinging tanh")
 
 
 def constants(network):

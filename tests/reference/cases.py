@@ -28,6 +28,7 @@ SPIKING = {
 RATE = {
     "tanh": dict(tau=[3.0, 6.0, 9.0, 4.0], activation="tanh", self_connections=False),
     "relu": dict(tau=None, activation="relu"),
+    "swinging tanh": dict(tau=[9.0, 30.0, 14.0, 20.0], period=[5.0, 9.0, 7.0, 12.0], activation="tanh"),
     "identity euler": dict(tau=5.0, activation="identity", discretization="euler", dt=0.5),
 }
 RESONATOR = {
@@ -60,16 +61,19 @@ class Network:
         self.spiking = name not in RATE
         kind = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
         self.kind, self.constants, self.forward, self.forward_tangent, self.states = KINDS[kind]
+        if "swinging" in name:
+            self.states = ("quadrature", *self.states)
         self.resets = kind == "spiking"
         self.self_connections = self.settings.get("self_connections", not self.spiking)
         known = {key: value for key, value in self.settings.items() if key != "self_connections"}
         self.c = self.constants(H, **known)
-        gain = self.c.drive if self.spiking else 1.0
+        gain = self.c.drive if self.spiking else 1.0  # of the weights' effect
         self.x = draw(seed, B, time, I) + (0.5 if self.spiking else 0.0)
         self.w_in = (0.8 * draw(seed + 1, I, H) + (0.3 if self.spiking else 0.0)) / gain
         self.w_rec = 0.5 * draw(seed + 2, H, H) / gain
         self.bias = 0.1 * draw(seed + 3, H) / gain
-        self.start = np.zeros((4 if self.spiking else 1, B, H))
+        states = 4 if self.spiking else 1 + (self.settings.get("period") is not None)
+        self.start = np.zeros((states, B, H))
 
     @property
     def w_used(self):
