@@ -105,8 +105,13 @@ def normal(std):
     return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": std}}
 
 
+def spread(low, high, count=20, units=200):
+    """`count` values from `low` to `high`, evenly over the orders of magnitude; unit after unit takes the next."""
+    return [low * (high / low) ** (unit % count / (count - 1.0)) for unit in range(units)]
+
+
 # Units of 20 periods about that of a row of pixels, 28 ms, which go on swinging for 300 ms.
-PERIODS = [12.0 * 3.5 ** (unit % 20 / 19.0) for unit in range(200)]
+PERIODS = spread(12.0, 42.0)
 RESONATORS = {"units": 200, "tau_m": 300.0, "period": PERIODS}
 
 # Half of the units adapt their threshold, and the membranes' time constants are spread: both are the network's memory.
@@ -186,16 +191,69 @@ SMNIST_REFERENCE = dataclasses.replace(
     sensitivity_optimizer_settings={},
 )
 
+SWINGING_RATES = {
+    "units": 200,
+    "tau": 300.0,
+    "period": PERIODS,
+    "activation": "tanh",
+    "recurrent_initializer": normal(0.02),
+}
+
+PSMNIST = dataclasses.replace(
+    SMNIST,
+    name="psmnist",
+    description="The pixels in one random order, the same for all digits",
+    task_settings={**SMNIST.task_settings, "order": "permuted"},
+    cell_settings={"units": 200, "tau_m": 300.0, "period": spread(6.0, 1200.0)},
+)
+
+SMNIST_RATE = dataclasses.replace(
+    SMNIST,
+    name="smnist-rate",
+    description="MNIST pixel by pixel, tanh units that swing as they leak",
+    cell="rate",
+    cell_settings=SWINGING_RATES,
+)
+
+# Identity recurrent weights, no leak: the memory of the network is the network's alone.
+SMNIST_IRNN = dataclasses.replace(
+    SMNIST,
+    name="smnist-irnn",
+    description="MNIST pixel by pixel, rectified linear units that start at identity",
+    encoder_settings=None,
+    cell="rate",
+    cell_settings={
+        "units": 200,
+        "tau": None,
+        "activation": "relu",
+        "kernel_initializer": normal(0.001),
+        "recurrent_initializer": {"class_name": "Identity", "config": {}},
+    },
+    learning_rate=1e-4,
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+)
+
 ROW_MNIST = dataclasses.replace(
-    SMNIST_ALIF,
+    SMNIST,
     name="row-mnist",
     description="MNIST row by row: 28 steps of 28 pixels, which are the input currents",
     task_settings={"layout": "rows", "context_steps": 0},
     encoder_settings=None,
+    cell_settings={"units": 200, "tau_m": 20.0, "period": spread(4.0, 60.0)},
     window=14,
-    epochs=5,
+    batch_size=64,
+    learning_rate=5e-3,
+    epochs=10,
     steps=None,
     validate_every=None,
+)
+
+ROW_MNIST_RATE = dataclasses.replace(
+    ROW_MNIST,
+    name="row-mnist-rate",
+    description="The same with tanh units that swing as they leak",
+    cell="rate",
+    cell_settings={**SWINGING_RATES, "tau": 20.0, "period": spread(4.0, 60.0)},
 )
 
 ADDING = Experiment(
@@ -221,4 +279,17 @@ ADDING = Experiment(
 )
 
 DEFAULT = SMNIST.name
-EXPERIMENTS = {each.name: each for each in (SMNIST, SMNIST_ALIF, SMNIST_REFERENCE, ROW_MNIST, ADDING)}
+EXPERIMENTS = {
+    each.name: each
+    for each in (
+        SMNIST,
+        SMNIST_ALIF,
+        SMNIST_REFERENCE,
+        SMNIST_RATE,
+        SMNIST_IRNN,
+        PSMNIST,
+        ROW_MNIST,
+        ROW_MNIST_RATE,
+        ADDING,
+    )
+}
