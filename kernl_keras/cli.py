@@ -13,6 +13,8 @@ from .benchmark.run import PARTS, benchmark, cores
 from .experiments.alignment import check_file, measure_alignment
 from .experiments.configs import DEFAULT, EXPERIMENTS
 from .experiments.run import UserError, evaluate, read_config, train
+from .experiments.sweep import run_sweep
+from .experiments.sweeps import SWEEPS
 from .learning.rules import RULES
 
 THREADS = min(2, cores())
@@ -84,6 +86,19 @@ def make_parser():
     )
     command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
     command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("alignment.json"), metavar="FILE")
+    add_machine_options(command)
+
+    command = commands.add_parser(
+        "sweep",
+        help="compare rules, or settings of KeRNL, run by run",
+        description="Make the runs of a sweep that are missing, and write their results into one file.",
+    )
+    command.set_defaults(run=run_sweep_command)
+    command.add_argument("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
+    command.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its variants")
+    command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
+    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
+    command.add_argument("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
     add_machine_options(command)
 
     command = commands.add_parser(
@@ -188,6 +203,21 @@ def run_alignment(options, command):
     settings = {"command": command, "verbose": options.verbose}
     measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
     print(f"Results    {options.output}")
+
+
+def run_sweep_command(options, command):
+    """`sweep`: what is missing of it; returns the exit status."""
+    set_threads(options.threads)
+    sweep = SWEEPS[options.name]
+    folder = options.run_dir or pathlib.Path("runs", sweep.name)
+    output = check_file(options.output or pathlib.Path(f"{sweep.name}.json"))
+    try:
+        run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.verbose)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on.", file=sys.stderr)
+        return 130
+    print(f"Results    {output}")
+    print(f"HParams    tensorboard --logdir {folder}")
 
 
 def run_benchmark(options, command):

@@ -16,6 +16,7 @@ def sequential_mnist(
     download=True,
     validation=None,
     layout="pixels",
+    size=28,
     order="row",
     permutation_seed=92916,
     context_steps=54,
@@ -39,6 +40,7 @@ def sequential_mnist(
         validation: int, how many digits are held out of the training set: its last ones, whatever the seed. None is
             500 of the sample and 5,000 of all MNIST; 0 gives no validation part.
         layout: "pixels" (784 steps of one pixel) or "rows" (28 steps of 28 pixels).
+        size: 28, or 14 for digits of 14 x 14 pixels, each the mean of four: a quarter of the steps.
         order: "row", from the top left to the bottom right, or "permuted", one fixed random order of the pixels for all
             digits.
         permutation_seed: int, seeds that order alone. The default is the one of published code for permuted MNIST.
@@ -77,6 +79,7 @@ def sequential_mnist(
     """
     one_of("source", source, ("sample", "tfds"))
     one_of("layout", layout, ("pixels", "rows"))
+    one_of("size", size, (28, 14))
     one_of("order", order, ("row", "permuted"))
     context_steps = integer("context_steps", context_steps, low=0)
 
@@ -91,12 +94,18 @@ def sequential_mnist(
         raise ValueError(f"validation must leave some of the {digits.train} training digits; received {validation}.")
     examples = Splits(digits.train - validation, validation, len(digits.labels) - digits.train)
 
-    pixels = digits.images.reshape(-1, 784)
+    pixels = digits.images
+    if size == 14:
+        means = pixels.reshape(-1, 14, 2, 14, 2).astype("float32").mean((2, 4))
+        pixels = np.round(means).astype(pixels.dtype)
+    pixels = pixels.reshape(-1, size**2)
     if order == "permuted":
         # RandomState, unlike NumPy's newer generators, promises the same stream in every version
-        pixels = pixels[:, np.random.RandomState(integer("permutation_seed", permutation_seed, low=0)).permutation(784)]
+        pixels = pixels[
+            :, np.random.RandomState(integer("permutation_seed", permutation_seed, low=0)).permutation(size**2)
+        ]
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        images = tf.constant(pixels.reshape((-1, 784, 1) if layout == "pixels" else (-1, 28, 28)))
+        images = tf.constant(pixels.reshape((-1, size**2, 1) if layout == "pixels" else (-1, size, size)))
         labels = tf.constant(digits.labels)
 
     def make_batch(indices):

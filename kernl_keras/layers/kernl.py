@@ -50,7 +50,8 @@ class KeRNL(RNN):
         cell: `kernl_keras.KeRNLSpikingCell` or `kernl_keras.KeRNLRNNCell`.
         rule: "kernl"; "eprop", the first term of (22) alone; "eprop_alif", the same with the threshold's part of the
             trace; "rflo", each weight's effect on the output, leaking; "readout", no learning in this layer or below;
-            or "bptt", backpropagation through time.
+            "bptt", backpropagation through time by automatic differentiation; or "bptt_adjoint", the same gradient, its
+            adjoint written out (faster, "factored" only, and blind to errors of the states).
         form: "network" or "plain".
         perturbation: where the noise enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it (in
             the network form it enters S and decays with it); "activity" h_i(t-1), rate cells only. None for the one
@@ -66,8 +67,8 @@ class KeRNL(RNN):
         credit: "all" steps, or the "last" only, for both (12)/(22) and (19).
         reset_gradient: whether the local trace (20) follows the derivative of the resetting spike, as backpropagation
             does: what is left of eps after a spike is then less by psi(t) times what the spike took from the potential.
-            None for True in KeRNL's network form, and False for e-prop, as it was published; the plain form and the
-            other rules have no such trace.
+            None for True in KeRNL's network form and "bptt_adjoint", and False for e-prop, as it was published; the
+            plain form and the other rules have no such trace.
         noise_std: std of the noise that a twin or a replica receives. A tangent is the limit of small noise and has no
             scale.
         temporal_kernel: "learned", exp(-gamma_i d) of the unit i that spikes, as published; or "own", the way in which
@@ -157,8 +158,9 @@ class KeRNL(RNN):
         self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
         network = rule == "kernl" and form == "network"
-        self.reset_gradient = network if reset_gradient is None else bool(reset_gradient)
-        if self.reset_gradient and not (network or rule in ("eprop", "eprop_alif")):
+        follows = network or rule == "bptt_adjoint"
+        self.reset_gradient = follows if reset_gradient is None else bool(reset_gradient)
+        if self.reset_gradient and not (follows or rule in ("eprop", "eprop_alif")):
             raise ValueError(
                 "reset_gradient must be None or False where there is no local trace; "
                 f"received True with rule={rule!r}, form={form!r}."
@@ -178,6 +180,8 @@ class KeRNL(RNN):
                 f"received chunk_size={chunk_size!r} with implementation={implementation!r}."
             )
         self.chunk_size = None if chunk_size is None else integer("chunk_size", chunk_size)
+        if rule == "bptt_adjoint" and implementation != "factored":
+            raise ValueError(f"implementation must be 'factored' for rule='bptt_adjoint'; received {implementation!r}.")
         self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
         self.train_sensitivity = bool(train_sensitivity)
         suggested = "recurrent" if perturbation == "synapse" else "local"

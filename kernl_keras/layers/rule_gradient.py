@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from ..learning.blocks import take, take_before
+from ..learning.bptt_adjoint import BPTTAdjoint
 from ..learning.filters import kernel_decay
 from ..learning.implementations import IMPLEMENTATIONS, advance_traces, factored_blockwise
 from ..learning.network import Network
@@ -26,6 +27,8 @@ class RuleGradient:
         self.layer, self.rule, self.p, self.reset_gradient = layer, rule, p, reset_gradient
         self.x, self.before, self.written = tf.stop_gradient(x), before, written
         self.length = x.shape[0] or tf.shape(x)[0]
+        if isinstance(rule, BPTTAdjoint):
+            self.rule = rule.connected(layer.cell.recurrent_weights(), getattr(p, "trace_decay", 0.0))
 
     def kernels(self):
         """M [R, H, H] and the decay of the kernels [R, H], as they are now: a model has moved M and gamma meanwhile."""

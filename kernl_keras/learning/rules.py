@@ -1,5 +1,6 @@
 """The table of learning rules: name -> class, see `implementations` for what a rule has."""
 
+from .bptt_adjoint import BPTTAdjoint
 from .eprop import EProp
 from .eprop_alif import EPropALIF
 from .network import Network
@@ -17,6 +18,7 @@ RULES = {
     "rflo": RFLO,
     "readout": NoLearning,
     "bptt": None,
+    "bptt_adjoint": BPTTAdjoint,
 }
 
 

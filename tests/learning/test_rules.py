@@ -71,7 +71,7 @@ class Case:
 
 
 def test_the_tables_of_rules_are_covered():
-    assert set(RULES) == {"kernl", *LOCAL, "readout", "bptt"} and set(FORMS) == {"network", "plain"}
+    assert set(RULES) == {"kernl", *LOCAL, "readout", "bptt", "bptt_adjoint"} and set(FORMS) == {"network", "plain"}
     assert set(IMPLEMENTATIONS) == {name for name, _ in VARIANTS}
     assert all(isinstance(make_rule("kernl", form), FORMS[form]) for form in FORMS)
     assert isinstance(make_rule("eprop", "plain"), RULES["eprop"]) and make_rule("bptt", "network") is None

@@ -1,0 +1,128 @@
+"""A sweep: its runs one after the other, and one results file; what is finished is not run again."""
+
+import dataclasses
+import shutil
+
+import tensorflow as tf
+
+from ..keras_version import keras
+from .files import EVENTS, RESULTS, read_json, write_json
+from .provenance import git_revision, versions
+from .run import UserError, train
+
+
+def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbose=0):
+    """Runs what is missing of a sweep and writes its results.
+
+    Every run has a directory of its own in `folder` and goes on where it was stopped. `folder` is a TensorBoard log
+    directory as well: its HParams view compares the runs.
+
+    Args:
+        sweep: `sweeps.Sweep`.
+        folder: `pathlib.Path` for the runs.
+        output: `pathlib.Path` of the results file.
+        data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
+        command: the command line, for the record.
+        only: names of variants; None for all.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        dict, what the results file holds.
+
+    Raises:
+        UserError: for an unknown variant, and where a run cannot be made.
+    """
+    known = [variant.name for variant in sweep.variants]
+    if unknown := sorted(set(only or ()) - set(known)):
+        raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
+    rows = []
+    for variant in sweep.variants:
+        if only and variant.name not in only:
+            continue
+        base = variant.of(sweep.experiment)
+        if base.source == "tfds":
+            base = dataclasses.replace(base, data_dir=data_dir)
+        runs = [run_one(base, variant, sweep.seeds[0], rate, folder, command, verbose) for rate in sweep.learning_rates]
+        best = max(runs, key=lambda run: score(base, run))
+        rows.append(row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs]))
+        for seed in sweep.seeds[1:]:
+            run = run_one(base, variant, seed, best["learning_rate"], folder, command, verbose)
+            rows.append(row(variant, run))
+        write_results(sweep, rows, output, command)
+    return write_results(sweep, rows, output, command)
+
+
+def score(experiment, run):
+    """What is to be large; a run that diverged has none."""
+    value = run["validation"]
+    return float("-inf") if value is None else value if experiment.metric == "accuracy" else -value
+
+
+def run_one(base, variant, seed, learning_rate, folder, command, verbose):
+    """One run, or what it left if it is finished: a dict of its settings and its results."""
+    experiment = dataclasses.replace(base, seed=seed, learning_rate=learning_rate)
+    name = f"{variant.name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "")
+    place = folder / name
+    if (place / RESULTS).is_file():
+        results = read_json(place / RESULTS)
+    else:
+        if place.exists() and not (place / "backup.npz").is_file():  # stopped before there was anything to keep
+            shutil.rmtree(place)
+        keras.backend.clear_session()
+        results = train(experiment, place, resume=place.exists(), command=command, verbose=verbose)
+        write_hparams(place / EVENTS / "hparams", variant, experiment, results)
+    curve = results["curve"]
+    monitored = [point.get(f"val_{experiment.metric}") for point in curve]
+    known = [value for value in monitored if value is not None]
+    best = (max if experiment.metric == "accuracy" else min)(known) if known else None
+    return {
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "validation": best,
+        "test": results[f"test_{experiment.metric}"],
+        "explained_variance": curve[-1].get("explained_variance"),
+        "firing_rate": curve[-1].get("firing_rate"),
+        "steps": results["steps"],
+        "seconds": results["seconds"],
+        "git_revision": results["git_revision"],
+    }
+
+
+def row(variant, run, chosen_from=None):
+    """A row of the results file."""
+    return {"variant": variant.name, **run, **({"chosen_from": chosen_from} if chosen_from else {})}
+
+
+def write_results(sweep, rows, output, command):
+    """The results file, whole."""
+    experiment = sweep.experiment
+    results = {
+        "sweep": sweep.name,
+        "description": sweep.description,
+        "metric": experiment.metric,
+        "chance": experiment.chance,
+        "experiment": {**dataclasses.asdict(experiment), "data_dir": None},
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "command": command,
+        "runs": rows,
+    }
+    write_json(output, results)
+    return results
+
+
+def write_hparams(folder, variant, experiment, results):
+    """A run in TensorBoard's HParams view: what distinguishes it, and what came of it."""
+    from tensorboard.plugins.hparams import api as hparams
+
+    metric = experiment.metric
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        hparams.hparams(
+            {
+                "variant": variant.name,
+                "learning_rate": experiment.learning_rate,
+                "seed": experiment.seed,
+                "rule": experiment.rule,
+            }
+        )
+        tf.summary.scalar(f"test_{metric}", results[f"test_{metric}"], step=results["steps"])
