@@ -9,6 +9,7 @@ from .cells.rate import KeRNLRNNCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import KeRNLResonatorCell
 from .cells.spiking import KeRNLSpikingCell
+from .experiments.pretrained import load_pretrained
 from .initializers import LogUniform
 from .layers.encoder import SpikeEncoder
 from .layers.kernl import KeRNL
@@ -36,5 +37,6 @@ __all__ = [
     "__version__",
     "data",
     "gradient_alignment",
+    "load_pretrained",
     "naive",
 ]

@@ -12,9 +12,11 @@ import tensorflow as tf
 from .benchmark.run import PARTS, benchmark, cores
 from .experiments.alignment import check_file, measure_alignment
 from .experiments.configs import DEFAULT, EXPERIMENTS
+from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
 from .experiments.run import UserError, evaluate, read_config, train
 from .experiments.sweep import run_sweep
 from .experiments.sweeps import SWEEPS
+from .experiments.tables import update
 from .learning.rules import RULES
 
 THREADS = min(2, cores())
@@ -66,7 +68,9 @@ def make_parser():
 
     command = commands.add_parser("evaluate", help="test a trained model", description="Test a run's model.")
     command.set_defaults(run=run_evaluate)
-    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", required=True)
+    which = command.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run-dir", type=pathlib.Path, metavar="DIR")
+    which.add_argument("--pretrained", choices=NAMES, help="a network that comes with the package")
     add_data_options(command)
     add_machine_options(command)
 
@@ -100,6 +104,15 @@ def make_parser():
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
     command.add_argument("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
     add_machine_options(command)
+
+    command = commands.add_parser(
+        "results",
+        help="make the tables of a document from results files",
+        description="Make the tables of a document anew, each from the results file of its name.",
+    )
+    command.set_defaults(run=run_results)
+    command.add_argument("--document", type=pathlib.Path, default=pathlib.Path("README.md"), metavar="FILE")
+    command.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
 
     command = commands.add_parser(
         "benchmark",
@@ -190,6 +203,9 @@ def run_train(options, command):
 def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
     set_threads(options.threads)  # sums in the same order as in training: the same digits
+    if options.pretrained:
+        evaluate_pretrained(options.pretrained, override(experiment_of(options.pretrained), options), options.verbose)
+        return
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
 
 
@@ -218,6 +234,15 @@ def run_sweep_command(options, command):
         return 130
     print(f"Results    {output}")
     print(f"HParams    tensorboard --logdir {folder}")
+
+
+def run_results(options, command):
+    """`results`: the tables of README, from the files in `notebooks/results`."""
+    try:
+        update(options.document, options.results)
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
+    print(f"Tables     {options.document}")
 
 
 def run_benchmark(options, command):

@@ -256,25 +256,59 @@ ROW_MNIST_RATE = dataclasses.replace(
     cell_settings={**SWINGING_RATES, "tau": 20.0, "period": spread(4.0, 60.0)},
 )
 
+# Rectified units that swing slowly, if at all: what has passed the threshold stays.
 ADDING = Experiment(
     name="adding",
-    description="The adding problem: add the two marked numbers of 50 steps",
+    description="The adding problem: add the two marked numbers of 100 steps",
     task="adding",
     source=None,
-    task_settings={"steps": 50, "examples": 50_000},
+    task_settings={"steps": 100, "examples": 50_000},
     encoder_settings=None,
     cell="rate",
-    cell_settings={"units": 100, "tau": 10.0, "activation": "tanh"},
+    cell_settings={
+        "units": 100,
+        "tau": 1000.0,
+        "period": spread(300.0, 30000.0, count=10, units=100),
+        "activation": "relu",
+        "kernel_initializer": normal(1.0),
+        "bias_initializer": normal(0.5),
+        "recurrent_initializer": normal(0.01),
+    },
     readout_settings={"units": 1, "tau_out": None, "use_bias": True},
     window=1,
     loss="mse",
     metric="mse",
     chance=1.0 / 6.0,
     batch_size=50,
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     optimizer_settings={"global_clipnorm": 10.0},
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    rule_settings={"form": "network", "sensitivity_mode": "tangent", "temporal_kernel": "own"},
     sensitivity_optimizer_settings={"global_clipnorm": 10.0},
+    sensitivity_every=4,
+    epochs=5,
+)
+
+# Spikes where number and marker together cross a threshold, of each unit another; the readout sums them.
+ADDING_SPIKING = dataclasses.replace(
+    ADDING,
+    name="adding-spiking",
+    description="The same with spiking units, summed by a slow readout",
+    cell="spiking",
+    cell_settings={
+        "units": 200,
+        "tau_m": 2.0,
+        "tau_s": None,
+        "tau_ref": 0.0,
+        "reset": "soft",
+        "resistance": 1.0 / (1.0 - math.exp(-1.0 / 2.0)),
+        "surrogate": "exponential",
+        "use_bias": True,
+        "bias_initializer": {"class_name": "RandomNormal", "config": {"mean": -0.4, "stddev": 0.2}},
+        "input_gain": 1.5,
+        "recurrent_gain": 0.1,
+    },
+    readout_settings={"units": 1, "tau_out": 1000.0, "use_bias": True, "kernel_initializer": "zeros"},
+    learning_rate=1e-3,
     epochs=3,
 )
 
@@ -291,5 +325,6 @@ EXPERIMENTS = {
         ROW_MNIST,
         ROW_MNIST_RATE,
         ADDING,
+        ADDING_SPIKING,
     )
 }

@@ -123,9 +123,22 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     return Sweep(name, f"Every rule: {experiment.description}", experiment, RULES, learning_rates, seeds)
 
 
+def seeds(name, **changes):
+    """KeRNL alone on an experiment as it is, with three seeds."""
+    experiment = EXPERIMENTS[name]
+    if experiment.task == "mnist":
+        changes["source"] = "tfds"
+    experiment = dataclasses.replace(experiment, **changes)
+    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,))
+
+
 SWEEPS = {
     sweep.name: sweep
     for sweep in (
+        seeds("row-mnist", epochs=5),
+        seeds("row-mnist-rate", epochs=5),
+        seeds("adding"),
+        seeds("adding-spiking"),
         rules(SMALL, (1e-3, 2e-3, 5e-3)),
         rules(SMALL_ALIF, (1e-3, 3e-3, 1e-2)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=3437, validate_every=3437),

@@ -1,0 +1,114 @@
+"""Trained networks that come with the package: weights, configuration and results of a run, without code."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from ..checks import one_of
+from .build import build_model
+from .configs import Experiment
+from .files import MODEL, RESULTS, read_json, whole
+from .report import print_test
+from .run import load_data, read_config
+
+FOLDER = pathlib.Path(__file__).parent / "networks"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+
+def load_pretrained(name="smnist"):
+    """A trained network that comes with the package.
+
+    Args:
+        name: of the network; `kernl_keras.experiments.pretrained.NAMES` lists them.
+
+    Returns:
+        `KeRNLModel`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.
+
+    Raises:
+        ValueError: for an unknown name.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> model = kk.load_pretrained("smnist")
+    >>> model.input_shape, model.output_shape
+    ((None, 838, 2), (None, 10))
+    """
+    file = _read(name)
+    experiment, shape = Experiment(**json.loads(str(file["experiment"]))), file["input_shape"]
+    model = build_model(experiment, *map(int, shape), total_steps=experiment.steps or 1)
+    for variable_name, variable in variables(model).items():
+        variable.assign(file[variable_name])
+    return model
+
+
+def record(name="smnist"):
+    """What the run that trained the network wrote: test accuracy, seed, command, git revision and so on, a dict."""
+    return json.loads(str(_read(name)["record"]))
+
+
+def experiment_of(name):
+    """The `Experiment` that trained the network."""
+    return Experiment(**json.loads(str(_read(name)["experiment"])))
+
+
+def evaluate_pretrained(name, experiment, verbose="auto"):
+    """Tests a network that comes with the package; returns a dict of the loss and the metrics.
+
+    Args:
+        name: of the network.
+        experiment: `Experiment` whose test set to take.
+        verbose: as in `keras.Model.evaluate`.
+    """
+    data = load_data(experiment)
+    print(f"Network    {name}: {experiment.summary()}")
+    print(f"Data       {data.description}")
+    test = load_pretrained(name).evaluate(data.test, return_dict=True, verbose=verbose)
+    print_test(experiment, test)
+    return test
+
+
+def _read(name):
+    with np.load(FOLDER / f"{one_of('name', name, NAMES)}.npz") as file:  # unpickles nothing
+        return dict(file)
+
+
+def variables(model):
+    """`{"layer/weight": variable}`, the same names in every Keras."""
+    named = {}
+    for layer in model.layers:
+        for weight in layer.weights:
+            short = weight.name.split("/")[-1].split(":")[0]
+            named[f"{layer.name}/{short}"] = weight
+    return named
+
+
+def pack(run_dir, name, folder=FOLDER):
+    """Makes a network of a finished run.
+
+    Args:
+        run_dir: directory of the run.
+        name: of the network.
+        folder: where it goes.
+    """
+    from ..keras_version import keras
+
+    run_dir = pathlib.Path(run_dir)
+    model = keras.models.load_model(str(run_dir / MODEL))
+    experiment = dataclasses.replace(read_config(run_dir), source="sample", data_dir=None)
+    results = {key: value for key, value in read_json(run_dir / RESULTS).items() if key != "curve"}
+    with whole(pathlib.Path(folder) / f"{name}.npz") as part:
+        np.savez_compressed(
+            part,
+            experiment=json.dumps(dataclasses.asdict(experiment)),
+            record=json.dumps(results),
+            input_shape=model.input_shape[1:],
+            **{key: variable.numpy() for key, variable in variables(model).items()},
+        )
+
+
+if __name__ == "__main__":  # python -m kernl_keras.experiments.pretrained RUN_DIR NAME
+    pack(*sys.argv[1:3])
