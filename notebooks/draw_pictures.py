@@ -41,24 +41,24 @@ def draw_learning_curve(run_dir):
 
 
 def draw_sensitivity(run_dir):
-    """M at the end of the run, beside the path through one synapse, and gamma."""
+    """M at the end of the run, beside the path through one synapse."""
     model = keras.models.load_model(run_dir / "model.keras")
     layer = model.get_layer("hidden")
-    m, gamma = layer.sensitivity_tensor.numpy(), layer.temporal_filter.numpy()
-    drive = np.broadcast_to(layer.cell.parameters().drive, gamma.shape)
-    leak_rate = np.broadcast_to(layer.cell.leak_rate(), gamma.shape)
+    m = layer.sensitivity_tensor.numpy()
+    drive = np.broadcast_to(layer.cell.parameters().drive, len(m))
     one_synapse = layer.cell.recurrent_weights().numpy().T * drive[:, None]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
     limit = np.quantile(np.abs(m), 0.99)
-    for axes, matrix, title in ((left, m, "M, learned"), (middle, one_synapse, "one synapse: $(1-a) R_m W_{rec}^T$")):
+    for axes, matrix, title in ((left, m, "M, learned"), (middle, one_synapse, "one synapse: drive $W_{rec}^T$")):
         image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
         axes.set(xlabel="moved by unit i", ylabel="unit k", title=title)
     figure.colorbar(image, ax=(left, middle), shrink=0.8)
-    bins = np.linspace(0.0, max(gamma.max(), leak_rate.max()), 31)
-    right.hist(gamma, bins, color="#1f6f8b", label="learned")
-    right.hist(leak_rate, bins, histtype="step", color="#c44e52", label="start, $1/\\tau_m$")
-    right.set(xlabel="gamma (1/ms)", ylabel="units", title="temporal filter")
-    right.legend(frameon=False)
+    others = ~np.eye(len(m), dtype=bool)
+    correlation = np.corrcoef(m[others], one_synapse[others])[0, 1]
+    right.plot(one_synapse[others], m[others], ".", markersize=1, alpha=0.3, color="#1f6f8b")
+    right.plot([-limit, limit], [-limit, limit], color="#c44e52", linewidth=0.8)
+    right.set(xlabel="one synapse", ylabel="M", title=f"entry by entry, correlation {correlation:.2f}")
+    right.set(xlim=(-1.5 * limit, 1.5 * limit), ylim=(-1.5 * limit, 1.5 * limit))
     right.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "sensitivity.png", dpi=110)
 

@@ -6,23 +6,25 @@ import statistics
 
 from .files import read_json, whole
 
-BLOCK = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- table: (?P<names>[\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def render(text, folder):
-    """A document whose tables, each between `<!-- table: NAME -->` and `<!-- end -->`, are made anew.
+    """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
 
     Args:
         text: the document.
-        folder: `pathlib.Path` of the results files; a table's name is that of its file.
+        folder: `pathlib.Path` of the results files; a table's name is that of its file, or of several runs' files.
 
     Raises:
         FileNotFoundError: for a table without a results file.
     """
 
     def table(match):
-        name = match["name"]
-        return f"<!-- table: {name} -->\n{sweep_table(read_json(folder / f'{name}.json'))}\n<!-- end -->"
+        names = match["names"]
+        files = [read_json(folder / f"{name}.json") for name in names.split()]
+        made = sweep_table(files[0]) if "runs" in files[0] else run_table(files)
+        return f"<!-- table: {names} -->\n{made}\n<!-- end -->"
 
     return BLOCK.sub(table, text)
 
@@ -31,6 +33,17 @@ def update(path, folder):
     """Makes the tables of a file anew."""
     with whole(path) as part:
         part.write_text(render(path.read_text(encoding="utf-8"), folder), encoding="utf-8")
+
+
+def run_table(runs):
+    """Single runs, a line each: what they were, how long they took, what came out."""
+    lines = ["| experiment | rule | steps | minutes | test |", "|---|---|---|---|---|"]
+    for run in runs:
+        metric = run["metric"]
+        value = spread_of([run[f"test_{metric}"]], metric)
+        minutes = f"{run['seconds'] / 60.0:.0f}"
+        lines.append(f"| {run['experiment']} | {run['rule']} | {run['steps']:,} | {minutes} | {value} |")
+    return "\n".join(lines)
 
 
 def sweep_table(results):

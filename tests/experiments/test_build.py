@@ -10,9 +10,15 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 
 SHAPES = {  # name: (time steps, features, channels of the hidden layer's input, outputs)
     "smnist": (838, 2, 81, 10),
+    "smnist-alif": (838, 2, 81, 10),
     "smnist-reference": (838, 2, 81, 10),
+    "smnist-rate": (838, 2, 81, 10),
+    "smnist-irnn": (838, 2, 2, 10),
+    "psmnist": (838, 2, 81, 10),
     "row-mnist": (28, 28, 28, 10),
-    "adding": (50, 2, 2, 1),
+    "row-mnist-rate": (28, 28, 28, 10),
+    "adding": (100, 2, 2, 1),
+    "adding-spiking": (100, 2, 2, 1),
 }
 
 

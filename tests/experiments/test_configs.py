@@ -10,7 +10,10 @@ from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 
 
 def test_names():
-    assert list(EXPERIMENTS) == ["smnist", "smnist-reference", "row-mnist", "adding"]
+    assert list(EXPERIMENTS) == [
+        "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
+        "row-mnist-rate", "adding", "adding-spiking",
+    ]  # fmt: skip
     assert DEFAULT == "smnist"
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())
 
@@ -54,7 +57,7 @@ def test_total_steps(length, steps_per_epoch, total):
         ("adding", {"rule": "hebb"}, "rule must be one of .*received 'hebb'"),
         ("adding", {"schedule": "linear"}, "schedule must be one of .*received 'linear'"),
         ("adding", {"epochs": None}, "epochs or steps must be given, one; received None and None"),
-        ("adding", {"steps": 3}, "epochs or steps must be given, one; received 3 and 3"),
+        ("adding", {"steps": 3}, "epochs or steps must be given, one; received 5 and 3"),
         ("adding", {"epochs": 0}, "epochs must be an integer >= 1; received 0"),
         ("adding", {"epochs": None, "steps": -1}, "steps must be an integer >= 1; received -1"),
         ("adding", {"batch_size": 0}, "batch_size must be an integer >= 1; received 0"),

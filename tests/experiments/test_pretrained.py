@@ -1,0 +1,71 @@
+"""Networks that come with the package: what they hold, that they test as they say, and how they are made."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+import kernl_keras as kk
+from kernl_keras.experiments import pretrained
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.run import train
+
+DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
+
+
+@pytest.mark.parametrize("name", pretrained.NAMES)
+def test_a_network_says_how_it_came_about_and_is_small(name):
+    record = pretrained.record(name)
+    for key in ("test_accuracy", "seed", "command", "git_revision", "steps", "versions"):
+        assert record[key] is not None
+    assert "dirty" not in record["git_revision"]
+    assert (pretrained.FOLDER / f"{name}.npz").stat().st_size < 2e6
+
+
+def test_the_packaged_digits_come_out_as_the_network_says():
+    """1,000 of the 10,000 test digits: within four standard errors of the accuracy on all."""
+    data = kk.data.sequential_mnist("sample", batch_size=50)
+    accuracy = kk.load_pretrained("smnist").evaluate(data.test, return_dict=True, verbose=0)["accuracy"]
+    stated = pretrained.record("smnist")["test_accuracy"]
+    assert stated > 0.9 and abs(accuracy - stated) < 4 * np.sqrt(stated * (1 - stated) / 1000)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA, reason="KERNL_KERAS_DATA_DIR is not set: all of MNIST is needed")
+def test_the_stated_accuracy_to_the_digit():
+    experiment = dataclasses.replace(pretrained.experiment_of("smnist"), source="tfds", data_dir=DATA)
+    test = pretrained.evaluate_pretrained("smnist", experiment, verbose=0)
+    assert test["accuracy"] == pytest.approx(pretrained.record("smnist")["test_accuracy"], abs=2e-7)
+
+
+def test_a_run_becomes_a_network_and_comes_back(tmp_path, monkeypatch):
+    experiment = dataclasses.replace(
+        EXPERIMENTS["smnist"],
+        cell_settings={
+            "units": 3,
+            "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 90.0}},
+        },
+        encoder_settings={"units": 4, "code": "bernoulli", "context_switch": 784},
+        task_settings={"layout": "pixels", "context_steps": 54, "validation": 20},
+        steps=2,
+        validate_every=2,
+        jit_compile=False,
+        batch_size=500,
+    )
+    results = train(experiment, tmp_path / "run", verbose=0)
+    pretrained.pack(tmp_path / "run", "small", tmp_path)
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(pretrained, "NAMES", ["small"])
+    model = kk.load_pretrained("small")
+    x = np.random.default_rng(0).random((2, 838, 2))
+    x[..., 1] = 1.0
+    saved = kk.keras_version.keras.models.load_model(tmp_path / "run" / "model.keras")
+    np.testing.assert_allclose(model.predict(x, verbose=0), saved.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
+    assert pretrained.record("small")["test_accuracy"] == results["test_accuracy"]
+    assert pretrained.experiment_of("small").steps == 2
+
+
+def test_an_unknown_network_is_an_error():
+    with pytest.raises(ValueError, match="name must be one of .*received 'imagenet'"):
+        kk.load_pretrained("imagenet")

@@ -1,0 +1,116 @@
+"""Sweeps: every variant can be built, what is run, what is chosen, what the results file and TensorBoard get."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from kernl_keras.experiments import sweep as runner
+from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.run import UserError
+from kernl_keras.experiments.sweeps import SWEEPS, Sweep, Variant
+
+TINY = dataclasses.replace(
+    EXPERIMENTS["adding"],
+    task_settings={"steps": 6, "examples": 40, "validation": 8, "test": 8},
+    cell_settings={"units": 3, "tau": 5.0, "activation": "relu"},
+    batch_size=4,
+    epochs=None,
+    steps=4,
+    jit_compile=False,
+)
+SWEEP = Sweep(
+    "tiny",
+    "Two rules",
+    TINY,
+    (Variant("KeRNL"), Variant("e-prop", {"rule": "eprop"}, {"max_perturbation": 9.0}, {"units": 4})),
+    (1e-2, 1e-3),
+    (0, 5),
+)
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_variant_can_be_built(name):
+    sweep = SWEEPS[name]
+    assert sweep.name == name and len({variant.name for variant in sweep.variants}) == len(sweep.variants)
+    for variant in sweep.variants:
+        experiment = variant.of(sweep.experiment)
+        assert experiment.source in ("tfds", None)
+        features = {"adding": 2}.get(experiment.task, 28 if experiment.encoder_settings is None else 2)
+        assert build_model(experiment, 20, features, 10).trainable_variables
+
+
+def test_a_variant_changes_what_it_names_alone():
+    experiment = SWEEP.variants[1].of(TINY)
+    assert (experiment.rule, experiment.rule_settings["max_perturbation"], experiment.cell_settings["units"]) == (
+        "eprop",
+        9.0,
+        4,
+    )
+    assert experiment.cell_settings["tau"] == 5.0 and experiment.rule_settings["form"] == "network"
+    assert SWEEP.variants[0].of(TINY) == TINY
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, runner.run_sweep(SWEEP, folder / "runs", folder / "tiny.json", command="a command")
+
+
+def test_the_learning_rate_is_chosen_on_validation_data_with_the_first_seed(swept):
+    folder, results = swept
+    assert results == json.loads((folder / "tiny.json").read_text())
+    assert [(row["variant"], row["seed"]) for row in results["runs"]] == [
+        ("KeRNL", 0), ("KeRNL", 5), ("e-prop", 0), ("e-prop", 5),
+    ]  # fmt: skip
+    for first, second in (results["runs"][:2], results["runs"][2:]):
+        rates, errors = zip(*first["chosen_from"])
+        assert rates == (1e-2, 1e-3) and first["learning_rate"] == rates[int(np.argmin(errors))]
+        assert first["validation"] == min(errors) and second["learning_rate"] == first["learning_rate"]
+        assert "chosen_from" not in second
+    assert results["command"] == "a command" and results["metric"] == "mse" and results["git_revision"]
+    assert len(list((folder / "runs").iterdir())) == 6
+
+
+def test_it_goes_on_where_it_was_stopped(swept, monkeypatch):
+    folder, results = swept
+    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("all runs are there"))
+    assert runner.run_sweep(SWEEP, folder / "runs", folder / "again.json")["runs"] == results["runs"]
+
+
+def test_a_run_that_left_nothing_is_made_anew(tmp_path):
+    place = tmp_path / "runs" / "KeRNL-0.01-seed-0"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text("{")
+    one = dataclasses.replace(SWEEP, variants=SWEEP.variants[:1], learning_rates=(1e-2,), seeds=(0,))
+    assert len(runner.run_sweep(one, tmp_path / "runs", tmp_path / "one.json")["runs"]) == 1
+
+
+def test_a_run_that_diverged_is_never_chosen():
+    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})
+    accuracy = dataclasses.replace(TINY, metric="accuracy")
+    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
+
+
+def test_tensorboard_compares_the_runs(swept):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    folder, results = swept
+    found = {}
+    for place in (folder / "runs").glob("*/tensorboard/hparams"):
+        events = event_accumulator.EventAccumulator(str(place)).Reload()
+        content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+        data = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+        key = data["variant"].string_value, data["learning_rate"].number_value, int(data["seed"].number_value)
+        found[key] = float(events.Tensors("test_mse")[0].tensor_proto.float_val[0])
+    assert len(found) == 6
+    for row in results["runs"]:
+        assert found[row["variant"], row["learning_rate"], row["seed"]] == pytest.approx(row["test"], rel=1e-6)
+
+
+def test_an_unknown_variant_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"--only must name variants of tiny, \['KeRNL', 'e-prop'\]; received \['x'\]"):
+        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json", only=["x"])
