@@ -59,8 +59,8 @@ SMALL = dataclasses.replace(
     task_settings={"layout": "pixels", "size": 14, "context_steps": 20},
     encoder_settings={**SMNIST.encoder_settings, "context_switch": 196},
     cell_settings={**RESONATORS, "tau_m": 150.0, "period": spread(6.0, 21.0)},
-    steps=1600,
-    validate_every=1600,
+    steps=800,
+    validate_every=800,
 )
 SMALL_ALIF = dataclasses.replace(
     SMALL,
@@ -139,9 +139,9 @@ SWEEPS = {
         seeds("row-mnist-rate", epochs=5),
         seeds("adding"),
         seeds("adding-spiking"),
-        rules(SMALL, (1e-3, 2e-3, 5e-3)),
-        rules(SMALL_ALIF, (1e-3, 3e-3, 1e-2)),
-        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=3437, validate_every=3437),
+        rules(SMALL, (2e-3, 5e-3)),
+        rules(SMALL_ALIF, (3e-3, 1e-2)),
+        rules(SMNIST, (2e-3, 5e-3), (0,), source="tfds", steps=800, validate_every=800),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), source="tfds", epochs=2),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3)),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
