@@ -13,6 +13,8 @@ from kernl_keras.training.alignment import Agreement
 
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 6, "examples": 22, "validation": 5, "test": 5},
     cell_settings={"units": 4, "tau": 3.0},

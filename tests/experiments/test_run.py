@@ -17,6 +17,8 @@ pytestmark = pytest.mark.slow
 # 5 batches an epoch; Bernoulli spikes, so that there are two counters of random draws; M and gamma alone at first.
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"},

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.slow
 EVERY = EXPERIMENTS[DEFAULT].validate_every
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
+    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 7, "examples": 22, "validation": 5, "test": 5},
     cell_settings={"units": 4},
