@@ -13,7 +13,7 @@ from kernl_keras.learning.filters import FilteredNoise
 from kernl_keras.learning.forward import Noise, PerturbedState, run_clean, run_perturbed
 from kernl_keras.learning.sensitivity import Perturbation
 
-from ..reference.cases import CELLS, RATE, SPIKING, B, H, Network, T, draw
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw
 
 ENTERS = ["current", "synapse", "state"]
 WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
@@ -78,6 +78,8 @@ def observables(name, enters):
     """Both where it costs least; how they are read has nothing to do with where the noise enters."""
     if name in RATE:
         return ["voltage"]
+    if name in RESONATOR:
+        return ["voltage", "distance"] if enters == "current" else ["distance"]
     return ["voltage", "distance", "reset_voltage"] if enters == "current" else ["distance"]
 
 
@@ -90,7 +92,7 @@ def test_tangents_are_the_references(name, enters):
         expected = one.network.tangent(XI, enters)[observe]
         assert np.abs(expected).max() > 0.1
         same(time_major(perturbation.effect), expected)
-        omega, slope = ref.filtered_noise(XI, one.gate, GAMMA, one.dt)
+        omega, slope = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)
         same(time_major(perturbation.filtered_noise), omega)
         same(time_major(perturbation.filtered_noise_slope), slope)
         same(after.filtered_noise, omega[:, -1])
@@ -116,7 +118,7 @@ def test_noisy_networks_are_the_references(name, mode, enters):
         same(time_major(perturbation.effect), effect)
         same(after.cell, noisy.end)
         same(end, clean.end)
-        omega, _ = ref.filtered_noise(XI, one.gate, GAMMA, one.dt)  # in units of the noise
+        omega, _ = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)  # in units of the noise
         same(time_major(perturbation.filtered_noise), omega)
 
 
