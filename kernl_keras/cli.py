@@ -264,5 +264,5 @@ def run_benchmark(options, command):
 def run_list(options, command):
     """`list`: names, what they are, key settings."""
     for name, experiment in EXPERIMENTS.items():
-        print(f"{name:18}{experiment.description}{' (the default)' if name == DEFAULT else ''}")
-        print(f"{'':18}{experiment.summary()}")
+        print(f"{name:20}{experiment.description}{' (the default)' if name == DEFAULT else ''}")
+        print(f"{'':20}{experiment.summary()}")

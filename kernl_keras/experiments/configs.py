@@ -292,7 +292,7 @@ ADDING = Experiment(
 ADDING_SPIKING = dataclasses.replace(
     ADDING,
     name="adding-spiking",
-    description="The same with spiking units, summed by a slow readout",
+    description="The adding problem with spiking units, summed by a slow readout",
     cell="spiking",
     cell_settings={
         "units": 200,
@@ -312,6 +312,12 @@ ADDING_SPIKING = dataclasses.replace(
     epochs=3,
 )
 
+TWICE = {"steps": 200, "examples": 50_000}
+ADDING_200, ADDING_SPIKING_200 = (
+    dataclasses.replace(each, name=f"{each.name}-200", description="The same over 200 steps", task_settings=TWICE)
+    for each in (ADDING, ADDING_SPIKING)
+)
+
 DEFAULT = SMNIST.name
 EXPERIMENTS = {
     each.name: each
@@ -325,6 +331,8 @@ EXPERIMENTS = {
         ROW_MNIST,
         ROW_MNIST_RATE,
         ADDING,
+        ADDING_200,
         ADDING_SPIKING,
+        ADDING_SPIKING_200,
     )
 }

@@ -12,7 +12,7 @@ from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 def test_names():
     assert list(EXPERIMENTS) == [
         "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
-        "row-mnist-rate", "adding", "adding-spiking",
+        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200",
     ]  # fmt: skip
     assert DEFAULT == "smnist"
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())
