@@ -107,8 +107,8 @@ def make_parser():
 
     command = commands.add_parser(
         "results",
-        help="make the tables of a document from results files",
-        description="Make the tables of a document anew, each from the results file of its name.",
+        help="make the tables and plots of a document from results files",
+        description="Make the tables and plots of a document anew, each from the results files of its name.",
     )
     command.set_defaults(run=run_results)
     command.add_argument("--document", type=pathlib.Path, default=pathlib.Path("README.md"), metavar="FILE")
@@ -237,12 +237,14 @@ def run_sweep_command(options, command):
 
 
 def run_results(options, command):
-    """`results`: the tables of README, from the files in `notebooks/results`."""
+    """`results`: the tables and plots of README, from the files in `notebooks/results`."""
     try:
         update(options.document, options.results)
     except OSError as error:
         raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
-    print(f"Tables     {options.document}")
+    except ImportError as error:
+        raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
+    print(f"Results    {options.document}")
 
 
 def run_benchmark(options, command):

@@ -1,12 +1,14 @@
-"""Tables of results files, in Markdown: no number of the README is typed by hand."""
+"""Tables and plots of results files in a Markdown document: no number of the README is typed by hand."""
 
 import math
 import re
 import statistics
 
 from .files import read_json, whole
+from .plot import draw
 
-BLOCK = re.compile(r"<!-- table: (?P<names>[\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
+TABLE = re.compile(r"<!-- table: (?P<names>[\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
+PLOT = re.compile(r"<!-- plot: (?P<names>[\w -]+) -->\n!\[[^\]]*\]\((?P<path>[^)]+)\)")
 
 
 def render(text, folder):
@@ -22,53 +24,100 @@ def render(text, folder):
 
     def table(match):
         names = match["names"]
-        files = [read_json(folder / f"{name}.json") for name in names.split()]
-        made = sweep_table(files[0]) if "runs" in files[0] else run_table(files)
-        return f"<!-- table: {names} -->\n{made}\n<!-- end -->"
+        files = read_results(names, folder)
+        return f"<!-- table: {names} -->\n{table_of(files)}\n<!-- end -->"
 
-    return BLOCK.sub(table, text)
+    return TABLE.sub(table, text)
+
+
+def read_results(names, folder):
+    """The results files of the names in a string, in their order."""
+    return [read_json(folder / f"{name}.json") for name in names.split()]
 
 
 def update(path, folder):
-    """Makes the tables of a file anew."""
+    """Makes the tables of a file anew, and the pictures of sweeps in it, each after `<!-- plot: NAME ... -->`."""
+    text = render(path.read_text(encoding="utf-8"), folder)
+    for match in PLOT.finditer(text):
+        draw(read_results(match["names"], folder), path.parent / match["path"])
     with whole(path) as part:
-        part.write_text(render(path.read_text(encoding="utf-8"), folder), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
+
+
+def table_of(files):
+    """The table of some results files: of runs, of one sweep, or of several."""
+    if "runs" not in files[0]:
+        return run_table(files)
+    if len(files) == 1:
+        return sweep_table(files[0])
+    alone = all(len(by_variant(sweep)) == 1 for sweep in files)
+    return task_table(files) if alone else comparison(files)
+
+
+def by_variant(sweep):
+    """A sweep's runs, `{variant: [run, ...]}`."""
+    found = {}
+    for run in sweep["runs"]:
+        found.setdefault(run["variant"], []).append(run)
+    return found
 
 
 def run_table(runs):
     """Single runs, a line each: what they were, how long they took, what came out."""
-    lines = ["| experiment | rule | steps | minutes | test |", "|---|---|---|---|---|"]
+    lines = []
     for run in runs:
         metric = run["metric"]
         value = spread_of([run[f"test_{metric}"]], metric)
         minutes = f"{run['seconds'] / 60.0:.0f}"
-        lines.append(f"| {run['experiment']} | {run['rule']} | {run['steps']:,} | {minutes} | {value} |")
-    return "\n".join(lines)
+        lines.append([f"`{run['experiment']}`", run["rule"], f"{run['steps']:,}", minutes, value])
+    return markdown(["experiment", "rule", "steps", "minutes", "test"], lines)
 
 
-def sweep_table(results):
+def sweep_table(sweep):
     """A sweep's variants: mean and spread over seeds, on the test data; the learning rate; what M explains."""
-    by_variant = {}
-    for run in results["runs"]:
-        by_variant.setdefault(run["variant"], []).append(run)
-    metric = results["metric"]
-    lines = [
-        f"| | test {metric} | seeds | learning rate | explained | spikes a step | s |",
-        "|---|---|---|---|---|---|---|",
+    return markdown(
+        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes a step", "s"],
+        [[variant, *columns(runs, sweep["metric"])] for variant, runs in by_variant(sweep).items()],
+    )
+
+
+def task_table(sweeps):
+    """Sweeps of one variant each, a line a sweep."""
+    lines = []
+    for sweep in sweeps:
+        (runs,) = by_variant(sweep).values()
+        lines.append([f"`{sweep['sweep']}`", f"{runs[0]['steps']:,}", *columns(runs, sweep["metric"])])
+    return markdown(["", "steps", "test", "seeds", "learning rate", "explained", "spikes a step", "s"], lines)
+
+
+def comparison(sweeps):
+    """Sweeps of the same variants, a column each: test results."""
+    variants = list(dict.fromkeys(variant for sweep in sweeps for variant in by_variant(sweep)))
+    lines = []
+    for variant in variants:
+        runs = [by_variant(sweep).get(variant, []) for sweep in sweeps]
+        tests = [[run["test"] for run in of_sweep] for of_sweep in runs]
+        cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
+        lines.append([variant, *cells])
+    return markdown(["", *(f"`{sweep['sweep']}`" for sweep in sweeps)], lines)
+
+
+def columns(runs, metric):
+    """What a table says of a variant's runs."""
+    explained = [run["explained_variance"] for run in runs if learns(run)]
+    return [
+        spread_of([run["test"] for run in runs], metric),
+        str(len(runs)),
+        f"{runs[0]['learning_rate']:g}",
+        f"{statistics.mean(explained):.2f}" if explained else "",
+        f"{statistics.mean(run['firing_rate'] for run in runs):.2f}",
+        f"{statistics.median(run['seconds'] for run in runs):.0f}",
     ]
-    for variant, runs in by_variant.items():
-        explained = [run["explained_variance"] for run in runs if learns(run)]
-        cells = (
-            variant,
-            spread_of([run["test"] for run in runs], metric),
-            str(len(runs)),
-            f"{runs[0]['learning_rate']:g}",
-            f"{statistics.mean(explained):.2f}" if explained else "",
-            f"{statistics.mean(run['firing_rate'] for run in runs):.2f}",
-            f"{statistics.median(run['seconds'] for run in runs):.0f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+
+
+def markdown(head, lines):
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
 
 
 def learns(run):

@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from kernl_keras.experiments.tables import BLOCK, render, run_table, spread_of, sweep_table, update
+from kernl_keras.experiments.plot import KEY, fingerprint
+from kernl_keras.experiments.tables import PLOT, TABLE, read_results, render, run_table, spread_of, table_of, update
 
 TOP = pathlib.Path(__file__).parents[2]
 
@@ -13,31 +14,46 @@ TOP = pathlib.Path(__file__).parents[2]
 def run(variant, seed, test, explained=0.0):
     return {
         "variant": variant, "seed": seed, "test": test, "learning_rate": 0.002, "explained_variance": explained,
-        "firing_rate": 0.25, "seconds": 10.4,
+        "firing_rate": 0.25, "seconds": 10.4, "steps": 2000,
     }  # fmt: skip
 
 
 RESULTS = {
+    "sweep": "rules",
     "metric": "accuracy",
     "runs": [run("KeRNL", 0, 0.91, 0.5), run("KeRNL", 1, 0.93, 0.7), run("e-prop", 0, 0.5, None)],
 }
-TABLE = """\
-| | test accuracy | seeds | learning rate | explained | spikes a step | s |
-|---|---|---|---|---|---|---|
+OF_ONE = """\
+|  | test accuracy | seeds | learning rate | explained | spikes a step | s |
+| --- | --- | --- | --- | --- | --- | --- |
 | KeRNL | 92.0 ± 1.4 % | 2 | 0.002 | 0.60 | 0.25 | 10 |
 | e-prop | 50.0 % | 1 | 0.002 |  | 0.25 | 10 |"""
 
 
 def test_a_table_by_hand():
-    assert sweep_table(RESULTS) == TABLE
+    assert table_of([RESULTS]) == OF_ONE
+
+
+def test_tables_of_sweeps_by_hand():
+    of_errors = {"sweep": "adding", "metric": "mse", "runs": [run("KeRNL", 0, 0.01), run("KeRNL", 1, None)]}
+    assert table_of([RESULTS, of_errors]).splitlines() == [
+        "|  | `rules` | `adding` |",
+        "| --- | --- | --- |",
+        "| KeRNL | 92.0 ± 1.4 % | 0.0100 |",
+        "| e-prop | 50.0 % |  |",
+    ]
+    assert (
+        table_of([of_errors, of_errors]).splitlines()[2:]
+        == ["| `adding` | 2,000 | 0.0100 | 2 | 0.002 |  | 0.25 | 10 |"] * 2
+    )
 
 
 def test_a_table_of_runs_by_hand():
     one = {"experiment": "smnist", "rule": "kernl", "metric": "accuracy", "test_accuracy": 0.9512, "steps": 20000}
     other = {**one, "rule": "eprop", "test_accuracy": 0.5, "seconds": 59.0}
     assert run_table([{**one, "seconds": 3000.0}, other]).splitlines()[2:] == [
-        "| smnist | kernl | 20,000 | 50 | 95.1 % |",
-        "| smnist | eprop | 20,000 | 1 | 50.0 % |",
+        "| `smnist` | kernl | 20,000 | 50 | 95.1 % |",
+        "| `smnist` | eprop | 20,000 | 1 | 50.0 % |",
     ]
 
 
@@ -52,14 +68,37 @@ def test_a_document_is_made_anew(tmp_path):
     document.write_text("Before.\n<!-- table: some-table -->\nold\n<!-- end -->\nAfter.\n")
     update(document, tmp_path)
     once = document.read_text()
-    assert once == f"Before.\n<!-- table: some-table -->\n{TABLE}\n<!-- end -->\nAfter.\n"
+    assert once == f"Before.\n<!-- table: some-table -->\n{OF_ONE}\n<!-- end -->\nAfter.\n"
     update(document, tmp_path)
     assert document.read_text() == once
     with pytest.raises(FileNotFoundError):
         render("<!-- table: none -->\n<!-- end -->", tmp_path)
 
 
+def test_the_pictures_of_a_document(tmp_path):
+    """Drawn anew, whole; one of other results says so, and nothing changes it but results."""
+    image = pytest.importorskip("PIL.Image", reason="reading a picture's metadata needs pillow")
+    pytest.importorskip("matplotlib", reason="drawing needs matplotlib")
+    (tmp_path / "some.json").write_text(json.dumps(RESULTS))
+    document = tmp_path / "page.md"
+    document.write_text("<!-- plot: some -->\n![what it shows](of-some.png)\n")
+    update(document, tmp_path)
+    assert image.open(tmp_path / "of-some.png").text[KEY] == fingerprint([RESULTS])
+    other = {**RESULTS, "runs": [run("KeRNL", 0, 0.92, 0.5), *RESULTS["runs"][1:]]}
+    assert fingerprint([other]) != fingerprint([RESULTS])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["of-some.png", "page.md", "some.json"]
+
+
 def test_the_tables_of_the_readme_are_those_of_the_results_files():
     text = (TOP / "README.md").read_text(encoding="utf-8")
-    assert len(BLOCK.findall(text)) >= 5
+    assert len(TABLE.findall(text)) >= 5
     assert render(text, TOP / "notebooks" / "results") == text
+
+
+def test_the_plots_of_the_readme_are_of_the_results_files():
+    image = pytest.importorskip("PIL.Image", reason="reading a picture's metadata needs pillow")
+    plots = list(PLOT.finditer((TOP / "README.md").read_text(encoding="utf-8")))
+    assert len(plots) >= 2
+    for plot in plots:
+        results = read_results(plot["names"], TOP / "notebooks" / "results")
+        assert image.open(TOP / plot["path"]).text[KEY] == fingerprint(results), plot["path"]

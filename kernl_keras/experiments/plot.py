@@ -1,0 +1,63 @@
+"""The plots of sweeps: a row a variant, a dot a run. A picture says in its metadata which results it shows."""
+
+import hashlib
+import json
+
+from .files import whole
+
+KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
+COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
+
+
+def fingerprint(sweeps):
+    """A digest of the runs' results, the same for the same numbers."""
+    return hashlib.sha256(json.dumps([sweep["runs"] for sweep in sweeps], sort_keys=True).encode()).hexdigest()
+
+
+def draw(sweeps, path):
+    """Draws results files of sweeps side by side.
+
+    Args:
+        sweeps: list of dicts, as `sweep.run_sweep` returns them, all with the same variants.
+        path: of the picture to write, PNG.
+
+    Raises:
+        ImportError: without matplotlib, an optional package.
+    """
+    from matplotlib.figure import Figure
+
+    rows = len({run["variant"] for run in sweeps[0]["runs"]})
+    figure = Figure(figsize=(2.0 + 2.9 * max(len(sweeps), 2), 1.1 + 0.24 * rows), layout="constrained")
+    panels = figure.subplots(1, len(sweeps), squeeze=False, sharey=True)[0]
+    for axes, sweep in zip(panels, sweeps):
+        draw_sweep(axes, sweep)
+    panels[0].invert_yaxis()
+    with whole(path) as part:
+        figure.savefig(part, dpi=110, metadata={KEY: fingerprint(sweeps)})
+
+
+def draw_sweep(axes, sweep):
+    """One sweep into a matplotlib `Axes`: its runs' test results, their mean as a line, the first variant's dotted."""
+    values = {}
+    for run in sweep["runs"]:
+        values.setdefault(run["variant"], []).append(run["test"])
+    accuracy = sweep["metric"] == "accuracy"
+    for row, (variant, tests) in enumerate(values.items()):
+        color = next((color for name, color in COLORS.items() if variant.startswith(name)), "#8c8c8c")
+        tests = [100.0 * test if accuracy else test for test in tests if test is not None]
+        if not tests:
+            axes.annotate("diverged", (0.5, row), xycoords=("axes fraction", "data"), va="center", color=color)
+            continue
+        mean = sum(tests) / len(tests)
+        axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
+        axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
+        if row == 0:
+            axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
+    axes.set_yticks(range(len(values)), list(values))
+    axes.set_title(sweep["sweep"], fontsize=10, loc="left")
+    axes.set_xlabel("test accuracy (%)" if accuracy else "test mean squared error", fontsize=9)
+    axes.set_xscale("linear" if accuracy else "log")
+    axes.tick_params(labelsize=8)
+    axes.grid(axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
