@@ -97,11 +97,7 @@ def check_directory(run_dir, experiment, resume):
     saved = read_config(run_dir)
     if (run_dir / RESULTS).is_file():
         raise UserError(f"nothing to resume: the run in {run_dir} is complete, see {run_dir / RESULTS}.")
-    ours, theirs = dataclasses.asdict(experiment), dataclasses.asdict(saved)
-    # Data may move; then they are still the same.
-    different = [key for key in ours if ours[key] != theirs[key] and key != "data_dir"]
-    if different:
-        changes = ", ".join(f"{key} was {theirs[key]!r}, now {ours[key]!r}" for key in different)
+    if changes := differences(saved, experiment):
         raise UserError(
             f"{run_dir} was started with another configuration: {changes}. Leave the setting out to resume."
         )
@@ -113,6 +109,13 @@ def check_directory(run_dir, experiment, resume):
             f"{run_dir} was written by Keras {progress.keras}, this is {keras.__version__}; resume with the former."
         )
     return progress
+
+
+def differences(saved, experiment):
+    """What has changed from one `Experiment` to another, in words. Data may move; then they are still the same."""
+    ours, theirs = dataclasses.asdict(experiment), dataclasses.asdict(saved)
+    different = [key for key in ours if ours[key] != theirs[key] and key != "data_dir"]
+    return ", ".join(f"{key} was {theirs[key]!r}, now {ours[key]!r}" for key in different)
 
 
 def read_config(run_dir):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ..keras_version import keras
 from .files import EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
-from .run import UserError, train
+from .run import UserError, differences, read_config, train
 
 
 def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbose=0):
@@ -64,6 +64,8 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     name = f"{variant.name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "")
     place = folder / name
     if (place / RESULTS).is_file():
+        if changes := differences(read_config(place), experiment):
+            raise UserError(f"{place} holds a run of another configuration: {changes}. Name another --run-dir.")
         results = read_json(place / RESULTS)
     else:
         if place.exists() and not (place / "backup.npz").is_file():  # stopped before there was anything to keep

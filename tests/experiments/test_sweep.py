@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kernl_keras.experiments import sweep as runner
 from kernl_keras.experiments.build import build_model
@@ -80,6 +81,14 @@ def test_it_goes_on_where_it_was_stopped(swept, monkeypatch):
     assert runner.run_sweep(SWEEP, folder / "runs", folder / "again.json")["runs"] == results["runs"]
 
 
+def test_a_run_of_another_configuration_is_no_run_of_the_sweep(swept):
+    folder, _ = swept
+    other = dataclasses.replace(SWEEP, experiment=dataclasses.replace(TINY, batch_size=7))
+    with pytest.raises(UserError, match=r"holds a run of another configuration: batch_size was \d+, now 7"):
+        runner.run_sweep(other, folder / "runs", folder / "other.json")
+    assert not (folder / "other.json").exists()
+
+
 def test_a_run_that_left_nothing_is_made_anew(tmp_path):
     place = tmp_path / "runs" / "KeRNL-0.01-seed-0"
     place.mkdir(parents=True)
@@ -105,7 +114,7 @@ def test_tensorboard_compares_the_runs(swept):
         content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
         data = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
         key = data["variant"].string_value, data["learning_rate"].number_value, int(data["seed"].number_value)
-        found[key] = float(events.Tensors("test_mse")[0].tensor_proto.float_val[0])
+        found[key] = float(tf.make_ndarray(events.Tensors("test_mse")[0].tensor_proto))
     assert len(found) == 6
     for row in results["runs"]:
         assert found[row["variant"], row["learning_rate"], row["seed"]] == pytest.approx(row["test"], rel=1e-6)
