@@ -123,28 +123,28 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     return Sweep(name, f"Every rule: {experiment.description}", experiment, RULES, learning_rates, seeds)
 
 
-def seeds(name, **changes):
-    """KeRNL alone on an experiment as it is, with three seeds."""
+def alone(name, seeds=(0, 1, 2), **changes):
+    """KeRNL alone on an experiment as it is."""
     experiment = EXPERIMENTS[name]
     if experiment.task == "mnist":
         changes["source"] = "tfds"
     experiment = dataclasses.replace(experiment, **changes)
-    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,))
+    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
 SWEEPS = {
     sweep.name: sweep
     for sweep in (
-        seeds("row-mnist", epochs=5),
-        seeds("row-mnist-rate", epochs=5),
-        seeds("adding"),
-        seeds("adding-spiking"),
-        seeds("adding-200"),
-        seeds("adding-spiking-200"),
+        alone("row-mnist", epochs=5),
+        alone("row-mnist-rate", epochs=5),
+        alone("adding"),
+        alone("adding-200", (0,)),
+        alone("adding-spiking"),
+        alone("adding-spiking-200", (0,)),
         rules(SMALL, (2e-3, 5e-3)),
         rules(SMALL_ALIF, (3e-3, 1e-2)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run and more
-        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), source="tfds", epochs=2),
+        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
         Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
