@@ -244,6 +244,8 @@ def run_results(options, command):
         raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
     except ImportError as error:
         raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
+    except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        raise UserError(f"{options.document} cannot be made: {error}") from error
     print(f"Results    {options.document}")
 
 

@@ -119,18 +119,20 @@ class KeRNLRNNCell(HiddenCell):
 
     def build_constants(self):
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        self._tau = None if self.tau is None else time_constant(self, "tau", self.tau, self.units)
-        self._period = None if self.period is None else time_constant(self, "period", self.period, self.units)
+        self._tau = time_constant(self, "tau", self.tau, self.units)
+        self._period = time_constant(self, "period", self.period, self.units, 2.0 * self.dt)
 
     def parameters(self):
         """`RateParameters` of the steps."""
         decay = DECAYS[self.discretization](self._tau, self.dt)
         if self._period is None:
             return RateParameters(self.activation, leak=decay, turn=0.0, drive=1.0 - decay)
+        # sqrt(1 - a^2), by a difference that keeps its digits where the leak is slow
+        drive = tf.sqrt(-tf.math.expm1(-2.0 * self.dt / tf.convert_to_tensor(self._tau, self.compute_dtype)))
         decay = tf.convert_to_tensor(decay, self.compute_dtype)
         angle = 2.0 * math.pi * self.dt / tf.convert_to_tensor(self._period, self.compute_dtype)
         leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
-        return RateParameters(self.activation, leak, turn, drive=tf.sqrt(1.0 - decay**2))
+        return RateParameters(self.activation, leak, turn, drive)
 
     def leak_rate(self):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""

@@ -142,8 +142,9 @@ class KeRNLResonatorCell(HiddenCell):
 
     def build_constants(self):
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
+        above = {"period": 2.0 * self.dt}
         self._tau = {
-            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
+            name: time_constant(self, name, getattr(self, name), self.units, above.get(name, 0.0))
             for name in ("tau_m", "period", "tau_s", "tau_a")
         }
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from numbers import Real
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import number, numbers
@@ -36,7 +37,7 @@ def check_period(value, units, dt):
     return period
 
 
-def time_constant(layer, name, value, units):
+def time_constant(layer, name, value, units, above=0.0):
     """What a cell's `build` makes of a checked `value`, and `dynamics.decays` takes.
 
     Args:
@@ -44,11 +45,15 @@ def time_constant(layer, name, value, units):
         name: name of the weight.
         value: what `check_time_constant` returned, or None.
         units: number of units H of the cell.
+        above: what the values that an initializer draws must exceed.
 
     Returns:
         A number as it is, a list as a constant [H], an initializer as an untrained weight [H] that is saved with the
         model; None for None. The last two have the variable dtype, under mixed precision as well: half precision
         would round exp(-1/700) to a tau of 683 ms.
+
+    Raises:
+        ValueError: where an initializer drew a value that is not > `above`.
     """
     if isinstance(value, list):
         with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
@@ -56,7 +61,10 @@ def time_constant(layer, name, value, units):
     if value is None or isinstance(value, Real):
         return value
     no_autocast = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
-    return layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **no_autocast)
+    weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **no_autocast)
+    if tf.executing_eagerly() and not np.all((drawn := weight.numpy()) > above):  # in a graph there is no value yet
+        raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
+    return weight
 
 
 def serialize_time_constant(value):

@@ -53,6 +53,11 @@ def build_model(experiment, time_steps, features, total_steps):
     (None, 1)
     """
     keras.utils.set_random_seed(experiment.seed)
+    return assemble(experiment, time_steps, features, total_steps)
+
+
+def assemble(experiment, time_steps, features, total_steps):
+    """`build_model` without its seed: initial weights are whatever comes next."""
     x = inputs = keras.Input((time_steps, features), name="inputs")
     if experiment.encoder_settings is not None:
         x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 from .files import whole
 
@@ -18,7 +19,7 @@ def draw(sweeps, path):
     """Draws results files of sweeps side by side.
 
     Args:
-        sweeps: list of dicts, as `sweep.run_sweep` returns them, all with the same variants.
+        sweeps: list of dicts, as `sweep.run_sweep` returns them.
         path: of the picture to write, PNG.
 
     Raises:
@@ -26,34 +27,33 @@ def draw(sweeps, path):
     """
     from matplotlib.figure import Figure
 
-    rows = len({run["variant"] for run in sweeps[0]["runs"]})
-    figure = Figure(figsize=(2.0 + 2.9 * max(len(sweeps), 2), 1.1 + 0.24 * rows), layout="constrained")
+    variants = list(dict.fromkeys(run["variant"] for sweep in sweeps for run in sweep["runs"]))
+    figure = Figure(figsize=(2.0 + 2.9 * max(len(sweeps), 2), 1.1 + 0.24 * len(variants)), layout="constrained")
     panels = figure.subplots(1, len(sweeps), squeeze=False, sharey=True)[0]
     for axes, sweep in zip(panels, sweeps):
-        draw_sweep(axes, sweep)
+        draw_sweep(axes, sweep, variants)
     panels[0].invert_yaxis()
     with whole(path) as part:
         figure.savefig(part, dpi=110, metadata={KEY: fingerprint(sweeps)})
 
 
-def draw_sweep(axes, sweep):
-    """One sweep into a matplotlib `Axes`: its runs' test results, their mean as a line, the first variant's dotted."""
-    values = {}
-    for run in sweep["runs"]:
-        values.setdefault(run["variant"], []).append(run["test"])
+def draw_sweep(axes, sweep, variants):
+    """One sweep into a matplotlib `Axes`, a row a variant: test results, their mean as a line, the first's dotted."""
     accuracy = sweep["metric"] == "accuracy"
-    for row, (variant, tests) in enumerate(values.items()):
+    for row, variant in enumerate(variants):
         color = next((color for name, color in COLORS.items() if variant.startswith(name)), "#8c8c8c")
-        tests = [100.0 * test if accuracy else test for test in tests if test is not None]
-        if not tests:
+        every = [run["test"] for run in sweep["runs"] if run["variant"] == variant]
+        tests = [100.0 * test if accuracy else test for test in every if test is not None and math.isfinite(test)]
+        if every and not tests:
             axes.annotate("diverged", (0.5, row), xycoords=("axes fraction", "data"), va="center", color=color)
+        if not tests:
             continue
         mean = sum(tests) / len(tests)
         axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
         axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
         if row == 0:
             axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
-    axes.set_yticks(range(len(values)), list(values))
+    axes.set_yticks(range(len(variants)), variants)
     axes.set_title(sweep["sweep"], fontsize=10, loc="left")
     axes.set_xlabel("test accuracy (%)" if accuracy else "test mean squared error", fontsize=9)
     axes.set_xscale("linear" if accuracy else "log")

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from ..checks import one_of
-from .build import build_model
+from .build import assemble
 from .configs import Experiment
 from .files import MODEL, RESULTS, read_json, whole
 from .report import print_test
@@ -39,7 +39,7 @@ def load_pretrained(name="smnist"):
     """
     file = _read(name)
     experiment, shape = Experiment(**json.loads(str(file["experiment"]))), file["input_shape"]
-    model = build_model(experiment, *map(int, shape), total_steps=experiment.steps or 1)
+    model = assemble(experiment, *map(int, shape), total_steps=experiment.steps or 1)  # nobody's random state is reset
     for variable_name, variable in variables(model).items():
         variable.assign(file[variable_name])
     return model

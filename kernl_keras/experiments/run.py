@@ -62,13 +62,14 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
 
     print("Test set", flush=True)
     test = test_model(run_dir, data, verbose)
+    tested = finite(test)
     results = {
         "experiment": experiment.name,
         "rule": experiment.rule,
         "metric": experiment.metric,
-        f"test_{experiment.metric}": test[experiment.metric],
+        f"test_{experiment.metric}": tested[experiment.metric],
         "chance": experiment.chance,
-        "test": finite(test),
+        "test": tested,
         "best_epoch": backup.progress.best_epoch,
         "steps": backup.progress.steps,
         "seconds": backup.progress.seconds,

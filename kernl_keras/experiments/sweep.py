@@ -6,9 +6,11 @@ import shutil
 import tensorflow as tf
 
 from ..keras_version import keras
-from .files import EVENTS, RESULTS, read_json, write_json
+from .files import BACKUP, CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
 from .run import UserError, differences, read_config, train
+
+HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
 
 
 def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbose=0):
@@ -23,7 +25,7 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         output: `pathlib.Path` of the results file.
         data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
         command: the command line, for the record.
-        only: names of variants; None for all.
+        only: names of variants, whose rows are made anew in the results file; None for all.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -35,7 +37,10 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
     known = [variant.name for variant in sweep.variants]
     if unknown := sorted(set(only or ()) - set(known)):
         raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
-    rows = []
+    rows = {name: [] for name in known}
+    if only and output.is_file():
+        for earlier in read_results(output)["runs"]:
+            rows.get(earlier["variant"], []).append(earlier)
     for variant in sweep.variants:
         if only and variant.name not in only:
             continue
@@ -44,12 +49,20 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
             base = dataclasses.replace(base, data_dir=data_dir)
         runs = [run_one(base, variant, sweep.seeds[0], rate, folder, command, verbose) for rate in sweep.learning_rates]
         best = max(runs, key=lambda run: score(base, run))
-        rows.append(row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs]))
+        made = [row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs])]
         for seed in sweep.seeds[1:]:
-            run = run_one(base, variant, seed, best["learning_rate"], folder, command, verbose)
-            rows.append(row(variant, run))
-        write_results(sweep, rows, output, command)
-    return write_results(sweep, rows, output, command)
+            made.append(row(variant, run_one(base, variant, seed, best["learning_rate"], folder, command, verbose)))
+        rows[variant.name] = made
+        results = write_results(sweep, sum(rows.values(), []), output, command)
+    return results
+
+
+def read_results(path):
+    """The dict in a results file."""
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}. Remove it to make it anew.") from error
 
 
 def score(experiment, run):
@@ -66,13 +79,14 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     if (place / RESULTS).is_file():
         if changes := differences(read_config(place), experiment):
             raise UserError(f"{place} holds a run of another configuration: {changes}. Name another --run-dir.")
-        results = read_json(place / RESULTS)
+        results = read_results(place / RESULTS)
     else:
-        if place.exists() and not (place / "backup.npz").is_file():  # stopped before there was anything to keep
-            shutil.rmtree(place)
+        if place.is_dir() and {path.name for path in place.iterdir()} <= {CONFIG, EVENTS, f".part-{BACKUP}"}:
+            shutil.rmtree(place)  # stopped before there was anything to keep
         keras.backend.clear_session()
         results = train(experiment, place, resume=place.exists(), command=command, verbose=verbose)
-        write_hparams(place / EVENTS / "hparams", variant, experiment, results)
+    if not (place / EVENTS / HPARAMS).is_dir():
+        write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
     curve = results["curve"]
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]
@@ -81,12 +95,13 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
         "seed": seed,
         "learning_rate": learning_rate,
         "validation": best,
-        "test": results[f"test_{experiment.metric}"],
+        "test": results["test"][experiment.metric],
         "explained_variance": curve[-1].get("explained_variance"),
         "firing_rate": curve[-1].get("firing_rate"),
         "steps": results["steps"],
         "seconds": results["seconds"],
         "git_revision": results["git_revision"],
+        "keras": results["versions"]["keras"],
     }
 
 
@@ -127,4 +142,5 @@ def write_hparams(folder, variant, experiment, results):
                 "rule": experiment.rule,
             }
         )
-        tf.summary.scalar(f"test_{metric}", results[f"test_{metric}"], step=results["steps"])
+        value = results["test"][metric]  # None, which JSON knows, for what is not finite
+        tf.summary.scalar(f"test_{metric}", float("nan") if value is None else value, step=results["steps"])

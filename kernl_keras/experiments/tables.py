@@ -7,8 +7,8 @@ import statistics
 from .files import read_json, whole
 from .plot import draw
 
-TABLE = re.compile(r"<!-- table: (?P<names>[\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
-PLOT = re.compile(r"<!-- plot: (?P<names>[\w -]+) -->\n!\[[^\]]*\]\((?P<path>[^)]+)\)")
+TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n(?:(?!<!-- table:).)*?<!-- end -->", re.DOTALL)
+PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 
 
 def render(text, folder):
@@ -20,7 +20,15 @@ def render(text, folder):
 
     Raises:
         FileNotFoundError: for a table without a results file.
+        ValueError: for a marker without its end, and for a file that holds no results.
     """
+    for kind, pattern in (("table", TABLE), ("plot", PLOT)):
+        if (marks := text.count(f"<!-- {kind}:")) != (whole_ones := len(pattern.findall(text))):
+            raise ValueError(
+                f"every '<!-- {kind}: NAME ... -->' must be followed by "
+                f"{'its table and <!-- end -->' if kind == 'table' else 'a picture, ![...](PATH)'}; "
+                f"received {marks} of them, {whole_ones} followed so."
+            )
 
     def table(match):
         names = match["names"]
@@ -31,8 +39,16 @@ def render(text, folder):
 
 
 def read_results(names, folder):
-    """The results files of the names in a string, in their order."""
-    return [read_json(folder / f"{name}.json") for name in names.split()]
+    """The results files of the names in a string, in their order: all of sweeps, or all of single runs."""
+    files = {name: folder / f"{name}.json" for name in names.split()}
+    try:
+        results = [read_json(file) for file in files.values()]
+        kinds = {"runs" in each for each in results}
+        if len(kinds) > 1 or not all("metric" in each for each in results):
+            raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{names}: {error}.") from error
+    return results
 
 
 def update(path, folder):
@@ -105,12 +121,13 @@ def comparison(sweeps):
 def columns(runs, metric):
     """What a table says of a variant's runs."""
     explained = [run["explained_variance"] for run in runs if learns(run)]
+    rates = [run["firing_rate"] for run in runs if run["firing_rate"] is not None]  # None: the run diverged
     return [
         spread_of([run["test"] for run in runs], metric),
         str(len(runs)),
         f"{runs[0]['learning_rate']:g}",
         f"{statistics.mean(explained):.2f}" if explained else "",
-        f"{statistics.mean(run['firing_rate'] for run in runs):.2f}",
+        f"{statistics.mean(rates):.2f}" if rates else "",
         f"{statistics.median(run['seconds'] for run in runs):.0f}",
     ]
 

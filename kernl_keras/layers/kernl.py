@@ -47,7 +47,7 @@ class KeRNL(RNN):
     `kernl_keras.KeRNLModel` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.KeRNLSpikingCell` or `kernl_keras.KeRNLRNNCell`.
+        cell: `kernl_keras.KeRNLSpikingCell`, `kernl_keras.KeRNLResonatorCell` or `kernl_keras.KeRNLRNNCell`.
         rule: "kernl"; "eprop", the first term of (22) alone; "eprop_alif", the same with the threshold's part of the
             trace; "rflo", each weight's effect on the output, leaking; "readout", no learning in this layer or below;
             "bptt", backpropagation through time by automatic differentiation; or "bptt_adjoint", the same gradient, its
@@ -73,8 +73,10 @@ class KeRNL(RNN):
             scale.
         temporal_kernel: "learned", exp(-gamma_i d) of the unit i that spikes, as published; or "own", the way in which
             the potential of the unit k that is moved goes on by itself: Eq. (25), network form, `num_kernels=1`. M then
-            starts at the path through one synapse exactly, also where units swing or have time constants of their own,
-            and gamma stands still at 1/tau_m. "online" and "chunked" need a trace for each distinct own kernel.
+            starts at the path through one synapse exactly (for `tau_s=None`), also where units swing or have time
+            constants of their own, and gamma stands still at 1/tau_m. "online" and "chunked" need a trace for each
+            distinct own kernel. Where a sequence comes in pieces, F's gradient by M does not reach noise of the
+            pieces before.
         num_kernels: R, kernels per unit.
         implementation: "factored" (errors filtered backward, one matrix product), "online" (traces forward), or
             "chunked". The latter two carry traces in the layer's states, so that a sequence may arrive in pieces.
@@ -140,7 +142,7 @@ class KeRNL(RNN):
         **kwargs,
     ):
         if not isinstance(cell, HiddenCell):
-            raise ValueError(f"cell must be a KeRNLSpikingCell or a KeRNLRNNCell; received {cell!r}.")
+            raise ValueError(f"cell must be a KeRNL cell (spiking, resonator or rate); received {cell!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         if self.compute_dtype != cell.compute_dtype:
             raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")

@@ -7,8 +7,9 @@
 
 lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). Where the published kernel exp(-gamma_i d) belongs
 to the unit that spikes, this one belongs to the unit that is moved, and is known: M = (1-a) R_m W_rec^T is the path
-through one synapse, exactly, whatever the time constants of the units. The filter over k comes before the product with
-M, so that (27) costs no more than (23). Forward in time it needs a trace for each distinct lambda: see `spread`.
+through one synapse, exactly where S = z, whatever the time constants of the units. The filter over k comes before the
+product with M, so that (27) costs no more than (23). Forward in time it needs a trace for each distinct lambda: see
+`spread`.
 """
 
 from typing import Any, NamedTuple

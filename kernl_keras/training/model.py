@@ -45,6 +45,11 @@ def present(sample_weight):
     return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
 
 
+def graph_of(tensor):
+    """The graph that a tensor belongs to; None for a value."""
+    return tensor.graph if tf.is_symbolic_tensor(tensor) else None
+
+
 @export
 class KeRNLModel(keras.Model):
     """A Keras model whose training step, for every batch,
@@ -90,6 +95,10 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
+    def __init__(self, *args, **kwargs):  # so named, Keras revives a saved functional model as one
+        super().__init__(*args, **kwargs)
+        self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
+
     def compile(
         self,
         optimizer="rmsprop",
@@ -106,7 +115,7 @@ class KeRNLModel(keras.Model):
             loss: Keras loss.
             sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
             sensitivity_only: number of first steps in which M and gamma learn alone.
-            sensitivity_every: M and gamma learn in every n-th step; 1 for each.
+            sensitivity_every: M and gamma learn in every n-th step of `optimizer`; 1 for each.
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
@@ -118,8 +127,6 @@ class KeRNLModel(keras.Model):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
-        if not hasattr(self, "_diagnostics"):  # Keras would go on counting those of an earlier compile
-            self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
         if self.built:
             self._build_optimizers()
 
@@ -250,9 +257,13 @@ class KeRNLModel(keras.Model):
         return Schedule(steps % self.sensitivity_every == 0, warm)
 
     def _reports(self):
-        """The layers' reports of their calls; where they were not asked for every one, of the last."""
+        """The layers' reports of their calls; where they were not asked for every one, of the last.
+
+        Keras 3 builds a subclassed model by a call in a graph of its own, whose tensors are of no use here.
+        """
+        here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         every = [report for layer in self.kernl_layers for report in (layer.reports or [layer.report])]
-        return [report for report in every if report is not None]
+        return [report for report in every if report is not None and graph_of(report.firing_rate) is here]
 
     def _take_report(self):
         """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_a_run_becomes_a_network_and_comes_back(tmp_path, monkeypatch):
     np.testing.assert_allclose(model.predict(x, verbose=0), saved.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
     assert pretrained.record("small")["test_accuracy"] == results["test_accuracy"]
     assert pretrained.experiment_of("small").steps == 2
+
+
+def test_no_random_state_is_reset():
+    """Two networks loaded, and what is drawn after each is not the same."""
+    drawn = []
+    for _ in range(2):
+        kk.load_pretrained("smnist")
+        drawn.append((random.random(), np.random.random()))
+    assert drawn[0][0] != drawn[1][0] and drawn[0][1] != drawn[1][1]
 
 
 def test_an_unknown_network_is_an_error():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +88,33 @@ def test_a_run_of_another_configuration_is_no_run_of_the_sweep(swept):
     with pytest.raises(UserError, match=r"holds a run of another configuration: batch_size was \d+, now 7"):
         runner.run_sweep(other, folder / "runs", folder / "other.json")
     assert not (folder / "other.json").exists()
+
+
+def test_the_rows_of_other_variants_stay(swept, tmp_path):
+    folder, results = swept
+    shutil.copy(folder / "tiny.json", tmp_path / "tiny.json")
+    again = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "tiny.json", only=["e-prop"])
+    assert again["runs"] == results["runs"]
+    fresh = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "fresh.json", only=["e-prop"])
+    assert {row["variant"] for row in fresh["runs"]} == {"e-prop"}
+
+
+def test_nothing_foreign_is_removed(tmp_path):
+    place = tmp_path / "KeRNL-0.01-seed-0"
+    place.mkdir()
+    (place / "thesis.txt").write_text("five years")
+    with pytest.raises(UserError, match="holds no run"):
+        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
+    assert (place / "thesis.txt").read_text() == "five years"
+
+
+def test_results_that_cannot_be_read_are_named(swept, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    broken = tmp_path / "runs" / "KeRNL-0.01-seed-0" / "results.json"
+    broken.write_text(broken.read_text()[:40])
+    with pytest.raises(UserError, match=r"results\.json cannot be read: .*Remove it to make it anew"):
+        runner.run_sweep(SWEEP, tmp_path / "runs", tmp_path / "x.json")
 
 
 def test_a_run_that_left_nothing_is_made_anew(tmp_path):

@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from kernl_keras.experiments.plot import KEY, fingerprint
+from kernl_keras.cli import main
+from kernl_keras.experiments.plot import KEY, draw_sweep, fingerprint
 from kernl_keras.experiments.tables import PLOT, TABLE, read_results, render, run_table, spread_of, table_of, update
 
 TOP = pathlib.Path(__file__).parents[2]
@@ -73,6 +74,47 @@ def test_a_document_is_made_anew(tmp_path):
     assert document.read_text() == once
     with pytest.raises(FileNotFoundError):
         render("<!-- table: none -->\n<!-- end -->", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("<!-- table: a -->\nold\n\nprose\n<!-- table: some -->\n<!-- end -->\n", "received 2 of them, 1 followed so"),
+        ("<!-- table: some -->\nnever ended\n", "received 1 of them, 0 followed so"),
+        ("<!-- plot: some -->\nno picture\n", "must be followed by a picture"),
+        ("<!-- table: broken -->\n<!-- end -->\n", "broken: Expecting"),
+        ("<!-- table: list -->\n<!-- end -->\n", "list: "),
+        ("<!-- table: some run -->\n<!-- end -->\n", "all of a table those of sweeps or those of single runs"),
+    ],
+)  # fmt: skip
+def test_a_document_that_cannot_be_made_stays_as_it_is(tmp_path, text, message, capsys):
+    files = {"some": RESULTS, "list": [1], "run": {"metric": "mse"}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "broken.json").write_text("{")
+    document = tmp_path / "page.md"
+    document.write_text(text)
+    with pytest.raises(SystemExit):
+        main(["results", "--document", str(document), "--results", str(tmp_path)])
+    assert message in capsys.readouterr().err
+    assert document.read_text() == text
+
+
+def test_what_diverged_says_so():
+    diverged = {**run("x", 0, None), "firing_rate": None, "explained_variance": None}
+    sweep = {**RESULTS, "runs": [*RESULTS["runs"], diverged]}
+    assert table_of([sweep]).splitlines()[-1] == "| x | diverged | 1 | 0.002 |  |  | 10 |"
+
+
+def test_a_dot_stands_in_the_row_of_its_variant():
+    """Also where a sweep has other variants, or another order of them."""
+    figures = pytest.importorskip("matplotlib.figure", reason="drawing needs matplotlib")
+    axes = figures.Figure().subplots()
+    draw_sweep(axes, {**RESULTS, "runs": [run("e-prop", 0, 0.5), run("x", 0, float("nan"))]}, ["KeRNL", "e-prop", "x"])
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[[50.0, 1.0]]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["KeRNL", "e-prop", "x"]
+    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("diverged", 2)]
 
 
 def test_the_pictures_of_a_document(tmp_path):

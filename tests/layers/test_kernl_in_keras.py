@@ -288,7 +288,7 @@ ERRORS = [
         "reset_gradient must be None or False .*; received True with rule='kernl'",
     ),
     (dict(rule="rflo", reset_gradient=True), "reset_gradient must be None or False .*; received True with rule='rflo'"),
-    (dict(cell=keras.layers.SimpleRNNCell(3)), "cell must be a KeRNLSpikingCell or a KeRNLRNNCell; received <"),
+    (dict(cell=keras.layers.SimpleRNNCell(3)), r"cell must be a KeRNL cell \(spiking, resonator or rate\); received <"),
 ]
 
 

@@ -1,5 +1,8 @@
 """`KeRNLModel`: the order of its two updates, their schedule, and all that must not move."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -393,3 +396,33 @@ def test_one_optimizer_for_both_groups_is_an_error():
     with pytest.raises(ValueError, match="sensitivity_optimizer must not be the weights' optimizer; received <"):
         model(optimizer=optimizer, sensitivity_optimizer=optimizer)
     model(optimizer="sgd", sensitivity_optimizer="sgd")
+
+
+SUBCLASSED = """
+import sys
+import numpy as np
+import kernl_keras as kk
+
+class Mine(kk.KeRNLModel):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.readout = kk.KeRNL(kk.KeRNLSpikingCell(4), seed=1), kk.Readout(kk.ReadoutCell(2))
+
+    def call(self, x):
+        return self.readout(self.hidden(x))
+
+x = np.random.default_rng(0).normal(1.0, 2.0, (6, 7, 3)).astype("float32")
+for order in ("compile fit", "compile call fit", "call compile fit"):
+    model = Mine()
+    steps = {"compile": lambda: model.compile("sgd", "mse", sensitivity_every=2), "call": lambda: model(x)}
+    steps["fit"] = lambda: print(model.fit(x, np.zeros((6, 7, 2)), verbose=0).history["sensitivity_loss"][0] > 0.0)
+    for step in order.split():
+        steps[step]()
+"""
+
+
+@pytest.mark.slow
+def test_a_subclassed_model_trains_whenever_it_is_built():
+    """In a process of its own: after a `KeRNLModel` of inputs and outputs Keras expects them of its subclasses."""
+    done = subprocess.run([sys.executable, "-c", SUBCLASSED], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["True"] * 3, done.stderr[-2000:]
