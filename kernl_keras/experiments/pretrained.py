@@ -96,11 +96,12 @@ def pack(run_dir, name, folder=FOLDER):
     """
     from ..keras_version import keras
 
-    run_dir = pathlib.Path(run_dir)
+    run_dir, folder = pathlib.Path(run_dir), pathlib.Path(folder)
+    folder.mkdir(exist_ok=True)
     model = keras.models.load_model(str(run_dir / MODEL))
     experiment = dataclasses.replace(read_config(run_dir), source="sample", data_dir=None)
     results = {key: value for key, value in read_json(run_dir / RESULTS).items() if key != "curve"}
-    with whole(pathlib.Path(folder) / f"{name}.npz") as part:
+    with whole(folder / f"{name}.npz") as part:
         np.savez_compressed(
             part,
             experiment=json.dumps(dataclasses.asdict(experiment)),
