@@ -1,18 +1,15 @@
 """Trained networks that come with the package: weights, configuration and results of a run, without code."""
 
-import dataclasses
 import json
 import pathlib
-import sys
 
 import numpy as np
 
 from ..checks import one_of
 from .build import assemble
 from .configs import Experiment
-from .files import MODEL, RESULTS, read_json, whole
 from .report import print_test
-from .run import load_data, read_config
+from .run import load_data
 
 FOLDER = pathlib.Path(__file__).parent / "networks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -84,32 +81,3 @@ def variables(model):
             short = weight.name.split("/")[-1].split(":")[0]
             named[f"{layer.name}/{short}"] = weight
     return named
-
-
-def pack(run_dir, name, folder=FOLDER):
-    """Makes a network of a finished run.
-
-    Args:
-        run_dir: directory of the run.
-        name: of the network.
-        folder: where it goes.
-    """
-    from ..keras_version import keras
-
-    run_dir, folder = pathlib.Path(run_dir), pathlib.Path(folder)
-    folder.mkdir(exist_ok=True)
-    model = keras.models.load_model(str(run_dir / MODEL))
-    experiment = dataclasses.replace(read_config(run_dir), source="sample", data_dir=None)
-    results = {key: value for key, value in read_json(run_dir / RESULTS).items() if key != "curve"}
-    with whole(folder / f"{name}.npz") as part:
-        np.savez_compressed(
-            part,
-            experiment=json.dumps(dataclasses.asdict(experiment)),
-            record=json.dumps(results),
-            input_shape=model.input_shape[1:],
-            **{key: variable.numpy() for key, variable in variables(model).items()},
-        )
-
-
-if __name__ == "__main__":  # python -m kernl_keras.experiments.pretrained RUN_DIR NAME
-    pack(*sys.argv[1:3])

@@ -10,6 +10,7 @@ import pytest
 import kernl_keras as kk
 from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.pack import pack
 from kernl_keras.experiments.run import train
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
@@ -55,7 +56,7 @@ def test_a_run_becomes_a_network_and_comes_back(tmp_path, monkeypatch):
         batch_size=500,
     )
     results = train(experiment, tmp_path / "run", verbose=0)
-    pretrained.pack(tmp_path / "run", "small", tmp_path)
+    pack(tmp_path / "run", "small", tmp_path)
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
     monkeypatch.setattr(pretrained, "NAMES", ["small"])
     model = kk.load_pretrained("small")
