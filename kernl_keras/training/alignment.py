@@ -159,7 +159,7 @@ class Alignments:
                 errors, seen = self._compiled[id(layer), rule](x, tf.where(now, error, tf.zeros_like(error)), state)
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 of_windows.append([tf.einsum("tbj,tbh->jh", seen[cut], errors[cut]).numpy() for cut in cuts])
-            found[rule] = np.array(of_windows)
+            found[rule] = np.array(of_windows) * trained(layer)
         return found
 
 
@@ -193,7 +193,7 @@ def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
     cell = layer.cell
     named = {OWN: "bptt", TRACE: "eprop"}.get(rule, rule)
-    made = make_rule(named, layer.form, cell.OWN)
+    made = make_rule(named, layer.form, cell.OWN, layer.temporal_kernel)
     own = rule in (layer.rule, TRACE)
     reset_gradient = layer.reset_gradient if own else False
     last = own and layer.credit == "last"
@@ -215,7 +215,7 @@ def make_current_errors(layer, rule):
         gradient = RuleGradient(layer, made, x, before, written, p, reset_gradient)
         if last:
             error = last_step(error)
-        return current_error(made, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
+        return current_error(gradient.rule, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
 
     return of_backpropagation if made is None else of_rule
 
@@ -239,6 +239,15 @@ def unique_names(layers):
     names = [layer.name for layer in layers]
     before = (names[:place].count(name) for place, name in enumerate(names))
     return [f"{name}_{count}" if count else name for name, count in zip(names, before)]
+
+
+def trained(layer):
+    """[J, H] of 0 and 1: which of the weights learn at all, for a unit may not see itself."""
+    inputs, units = layer.cell.kernel.shape
+    mask = np.ones((inputs + units + 1, units), layer.compute_dtype)
+    if not layer.cell.self_connections:
+        mask[inputs : inputs + units] -= np.eye(units, dtype=mask.dtype)
+    return mask
 
 
 def weight_rows(layer, name):

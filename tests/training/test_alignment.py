@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.resonator import KeRNLResonatorCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.kernl import KeRNL
@@ -68,6 +69,24 @@ def test_lags_are_what_each_error_makes_of_each_steps_kernel():
     np.testing.assert_allclose(found.variables["hidden/kernel"]["kernl"].cosine, cosine(of_rule, whole), rtol=1e-4)
     ratio = np.linalg.norm(of_rule) / np.linalg.norm(whole)
     np.testing.assert_allclose(found.variables["hidden/kernel"]["kernl"].norm_ratio, ratio, rtol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", ["factored", "online"])
+def test_the_rule_judged_is_the_one_that_trains(implementation):
+    """The unit's own kernel is another rule than the learned one."""
+    cell = KeRNLResonatorCell(H, tau_m=[9.0, 30.0] * 3, period=[5.0, 9.0] * 3, recurrent_gain=1.0)
+    network, (x, y) = model(hidden(cell=cell, temporal_kernel="own", implementation=implementation)), data()
+    found = gradient_alignment(network, x, y, ("kernl", "bptt_adjoint"), windows=2).variables
+    of_rule = layer_gradient(network, x, y)
+    network.get_layer("hidden")._rule = None  # backpropagation
+    exact = layer_gradient(network, x, y)
+    for name in of_rule:
+        mine, whole = of_rule[name].numpy(), exact[name].numpy()
+        agreement = found[f"hidden/{name}"]["kernl"]
+        np.testing.assert_allclose(agreement.cosine, cosine(mine, whole), rtol=1e-4)
+        np.testing.assert_allclose(agreement.norm_ratio, np.linalg.norm(mine) / np.linalg.norm(whole), rtol=1e-4)
+        np.testing.assert_allclose(found[f"hidden/{name}"]["bptt_adjoint"][:2], (1.0, 1.0), rtol=1e-4)
+    assert found["hidden/kernel"]["kernl"].cosine > 0.9
 
 
 def layer_gradient(network, x, y):
