@@ -144,8 +144,8 @@ SWEEPS = {
         rules(SMALL, (2e-3, 5e-3)),
         rules(SMALL_ALIF, (3e-3, 1e-2)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run and more
-        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), source="tfds", epochs=1),
-        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
+        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
+        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
         Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
     )
