@@ -141,8 +141,8 @@ SWEEPS = {
         alone("adding-200", (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
-        rules(SMALL, (2e-3, 5e-3)),
-        rules(SMALL_ALIF, (3e-3, 1e-2)),
+        rules(SMALL, (2e-3, 5e-3), (0, 1)),
+        rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run and more
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
