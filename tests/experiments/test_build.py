@@ -18,7 +18,9 @@ SHAPES = {  # name: (time steps, features, channels of the hidden layer's input,
     "row-mnist": (28, 28, 28, 10),
     "row-mnist-rate": (28, 28, 28, 10),
     "adding": (100, 2, 2, 1),
+    "adding-200": (200, 2, 2, 1),
     "adding-spiking": (100, 2, 2, 1),
+    "adding-spiking-200": (200, 2, 2, 1),
 }
 
 
