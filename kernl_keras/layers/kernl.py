@@ -195,9 +195,7 @@ class KeRNL(RNN):
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report = None
         self.reports = None  # a list, where a `KeRNLModel` wants that of every call
-        self.learns = (
-            None  # scalar bool, whether M and gamma learn in this call; None for True, or what a `KeRNLModel` says
-        )
+        self.learns = None  # scalar bool, where a `KeRNLModel` says whether M and gamma learn in this call
         self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod

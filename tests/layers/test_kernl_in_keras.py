@@ -254,7 +254,7 @@ def test_a_mask_is_an_error():
 ERRORS = [
     (
         dict(rule="rtrl"),
-        r"rule must be one of \['bptt', 'eprop', 'eprop_alif', 'kernl', 'readout', 'rflo'\]; received 'rtrl'",
+        r"rule must be one of \['bptt', 'bptt_adjoint', 'eprop', 'eprop_alif', 'kernl', 'readout', 'rflo'\]; received 'rtrl'",
     ),
     (dict(form="full"), r"form must be one of \['network', 'plain'\]; received 'full'"),
     (dict(form="plain", perturbation="weights"), "perturbation must be one of .*'current'.*; received 'weights'"),
@@ -309,15 +309,17 @@ SETTINGS = dict(
 
 def test_the_config_covers_the_signature():
     names = {name for name in inspect.signature(KeRNL).parameters if name != "kwargs"}
-    assert set(SETTINGS) | {"cell"} == names
+    assert set(SETTINGS) | {"cell", "temporal_kernel"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
     layer, default = KeRNL(KeRNLSpikingCell(H, tau_m=7.0), **SETTINGS, **keras_own), KeRNL(KeRNLSpikingCell(H))
     config = layer.get_config()
-    assert all(config[name] != default.get_config()[name] for name in names)
+    assert all(config[name] != default.get_config()[name] for name in names - {"temporal_kernel"})
     again = KeRNL.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
     assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == config
     assert KeRNL.from_config(default.get_config()).get_config() == default.get_config()
+    own = KeRNL(KeRNLSpikingCell(H), temporal_kernel="own")  # which goes with few of the others
+    assert KeRNL.from_config(own.get_config()).temporal_kernel == "own" != default.temporal_kernel
 
 
 def small_model(**settings):
