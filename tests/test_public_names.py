@@ -13,6 +13,7 @@ NAMES = {
     "KeRNL",
     "KeRNLModel",
     "KeRNLRNNCell",
+    "KeRNLResonatorCell",
     "KeRNLSpikingCell",
     "KeRNLTensorBoard",
     "LogUniform",
@@ -23,6 +24,7 @@ NAMES = {
     "__version__",
     "data",
     "gradient_alignment",
+    "load_pretrained",
     "naive",
 }
 CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
