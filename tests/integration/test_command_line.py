@@ -122,7 +122,7 @@ def test_list(capsys):
     assert cli.main(["list"]) == 0
     printed = capsys.readouterr().out
     for experiment in EXPERIMENTS.values():
-        assert f"{experiment.name:18}{experiment.description}" in printed
+        assert f"{experiment.name:20}{experiment.description}" in printed
         assert experiment.summary() in printed
     assert printed.count("(the default)") == 1
 
@@ -150,7 +150,12 @@ def test_list(capsys):
         (["train", "--resume", "--run-dir", "RUN", "--experiment", "adding"], "holds a run of smnist, not of adding"),
         (["train", "--resume", "--run-dir", "RUN"], "has no backup.npz"),
         (["train", "--resume", "--run-dir", "RUN", "--seed", "3"], "seed was 0, now 3"),
-        (["evaluate"], "required: --run-dir"),
+        (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
+        (["evaluate", "--pretrained", "imagenet"], "invalid choice: 'imagenet'"),
+        (["sweep", "everything"], "invalid choice: 'everything'"),
+        (["sweep", "adding", "--only", "e-prop"], "--only must name variants of adding, ['KeRNL']; received ['e-prop']"),
+        (["sweep", "adding", "--output", "there/adding.json"], "there"),
+        (["results", "--document", "page.md"], "page.md cannot be used: No such file or directory"),
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["evaluate", "--run-dir", "RUN"], "holds no model.keras"),
     ],
