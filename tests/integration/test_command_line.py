@@ -153,7 +153,7 @@ def test_list(capsys):
         (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
         (["evaluate", "--pretrained", "imagenet"], "invalid choice: 'imagenet'"),
         (["sweep", "everything"], "invalid choice: 'everything'"),
-        (["sweep", "adding", "--only", "e-prop"], "--only must name variants of adding, ['KeRNL']; received ['e-prop']"),
+        (["sweep", "adding", "--only", "x"], "--only must name variants of adding, ['KeRNL']; received ['x']"),
         (["sweep", "adding", "--output", "there/adding.json"], "there"),
         (["results", "--document", "page.md"], "page.md cannot be used: No such file or directory"),
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
