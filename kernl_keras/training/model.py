@@ -26,6 +26,13 @@ DIAGNOSTICS = (
 )
 
 
+class Diagnostics:
+    """The means of an epoch. Not a list, which Keras would track, and refuse in a model that is built."""
+
+    def __init__(self):
+        self.means = tuple(keras.metrics.Mean(name=name) for name in DIAGNOSTICS)
+
+
 class Schedule(NamedTuple):
     """Whether a step updates M and gamma, and whether it updates the weights; scalar bools."""
 
@@ -95,10 +102,6 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    def __init__(self, *args, **kwargs):  # so named, Keras revives a saved functional model as one
-        super().__init__(*args, **kwargs)
-        self._diagnostics = [keras.metrics.Mean(name=name) for name in DIAGNOSTICS]
-
     def compile(
         self,
         optimizer="rmsprop",
@@ -127,6 +130,7 @@ class KeRNLModel(keras.Model):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
+        self._diagnostics = Diagnostics()
         if self.built:
             self._build_optimizers()
 
@@ -142,6 +146,11 @@ class KeRNLModel(keras.Model):
     def compile_from_config(self, config):
         """Compiles a loaded model as it was; its optimizers then find their slots."""
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def metrics(self):
+        """The compiled metrics, and the means of what `fit` reports besides."""
+        return [*super().metrics, *(self._diagnostics.means if hasattr(self, "_diagnostics") else ())]
 
     @property
     def kernl_layers(self):
@@ -291,7 +300,7 @@ class KeRNLModel(keras.Model):
             values["explained_variance"] = 1.0 - tf.math.divide_no_nan(
                 report.sensitivity_loss, report.perturbation_variance
             )
-        for metric in self._diagnostics:
+        for metric in self._diagnostics.means:
             if metric.name in values:  # those of M and gamma are of the steps in which they learn
                 some = learns is not None and metric.name in OF_SENSITIVITY
                 metric.update_state(values[metric.name], sample_weight=tf.cast(learns, tf.float32) if some else None)
