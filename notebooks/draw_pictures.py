@@ -57,7 +57,7 @@ def draw_sensitivity(run_dir):
     correlation = np.corrcoef(m[others], one_synapse[others])[0, 1]
     right.plot(one_synapse[others], m[others], ".", markersize=1, alpha=0.3, color="#1f6f8b")
     right.plot([-limit, limit], [-limit, limit], color="#c44e52", linewidth=0.8)
-    right.set(xlabel="one synapse", ylabel="M", title=f"entry by entry, correlation {correlation:.2f}")
+    right.set(xlabel="one synapse", ylabel="M", title=f"correlation {correlation:.2f}")
     right.set(xlim=(-1.5 * limit, 1.5 * limit), ylim=(-1.5 * limit, 1.5 * limit))
     right.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "sensitivity.png", dpi=110)
