@@ -15,6 +15,12 @@ def fingerprint(sweeps):
     return hashlib.sha256(json.dumps([sweep["runs"] for sweep in sweeps], sort_keys=True).encode()).hexdigest()
 
 
+def variants_of(sweeps):
+    """The names of the sweeps' variants, in the order of the sweep that has most."""
+    longest_first = sorted(sweeps, key=lambda sweep: -len({run["variant"] for run in sweep["runs"]}))
+    return list(dict.fromkeys(run["variant"] for sweep in longest_first for run in sweep["runs"]))
+
+
 def draw(sweeps, path):
     """Draws results files of sweeps side by side.
 
@@ -27,7 +33,7 @@ def draw(sweeps, path):
     """
     from matplotlib.figure import Figure
 
-    variants = list(dict.fromkeys(run["variant"] for sweep in sweeps for run in sweep["runs"]))
+    variants = variants_of(sweeps)
     figure = Figure(figsize=(2.0 + 2.9 * max(len(sweeps), 2), 1.1 + 0.24 * len(variants)), layout="constrained")
     panels = figure.subplots(1, len(sweeps), squeeze=False, sharey=True)[0]
     for axes, sweep in zip(panels, sweeps):
@@ -38,12 +44,15 @@ def draw(sweeps, path):
 
 
 def draw_sweep(axes, sweep, variants):
-    """One sweep into a matplotlib `Axes`, a row a variant: test results, their mean as a line, the first's dotted."""
+    """One sweep into a matplotlib `Axes`, a row a variant: test errors, their mean as a line, the first's dotted."""
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
     accuracy = sweep["metric"] == "accuracy"
     for row, variant in enumerate(variants):
         color = next((color for name, color in COLORS.items() if variant.startswith(name)), "#8c8c8c")
         every = [run["test"] for run in sweep["runs"] if run["variant"] == variant]
-        tests = [100.0 * test if accuracy else test for test in every if test is not None and math.isfinite(test)]
+        finite = [test for test in every if test is not None and math.isfinite(test)]
+        tests = [100.0 * (1.0 - test) if accuracy else test for test in finite]  # in which small differences show
         if every and not tests:
             axes.annotate("diverged", (0.5, row), xycoords=("axes fraction", "data"), va="center", color=color)
         if not tests:
@@ -55,8 +64,11 @@ def draw_sweep(axes, sweep, variants):
             axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
     axes.set_yticks(range(len(variants)), variants)
     axes.set_title(sweep["sweep"], fontsize=10, loc="left")
-    axes.set_xlabel("test accuracy (%)" if accuracy else "test mean squared error", fontsize=9)
-    axes.set_xscale("linear" if accuracy else "log")
+    axes.set_xlabel("test errors (%)" if accuracy else "test mean squared error", fontsize=9)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.tick_params(labelsize=8)
     axes.grid(axis="x", color="#eeeeee")
     axes.set_axisbelow(True)

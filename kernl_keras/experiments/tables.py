@@ -5,7 +5,7 @@ import re
 import statistics
 
 from .files import read_json, whole
-from .plot import draw
+from .plot import draw, variants_of
 
 TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n(?:(?!<!-- table:).)*?<!-- end -->", re.DOTALL)
 PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
@@ -108,9 +108,8 @@ def task_table(sweeps):
 
 def comparison(sweeps):
     """Sweeps of the same variants, a column each: test results."""
-    variants = list(dict.fromkeys(variant for sweep in sweeps for variant in by_variant(sweep)))
     lines = []
-    for variant in variants:
+    for variant in variants_of(sweeps):
         runs = [by_variant(sweep).get(variant, []) for sweep in sweeps]
         tests = [[run["test"] for run in of_sweep] for of_sweep in runs]
         cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
