@@ -18,6 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 
 TESTS = {  # file: the tests that should notice, those most likely to first
+    "dynamics/resonator.py": ["tests/cells/test_hidden_cells.py", "tests/learning/test_forward.py"],
     "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
     "cells": ["tests/layers/test_kernl.py", "tests/learning/test_forward.py", "tests/cells"],
     "learning/blocks.py": ["tests/learning/test_blocks.py"],
