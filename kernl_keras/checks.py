@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterable
 from numbers import Real
 
-import numpy as np
-
 
 def one_of(name, value, allowed):
     """`value` if it is in `allowed` (a sequence or a table)."""
@@ -36,7 +34,7 @@ def numbers(name, values, length, **bounds):
     """`values` as a list of `length` floats, each within `bounds`."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"{name} must be a number, a list or an initializer; received {values!r}.")
-    values = list(np.asarray(values, dtype=object))
+    values = list(values.numpy() if hasattr(values, "numpy") else values)  # a tensor's own entries are no numbers
     if len(values) != length:
         raise ValueError(f"{name} must have one value a unit ({length}); received {len(values)} values.")
     return [number(name, value, **bounds) for value in values]

@@ -14,6 +14,8 @@ GIVEN = {
     "numpy number": np.float32(2.5),
     "list": [3, 40.0, 5],
     "array": np.array([3.0, 40.0, 5.0]),
+    "tensor": tf.constant([3.0, 40.0, 5.0]),
+    "values of a dict": {"a": 3, "b": 40.0, "c": 5}.values(),
     "initializer": LogUniform(10.0, 100.0, seed=1),
     "config": keras.initializers.serialize(LogUniform(10.0, 100.0, seed=1)),
     "keras initializer": keras.initializers.Constant(7.0),

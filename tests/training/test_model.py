@@ -399,7 +399,6 @@ def test_one_optimizer_for_both_groups_is_an_error():
 
 
 SUBCLASSED = """
-import sys
 import numpy as np
 import kernl_keras as kk
 
