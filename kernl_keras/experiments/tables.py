@@ -7,7 +7,7 @@ import statistics
 from .files import read_json, whole
 from .plot import draw, variants_of
 
-TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n(?:(?!<!-- table:).)*?<!-- end -->", re.DOTALL)
+TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n.*?<!-- end -->", re.DOTALL)
 PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 
 

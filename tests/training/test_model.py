@@ -425,3 +425,18 @@ def test_a_subclassed_model_trains_whenever_it_is_built():
     """In a process of its own: after a `KeRNLModel` of inputs and outputs Keras expects them of its subclasses."""
     done = subprocess.run([sys.executable, "-c", SUBCLASSED], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["True"] * 3, done.stderr[-2000:]
+
+
+def test_steps_in_which_m_rests_do_not_count_in_its_means():
+    """Of two steps M learns in the first: what is reported of it is that step's alone, of the weights both's."""
+    x, y = data(4)
+    histories = []
+    for examples in (2, 4):
+        keras.utils.set_random_seed(8)
+        network = model(sensitivity_every=2)
+        histories.append(network.fit(x[:examples], y[:examples], batch_size=2, verbose=0, shuffle=False).history)
+    one, both = histories
+    for name in ("sensitivity_loss", "explained_variance", "sensitivity_gradient_norm"):
+        assert one[name][0] != 0.0
+        np.testing.assert_allclose(both[name], one[name], rtol=1e-6)
+    assert abs(both["weight_gradient_norm"][0] / one["weight_gradient_norm"][0] - 1.0) > 1e-3
