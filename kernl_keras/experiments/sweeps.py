@@ -87,6 +87,7 @@ ABLATIONS = (
     Variant("a replica", settings={"sensitivity_mode": "replica"}),
     Variant("V observed, not the distance", settings={"observe": "voltage"}),
     Variant("learned kernel exp(-gamma d)", settings={"temporal_kernel": "learned"}),
+    Variant("the same, gamma frozen", settings={"temporal_kernel": "learned", "train_temporal_filter": False}),
     Variant("the same, 2 kernels", settings={"temporal_kernel": "learned", "num_kernels": 2}),
     Variant("the same, 3 kernels", settings={"temporal_kernel": "learned", "num_kernels": 3}),
     Variant(
@@ -102,11 +103,17 @@ ABLATIONS = (
     Variant("backpropagation", {"rule": "bptt_adjoint"}),
 )
 
+SHORT = dataclasses.replace(SMNIST, source="tfds", steps=4_000, validate_every=1_000)
+SENSITIVITY = tuple(
+    Variant(f"M's learning rate {rate:g}", {"sensitivity_learning_rate": rate}) for rate in (1e-3, 1e-2)
+)
+
 ALIF_ABLATIONS = (
     Variant("KeRNL, learned kernel"),
     Variant("its own kernel", settings={"temporal_kernel": "own"}),
     Variant("M is never trained", settings={"train_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
+    Variant("gamma frozen", settings={"train_temporal_filter": False}),
     Variant("the reset is not followed", settings={"reset_gradient": False}),
     Variant("2 kernels", settings={"num_kernels": 2}),
     Variant("plain form, noise on the current", settings={"form": "plain", "perturbation": "current"}),
@@ -137,13 +144,15 @@ SWEEPS = {
     for sweep in (
         alone("row-mnist", epochs=5),
         alone("row-mnist-rate", epochs=5),
+        alone("smnist", steps=20_000, validate_every=1_000),  # half an hour a run and more
+        Sweep("smnist-settings", "Learning rates of M and of the weights", SHORT, SENSITIVITY, (2e-3, 4e-3), (0,)),
         alone("adding"),
         alone("adding-200", (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
         rules(SMALL, (2e-3, 5e-3), (0, 1)),
         rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
-        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run and more
+        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),

@@ -84,6 +84,7 @@ class KeRNL(RNN):
         max_perturbation: bound of a tangent's effect, in units of the noise; where an example exceeds it, its
             perturbation starts anew. The other modes need none: their potential is bounded like any other.
         train_sensitivity: whether M and gamma learn.
+        train_temporal_filter: whether gamma does, where M does and `temporal_kernel` is "learned".
         sensitivity_initializer: of M: None for what the form suggests, "recurrent" (W_rec^T times (1-a) R_m), "local"
             (the unit itself: (1-a) R_m I, or I for "activity"), or any Keras initializer.
         temporal_filter_initializer: of gamma, 1/ms: None for 1/tau_m, a quarter of it for each further kernel, or any
@@ -135,6 +136,7 @@ class KeRNL(RNN):
         chunk_size=None,
         max_perturbation=30.0,
         train_sensitivity=True,
+        train_temporal_filter=True,
         sensitivity_initializer=None,
         temporal_filter_initializer=None,
         seed=None,
@@ -186,6 +188,7 @@ class KeRNL(RNN):
             raise ValueError(f"implementation must be 'factored' for rule='bptt_adjoint'; received {implementation!r}.")
         self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
         self.train_sensitivity = bool(train_sensitivity)
+        self.train_temporal_filter = bool(train_temporal_filter)
         suggested = "recurrent" if perturbation == "synapse" else "local"
         self.sensitivity_initializer = sensitivity_initializer or suggested
         if self.sensitivity_initializer not in ("recurrent", "local"):
@@ -237,7 +240,7 @@ class KeRNL(RNN):
                 shape=(*lead, units),
                 initializer=self.temporal_filter_initializer or self._initial_filter,
                 constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
-                trainable=self.train_sensitivity and self.temporal_kernel == "learned",
+                trainable=self._filter_learns,
             )
             self._draws = add_counter(self)
         self._trace_shapes = []
@@ -268,11 +271,15 @@ class KeRNL(RNN):
         return rate if len(shape) == 1 else rate * 4.0 ** -tf.range(shape[0], dtype=dtype)[:, None]
 
     @property
+    def _filter_learns(self):
+        return self.train_sensitivity and self.train_temporal_filter and self.temporal_kernel == "learned"
+
+    @property
     def sensitivity_weights(self):
-        """The variables M and gamma that F trains (M alone with `temporal_kernel="own"`); empty where nothing does."""
+        """The variables M and gamma that F trains (M alone where gamma stands still); empty where nothing does."""
         if self.rule != "kernl" or not self.train_sensitivity or not self.trainable:
             return []
-        return [self.sensitivity_tensor, *([self.temporal_filter] if self.temporal_kernel == "learned" else [])]
+        return [self.sensitivity_tensor, *([self.temporal_filter] if self._filter_learns else [])]
 
     def m_and_gamma(self):
         """M [R, H, H] and gamma [R, H]; a rule without them has one kernel of zeros."""
@@ -367,6 +374,7 @@ class KeRNL(RNN):
             "chunk_size": self.chunk_size,
             "max_perturbation": self.max_perturbation,
             "train_sensitivity": self.train_sensitivity,
+            "train_temporal_filter": self.train_temporal_filter,
             "sensitivity_initializer": initializer
             if isinstance(initializer, str)
             else keras.initializers.serialize(initializer),

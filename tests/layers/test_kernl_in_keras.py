@@ -301,7 +301,7 @@ def test_errors(settings, message):
 SETTINGS = dict(
     rule="eprop", form="plain", perturbation="current", sensitivity_mode="twin", resync_every=4, observe="voltage",
     post_factor="trace", credit="last", reset_gradient=False, noise_std=0.7, num_kernels=2, implementation="chunked",
-    chunk_size=3, max_perturbation=11.0, train_sensitivity=False,
+    chunk_size=3, max_perturbation=11.0, train_sensitivity=False, train_temporal_filter=False,
     sensitivity_initializer=keras.initializers.GlorotUniform(seed=1),
     temporal_filter_initializer=keras.initializers.RandomUniform(0.0, 0.1, seed=2), seed=9, return_sequences=False,
 )  # fmt: skip

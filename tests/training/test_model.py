@@ -24,11 +24,14 @@ def data(examples=6):
     return np.float32(1.5 * draw(60, examples, T, I) + 0.5), np.float32(draw(61, examples, T, O))
 
 
+OF_THE_LAYER = ("rule", "stateful", "train_sensitivity", "train_temporal_filter")
+
+
 def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=0.02, **settings):  # noqa: A002
     inputs = x = keras.Input((T, I))
     names = ["hidden", "second"][:layers]
     for seed, name in enumerate(names):
-        layer = {k: settings.pop(k) for k in ("rule", "stateful", "train_sensitivity") if k in settings}
+        layer = {k: settings.pop(k) for k in OF_THE_LAYER if k in settings}
         x = KeRNL(KeRNLSpikingCell(5), seed=seed, name=name, **layer)(x)
     network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(x))
     if compile:
@@ -167,6 +170,14 @@ def test_models_without_m_and_gamma_to_learn(settings):
     assert moved(before, values(network)) == WEIGHTS
     assert history["sensitivity_loss"] == history["explained_variance"] == history["sensitivity_gradient_norm"] == [0.0]
     assert history["firing_rate"][0] > 0 and history["weight_gradient_norm"][0] > 0
+
+
+def test_a_frozen_gamma_stands_still_while_m_learns():
+    network, (x, y) = model(train_temporal_filter=False), data()
+    before = values(network)
+    network.fit(x, y, verbose=0)
+    assert moved(before, values(network)) == (WEIGHTS | SENSITIVITY) - {"temporal_filter"}
+    assert [weight.shape.rank for weight in network.kernl_layers[0].sensitivity_weights] == [2]
 
 
 def test_a_model_without_kernl_layers():
