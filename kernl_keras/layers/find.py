@@ -19,23 +19,24 @@ def kernl_layers(model):
 class Call(NamedTuple):
     """What a layer received and returned."""
 
-    sequences: Any  # [B, T, I]
+    sequences: Any  # [B, T, I], as they were read: backward with `go_backwards`, the valid steps first
     initial_state: Any  # list of [B, n]
+    steps: Any  # `ValidSteps`, or None
     outputs: Any  # [B, T, H]
 
 
 @contextlib.contextmanager
 def recording(layer):
     """The list of `Call`s of a `KeRNL` layer within."""
-    inner_loop, calls = layer.inner_loop, []
+    loop, calls = layer.loop, []
 
-    def recorded_loop(sequences, initial_state, mask, training=False):
-        _, outputs, states = inner_loop(sequences, initial_state, mask, training)
-        calls.append(Call(sequences, initial_state, outputs))
-        return outputs[:, -1], outputs, states  # all that follows comes of `outputs`
+    def recorded_loop(sequences, initial_state, steps, training):
+        outputs, states = loop(sequences, initial_state, steps, training)
+        calls.append(Call(sequences, initial_state, steps, outputs))
+        return outputs, states  # all that follows comes of `outputs`
 
-    layer.inner_loop = recorded_loop
+    layer.loop = recorded_loop
     try:
         yield calls
     finally:
-        del layer.inner_loop
+        del layer.loop

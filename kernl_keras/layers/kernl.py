@@ -11,6 +11,7 @@ from ..learning.attach import attach_gradient
 from ..learning.forward import run_clean, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, make_rule
+from ..learning.valid_steps import ValidSteps
 from .perturbed_pass import PerturbedPass
 from .presets import PRESETS
 from .report import Report, activity
@@ -96,6 +97,9 @@ class KeRNL(RNN):
     Call arguments:
         sequences: x [B, T, I], T >= 1.
         initial_state: list of states as `return_state` gives them; zeros where None.
+        mask: True where a step counts [B, T]; None where all do. At the others all states stay as they are and the
+            output repeats (before the first that counts it is 0, as always with `zero_output_for_mask`), so that a
+            padded batch learns what its sequences without the padding would teach.
         training: M and gamma learn, and noise is drawn, only where True.
 
     Returns:
@@ -306,11 +310,23 @@ class KeRNL(RNN):
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
-        if mask is not None:
-            raise ValueError("mask must be None: KeRNL does not yet learn from masked sequences; received a mask.")
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
+            mask = None if mask is None else tf.reverse(mask, [1])
+        steps = None
+        if mask is not None:
+            steps = ValidSteps(mask)
+            sequences = steps.gather(sequences)
+        outputs, states = self.loop(sequences, initial_state, steps, training)
+        if mask is not None:
+            outputs = steps.spread(outputs, self.zero_output_for_mask)
+        return outputs[:, -1], outputs, states
+
+    def loop(self, sequences, initial_state, steps, training):
+        """`(outputs [B, T, H], states)` of sequences as they are read: forward, and the valid `steps` first."""
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
+        valid = None if steps is None else steps.valid
+        counted = self._counted(tf.shape(x), steps)
         layout = self._layout()
         before, perturbed, traces = layout.unpack(initial_state)
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
@@ -320,34 +336,45 @@ class KeRNL(RNN):
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:
             x_stopped, state, perturbed = stop((x, before, perturbed))
-            both = PerturbedPass(self, p, weights, x_stopped, self._present(tf.shape(x)[1]))
+            credited = self._counted(tf.shape(x), steps, last=self.credit == "last")
+            both = PerturbedPass(self, p, weights, x_stopped, valid, credited)
             written, end_state, perturbed, *sensitivity = both(state, perturbed, self.learns)
             self.add_loss(sensitivity[0])
             perturbed = stop(perturbed)
         else:
             loop = (self.cell, p, stop(weights), stop(self.cell.input_current(x)), stop(before), self.unroll)
-            written, end_state = run_clean(*loop)
+            written, end_state = run_clean(*loop, valid)
             if perturbed is not None:  # a later piece that is perturbed starts there
                 perturbed = stop(unperturbed(self.sensitivity_mode, end_state, perturbed))
         outputs = written[0]
         if self._rule is not None:
             written, before, end_state = stop((written, before, end_state))
-            outputs, traces = self._attach_rule(x, weights, p, written, before, traces)
-        self.report = Report(*sensitivity, *activity(outputs, self._present(tf.shape(x)[1])))
+            outputs, traces = self._attach_rule(x, weights, p, written, before, traces, steps)
+        self.report = Report(*sensitivity, *activity(outputs, counted))
         if self.reports is not None:
             self.reports.append(self.report)
-        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
+        return tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
+
+    def _counted(self, shape, steps, last=False):
+        """Which steps of which examples count, [T, B], or None for all; of each example the `last` alone."""
+        if steps is None and self.present is None:
+            return None
+        if steps is None:
+            of_steps = tf.range(shape[0])[:, None] >= (shape[0] - 1 if last else 0)  # [T, 1]
+        else:
+            of_steps = steps.last if last else steps.valid
+        return tf.logical_and(of_steps, self._present(shape[1]))
 
     def _present(self, batch):
-        """Which examples count, [B] of 0 and 1, or None for all: also where the layer's batch is not the model's."""
+        """Which examples count, [B]; all where the layer's batch is not the model's."""
         if self.present is None:
-            return None
+            return tf.fill([batch], True)
         alike = tf.equal(tf.size(self.present), batch)
-        return tf.cond(alike, lambda: self.present, lambda: tf.ones([batch], self.present.dtype))
+        return tf.cond(alike, lambda: self.present > 0, lambda: tf.fill([batch], True))
 
-    def _attach_rule(self, x, weights, p, written, before, traces):
+    def _attach_rule(self, x, weights, p, written, before, traces, steps):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
-        rule = RuleGradient(self, self._rule, x, before, written, p, self.reset_gradient)
+        rule = RuleGradient(self, self._rule, x, before, written, p, self.reset_gradient, steps)
         outputs = attach_gradient(
             written[0], x, self.cell.kernel, weights, self.cell.bias, lambda error: rule(error, traces)
         )

@@ -19,13 +19,14 @@ class PerturbedPass:
         p: the cell's parameters.
         weights: W_rec [H, H].
         x: inputs [T, B, I], no gradient.
-        present: [B], 0 for examples that are left out of F; None where all are in it.
+        valid: [T, B], False where all states stay as they are; None where they never do.
+        counted: [T, B], False where an example's step is left out of F; None where all are in it.
     """
 
-    def __init__(self, layer, p, weights, x, present):
+    def __init__(self, layer, p, weights, x, valid, counted):
         self.layer, self.cell, self.p = layer, layer.cell, p
         # Nothing that a tape watches goes into the passes, or it would trace how to go back through them.
-        self.weights, self.x, self.present = tf.stop_gradient(weights), x, present
+        self.weights, self.x, self.valid, self.counted = tf.stop_gradient(weights), x, valid, counted
         self.input_weights = tf.nest.map_structure(
             lambda each: None if each is None else tf.stop_gradient(each), self.cell.input_weights()
         )
@@ -53,11 +54,11 @@ class PerturbedPass:
             written, end, after, sums = tf.cond(
                 learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed)
             )
-        examples = tf.cast(self.batch, self.m.dtype)
-        if self.present is not None:
-            examples = tf.maximum(tf.reduce_sum(tf.cast(self.present, self.m.dtype)), 1.0)
-        steps = 1.0 if self.layer.credit == "last" else tf.cast(self.length, self.m.dtype)  # as integers, the product
-        count = steps * examples * self.cell.units  # might overflow
+        if self.counted is None:
+            steps = 1.0 if self.layer.credit == "last" else tf.cast(self.length, self.m.dtype)  # as integers, the
+            count = steps * tf.cast(self.batch, self.m.dtype) * self.cell.units  # product might overflow
+        else:
+            count = tf.maximum(tf.reduce_sum(tf.cast(self.counted, self.m.dtype)), 1.0) * self.cell.units
         return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count)
 
     def run(self, state, perturbed):
@@ -69,7 +70,8 @@ class PerturbedPass:
             digest, total = kernels.learn()
         else:
             kernels = FilteredNoise(kernel_decay(self.gamma_now, cell.dt), cell.dt)
-            digest, total, finish = (learn_last if layer.credit == "last" else learn_all)(m, perturbed)
+            learn = learn_last if layer.credit == "last" else learn_all
+            digest, total, finish = learn(m, perturbed, several=self.counted is not None)
         written, end, after, total, kept = run_perturbed(
             cell,
             self.p,
@@ -84,7 +86,8 @@ class PerturbedPass:
             perturbed,
             digest,
             total,
-            self.present,
+            self.valid,
+            self.counted,
         )
         sums = kernels.finish(total, kept, self.xi, layer.resync_every, layer.unroll) if own else finish(total)
         return written, end, after, sums
@@ -92,7 +95,7 @@ class PerturbedPass:
     def run_without(self, state, perturbed):
         """The clean pass alone; a later call that is perturbed starts at its end."""
         current = self.cell.input_current(self.x, self.input_weights)
-        written, end = run_clean(self.cell, self.p, self.weights, current, state, self.layer.unroll)
+        written, end = run_clean(self.cell, self.p, self.weights, current, state, self.layer.unroll, self.valid)
         kernels, units = self.m_now.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m_now.dtype), tf.zeros((units, kernels * units), self.m_now.dtype)
         after = unperturbed(self.layer.sensitivity_mode, end, perturbed)

@@ -14,12 +14,11 @@ class Report(NamedTuple):
     silent_units: Any  # share of units whose output was zero for the whole batch
 
 
-def activity(outputs, present=None):
-    """Firing rate and share of silent units, from outputs [T, B, H]; of the examples that are `present` [B], or all."""
-    if present is None:
+def activity(outputs, counted=None):
+    """Firing rate and share of silent units, from outputs [T, B, H]; of the steps that are `counted` [T, B], or all."""
+    if counted is None:
         per_unit = tf.reduce_mean(tf.abs(outputs), (0, 1))  # [H]
     else:
-        present = tf.cast(present, outputs.dtype)
-        per_unit = tf.linalg.matvec(tf.reduce_mean(tf.abs(outputs), 0), present, transpose_a=True)
-        per_unit = tf.math.divide_no_nan(per_unit, tf.reduce_sum(present))
+        counted = tf.cast(counted, outputs.dtype)
+        per_unit = tf.math.divide_no_nan(tf.einsum("tbh,tb->h", tf.abs(outputs), counted), tf.reduce_sum(counted))
     return tf.reduce_mean(per_unit), tf.reduce_mean(tf.cast(per_unit == 0.0, outputs.dtype))

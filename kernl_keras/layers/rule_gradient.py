@@ -21,12 +21,13 @@ class RuleGradient:
         written: what the cell's `write` kept of every step [T, ...].
         p: the cell's parameters.
         reset_gradient: whether the local trace follows the resetting spike.
+        steps: `ValidSteps` of x, or None where all are valid.
     """
 
-    def __init__(self, layer, rule, x, before, written, p, reset_gradient):
+    def __init__(self, layer, rule, x, before, written, p, reset_gradient, steps=None):
         self.layer, self.rule, self.p, self.reset_gradient = layer, rule, p, reset_gradient
         self.x, self.before, self.written = tf.stop_gradient(x), before, written
-        self.length = x.shape[0] or tf.shape(x)[0]
+        self.length, self.steps = x.shape[0] or tf.shape(x)[0], steps
         if isinstance(rule, BPTTAdjoint):
             self.rule = rule.connected(layer.cell.recurrent_weights(), getattr(p, "trace_decay", 0.0))
 
@@ -88,7 +89,7 @@ class RuleGradient:
         """dC/dI(t) [T, B, H] and dC/dW [J, H], from L [T, B, H] and the traces carried in."""
         layer = self.layer
         if layer.credit == "last":
-            error = last_step(error)
+            error = last_step(error, self.steps)
         if layer.implementation == "factored":
             answered = self.answers(error)
 
@@ -103,7 +104,8 @@ class RuleGradient:
     def advance(self, traces):
         """The traces after the last step."""
         silence = tf.zeros_like(self.written[0])
-        return advance_traces(self.rule, self.signals(silence), self.decay, join(*self.presynaptic()), traces)
+        valid = None if self.steps is None else self.steps.valid
+        return advance_traces(self.rule, self.signals(silence), self.decay, join(*self.presynaptic()), traces, valid)
 
 
 def join(x, seen):
@@ -111,6 +113,8 @@ def join(x, seen):
     return tf.concat([x, seen, tf.ones_like(seen[..., :1])], -1)
 
 
-def last_step(error):
-    """L [T, B, H] with the error of the last step alone."""
+def last_step(error, steps=None):
+    """L [T, B, H] with the error of the last step alone, of each example's last valid one where there are `steps`."""
+    if steps is not None:
+        return tf.where(steps.last[..., None], error, tf.zeros_like(error))
     return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)

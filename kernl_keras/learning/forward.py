@@ -11,6 +11,7 @@ from ..dynamics.noise import unpack_signs
 from ..keras_version import keras_rnn
 from .blocks import blockwise, take
 from .sensitivity import Perturbation
+from .valid_steps import where_valid
 
 
 class Noise(NamedTuple):
@@ -38,7 +39,7 @@ def unperturbed(mode, clean, like):
     return PerturbedState(start, *map(tf.zeros_like, like[1:]))
 
 
-def run_clean(cell, p, weights, current, state, unroll):
+def run_clean(cell, p, weights, current, state, unroll, valid=None):
     """Eq. (1)-(9) over a sequence.
 
     Args:
@@ -47,24 +48,28 @@ def run_clean(cell, p, weights, current, state, unroll):
         current: x(t) W_in + bias [T, B, H].
         state: `cell.State` before the first step.
         unroll: unroll the loop.
+        valid: [T, B], False where the state stays as it is; None where it goes on in every step.
 
     Returns:
         what the cell's `write` keeps of every step [T, ...], of which the output alone has a gradient, and the state
         after the last step.
     """
 
-    def step(current, states):
+    def step(inputs, states):
+        current, *valid = inputs
         state = cell.State(*states)
         now, state = cell.step(current + tf.matmul(cell.presynaptic(state), weights), state, p)  # [B, H] x [H, H]
         output, *others = cell.write(now, state)
-        return (output, *map(tf.stop_gradient, others)), list(state)
+        others = map(tf.stop_gradient, others)
+        return (output, *others), list(where_valid(valid[0][:, 0], state, states) if valid else state)
 
-    written, states = keras_rnn(step, current, state, unroll)
+    inputs = (current,) if valid is None else (current, valid[..., None])  # Keras wants three axes
+    written, states = keras_rnn(step, inputs, state, unroll)
     return written, cell.State(*states)
 
 
 def run_perturbed(
-    cell, p, weights, length, current, state, unroll, noise, packed, kernels, perturbed, digest, total, present=None
+    cell, p, weights, length, current, state, unroll, noise, packed, kernels, perturbed, digest, total, valid, counted
 ):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 
@@ -78,7 +83,8 @@ def run_perturbed(
         perturbed: `PerturbedState` before the first step.
         digest: `(total, Perturbation [C, ...]) -> total`: what is made of the perturbation of a block of steps.
         total: tuple of tensors, what `digest` starts from.
-        present: [B], 0 for examples that are left out of `digest`, else 1; None where all are in it.
+        valid: as in `run_clean`, for both passes.
+        counted: [T, B], False where an example's step is left out of `digest`; None where all are in it.
 
     Returns:
         what the cell's `write` keeps of every step [T, ...], the clean state after the last step, the `PerturbedState`
@@ -116,10 +122,13 @@ def run_perturbed(
 
     def begin(start, count):
         xi = unpack_signs(take(packed, start, count), cell.units, weights.dtype)  # [C, B, H]
-        return (current(start, count), xi, kernels.drive(xi), start + tf.range(count)), ()
+        masks = [take(mask, start, count) for mask in (valid, counted) if mask is not None]
+        return (current(start, count), xi, kernels.drive(xi), start + tf.range(count), *masks), ()
 
     def step(states, now):
-        current, xi, driven, t = now
+        current, xi, driven, t, *masks = now
+        goes_on = None if valid is None else masks[0]
+        counts = None if counted is None else masks[-1]
         clean = cell.State(*states[:size])
         perturbed = PerturbedState(cell.State(*states[size : 2 * size]), *states[2 * size :])
         if noise.resync_every is not None:
@@ -133,13 +142,9 @@ def run_perturbed(
         perturbed = forget(sane, clean, PerturbedState(other, *filtered))
         effect = tf.where(sane, effect, tf.zeros_like(effect))
         made = Perturbation(effect, *perturbed[1:])
-        if present is not None:  # whatever an absent example carries from an earlier piece
-            counts = present > 0
-            made = Perturbation(
-                *(tf.where(tf.reshape(counts, (-1, *[1] * (x.shape.rank - 1))), x, tf.zeros_like(x)) for x in made)
-            )
+        made = Perturbation(*where_valid(counts, made, map(tf.zeros_like, made)))
         kept = (*cell.write(now, clean), *kernels.keep(made, sane))
-        return (*clean, *perturbed.cell, *perturbed[1:]), kept, tuple(made)
+        return where_valid(goes_on, (*clean, *perturbed.cell, *perturbed[1:]), states), kept, tuple(made)
 
     def end(total, _, made):
         return digest(total, Perturbation(*made))

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from .blocks import blockwise
 from .filters import scan
+from .valid_steps import where_valid
 
 ERRORS = ("error", "local", "path")
 """The fields of a rule's `Signals` that are made of the error; the others are made of the forward pass alone."""
@@ -39,7 +40,7 @@ def zero_carry(rule, like, kernels):
     return tuple(tf.zeros((batch, *(sizes[axis] for axis in axes)), like.dtype) for axes in rule.TRACES)
 
 
-def current_error(rule, signals, decay, carry=None):
+def current_error(rule, signals, decay, carry=None, valid=None):
     """dC/dI(t) under the rule: errors filtered backward in time, Eq. (13) or (23).
 
     Args:
@@ -47,12 +48,22 @@ def current_error(rule, signals, decay, carry=None):
         signals: its `Signals` [T, ...].
         decay: exp(-gamma dt) [R, H].
         carry: what errors after the last step make of the traces; zeros where None.
+        valid: [T, B], False where a step is passed over; None where none is.
 
     Returns:
         [T, B, H], and the carry at the first step: what the errors make of traces carried in from before.
     """
     carry = zero_carry(rule, signals[-1], decay.shape[0]) if carry is None else carry
-    carry, (errors,) = scan(lambda c, now: rule.reverse_step(c, now, decay), carry, signals, reverse=True)
+
+    def step(carry, now):
+        if valid is None:
+            return rule.reverse_step(carry, rule.Signals(*now), decay)
+        goes_on = now[-1]
+        after, errors = rule.reverse_step(carry, rule.Signals(*now[:-1]), decay)
+        return where_valid(goes_on, after, carry), where_valid(goes_on, errors, map(tf.zeros_like, errors))
+
+    elements = tuple(signals) if valid is None else (*signals, valid)
+    carry, (errors,) = scan(step, carry, elements, reverse=True)
     return errors, carry
 
 
@@ -122,8 +133,8 @@ def online(rule, signals, decay, presynaptic, traces, chunk_size=None):
     return current_error(rule, signals, decay)[0], tf.transpose(carry[-1])
 
 
-def advance_traces(rule, signals, decay, presynaptic, traces):
-    """The traces after the last step, without the traces in between.
+def advance_traces(rule, signals, decay, presynaptic, traces, valid=None):
+    """The traces after the last step (that is `valid` [T, B]), without the traces in between.
 
     A trace is linear in s(t) and in the traces before, so its weights are a carry of one for that trace, filtered
     backward with no errors.
@@ -139,7 +150,7 @@ def advance_traces(rule, signals, decay, presynaptic, traces):
             one = tf.ones_like(zeros[i])
             if "R" in axes:
                 one *= tf.one_hot(r, decay.shape[0], dtype=one.dtype)[:, None]
-            errors, carry = current_error(rule, silent, decay, (*zeros[:i], one, *zeros[i + 1 :]))
+            errors, carry = current_error(rule, silent, decay, (*zeros[:i], one, *zeros[i + 1 :]), valid)
             row = tf.einsum("tbj,tbh->bhj", presynaptic, errors)
             for trace, weight in zip(traces, carry):
                 weighted = trace * weight[..., None]

@@ -49,12 +49,13 @@ def flat(m):
     return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
 
 
-def learn_all(m, like):
+def learn_all(m, like, several=False):
     """How (19) is summed over all steps, block by block: `(digest, total, finish)`.
 
     Args:
         m: M [R, H, H].
         like: a `PerturbedState`, for its shapes.
+        several: has no part in this.
 
     Returns:
         digest: `(total, Perturbation of a block) -> total`; total: what it starts from; finish: `total ->
@@ -68,10 +69,15 @@ def learn_all(m, like):
     return digest, (zero, zero, zeros, zeros), lambda total: SensitivitySums(*total)
 
 
-def learn_last(m, like):
-    """The same for the last step alone, as in the reference code."""
+def learn_last(m, like, several=False):
+    """The same for the last step alone, as in the reference code; each example's own, where they are `several`.
+
+    Then all other steps of an example arrive as zeros.
+    """
 
     def digest(total, perturbation):
+        if several:
+            return tuple(before + tf.reduce_sum(field, 0) for before, field in zip(total, perturbation))
         return tuple(field[-1][None] for field in perturbation)
 
     omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]

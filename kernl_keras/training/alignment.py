@@ -54,8 +54,8 @@ def gradient_alignment(model, x, y, rules=("kernl", "eprop", "rflo"), windows=8,
 
     for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
     contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.
-    Lag 0 is within a window; the last window may be shorter. Errors that reach a layer through states that it returns
-    are not seen, nor any call of a layer but its last.
+    Lag 0 is within a window; the last window may be shorter; masked steps take no time. Errors that reach a layer
+    through states that it returns are not seen, nor any call of a layer but its last.
 
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
     not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
@@ -138,8 +138,6 @@ class Alignments:
     def _contributions(self, layer, call, error):
         """`{rule: [K, K, J, H]}`: at [l, k] what the errors of window l make of weights by the inputs of window k."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
-        if layer.go_backwards:
-            x = tf.reverse(x, [0])
         steps = x.shape[0]
         if self.windows > steps:
             raise ValueError(f"windows must be at most the {steps} time steps; received {self.windows}.")
@@ -154,9 +152,11 @@ class Alignments:
                 function = make_current_errors(layer, rule)
                 self._compiled[id(layer), rule] = self._compile(function)
             of_windows = []
+            own = rule in (layer.rule, TRACE) and rule != "bptt"
+            of_rule = last_step(error, call.steps) if own and layer.credit == "last" else error
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                errors, seen = self._compiled[id(layer), rule](x, tf.where(now, error, tf.zeros_like(error)), state)
+                errors, seen = self._compiled[id(layer), rule](x, tf.where(now, of_rule, tf.zeros_like(error)), state)
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 of_windows.append([tf.einsum("tbj,tbh->jh", seen[cut], errors[cut]).numpy() for cut in cuts])
             found[rule] = np.array(of_windows) * trained(layer)
@@ -194,9 +194,7 @@ def make_current_errors(layer, rule):
     cell = layer.cell
     named = {OWN: "bptt", TRACE: "eprop"}.get(rule, rule)
     made = make_rule(named, layer.form, cell.OWN, layer.temporal_kernel)
-    own = rule in (layer.rule, TRACE)
-    reset_gradient = layer.reset_gradient if own else False
-    last = own and layer.credit == "last"
+    reset_gradient = layer.reset_gradient if rule in (layer.rule, TRACE) else False
     looped = Unconnected(cell) if rule == OWN else cell
 
     def of_backpropagation(x, error, state):
@@ -213,8 +211,6 @@ def make_current_errors(layer, rule):
         p = cell.parameters()
         written, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
         gradient = RuleGradient(layer, made, x, before, written, p, reset_gradient)
-        if last:
-            error = last_step(error)
         return current_error(gradient.rule, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
 
     return of_backpropagation if made is None else of_rule
@@ -309,6 +305,9 @@ def lag_agreement(contributions, rule, step):
 
 def explained_variance(layer, call):
     """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
-    layer(call.sequences, initial_state=list(call.initial_state), training=True)
+    sequences, mask = call.sequences, None if call.steps is None else tf.transpose(call.steps.valid)
+    if layer.go_backwards:
+        sequences, mask = tf.reverse(sequences, [1]), None if mask is None else tf.reverse(mask, [1])
+    layer(sequences, initial_state=list(call.initial_state), mask=mask, training=True)
     report, layer.report = layer.report, None
     return float(1.0 - report.sensitivity_loss / report.perturbation_variance)

@@ -246,11 +246,6 @@ def test_no_step_is_an_error():
         layer(tf.zeros((B, 0, I), tf.float64))
 
 
-def test_a_mask_is_an_error():
-    with pytest.raises(ValueError, match="mask must be None"):
-        Network("hard").layer()(Network("hard").inputs, mask=tf.constant([[True] * T] * B))
-
-
 ERRORS = [
     (
         dict(rule="rtrl"),

@@ -1,0 +1,281 @@
+"""Sequences under a mask learn as they would without their masked steps, by every rule."""
+
+import copy
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras import naive as ref
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers import perturbed_pass
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.readout import Readout
+from kernl_keras.layers.window import WindowMean
+from kernl_keras.learning.valid_steps import ValidSteps
+from kernl_keras.training.alignment import gradient_alignment
+from kernl_keras.training.model import KeRNLModel
+
+from ..reference.cases import B, H, I, Network, T, draw
+from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+
+MASKS = {
+    "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
+    "before": [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1]],
+    "within": [[0, 1, 1, 0, 1, 0], [1, 0, 0, 1, 0, 1]],
+    "whole": [[0, 0, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0]],
+}
+MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
+NETWORK = dict(form="network", perturbation="synapse", sensitivity_mode="tangent", observe="distance")
+PLAIN = dict(form="plain", perturbation="current", sensitivity_mode="twin", observe="voltage", post_factor="gate")
+ROWS = [
+    ("soft euler", NETWORK, {}),
+    ("hard adaptive", {**NETWORK, "sensitivity_mode": "replica", "reset_gradient": True}, {}),
+    ("hard", {**NETWORK, "sensitivity_mode": "twin", "credit": "last"}, {"implementation": "online"}),
+    ("soft free", PLAIN, {"implementation": "chunked", "chunk_size": 4}),
+    ("hard", {**PLAIN, "sensitivity_mode": "tangent", "credit": "last"}, {}),
+    ("tanh", {**NETWORK, "observe": "voltage"}, {"implementation": "chunked", "chunk_size": 2}),
+    ("relu", {**PLAIN, "perturbation": "activity", "post_factor": "surrogate"}, {"unroll": True}),
+]
+
+
+def rows():
+    """Each of `ROWS` with two masks, which take turns."""
+    pairs = list(itertools.combinations(MASKS, 2))
+    for number, row in enumerate(ROWS):
+        for mask in pairs[number % len(pairs)]:
+            yield pytest.param(*row, mask, id=f"{row[0]}-{number}-{mask}")
+
+
+def valid(mask, example):
+    return np.flatnonzero(MASKS[mask][example])
+
+
+def alone(network, mask, example):
+    """The network, which hears one sequence without its masked steps."""
+    single = copy.copy(network)
+    single.x = network.x[example : example + 1, valid(mask, example)]
+    single.start = network.start[:, :1]
+    return single
+
+
+def error_of(mask, example, zeros):
+    """L of the valid steps [1, n, H]: each output also stands for the masked steps behind it, unless these are 0."""
+    steps = valid(mask, example)
+    behind = [[t] if zeros else range(t, after) for t, after in zip(steps, [*steps[1:], T])]
+    return np.array([ERROR[example, list(these)].sum(0) for these in behind])[None]
+
+
+def examples(network, mask, m, gamma, zeros=False, **settings):
+    """`{example: Expected}` of the sequences that have a step at all."""
+    return {
+        b: Expected(alone(network, mask, b), m, gamma, error=error_of(mask, b, zeros), **settings)
+        for b in range(B)
+        if len(valid(mask, b))
+    }
+
+
+def spread(values, mask, zeros=False):
+    """What Keras shows of the valid steps' values, `{example: [1, n, H]}`: a masked step repeats, at first it is 0."""
+    shown = np.zeros((B, T, next(iter(values.values())).shape[-1]))
+    for b, of_example in values.items():
+        last, found = np.zeros(shown.shape[-1]), iter(of_example[0])
+        for t in range(T):
+            if MASKS[mask][b][t]:
+                last = next(found)
+            shown[b, t] = last if MASKS[mask][b][t] or not zeros else 0.0
+    return shown
+
+
+@pytest.mark.parametrize(("cell", "settings", "more", "mask"), list(rows()))
+def test_everything_is_the_references_of_the_sequences_alone(cell, settings, more, mask):
+    network, (m, gamma) = Network(cell), kernels(2)
+    zeros = mask == "within"
+    layer = network.layer(
+        m, gamma, noise_std=STD, num_kernels=2, max_perturbation=1e9, zero_output_for_mask=zeros, **settings, **more
+    )
+    outputs, of_weights, of_x, of_sensitivity = compute(masked(layer, mask), network.inputs)
+    expected = examples(network, mask, m, gamma, zeros, **settings)
+    same(outputs, spread({b: each.run.output for b, each in expected.items()}, mask, zeros))
+    gradients = {b: each.gradients() for b, each in expected.items()}
+    same(of_weights, sum(of_weights for of_weights, _ in gradients.values()))
+    for b in range(B):
+        x_expected = np.zeros((T, I))
+        x_expected[valid(mask, b)] = gradients[b][1][0] if b in gradients else 0.0
+        same(of_x[b], x_expected)
+    last = settings.get("credit") == "last"
+    parts, counts = [], []
+    for b, each in expected.items():
+        steps = slice(0, len(valid(mask, b)))
+        found = each.perturbation(noise(T, 1)[b : b + 1, steps], steps)
+        parts.append(ref.sensitivity(*(part[:, -1:] if last else part for part in found), m))
+        counts.append(1 if last else steps.stop)
+    loss, of_m, of_gamma = (np.average(part, axis=0, weights=counts) for part in zip(*parts))
+    same(layer.report.sensitivity_loss, loss)
+    same(tf.reshape(of_sensitivity[0], m.shape), of_m)
+    same(tf.reshape(of_sensitivity[1], gamma.shape), of_gamma)
+    rates = np.concatenate([np.abs(each.run.output[0]) for each in expected.values()])
+    same(layer.report.firing_rate, rates.mean())
+    same(layer.report.silent_units, np.mean(rates.sum(0) == 0.0))
+
+
+@pytest.mark.parametrize(
+    ("cell", "more", "mask"),
+    [
+        ("soft euler", {"implementation": "online"}, "before"),
+        ("resonator", {}, "within"),
+        ("resonator", {"implementation": "online"}, "before"),
+        ("swinging tanh", {}, "within"),
+    ],
+    ids=str,
+)
+def test_its_own_kernel(cell, more, mask):
+    network, m = Network(cell), 0.5 * draw(51, H, H)
+    layer = network.layer(m, np.zeros(H), temporal_kernel="own", max_perturbation=1e9, **more)
+    lam = network.c.turn if hasattr(network.c, "turn") else network.c.a
+    xla = tf.function(lambda x: compute(masked(layer, mask), x), jit_compile=True)
+    _, of_weights, _, (of_m,) = xla(network.inputs)
+    enters = "state" if network.spiking else "synapse"
+    expected, expected_of_m, count = 0.0, 0.0, 0
+    for b in range(B):
+        single, steps = alone(network, mask, b), len(valid(mask, b))
+        run, xi = single.run(), noise(T, 1)[b : b + 1, :steps]
+        expected += network.used(ref.own_kernel(error_of(mask, b, False), single.presynaptic(run), run, m, lam))
+        effect = single.tangent(xi, enters)[layer.observe]
+        expected_of_m += steps * ref.own_kernel_sensitivity(effect, xi, m, lam, [0])[1]
+        count += steps
+    same(of_weights, expected)
+    same(of_m, expected_of_m / count)
+
+
+class masked:  # noqa: N801
+    """A layer that is always called with one of the masks."""
+
+    def __init__(self, layer, mask):
+        self.layer, self.mask = layer, tf.constant(MASKS[mask])
+
+    def __getattr__(self, name):
+        return getattr(self.layer, name, ())  # Keras' own has no `sensitivity_weights`
+
+    def __call__(self, x, training=None):
+        return self.layer(x, mask=self.mask, training=training)
+
+
+@pytest.mark.parametrize("mask", ["within", "whole"])
+@pytest.mark.parametrize("rule", ["eprop", "eprop_alif", "rflo"])
+def test_local_rules(rule, mask):
+    network = Network("hard adaptive")
+    _, of_weights, *_ = compute(masked(network.layer(rule=rule), mask), network.inputs)
+    expected = examples(network, mask, *kernels(1), rule=rule)
+    same(of_weights, sum(each.gradients()[0] for each in expected.values()))
+
+
+@pytest.mark.parametrize(("mask", "zeros"), [("within", False), ("whole", True)])
+@pytest.mark.parametrize("rule", ["bptt", "bptt_adjoint"])
+@pytest.mark.parametrize("cell", ["hard adaptive", "resonator", "tanh"])
+def test_backpropagation_is_that_of_keras_own_layer(cell, rule, mask, zeros):
+    network = Network(cell)
+    layer = network.layer(rule=rule, reset_gradient=None, zero_output_for_mask=zeros)
+    plain = keras.layers.RNN(network.cell(), return_sequences=True, zero_output_for_mask=zeros, dtype="float64")
+    for one, other in zip(*(compute(masked(each, mask), network.inputs)[:3] for each in (layer, plain))):
+        same(one, other)
+
+
+@pytest.mark.parametrize("mask", ["within", "whole"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("more", [{}, {"implementation": "online"}, {"implementation": "chunked", "chunk_size": 2}])
+def test_states_are_those_after_the_last_valid_step(more, training, mask, monkeypatch):
+    """Also the perturbed pass's and the traces; where no step is valid, what they were."""
+    drawn = perturbed_pass.draw_signs  # of a shorter sequence the same, as far as it goes
+    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda length, *rest: drawn(T, *rest)[:length])
+    network = Network("soft euler")
+    settings = dict(return_state=True, max_perturbation=1e9, **more)
+    layer = network.layer(**settings)
+    before = [tf.constant(0.1 + 0.1 * draw(n, B, size)) for n, size in enumerate(layer.state_size)]
+    _, *states = layer(network.inputs, mask=tf.constant(MASKS[mask]), initial_state=before, training=training)
+    for b in range(B):
+        if len(steps := valid(mask, b)):
+            short = network.layer(**settings)
+            _, *expected = short(tf.constant(network.x[:, steps]), initial_state=before, training=training)
+        elif training:
+            expected = before
+        else:
+            expected = before[: len(layer.cell.state_size)]  # an unperturbed piece forgets what was perturbed
+        for one, other in zip(states, expected):
+            same(one[b], other[b])
+
+
+def test_a_masked_step_may_hold_anything():
+    network = Network("hard adaptive")
+    layer, mask = network.layer(), MASKS["within"]
+    x = np.where(mask[..., None], network.x, np.nan)
+    results = []
+    for sequences in (network.inputs, tf.constant(x)):
+        layer._draws.assign(0)
+        results.append(compute(masked(layer, "within"), sequences))
+    outputs, of_weights, _, of_sensitivity = results[1]
+    for one, other in zip((outputs, of_weights, *of_sensitivity), (*results[0][:2], *results[0][3])):
+        np.testing.assert_array_equal(one, other)
+        assert np.isfinite(one).all()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_go_backwards(training):
+    network = Network("soft euler")
+    mask = tf.constant(MASKS["within"])
+    backward, forward = network.layer(go_backwards=True), network.layer()
+    expected = forward(tf.reverse(network.inputs, [1]), mask=tf.reverse(mask, [1]), training=training)
+    same(backward(network.inputs, mask=mask, training=training), expected)
+
+
+def test_the_last_output_alone():
+    network, mask = Network("soft euler"), tf.constant(MASKS["within"])
+    whole = network.layer()(network.inputs, mask=mask)
+    last = network.layer(return_sequences=False)(network.inputs, mask=mask)
+    same(last, whole[:, -1])
+    same(last[0], whole[0, 4])
+
+
+def model(rule="kernl", jit_compile=False, **settings):
+    inputs = keras.Input((None, I), dtype="float64")
+    kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
+    network = Network("soft euler")
+    hidden = KeRNL(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
+    voltage = Readout(ReadoutCell(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64"))(hidden)
+    made = KeRNLModel(inputs, WindowMean(2, dtype="float64")(voltage))
+    made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
+    return made, network
+
+
+@pytest.mark.parametrize(
+    ("rule", "jit_compile", "mask"), [("kernl", True, "within"), ("kernl", False, "before"), ("bptt", False, "after")]
+)
+def test_a_padded_batch_gives_a_model_the_gradients_of_its_sequences(rule, jit_compile, mask):
+    padded, network = model(rule, jit_compile)
+    y = draw(61, B, 2)
+    x = np.where(MASKS[mask][..., None], network.x, -7.0)
+    gradients = tf.function(padded.gradients, jit_compile=jit_compile)(x, y)
+    single = [padded.gradients(network.x[b : b + 1, valid(mask, b)], y[b : b + 1]) for b in range(B)]
+    assert max(np.abs(each).max() for each in gradients if each is not None) > 1e-3
+    for batch, *alone_ in zip(gradients, *single):
+        if batch is not None:
+            same(batch, np.mean(alone_, axis=0))
+
+
+def test_padding_does_not_change_how_rules_agree_with_backpropagation():
+    padded, network = model(max_perturbation=1e9)
+    padded.run_eagerly = True
+    y, x = draw(61, B, 2), network.x[:, :4]
+    longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
+    one, other = (gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
+    for name, of_rules in one.variables.items():
+        for rule, agreement in of_rules.items():
+            np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
+
+
+def test_steps_of_no_example():
+    steps = ValidSteps(tf.zeros((2, 3), tf.bool))
+    assert not steps.valid.numpy().any() and not steps.last.numpy().any()
+    assert not steps.spread(steps.gather(tf.ones((2, 3, 1)))).numpy().any()
