@@ -102,6 +102,10 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
+    def __new__(cls, *args, **kwargs):
+        functional = IS_KERAS_3 and cls is KeRNLModel and ("inputs" in kwargs or len(args) > 1)
+        return super().__new__(FunctionalKeRNLModel if functional else cls)
+
     def compile(
         self,
         optimizer="rmsprop",
@@ -309,3 +313,18 @@ class KeRNLModel(keras.Model):
         if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
             self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
         return self.compute_metrics(x, y, y_pred, sample_weight)
+
+
+if IS_KERAS_3:
+    from keras.src.models.functional import Functional
+
+    @export
+    class FunctionalKeRNLModel(KeRNLModel, Functional):
+        """What `KeRNLModel(inputs, outputs)` makes.
+
+        Keras 3 would make the class `KeRNLModel` itself a functional one, and none of its subclasses that has a `call`
+        of its own could be built any more. Keras 2 does.
+        """
+
+        def __init__(self, *args, **kwargs):
+            Functional.__init__(self, *args, **kwargs)

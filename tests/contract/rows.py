@@ -1,0 +1,93 @@
+"""The rows of the contract: every cell, in Keras' own `RNN`, and every layer, small, with inputs that suit it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from kernl_keras.cells.context import ContextCell
+from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.cells.resonator import KeRNLResonatorCell
+from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.encoder import SpikeEncoder
+from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.readout import Readout
+from kernl_keras.layers.window import WindowMean
+
+B, T, I, H = 4, 6, 3, 5  # noqa: E741
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A layer of the contract."""
+
+    kind: type  # the class whose signature counts
+    settings: dict  # of it
+    of_cell: Any = None  # the layer class over it, where `kind` is a cell
+    cell: Any = None  # `(class, settings)` of its cell, where `kind` is a layer over one
+    channels: int = I
+    values: str = "normal"  # "normal", "bits" (0 or 1, of which Bernoulli draws are certain) or "ones"
+    kernl: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def recurrent(self):
+        return self.kind not in (SpikeEncoder, WindowMean)
+
+    def make_cell(self, **more):
+        """The cell alone."""
+        kind, settings = (self.kind, self.settings) if self.of_cell else self.cell
+        return kind(**{**settings, **more})
+
+    def make(self, of_cell=None, **more):
+        """The layer, which returns sequences where it can."""
+        if self.recurrent:
+            more = {"return_sequences": True, **more}
+        if self.of_cell:
+            return self.of_cell(self.make_cell(**(of_cell or {})), **more)
+        if self.cell:
+            return self.kind(self.make_cell(**(of_cell or {})), **{**self.settings, **more})
+        return self.kind(**{**self.settings, **(of_cell or {}), **more})
+
+    def inputs(self, *shape, seed=0):
+        """Inputs [*shape, channels] in float32."""
+        generator, shape = np.random.default_rng(seed), (*(shape or (B, T)), self.channels)
+        if self.values == "ones":
+            return np.ones(shape, "float32")
+        if self.values == "bits":
+            return generator.integers(0, 2, shape).astype("float32")
+        return generator.normal(0.5, 1.5, shape).astype("float32")
+
+
+LIF = dict(units=H, tau_m=6.0, use_bias=True, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1))
+ADAPTIVE = {**LIF, "tau_s": [3.0] * H, "tau_a": 12.0, "adaptation_strength": 0.5}
+SWINGING = dict(units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=LIF["kernel_initializer"])
+RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
+
+ROWS = {
+    "InputSpikingCell": Row(InputSpikingCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
+    "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
+    "KeRNLSpikingCell": Row(KeRNLSpikingCell, ADAPTIVE, keras.layers.RNN),
+    "KeRNLResonatorCell": Row(KeRNLResonatorCell, SWINGING, keras.layers.RNN),
+    "KeRNLRNNCell": Row(KeRNLRNNCell, RATE, keras.layers.RNN),
+    "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0), keras.layers.RNN),
+    "KeRNL, spiking": Row(KeRNL, dict(seed=3), cell=(KeRNLSpikingCell, ADAPTIVE)),
+    "KeRNL, own kernel": Row(KeRNL, dict(seed=3, temporal_kernel="own"), cell=(KeRNLResonatorCell, SWINGING)),
+    "KeRNL, plain": Row(
+        KeRNL, dict(seed=3, form="plain", implementation="chunked", chunk_size=2), cell=(KeRNLRNNCell, RATE)
+    ),
+    "KeRNL, e-prop": Row(KeRNL, dict(rule="eprop", implementation="online"), cell=(KeRNLSpikingCell, LIF)),
+    "KeRNL, BPTT": Row(KeRNL, dict(rule="bptt"), cell=(KeRNLSpikingCell, LIF)),
+    "Readout": Row(Readout, {}, cell=(ReadoutCell, dict(units=2, tau_out=5.0))),
+    "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
+    "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
+    "WindowMean": Row(WindowMean, dict(window=3)),
+}
+RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
+CELLS = [name for name, row in ROWS.items() if row.of_cell]
+STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
+TRAINED = [name for name in RECURRENT if name not in ("InputSpikingCell", "ContextCell")]
+HIDDEN = [name for name in TRAINED if "KeRNL" in name]
+LAYERS = [name for name, row in ROWS.items() if row.kind is KeRNL]

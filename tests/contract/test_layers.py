@@ -1,0 +1,334 @@
+"""What Keras promises of a layer, for every cell and layer: the columns of the contract are the tests of this file."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.keras_version import IS_KERAS_3, keras
+
+from .rows import CELLS, HIDDEN, LAYERS, RECURRENT, ROWS, TRAINED, B, T
+
+
+def row(names=ROWS):
+    return pytest.mark.parametrize("name", list(names))
+
+
+def same(one, other, tolerance=1e-5):
+    np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def call(layer, x, **arguments):
+    return keras.ops.convert_to_numpy(layer(x, **arguments)) if IS_KERAS_3 else layer(x, **arguments).numpy()
+
+
+def reset(layer):
+    layer.reset_state() if hasattr(layer, "reset_state") else layer.reset_states()
+
+
+def functional(layer, row, shape=(T,)):
+    inputs = keras.Input((*shape, row.channels))
+    return keras.Model(inputs, layer(inputs))
+
+
+def alike(layer, row, **settings):
+    """Another layer of the row, with the weights of a built one."""
+    other = row.make(**settings)
+    other(row.inputs())
+    other.set_weights(layer.get_weights())
+    return other
+
+
+@row()
+def test_config(name):
+    """It covers the signature, is JSON, and makes a layer of the same configuration."""
+    layer = ROWS[name].kind(**ROWS[name].settings) if ROWS[name].of_cell else ROWS[name].make()
+    config = layer.get_config()
+    given = {n for n, p in inspect.signature(type(layer).__init__).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    assert given - {"self"} <= set(config)
+    json.dumps(config)
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    assert again.get_config() == config
+
+
+@row()
+def test_saved_model(name, tmp_path):
+    """As `.keras`, loaded without `custom_objects`, in safe mode."""
+    model, x = functional(ROWS[name].make(), ROWS[name]), ROWS[name].inputs()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
+
+
+@row()
+def test_saved_weights(name, tmp_path):
+    model, other = (functional(ROWS[name].make(), ROWS[name]) for _ in range(2))
+    for weight in other.weights:
+        weight.assign(weight + tf.cast(1, weight.dtype))
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    for one, another in zip(model.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(one, another)
+
+
+@row()
+def test_clone_model(name):
+    model = functional(ROWS[name].make(), ROWS[name])
+    clone = keras.models.clone_model(model)
+    assert clone.layers[-1].get_config() == model.layers[-1].get_config()
+    clone.set_weights(model.get_weights())
+    x = ROWS[name].inputs()
+    np.testing.assert_array_equal(clone.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@row()
+def test_summary_and_output_shape(name, capsys):
+    model, x = functional(ROWS[name].make(), ROWS[name]), ROWS[name].inputs()
+    model.summary(print_fn=print)
+    printed = capsys.readouterr().out
+    outputs = model.predict(x, verbose=0)
+    assert tuple(model.output_shape) == (None, *outputs.shape[1:])
+    assert str(model.output_shape).replace(" ", "")[1:-1] in printed.replace(" ", "")
+    layer = model.layers[-1]
+    assert tuple(layer.compute_output_shape((B, T, x.shape[-1]))) == outputs.shape
+    assert tuple(layer.compute_output_shape((None, T, x.shape[-1]))) == (None, *outputs.shape[1:])
+    assert model.count_params() == sum(np.size(weight) for weight in model.get_weights())
+
+
+@row()
+def test_unknown_batch_and_time(name):
+    layer = ROWS[name].make()
+    model = functional(layer, ROWS[name], (None,))
+    for batch, time in ((1, 4), (3, 7)):
+        x = ROWS[name].inputs(batch, time)
+        same(model.predict(x, verbose=0), call(layer, x))
+
+
+@row()
+def test_sequential(name):
+    layer = ROWS[name].make()
+    model = keras.Sequential([keras.Input((T, ROWS[name].channels)), layer])
+    same(model.predict(ROWS[name].inputs(), verbose=0), call(layer, ROWS[name].inputs()))
+
+
+@row()
+def test_subclassed(name):
+    class Subclassed(keras.Model):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def call(self, x, training=False):
+            return self.layer(x, training=training) if name in LAYERS else self.layer(x)
+
+    layer = ROWS[name].make()
+    same(Subclassed(layer).predict(ROWS[name].inputs(), verbose=0), call(layer, ROWS[name].inputs()))
+
+
+@row(RECURRENT)
+def test_return_sequences(name):
+    whole = ROWS[name].make()
+    x = ROWS[name].inputs()
+    outputs = call(whole, x)
+    same(call(alike(whole, ROWS[name], return_sequences=False), x), outputs[:, -1])
+    assert outputs.shape[:2] == (B, T)
+
+
+@row(RECURRENT)
+def test_return_state_and_initial_state(name):
+    """A sequence in two pieces, the states handed over, is the sequence."""
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs()
+    outputs = call(layer, x)
+    stepwise = alike(layer, ROWS[name], return_state=True)
+    first, *states = stepwise(x[:, :2])
+    rest, *_ = stepwise(x[:, 2:], initial_state=states)
+    same(np.concatenate([first, rest], 1), outputs)
+
+
+@row(RECURRENT)
+def test_states_in_a_functional_model(name):
+    layer = ROWS[name].make(return_state=True)
+    x = ROWS[name].inputs()
+    expected, *states = layer(x)
+    inputs = keras.Input((None, x.shape[-1]))
+    initial = [keras.Input(tuple(state.shape[1:])) for state in states]
+    model = keras.Model([inputs, *initial], layer(inputs, initial_state=initial))
+    first, *states = model.predict([x[:, :2], *(np.zeros(s.shape, "float32") for s in states)], verbose=0)
+    if name == "InputSpikingCell":
+        pytest.skip("its state counts the calls: of zeros it draws what no layer would")
+    rest = model.predict([x[:, 2:], *states], verbose=0)[0]
+    same(np.concatenate([first, rest], 1), expected)
+
+
+@row(RECURRENT)
+def test_stateful(name):
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs()
+    outputs = call(layer, x)
+    carried = ROWS[name].make(stateful=True)
+    carried.build(x.shape) if not IS_KERAS_3 else carried(x)
+    carried.set_weights(layer.get_weights())
+    reset(carried)
+    for _ in range(2):
+        same(np.concatenate([call(carried, x[:, :2]), call(carried, x[:, 2:])], 1), outputs)
+        assert np.abs(call(carried, x) - outputs).max() > 1e-3 or name in ("InputSpikingCell", "KeRNL, own kernel")
+        reset(carried)
+
+
+@row(RECURRENT)
+def test_go_backwards(name):
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs()
+    outputs = call(layer, x[:, ::-1])
+    same(call(alike(layer, ROWS[name], go_backwards=True), x), outputs)
+
+
+@row(RECURRENT)
+def test_unroll(name):
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs()
+    outputs = call(layer, x)
+    same(call(alike(layer, ROWS[name], unroll=True), x), outputs)
+
+
+@row(CELLS)
+def test_stacked_cells(name):
+    """`StackedRNNCells` is one `RNN` after the other."""
+    cells = [keras.layers.SimpleRNNCell(ROWS[name].channels), ROWS[name].make_cell()]
+    stacked = keras.layers.RNN(keras.layers.StackedRNNCells(cells), return_sequences=True)
+    x = np.ones((B, T, ROWS[name].channels), "float32") * (np.arange(T)[:, None] % 2).astype("float32")
+    if ROWS[name].values != "normal":  # what leaves the first cell must be 0 or 1
+        cells[0] = ROWS[name].make_cell()
+        stacked = keras.layers.RNN(keras.layers.StackedRNNCells(cells), return_sequences=True)
+    outputs = call(stacked, x)
+    between = call(keras.layers.RNN(cells[0], return_sequences=True), x)
+    same(outputs, call(keras.layers.RNN(cells[1], return_sequences=True), between))
+
+
+@row(RECURRENT)
+def test_bidirectional(name):
+    both = keras.layers.Bidirectional(ROWS[name].make())
+    x = ROWS[name].inputs()
+    outputs = call(both, x)
+    one, other = call(both.forward_layer, x), call(both.backward_layer, x)
+    same(outputs, np.concatenate([one, other[:, ::-1]], -1))
+    model = functional(both, ROWS[name])
+    same(keras.models.clone_model(model).predict(x, verbose=0).shape, outputs.shape)
+
+
+@row()
+def test_time_distributed(name):
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs(B, 3, T)
+    expected = np.stack([call(layer, x[:, n]) for n in range(3)], 1)
+    same(functional(keras.layers.TimeDistributed(layer), ROWS[name], (3, T)).predict(x, verbose=0), expected)
+
+
+MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]], bool)
+
+
+@row(RECURRENT)
+def test_masks(name):
+    """Valid steps are those of the sequence without the masked ones, and the mask goes on."""
+    layer = ROWS[name].make()
+    x = ROWS[name].inputs()
+    masked = call(layer, np.where(MASK[..., None], x, 7.0).astype("float32"), mask=tf.constant(MASK))
+    for b in range(B):
+        same(masked[b, MASK[b]], call(layer, np.repeat(x[b : b + 1, MASK[b]], B, 0))[b])
+    inputs = keras.Input((T, x.shape[-1]))
+    model = keras.Model(inputs, layer(keras.layers.Masking(7.0)(inputs)))
+    same(model.predict(np.where(MASK[..., None], x, 7.0).astype("float32"), verbose=0), masked)
+    assert layer.compute_mask(tf.constant(x), tf.constant(MASK)) is not None
+
+
+@row()
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_dtype_policies(name, policy):
+    """Finite in every policy; recurrent states and traces in float32 at least; float64 is exact to float32."""
+    row_, x = ROWS[name], ROWS[name].inputs()
+    expected = row_.make()
+    outputs = call(expected, x)
+    before = keras.mixed_precision.global_policy() if not IS_KERAS_3 else keras.config.dtype_policy()
+    set_policy = keras.mixed_precision.set_global_policy if not IS_KERAS_3 else keras.config.set_dtype_policy
+    set_policy(policy)
+    try:
+        layer = row_.make(of_cell={"dtype": policy} if row_.kind.__name__ == "ReadoutCell" else None)
+        cast = tf.cast(x, keras.mixed_precision.global_policy().compute_dtype)
+        layer(cast)
+        layer.set_weights(expected.get_weights())
+        found = np.asarray(tf.cast(layer(cast), tf.float64))
+    except ValueError as error:
+        if "float32 or more" not in str(error):
+            raise
+        return  # refused, with a message that says which dtype to ask for
+    finally:
+        set_policy(before)
+    assert np.isfinite(found).all() and found.shape == outputs.shape
+    if policy == "float64":
+        same(found, outputs, 1e-4)
+    if row_.recurrent and name != "ReadoutCell":
+        assert tf.as_dtype(layer.cell.compute_dtype).size >= 4
+
+
+@row(TRAINED)
+def test_training(name):
+    """`fit` moves every trainable weight, in float32 and with XLA."""
+    layer, x = ROWS[name].make(), ROWS[name].inputs()
+    model = functional(layer, ROWS[name])
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=True)
+    before = [weight.numpy().copy() for weight in model.trainable_weights]
+    history = model.fit(x, np.ones(model.predict(x, verbose=0).shape), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    for weight, old in zip(model.trainable_weights, before):
+        fixed = "sensitivity" in weight.name or "filter" in weight.name
+        assert fixed or (weight.numpy() != old).any(), weight.name
+        assert np.isfinite(weight.numpy()).all()
+
+
+@row(TRAINED)
+def test_sample_and_class_weights(name):
+    """Weights of examples weigh the loss, and so the step."""
+    layer, x = ROWS[name].make(return_sequences=False), ROWS[name].inputs()
+    inputs = keras.Input((T, ROWS[name].channels))
+    model = keras.Model(inputs, keras.layers.Dense(2)(layer(inputs)))
+    y = np.array([0, 1, 1, 0])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(1.0), loss)
+    start, moved = model.get_weights(), {}
+    for way, arguments in (
+        ("sample", {"sample_weight": np.array([2.0, 0.5, 0.5, 2.0])}),
+        ("class", {"class_weight": {0: 2.0, 1: 0.5}}),
+    ):
+        model.set_weights(start)
+        model.train_on_batch(x, y, **arguments)
+        moved[way] = [weight.numpy() for weight in model.trainable_weights]
+    model.set_weights(start)
+    model.train_on_batch(x, y)
+    plain = [weight.numpy() for weight in model.trainable_weights]
+    for one, other in zip(moved["sample"], moved["class"]):
+        same(one, other)
+    assert any((one != other).any() for one, other in zip(moved["sample"], plain))
+
+
+@row(HIDDEN)
+def test_constraints_and_regularizers(name):
+    """A regularizer adds its loss, a constraint holds after a step."""
+    row_ = ROWS[name]
+    settings = {
+        "kernel_regularizer": keras.regularizers.L2(0.5),
+        "recurrent_constraint": keras.constraints.MaxNorm(0.1),
+    }
+    layer = row_.make(of_cell=settings)
+    model = functional(layer, row_)
+    kernel = layer.cell.kernel.numpy()
+    added = keras.ops.convert_to_numpy(sum(layer.losses)) if IS_KERAS_3 else sum(layer.losses).numpy()
+    same(added, 0.5 * np.sum(kernel**2))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    x = row_.inputs()
+    model.train_on_batch(x, np.ones(model.predict(x, verbose=0).shape))
+    norms = np.linalg.norm(layer.cell.recurrent_kernel.numpy(), axis=0)
+    assert (norms <= 0.1 + 1e-6).all() and norms.max() > 0.05

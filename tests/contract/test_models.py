@@ -1,0 +1,242 @@
+"""What Keras promises of a model, for `KeRNLModel` with every kind of hidden layer."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.layers.window import WindowMean
+from kernl_keras.training.model import KeRNLModel
+
+from .rows import LAYERS, ROWS, B, I, T
+
+EXAMPLES, CLASSES = 3 * B, 3
+
+
+def layers(names=LAYERS):
+    return pytest.mark.parametrize("name", list(names))
+
+
+def data():
+    generator = np.random.default_rng(0)
+    return generator.normal(0.5, 1.5, (EXAMPLES, T, I)).astype("float32"), generator.integers(0, CLASSES, EXAMPLES)
+
+
+def build(name, depth=1, model=KeRNLModel, **settings):
+    """`depth` layers of the row, a readout, and a mean over the last steps."""
+    keras.utils.set_random_seed(1)
+    inputs = x = keras.Input((T, I))
+    for number in range(depth):
+        x = ROWS[name].make(name=f"hidden_{number}", **settings)(x)
+    x = keras.layers.Dense(CLASSES, name="readout")(x)
+    return model(inputs, WindowMean(3, name="answer")(x))
+
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def compiled(name, depth=1, optimizer=None, sensitivity_optimizer=None, **settings):
+    model = build(name, depth)
+    settings = {"metrics": ["accuracy"], **settings}
+    model.compile(
+        optimizer or keras.optimizers.Adam(0.01),
+        LOSS,
+        sensitivity_optimizer=sensitivity_optimizer or keras.optimizers.RMSprop(0.01),
+        **settings,
+    )
+    return model
+
+
+def fit(model, **settings):
+    x, y = data()
+    return model.fit(x, y, **{"batch_size": B, "shuffle": False, "verbose": 0, **settings}).history
+
+
+def same_weights(one, other, tolerance=1e-5):
+    for mine, theirs in zip(one.get_weights(), other.get_weights()):
+        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+@layers()
+def test_fit_evaluate_and_predict(name):
+    model = compiled(name, jit_compile=True)
+    history = fit(model, epochs=3)
+    assert history["loss"][-1] < history["loss"][0]
+    x, y = data()
+    results = model.evaluate(x, y, verbose=0, return_dict=True)
+    expected = LOSS(y, model.predict(x, verbose=0))
+    np.testing.assert_allclose(results["loss"], expected, rtol=1e-5)
+
+
+@layers()
+def test_saved_with_both_optimizers(name, tmp_path):
+    """A loaded model goes on as the saved one: weights, both optimizers' slots, the noise."""
+    model = compiled(name)
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert isinstance(loaded, KeRNLModel)
+    for each in (model, loaded):
+        fit(each)
+    for one, other in zip(model.get_weights(), loaded.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+@layers()
+def test_clone_and_summary(name, capsys):
+    model = compiled(name)
+    clone = keras.models.clone_model(model)
+    assert isinstance(clone, KeRNLModel) or not IS_KERAS_3  # Keras 2 clones as a plain model
+    clone.set_weights(model.get_weights())
+    x, _ = data()
+    np.testing.assert_array_equal(clone.predict(x, verbose=0), model.predict(x, verbose=0))
+    model.summary(print_fn=print)
+    assert "hidden_0" in capsys.readouterr().out
+
+
+@layers()
+def test_schedules_of_both_learning_rates(name):
+    """Each optimizer follows its own: rates that are 0 after two steps stop what they belong to."""
+
+    def stops():
+        return keras.optimizers.schedules.PiecewiseConstantDecay([1], [0.1, 0.0])  # steps 0 and 1, then 0
+
+    model = compiled(name, optimizer=keras.optimizers.SGD(stops()), sensitivity_optimizer=keras.optimizers.SGD(stops()))
+    x, y = data()
+    moved = []
+    for _ in range(4):
+        before = [weight.numpy().copy() for weight in model.trainable_variables]
+        model.train_on_batch(x[:B], y[:B])
+        moved.append(any((weight.numpy() != old).any() for weight, old in zip(model.trainable_variables, before)))
+    assert moved == [True, True, False, False]
+
+
+@layers()
+def test_steps_per_execution(name):
+    one, three = compiled(name), compiled(name, steps_per_execution=3)
+    fit(one), fit(three)
+    same_weights(one, three)
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 do not accumulate")
+@layers()
+def test_gradient_accumulation(name):
+    """Of plain descent: three batches of which one step is made are the batch of all."""
+    frozen = keras.optimizers.SGD(0.0)
+    small = compiled(
+        name, optimizer=keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), sensitivity_optimizer=frozen
+    )
+    whole = compiled(name, optimizer=keras.optimizers.SGD(0.1), sensitivity_optimizer=keras.optimizers.SGD(0.0))
+    fit(small), fit(whole, batch_size=EXAMPLES)
+    pairs = zip(small.trainable_variables, whole.trainable_variables)
+    for one, other in pairs:
+        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@layers()
+def test_several_outputs(name):
+    inputs = keras.Input((T, I))
+    hidden = ROWS[name].make()(inputs)
+    answers = {"class": keras.layers.Dense(CLASSES, name="class"), "value": keras.layers.Dense(1, name="value")}
+    outputs = {key: WindowMean(2, name=f"mean_{key}")(layer(hidden)) for key, layer in answers.items()}
+    model = KeRNLModel(inputs, outputs)
+    model.compile("sgd", {"class": LOSS, "value": "mse"}, loss_weights={"class": 1.0, "value": 0.5})
+    x, y = data()
+    history = model.fit(x, {"class": y, "value": np.ones((EXAMPLES, 1))}, batch_size=B, epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+@layers()
+@pytest.mark.parametrize("depth", [2, 3])
+def test_layers_on_layers(name, depth):
+    model = compiled(name, depth)
+    before = {weight.path if IS_KERAS_3 else weight.name: weight.numpy() for weight in model.trainable_variables}
+    fit(model, epochs=2)
+    for weight in model.trainable_variables:
+        old = before[weight.path if IS_KERAS_3 else weight.name]
+        assert (weight.numpy() != old).any() and np.isfinite(weight.numpy()).all()
+    assert len(model.kernl_layers) == depth
+
+
+@layers()
+def test_sample_weights(name):
+    """Examples of weight 0 are not there."""
+    x, y = data()
+    one, other = compiled(name), compiled(name)
+    for model in (one, other):
+        for layer in model.kernl_layers:
+            layer.trainable = False  # M and gamma draw noise for as many examples as there are
+    for model in (one, other):
+        model.compile(keras.optimizers.SGD(0.1), LOSS)
+    one.train_on_batch(x[:B], y[:B], sample_weight=np.array([1.0, 1.0, 0.0, 0.0]))
+    other.train_on_batch(x[:2], y[:2], sample_weight=np.array([0.5, 0.5]))  # Keras divides by the batch
+    same_weights(one, other)
+
+
+@layers()
+def test_half_precision_around(name):
+    """Under mixed precision the traces are in float32 and training is finite."""
+    config = keras.config if IS_KERAS_3 else keras.mixed_precision
+    set_policy = config.set_dtype_policy if IS_KERAS_3 else config.set_global_policy
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        set_policy(policy)
+        try:
+            model = compiled(name)
+            history = fit(model, epochs=2)
+        finally:
+            set_policy("float32")
+        assert np.isfinite(history["loss"]).all() and history["skipped_updates"] == [0.0, 0.0]
+        assert all(tf.as_dtype(weight.dtype).size >= 4 for weight in model.get_weights())
+
+
+SCRIPT = """
+import hashlib, sys
+import numpy as np, tensorflow as tf
+tf.config.experimental.enable_op_determinism()
+from tests.contract.test_models import compiled, fit
+from kernl_keras.keras_version import keras
+for name in {names!r}:
+    model = compiled(name, jit_compile={jit})
+    fit(model, epochs=2, shuffle=True)
+    print(name, hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_same_seed_gives_the_same_bits(jit):
+    """Two processes, with TensorFlow's own determinism switched on."""
+    script = SCRIPT.format(names=LAYERS, jit=jit)
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False, env={**os.environ}, timeout=300
+        )
+        for _ in range(2)
+    ]
+    assert all(run.returncode == 0 for run in runs), runs[0].stderr[-2000:]
+    assert runs[0].stdout == runs[1].stdout and len(set(runs[0].stdout.split()[-1:])) == 1
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 makes the class functional, and so its subclasses")
+def test_subclasses_build_after_a_functional_model():
+    """Keras must not turn the class itself into a functional one."""
+    build(LAYERS[0])
+
+    @keras.saving.register_keras_serializable(package="tests")
+    class Subclass(KeRNLModel):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.readout = ROWS[LAYERS[0]].make(), keras.layers.Dense(CLASSES)
+            self.answer = WindowMean(3)
+
+        def call(self, x, training=False):
+            return self.answer(self.readout(self.hidden(x, training=training)))
+
+    model = Subclass()
+    model.compile("adam", LOSS)
+    assert np.isfinite(fit(model)["loss"]).all()
+    assert isinstance(build(LAYERS[0]), KeRNLModel) and not isinstance(model, type(build(LAYERS[0])))
