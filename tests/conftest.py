@@ -9,16 +9,20 @@ import pytest
 
 from kernl_keras.keras_version import keras
 
+from .contract_table import Contract
 from .proof import Proof
 
 
 def pytest_addoption(parser):
     parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")
+    parser.addoption("--contract", metavar="FILE", help="write what each test of the contract came to, as JSON")
 
 
 def pytest_configure(config):
     if config.getoption("--proof"):
         config.pluginmanager.register(Proof(config.getoption("--proof")))
+    if config.getoption("--contract"):
+        config.pluginmanager.register(Contract(config.getoption("--contract")))
 
 
 @pytest.fixture(autouse=True)

@@ -44,6 +44,8 @@ def read_results(names, folder):
     try:
         results = [read_json(file) for file in files.values()]
         kinds = {"runs" in each for each in results}
+        if len(results) == 1 and "contract" in results[0]:
+            return results
         if len(kinds) > 1 or not all("metric" in each for each in results):
             raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
     except (ValueError, TypeError) as error:
@@ -61,7 +63,9 @@ def update(path, folder):
 
 
 def table_of(files):
-    """The table of some results files: of runs, of one sweep, or of several."""
+    """The table of some results files: of runs, of one sweep, of several, or of the contract's tests."""
+    if "contract" in files[0]:
+        return contract_table(files[0]["contract"])
     if "runs" not in files[0]:
         return run_table(files)
     if len(files) == 1:
@@ -115,6 +119,19 @@ def comparison(sweeps):
         cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
         lines.append([variant, *cells])
     return markdown(["", *(f"`{sweep['sweep']}`" for sweep in sweeps)], lines)
+
+
+def contract_table(kerases):
+    """What Keras promises, a line a behaviour: of how many layers it was tested, and held, in each Keras."""
+    lines = []
+    for behaviour in sorted(set().union(*(each["behaviours"] for each in kerases.values()))):
+        cells = []
+        for each in kerases.values():
+            outcomes = each["behaviours"].get(behaviour, {}).values()
+            tested = [outcome for outcome in outcomes if outcome != "skipped"]
+            cells.append(f"{tested.count('passed')} of {len(tested)}" if tested else "")
+        lines.append([behaviour, *cells])
+    return markdown(["", *kerases], lines)
 
 
 def columns(runs, metric):

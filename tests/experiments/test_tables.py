@@ -100,6 +100,22 @@ def test_a_document_that_cannot_be_made_stays_as_it_is(tmp_path, text, message, 
     assert document.read_text() == text
 
 
+def test_the_table_of_the_contract(tmp_path):
+    outcomes = {"layers: config": {"a": "passed", "b": "passed"}, "layers: unroll": {"a": "failed", "b": "skipped"}}
+    kerases = {
+        "Keras 3.15": {"behaviours": outcomes},
+        "Keras 2.21": {"behaviours": {"layers: config": {"a": "passed"}}},
+    }
+    (tmp_path / "contract.json").write_text(json.dumps({"contract": kerases}))
+    table = render("<!-- table: contract -->\n<!-- end -->", tmp_path).splitlines()
+    assert table[1:-1] == [
+        "|  | Keras 3.15 | Keras 2.21 |",
+        "| --- | --- | --- |",
+        "| layers: config | 2 of 2 | 1 of 1 |",
+        "| layers: unroll | 0 of 1 |  |",
+    ]
+
+
 def test_what_diverged_says_so():
     diverged = {**run("x", 0, None), "firing_rate": None, "explained_variance": None}
     sweep = {**RESULTS, "runs": [*RESULTS["runs"], diverged]}
