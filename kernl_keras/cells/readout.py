@@ -62,7 +62,8 @@ class ReadoutCell(AbstractRNNCell):
         bias_constraint=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # A sum over many steps leaves the range of half precision: a policy's wide dtype is the default.
+        super().__init__(**{"dtype": keras.mixed_precision.global_policy().variable_dtype, **kwargs})
         self.units = integer("units", units)
         self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
         self.dt = number("dt", dt, above=0.0)

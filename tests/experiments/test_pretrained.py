@@ -12,6 +12,7 @@ from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.pack import pack
 from kernl_keras.experiments.run import train
+from kernl_keras.keras_version import IS_KERAS_3, keras
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
 
@@ -80,3 +81,17 @@ def test_no_random_state_is_reset():
 def test_an_unknown_network_is_an_error():
     with pytest.raises(ValueError, match="name must be one of .*received 'imagenet'"):
         kk.load_pretrained("imagenet")
+
+
+def test_it_loads_under_mixed_precision():
+    """Its states and its readout stay in float32, so that it answers the same."""
+    config = keras.config if IS_KERAS_3 else keras.mixed_precision
+    set_policy = config.set_dtype_policy if IS_KERAS_3 else config.set_global_policy
+    x = np.random.default_rng(0).integers(0, 129, (2, 838, 2)).astype("float32") / 128.0  # exact in half precision
+    expected = kk.load_pretrained("smnist")(x)
+    set_policy("mixed_bfloat16")
+    try:
+        answer = kk.load_pretrained("smnist")(x)
+    finally:
+        set_policy("float32")
+    np.testing.assert_allclose(np.float32(answer), expected, rtol=0.02, atol=0.02)
