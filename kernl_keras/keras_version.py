@@ -64,6 +64,7 @@ else:
             return [None] * len(self.state_size) if self._states is None else self._states
 
         @states.setter
+        @tf.__internal__.tracking.no_automatic_dependency_tracking  # or they would count among the weights
         def states(self, states):
             self._states = states
 
@@ -105,6 +106,11 @@ else:
                     variable.assign(tf.cast(state, variable.dtype))
             output = outputs if self.return_sequences else last_output
             return [output, *states] if self.return_state else output
+
+
+def output_shape(*axes):
+    """What `compute_output_shape` returns: Keras 2 wants a `tf.TensorShape`."""
+    return axes if IS_KERAS_3 else tf.TensorShape(axes)
 
 
 def keras_rnn(step, inputs, initial_states, unroll=False):

@@ -6,7 +6,7 @@ from ..checks import integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..export import export
-from ..keras_version import keras
+from ..keras_version import keras, output_shape
 
 
 @export
@@ -86,7 +86,7 @@ class SpikeEncoder(keras.layers.Layer):
             least = 1 if self.context_switch is None else 2
             raise ValueError(f"inputs must have a known last axis >= {least}; received shape {tuple(input_shape)}.")
         channels = self._encoded_features(input_shape) * self.units + (self.context_switch is not None)
-        return (*input_shape[:-1], channels)
+        return output_shape(*input_shape[:-1], channels)
 
     def get_config(self):
         return {

@@ -76,7 +76,8 @@ class Readout(RNN):
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
         start = tf.nest.flatten(initial_state)[0]
-        outputs = v = leaky_sum(current, decay, tf.cast(start, current.dtype))
+        v = leaky_sum(current, decay, tf.cast(start, current.dtype))
+        outputs = v = tf.ensure_shape(v, (*x.shape[:2], self.cell.units))  # a loop forgets how long it is
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ..checks import integer, time_steps
 from ..export import export
-from ..keras_version import keras
+from ..keras_version import keras, output_shape
 
 
 @export
@@ -64,7 +64,7 @@ class WindowMean(keras.layers.Layer):
         steps = time_steps("inputs", input_shape)
         if None not in (self.window, steps) and self.window > steps:
             raise ValueError(f"window must be <= the number of time steps, {steps}; received {self.window}.")
-        return (input_shape[0], input_shape[2])
+        return output_shape(input_shape[0], input_shape[2])
 
     def get_config(self):
         return {**super().get_config(), "window": self.window}
