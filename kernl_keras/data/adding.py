@@ -3,20 +3,20 @@
 import tensorflow as tf
 
 from ..checks import integer
-from .stream import Splits, sequence_data
+from .stream import SequenceData, Splits, sequence_data
 
 
 def adding_problem(
-    steps=100,
+    steps: int = 100,
     *,
-    batch_size=50,
-    examples=100_000,
-    validation=1_000,
-    test=10_000,
-    seed=0,
-    repeat=False,
-    skip_batches=0,
-):
+    batch_size: int = 50,
+    examples: int = 100_000,
+    validation: int = 1_000,
+    test: int = 10_000,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
     """Add the two marked numbers of a long sequence.
 
     x(t) = [number in [0, 1), marker];  y = sum_t number(t) marker(t)

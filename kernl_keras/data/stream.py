@@ -1,7 +1,7 @@
 """Batches whose order is a pure function of (seed, epoch), so that training can be resumed exactly."""
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -31,9 +31,9 @@ class SequenceData(NamedTuple):
         description: str, a sentence that says where the data come from.
     """
 
-    train: Any
-    validation: Any
-    test: Any
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset
     examples: Splits
     steps_per_epoch: Splits
     time_steps: int
