@@ -1,9 +1,12 @@
 """Eq. (25)-(27): the answer of unit k to a spike goes on as k's own potential does. Forward in time."""
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+
 import numpy as np
 
 
-def own_kernel(error, s, run, m, lam):
+def own_kernel(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, lam: np.ndarray) -> np.ndarray:
     """dC/dW [J, H] of the network form with kernels Re lam_k^n, n steps; M [H, H], lam [H] complex or real."""
     batch, time, units = error.shape
     gradient = np.zeros((s.shape[-1], units))
@@ -20,7 +23,9 @@ def own_kernel(error, s, run, m, lam):
     return gradient
 
 
-def own_kernel_sensitivity(effect, xi, m, lam, starts=(0,)):
+def own_kernel_sensitivity(
+    effect: np.ndarray, xi: np.ndarray, m: np.ndarray, lam: np.ndarray, starts: Sequence[int] = (0,)
+) -> tuple[float, np.ndarray]:
     """F, and dF/dM [H, H], from D and xi [B, T, H]; at each of `starts` the noise before is forgotten."""
     batch, time, units = xi.shape
     loss, of_m = 0.0, np.zeros((units, units))

@@ -1,15 +1,16 @@
 """Leaky rate units and their linearisation (18), unit by unit; those with a period in complex numbers."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from .spiking import current, decay
+from .spiking import Enters, current, decay
 
 RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
 
 
-def rate_constants(units, **settings):
+def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, the complex factor of a unit with a period, f, dt."""
     c = SimpleNamespace(**{**RATE, **settings}, units=units)
     c.a = decay(c.tau, c.dt, c.discretization, units)
@@ -18,9 +19,19 @@ def rate_constants(units, **settings):
     return c
 
 
-def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
+def rate(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+) -> SimpleNamespace:
     """h(t) = a h(t-1) + (1-a) f(g(t)); `enters` "state" is noise on h(t-1) itself."""
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in ("output", "slope", "quadrature")})
     u = np.zeros((batch, c.units), c.turn.dtype)
     if start is not None:  # [h], or [Im U, h]
@@ -49,7 +60,9 @@ def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
     return run
 
 
-def rate_tangent(xi, enters, run, w_rec, c):
+def rate_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
     """The change of h [B, T, H] by infinitely small noise."""
     batch, time, units = xi.shape
     effect = np.zeros((batch, time, units))

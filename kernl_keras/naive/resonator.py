@@ -1,10 +1,11 @@
 """Eq. (24), (4)-(6), (9): resonators and their linearisation (18), unit by unit, in complex numbers."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from .spiking import current, decay, pseudo_derivative
+from .spiking import Enters, current, decay, pseudo_derivative
 
 RESONATOR = dict(
     tau_m=300.0, period=30.0, tau_s=None, tau_a=10.0, base_threshold=1.0, adaptation_strength=10.0, dt=1.0,
@@ -12,7 +13,7 @@ RESONATOR = dict(
 )  # fmt: skip
 
 
-def resonator_constants(units, **settings):
+def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ..."""
     c = SimpleNamespace(**{**RESONATOR, **settings}, units=units)
     tau_m, period = (np.broadcast_to(np.asarray(value, "float64"), units) for value in (c.tau_m, c.period))
@@ -23,9 +24,22 @@ def resonator_constants(units, **settings):
     return c
 
 
-def resonator(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
+def resonator(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+    smooth: SimpleNamespace | None = None,
+    stop_reset: bool = False,
+    heard: np.ndarray | None = None,
+) -> SimpleNamespace:
     """A run. Arguments and result as of `spiking`; the states are Re U, Im U, b, S, and there is no reset to stop."""
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     fields = ("potential", "threshold", "psi", "z", "quadrature", "b", "s")
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in fields})
     state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
@@ -65,7 +79,9 @@ def resonator(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smoo
     return run
 
 
-def resonator_tangent(xi, enters, run, w_rec, c):
+def resonator_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
     """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
     batch, time, units = xi.shape
     voltage, distance = np.zeros((2, batch, time, units))

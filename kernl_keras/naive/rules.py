@@ -3,16 +3,18 @@
 The leak of a resonator is complex, so that eps turns; what is seen of it is its real part.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 
 
-def presynaptic(x, seen, before):
+def presynaptic(x: np.ndarray, seen: np.ndarray, before: np.ndarray) -> np.ndarray:
     """s(t) = [x(t), S(t-1), 1], [B, T, J]; `seen` [B, T, H] is S(t), `before` [B, H] S before the first step."""
     previous = np.concatenate([before[:, None], seen[:, :-1]], 1)
     return np.concatenate([x, previous, np.ones_like(x[..., :1])], -1)
 
 
-def learning_signal(error, psi, m):
+def learning_signal(error: np.ndarray, psi: np.ndarray, m: np.ndarray) -> np.ndarray:
     """Eq. (11): d [B, T, R, H]."""
     batch, time, units = error.shape
     d = np.zeros((batch, time, len(m), units))
@@ -21,7 +23,9 @@ def learning_signal(error, psi, m):
     return d
 
 
-def plain(error, s, psi, h, m, gamma, dt):
+def plain(
+    error: np.ndarray, s: np.ndarray, psi: np.ndarray, h: np.ndarray, m: np.ndarray, gamma: np.ndarray, dt: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Eq. (10)-(12): dC/dW [J, H], and the traces e [B, R, H, J] after the last step."""
     batch, time, units = error.shape
     d = learning_signal(error, psi, m)
@@ -33,7 +37,9 @@ def plain(error, s, psi, h, m, gamma, dt):
     return gradient, e
 
 
-def network(error, s, run, m, gamma, dt):
+def network(
+    error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamma: np.ndarray, dt: float
+) -> np.ndarray:
     """Eq. (20)-(22): dC/dW [J, H]. Where refractory a_i = 1 and nothing is added; a hard reset forgets eps."""
     batch, time, units = error.shape
     d = learning_signal(error, run.psi, m)
@@ -51,13 +57,13 @@ def network(error, s, run, m, gamma, dt):
     return gradient
 
 
-def eprop(error, s, run):
+def eprop(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
     """The first term of Eq. (22)."""
     units = error.shape[-1]
     return network(error, s, run, np.zeros((1, units, units)), np.zeros((1, units)), 1.0)
 
 
-def eprop_alif(error, s, run):
+def eprop_alif(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
     """E-prop with the trace of two components: eps of the potential, c of the adaptation b. dC/dW [J, H].
 
     At a soft reset what a spike takes away, B z, moves with the threshold; the spike itself counts as given, or see
@@ -77,7 +83,7 @@ def eprop_alif(error, s, run):
     return gradient
 
 
-def rflo(error, s, run):
+def rflo(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
     """p_ij(t) = a p_ij(t-1) + psi_i(t) (1-a) R_m s_j(t), dC/dW = sum L p; for rate units psi (1-a) R_m is (1-a) f'."""
     batch, time, units = error.shape
     gradient = np.zeros((s.shape[-1], units))
@@ -89,7 +95,9 @@ def rflo(error, s, run):
     return gradient
 
 
-def reverse_plain(error, psi, h, m, gamma, dt):
+def reverse_plain(
+    error: np.ndarray, psi: np.ndarray, h: np.ndarray, m: np.ndarray, gamma: np.ndarray, dt: float
+) -> np.ndarray:
     """Eq. (13): R(t) h(t) [B, T, H], summed over kernels."""
     batch, time, units = error.shape
     d, of_current = learning_signal(error, psi, m), np.zeros(error.shape)
@@ -101,7 +109,7 @@ def reverse_plain(error, psi, h, m, gamma, dt):
     return of_current
 
 
-def reverse_network(error, run, m, gamma, dt):
+def reverse_network(error: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamma: np.ndarray, dt: float) -> np.ndarray:
     """Eq. (23): R(t) (1-a) R_m [B, T, H]."""
     batch, time, units = error.shape
     local, of_current = error * run.psi, np.zeros(error.shape)
@@ -118,7 +126,7 @@ def reverse_network(error, run, m, gamma, dt):
     return of_current
 
 
-def weight_gradient(of_current, s):
+def weight_gradient(of_current: np.ndarray, s: np.ndarray) -> np.ndarray:
     """Eq. (14)."""
     gradient = np.zeros((s.shape[-1], of_current.shape[-1]))
     for b, t, j, i in np.ndindex(*s.shape, of_current.shape[-1]):
@@ -126,7 +134,7 @@ def weight_gradient(of_current, s):
     return gradient
 
 
-def input_gradient(of_current, w_in):
+def input_gradient(of_current: np.ndarray, w_in: np.ndarray) -> np.ndarray:
     """Eq. (15)."""
     gradient = np.zeros((*of_current.shape[:2], len(w_in)))
     for b, t, i, j in np.ndindex(*of_current.shape, len(w_in)):

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def filtered_noise(xi, gate, gamma, dt):
+def filtered_noise(xi: np.ndarray, gate: np.ndarray, gamma: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
     """Eq. (16), (17) with q = `gate` [B, T, H]: Omega and Gamma [B, T, R, H], from zero."""
     batch, time, units = xi.shape
     omega, slope = np.zeros((2, batch, time, len(gamma), units))
@@ -15,7 +15,9 @@ def filtered_noise(xi, gate, gamma, dt):
     return omega, slope
 
 
-def sensitivity(effect, omega, slope, m):
+def sensitivity(
+    effect: np.ndarray, omega: np.ndarray, slope: np.ndarray, m: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Eq. (19), F, with its gradients by M [R, H, H] and gamma [R, H] term by term."""
     batch, time, units = effect.shape
     loss, of_m, of_gamma = 0.0, np.zeros(m.shape), np.zeros(m.shape[:2])

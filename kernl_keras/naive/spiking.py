@@ -1,8 +1,11 @@
 """Eq. (1)-(9) and their linearisation (18), unit by unit."""
 
 from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+
+Enters: TypeAlias = Literal["current", "synapse", "state"]  # where the noise does
 
 SPIKING = dict(
     tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
@@ -19,7 +22,7 @@ def decay(tau, dt, discretization, units):
     return np.exp(-dt / tau) if discretization == "exponential" else 1.0 - dt / tau
 
 
-def constants(units, **settings):
+def constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ..."""
     c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
@@ -48,7 +51,19 @@ def pseudo_derivative(v, threshold, c):
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
-def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
+def spiking(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+    smooth: SimpleNamespace | None = None,
+    stop_reset: bool = False,
+    heard: np.ndarray | None = None,
+) -> SimpleNamespace:
     """Eq. (1)-(9).
 
     Args:
@@ -65,6 +80,7 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
         namespace of [B, T, H] arrays named in `FIELDS`, and `end` [4, B, H].
     """
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in FIELDS})
     state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
     for b in range(batch):
@@ -116,14 +132,16 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
     return run
 
 
-def follow_reset(run, c):
+def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
     """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8)."""
     taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
     less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}
     return SimpleNamespace(**{**vars(run), **less})
 
 
-def spiking_tangent(xi, enters, run, w_rec, c):
+def spiking_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
     """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
     batch, time, units = xi.shape
     voltage, distance, reset_voltage = np.zeros((3, batch, time, units))
