@@ -21,6 +21,7 @@ class ContextCell(CountingCell):
 
     Args:
         context_switch: number of counted steps before the unit is on.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: what is counted [B, 1].

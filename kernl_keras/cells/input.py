@@ -26,6 +26,7 @@ class InputSpikingCell(CountingCell):
     Args:
         units: number of input units, each of which draws from the one input channel; None for one unit a channel.
         seed: integer >= 0; None draws one, which the configuration keeps.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: probabilities [B, I], with I = `units`, or I = 1 for all units.

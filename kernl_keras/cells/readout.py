@@ -30,6 +30,7 @@ class ReadoutCell(AbstractRNNCell):
         kernel_initializer, bias_initializer: initializers of the weights.
         kernel_regularizer, bias_regularizer: their regularizers.
         kernel_constraint, bias_constraint: their constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: hidden spikes or activities z(t) [B, H].

@@ -19,10 +19,10 @@ def adding_problem(
 ) -> SequenceData:
     """Add the two marked numbers of a long sequence.
 
-    x(t) = [number in [0, 1), marker];  y = sum_t number(t) marker(t)
+        x(t) = [number(t), marker(t)],    y = sum_t number(t) marker(t)
 
-    The marker is 1 at one step of each half and 0 elsewhere. Always to answer 1 has a mean squared error of
-    2 / 12 = 0.167; a network that remembers is below that.
+    The numbers are drawn from [0, 1). The marker is 1 at one step of each half and 0 elsewhere. Always to answer 1 has
+    a mean squared error of 2 / 12 = 0.167; a network that remembers is below that.
 
     Args:
         steps: int >= 2, T.

@@ -9,7 +9,16 @@ from ..checks import integer
 
 
 class Splits(NamedTuple):
-    """One number for each part of the data."""
+    """One number for each part of the data.
+
+    Attributes:
+        train, validation, test: int.
+
+    Example:
+
+    >>> Splits(train=6500, validation=500, test=1000)._asdict()["test"]
+    1000
+    """
 
     train: int
     validation: int
@@ -29,6 +38,13 @@ class SequenceData(NamedTuple):
         time_steps: int, T.
         features: int, I.
         description: str, a sentence that says where the data come from.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> data = kk.data.adding_problem(steps=30, batch_size=4)
+    >>> data.time_steps, data.features, data.steps_per_epoch.train
+    (30, 2, 25000)
     """
 
     train: tf.data.Dataset

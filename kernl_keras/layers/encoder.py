@@ -33,6 +33,7 @@ class SpikeEncoder(keras.layers.Layer):
         context_switch: number of counted steps before the context channel is on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0 of the "bernoulli" code; None draws one, which the configuration keeps.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].

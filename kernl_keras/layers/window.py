@@ -21,6 +21,7 @@ class WindowMean(keras.layers.Layer):
 
     Args:
         window: number of steps; None for all of them.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: sequences [B, T, O].
