@@ -46,10 +46,11 @@ class KeRNL(RNN):
 
     Forward it is `keras.layers.RNN` over the cell. Backward it replaces the influence of unit i's current at t on unit
     k's potential at t' >= t by a sensitivity tensor M and a temporal filter gamma. With L_k(t) = dC/dz_k(t) the error
-    that reaches the output, and d_i(t) = sum_k L_k(t) psi_k(t) M_ki (11):
+    that reaches the output:
 
         plain form
         (10) e_ij(t) = exp(-gamma_i dt) e_ij(t-1) + h_i(t) s_j(t)
+        (11) d_i(t) = sum_k L_k(t) psi_k(t) M_ki
         (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
         network form: the unit's own leak is known, M carries the path through its spikes
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)
@@ -343,7 +344,7 @@ class KeRNL(RNN):
             steps = ValidSteps(mask)
             sequences = steps.gather(sequences)
         outputs, states = self.loop(sequences, initial_state, steps, training)
-        if mask is not None:
+        if steps is not None:
             outputs = steps.spread(outputs, self.zero_output_for_mask)
         return outputs[:, -1], outputs, states
 

@@ -62,7 +62,7 @@ def gradient_alignment(
 
     For each `KeRNL` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
 
-        cosine      <g, g_bptt> / (|g| |g_bptt|),        norm ratio     |g| / |g_bptt|
+        cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
     for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
     contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.
