@@ -105,7 +105,7 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> "KeRNLModel":
         functional = IS_KERAS_3 and cls is KeRNLModel and ("inputs" in kwargs or len(args) > 1)
         return super().__new__(FunctionalKeRNLModel if functional else cls)
 
@@ -329,5 +329,5 @@ if IS_KERAS_3:
         of its own could be built any more. Keras 2 does.
         """
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             Functional.__init__(self, *args, **kwargs)
