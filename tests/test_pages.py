@@ -1,6 +1,7 @@
 """The API pages of `.ci/docs`: what becomes of an equation, and of a docstring."""
 
 import collections
+import doctest
 import html
 import inspect
 import pathlib
@@ -97,6 +98,12 @@ def test_what_cannot_be_translated_stays_as_it_is():
     page, failed = markdown("A line.\n\n    (7) x = ) <y>\n    (8) x = y\n\nAnother.")
     assert failed == ["(7) x = ) <y>"]
     assert "<pre>x = ) &lt;y&gt;</pre>" in page and page.count("<math") == 2
+
+
+def test_the_example_of_the_translator():
+    import equations
+
+    assert doctest.testmod(equations) == (0, 1)
 
 
 def public_docstrings():
