@@ -1,6 +1,8 @@
 """Initializers that Keras lacks."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -8,6 +10,7 @@ from .checks import number
 from .draws import check_seed, fixed_key
 from .export import export
 from .keras_version import keras
+from .types import Config
 from .uniform import uniform
 
 
@@ -46,17 +49,17 @@ class LogUniform(keras.initializers.Initializer):
     heterogeneity promotes robust learning, Nature Communications 12:5791 (2021).
     """
 
-    def __init__(self, low, high, seed=None):
+    def __init__(self, low: float, high: float, seed: int | None = None) -> None:
         self.low = number("low", low, above=0.0)
         self.high = number("high", high, low=self.low)
         self.seed, self._seed = check_seed(seed)
 
-    def __call__(self, shape, dtype=None, **kwargs):
+    def __call__(self, shape: Sequence[int], dtype: str | tf.DType | None = None, **kwargs: Any) -> tf.Tensor:
         dtype = tf.as_dtype(dtype or keras.backend.floatx())
         low, high = math.log(self.low), math.log(self.high)
         fraction = tf.cast(uniform(shape, fixed_key(self._seed)), dtype)
         values = tf.exp(low + (high - low) * fraction)
         return tf.clip_by_value(values, self.low, self.high)  # exp(log(low)) may round below low
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {"low": self.low, "high": self.high, "seed": self.seed}

@@ -6,6 +6,8 @@ package imports `keras`, `AbstractRNNCell` and `RNN` from here and works alike o
 
 import tensorflow as tf
 
+__all__ = ["IS_KERAS_3", "RNN", "AbstractRNNCell", "keras", "keras_rnn"]
+
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
 if IS_KERAS_3:
@@ -41,17 +43,18 @@ if IS_KERAS_3:
         def output_size(self):
             raise NotImplementedError(f"{type(self).__name__} must implement output_size.")
 
-        def get_initial_state(self, batch_size=None):
-            """Zeros, one tensor [batch_size, n] for each n of `state_size`."""
+        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+            """Zeros, one [B, n] for each n of `state_size`. Keras 2 passes all three arguments, Keras 3 the second."""
+            batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
             sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
             return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
 else:
     import tf_keras as keras
 
-    AbstractRNNCell = keras.layers.AbstractRNNCell
+    AbstractRNNCell = keras.layers.AbstractRNNCell  # type: ignore[misc]
 
-    class RNN(keras.layers.RNN):
+    class RNN(keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
         `call` leaves the loop over time to `inner_loop`."""
 

@@ -61,6 +61,17 @@ def test_the_changelog_knows_the_version():
     assert __version__ in headings
 
 
+def test_what_contributing_names_is_there(config):
+    """Its files and folders, and the extras that it installs."""
+    text = (TOP / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = {path for path in re.findall(r"`([\w./-]+)`", text) if re.search(r"/|\.(py|cfg|md)$", path)}
+    assert len(paths) > 10
+    found = {path for path in paths if any((folder / path).exists() for folder in (TOP, PACKAGE))}
+    assert found == paths
+    extras = {extra for group in re.findall(r"\.\[([\w,]+)\]", text) for extra in group.split(",")}
+    assert extras and extras <= set(config["options.extras_require"])
+
+
 def test_version_imports_nothing():
     tree = ast.parse((PACKAGE / "version.py").read_text(encoding="utf-8"))
     assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]

@@ -13,7 +13,7 @@ class Product(NamedTuple):
     m: int
     k: int
     n: int
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # and not the method of a tuple
 
     @property
     def flop(self):

@@ -1,12 +1,16 @@
 """`GradientAlignment`: `gradient_alignment` while a model trains, in TensorBoard."""
 
 import math
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
-from ..training.alignment import Alignments
+from ..training.alignment import Alignment, Alignments
+from ..types import Rule
 from .examples import check_examples, fixed_examples
 from .steps import training_steps
 
@@ -46,7 +50,14 @@ class GradientAlignment(keras.callbacks.Callback):
     Source: Marschall, Cho, Savin, JMLR 21 (2020).
     """
 
-    def __init__(self, log_dir="logs", update_freq="epoch", examples=16, rules=("kernl", "eprop", "rflo"), windows=8):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] = "logs",
+        update_freq: int | Literal["epoch"] = "epoch",
+        examples: int | tuple[Any, Any] | tf.data.Dataset = 16,
+        rules: Sequence[Rule] = ("kernl", "eprop", "rflo"),
+        windows: int = 8,
+    ) -> None:
         super().__init__()
         self.log_dir = str(log_dir)
         self.update_freq = (
@@ -54,40 +65,40 @@ class GradientAlignment(keras.callbacks.Callback):
         )
         self.examples = check_examples(examples)
         self.rules, self.windows = rules, windows
-        self.history = []
+        self.history: list[tuple[int, Alignment]] = []
         self._validation_data = None
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
 
-    def set_validation_data(self, data):
+    def set_validation_data(self, data: Any) -> None:
         """`KeRNLModel.fit` tells here what it validates on."""
         self._validation_data = data
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         if self._batch[0] is None:
             raise ValueError(
                 "examples must be a batch (x, y) where KeRNLModel.fit has no validation data; "
                 f"received {self.examples!r}."
             )
-        self._measure = Alignments(self.model, self.rules, self.windows)
+        self._measure: Alignments | None = Alignments(self.model, self.rules, self.windows)
         self._writer = tf.summary.create_file_writer(f"{self.log_dir}/alignment")
         self._steps = training_steps(self.model)
         self._write()
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         before = self._steps
         self._steps += batch - self._first + 1  # more than 1 with `steps_per_execution`
         if self.update_freq != "epoch" and self._steps // self.update_freq > before // self.update_freq:
             self._write()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if self.update_freq == "epoch":
             self._write()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._writer.close()
         self._batch = self._validation_data = self._measure = None
 

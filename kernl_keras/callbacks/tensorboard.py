@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.util
+import os
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -66,7 +68,15 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     Source: `keras.callbacks.TensorBoard`, whose arguments and lazily opened writers it follows.
     """
 
-    def __init__(self, log_dir="logs", update_freq="epoch", examples=4, histograms=True, images=True, raster=True):
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] = "logs",
+        update_freq: int | Literal["epoch"] = "epoch",
+        examples: int | tuple[Any, Any] | tf.data.Dataset = 4,
+        histograms: bool = True,
+        images: bool = True,
+        raster: bool = True,
+    ) -> None:
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError("KeRNLTensorBoard needs the package tensorboard: pip install tensorboard")
         super().__init__()
@@ -81,15 +91,15 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._validation_data = None
         self._shown = examples if isinstance(examples, int) else None  # how many examples have a raster
-        self._writers = {}
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     # When
 
-    def set_validation_data(self, data):
+    def set_validation_data(self, data: Any) -> None:
         """`KeRNLModel.fit` tells here what it validates on."""
         self._validation_data = data
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._writers = {}
         self._writer("train")  # a folder that cannot be written shows now, not after an epoch
         self._batch = None  # (x, y), looked up when it is first needed
@@ -97,10 +107,10 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._kernl_outputs)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if self.update_freq == "epoch":
             return
         before = self._batches
@@ -108,13 +118,14 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         if self._batches // self.update_freq > before // self.update_freq:
             self._write_all(logs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
         if self.update_freq == "epoch":
             self._write_all({name: value for name, value in logs.items() if not name.startswith("val_")})
         self._write_scalars("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
         self._flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         for writer in self._writers.values():
             writer.close()
         self._batch = self._validation_data = None

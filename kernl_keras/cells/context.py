@@ -1,9 +1,13 @@
 """The context cell: it tells when the input is over."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import integer
 from ..export import export
+from ..types import Config
 from .counting import CountingCell
 
 
@@ -17,6 +21,7 @@ class ContextCell(CountingCell):
 
     Args:
         context_switch: number of counted steps before the unit is on.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: what is counted [B, 1].
@@ -38,26 +43,26 @@ class ContextCell(CountingCell):
     Reference: the cue that ends the pixels, as in Bellec et al., arXiv:1803.09574 (2018).
     """
 
-    def __init__(self, context_switch=784, **kwargs):
+    def __init__(self, context_switch: int = 784, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.context_switch = integer("context_switch", context_switch, low=0)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if input_shape[-1] != 1:
             raise ValueError(f"inputs must have 1 channel, which is counted; received shape {tuple(input_shape)}.")
         self.built = True
 
-    def call(self, inputs, states):
+    def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         count = states[0] + inputs
         return tf.cast(count > self.context_switch, inputs.dtype), [count]
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         return [1]
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return 1
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "context_switch": self.context_switch}

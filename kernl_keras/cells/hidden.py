@@ -1,11 +1,13 @@
 """What the spiking and the rate cell share: the weights, Eq. (1), and the seams that a learning rule needs."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import AbstractRNNCell, keras
+from ..types import Config, Constraint, Initializer, Regularizer
 
 
 class Record(NamedTuple):
@@ -47,24 +49,24 @@ class HiddenCell(AbstractRNNCell):
     """
 
     OWN = "leak"  # a key of `learning.own.OWN`
-    CONSTANTS = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
+    CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
 
     def __init__(
         self,
-        units,
-        self_connections,
-        use_bias,
-        kernel_initializer,
-        recurrent_initializer,
-        bias_initializer,
-        kernel_regularizer,
-        recurrent_regularizer,
-        bias_regularizer,
-        kernel_constraint,
-        recurrent_constraint,
-        bias_constraint,
-        **kwargs,
-    ):
+        units: int,
+        self_connections: bool,
+        use_bias: bool,
+        kernel_initializer: Initializer | None,
+        recurrent_initializer: Initializer | None,
+        bias_initializer: Initializer,
+        kernel_regularizer: Regularizer | None,
+        recurrent_regularizer: Regularizer | None,
+        bias_regularizer: Regularizer | None,
+        kernel_constraint: Constraint | None,
+        recurrent_constraint: Constraint | None,
+        bias_constraint: Constraint | None,
+        **kwargs: Any,
+    ) -> None:
         # Half precision has no decay factor between 0.996 and 1: such a policy's wide dtype is the default.
         super().__init__(**{"dtype": keras.mixed_precision.global_policy().variable_dtype, **kwargs})
         if tf.as_dtype(self.compute_dtype).size < 4:
@@ -82,7 +84,7 @@ class HiddenCell(AbstractRNNCell):
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         inputs = input_shape[-1]
         if inputs is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
@@ -112,7 +114,7 @@ class HiddenCell(AbstractRNNCell):
             )
         self.built = True
 
-    def unit_drive_initializer(self, gain):
+    def unit_drive_initializer(self, gain: float) -> Callable[..., tf.Tensor]:
         """Normal weights whose effect on the potential in one step has the std gain / sqrt(fan_in)."""
 
         def initializer(shape, dtype=None, **_):
@@ -121,7 +123,7 @@ class HiddenCell(AbstractRNNCell):
 
         return initializer
 
-    def kernel_groups(self):
+    def kernel_groups(self) -> list[int]:
         """Which of the distinct lambda each unit has, a list of H numbers; where they are drawn each has its own."""
         values = [getattr(self, name) for name in self.CONSTANTS]
         if any(not (value is None or isinstance(value, (float, list))) for value in values):
@@ -130,46 +132,48 @@ class HiddenCell(AbstractRNNCell):
         distinct = list(dict.fromkeys(of_unit))
         return [distinct.index(each) for each in of_unit]
 
-    def recurrent_weights(self):
+    def recurrent_weights(self) -> tf.Tensor:
         """W_rec [H, H], its diagonal cut unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)
         return weights if self.self_connections else tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))
 
-    def input_weights(self):
+    def input_weights(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """W_in [I, H] and the bias [H] or None, as tensors."""
         return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
 
-    def input_current(self, inputs, weights=None):
+    def input_current(self, inputs: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor | None] | None = None) -> tf.Tensor:
         """x(t) W_in + bias: [.., I] -> [.., H]; `weights` are those of `input_weights`, where they are at hand."""
         kernel, bias = weights or self.input_weights()
         current = tf.einsum("...i,ih->...h", inputs, kernel)
         return current if bias is None else current + bias
 
-    def presynaptic(self, state):
+    def presynaptic(self, state: tuple) -> tf.Tensor:
         """S(t-1) or h(t-1) [B, H]: what the recurrent weights see."""
         return state[-1]
 
-    def call(self, inputs, states):
+    def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""
         state = self.State(*states)
         recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
         return step.output, list(state)
 
-    def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+    def get_initial_state(
+        self, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
+    ) -> list[tf.Tensor]:
         """Zeros, one [B, H] a state. Keras 2 passes all three arguments, Keras 3 the second."""
         batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
         return [tf.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.units
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,

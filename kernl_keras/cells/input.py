@@ -1,10 +1,14 @@
 """The input cell: Bernoulli spikes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import integer
 from ..draws import add_counter, check_seed, next_key
 from ..export import export
+from ..types import Config
 from ..uniform import uniform
 from .counting import CountingCell
 
@@ -22,6 +26,7 @@ class InputSpikingCell(CountingCell):
     Args:
         units: number of input units, each of which draws from the one input channel; None for one unit a channel.
         seed: integer >= 0; None draws one, which the configuration keeps.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: probabilities [B, I], with I = `units`, or I = 1 for all units.
@@ -46,14 +51,14 @@ class InputSpikingCell(CountingCell):
     discrete time.
     """
 
-    def __init__(self, units=None, seed=None, **kwargs):
+    def __init__(self, units: int | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = None if units is None else integer("units", units)
         # A drawn seed is kept like a given one: a loaded model goes on where the saved one stopped.
         self.seed = check_seed(seed)[1]
         self._channels = self.units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         channels = input_shape[-1]
         if self.units is None:
             self._channels = channels
@@ -62,7 +67,7 @@ class InputSpikingCell(CountingCell):
         self.draws = add_counter(self)
         self.built = True
 
-    def call(self, inputs, states):
+    def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
         # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
         key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), tf.reduce_sum(steps), alg="philox")
@@ -70,21 +75,23 @@ class InputSpikingCell(CountingCell):
         spikes = tf.cast(draws < inputs, inputs.dtype)  # [B, units] < [B, units] or [B, 1]
         return spikes, [states[0] + tf.constant([0.0, 1.0], states[0].dtype)]
 
-    def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
+    def get_initial_state(
+        self, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
+    ) -> list[tf.Tensor]:
         """[B, 2]: the number of this call, and 0 steps."""
         zeros = super().get_initial_state(inputs, batch_size)[0]
         call = tf.cast(next_key(self.seed, self.draws)[1], zeros.dtype)
         return [zeros + tf.stack([call, tf.zeros_like(call)])]
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         return [2]
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         if self._channels is None:
             raise ValueError(f"{self.name} has a number of units only after it was built on an input.")
         return self._channels
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "units": self.units, "seed": self.seed}

@@ -1,13 +1,16 @@
 """`KeRNLRNNCell`: leaky rate units."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, SwingingState, rate_step, rate_tangent
+from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, RateStep, SwingingState, rate_step, rate_tangent
 from ..export import export
+from ..types import Activation, Config, Constraint, Discretization, Initializer, Regularizer, TimeConstant
 from .hidden import HiddenCell, LocalFactors, Record
 from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
@@ -61,7 +64,7 @@ class KeRNLRNNCell(HiddenCell):
     Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that swing).
     """
 
-    State = RateState
+    State: type[RateState | SwingingState] = RateState
     CONSTANTS = ("tau", "period")
     OBSERVABLES = ("voltage",)
     SENSITIVITY_MODES = ("tangent", "twin")
@@ -69,25 +72,25 @@ class KeRNLRNNCell(HiddenCell):
 
     def __init__(
         self,
-        units,
-        tau=None,
-        period=None,
-        activation="tanh",
-        dt=1.0,
-        discretization="exponential",
-        self_connections=True,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        units: int,
+        tau: TimeConstant | None = None,
+        period: TimeConstant | None = None,
+        activation: Activation = "tanh",
+        dt: float = 1.0,
+        discretization: Discretization = "exponential",
+        self_connections: bool = True,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        recurrent_initializer: Initializer = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        recurrent_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             units,
             self_connections,
@@ -117,12 +120,12 @@ class KeRNLRNNCell(HiddenCell):
                 )
             self.State, self.OWN = SwingingState, "swing"
 
-    def build_constants(self):
+    def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
         self._tau = time_constant(self, "tau", self.tau, self.units)
         self._period = time_constant(self, "period", self.period, self.units, 2.0 * self.dt)
 
-    def parameters(self):
+    def parameters(self) -> RateParameters:
         """`RateParameters` of the steps."""
         decay = DECAYS[self.discretization](self._tau, self.dt)
         if self._period is None:
@@ -134,47 +137,52 @@ class KeRNLRNNCell(HiddenCell):
         leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
         return RateParameters(self.activation, leak, turn, drive)
 
-    def leak_rate(self):
+    def leak_rate(self) -> tf.Tensor | float:
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
         return 1.0 / (self.dt if self._tau is None else self._tau)
 
-    def own_kernel(self, p):
+    def own_kernel(self, p: RateParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a unit left to itself goes on."""
         return p.leak, p.turn
 
-    def step(self, current, state, p):
+    def step(
+        self, current: tf.Tensor, state: RateState | SwingingState, p: RateParameters
+    ) -> tuple[RateStep, RateState | SwingingState]:
         return rate_step(current, state, p)
 
-    def write(self, step, state):
+    def write(self, step: RateStep, state: RateState | SwingingState) -> tuple[tf.Tensor, ...]:
         """h and f'(g)."""
         return step.output, step.slope
 
-    def read(self, written, p):
+    def read(self, written: Sequence[tf.Tensor], p: RateParameters) -> Record:
         """The `Record` of what `write` kept."""
-        return Record(*written, gate=1.0, reset_slope=0.0)
+        output, slope = written
+        return Record(output, slope, gate=1.0, reset_slope=0.0)
 
-    def seen(self, written):
+    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
         """h, what the recurrent weights see at the next step."""
         return written[0]
 
-    def gate(self, step):
+    def gate(self, step: RateStep) -> tf.Tensor | float:
         return 1.0
 
-    def local_factors(self, record, p, reset_gradient):
+    def local_factors(self, record: Record, p: RateParameters, reset_gradient: bool) -> LocalFactors:
         return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.leak, keep=1.0, turn=p.turn)
 
-    def observables(self, step, state):
+    def observables(self, step: RateStep, state: RateState | SwingingState) -> dict[str, tf.Tensor]:
         return {"voltage": step.output}
 
-    def tangent(self, current_change, change, step, p):
+    def tangent(
+        self, current_change: tf.Tensor, change: RateState | SwingingState, step: RateStep, p: RateParameters
+    ) -> tuple[dict[str, tf.Tensor], RateState | SwingingState]:
         activity, change = rate_tangent(current_change, change, step, p)
         return {"voltage": activity}, change
 
-    def perturb(self, state, noise):
+    def perturb(self, state: RateState | SwingingState, noise: tf.Tensor) -> RateState | SwingingState:
         """The noise enters h, so that the leak and the recurrent weights both carry it on."""
         return state._replace(activity=state.activity + noise)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "tau": serialize_time_constant(self.tau),

@@ -1,11 +1,15 @@
 """The readout cell: a leaky integrator without spikes."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import integer, number, one_of
 from ..dynamics.decays import DECAYS
 from ..export import export
 from ..keras_version import AbstractRNNCell, keras
+from ..types import Config, Constraint, Discretization, Initializer, Regularizer, TimeConstant
 from .time_constants import check_time_constant, serialize_time_constant, time_constant
 
 
@@ -26,6 +30,7 @@ class ReadoutCell(AbstractRNNCell):
         kernel_initializer, bias_initializer: initializers of the weights.
         kernel_regularizer, bias_regularizer: their regularizers.
         kernel_constraint, bias_constraint: their constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: hidden spikes or activities z(t) [B, H].
@@ -49,19 +54,19 @@ class ReadoutCell(AbstractRNNCell):
 
     def __init__(
         self,
-        units,
-        tau_out=10.0,
-        dt=1.0,
-        discretization="exponential",
-        use_bias=False,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        units: int,
+        tau_out: TimeConstant | None = 10.0,
+        dt: float = 1.0,
+        discretization: Discretization = "exponential",
+        use_bias: bool = False,
+        kernel_initializer: Initializer = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         # A sum over many steps leaves the range of half precision: a policy's wide dtype is the default.
         super().__init__(**{"dtype": keras.mixed_precision.global_policy().variable_dtype, **kwargs})
         self.units = integer("units", units)
@@ -76,7 +81,7 @@ class ReadoutCell(AbstractRNNCell):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if input_shape[-1] is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
         self._tau_out = time_constant(self, "tau_out", self.tau_out, self.units)
@@ -99,28 +104,28 @@ class ReadoutCell(AbstractRNNCell):
         self.built = True
 
     @property
-    def decay(self):
+    def decay(self) -> tf.Tensor | float:
         """d, a number or [O]."""
         return DECAYS[self.discretization](self._tau_out, self.dt)
 
-    def current(self, inputs):
+    def current(self, inputs: tf.Tensor) -> tf.Tensor:
         """z W_out + bias: [n, H] -> [n, O]."""
         current = tf.matmul(inputs, self.kernel)
         return current if self.bias is None else current + self.bias
 
-    def call(self, inputs, states):
+    def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         v = tf.cast(self.decay, inputs.dtype) * states[0] + self.current(inputs)
         return v, [v]
 
     @property
-    def state_size(self):
+    def state_size(self) -> list[int]:
         return [self.units]
 
     @property
-    def output_size(self):
+    def output_size(self) -> int:
         return self.units
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,

@@ -1,14 +1,17 @@
 """`KeRNLResonatorCell`: resonate-and-fire units, Eq. (24)."""
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from ..checks import number, one_of, per_unit
 from ..dynamics.decays import decay_exp
-from ..dynamics.resonator import ResonatorParameters, ResonatorState, resonator_step, resonator_tangent
+from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
 from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
+from ..types import Config, Constraint, Initializer, Regularizer, Surrogate, TimeConstant
 from .hidden import HiddenCell, LocalFactors, Record
 from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
@@ -88,31 +91,31 @@ class KeRNLResonatorCell(HiddenCell):
 
     def __init__(
         self,
-        units,
-        tau_m=300.0,
-        period=30.0,
-        tau_s=None,
-        tau_a=10.0,
-        base_threshold=1.0,
-        adaptation_strength=10.0,
-        dt=1.0,
-        surrogate="exponential",
-        surrogate_damping=0.3,
-        self_connections=False,
-        use_bias=True,
-        input_gain=3.0,
-        recurrent_gain=0.3,
-        kernel_initializer=None,
-        recurrent_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        units: int,
+        tau_m: TimeConstant = 300.0,
+        period: TimeConstant = 30.0,
+        tau_s: TimeConstant | None = None,
+        tau_a: TimeConstant = 10.0,
+        base_threshold: float = 1.0,
+        adaptation_strength: float | Iterable[float] = 10.0,
+        dt: float = 1.0,
+        surrogate: Surrogate = "exponential",
+        surrogate_damping: float = 0.3,
+        self_connections: bool = False,
+        use_bias: bool = True,
+        input_gain: float = 3.0,
+        recurrent_gain: float = 0.3,
+        kernel_initializer: Initializer | None = None,
+        recurrent_initializer: Initializer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        recurrent_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             units,
             self_connections,
@@ -140,7 +143,7 @@ class KeRNLResonatorCell(HiddenCell):
         self.input_gain = number("input_gain", input_gain, low=0.0)
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
 
-    def build_constants(self):
+    def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
         above = {"period": 2.0 * self.dt}
         self._tau = {
@@ -148,7 +151,7 @@ class KeRNLResonatorCell(HiddenCell):
             for name in ("tau_m", "period", "tau_s", "tau_a")
         }
 
-    def parameters(self):
+    def parameters(self) -> ResonatorParameters:
         """`ResonatorParameters` of the steps; built outside a time loop it costs nothing inside."""
         tau_m, period = (tf.convert_to_tensor(self._tau[name], self.compute_dtype) for name in ("tau_m", "period"))
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
@@ -165,18 +168,20 @@ class KeRNLResonatorCell(HiddenCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def leak_rate(self):
+    def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
         return 1.0 / self._tau["tau_m"]
 
-    def own_kernel(self, p):
+    def own_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
         return p.leak, p.turn
 
-    def step(self, current, state, p):
+    def step(
+        self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters
+    ) -> tuple[ResonatorStep, ResonatorState]:
         return resonator_step(current, state, p)
 
-    def write(self, step, state):
+    def write(self, step: ResonatorStep, state: ResonatorState) -> tuple[tf.Tensor, ...]:
         """z, V-, B where it moves, S where it is not z."""
         adapts = self.adaptation_strength != 0.0
         return (
@@ -186,21 +191,21 @@ class KeRNLResonatorCell(HiddenCell):
             *([] if self.tau_s is None else [state.trace]),
         )
 
-    def read(self, written, p):
+    def read(self, written: Sequence[tf.Tensor], p: ResonatorParameters) -> Record:
         """The `Record` of what `write` kept."""
         output, potential = written[:2]
         threshold = written[2] if self.adaptation_strength != 0.0 else tf.constant(p.base_threshold, output.dtype)
         slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
         return Record(output, slope, gate=1.0, reset_slope=0.0)
 
-    def seen(self, written):
+    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
         """S, what the recurrent weights see at the next step."""
         return written[0] if self.tau_s is None else written[-1]
 
-    def gate(self, step):
+    def gate(self, step: ResonatorStep) -> tf.Tensor | float:
         return 1.0
 
-    def local_factors(self, record, p, reset_gradient):
+    def local_factors(self, record: Record, p: ResonatorParameters, reset_gradient: bool) -> LocalFactors:
         return LocalFactors(
             psi=record.slope,
             drive=p.drive,
@@ -211,22 +216,24 @@ class KeRNLResonatorCell(HiddenCell):
             turn=p.turn,
         )
 
-    def observables(self, step, state):
+    def observables(self, step: ResonatorStep, state: ResonatorState) -> dict[str, tf.Tensor]:
         return {"distance": step.potential - step.threshold, "voltage": step.potential}
 
-    def tangent(self, current_change, change, step, p):
+    def tangent(
+        self, current_change: tf.Tensor, change: ResonatorState, step: ResonatorStep, p: ResonatorParameters
+    ) -> tuple[dict[str, tf.Tensor], ResonatorState]:
         voltage, distance, change = resonator_tangent(current_change, change, step, p)
         return {"distance": distance, "voltage": voltage}, change
 
-    def perturb(self, state, noise):
+    def perturb(self, state: ResonatorState, noise: tf.Tensor) -> ResonatorState:
         """The noise enters S like a spike, and decays with it."""
         return state._replace(trace=state.trace + noise)
 
-    def exchange_spikes(self, state, sent, received):
+    def exchange_spikes(self, state: ResonatorState, sent: ResonatorStep, received: ResonatorStep) -> ResonatorState:
         """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
         return state._replace(trace=state.trace + received.output - sent.output)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "tau_m": serialize_time_constant(self.tau_m),

@@ -1,12 +1,16 @@
 """`KeRNLSpikingCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import number, one_of, per_unit
 from ..dynamics.decays import DECAYS
-from ..dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
+from ..dynamics.spiking import SpikingParameters, SpikingState, SpikingStep, spiking_step, spiking_tangent
 from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
+from ..types import Config, Constraint, Discretization, Initializer, Regularizer, Reset, Surrogate, TimeConstant
 from .hidden import HiddenCell, LocalFactors, Record
 from .time_constants import check_time_constant, serialize_time_constant, time_constant
 
@@ -86,35 +90,35 @@ class KeRNLSpikingCell(HiddenCell):
 
     def __init__(
         self,
-        units,
-        tau_m=20.0,
-        tau_s=5.0,
-        tau_a=200.0,
-        tau_ref=1.0,
-        resistance=2.0,
-        base_threshold=1.0,
-        adaptation_strength=0.0,
-        reset_potential=0.0,
-        reset="hard",
-        dt=1.0,
-        discretization="exponential",
-        surrogate="triangle",
-        surrogate_damping=0.3,
-        self_connections=False,
-        use_bias=False,
-        input_gain=3.0,
-        recurrent_gain=0.3,
-        kernel_initializer=None,
-        recurrent_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        **kwargs,
-    ):
+        units: int,
+        tau_m: TimeConstant = 20.0,
+        tau_s: TimeConstant | None = 5.0,
+        tau_a: TimeConstant = 200.0,
+        tau_ref: float = 1.0,
+        resistance: float = 2.0,
+        base_threshold: float = 1.0,
+        adaptation_strength: float | Iterable[float] = 0.0,
+        reset_potential: float = 0.0,
+        reset: Reset = "hard",
+        dt: float = 1.0,
+        discretization: Discretization = "exponential",
+        surrogate: Surrogate = "triangle",
+        surrogate_damping: float = 0.3,
+        self_connections: bool = False,
+        use_bias: bool = False,
+        input_gain: float = 3.0,
+        recurrent_gain: float = 0.3,
+        kernel_initializer: Initializer | None = None,
+        recurrent_initializer: Initializer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        recurrent_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             units,
             self_connections,
@@ -146,14 +150,14 @@ class KeRNLSpikingCell(HiddenCell):
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
         self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
 
-    def build_constants(self):
+    def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        self._tau = {
+        self._tau: dict[str, Any] = {
             name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
             for name in ("tau_m", "tau_s", "tau_a")
         }
 
-    def parameters(self):
+    def parameters(self) -> SpikingParameters:
         """`SpikingParameters` of the steps; built outside a time loop it costs nothing inside."""
         decay = DECAYS[self.discretization]
         strength = self.adaptation_strength
@@ -172,18 +176,18 @@ class KeRNLSpikingCell(HiddenCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def leak_rate(self):
+    def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
         return 1.0 / self._tau["tau_m"]
 
-    def own_kernel(self, p):
+    def own_kernel(self, p: SpikingParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
         return p.membrane_decay, 0.0
 
-    def step(self, current, state, p):
+    def step(self, current: tf.Tensor, state: SpikingState, p: SpikingParameters) -> tuple[SpikingStep, SpikingState]:
         return spiking_step(current, state, p)
 
-    def write(self, step, state):
+    def write(self, step: SpikingStep, state: SpikingState) -> tuple[tf.Tensor, ...]:
         """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
         adapts = self.adaptation_strength != 0.0
         return (
@@ -194,7 +198,7 @@ class KeRNLSpikingCell(HiddenCell):
             *([] if self.tau_s is None else [state.trace]),
         )
 
-    def read(self, written, p):
+    def read(self, written: Sequence[tf.Tensor], p: SpikingParameters) -> Record:
         """The `Record` of what `write` kept."""
         rest = list(written[2:])
         output, potential = written[:2]
@@ -204,14 +208,14 @@ class KeRNLSpikingCell(HiddenCell):
         taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
         return Record(output, slope, gate, slope * taken)
 
-    def seen(self, written):
+    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
         """S, what the recurrent weights see at the next step."""
         return written[0] if self.tau_s is None else written[-1]
 
-    def gate(self, step):
+    def gate(self, step: SpikingStep) -> tf.Tensor | float:
         return step.gate
 
-    def local_factors(self, record, p, reset_gradient):
+    def local_factors(self, record: Record, p: SpikingParameters, reset_gradient: bool) -> LocalFactors:
         leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
         followed = record.reset_slope if reset_gradient else 0.0
         return LocalFactors(
@@ -224,23 +228,25 @@ class KeRNLSpikingCell(HiddenCell):
             threshold_keep=(record.output if p.soft_reset else 0.0) - followed,
         )
 
-    def observables(self, step, state):
+    def observables(self, step: SpikingStep, state: SpikingState) -> dict[str, tf.Tensor]:
         distance = step.potential - step.threshold
         return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
 
-    def tangent(self, current_change, change, step, p):
+    def tangent(
+        self, current_change: tf.Tensor, change: SpikingState, step: SpikingStep, p: SpikingParameters
+    ) -> tuple[dict[str, tf.Tensor], SpikingState]:
         voltage, distance, change = spiking_tangent(current_change, change, step, p)
         return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
 
-    def perturb(self, state, noise):
+    def perturb(self, state: SpikingState, noise: tf.Tensor) -> SpikingState:
         """The noise enters S like a spike, and decays with it."""
         return state._replace(trace=state.trace + noise)
 
-    def exchange_spikes(self, state, sent, received):
+    def exchange_spikes(self, state: SpikingState, sent: SpikingStep, received: SpikingStep) -> SpikingState:
         """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
         return state._replace(trace=state.trace + received.output - sent.output)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "tau_m": serialize_time_constant(self.tau_m),

@@ -3,26 +3,26 @@
 import tensorflow as tf
 
 from ..checks import integer
-from .stream import Splits, sequence_data
+from .stream import SequenceData, Splits, sequence_data
 
 
 def adding_problem(
-    steps=100,
+    steps: int = 100,
     *,
-    batch_size=50,
-    examples=100_000,
-    validation=1_000,
-    test=10_000,
-    seed=0,
-    repeat=False,
-    skip_batches=0,
-):
+    batch_size: int = 50,
+    examples: int = 100_000,
+    validation: int = 1_000,
+    test: int = 10_000,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
     """Add the two marked numbers of a long sequence.
 
-    x(t) = [number in [0, 1), marker];  y = sum_t number(t) marker(t)
+        x(t) = [number(t), marker(t)],    y = sum_t number(t) marker(t)
 
-    The marker is 1 at one step of each half and 0 elsewhere. Always to answer 1 has a mean squared error of
-    2 / 12 = 0.167; a network that remembers is below that.
+    The numbers are drawn from [0, 1). The marker is 1 at one step of each half and 0 elsewhere. Always to answer 1 has
+    a mean squared error of 2 / 12 = 0.167; a network that remembers is below that.
 
     Args:
         steps: int >= 2, T.

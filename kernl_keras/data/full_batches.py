@@ -5,7 +5,7 @@ import tensorflow as tf
 from ..checks import integer
 
 
-def full_batches(data, batch_size):
+def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Fills a short batch, such as the last of an epoch, with examples of weight 0.
 
     XLA compiles a training step anew, for seconds, for every size of a batch. Here every batch has one size; what fills

@@ -1,30 +1,33 @@
 """MNIST read as a sequence: one pixel, or one row of pixels, a time step."""
 
+import os
+from typing import Literal
+
 import numpy as np
 import tensorflow as tf
 
 from ..checks import integer, one_of
 from .sample import load_sample
-from .stream import Splits, sequence_data
+from .stream import SequenceData, Splits, sequence_data
 from .tfds_mnist import load_tfds
 
 
 def sequential_mnist(
-    source="sample",
+    source: Literal["sample", "tfds"] = "sample",
     *,
-    data_dir=None,
-    download=True,
-    validation=None,
-    layout="pixels",
-    size=28,
-    order="row",
-    permutation_seed=92916,
-    context_steps=54,
-    batch_size=25,
-    seed=0,
-    repeat=False,
-    skip_batches=0,
-):
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    validation: int | None = None,
+    layout: Literal["pixels", "rows"] = "pixels",
+    size: Literal[28, 14] = 28,
+    order: Literal["row", "permuted"] = "row",
+    permutation_seed: int = 92916,
+    context_steps: int = 54,
+    batch_size: int = 25,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
     """Handwritten digits, one pixel a time step, then some steps to answer in.
 
     A step of x is the pixels in [0, 1] (0 in the context steps), then the context input, 1 at every step, which a

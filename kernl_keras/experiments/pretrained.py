@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 
 from ..checks import one_of
+from ..training.model import KeRNLModel
 from .build import assemble
 from .configs import Experiment
 from .report import print_test
@@ -15,7 +16,7 @@ FOLDER = pathlib.Path(__file__).parent / "networks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
-def load_pretrained(name="smnist"):
+def load_pretrained(name: str = "smnist") -> KeRNLModel:
     """A trained network that comes with the package.
 
     Args:
@@ -35,8 +36,10 @@ def load_pretrained(name="smnist"):
     ((None, 838, 2), (None, 10))
     """
     file = _read(name)
-    experiment, shape = Experiment(**json.loads(str(file["experiment"]))), file["input_shape"]
-    model = assemble(experiment, *map(int, shape), total_steps=experiment.steps or 1)  # nobody's random state is reset
+    experiment = Experiment(**json.loads(str(file["experiment"])))
+    time_steps, features = map(int, file["input_shape"])
+    # not `build_model`: nobody's random state is reset
+    model = assemble(experiment, time_steps, features, total_steps=experiment.steps or 1)
     for variable_name, variable in variables(model).items():
         variable.assign(file[variable_name])
     return model

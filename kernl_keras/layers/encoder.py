@@ -1,5 +1,8 @@
 """The encoder: from sequences of values to what the input units send."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import integer, number, one_of, time_steps
@@ -7,6 +10,7 @@ from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..export import export
 from ..keras_version import keras, output_shape
+from ..types import Code, Config
 
 
 @export
@@ -29,6 +33,7 @@ class SpikeEncoder(keras.layers.Layer):
         context_switch: number of counted steps before the context channel is on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0 of the "bernoulli" code; None draws one, which the configuration keeps.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].
@@ -48,7 +53,15 @@ class SpikeEncoder(keras.layers.Layer):
     Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018).
     """
 
-    def __init__(self, units, code="bernoulli", context_switch=None, gain=1.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        code: Code = "bernoulli",
+        context_switch: int | None = None,
+        gain: float = 1.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = integer("units", units)
         self.code = one_of("code", code, CODES)
@@ -60,13 +73,13 @@ class SpikeEncoder(keras.layers.Layer):
         self.seed = check_seed(seed)[1]
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)  # checks the shape
         if self.code == "bernoulli":
             self.draws = add_counter(self)
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
         key = None
@@ -80,7 +93,7 @@ class SpikeEncoder(keras.layers.Layer):
     def _encoded_features(self, input_shape):
         return input_shape[-1] - (self.context_switch is not None)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         time_steps("inputs", input_shape)
         if input_shape[-1] is None or self._encoded_features(input_shape) < 1:
             least = 1 if self.context_switch is None else 2
@@ -88,7 +101,7 @@ class SpikeEncoder(keras.layers.Layer):
         channels = self._encoded_features(input_shape) * self.units + (self.context_switch is not None)
         return output_shape(*input_shape[:-1], channels)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,

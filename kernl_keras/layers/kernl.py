@@ -1,5 +1,8 @@
 """`KeRNL`: the recurrent layer that carries a learning rule."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
@@ -12,6 +15,20 @@ from ..learning.forward import run_clean, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, make_rule
 from ..learning.valid_steps import ValidSteps
+from ..types import (
+    Config,
+    Credit,
+    Form,
+    Implementation,
+    Initializer,
+    Observable,
+    Perturbation,
+    PostFactor,
+    Preset,
+    Rule,
+    SensitivityMode,
+    TemporalKernel,
+)
 from .perturbed_pass import PerturbedPass
 from .presets import PRESETS
 from .report import Report, activity
@@ -29,10 +46,11 @@ class KeRNL(RNN):
 
     Forward it is `keras.layers.RNN` over the cell. Backward it replaces the influence of unit i's current at t on unit
     k's potential at t' >= t by a sensitivity tensor M and a temporal filter gamma. With L_k(t) = dC/dz_k(t) the error
-    that reaches the output, and d_i(t) = sum_k L_k(t) psi_k(t) M_ki (11):
+    that reaches the output:
 
         plain form
         (10) e_ij(t) = exp(-gamma_i dt) e_ij(t-1) + h_i(t) s_j(t)
+        (11) d_i(t) = sum_k L_k(t) psi_k(t) M_ki
         (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
         network form: the unit's own leak is known, M carries the path through its spikes
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)
@@ -123,30 +141,30 @@ class KeRNL(RNN):
 
     def __init__(
         self,
-        cell,
-        rule="kernl",
-        form="network",
-        perturbation=None,
-        sensitivity_mode="tangent",
-        resync_every=None,
-        observe=None,
-        post_factor=None,
-        credit="all",
-        reset_gradient=None,
-        noise_std=0.1,
-        temporal_kernel="learned",
-        num_kernels=1,
-        implementation="factored",
-        chunk_size=None,
-        max_perturbation=30.0,
-        train_sensitivity=True,
-        train_temporal_filter=True,
-        sensitivity_initializer=None,
-        temporal_filter_initializer=None,
-        seed=None,
-        return_sequences=True,
-        **kwargs,
-    ):
+        cell: HiddenCell,
+        rule: Rule = "kernl",
+        form: Form = "network",
+        perturbation: Perturbation | None = None,
+        sensitivity_mode: SensitivityMode = "tangent",
+        resync_every: int | None = None,
+        observe: Observable | None = None,
+        post_factor: PostFactor | None = None,
+        credit: Credit = "all",
+        reset_gradient: bool | None = None,
+        noise_std: float = 0.1,
+        temporal_kernel: TemporalKernel = "learned",
+        num_kernels: int = 1,
+        implementation: Implementation = "factored",
+        chunk_size: int | None = None,
+        max_perturbation: float = 30.0,
+        train_sensitivity: bool = True,
+        train_temporal_filter: bool = True,
+        sensitivity_initializer: Initializer | None = None,
+        temporal_filter_initializer: Initializer | None = None,
+        seed: int | None = None,
+        return_sequences: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if not isinstance(cell, HiddenCell):
             raise ValueError(f"cell must be a KeRNL cell (spiking, resonator or rate); received {cell!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
@@ -200,13 +218,13 @@ class KeRNL(RNN):
         self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
-        self.report = None
-        self.reports = None  # a list, where a `KeRNLModel` wants that of every call
+        self.report: Report | None = None
+        self.reports: list[Report] | None = None  # a list, where a `KeRNLModel` wants that of every call
         self.learns = None  # scalar bool, where a `KeRNLModel` says whether M and gamma learn in this call
         self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod
-    def from_preset(cls, preset, cell, time_steps, **overrides):
+    def from_preset(cls, preset: Preset, cell: HiddenCell, time_steps: int, **overrides: Any) -> "KeRNL":
         """A layer with named settings: "default", or "reference" for those of the reference KeRNL code.
 
         Args:
@@ -225,7 +243,7 @@ class KeRNL(RNN):
 
     # Weights
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
         if not self.cell.built:
@@ -279,13 +297,13 @@ class KeRNL(RNN):
         return self.train_sensitivity and self.train_temporal_filter and self.temporal_kernel == "learned"
 
     @property
-    def sensitivity_weights(self):
+    def sensitivity_weights(self) -> list[tf.Variable]:
         """The variables M and gamma that F trains (M alone where gamma stands still); empty where nothing does."""
         if self.rule != "kernl" or not self.train_sensitivity or not self.trainable:
             return []
         return [self.sensitivity_tensor, *([self.temporal_filter] if self._filter_learns else [])]
 
-    def m_and_gamma(self):
+    def m_and_gamma(self) -> tuple[tf.Tensor, tf.Tensor]:
         """M [R, H, H] and gamma [R, H]; a rule without them has one kernel of zeros."""
         units, dtype = self.cell.units, self.cell.compute_dtype
         if self.rule != "kernl":
@@ -298,7 +316,13 @@ class KeRNL(RNN):
 
     # Forward, and the seam at which the rule's gradient replaces the loop's
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor | list[tf.Tensor]:
         time_steps("sequences", tf.nest.flatten(sequences)[0].shape)  # Keras itself looks at the first step
         count = len(self.state_size)
         if initial_state is not None and len(tf.nest.flatten(initial_state)) != count:
@@ -308,7 +332,9 @@ class KeRNL(RNN):
             )
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
@@ -318,11 +344,13 @@ class KeRNL(RNN):
             steps = ValidSteps(mask)
             sequences = steps.gather(sequences)
         outputs, states = self.loop(sequences, initial_state, steps, training)
-        if mask is not None:
+        if steps is not None:
             outputs = steps.spread(outputs, self.zero_output_for_mask)
         return outputs[:, -1], outputs, states
 
-    def loop(self, sequences, initial_state, steps, training):
+    def loop(
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], steps: ValidSteps | None, training: bool
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(outputs [B, T, H], states)` of sequences as they are read: forward, and the valid `steps` first."""
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
         valid = None if steps is None else steps.valid
@@ -381,7 +409,7 @@ class KeRNL(RNN):
         carried = traces and (self.stateful or self.return_state)
         return outputs, rule.advance(traces) if carried else traces
 
-    def get_config(self):
+    def get_config(self) -> Config:
         initializer = self.sensitivity_initializer
         return {
             **super().get_config(),

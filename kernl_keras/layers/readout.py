@@ -1,5 +1,8 @@
 """`Readout`: the readout cell over a sequence, all steps' products at once."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
@@ -49,7 +52,7 @@ class Readout(RNN):
     Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
     """
 
-    def __init__(self, cell, return_sequences=True, **kwargs):
+    def __init__(self, cell: ReadoutCell, return_sequences: bool = True, **kwargs: Any) -> None:
         if not isinstance(cell, ReadoutCell):
             raise ValueError(f"cell must be a ReadoutCell; received {cell!r}.")
         if tf.as_dtype(cell.compute_dtype).size < 4:  # a product over all steps leaves the range of half precision
@@ -58,11 +61,19 @@ class Readout(RNN):
         if self.compute_dtype != cell.compute_dtype:
             raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor | list[tf.Tensor]:
         time_steps("sequences", tf.nest.flatten(sequences)[0].shape)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
+    def inner_loop(
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, O], outputs [B, T, O], states)`."""
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])

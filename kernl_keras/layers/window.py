@@ -1,10 +1,14 @@
 """The window: one answer from a sequence of readouts."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import tensorflow as tf
 
 from ..checks import integer, time_steps
 from ..export import export
 from ..keras_version import keras, output_shape
+from ..types import Config
 
 
 @export
@@ -17,6 +21,7 @@ class WindowMean(keras.layers.Layer):
 
     Args:
         window: number of steps; None for all of them.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
         inputs: sequences [B, T, O].
@@ -37,12 +42,12 @@ class WindowMean(keras.layers.Layer):
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps that follow the pixels.
     """
 
-    def __init__(self, window=None, **kwargs):
+    def __init__(self, window: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = None if window is None else integer("window", window)
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # T may be known now
         x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs  # a sum of many needs the digits
         if mask is None:
@@ -57,14 +62,14 @@ class WindowMean(keras.layers.Layer):
             )
         return tf.cast(mean, inputs.dtype)
 
-    def compute_mask(self, inputs, mask=None):
+    def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         return None
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         steps = time_steps("inputs", input_shape)
         if None not in (self.window, steps) and self.window > steps:
             raise ValueError(f"window must be <= the number of time steps, {steps}; received {self.window}.")
         return output_shape(input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "window": self.window}

@@ -10,6 +10,27 @@ bias; M is [R, H, H], gamma [R, H].
     rules          (10)-(15), (20)-(23), e-prop, RFLO
     own_kernel     (25)-(27)
     sensitivity    (16), (17), (19)
+
+One thing has one name throughout:
+
+Args:
+    units, dt: number of units H, length of a step in ms.
+    c: constants of a unit, what `constants`, `resonator_constants` and `rate_constants` return.
+    x: inputs [B, T, I].
+    w_in, w_rec, bias: weights [I, H], [H, H], [H].
+    start: the states before the first step [states, B, H]; None for zeros.
+    noise, enters: noise [B, T, H] on the "current" I(t), on S(t-1) as the recurrent weights see it ("synapse"), or on
+        S(t-1) for good ("state"). None for none.
+    run: a run, what `spiking`, `resonator` and `rate` return: a namespace of arrays [B, T, H].
+    s: presynaptic activity s(t) [B, T, J], what `presynaptic` returns.
+    error: L(t) = dC/dz(t), the error that reaches the output [B, T, H].
+    psi, h: pseudo-derivative and postsynaptic factor [B, T, H].
+    m, gamma: sensitivity tensor [R, H, H], temporal filter [R, H] in 1/ms.
+    xi: noise that was given [B, T, H].
+    of_current: dC/dI(t) [B, T, H].
+
+Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al., Nature Communications 11:3625 (2020);
+Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
 from .own_kernel import own_kernel, own_kernel_sensitivity

@@ -1,16 +1,26 @@
 """Leaky rate units and their linearisation (18), unit by unit; those with a period in complex numbers."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from .spiking import current, decay
+from .spiking import Enters, current, decay
 
 RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
 
 
-def rate_constants(units, **settings):
-    """What one unit's step needs: a, the complex factor of a unit with a period, f, dt."""
+def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
+    """What one unit's step needs: a, the complex factor of a unit with a period, f, dt.
+
+    Args:
+        **settings: of `KeRNLRNNCell`, those that are not the default.
+
+    Example:
+
+    >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
+    [0.905, 0.951]
+    """
     c = SimpleNamespace(**{**RATE, **settings}, units=units)
     c.a = decay(c.tau, c.dt, c.discretization, units)
     c.turn = c.a if c.period is None else c.a * np.exp(2j * np.pi * c.dt / np.asarray(c.period))
@@ -18,9 +28,29 @@ def rate_constants(units, **settings):
     return c
 
 
-def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
-    """h(t) = a h(t-1) + (1-a) f(g(t)); `enters` "state" is noise on h(t-1) itself."""
+def rate(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+) -> SimpleNamespace:
+    """Leaky rate units, as `KeRNLRNNCell` has them; `enters` "state" is noise on h(t-1) itself.
+
+        h(t) = a h(t-1) + (1-a) f(g(t)),        g(t) = x(t) W_in + h(t-1) W_rec + bias
+
+    Example:
+
+    >>> x, w, bias = np.ones((1, 3, 1)), np.ones((1, 1)), np.zeros(1)
+    >>> c = rate_constants(1, tau=1.0 / np.log(2.0), activation="identity")  # a = 1/2
+    >>> rate(x, w, 0.0 * w, bias, c).output[0, :, 0].round(3).tolist()
+    [0.5, 0.75, 0.875]
+    """
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in ("output", "slope", "quadrature")})
     u = np.zeros((batch, c.units), c.turn.dtype)
     if start is not None:  # [h], or [Im U, h]
@@ -49,8 +79,18 @@ def rate(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None):
     return run
 
 
-def rate_tangent(xi, enters, run, w_rec, c):
-    """The change of h [B, T, H] by infinitely small noise."""
+def rate_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
+    """Eq. (18) for infinitely small noise: the change of h [B, T, H].
+
+    Example:
+
+    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
+    >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
+    >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
+    [0.5, 0.25, 0.125]
+    """
     batch, time, units = xi.shape
     effect = np.zeros((batch, time, units))
     for b in range(batch):

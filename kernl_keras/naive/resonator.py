@@ -1,10 +1,11 @@
 """Eq. (24), (4)-(6), (9): resonators and their linearisation (18), unit by unit, in complex numbers."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
-from .spiking import current, decay, pseudo_derivative
+from .spiking import Enters, current, decay, pseudo_derivative
 
 RESONATOR = dict(
     tau_m=300.0, period=30.0, tau_s=None, tau_a=10.0, base_threshold=1.0, adaptation_strength=10.0, dt=1.0,
@@ -12,8 +13,17 @@ RESONATOR = dict(
 )  # fmt: skip
 
 
-def resonator_constants(units, **settings):
-    """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ..."""
+def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
+    """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ...
+
+    Args:
+        **settings: of `KeRNLResonatorCell`, those that are not the default.
+
+    Example:
+
+    >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
+    True
+    """
     c = SimpleNamespace(**{**RESONATOR, **settings}, units=units)
     tau_m, period = (np.broadcast_to(np.asarray(value, "float64"), units) for value in (c.tau_m, c.period))
     c.turn = np.exp(c.dt * (-1.0 / tau_m + 2j * np.pi / period))
@@ -23,9 +33,34 @@ def resonator_constants(units, **settings):
     return c
 
 
-def resonator(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
-    """A run. Arguments and result as of `spiking`; the states are Re U, Im U, b, S, and there is no reset to stop."""
+def resonator(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+    smooth: SimpleNamespace | None = None,
+    stop_reset: bool = False,
+    heard: np.ndarray | None = None,
+) -> SimpleNamespace:
+    """Eq. (24), (4)-(6), (9), as `KeRNLResonatorCell` has them.
+
+    Args:
+        smooth, stop_reset, heard: as of `spiking`, and so is the result; the states are Re U, Im U, b, S, and there is
+            no reset to stop.
+
+    Example: an input at the first step, and the potential swings with the period of 4 steps.
+
+    >>> x, w, bias = np.array([[[0.1], [0.0], [0.0], [0.0], [0.0]]]), np.ones((1, 1)), np.zeros(1)
+    >>> run = resonator(x, w, w, bias, resonator_constants(1, tau_m=1e9, period=4.0))
+    >>> (run.potential[0, :, 0].round(3) + 0.0).tolist()
+    [0.1, 0.0, -0.1, 0.0, 0.1]
+    """
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     fields = ("potential", "threshold", "psi", "z", "quadrature", "b", "s")
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in fields})
     state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
@@ -65,8 +100,18 @@ def resonator(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smoo
     return run
 
 
-def resonator_tangent(xi, enters, run, w_rec, c):
-    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
+def resonator_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
+    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
+
+    Example:
+
+    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
+    >>> c = resonator_constants(1, tau_m=1e9, period=4.0, surrogate_damping=0.0)
+    >>> (resonator_tangent(xi, "current", resonator(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3) + 0).tolist()
+    [1.0, 0.0, -1.0]
+    """
     batch, time, units = xi.shape
     voltage, distance = np.zeros((2, batch, time, units))
     for b in range(batch):

@@ -1,8 +1,11 @@
 """Eq. (1)-(9) and their linearisation (18), unit by unit."""
 
 from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+
+Enters: TypeAlias = Literal["current", "synapse", "state"]  # where the noise does
 
 SPIKING = dict(
     tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
@@ -19,8 +22,18 @@ def decay(tau, dt, discretization, units):
     return np.exp(-dt / tau) if discretization == "exponential" else 1.0 - dt / tau
 
 
-def constants(units, **settings):
-    """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ..."""
+def constants(units: int, **settings: Any) -> SimpleNamespace:
+    """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
+
+    Args:
+        **settings: of `KeRNLSpikingCell`, those that are not the default.
+
+    Example:
+
+    >>> c = constants(2, tau_m=[10.0, 20.0])
+    >>> c.a.round(3).tolist(), c.reset
+    ([0.905, 0.951], 'hard')
+    """
     c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
     c.beta = np.broadcast_to(np.asarray(c.adaptation_strength, "float64"), units)
@@ -48,13 +61,23 @@ def pseudo_derivative(v, threshold, c):
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
-def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth=None, stop_reset=False, heard=None):
-    """Eq. (1)-(9).
+def spiking(
+    x: np.ndarray,
+    w_in: np.ndarray,
+    w_rec: np.ndarray,
+    bias: np.ndarray,
+    c: SimpleNamespace,
+    start: np.ndarray | None = None,
+    noise: np.ndarray | None = None,
+    enters: Enters | None = None,
+    smooth: SimpleNamespace | None = None,
+    stop_reset: bool = False,
+    heard: np.ndarray | None = None,
+) -> SimpleNamespace:
+    """Eq. (1)-(9), as `KeRNLSpikingCell` has them.
 
     Args:
         start: [4, B, H] V, b, r, S before the first step.
-        noise, enters: [B, T, H] noise on the "current", on S(t-1) as the weights see it ("synapse"), or on S(t-1) for
-            good ("state").
         smooth: the result of an earlier run. The run then has that one's events, but a spike moves with the distance
             to threshold: z = z0 + psi0 (V- - B - V0- + B0). At the same weights it is the same run, and its ordinary
             derivative is the surrogate's: what backpropagation through time computes.
@@ -63,8 +86,16 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
 
     Returns:
         namespace of [B, T, H] arrays named in `FIELDS`, and `end` [4, B, H].
+
+    Example: a constant current, one unit, which spikes and is reset.
+
+    >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
+    >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
+    >>> np.flatnonzero(run.z[0, :, 0]).tolist()  # every 14 steps, and one refractory step
+    [13, 28]
     """
     batch, time, _ = x.shape
+    noise = np.zeros((batch, time, c.units)) if noise is None else noise
     run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in FIELDS})
     state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
     for b in range(batch):
@@ -116,15 +147,33 @@ def spiking(x, w_in, w_rec, bias, c, start=None, noise=None, enters=None, smooth
     return run
 
 
-def follow_reset(run, c):
-    """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8)."""
+def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
+    """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8).
+
+    Example:
+
+    >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
+    >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
+    >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
+    True
+    """
     taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
     less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}
     return SimpleNamespace(**{**vars(run), **less})
 
 
-def spiking_tangent(xi, enters, run, w_rec, c):
-    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule."""
+def spiking_tangent(
+    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
+) -> dict[str, np.ndarray]:
+    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
+
+    Example: what is left of a current of 1 at the first step.
+
+    >>> x, w, bias, xi = np.zeros((1, 4, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0], [0.0]]])
+    >>> c = constants(1, tau_m=1.0 / np.log(2.0), resistance=2.0)  # a = 1/2
+    >>> spiking_tangent(xi, "current", spiking(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3).tolist()
+    [1.0, 0.5, 0.25, 0.125]
+    """
     batch, time, units = xi.shape
     voltage, distance, reset_voltage = np.zeros((3, batch, time, units))
     for b in range(batch):

@@ -1,17 +1,20 @@
 """How well a rule's weight gradient agrees with that of backpropagation through time."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ..checks import integer, one_of
+from ..keras_version import keras
 from ..layers.find import kernl_layers, recording
 from ..layers.rule_gradient import RuleGradient, join, last_step
 from ..learning.forward import run_clean
 from ..learning.implementations import current_error
 from ..learning.rules import RULES, make_rule
+from ..types import Rule
 from .state import state_kept
 
 OWN = "own"  # the exact derivative of a unit's output by its own weights: backpropagation, the recurrent path cut
@@ -30,27 +33,36 @@ class Agreement(NamedTuple):
 class LagAgreement(NamedTuple):
     """The same by the time between input and error. Each a list, one entry a lag."""
 
-    lag: list  # ms
-    cosine: list
-    norm_ratio: list
-    nonlocal_cosine: list
-    share: list  # norm of backpropagation's contribution, that of its whole gradient being 1
+    lag: list[float]  # ms
+    cosine: list[float]
+    norm_ratio: list[float]
+    nonlocal_cosine: list[float]
+    share: list[float]  # norm of backpropagation's contribution, that of its whole gradient being 1
 
 
 class Alignment(NamedTuple):
     """What `gradient_alignment` found."""
 
-    variables: dict  # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
-    lags: dict  # {"layer/weight": {rule: LagAgreement}}, likewise
-    explained_variance: dict  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
+    variables: dict[
+        str, dict[str, Agreement]
+    ]  # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
+    lags: dict[str, dict[str, LagAgreement]]  # {"layer/weight": {rule: LagAgreement}}, likewise
+    explained_variance: dict[str, float]  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
 
 
-def gradient_alignment(model, x, y, rules=("kernl", "eprop", "rflo"), windows=8, sample_weight=None):
+def gradient_alignment(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    rules: Sequence[Rule] = ("kernl", "eprop", "rflo"),
+    windows: int = 8,
+    sample_weight: Any = None,
+) -> Alignment:
     """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
 
     For each `KeRNL` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
 
-        cosine      <g, g_bptt> / (|g| |g_bptt|),        norm ratio     |g| / |g_bptt|
+        cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
     for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
     contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.

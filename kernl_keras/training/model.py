@@ -1,6 +1,7 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -9,7 +10,9 @@ from ..checks import integer
 from ..export import export
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.find import kernl_layers
+from ..layers.kernl import KeRNL
 from ..layers.report import Report
+from ..types import Config
 from .state import state_kept
 from .updates import update
 from .validation import show_validation_data
@@ -102,19 +105,19 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> "KeRNLModel":
         functional = IS_KERAS_3 and cls is KeRNLModel and ("inputs" in kwargs or len(args) > 1)
         return super().__new__(FunctionalKeRNLModel if functional else cls)
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        sensitivity_optimizer=None,
-        sensitivity_only=0,
-        sensitivity_every=1,
-        **kwargs,
-    ):
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: str | Callable[..., Any] | None = None,
+        sensitivity_optimizer: str | keras.optimizers.Optimizer | None = None,
+        sensitivity_only: int = 0,
+        sensitivity_every: int = 1,
+        **kwargs: Any,
+    ) -> None:
         """Configures training.
 
         Args:
@@ -138,7 +141,7 @@ class KeRNLModel(keras.Model):
         if self.built:
             self._build_optimizers()
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> Config | None:
         """What `compile` was given, for a saved model."""
         config = super().get_compile_config()
         if config:
@@ -147,17 +150,17 @@ class KeRNLModel(keras.Model):
             config["sensitivity_every"] = self.sensitivity_every
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: Config) -> None:
         """Compiles a loaded model as it was; its optimizers then find their slots."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         """The compiled metrics, and the means of what `fit` reports besides."""
         return [*super().metrics, *(self._diagnostics.means if hasattr(self, "_diagnostics") else ())]
 
     @property
-    def kernl_layers(self):
+    def kernl_layers(self) -> list[KeRNL]:
         """The `KeRNL` layers of the model, in order."""
         return kernl_layers(self)
 
@@ -175,12 +178,12 @@ class KeRNLModel(keras.Model):
                     optimizer.build(variables)
 
     @property
-    def losses(self):
+    def losses(self) -> list[tf.Tensor]:
         """The added losses but for F, which has its own optimizer."""
         own = {id(report.sensitivity_loss) for report in self._reports()}
         return [loss for loss in super().losses if id(loss) not in own]
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it."""
         show_validation_data(super().fit, args, kwargs)
         return super().fit(*args, **kwargs)
@@ -211,7 +214,7 @@ class KeRNLModel(keras.Model):
             for layer in self.kernl_layers:
                 layer.present = layer.learns = None
 
-    def gradients(self, x, y):
+    def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
 
         Nothing is updated, and no state moves: the noise is that of the next training step.
@@ -231,7 +234,7 @@ class KeRNLModel(keras.Model):
         of = {id(variable): gradient for variable, gradient in zip([*sensitivity, *weights], gradients)}
         return [of[id(variable)] for variable in self.trainable_variables]
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         learns = None
@@ -247,7 +250,7 @@ class KeRNLModel(keras.Model):
         self._track(report, of_sensitivity, of_weights, learns)
         return self._results(x, y, y_pred, loss, sample_weight)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
         with self._only_present(keras.utils.unpack_x_y_sample_weight(data)[2]):
             super().test_step(data)
@@ -255,7 +258,7 @@ class KeRNLModel(keras.Model):
         logs = self.get_metrics_result()
         return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
 
-    def predict_step(self, data):
+    def predict_step(self, data: Any) -> tf.Tensor:
         """One batch without targets."""
         y_pred = super().predict_step(data)
         self._take_report()
@@ -326,5 +329,5 @@ if IS_KERAS_3:
         of its own could be built any more. Keras 2 does.
         """
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             Functional.__init__(self, *args, **kwargs)

@@ -1,0 +1,38 @@
+"""What public arguments may be, for readers and for mypy.
+
+TensorFlow and Keras come without types, so mypy takes their objects as they are. The words that an argument may be
+stand here once more, so that a misspelled one is found before anything runs; the tables that the constructors look
+them up in have the last word.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+# Of the layer
+Rule: TypeAlias = Literal["kernl", "eprop", "eprop_alif", "rflo", "readout", "bptt", "bptt_adjoint"]
+Form: TypeAlias = Literal["network", "plain"]
+Perturbation: TypeAlias = Literal["current", "synapse", "activity"]
+SensitivityMode: TypeAlias = Literal["tangent", "twin", "replica"]
+Observable: TypeAlias = Literal["distance", "voltage", "reset_voltage"]
+PostFactor: TypeAlias = Literal["gate", "surrogate", "trace"]
+Credit: TypeAlias = Literal["all", "last"]
+TemporalKernel: TypeAlias = Literal["learned", "own"]
+Implementation: TypeAlias = Literal["factored", "online", "chunked"]
+Preset: TypeAlias = Literal["default", "reference"]
+
+# Of the cells and the encoder
+Reset: TypeAlias = Literal["hard", "soft"]
+Discretization: TypeAlias = Literal["exponential", "euler"]
+Surrogate: TypeAlias = Literal["triangle", "exponential"]
+Activation: TypeAlias = Literal["tanh", "relu", "identity"]
+Code: TypeAlias = Literal["bernoulli", "threshold", "current"]
+
+# Keras objects: by name, by configuration, or themselves, which are called
+Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+Regularizer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+Constraint: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
+
+# One number for all units, one a unit, or an initializer
+TimeConstant: TypeAlias = float | Iterable[float] | Mapping[str, Any] | Callable[..., Any]
+
+Config: TypeAlias = dict[str, Any]

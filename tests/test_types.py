@@ -1,0 +1,141 @@
+"""The types of the public names: all there, what mypy makes of them, and the same words as at run time."""
+
+import inspect
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import typing
+
+import pytest
+
+import kernl_keras as kk
+from kernl_keras import types
+from kernl_keras.dynamics.decays import DECAYS
+from kernl_keras.dynamics.encoding import CODES
+from kernl_keras.dynamics.rate import ACTIVATIONS
+from kernl_keras.dynamics.surrogate import SURROGATES
+from kernl_keras.keras_version import IS_KERAS_3
+from kernl_keras.layers.kernl import POST_FACTORS, TEMPORAL_KERNELS
+from kernl_keras.layers.presets import PRESETS
+from kernl_keras.learning.implementations import IMPLEMENTATIONS
+from kernl_keras.learning.rules import FORMS, RULES
+
+from . import consumer
+
+ROOT = pathlib.Path(__file__).parents[1]
+CONSUMER = pathlib.Path(consumer.__file__)
+CELLS = (kk.KeRNLSpikingCell, kk.KeRNLResonatorCell, kk.KeRNLRNNCell)
+
+
+def public_callables():
+    """`(name, function)` of every public function, and of every public method that a class of ours defines."""
+    for room, names in ((kk, kk.__all__), (kk.data, kk.data.__all__), (kk.naive, kk.naive.__all__)):
+        for name in names:
+            value = getattr(room, name)
+            if inspect.isfunction(value):
+                yield f"{room.__name__}.{name}", value
+            elif inspect.isclass(value):
+                ours = [base for base in value.__mro__ if base.__module__.startswith("kernl_keras.")]
+                ours = [base for base in ours if base.__module__ != "kernl_keras.keras_version"]  # Keras' own contract
+                for base in ours:
+                    for method, made in vars(base).items():
+                        made = getattr(made, "fget", getattr(made, "__func__", made))
+                        if (
+                            inspect.isfunction(made)
+                            and not method.startswith("_")
+                            or method in ("__init__", "__call__")
+                        ):
+                            yield f"{room.__name__}.{name}.{method}", made
+
+
+def untyped(function):
+    """The arguments without a type, and "return" where that has none."""
+    signature = inspect.signature(function)
+    missing = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is parameter.empty and name not in ("self", "cls")
+    ]
+    return missing + ["return"] * (signature.return_annotation is signature.empty)
+
+
+def test_everything_public_is_typed():
+    found = {name: untyped(function) for name, function in public_callables()}
+    assert len(found) > 100
+    assert not {name: missing for name, missing in found.items() if missing}
+
+
+def mypy(*arguments):
+    """Its exit status and its errors, `{(file, line, code)}`, seen from a program of someone who has the package."""
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file=", "--ignore-missing-imports", *arguments],
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    errors = re.findall(r"^(.+?):(\d+): error: .+\[([\w-]+)\]$", run.stdout, re.MULTILINE)
+    assert run.returncode == (1 if errors else 0), run.stdout + run.stderr
+    return {(pathlib.Path(file).name, int(line), code) for file, line, code in errors}
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="mypy runs nothing: what it sees is the same under both Kerases")
+def test_mypy_accepts_a_program_and_refuses_its_mistakes(tmp_path):
+    """`--follow-imports=silent` is what mypy does to an installed package."""
+    found = mypy("--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}", str(CONSUMER))
+    lines = CONSUMER.read_text(encoding="utf-8").splitlines()
+    marks = [(number, re.search(r"# refused: ([\w-]+)$", line)) for number, line in enumerate(lines, 1)]
+    assert found == {(CONSUMER.name, number, mark[1]) for number, mark in marks if mark}
+    assert len(found) == len(consumer.REFUSED)
+
+
+def test_the_program_runs():
+    assert -1.0 <= consumer.train(consumer.network()) <= 1.0
+    assert consumer.by_hand().shape == (5, 2)
+
+
+@pytest.mark.parametrize("number", range(len(consumer.REFUSED)))
+def test_what_mypy_refuses_is_refused_at_run_time(number):
+    with pytest.raises((TypeError, ValueError), match="must|argument"):
+        consumer.REFUSED[number]()
+
+
+@pytest.mark.parametrize(
+    "words, table",
+    [
+        (types.Rule, RULES),
+        (types.Form, FORMS),
+        (types.Perturbation, {word for cell in CELLS for word in cell.PERTURBATIONS}),
+        (types.SensitivityMode, {word for cell in CELLS for word in cell.SENSITIVITY_MODES}),
+        (types.Observable, {word for cell in CELLS for word in cell.OBSERVABLES}),
+        (types.PostFactor, POST_FACTORS),
+        (types.TemporalKernel, TEMPORAL_KERNELS),
+        (types.Implementation, IMPLEMENTATIONS),
+        (types.Preset, PRESETS),
+        (types.Discretization, DECAYS),
+        (types.Surrogate, SURROGATES),
+        (types.Activation, ACTIVATIONS),
+        (types.Code, CODES),
+    ],
+)
+def test_the_words_are_those_of_the_tables(words, table):
+    assert set(typing.get_args(words)) == set(table)
+
+
+@pytest.mark.parametrize(
+    "words, make",
+    [
+        (types.Reset, lambda word: kk.KeRNLSpikingCell(4, reset=word)),
+        (types.Credit, lambda word: kk.KeRNL(kk.KeRNLSpikingCell(4), credit=word)),
+    ],
+)
+def test_words_without_a_table(words, make):
+    """What the error lists is what the type allows."""
+    for word in typing.get_args(words):
+        make(word)
+    with pytest.raises(ValueError, match="must be one of") as error:
+        make("another")
+    assert str(sorted(typing.get_args(words))) in str(error.value)
