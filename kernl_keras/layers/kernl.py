@@ -13,9 +13,10 @@ from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, make_rule
 from .perturbed_pass import PerturbedPass
 from .presets import PRESETS
-from .report import Report, activity
+from .report import Report, unit_activity
 from .rule_gradient import RuleGradient
 from .states import StateLayout
+from .step import Step, running_step
 
 TEMPORAL_KERNELS = ("learned", "own")
 POST_FACTORS = ("gate", "surrogate", "trace")
@@ -197,9 +198,6 @@ class KeRNL(RNN):
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report = None
-        self.reports = None  # a list, where a `KeRNLModel` wants that of every call
-        self.learns = None  # scalar bool, where a `KeRNLModel` says whether M and gamma learn in this call
-        self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod
     def from_preset(cls, preset, cell, time_steps, **overrides):
@@ -314,15 +312,15 @@ class KeRNL(RNN):
         layout = self._layout()
         before, perturbed, traces = layout.unpack(initial_state)
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
-        self.report = None
+        step, self.report = running_step() or Step(), None
+        present = present_examples(step.present, tf.shape(x)[1])
         sensitivity = None, None
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:
             x_stopped, state, perturbed = stop((x, before, perturbed))
-            both = PerturbedPass(self, p, weights, x_stopped, self._present(tf.shape(x)[1]))
-            written, end_state, perturbed, *sensitivity = both(state, perturbed, self.learns)
-            self.add_loss(sensitivity[0])
+            both = PerturbedPass(self, p, weights, x_stopped, present)
+            written, end_state, perturbed, *sensitivity = both(state, perturbed, step.learns)
             perturbed = stop(perturbed)
         else:
             loop = (self.cell, p, stop(weights), stop(self.cell.input_current(x)), stop(before), self.unroll)
@@ -333,17 +331,17 @@ class KeRNL(RNN):
         if self._rule is not None:
             written, before, end_state = stop((written, before, end_state))
             outputs, traces = self._attach_rule(x, weights, p, written, before, traces)
-        self.report = Report(*sensitivity, *activity(outputs, self._present(tf.shape(x)[1])))
-        if self.reports is not None:
-            self.reports.append(self.report)
+        self._tell(Report(*sensitivity, *unit_activity(outputs, present)))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
-    def _present(self, batch):
-        """Which examples count, [B] of 0 and 1, or None for all: also where the layer's batch is not the model's."""
-        if self.present is None:
-            return None
-        alike = tf.equal(tf.size(self.present), batch)
-        return tf.cond(alike, lambda: self.present, lambda: tf.ones([batch], self.present.dtype))
+    def _tell(self, report):
+        """A `KeRNLModel` takes F for its own optimizer; any other model has it as an added loss."""
+        if running_step() is not None:
+            running_step().reports.append(report)
+            return
+        self.report = report
+        if report.sensitivity_loss is not None:
+            self.add_loss(report.sensitivity_loss)
 
     def _attach_rule(self, x, weights, p, written, before, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
@@ -382,3 +380,10 @@ class KeRNL(RNN):
             and keras.initializers.serialize(self.temporal_filter_initializer),
             "seed": self.seed,
         }
+
+
+def present_examples(present, batch):
+    """Which of the layer's examples count, [B] of 0 and 1: all (None) where its batch is not the model's."""
+    if present is None:
+        return None
+    return tf.cond(tf.equal(tf.size(present), batch), lambda: present, lambda: tf.ones([batch], present.dtype))

@@ -9,6 +9,7 @@ from ..learning.filters import FilteredNoise, kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
 from ..learning.own_kernel import OwnKernel, Prediction
 from ..learning.sensitivity import SensitivitySums, learn_all, learn_last, sensitivity_loss
+from ..replicas import rows_before
 
 
 class PerturbedPass:
@@ -32,7 +33,8 @@ class PerturbedPass:
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = layer.m_and_gamma()
         self.m_now, self.gamma_now = tf.stop_gradient(self.m), tf.stop_gradient(self.gamma)
-        self.signs = draw_signs(self.length, self.batch, self.cell.units, next_key(layer.seed, layer._draws))
+        key = next_key(layer.seed, layer._draws)
+        self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):
         """Runs the passes.
@@ -55,7 +57,8 @@ class PerturbedPass:
             )
         examples = tf.cast(self.batch, self.m.dtype)
         if self.present is not None:
-            examples = tf.maximum(tf.reduce_sum(tf.cast(self.present, self.m.dtype)), 1.0)
+            examples = tf.reduce_sum(tf.cast(self.present, self.m.dtype))
+        examples = tf.maximum(examples, 1.0)  # of a replica that has none F is 0
         steps = 1.0 if self.layer.credit == "last" else tf.cast(self.length, self.m.dtype)  # as integers, the product
         count = steps * examples * self.cell.units  # might overflow
         return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count)
