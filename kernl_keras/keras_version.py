@@ -19,6 +19,8 @@ if IS_KERAS_3:
             f"received KERAS_BACKEND={keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
         )
 
+    from keras.src.models.functional import Functional
+
     class RNN(keras.layers.RNN):
         """Keras 3's `RNN`, whose states are those that the layer, not the cell, lists in `state_size`."""
 
@@ -52,6 +54,7 @@ if IS_KERAS_3:
 else:
     import tf_keras as keras
 
+    Functional = None  # needed of Keras 3 alone: see `training.model`
     AbstractRNNCell = keras.layers.AbstractRNNCell  # type: ignore[misc]
 
     class RNN(keras.layers.RNN):  # type: ignore[no-redef]

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..checks import integer
 from ..draws import add_counter, check_seed, next_key
 from ..export import export
+from ..replicas import equal_parts, replicas, rows_before
 from ..types import Config
 from ..uniform import uniform
 from .counting import CountingCell
@@ -37,6 +38,7 @@ class InputSpikingCell(CountingCell):
 
     Raises:
         ValueError: where I is neither 1 nor `units`.
+        tf.errors.InvalidArgumentError: where the replicas of a strategy have parts of a batch of unequal size.
 
     A `stateful` RNN that is reset starts the same draws again, for Keras resets states to 0.
 
@@ -70,8 +72,10 @@ class InputSpikingCell(CountingCell):
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
         # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
-        key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), tf.reduce_sum(steps), alg="philox")
-        draws = tf.cast(uniform((tf.shape(inputs)[0], self.output_size), key), inputs.dtype)
+        # Of several replicas each has as many.
+        batch, steps = tf.shape(inputs)[0], replicas() * tf.reduce_sum(steps)
+        key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), steps, alg="philox")
+        draws = tf.cast(uniform((batch, self.output_size), key, rows_before(batch, alike=True)), inputs.dtype)
         spikes = tf.cast(draws < inputs, inputs.dtype)  # [B, units] < [B, units] or [B, 1]
         return spikes, [states[0] + tf.constant([0.0, 1.0], states[0].dtype)]
 
@@ -81,6 +85,7 @@ class InputSpikingCell(CountingCell):
         """[B, 2]: the number of this call, and 0 steps."""
         zeros = super().get_initial_state(inputs, batch_size)[0]
         call = tf.cast(next_key(self.seed, self.draws)[1], zeros.dtype)
+        equal_parts(tf.shape(zeros)[0], self.name)
         return [zeros + tf.stack([call, tf.zeros_like(call)])]
 
     @property

@@ -1,7 +1,8 @@
 """Codes that turn values into what input units send, all steps at once.
 
-Every code is a function `(x [B, T, F], units, key) -> [B, T, F * units]` with `units` channels a feature, those of the
-first feature first; `key` [2] is the key of its random draws.
+Every code is a function `(x [B, T, F], units, key, first) -> [B, T, F * units]` with `units` channels a feature, those
+of the first feature first; `key` [2] is the key of its random draws, and `first` the number of examples that come
+before these in a larger batch.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from ..uniform import uniform
 
 
-def bernoulli_code(x, units, key):
+def bernoulli_code(x, units, key, first=0):
     """Every channel spikes with the probability x, cut to [0, 1].
 
     Example:
@@ -21,7 +22,7 @@ def bernoulli_code(x, units, key):
     Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2.
     """
     probability = tf.repeat(tf.cast(x, tf.float32), units, axis=-1)
-    return tf.cast(uniform(tf.shape(probability), key) < probability, x.dtype)
+    return tf.cast(uniform(tf.shape(probability), key, first) < probability, x.dtype)
 
 
 def thresholds(units):
@@ -29,7 +30,7 @@ def thresholds(units):
     return np.arange(1, units // 2 + 1) / (units // 2 + 1)
 
 
-def threshold_code(x, units, key=None):
+def threshold_code(x, units, key=None, first=0):
     """Channels that spike when x crosses their threshold: units / 2 on its way up, then units / 2 on its way down.
 
         up_j(t) = 1[x(t-1) < theta_j <= x(t)];  down_j(t) = 1[x(t) < theta_j <= x(t-1)];  x before the first step is 0
@@ -50,7 +51,7 @@ def threshold_code(x, units, key=None):
     return tf.cast((above != above_before) & (above == is_up), x.dtype)
 
 
-def current_code(x, units, key=None):
+def current_code(x, units, key=None, first=0):
     """Every channel sends x itself, as a current.
 
     Example:

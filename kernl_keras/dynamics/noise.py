@@ -8,10 +8,12 @@ longer than the two passes together: XLA drew them anew for every use.
 import numpy as np
 import tensorflow as tf
 
+from ..uniform import random_bits
+
 WORD = 32
 
 
-def draw_signs(steps, batch, units, key):
+def draw_signs(steps, batch, units, key, first=0):
     """Packed random bits, int32 [T, B, ceil(H / 32)], the same in eager, graph and XLA mode.
 
     Those of an example do not depend on how many follow it in the batch.
@@ -20,9 +22,9 @@ def draw_signs(steps, batch, units, key):
         steps, batch: T and B, numbers or scalar tensors.
         units: H.
         key: [2], as `draws.next_key` gives it.
+        first: examples that come before these in a larger batch, see `uniform.random_bits`.
     """
-    shape = (batch, steps, -(-units // WORD))
-    bits = tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    bits = random_bits((batch, steps, -(-units // WORD)), key, tf.int32, first)
     return tf.transpose(bits, (1, 0, 2))
 
 

@@ -10,6 +10,7 @@ from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..export import export
 from ..keras_version import keras, output_shape
+from ..replicas import rows_before
 from ..types import Code, Config
 
 
@@ -82,10 +83,11 @@ class SpikeEncoder(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
-        key = None
+        draws = ()
         if self.code == "bernoulli":
             key = next_key(self.seed, self.draws) if training else fixed_key(self.seed)
-        outputs = CODES[self.code](self.gain * x[..., :features], self.units, key)
+            draws = key, rows_before(tf.shape(x)[0])
+        outputs = CODES[self.code](self.gain * x[..., :features], self.units, *draws)
         if self.context_switch is not None:
             outputs = tf.concat([outputs, context_code(x[..., features:], self.context_switch)], axis=-1)
         return tf.cast(outputs, self.compute_dtype)

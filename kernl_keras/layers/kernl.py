@@ -31,9 +31,10 @@ from ..types import (
 )
 from .perturbed_pass import PerturbedPass
 from .presets import PRESETS
-from .report import Report, activity
+from .report import Report, unit_activity
 from .rule_gradient import RuleGradient
 from .states import StateLayout
+from .step import Step, running_step
 
 TEMPORAL_KERNELS = ("learned", "own")
 POST_FACTORS = ("gate", "surrogate", "trace")
@@ -219,9 +220,6 @@ class KeRNL(RNN):
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report: Report | None = None
-        self.reports: list[Report] | None = None  # a list, where a `KeRNLModel` wants that of every call
-        self.learns = None  # scalar bool, where a `KeRNLModel` says whether M and gamma learn in this call
-        self.present = None  # [B], 0 for examples that F and the activity leave out; None, or what a `KeRNLModel` says
 
     @classmethod
     def from_preset(cls, preset: Preset, cell: HiddenCell, time_steps: int, **overrides: Any) -> "KeRNL":
@@ -354,20 +352,19 @@ class KeRNL(RNN):
         """`(outputs [B, T, H], states)` of sequences as they are read: forward, and the valid `steps` first."""
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
         valid = None if steps is None else steps.valid
-        counted = self._counted(tf.shape(x), steps)
         layout = self._layout()
         before, perturbed, traces = layout.unpack(initial_state)
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
-        self.report = None
-        sensitivity = None, None
+        step, self.report = running_step() or Step(), None
+        counted = counted_steps(tf.shape(x), steps, step.present)
+        sensitivity = None, None, None
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:
             x_stopped, state, perturbed = stop((x, before, perturbed))
-            credited = self._counted(tf.shape(x), steps, last=self.credit == "last")
+            credited = counted_steps(tf.shape(x), steps, step.present, last=self.credit == "last")
             both = PerturbedPass(self, p, weights, x_stopped, valid, credited)
-            written, end_state, perturbed, *sensitivity = both(state, perturbed, self.learns)
-            self.add_loss(sensitivity[0])
+            written, end_state, perturbed, *sensitivity = both(state, perturbed, step.learns)
             perturbed = stop(perturbed)
         else:
             loop = (self.cell, p, stop(weights), stop(self.cell.input_current(x)), stop(before), self.unroll)
@@ -378,27 +375,17 @@ class KeRNL(RNN):
         if self._rule is not None:
             written, before, end_state = stop((written, before, end_state))
             outputs, traces = self._attach_rule(x, weights, p, written, before, traces, steps)
-        self.report = Report(*sensitivity, *activity(outputs, counted))
-        if self.reports is not None:
-            self.reports.append(self.report)
+        self._tell(Report(*sensitivity, *unit_activity(outputs, counted)))
         return tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
-    def _counted(self, shape, steps, last=False):
-        """Which steps of which examples count, [T, B], or None for all; of each example the `last` alone."""
-        if steps is None and self.present is None:
-            return None
-        if steps is None:
-            of_steps = tf.range(shape[0])[:, None] >= (shape[0] - 1 if last else 0)  # [T, 1]
-        else:
-            of_steps = steps.last if last else steps.valid
-        return tf.logical_and(of_steps, self._present(shape[1]))
-
-    def _present(self, batch):
-        """Which examples count, [B]; all where the layer's batch is not the model's."""
-        if self.present is None:
-            return tf.fill([batch], True)
-        alike = tf.equal(tf.size(self.present), batch)
-        return tf.cond(alike, lambda: self.present > 0, lambda: tf.fill([batch], True))
+    def _tell(self, report):
+        """A `KeRNLModel` takes F for its own optimizer; any other model has it as an added loss."""
+        if running_step() is not None:
+            running_step().reports.append(report)
+            return
+        self.report = report
+        if report.sensitivity_loss is not None:
+            self.add_loss(report.sensitivity_loss)
 
     def _attach_rule(self, x, weights, p, written, before, traces, steps):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
@@ -437,3 +424,24 @@ class KeRNL(RNN):
             and keras.initializers.serialize(self.temporal_filter_initializer),
             "seed": self.seed,
         }
+
+
+def counted_steps(shape, steps, present, last=False):
+    """Which steps of which examples count, [T, B]; None for all.
+
+    Args:
+        shape: of x, [T, B, I].
+        steps: `ValidSteps`, or None where all are valid.
+        present: which examples of the model's batch count, > 0; None for all. A layer of another batch counts all.
+        last: of each example the last step alone.
+    """
+    if steps is None and present is None:
+        return None
+    if steps is None:
+        of_steps = tf.range(shape[0])[:, None] >= (shape[0] - 1 if last else 0)  # [T, 1]
+    else:
+        of_steps = steps.last if last else steps.valid
+    every = tf.fill([shape[1]], True)
+    if present is not None:
+        every = tf.cond(tf.equal(tf.size(present), shape[1]), lambda: present > 0, lambda: every)
+    return tf.logical_and(of_steps, every)

@@ -9,6 +9,7 @@ from ..learning.filters import FilteredNoise, kernel_decay
 from ..learning.forward import Noise, run_clean, run_perturbed, unperturbed
 from ..learning.own_kernel import OwnKernel, Prediction
 from ..learning.sensitivity import SensitivitySums, learn_all, learn_last, sensitivity_loss
+from ..replicas import rows_before
 
 
 class PerturbedPass:
@@ -33,7 +34,8 @@ class PerturbedPass:
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = layer.m_and_gamma()
         self.m_now, self.gamma_now = tf.stop_gradient(self.m), tf.stop_gradient(self.gamma)
-        self.signs = draw_signs(self.length, self.batch, self.cell.units, next_key(layer.seed, layer._draws))
+        key = next_key(layer.seed, layer._draws)
+        self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):
         """Runs the passes.
@@ -46,7 +48,7 @@ class PerturbedPass:
 
         Returns:
             what the cell's `write` keeps of every step, the state and the `PerturbedState` after the last step, F (with
-            its gradient by M and gamma) and mean D^2.
+            its gradient by M and gamma), mean D^2, and how many steps of examples these two are means over.
         """
         if learns is None:
             written, end, after, sums = self.run(state, perturbed)
@@ -56,10 +58,11 @@ class PerturbedPass:
             )
         if self.counted is None:
             steps = 1.0 if self.layer.credit == "last" else tf.cast(self.length, self.m.dtype)  # as integers, the
-            count = steps * tf.cast(self.batch, self.m.dtype) * self.cell.units  # product might overflow
+            steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
         else:
-            count = tf.maximum(tf.reduce_sum(tf.cast(self.counted, self.m.dtype)), 1.0) * self.cell.units
-        return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count)
+            steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
+        count = tf.maximum(steps, 1.0) * self.cell.units  # of a replica that has none F is 0
+        return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count), steps
 
     def run(self, state, perturbed):
         """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2."""

@@ -69,7 +69,21 @@ def run_clean(cell, p, weights, current, state, unroll, valid=None):
 
 
 def run_perturbed(
-    cell, p, weights, length, current, state, unroll, noise, packed, kernels, perturbed, digest, total, valid, counted
+    cell,
+    p,
+    weights,
+    length,
+    current,
+    state,
+    unroll,
+    noise,
+    packed,
+    kernels,
+    perturbed,
+    digest,
+    total,
+    valid=None,
+    counted=None,
 ):
     """Eq. (1)-(9) and, beside it, the effect of noise: Eq. (16)-(18). The clean pass does not feel the noise.
 

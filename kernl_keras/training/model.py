@@ -1,6 +1,5 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,10 +7,11 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..export import export
-from ..keras_version import IS_KERAS_3, keras
+from ..keras_version import IS_KERAS_3, Functional, keras
 from ..layers.find import kernl_layers
 from ..layers.kernl import KeRNL
-from ..layers.report import Report
+from ..layers.step import Step, running
+from ..replicas import replicas, whole_sum
 from ..types import Config
 from .state import state_kept
 from .updates import update
@@ -43,6 +43,15 @@ class Schedule(NamedTuple):
     weights: Any
 
 
+class Totals(NamedTuple):
+    """What the layers report of the whole batch: F and D^2 summed over layers, activity averaged; scalars."""
+
+    sensitivity_loss: Any  # None where no layer learns, likewise the next
+    perturbation_variance: Any
+    firing_rate: Any
+    silent_units: Any
+
+
 def present(sample_weight):
     """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example."""
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
@@ -55,9 +64,50 @@ def present(sample_weight):
     return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
 
 
+def batch_size(x):
+    """B of the inputs of a model."""
+    return tf.shape(tf.nest.flatten(x)[0])[0]
+
+
+def logs_of_replica(logs):
+    """What a step returns: Keras 3 means the first axis away where there are several workers, so it gets one."""
+    strategy = tf.distribute.get_strategy()
+    if IS_KERAS_3 and replicas() > 1 and isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return tf.nest.map_structure(lambda value: value[None], logs)
+    return logs
+
+
+def reports_of_here(step):
+    """The reports of a step, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
+    here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return [report for report in step.reports if graph_of(report.unit_activity) is here]
+
+
 def graph_of(tensor):
     """The graph that a tensor belongs to; None for a value."""
     return tensor.graph if tf.is_symbolic_tensor(tensor) else None
+
+
+def share_of_sensitivity_loss(reports, whole):
+    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps."""
+    shares = []
+    for report, of_whole in zip(reports, whole):
+        loss = report.sensitivity_loss
+        if loss is not None and replicas() > 1:
+            loss *= tf.math.divide_no_nan(*(tf.cast(each.credited, loss.dtype) for each in (report, of_whole)))
+        shares += [] if loss is None else [loss]
+    return tf.add_n(shares) if shares else None
+
+
+def totals(reports):
+    """`Totals` of the reports of all calls."""
+    learning = [report for report in reports if report.sensitivity_loss is not None]
+    return Totals(
+        sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
+        perturbation_variance=tf.add_n([report.perturbation_variance for report in learning]) if learning else None,
+        firing_rate=tf.add_n([report.firing_rate for report in reports]) / len(reports) if reports else 0.0,
+        silent_units=tf.add_n([report.silent_units for report in reports]) / len(reports) if reports else 0.0,
+    )
 
 
 @export
@@ -177,10 +227,36 @@ class KeRNLModel(keras.Model):
                 with tf.init_scope():
                     optimizer.build(variables)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras 3's hook: before the first step under a strategy, what is not built yet is built by a symbolic call.
+
+        Keras takes the mean of the replicas' parts of a batch, which no two workers can form (3.15), nor replicas with
+        unlike numbers of examples. The first replica's part will do.
+        """
+        strategy = self.distribute_strategy
+        if iterator is not None and strategy.num_replicas_in_sync > 1:
+            for _, _, batches in iterator:
+                first = next(batches)
+                data_batch = tf.nest.map_structure(lambda part: strategy.experimental_local_results(part)[0], first)
+                iterator = None
+                break
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+        if self.built and strategy.num_replicas_in_sync > 1:
+            with strategy.scope():
+                self._build_optimizers()
+
+    def _get_metrics_result_or_logs(self, logs):
+        """Keras 3's hook: of what a step of one replica returned the numbers of all. Keras asks for all names or none,
+        and an evaluation returns less than there is."""
+        of_all = self.get_metrics_result()
+        return {name: of_all.get(name, value) for name, value in logs.items()}
+
+    _validate_and_get_metrics_result = _get_metrics_result_or_logs  # its name in Keras 2
+
     @property
     def losses(self) -> list[tf.Tensor]:
         """The added losses but for F, which has its own optimizer."""
-        own = {id(report.sensitivity_loss) for report in self._reports()}
+        own = {id(layer.report.sensitivity_loss) for layer in self.kernl_layers if layer.report is not None}
         return [loss for loss in super().losses if id(loss) not in own]
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -189,30 +265,21 @@ class KeRNLModel(keras.Model):
         return super().fit(*args, **kwargs)
 
     def _forward(self, x, y, sample_weight=None, learns=None):
-        """The network once, clean and, where M and gamma learn, perturbed: `(tape, predictions, loss, report)`."""
-        for layer in self.kernl_layers:
-            layer.reports = []  # of every call: a layer may be shared
-            layer.learns = learns
-        with tf.GradientTape(persistent=True) as tape, self._only_present(sample_weight):
-            y_pred = self(x, training=True)
-            loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-            report = self._take_report()
-        return tape, y_pred, loss, report
+        """The network once, clean and, where M and gamma learn, perturbed.
 
-    @contextlib.contextmanager
-    def _only_present(self, sample_weight):
-        """Within, the layers leave examples of weight 0 out of what they report."""
-        for layer in self.kernl_layers:
-            layer.present = present(sample_weight)
-        try:
-            yield
-        except BaseException:  # no layer keeps a tensor of a step that failed
-            for layer in self.kernl_layers:
-                layer.report = layer.reports = None
-            raise
-        finally:
-            for layer in self.kernl_layers:
-                layer.present = layer.learns = None
+        Returns:
+            the tape, the predictions, the losses of the weights and of M and gamma (of a replica its share, such that
+            the whole batch's are the sums), and the `Totals`.
+        """
+        with tf.GradientTape(persistent=True) as tape:
+            with running(Step(present(sample_weight), learns)) as step:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+            reports = reports_of_here(step)
+            whole = [report.of_whole_batch() for report in reports]
+            sensitivity_loss = share_of_sensitivity_loss(reports, whole)
+            loss = self._share_of_loss(loss, x)
+        return tape, y_pred, loss, sensitivity_loss, totals(whole)
 
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
@@ -228,9 +295,10 @@ class KeRNLModel(keras.Model):
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         sensitivity, weights = self._groups()
         with state_kept(self):
-            tape, _, loss, report = self._forward(x, y)
-        gradients = tape.gradient(report.sensitivity_loss, sensitivity) if sensitivity else []
+            tape, _, loss, sensitivity_loss, _ = self._forward(x, y)
+        gradients = tape.gradient(sensitivity_loss, sensitivity) if sensitivity else []
         gradients = [*gradients, *tape.gradient(loss, weights)]
+        gradients = [gradient if gradient is None else whole_sum(gradient) for gradient in gradients]
         of = {id(variable): gradient for variable, gradient in zip([*sensitivity, *weights], gradients)}
         return [of[id(variable)] for variable in self.trainable_variables]
 
@@ -240,11 +308,11 @@ class KeRNLModel(keras.Model):
         learns = None
         if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
             learns = self._schedule(self._groups()[0]).sensitivity
-        tape, y_pred, loss, report = self._forward(x, y, sample_weight, learns)
+        tape, y_pred, loss, sensitivity_loss, report = self._forward(x, y, sample_weight, learns)
         self._build_optimizers()
         sensitivity, weights = self._groups()
         now = self._schedule(sensitivity)
-        gradients = tape.gradient(report.sensitivity_loss, sensitivity) if sensitivity else []
+        gradients = tape.gradient(sensitivity_loss, sensitivity) if sensitivity else []
         of_sensitivity = update(self.sensitivity_optimizer, gradients, sensitivity, now.sensitivity)
         of_weights = update(self.optimizer, tape.gradient(loss, weights), weights, now.weights)
         self._track(report, of_sensitivity, of_weights, learns)
@@ -252,17 +320,16 @@ class KeRNLModel(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
-        with self._only_present(keras.utils.unpack_x_y_sample_weight(data)[2]):
+        with running(Step(present(keras.utils.unpack_x_y_sample_weight(data)[2]))) as step:
             super().test_step(data)
-        self._track(self._take_report())
+        self._track(totals([report.of_whole_batch() for report in reports_of_here(step)]))
         logs = self.get_metrics_result()
-        return {name: value for name, value in logs.items() if name not in DIAGNOSTICS or name in ACTIVITY}
+        return logs_of_replica({n: value for n, value in logs.items() if n not in DIAGNOSTICS or n in ACTIVITY})
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """One batch without targets."""
-        y_pred = super().predict_step(data)
-        self._take_report()
-        return y_pred
+        with running(Step()):
+            return super().predict_step(data)
 
     def _schedule(self, sensitivity):
         """Which groups this step updates. The optimizers' own counts decide, so a resumed run goes on as before."""
@@ -272,27 +339,13 @@ class KeRNLModel(keras.Model):
         warm = tf.cast(tf.convert_to_tensor(self.sensitivity_optimizer.iterations), tf.int64) >= self.sensitivity_only
         return Schedule(steps % self.sensitivity_every == 0, warm)
 
-    def _reports(self):
-        """The layers' reports of their calls; where they were not asked for every one, of the last.
-
-        Keras 3 builds a subclassed model by a call in a graph of its own, whose tensors are of no use here.
-        """
-        here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        every = [report for layer in self.kernl_layers for report in (layer.reports or [layer.report])]
-        return [report for report in every if report is not None and graph_of(report.firing_rate) is here]
-
-    def _take_report(self):
-        """The layers' reports as one: F and D^2 summed, activity averaged. A layer keeps no tensor of a traced step."""
-        reports = self._reports()
-        for layer in self.kernl_layers:
-            layer.report = layer.reports = None
-        learning = [report for report in reports if report.sensitivity_loss is not None]
-        return Report(
-            sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
-            perturbation_variance=tf.add_n([r.perturbation_variance for r in learning]) if learning else None,
-            firing_rate=tf.add_n([report.firing_rate for report in reports]) / len(reports) if reports else 0.0,
-            silent_units=tf.add_n([report.silent_units for report in reports]) / len(reports) if reports else 0.0,
-        )
+    def _share_of_loss(self, loss, x):
+        """Of a replica, its part of the whole batch's loss, in proportion to its examples where losses are means."""
+        divided_by = tf.distribute.get_strategy().num_replicas_in_sync  # by Keras, whatever the replicas have
+        if divided_by == 1 or "sum" in [getattr(each, "reduction", None) for each in tf.nest.flatten(self.loss)]:
+            return loss
+        examples = tf.cast(batch_size(x), loss.dtype)
+        return loss * (divided_by * examples / whole_sum(examples))
 
     def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0), learns=None):
         values = {
@@ -314,12 +367,11 @@ class KeRNLModel(keras.Model):
 
     def _results(self, x, y, y_pred, loss, sample_weight):
         if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-            self._loss_tracker.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
-        return self.compute_metrics(x, y, y_pred, sample_weight)
+            self._loss_tracker.update_state(whole_sum(loss), sample_weight=batch_size(x))
+        return logs_of_replica(self.compute_metrics(x, y, y_pred, sample_weight))
 
 
 if IS_KERAS_3:
-    from keras.src.models.functional import Functional
 
     @export
     class FunctionalKeRNLModel(KeRNLModel, Functional):

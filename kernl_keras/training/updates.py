@@ -1,16 +1,23 @@
 """Applying a group's gradients, or not."""
 
+import contextlib
+
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3
+from ..replicas import replicas, whole_sum
+
+SUMMING = "_all_reduce_sum_gradients"
 
 
 def update(optimizer, gradients, variables, condition=True):
     """Applies the gradients where `condition` holds and all of them are finite.
 
+    Of the replicas of a strategy the sum of their gradients is looked at, clipped and applied: all decide alike.
+
     Args:
         optimizer: Keras optimizer, built on `variables`.
-        gradients: list of tensors, None for a variable that the loss does not reach.
+        gradients: list of tensors, None for a variable that the loss does not reach; of a replica its share.
         variables: list of variables.
         condition: scalar bool.
 
@@ -20,14 +27,60 @@ def update(optimizer, gradients, variables, condition=True):
     pairs = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
     if not pairs:
         return tf.constant(0.0), tf.constant(0.0)
-    norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient, _ in pairs])
+    gradients, variables = map(list, zip(*pairs))
+    gradients = whole_sum(gradients)
+    norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
     finite = tf.math.is_finite(norm)
+    now = tf.logical_and(finite, condition)
+    if replicas() == 1:
+        where(now, lambda: apply(optimizer, gradients, variables))
+    else:
+        tf.distribute.get_replica_context().merge_call(apply_on_all, args=(now, optimizer, gradients, variables))
+    return tf.where(finite, norm, tf.zeros_like(norm)), 1.0 - tf.cast(finite, norm.dtype)
 
-    scale = optimizer.scale_loss if IS_KERAS_3 else lambda gradient: gradient  # Keras 3's `apply_gradients` undoes it
 
-    def apply():
-        optimizer.apply_gradients([(scale(gradient), variable) for gradient, variable in pairs])
+def where(condition, act):
+    """Acts where the condition holds."""
+
+    def acted():
+        act()
         return tf.constant(True)
 
-    tf.cond(tf.logical_and(finite, condition), apply, lambda: tf.constant(False))
-    return tf.where(finite, norm, tf.zeros_like(norm)), 1.0 - tf.cast(finite, norm.dtype)
+    tf.cond(condition, acted, lambda: tf.constant(False))
+
+
+def apply(optimizer, gradients, variables):
+    """One step of the optimizer; a replica's gradients are the sum already."""
+    scale = optimizer.scale_loss if IS_KERAS_3 else lambda gradient: gradient  # Keras 3's `apply_gradients` undoes it
+    options = {} if IS_KERAS_3 or replicas() == 1 else {"skip_gradients_aggregation": True}
+    optimizer.apply_gradients(
+        [(scale(gradient), variable) for gradient, variable in zip(gradients, variables)], **options
+    )
+
+
+def apply_on_all(strategy, now, optimizer, gradients, variables):
+    """One step on every replica where `now` holds, which is the same on all.
+
+    The condition is outside of the replicas, for inside one of them no other could be met, as optimizers do.
+    """
+    with summed_already(optimizer):
+        where(
+            strategy.experimental_local_results(now)[0],
+            lambda: strategy.extended.call_for_each_replica(apply, args=(optimizer, gradients, variables)),
+        )
+
+
+@contextlib.contextmanager
+def summed_already(optimizer):
+    """Within, an optimizer of Keras 3 does not sum over replicas: it would, after it has clipped each one's part."""
+    if not IS_KERAS_3:
+        yield
+        return
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if not hasattr(optimizer, SUMMING):
+        raise NotImplementedError(f"This version of Keras has no {SUMMING}, so that gradients would be summed twice.")
+    vars(optimizer)[SUMMING] = lambda pairs: pairs
+    try:
+        yield
+    finally:
+        del vars(optimizer)[SUMMING]

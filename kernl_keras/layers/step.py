@@ -1,0 +1,35 @@
+"""What a `KeRNLModel` and its `KeRNL` layers tell each other in one call of the model.
+
+It belongs to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
+"""
+
+import contextlib
+import contextvars
+import dataclasses
+from typing import Any
+
+RUNNING = contextvars.ContextVar("kernl_keras_step", default=None)
+
+
+@dataclasses.dataclass
+class Step:
+    """What the model says, and what it hears."""
+
+    present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
+    learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
+    reports: list = dataclasses.field(default_factory=list)  # the `Report` of every call of a layer
+
+
+@contextlib.contextmanager
+def running(step):
+    """Within, `step` is the one that the layers find."""
+    token = RUNNING.set(step)
+    try:
+        yield step
+    finally:
+        RUNNING.reset(token)
+
+
+def running_step():
+    """The `Step` of the model that calls; None where a layer is called by itself or by another model."""
+    return RUNNING.get()
