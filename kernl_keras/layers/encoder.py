@@ -83,7 +83,7 @@ class SpikeEncoder(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
-        draws = ()
+        draws: tuple = ()
         if self.code == "bernoulli":
             key = next_key(self.seed, self.draws) if training else fixed_key(self.seed)
             draws = key, rows_before(tf.shape(x)[0])
