@@ -11,6 +11,7 @@ from .cells.resonator import KeRNLResonatorCell
 from .cells.spiking import KeRNLSpikingCell
 from .experiments.pretrained import load_pretrained
 from .initializers import LogUniform
+from .interchange.to_nir import to_nir
 from .layers.encoder import SpikeEncoder
 from .layers.kernl import KeRNL
 from .layers.readout import Readout
@@ -39,4 +40,5 @@ __all__ = [
     "gradient_alignment",
     "load_pretrained",
     "naive",
+    "to_nir",
 ]

@@ -16,6 +16,7 @@ ROOMS = {  # room: the other rooms it may import
     "layers": {"dynamics", "cells", "learning"},
     "training": {"learning", "layers"},
     "callbacks": {"layers", "training"},
+    "interchange": {"cells", "layers"},
     "data": set(),
     "experiments": {"dynamics", "cells", "learning", "layers", "training", "callbacks", "data"},
     "benchmark": {"cells", "layers", "training", "experiments"},

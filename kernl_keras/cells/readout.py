@@ -99,8 +99,9 @@ class ReadoutCell(AbstractRNNCell):
 
     @property
     def decay(self):
-        """d, a number or [O]."""
-        return DECAYS[self.discretization](self._tau_out, self.dt)
+        """d, a scalar or [O]; of a number all digits of the variable dtype, where `tf.cast` knows single precision."""
+        decay = DECAYS[self.discretization](self._tau_out, self.dt)
+        return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs):
         """z W_out + bias: [n, H] -> [n, O]."""

@@ -1,0 +1,239 @@
+"""From a network of leaky integrate-and-fire units to a graph of the Neuromorphic Intermediate Representation."""
+
+from numbers import Real
+
+import numpy as np
+import tensorflow as tf
+
+from ..cells.readout import ReadoutCell
+from ..cells.spiking import KeRNLSpikingCell
+from ..checks import number, one_of
+from ..keras_version import keras
+from ..layers.encoder import SpikeEncoder
+from ..layers.window import WindowMean
+
+MS = 1e-3  # NIR counts time in seconds
+DISCRETIZATIONS = {  # name: (decay of a step, dt) -> tau, and what the importer makes of tau again
+    "euler": lambda decay, dt: dt / (1.0 - decay),  # decay = 1 - dt / tau
+    "exponential": lambda decay, dt: -dt / np.log(decay),  # decay = exp(-dt / tau)
+}
+
+
+def to_nir(model, discretization="euler", dt=None):
+    """A NIR graph of a trained network, for other simulators and for neuromorphic hardware.
+
+    | ours | in the graph |
+    |---|---|
+    | W_in and bias, times R_m | `Linear` or `Affine`, `NAME_kernel` |
+    | hidden layer | a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output` |
+    | units, hard reset | `lif`: `LIF` with r = 1 |
+    | units, soft reset | `membrane`: `LI`, then `threshold`: `Threshold`; back to it `reset`: `Scale` by -a b0 / (1-a) |
+    | tau_s | `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel` |
+    | readout: W_out and bias; leak | `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units` |
+
+    NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
+
+        (1) v(t) = d v(t-1) + (1-d) (v_leak + r I(t)),  d = 1 - dt/tau ("euler") or exp(-dt/tau) ("exponential")
+        (2) z(t) = 1[v(t) > v_threshold], and v(t) is v_reset where z(t) = 1, in the same step
+        (3) an edge that closes a loop hands on the value of the step before, every other edge that of this step
+
+    and tau is such that d is our decay, to rounding, whatever `discretization` the cell itself has. Our units spike at
+    V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization.
+
+    An encoder in front and a `WindowMean` at the end are left out: the graph takes what the encoder sends, and gives
+    the readout's v at every step.
+
+    Args:
+        model: a chain of `SpikeEncoder` (or none); `KeRNL` or `keras.layers.RNN` over `KeRNLSpikingCell`, as many as
+            there are; `Readout` or `keras.layers.RNN` over a `ReadoutCell` (or none); `WindowMean` (or none).
+        discretization: of the importer, "euler" or "exponential".
+        dt: length of the importer's step in seconds; None for the cells' own, whose unit is ms.
+
+    Returns:
+        `nir.NIRGraph`; `nir.write(path, graph)` stores it.
+
+    Raises:
+        ImportError: without the package nir.
+        ValueError: for what NIR 1.0 has no primitive for (adaptive thresholds, refractory times, resonators, rate
+            units), for a model that is no such chain, and for cells of several dt.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input((7, 3))
+    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4, tau_ref=0.0), name="hidden")(inputs)
+    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> graph = kk.to_nir(model)
+    >>> sorted(graph.nodes)
+    ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
+    >>> sorted(graph.nodes["hidden_units"].nodes)
+    ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
+
+    Source: Pedersen, Abreu, Jobst et al., Neuromorphic intermediate representation, Nature Communications 15:8122
+    (2024).
+    """
+    nir = import_nir()
+    one_of("discretization", discretization, DISCRETIZATIONS)
+    layers = chain(model)
+    steps = {layer.cell.dt for layer in layers}
+    if len(steps) != 1:
+        raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
+    dt = steps.pop() * MS if dt is None else number("dt", dt, above=0.0)
+    tau = Tau(dt, DISCRETIZATIONS[discretization])
+    nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
+    for layer in layers:
+        make = hidden_nodes if isinstance(layer.cell, KeRNLSpikingCell) else readout_nodes
+        nodes |= make(nir, layer.name, layer.cell, tau)
+    nodes["output"] = nir.Output(np.array([layers[-1].cell.units]))
+    names = list(nodes)
+    metadata = {"dt": dt, "discretization": discretization, "recurrent_delay": dt, "writer": "kernl_keras"}
+    return nir.NIRGraph(nodes, list(zip(names, names[1:])), metadata=metadata)
+
+
+def import_nir():
+    """The package nir, which is an option."""
+    try:
+        import nir
+    except ImportError as error:
+        raise ImportError("NIR graphs need the package nir: pip install kernl-keras[nir].") from error
+    return nir
+
+
+class Tau:
+    """Time constants in seconds from decays of a step."""
+
+    def __init__(self, dt, inverse):
+        self.dt, self.inverse = dt, inverse
+
+    def __call__(self, name, decay, units):
+        """One of each unit [units], so that the importer finds `decay` again; `name` is the cell's argument."""
+        decay = np.full(units, decay, "float64")
+        with np.errstate(divide="ignore"):
+            tau = self.inverse(decay, self.dt)
+        if not np.all(tau > 0.0):
+            raise ValueError(
+                f"{name} must be > dt for discretization='exponential'; received a decay of {decay.min()}."
+            )
+        return tau
+
+
+def chain(model):
+    """The layers of the model that have cells, in order; the encoder before and the window after are left out."""
+    if not isinstance(model, keras.Model) or not hasattr(model, "layers") or not model.built:
+        raise ValueError(f"model must be a built Keras model; received {model!r}.")
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    for before, layer in zip(layers, layers[1:]):
+        sent, received = keras_tensors(before.output)[:1], keras_tensors(layer.input)
+        if len(received) != 1 or received[0] is not sent[0]:
+            raise ValueError(
+                f"model must be a chain of layers; received {layer.name!r}, which hears not {before.name!r} alone."
+            )
+    if layers and isinstance(layers[0], SpikeEncoder):
+        layers = layers[1:]
+    if layers and isinstance(layers[-1], WindowMean):
+        layers = layers[:-1]
+    if not layers:
+        raise ValueError("model must have a layer of spiking units; received none.")
+    for layer in layers:
+        check_layer(layer, last=layer is layers[-1])
+    return layers
+
+
+def keras_tensors(nested):
+    """The tensors in what a layer received or returned."""
+    return list(nested) if isinstance(nested, (list, tuple)) else [nested]
+
+
+def check_layer(layer, last):
+    """Raises where a layer is none that a graph has nodes for."""
+    cell = getattr(layer, "cell", None)
+    if isinstance(cell, KeRNLSpikingCell):
+        check_cell(cell)
+    elif not isinstance(cell, ReadoutCell):
+        kind = type(layer if cell is None else cell).__name__
+        raise ValueError(
+            f"model must be made of KeRNLSpikingCell and ReadoutCell for NIR, which has primitives for leaky units "
+            f"alone, none that swing and no rates; received layer {layer.name!r} of {kind}."
+        )
+    elif not last:
+        raise ValueError(f"model must have its readout at the end; received {layer.name!r} before another layer.")
+    if layer.go_backwards or not layer.return_sequences:
+        raise ValueError(
+            f"layer {layer.name!r} must have return_sequences=True and go_backwards=False; "
+            f"received {layer.return_sequences} and {layer.go_backwards}."
+        )
+
+
+def check_cell(cell):
+    """Raises where NIR has no primitive for what a unit does."""
+    if cell.adaptation_strength != 0.0 and np.any(cell.adaptation_strength):
+        raise ValueError(
+            "adaptation_strength must be 0 for NIR, whose primitives have thresholds that stand still; "
+            f"received {cell.adaptation_strength!r}."
+        )
+    if cell.tau_ref >= cell.dt:
+        raise ValueError(
+            f"tau_ref must be less than dt = {cell.dt:g} ms for NIR, whose primitives have no refractory time; "
+            f"received {cell.tau_ref!r}."
+        )
+
+
+def hidden_nodes(nir, name, cell, tau):
+    """Input weights, and the subgraph of the units with their recurrent weights."""
+    p, units = cell.parameters(), cell.units
+    decay = to_numpy(p.membrane_decay)
+    zeros, ones = np.zeros(units), np.ones(units)
+    threshold = np.full(units, p.base_threshold, cell.compute_dtype)
+    below = np.nextafter(threshold, np.zeros_like(threshold))
+    membrane = {"tau": tau("tau_m", decay, units), "r": ones, "v_leak": zeros}
+    nodes, edges = {"input": nir.Input(np.array([units]))}, []
+    if p.soft_reset:
+        spikes = "threshold"
+        nodes |= {
+            "membrane": nir.LI(**membrane),
+            "threshold": nir.Threshold(below),
+            "reset": nir.Scale(np.full(units, -decay * p.base_threshold / (1.0 - decay))),
+        }
+        edges += [("input", "membrane"), ("membrane", "threshold"), ("threshold", "reset"), ("reset", "membrane")]
+    else:
+        spikes = "lif"
+        nodes["lif"] = nir.LIF(**membrane, v_threshold=below, v_reset=np.full(units, p.reset_potential))
+        edges.append(("input", "lif"))
+    loop = [spikes, "recurrent_kernel", edges[0][1]]
+    if cell.tau_s is not None:
+        nodes["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
+        loop.insert(1, "synapse")
+    nodes["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, p.resistance)
+    nodes["output"] = nir.Output(np.array([units]))
+    edges += [*zip(loop, loop[1:]), (spikes, "output")]  # the output last: some importers take the last node for it
+    kernel = weights(nir, cell.kernel, cell.bias, p.resistance)
+    return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
+
+
+def readout_nodes(nir, name, cell, tau):
+    """Output weights, and the leak where there is one."""
+    nodes = {f"{name}_kernel": weights(nir, cell.kernel, cell.bias)}
+    if cell.tau_out is not None:
+        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau)
+    return nodes
+
+
+def leaky_sum(nir, name, decay, units, tau):
+    """v(t) = d v(t-1) + x(t) as an `LI`."""
+    r = 1.0 / (1.0 - np.full(units, decay, "float64"))
+    return nir.LI(tau=tau(name, decay, units), r=r, v_leak=np.zeros(units))
+
+
+def weights(nir, kernel, bias, factor=1.0):
+    """`Linear`, or `Affine` where there is a bias; NIR's weights are [out, in]."""
+    kernel = to_numpy(kernel)
+    scaled = (factor * kernel.T).astype(kernel.dtype)
+    if bias is None:
+        return nir.Linear(scaled)
+    return nir.Affine(scaled, (factor * to_numpy(bias)).astype(kernel.dtype))
+
+
+def to_numpy(value):
+    """A number, a tensor or a variable as an array; of a number all digits."""
+    return np.asarray(value if isinstance(value, Real) else tf.convert_to_tensor(value))
