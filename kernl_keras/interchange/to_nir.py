@@ -27,7 +27,7 @@ def to_nir(model, discretization="euler", dt=None):
     | W_in and bias, times R_m | `Linear` or `Affine`, `NAME_kernel` |
     | hidden layer | a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output` |
     | units, hard reset | `lif`: `LIF` with r = 1 |
-    | units, soft reset | `membrane`: `LI`, then `threshold`: `Threshold`; back to it `reset`: `Scale` by -a b0 / (1-a) |
+    | units, soft reset | `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a) |
     | tau_s | `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel` |
     | readout: W_out and bias; leak | `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units` |
 
@@ -182,33 +182,46 @@ def check_cell(cell):
 def hidden_nodes(nir, name, cell, tau):
     """Input weights, and the subgraph of the units with their recurrent weights."""
     p, units = cell.parameters(), cell.units
-    decay = to_numpy(p.membrane_decay)
-    zeros, ones = np.zeros(units), np.ones(units)
-    threshold = np.full(units, p.base_threshold, cell.compute_dtype)
-    below = np.nextafter(threshold, np.zeros_like(threshold))
-    membrane = {"tau": tau("tau_m", decay, units), "r": ones, "v_leak": zeros}
-    nodes, edges = {"input": nir.Input(np.array([units]))}, []
-    if p.soft_reset:
-        spikes = "threshold"
-        nodes |= {
-            "membrane": nir.LI(**membrane),
-            "threshold": nir.Threshold(below),
-            "reset": nir.Scale(np.full(units, -decay * p.base_threshold / (1.0 - decay))),
-        }
-        edges += [("input", "membrane"), ("membrane", "threshold"), ("threshold", "reset"), ("reset", "membrane")]
-    else:
-        spikes = "lif"
-        nodes["lif"] = nir.LIF(**membrane, v_threshold=below, v_reset=np.full(units, p.reset_potential))
-        edges.append(("input", "lif"))
-    loop = [spikes, "recurrent_kernel", edges[0][1]]
+    inside, edges, first, spikes = (soft_units if p.soft_reset else hard_units)(nir, cell, p, tau)
+    loop = [spikes, "recurrent_kernel", first]
     if cell.tau_s is not None:
-        nodes["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
+        inside["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
         loop.insert(1, "synapse")
-    nodes["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, p.resistance)
-    nodes["output"] = nir.Output(np.array([units]))
-    edges += [*zip(loop, loop[1:]), (spikes, "output")]  # the output last: some importers take the last node for it
+    inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, p.resistance)
+    nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
+    edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
     kernel = weights(nir, cell.kernel, cell.bias, p.resistance)
     return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
+
+
+def hard_units(nir, cell, p, tau):
+    """`(nodes, edges, the node that hears the current, the node that spikes)`: NIR's own unit."""
+    membrane = potential(cell, p, tau)
+    reset = np.full(cell.units, p.reset_potential)
+    return {"lif": nir.LIF(**membrane, v_threshold=threshold(cell), v_reset=reset)}, [], "lif", "lif"
+
+
+def soft_units(nir, cell, p, tau):
+    """The same without a primitive: (1-a) times what comes back a step later is -a b0, what is left of the reset."""
+    decay = to_numpy(p.membrane_decay)
+    nodes = {
+        "membrane": nir.LI(**potential(cell, p, tau)),
+        "threshold": nir.Threshold(threshold(cell)),
+        "reset": nir.Scale(np.full(cell.units, -decay * p.base_threshold / (1.0 - decay))),
+    }
+    return nodes, [*zip(nodes, [*nodes][1:]), ("reset", "membrane")], "membrane", "threshold"
+
+
+def potential(cell, p, tau):
+    """What `LIF` and `LI` have in common; R_m is in the weights, for Norse does not read r."""
+    ones = np.ones(cell.units)
+    return {"tau": tau("tau_m", to_numpy(p.membrane_decay), cell.units), "r": ones, "v_leak": 0.0 * ones}
+
+
+def threshold(cell):
+    """The largest number below b0 [H]: what is above it is at least b0."""
+    b0 = np.full(cell.units, cell.base_threshold, cell.compute_dtype)
+    return np.nextafter(b0, np.zeros_like(b0))
 
 
 def readout_nodes(nir, name, cell, tau):

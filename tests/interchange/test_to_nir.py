@@ -124,7 +124,11 @@ def test_the_numbers_of_the_graph(tmp_path):
     recurrent = 2.0 * ours.recurrent_kernel.numpy().T
     np.fill_diagonal(recurrent, 0.0)
     np.testing.assert_array_equal(units["recurrent_kernel"].weight, recurrent)
-    assert ("recurrent_kernel", "lif") in graph.nodes["hidden_units"].edges
+    edges = graph.nodes["hidden_units"].edges
+    assert ("recurrent_kernel", "lif") in edges and edges[-1] == (
+        "lif",
+        "output",
+    )  # Norse takes the last for the output
 
     exponential = kk.to_nir(model, "exponential").nodes["hidden_units"].nodes
     np.testing.assert_allclose(exponential["lif"].tau, np.full(H, 0.02), rtol=1e-12)
@@ -174,9 +178,8 @@ def test_adaptation_of_strength_0_is_none():
 def test_units_that_nir_does_not_know(other):
     inputs = keras.Input((T, I))
     model = keras.Model(inputs, kk.KeRNL(other, name="hidden")(inputs))
-    with pytest.raises(
-        ValueError, match=f"none that swing and no rates; received layer 'hidden' of {type(other).__name__}"
-    ):
+    kind = type(other).__name__
+    with pytest.raises(ValueError, match=f"none that swing and no rates; received layer 'hidden' of {kind}"):
         kk.to_nir(model)
 
 

@@ -79,9 +79,8 @@ def flat(graph, prefix=""):
 
 def in_order(nodes, edges):
     """The nodes by their distance from the input, so that what an input sends goes through in one step."""
-    order = [
-        name for name, node in nodes.items() if type(node).__name__ == "Input" and not any(b == name for _, b in edges)
-    ]
+    later = {b for _, b in edges}
+    order = [name for name, node in nodes.items() if type(node).__name__ == "Input" and name not in later]
     for name in order:  # grows while it runs
         order += [b for a, b in edges if a == name and b not in order]
     return order
