@@ -13,11 +13,7 @@ import logging
 import pathlib
 import sys
 
-import nir
-import numpy as np
-import torch
-
-logging.disable(logging.WARNING)  # nirtorch's, on graphs of one input
+import numpy as np  # the others where they are used: pytest imports every file, and has them not
 
 
 def norse(graph):
@@ -36,7 +32,9 @@ def snntorch(graph):
 
 def norse_neurons(graph):
     """What Norse's import leaves out, the leaky integrator above all, mapped to Norse's neurons by nirtorch."""
+    import nir
     import nirtorch
+    import torch
     from norse.torch.module.leaky_integrator_box import LIBoxCell, LIBoxParameters
     from norse.torch.module.lif_box import LIFBoxCell, LIFBoxParameters
 
@@ -65,7 +63,9 @@ def norse_neurons(graph):
             return self.function(x)
 
     def lif(node):
-        p = LIFBoxParameters(1.0 / tensor(node.tau), tensor(node.v_leak), tensor(node.v_threshold), tensor(node.v_reset))
+        p = LIFBoxParameters(
+            1.0 / tensor(node.tau), tensor(node.v_leak), tensor(node.v_threshold), tensor(node.v_reset)
+        )
         return LIFBoxCell(p, dt=dt)
 
     def linear(node):
@@ -95,6 +95,11 @@ IMPORTERS = {
 
 def main(importer, folder):
     """Runs the graph step by step, every step with the state of the one before."""
+    import nir
+    import torch
+
+    logging.disable(logging.WARNING)  # nirtorch's, on graphs of one input
+    torch.set_num_threads(1)
     folder, (load, packages) = pathlib.Path(folder), IMPORTERS[importer]
     inputs = torch.as_tensor(np.load(folder / "inputs.npy"))
     with contextlib.redirect_stdout(sys.stderr):  # snnTorch prints
@@ -108,5 +113,4 @@ def main(importer, folder):
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     main(*sys.argv[1:])

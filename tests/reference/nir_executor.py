@@ -4,6 +4,8 @@ Every node is solved over a step of dt by Euler's method, or exactly for an inpu
 the sum of the edges that lead to it. A node that hears itself, by way of others, hears what they sent one step ago.
 """
 
+import collections
+
 import numpy as np
 
 
@@ -17,48 +19,46 @@ def run(graph, inputs, dt, exact=False):
         exact: whether to take exp(-dt/tau) for 1 - dt/tau.
 
     Returns:
-        `{name: [B, T, n]}`; nodes of a subgraph as "subgraph/node".
+        `{name: [B, T, n]}`; those of a subgraph as "subgraph/node", potentials before a reset as "subgraph/node v".
     """
     nodes, edges = flat(graph)
     order = in_order(nodes, edges)
     place = {name: n for n, name in enumerate(order)}
     sent = {name: np.zeros((len(inputs), 1)) for name in order}
-    memory, record = {}, {name: [] for name in order}
+    memory, record = {}, collections.defaultdict(list)
     for x in np.moveaxis(np.asarray(inputs, "float64"), 1, 0):
         before, sent = sent, {}
         for name in order:
             # An edge from a node that comes later in this step brings what that node sent in the step before.
             heard = [sent[a] if place[a] < place[name] else before[a] for a, b in edges if b == name]
             total = sum(heard) if heard else x
-            sent[name] = step(nodes[name], name, total, memory, dt, exact)
+            sent[name], v = step(nodes[name], total, memory.get(name), dt, exact)
             record[name].append(sent[name])
+            if v is not None:
+                record[f"{name} v"].append(v)
+                memory[name] = v if type(nodes[name]).__name__ == "LI" else np.where(sent[name], nodes[name].v_reset, v)
     return {name: np.stack(values, 1) for name, values in record.items()}
 
 
-def step(node, name, x, memory, dt, exact):
-    """One step of one node [B, n]."""
+def step(node, x, v, dt, exact):
+    """One step of one node [B, n]: what it sends, and its potential before a reset, or None."""
     kind = type(node).__name__
     if kind in ("Input", "Output"):
-        return x
+        return x, None
     if kind == "Linear":  # y = W x
-        return np.einsum("oi,bi->bo", node.weight.astype("float64"), x)
+        return x @ node.weight.astype("float64").T, None
     if kind == "Affine":  # y = W x + b
-        return np.einsum("oi,bi->bo", node.weight.astype("float64"), x) + node.bias
+        return x @ node.weight.astype("float64").T + node.bias, None
     if kind == "Scale":  # y = s x
-        return node.scale * x
+        return node.scale * x, None
     if kind == "Threshold":  # z = 1 where x > threshold
-        return np.where(x > node.threshold, 1.0, 0.0)
-    v = memory.get(name, np.zeros(node.v_leak.shape))
+        return np.where(x > node.threshold, 1.0, 0.0), None
+    if kind not in ("LI", "LIF"):
+        raise ValueError(f"no definition of {kind}")
+    v = np.zeros(node.v_leak.shape) if v is None else v
     goal = node.v_leak + node.r * x  # tau dv/dt = (v_leak - v) + r I
     v = goal + np.exp(-dt / node.tau) * (v - goal) if exact else v + dt / node.tau * (goal - v)
-    if kind == "LI":
-        memory[name] = v
-        return v
-    if kind == "LIF":  # z = 1 and v = v_reset where v > v_threshold
-        fires = v > node.v_threshold
-        memory[name] = np.where(fires, node.v_reset, v)
-        return fires.astype("float64")
-    raise ValueError(f"no definition of {kind}")
+    return (v, v) if kind == "LI" else (np.where(v > node.v_threshold, 1.0, 0.0), v)
 
 
 def flat(graph, prefix=""):
