@@ -8,9 +8,7 @@ import tensorflow as tf
 from ..cells.readout import ReadoutCell
 from ..cells.spiking import KeRNLSpikingCell
 from ..checks import number, one_of
-from ..keras_version import keras
-from ..layers.encoder import SpikeEncoder
-from ..layers.window import WindowMean
+from .chain import chain
 
 MS = 1e-3  # NIR counts time in seconds
 DISCRETIZATIONS = {  # name: (decay of a step, dt) -> tau, and what the importer makes of tau again
@@ -44,8 +42,8 @@ def to_nir(model, discretization="euler", dt=None):
     the readout's v at every step.
 
     Args:
-        model: a chain of `SpikeEncoder` (or none); `KeRNL` or `keras.layers.RNN` over `KeRNLSpikingCell`, as many as
-            there are; `Readout` or `keras.layers.RNN` over a `ReadoutCell` (or none); `WindowMean` (or none).
+        model: a built chain of `SpikeEncoder` (or none); `KeRNL`, `Readout` or `keras.layers.RNN` over
+            `KeRNLSpikingCell` and `ReadoutCell`, as many as there are; and `WindowMean` (or none).
         discretization: of the importer, "euler" or "exponential".
         dt: length of the importer's step in seconds; None for the cells' own, whose unit is ms.
 
@@ -75,7 +73,9 @@ def to_nir(model, discretization="euler", dt=None):
     """
     nir = import_nir()
     one_of("discretization", discretization, DISCRETIZATIONS)
-    layers = chain(model)
+    layers = chain(model).layers
+    for layer in layers:
+        check_units(layer)
     steps = {layer.cell.dt for layer in layers}
     if len(steps) != 1:
         raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
@@ -112,61 +112,20 @@ class Tau:
         with np.errstate(divide="ignore"):
             tau = self.inverse(decay, self.dt)
         if not np.all(tau > 0.0):
-            raise ValueError(
-                f"{name} must be > dt for discretization='exponential'; received a decay of {decay.min()}."
-            )
+            raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
         return tau
 
 
-def chain(model):
-    """The layers of the model that have cells, in order; the encoder before and the window after are left out."""
-    if not isinstance(model, keras.Model) or not hasattr(model, "layers") or not model.built:
-        raise ValueError(f"model must be a built Keras model; received {model!r}.")
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    for before, layer in zip(layers, layers[1:]):
-        sent, received = keras_tensors(before.output)[:1], keras_tensors(layer.input)
-        if len(received) != 1 or received[0] is not sent[0]:
-            raise ValueError(
-                f"model must be a chain of layers; received {layer.name!r}, which hears not {before.name!r} alone."
-            )
-    if layers and isinstance(layers[0], SpikeEncoder):
-        layers = layers[1:]
-    if layers and isinstance(layers[-1], WindowMean):
-        layers = layers[:-1]
-    if not layers:
-        raise ValueError("model must have a layer of spiking units; received none.")
-    for layer in layers:
-        check_layer(layer, last=layer is layers[-1])
-    return layers
-
-
-def keras_tensors(nested):
-    """The tensors in what a layer received or returned."""
-    return list(nested) if isinstance(nested, (list, tuple)) else [nested]
-
-
-def check_layer(layer, last):
-    """Raises where a layer is none that a graph has nodes for."""
-    cell = getattr(layer, "cell", None)
-    if isinstance(cell, KeRNLSpikingCell):
-        check_cell(cell)
-    elif not isinstance(cell, ReadoutCell):
-        kind = type(layer if cell is None else cell).__name__
+def check_units(layer):
+    """Raises where NIR has no primitive for what the units of a layer do."""
+    cell = layer.cell
+    if isinstance(cell, ReadoutCell):
+        return
+    if not isinstance(cell, KeRNLSpikingCell):
         raise ValueError(
-            f"model must be made of KeRNLSpikingCell and ReadoutCell for NIR, which has primitives for leaky units "
-            f"alone, none that swing and no rates; received layer {layer.name!r} of {kind}."
+            "model must be made of KeRNLSpikingCell and ReadoutCell for NIR, which has primitives for leaky units, "
+            f"spiking or not, none for resonators and rates; received {layer.name!r}, a {type(cell).__name__}."
         )
-    elif not last:
-        raise ValueError(f"model must have its readout at the end; received {layer.name!r} before another layer.")
-    if layer.go_backwards or not layer.return_sequences:
-        raise ValueError(
-            f"layer {layer.name!r} must have return_sequences=True and go_backwards=False; "
-            f"received {layer.return_sequences} and {layer.go_backwards}."
-        )
-
-
-def check_cell(cell):
-    """Raises where NIR has no primitive for what a unit does."""
     if cell.adaptation_strength != 0.0 and np.any(cell.adaptation_strength):
         raise ValueError(
             "adaptation_strength must be 0 for NIR, whose primitives have thresholds that stand still; "
