@@ -1,9 +1,13 @@
 """Trained networks in Norse and snnTorch, by way of NIR, on real digits: `python -m tests.nir_round_trip`.
 
-KERNL_KERAS_NIR_PYTHON names the Python of an environment with `pip install norse==1.1.0 snntorch==1.0.0 nir==1.0.8 nirtorch==2.6`; theirs is
-PyTorch, ours TensorFlow. Both compute in single precision and sum in orders of their own, so a potential that comes
-within a rounding of the threshold may spike in one alone, and others then follow. The report counts the spikes that are
-not in both, and says of the first of each digit how far the potential was from the threshold, in double precision.
+KERNL_KERAS_NIR_PYTHON names the Python of an environment with
+
+    pip install norse==1.1.0 snntorch==1.0.0 nir==1.0.8 nirtorch==2.6
+
+Theirs is PyTorch, ours TensorFlow. Both compute in single precision and sum in orders of their own, so a potential that
+comes within a rounding of the threshold may spike in one alone, and others then follow. The report counts the spikes
+that are not in both, and says of the first of each digit how far the potential was from the threshold, in double
+precision.
 """
 
 import argparse
