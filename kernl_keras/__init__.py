@@ -11,6 +11,8 @@ from .cells.resonator import KeRNLResonatorCell
 from .cells.spiking import KeRNLSpikingCell
 from .experiments.pretrained import load_pretrained
 from .initializers import LogUniform
+from .interchange.one_step import one_step
+from .interchange.to_nir import to_nir
 from .layers.encoder import SpikeEncoder
 from .layers.kernl import KeRNL
 from .layers.readout import Readout
@@ -39,4 +41,6 @@ __all__ = [
     "gradient_alignment",
     "load_pretrained",
     "naive",
+    "one_step",
+    "to_nir",
 ]

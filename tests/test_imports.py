@@ -16,12 +16,13 @@ ROOMS = {  # room: the other rooms it may import
     "layers": {"dynamics", "cells", "learning"},
     "training": {"learning", "layers"},
     "callbacks": {"layers", "training"},
+    "interchange": {"cells", "layers"},
     "data": set(),
     "experiments": {"dynamics", "cells", "learning", "layers", "training", "callbacks", "data"},
     "benchmark": {"cells", "layers", "training", "experiments"},
 }
 # Top-level modules, free for every room; they import no room.
-HELPERS = {"keras_version", "export", "checks", "draws", "initializers", "types", "uniform", "version"}
+HELPERS = {"keras_version", "export", "checks", "draws", "initializers", "replicas", "types", "uniform", "version"}
 TOP = {"__init__", "__main__", "cli"}  # the front door; it may import anything
 ONLY_IN = {"keras": "keras_version", "tf_keras": "keras_version"}  # this module alone knows which Keras it is
 

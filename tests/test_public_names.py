@@ -26,6 +26,8 @@ NAMES = {
     "gradient_alignment",
     "load_pretrained",
     "naive",
+    "one_step",
+    "to_nir",
 }
 CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
 

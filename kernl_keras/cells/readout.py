@@ -104,9 +104,10 @@ class ReadoutCell(AbstractRNNCell):
         self.built = True
 
     @property
-    def decay(self) -> tf.Tensor | float:
-        """d, a number or [O]."""
-        return DECAYS[self.discretization](self._tau_out, self.dt)
+    def decay(self) -> tf.Tensor:
+        """d, a scalar or [O]; of a number all digits of the variable dtype, where `tf.cast` knows single precision."""
+        decay = DECAYS[self.discretization](self._tau_out, self.dt)
+        return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor) -> tf.Tensor:
         """z W_out + bias: [n, H] -> [n, O]."""

@@ -23,7 +23,7 @@ def spikes():
 def layer(seed=2, **settings):
     initializer = keras.initializers.GlorotUniform(seed=seed)
     cell = ReadoutCell(O, kernel_initializer=initializer, **settings)
-    return keras.layers.RNN(cell, return_sequences=True)
+    return keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy)
 
 
 def decay_of(kind, discretization, dt):
@@ -48,6 +48,14 @@ def test_leaky_integration(kind, discretization):
     outputs = readout(tf.constant(spikes(), tf.float32))
     expected = reference(spikes(), readout.cell.kernel.numpy(), 1.0, decay_of(kind, discretization, 0.5))
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["number", "list"])
+def test_double_precision_keeps_its_digits(kind):
+    readout = layer(tau_out=TAU[kind], dtype="float64")
+    outputs = readout(tf.constant(spikes()))
+    expected = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
+    np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,0 +1,59 @@
+"""A network as the chain of layers that it is."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..cells.readout import ReadoutCell
+from ..keras_version import keras
+from ..layers.encoder import SpikeEncoder
+from ..layers.window import WindowMean
+
+
+class Chain(NamedTuple):
+    """What a network is made of, in the order in which data goes through."""
+
+    encoder: Any  # `SpikeEncoder` or None
+    layers: list  # `KeRNL`, `Readout` and `keras.layers.RNN` over a cell of ours, one or more
+    window: Any  # `WindowMean` or None
+
+
+def chain(model):
+    """The `Chain` of a built Keras model.
+
+    Raises:
+        ValueError: for a model that is not built, layers that are not one after the other, and for a layer that is none
+            of those.
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(f"model must be a built Keras model; received {model!r}.")
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    for before, layer in zip(layers, layers[1:]):
+        received = tf.nest.flatten(layer.input)
+        if len(received) != 1 or received[0] is not tf.nest.flatten(before.output)[0]:
+            raise ValueError(
+                f"model must be a chain of layers; received {layer.name!r}, which does not hear {before.name!r} alone."
+            )
+    encoder = layers.pop(0) if layers and isinstance(layers[0], SpikeEncoder) else None
+    window = layers.pop() if layers and isinstance(layers[-1], WindowMean) else None
+    if not layers:
+        raise ValueError("model must have a layer of hidden or readout units; received none.")
+    for layer in layers:
+        check_layer(layer, last=layer is layers[-1])
+    return Chain(encoder, layers, window)
+
+
+def check_layer(layer, last):
+    """Raises where a layer does not go through a sequence with a cell of ours, forwards, and hands on every step."""
+    cell = getattr(layer, "cell", None)
+    if not isinstance(cell, (HiddenCell, ReadoutCell)):
+        raise ValueError(
+            "model must be made of SpikeEncoder, layers over kernl_keras' hidden and readout cells, and WindowMean; "
+            f"received {layer.name!r}, a {type(layer if cell is None else cell).__name__}."
+        )
+    if layer.go_backwards or not (layer.return_sequences or last):
+        raise ValueError(
+            f"layer {layer.name!r} must have go_backwards=False and return_sequences=True; "
+            f"received {layer.go_backwards} and {layer.return_sequences}."
+        )

@@ -1,0 +1,217 @@
+"""From a network of leaky integrate-and-fire units to a graph of the Neuromorphic Intermediate Representation."""
+
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from ..cells.readout import ReadoutCell
+from ..cells.spiking import KeRNLSpikingCell
+from ..checks import number, one_of
+from ..keras_version import keras
+from ..types import Discretization
+from .chain import chain
+
+if TYPE_CHECKING:
+    import nir
+
+MS = 1e-3  # NIR counts time in seconds
+DISCRETIZATIONS = {  # name: (decay of a step, dt) -> tau, and what the importer makes of tau again
+    "euler": lambda decay, dt: dt / (1.0 - decay),  # decay = 1 - dt / tau
+    "exponential": lambda decay, dt: -dt / np.log(decay),  # decay = exp(-dt / tau)
+}
+
+
+def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: float | None = None) -> "nir.NIRGraph":
+    """A NIR graph of a trained network, for other simulators and for neuromorphic hardware.
+
+    | ours | in the graph |
+    |---|---|
+    | W_in and bias, times R_m | `Linear` or `Affine`, `NAME_kernel` |
+    | hidden layer | a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output` |
+    | units, hard reset | `lif`: `LIF` with r = 1 |
+    | units, soft reset | `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a) |
+    | tau_s | `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel` |
+    | readout: W_out and bias; leak | `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units` |
+
+    NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
+
+        (1) v(t) = d v(t-1) + (1-d) (v_leak + r I(t)),  d = 1 - dt/tau ("euler") or exp(-dt/tau) ("exponential")
+        (2) z(t) = 1[v(t) > v_threshold], and v(t) is v_reset where z(t) = 1, in the same step
+        (3) an edge that closes a loop hands on the value of the step before, every other edge that of this step
+
+    and tau is such that d is our decay, to rounding, whatever `discretization` the cell itself has. Our units spike at
+    V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization.
+
+    An encoder in front and a `WindowMean` at the end are left out: the graph takes what the encoder sends, and gives
+    the readout's v at every step.
+
+    Args:
+        model: a built chain of `SpikeEncoder` (or none); `KeRNL`, `Readout` or `keras.layers.RNN` over
+            `KeRNLSpikingCell` and `ReadoutCell`, as many as there are; and `WindowMean` (or none).
+        discretization: of the importer, "euler" or "exponential".
+        dt: length of the importer's step in seconds; None for the cells' own, whose unit is ms.
+
+    Returns:
+        `nir.NIRGraph`; `nir.write(path, graph)` stores it.
+
+    Raises:
+        ImportError: without the package nir.
+        ValueError: for what NIR 1.0 has no primitive for (adaptive thresholds, refractory times, resonators, rate
+            units), for a model that is no such chain, and for cells of several dt.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input((7, 3))
+    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4, tau_ref=0.0), name="hidden")(inputs)
+    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> graph = kk.to_nir(model)
+    >>> sorted(graph.nodes)
+    ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
+    >>> sorted(graph.nodes["hidden_units"].nodes)
+    ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
+
+    Source: Pedersen, Abreu, Jobst et al., Neuromorphic intermediate representation, Nature Communications 15:8122
+    (2024).
+    """
+    nir = import_nir()
+    one_of("discretization", discretization, DISCRETIZATIONS)
+    layers = chain(model).layers
+    for layer in layers:
+        check_units(layer)
+    steps = {layer.cell.dt for layer in layers}
+    if len(steps) != 1:
+        raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
+    dt = steps.pop() * MS if dt is None else number("dt", dt, above=0.0)
+    tau = Tau(dt, DISCRETIZATIONS[discretization])
+    nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
+    for layer in layers:
+        make = hidden_nodes if isinstance(layer.cell, KeRNLSpikingCell) else readout_nodes
+        nodes |= make(nir, layer.name, layer.cell, tau)
+    nodes["output"] = nir.Output(np.array([layers[-1].cell.units]))
+    names = list(nodes)
+    metadata = {"dt": dt, "discretization": discretization, "recurrent_delay": dt, "writer": "kernl_keras"}
+    return nir.NIRGraph(nodes, list(zip(names, names[1:])), metadata=metadata)
+
+
+def import_nir():
+    """The package nir, which is an option."""
+    try:
+        import nir
+    except ImportError as error:
+        raise ImportError("NIR graphs need the package nir: pip install kernl-keras[nir].") from error
+    return nir
+
+
+class Tau:
+    """Time constants in seconds from decays of a step."""
+
+    def __init__(self, dt, inverse):
+        self.dt, self.inverse = dt, inverse
+
+    def __call__(self, name, decay, units):
+        """One of each unit [units], so that the importer finds `decay` again; `name` is the cell's argument."""
+        decay = np.full(units, decay, "float64")
+        with np.errstate(divide="ignore"):
+            tau = self.inverse(decay, self.dt)
+        if not np.all(tau > 0.0):
+            raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
+        return tau
+
+
+def check_units(layer):
+    """Raises where NIR has no primitive for what the units of a layer do."""
+    cell = layer.cell
+    if isinstance(cell, ReadoutCell):
+        return
+    if not isinstance(cell, KeRNLSpikingCell):
+        raise ValueError(
+            "model must be made of KeRNLSpikingCell and ReadoutCell for NIR, which has primitives for leaky units, "
+            f"spiking or not, none for resonators and rates; received {layer.name!r}, a {type(cell).__name__}."
+        )
+    if cell.adaptation_strength != 0.0 and np.any(cell.adaptation_strength):
+        raise ValueError(
+            "adaptation_strength must be 0 for NIR, whose primitives have thresholds that stand still; "
+            f"received {cell.adaptation_strength!r}."
+        )
+    if cell.tau_ref >= cell.dt:
+        raise ValueError(
+            f"tau_ref must be less than dt = {cell.dt:g} ms for NIR, whose primitives have no refractory time; "
+            f"received {cell.tau_ref!r}."
+        )
+
+
+def hidden_nodes(nir, name, cell, tau):
+    """Input weights, and the subgraph of the units with their recurrent weights."""
+    p, units = cell.parameters(), cell.units
+    inside, edges, first, spikes = (soft_units if p.soft_reset else hard_units)(nir, cell, p, tau)
+    loop = [spikes, "recurrent_kernel", first]
+    if cell.tau_s is not None:
+        inside["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
+        loop.insert(1, "synapse")
+    inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, p.resistance)
+    nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
+    edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
+    kernel = weights(nir, cell.kernel, cell.bias, p.resistance)
+    return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
+
+
+def hard_units(nir, cell, p, tau):
+    """`(nodes, edges, the node that hears the current, the node that spikes)`: NIR's own unit."""
+    membrane = potential(cell, p, tau)
+    reset = np.full(cell.units, p.reset_potential)
+    return {"lif": nir.LIF(**membrane, v_threshold=threshold(cell), v_reset=reset)}, [], "lif", "lif"
+
+
+def soft_units(nir, cell, p, tau):
+    """The same without a primitive: (1-a) times what comes back a step later is -a b0, what is left of the reset."""
+    decay = to_numpy(p.membrane_decay)
+    nodes = {
+        "membrane": nir.LI(**potential(cell, p, tau)),
+        "threshold": nir.Threshold(threshold(cell)),
+        "reset": nir.Scale(np.full(cell.units, -decay * p.base_threshold / (1.0 - decay))),
+    }
+    return nodes, [*zip(nodes, [*nodes][1:]), ("reset", "membrane")], "membrane", "threshold"
+
+
+def potential(cell, p, tau):
+    """What `LIF` and `LI` have in common; R_m is in the weights, for Norse does not read r."""
+    ones = np.ones(cell.units)
+    return {"tau": tau("tau_m", to_numpy(p.membrane_decay), cell.units), "r": ones, "v_leak": 0.0 * ones}
+
+
+def threshold(cell):
+    """The largest number below b0 [H]: what is above it is at least b0."""
+    b0 = np.full(cell.units, cell.base_threshold, cell.compute_dtype)
+    return np.nextafter(b0, np.zeros_like(b0))
+
+
+def readout_nodes(nir, name, cell, tau):
+    """Output weights, and the leak where there is one."""
+    nodes = {f"{name}_kernel": weights(nir, cell.kernel, cell.bias)}
+    if cell.tau_out is not None:
+        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau)
+    return nodes
+
+
+def leaky_sum(nir, name, decay, units, tau):
+    """v(t) = d v(t-1) + x(t) as an `LI`."""
+    r = 1.0 / (1.0 - np.full(units, decay, "float64"))
+    return nir.LI(tau=tau(name, decay, units), r=r, v_leak=np.zeros(units))
+
+
+def weights(nir, kernel, bias, factor=1.0):
+    """`Linear`, or `Affine` where there is a bias; NIR's weights are [out, in]."""
+    kernel = to_numpy(kernel)
+    scaled = (factor * kernel.T).astype(kernel.dtype)
+    if bias is None:
+        return nir.Linear(scaled)
+    return nir.Affine(scaled, (factor * to_numpy(bias)).astype(kernel.dtype))
+
+
+def to_numpy(value):
+    """A number, a tensor or a variable as an array; of a number all digits."""
+    return np.asarray(value if isinstance(value, Real) else tf.convert_to_tensor(value))
