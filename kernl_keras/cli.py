@@ -226,7 +226,7 @@ def run_sweep_command(options, command):
     set_threads(options.threads)
     sweep = SWEEPS[options.name]
     folder = options.run_dir or pathlib.Path("runs", sweep.name)
-    output = check_file(options.output or pathlib.Path(f"{sweep.name}.json"))
+    output = options.output or pathlib.Path(f"{sweep.name}.json")
     try:
         run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.verbose)
     except KeyboardInterrupt:

@@ -32,15 +32,15 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         dict, what the results file holds.
 
     Raises:
-        UserError: for an unknown variant, and where a run cannot be made.
+        UserError: for an unknown variant, an output that is something else, and where a run cannot be made.
     """
     known = [variant.name for variant in sweep.variants]
     if unknown := sorted(set(only or ()) - set(known)):
         raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
     rows = {name: [] for name in known}
-    if only and output.is_file():
-        for earlier in read_results(output)["runs"]:
-            rows.get(earlier["variant"], []).append(earlier)
+    earlier = earlier_rows(sweep, output)
+    for each in earlier if only else []:
+        rows.get(each["variant"], []).append(each)
     for variant in sweep.variants:
         if only and variant.name not in only:
             continue
@@ -55,6 +55,18 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         rows[variant.name] = made
         results = write_results(sweep, sum(rows.values(), []), output, command)
     return results
+
+
+def earlier_rows(sweep, output):
+    """The rows that a results file already has; raises `UserError` for a file that is not the sweep's."""
+    if not output.exists():
+        if not output.parent.is_dir():
+            raise UserError(f"{output.parent} is no directory: make it, or name another --output.")
+        return []
+    results = read_results(output) if output.is_file() else None
+    if not isinstance(results, dict) or results.get("sweep") != sweep.name:
+        raise UserError(f"{output} already exists, and holds no results of {sweep.name}: name another --output.")
+    return results["runs"]
 
 
 def read_results(path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import cli
 from kernl_keras.experiments import sweep as runner
 from kernl_keras.experiments.build import build_model
 from kernl_keras.experiments.configs import EXPERIMENTS
@@ -97,6 +98,25 @@ def test_the_rows_of_other_variants_stay(swept, tmp_path):
     assert again["runs"] == results["runs"]
     fresh = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "fresh.json", only=["e-prop"])
     assert {row["variant"] for row in fresh["runs"]} == {"e-prop"}
+
+
+def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
+    folder, results = swept
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    output = tmp_path / "tiny.json"
+    output.write_text(json.dumps({**results, "runs": results["runs"][:1]}))
+    monkeypatch.setitem(cli.SWEEPS, "tiny", SWEEP)
+    assert cli.main(["sweep", "tiny", "--run-dir", str(tmp_path / "runs"), "--output", str(output)]) == 0
+    assert json.loads(output.read_text())["runs"] == results["runs"]
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"sweep": "adding", "runs": []}'])
+def test_no_foreign_file_is_overwritten(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"x\.json already exists, and holds no results of tiny"):
+        runner.run_sweep(SWEEP, tmp_path / "runs", path)
+    assert path.read_text() == content and not (tmp_path / "runs").exists()
 
 
 def test_nothing_foreign_is_removed(tmp_path):
