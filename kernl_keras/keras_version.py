@@ -4,11 +4,26 @@ Keras 3 is TensorFlow's default; ``TF_USE_LEGACY_KERAS=1`` with the package tf-k
 package imports `keras`, `AbstractRNNCell` and `RNN` from here and works alike on both.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 __all__ = ["IS_KERAS_3", "RNN", "AbstractRNNCell", "keras", "keras_rnn"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
+
+
+class ZeroStates:
+    """The first states of a cell in the cell's own dtype, which may be wider than that of the layers around it."""
+
+    def get_initial_state(
+        self: Any, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
+    ) -> list[tf.Tensor]:
+        """Zeros, one [B, n] for each n of `state_size`. Keras 2 passes all three arguments, Keras 3 the second."""
+        batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
+        sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
+        return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
+
 
 if IS_KERAS_3:
     import keras
@@ -27,7 +42,7 @@ if IS_KERAS_3:
         def get_initial_state(self, batch_size):
             return [tf.zeros((batch_size, size), self.cell.compute_dtype) for size in self.state_size]
 
-    class AbstractRNNCell(keras.layers.Layer):
+    class AbstractRNNCell(ZeroStates, keras.layers.Layer):
         """The contract of Keras 2's `AbstractRNNCell`, which Keras 3 no longer has.
 
         A subclass has the properties `state_size` (an int or a list of ints) and `output_size` (an int), and a
@@ -45,17 +60,13 @@ if IS_KERAS_3:
         def output_size(self):
             raise NotImplementedError(f"{type(self).__name__} must implement output_size.")
 
-        def get_initial_state(self, inputs=None, batch_size=None, dtype=None):
-            """Zeros, one [B, n] for each n of `state_size`. Keras 2 passes all three arguments, Keras 3 the second."""
-            batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
-            sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
-            return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
-
 else:
     import tf_keras as keras
 
     Functional = None  # needed of Keras 3 alone: see `training.model`
-    AbstractRNNCell = keras.layers.AbstractRNNCell  # type: ignore[misc]
+
+    class AbstractRNNCell(ZeroStates, keras.layers.AbstractRNNCell):  # type: ignore[no-redef]
+        """Keras 2's own, whose states have the dtype of the cell, not of what is around it."""
 
     class RNN(keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and

@@ -158,13 +158,6 @@ class HiddenCell(AbstractRNNCell):
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
         return step.output, list(state)
 
-    def get_initial_state(
-        self, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
-    ) -> list[tf.Tensor]:
-        """Zeros, one [B, H] a state. Keras 2 passes all three arguments, Keras 3 the second."""
-        batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
-        return [tf.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
-
     @property
     def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)

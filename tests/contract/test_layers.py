@@ -41,6 +41,12 @@ def alike(layer, row, **settings):
     return other
 
 
+@row(CELLS)
+@pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 has no AbstractRNNCell")
+def test_cells_are_of_keras_own_kind(name):
+    assert issubclass(ROWS[name].kind, keras.layers.AbstractRNNCell)
+
+
 @row()
 def test_config(name):
     """It covers the signature, is JSON, and makes a layer of the same configuration."""
