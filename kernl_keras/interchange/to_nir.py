@@ -37,9 +37,9 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
 
     NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
 
-        (1) v(t) = d v(t-1) + (1-d) (v_leak + r I(t)),  d = 1 - dt/tau ("euler") or exp(-dt/tau) ("exponential")
-        (2) z(t) = 1[v(t) > v_threshold], and v(t) is v_reset where z(t) = 1, in the same step
-        (3) an edge that closes a loop hands on the value of the step before, every other edge that of this step
+    - v(t) = d v(t-1) + (1-d) (v_leak + r I(t)), where d is 1 - dt/tau ("euler") or exp(-dt/tau) ("exponential");
+    - z(t) = 1[v(t) > v_threshold], and v(t) is v_reset where z(t) = 1, in the same step;
+    - an edge that closes a loop hands on the value of the step before, every other edge that of this step;
 
     and tau is such that d is our decay, to rounding, whatever `discretization` the cell itself has. Our units spike at
     V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization.
