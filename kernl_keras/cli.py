@@ -204,7 +204,11 @@ def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
     set_threads(options.threads)  # sums in the same order as in training: the same digits
     if options.pretrained:
-        evaluate_pretrained(options.pretrained, override(experiment_of(options.pretrained), options), options.verbose)
+        try:
+            experiment = override(experiment_of(options.pretrained), options)
+            evaluate_pretrained(options.pretrained, experiment, options.verbose)
+        except OSError as error:  # a damaged file
+            raise UserError(str(error)) from error
         return
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
 

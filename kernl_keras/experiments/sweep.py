@@ -1,12 +1,11 @@
 """A sweep: its runs one after the other, and one results file; what is finished is not run again."""
 
 import dataclasses
-import shutil
 
 import tensorflow as tf
 
 from ..keras_version import keras
-from .files import BACKUP, CONFIG, EVENTS, RESULTS, read_json, write_json
+from .files import CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
 from .run import UserError, differences, read_config, train
 
@@ -81,10 +80,9 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
             raise UserError(f"{place} holds a run of another configuration: {changes}. Name another --run-dir.")
         results = read_results(place / RESULTS)
     else:
-        if place.is_dir() and {path.name for path in place.iterdir()} <= {CONFIG, EVENTS, f".part-{BACKUP}"}:
-            shutil.rmtree(place)  # stopped before there was anything to keep
         keras.backend.clear_session()
-        results = train(experiment, place, resume=place.exists(), command=command, verbose=verbose)
+        begun = (place / CONFIG).is_file()
+        results = train(experiment, place, resume=begun, command=command, verbose=verbose)
     if not (place / EVENTS / HPARAMS).is_dir():
         write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
     curve = results["curve"]
