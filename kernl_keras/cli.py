@@ -12,8 +12,9 @@ import tensorflow as tf
 from .benchmark.run import PARTS, benchmark, cores
 from .experiments.alignment import check_file, measure_alignment
 from .experiments.configs import DEFAULT, EXPERIMENTS
+from .experiments.errors import UserError
 from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
-from .experiments.run import UserError, evaluate, read_config, train
+from .experiments.run import evaluate, read_config, train
 from .experiments.sweep import run_sweep
 from .experiments.sweeps import SWEEPS
 from .experiments.tables import update

@@ -5,9 +5,10 @@ import dataclasses
 import tensorflow as tf
 
 from ..keras_version import keras
+from .errors import UserError
 from .files import CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
-from .run import UserError, differences, read_config, train
+from .run import differences, read_config, train
 
 HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
 
