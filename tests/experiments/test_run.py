@@ -60,7 +60,7 @@ def straight(tmp_path_factory):
 
 
 def arrays(folder):
-    with np.load(folder / "backup.npz") as file:
+    with np.load(folder / "backup.npz", allow_pickle=False) as file:
         return {name: file[name] for name in file.files if name != "progress"}
 
 
