@@ -40,6 +40,7 @@ from kernl_keras.experiments.provenance import git_revision, versions
 
 VALIDATE_EVERY = 5
 NEAR = 0.02  # s after a change in the directory, the longest
+HEADER = 200  # bytes of an event file, at the most, in which nothing is logged yet
 TICK = 0.002  # s between two looks at it
 
 
@@ -126,27 +127,28 @@ def live(of, folder, log, after=None, change=None, delay=0.0):
     return {"killed": os.WIFSIGNALED(ended[1]), "seconds": time.monotonic() - begun, "changes": changes}
 
 
-def phase(folder):
-    """Where a killed process stood, as what it left in the directory tells."""
+def phase(folder, since):
+    """Where a killed process stood, as what it left in the directory since it began tells."""
     if parts := sorted(folder.glob(f"{files.PART}*")):
         return f"writing {parts[0].name.removeprefix(files.PART)}"
     times = {
-        name: (folder / name).stat().st_mtime_ns if (folder / name).exists() else 0
+        name: (folder / name).stat().st_mtime if (folder / name).exists() else 0.0
         for name in (files.CONFIG, files.MODEL, files.BACKUP, files.RESULTS)
     }
-    events = max((path.stat().st_mtime_ns for path in (folder / files.EVENTS).rglob("*.v2")), default=0)
+    events = [path.stat() for path in (folder / files.EVENTS).rglob("*.v2")]
+    ours = [status for status in events if status.st_mtime >= since]
     if not times[files.CONFIG]:
         return "before the first file"
     if times[files.RESULTS]:
         return "after the results"
+    if not ours:
+        return "start"
     if times[files.MODEL] > times[files.BACKUP]:
         return "between model and backup"
-    if not times[files.BACKUP]:
-        return "first epoch"
+    if any(status.st_size > HEADER and status.st_mtime > times[files.BACKUP] for status in ours):
+        return "between events and model"
     saved = read_backup(folder)
-    if saved.progress.steps == saved.experiment.steps:
-        return "test"
-    return "between events and model" if events > times[files.BACKUP] else "later epoch or start"
+    return "test" if saved and saved.progress.steps == saved.experiment.steps else "in an epoch"
 
 
 def outcome(folder):
@@ -194,10 +196,15 @@ def trial(of, folder, whole_life, draw, kills):
         aim = {"after": draw.uniform(0.0, whole_life["seconds"])}
         if near:
             aim = {"change": draw.randint(1, whole_life["changes"]), "delay": draw.uniform(0.0, NEAR)}
+        since = time.time()
         life = live(of, path, log, **(aim if len(made) < kills else {}))
         if not life["killed"]:
             return made
-        made.append({"seconds": round(life["seconds"], 3), "near": near, "phase": phase(path)})
+        saved = read_backup(path)
+        steps = saved.progress.steps if saved else 0
+        made.append(
+            {"seconds": round(life["seconds"], 3), "saved_steps": steps, "near": near, "phase": phase(path, since)}
+        )
 
 
 def main(arguments):
