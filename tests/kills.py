@@ -6,7 +6,7 @@ A trial is one run directory: a process trains there and is killed (SIGKILL), an
 again, and so on until one comes to the end. Then every variable of the backup, every number of the best model, the
 curve, the test and every scalar in TensorBoard must be those of the run that nobody killed, to the bit.
 
-Half of the kills fall anywhere in the life of a process, half within milliseconds of a change in the run directory,
+Half of the kills fall anywhere in the life of a process (by its processor time), half within milliseconds of a change in the run directory,
 which is where a file could be caught half written. This process imports TensorFlow but runs none of it, so that the
 trained ones are forks of it, which saves each of them the import. TensorBoard gets scalars alone: its images would take
 more time than all the rest.
@@ -99,21 +99,28 @@ def look(folder):
     return found
 
 
-def live(of, folder, log, after=None, change=None, delay=0.0):
-    """The life of one process, killed `after` some seconds, or `delay` after the `change`-th change in its directory.
+def age(process):
+    """Seconds of processor time that a process has used: how far it is, however busy the machine."""
+    fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def live(of, folder, log, limit=None, change=None, delay=0.0):
+    """The life of one process, killed at an age of `limit`, or `delay` after the `change`-th change in its directory.
 
     Returns:
-        dict: whether it was `killed`, its `seconds`, and the `changes` that were seen.
+        dict: whether it was `killed`, its age in `seconds`, and the `changes` that were seen.
     """
-    child, begun, changes, seen = start(of, folder, log), time.monotonic(), 0, look(folder)
+    child, lived, changes, seen = start(of, folder, log), 0.0, 0, look(folder)
     try:
         while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            lived = age(child)
             if (now := look(folder)) != seen:
                 seen, changes = now, changes + 1
                 if changes == change:
                     time.sleep(delay)
                     break
-            if after is not None and time.monotonic() - begun >= after:
+            if limit is not None and lived >= limit:
                 break
             time.sleep(TICK)
         else:
@@ -124,7 +131,7 @@ def live(of, folder, log, after=None, change=None, delay=0.0):
             ended = os.waitpid(child, 0)
     if os.WIFEXITED(ended[1]) and os.WEXITSTATUS(ended[1]):
         raise SystemExit(f"the process ended with status {os.WEXITSTATUS(ended[1])}:\n{log.read_text()}")
-    return {"killed": os.WIFSIGNALED(ended[1]), "seconds": time.monotonic() - begun, "changes": changes}
+    return {"killed": os.WIFSIGNALED(ended[1]), "seconds": lived, "changes": changes}
 
 
 def phase(folder, since):
@@ -193,7 +200,7 @@ def trial(of, folder, whole_life, draw, kills):
     made, path, log = [], folder / "run", folder / "log.txt"
     while True:
         near = draw.random() < 0.5
-        aim = {"after": draw.uniform(0.0, whole_life["seconds"])}
+        aim = {"limit": draw.uniform(0.0, whole_life["seconds"])}
         if near:
             aim = {"change": draw.randint(1, whole_life["changes"]), "delay": draw.uniform(0.0, NEAR)}
         since = time.time()
