@@ -6,10 +6,10 @@ A trial is one run directory: a process trains there and is killed (SIGKILL), an
 again, and so on until one comes to the end. Then every variable of the backup, every number of the best model, the
 curve, the test and every scalar in TensorBoard must be those of the run that nobody killed, to the bit.
 
-Half of the kills fall anywhere in the life of a process (by its processor time), half within milliseconds of a change in the run directory,
-which is where a file could be caught half written. This process imports TensorFlow but runs none of it, so that the
-trained ones are forks of it, which saves each of them the import. TensorBoard gets scalars alone: its images would take
-more time than all the rest.
+Half of the kills fall anywhere in the life of a process (by its processor time), half within milliseconds of a change
+in the run directory, which is where a file could be caught half written. This process imports TensorFlow but runs none
+of it, so that the trained ones are forks of it, which saves each of them the import. TensorBoard gets scalars alone:
+its images would take more time than all the rest.
 """
 
 import argparse

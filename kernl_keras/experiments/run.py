@@ -140,6 +140,8 @@ def differences(saved, experiment):
     """What has changed from one `Experiment` to another, in words. Data may move; then they are still the same."""
     ours, theirs = dataclasses.asdict(experiment), dataclasses.asdict(saved)
     different = [key for key in ours if ours[key] != theirs[key] and key != "data_dir"]
+    if "name" in different:  # that says it all
+        different = ["name"]
     return ", ".join(f"{key} was {theirs[key]!r}, now {ours[key]!r}" for key in different)
 
 

@@ -233,6 +233,7 @@ def prepare_directory(kind, folder, straight):
         ("empty", {}, True, "holds no run: it has no config.json"),
         ("none", {}, True, "holds no run: it has no config.json"),
         ("complete", {}, True, "nothing to resume: the run in .* is complete"),
+        ("stopped", {"name": "other", "seed": 4}, True, r"configuration: name was 'tiny', now 'other'\. Leave"),
         ("stopped", {"seed": 4}, True, "another configuration: seed was 3, now 4. Leave the setting out"),
         ("stopped", {"rule": "eprop", "sensitivity_only": 0}, True, "rule was 'kernl', now 'eprop'"),
         ("no backup", {}, True, "nothing to resume: .* has a model.keras but no backup.npz"),
@@ -339,7 +340,7 @@ def test_nothing_in_a_model_file_is_run(straight, tmp_path, monkeypatch):
     """Numbers alone are taken from it; Keras' own deserialization is never asked."""
     shutil.copytree(straight[0], tmp_path / "run")
     break_model(tmp_path / "run", lambda parts: poisoned(parts, tmp_path / "ran"))
-    with pytest.raises(Exception, match="(?i)lambda"):  # the file is what it is meant to be
+    with pytest.raises(Exception):  # noqa: B017  the file is one that Keras refuses
         keras.models.load_model(str(tmp_path / "run" / "model.keras"), safe_mode=True)
 
     def asked(*_, **__):
@@ -376,7 +377,12 @@ def test_another_network_s_model_is_not_evaluated(straight, tmp_path):
 def test_data_may_move(straight, tmp_path):
     saved = dataclasses.replace(EXPERIMENTS["row-mnist"], source="tfds", data_dir="here")
     run.write_json(tmp_path / "config.json", dataclasses.asdict(saved))
-    shutil.copy(straight[0] / "backup.npz", tmp_path)
+    progress = run.read_backup(straight[0]).progress
+    texts = {
+        name: json.dumps(dataclasses.asdict(part)) for name, part in (("progress", progress), ("experiment", saved))
+    }
+    np.savez(tmp_path / "backup.npz", **texts)
+    shutil.copy(straight[0] / "model.keras", tmp_path)
     assert run.check_directory(tmp_path, dataclasses.replace(saved, data_dir="there"), resume=True).progress.steps == 18
 
 
