@@ -212,7 +212,8 @@ def test_model(run_dir, experiment, data, verbose):
     try:
         model.load_weights(str(path))
     except Exception as error:  # Keras raises what it happens to meet
-        raise UserError(f"{path} is no model of this run: {error} {GOOD_COPY}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is no model of this run: {reason} {GOOD_COPY}") from error
     return model.evaluate(data.test, return_dict=True, verbose=verbose)
 
 

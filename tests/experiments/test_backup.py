@@ -81,6 +81,21 @@ def test_seconds_add_up_over_pieces(tmp_path):
     assert 1000 < backup.progress.seconds < 1060
 
 
+def test_an_epoch_counts_when_its_model_is_there(tmp_path, monkeypatch):
+    """A kill may fall between the two files: a model that is ahead is made again, one that lags behind never would be."""
+
+    def killed(self, path):
+        raise KeyboardInterrupt
+
+    run_epochs(tmp_path, "val_x", 1, [0.1])
+    monkeypatch.setattr(StandIn, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_epochs(tmp_path, "val_x", 1, [0.2])
+    saved = read_backup(tmp_path)
+    assert saved.progress.best_score == np.float32(0.1) and saved.values["000/Variable"] == 1.0
+    assert (tmp_path / "model.keras").read_text() == "1.0"
+
+
 def test_no_backup(tmp_path):
     assert read_backup(tmp_path) is None
 
