@@ -82,7 +82,7 @@ def test_seconds_add_up_over_pieces(tmp_path):
 
 
 def test_an_epoch_counts_when_its_model_is_there(tmp_path, monkeypatch):
-    """A kill may fall between the two files: a model that is ahead is made again, one that lags behind never would be."""
+    """A kill may fall between the two files: a model that is ahead is made again, one that lags would stay so."""
 
     def killed(self, path):
         raise KeyboardInterrupt
