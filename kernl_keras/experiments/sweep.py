@@ -4,8 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
+from ..callbacks.writing import writing
 from ..keras_version import keras
-from .errors import UserError
+from .errors import UserError, explained
 from .files import CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
 from .run import differences, read_config, train
@@ -85,7 +86,8 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
         begun = (place / CONFIG).is_file()
         results = train(experiment, place, resume=begun, command=command, verbose=verbose)
     if not (place / EVENTS / HPARAMS).is_dir():
-        write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
+        with explained(f"{place} cannot be written"), writing(str(place / EVENTS / HPARAMS)):
+            write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
     curve = results["curve"]
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]
