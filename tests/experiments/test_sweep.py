@@ -103,7 +103,7 @@ def test_nothing_foreign_is_removed(tmp_path):
     place = tmp_path / "KeRNL-0.01-seed-0"
     place.mkdir()
     (place / "thesis.txt").write_text("five years")
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="already holds something"):
         runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
     assert (place / "thesis.txt").read_text() == "five years"
 
