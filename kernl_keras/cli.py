@@ -12,8 +12,9 @@ import tensorflow as tf
 from .benchmark.run import PARTS, benchmark, cores
 from .experiments.alignment import check_file, measure_alignment
 from .experiments.configs import DEFAULT, EXPERIMENTS
+from .experiments.errors import UserError
 from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
-from .experiments.run import UserError, evaluate, read_config, train
+from .experiments.run import evaluate, read_config, train
 from .experiments.sweep import run_sweep
 from .experiments.sweeps import SWEEPS
 from .experiments.tables import update
@@ -204,7 +205,11 @@ def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
     set_threads(options.threads)  # sums in the same order as in training: the same digits
     if options.pretrained:
-        evaluate_pretrained(options.pretrained, override(experiment_of(options.pretrained), options), options.verbose)
+        try:
+            experiment = override(experiment_of(options.pretrained), options)
+            evaluate_pretrained(options.pretrained, experiment, options.verbose)
+        except OSError as error:  # a damaged file
+            raise UserError(str(error)) from error
         return
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
 

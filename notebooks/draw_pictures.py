@@ -20,6 +20,15 @@ import matplotlib.pyplot as plt
 HERE = pathlib.Path(__file__).parent
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
 RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
+PHASES = {  # of a killed process, in their order
+    "before the first file": "#bbbbbb",
+    "start": "#8c8c8c",
+    "in an epoch": "#1f6f8b",
+    "between events and model": "#55a868",
+    "writing": "#c44e52",
+    "between model and backup": "#dd8452",
+    "test": "#333333",
+}
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
@@ -103,6 +112,22 @@ def draw_alignment():
     figure.savefig(PICTURES / "alignment.png", dpi=110)
 
 
+def draw_kills():
+    """Where the kills fell: in the life of the killed process, and how far the run was by then."""
+    results = json.loads((RESULTS / "kills.json").read_text())
+    kills = [kill for trial in results["trials"] for kill in trial["kills"]]
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for phase, colour in PHASES.items():
+        at = [kill for kill in kills if kill["phase"].startswith(phase)]
+        label = f"{phase} ({len(at)})"
+        axes.plot([k["seconds"] for k in at], [k["saved_steps"] for k in at], "o", color=colour, alpha=0.7, label=label)
+    axes.set(xlabel="processor time of the killed process (s)", ylabel="training steps saved by then")
+    axes.set(title=f"{len(kills)} kills; {results['identical']} of {results['runs']} runs end identical")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "kills.png", dpi=110)
+
+
 def draw_seeds(axes, x, values, colour, label):
     """The mean over seeds, and a thin line for each."""
     values = np.array(values, dtype=float)
@@ -117,4 +142,5 @@ if __name__ == "__main__":
         draw_sensitivity(run_dir)
     draw_reference()
     draw_alignment()
+    draw_kills()
     draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")

@@ -1,5 +1,6 @@
 """What every test shares: quiet TensorFlow, fixed seeds, and the full data sets where a machine has them."""
 
+import contextlib
 import os
 import pathlib
 
@@ -40,3 +41,20 @@ def data_dir():
     if not pathlib.Path(name, "mnist").is_dir():
         pytest.skip(f"KERNL_KERAS_DATA_DIR={name} holds no folder mnist")
     return name
+
+
+@pytest.fixture
+def short_disk():
+    """A context in which no file of this process grows beyond so many bytes: the system itself refuses to write on."""
+    resource = pytest.importorskip("resource")
+
+    @contextlib.contextmanager
+    def limit(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

@@ -87,7 +87,7 @@ def elsewhere(python, importer, model, sent):
         done = subprocess.run([python, PEERS, importer, folder], capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{importer} failed.\n{done.stderr}")
-        return np.load(folder / "outputs.npy"), json.loads(done.stdout.splitlines()[-1])
+        return np.load(folder / "outputs.npy", allow_pickle=False), json.loads(done.stdout.splitlines()[-1])
 
 
 def compare(python, importers, inputs, ends, x):

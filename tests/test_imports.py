@@ -22,7 +22,18 @@ ROOMS = {  # room: the other rooms it may import
     "benchmark": {"cells", "layers", "training", "experiments"},
 }
 # Top-level modules, free for every room; they import no room.
-HELPERS = {"keras_version", "export", "checks", "draws", "initializers", "replicas", "types", "uniform", "version"}
+HELPERS = {
+    "archives",
+    "keras_version",
+    "export",
+    "checks",
+    "draws",
+    "initializers",
+    "replicas",
+    "types",
+    "uniform",
+    "version",
+}
 TOP = {"__init__", "__main__", "cli"}  # the front door; it may import anything
 ONLY_IN = {"keras": "keras_version", "tf_keras": "keras_version"}  # this module alone knows which Keras it is
 

@@ -1,5 +1,6 @@
 """The plot of a benchmark: who takes how long, and how the time grows."""
 
+from ..experiments.files import whole
 from . import plan
 
 
@@ -30,7 +31,8 @@ def draw(results, path):
         for axis in plan.SCALES:
             rows = [row for row in results["parts"]["scale"] if row["name"].startswith(axis)]
             draw_scale(next(axes), axis, rows, results["summary"][f"exponent of the time in {axis}"])
-    figure.savefig(path, dpi=110)
+    with whole(path) as part:
+        figure.savefig(part, dpi=110)
     return True
 
 

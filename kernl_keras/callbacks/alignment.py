@@ -13,6 +13,7 @@ from ..training.alignment import Alignment, Alignments
 from ..types import Rule
 from .examples import check_examples, fixed_examples
 from .steps import training_steps
+from .writing import needs_tensorboard, writing
 
 
 class GradientAlignment(keras.callbacks.Callback):
@@ -39,6 +40,8 @@ class GradientAlignment(keras.callbacks.Callback):
         rules, windows: as in `kernl_keras.gradient_alignment`.
 
     Raises:
+        ImportError: where TensorBoard is not installed.
+        OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
         ValueError: for an unknown `update_freq`, for `examples` of another kind, and, when training begins, where there
             are no examples, and as `gradient_alignment`.
 
@@ -58,6 +61,7 @@ class GradientAlignment(keras.callbacks.Callback):
         rules: Sequence[Rule] = ("kernl", "eprop", "rflo"),
         windows: int = 8,
     ) -> None:
+        needs_tensorboard("GradientAlignment")
         super().__init__()
         self.log_dir = str(log_dir)
         self.update_freq = (
@@ -81,7 +85,8 @@ class GradientAlignment(keras.callbacks.Callback):
                 f"received {self.examples!r}."
             )
         self._measure: Alignments | None = Alignments(self.model, self.rules, self.windows)
-        self._writer = tf.summary.create_file_writer(f"{self.log_dir}/alignment")
+        with writing(self.log_dir):
+            self._writer = tf.summary.create_file_writer(f"{self.log_dir}/alignment")
         self._steps = training_steps(self.model)
         self._write()
 
@@ -99,16 +104,18 @@ class GradientAlignment(keras.callbacks.Callback):
             self._write()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self._writer.close()
+        with writing(self.log_dir):
+            self._writer.close()
         self._batch = self._validation_data = self._measure = None
 
     def _write(self):
         found = self._measure(*self._batch)
         self.history.append((self._steps, found))
-        with self._writer.as_default(self._steps):
-            for name, value in scalars(found).items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        with writing(self.log_dir):
+            with self._writer.as_default(self._steps):
+                for name, value in scalars(found).items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
 
 
 def scalars(alignment):

@@ -1,7 +1,6 @@
 """`KeRNLTensorBoard`: what a run shows of itself in TensorBoard."""
 
 import contextlib
-import importlib.util
 import os
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
 from .names import weight_names
 from .steps import training_steps
+from .writing import needs_tensorboard, writing
 
 
 class KeRNLTensorBoard(keras.callbacks.Callback):
@@ -57,7 +57,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
 
     Raises:
         ImportError: where TensorBoard is not installed.
-        OSError: when training begins, where `log_dir` cannot be written.
+        OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
         ValueError: for an unknown `update_freq`, and for `examples` of another kind.
 
     Example:
@@ -77,8 +77,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         images: bool = True,
         raster: bool = True,
     ) -> None:
-        if importlib.util.find_spec("tensorboard") is None:
-            raise ImportError("KeRNLTensorBoard needs the package tensorboard: pip install tensorboard")
+        needs_tensorboard("KeRNLTensorBoard")
         super().__init__()
         self.log_dir = str(log_dir)
         self.update_freq = (
@@ -126,8 +125,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         self._flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        with writing(self.log_dir):
+            for writer in self._writers.values():
+                writer.close()
         self._batch = self._validation_data = None
 
     # What, one method a quantity
@@ -145,22 +145,23 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         self._flush()
 
     def _flush(self):
-        for writer in self._writers.values():
-            writer.flush()
+        with writing(self.log_dir):
+            for writer in self._writers.values():
+                writer.flush()
 
     def _write_scalars(self, run, values):
         if values:
-            with self._writer(run).as_default(training_steps(self.model)):
+            with self._to(run):
                 for name, value in values.items():
                     tf.summary.scalar(f"fit/{name}", value)
 
     def _write_histograms(self, tensors):
-        with self._writer("train").as_default(training_steps(self.model)):
+        with self._to("train"):
             for name, value in tensors.items():
                 tf.summary.histogram(name, value[np.isfinite(value)])
 
     def _write_images(self, tensors):
-        with self._writer("train").as_default(training_steps(self.model)):
+        with self._to("train"):
             for name, value in tensors.items():
                 if 1 <= value.ndim <= 3:
                     drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
@@ -169,8 +170,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     def _write_rasters(self):
         x, _ = self._fixed_examples()
         if x is not None:
-            with self._writer("train").as_default(training_steps(self.model)):
-                for name, outputs in self._outputs(x).items():
+            every = self._outputs(x)
+            with self._to("train"):
+                for name, outputs in every.items():
                     drawn = raster(outputs.numpy()[: self._shown])
                     tf.summary.image(f"{name}/spikes", drawn, max_outputs=len(drawn))
 
@@ -178,12 +180,15 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
 
     def _writer(self, run):
         if run not in self._writers:
-            try:
+            with writing(self.log_dir):
                 tf.io.gfile.makedirs(self.log_dir)
                 self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
-            except tf.errors.OpError as error:
-                raise OSError(f"log_dir must be a folder that can be written; received {self.log_dir!r}.") from error
         return self._writers[run]
+
+    @contextlib.contextmanager
+    def _to(self, run):
+        with writing(self.log_dir), self._writer(run).as_default(training_steps(self.model)):
+            yield
 
     def _learning_rates(self):
         optimizers = {

@@ -1,6 +1,6 @@
 """Sequences to learn from, as `tf.data` pipelines: digits read pixel by pixel, and the adding problem.
 
-The room stands apart: it imports nothing of the package but the argument checks.
+The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
 """
 
 from .adding import adding_problem

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..archives import read_arrays
+
 SAMPLE_FILE = "mnist_sample.npz"
 
 
@@ -30,9 +32,12 @@ def load_sample():
 
     Returns:
         A `Digits`.
+
+    Raises:
+        OSError: the file is damaged; the message names it.
     """
-    with resources.files(__package__).joinpath(SAMPLE_FILE).open("rb") as stream, np.load(stream) as file:
-        runs, ink, labels, train = file["runs"], file["ink"], file["labels"], int(file["train"])
+    file = read_arrays(resources.files(__package__).joinpath(SAMPLE_FILE), "Install kernl_keras again.")
+    runs, ink, labels, train = file["runs"], file["ink"], file["labels"], int(file["train"])
     inked = np.repeat(np.arange(runs.size) % 2 == 1, runs)  # [N * 784]
     pixels = np.zeros(inked.size, np.uint8)
     pixels[inked] = ink

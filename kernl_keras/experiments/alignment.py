@@ -7,9 +7,10 @@ import tempfile
 
 from ..callbacks.alignment import GradientAlignment
 from .build import build_model
+from .errors import UserError, explained
 from .files import write_json
 from .provenance import devices, git_revision, versions
-from .run import UserError, load_data
+from .run import load_data
 
 RULES = ("kernl", "eprop", "eprop_alif", "rflo")
 
@@ -41,10 +42,14 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
             print(f"Experiment {experiment.name}, seed {experiment.seed}: {experiment.summary()}")
             print(f"Data       {data.description}")
             print(f"Measures   {', '.join(RULES)} against bptt, every {every} steps with {examples} digits", flush=True)
-            callback = GradientAlignment(events, every, data.validation.unbatch().batch(examples), RULES, windows)
-            history = model.fit(
-                data.train, steps_per_epoch=total_steps, shuffle=False, callbacks=[callback], verbose=verbose
-            )
+            try:
+                callback = GradientAlignment(events, every, data.validation.unbatch().batch(examples), RULES, windows)
+            except ImportError as error:
+                raise UserError(str(error)) from error
+            with explained("The measurement stopped"):
+                history = model.fit(
+                    data.train, steps_per_epoch=total_steps, shuffle=False, callbacks=[callback], verbose=verbose
+                )
         runs.append(
             {
                 "seed": experiment.seed,

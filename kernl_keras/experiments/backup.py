@@ -3,11 +3,17 @@
 import dataclasses
 import json
 import math
+import re
 import time
+from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
+from ..archives import read_arrays
 from ..keras_version import keras
+from .configs import Experiment
+from .errors import GOOD_COPY, UserError
 from .files import BACKUP, MODEL, whole
 
 
@@ -24,22 +30,40 @@ class Progress:
     keras: str = keras.__version__
 
 
+class Saved(NamedTuple):
+    """What a backup holds.
+
+    Attributes:
+        progress: `Progress`.
+        experiment: `Experiment` of the run.
+        values: `{name: array}` of all that training changes, in the order of `variables`.
+    """
+
+    progress: Progress
+    experiment: Experiment
+    values: dict
+
+
 class Backup(keras.callbacks.Callback):
     """Keeps `model.keras`, the best model so far, and `backup.npz`, all that a resumed run needs.
 
-    The backup is one file: every weight (the counters of the noise are weights), every variable of both optimizers, and
-    `Progress`. The order of the data follows from the number of steps. Keras' `BackupAndRestore` and `ModelCheckpoint`
-    write several files in place, which a kill can leave half written or at odds, and forget which model was the best.
+    The backup is one file: every weight (the counters of the noise are weights), every variable of both optimizers,
+    `Progress`, and the experiment, so that a foreign file is known for one. The order of the data follows from the
+    number of steps. The model is written first: a kill between the two leaves the model of an epoch that a resumed run
+    makes once more, to the bit. Keras' `BackupAndRestore` and `ModelCheckpoint` write several files in place, which a
+    kill can leave half written or at odds, and forget which model was the best.
 
     Args:
         run_dir: `pathlib.Path`.
+        experiment: `Experiment` of the run.
         monitor: the logged value that tells which model is the best; None takes the last. Of equals the latest counts.
         sign: 1 where more is better, -1 where less is.
     """
 
-    def __init__(self, run_dir, monitor=None, sign=1):
+    def __init__(self, run_dir, experiment, monitor=None, sign=1):
         super().__init__()
         self.run_dir = run_dir
+        self.experiment = experiment
         self.monitor = monitor
         self.sign = sign
         self.progress = Progress()
@@ -60,7 +84,7 @@ class Backup(keras.callbacks.Callback):
             progress.best_epoch, progress.best_score = epoch + 1, score
             with whole(self.run_dir / MODEL) as part:
                 self.model.save(str(part))
-        write_backup(self.run_dir, self.model, progress)
+        write_backup(self.run_dir, self.model, progress, self.experiment)
 
 
 def finite(values):
@@ -73,24 +97,59 @@ def variables(model):
     return [*model.weights, *model.optimizer.variables, *model.sensitivity_optimizer.variables]
 
 
-def write_backup(run_dir, model, progress):
+def named_variables(model):
+    """`variables` by names that are the same in every process: Keras numbers what a process makes twice."""
+    named = {}
+    for place, variable in enumerate(variables(model)):
+        name = getattr(variable, "path", variable.name)
+        named[f"{place:03d}/{re.sub('_[0-9]+(?![0-9a-zA-Z])|:0$', '', name)}"] = variable
+    return named
+
+
+def write_backup(run_dir, model, progress, experiment):
     """Writes `backup.npz`."""
-    values = {str(i): v.numpy() for i, v in enumerate(variables(model))}
+    values = {name: variable.numpy() for name, variable in named_variables(model).items()}
+    progress, experiment = (json.dumps(dataclasses.asdict(each)) for each in (progress, experiment))
     with whole(run_dir / BACKUP) as part:
-        np.savez(part, progress=json.dumps(dataclasses.asdict(progress)), **values)
+        np.savez(part, progress=progress, experiment=experiment, **values)
 
 
-def read_progress(run_dir):
-    """`Progress` of the backup; None where there is none."""
+def read_backup(run_dir):
+    """`Saved` of the backup; None where there is none.
+
+    Raises:
+        UserError: where it cannot be read, or is no backup.
+    """
     path = run_dir / BACKUP
     if not path.is_file():
         return None
-    with np.load(path) as file:
-        return Progress(**json.loads(str(file["progress"])))
+    try:
+        arrays = read_arrays(path, GOOD_COPY)
+        progress, experiment = (json.loads(str(arrays.pop(name, "null"))) for name in ("progress", "experiment"))
+        return Saved(Progress(**progress), Experiment(**experiment), arrays)
+    except OSError as error:
+        raise UserError(str(error)) from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} is no backup of a run: {error}. {GOOD_COPY}") from error
 
 
-def restore(run_dir, model):
-    """Sets all that training changes as the backup has it."""
-    with np.load(run_dir / BACKUP) as file:
-        for i, variable in enumerate(variables(model)):
-            variable.assign(file[str(i)])
+def restore(run_dir, saved, model):
+    """Sets all that training changes as the backup has it: all of it or, where it does not fit, nothing.
+
+    Raises:
+        UserError: where the backup is that of another network.
+    """
+    ours = named_variables(model)
+    for name in {**ours, **saved.values}:
+        here, there = (describe(values.get(name)) for values in (ours, saved.values))
+        if here != there:
+            raise UserError(
+                f"{run_dir / BACKUP} is of another network: {name} is {there} in it and {here} here. {GOOD_COPY}"
+            )
+    for name, variable in ours.items():
+        variable.assign(saved.values[name])
+
+
+def describe(value):
+    """Kind and shape of a variable or an array, in words."""
+    return "missing" if value is None else f"{tf.as_dtype(value.dtype).name} {list(value.shape)}"

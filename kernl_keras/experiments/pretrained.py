@@ -3,8 +3,7 @@
 import json
 import pathlib
 
-import numpy as np
-
+from ..archives import read_arrays
 from ..checks import one_of
 from ..training.model import KeRNLModel
 from .build import assemble
@@ -27,6 +26,7 @@ def load_pretrained(name: str = "smnist") -> KeRNLModel:
 
     Raises:
         ValueError: for an unknown name.
+        OSError: for a damaged file; the message names it.
 
     Example:
 
@@ -72,8 +72,7 @@ def evaluate_pretrained(name, experiment, verbose="auto"):
 
 
 def _read(name):
-    with np.load(FOLDER / f"{one_of('name', name, NAMES)}.npz") as file:  # unpickles nothing
-        return dict(file)
+    return read_arrays(FOLDER / f"{one_of('name', name, NAMES)}.npz", "Install kernl_keras again.")
 
 
 def variables(model):

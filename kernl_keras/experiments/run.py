@@ -1,21 +1,21 @@
 """A run: a configuration trained into a directory, gone on with, and evaluated."""
 
+import contextlib
 import dataclasses
 import pathlib
 
+from ..archives import checked
 from ..callbacks.tensorboard import KeRNLTensorBoard
 from ..keras_version import keras
-from .backup import Backup, finite, read_progress, restore, write_backup
-from .build import build_data, build_model
+from .alone import alone
+from .backup import Backup, finite, read_backup, restore
+from .build import assemble, build_data, build_model
 from .configs import Experiment
-from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, write_json
+from .errors import GOOD_COPY, UserError, explained
+from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
 from .progress import Progress
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test
-
-
-class UserError(Exception):
-    """What the user can put right; the message says how."""
 
 
 def train(experiment, run_dir, resume=False, command="", verbose="auto"):
@@ -32,47 +32,62 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         dict, what `results.json` holds.
 
     Raises:
-        UserError: for a directory that does not fit, and for data that cannot be had.
+        UserError: for a directory that does not fit, that another run writes in, that cannot be written, or where a
+            file is damaged, and for data that cannot be had.
     """
     run_dir, revision = pathlib.Path(run_dir), git_revision()  # now: the checkout may move on while this runs
-    before = check_directory(run_dir, experiment, resume)
-    data = load_data(experiment, before.steps if before else 0)
-    total_steps = experiment.total_steps(data.steps_per_epoch.train)
-    model = build_model(experiment, data.time_steps, data.features, total_steps)
-    print_plan(experiment, run_dir, data, model, total_steps)
+    with contextlib.ExitStack() as stack:
+        if run_dir.is_dir():  # else it is made when all is ready
+            stack.enter_context(alone(run_dir))
+        saved = check_directory(run_dir, experiment, resume)
+        events = load_tensorboard(run_dir / EVENTS)
+        data = load_data(experiment, saved.progress.steps if saved else 0)
+        total_steps = experiment.total_steps(data.steps_per_epoch.train)
+        model = build_model(experiment, data.time_steps, data.features, total_steps)
+        print_plan(experiment, run_dir, data, model, total_steps)
 
-    monitor = f"val_{experiment.metric}" if data.examples.validation else None
-    backup = Backup(run_dir, monitor, sign=-1 if experiment.metric == "mse" else 1)
-    if before:
-        print(f"Goes on after epoch {before.epochs}, step {before.steps}.")
-        backup.progress = before
-        restore(run_dir, model)
-    else:
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{run_dir} cannot be made: {error.strerror}. Name another --run-dir.") from error
-        write_json(run_dir / CONFIG, dataclasses.asdict(experiment))
-        write_backup(run_dir, model, backup.progress)
-    # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
-    callbacks = [KeRNLTensorBoard(str(run_dir / EVENTS)), backup]
-    if verbose != 0:
-        callbacks.append(Progress(experiment.metric))
-    fit(model, experiment, data, total_steps, backup.progress, callbacks, verbose)
+        monitor = f"val_{experiment.metric}" if data.examples.validation else None
+        backup = Backup(run_dir, experiment, monitor, sign=-1 if experiment.metric == "mse" else 1)
+        if saved:
+            print(f"Goes on after epoch {saved.progress.epochs}, step {saved.progress.steps}.")
+            backup.progress = saved.progress
+            restore(run_dir, saved, model)
+        if not run_dir.is_dir():
+            with explained(f"{run_dir} cannot be made", "Name another --run-dir."):
+                run_dir.mkdir(parents=True)
+            stack.enter_context(alone(run_dir))
+        with explained(f"{run_dir} cannot be written", "Name another --run-dir."):
+            remove_parts(run_dir)
+        if not resume:
+            write_json(run_dir / CONFIG, dataclasses.asdict(experiment))  # from now on the run can be gone on with
+        # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
+        callbacks = [events, backup]
+        if verbose != 0:
+            callbacks.append(Progress(experiment.metric))
+        with explained("The run stopped", "When that is put right, go on with it by --resume."):
+            fit(model, experiment, data, total_steps, backup.progress, callbacks, verbose)
 
-    print("Test set", flush=True)
-    test = test_model(run_dir, data, verbose)
+        print("Test set", flush=True)
+        test = test_model(run_dir, experiment, data, verbose)
+        results = results_of(experiment, backup.progress, data, test, revision, command)
+        write_json(run_dir / RESULTS, results)
+    print_results(experiment, run_dir, results, test)
+    return results
+
+
+def results_of(experiment, progress, data, test, revision, command):
+    """What `results.json` holds, a dict."""
     tested = finite(test)
-    results = {
+    return {
         "experiment": experiment.name,
         "rule": experiment.rule,
         "metric": experiment.metric,
         f"test_{experiment.metric}": tested[experiment.metric],
         "chance": experiment.chance,
         "test": tested,
-        "best_epoch": backup.progress.best_epoch,
-        "steps": backup.progress.steps,
-        "seconds": backup.progress.seconds,
+        "best_epoch": progress.best_epoch,
+        "steps": progress.steps,
+        "seconds": progress.seconds,
         "seed": experiment.seed,
         "examples": data.examples._asdict(),
         "data": data.description,
@@ -80,42 +95,53 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         "versions": versions(),
         "git_revision": revision,
         "command": command,
-        "curve": backup.progress.curve,
+        "curve": progress.curve,
     }
-    write_json(run_dir / RESULTS, results)
-    print_results(experiment, run_dir, results, test)
-    return results
 
 
 def check_directory(run_dir, experiment, resume):
-    """The `Progress` to go on from, None for a new run; raises `UserError` where the directory does not fit."""
+    """What to go on from, `Saved`, or None from the start; raises `UserError` where the directory does not fit."""
     if not resume:
-        if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        if run_dir.exists() and (not run_dir.is_dir() or holds_something(run_dir)):
             raise UserError(
                 f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
             )
         return None
-    saved = read_config(run_dir)
+    config = read_config(run_dir)
     if (run_dir / RESULTS).is_file():
         raise UserError(f"nothing to resume: the run in {run_dir} is complete, see {run_dir / RESULTS}.")
-    if changes := differences(saved, experiment):
+    if changes := differences(config, experiment):
         raise UserError(
             f"{run_dir} was started with another configuration: {changes}. Leave the setting out to resume."
         )
-    progress = read_progress(run_dir)
-    if progress is None:
-        raise UserError(f"nothing to resume: {run_dir} has no {BACKUP}. Remove it and train again.")
-    if progress.keras.split(".")[0] != keras.__version__.split(".")[0]:
+    saved = read_backup(run_dir)
+    if saved is None:  # stopped in its first epoch
+        if (run_dir / MODEL).exists():
+            raise UserError(f"nothing to resume: {run_dir} has a {MODEL} but no {BACKUP}. Train in another --run-dir.")
+        return None
+    if changes := differences(saved.experiment, experiment):
+        raise UserError(f"{run_dir / BACKUP} is that of another run: {changes}. {GOOD_COPY}")
+    if saved.progress.keras.split(".")[0] != keras.__version__.split(".")[0]:
         raise UserError(
-            f"{run_dir} was written by Keras {progress.keras}, this is {keras.__version__}; resume with the former."
+            f"{run_dir} was written by Keras {saved.progress.keras}, this is {keras.__version__}; "
+            "resume with the former."
         )
-    return progress
+    check_model(run_dir / MODEL)  # it may be the best to the end: better said now
+    return saved
+
+
+def holds_something(run_dir):
+    """Whether there is more in a directory than a process that was killed at once leaves there."""
+    with explained(f"{run_dir} cannot be read", "Name another --run-dir."):
+        return any(not path.name.startswith(PART) for path in run_dir.iterdir())
 
 
 def differences(saved, experiment):
     """What has changed from one `Experiment` to another, in words. Data may move; then they are still the same."""
     ours, theirs = dataclasses.asdict(experiment), dataclasses.asdict(saved)
     different = [key for key in ours if ours[key] != theirs[key] and key != "data_dir"]
+    if "name" in different:  # that says it all
+        different = ["name"]
     return ", ".join(f"{key} was {theirs[key]!r}, now {ours[key]!r}" for key in different)
 
 
@@ -126,8 +152,16 @@ def read_config(run_dir):
         raise UserError(f"{run_dir} holds no run: it has no {CONFIG}. Train one there, or name another --run-dir.")
     try:
         return Experiment(**read_json(path))
-    except (TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def load_tensorboard(folder):
+    """The callback, its complaint to the user as `UserError`."""
+    try:
+        return KeRNLTensorBoard(str(folder))
+    except ImportError as error:
+        raise UserError(str(error)) from error
 
 
 def load_data(experiment, skip_batches=0):
@@ -157,9 +191,29 @@ def fit(model, experiment, data, total_steps, progress, callbacks, verbose):
             )
 
 
-def test_model(run_dir, data, verbose):
-    """Loss and metrics of the saved model on the test set."""
-    model = keras.models.load_model(str(run_dir / MODEL))
+def check_model(path):
+    """Raises `UserError` where a saved model cannot be read; nothing of it is used yet."""
+    try:
+        with checked(path, GOOD_COPY):
+            pass
+    except OSError as error:
+        raise UserError(str(error)) from error
+
+
+def test_model(run_dir, experiment, data, verbose):
+    """Loss and metrics of the saved model on the test set.
+
+    The network is built of the experiment, and numbers alone are taken from the file: what else may stand in it, such
+    as code, is never run.
+    """
+    path = run_dir / MODEL
+    check_model(path)
+    model = assemble(experiment, data.time_steps, data.features, total_steps=1)
+    try:
+        model.load_weights(str(path))
+    except Exception as error:  # Keras raises what it happens to meet
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} is no model of this run: {reason} {GOOD_COPY}") from error
     return model.evaluate(data.test, return_dict=True, verbose=verbose)
 
 
@@ -175,7 +229,7 @@ def evaluate(run_dir, experiment=None, verbose="auto"):
         dict of the loss and the metrics.
 
     Raises:
-        UserError: for a directory without a model, and for data that cannot be had.
+        UserError: for a directory without a model, for a damaged or foreign one, and for data that cannot be had.
     """
     run_dir = pathlib.Path(run_dir)
     experiment = experiment or read_config(run_dir)
@@ -183,6 +237,6 @@ def evaluate(run_dir, experiment=None, verbose="auto"):
         raise UserError(f"{run_dir} holds no {MODEL}: the run stopped before its first epoch ended; resume it.")
     data = load_data(experiment)
     print(f"Data       {data.description}")
-    test = test_model(run_dir, data, verbose)
+    test = test_model(run_dir, experiment, data, verbose)
     print_test(experiment, test)
     return test

@@ -1,14 +1,15 @@
 """A sweep: its runs one after the other, and one results file; what is finished is not run again."""
 
 import dataclasses
-import shutil
 
 import tensorflow as tf
 
+from ..callbacks.writing import writing
 from ..keras_version import keras
-from .files import BACKUP, CONFIG, EVENTS, RESULTS, read_json, write_json
+from .errors import UserError, explained
+from .files import CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
-from .run import UserError, differences, read_config, train
+from .run import differences, read_config, train
 
 HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
 
@@ -93,12 +94,12 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
             raise UserError(f"{place} holds a run of another configuration: {changes}. Name another --run-dir.")
         results = read_results(place / RESULTS)
     else:
-        if place.is_dir() and {path.name for path in place.iterdir()} <= {CONFIG, EVENTS, f".part-{BACKUP}"}:
-            shutil.rmtree(place)  # stopped before there was anything to keep
         keras.backend.clear_session()
-        results = train(experiment, place, resume=place.exists(), command=command, verbose=verbose)
+        begun = (place / CONFIG).is_file()
+        results = train(experiment, place, resume=begun, command=command, verbose=verbose)
     if not (place / EVENTS / HPARAMS).is_dir():
-        write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
+        with explained(f"{place} cannot be written"), writing(str(place / EVENTS / HPARAMS)):
+            write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
     curve = results["curve"]
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]

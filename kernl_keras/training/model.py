@@ -251,7 +251,10 @@ class KeRNLModel(keras.Model):
         of_all = self.get_metrics_result()
         return {name: of_all.get(name, value) for name, value in logs.items()}
 
-    _validate_and_get_metrics_result = _get_metrics_result_or_logs  # its name in Keras 2
+    def _validate_and_get_metrics_result(self, logs):
+        """The same under its name in Keras 2, whose numbers are Python's by then."""
+        logs = self._get_metrics_result_or_logs(logs)
+        return {name: value.numpy().tolist() if tf.is_tensor(value) else value for name, value in logs.items()}
 
     @property
     def losses(self) -> list[tf.Tensor]:

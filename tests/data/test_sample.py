@@ -45,7 +45,10 @@ def test_the_file_is_small_and_its_licence_lies_beside_it(packaged):
 
 def test_the_digits_are_mnist_s_at_the_positions_the_file_names(all_digits):
     sample = load_sample()
-    with resources.files("kernl_keras.data").joinpath(SAMPLE_FILE).open("rb") as stream, np.load(stream) as file:
+    with (
+        resources.files("kernl_keras.data").joinpath(SAMPLE_FILE).open("rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
         index = file["index"].astype(int)
     index[7000:] += all_digits.train
     np.testing.assert_array_equal(sample.images, all_digits.images[index])
@@ -55,7 +58,7 @@ def test_the_digits_are_mnist_s_at_the_positions_the_file_names(all_digits):
 def test_the_script_writes_the_packaged_file_again(data_dir, tmp_path, packaged, capsys):
     output = tmp_path / "again.npz"
     make_sample.main(["--data-dir", data_dir, "--output", str(output)])
-    with np.load(output) as again, np.load(io.BytesIO(packaged)) as first:
+    with np.load(output, allow_pickle=False) as again, np.load(io.BytesIO(packaged), allow_pickle=False) as first:
         assert again.files == first.files
         for name in first.files:
             np.testing.assert_array_equal(again[name], first[name], strict=True)

@@ -1,8 +1,14 @@
 """Runs: a stopped and resumed run is the run that never stopped, bit for bit."""
 
+import collections
 import dataclasses
+import errno
+import importlib.util
 import json
+import os
+import pathlib
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -59,9 +65,9 @@ def straight(tmp_path_factory):
         return folder, train(TINY, folder, command="the command", verbose=0)
 
 
-def arrays(folder):
-    with np.load(folder / "backup.npz") as file:
-        return {name: file[name] for name in file.files if name != "progress"}
+def arrays_of(folder):
+    with np.load(folder / "backup.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files if name not in ("progress", "experiment")}
 
 
 def saved_weights(folder):
@@ -84,7 +90,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
     results = stop_and_resume(TINY, tmp_path, monkeypatch, at=(2, 1))
 
     folder, expected = straight
-    ours, theirs = arrays(tmp_path), arrays(folder)
+    ours, theirs = arrays_of(tmp_path), arrays_of(folder)
     assert ours.keys() == theirs.keys() and len(ours) >= 20
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], strict=True)
@@ -105,7 +111,7 @@ def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkey
 def test_training_moved_everything(straight):
     """The comparison above would be empty if nothing had learned."""
     start, trained = (run.build_model(TINY, 7, 2, 18) for _ in range(2))
-    run.restore(straight[0], trained)
+    run.restore(straight[0], run.read_backup(straight[0]), trained)
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
     assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18
@@ -171,45 +177,213 @@ def test_stopped_in_the_first_epoch_and_without_validation(tmp_path, monkeypatch
     assert int(model.optimizer.iterations) == int(model.get_layer("encoder").draws) == 6
 
 
+def break_model(folder, change):
+    """The model in a folder with its parts changed: `change` gets and returns {name: bytes}."""
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        for name, content in change(parts).items():
+            archive.writestr(name, content)
+
+
+def prepare_directory(kind, folder, straight):
+    """Makes a run directory of some kind."""
+    if kind == "none":
+        return
+    if kind in ("empty", "other", "broken", "not a dict"):
+        folder.mkdir()
+        if kind == "other":
+            (folder / "notes.txt").write_text("mine")
+        if kind != "empty":
+            (folder / "config.json").write_text('{"colour": 1}' if kind == "broken" else "3")
+        return
+    shutil.copytree(straight, folder)
+    if kind == "complete":
+        return
+    (folder / "results.json").unlink()
+    model, backup = folder / "model.keras", folder / "backup.npz"
+    if kind == "no backup":
+        backup.unlink()
+    elif kind == "no model":
+        model.unlink()
+    elif kind == "half a backup":
+        backup.write_bytes(backup.read_bytes()[:-500])
+    elif kind == "half a model":
+        model.write_bytes(model.read_bytes()[:-500])
+    elif kind == "a model that leads out":
+        break_model(folder, lambda parts: {**parts, "../../evil.py": b"x"})
+    elif kind == "another run's backup":
+        saved = run.read_backup(folder)
+        arrays = {name: value for name, value in arrays_of(folder).items()}
+        experiment = json.dumps(dataclasses.asdict(dataclasses.replace(TINY, seed=9)))
+        np.savez(backup, progress=json.dumps(dataclasses.asdict(saved.progress)), experiment=experiment, **arrays)
+    elif kind == "another network's backup":
+        changed = {"004": np.zeros((3, 3), "float32")}
+        saved = run.read_backup(folder)
+        arrays = {name: changed.get(name[:3], value) for name, value in arrays_of(folder).items()}
+        texts = {"progress": saved.progress, "experiment": TINY}
+        np.savez(backup, **arrays, **{name: json.dumps(dataclasses.asdict(value)) for name, value in texts.items()})
+
+
 @pytest.mark.parametrize(
     "prepare, settings, resume, message",
     [
-        ("run", {}, False, "already holds something: name another --run-dir, or go on with its run by --resume"),
+        ("complete", {}, False, "already holds something: name another --run-dir, or go on with its run by --resume"),
         ("other", {}, False, "already holds something"),
         ("empty", {}, True, "holds no run: it has no config.json"),
         ("none", {}, True, "holds no run: it has no config.json"),
-        ("run", {}, True, "nothing to resume: the run in .* is complete"),
+        ("complete", {}, True, "nothing to resume: the run in .* is complete"),
+        ("stopped", {"name": "other", "seed": 4}, True, r"configuration: name was 'tiny', now 'other'\. Leave"),
         ("stopped", {"seed": 4}, True, "another configuration: seed was 3, now 4. Leave the setting out"),
         ("stopped", {"rule": "eprop", "sensitivity_only": 0}, True, "rule was 'kernl', now 'eprop'"),
-        ("no backup", {}, True, "nothing to resume: .* has no backup.npz"),
+        ("no backup", {}, True, "nothing to resume: .* has a model.keras but no backup.npz"),
+        ("no model", {}, True, r"model\.keras cannot be read: No such file or directory\. Put a good copy of it there"),
         ("broken", {}, True, "config.json cannot be read: .*colour"),
+        ("not a dict", {}, True, "config.json cannot be read: "),
+        ("half a backup", {}, True, r"backup\.npz cannot be read: .*not a zip file\. Put a good copy of it there"),
+        ("half a model", {}, True, r"model\.keras cannot be read: .*not a zip file\. Put a good copy of it there"),
+        ("a model that leads out", {}, True, r"model\.keras cannot be read: its member '\.\./\.\./evil\.py' leads out"),
+        ("another run's backup", {}, True, r"backup\.npz is that of another run: seed was 9, now 3"),
+        ("another network's backup", {}, True, r"backup\.npz is of another network: 004/.* is float32 \[3, 3\] in it"),
     ],
 )
 def test_a_directory_that_does_not_fit(straight, tmp_path, prepare, settings, resume, message):
     folder = tmp_path / "run"
-    if prepare in ("run", "stopped", "no backup"):
-        shutil.copytree(straight[0], folder)
-    elif prepare != "none":
-        folder.mkdir()
-    if prepare in ("stopped", "no backup"):
-        (folder / "results.json").unlink()
-    if prepare == "no backup":
-        (folder / "backup.npz").unlink()
-    if prepare == "other":
-        (folder / "notes.txt").write_text("mine")
-    if prepare == "broken":
-        (folder / "config.json").write_text('{"colour": 1}')
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    prepare_directory(prepare, folder, straight[0])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(UserError, match=message):
         train(dataclasses.replace(TINY, **settings), folder, resume, verbose=0)
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_was_killed_at_once_is_begun_again(straight, tmp_path):
+    """Before there is a configuration by the same command, after by `resume`; `tests.kills` does so in earnest."""
+    (tmp_path / ".part-config.json").write_text("{")
+    assert run.check_directory(tmp_path, TINY, resume=False) is None
+    shutil.copy(straight[0] / "config.json", tmp_path)
+    (tmp_path / ".part-backup.npz").write_text("PK")
+    (tmp_path / "tensorboard").mkdir()
+    assert run.check_directory(tmp_path, TINY, resume=True) is None
+
+
+def test_a_second_run_in_the_directory_is_told_so(straight, tmp_path):
+    """Two open files lock each other out, be they of one process or of two; `test_files` has two."""
+    pytest.importorskip("fcntl")
+    shutil.copytree(straight[0], tmp_path / "run")
+    with run.alone(tmp_path / "run"), pytest.raises(UserError, match="is in use by a run in another process"):
+        train(TINY, tmp_path / "run", resume=True, verbose=0)
+
+
+def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, monkeypatch):
+    """The backup of the second epoch cannot be written; the run goes on from the first's."""
+    monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
+    real, times = os.replace, collections.Counter()
+
+    def full(source, target):
+        times[target.name] += 1
+        if (target.name, times[target.name]) == ("backup.npz", 2):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(
+        UserError, match=r"backup\.npz cannot be written: No space left on device\. What was there before"
+    ):
+        train(TINY, tmp_path, verbose=0)
+    assert not list(tmp_path.glob(".part-*")) and run.read_backup(tmp_path).progress.epochs == 1
+    results = train(TINY, tmp_path, resume=True, verbose=0)
+    assert (results["curve"], results["test"]) == (straight[1]["curve"], straight[1]["test"])
+
+
+def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk):
+    """Nothing is replaced by stand-ins: the system refuses to let files grow."""
+    message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
+    with short_disk(8_000), pytest.raises(UserError, match=message):
+        train(dataclasses.replace(TINY, jit_compile=False, steps=4), tmp_path / "run", verbose=0)
+    assert read_config(tmp_path / "run").name == "tiny"
+
+
+def test_a_directory_that_cannot_be_made_or_written(straight, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made: Not a directory. Name another --run-dir"):
+        train(TINY, tmp_path / "file" / "run", verbose=0)
+    shutil.copytree(straight[0], tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    (tmp_path / "run" / ".part-model.keras").write_text("")
+
+    def read_only(self, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(pathlib.Path, "unlink", read_only)
+    with pytest.raises(UserError, match="run cannot be written: Read-only file system. Name another --run-dir"):
+        train(TINY, tmp_path / "run", resume=True, verbose=0)
+
+
+def test_without_tensorboard_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs the package tensorboard: pip install tensorboard"):
+        train(TINY, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
+def poisoned(parts, path):
+    """A model whose configuration would write a file where it is loaded: a Lambda, and a function of another module."""
+    config = json.loads(parts["config.json"])
+    for module, kind in (("keras.layers", "Lambda"), ("pathlib", "Path")):
+        function = {"module": "builtins", "class_name": "__lambda__", "config": {"code": "4wAA", "defaults": None}}
+        layer = {"module": module, "class_name": kind, "registered_name": None, "name": kind, "inbound_nodes": []}
+        config["config"]["layers"].append({**layer, "config": {"name": kind, "function": function, "path": str(path)}})
+    return {**parts, "config.json": json.dumps(config).encode()}
+
+
+def test_nothing_in_a_model_file_is_run(straight, tmp_path, monkeypatch):
+    """Numbers alone are taken from it; Keras' own deserialization is never asked."""
+    shutil.copytree(straight[0], tmp_path / "run")
+    break_model(tmp_path / "run", lambda parts: poisoned(parts, tmp_path / "ran"))
+    with pytest.raises(Exception):  # noqa: B017  the file is one that Keras refuses
+        keras.models.load_model(str(tmp_path / "run" / "model.keras"), safe_mode=True)
+
+    def asked(*_, **__):
+        pytest.fail("a configuration was deserialized")
+
+    monkeypatch.setattr(keras.models, "load_model", asked)
+    monkeypatch.setattr(keras.models.Model, "from_config", asked)
+    assert evaluate(tmp_path / "run", verbose=0) == straight[1]["test"]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda parts: {"config.json": parts["config.json"]}, "is no model of this run"),
+        (lambda parts: {**parts, "model.weights.h5": b"no HDF5"}, "is no model of this run"),
+        (lambda parts: {**parts, "/tmp/evil.py": b"x"}, "cannot be read: its member '/tmp/evil.py' leads out of it"),
+    ],
+)
+def test_a_model_that_is_none_is_not_evaluated(straight, tmp_path, change, message):
+    shutil.copytree(straight[0], tmp_path / "run")
+    break_model(tmp_path / "run", change)
+    with pytest.raises(UserError, match=rf"model\.keras {message}"):
+        evaluate(tmp_path / "run", verbose=0)
+
+
+def test_another_network_s_model_is_not_evaluated(straight, tmp_path):
+    shutil.copytree(straight[0], tmp_path / "run")
+    other = dataclasses.replace(TINY, cell_settings={**TINY.cell_settings, "units": 6})
+    run.write_json(tmp_path / "run" / "config.json", dataclasses.asdict(other))
+    with pytest.raises(UserError, match=r"model\.keras is no model of this run"):
+        evaluate(tmp_path / "run", verbose=0)
 
 
 def test_data_may_move(straight, tmp_path):
     saved = dataclasses.replace(EXPERIMENTS["row-mnist"], source="tfds", data_dir="here")
     run.write_json(tmp_path / "config.json", dataclasses.asdict(saved))
-    shutil.copy(straight[0] / "backup.npz", tmp_path)
-    assert run.check_directory(tmp_path, dataclasses.replace(saved, data_dir="there"), resume=True).steps == 18
+    progress = run.read_backup(straight[0]).progress
+    texts = {
+        name: json.dumps(dataclasses.asdict(part)) for name, part in (("progress", progress), ("experiment", saved))
+    }
+    np.savez(tmp_path / "backup.npz", **texts)
+    shutil.copy(straight[0] / "model.keras", tmp_path)
+    assert run.check_directory(tmp_path, dataclasses.replace(saved, data_dir="there"), resume=True).progress.steps == 18
 
 
 def test_missing_data_leave_no_directory(tmp_path, monkeypatch):

@@ -123,7 +123,7 @@ def test_nothing_foreign_is_removed(tmp_path):
     place = tmp_path / "KeRNL-0.01-seed-0"
     place.mkdir()
     (place / "thesis.txt").write_text("five years")
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="already holds something"):
         runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
     assert (place / "thesis.txt").read_text() == "five years"
 
@@ -137,12 +137,18 @@ def test_results_that_cannot_be_read_are_named(swept, tmp_path):
         runner.run_sweep(SWEEP, tmp_path / "runs", tmp_path / "x.json")
 
 
-def test_a_run_that_left_nothing_is_made_anew(tmp_path):
+@pytest.mark.parametrize("left", [(".part-config.json",), ("config.json", ".part-model.keras")])
+def test_a_run_that_was_killed_at_once_is_made_anew(swept, tmp_path, left):
+    folder, results = swept
     place = tmp_path / "runs" / "KeRNL-0.01-seed-0"
     place.mkdir(parents=True)
-    (place / "config.json").write_text("{")
+    for name in left:
+        (place / name).write_text("")
+    if "config.json" in left:
+        shutil.copy(folder / "runs" / place.name / "config.json", place)
     one = dataclasses.replace(SWEEP, variants=SWEEP.variants[:1], learning_rates=(1e-2,), seeds=(0,))
-    assert len(runner.run_sweep(one, tmp_path / "runs", tmp_path / "one.json")["runs"]) == 1
+    (made,) = runner.run_sweep(one, tmp_path / "runs", tmp_path / "one.json")["runs"]
+    assert [1e-2, made["validation"]] in results["runs"][0]["chosen_from"]
 
 
 def test_a_run_that_diverged_is_never_chosen():

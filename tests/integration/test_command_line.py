@@ -148,7 +148,8 @@ def test_list(capsys):
         (["train", "--resume"], "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["train", "--resume", "--run-dir", "RUN", "--experiment", "adding"], "holds a run of smnist, not of adding"),
-        (["train", "--resume", "--run-dir", "RUN"], "has no backup.npz"),
+        (["train", "--resume", "--run-dir", "RUN"], "has a model.keras but no backup.npz"),
+        (["train", "--resume", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["train", "--resume", "--run-dir", "RUN", "--seed", "3"], "seed was 0, now 3"),
         (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
         (["evaluate", "--pretrained", "imagenet"], "invalid choice: 'imagenet'"),
@@ -157,20 +158,26 @@ def test_list(capsys):
         (["sweep", "adding", "--output", "there/adding.json"], "there"),
         (["results", "--document", "page.md"], "page.md cannot be used: No such file or directory"),
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
-        (["evaluate", "--run-dir", "RUN"], "holds no model.keras"),
+        (["evaluate", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
+        (["evaluate", "--run-dir", "RUN"], "model.keras cannot be read: File is not a zip file. Put a good copy of it"),
+        (["train", "--run-dir", "RUN/config.json/run"], "config.json/run cannot be made: Not a directory"),
     ],
 )
 def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     """Status 2 and one line that says what is wrong; nothing is written."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
-    (tmp_path / "RUN").mkdir()
+    for name in ("RUN", "BROKEN"):
+        (tmp_path / name).mkdir()
     run.write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
+    (tmp_path / "RUN" / "model.keras").write_text("not one")
+    (tmp_path / "BROKEN" / "config.json").write_text("")
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit:
         cli.main(command)
     assert exit.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["EMPTY", "RUN", "config.json"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_as_a_program(tmp_path):

@@ -27,7 +27,7 @@ import tensorflow as tf
 for path in pathlib.Path(sys.argv[1]).iterdir():
     loaded = tf.saved_model.load(path / "model")  # holds the variables
     serve = loaded.signatures["serving_default"]
-    given = {name: tf.constant(value) for name, value in np.load(path / "given.npz").items()}
+    given = {name: tf.constant(value) for name, value in np.load(path / "given.npz", allow_pickle=False).items()}
     pieces = [given.pop(f"piece {n}") for n in range(sum(name.startswith("piece") for name in given))]
     made, states = {}, given
     for n, piece in enumerate(pieces):
@@ -122,7 +122,11 @@ def exported(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return {
-        name: (says[name], dict(np.load(path / "made.npz")), json.loads((path / "graph.json").read_text()))
+        name: (
+            says[name],
+            dict(np.load(path / "made.npz", allow_pickle=False)),
+            json.loads((path / "graph.json").read_text()),
+        )
         for name, path in paths.items()
     }
 

@@ -101,7 +101,7 @@ def main(importer, folder):
     logging.disable(logging.WARNING)  # nirtorch's, on graphs of one input
     torch.set_num_threads(1)
     folder, (load, packages) = pathlib.Path(folder), IMPORTERS[importer]
-    inputs = torch.as_tensor(np.load(folder / "inputs.npy"))
+    inputs = torch.as_tensor(np.load(folder / "inputs.npy", allow_pickle=False))
     with contextlib.redirect_stdout(sys.stderr):  # snnTorch prints
         network, state, outputs = load(nir.read(folder / "graph.nir")), None, []
         with torch.no_grad():

@@ -1,0 +1,85 @@
+"""Zip archives, of arrays and of models: checked before anything is taken out of them; nothing is unpickled."""
+
+import contextlib
+import stat
+import zipfile
+import zlib
+
+import numpy as np
+
+# What zipfile and NumPy raise for bytes that are not what they should be; an encrypted member is a RuntimeError.
+DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, RuntimeError, ValueError)
+
+
+@contextlib.contextmanager
+def checked(path, advice=""):
+    """Opens a zip archive that was read from end to end and found whole.
+
+    Args:
+        path: `pathlib.Path`, or what `importlib.resources` has for one.
+        advice: what to do where it cannot be read, a sentence.
+
+    Raises:
+        OSError: where the file cannot be read, is no archive or cut short, a member's checksum is wrong, and a member's
+            name leads out of the archive or is there twice; also for what goes wrong in the block. The message names
+            the file.
+    """
+    try:
+        with path.open("rb") as stream:
+            with zipfile.ZipFile(stream) as archive:
+                check(archive)
+            stream.seek(0)
+            yield stream
+    except DAMAGE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"{path} cannot be read: {reason}. {advice}".strip()) from error
+
+
+def check(archive):
+    """Raises `zipfile.BadZipFile` for members that lead out of the archive, are there twice, or are damaged."""
+    names = set()
+    for member in archive.infolist():
+        if not stays_inside(member):
+            raise zipfile.BadZipFile(f"its member {member.orig_filename!r} leads out of it")
+        if member.filename in names:
+            raise zipfile.BadZipFile(f"its member {member.filename!r} is there twice")
+        names.add(member.filename)
+    if damaged := archive.testzip():
+        raise zipfile.BadZipFile(f"its member {damaged!r} is damaged")
+
+
+def stays_inside(member):
+    """Whether a `zipfile.ZipInfo` names a file below the folder that an archive is unpacked into."""
+    name = member.orig_filename
+    parts = name.split("/")
+    return (
+        bool(parts[0])  # else it is absolute
+        and ".." not in parts
+        and not any(character in name for character in "\\:\0")
+        and not stat.S_ISLNK(member.external_attr >> 16)
+    )
+
+
+def read_arrays(path, advice=""):
+    """All arrays of an `.npz` file, by name.
+
+    Args:
+        path, advice: as in `checked`.
+
+    Raises:
+        OSError: as `checked`, and where it holds anything but arrays of numbers and text.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.npz")
+    >>> np.savez(path, x=[1, 2])
+    >>> read_arrays(path)
+    {'x': array([1, 2])}
+    """
+    with checked(path, advice) as stream, np.load(stream, allow_pickle=False) as content:
+        arrays = dict(content)
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"its member {name!r} is no array")
+        return arrays

@@ -1,0 +1,26 @@
+"""The errors that a user can put right."""
+
+import contextlib
+
+GOOD_COPY = "Put a good copy of it there, or train again in another --run-dir."  # what to do with a damaged file
+
+
+class UserError(Exception):
+    """What the user can put right; the message says how."""
+
+
+@contextlib.contextmanager
+def explained(what, advice=""):
+    """Turns an `OSError` into a `UserError` that says what could not be done, why, and what to do.
+
+    Example:
+
+    >>> with explained("nothing.txt cannot be read", "Write it first."):
+    ...     _ = open("nothing.txt")
+    Traceback (most recent call last):
+    kernl_keras.experiments.errors.UserError: nothing.txt cannot be read: No such file or directory. Write it first.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: {error.strerror or error}. {advice}".strip()) from error

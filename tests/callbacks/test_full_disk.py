@@ -1,0 +1,53 @@
+"""Event files on a disk that is full, and callbacks without TensorBoard: clear errors of Python, not of TensorFlow."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from kernl_keras.callbacks.writing import writing
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path, short_disk):
+    """The system refuses; TensorFlow's own error is another one for each reason."""
+    message = rf"log_dir must be a folder that can be written; received '{tmp_path}': .*tfevents.*; File too large"
+    with short_disk(20_000), pytest.raises(OSError, match=message) as found:
+        with writing(str(tmp_path)), tf.summary.create_file_writer(str(tmp_path)).as_default(1):
+            for number in range(60):
+                tf.summary.histogram(f"h{number}", tf.random.normal((1000,)))
+    assert isinstance(found.value.__cause__, tf.errors.OpError)
+
+
+WITHOUT = """
+import importlib.machinery, sys
+found = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.split(".")[0] == "tensorboard" else found(name, *rest)
+)
+from kernl_keras import cli
+for command in (["train", "--run-dir", "run"], ["alignment", "--experiment", "row-mnist", "--steps", "1"]):
+    try:
+        cli.main([*command, "--verbose", "0"])
+    except SystemExit as error:
+        print("status", error.code)
+"""
+
+
+def test_without_tensorboard_the_commands_say_what_to_install(tmp_path):
+    """Everything else works without it: the package is imported, a configuration is chosen."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert [line.split("error: ")[1] for line in errors] == [
+        "KeRNLTensorBoard needs the package tensorboard: pip install tensorboard",
+        "GradientAlignment needs the package tensorboard: pip install tensorboard",
+    ], done.stderr
+    assert done.stdout.count("status 2") == 2 and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,166 @@
+"""Files are replaced whole or not at all, whatever goes wrong; a directory belongs to one run."""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kernl_keras.experiments import files
+from kernl_keras.experiments.alone import alone
+from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import remove_parts, whole, write_json
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def contents(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), whole(path) as part:
+        part.write_text("half of the n")
+        raise KeyboardInterrupt
+    assert contents(tmp_path) == {"a.txt": "old"}
+    with whole(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert contents(tmp_path) == {"a.txt": "new"}
+
+
+def test_the_disk_has_the_content_before_the_name_and_then_the_name(tmp_path, monkeypatch):
+    """What a power cut leaves is what was flushed."""
+    done, fsync, replace = [], os.fsync, os.replace
+
+    def flushed(descriptor):
+        done.append(os.readlink(f"/proc/self/fd/{descriptor}") if os.path.isdir("/proc/self/fd") else descriptor)
+        fsync(descriptor)
+
+    def replaced(source, target):
+        done.append("replace")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", replaced)
+    write_json(tmp_path / "a.json", {})
+    assert len(done) == 3 and done[1] == "replace"
+    if isinstance(done[0], str):
+        assert done[::2] == [str(tmp_path / ".part-a.json"), str(tmp_path)]
+
+
+def test_a_disk_that_ends_leaves_what_was_there(tmp_path, short_disk):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(3))
+    before = path.read_bytes()
+    with (
+        short_disk(10_000),
+        pytest.raises(UserError, match=r"a\.npz cannot be written: File too large\. What was there"),
+    ):
+        with whole(path) as part:
+            np.savez(part, x=np.zeros(100_000))
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_a_full_disk(tmp_path):
+    """A file system of 100 kB in a namespace of its own."""
+    script = f"""
+        mount -t tmpfs -o size=100k none {tmp_path} && cd {tmp_path} && {sys.executable} - <<'END'
+import pathlib
+from kernl_keras.experiments.files import whole
+path = pathlib.Path("a.txt")
+path.write_text("old")
+try:
+    with whole(path) as part:
+        part.write_bytes(bytes(200_000))
+except Exception as error:
+    print(type(error).__name__, error)
+print(sorted(each.name for each in pathlib.Path().iterdir()), path.read_text())
+END
+    """
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=environment)
+    if "mount" in done.stderr:
+        pytest.skip(f"no file system can be mounted here: {done.stderr}")
+    assert done.stdout.splitlines() == [
+        "UserError a.txt cannot be written: No space left on device. What was there before still is.",
+        "['a.txt'] old",
+    ]
+
+
+def test_a_folder_that_is_not_there_or_is_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder, reason in (("missing", "No such file or directory"), ("file", "Not a directory")):
+        with pytest.raises(UserError, match=rf"a\.json cannot be written: {reason}"):
+            write_json(tmp_path / folder / "a.json", {})
+
+
+def test_a_disk_that_fails_is_told_and_one_that_cannot_flush_is_not(tmp_path, monkeypatch):
+    def fails(number):
+        def fsync(descriptor):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "fsync", fsync)
+
+    fails(files.errno.EINVAL)
+    write_json(tmp_path / "a.json", {})
+    fails(files.errno.EIO)
+    with pytest.raises(UserError, match=r"b\.json cannot be written: Input/output error"):
+        write_json(tmp_path / "b.json", {})
+    assert list(contents(tmp_path)) == ["a.json"]
+
+
+def test_what_a_killed_process_had_begun_is_removed(tmp_path):
+    for name in (".part-backup.npz", ".part-model.keras", "notes.txt", ".hidden"):
+        (tmp_path / name).write_text("")
+    remove_parts(tmp_path)
+    assert sorted(contents(tmp_path)) == [".hidden", "notes.txt"]
+
+
+HOLDER = """
+import pathlib, sys, time
+from kernl_keras.experiments.alone import alone
+with alone(pathlib.Path(sys.argv[1])):
+    print("mine", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_directory_belongs_to_one_process_until_it_dies(tmp_path):
+    pytest.importorskip("fcntl")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        assert holder.stdout.readline() == "mine\n"
+        with pytest.raises(UserError, match="is in use by a run in another process: wait for its end, or name another"):
+            with alone(tmp_path):
+                pytest.fail("two of them")
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    for _ in range(2):  # the kernel has freed it, and so does the end of the block
+        with alone(tmp_path):
+            assert not list(tmp_path.iterdir())
+
+
+def test_where_there_are_no_locks_runs_go_on(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    from kernl_keras.experiments import alone as module
+
+    def none(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with alone(tmp_path):
+        pass
+    monkeypatch.setattr(module, "fcntl", None)
+    with alone(tmp_path):
+        pass
