@@ -131,6 +131,7 @@ def run(strategy, cases=tuple(CASES), dtypes=("float64", "float32")):
 
 if __name__ == "__main__":
     import sys, time
+
     tf.config.threading.set_intra_op_parallelism_threads(1)
     s = make_strategy(sys.argv[1])
     cases = sys.argv[3].split(";") if len(sys.argv) > 3 and sys.argv[3] else CASES
@@ -144,6 +145,8 @@ if __name__ == "__main__":
                 print(d, c, "%.1f s" % (time.time() - t), flush=True)
             except Exception as e:
                 import traceback
-                if "-v" in sys.argv: traceback.print_exc()
+
+                if "-v" in sys.argv:
+                    traceback.print_exc()
                 print(d, c, "FAILED", type(e).__name__, str(e)[:3000], flush=True)
     np.savez(sys.argv[2], **found)
