@@ -16,8 +16,9 @@ from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.keras_version import keras
 
-from .training.replicas import BATCH, CASES, EPOCHS, EXAMPLES, STRATEGIES, elsewhere, run
+from .training.replicas import BATCH, EPOCHS, EXAMPLES, STRATEGIES, elsewhere, run
 
+NETWORKS = ("own kernel", "learned kernel, masks", "rate")  # of `CASES`
 KINDS = {"weights": "variable", "slots": "optimizer", "reported": "logged"}  # name here: first word there
 
 
@@ -37,7 +38,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("distribution.json"), metavar="FILE")
     options = parser.parse_args()
     revision = git_revision()  # now: the checkout may move on while this runs
-    names = [f"{dtype}/{case}" for dtype in ("float64", "float32") for case in CASES]
+    names = [f"{dtype}/{case}" for dtype in ("float64", "float32") for case in NETWORKS]
     ours, rows = run(names), []
     for strategy in STRATEGIES:
         with tempfile.TemporaryDirectory() as folder:
