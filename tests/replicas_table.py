@@ -18,7 +18,7 @@ from kernl_keras.keras_version import keras
 
 from .training.replicas import BATCH, EPOCHS, EXAMPLES, STRATEGIES, elsewhere, run
 
-NETWORKS = ("own kernel", "learned kernel, masks", "rate")  # of `CASES`
+NETWORKS = ("own kernel",)  # of `CASES`
 KINDS = {"weights": "variable", "slots": "optimizer", "reported": "logged"}  # name here: first word there
 
 

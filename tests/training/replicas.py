@@ -165,7 +165,7 @@ def noise(strategy=None):
     return np.concatenate([np.swapaxes(part, 0, 1) for part in strategy.experimental_local_results(parts)])
 
 
-def elsewhere(strategy, names, folder, timeout=400.0):
+def elsewhere(strategy, names, folder, timeout=900.0):
     """What each process of a strategy found of some "DTYPE/CASE": a dict of arrays each.
 
     Raises:
