@@ -31,8 +31,10 @@ def lines(text):
 
 
 def module_level_imports(body):
-    """Top-level package names that a module imports as it is imported: function bodies are left out."""
+    """Top-level package names that a module imports as it is imported: function bodies are left out, and types."""
     for node in body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:

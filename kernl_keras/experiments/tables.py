@@ -8,6 +8,7 @@ from .files import read_json, whole
 from .plot import draw, variants_of
 
 TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n.*?<!-- end -->", re.DOTALL)
+SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 
 
@@ -44,7 +45,7 @@ def read_results(names, folder):
     try:
         results = [read_json(file) for file in files.values()]
         kinds = {"runs" in each for each in results}
-        if len(results) == 1 and "contract" in results[0]:
+        if len(results) == 1 and ("contract" in results[0] or "networks" in results[0]):
             return results
         if len(kinds) > 1 or not all("metric" in each for each in results):
             raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
@@ -63,9 +64,11 @@ def update(path, folder):
 
 
 def table_of(files):
-    """The table of some results files: of runs, of one sweep, of several, or of the contract's tests."""
+    """The table of some results files: of runs, of one sweep, of several, of the contract's tests, or of NIR."""
     if "contract" in files[0]:
         return contract_table(files[0]["contract"])
+    if "networks" in files[0]:
+        return simulator_table(files[0]["networks"])
     if "runs" not in files[0]:
         return run_table(files)
     if len(files) == 1:
@@ -132,6 +135,19 @@ def contract_table(kerases):
             cells.append(f"{tested.count('passed')} of {len(tested)}" if tested else "")
         lines.append([behaviour, *cells])
     return markdown(["", *kerases], lines)
+
+
+def simulator_table(networks):
+    """Networks in other simulators, a line each: how many spikes there are, and how many are not in both."""
+    lines = []
+    for network in networks:
+        for each in network["comparisons"]:
+            name = each["importer"].split()[0].removesuffix(",")
+            version = each["versions"].get(name, "")
+            label = each["importer"].replace(name, f"{SIMULATORS.get(name, name)} {version}".strip(), 1)
+            counts = [f"{each[count]:,}" for count in ("places", "spikes", "different", "digits_without_a_difference")]
+            lines.append([network["network"], label, *counts])
+    return markdown(["network", "in", "places", "spikes", "not in both", "digits without a difference"], lines)
 
 
 def columns(runs, metric):

@@ -2,11 +2,9 @@
 
 from typing import Any, NamedTuple
 
-import tensorflow as tf
-
 from ..cells.hidden import HiddenCell
 from ..cells.readout import ReadoutCell
-from ..keras_version import keras
+from ..keras_version import IS_KERAS_3, keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.window import WindowMean
 
@@ -23,18 +21,12 @@ def chain(model):
     """The `Chain` of a built Keras model.
 
     Raises:
-        ValueError: for a model that is not built, layers that are not one after the other, and for a layer that is none
-            of those.
+        ValueError: for a model that is not built, layers that are not one after the other from its one input to its one
+            output, and for a layer that is none of those.
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"model must be a built Keras model; received {model!r}.")
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    for before, layer in zip(layers, layers[1:]):
-        received = tf.nest.flatten(layer.input)
-        if len(received) != 1 or received[0] is not tf.nest.flatten(before.output)[0]:
-            raise ValueError(
-                f"model must be a chain of layers; received {layer.name!r}, which does not hear {before.name!r} alone."
-            )
+    layers = layers_of(model)
     encoder = layers.pop(0) if layers and isinstance(layers[0], SpikeEncoder) else None
     window = layers.pop() if layers and isinstance(layers[-1], WindowMean) else None
     if not layers:
@@ -42,6 +34,32 @@ def chain(model):
     for layer in layers:
         check_layer(layer, last=layer is layers[-1])
     return Chain(encoder, layers, window)
+
+
+def layers_of(model):
+    """The layers of a model, each of which hears the one before alone, from the one input to the one output.
+
+    They are followed back by the symbolic tensors, for in Keras 3 arithmetic on these is no layer of the model.
+    """
+    inputs, outputs = (getattr(model, name, None) for name in ("inputs", "outputs"))
+    if not outputs:
+        raise ValueError(f"model must be a functional or sequential one; received {model!r}.")
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            "model must be a chain of layers, of one input and one output; "
+            f"received {len(inputs)} and {len(outputs)} of them."
+        )
+    layers, tensor = [], outputs[0]
+    while tensor is not inputs[0]:
+        layer, node, _ = tensor._keras_history
+        heard = getattr(layer._inbound_nodes[node], "input_tensors" if IS_KERAS_3 else "keras_inputs")
+        if len(heard) != 1:
+            raise ValueError(f"model must be a chain of layers; received {layer.name!r}, which hears {len(heard)}.")
+        if layer in layers:
+            raise ValueError(f"model must be a chain of layers; received {layer.name!r} twice.")
+        layers.insert(0, layer)
+        (tensor,) = heard
+    return layers
 
 
 def check_layer(layer, last):

@@ -27,6 +27,7 @@ DIAGNOSTICS = (
     "sensitivity_gradient_norm",
     "skipped_updates",
 )
+MEANS = {"sum_over_batch_size", "mean", "auto"}  # Keras' names of one reduction
 
 
 class Diagnostics:
@@ -67,6 +68,23 @@ def present(sample_weight):
 def batch_size(x):
     """B of the inputs of a model."""
     return tf.shape(tf.nest.flatten(x)[0])[0]
+
+
+def counted(y_pred, x):
+    """How many numbers the mean of the loss is over, but for a factor: the valid steps of a masked output, or B.
+
+    Raises:
+        ValueError: for masks among several outputs, each of whose losses would need a count of its own.
+    """
+    outputs = tf.nest.flatten(y_pred)
+    masks = [mask for mask in (getattr(output, "_keras_mask", None) for output in outputs) if mask is not None]
+    if not masks:
+        return batch_size(x)
+    if len(outputs) > 1:
+        raise ValueError(
+            f"outputs must be one, or without a mask, under a strategy of several replicas; received {len(outputs)}."
+        )
+    return tf.reduce_sum(tf.cast(masks[0], tf.int32))
 
 
 def logs_of_replica(logs):
@@ -281,7 +299,7 @@ class KeRNLModel(keras.Model):
             reports = reports_of_here(step)
             whole = [report.of_whole_batch() for report in reports]
             sensitivity_loss = share_of_sensitivity_loss(reports, whole)
-            loss = self._share_of_loss(loss, x)
+            loss = self._share_of_loss(loss, y_pred, x)
         return tape, y_pred, loss, sensitivity_loss, totals(whole)
 
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
@@ -342,13 +360,21 @@ class KeRNLModel(keras.Model):
         warm = tf.cast(tf.convert_to_tensor(self.sensitivity_optimizer.iterations), tf.int64) >= self.sensitivity_only
         return Schedule(steps % self.sensitivity_every == 0, warm)
 
-    def _share_of_loss(self, loss, x):
-        """Of a replica, its part of the whole batch's loss, in proportion to its examples where losses are means."""
+    def _share_of_loss(self, loss, y_pred, x):
+        """Of a replica, its part of the whole batch's loss; a mean, in proportion to what it is the mean of."""
         divided_by = tf.distribute.get_strategy().num_replicas_in_sync  # by Keras, whatever the replicas have
-        if divided_by == 1 or "sum" in [getattr(each, "reduction", None) for each in tf.nest.flatten(self.loss)]:
+        if divided_by == 1:
             return loss
-        examples = tf.cast(batch_size(x), loss.dtype)
-        return loss * (divided_by * examples / whole_sum(examples))
+        reductions = {getattr(each, "reduction", "mean") for each in tf.nest.flatten(self.loss)}
+        if reductions == {"sum"}:
+            return loss
+        if not reductions <= MEANS:
+            raise ValueError(
+                "loss must have the reduction 'sum_over_batch_size', or 'sum' for all outputs, under a strategy of "
+                f"several replicas; received {sorted(map(str, reductions))}."
+            )
+        count = tf.cast(counted(y_pred, x), loss.dtype)
+        return loss * (divided_by * count / whole_sum(count))
 
     def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0), learns=None):
         values = {

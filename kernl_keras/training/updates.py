@@ -32,10 +32,11 @@ def update(optimizer, gradients, variables, condition=True):
     norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
     finite = tf.math.is_finite(norm)
     now = tf.logical_and(finite, condition)
-    if replicas() == 1:
-        where(now, lambda: apply(optimizer, gradients, variables))
+    context = tf.distribute.get_replica_context()
+    if context is not None and tf.distribute.has_strategy():  # of one replica, too: an optimizer does not ask how many
+        context.merge_call(apply_on_all, args=(now, optimizer, gradients, variables))
     else:
-        tf.distribute.get_replica_context().merge_call(apply_on_all, args=(now, optimizer, gradients, variables))
+        where(now, lambda: apply(optimizer, gradients, variables))
     return tf.where(finite, norm, tf.zeros_like(norm)), 1.0 - tf.cast(finite, norm.dtype)
 
 

@@ -100,6 +100,20 @@ def test_a_document_that_cannot_be_made_stays_as_it_is(tmp_path, text, message, 
     assert document.read_text() == text
 
 
+def test_the_table_of_other_simulators(tmp_path):
+    counts = {"places": 2800, "spikes": 210, "different": 1, "digits_without_a_difference": 99}
+    comparisons = [
+        {"importer": "NumPy, double precision", "versions": {}, **counts},
+        {"importer": "norse neurons", "versions": {"norse": "1.1.0", "torch": "2.13"}, **counts},
+    ]
+    (tmp_path / "nir.json").write_text(json.dumps({"networks": [{"network": "rows", "comparisons": comparisons}]}))
+    table = render("<!-- table: nir -->\n<!-- end -->", tmp_path).splitlines()
+    assert table[3:-1] == [
+        "| rows | NumPy, double precision | 2,800 | 210 | 1 | 99 |",
+        "| rows | Norse 1.1.0 neurons | 2,800 | 210 | 1 | 99 |",
+    ]
+
+
 def test_the_table_of_the_contract(tmp_path):
     outcomes = {"layers: config": {"a": "passed", "b": "passed"}, "layers: unroll": {"a": "failed", "b": "skipped"}}
     kerases = {

@@ -1,5 +1,6 @@
 """Which models are chains, and what is said of the others."""
 
+import numpy as np
 import pytest
 
 import kernl_keras as kk
@@ -41,16 +42,43 @@ def branches(x):
     return keras.layers.Add()([hidden()(x), hidden()(x)])
 
 
+def beside(x):
+    spikes = hidden()(x)
+    return [readout()(spikes), readout()(spikes)]
+
+
+def around(x):
+    spikes = hidden()(x)
+    return readout()(keras.layers.Concatenate()([spikes, hidden()(spikes)]))
+
+
+def spikes_as_well(x):
+    spikes = hidden()(x)
+    return [spikes, readout()(spikes)]
+
+
 def states_of_another(x):
     _, *states = hidden(return_state=True, rule="eprop")(x)
     return hidden(rule="eprop")(x, initial_state=states)
 
 
+def twice(x):
+    layer = hidden()
+    return layer(layer(keras.layers.RNN(kk.KeRNLSpikingCell(H), return_sequences=True)(x)))
+
+
 @pytest.mark.parametrize(
     "build, message",
     [
-        (branches, "must be a chain of layers; received .*, which does not hear"),
-        (states_of_another, "must be a chain of layers; received .*, which does not hear"),
+        (branches, "must be a chain of layers; received 'add.*', which hears 2"),
+        (around, "must be a chain of layers; received 'concatenate.*', which hears 2"),
+        (states_of_another, "must be a chain of layers; received 'ke_rnl.*', which hears "),
+        (beside, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
+        (spikes_as_well, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
+        (twice, "must be a chain of layers; received 'ke_rnl.*' twice"),
+        (lambda x: readout()(hidden()(2.0 * x)), "made of SpikeEncoder, .* received .*multiply"),
+        (lambda x: readout()(2.0 * hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
+        (lambda x: 2.0 * readout()(hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
         (lambda x: keras.layers.Dense(H)(x), "made of SpikeEncoder, .* received 'dense.*', a Dense"),
         (lambda x: keras.layers.GRU(H)(x), "made of SpikeEncoder, .* received 'gru.*', a "),
         (
@@ -79,3 +107,24 @@ def test_what_is_no_model(model):
 def test_what_is_not_built():
     with pytest.raises(ValueError, match="model must be a built Keras model; received"):
         chain(keras.Sequential([hidden()]))
+
+
+def test_two_inputs():
+    inputs = [keras.Input((T, I)), keras.Input((T, I))]
+    with pytest.raises(ValueError, match="of one input and one output; received 2 and 1 of them"):
+        chain(keras.Model(inputs, readout()(keras.layers.Add()(inputs))))
+
+
+def test_a_subclass_with_a_call_of_its_own():
+    class Network(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.readout = readout()
+
+        def call(self, x):
+            return self.readout(x)
+
+    model = Network()
+    model(np.ones((2, T, I), "float32"))
+    with pytest.raises(ValueError, match="must be a functional or sequential one; received <"):
+        chain(model)
