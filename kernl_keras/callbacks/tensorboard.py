@@ -11,10 +11,10 @@ import tensorflow as tf
 from ..checks import integer
 from ..keras_version import keras
 from ..layers.find import kernl_layers, recording
+from ..layers.names import weight_names
 from ..training.state import state_kept
 from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
-from .names import weight_names
 from .steps import training_steps
 
 

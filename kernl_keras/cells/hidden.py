@@ -166,6 +166,11 @@ class HiddenCell(AbstractRNNCell):
         return [tf.zeros((batch_size, size), self.compute_dtype) for size in self.state_size]
 
     @property
+    def highest_activity(self) -> float:
+        """The mean absolute output of units that can do no more: of spiking ones 1, a spike at every step."""
+        return 1.0
+
+    @property
     def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)
 

@@ -357,7 +357,7 @@ class KeRNL(RNN):
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
         step, self.report = running_step() or Step(), None
         counted = counted_steps(tf.shape(x), steps, step.present)
-        sensitivity = None, None, None
+        sensitivity = None, None, None, None
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:

@@ -1,20 +1,17 @@
 """Callbacks see no data in Keras; a callback that needs examples to look at receives the validation data here."""
 
-import inspect
 import math
 
 import tensorflow as tf
 
 
-def show_validation_data(fit, args, kwargs):
-    """Calls `set_validation_data(data)` of every callback that has it, with what `fit(*args, **kwargs)` validates on.
+def show_validation_data(given):
+    """Calls `set_validation_data(data)` of every callback that has it, with what `fit` validates on.
 
     Args:
-        fit: `fit` of a Keras model.
-        args, kwargs: its arguments. `data` is `validation_data` as it was given, or `(x, y)` of the examples that
-            `validation_split` holds out, or None.
+        given: dict of the arguments of `fit`. `data` is `validation_data` as it was given, or `(x, y)` of the examples
+            that `validation_split` holds out, or None.
     """
-    given = inspect.signature(fit).bind(*args, **kwargs).arguments
     data = given.get("validation_data")
     if data is None and given.get("validation_split"):
         data = held_out(given["x"], given.get("y"), given["validation_split"])
