@@ -1,6 +1,5 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from ..types import Config, OnNonfinite
 from .nonfinite import Record, Suspect, suspects_of_batch, suspects_of_gradients, suspects_of_model
 from .state import Kept, lasting, metric_variables, state_kept
 from .updates import group, update
-from .validation import show_validation_data
+from .validation import arguments, show_validation_data
 from .watch import Watch, with_callback
 
 OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "restarted_perturbations", "sensitivity_gradient_norm")
@@ -291,8 +290,8 @@ class KeRNLModel(keras.Model):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
-        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
-        show_validation_data(given)
+        show_validation_data(super().fit, args, kwargs)
+        given = arguments(super().fit, args, kwargs)
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self._nonfinite, self.kernl_layers), given.get("callbacks"))
         return super().fit(**given)

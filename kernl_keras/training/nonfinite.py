@@ -5,6 +5,7 @@ A compiled step can neither raise nor print, so it writes numbers into a variabl
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..layers.names import weight_names
@@ -74,7 +75,7 @@ class Record:
             good: scalar bool, the same on all replicas.
             suspects: list of `Suspect`, in the order in which one makes the next.
         """
-        self._suspects = suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
+        suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
 
         def look():
             return tf.stack([tf.logical_not(tf.reduce_all(tf.math.is_finite(each.tensor))) for each in suspects])
@@ -115,10 +116,9 @@ class Record:
 
 
 def can_be_nonfinite(tensor):
-    """Whether it is a tensor of floating point numbers."""
-    return tf.is_tensor(tensor) and not hasattr(tensor, "flat_values") and (
-        tensor.dtype.is_floating or tensor.dtype.is_complex
-    )
+    """Whether it is a tensor, or an array, of floating point numbers."""
+    dense = isinstance(tensor, (tf.Tensor, np.ndarray))
+    return dense and (tf.as_dtype(tensor.dtype).is_floating or tf.as_dtype(tensor.dtype).is_complex)
 
 
 def suspects_of_model(model):

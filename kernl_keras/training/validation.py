@@ -1,17 +1,25 @@
 """Callbacks see no data in Keras; a callback that needs examples to look at receives the validation data here."""
 
+import inspect
 import math
 
 import tensorflow as tf
 
 
-def show_validation_data(given):
-    """Calls `set_validation_data(data)` of every callback that has it, with what `fit` validates on.
+def arguments(fit, args, kwargs):
+    """The arguments of `fit(*args, **kwargs)` by name."""
+    return inspect.signature(fit).bind(*args, **kwargs).arguments
+
+
+def show_validation_data(fit, args, kwargs):
+    """Calls `set_validation_data(data)` of every callback that has it, with what `fit(*args, **kwargs)` validates on.
 
     Args:
-        given: dict of the arguments of `fit`. `data` is `validation_data` as it was given, or `(x, y)` of the examples
-            that `validation_split` holds out, or None.
+        fit: `fit` of a Keras model.
+        args, kwargs: its arguments. `data` is `validation_data` as it was given, or `(x, y)` of the examples that
+            `validation_split` holds out, or None.
     """
+    given = arguments(fit, args, kwargs)
     data = given.get("validation_data")
     if data is None and given.get("validation_split"):
         data = held_out(given["x"], given.get("y"), given["validation_split"])
