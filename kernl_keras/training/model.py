@@ -1,6 +1,5 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -332,8 +331,10 @@ class KeRNLModel(keras.Model):
     def _build_metrics(self, y, y_pred):
         """So that all there is can be put back, and read, after a batch that does not count."""
         if not IS_KERAS_3:
-            if not self.compiled_loss.built:  # `compute_loss` counts the losses of each output
+            if not self.compiled_loss.built:  # it counts the losses of each output
                 self.compiled_loss.build(y_pred)
+            if self.compiled_metrics is not None and not self.compiled_metrics.built:
+                self.compiled_metrics.build(y_pred, y)
         elif self._compile_metrics is not None and not self._compile_metrics.built:
             self._compile_metrics.build(y, y_pred)
 
@@ -378,6 +379,9 @@ class KeRNLModel(keras.Model):
         finite = [of_sensitivity.finite, of_weights.finite, *map(tf.math.is_finite, losses)]
         good = tf.reduce_all(tf.stack([going_on, *finite]))
         update(self.optimizer, of_weights, tf.logical_and(good, now.weights))
+        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+            self._loss_tracker.update_state(whole_loss, sample_weight=batch_size(x))
+        logs = self.compute_metrics(x, y, y_pred, sample_weight)
         kept.put_back(tf.logical_not(good))
         self._nonfinite.write(
             tf.reduce_all(tf.stack(finite)),
@@ -390,7 +394,7 @@ class KeRNLModel(keras.Model):
             ],
         )
         self._track(report, of_sensitivity.norm, of_weights.norm, learns, good)
-        return self._results(x, y, y_pred, whole_loss, sample_weight, good)
+        return logs_of_replica({**logs, **self.get_metrics_result()})
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
@@ -444,24 +448,6 @@ class KeRNLModel(keras.Model):
                     counts = tf.logical_and(good, learns)
                 value = tf.where(counts, tf.cast(value, tf.float32), 0.0)  # 0 times NaN is NaN
                 metric.update_state(value, sample_weight=tf.cast(counts, tf.float32))
-
-    def _results(self, x, y, y_pred, loss, sample_weight, good):
-        """The logs of a step; of a batch that is not `good` no metric hears."""
-        more = {}  # what a `compute_metrics` of the user's says besides
-
-        def count():
-            if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-                self._loss_tracker.update_state(loss, sample_weight=batch_size(x))
-            logs = self.compute_metrics(x, y, y_pred, sample_weight)
-            of_metrics = self.get_metrics_result()
-            more.update({n: tf.cast(value, tf.float32) for n, value in logs.items() if n not in of_metrics})
-            return tf.constant(True), dict(more)
-
-        def nothing():
-            return tf.constant(False), {name: tf.fill(value.shape, math.nan) for name, value in more.items()}
-
-        _, more = tf.cond(good, count, nothing)
-        return logs_of_replica({**more, **self.get_metrics_result()})
 
 
 if IS_KERAS_3:
