@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import check_features, flag, integer
 from ..keras_version import AbstractRNNCell, keras
 from ..types import Config, Constraint, Initializer, Regularizer
 
@@ -72,8 +73,8 @@ class HiddenCell(AbstractRNNCell):
         if tf.as_dtype(self.compute_dtype).size < 4:
             raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
         self.units = integer("units", units)
-        self.self_connections = bool(self_connections)
-        self.use_bias = bool(use_bias)
+        self.self_connections = flag("self_connections", self_connections)
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -89,6 +90,12 @@ class HiddenCell(AbstractRNNCell):
         if inputs is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
         self.build_constants()
+        drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive))
+        if drive is not None and not np.all(drive > 0.0):
+            raise ValueError(
+                f"{self.CONSTANTS[0]} must be such that a step's current moves the potential in {self.variable_dtype}; "
+                f"received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
+            )
         self.kernel = self.add_weight(
             name="kernel",
             shape=(inputs, self.units),
@@ -153,6 +160,7 @@ class HiddenCell(AbstractRNNCell):
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""
+        check_features("inputs", inputs, self.kernel.shape[0])
         state = self.State(*states)
         recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer, number, one_of
+from ..checks import check_features, flag, integer, number, one_of
 from ..dynamics.decays import DECAYS
 from ..export import export
 from ..keras_version import AbstractRNNCell, keras
@@ -73,7 +73,7 @@ class ReadoutCell(AbstractRNNCell):
         self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -115,6 +115,7 @@ class ReadoutCell(AbstractRNNCell):
         return current if self.bias is None else current + self.bias
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        check_features("inputs", inputs, self.kernel.shape[0])
         v = tf.cast(self.decay, inputs.dtype) * states[0] + self.current(inputs)
         return v, [v]
 

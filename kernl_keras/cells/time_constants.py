@@ -22,7 +22,10 @@ def check_time_constant(name, value, units):
         ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
     """
     if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
-        return keras.initializers.get(value)
+        try:
+            return keras.initializers.get(value)
+        except Exception as error:  # of a configuration that is none, Keras' own errors are of many kinds
+            raise ValueError(f"{name} must be a number, a list or an initializer; received {value!r}.") from error
     if isinstance(value, Real):
         return number(name, value, above=0.0)
     return numbers(name, value, units, above=0.0)

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import integer, number, one_of, time_steps
+from ..checks import check_sequences, flag, integer, number, one_of
 from ..draws import add_counter, check_seed
 from ..export import export
 from ..keras_version import RNN, keras
@@ -186,7 +186,7 @@ class KeRNL(RNN):
         self.credit = one_of("credit", credit, ("all", "last"))
         network = rule == "kernl" and form == "network"
         follows = network or rule == "bptt_adjoint"
-        self.reset_gradient = follows if reset_gradient is None else bool(reset_gradient)
+        self.reset_gradient = follows if reset_gradient is None else flag("reset_gradient", reset_gradient)
         if self.reset_gradient and not (follows or rule in ("eprop", "eprop_alif")):
             raise ValueError(
                 "reset_gradient must be None or False where there is no local trace; "
@@ -210,8 +210,8 @@ class KeRNL(RNN):
         if rule == "bptt_adjoint" and implementation != "factored":
             raise ValueError(f"implementation must be 'factored' for rule='bptt_adjoint'; received {implementation!r}.")
         self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
-        self.train_sensitivity = bool(train_sensitivity)
-        self.train_temporal_filter = bool(train_temporal_filter)
+        self.train_sensitivity = flag("train_sensitivity", train_sensitivity)
+        self.train_temporal_filter = flag("train_temporal_filter", train_temporal_filter)
         suggested = "recurrent" if perturbation == "synapse" else "local"
         self.sensitivity_initializer = sensitivity_initializer or suggested
         if self.sensitivity_initializer not in ("recurrent", "local"):
@@ -321,7 +321,7 @@ class KeRNL(RNN):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor | list[tf.Tensor]:
-        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)  # Keras itself looks at the first step
+        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
         count = len(self.state_size)
         if initial_state is not None and len(tf.nest.flatten(initial_state)) != count:
             raise ValueError(

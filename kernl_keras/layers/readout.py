@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
-from ..checks import time_steps
+from ..checks import check_sequences
 from ..export import export
 from ..keras_version import RNN
 from ..learning.leaky_sum import leaky_sum
@@ -68,7 +68,7 @@ class Readout(RNN):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor | list[tf.Tensor]:
-        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)
+        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(
