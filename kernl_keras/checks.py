@@ -84,6 +84,13 @@ def check_features(name, tensor, features=None):
         raise ValueError(f"{name} must be floating point numbers; received dtype {dtype!r}.")
 
 
+def check_states(name, given, count, what):
+    """Raises unless `given`, a structure of states, is None or has `count` of them."""
+    received = 0 if given is None else len(given) if isinstance(given, (list, tuple)) else 1
+    if given is not None and received != count:
+        raise ValueError(f"{name} must be {what}; received {received}.")
+
+
 def time_steps(name, shape):
     """The static number of time steps of a [B, T, ...] shape (or None), which must not be 0."""
     if len(shape) != 3:

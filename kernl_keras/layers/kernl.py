@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, flag, integer, number, one_of
+from ..checks import check_sequences, check_states, flag, integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed
 from ..export import export
 from ..keras_version import RNN, keras
@@ -181,8 +181,9 @@ class KeRNL(RNN):
             raise ValueError(f"perturbation must be 'synapse' in the network form; received {perturbation!r}.")
         self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, cell.SENSITIVITY_MODES)
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
-        self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
-        self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
+        self.observe = one_of("observe", cell.OBSERVABLES[0] if observe is None else observe, cell.OBSERVABLES)
+        post_factor = MATCHING_POST_FACTOR[perturbation] if post_factor is None else post_factor
+        self.post_factor = one_of("post_factor", post_factor, POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
         network = rule == "kernl" and form == "network"
         follows = network or rule == "bptt_adjoint"
@@ -244,6 +245,7 @@ class KeRNL(RNN):
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
+        time_steps("sequences", shape)
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         units = self.cell.units
@@ -323,11 +325,8 @@ class KeRNL(RNN):
     ) -> tf.Tensor | list[tf.Tensor]:
         check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
         count = len(self.state_size)
-        if initial_state is not None and len(tf.nest.flatten(initial_state)) != count:
-            raise ValueError(
-                f"initial_state must be the {count} states that return_state=True gives (the cell's and the rule's); "
-                f"received {len(tf.nest.flatten(initial_state))}."
-            )
+        what = f"the {count} states that return_state=True gives (the cell's and the rule's)"
+        check_states("initial_state", initial_state, count, what)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(
