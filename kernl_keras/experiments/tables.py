@@ -44,7 +44,7 @@ def read_results(names, folder):
     try:
         results = [read_json(file) for file in files.values()]
         kinds = {"runs" in each for each in results}
-        if len(results) == 1 and "contract" in results[0]:
+        if len(results) == 1 and {"contract", "bad_input"} & results[0].keys():
             return results
         if len(kinds) > 1 or not all("metric" in each for each in results):
             raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
@@ -63,9 +63,11 @@ def update(path, folder):
 
 
 def table_of(files):
-    """The table of some results files: of runs, of one sweep, of several, or of the contract's tests."""
+    """The table of some results files: of runs, of one sweep, of several, of the contract's tests, of bad inputs."""
     if "contract" in files[0]:
         return contract_table(files[0]["contract"])
+    if "bad_input" in files[0]:
+        return bad_input_table(files[0]["bad_input"])
     if "runs" not in files[0]:
         return run_table(files)
     if len(files) == 1:
@@ -132,6 +134,18 @@ def contract_table(kerases):
             cells.append(f"{tested.count('passed')} of {len(tested)}" if tested else "")
         lines.append([behaviour, *cells])
     return markdown(["", *kerases], lines)
+
+
+def bad_input_table(kerases):
+    """What was tried to break the package, a line for each class of inputs and what it got: how many, in each Keras."""
+    every = [each["tried"] for each in kerases.values()]
+    kinds = {(kind, got) for tried in every for kind, results in tried.items() for got in results}
+    lines = []
+    for kind, got in sorted(kinds):
+        lines.append([kind, got, *(f"{tried.get(kind, {}).get(got, 0):,}" for tried in every)])
+    totals = (sum(sum(results.values()) for results in tried.values()) for tried in every)
+    lines.append(["all", "", *(f"{total:,}" for total in totals)])
+    return markdown(["bad input", "what it gets", *kerases], lines)
 
 
 def columns(runs, metric):

@@ -182,8 +182,8 @@ class KeRNL(RNN):
         self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, cell.SENSITIVITY_MODES)
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
         self.observe = one_of("observe", cell.OBSERVABLES[0] if observe is None else observe, cell.OBSERVABLES)
-        post_factor = MATCHING_POST_FACTOR[perturbation] if post_factor is None else post_factor
-        self.post_factor = one_of("post_factor", post_factor, POST_FACTORS)
+        matching = MATCHING_POST_FACTOR[perturbation]
+        self.post_factor = one_of("post_factor", matching if post_factor is None else post_factor, POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
         network = rule == "kernl" and form == "network"
         follows = network or rule == "bptt_adjoint"

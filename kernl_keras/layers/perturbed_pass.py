@@ -67,7 +67,7 @@ class PerturbedPass:
         return written, end, after, *losses, restarted, steps
 
     def run(self, state, perturbed):
-        """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2, but for the number of steps."""
+        """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2, up to the share."""
         layer, cell, m = self.layer, self.cell, self.m_now
         own = layer.temporal_kernel == "own"
         if own:

@@ -46,6 +46,16 @@ class Schedule(NamedTuple):
     weights: Any
 
 
+class Learned(NamedTuple):
+    """What came of the two updates of a step."""
+
+    of_sensitivity: Any  # `updates.Group` of M and gamma
+    of_weights: Any  # of all other weights
+    losses: list  # `Suspect` of the weights' loss and, where M and gamma learn, of F; of the whole batch
+    finite: Any  # scalar bool: losses and gradients
+    good: Any  # scalar bool: finite, and training has not stopped
+
+
 class Totals(NamedTuple):
     """What the layers report of the whole batch: F and D^2 summed over layers, all else averaged; scalars."""
 
@@ -131,8 +141,8 @@ class KeRNLModel(keras.Model):
             and gamma, the readout and all other layers by their ordinary gradient.
 
     Built like any functional or subclassed Keras model. Clip gradients with the optimizers' own `clipnorm`,
-    `global_clipnorm` or `clipvalue`: one optimizer a group. An example whose sample weight is 0 is left out of F and of the activity, too (`kernl_keras.data.full_batches` makes
-    use of it).
+    `global_clipnorm` or `clipvalue`: one optimizer a group. An example whose sample weight is 0 is left out of F and of
+    the activity, too (`kernl_keras.data.full_batches` makes use of it).
 
     A batch whose loss or gradients are not finite moves nothing that lasts, as if it had never come: no weight, no slot
     of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric but
@@ -360,41 +370,50 @@ class KeRNLModel(keras.Model):
         return [of[id(variable)] for variable in self.trainable_variables]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
+        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         learns = None
         if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
             learns = self._schedule(self._groups()[0]).sensitivity
         kept = Kept(lasting(self))
         tape, y_pred, loss, sensitivity_loss, report = self._forward(x, y, sample_weight, learns, kept)
+        learned = self._learn(tape, loss, sensitivity_loss, kept)
+        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+            self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
+        logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        kept.put_back(tf.logical_not(learned.good))
+        suspects = [*suspects_of_model(self), *suspects_of_batch(self, x, y, sample_weight), *learned.losses]
+        suspects += suspects_of_gradients(self, learned.of_sensitivity, "sensitivity gradient")
+        suspects += suspects_of_gradients(self, learned.of_weights, "gradient")
+        self._nonfinite.write(learned.finite, suspects)
+        self._track(report, learned.of_sensitivity.norm, learned.of_weights.norm, learns, learned.good)
+        return logs_of_replica({**logs, **self.get_metrics_result()})
+
+    def _learn(self, tape, loss, sensitivity_loss, kept):
+        """(b) M and gamma, then (c) the weights with the new ones, both unless something is not finite.
+
+        Args:
+            kept: `Kept`, which M and gamma and their optimizer are added to: they have learned before the gradient of
+                the weights is known.
+
+        Returns:
+            `Learned`.
+        """
         self._build_optimizers()
         sensitivity, weights = self._groups()
         kept.add([*sensitivity, *self.sensitivity_optimizer.variables])
-        now = self._schedule(sensitivity)
-        whole_loss, going_on = whole_sum(loss), self._nonfinite.open()
+        now, going_on = self._schedule(sensitivity), self._nonfinite.open()
+        losses = [Suspect("loss", "result", whole_sum(loss))]
+        if sensitivity_loss is not None:
+            losses.append(Suspect("sensitivity loss F", "result", whole_sum(sensitivity_loss)))
         of_sensitivity = group(tape.gradient(sensitivity_loss, sensitivity) if sensitivity else [], sensitivity)
         update(self.sensitivity_optimizer, of_sensitivity, tf.logical_and(going_on, now.sensitivity))
-        of_weights = group(tape.gradient(loss, weights), weights)  # with the new M and gamma
-        losses = [each for each in (whole_loss, report.sensitivity_loss) if each is not None]
-        finite = [of_sensitivity.finite, of_weights.finite, *map(tf.math.is_finite, losses)]
-        good = tf.reduce_all(tf.stack([going_on, *finite]))
+        of_weights = group(tape.gradient(loss, weights), weights)
+        finite = [of_sensitivity.finite, of_weights.finite, *(tf.math.is_finite(each.tensor) for each in losses)]
+        finite = tf.reduce_all(tf.stack(finite))
+        good = tf.logical_and(going_on, finite)
         update(self.optimizer, of_weights, tf.logical_and(good, now.weights))
-        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-            self._loss_tracker.update_state(whole_loss, sample_weight=batch_size(x))
-        logs = self.compute_metrics(x, y, y_pred, sample_weight)
-        kept.put_back(tf.logical_not(good))
-        self._nonfinite.write(
-            tf.reduce_all(tf.stack(finite)),
-            [
-                *suspects_of_model(self),
-                *suspects_of_batch(self, x, y, sample_weight),
-                *(Suspect(name, "result", each) for name, each in zip(("loss", "sensitivity loss F"), losses)),
-                *suspects_of_gradients(self, of_sensitivity, "sensitivity gradient"),
-                *suspects_of_gradients(self, of_weights, "gradient"),
-            ],
-        )
-        self._track(report, of_sensitivity.norm, of_weights.norm, learns, good)
-        return logs_of_replica({**logs, **self.get_metrics_result()})
+        return Learned(of_sensitivity, of_weights, losses, finite, good)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""

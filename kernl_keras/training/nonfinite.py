@@ -16,8 +16,8 @@ ADVICE = {
     "weight": "Load or make the weights anew: nothing can be learned from here.",
     "state": "Start the sequence anew with reset_state() of that layer.",
     "data": "Clean the data, or mask the steps (keras.layers.Masking).",
-    "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights smaller "
-    "(input_gain, recurrent_gain).",
+    "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights "
+    "smaller (input_gain, recurrent_gain).",
 }
 
 
@@ -156,5 +156,3 @@ def suspects_of_gradients(model, group, of):
         gradient = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
         yield Suspect(f'{of} of "{names.get(id(variable), variable.name)}"', "result", gradient)
     yield Suspect(f"norm of the {of}s", "result", group.norm)
-
-

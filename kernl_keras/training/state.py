@@ -45,6 +45,8 @@ class Kept:
 
     def put_back(self, condition=True):
         """Sets all of them as they were, where the scalar bool `condition` holds; it is the same on all replicas."""
+        if not self.before:
+            return
         variables, values = zip(*self.before.values())
         if replicas() == 1:
             where(condition, lambda: [variable.assign(value) for variable, value in zip(variables, values)])

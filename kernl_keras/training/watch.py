@@ -5,9 +5,21 @@ import warnings
 
 from ..keras_version import keras
 
-SILENT, STILL = 0.9, 1e-3  # share of units without a spike, and spikes a unit and step, beyond which a network is silent
-FULL = 0.95  # share of the highest activity beyond which a network says nothing any more
-RESTARTED = 0.1  # share of steps in which the perturbation started anew, beyond which M hears little
+SILENT, STILL = 0.9, 1e-3  # share of units without a spike; spikes a unit and step
+FULL = 0.95  # share of the highest activity
+RESTARTED = 0.1  # share of steps in which the perturbation started anew
+
+MESSAGES = {
+    "silent": "The network is silent: {silent:.0%} of the units sent nothing in a batch, and the mean activity was "
+    "{rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the threshold "
+    "(base_threshold, adaptation_strength); see that the inputs are not all 0; lower the learning rate if it fell "
+    "silent while it learned.",
+    "saturated": "The network is saturated: the mean activity was {rate:.2g} a step, and {highest:.2g} is the highest "
+    "that there is. Lower input_gain, recurrent_gain or the encoder's gain, or raise the threshold (base_threshold, "
+    "adaptation_strength) or tau_ref; lower the learning rate or set global_clipnorm if it came while it learned.",
+    "restarted": "M and gamma hear little: in {restarted:.0%} of the steps the perturbation exceeded max_perturbation "
+    "and started anew. Lower recurrent_gain or surrogate_damping, or set sensitivity_mode='replica'.",
+}
 
 
 class Watch(keras.callbacks.Callback):
@@ -54,7 +66,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def out_of_range(logs, layers):
-    """`(word, message)` of whatever makes learning unlikely, by the means of an epoch.
+    """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by the means of an epoch.
 
     Args:
         logs: dict of numbers.
@@ -62,29 +74,16 @@ def out_of_range(logs, layers):
     """
     if not layers:
         return
-    rate, silent = logs["firing_rate"], logs["silent_units"]
-    if silent > SILENT and rate < STILL:
-        yield "silent", (
-            f"The network is silent: {100 * silent:.0f} % of the units sent nothing in a batch, and the mean activity "
-            f"was {rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the threshold "
-            "(base_threshold, adaptation_strength); see that the inputs are not all 0; and lower the learning rate if "
-            "it fell silent while it learned."
-        )
+    rate, silent, restarted = (logs[name] for name in ("firing_rate", "silent_units", "restarted_perturbations"))
     highest = sum(layer.cell.highest_activity for layer in layers) / len(layers)
-    if rate > FULL * highest:
-        yield "full", (
-            f"The network is saturated: the mean activity was {rate:.2g} a step, where {highest:.2g} is the highest "
-            "that there is. Lower input_gain, recurrent_gain or the encoder's gain, raise the threshold "
-            "(base_threshold, adaptation_strength) or tau_ref, and lower the learning rate or set global_clipnorm if "
-            "it came while it learned."
-        )
-    restarted = logs["restarted_perturbations"]
-    if restarted > RESTARTED:
-        yield "restarted", (
-            f"M and gamma hear little: in {100 * restarted:.0f} % of the steps the perturbation exceeded "
-            "max_perturbation and started anew. Lower recurrent_gain or surrogate_damping, or train M and gamma with "
-            "sensitivity_mode='replica'."
-        )
+    found = {
+        "silent": silent > SILENT and rate < STILL,
+        "saturated": rate > FULL * highest,
+        "restarted": restarted > RESTARTED,
+    }
+    for word, happened in found.items():
+        if happened:
+            yield word, MESSAGES[word].format(silent=silent, rate=rate, highest=highest, restarted=restarted)
 
 
 def with_callback(callback, callbacks):

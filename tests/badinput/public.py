@@ -12,8 +12,7 @@ import kernl_keras as kk
 from kernl_keras import types
 from kernl_keras.keras_version import keras
 
-from .tried import Kind, flag, integer, number, optional, per_unit, word
-from .tried import WORDS
+from .tried import WORDS, Kind, flag, integer, number, optional, per_unit, word
 
 H = 3
 LONG = st.floats(1e-3, 1e9)  # ms
@@ -34,8 +33,9 @@ SEED = optional(integer(0))
 TAU = time_constant()
 POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
-INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in (
-    "initializer", "regularizer", "constraint")} | {"sensitivity_initializer", "temporal_filter_initializer"}  # fmt: skip
+OF_WEIGHTS = ("initializer", "regularizer", "constraint")
+INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
+INITIALIZERS |= {"sensitivity_initializer", "temporal_filter_initializer"}
 OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 

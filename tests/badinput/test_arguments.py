@@ -110,7 +110,7 @@ def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(d
     expected = (batch, steps, units) if settings.get("return_sequences", True) else (batch, units)
     assert outputs.shape == expected
     weights = [x, *layer.trainable_variables]
-    weights = [getattr(weight, "value", weight) if not isinstance(weight, tf.Variable) else weight for weight in weights]
+    weights = [weight if isinstance(weight, (tf.Variable, tf.Tensor)) else weight.value for weight in weights]
     gradients = [gradient for gradient in tape.gradient(loss, weights) if gradient is not None]
     finite(outputs, loss, *gradients)
 
@@ -151,7 +151,8 @@ NO_CELLS = [None, "cell", 3, kk.KeRNLSpikingCell, keras.layers.SimpleRNNCell(3),
 @pytest.mark.parametrize("layer, other", [(kk.KeRNL, kk.ReadoutCell(2)), (kk.Readout, CELL)])
 def test_cells_that_do_not_fit_are_refused(layer, other):
     for cell in (*NO_CELLS, other):
-        refused("a wrong type", (layer.__name__, repr(cell)[:40]), lambda c=cell: layer(c), names="cell", received="rec")
+        what = layer.__name__, type(cell).__name__
+        refused("a wrong type", what, lambda cell=cell: layer(cell), names="cell", received="received")
 
 
 @pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.WindowMean])

@@ -129,8 +129,8 @@ def test_an_exploding_perturbation_is_bounded_and_its_restarts_are_reported(mode
     with tf.GradientTape() as tape:
         layer(tf.repeat(X, 4, axis=1), training=True)
         loss = layer.report.sensitivity_loss
-    gradients = tape.gradient(loss, [getattr(w, "value", w) if not isinstance(w, tf.Variable) else w
-                                     for w in layer.sensitivity_weights])  # fmt: skip
+    weights = [w if isinstance(w, tf.Variable) else w.value for w in layer.sensitivity_weights]
+    gradients = tape.gradient(loss, weights)
     variance, restarted = float(layer.report.perturbation_variance), float(layer.report.restarted_perturbations)
     assert all(np.isfinite(part).all() for part in (loss, *gradients))
     assert 0.0 <= restarted <= 1.0

@@ -128,7 +128,7 @@ VALUES = st.floats(-1e6, 1e6, width=32)
 @some
 @hypothesis.given(data=st.data())
 def test_finite_inputs_give_finite_outputs(name, data):
-    """Of any size and dtype policy that the layer knows: no example, one step, one channel; the dtype is the policy's."""
+    """Of any size and dtype policy that the layer knows: no example, one step, one channel."""
     whole = name in ("SpikeEncoder", "WindowMean")
     dtype = data.draw(st.sampled_from(["float32", "float64", *(["float16", "bfloat16", "mixed_float16"] * whole)]))
     shape = tuple(data.draw(st.integers(low, 4)) for low in (0, 1, 1))

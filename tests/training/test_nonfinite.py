@@ -1,4 +1,4 @@
-"""A batch with NaN or infinity: as if it had never come, or the end of training; both say which tensor and which step."""
+"""A batch with NaN or infinity: as if it had never come, or the end of training; both say which tensor and step."""
 
 import re
 import subprocess
@@ -62,7 +62,11 @@ MODES = {
     "several steps at once": {"steps_per_execution": 2},
     "xla": {"jit_compile": True},
 }
-NAMES = {"input": 'input "signal" of the batch', "target": "target of the batch", "sample weight": "sample weight of the batch holds NaN or infinity. Nothing was learned of them. Clean"}
+NAMES = {
+    "input": 'input "signal" of the batch',
+    "target": "target of the batch",
+    "sample weight": "sample weight of the batch holds NaN or infinity. Nothing was learned of them. Clean the data",
+}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_a_silent_network_is_reported_once():
     said, history = fit(kk.KeRNLSpikingCell(5, input_gain=0.0, recurrent_gain=0.0), epochs=2)
     assert history["silent_units"] == [1.0, 1.0]
     (message,) = said
-    assert "silent: 100 % of the units" in message and "input_gain" in message and "base_threshold" in message
+    assert "silent: 100% of the units" in message and "input_gain" in message and "base_threshold" in message
 
 
 def test_a_saturated_network_is_reported():
@@ -82,7 +82,7 @@ def test_a_model_without_kernl_layers_is_not_reported():
         (0.0252, 0.82, 0.0, []),  # a relu network that learned: `notebooks/results/smnist-irnn-2000.json`
         (0.019, 0.0, 0.0, []),  # the least of all experiments
         (0.36, 0.0, 0.0, []),  # the most of the spiking ones
-        (0.49, 0.0, 0.0, ["full"]),
+        (0.49, 0.0, 0.0, ["saturated"]),
         (0.2, 0.0, 0.11, ["restarted"]),
         (0.2, 0.0, 0.09, []),
     ],
