@@ -6,6 +6,8 @@ from numbers import Real
 
 import numpy as np
 
+from .keras_version import keras
+
 LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
 
 
@@ -67,6 +69,21 @@ def numbers(name, values, length, **bounds):
 def per_unit(name, value, units, **bounds):
     """`value` as a float, or as a list of `units` floats, within `bounds`."""
     return number(name, value, **bounds) if isinstance(value, Real) else numbers(name, value, units, **bounds)
+
+
+def keras_object(kind, name, value):
+    """What Keras makes of `value`, which may be None: an initializer, a regularizer or a constraint.
+
+    Args:
+        kind: "initializers", "regularizers" or "constraints".
+    """
+    try:
+        made = getattr(keras, kind).get(value)
+    except Exception as error:  # of what is none of them Keras' own errors are of many kinds
+        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.") from error
+    if made is not None and not callable(made):  # Keras 2 hands back a word that it does not know
+        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.")
+    return made
 
 
 def check_sequences(name, tensor, features=None):

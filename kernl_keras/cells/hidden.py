@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, flag, integer
+from ..checks import check_features, flag, integer, keras_object
 from ..keras_version import AbstractRNNCell, keras
 from ..types import Config, Constraint, Initializer, Regularizer
 
@@ -75,15 +75,15 @@ class HiddenCell(AbstractRNNCell):
         self.units = integer("units", units)
         self.self_connections = flag("self_connections", self_connections)
         self.use_bias = flag("use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = keras_object("initializers", "recurrent_initializer", recurrent_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
+        self.recurrent_regularizer = keras_object("regularizers", "recurrent_regularizer", recurrent_regularizer)
+        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
+        self.recurrent_constraint = keras_object("constraints", "recurrent_constraint", recurrent_constraint)
+        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         inputs = input_shape[-1]

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_features, flag, integer, number, one_of
+from ..checks import check_features, flag, integer, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
 from ..export import export
 from ..keras_version import AbstractRNNCell, keras
@@ -74,12 +74,12 @@ class ReadoutCell(AbstractRNNCell):
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
         self.use_bias = flag("use_bias", use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
+        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         if input_shape[-1] is None:

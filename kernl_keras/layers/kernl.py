@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, flag, integer, number, one_of, time_steps
+from ..checks import check_sequences, check_states, flag, integer, keras_object, number, one_of, time_steps
 from ..draws import add_counter, check_seed
 from ..export import export
 from ..keras_version import RNN, keras
@@ -214,10 +214,13 @@ class KeRNL(RNN):
         self.train_sensitivity = flag("train_sensitivity", train_sensitivity)
         self.train_temporal_filter = flag("train_temporal_filter", train_temporal_filter)
         suggested = "recurrent" if perturbation == "synapse" else "local"
-        self.sensitivity_initializer = sensitivity_initializer or suggested
-        if self.sensitivity_initializer not in ("recurrent", "local"):
-            self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
-        self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
+        initializer = suggested if sensitivity_initializer is None else sensitivity_initializer
+        if initializer not in ("recurrent", "local"):
+            initializer = keras_object("initializers", "sensitivity_initializer", initializer)
+        self.sensitivity_initializer = initializer
+        self.temporal_filter_initializer = keras_object(
+            "initializers", "temporal_filter_initializer", temporal_filter_initializer
+        )
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report: Report | None = None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from .public import INITIALIZERS, OTHERS, PUBLIC, H
+from .public import INITIALIZERS, OTHERS, PUBLIC, H, layer
 from .tried import many, refused, some
 
 BAD = [
@@ -148,23 +148,31 @@ CELL = kk.KeRNLSpikingCell(H)
 NO_CELLS = [None, "cell", 3, kk.KeRNLSpikingCell, keras.layers.SimpleRNNCell(3), keras.layers.Dense(3)]
 
 
-@pytest.mark.parametrize("layer, other", [(kk.KeRNL, kk.ReadoutCell(2)), (kk.Readout, CELL)])
-def test_cells_that_do_not_fit_are_refused(layer, other):
+@pytest.mark.parametrize("over, other", [(kk.KeRNL, kk.ReadoutCell(2)), (kk.Readout, CELL)])
+def test_cells_that_do_not_fit_are_refused(over, other):
     for cell in (*NO_CELLS, other):
-        what = layer.__name__, type(cell).__name__
-        refused("a wrong type", what, lambda cell=cell: layer(cell), names="cell", received="received")
+        what = over.__name__, type(cell).__name__
+        refused("a wrong type", what, lambda cell=cell: over(cell), names="cell", received="received")
 
 
 @pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.WindowMean])
 def test_misspelled_arguments_are_refused(make):
-    refused("an unknown argument", make.__name__, lambda: make(2, tau=1.0, gainn=2.0), names="gainn")
+    refused("an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
 
 
-@pytest.mark.parametrize("argument", sorted(INITIALIZERS - {"sensitivity_initializer", "temporal_filter_initializer"}))
+NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "config": {}}, ["zeros"]]
+
+
+@pytest.mark.parametrize("argument", sorted(INITIALIZERS))
 def test_unknown_initializers_regularizers_and_constraints_are_refused(argument):
-    """By Keras, whose message holds the word."""
-    make = lambda: kk.KeRNLSpikingCell(H, **{argument: "no such thing"})  # noqa: E731
-    refused("an unknown word", ("KeRNLSpikingCell", argument), make, names="no such thing")
+    make = (
+        layer if "sensitivity" in argument or "temporal" in argument else lambda **more: kk.KeRNLSpikingCell(H, **more)
+    )
+    for value in NO_KERAS_OBJECTS:
+        what = "KeRNL", argument, value
+        refused(
+            "an unknown word", what, lambda value=value: make(**{argument: value}), names=argument, received=repr(value)
+        )
 
 
 @pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
