@@ -59,7 +59,7 @@ def the_same(one, other):
 MODES = {
     "eager": {},
     "stateful": {"stateful": True, "run_eagerly": True},
-    "several steps at once": {"steps_per_execution": 2},
+    "several steps at once": {"steps_per_execution": 4},
     "xla": {"jit_compile": True},
 }
 NAMES = {
