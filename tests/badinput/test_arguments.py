@@ -46,7 +46,7 @@ def test_bad_arguments_are_refused(name):
         argument, kind, value = drawn
         what = name, argument, value
         make = lambda: public.make(**{**public.least, argument: value})  # noqa: E731
-        refused(kind, what, make, names=argument, received=shown(value))
+        refused(f"argument: {kind}", what, make, names=argument, received=shown(value))
 
     check()
 
@@ -123,7 +123,7 @@ def test_log_uniform_stays_within_its_bounds(low, factor, size, seed):
 
 
 def test_a_high_bound_below_the_low_one():
-    refused("a number out of range", ("LogUniform", 2.0, 1.0), lambda: kk.LogUniform(2.0, 1.0), names="high")
+    refused("argument: a number out of range", ("LogUniform", 2.0, 1.0), lambda: kk.LogUniform(2.0, 1.0), names="high")
 
 
 def cell_of(name, **more):
@@ -133,7 +133,9 @@ def cell_of(name, **more):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLResonatorCell", "KeRNLRNNCell"])
 def test_half_precision_is_refused_where_it_cannot_hold_a_decay(name, dtype):
-    refused("half precision", (name, dtype), lambda: cell_of(name, dtype=dtype), names="dtype", received="float16")
+    refused(
+        "argument: half precision", (name, dtype), lambda: cell_of(name, dtype=dtype), names="dtype", received="float16"
+    )
 
 
 @pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLRNNCell"])
@@ -141,7 +143,7 @@ def test_half_precision_is_refused_where_it_cannot_hold_a_decay(name, dtype):
 def test_a_unit_that_no_current_moves_is_refused(name, tau):
     argument = "tau_m" if name == "KeRNLSpikingCell" else "tau"
     cell = cell_of(name, **{argument: tau})
-    refused("too large a number", (name, tau), lambda: cell.build((2, 3)), names=argument, received=repr(tau))
+    refused("argument: too large a number", (name, tau), lambda: cell.build((2, 3)), names=argument, received=repr(tau))
 
 
 CELL = kk.KeRNLSpikingCell(H)
@@ -152,12 +154,12 @@ NO_CELLS = [None, "cell", 3, kk.KeRNLSpikingCell, keras.layers.SimpleRNNCell(3),
 def test_cells_that_do_not_fit_are_refused(over, other):
     for cell in (*NO_CELLS, other):
         what = over.__name__, type(cell).__name__
-        refused("a wrong type", what, lambda cell=cell: over(cell), names="cell", received="received")
+        refused("argument: a wrong type", what, lambda cell=cell: over(cell), names="cell", received="received")
 
 
 @pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.WindowMean])
 def test_misspelled_arguments_are_refused(make):
-    refused("an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
+    refused("argument: an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
 
 
 NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "config": {}}, ["zeros"]]
@@ -178,4 +180,4 @@ def test_unknown_initializers_regularizers_and_constraints_are_refused(argument)
 @pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
 @pytest.mark.parametrize("function", [kk.one_step, kk.to_nir])
 def test_models_that_are_none_are_refused(function, model):
-    refused("a wrong type", (function.__name__, str(model)[:9]), lambda: function(model), names="model")
+    refused("argument: a wrong type", (function.__name__, str(model)[:9]), lambda: function(model), names="model")

@@ -61,7 +61,7 @@ def test_a_batch_that_is_not_finite_is_skipped(name, place, at, value):
     found = made._nonfinite.read()
     assert found.suspect.name.startswith(place)
     made._nonfinite.clear()
-    count(f"NaN or infinity in a batch ({place})", "skipped, its tensor named", (name, at, value))
+    count(f"batch: NaN or infinity, {place}", "skipped, the tensor named", (name, at, value))
 
 
 @some
@@ -72,7 +72,7 @@ def test_a_batch_that_is_not_finite_stops_training(place, at, value):
     with pytest.raises(FloatingPointError, match=f"stopped at step 1: {place} .*of the batch holds NaN or infinity"):
         made.train_on_batch(x, y, sample_weight=weight)
     assert unmoved(made)
-    count(f"NaN or infinity in a batch ({place})", "training stopped, its tensor named", ("stop", at, value))
+    count(f"batch: NaN or infinity, {place}", "training stopped, the tensor named", ("stop", at, value))
 
 
 @some
@@ -87,10 +87,10 @@ def test_a_weight_that_is_not_finite_is_named(which, at, value):
         made.train_on_batch(X, Y)
     except FloatingPointError as error:
         assert 'weight "' in str(error)
-        count("NaN or infinity in a weight", "training stopped, the weight named", (which, at, value))
+        count("weight: NaN or infinity", "training stopped, the weight named", (which, at, value))
     else:  # a recurrent weight of a unit to itself, which nobody hears; infinity below a unit that is silent
         assert sum(not np.isfinite(each.numpy()).all() for each in made.trainable_variables) <= 1
-        count("NaN or infinity in a weight", "it moves nothing; training goes on", (which, at, value))
+        count("weight: NaN or infinity", "it moves nothing; training goes on", (which, at, value))
 
 
 HUGE = st.builds(lambda sign, power: sign * 10.0**power, st.sampled_from([-1.0, 1.0]), st.floats(10.0, 38.0))
@@ -109,7 +109,7 @@ def test_huge_numbers_leave_all_weights_finite(name, place, at, value):
     skipped = logs["skipped_updates"] == 1.0
     assert unmoved(made) == skipped
     got = "skipped: it overflows" if skipped else "learned from, all stays finite"
-    count("finite numbers beyond 1e10 in a batch", got, (name, place, at, value))
+    count("batch: finite numbers beyond 1e10", got, (name, place, at, value))
 
 
 @pytest.mark.parametrize("mode", ["tangent", "twin", "replica"])
@@ -137,7 +137,7 @@ def test_an_exploding_perturbation_is_bounded_and_its_restarts_are_reported(mode
     if mode == "tangent":
         assert variance <= 30.0**2
         got = f"bounded{', its restarts counted' if restarted else ''}"
-        count("networks whose tangent may explode", got, (gain, damping, shape, seed, kernel))
+        count("network: strong recurrence, wide surrogate (tangent)", got, (gain, damping, shape, seed, kernel))
     else:
         assert restarted == 0.0
 
@@ -157,4 +157,6 @@ def test_traces_are_bounded_or_the_batch_is_skipped(implementation, gain, dampin
     logs = made.train_on_batch(size * np.repeat(X, 4, axis=1), np.zeros((B, 4 * T, O)), return_dict=True)
     assert all(np.isfinite(each.numpy()).all() for each in made.weights)
     got = "skipped: it overflows" if logs["skipped_updates"] else "learned from, all stays finite"
-    count("networks whose traces may explode", got, (implementation, gain, damping, reset, rule, size))
+    count(
+        "network: strong recurrence, wide surrogate (traces)", got, (implementation, gain, damping, reset, rule, size)
+    )

@@ -49,7 +49,7 @@ def test_another_rank_is_refused(name, shape):
         make = lambda layer=layer: layer(tf.ones(shape))  # noqa: E731
         what = name, which, shape
         if shape or which == "built":  # of no axis at all Keras says something
-            refused("inputs of a wrong rank", what, make, names=LAYERS[name][1], received=str(tuple(shape)))
+            refused("input: a wrong rank", what, make, names=LAYERS[name][1], received=str(tuple(shape)))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -58,7 +58,7 @@ def test_another_rank_is_refused(name, shape):
 def test_no_time_step_is_refused(name, batch, channels):
     shape = (batch, 0, channels)
     make = lambda: LAYERS[name][0]()(tf.ones(shape))  # noqa: E731
-    refused("inputs without a time step", (name, shape), make, names=LAYERS[name][1], received="at least one time step")
+    refused("input: no time step", (name, shape), make, names=LAYERS[name][1], received="at least one time step")
 
 
 @pytest.mark.parametrize("name", ["KeRNL", "KeRNL, resonators", "KeRNL, rates", "Readout"])
@@ -67,7 +67,7 @@ def test_no_time_step_is_refused(name, batch, channels):
 def test_another_number_of_features_is_refused(name, channels, batch, steps):
     shape = (batch, steps, channels)
     make = lambda: built(name).call(tf.ones(shape))  # noqa: E731 - the call of Keras 2 says so in its own words
-    refused("inputs with other features", (name, shape), make, names="sequences must have 3", received=str(shape))
+    refused("input: other features", (name, shape), make, names="sequences must have 3", received=str(shape))
 
 
 DTYPES = ["bool", "int8", "uint8", "int32", "int64", "complex64", "string"]
@@ -85,7 +85,7 @@ def test_another_dtype_is_refused(name, dtype):
         assert np.isfinite(built(name)(of_dtype((2, T, I), dtype))).all()
         return
     make = lambda: built(name)(of_dtype((2, T, I), dtype))  # noqa: E731
-    refused("inputs of a wrong dtype", (name, dtype), make, names=LAYERS[name][1], received=repr(dtype))
+    refused("input: a wrong dtype", (name, dtype), make, names=LAYERS[name][1], received=repr(dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -95,7 +95,7 @@ def test_cells_refuse_another_dtype(name, dtype):
     cell.build((2, channels))
     states = [tf.zeros((2, size)) for size in cell.state_size]
     make = lambda: cell.call(of_dtype((2, channels), dtype), states)  # noqa: E731
-    refused("inputs of a wrong dtype", (name, dtype), make, names="inputs", received=repr(dtype))
+    refused("input: a wrong dtype", (name, dtype), make, names="inputs", received=repr(dtype))
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -106,7 +106,7 @@ def test_cells_refuse_another_number_of_features(name, channels):
     cell.build((2, CHANNELS.get(name, I)))
     states = [tf.zeros((2, size)) for size in cell.state_size]
     make = lambda: cell.call(tf.ones((2, channels)), states)  # noqa: E731
-    refused("inputs with other features", (name, channels), make, names="inputs", received=str((2, channels)))
+    refused("input: other features", (name, channels), make, names="inputs", received=str((2, channels)))
 
 
 @pytest.mark.parametrize("name", ["KeRNL", "Readout"])
@@ -118,7 +118,9 @@ def test_another_number_of_states_is_refused(name, number):
     hypothesis.assume(number != needed)
     states = [tf.zeros((1, H))] * number
     make = lambda: layer.call(tf.ones((1, T, I)), initial_state=states)  # noqa: E731
-    refused("states of another number", (name, number), make, names="initial_state", received=f"received {number}")
+    refused(
+        "input: another number of states", (name, number), make, names="initial_state", received=f"received {number}"
+    )
 
 
 VALUES = st.floats(-1e6, 1e6, width=32)
@@ -153,8 +155,12 @@ def test_what_is_not_finite_stays_in_its_example(name, value, step):
     np.testing.assert_array_equal(outputs[[0, 2]], expected[[0, 2]])
     if outputs.ndim == 3:  # nor an earlier step
         np.testing.assert_array_equal(outputs[1, :step], expected[1, :step])
-    got = "outputs of its example finite" if np.isfinite(outputs).all() else "NaN or infinity in its example alone"
-    count("NaN or infinity in an input of a layer", got, (name, value, step))
+    got = (
+        "no other example hears of it; the outputs are finite"
+        if np.isfinite(outputs).all()
+        else "no other example hears of it; its outputs are not finite"
+    )
+    count("input: NaN or infinity in an example", got, (name, value, step))
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 2, 1)])
@@ -162,4 +168,4 @@ def test_models_are_built_of_sequences(shape):
     """Symbolic inputs are refused when the model is built."""
     inputs = keras.Input(shape[1:])
     for name, (make, argument) in LAYERS.items():
-        refused("inputs of a wrong rank", (name, shape), lambda make=make: make()(inputs), names=argument)
+        refused("input: a wrong rank", (name, shape), lambda make=make: make()(inputs), names=argument)
