@@ -1,20 +1,26 @@
 """Argument checks: an error names the argument, the requirement and what was received."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from numbers import Real
+
+import numpy as np
+
+from .keras_version import keras
+
+LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
 
 
 def one_of(name, value, allowed):
     """`value` if it is in `allowed` (a sequence or a table)."""
-    if value not in allowed:
+    if not any(isinstance(value, type(each)) and value == each for each in allowed):
         raise ValueError(f"{name} must be one of {sorted(allowed, key=str)}; received {value!r}.")
     return value
 
 
 def number(name, value, low=-math.inf, above=-math.inf, high=math.inf):
     """`value` as a float in [low, high] and > above."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(f"{name} must be a finite number; received {value!r}.")
     if value < low or value <= above or value > high:
         bounds = [f"> {above:g}"] * (above > -math.inf) + [f">= {low:g}"] * (low > -math.inf)
@@ -23,18 +29,38 @@ def number(name, value, low=-math.inf, above=-math.inf, high=math.inf):
     return float(value)
 
 
+def is_finite(value):
+    """Whether it is a finite number of Python's or NumPy's, and no bool."""
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an int that no float holds
+        return False
+
+
 def integer(name, value, low=1):
-    """`value` as an int >= low."""
-    if isinstance(value, bool) or not isinstance(value, Real) or int(value) != value or value < low:
+    """`value` as an int in [low, 2^31)."""
+    if not is_finite(value) or int(value) != value or value < low:
         raise ValueError(f"{name} must be an integer >= {low}; received {value!r}.")
+    if value > LARGEST:
+        raise ValueError(f"{name} must be an integer <= {LARGEST}; received {value!r}.")
     return int(value)
+
+
+def flag(name, value):
+    """`value` as a bool; no other number or word stands for one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False; received {value!r}.")
+    return bool(value)
 
 
 def numbers(name, values, length, **bounds):
     """`values` as a list of `length` floats, each within `bounds`."""
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    if isinstance(values, (str, bytes, Set, Mapping)) or not isinstance(values, Iterable):
         raise ValueError(f"{name} must be a number, a list or an initializer; received {values!r}.")
-    values = list(values.numpy() if hasattr(values, "numpy") else values)  # a tensor's own entries are no numbers
+    values = values.numpy() if hasattr(values, "numpy") else values  # a tensor's own entries are no numbers
+    if np.ndim(values) == 0 and hasattr(values, "ndim"):
+        raise ValueError(f"{name} must be a number, a list or an initializer; received {values!r}.")
+    values = list(values)
     if len(values) != length:
         raise ValueError(f"{name} must have one value a unit ({length}); received {len(values)} values.")
     return [number(name, value, **bounds) for value in values]
@@ -43,6 +69,43 @@ def numbers(name, values, length, **bounds):
 def per_unit(name, value, units, **bounds):
     """`value` as a float, or as a list of `units` floats, within `bounds`."""
     return number(name, value, **bounds) if isinstance(value, Real) else numbers(name, value, units, **bounds)
+
+
+def keras_object(kind, name, value):
+    """What Keras makes of `value`, which may be None: an initializer, a regularizer or a constraint.
+
+    Args:
+        kind: "initializers", "regularizers" or "constraints".
+    """
+    try:
+        made = getattr(keras, kind).get(value)
+    except Exception as error:  # of what is none of them Keras' own errors are of many kinds
+        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.") from error
+    if made is not None and not callable(made):  # Keras 2 hands back a word that it does not know
+        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.")
+    return made
+
+
+def check_sequences(name, tensor, features=None):
+    """Raises unless it is a tensor [B, T, I] of floating point numbers, with at least one time step."""
+    time_steps(name, tensor.shape)
+    check_features(name, tensor, features)
+
+
+def check_features(name, tensor, features=None):
+    """Raises unless it has floating point numbers and, on the last axis, `features` of them; any where that is None."""
+    if features is not None and tensor.shape[-1] not in (None, features):
+        raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(tensor.shape)}.")
+    dtype = getattr(tensor.dtype, "name", str(tensor.dtype))
+    if "float" not in dtype:
+        raise ValueError(f"{name} must be floating point numbers; received dtype {dtype!r}.")
+
+
+def check_states(name, given, count, what):
+    """Raises unless `given`, a structure of states, is None or has `count` of them."""
+    received = 0 if given is None else len(given) if isinstance(given, (list, tuple)) else 1
+    if given is not None and received != count:
+        raise ValueError(f"{name} must be {what}; received {received}.")
 
 
 def time_steps(name, shape):

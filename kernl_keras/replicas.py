@@ -12,6 +12,11 @@ def replicas():
     return 1 if context is None else context.num_replicas_in_sync
 
 
+def under_strategy():
+    """Whether this is a replica's part of a step, if only of one replica: variables are then the strategy's."""
+    return tf.distribute.get_replica_context() is not None and tf.distribute.has_strategy()
+
+
 def replica():
     """The number of this one, from 0."""
     return tf.distribute.get_replica_context().replica_id_in_sync_group if replicas() > 1 else 0

@@ -20,6 +20,9 @@ TemporalKernel: TypeAlias = Literal["learned", "own"]
 Implementation: TypeAlias = Literal["factored", "online", "chunked"]
 Preset: TypeAlias = Literal["default", "reference"]
 
+# Of the model
+OnNonfinite: TypeAlias = Literal["skip", "stop"]
+
 # Of the cells and the encoder
 Reset: TypeAlias = Literal["hard", "soft"]
 Discretization: TypeAlias = Literal["exponential", "euler"]

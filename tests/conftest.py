@@ -10,6 +10,7 @@ import pytest
 
 from kernl_keras.keras_version import keras
 
+from .bad_input_table import BadInput
 from .contract_table import Contract
 from .proof import Proof
 
@@ -17,6 +18,7 @@ from .proof import Proof
 def pytest_addoption(parser):
     parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")
     parser.addoption("--contract", metavar="FILE", help="write what each test of the contract came to, as JSON")
+    parser.addoption("--bad-input", metavar="FILE", help="write what each class of bad inputs got to FILE, as JSON")
 
 
 def pytest_configure(config):
@@ -24,6 +26,8 @@ def pytest_configure(config):
         config.pluginmanager.register(Proof(config.getoption("--proof")))
     if config.getoption("--contract"):
         config.pluginmanager.register(Contract(config.getoption("--contract")))
+    if config.getoption("--bad-input"):
+        config.pluginmanager.register(BadInput(config.getoption("--bad-input")))
 
 
 @pytest.fixture(autouse=True)

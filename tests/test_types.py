@@ -129,6 +129,7 @@ def test_the_words_are_those_of_the_tables(words, table):
     "words, make",
     [
         (types.Reset, lambda word: kk.KeRNLSpikingCell(4, reset=word)),
+        (types.OnNonfinite, lambda word: kk.KeRNLModel().compile(on_nonfinite=word)),
         (types.Credit, lambda word: kk.KeRNL(kk.KeRNLSpikingCell(4), credit=word)),
     ],
 )

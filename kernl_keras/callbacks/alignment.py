@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
-from ..training.alignment import Alignment, Alignments
+from ..training.alignment import Alignment, Alignments, check_rules
 from ..types import Rule
 from .examples import check_examples, fixed_examples
 from .steps import training_steps
@@ -68,7 +68,7 @@ class GradientAlignment(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.examples = check_examples(examples)
-        self.rules, self.windows = rules, windows
+        self.rules, self.windows = check_rules(rules), integer("windows", windows)
         self.history: list[tuple[int, Alignment]] = []
         self._validation_data = None
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy

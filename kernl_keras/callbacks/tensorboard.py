@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import flag, integer
 from ..keras_version import keras
 from ..layers.find import kernl_layers, recording
+from ..layers.names import weight_names
 from ..training.state import state_kept
 from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
-from .names import weight_names
 from .steps import training_steps
 from .writing import needs_tensorboard, writing
 
@@ -84,9 +84,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.examples = check_examples(examples)
-        self.histograms = bool(histograms)
-        self.images = bool(images)
-        self.raster = bool(raster)
+        self.histograms = flag("histograms", histograms)
+        self.images = flag("images", images)
+        self.raster = flag("raster", raster)
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._validation_data = None
         self._shown = examples if isinstance(examples, int) else None  # how many examples have a raster

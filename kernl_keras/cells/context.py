@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import check_features, integer
 from ..export import export
 from ..types import Config
 from .counting import CountingCell
@@ -53,6 +53,7 @@ class ContextCell(CountingCell):
         self.built = True
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        check_features("inputs", inputs, 1)
         count = states[0] + inputs
         return tf.cast(count > self.context_switch, inputs.dtype), [count]
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import check_features, flag, integer, keras_object
 from ..keras_version import AbstractRNNCell, keras
 from ..types import Config, Constraint, Initializer, Regularizer
 
@@ -72,23 +73,29 @@ class HiddenCell(AbstractRNNCell):
         if tf.as_dtype(self.compute_dtype).size < 4:
             raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
         self.units = integer("units", units)
-        self.self_connections = bool(self_connections)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.self_connections = flag("self_connections", self_connections)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        self.recurrent_initializer = keras_object("initializers", "recurrent_initializer", recurrent_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
+        self.recurrent_regularizer = keras_object("regularizers", "recurrent_regularizer", recurrent_regularizer)
+        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
+        self.recurrent_constraint = keras_object("constraints", "recurrent_constraint", recurrent_constraint)
+        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         inputs = input_shape[-1]
         if inputs is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
         self.build_constants()
+        drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive))
+        if drive is not None and not np.all(drive > 0.0):
+            raise ValueError(
+                f"{self.CONSTANTS[0]} must be such that a step's current moves the potential in {self.variable_dtype}; "
+                f"received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
+            )
         self.kernel = self.add_weight(
             name="kernel",
             shape=(inputs, self.units),
@@ -153,10 +160,16 @@ class HiddenCell(AbstractRNNCell):
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""
+        check_features("inputs", inputs, self.kernel.shape[0])
         state = self.State(*states)
         recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
         return step.output, list(state)
+
+    @property
+    def highest_activity(self) -> float:
+        """The mean absolute output of units that can do no more: of spiking ones 1, a spike at every step."""
+        return 1.0
 
     @property
     def state_size(self) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import check_features, integer
 from ..draws import add_counter, check_seed, next_key
 from ..export import export
 from ..replicas import equal_parts, replicas, rows_before
@@ -70,6 +70,7 @@ class InputSpikingCell(CountingCell):
         self.built = True
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        check_features("inputs", inputs, None if inputs.shape[-1] == 1 else self.output_size)
         calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
         # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
         # Of several replicas each has as many.

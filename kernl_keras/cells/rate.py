@@ -120,6 +120,11 @@ class KeRNLRNNCell(HiddenCell):
                 )
             self.State, self.OWN = SwingingState, "swing"
 
+    @property
+    def highest_activity(self) -> float:
+        """1 for tanh, but for units that swing, which add up; without bound for the others."""
+        return 1.0 if self.activation == "tanh" and self.period is None else math.inf
+
     def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
         self._tau = time_constant(self, "tau", self.tau, self.units)

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer, number, one_of
+from ..checks import check_features, flag, integer, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
 from ..export import export
 from ..keras_version import AbstractRNNCell, keras
@@ -73,13 +73,13 @@ class ReadoutCell(AbstractRNNCell):
         self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
+        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         if input_shape[-1] is None:
@@ -115,6 +115,7 @@ class ReadoutCell(AbstractRNNCell):
         return current if self.bias is None else current + self.bias
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        check_features("inputs", inputs, self.kernel.shape[0])
         v = tf.cast(self.decay, inputs.dtype) * states[0] + self.current(inputs)
         return v, [v]
 

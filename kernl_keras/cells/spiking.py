@@ -150,6 +150,11 @@ class KeRNLSpikingCell(HiddenCell):
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
         self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
 
+    @property
+    def highest_activity(self) -> float:
+        """Spikes a step: after one that takes all of the potential a unit rests for `tau_ref`."""
+        return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
+
     def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
         self._tau: dict[str, Any] = {

@@ -6,7 +6,7 @@ from numbers import Real
 import numpy as np
 import tensorflow as tf
 
-from ..checks import number, numbers
+from ..checks import keras_object, number, numbers
 from ..keras_version import IS_KERAS_3, keras
 
 
@@ -22,7 +22,7 @@ def check_time_constant(name, value, units):
         ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
     """
     if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
-        return keras.initializers.get(value)
+        return keras_object("initializers", name, value)
     if isinstance(value, Real):
         return number(name, value, above=0.0)
     return numbers(name, value, units, above=0.0)

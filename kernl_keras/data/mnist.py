@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from ..checks import integer, one_of
+from ..checks import flag, integer, one_of
 from .sample import load_sample
 from .stream import SequenceData, Splits, sequence_data
 from .tfds_mnist import load_tfds
@@ -85,12 +85,13 @@ def sequential_mnist(
     one_of("size", size, (28, 14))
     one_of("order", order, ("row", "permuted"))
     context_steps = integer("context_steps", context_steps, low=0)
+    permutation_seed = integer("permutation_seed", permutation_seed, low=0)
 
     if source == "sample":
         digits, held_out = load_sample(), 500
         description = "the sample of real MNIST digits that comes with kernl_keras"
     else:
-        (digits, folder), held_out = load_tfds(data_dir, download), 5000
+        (digits, folder), held_out = load_tfds(data_dir, flag("download", download)), 5000
         description = f"MNIST through TensorFlow Datasets, read from {folder}"
     validation = held_out if validation is None else integer("validation", validation, low=0)
     if validation >= digits.train:
@@ -104,9 +105,7 @@ def sequential_mnist(
     pixels = pixels.reshape(-1, size**2)
     if order == "permuted":
         # RandomState, unlike NumPy's newer generators, promises the same stream in every version
-        pixels = pixels[
-            :, np.random.RandomState(integer("permutation_seed", permutation_seed, low=0)).permutation(size**2)
-        ]
+        pixels = pixels[:, np.random.RandomState(permutation_seed).permutation(size**2)]
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
         images = tf.constant(pixels.reshape((-1, size**2, 1) if layout == "pixels" else (-1, size, size)))
         labels = tf.constant(digits.labels)

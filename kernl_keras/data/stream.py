@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import flag, integer
 
 
 class Splits(NamedTuple):
@@ -103,6 +103,7 @@ def train_indices(first, examples, batch_size, seed, repeat=False, skip_batches=
     the epoch it belongs to and cuts that epoch's list of numbers.
     """
     steps = examples // batch_size
+    repeat = flag("repeat", repeat)
     skip_batches = integer("skip_batches", skip_batches, low=0)
     if skip_batches and not repeat:
         raise ValueError(f"skip_batches needs repeat=True, a stream to start later in; received {skip_batches!r}.")

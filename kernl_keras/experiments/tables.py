@@ -45,7 +45,7 @@ def read_results(names, folder):
     try:
         results = [read_json(file) for file in files.values()]
         kinds = {"runs" in each for each in results}
-        if len(results) == 1 and ("contract" in results[0] or "networks" in results[0]):
+        if len(results) == 1 and any(name in results[0] for name in OWN_TABLES):
             return results
         if len(kinds) > 1 or not all("metric" in each for each in results):
             raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
@@ -64,11 +64,10 @@ def update(path, folder):
 
 
 def table_of(files):
-    """The table of some results files: of runs, of one sweep, of several, of the contract's tests, or of NIR."""
-    if "contract" in files[0]:
-        return contract_table(files[0]["contract"])
-    if "networks" in files[0]:
-        return simulator_table(files[0]["networks"])
+    """The table of some results files: of runs, of one sweep, of several, or of a file of its own kind, `OWN_TABLES`."""
+    for name, own_table in OWN_TABLES.items():
+        if name in files[0]:
+            return own_table(files[0][name])
     if "runs" not in files[0]:
         return run_table(files)
     if len(files) == 1:
@@ -148,6 +147,21 @@ def simulator_table(networks):
             counts = [f"{each[count]:,}" for count in ("places", "spikes", "different", "digits_without_a_difference")]
             lines.append([network["network"], label, *counts])
     return markdown(["network", "in", "places", "spikes", "not in both", "digits without a difference"], lines)
+
+
+def bad_input_table(kerases):
+    """What was tried to break the package, a line for each class of inputs and what it got: how many, in each Keras."""
+    every = [each["tried"] for each in kerases.values()]
+    kinds = {(kind, got) for tried in every for kind, results in tried.items() for got in results}
+    lines = []
+    for kind, got in sorted(kinds):
+        lines.append([kind, got, *(f"{tried.get(kind, {}).get(got, 0):,}" for tried in every)])
+    totals = (sum(sum(results.values()) for results in tried.values()) for tried in every)
+    lines.append(["all", "", *(f"{total:,}" for total in totals)])
+    return markdown(["bad input", "what it gets", *kerases], lines)
+
+
+OWN_TABLES = {"contract": contract_table, "networks": simulator_table, "bad_input": bad_input_table}
 
 
 def columns(runs, metric):

@@ -81,6 +81,10 @@ class SpikeEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
+        dtype = tf.as_dtype(inputs.dtype)
+        if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+            raise ValueError(f"inputs must be numbers; received dtype {dtype.name!r}.")
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
         draws: tuple = ()

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import integer, number, one_of, time_steps
+from ..checks import check_sequences, check_states, flag, integer, keras_object, number, one_of, time_steps
 from ..draws import add_counter, check_seed
 from ..export import export
 from ..keras_version import RNN, keras
@@ -181,12 +181,13 @@ class KeRNL(RNN):
             raise ValueError(f"perturbation must be 'synapse' in the network form; received {perturbation!r}.")
         self.sensitivity_mode = one_of("sensitivity_mode", sensitivity_mode, cell.SENSITIVITY_MODES)
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
-        self.observe = one_of("observe", observe or cell.OBSERVABLES[0], cell.OBSERVABLES)
-        self.post_factor = one_of("post_factor", post_factor or MATCHING_POST_FACTOR[perturbation], POST_FACTORS)
+        self.observe = one_of("observe", cell.OBSERVABLES[0] if observe is None else observe, cell.OBSERVABLES)
+        matching = MATCHING_POST_FACTOR[perturbation]
+        self.post_factor = one_of("post_factor", matching if post_factor is None else post_factor, POST_FACTORS)
         self.credit = one_of("credit", credit, ("all", "last"))
         network = rule == "kernl" and form == "network"
         follows = network or rule == "bptt_adjoint"
-        self.reset_gradient = follows if reset_gradient is None else bool(reset_gradient)
+        self.reset_gradient = follows if reset_gradient is None else flag("reset_gradient", reset_gradient)
         if self.reset_gradient and not (follows or rule in ("eprop", "eprop_alif")):
             raise ValueError(
                 "reset_gradient must be None or False where there is no local trace; "
@@ -210,13 +211,16 @@ class KeRNL(RNN):
         if rule == "bptt_adjoint" and implementation != "factored":
             raise ValueError(f"implementation must be 'factored' for rule='bptt_adjoint'; received {implementation!r}.")
         self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
-        self.train_sensitivity = bool(train_sensitivity)
-        self.train_temporal_filter = bool(train_temporal_filter)
+        self.train_sensitivity = flag("train_sensitivity", train_sensitivity)
+        self.train_temporal_filter = flag("train_temporal_filter", train_temporal_filter)
         suggested = "recurrent" if perturbation == "synapse" else "local"
-        self.sensitivity_initializer = sensitivity_initializer or suggested
-        if self.sensitivity_initializer not in ("recurrent", "local"):
-            self.sensitivity_initializer = keras.initializers.get(self.sensitivity_initializer)
-        self.temporal_filter_initializer = keras.initializers.get(temporal_filter_initializer)
+        initializer = suggested if sensitivity_initializer is None else sensitivity_initializer
+        if initializer not in ("recurrent", "local"):
+            initializer = keras_object("initializers", "sensitivity_initializer", initializer)
+        self.sensitivity_initializer = initializer
+        self.temporal_filter_initializer = keras_object(
+            "initializers", "temporal_filter_initializer", temporal_filter_initializer
+        )
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self._rule = make_rule(rule, form, cell.OWN, temporal_kernel, implementation == "factored")
         self.report: Report | None = None
@@ -244,6 +248,7 @@ class KeRNL(RNN):
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
+        time_steps("sequences", shape)
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         units = self.cell.units
@@ -321,13 +326,10 @@ class KeRNL(RNN):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor | list[tf.Tensor]:
-        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)  # Keras itself looks at the first step
+        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
         count = len(self.state_size)
-        if initial_state is not None and len(tf.nest.flatten(initial_state)) != count:
-            raise ValueError(
-                f"initial_state must be the {count} states that return_state=True gives (the cell's and the rule's); "
-                f"received {len(tf.nest.flatten(initial_state))}."
-            )
+        what = f"the {count} states that return_state=True gives (the cell's and the rule's)"
+        check_states("initial_state", initial_state, count, what)
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(
@@ -357,7 +359,7 @@ class KeRNL(RNN):
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
         step, self.report = running_step() or Step(), None
         counted = counted_steps(tf.shape(x), steps, step.present)
-        sensitivity = None, None, None
+        sensitivity = None, None, None, None
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         stop = (lambda part: tf.nest.map_structure(tf.stop_gradient, part)) if self._rule else (lambda part: part)
         if training and self.sensitivity_weights:

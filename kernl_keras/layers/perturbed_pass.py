@@ -48,12 +48,13 @@ class PerturbedPass:
 
         Returns:
             what the cell's `write` keeps of every step, the state and the `PerturbedState` after the last step, F (with
-            its gradient by M and gamma), mean D^2, and how many steps of examples these two are means over.
+            its gradient by M and gamma), mean D^2, the share of steps in which the perturbation started anew because it
+            had reached its bound, and how many steps of examples these three are means over.
         """
         if learns is None:
-            written, end, after, sums = self.run(state, perturbed)
+            written, end, after, sums, restarted = self.run(state, perturbed)
         else:
-            written, end, after, sums = tf.cond(
+            written, end, after, sums, restarted = tf.cond(
                 learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed)
             )
         if self.counted is None:
@@ -62,10 +63,11 @@ class PerturbedPass:
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # of a replica that has none F is 0
-        return written, end, after, *sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count), steps
+        losses = sensitivity_loss(self.m, self.gamma, SensitivitySums(*sums), count)
+        return written, end, after, *losses, restarted, steps
 
     def run(self, state, perturbed):
-        """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2."""
+        """Both passes; returns what `__call__` does, with `SensitivitySums` for F and D^2, up to the share."""
         layer, cell, m = self.layer, self.cell, self.m_now
         own = layer.temporal_kernel == "own"
         if own:
@@ -93,7 +95,15 @@ class PerturbedPass:
             self.counted,
         )
         sums = kernels.finish(total, kept, self.xi, layer.resync_every, layer.unroll) if own else finish(total)
-        return written, end, after, sums
+        return written, end, after, sums, self.share(tf.logical_not(kept[-1][..., 0]))
+
+    def share(self, happened):
+        """In which share of the steps that count something `happened` [T, B]."""
+        happened = tf.cast(happened, self.m.dtype)
+        if self.counted is None:
+            return tf.reduce_mean(happened)
+        counted = tf.cast(self.counted, self.m.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(happened * counted), tf.reduce_sum(counted))
 
     def run_without(self, state, perturbed):
         """The clean pass alone; a later call that is perturbed starts at its end."""
@@ -102,7 +112,7 @@ class PerturbedPass:
         kernels, units = self.m_now.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m_now.dtype), tf.zeros((units, kernels * units), self.m_now.dtype)
         after = unperturbed(self.layer.sensitivity_mode, end, perturbed)
-        return written, end, after, SensitivitySums(zero, zero, zeros, zeros)
+        return written, end, after, SensitivitySums(zero, zero, zeros, zeros), zero
 
     def xi(self, start, size):
         """The noise of some steps [C, B, H]."""

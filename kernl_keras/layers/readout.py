@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
-from ..checks import time_steps
+from ..checks import check_sequences, check_states, time_steps
 from ..export import export
 from ..keras_version import RNN
 from ..learning.leaky_sum import leaky_sum
@@ -61,6 +61,11 @@ class Readout(RNN):
         if self.compute_dtype != cell.compute_dtype:
             raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
 
+    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
+        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well
+        time_steps("sequences", sequences_shape[0] if several else sequences_shape)
+        super().build(sequences_shape)
+
     def call(
         self,
         sequences: tf.Tensor,
@@ -68,7 +73,8 @@ class Readout(RNN):
         mask: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor | list[tf.Tensor]:
-        time_steps("sequences", tf.nest.flatten(sequences)[0].shape)
+        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
+        check_states("initial_state", initial_state, 1, "the one state v, [B, O]")
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def inner_loop(

@@ -12,7 +12,8 @@ class Report(NamedTuple):
 
     sensitivity_loss: Any  # F; None where M and gamma did not learn
     perturbation_variance: Any  # mean D^2; None likewise
-    credited: Any  # how many steps these two are means over; None likewise
+    restarted_perturbations: Any  # share of steps in which a perturbation reached its bound; None likewise
+    credited: Any  # how many steps these three are means over; None likewise
     unit_activity: Any  # mean absolute output of each unit [H]
     counted: Any  # how many steps it is a mean over
 
@@ -31,9 +32,9 @@ class Report(NamedTuple):
         if replicas() == 1:
             return self
         activity, counted = whole_mean([self.unit_activity], self.counted)
-        learned = (None, None), None
+        learned = (None, None, None), None
         if self.credited is not None:
-            learned = whole_mean(self[:2], self.credited)
+            learned = whole_mean(self[:3], self.credited)
         return Report(*learned[0], learned[1], *activity, counted)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer, time_steps
+from ..checks import check_sequences, integer, time_steps
 from ..export import export
 from ..keras_version import keras, output_shape
 from ..types import Config
@@ -48,6 +48,7 @@ class WindowMean(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        check_sequences("inputs", inputs)
         self.compute_output_shape(inputs.shape)  # T may be known now
         x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs  # a sum of many needs the digits
         if mask is None:

@@ -19,7 +19,7 @@ class FilteredNoise:
         dt: ms.
     """
 
-    KEEPS = 0
+    KEEPS = 1
 
     def __init__(self, decay, dt):
         self.decay, self.dt = decay, dt
@@ -33,8 +33,8 @@ class FilteredNoise:
         return filtered_noise_step(omega, slope, noise, self.decay, self.dt)
 
     def keep(self, made, sane):
-        """Of every step: nothing."""
-        return ()
+        """Whether the perturbation went on [B, 1], of every step."""
+        return (sane,)
 
 
 def fill(factor, like):

@@ -1,7 +1,7 @@
 """How well a rule's weight gradient agrees with that of backpropagation through time."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,7 +116,7 @@ class Alignments:
         self.model, self.layers = model, kernl_layers(model)
         if not self.layers:
             raise ValueError(f"model must have a KeRNL layer; received {model!r} without one.")
-        self.rules = [one_of("rules", rule, RULES) for rule in rules]
+        self.rules = check_rules(rules)
         self.windows = integer("windows", windows)
         self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
         self._compiled = {}
@@ -240,6 +240,13 @@ class Unconnected:
     def presynaptic(self, state):
         """S(t-1) as the recurrent weights see it [B, H], as a constant."""
         return tf.stop_gradient(self._cell.presynaptic(state))
+
+
+def check_rules(rules):
+    """A list of names of rules."""
+    if isinstance(rules, str) or not isinstance(rules, Iterable):
+        raise ValueError(f"rules must be a list of names of rules; received {rules!r}.")
+    return [one_of("rules", rule, RULES) for rule in rules]
 
 
 def unique_names(layers):

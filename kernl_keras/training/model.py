@@ -5,23 +5,26 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import integer, one_of
 from ..export import export
 from ..keras_version import IS_KERAS_3, Functional, keras
 from ..layers.find import kernl_layers
 from ..layers.kernl import KeRNL
 from ..layers.step import Step, running
 from ..replicas import replicas, whole_sum
-from ..types import Config
-from .state import state_kept
-from .updates import update
-from .validation import show_validation_data
+from ..types import Config, OnNonfinite
+from .nonfinite import Record, Suspect, suspects_of_batch, suspects_of_gradients, suspects_of_model
+from .state import Kept, lasting, metric_variables, state_kept
+from .updates import group, update
+from .validation import arguments, show_validation_data
+from .watch import Watch, with_callback
 
-OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "sensitivity_gradient_norm")
+OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "restarted_perturbations", "sensitivity_gradient_norm")
 ACTIVITY = ("firing_rate", "silent_units")
 DIAGNOSTICS = (
     "sensitivity_loss",
     "explained_variance",
+    "restarted_perturbations",
     *ACTIVITY,
     "weight_gradient_norm",
     "sensitivity_gradient_norm",
@@ -44,11 +47,22 @@ class Schedule(NamedTuple):
     weights: Any
 
 
-class Totals(NamedTuple):
-    """What the layers report of the whole batch: F and D^2 summed over layers, activity averaged; scalars."""
+class Learned(NamedTuple):
+    """What came of the two updates of a step."""
 
-    sensitivity_loss: Any  # None where no layer learns, likewise the next
+    of_sensitivity: Any  # `updates.Group` of M and gamma
+    of_weights: Any  # of all other weights
+    losses: list  # `Suspect` of the weights' loss and, where M and gamma learn, of F; of the whole batch
+    finite: Any  # scalar bool: losses and gradients
+    good: Any  # scalar bool: finite, and training has not stopped
+
+
+class Totals(NamedTuple):
+    """What the layers report of the whole batch: F and D^2 summed over layers, all else averaged; scalars."""
+
+    sensitivity_loss: Any  # None where no layer learns, likewise the next two
     perturbation_variance: Any
+    restarted_perturbations: Any
     firing_rate: Any
     silent_units: Any
 
@@ -123,9 +137,15 @@ def totals(reports):
     return Totals(
         sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
         perturbation_variance=tf.add_n([report.perturbation_variance for report in learning]) if learning else None,
-        firing_rate=tf.add_n([report.firing_rate for report in reports]) / len(reports) if reports else 0.0,
-        silent_units=tf.add_n([report.silent_units for report in reports]) / len(reports) if reports else 0.0,
+        restarted_perturbations=mean([report.restarted_perturbations for report in learning]) if learning else None,
+        firing_rate=mean([report.firing_rate for report in reports]) if reports else 0.0,
+        silent_units=mean([report.silent_units for report in reports]) if reports else 0.0,
     )
+
+
+def mean(scalars):
+    """Of a list of scalars."""
+    return tf.add_n(scalars) / len(scalars)
 
 
 @export
@@ -139,20 +159,27 @@ class KeRNLModel(keras.Model):
             and gamma, the readout and all other layers by their ordinary gradient.
 
     Built like any functional or subclassed Keras model. Clip gradients with the optimizers' own `clipnorm`,
-    `global_clipnorm` or `clipvalue`: one optimizer a group. An update with NaN or infinity in its gradient is skipped.
-    An example whose sample weight is 0 is left out of F and of the activity, too (`kernl_keras.data.full_batches` makes
-    use of it).
+    `global_clipnorm` or `clipvalue`: one optimizer a group. An example whose sample weight is 0 is left out of F and of
+    the activity, too (`kernl_keras.data.full_batches` makes use of it).
+
+    A batch whose loss or gradients are not finite moves nothing that lasts, as if it had never come: no weight, no slot
+    of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric but
+    `skipped_updates`. With `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop"
+    it ends there, by a `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor
+    that held NaN or infinity. `fit` also warns, once, of a network that fell silent or says nothing because it spikes
+    at almost every step, and says which settings to turn.
 
     Besides the compiled metrics, `fit` reports (the mean over an epoch's steps, summed over layers for F and D^2 and
     averaged over layers for the activity):
 
         sensitivity_loss            F, in units of the noise variance
         explained_variance          1 - F / mean D^2: share of the perturbation's effect that M and gamma predict
+        restarted_perturbations     share of steps in which a perturbation exceeded `max_perturbation` and began anew
         firing_rate                 spikes a unit and step (mean absolute activity of rate units)
         silent_units                share of units without a spike in the whole batch
         weight_gradient_norm        norm of the gradient in (c)
         sensitivity_gradient_norm   norm of the gradient in (b)
-        skipped_updates             share of steps whose update was not finite
+        skipped_updates             share of steps that were skipped; all else is the mean over the others, NaN if none
 
     `evaluate` and `predict` draw no noise; `evaluate` reports the loss, the compiled metrics, `firing_rate` and
     `silent_units`, by name with `return_dict=True`.
@@ -184,6 +211,7 @@ class KeRNLModel(keras.Model):
         sensitivity_optimizer: str | keras.optimizers.Optimizer | None = None,
         sensitivity_only: int = 0,
         sensitivity_every: int = 1,
+        on_nonfinite: OnNonfinite = "skip",
         **kwargs: Any,
     ) -> None:
         """Configures training.
@@ -194,18 +222,23 @@ class KeRNLModel(keras.Model):
             sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`; 1 for each.
+            on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss or gradients: "skip"
+                leaves the batch out, "stop" raises `FloatingPointError`.
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
-            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, or one optimizer for both groups.
+            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, an unknown `on_nonfinite`, or one
+                optimizer for both groups.
         """
         self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
+        self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, ("skip", "stop"))
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
         self._diagnostics = Diagnostics()
+        self._nonfinite = Record(stop=on_nonfinite == "stop")
         if self.built:
             self._build_optimizers()
 
@@ -216,6 +249,7 @@ class KeRNLModel(keras.Model):
             config["sensitivity_optimizer"] = keras.saving.serialize_keras_object(self.sensitivity_optimizer)
             config["sensitivity_only"] = self.sensitivity_only
             config["sensitivity_every"] = self.sensitivity_every
+            config["on_nonfinite"] = self.on_nonfinite
         return config
 
     def compile_from_config(self, config: Config) -> None:
@@ -281,12 +315,32 @@ class KeRNLModel(keras.Model):
         return [loss for loss in super().losses if id(loss) not in own]
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it."""
-        show_validation_data(super().fit, args, kwargs)
-        return super().fit(*args, **kwargs)
+        """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
 
-    def _forward(self, x, y, sample_weight=None, learns=None):
+        Raises:
+            FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
+        """
+        show_validation_data(super().fit, args, kwargs)
+        given = arguments(super().fit, args, kwargs)
+        if hasattr(self, "_nonfinite"):
+            given["callbacks"] = with_callback(Watch(self._nonfinite, self.kernl_layers), given.get("callbacks"))
+        return super().fit(**given)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.train_on_batch`.
+
+        Raises:
+            FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
+        """
+        logs = super().train_on_batch(*args, **kwargs)
+        self._nonfinite.check()
+        return logs
+
+    def _forward(self, x, y, sample_weight=None, learns=None, kept=None):
         """The network once, clean and, where M and gamma learn, perturbed.
+
+        Args:
+            kept: `Kept`, which learns of the metrics that come into being here.
 
         Returns:
             the tape, the predictions, the losses of the weights and of M and gamma (of a replica its share, such that
@@ -295,12 +349,25 @@ class KeRNLModel(keras.Model):
         with tf.GradientTape(persistent=True) as tape:
             with running(Step(present(sample_weight), learns)) as step:
                 y_pred = self(x, training=True)
+                self._build_metrics(y, y_pred)
+                if kept is not None:
+                    kept.add(metric_variables(self))
                 loss = self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
             reports = reports_of_here(step)
             whole = [report.of_whole_batch() for report in reports]
             sensitivity_loss = share_of_sensitivity_loss(reports, whole)
             loss = self._share_of_loss(loss, y_pred, x)
         return tape, y_pred, loss, sensitivity_loss, totals(whole)
+
+    def _build_metrics(self, y, y_pred):
+        """So that all there is can be put back, and read, after a batch that does not count."""
+        if not IS_KERAS_3:
+            if not self.compiled_loss.built:  # it counts the losses of each output
+                self.compiled_loss.build(y_pred)
+            if self.compiled_metrics is not None and not self.compiled_metrics.built:
+                self.compiled_metrics.build(y_pred, y)
+        elif self._compile_metrics is not None and not self._compile_metrics.built:
+            self._compile_metrics.build(y, y_pred)
 
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
@@ -324,20 +391,50 @@ class KeRNLModel(keras.Model):
         return [of[id(variable)] for variable in self.trainable_variables]
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics."""
+        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         learns = None
         if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
             learns = self._schedule(self._groups()[0]).sensitivity
-        tape, y_pred, loss, sensitivity_loss, report = self._forward(x, y, sample_weight, learns)
+        kept = Kept(lasting(self))
+        tape, y_pred, loss, sensitivity_loss, report = self._forward(x, y, sample_weight, learns, kept)
+        learned = self._learn(tape, loss, sensitivity_loss, kept)
+        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+            self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
+        logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        kept.put_back(tf.logical_not(learned.good))
+        suspects = [*suspects_of_model(self), *suspects_of_batch(self, x, y, sample_weight), *learned.losses]
+        suspects += suspects_of_gradients(self, learned.of_sensitivity, "sensitivity gradient")
+        suspects += suspects_of_gradients(self, learned.of_weights, "gradient")
+        self._nonfinite.write(learned.finite, suspects)
+        self._track(report, learned.of_sensitivity.norm, learned.of_weights.norm, learns, learned.good)
+        return logs_of_replica({**logs, **self.get_metrics_result()})
+
+    def _learn(self, tape, loss, sensitivity_loss, kept):
+        """(b) M and gamma, then (c) the weights with the new ones, both unless something is not finite.
+
+        Args:
+            kept: `Kept`, which M and gamma and their optimizer are added to: they have learned before the gradient of
+                the weights is known.
+
+        Returns:
+            `Learned`.
+        """
         self._build_optimizers()
         sensitivity, weights = self._groups()
-        now = self._schedule(sensitivity)
-        gradients = tape.gradient(sensitivity_loss, sensitivity) if sensitivity else []
-        of_sensitivity = update(self.sensitivity_optimizer, gradients, sensitivity, now.sensitivity)
-        of_weights = update(self.optimizer, tape.gradient(loss, weights), weights, now.weights)
-        self._track(report, of_sensitivity, of_weights, learns)
-        return self._results(x, y, y_pred, loss, sample_weight)
+        kept.add([*sensitivity, *self.sensitivity_optimizer.variables])
+        now, going_on = self._schedule(sensitivity), self._nonfinite.open()
+        losses = [Suspect("loss", "result", whole_sum(loss))]
+        if sensitivity_loss is not None:
+            losses.append(Suspect("sensitivity loss F", "result", whole_sum(sensitivity_loss)))
+        of_sensitivity = group(tape.gradient(sensitivity_loss, sensitivity) if sensitivity else [], sensitivity)
+        update(self.sensitivity_optimizer, of_sensitivity, tf.logical_and(going_on, now.sensitivity))
+        of_weights = group(tape.gradient(loss, weights), weights)
+        finite = [of_sensitivity.finite, of_weights.finite, *(tf.math.is_finite(each.tensor) for each in losses)]
+        finite = tf.reduce_all(tf.stack(finite))
+        good = tf.logical_and(going_on, finite)
+        update(self.optimizer, of_weights, tf.logical_and(good, now.weights))
+        return Learned(of_sensitivity, of_weights, losses, finite, good)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
@@ -376,28 +473,29 @@ class KeRNLModel(keras.Model):
         count = tf.cast(counted(y_pred, x), loss.dtype)
         return loss * (divided_by * count / whole_sum(count))
 
-    def _track(self, report, of_sensitivity=(0.0, 0.0), of_weights=(0.0, 0.0), learns=None):
+    def _track(self, report, of_sensitivity=0.0, of_weights=0.0, learns=None, good=True):
         values = {
             "firing_rate": report.firing_rate,
             "silent_units": report.silent_units,
-            "weight_gradient_norm": of_weights[0],
-            "sensitivity_gradient_norm": of_sensitivity[0],
-            "skipped_updates": tf.maximum(of_sensitivity[1], of_weights[1]),
+            "weight_gradient_norm": of_weights,
+            "sensitivity_gradient_norm": of_sensitivity,
+            "skipped_updates": 1.0 - tf.cast(good, tf.float32),
         }
         if report.sensitivity_loss is not None:
             values["sensitivity_loss"] = report.sensitivity_loss
+            values["restarted_perturbations"] = report.restarted_perturbations
             values["explained_variance"] = 1.0 - tf.math.divide_no_nan(
                 report.sensitivity_loss, report.perturbation_variance
             )
         for metric in self._diagnostics.means:
-            if metric.name in values:  # those of M and gamma are of the steps in which they learn
-                some = learns is not None and metric.name in OF_SENSITIVITY
-                metric.update_state(values[metric.name], sample_weight=tf.cast(learns, tf.float32) if some else None)
-
-    def _results(self, x, y, y_pred, loss, sample_weight):
-        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-            self._loss_tracker.update_state(whole_sum(loss), sample_weight=batch_size(x))
-        return logs_of_replica(self.compute_metrics(x, y, y_pred, sample_weight))
+            if metric.name in values:
+                value, counts = values[metric.name], good
+                if metric.name == "skipped_updates":
+                    counts = True
+                elif learns is not None and metric.name in OF_SENSITIVITY:  # of the steps in which they learn
+                    counts = tf.logical_and(good, learns)
+                value = tf.where(counts, tf.cast(value, tf.float32), 0.0)  # 0 times NaN is NaN
+                metric.update_state(value, sample_weight=tf.cast(counts, tf.float32))
 
 
 if IS_KERAS_3:

@@ -1,29 +1,79 @@
-"""Looking at a model without moving it."""
+"""What a step moves besides the weights, and putting it back."""
 
 import contextlib
 
 import tensorflow as tf
 
-from ..keras_version import keras
+from ..keras_version import IS_KERAS_3, keras
+from ..replicas import under_strategy
+from .updates import where
+
+
+def lasting(model):
+    """What a call of a model moves besides its weights, a list of variables.
+
+    That is the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators), the
+    states of stateful layers, and the metrics.
+    """
+    states = [variable for _, variable in layer_states(model)]  # Keras 3 does not count them among the variables
+    return [*model.non_trainable_variables, *states, *metric_variables(model)]
+
+
+def layer_states(model):
+    """`(layer, variable)` of the states that stateful layers have by now."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and layer.stateful]
+    return [(layer, state) for layer in layers for state in tf.nest.flatten(layer.states) if state is not None]
+
+
+def metric_variables(model):
+    """The variables of all metrics, as far as they exist."""
+    return [variable for metric in model.metrics for variable in metric.variables]
+
+
+class Kept:
+    """The values of some variables, which can be put back. It works eagerly and inside a `tf.function`."""
+
+    def __init__(self, variables=()):
+        self.before = {}  # {id: (variable, its value)}
+        self.add(variables)
+
+    def add(self, variables):
+        """Keeps the values of those that are not kept yet."""
+        for variable in variables:
+            if id(variable) not in self.before:
+                self.before[id(variable)] = variable, tf.identity(variable)
+
+    def put_back(self, condition=True):
+        """Sets all of them as they were, where the scalar bool `condition` holds; it is the same on all replicas."""
+        if not self.before:
+            return
+        variables, values = zip(*self.before.values())
+        if under_strategy():
+            tf.distribute.get_replica_context().merge_call(self._put_back_on_all, args=(condition, *values))
+        else:
+            where(condition, lambda: [variable.assign(value) for variable, value in zip(variables, values)])
+
+    def _put_back_on_all(self, strategy, condition, *values):
+        """Each replica's part of a variable by that replica's value."""
+        variables = [variable for variable, _ in self.before.values()]
+
+        def put():
+            for variable, value in zip(variables, values):
+                own = variable.value if IS_KERAS_3 and isinstance(variable, keras.Variable) else variable
+                strategy.extended.update(own, lambda each, value: each.assign(value), args=(value,))
+
+        where(strategy.experimental_local_results(condition)[0], put)
 
 
 @contextlib.contextmanager
 def state_kept(model):
     """Puts back, at the end, what a call moves besides the weights.
 
-    That is the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators), the
-    states of stateful layers, and the metrics. It works eagerly and inside a `tf.function`.
-
     Args:
         model: built Keras model.
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and layer.stateful]
-    states = tf.nest.flatten([layer.states for layer in layers])  # Keras 3 does not count them among the variables
-    metrics = [variable for metric in model.metrics for variable in metric.variables]
-    variables = [*model.non_trainable_variables, *states, *metrics]
-    before = [tf.identity(variable) for variable in variables]
+    kept = Kept(lasting(model))
     try:
         yield
     finally:
-        for variable, value in zip(variables, before):
-            variable.assign(value)
+        kept.put_back()

@@ -1,43 +1,56 @@
 """Applying a group's gradients, or not."""
 
 import contextlib
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3
-from ..replicas import replicas, whole_sum
+from ..replicas import replicas, under_strategy, whole_sum
 
 SUMMING = "_all_reduce_sum_gradients"
 
 
-def update(optimizer, gradients, variables, condition=True):
-    """Applies the gradients where `condition` holds and all of them are finite.
+class Group(NamedTuple):
+    """The gradients of the variables of one optimizer, of the whole batch."""
 
-    Of the replicas of a strategy the sum of their gradients is looked at, clipped and applied: all decide alike.
+    gradients: list  # of the variables that the loss reaches
+    variables: list
+    norm: Any  # of all gradients together, before any clipping; scalar
+    finite: Any  # scalar bool
+
+
+def group(gradients, variables):
+    """The `Group` of some variables.
 
     Args:
-        optimizer: Keras optimizer, built on `variables`.
-        gradients: list of tensors, None for a variable that the loss does not reach; of a replica its share.
+        gradients: list of tensors, None for a variable that the loss does not reach; of a replica its share, and the
+            sum over all replicas is looked at, clipped and applied: all decide alike.
         variables: list of variables.
-        condition: scalar bool.
-
-    Returns:
-        the global norm of the gradients before any clipping, and 1.0 where they were not finite, else 0.0.
     """
     pairs = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
     if not pairs:
-        return tf.constant(0.0), tf.constant(0.0)
+        return Group([], [], tf.constant(0.0), tf.constant(True))
     gradients, variables = map(list, zip(*pairs))
     gradients = whole_sum(gradients)
     norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
-    finite = tf.math.is_finite(norm)
-    now = tf.logical_and(finite, condition)
-    context = tf.distribute.get_replica_context()
-    if context is not None and tf.distribute.has_strategy():  # of one replica, too: an optimizer does not ask how many
-        context.merge_call(apply_on_all, args=(now, optimizer, gradients, variables))
+    return Group(gradients, variables, norm, tf.math.is_finite(norm))
+
+
+def update(optimizer, group, condition=True):
+    """Applies the gradients of a `Group` where the scalar bool `condition` holds and all of them are finite.
+
+    Args:
+        optimizer: Keras optimizer, built on the group's variables.
+    """
+    if not group.variables:
+        return
+    now = tf.logical_and(group.finite, condition)
+    if under_strategy():  # of one replica, too: an optimizer does not ask how many
+        arguments = now, optimizer, group.gradients, group.variables
+        tf.distribute.get_replica_context().merge_call(apply_on_all, args=arguments)
     else:
-        where(now, lambda: apply(optimizer, gradients, variables))
-    return tf.where(finite, norm, tf.zeros_like(norm)), 1.0 - tf.cast(finite, norm.dtype)
+        where(now, lambda: apply(optimizer, group.gradients, group.variables))
 
 
 def where(condition, act):
@@ -47,7 +60,7 @@ def where(condition, act):
         act()
         return tf.constant(True)
 
-    tf.cond(condition, acted, lambda: tf.constant(False))
+    tf.cond(tf.convert_to_tensor(condition), acted, lambda: tf.constant(False))
 
 
 def apply(optimizer, gradients, variables):

@@ -6,6 +6,11 @@ import math
 import tensorflow as tf
 
 
+def arguments(fit, args, kwargs):
+    """The arguments of `fit(*args, **kwargs)` by name."""
+    return inspect.signature(fit).bind(*args, **kwargs).arguments
+
+
 def show_validation_data(fit, args, kwargs):
     """Calls `set_validation_data(data)` of every callback that has it, with what `fit(*args, **kwargs)` validates on.
 
@@ -14,7 +19,7 @@ def show_validation_data(fit, args, kwargs):
         args, kwargs: its arguments. `data` is `validation_data` as it was given, or `(x, y)` of the examples that
             `validation_split` holds out, or None.
     """
-    given = inspect.signature(fit).bind(*args, **kwargs).arguments
+    given = arguments(fit, args, kwargs)
     data = given.get("validation_data")
     if data is None and given.get("validation_split"):
         data = held_out(given["x"], given.get("y"), given["validation_split"])

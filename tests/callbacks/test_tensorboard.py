@@ -28,6 +28,7 @@ LOGGED = ["loss", "mae", "firing_rate", "silent_units"]
 DIAGNOSTICS = [
     "sensitivity_loss",
     "explained_variance",
+    "restarted_perturbations",
     "weight_gradient_norm",
     "sensitivity_gradient_norm",
     "skipped_updates",

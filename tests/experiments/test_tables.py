@@ -130,6 +130,23 @@ def test_the_table_of_the_contract(tmp_path):
     ]
 
 
+def test_the_table_of_bad_input(tmp_path):
+    kerases = {
+        "Keras 3.15": {"tried": {"NaN in a batch": {"skipped": 1200}, "a word": {"ValueError": 3, "TypeError": 1}}},
+        "Keras 2.21": {"tried": {"a word": {"ValueError": 4}}},
+    }
+    (tmp_path / "bad-input.json").write_text(json.dumps({"bad_input": kerases}))
+    table = render("<!-- table: bad-input -->\n<!-- end -->", tmp_path).splitlines()
+    assert table[1:-1] == [
+        "| bad input | what it gets | Keras 3.15 | Keras 2.21 |",
+        "| --- | --- | --- | --- |",
+        "| NaN in a batch | skipped | 1,200 | 0 |",
+        "| a word | TypeError | 1 | 0 |",
+        "| a word | ValueError | 3 | 4 |",
+        "| all |  | 1,204 | 4 |",
+    ]
+
+
 def test_what_diverged_says_so():
     diverged = {**run("x", 0, None), "firing_rate": None, "explained_variance": None}
     sweep = {**RESULTS, "runs": [*RESULTS["runs"], diverged]}

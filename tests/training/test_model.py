@@ -11,7 +11,7 @@ from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.kernl import KeRNL
 from kernl_keras.training.model import ACTIVITY, DIAGNOSTICS, KeRNLModel, totals
-from kernl_keras.training.updates import update
+from kernl_keras.training.updates import group, update
 
 from ..reference.cases import B, I, J, Network, T, draw
 from ..reference.expected import Expected, kernels
@@ -126,6 +126,7 @@ def test_diagnostics_by_hand():
         "mae": np.mean(np.abs(error)),
         "sensitivity_loss": loss,
         "explained_variance": 1.0 - loss / variance,
+        "restarted_perturbations": 0.0,
         "firing_rate": z.mean(),
         "silent_units": (z.sum((0, 1)) == 0).mean(),
         "sensitivity_gradient_norm": norms[0],
@@ -204,7 +205,7 @@ def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
     network(x, training=True)
     reports = [layer.report for layer in network.kernl_layers]
     total = totals(reports)
-    for name, combine in zip(total._fields, (sum, sum, np.mean, np.mean)):
+    for name, combine in zip(total._fields, (sum, sum, np.mean, np.mean, np.mean)):
         expected = combine([float(getattr(r, name)) for r in reports])
         np.testing.assert_allclose(float(getattr(total, name)), expected, rtol=1e-6)
     assert network(x, training=True).shape == y.shape and network.losses == []  # F has its own optimizer
@@ -239,18 +240,17 @@ def test_evaluate_and_predict_move_nothing():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_gradient_that_is_not_finite_is_skipped(jit_compile):
-    """NaN in the targets reaches the weights' gradient alone; NaN in the inputs reaches neither group's weights."""
+    """Neither by NaN in the targets nor by NaN in the inputs does any weight move, M and gamma not either."""
     network, (x, y) = model(jit_compile=jit_compile), data()
     bad_y, bad_x = y.copy(), x.copy()
     bad_y[0, 2, 0], bad_x[0, 3, 1] = np.nan, np.nan
     before = values(network)
-    logs = network.train_on_batch(x, bad_y, return_dict=True)
-    assert moved(before, values(network)) == SENSITIVITY
-    assert logs["skipped_updates"] == 1.0 and logs["weight_gradient_norm"] == 0.0
-    assert int(network.optimizer.iterations) == 0
-    network.train_on_batch(bad_x, y)
-    assert all(np.isfinite(value).all() for value in values(network).values())
-    before = values(network)
+    for batch in ((x, bad_y), (bad_x, y)):
+        network.reset_metrics()
+        logs = network.train_on_batch(*batch, return_dict=True)
+        assert moved(before, values(network)) == set()
+        assert logs["skipped_updates"] == 1.0 and logs["weight_gradient_norm"] == 0.0
+        assert int(network.optimizer.iterations) == int(network.sensitivity_optimizer.iterations) == 0
     network.reset_metrics()
     logs = network.train_on_batch(x, y, return_dict=True)
     assert moved(before, values(network)) == SENSITIVITY | WEIGHTS and logs["skipped_updates"] == 0.0
@@ -262,14 +262,17 @@ def test_update_by_hand():
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build([variable, other])
     good, bad = tf.constant([3.0, -4.0]), tf.constant([1.0, np.inf])
-    norm, skipped = update(optimizer, [good, None], [variable, other])
-    assert (float(norm), float(skipped)) == (5.0, 0.0)
+    reached = group([good, None], [variable, other])
+    assert (float(reached.norm), bool(reached.finite)) == (5.0, True)
+    update(optimizer, reached)
     np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
-    norm, skipped = update(optimizer, [bad, tf.constant(1.0)], [variable, other])
-    assert (float(norm), float(skipped)) == (0.0, 1.0)
-    norm, skipped = update(optimizer, [good, None], [variable, other], tf.constant(False))
-    assert (float(norm), float(skipped)) == (5.0, 0.0)
-    assert tuple(map(float, update(optimizer, [None, None], [variable, other]))) == (0.0, 0.0)
+    spoilt = group([bad, tf.constant(1.0)], [variable, other])
+    assert not bool(spoilt.finite)
+    update(optimizer, spoilt)
+    update(optimizer, reached, tf.constant(False))
+    nothing = group([None, None], [variable, other])
+    assert (float(nothing.norm), bool(nothing.finite)) == (0.0, True)
+    update(optimizer, nothing)
     np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
     np.testing.assert_allclose(other.numpy(), 3.0)
     assert int(optimizer.iterations) == 1

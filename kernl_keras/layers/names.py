@@ -1,7 +1,7 @@
 """One name for one tensor, the same in Keras 3 and Keras 2."""
 
 from ..keras_version import keras
-from ..layers.find import kernl_layers, sublayers
+from .find import kernl_layers, sublayers
 
 
 def weight_names(model):

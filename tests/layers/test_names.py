@@ -3,13 +3,13 @@
 import pytest
 import tensorflow as tf
 
-from kernl_keras.callbacks.names import weight_names
 from kernl_keras.cells.rate import KeRNLRNNCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.find import kernl_layers
 from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.names import weight_names
 
 
 def hidden(name, units=4, **settings):

@@ -1,0 +1,158 @@
+"""A batch that is not finite: which tensor it was, at which step, and what to do about it.
+
+A compiled step can neither raise nor print, so it writes numbers into a variable, which Python reads between the steps.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..layers.names import weight_names
+from ..replicas import whole_sum
+from .state import layer_states
+
+ADVICE = {
+    "weight": "Load or make the weights anew: nothing can be learned from here.",
+    "state": "Start the sequence anew with reset_state() of that layer.",
+    "data": "Clean the data, or mask the steps (keras.layers.Masking).",
+    "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights "
+    "smaller (input_gain, recurrent_gain).",
+}
+
+
+class Suspect(NamedTuple):
+    """What may hold NaN or infinity."""
+
+    name: str
+    kind: str  # a key of `ADVICE`
+    tensor: Any
+
+
+class Found(NamedTuple):
+    """What a `Record` has found since it was cleared."""
+
+    steps: int  # that were made
+    skipped: int  # of these
+    step: int  # the first that was skipped, from 1
+    suspect: Suspect | None  # the first that was not finite in it
+
+    def __str__(self):
+        return f"{self.suspect.name} holds NaN or infinity"
+
+    @property
+    def advice(self):
+        return ADVICE[self.suspect.kind]
+
+
+class Record:
+    """What a compiled step writes down of batches that are not finite.
+
+    Args:
+        stop: whether no step after the first such batch may update anything, until the record is cleared.
+    """
+
+    def __init__(self, stop):
+        self.stop = stop
+        self._suspects = []
+        with tf.init_scope():
+            self._numbers = tf.Variable(
+                [0, 0, 0, 0],
+                dtype=tf.int64,
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="nonfinite",
+            )
+
+    def open(self):
+        """Whether a step may update: always but after a batch at which training stops. Scalar bool."""
+        return self._numbers[1] == 0 if self.stop else tf.constant(True)
+
+    def write(self, good, suspects):
+        """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite.
+
+        Args:
+            good: scalar bool, the same on all replicas.
+            suspects: list of `Suspect`, in the order in which one makes the next.
+        """
+        suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
+
+        def look():
+            return tf.stack([tf.logical_not(tf.reduce_all(tf.math.is_finite(each.tensor))) for each in suspects])
+
+        bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), look)  # looked at only where it is worth it
+        first = tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
+        self._suspects = [each._replace(tensor=None) for each in suspects]  # no tensor of a traced step is kept
+        steps, skipped, step, suspect = tf.unstack(self._numbers)
+        steps += 1
+        new = tf.logical_and(tf.logical_not(good), skipped == 0)
+        step, suspect = tf.where(new, steps, step), tf.where(new, first, suspect)
+        skipped += tf.cast(tf.logical_not(good), skipped.dtype)
+        self._numbers.assign(tf.stack([steps, skipped, step, suspect]))
+
+    def read(self):
+        """`Found`."""
+        steps, skipped, step, suspect = self._numbers.numpy().tolist()
+        return Found(steps, skipped, step, self._suspects[suspect] if skipped else None)
+
+    def clear(self):
+        """Starts anew."""
+        self._numbers.assign([0, 0, 0, 0])
+
+    def check(self, epoch=None):
+        """Raises where training is to stop, and clears the record.
+
+        Args:
+            epoch: number of the running epoch from 1, for the message; None outside of `fit`.
+        """
+        if not self.stop or not (found := self.read()).skipped:
+            return
+        self.clear()
+        place = f"step {found.step}" + (f" of epoch {epoch}" if epoch else "")
+        raise FloatingPointError(
+            f"Training stopped at {place}: {found}. All weights are as they were before. {found.advice} "
+            "compile(on_nonfinite='skip') leaves such batches out."
+        )
+
+
+def can_be_nonfinite(tensor):
+    """Whether it is a tensor, or an array, of floating point numbers."""
+    dense = isinstance(tensor, (tf.Tensor, np.ndarray))
+    return dense and (tf.as_dtype(tensor.dtype).is_floating or tf.as_dtype(tensor.dtype).is_complex)
+
+
+def suspects_of_model(model):
+    """Its weights, trained and not, and the states of its stateful layers; as they were before the batch."""
+    trained = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
+    for variable in model.weights:
+        name = trained.get(id(variable), getattr(variable, "path", variable.name))
+        yield Suspect(f'weight "{name}"', "weight", tf.convert_to_tensor(variable))
+    for layer, state in layer_states(model):
+        yield Suspect(f'state of "{layer.name}"', "state", tf.convert_to_tensor(state))
+
+
+def suspects_of_batch(model, x, y, sample_weight):
+    """Inputs, targets and sample weights."""
+    inputs = [each._keras_history[0].name for each in getattr(model, "inputs", None) or []]  # the input layers'
+    for kind, part, names in (("input", x, inputs), ("target", y, ()), ("sample weight", sample_weight, ())):
+        for name, tensor in leaves(part, names):
+            yield Suspect(kind + (f' "{name}"' if name else "") + " of the batch", "data", tensor)
+
+
+def leaves(structure, names):
+    """`(name, tensor)` of each tensor of a nested structure: its keys in dicts, one of `names`, or its number."""
+    flat = tf.nest.flatten(structure)
+    if isinstance(structure, dict):
+        names = [str(key) for key in sorted(structure)]
+    elif len(names) != len(flat):
+        names = [str(number) for number in range(len(flat))] if len(flat) > 1 else [""]
+    return list(zip(names, flat))
+
+
+def suspects_of_gradients(model, group, of):
+    """The gradients of a `Group`, and their norm, which may be too large for its dtype where they are not."""
+    names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
+    for gradient, variable in zip(group.gradients, group.variables):
+        gradient = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+        yield Suspect(f'{of} of "{names.get(id(variable), variable.name)}"', "result", gradient)
+    yield Suspect(f"norm of the {of}s", "result", group.norm)

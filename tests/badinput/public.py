@@ -1,0 +1,165 @@
+"""The public names, and what each of their arguments may be."""
+
+import dataclasses
+import typing
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from hypothesis import strategies as st
+
+import kernl_keras as kk
+from kernl_keras import types
+from kernl_keras.keras_version import keras
+
+from .tried import WORDS, Kind, flag, integer, number, optional, per_unit, word
+
+H = 3
+LONG = st.floats(1e-3, 1e9)  # ms
+LISTED = st.floats(1e-3, 5e4)  # those that single precision tells from none
+
+
+def words(alias):
+    return word(*typing.get_args(alias))
+
+
+def time_constant(**more):
+    made = per_unit(H, above=0.0, good=LISTED, **more)
+    made.good = made.good | LONG
+    return made
+
+
+SEED = optional(integer(0))
+TAU = time_constant()
+POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
+DT = number(above=0.0, good=st.floats(0.01, 10.0))
+OF_WEIGHTS = ("initializer", "regularizer", "constraint")
+INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
+INITIALIZERS |= {"sensitivity_initializer", "temporal_filter_initializer"}
+OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
+          "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Public:
+    """A public name, small."""
+
+    make: Callable  # of the arguments by name
+    arguments: dict  # {name: `Kind`}
+    least: dict = dataclasses.field(default_factory=dict)  # without which it cannot be made
+    of: Callable | None = None  # whose signature it is, if not that of `make`
+
+    @property
+    def signature(self):
+        return self.of or self.make
+
+
+HIDDEN = {
+    "units": integer(good=st.just(H)),
+    "self_connections": flag(),
+    "use_bias": flag(),
+    "dt": DT,
+}
+GAINS = {"input_gain": AT_LEAST_0, "recurrent_gain": AT_LEAST_0}
+SPIKES = {
+    "tau_s": optional(TAU),
+    "tau_a": TAU,
+    "base_threshold": POSITIVE,
+    "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
+    "surrogate": words(types.Surrogate),
+    "surrogate_damping": AT_LEAST_0,
+}
+PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
+
+
+def layer(**settings):
+    return kk.KeRNL(kk.KeRNLSpikingCell(H, use_bias=True), **settings)
+
+
+def model():
+    inputs = keras.Input((4, 2))
+    hidden = kk.KeRNL(kk.KeRNLSpikingCell(H, tau_ref=0.0), name="hidden", seed=1)(inputs)
+    return kk.KeRNLModel(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+
+
+def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is needed
+    model or model.append(globals()["model"]())
+    model[0].compile("sgd", "mse", **settings)
+    return model[0]
+
+
+BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4))).batch(2)
+
+PUBLIC = {
+    "KeRNLSpikingCell": Public(kk.KeRNLSpikingCell, {
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "tau_ref": AT_LEAST_0, "resistance": POSITIVE,
+        "reset_potential": number(), "reset": words(types.Reset),
+        "discretization": word("exponential"),
+    }, {"units": H}),
+    "KeRNLResonatorCell": Public(kk.KeRNLResonatorCell, {
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": PERIOD,
+    }, {"units": H}),
+    "KeRNLRNNCell": Public(kk.KeRNLRNNCell, {
+        **HIDDEN, "tau": optional(TAU), "activation": words(types.Activation),
+        "discretization": word("exponential"), "period": optional(PERIOD),
+    }, {"units": H, "tau": 20.0}),
+    "ReadoutCell": Public(kk.ReadoutCell, {
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT,
+        "discretization": word("exponential"), "use_bias": flag(),
+    }, {"units": H}),
+    "InputSpikingCell": Public(kk.InputSpikingCell, {"units": optional(integer()), "seed": SEED}),
+    "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
+    "SpikeEncoder": Public(kk.SpikeEncoder, {
+        "units": integer(good=st.sampled_from([2, 4])), "code": words(types.Code),
+        "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED,
+    }, {"units": 2}),
+    "WindowMean": Public(kk.WindowMean, {"window": optional(integer(good=st.just(1)))}),
+    "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
+                                         "seed": SEED}, {"low": 1e-3, "high": 1e3}),
+    "KeRNL": Public(layer, {
+        "rule": words(types.Rule), "form": words(types.Form), "perturbation": optional(words(types.Perturbation)),
+        "sensitivity_mode": words(types.SensitivityMode), "resync_every": optional(integer()),
+        "observe": optional(words(types.Observable)), "post_factor": optional(words(types.PostFactor)),
+        "credit": words(types.Credit), "reset_gradient": optional(flag()), "noise_std": POSITIVE,
+        "temporal_kernel": words(types.TemporalKernel), "num_kernels": integer(good=st.integers(1, 2)),
+        "implementation": words(types.Implementation), "chunk_size": optional(integer()),
+        "max_perturbation": POSITIVE, "train_sensitivity": flag(), "train_temporal_filter": flag(), "seed": SEED,
+        "return_sequences": Kind(st.booleans()),
+    }, of=kk.KeRNL),
+    "KeRNL.from_preset": Public(
+        lambda preset="default", time_steps=4: kk.KeRNL.from_preset(preset, kk.KeRNLSpikingCell(H), time_steps),
+        {"preset": words(types.Preset), "time_steps": Kind(st.integers(1, 9))}, of=kk.KeRNL.from_preset),
+    "KeRNLModel.compile": Public(compile_model, {
+        "sensitivity_only": integer(0), "sensitivity_every": integer(), "on_nonfinite": words(types.OnNonfinite),
+    }, of=kk.KeRNLModel.compile),
+    "KeRNLTensorBoard": Public(kk.KeRNLTensorBoard, {
+        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
+            n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
+        "histograms": flag(), "images": flag(), "raster": flag(),
+    }),
+    "GradientAlignment": Public(kk.GradientAlignment, {
+        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
+            n.replace(" ", "_"): s for n, s in integer().bad.items()}),
+        "rules": Kind(st.lists(st.sampled_from(typing.get_args(types.Rule))),
+                      an_unknown_word=st.sampled_from(["kernl", 3, None, 0.5])),
+        "windows": integer(),
+    }),
+    "data.adding_problem": Public(kk.data.adding_problem, {
+        "steps": integer(2), "batch_size": integer(), "validation": integer(0), "test": integer(), "seed": integer(0),
+        "repeat": flag(), "skip_batches": Kind(st.just(0), **{
+            n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
+    }),
+    "data.sequential_mnist": Public(kk.data.sequential_mnist, {
+        "source": word("sample"), "layout": word("pixels", "rows"), "size": word(28, 14),
+        "order": word("row", "permuted"), "permutation_seed": integer(0), "context_steps": integer(0),
+        "validation": optional(integer(0)), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
+        "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
+        "download": Kind(st.booleans()),
+    }),
+    "data.full_batches": Public(lambda batch_size=2: kk.data.full_batches(BATCHES, batch_size),
+                                {"batch_size": integer(good=st.integers(2, 5))}, of=kk.data.full_batches),
+    "load_pretrained": Public(kk.load_pretrained, {"name": Kind(st.nothing(), an_unknown_word=WORDS)}),
+    "to_nir": Public(lambda **settings: kk.to_nir(compile_model(), **settings), {
+        "discretization": word("euler", "exponential"), "dt": optional(number(above=0.0, good=st.just(1e-3))),
+    }, of=kk.to_nir),
+}  # fmt: skip

@@ -1,0 +1,183 @@
+"""Arguments: a bad one is refused by an error that names it and says what was received; good ones work."""
+
+import inspect
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+from .public import INITIALIZERS, OTHERS, PUBLIC, H, layer
+from .tried import many, refused, some
+
+BAD = [
+    (name, argument, kind)
+    for name, public in PUBLIC.items()
+    for argument, of in public.arguments.items()
+    for kind in of.bad
+]
+
+
+def test_the_table_has_every_argument_of_every_public_name():
+    for public in PUBLIC.values():
+        given = set(inspect.signature(public.signature).parameters) - INITIALIZERS - OTHERS
+        assert given == set(public.arguments), given ^ set(public.arguments)
+    classes = {name for name in kk.__all__ if isinstance(getattr(kk, name), type)}
+    assert classes - {"Readout", "KeRNLModel"} <= set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_bad_arguments_are_refused(name):
+    """All bad values of all arguments, those that no machine tells from good ones (NaN is no word) left to chance."""
+    public = PUBLIC[name]
+    draws = [
+        strategy.map(lambda value, argument=argument, kind=kind: (argument, kind, value))
+        for argument, of in public.arguments.items()
+        for kind, strategy in of.bad.items()
+    ]
+
+    @hypothesis.settings(many, max_examples=(2 if "mnist" in name else 12) * len(draws))
+    @hypothesis.given(st.one_of(draws))
+    def check(drawn):
+        argument, kind, value = drawn
+        what = name, argument, value
+        make = lambda: public.make(**{**public.least, argument: value})  # noqa: E731
+        refused(f"argument: {kind}", what, make, names=argument, received=shown(value))
+
+    check()
+
+
+def shown(value):
+    """How a message may say what was received: as it is, its bad entry, or how many entries it has."""
+    entries = list(value) if isinstance(value, (list, tuple, bytes, set)) else []
+    return [repr(value), *map(repr, entries), f"received {len(entries)} values"]
+
+
+def arguments(public, *left_out):
+    """Strategy: the least arguments, and any of the others, good."""
+    kinds = {name: of.good for name, of in public.arguments.items() if name not in left_out}
+    return st.fixed_dictionaries({n: kinds.pop(n) for n in public.least if n in kinds}, optional=kinds)
+
+
+def finite(*tensors):
+    for tensor in tensors:
+        assert np.isfinite(tensor).all()
+
+
+CELLS = ["KeRNLSpikingCell", "KeRNLResonatorCell", "KeRNLRNNCell", "ReadoutCell"]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@some
+@hypothesis.given(data=st.data())
+def test_cells_with_any_good_arguments_stay_finite(name, data):
+    """Time constants from 1e-3 to 1e9 ms, one example, one input, strong inputs: no NaN, the right shape and dtype."""
+    settings = data.draw(arguments(PUBLIC[name]))
+    dtype = data.draw(st.sampled_from(["float32", "float64"]))
+    if settings.get("period") is not None and settings.get("tau", 1.0) is None:
+        settings["tau"] = 20.0
+    batch, inputs = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    cell = PUBLIC[name].make(**settings, dtype=dtype)
+    states = cell.get_initial_state(batch_size=batch) if name != "ReadoutCell" else [tf.zeros((batch, H), dtype)]
+    x = tf.cast(data.draw(st.sampled_from([0.0, 1.0, -30.0, 1e3])), dtype) * tf.ones((batch, inputs), dtype)
+    for _ in range(3):
+        output, states = cell(x, states)
+        assert output.shape == (batch, H) and output.dtype == dtype
+    finite(output, *states)
+
+
+@some
+@hypothesis.given(data=st.data())
+def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(data):
+    """One step, one example and one unit too: outputs, F and all gradients are finite."""
+    public = PUBLIC["KeRNL"]
+    settings = data.draw(arguments(public))
+    steps, batch, units, inputs = (data.draw(st.integers(1, high)) for high in (5, 2, 3, 2))
+    try:
+        layer = kk.KeRNL(kk.KeRNLSpikingCell(units, use_bias=True), **settings)
+    except ValueError as error:
+        assert "received" in str(error) and any(name in str(error) for name in settings)
+        return
+    x = tf.constant(np.random.default_rng(0).normal(1.0, 2.0, (batch, steps, inputs)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = layer(x, training=True)
+        loss = tf.reduce_sum(outputs**2) + tf.add_n(layer.losses or [0.0])
+    expected = (batch, steps, units) if settings.get("return_sequences", True) else (batch, units)
+    assert outputs.shape == expected
+    weights = [x, *layer.trainable_variables]
+    weights = [weight if isinstance(weight, (tf.Variable, tf.Tensor)) else weight.value for weight in weights]
+    gradients = [gradient for gradient in tape.gradient(loss, weights) if gradient is not None]
+    finite(outputs, loss, *gradients)
+
+
+@many
+@hypothesis.given(low=st.floats(1e-3, 1e9), factor=st.floats(1.0, 1e6), size=st.integers(0, 4), seed=st.integers(0, 9))
+def test_log_uniform_stays_within_its_bounds(low, factor, size, seed):
+    values = kk.LogUniform(low, low * factor, seed=seed)((size,), dtype="float64").numpy()
+    assert values.shape == (size,) and (low <= values).all() and (values <= low * factor).all()
+
+
+def test_a_high_bound_below_the_low_one():
+    refused("argument: a number out of range", ("LogUniform", 2.0, 1.0), lambda: kk.LogUniform(2.0, 1.0), names="high")
+
+
+def cell_of(name, **more):
+    return PUBLIC[name].make(**{**PUBLIC[name].least, **more})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLResonatorCell", "KeRNLRNNCell"])
+def test_half_precision_is_refused_where_it_cannot_hold_a_decay(name, dtype):
+    refused(
+        "argument: half precision", (name, dtype), lambda: cell_of(name, dtype=dtype), names="dtype", received="float16"
+    )
+
+
+@pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLRNNCell"])
+@pytest.mark.parametrize("tau", [[1e9] * H, [1.0, 1e12, 2.0], 1e300])
+def test_a_unit_that_no_current_moves_is_refused(name, tau):
+    argument = "tau_m" if name == "KeRNLSpikingCell" else "tau"
+    cell = cell_of(name, **{argument: tau})
+    refused("argument: too large a number", (name, tau), lambda: cell.build((2, 3)), names=argument, received=repr(tau))
+
+
+CELL = kk.KeRNLSpikingCell(H)
+NO_CELLS = [None, "cell", 3, kk.KeRNLSpikingCell, keras.layers.SimpleRNNCell(3), keras.layers.Dense(3)]
+
+
+@pytest.mark.parametrize("over, other", [(kk.KeRNL, kk.ReadoutCell(2)), (kk.Readout, CELL)])
+def test_cells_that_do_not_fit_are_refused(over, other):
+    for cell in (*NO_CELLS, other):
+        what = over.__name__, type(cell).__name__
+        refused("argument: a wrong type", what, lambda cell=cell: over(cell), names="cell", received="received")
+
+
+@pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.WindowMean])
+def test_misspelled_arguments_are_refused(make):
+    refused("argument: an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
+
+
+NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "config": {}}, ["zeros"]]
+
+
+@pytest.mark.parametrize("argument", sorted(INITIALIZERS))
+def test_unknown_initializers_regularizers_and_constraints_are_refused(argument):
+    make = (
+        layer if "sensitivity" in argument or "temporal" in argument else lambda **more: kk.KeRNLSpikingCell(H, **more)
+    )
+    for value in NO_KERAS_OBJECTS:
+        what = "KeRNL", argument, value
+        refused(
+            "an unknown word", what, lambda value=value: make(**{argument: value}), names=argument, received=repr(value)
+        )
+
+
+@pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
+@pytest.mark.parametrize("function", [kk.one_step, kk.to_nir])
+def test_models_that_are_none_are_refused(function, model):
+    refused("argument: a wrong type", (function.__name__, str(model)[:9]), lambda: function(model), names="model")

@@ -1,0 +1,171 @@
+"""What layers and cells are called with: wrong shapes and dtypes are refused, and no good one makes NaN."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+from .tried import count, refused, some
+
+T, I, H = 4, 3, 2  # noqa: E741
+LAYERS = {  # of a name in messages
+    "KeRNL": (lambda **more: kk.KeRNL(kk.KeRNLSpikingCell(H, **more)), "sequences"),
+    "KeRNL, resonators": (lambda **more: kk.KeRNL(kk.KeRNLResonatorCell(H, **more)), "sequences"),
+    "KeRNL, rates": (lambda **more: kk.KeRNL(kk.KeRNLRNNCell(H, **more)), "sequences"),
+    "Readout": (lambda **more: kk.Readout(kk.ReadoutCell(H, **more)), "sequences"),
+    "SpikeEncoder": (lambda **more: kk.SpikeEncoder(2, seed=1, **more), "inputs"),
+    "WindowMean": (lambda **more: kk.WindowMean(**more), "inputs"),
+}
+CELLS = {
+    "KeRNLSpikingCell": lambda: kk.KeRNLSpikingCell(H),
+    "KeRNLResonatorCell": lambda: kk.KeRNLResonatorCell(H),
+    "KeRNLRNNCell": lambda: kk.KeRNLRNNCell(H),
+    "ReadoutCell": lambda: kk.ReadoutCell(H),
+    "ContextCell": lambda: kk.ContextCell(2),
+    "InputSpikingCell": lambda: kk.InputSpikingCell(I, seed=1),
+}
+CHANNELS = {"ContextCell": 1}
+BUILT = {}
+
+
+def built(name):
+    """A layer that has seen inputs; made once."""
+    if name not in BUILT:
+        BUILT[name] = LAYERS[name][0]()
+        BUILT[name](tf.ones((1, T, I)))
+    return BUILT[name]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@some
+@hypothesis.given(shape=st.lists(st.integers(1, 4), max_size=5).filter(lambda shape: len(shape) != 3))
+def test_another_rank_is_refused(name, shape):
+    """By a layer that is built, and by one that is not."""
+    for which, layer in (("built", built(name).call), ("not built", LAYERS[name][0]())):
+        make = lambda layer=layer: layer(tf.ones(shape))  # noqa: E731
+        what = name, which, shape
+        if shape or which == "built":  # of no axis at all Keras says something
+            refused("input: a wrong rank", what, make, names=LAYERS[name][1], received=str(tuple(shape)))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@some
+@hypothesis.given(batch=st.integers(1, 4), channels=st.integers(1, 4))
+def test_no_time_step_is_refused(name, batch, channels):
+    shape = (batch, 0, channels)
+    make = lambda: LAYERS[name][0]()(tf.ones(shape))  # noqa: E731
+    refused("input: no time step", (name, shape), make, names=LAYERS[name][1], received="at least one time step")
+
+
+@pytest.mark.parametrize("name", ["KeRNL", "KeRNL, resonators", "KeRNL, rates", "Readout"])
+@some
+@hypothesis.given(channels=st.integers(1, 9).filter(lambda n: n != I), batch=st.integers(1, 3), steps=st.integers(1, 3))
+def test_another_number_of_features_is_refused(name, channels, batch, steps):
+    shape = (batch, steps, channels)
+    make = lambda: built(name).call(tf.ones(shape))  # noqa: E731 - the call of Keras 2 says so in its own words
+    refused("input: other features", (name, shape), make, names="sequences must have 3", received=str(shape))
+
+
+DTYPES = ["bool", "int8", "uint8", "int32", "int64", "complex64", "string"]
+
+
+def of_dtype(shape, dtype):
+    return tf.fill(shape, "1") if dtype == "string" else tf.cast(tf.ones(shape), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_another_dtype_is_refused(name, dtype):
+    """But by the encoder, which takes pixels as they come."""
+    if name == "SpikeEncoder" and dtype not in ("complex64", "string"):
+        assert np.isfinite(built(name)(of_dtype((2, T, I), dtype))).all()
+        return
+    make = lambda: built(name)(of_dtype((2, T, I), dtype))  # noqa: E731
+    refused("input: a wrong dtype", (name, dtype), make, names=LAYERS[name][1], received=repr(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_refuse_another_dtype(name, dtype):
+    cell, channels = CELLS[name](), CHANNELS.get(name, I)
+    cell.build((2, channels))
+    states = [tf.zeros((2, size)) for size in cell.state_size]
+    make = lambda: cell.call(of_dtype((2, channels), dtype), states)  # noqa: E731
+    refused("input: a wrong dtype", (name, dtype), make, names="inputs", received=repr(dtype))
+
+
+@pytest.mark.parametrize("name", CELLS)
+@some
+@hypothesis.given(channels=st.integers(2, 9).filter(lambda n: n != I))
+def test_cells_refuse_another_number_of_features(name, channels):
+    cell = CELLS[name]()
+    cell.build((2, CHANNELS.get(name, I)))
+    states = [tf.zeros((2, size)) for size in cell.state_size]
+    make = lambda: cell.call(tf.ones((2, channels)), states)  # noqa: E731
+    refused("input: other features", (name, channels), make, names="inputs", received=str((2, channels)))
+
+
+@pytest.mark.parametrize("name", ["KeRNL", "Readout"])
+@some
+@hypothesis.given(number=st.integers(0, 12))
+def test_another_number_of_states_is_refused(name, number):
+    layer = built(name)
+    needed = len(layer.state_size) if name == "KeRNL" else 1
+    hypothesis.assume(number != needed)
+    states = [tf.zeros((1, H))] * number
+    make = lambda: layer.call(tf.ones((1, T, I)), initial_state=states)  # noqa: E731
+    refused(
+        "input: another number of states", (name, number), make, names="initial_state", received=f"received {number}"
+    )
+
+
+VALUES = st.floats(-1e6, 1e6, width=32)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@some
+@hypothesis.given(data=st.data())
+def test_finite_inputs_give_finite_outputs(name, data):
+    """Of any size and dtype policy that the layer knows: no example, one step, one channel."""
+    whole = name in ("SpikeEncoder", "WindowMean")
+    dtype = data.draw(st.sampled_from(["float32", "float64", *(["float16", "bfloat16", "mixed_float16"] * whole)]))
+    shape = tuple(data.draw(st.integers(low, 4)) for low in (0, 1, 1))
+    layer = LAYERS[name][0](dtype=dtype)
+    low, high = (-1e3, 1e3) if "16" in dtype else (-1e6, 1e6)
+    x = np.clip(data.draw(st.lists(VALUES, min_size=4, max_size=4)), low, high)
+    outputs = layer(tf.cast(np.resize(x, shape), "float32"), **({"training": True} if "KeRNL" in name else {}))
+    assert outputs.shape[0] == shape[0] and outputs.dtype == layer.compute_dtype
+    assert np.isfinite(tf.cast(outputs, "float64")).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@some
+@hypothesis.given(value=st.sampled_from([np.nan, np.inf, -np.inf]), step=st.integers(0, T - 1))
+def test_what_is_not_finite_stays_in_its_example(name, value, step):
+    """No other example hears of it, whatever the layer makes of it in its own: spikes know no NaN, potentials do."""
+    layer = built(name)
+    clean = np.random.default_rng(0).normal(1.0, 2.0, (3, T, I)).astype("float32")
+    x = clean.copy()
+    x[1, step, 0] = value
+    outputs, expected = layer(x).numpy(), layer(clean).numpy()
+    np.testing.assert_array_equal(outputs[[0, 2]], expected[[0, 2]])
+    if outputs.ndim == 3:  # nor an earlier step
+        np.testing.assert_array_equal(outputs[1, :step], expected[1, :step])
+    got = (
+        "no other example hears of it; the outputs are finite"
+        if np.isfinite(outputs).all()
+        else "no other example hears of it; its outputs are not finite"
+    )
+    count("input: NaN or infinity in an example", got, (name, value, step))
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3, 7, 2, 1)])
+def test_models_are_built_of_sequences(shape):
+    """Symbolic inputs are refused when the model is built."""
+    inputs = keras.Input(shape[1:])
+    for name, (make, argument) in LAYERS.items():
+        refused("input: a wrong rank", (name, shape), lambda make=make: make()(inputs), names=argument)
