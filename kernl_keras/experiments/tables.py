@@ -64,7 +64,7 @@ def update(path, folder):
 
 
 def table_of(files):
-    """The table of some results files: of runs, of one sweep, of several, or of a file of its own kind, `OWN_TABLES`."""
+    """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`."""
     for name, own_table in OWN_TABLES.items():
         if name in files[0]:
             return own_table(files[0][name])
