@@ -173,7 +173,11 @@ def test_unknown_initializers_regularizers_and_constraints_are_refused(argument)
     for value in NO_KERAS_OBJECTS:
         what = "KeRNL", argument, value
         refused(
-            "an unknown word", what, lambda value=value: make(**{argument: value}), names=argument, received=repr(value)
+            "argument: an unknown word",
+            what,
+            lambda value=value: make(**{argument: value}),
+            names=argument,
+            received=repr(value),
         )
 
 

@@ -175,10 +175,9 @@ def test_the_step_is_counted_from_the_beginning_of_each_epoch():
     model = build()
     with pytest.warns(RuntimeWarning) as said:
         fit(model, *spoilt("target"), epochs=2)
-    assert [re.search(r"epoch (\d) were skipped, the first at step (\d)", str(s.message)).groups() for s in said] == [
-        ("1", "2"),
-        ("2", "2"),
-    ]
+    for epoch, warning in enumerate(said, 1):
+        assert str(warning.message).startswith(f"1 of 4 batches of epoch {epoch} were skipped, the first at step 2:")
+    assert len(said) == 2
 
 
 def test_a_masked_step_may_hold_nan():
@@ -205,20 +204,10 @@ def test_an_unknown_word_is_an_error():
 
 
 def test_what_a_users_compute_metrics_says_is_kept():
-    class Mine(kk.KeRNLModel):
-        def __init__(self):
-            super().__init__()
-            self.hidden, self.readout = kk.KeRNL(kk.KeRNLSpikingCell(4), seed=1), kk.Readout(kk.ReadoutCell(O))
-
-        def call(self, x):
-            return self.readout(self.hidden(x))
-
-        def compute_metrics(self, *args, **kwargs):
-            return {**super().compute_metrics(*args, **kwargs), "mine": tf.constant(3.0)}
-
-    model = Mine()
-    model.compile("sgd", "mse", run_eagerly=True)
-    logs = model.train_on_batch(X[:B], np.zeros((B, T, O)), return_dict=True)
+    model = build()
+    ours = model.compute_metrics
+    model.compute_metrics = lambda *args, **kwargs: {**ours(*args, **kwargs), "mine": tf.constant(3.0)}
+    logs = model.train_on_batch(X[:B], Y[:B], return_dict=True)
     assert float(logs["mine"]) == 3.0 and logs["firing_rate"] > 0.0
 
 
