@@ -20,15 +20,6 @@ import matplotlib.pyplot as plt
 HERE = pathlib.Path(__file__).parent
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
 RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
-PHASES = {  # of a killed process, in their order
-    "before the first file": "#bbbbbb",
-    "start": "#8c8c8c",
-    "in an epoch": "#1f6f8b",
-    "between events and model": "#55a868",
-    "writing": "#c44e52",
-    "between model and backup": "#dd8452",
-    "test": "#333333",
-}
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
@@ -117,13 +108,13 @@ def draw_kills():
     results = json.loads((RESULTS / "kills.json").read_text())
     kills = [kill for trial in results["trials"] for kill in trial["kills"]]
     figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
-    for phase, colour in PHASES.items():
-        at = [kill for kill in kills if kill["phase"].startswith(phase)]
-        label = f"{phase} ({len(at)})"
+    for near, colour, where in ((False, "#1f6f8b", "anywhere"), (True, "#c44e52", "at a change in the directory")):
+        at = [kill for kill in kills if kill["near"] == near]
+        label = f"{where} ({len(at)})"
         axes.plot([k["seconds"] for k in at], [k["saved_steps"] for k in at], "o", color=colour, alpha=0.7, label=label)
     axes.set(xlabel="processor time of the killed process (s)", ylabel="training steps saved by then")
     axes.set(title=f"{len(kills)} kills; {results['identical']} of {results['runs']} runs end identical")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8)
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "kills.png", dpi=110)
 

@@ -136,7 +136,7 @@ def live(of, folder, log, limit=None, change=None, delay=0.0):
 
 def phase(folder, since):
     """Where a killed process stood, as what it left in the directory since it began tells."""
-    if parts := sorted(folder.glob(f"{files.PART}*")):
+    if parts := [path for path in sorted(folder.glob(f"{files.PART}*")) if path.stat().st_mtime >= since]:
         return f"writing {parts[0].name.removeprefix(files.PART)}"
     times = {
         name: (folder / name).stat().st_mtime if (folder / name).exists() else 0.0
@@ -150,7 +150,7 @@ def phase(folder, since):
         return "after the results"
     if not ours:
         return "start"
-    if times[files.MODEL] > times[files.BACKUP]:
+    if times[files.MODEL] > max(times[files.BACKUP], since):
         return "between model and backup"
     if any(status.st_size > HEADER and status.st_mtime > times[files.BACKUP] for status in ours):
         return "between events and model"
