@@ -6,8 +6,6 @@ is the largest one, divided by the largest value of the same variable.
 
 import argparse
 import pathlib
-import shlex
-import sys
 import tempfile
 
 import numpy as np
@@ -49,7 +47,7 @@ def main():
             rows.append({"strategy": strategy, "dtype": dtype, "network": case, "differences": differences})
     content = read_json(options.output) if options.output.is_file() else {"distribution": {}}
     content["distribution"][f"Keras {keras.__version__}"] = {
-        "command": shlex.join(["python", "-m", "tests.replicas_table", *sys.argv[1:]]),
+        "command": f"python -m tests.replicas_table --output {options.output.name}",
         "git_revision": revision,
         "versions": versions(),
         "device": devices(),
