@@ -162,7 +162,11 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
     ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
     ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
-    ("layers/perturbed_pass.py", "examples = tf.reduce_sum(tf.cast(self.present, self.m.dtype))", "pass"),
+    (
+        "layers/perturbed_pass.py",
+        "steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))",
+        "steps = tf.cast(tf.size(self.counted), self.m.dtype)",
+    ),
     ("learning/leaky_sum.py", "reverse = error + carry[0]", "reverse = error"),
     ("learning/leaky_sum.py", "v = decay * carry[0] + x", "v = carry[0] + x"),
     ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),
