@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "RNN", "AbstractRNNCell", "keras", "keras_rnn"]
+__all__ = ["IS_KERAS_3", "RNN", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -62,8 +62,7 @@ if IS_KERAS_3:
 
 else:
     import tf_keras as keras
-
-    Functional = None  # needed of Keras 3 alone: see `training.model`
+    from tf_keras.src.engine.functional import Functional
 
     class AbstractRNNCell(ZeroStates, keras.layers.AbstractRNNCell):  # type: ignore[no-redef]
         """Keras 2's own, whose states have the dtype of the cell, not of what is around it."""

@@ -32,5 +32,5 @@ def unpack_signs(packed, units, dtype):
     """+1 or -1 for each unit: int32 [.., ceil(H / 32)] -> [.., H] in `dtype`."""
     bit = tf.constant(np.arange(WORD), tf.int32)
     bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(packed[..., None], bit), 1)  # [.., W, 32]
-    signs = tf.cast(2 * bits - 1, dtype)
-    return tf.reshape(signs, tf.concat([tf.shape(packed)[:-1], [-1]], 0))[..., :units]
+    signs = tf.reshape(tf.cast(2 * bits - 1, dtype), tf.concat([tf.shape(packed)[:-1], [-1]], 0))
+    return tf.ensure_shape(signs[..., :units], (*packed.shape[:-1], units))  # one unit would else be any number of them

@@ -8,7 +8,7 @@ from ..archives import checked
 from ..callbacks.tensorboard import KeRNLTensorBoard
 from ..keras_version import keras
 from .alone import alone
-from .backup import Backup, finite, read_backup, restore
+from .backup import Backup, finite, read_backup, restore, write_backup
 from .build import assemble, build_data, build_model
 from .configs import Experiment
 from .errors import GOOD_COPY, UserError, explained
@@ -60,6 +60,8 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
             remove_parts(run_dir)
         if not resume:
             write_json(run_dir / CONFIG, dataclasses.asdict(experiment))  # from now on the run can be gone on with
+        if not saved:  # before there is a model: one without a backup has lost it
+            write_backup(run_dir, model, backup.progress, experiment)
         # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
         callbacks = [events, backup]
         if verbose != 0:
@@ -126,7 +128,8 @@ def check_directory(run_dir, experiment, resume):
             f"{run_dir} was written by Keras {saved.progress.keras}, this is {keras.__version__}; "
             "resume with the former."
         )
-    check_model(run_dir / MODEL)  # it may be the best to the end: better said now
+    if saved.progress.epochs:
+        check_model(run_dir / MODEL)  # it may be the best to the end: better said now
     return saved
 
 
@@ -208,7 +211,10 @@ def test_model(run_dir, experiment, data, verbose):
     """
     path = run_dir / MODEL
     check_model(path)
-    model = assemble(experiment, data.time_steps, data.features, total_steps=1)
+    try:
+        model = assemble(experiment, data.time_steps, data.features, total_steps=1)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{run_dir / CONFIG} describes no network: {error}") from error
     try:
         model.load_weights(str(path))
     except Exception as error:  # Keras raises what it happens to meet

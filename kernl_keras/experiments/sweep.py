@@ -64,8 +64,8 @@ def earlier_rows(sweep, output):
         if not output.parent.is_dir():
             raise UserError(f"{output.parent} is no directory: make it, or name another --output.")
         return []
-    results = read_results(output) if output.is_file() else None
-    if not isinstance(results, dict) or results.get("sweep") != sweep.name:
+    results = read_results(output) if output.is_file() else {}
+    if results.get("sweep") != sweep.name or not isinstance(results.get("runs"), list):
         raise UserError(f"{output} already exists, and holds no results of {sweep.name}: name another --output.")
     return results["runs"]
 
@@ -73,7 +73,10 @@ def earlier_rows(sweep, output):
 def read_results(path):
     """The dict in a results file."""
     try:
-        return read_json(path)
+        results = read_json(path)
+        if not isinstance(results, dict):
+            raise ValueError("it holds no results")
+        return results
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}. Remove it to make it anew.") from error
 

@@ -1,5 +1,6 @@
 """`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -77,6 +78,15 @@ def present(sample_weight):
     if sample_weight.shape.rank == 2 and sample_weight.shape[1] != 1:
         return None
     return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
+
+
+def check_names(given):
+    """Raises where a metric among the arguments of `compile` has the name of a number that `fit` reports itself."""
+    for kind in ("metrics", "weighted_metrics"):
+        for metric in tf.nest.flatten(given.get(kind)):
+            name = getattr(metric, "name", metric)
+            if isinstance(name, str) and name in DIAGNOSTICS:
+                raise ValueError(f"{kind} must have other names than {DIAGNOSTICS}; received {name!r}.")
 
 
 def batch_size(x):
@@ -201,8 +211,12 @@ class KeRNLModel(keras.Model):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "KeRNLModel":
-        functional = IS_KERAS_3 and cls is KeRNLModel and ("inputs" in kwargs or len(args) > 1)
-        return super().__new__(FunctionalKeRNLModel if functional else cls)
+        return super().__new__(FunctionalKeRNLModel if cls is KeRNLModel and functional(args, kwargs) else cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if functional(args, kwargs) and not isinstance(self, Functional):
+            make_functional(type(self))
+        super().__init__(*args, **kwargs)
 
     def compile(
         self,
@@ -227,14 +241,15 @@ class KeRNLModel(keras.Model):
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
-            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, an unknown `on_nonfinite`, or one
-                optimizer for both groups.
+            ValueError: for a metric with the name of a number that `fit` reports itself, a negative `sensitivity_only`,
+                `sensitivity_every` < 1, an unknown `on_nonfinite`, or one optimizer for both groups.
         """
         self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
         self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, ("skip", "stop"))
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
+        check_names(kwargs)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
         self._diagnostics = Diagnostics()
@@ -324,7 +339,29 @@ class KeRNLModel(keras.Model):
         given = arguments(super().fit, args, kwargs)
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self._nonfinite, self.kernl_layers), given.get("callbacks"))
-        return super().fit(**given)
+        with self._averages_of_both():
+            return super().fit(**given)
+
+    @contextlib.contextmanager
+    def _averages_of_both(self):
+        """Within, each optimizer with `use_ema` ends by giving its own variables their averages.
+
+        Keras has one optimizer, and would hand it the variables of both.
+        """
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is None:
+            yield
+            return
+
+        def finalize(_):
+            for each, variables in zip((self.sensitivity_optimizer, self.optimizer), self._groups()):
+                type(each).finalize_variable_values(each, variables)
+
+        vars(optimizer)["finalize_variable_values"] = finalize
+        try:
+            yield
+        finally:
+            del vars(optimizer)["finalize_variable_values"]
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.train_on_batch`.
@@ -381,9 +418,9 @@ class KeRNLModel(keras.Model):
             one gradient for each of `trainable_variables`, in their order; None for a weight that no loss reaches.
         """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
-        sensitivity, weights = self._groups()
         with state_kept(self):
             tape, _, loss, sensitivity_loss, _ = self._forward(x, y)
+        sensitivity, weights = self._groups()
         gradients = tape.gradient(sensitivity_loss, sensitivity) if sensitivity else []
         gradients = [*gradients, *tape.gradient(loss, weights)]
         gradients = [gradient if gradient is None else whole_sum(gradient) for gradient in gradients]
@@ -484,9 +521,9 @@ class KeRNLModel(keras.Model):
         if report.sensitivity_loss is not None:
             values["sensitivity_loss"] = report.sensitivity_loss
             values["restarted_perturbations"] = report.restarted_perturbations
-            values["explained_variance"] = 1.0 - tf.math.divide_no_nan(
-                report.sensitivity_loss, report.perturbation_variance
-            )
+            none = report.perturbation_variance == 0.0  # nothing counted, or nothing moved: there is no share
+            share = tf.math.divide_no_nan(report.sensitivity_loss, report.perturbation_variance)
+            values["explained_variance"] = tf.where(none, 0.0, 1.0 - tf.cast(share, tf.float32))
         for metric in self._diagnostics.means:
             if metric.name in values:
                 value, counts = values[metric.name], good
@@ -498,15 +535,26 @@ class KeRNLModel(keras.Model):
                 metric.update_state(value, sample_weight=tf.cast(counts, tf.float32))
 
 
-if IS_KERAS_3:
+@export
+class FunctionalKeRNLModel(KeRNLModel, Functional):
+    """What `KeRNLModel(inputs, outputs)` makes.
 
-    @export
-    class FunctionalKeRNLModel(KeRNLModel, Functional):
-        """What `KeRNLModel(inputs, outputs)` makes.
+    Keras would make the class `KeRNLModel` itself a functional one, and none of its subclasses that has a `call` of its
+    own could be built any more.
+    """
 
-        Keras 3 would make the class `KeRNLModel` itself a functional one, and none of its subclasses that has a `call`
-        of its own could be built any more. Keras 2 does.
-        """
+    __init__ = Functional.__init__  # Keras 2 saves the layers of models that are made as its own are
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            Functional.__init__(self, *args, **kwargs)
+
+def functional(args, kwargs):
+    """Whether these are the arguments of a functional model."""
+    return "inputs" in kwargs or len(args) > 1
+
+
+def make_functional(cls):
+    """Makes a subclass of `KeRNLModel` a functional one, as Keras does, but leaves `KeRNLModel` as it is."""
+    if cls is KeRNLModel:
+        return FunctionalKeRNLModel
+    if issubclass(cls, KeRNLModel):
+        cls.__bases__ = tuple(make_functional(base) for base in cls.__bases__)
+    return cls

@@ -47,10 +47,10 @@ class Watch(keras.callbacks.Callback):
         found = self.record.read()
         if found.skipped:
             self._say_skipped(found)
-        if found.skipped == found.steps:  # nothing was counted: no loss is not a loss of 0
+        if found.steps and found.skipped == found.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
-        for word, message in out_of_range({name: float(value) for name, value in logs.items()}, self.layers):
+        for word, message in out_of_range(logs, self.layers):
             if word not in self._said:  # once a fit
                 self._said.add(word)
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -69,12 +69,13 @@ def out_of_range(logs, layers):
     """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by the means of an epoch.
 
     Args:
-        logs: dict of numbers.
+        logs: dict of what Keras logs.
         layers: the `KeRNL` layers.
     """
-    if not layers:
+    names = ("firing_rate", "silent_units", "restarted_perturbations")
+    if not layers or not all(name in logs for name in names):  # a `train_step` of one's own may leave them out
         return
-    rate, silent, restarted = (logs[name] for name in ("firing_rate", "silent_units", "restarted_perturbations"))
+    rate, silent, restarted = (float(logs[name]) for name in names)
     highest = sum(layer.cell.highest_activity for layer in layers) / len(layers)
     found = {
         "silent": silent > SILENT and rate < STILL,
@@ -89,6 +90,9 @@ def out_of_range(logs, layers):
 def with_callback(callback, callbacks):
     """What `fit` takes as `callbacks`, with one more, which comes before the others where they are a list."""
     if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
+        callbacks.callbacks[:] = [
+            each for each in callbacks.callbacks if not isinstance(each, Watch)
+        ]  # of a `fit` before
         callbacks.append(callback)
         return callbacks
     others = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]

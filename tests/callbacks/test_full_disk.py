@@ -44,7 +44,7 @@ def test_without_tensorboard_the_commands_say_what_to_install(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    errors = [line for line in done.stderr.splitlines() if "kernl-keras: error:" in line]
     assert [line.split("error: ")[1] for line in errors] == [
         "KeRNLTensorBoard needs the package tensorboard: pip install tensorboard",
         "GradientAlignment needs the package tensorboard: pip install tensorboard",

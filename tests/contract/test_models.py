@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import IS_KERAS_3, Functional, keras
 from kernl_keras.layers.window import WindowMean
 from kernl_keras.training.model import KeRNLModel
 
@@ -41,7 +41,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 def compiled(name, depth=1, optimizer=None, sensitivity_optimizer=None, **settings):
     model = build(name, depth)
-    settings = {"metrics": ["accuracy"], **settings}
+    settings = {"metrics": ["accuracy"], "jit_compile": False, **settings}
     model.compile(
         optimizer or keras.optimizers.Adam(0.01),
         LOSS,
@@ -222,12 +222,17 @@ def test_the_same_seed_gives_the_same_bits(jit):
     assert [line.rpartition(" ")[0] for line in runs[0].stdout.splitlines()] == LAYERS
 
 
-@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 makes the class functional, and so its subclasses")
 def test_subclasses_build_after_a_functional_model():
-    """Keras must not turn the class itself into a functional one."""
+    """Keras must not turn the class itself into a functional one, nor may a subclass that is functional."""
     build(LAYERS[0])
 
-    @keras.saving.register_keras_serializable(package="tests")
+    class OfTensors(KeRNLModel):
+        """A functional one."""
+
+        def __init__(self):
+            made = build(LAYERS[0], model=keras.Model)
+            super().__init__(made.inputs, made.outputs)
+
     class Subclass(KeRNLModel):
         def __init__(self):
             super().__init__()
@@ -237,7 +242,7 @@ def test_subclasses_build_after_a_functional_model():
         def call(self, x, training=False):
             return self.answer(self.readout(self.hidden(x, training=training)))
 
-    model = Subclass()
-    model.compile("adam", LOSS)
-    assert np.isfinite(fit(model)["loss"]).all()
-    assert isinstance(build(LAYERS[0]), KeRNLModel) and not isinstance(model, type(build(LAYERS[0])))
+    for model in (OfTensors(), Subclass(), OfTensors(), build(LAYERS[0])):
+        model.compile("adam", LOSS)
+        assert np.isfinite(fit(model)["loss"]).all()
+        assert isinstance(model, KeRNLModel) and isinstance(model, Functional) == (type(model) is not Subclass)

@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kernl_keras.experiments import run
+from kernl_keras.experiments import backup, run
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
 from kernl_keras.keras_version import keras
@@ -281,7 +281,7 @@ def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, mon
 
     def full(source, target):
         times[target.name] += 1
-        if (target.name, times[target.name]) == ("backup.npz", 2):
+        if (target.name, times[target.name]) == ("backup.npz", 3):  # the first is that of the beginning
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(source, target)
 
@@ -298,7 +298,7 @@ def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, mon
 def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk):
     """Nothing is replaced by stand-ins: the system refuses to let files grow."""
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
-    with short_disk(8_000), pytest.raises(UserError, match=message):
+    with short_disk(20_000), pytest.raises(UserError, match=message):
         train(dataclasses.replace(TINY, jit_compile=False, steps=4), tmp_path / "run", verbose=0)
     assert read_config(tmp_path / "run").name == "tiny"
 
@@ -394,3 +394,34 @@ def test_missing_data_leave_no_directory(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="MNIST is not prepared"):
         train(TINY, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_killed_between_the_first_model_and_its_backup(straight, tmp_path, monkeypatch):
+    """The model is there, the backup still that of the beginning."""
+    folder = tmp_path / "run"
+    written = run.write_backup  # that of the beginning is written by `run`, those of the epochs by `backup`
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    monkeypatch.setattr(backup, "write_backup", killed)
+    with pytest.raises(Killed):
+        run.train(TINY, folder, verbose=0)
+    monkeypatch.setattr(backup, "write_backup", written)
+    assert (folder / "model.keras").is_file()
+    run.train(TINY, folder, resume=True, verbose=0)
+    for name, values in arrays_of(straight[0]).items():
+        np.testing.assert_array_equal(arrays_of(folder)[name], values, err_msg=name)
+
+
+def test_a_configuration_of_no_network_is_named(straight, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(straight[0], folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["cell_settings"]["units"] = -1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config\.json describes no network: units must be an integer >= 1"):
+        run.evaluate(folder, verbose=0)

@@ -110,7 +110,7 @@ def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
     assert json.loads(output.read_text())["runs"] == results["runs"]
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"sweep": "adding", "runs": []}'])
+@pytest.mark.parametrize("content", ['{"sweep": "tiny"}', "{}", '{"sweep": "adding", "runs": []}'])
 def test_no_foreign_file_is_overwritten(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)

@@ -397,3 +397,13 @@ def test_states_of_another_number_are_an_error():
         ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
     ):
         layer(x, initial_state=[tf.zeros((len(x), H))] * 4)
+
+
+@pytest.mark.parametrize("settings", [{}, {"temporal_kernel": "own"}, {"form": "plain"}, {"implementation": "online"}])
+def test_a_single_unit_trains(settings):
+    inputs = keras.Input((5, 3))
+    hidden = KeRNL(KeRNLSpikingCell(1, input_gain=3.0), **settings)(inputs)
+    model = keras.Model(inputs, hidden)
+    model.compile("sgd", "mse", jit_compile=False)
+    history = model.fit(np.ones((4, 5, 3), "float32"), np.ones((4, 5, 1), "float32"), verbose=0).history
+    assert np.isfinite(history["loss"]).all() and hidden.shape[-1] == 1

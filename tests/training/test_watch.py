@@ -91,3 +91,29 @@ def test_what_is_out_of_range(rate, silent, restarted, words):
     layer = kk.KeRNL(kk.KeRNLSpikingCell(5))
     logs = {"firing_rate": rate, "silent_units": silent, "restarted_perturbations": restarted}
     assert [word for word, _ in out_of_range(logs, [layer])] == words
+
+
+class OwnStep(kk.KeRNLModel):
+    """A model whose step returns what it likes."""
+
+    def train_step(self, data):
+        return {"loss": super().train_step(data)["loss"]}
+
+
+@pytest.mark.parametrize("kind", [kk.KeRNLModel, OwnStep])
+def test_whatever_is_logged(kind):
+    """Metrics of several numbers, steps that leave ours out."""
+    inputs = keras.Input((5, 3))
+    spikes = kk.KeRNL(kk.KeRNLSpikingCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
+    network = kind(inputs, keras.layers.Softmax()(kk.WindowMean(5)(kk.Readout(kk.ReadoutCell(2))(spikes))))
+    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], jit_compile=False)
+    history = network.fit(np.ones((4, 5, 3), "float32"), np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))
+
+
+@pytest.mark.parametrize("kind", ["metrics", "weighted_metrics"])
+def test_no_metric_takes_the_name_of_ours(kind):
+    inputs = keras.Input((5, 3))
+    network = kk.KeRNLModel(inputs, kk.KeRNL(kk.KeRNLSpikingCell(4))(inputs))
+    with pytest.raises(ValueError, match=rf"{kind} must have other names than .*; received 'firing_rate'"):
+        network.compile("sgd", "mse", **{kind: ["mae", keras.metrics.MeanSquaredError(name="firing_rate")]})
