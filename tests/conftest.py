@@ -1,6 +1,7 @@
 """What every test shares: quiet TensorFlow, fixed seeds, and the full data sets where a machine has them."""
 
 import contextlib
+import gc
 import os
 import pathlib
 
@@ -34,6 +35,14 @@ def pytest_configure(config):
 def seeds():
     """Python, NumPy and TensorFlow start every test from the same seed, whatever ran before it."""
     keras.utils.set_random_seed(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def memory():
+    """What a file's models leave behind, some GB over the whole suite, is given back."""
+    yield
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

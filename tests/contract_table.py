@@ -1,6 +1,7 @@
 """The contract as a table, every behaviour x every layer: `pytest tests/contract --contract FILE`.
 
-A row is a test of `tests/contract`, a column what it was parametrized with; both Kerases write into one file.
+A row is a test of `tests/contract`, a column what it was parametrized with; both Kerases write into one file, and a run
+of some of the tests replaces their rows. Status, revision and versions are those of the last run.
 """
 
 import collections
@@ -28,10 +29,11 @@ class Contract:
 
     def pytest_sessionfinish(self, exitstatus):
         content = read_json(self.path) if self.path.is_file() else {"contract": {}}
+        before = content["contract"].get(f"Keras {keras.__version__}", {}).get("behaviours", {})
         content["contract"][f"Keras {keras.__version__}"] = {
             "exit_status": int(exitstatus),
             "git_revision": git_revision(),
             "versions": versions(),
-            "behaviours": dict(sorted(self.behaviours.items())),
+            "behaviours": dict(sorted({**before, **self.behaviours}.items())),
         }
         write_json(self.path, content)

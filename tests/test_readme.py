@@ -9,6 +9,8 @@ import pytest
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+pytestmark = pytest.mark.slow
+
 README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 

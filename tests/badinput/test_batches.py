@@ -11,6 +11,8 @@ from kernl_keras.keras_version import keras
 
 from .tried import NONFINITE, count, few, some
 
+pytestmark = pytest.mark.slow
+
 B, T, I, O = 3, 5, 2, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(B, O)).astype("float32")

@@ -14,6 +14,8 @@ from kernl_keras.training.model import KeRNLModel
 
 from .rows import LAYERS, ROWS, B, I, T
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES, CLASSES = 3 * B, 3
 
 
@@ -206,7 +208,6 @@ for name in {names!r}:
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 def test_the_same_seed_gives_the_same_bits(jit):
     """Two processes, with TensorFlow's own determinism switched on."""

@@ -7,6 +7,8 @@ from kernl_keras.keras_version import IS_KERAS_3
 
 from .replicas import CASES, STRATEGIES, elsewhere, run
 
+pytestmark = pytest.mark.slow
+
 QUICK = [f"float64/{case}" for case in ("own kernel", "learned kernel, masks")]
 SINGLE = [f"float32/{case}" for case in ("own kernel", "every step's error, masks", "rate")]
 EVERY = [*(f"float64/{case}" for case in CASES), *SINGLE]
