@@ -150,7 +150,10 @@ def sources():
     found = {}
     for folder in ("kernl_keras", "notebooks", ".ci", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if path != pathlib.Path(__file__):
+            if path not in (
+                pathlib.Path(__file__),
+                ROOT / "tests" / "test_readme.py",
+            ):  # which runs the README's blocks
                 found[str(path.relative_to(ROOT))] = path.read_text(encoding="utf-8")
         for path in sorted((ROOT / folder).rglob("*.ipynb")):
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -194,6 +194,12 @@ class KeRNLModel(keras.Model):
     `evaluate` and `predict` draw no noise; `evaluate` reports the loss, the compiled metrics, `firing_rate` and
     `silent_units`, by name with `return_dict=True`.
 
+    Args:
+        *args, **kwargs: as of `keras.Model`: `inputs` and `outputs`, or neither in a subclass with a `call` of its own.
+
+    Raises:
+        ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction.
+
     Example:
 
     >>> import numpy as np, kernl_keras as kk

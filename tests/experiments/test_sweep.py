@@ -15,6 +15,8 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError
 from kernl_keras.experiments.sweeps import SWEEPS, Sweep, Variant
 
+pytestmark = pytest.mark.slow
+
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
     task_settings={"steps": 6, "examples": 40, "validation": 8, "test": 8},

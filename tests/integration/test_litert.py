@@ -7,6 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+pytestmark = pytest.mark.slow
+
 B, T, I, H, O = 8, 20, 29, 7, 5  # noqa: E741
 
 

@@ -24,6 +24,8 @@ import json, pathlib, sys
 import numpy as np
 import tensorflow as tf
 
+pytestmark = pytest.mark.slow
+
 for path in pathlib.Path(sys.argv[1]).iterdir():
     loaded = tf.saved_model.load(path / "model")  # holds the variables
     serve = loaded.signatures["serving_default"]

@@ -7,6 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+pytestmark = pytest.mark.slow
+
 B, T, I, H, O = 2, 160, 3, 6, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I))
 TARGET = np.random.default_rng(1).normal(0.0, 1.0, (B, T, O))

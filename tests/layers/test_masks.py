@@ -21,6 +21,8 @@ from kernl_keras.training.model import KeRNLModel
 from ..reference.cases import B, H, I, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
 
+pytestmark = pytest.mark.slow
+
 MASKS = {
     "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
     "before": [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1]],

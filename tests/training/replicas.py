@@ -198,7 +198,7 @@ def elsewhere(strategy, names, folder, timeout=900.0):
     if status := [process.wait() for process in processes if process.wait()]:
         said = "\n".join(file.with_suffix(".txt").read_text()[-3000:] for file in files)
         raise RuntimeError(f"{strategy} failed with {status}, or took more than {timeout:g} s.\n{said}")
-    return [dict(np.load(file)) for file in files]
+    return [dict(np.load(file, allow_pickle=False)) for file in files]
 
 
 def free_addresses(count):

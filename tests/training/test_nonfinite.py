@@ -11,6 +11,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
+pytestmark = pytest.mark.slow
+
 T, I, O, B = 7, 3, 2, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (16, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(16, O)).astype("float32")

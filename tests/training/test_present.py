@@ -8,6 +8,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import running_step
 
+pytestmark = pytest.mark.slow
+
 B, T, I = 4, 9, 3  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(B, 2)).astype("float32")
