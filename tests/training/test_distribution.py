@@ -40,7 +40,7 @@ def same(theirs, ours, names):
         keys = [key for key in ours if key.startswith(f"{name}/")]
         if not IS_KERAS_3 and CASES[name.split("/")[1]].sequences:  # it is Keras' own mean of the replicas' means
             keys.remove(f"{name}/logged loss")
-            theirs = {key: value for key, value in theirs.items() if not key.endswith("/logged loss")}
+            theirs = {key: value for key, value in theirs.items() if key != f"{name}/logged loss"}
         assert keys and sorted(keys) == sorted(key for key in theirs if key.startswith(f"{name}/"))
         for key in keys:
             what = key.removeprefix(f"{name}/")
