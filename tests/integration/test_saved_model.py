@@ -15,16 +15,16 @@ CELLS = {
     "spiking": lambda: kk.KeRNLSpikingCell(H, adaptation_strength=1.0),
     "resonator": lambda: kk.KeRNLResonatorCell(H, period=9.0),
 }
+pytestmark = pytest.mark.slow
+
 BERNOULLI = {"spiking"}  # the networks whose encoder draws
 
 # Runs apart from us. For every SavedModel of a folder: the pieces one after the other, each with the states that the
 # answer to the one before held; then what the graph is made of.
 CLIENT = """
-import json, pathlib, sys
+import json, operator, pathlib, sys
 import numpy as np
 import tensorflow as tf
-
-pytestmark = pytest.mark.slow
 
 for path in pathlib.Path(sys.argv[1]).iterdir():
     loaded = tf.saved_model.load(path / "model")  # holds the variables
@@ -38,7 +38,8 @@ for path in pathlib.Path(sys.argv[1]).iterdir():
         made |= {f"{name} {n}": value for name, value in answer.items()}
     np.savez(path / "made.npz", **made)
     graph = serve.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    functions = operator.attrgetter("library.function")(graph)
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
     read = [variable.name for variable in serve.variables]
     (path / "graph.json").write_text(json.dumps({"operations": [node.op for node in nodes], "variables": read}))
 assert "kernl_keras" not in sys.modules
