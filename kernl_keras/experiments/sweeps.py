@@ -38,17 +38,14 @@ class Sweep:
     seeds: tuple = (0, 1, 2)
 
 
-RULES = tuple(
-    Variant(name, {"rule": rule})
-    for name, rule in (
-        ("KeRNL", "kernl"),
-        ("backpropagation", "bptt_adjoint"),
-        ("e-prop", "eprop"),
-        ("e-prop, adaptation", "eprop_alif"),
-        ("RFLO", "rflo"),
-        ("readout alone", "readout"),
-    )
-)
+RULES = {
+    "KeRNL": "kernl",
+    "backpropagation": "bptt_adjoint",
+    "e-prop": "eprop",
+    "e-prop, adaptation": "eprop_alif",
+    "RFLO": "rflo",
+    "readout alone": "readout",
+}
 
 # 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
 SMALL = dataclasses.replace(
@@ -124,10 +121,16 @@ ALIF_ABLATIONS = (
 
 
 def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
-    """The sweep over the rules on an experiment."""
+    """The sweep over the rules on an experiment, without those that are another's twin on its units."""
     experiment = dataclasses.replace(experiment, **changes)
+    twins = set()
+    if not experiment.cell_settings.get("adaptation_strength"):
+        twins.add("eprop_alif")  # e-prop, where no threshold adapts
+    if experiment.cell == "rate":
+        twins.add("rflo")  # e-prop, where psi and drive are one factor
+    variants = tuple(Variant(name, {"rule": rule}) for name, rule in RULES.items() if rule not in twins)
     name = f"rules-{experiment.name}"
-    return Sweep(name, f"Every rule: {experiment.description}", experiment, RULES, learning_rates, seeds)
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
 
 def alone(name, seeds=(0, 1, 2), **changes):
@@ -138,6 +141,8 @@ def alone(name, seeds=(0, 1, 2), **changes):
     experiment = dataclasses.replace(experiment, **changes)
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
+
+BRIEF = {"source": "tfds", "steps": 2_000, "validate_every": 1_000}  # three minutes a run
 
 SWEEPS = {
     sweep.name: sweep
@@ -153,8 +158,12 @@ SWEEPS = {
         rules(SMALL, (2e-3, 5e-3), (0, 1)),
         rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
+        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), **BRIEF),
+        rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
+        rules(EXPERIMENTS["smnist-irnn"], (1e-4, 4e-4), (0,), **BRIEF),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
+        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
         Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
     )
