@@ -8,6 +8,8 @@ import contextvars
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
 RUNNING = contextvars.ContextVar("kernl_keras_step", default=None)
 
 
@@ -33,3 +35,14 @@ def running(step):
 def running_step():
     """The `Step` of the model that calls; None where a layer is called by itself or by another model."""
     return RUNNING.get()
+
+
+def reports_of_here(step):
+    """The reports of a step, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
+    here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    return [report for report in step.reports if graph_of(report.unit_activity) is here]
+
+
+def graph_of(tensor):
+    """The graph that a tensor belongs to; None for a value."""
+    return tensor.graph if tf.is_symbolic_tensor(tensor) else None

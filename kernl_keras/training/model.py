@@ -11,34 +11,16 @@ from ..export import export
 from ..keras_version import IS_KERAS_3, Functional, keras
 from ..layers.find import kernl_layers
 from ..layers.kernl import KeRNL
-from ..layers.step import Step, running
-from ..replicas import replicas, whole_sum
+from ..layers.step import Step, reports_of_here, running
+from ..replicas import whole_sum
 from ..types import Config, OnNonfinite
+from .diagnostics import ACTIVITY, DIAGNOSTICS, Diagnostics, check_names, totals
 from .nonfinite import Record, Suspect, suspects_of_batch, suspects_of_gradients, suspects_of_model
+from .shares import batch_size, logs_of_replica, share_of_loss, share_of_sensitivity_loss
 from .state import Kept, lasting, metric_variables, state_kept
 from .updates import group, update
 from .validation import arguments, show_validation_data
 from .watch import Watch, with_callback
-
-OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "restarted_perturbations", "sensitivity_gradient_norm")
-ACTIVITY = ("firing_rate", "silent_units")
-DIAGNOSTICS = (
-    "sensitivity_loss",
-    "explained_variance",
-    "restarted_perturbations",
-    *ACTIVITY,
-    "weight_gradient_norm",
-    "sensitivity_gradient_norm",
-    "skipped_updates",
-)
-MEANS = {"sum_over_batch_size", "mean", "auto"}  # Keras' names of one reduction
-
-
-class Diagnostics:
-    """The means of an epoch. Not a list, which Keras would track, and refuse in a model that is built."""
-
-    def __init__(self):
-        self.means = tuple(keras.metrics.Mean(name=name) for name in DIAGNOSTICS)
 
 
 class Schedule(NamedTuple):
@@ -58,16 +40,6 @@ class Learned(NamedTuple):
     good: Any  # scalar bool: finite, and training has not stopped
 
 
-class Totals(NamedTuple):
-    """What the layers report of the whole batch: F and D^2 summed over layers, all else averaged; scalars."""
-
-    sensitivity_loss: Any  # None where no layer learns, likewise the next two
-    perturbation_variance: Any
-    restarted_perturbations: Any
-    firing_rate: Any
-    silent_units: Any
-
-
 def present(sample_weight):
     """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example."""
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
@@ -80,91 +52,13 @@ def present(sample_weight):
     return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
 
 
-def check_names(given):
-    """Raises where a metric among the arguments of `compile` has the name of a number that `fit` reports itself."""
-    for kind in ("metrics", "weighted_metrics"):
-        for metric in tf.nest.flatten(given.get(kind)):
-            name = getattr(metric, "name", metric)
-            if isinstance(name, str) and name in DIAGNOSTICS:
-                raise ValueError(f"{kind} must have other names than {DIAGNOSTICS}; received {name!r}.")
-
-
-def batch_size(x):
-    """B of the inputs of a model."""
-    return tf.shape(tf.nest.flatten(x)[0])[0]
-
-
-def counted(y_pred, x):
-    """How many numbers the mean of the loss is over, but for a factor: the valid steps of a masked output, or B.
-
-    Raises:
-        ValueError: for masks among several outputs, each of whose losses would need a count of its own.
-    """
-    outputs = tf.nest.flatten(y_pred)
-    masks = [mask for mask in (getattr(output, "_keras_mask", None) for output in outputs) if mask is not None]
-    if not masks:
-        return batch_size(x)
-    if len(outputs) > 1:
-        raise ValueError(
-            f"outputs must be one, or without a mask, under a strategy of several replicas; received {len(outputs)}."
-        )
-    return tf.reduce_sum(tf.cast(masks[0], tf.int32))
-
-
-def logs_of_replica(logs):
-    """What a step returns: Keras 3 means the first axis away where there are several workers, so it gets one."""
-    strategy = tf.distribute.get_strategy()
-    if IS_KERAS_3 and replicas() > 1 and isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return tf.nest.map_structure(lambda value: value[None], logs)
-    return logs
-
-
-def reports_of_here(step):
-    """The reports of a step, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
-    here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    return [report for report in step.reports if graph_of(report.unit_activity) is here]
-
-
-def graph_of(tensor):
-    """The graph that a tensor belongs to; None for a value."""
-    return tensor.graph if tf.is_symbolic_tensor(tensor) else None
-
-
-def share_of_sensitivity_loss(reports, whole):
-    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps."""
-    shares = []
-    for report, of_whole in zip(reports, whole):
-        loss = report.sensitivity_loss
-        if loss is not None and replicas() > 1:
-            loss *= tf.math.divide_no_nan(*(tf.cast(each.credited, loss.dtype) for each in (report, of_whole)))
-        shares += [] if loss is None else [loss]
-    return tf.add_n(shares) if shares else None
-
-
-def totals(reports):
-    """`Totals` of the reports of all calls."""
-    learning = [report for report in reports if report.sensitivity_loss is not None]
-    return Totals(
-        sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
-        perturbation_variance=tf.add_n([report.perturbation_variance for report in learning]) if learning else None,
-        restarted_perturbations=mean([report.restarted_perturbations for report in learning]) if learning else None,
-        firing_rate=mean([report.firing_rate for report in reports]) if reports else 0.0,
-        silent_units=mean([report.silent_units for report in reports]) if reports else 0.0,
-    )
-
-
-def mean(scalars):
-    """Of a list of scalars."""
-    return tf.add_n(scalars) / len(scalars)
-
-
 @export
 class KeRNLModel(keras.Model):
     """A Keras model whose training step, for every batch,
 
         (a) runs the network once, clean and perturbed together;
-        (b) updates M and gamma of its `KeRNL` layers from their sensitivity loss F, Eq. (19), with
-            `sensitivity_optimizer`;
+        (b) in every `sensitivity_every`-th step, updates M and gamma of its `KeRNL` layers from their sensitivity loss
+            F, Eq. (19), with `sensitivity_optimizer`;
         (c) updates every other weight with `optimizer`: the hidden ones by the rule, Eq. (12) or (22), with the new M
             and gamma, the readout and all other layers by their ordinary gradient.
 
@@ -241,7 +135,8 @@ class KeRNLModel(keras.Model):
             loss: Keras loss.
             sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
             sensitivity_only: number of first steps in which M and gamma learn alone.
-            sensitivity_every: M and gamma learn in every n-th step of `optimizer`; 1 for each.
+            sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
+                are one step; 1 for each.
             on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss or gradients: "skip"
                 leaves the batch out, "stop" raises `FloatingPointError`.
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
@@ -399,7 +294,7 @@ class KeRNLModel(keras.Model):
             reports = reports_of_here(step)
             whole = [report.of_whole_batch() for report in reports]
             sensitivity_loss = share_of_sensitivity_loss(reports, whole)
-            loss = self._share_of_loss(loss, y_pred, x)
+            loss = share_of_loss(loss, self.loss, y_pred, x)
         return tape, y_pred, loss, sensitivity_loss, totals(whole)
 
     def _build_metrics(self, y, y_pred):
@@ -450,7 +345,7 @@ class KeRNLModel(keras.Model):
         suspects += suspects_of_gradients(self, learned.of_sensitivity, "sensitivity gradient")
         suspects += suspects_of_gradients(self, learned.of_weights, "gradient")
         self._nonfinite.write(learned.finite, suspects)
-        self._track(report, learned.of_sensitivity.norm, learned.of_weights.norm, learns, learned.good)
+        self._diagnostics.update(report, learned.of_sensitivity.norm, learned.of_weights.norm, learns, learned.good)
         return logs_of_replica({**logs, **self.get_metrics_result()})
 
     def _learn(self, tape, loss, sensitivity_loss, kept):
@@ -483,7 +378,7 @@ class KeRNLModel(keras.Model):
         """One batch without learning: M, gamma and the traces stay as they are."""
         with running(Step(present(keras.utils.unpack_x_y_sample_weight(data)[2]))) as step:
             super().test_step(data)
-        self._track(totals([report.of_whole_batch() for report in reports_of_here(step)]))
+        self._diagnostics.update(totals([report.of_whole_batch() for report in reports_of_here(step)]))
         logs = self.get_metrics_result()
         return logs_of_replica({n: value for n, value in logs.items() if n not in DIAGNOSTICS or n in ACTIVITY})
 
@@ -499,46 +394,6 @@ class KeRNLModel(keras.Model):
         steps = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int64)
         warm = tf.cast(tf.convert_to_tensor(self.sensitivity_optimizer.iterations), tf.int64) >= self.sensitivity_only
         return Schedule(steps % self.sensitivity_every == 0, warm)
-
-    def _share_of_loss(self, loss, y_pred, x):
-        """Of a replica, its part of the whole batch's loss; a mean, in proportion to what it is the mean of."""
-        divided_by = tf.distribute.get_strategy().num_replicas_in_sync  # by Keras, whatever the replicas have
-        if divided_by == 1:
-            return loss
-        reductions = {getattr(each, "reduction", "mean") for each in tf.nest.flatten(self.loss)}
-        if reductions == {"sum"}:
-            return loss
-        if not reductions <= MEANS:
-            raise ValueError(
-                "loss must have the reduction 'sum_over_batch_size', or 'sum' for all outputs, under a strategy of "
-                f"several replicas; received {sorted(map(str, reductions))}."
-            )
-        count = tf.cast(counted(y_pred, x), loss.dtype)
-        return loss * (divided_by * count / whole_sum(count))
-
-    def _track(self, report, of_sensitivity=0.0, of_weights=0.0, learns=None, good=True):
-        values = {
-            "firing_rate": report.firing_rate,
-            "silent_units": report.silent_units,
-            "weight_gradient_norm": of_weights,
-            "sensitivity_gradient_norm": of_sensitivity,
-            "skipped_updates": 1.0 - tf.cast(good, tf.float32),
-        }
-        if report.sensitivity_loss is not None:
-            values["sensitivity_loss"] = report.sensitivity_loss
-            values["restarted_perturbations"] = report.restarted_perturbations
-            none = report.perturbation_variance == 0.0  # nothing counted, or nothing moved: there is no share
-            share = tf.math.divide_no_nan(report.sensitivity_loss, report.perturbation_variance)
-            values["explained_variance"] = tf.where(none, 0.0, 1.0 - tf.cast(share, tf.float32))
-        for metric in self._diagnostics.means:
-            if metric.name in values:
-                value, counts = values[metric.name], good
-                if metric.name == "skipped_updates":
-                    counts = True
-                elif learns is not None and metric.name in OF_SENSITIVITY:  # of the steps in which they learn
-                    counts = tf.logical_and(good, learns)
-                value = tf.where(counts, tf.cast(value, tf.float32), 0.0)  # 0 times NaN is NaN
-                metric.update_state(value, sample_weight=tf.cast(counts, tf.float32))
 
 
 @export

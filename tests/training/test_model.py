@@ -10,7 +10,8 @@ import tensorflow as tf
 from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.kernl import KeRNL
-from kernl_keras.training.model import ACTIVITY, DIAGNOSTICS, KeRNLModel, totals
+from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS, totals
+from kernl_keras.training.model import KeRNLModel
 from kernl_keras.training.updates import group, update
 
 from ..reference.cases import B, I, J, Network, T, draw
