@@ -159,8 +159,8 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("cells/spiking.py", "drive=record.gate * p.drive", "drive=p.drive"),
     ("cells/spiking.py", "threshold_keep=(record.output if p.soft_reset else 0.0) - followed", "threshold_keep=-followed"),
     ("cells/spiking.py", "potential - p.reset_potential", "potential"),
-    ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
-    ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
+    ("cells/spikes.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
+    ("cells/spikes.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
     ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
     (
         "layers/perturbed_pass.py",

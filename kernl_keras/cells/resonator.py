@@ -6,18 +6,17 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import number, one_of, per_unit
 from ..dynamics.decays import decay_exp
 from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
-from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
 from ..types import Config, Constraint, Initializer, Regularizer, Surrogate, TimeConstant
-from .hidden import HiddenCell, LocalFactors, Record
-from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
+from .hidden import LocalFactors, Record
+from .spikes import SpikesCell
+from .time_constants import check_period, serialize_time_constant, time_constant
 
 
 @export
-class KeRNLResonatorCell(HiddenCell):
+class KeRNLResonatorCell(SpikesCell):
     """Recurrent resonate-and-fire units: potentials that swing, with an adaptive threshold and without a reset.
 
     One step, in this order (p = exp(-dt/tau_a)):
@@ -85,9 +84,6 @@ class KeRNLResonatorCell(HiddenCell):
     State = ResonatorState
     OWN = "swing"
     CONSTANTS = ("tau_m", "period")
-    OBSERVABLES = ("distance", "voltage")
-    SENSITIVITY_MODES = ("tangent", "twin", "replica")
-    PERTURBATIONS = ("current", "synapse")
 
     def __init__(
         self,
@@ -129,19 +125,19 @@ class KeRNLResonatorCell(HiddenCell):
             kernel_constraint,
             recurrent_constraint,
             bias_constraint,
+            tau_m=tau_m,
+            tau_s=tau_s,
+            tau_a=tau_a,
+            base_threshold=base_threshold,
+            adaptation_strength=adaptation_strength,
+            dt=dt,
+            surrogate=surrogate,
+            surrogate_damping=surrogate_damping,
+            input_gain=input_gain,
+            recurrent_gain=recurrent_gain,
             **kwargs,
         )
-        self.tau_m = check_time_constant("tau_m", tau_m, self.units)
-        self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
-        self.tau_a = check_time_constant("tau_a", tau_a, self.units)
-        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
-        self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
-        self.dt = number("dt", dt, above=0.0)
         self.period = check_period(period, self.units, self.dt)
-        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
-        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
-        self.input_gain = number("input_gain", input_gain, low=0.0)
-        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
 
     def build_constants(self) -> None:
         """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
@@ -155,22 +151,17 @@ class KeRNLResonatorCell(HiddenCell):
         """`ResonatorParameters` of the steps; built outside a time loop it costs nothing inside."""
         tau_m, period = (tf.convert_to_tensor(self._tau[name], self.compute_dtype) for name in ("tau_m", "period"))
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
-        strength = self.adaptation_strength
         return ResonatorParameters(
             leak=decay * tf.cos(angle),
             turn=decay * tf.sin(angle),
             adaptation_decay=decay_exp(self._tau["tau_a"], self.dt),
             trace_decay=decay_exp(self._tau["tau_s"], self.dt),
             base_threshold=self.base_threshold,
-            adaptation_strength=tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength,
+            adaptation_strength=self.strength(),
             dt=self.dt,
             surrogate=self.surrogate,
             surrogate_damping=self.surrogate_damping,
         )
-
-    def leak_rate(self) -> tf.Tensor | float:
-        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
-        return 1.0 / self._tau["tau_m"]
 
     def own_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
@@ -183,24 +174,18 @@ class KeRNLResonatorCell(HiddenCell):
 
     def write(self, step: ResonatorStep, state: ResonatorState) -> tuple[tf.Tensor, ...]:
         """z, V-, B where it moves, S where it is not z."""
-        adapts = self.adaptation_strength != 0.0
         return (
             step.output,
             step.potential,
-            *([step.threshold] if adapts else []),
+            *([step.threshold] if self.adapts else []),
             *([] if self.tau_s is None else [state.trace]),
         )
 
     def read(self, written: Sequence[tf.Tensor], p: ResonatorParameters) -> Record:
         """The `Record` of what `write` kept."""
         output, potential = written[:2]
-        threshold = written[2] if self.adaptation_strength != 0.0 else tf.constant(p.base_threshold, output.dtype)
-        slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
-        return Record(output, slope, gate=1.0, reset_slope=0.0)
-
-    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
-        """S, what the recurrent weights see at the next step."""
-        return written[0] if self.tau_s is None else written[-1]
+        threshold, _ = self.threshold_and_rest(written, p)
+        return Record(output, self.slope(potential, threshold, 1.0, p), gate=1.0, reset_slope=0.0)
 
     def gate(self, step: ResonatorStep) -> tf.Tensor | float:
         return 1.0
@@ -225,26 +210,5 @@ class KeRNLResonatorCell(HiddenCell):
         voltage, distance, change = resonator_tangent(current_change, change, step, p)
         return {"distance": distance, "voltage": voltage}, change
 
-    def perturb(self, state: ResonatorState, noise: tf.Tensor) -> ResonatorState:
-        """The noise enters S like a spike, and decays with it."""
-        return state._replace(trace=state.trace + noise)
-
-    def exchange_spikes(self, state: ResonatorState, sent: ResonatorStep, received: ResonatorStep) -> ResonatorState:
-        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
-        return state._replace(trace=state.trace + received.output - sent.output)
-
     def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "tau_m": serialize_time_constant(self.tau_m),
-            "period": serialize_time_constant(self.period),
-            "tau_s": serialize_time_constant(self.tau_s),
-            "tau_a": serialize_time_constant(self.tau_a),
-            "base_threshold": self.base_threshold,
-            "adaptation_strength": self.adaptation_strength,
-            "dt": self.dt,
-            "surrogate": self.surrogate,
-            "surrogate_damping": self.surrogate_damping,
-            "input_gain": self.input_gain,
-            "recurrent_gain": self.recurrent_gain,
-        }
+        return {**super().get_config(), "period": serialize_time_constant(self.period)}

@@ -5,18 +5,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import number, one_of, per_unit
+from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..dynamics.spiking import SpikingParameters, SpikingState, SpikingStep, spiking_step, spiking_tangent
-from ..dynamics.surrogate import SURROGATES, surrogate_slope
 from ..export import export
 from ..types import Config, Constraint, Discretization, Initializer, Regularizer, Reset, Surrogate, TimeConstant
-from .hidden import HiddenCell, LocalFactors, Record
-from .time_constants import check_time_constant, serialize_time_constant, time_constant
+from .hidden import LocalFactors, Record
+from .spikes import SpikesCell
+from .time_constants import time_constant
 
 
 @export
-class KeRNLSpikingCell(HiddenCell):
+class KeRNLSpikingCell(SpikesCell):
     """Recurrent leaky integrate-and-fire units with refractory time, synaptic trace and adaptive threshold.
 
     One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
@@ -85,8 +85,6 @@ class KeRNLSpikingCell(HiddenCell):
 
     State = SpikingState
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
-    SENSITIVITY_MODES = ("tangent", "twin", "replica")
-    PERTURBATIONS = ("current", "synapse")
 
     def __init__(
         self,
@@ -132,23 +130,23 @@ class KeRNLSpikingCell(HiddenCell):
             kernel_constraint,
             recurrent_constraint,
             bias_constraint,
+            tau_m=tau_m,
+            tau_s=tau_s,
+            tau_a=tau_a,
+            base_threshold=base_threshold,
+            adaptation_strength=adaptation_strength,
+            dt=dt,
+            surrogate=surrogate,
+            surrogate_damping=surrogate_damping,
+            input_gain=input_gain,
+            recurrent_gain=recurrent_gain,
             **kwargs,
         )
-        self.tau_m = check_time_constant("tau_m", tau_m, self.units)
-        self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
-        self.tau_a = check_time_constant("tau_a", tau_a, self.units)
         self.tau_ref = number("tau_ref", tau_ref, low=0.0)
         self.resistance = number("resistance", resistance, above=0.0)
-        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
-        self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
         self.reset_potential = number("reset_potential", reset_potential)
         self.reset = one_of("reset", reset, ("hard", "soft"))
-        self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
-        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
-        self.input_gain = number("input_gain", input_gain, low=0.0)
-        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
-        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
 
     @property
     def highest_activity(self) -> float:
@@ -165,14 +163,13 @@ class KeRNLSpikingCell(HiddenCell):
     def parameters(self) -> SpikingParameters:
         """`SpikingParameters` of the steps; built outside a time loop it costs nothing inside."""
         decay = DECAYS[self.discretization]
-        strength = self.adaptation_strength
         return SpikingParameters(
             membrane_decay=decay(self._tau["tau_m"], self.dt),
             adaptation_decay=decay(self._tau["tau_a"], self.dt),
             trace_decay=decay(self._tau["tau_s"], self.dt),
             resistance=self.resistance,
             base_threshold=self.base_threshold,
-            adaptation_strength=tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength,
+            adaptation_strength=self.strength(),
             refractory_time=self.tau_ref,
             reset_potential=self.reset_potential,
             dt=self.dt,
@@ -180,10 +177,6 @@ class KeRNLSpikingCell(HiddenCell):
             surrogate=self.surrogate,
             surrogate_damping=self.surrogate_damping,
         )
-
-    def leak_rate(self) -> tf.Tensor | float:
-        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
-        return 1.0 / self._tau["tau_m"]
 
     def own_kernel(self, p: SpikingParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
@@ -194,28 +187,22 @@ class KeRNLSpikingCell(HiddenCell):
 
     def write(self, step: SpikingStep, state: SpikingState) -> tuple[tf.Tensor, ...]:
         """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
-        adapts = self.adaptation_strength != 0.0
         return (
             step.output,
             step.potential,
-            *([step.threshold] if adapts else []),
+            *([step.threshold] if self.adapts else []),
             *([step.gate > 0.0] if self.tau_ref > 0.0 else []),
             *([] if self.tau_s is None else [state.trace]),
         )
 
     def read(self, written: Sequence[tf.Tensor], p: SpikingParameters) -> Record:
         """The `Record` of what `write` kept."""
-        rest = list(written[2:])
         output, potential = written[:2]
-        threshold = rest.pop(0) if self.adaptation_strength != 0.0 else tf.constant(p.base_threshold, output.dtype)
+        threshold, rest = self.threshold_and_rest(written, p)
         gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
-        slope = surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)  # Eq. (5)
+        slope = self.slope(potential, threshold, gate, p)
         taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
         return Record(output, slope, gate, slope * taken)
-
-    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
-        """S, what the recurrent weights see at the next step."""
-        return written[0] if self.tau_s is None else written[-1]
 
     def gate(self, step: SpikingStep) -> tf.Tensor | float:
         return step.gate
@@ -243,30 +230,12 @@ class KeRNLSpikingCell(HiddenCell):
         voltage, distance, change = spiking_tangent(current_change, change, step, p)
         return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
 
-    def perturb(self, state: SpikingState, noise: tf.Tensor) -> SpikingState:
-        """The noise enters S like a spike, and decays with it."""
-        return state._replace(trace=state.trace + noise)
-
-    def exchange_spikes(self, state: SpikingState, sent: SpikingStep, received: SpikingStep) -> SpikingState:
-        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
-        return state._replace(trace=state.trace + received.output - sent.output)
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),
-            "tau_m": serialize_time_constant(self.tau_m),
-            "tau_s": serialize_time_constant(self.tau_s),
-            "tau_a": serialize_time_constant(self.tau_a),
             "tau_ref": self.tau_ref,
             "resistance": self.resistance,
-            "base_threshold": self.base_threshold,
-            "adaptation_strength": self.adaptation_strength,
             "reset_potential": self.reset_potential,
             "reset": self.reset,
-            "dt": self.dt,
             "discretization": self.discretization,
-            "surrogate": self.surrogate,
-            "surrogate_damping": self.surrogate_damping,
-            "input_gain": self.input_gain,
-            "recurrent_gain": self.recurrent_gain,
         }
