@@ -9,7 +9,10 @@ from .sample import Digits
 
 # Where TFDS gets MNIST from. Asked first whether it answers, because TFDS itself would retry for minutes.
 DOWNLOAD_URL = "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz"
-WHAT_TO_DO = 'give data_dir=... of a folder with a prepared copy (it holds mnist/3.0.1), or use source="sample"'
+WHAT_TO_DO = (  # --: on the command line
+    "give data_dir=... (--data-dir) of a folder with a prepared copy (it holds mnist/3.0.1), "
+    'or use source="sample" (--data sample)'
+)
 
 
 def load_tfds(data_dir=None, download=True):
