@@ -142,7 +142,7 @@ def alone(name, seeds=(0, 1, 2), **changes):
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
-BRIEF = {"source": "tfds", "steps": 2_000, "validate_every": 1_000}  # three minutes a run
+BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
     sweep.name: sweep
@@ -158,7 +158,7 @@ SWEEPS = {
         rules(SMALL, (2e-3, 5e-3), (0, 1)),
         rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
-        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), **BRIEF),
+        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
         rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
         rules(EXPERIMENTS["smnist-irnn"], (1e-4, 4e-4), (0,), **BRIEF),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
