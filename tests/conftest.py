@@ -8,6 +8,7 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it once, when it is imported
 
 import pytest
+from tensorflow.python.framework import ops
 
 from kernl_keras.keras_version import keras
 
@@ -42,6 +43,10 @@ def memory():
     """What a file's models leave behind, some GB over the whole suite, is given back."""
     yield
     keras.backend.clear_session()
+    # TensorFlow registers the gradient of every `tf.custom_gradient` for good, and by it holds the graph that it is of.
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
     gc.collect()
 
 
