@@ -8,6 +8,7 @@ from .files import whole
 
 KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
 COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
+ACROSS = 3  # panels in a row
 
 
 def fingerprint(sweeps):
@@ -34,18 +35,32 @@ def draw(sweeps, path):
     from matplotlib.figure import Figure
 
     variants = variants_of(sweeps)
-    figure = Figure(figsize=(2.0 + 2.9 * max(len(sweeps), 2), 1.1 + 0.24 * len(variants)), layout="constrained")
-    panels = figure.subplots(1, len(sweeps), squeeze=False, sharey=True)[0]
+    columns = min(len(sweeps), ACROSS)
+    rows = math.ceil(len(sweeps) / columns)
+    size = (2.0 + 2.9 * max(columns, 2), rows * (1.1 + 0.24 * len(variants)))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for axes, sweep in zip(panels, sweeps):
         draw_sweep(axes, sweep, variants)
+    for axes in panels[len(sweeps) :]:
+        axes.remove()
     panels[0].invert_yaxis()
     with whole(path) as part:
         figure.savefig(part, dpi=110, metadata={KEY: fingerprint(sweeps)})
 
 
+def round_numbers(low, high):
+    """Round numbers from `low` to `high` for a logarithmic axis, closer ones where it is short."""
+    steps = (1.0, 2.0, 5.0)
+    if high < 15.0 * low:
+        steps = (1.0, 2.0, 3.0, 5.0, 7.0) if high > 5.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+
+
 def draw_sweep(axes, sweep, variants):
     """One sweep into a matplotlib `Axes`, a row a variant: test errors, their mean as a line, the first's dotted."""
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
     accuracy = sweep["metric"] == "accuracy"
     for row, variant in enumerate(variants):
@@ -66,7 +81,7 @@ def draw_sweep(axes, sweep, variants):
     axes.set_title(sweep["sweep"], fontsize=10, loc="left")
     axes.set_xlabel("test errors (%)" if accuracy else "test mean squared error", fontsize=9)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(FixedLocator(round_numbers(*axes.get_xlim())))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     axes.tick_params(labelsize=8)

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from kernl_keras.cli import main
-from kernl_keras.experiments.plot import KEY, draw_sweep, fingerprint
+from kernl_keras.experiments.plot import KEY, draw_sweep, fingerprint, round_numbers
 from kernl_keras.experiments.tables import PLOT, TABLE, read_results, render, run_table, spread_of, table_of, update
 
 TOP = pathlib.Path(__file__).parents[2]
@@ -162,6 +162,18 @@ def test_a_dot_stands_in_the_row_of_its_variant():
     assert dots == [[[50.0, 1.0]]]  # 50 % of errors
     assert [label.get_text() for label in axes.get_yticklabels()] == ["KeRNL", "e-prop", "x"]
     assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("diverged", 2)]
+
+
+@pytest.mark.parametrize(
+    "low, high, ticks",
+    [
+        (12.0, 33.0, [15.0, 20.0, 30.0]),
+        (2.4, 17.0, [3.0, 5.0, 7.0, 10.0]),
+        (0.002, 0.06, [0.002, 0.005, 0.01, 0.02, 0.05]),
+    ],
+)
+def test_an_axis_has_round_numbers_that_are_neither_few_nor_crowded(low, high, ticks):
+    assert round_numbers(low, high) == pytest.approx(ticks)
 
 
 def test_the_pictures_of_a_document(tmp_path):
