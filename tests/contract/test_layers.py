@@ -11,9 +11,12 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 
 from .rows import CELLS, HIDDEN, LAYERS, RECURRENT, ROWS, TRAINED, B, T
 
+# All rules share the layer's code: where time is short two of them are asked.
+SLOW = {name: pytest.mark.slow for name in ("KeRNL, plain", "KeRNL, e-prop", "KeRNL, BPTT")}
+
 
 def row(names=ROWS):
-    return pytest.mark.parametrize("name", list(names))
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
 
 
 def same(one, other, tolerance=1e-5):

@@ -23,6 +23,7 @@ TINY = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
     path = tmp_path / "out.json"

@@ -42,6 +42,7 @@ def test_the_stated_accuracy_to_the_digit():
     assert test["accuracy"] == pytest.approx(pretrained.record("smnist")["test_accuracy"], abs=2e-7)
 
 
+@pytest.mark.slow
 def test_a_run_becomes_a_network_and_comes_back(tmp_path, monkeypatch):
     experiment = dataclasses.replace(
         EXPERIMENTS["smnist"],
