@@ -79,7 +79,7 @@ def test_a_model_without_kernl_layers_is_not_reported():
     [
         (0.0, 1.0, 0.0, ["silent"]),
         (5e-4, 0.95, 0.0, ["silent"]),
-        (0.0252, 0.82, 0.0, []),  # a relu network that learned: `notebooks/results/smnist-irnn-2000.json`
+        (0.0252, 0.82, 0.0, []),  # a relu network that learned: `smnist-irnn` after 2,000 steps
         (0.019, 0.0, 0.0, []),  # the least of all experiments
         (0.36, 0.0, 0.0, []),  # the most of the spiking ones
         (0.49, 0.0, 0.0, ["saturated"]),
