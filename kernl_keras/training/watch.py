@@ -90,9 +90,8 @@ def out_of_range(logs, layers):
 def with_callback(callback, callbacks):
     """What `fit` takes as `callbacks`, with one more, which comes before the others where they are a list."""
     if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
-        callbacks.callbacks[:] = [
-            each for each in callbacks.callbacks if not isinstance(each, Watch)
-        ]  # of a `fit` before
+        kept = [each for each in callbacks.callbacks if not isinstance(each, Watch)]  # that of a `fit` before
+        callbacks.callbacks[:] = kept
         callbacks.append(callback)
         return callbacks
     others = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
