@@ -124,10 +124,10 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     """The sweep over the rules on an experiment, without those that are another's twin on its units."""
     experiment = dataclasses.replace(experiment, **changes)
     twins = set()
-    if not experiment.cell_settings.get("adaptation_strength"):
-        twins.add("eprop_alif")  # e-prop, where no threshold adapts
     if experiment.cell == "rate":
-        twins.add("rflo")  # e-prop, where psi and drive are one factor
+        twins = {"eprop_alif", "rflo"}  # no threshold; psi and drive are one factor
+    elif experiment.cell == "spiking" and not experiment.cell_settings.get("adaptation_strength"):
+        twins = {"eprop_alif"}  # no threshold adapts; those of resonators do unless they are told not to
     variants = tuple(Variant(name, {"rule": rule}) for name, rule in RULES.items() if rule not in twins)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)

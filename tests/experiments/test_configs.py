@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
+from kernl_keras.experiments.sweeps import SWEEPS
 
 
 def test_names():
@@ -72,3 +74,14 @@ def test_total_steps(length, steps_per_epoch, total):
 def test_errors(name, settings, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(EXPERIMENTS[name], **settings)
+
+
+@pytest.mark.parametrize("name", [name for name in SWEEPS if name.startswith("rules-")])
+def test_a_sweep_over_the_rules_leaves_out_those_that_are_one_on_its_cell(name):
+    """By the cell itself: a threshold adapts where its settings do not say so, too."""
+    experiment = SWEEPS[name].experiment
+    cell = CELLS[experiment.cell](**experiment.cell_settings)
+    rules = {variant.changes["rule"] for variant in SWEEPS[name].variants}
+    assert ("eprop_alif" in rules) == getattr(cell, "adapts", False)
+    assert ("rflo" in rules) == (experiment.cell != "rate")
+    assert rules >= {"kernl", "bptt_adjoint", "eprop", "readout"}
