@@ -101,6 +101,7 @@ def make_parser():
     command.set_defaults(run=run_sweep_command)
     command.add_argument("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
     command.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its variants")
+    command.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of its own")
     command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
     command.add_argument("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
@@ -169,10 +170,21 @@ def override(experiment, options):
         raise UserError(str(error)) from error
 
 
+def at_least_one(name, value):
+    """Raises `UserError` for an option that must be >= 1 and is not."""
+    if value < 1:
+        raise UserError(f"{name} must be >= 1; received {value}.")
+
+
+def check_seeds(seeds):
+    """Raises `UserError` for a seed that is negative, or there twice."""
+    if min(seeds, default=0) < 0 or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds must be >= 0, each of them once; received {seeds}.")
+
+
 def set_threads(threads):
     """Large products gain from a second thread (a step takes 0.7 of the time), what stands between them from none."""
-    if threads < 1:
-        raise UserError(f"--threads must be >= 1; received {threads}.")
+    at_least_one("--threads", threads)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -218,9 +230,8 @@ def run_alignment(options, command):
     """`alignment`: a results file; its plot is drawn by `notebooks/draw_pictures.py`."""
     set_threads(options.threads)
     experiment = override(EXPERIMENTS[options.experiment], options)
-    for name, values, low in (("--every", [options.every], 1), ("--seeds", options.seeds, 0)):
-        if min(values) < low:
-            raise UserError(f"{name} must be >= {low}; received {min(values)}.")
+    at_least_one("--every", options.every)
+    check_seeds(options.seeds)
     settings = {"command": command, "verbose": options.verbose}
     measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
     print(f"Results    {options.output}")
@@ -229,11 +240,12 @@ def run_alignment(options, command):
 def run_sweep_command(options, command):
     """`sweep`: what is missing of it; returns the exit status."""
     set_threads(options.threads)
+    check_seeds(options.seeds or [])
     sweep = SWEEPS[options.name]
     folder = options.run_dir or pathlib.Path("runs", sweep.name)
     output = options.output or pathlib.Path(f"{sweep.name}.json")
     try:
-        run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.verbose)
+        run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.seeds, options.verbose)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on.", file=sys.stderr)
         return 130
@@ -260,8 +272,8 @@ def run_benchmark(options, command):
     if path.suffix == ".png" or path.with_suffix(".png").exists():
         raise UserError(f"--output must end in .json, and no picture may lie where the plot goes; received {path}.")
     for name in ("repeats", "threads"):
-        if (value := getattr(options, name)) is not None and value < 1:
-            raise UserError(f"--{name} must be >= 1; received {value}.")
+        if (value := getattr(options, name)) is not None:
+            at_least_one(f"--{name}", value)
     folder = pathlib.Path(options.peers_dir).expanduser() if options.peers else None
     try:
         benchmark(path, options.only, folder, options.threads, options.repeats, command)

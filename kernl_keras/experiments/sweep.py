@@ -14,7 +14,7 @@ from .run import differences, read_config, train
 HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
 
 
-def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbose=0):
+def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds=None, verbose=0):
     """Runs what is missing of a sweep and writes its results.
 
     Every run has a directory of its own in `folder` and goes on where it was stopped. `folder` is a TensorBoard log
@@ -27,6 +27,8 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
         command: the command line, for the record.
         only: names of variants, whose rows are made anew in the results file; None for all.
+        seeds: instead of the sweep's; their rows are made anew in the results file, at the learning rate of the
+            variant's other rows there, if there are any. None for the sweep's.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -40,7 +42,7 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
     rows = {name: [] for name in known}
     earlier = earlier_rows(sweep, output)
-    for each in earlier if only else []:
+    for each in earlier if only or seeds else []:
         rows.get(each["variant"], []).append(each)
     for variant in sweep.variants:
         if only and variant.name not in only:
@@ -48,12 +50,18 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, verbo
         base = variant.of(sweep.experiment)
         if base.source == "tfds":
             base = dataclasses.replace(base, data_dir=data_dir)
-        runs = [run_one(base, variant, sweep.seeds[0], rate, folder, command, verbose) for rate in sweep.learning_rates]
-        best = max(runs, key=lambda run: score(base, run))
-        made = [row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs])]
-        for seed in sweep.seeds[1:]:
-            made.append(row(variant, run_one(base, variant, seed, best["learning_rate"], folder, command, verbose)))
-        rows[variant.name] = made
+        others = [each for each in rows[variant.name] if seeds and each["seed"] not in seeds]
+        first, *rest = seeds or sweep.seeds
+        if others:
+            learning_rate, made, rest = others[0]["learning_rate"], [], [first, *rest]
+        else:
+            runs = [run_one(base, variant, first, rate, folder, command, verbose) for rate in sweep.learning_rates]
+            best = max(runs, key=lambda run: score(base, run))
+            made = [row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs])]
+            learning_rate = best["learning_rate"]
+        for seed in rest:
+            made.append(row(variant, run_one(base, variant, seed, learning_rate, folder, command, verbose)))
+        rows[variant.name] = sorted(others + made, key=lambda each: each["seed"])
         results = write_results(sweep, sum(rows.values(), []), output, command)
     return results
 

@@ -100,11 +100,6 @@ ABLATIONS = (
     Variant("backpropagation", {"rule": "bptt_adjoint"}),
 )
 
-SHORT = dataclasses.replace(SMNIST, source="tfds", steps=4_000, validate_every=1_000)
-SENSITIVITY = tuple(
-    Variant(f"M's learning rate {rate:g}", {"sensitivity_learning_rate": rate}) for rate in (1e-3, 1e-2)
-)
-
 ALIF_ABLATIONS = (
     Variant("KeRNL, learned kernel"),
     Variant("its own kernel", settings={"temporal_kernel": "own"}),
@@ -149,14 +144,13 @@ SWEEPS = {
     for sweep in (
         alone("row-mnist", epochs=5),
         alone("row-mnist-rate", epochs=5),
-        alone("smnist", steps=20_000, validate_every=1_000),  # half an hour a run and more
-        Sweep("smnist-settings", "Learning rates of M and of the weights", SHORT, SENSITIVITY, (2e-3, 4e-3), (0,)),
         alone("adding"),
         alone("adding-200", (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
         rules(SMALL, (2e-3, 5e-3), (0, 1)),
         rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+        # Half an hour a run and more.
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
         rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
         rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),

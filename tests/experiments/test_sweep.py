@@ -102,6 +102,24 @@ def test_the_rows_of_other_variants_stay(swept, tmp_path):
     assert {row["variant"] for row in fresh["runs"]} == {"e-prop"}
 
 
+def test_other_seeds_join_at_the_learning_rate_of_the_first(swept, tmp_path):
+    folder, results = swept
+    shutil.copy(folder / "tiny.json", tmp_path / "tiny.json")
+    one = dataclasses.replace(SWEEP, learning_rates=(1e-5, *SWEEP.learning_rates))  # the first, were it chosen anew
+    again = runner.run_sweep(one, folder / "runs", tmp_path / "tiny.json", only=["KeRNL"], seeds=[3])
+    (made,) = [each for each in again["runs"] if each["seed"] == 3]
+    assert [each for each in again["runs"] if each != made] == results["runs"]  # nothing of them was made anew
+    assert [each["seed"] for each in again["runs"]] == [0, 3, 5, 0, 5]
+    assert made["learning_rate"] == results["runs"][0]["learning_rate"] and "chosen_from" not in made
+    assert made["test"] not in [each["test"] for each in results["runs"]]
+
+
+def test_seeds_of_their_own_choose_a_learning_rate(swept, tmp_path):
+    folder, results = swept
+    made = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "tiny.json", only=["KeRNL"], seeds=[0])
+    assert made["runs"] == results["runs"][:1]
+
+
 def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
     folder, results = swept
     shutil.copytree(folder / "runs", tmp_path / "runs")
