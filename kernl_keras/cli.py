@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from .benchmark.run import PARTS, benchmark, cores
 from .experiments.alignment import check_file, measure_alignment
-from .experiments.configs import DEFAULT, EXPERIMENTS
+from .experiments.configs import DEFAULT, EXPERIMENTS, MAX_SEED
 from .experiments.errors import UserError
 from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
 from .experiments.run import evaluate, read_config, train
@@ -177,9 +177,9 @@ def at_least_one(name, value):
 
 
 def check_seeds(seeds):
-    """Raises `UserError` for a seed that is negative, or there twice."""
-    if min(seeds, default=0) < 0 or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds must be >= 0, each of them once; received {seeds}.")
+    """Raises `UserError` for a seed that no experiment can have, or that is there twice."""
+    if any(not 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds must be from 0 to {MAX_SEED}, each of them once; received {seeds}.")
 
 
 def set_threads(threads):

@@ -53,7 +53,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
         runs.append(
             {
                 "seed": experiment.seed,
-                experiment.metric: history.history[experiment.metric][-1],
+                experiment.metric: plain(history.history[experiment.metric][-1]),
                 "measurements": [{"step": step, **plain(found)} for step, found in callback.history],
             }
         )

@@ -8,6 +8,7 @@ from ..learning.rules import RULES
 
 SCHEDULES = ("cosine", "constant")
 SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,)}  # task: where its data may come from
+MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Experiment:
         if self.validate_every is not None:
             integer("validate_every", self.validate_every)
         number("learning_rate", self.learning_rate, above=0.0)
-        number("seed", integer("seed", self.seed, low=0), high=2**30 - 1)  # two int32 seeds are made of it
+        number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
         if integer("sensitivity_only", self.sensitivity_only, low=0) and self.rule != "kernl":
             raise ValueError(f"sensitivity_only needs rule 'kernl', which has M and gamma; received {self.rule!r}.")
 

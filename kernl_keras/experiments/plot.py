@@ -68,8 +68,10 @@ def draw_sweep(axes, sweep, variants):
         every = [run["test"] for run in sweep["runs"] if run["variant"] == variant]
         finite = [test for test in every if test is not None and math.isfinite(test)]
         tests = [100.0 * (1.0 - test) if accuracy else test for test in finite]  # in which small differences show
-        if every and not tests:
-            axes.annotate("diverged", (0.5, row), xycoords=("axes fraction", "data"), va="center", color=color)
+        if lost := len(every) - len(tests):
+            said = f"{lost} diverged" if tests else "diverged"
+            where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center"}
+            axes.annotate(said, (0.98, row), fontsize=8, color=color, **where)
         if not tests:
             continue
         mean = sum(tests) / len(tests)

@@ -1,6 +1,7 @@
 """A sweep: its runs one after the other, and one results file; what is finished is not run again."""
 
 import dataclasses
+import json
 
 import tensorflow as tf
 
@@ -26,23 +27,23 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds
         output: `pathlib.Path` of the results file.
         data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
         command: the command line, for the record.
-        only: names of variants, whose rows are made anew in the results file; None for all.
-        seeds: instead of the sweep's; their rows are made anew in the results file, at the learning rate of the
-            variant's other rows there, if there are any. None for the sweep's.
+        only: names of variants; None for all.
+        seeds: instead of the sweep's. A row of the results file is made anew if it is of these variants and seeds;
+            all others stay, and a learning rate that was chosen with one of them holds for the rest of its variant.
         verbose: as in `keras.Model.fit`.
 
     Returns:
         dict, what the results file holds.
 
     Raises:
-        UserError: for an unknown variant, an output that is something else, and where a run cannot be made.
+        UserError: for an unknown variant, an output that is something else or of another configuration, and where a
+            run cannot be made.
     """
     known = [variant.name for variant in sweep.variants]
     if unknown := sorted(set(only or ()) - set(known)):
         raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
     rows = {name: [] for name in known}
-    earlier = earlier_rows(sweep, output)
-    for each in earlier if only or seeds else []:
+    for each in earlier_rows(sweep, output):
         rows.get(each["variant"], []).append(each)
     for variant in sweep.variants:
         if only and variant.name not in only:
@@ -50,24 +51,23 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds
         base = variant.of(sweep.experiment)
         if base.source == "tfds":
             base = dataclasses.replace(base, data_dir=data_dir)
-        others = [each for each in rows[variant.name] if seeds and each["seed"] not in seeds]
         first, *rest = seeds or sweep.seeds
-        if others:
-            learning_rate, made, rest = others[0]["learning_rate"], [], [first, *rest]
-        else:
-            runs = [run_one(base, variant, first, rate, folder, command, verbose) for rate in sweep.learning_rates]
-            best = max(runs, key=lambda run: score(base, run))
-            made = [row(variant, best, chosen_from=[[run["learning_rate"], run["validation"]] for run in runs])]
-            learning_rate = best["learning_rate"]
+        others = [each for each in rows[variant.name] if each["seed"] not in (first, *rest)]
+        chosen = [each["learning_rate"] for each in others if "chosen_from" in each]
+        rates = chosen or sweep.learning_rates
+        runs = [run_one(base, variant, first, rate, folder, command, verbose) for rate in rates]
+        best = max(runs, key=lambda run: score(base, run))
+        choice = None if chosen else [[run["learning_rate"], run["validation"]] for run in runs]
+        made = [row(variant, best, choice)]
         for seed in rest:
-            made.append(row(variant, run_one(base, variant, seed, learning_rate, folder, command, verbose)))
+            made.append(row(variant, run_one(base, variant, seed, best["learning_rate"], folder, command, verbose)))
         rows[variant.name] = sorted(others + made, key=lambda each: each["seed"])
         results = write_results(sweep, sum(rows.values(), []), output, command)
     return results
 
 
 def earlier_rows(sweep, output):
-    """The rows that a results file already has; raises `UserError` for a file that is not the sweep's."""
+    """The rows that a results file already has; raises `UserError` for a file that is not the sweep's as it is."""
     if not output.exists():
         if not output.parent.is_dir():
             raise UserError(f"{output.parent} is no directory: make it, or name another --output.")
@@ -75,7 +75,16 @@ def earlier_rows(sweep, output):
     results = read_results(output) if output.is_file() else {}
     if results.get("sweep") != sweep.name or not isinstance(results.get("runs"), list):
         raise UserError(f"{output} already exists, and holds no results of {sweep.name}: name another --output.")
+    now, then = recorded(sweep.experiment), results.get("experiment", {})
+    if different := [key for key in now if key != "description" and (key not in then or now[key] != then[key])]:
+        changes = ", ".join(f"{key} was {then.get(key)!r}, now {now[key]!r}" for key in different)
+        raise UserError(f"{output} holds results of another configuration: {changes}. Name another --output.")
     return results["runs"]
+
+
+def recorded(experiment):
+    """An `Experiment` as a results file has it; where the data lay does not count."""
+    return json.loads(json.dumps({**dataclasses.asdict(experiment), "data_dir": None}))
 
 
 def read_results(path):
@@ -124,6 +133,7 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
         "firing_rate": curve[-1].get("firing_rate"),
         "steps": results["steps"],
         "seconds": results["seconds"],
+        "command": results["command"],
         "git_revision": results["git_revision"],
         "keras": results["versions"]["keras"],
     }
@@ -142,7 +152,7 @@ def write_results(sweep, rows, output, command):
         "description": sweep.description,
         "metric": experiment.metric,
         "chance": experiment.chance,
-        "experiment": {**dataclasses.asdict(experiment), "data_dir": None},
+        "experiment": recorded(experiment),
         "versions": versions(),
         "git_revision": git_revision(),
         "command": command,

@@ -189,11 +189,12 @@ def learns(run):
 
 
 def spread_of(values, metric):
-    """Mean and, of several, the standard deviation; accuracies in percent."""
+    """Mean and, of several, the standard deviation, of those that did not diverge; accuracies in percent."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "diverged"
     scale, digits = (100.0, 1) if metric == "accuracy" else (1.0, 4)
     mean = f"{scale * statistics.mean(known):.{digits}f}"
     deviation = f" ± {scale * statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{mean}{deviation}{' %' if metric == 'accuracy' else ''}"
+    diverged = f", {lost} diverged" if (lost := len(values) - len(known)) else ""
+    return f"{mean}{deviation}{' %' if metric == 'accuracy' else ''}{diverged}"

@@ -67,7 +67,8 @@ def test_numbers_that_do_not_exist_become_null():
         (["--output", "no/such/a.json"], "no/such is no directory: make it, or name another --output."),
         (["--output", "there.json"], "there.json already exists: name another --output."),
         (["--every", "0"], "--every must be >= 1; received 0."),
-        (["--seeds", "0", "-1"], "--seeds must be >= 0, each of them once; received [0, -1]."),
+        (["--seeds", "1073741824"], "--seeds must be from 0 to 1073741823, each of them once; received [1073741824]."),
+        (["--seeds", "0", "-1"], "--seeds must be from 0 to 1073741823, each of them once; received [0, -1]."),
     ],
 )
 def test_mistakes_are_said_before_anything_is_trained(flags, message, tmp_path, monkeypatch, capsys):

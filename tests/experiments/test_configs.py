@@ -3,12 +3,17 @@
 import dataclasses
 import json
 import math
+import pathlib
 
 import pytest
 
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 from kernl_keras.experiments.sweeps import SWEEPS
+
+ROOT = pathlib.Path(__file__).parents[2]
+RECORDS = [path for path in sorted((ROOT / "notebooks" / "results").glob("*.json")) if '"sweep":' in path.read_text()]
+UNCOUNTED = ("description", "data_dir")  # words, and where the data lay
 
 
 def test_names():
@@ -85,3 +90,18 @@ def test_a_sweep_over_the_rules_leaves_out_those_that_are_one_on_its_cell(name):
     assert ("eprop_alif" in rules) == getattr(cell, "adapts", False)
     assert ("rflo" in rules) == (experiment.cell != "rate")
     assert rules >= {"kernl", "bptt_adjoint", "eprop", "readout"}
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_results_are_of_the_sweep_as_it_is_defined(path):
+    """What is changed in a definition must be run again, or its results file goes."""
+    results = json.loads(path.read_text())
+    sweep = SWEEPS[results["sweep"]]
+    now, then = dataclasses.asdict(sweep.experiment), results["experiment"]
+    assert path.stem == sweep.name
+    assert {key: then[key] for key in now if key not in UNCOUNTED} == json.loads(
+        json.dumps({key: value for key, value in now.items() if key not in UNCOUNTED})
+    )
+    assert {run["variant"] for run in results["runs"]} <= {variant.name for variant in sweep.variants}
+    for run in results["runs"]:
+        assert [rate for rate, _ in run.get("chosen_from", [])] in ([], list(sweep.learning_rates))

@@ -102,16 +102,76 @@ def test_the_rows_of_other_variants_stay(swept, tmp_path):
     assert {row["variant"] for row in fresh["runs"]} == {"e-prop"}
 
 
-def test_other_seeds_join_at_the_learning_rate_of_the_first(swept, tmp_path):
-    folder, results = swept
-    shutil.copy(folder / "tiny.json", tmp_path / "tiny.json")
-    one = dataclasses.replace(SWEEP, learning_rates=(1e-5, *SWEEP.learning_rates))  # the first, were it chosen anew
-    again = runner.run_sweep(one, folder / "runs", tmp_path / "tiny.json", only=["KeRNL"], seeds=[3])
-    (made,) = [each for each in again["runs"] if each["seed"] == 3]
-    assert [each for each in again["runs"] if each != made] == results["runs"]  # nothing of them was made anew
-    assert [each["seed"] for each in again["runs"]] == [0, 3, 5, 0, 5]
-    assert made["learning_rate"] == results["runs"][0]["learning_rate"] and "chosen_from" not in made
-    assert made["test"] not in [each["test"] for each in results["runs"]]
+@pytest.fixture
+def numbers(monkeypatch):
+    """A sweep in a moment: `numbers(path, ...)` is `run_sweep` of SWEEP, whose runs only say what they were given."""
+
+    def run_one(base, variant, seed, learning_rate, folder, command, verbose):
+        return {
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "validation": learning_rate + seed,
+            "test": base.cell_settings["units"],
+        }
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    return lambda path, **more: runner.run_sweep(
+        dataclasses.replace(SWEEP, **more.pop("changes", {})), None, path, **more
+    )
+
+
+def rows(results):
+    return [(row["variant"], row["seed"], row["learning_rate"], "chosen_from" in row) for row in results["runs"]]
+
+
+ALL = [("KeRNL", 0, 1e-3, True), ("KeRNL", 5, 1e-3, False), ("e-prop", 0, 1e-3, True), ("e-prop", 5, 1e-3, False)]
+
+
+def test_seeds_join_those_of_the_file_at_their_learning_rate(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    assert rows(numbers(path)) == ALL
+    more = rows(numbers(path, only=["KeRNL"], seeds=[3], changes={"learning_rates": (1e-5, 1e-7)}))
+    joined = [ALL[0], ("KeRNL", 3, 1e-3, False), *ALL[1:]]
+    assert more == joined
+    # Whatever is asked for next, no row is lost.
+    assert rows(numbers(path, only=["e-prop"])) == joined
+    assert rows(numbers(path, only=["KeRNL"])) == joined
+    assert rows(numbers(path, seeds=[0, 5])) == joined
+    assert rows(numbers(path)) == joined
+
+
+def test_the_first_seed_chooses_and_keeps_its_choice(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    assert rows(numbers(path, only=["KeRNL"], seeds=[7, 8])) == [("KeRNL", 7, 1e-3, True), ("KeRNL", 8, 1e-3, False)]
+    numbers(path)
+    made = numbers(path, only=["KeRNL"], seeds=[7], changes={"learning_rates": (1e-2, 1e-3)})
+    assert [row for row in made["runs"] if row["seed"] == 7][0]["chosen_from"] == [[1e-2, 7.01], [1e-3, 7.001]]
+
+
+def test_a_stopped_sweep_leaves_the_rows_that_it_had(numbers, tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    before = numbers(path)
+    whole = runner.run_one
+
+    def stopped(base, variant, *more):
+        if variant.name == "e-prop":
+            raise KeyboardInterrupt
+        return whole(base, variant, *more)
+
+    monkeypatch.setattr(runner, "run_one", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        numbers(path)
+    assert json.loads(path.read_text())["runs"] == before["runs"]
+
+
+def test_rows_of_another_configuration_stay_alone(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    numbers(path)
+    before = path.read_text()
+    with pytest.raises(UserError, match=r"holds results of another configuration: steps was 4, now 5\. Name another"):
+        numbers(path, seeds=[3], changes={"experiment": dataclasses.replace(TINY, steps=5)})
+    assert path.read_text() == before
+    numbers(path, changes={"experiment": dataclasses.replace(TINY, description="in other words")})
 
 
 def test_seeds_of_their_own_choose_a_learning_rate(swept, tmp_path):

@@ -40,12 +40,12 @@ def test_tables_of_sweeps_by_hand():
     assert table_of([RESULTS, of_errors]).splitlines() == [
         "|  | `rules` | `adding` |",
         "| --- | --- | --- |",
-        "| KeRNL | 92.0 ± 1.4 % | 0.0100 |",
+        "| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged |",
         "| e-prop | 50.0 % |  |",
     ]
     assert (
         table_of([of_errors, of_errors]).splitlines()[2:]
-        == ["| `adding` | 2,000 | 0.0100 | 2 | 0.002 |  | 0.25 | 10 |"] * 2
+        == ["| `adding` | 2,000 | 0.0100, 1 diverged | 2 | 0.002 |  | 0.25 | 10 |"] * 2
     )
 
 
@@ -157,11 +157,12 @@ def test_a_dot_stands_in_the_row_of_its_variant():
     """Also where a sweep has other variants, or another order of them."""
     figures = pytest.importorskip("matplotlib.figure", reason="drawing needs matplotlib")
     axes = figures.Figure().subplots()
-    draw_sweep(axes, {**RESULTS, "runs": [run("e-prop", 0, 0.5), run("x", 0, float("nan"))]}, ["KeRNL", "e-prop", "x"])
+    runs = [run("e-prop", 0, 0.5), run("e-prop", 1, None), run("x", 0, float("nan"))]
+    draw_sweep(axes, {**RESULTS, "runs": runs}, ["KeRNL", "e-prop", "x"])
     dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [[[50.0, 1.0]]]  # 50 % of errors
     assert [label.get_text() for label in axes.get_yticklabels()] == ["KeRNL", "e-prop", "x"]
-    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("diverged", 2)]
+    assert [(text.get_text(), text.xy[1]) for text in axes.texts] == [("1 diverged", 1), ("diverged", 2)]
 
 
 @pytest.mark.parametrize(

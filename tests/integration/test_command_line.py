@@ -154,7 +154,10 @@ def test_list(capsys):
         (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
         (["evaluate", "--pretrained", "imagenet"], "invalid choice: 'imagenet'"),
         (["sweep", "everything"], "invalid choice: 'everything'"),
-        (["sweep", "adding", "--seeds", "1", "1"], "--seeds must be >= 0, each of them once; received [1, 1]."),
+        (
+            ["sweep", "adding", "--seeds", "1", "1"],
+            "--seeds must be from 0 to 1073741823, each of them once; received [1, 1].",
+        ),
         (["sweep", "adding", "--only", "x"], "--only must name variants of adding, ['KeRNL']; received ['x']"),
         (["sweep", "adding", "--output", "there/adding.json"], "there"),
         (["results", "--document", "page.md"], "page.md cannot be used: No such file or directory"),
