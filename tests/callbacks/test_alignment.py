@@ -97,6 +97,7 @@ def test_errors(tmp_path):
         build().fit(*data(), verbose=0, callbacks=[GradientAlignment(tmp_path)])
 
 
+@pytest.mark.slow
 def test_steps_in_which_m_and_gamma_learn_alone_count(tmp_path):
     model, examples = build(), tuple(part[:4] for part in data(1))
     model.compile(keras.optimizers.SGD(0.05), "mse", sensitivity_only=10, run_eagerly=True)

@@ -218,6 +218,7 @@ def test_training_is_the_same_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_steps_and_quantities_switched_off(tmp_path):
     class NoGradients(KeRNLModel):
@@ -260,8 +261,8 @@ def dataset():
     [
         (2, {"validation_data": dataset()}, 2),
         (4, {"validation_data": None, "validation_split": 0.25}, 3),
-        (tuple(part[:5] for part in VALIDATION), {"validation_data": None}, 5),
-        (dataset(), {"validation_data": None}, 3),
+        pytest.param(tuple(part[:5] for part in VALIDATION), {"validation_data": None}, 5, marks=pytest.mark.slow),
+        pytest.param(dataset(), {"validation_data": None}, 3, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("eagerly")

@@ -58,7 +58,9 @@ def build(**settings):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, dict(sensitivity_mode="twin"), dict(form="plain"), dict(credit="last")], ids=str
+    "settings",
+    [{}, dict(sensitivity_mode="twin"), pytest.param(dict(form="plain"), marks=pytest.mark.slow), dict(credit="last")],
+    ids=str,
 )
 def test_a_filled_batch_trains_as_the_short_one(settings):
     """Every weight, M and gamma, and what `fit` reports."""

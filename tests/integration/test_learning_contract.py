@@ -18,6 +18,7 @@ RULES = {
     "eprop_alif": {"rule": "eprop_alif"},
     "rflo": {"rule": "rflo"},
 }
+SLOW = {name: pytest.mark.slow for name in ("network, two kernels", "eprop_alif", "rflo")}
 CELLS = {
     "spiking": lambda: kk.KeRNLSpikingCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True, recurrent_gain=1.0),
     "rate": lambda: kk.KeRNLRNNCell(H, tau=6.0),
@@ -89,7 +90,8 @@ def test_a_sequence_in_pieces_gives_the_gradient_of_the_whole(rule, settings):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("rule", RULES)
+# What is slow here has its own oracle, in `test_rules.py` and `test_kernl.py`.
+@pytest.mark.parametrize("rule", [pytest.param(name, marks=SLOW.get(name, ())) for name in RULES])
 def test_eager_graph_and_xla_agree(rule):
     found, weights = [], None
     for wrap in (lambda f: f, tf.function, tf.function(jit_compile=True)):
@@ -134,8 +136,19 @@ def batch():
     return inputs(), np.random.default_rng(6).normal(size=(B, O)).astype("float32")
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("rule", [name for name in RULES if "rule" not in RULES[name]])
+@pytest.mark.parametrize(
+    ("rule", "jit_compile"),
+    [
+        ("network", True),
+        ("network, two kernels", False),
+        ("plain", False),
+        ("plain, twin", True),
+        pytest.param("network", False, marks=pytest.mark.slow),
+        pytest.param("network, two kernels", True, marks=pytest.mark.slow),
+        pytest.param("plain", True, marks=pytest.mark.slow),
+        pytest.param("plain, twin", False, marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_moves_m_and_gamma_first_and_then_the_weights(rule, jit_compile):
     x, y = batch()
     model, by_hand = model_of(rule, jit_compile=jit_compile), model_of(rule)

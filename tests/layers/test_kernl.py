@@ -14,10 +14,12 @@ from ..reference import oracles
 from ..reference.cases import RATE, SPIKING, B, H, I, J, Network, T, stacked
 from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, same
 
+SLOW = pytest.mark.slow
+
 
 def rows():
     """Every form, perturbation, mode, observation, post factor and credit; cells (hard and soft reset, exponential and
-    Euler), kernels and implementations take turns."""
+    Euler), kernels and implementations take turns. A row is slow where rows before it have each of its pairs."""
     modes, observe, credits = ("tangent", "twin"), ("voltage",), ("all", "last")
     spiking_modes, spiking_observe = (*modes, "replica"), ("voltage", "distance", "reset_voltage")
     spiking, rate = (tuple(SPIKING), tuple(RATE))
@@ -46,11 +48,15 @@ def rows():
         ),
     ]
     for *axes, turns, cells in tables:
+        seen = set()
         for number, indices in enumerate(itertools.product(*map(range, map(len, (*axes, turns))))):
             row = [axis[index] for axis, index in zip(axes, indices)]
             cell, turn = cells[sum(indices) % len(cells)], number + number // 6
             settings = IMPLEMENTATIONS[turn % 3], 1 + turn // 3 % 2
-            yield pytest.param(*row, cell, *settings, id="-".join((*row, cell, str(number))))
+            pairs = set(itertools.combinations(enumerate([*indices, cell, turn % 3, turn // 3 % 2]), 2))
+            marks = SLOW if pairs <= seen else ()
+            seen |= pairs
+            yield pytest.param(*row, cell, *settings, id="-".join((*row, cell, str(number))), marks=marks)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +112,10 @@ def test_blocks_of_any_size_learn_the_same(size, credit, monkeypatch):
     same(of_sensitivity[1], of_gamma)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("credit", ["all", "last"])
+@pytest.mark.parametrize(
+    ("jit_compile", "credit"),
+    [(True, "all"), (False, "last"), pytest.param(True, "last", marks=SLOW), pytest.param(False, "all", marks=SLOW)],
+)
 @pytest.mark.parametrize("settings", [dict(form="network"), dict(form="plain", sensitivity_mode="replica")], ids=str)
 def test_a_length_and_a_batch_that_are_known_only_when_it_runs(settings, credit, jit_compile):
     network, (m, gamma) = Network("hard"), kernels(1)

@@ -178,7 +178,9 @@ def test_the_last_output_alone():
 @pytest.mark.parametrize(
     ("cell", "settings"),
     [
-        ("hard adaptive", dict(form="network", num_kernels=2, implementation="online")),
+        pytest.param(
+            "hard adaptive", dict(form="network", num_kernels=2, implementation="online"), marks=pytest.mark.slow
+        ),
         (
             "soft euler",
             dict(form="plain", sensitivity_mode="twin", implementation="chunked", chunk_size=3, resync_every=2),

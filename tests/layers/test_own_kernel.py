@@ -44,9 +44,16 @@ def test_gradients_are_the_references(name, implementation):
     same(of_x, ref.input_gradient(of_current, network.w_in))
 
 
-@pytest.mark.parametrize("mode", ["eager", "xla", "unroll"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        # Every cell in one of them, spikes and rates in all; the rest is slow.
+        pytest.param(name, mode, marks=() if mode == "eager" or name in ("resonator", "tanh") else pytest.mark.slow)
+        for name in CELLS
+        for mode in ("eager", "xla", "unroll")
+    ],
+)
 @pytest.mark.parametrize("resync", [None, 2])
-@pytest.mark.parametrize("name", CELLS)
 def test_f_and_its_gradient_are_the_references(name, resync, mode):
     network = Network(name)
     layer = layer_of(network, resync_every=resync, max_perturbation=1e9, unroll=mode == "unroll")

@@ -163,6 +163,7 @@ def test_nothing_moves():
     assert network.get_layer("hidden").report is None
 
 
+@pytest.mark.slow
 def test_xla_agrees():
     found = []
     for compiled in ({"run_eagerly": True}, {"jit_compile": True}):
