@@ -154,7 +154,7 @@ SWEEPS = {
         rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
         rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
         rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
-        rules(EXPERIMENTS["smnist-irnn"], (1e-4, 4e-4), (0,), **BRIEF),
+        rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), (0,), **BRIEF),  # backpropagation explodes at the others
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
