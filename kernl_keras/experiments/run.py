@@ -140,9 +140,9 @@ def holds_something(run_dir):
 
 
 def differences(saved, experiment):
-    """What has changed from one `Experiment` to another, in words. Data may move; then they are still the same."""
+    """What has changed from one `Experiment` to another, in words; not its description, nor where its data lie."""
     ours, theirs = dataclasses.asdict(experiment), dataclasses.asdict(saved)
-    different = [key for key in ours if ours[key] != theirs[key] and key != "data_dir"]
+    different = [key for key in ours if ours[key] != theirs[key] and key not in ("description", "data_dir")]
     if "name" in different:  # that says it all
         different = ["name"]
     return ", ".join(f"{key} was {theirs[key]!r}, now {ours[key]!r}" for key in different)

@@ -1,12 +1,12 @@
 """A sweep: its runs one after the other, and one results file; what is finished is not run again."""
 
 import dataclasses
-import json
 
 import tensorflow as tf
 
 from ..callbacks.writing import writing
 from ..keras_version import keras
+from .configs import Experiment
 from .errors import UserError, explained
 from .files import CONFIG, EVENTS, RESULTS, read_json, write_json
 from .provenance import git_revision, versions
@@ -44,7 +44,7 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds
         raise UserError(f"--only must name variants of {sweep.name}, {known}; received {unknown}.")
     rows = {name: [] for name in known}
     for each in earlier_rows(sweep, output):
-        rows.get(each["variant"], []).append(each)
+        rows.setdefault(each["variant"], []).append(each)
     for variant in sweep.variants:
         if only and variant.name not in only:
             continue
@@ -75,16 +75,13 @@ def earlier_rows(sweep, output):
     results = read_results(output) if output.is_file() else {}
     if results.get("sweep") != sweep.name or not isinstance(results.get("runs"), list):
         raise UserError(f"{output} already exists, and holds no results of {sweep.name}: name another --output.")
-    now, then = recorded(sweep.experiment), results.get("experiment", {})
-    if different := [key for key in now if key != "description" and (key not in then or now[key] != then[key])]:
-        changes = ", ".join(f"{key} was {then.get(key)!r}, now {now[key]!r}" for key in different)
+    try:
+        changes = differences(Experiment(**results["experiment"]), sweep.experiment)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{output} cannot be read: its experiment is none. Name another --output.") from error
+    if changes:
         raise UserError(f"{output} holds results of another configuration: {changes}. Name another --output.")
     return results["runs"]
-
-
-def recorded(experiment):
-    """An `Experiment` as a results file has it; where the data lay does not count."""
-    return json.loads(json.dumps({**dataclasses.asdict(experiment), "data_dir": None}))
 
 
 def read_results(path):
@@ -152,7 +149,7 @@ def write_results(sweep, rows, output, command):
         "description": sweep.description,
         "metric": experiment.metric,
         "chance": experiment.chance,
-        "experiment": recorded(experiment),
+        "experiment": {**dataclasses.asdict(experiment), "data_dir": None},
         "versions": versions(),
         "git_revision": git_revision(),
         "command": command,
