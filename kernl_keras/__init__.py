@@ -2,40 +2,40 @@
 
 from . import data, naive
 from .callbacks.alignment import GradientAlignment
-from .callbacks.tensorboard import KeRNLTensorBoard
+from .callbacks.tensorboard import TensorBoard
 from .cells.context import ContextCell
-from .cells.input import InputSpikingCell
-from .cells.rate import KeRNLRNNCell
+from .cells.input import InputSpikeCell
+from .cells.leaky_rnn import LeakyRNNCell
+from .cells.lif import LIFCell
 from .cells.readout import ReadoutCell
-from .cells.resonator import KeRNLResonatorCell
-from .cells.spiking import KeRNLSpikingCell
+from .cells.resonator import ResonatorCell
 from .experiments.pretrained import load_pretrained
+from .export.one_step import one_step
+from .export.to_nir import to_nir
 from .initializers import LogUniform
-from .interchange.one_step import one_step
-from .interchange.to_nir import to_nir
 from .layers.encoder import SpikeEncoder
-from .layers.kernl import KeRNL
 from .layers.readout import Readout
-from .layers.window import WindowMean
+from .layers.rnn import RNN
+from .layers.time_average import TimeAverage
 from .training.alignment import gradient_alignment
-from .training.model import KeRNLModel
+from .training.model import Model
 from .version import __version__
 
 __all__ = [
     "ContextCell",
     "GradientAlignment",
-    "InputSpikingCell",
-    "KeRNL",
-    "KeRNLModel",
-    "KeRNLRNNCell",
-    "KeRNLResonatorCell",
-    "KeRNLSpikingCell",
-    "KeRNLTensorBoard",
+    "InputSpikeCell",
+    "RNN",
+    "Model",
+    "LeakyRNNCell",
+    "ResonatorCell",
+    "LIFCell",
+    "TensorBoard",
     "LogUniform",
     "Readout",
     "ReadoutCell",
     "SpikeEncoder",
-    "WindowMean",
+    "TimeAverage",
     "__version__",
     "data",
     "gradient_alignment",

@@ -8,13 +8,13 @@ import tensorflow as tf
 
 from .checks import number
 from .draws import check_seed, fixed_key
-from .export import export
 from .keras_version import keras
+from .serialization import serializable
 from .types import Config
 from .uniform import uniform
 
 
-@export
+@serializable
 class LogUniform(keras.initializers.Initializer):
     """Values spread evenly over the orders of magnitude between two bounds.
 

@@ -1,14 +1,14 @@
 """The one place that knows which Keras `tf.keras` is.
 
 Keras 3 is TensorFlow's default; ``TF_USE_LEGACY_KERAS=1`` with the package tf-keras selects Keras 2. The rest of the
-package imports `keras`, `AbstractRNNCell` and `RNN` from here and works alike on both.
+package imports `keras`, `AbstractRNNCell` and `KerasRNN` from here and works alike on both.
 """
 
 from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "RNN", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
+__all__ = ["IS_KERAS_3", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -36,7 +36,7 @@ if IS_KERAS_3:
 
     from keras.src.models.functional import Functional
 
-    class RNN(keras.layers.RNN):
+    class KerasRNN(keras.layers.RNN):
         """Keras 3's `RNN`, whose states are those that the layer, not the cell, lists in `state_size`."""
 
         def get_initial_state(self, batch_size):
@@ -67,7 +67,7 @@ else:
     class AbstractRNNCell(ZeroStates, keras.layers.AbstractRNNCell):  # type: ignore[no-redef]
         """Keras 2's own, whose states have the dtype of the cell, not of what is around it."""
 
-    class RNN(keras.layers.RNN):  # type: ignore[no-redef]
+    class KerasRNN(keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
         `call` leaves the loop over time to `inner_loop`."""
 

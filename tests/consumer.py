@@ -12,23 +12,23 @@ from kernl_keras.types import Rule
 
 def cells() -> list[keras.layers.Layer]:
     return [
-        kk.KeRNLSpikingCell(4, tau_m=[10.0, 20.0, 30.0, 40.0], tau_a=kk.LogUniform(20, 800), reset="soft"),
-        kk.KeRNLResonatorCell(3, period=np.array([10.0, 20.0, 30.0])),
-        kk.KeRNLRNNCell(5, tau=10, activation="relu", kernel_regularizer="l2"),
+        kk.LIFCell(4, tau_m=[10.0, 20.0, 30.0, 40.0], tau_a=kk.LogUniform(20, 800), reset="soft"),
+        kk.ResonatorCell(3, period=np.array([10.0, 20.0, 30.0])),
+        kk.LeakyRNNCell(5, tau=10, activation="relu", kernel_regularizer="l2"),
     ]
 
 
-def network(rule: Rule = "kernl") -> kk.KeRNLModel:
+def network(rule: Rule = "kernl") -> kk.Model:
     inputs = keras.Input((7, 2))
     spikes = kk.SpikeEncoder(6, code="threshold", context_switch=5, seed=0)(inputs)
-    hidden = kk.KeRNL(cells()[0], rule, observe="voltage", name="hidden")(spikes)
+    hidden = kk.RNN(cells()[0], rule, observe="voltage", name="hidden")(spikes)
     voltage = kk.Readout(kk.ReadoutCell(1, tau_out=None))(hidden)
-    model = kk.KeRNLModel(inputs, kk.WindowMean(2)(voltage))
+    model = kk.Model(inputs, kk.TimeAverage(2)(voltage))
     model.compile(keras.optimizers.Adam(1e-3), "mse", sensitivity_optimizer="sgd", run_eagerly=True)
     return model
 
 
-def train(model: kk.KeRNLModel) -> float:
+def train(model: kk.Model) -> float:
     data: kk.data.SequenceData = kk.data.adding_problem(7, batch_size=4, examples=8, validation=4, test=4)
     callback = kk.GradientAlignment("unused", update_freq=100, rules=["eprop"])
     history = model.fit(kk.data.full_batches(data.train, 4), epochs=1, verbose=0)
@@ -48,20 +48,20 @@ def by_hand() -> np.ndarray:
 
 
 REFUSED: list[Callable[[], object]] = [
-    lambda: kk.KeRNL(kk.KeRNLSpikingCell(4), rule="kernel"),  # refused: arg-type
-    lambda: kk.KeRNL(kk.KeRNLSpikingCell(4), num_kernels="2"),  # refused: arg-type
-    lambda: kk.KeRNL.from_preset("paper", kk.KeRNLSpikingCell(4), 838),  # refused: arg-type
-    lambda: kk.KeRNLSpikingCell(),  # refused: call-arg
-    lambda: kk.KeRNLSpikingCell(4, tau_m="20 ms"),  # refused: arg-type
-    lambda: kk.KeRNLSpikingCell(4, reset="none"),  # refused: arg-type
-    lambda: kk.KeRNLRNNCell(4, activation="sigmoid"),  # refused: arg-type
+    lambda: kk.RNN(kk.LIFCell(4), rule="kernel"),  # refused: arg-type
+    lambda: kk.RNN(kk.LIFCell(4), num_kernels="2"),  # refused: arg-type
+    lambda: kk.RNN.from_preset("paper", kk.LIFCell(4), 838),  # refused: arg-type
+    lambda: kk.LIFCell(),  # refused: call-arg
+    lambda: kk.LIFCell(4, tau_m="20 ms"),  # refused: arg-type
+    lambda: kk.LIFCell(4, reset="none"),  # refused: arg-type
+    lambda: kk.LeakyRNNCell(4, activation="sigmoid"),  # refused: arg-type
     lambda: kk.SpikeEncoder(4, code="latency"),  # refused: arg-type
-    lambda: kk.WindowMean("all"),  # refused: arg-type
+    lambda: kk.TimeAverage("all"),  # refused: arg-type
     lambda: kk.LogUniform(1.0, None),  # refused: arg-type
     lambda: kk.data.sequential_mnist("fashion"),  # refused: arg-type
     lambda: kk.data.sequential_mnist(size=32),  # refused: arg-type
     lambda: kk.data.adding_problem(10, 4),  # refused: call-arg
     lambda: kk.GradientAlignment(update_freq="batch"),  # refused: arg-type
-    lambda: kk.KeRNLTensorBoard(update_freq="batch"),  # refused: arg-type
+    lambda: kk.TensorBoard(update_freq="batch"),  # refused: arg-type
     lambda: kk.load_pretrained(1),  # refused: arg-type
 ]

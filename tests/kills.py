@@ -32,7 +32,7 @@ import zipfile
 
 import h5py
 
-from kernl_keras.callbacks.tensorboard import KeRNLTensorBoard
+from kernl_keras.callbacks.tensorboard import TensorBoard
 from kernl_keras.experiments import files, run
 from kernl_keras.experiments.backup import read_backup
 from kernl_keras.experiments.configs import EXPERIMENTS
@@ -80,7 +80,7 @@ def start(of, folder, log):
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        run.KeRNLTensorBoard = functools.partial(KeRNLTensorBoard, histograms=False, images=False, raster=False)
+        run.TensorBoard = functools.partial(TensorBoard, histograms=False, images=False, raster=False)
         run.train(of, folder, resume=(folder / files.CONFIG).exists(), verbose=0)
         status = 0
     except BaseException:

@@ -30,7 +30,7 @@ from kernl_keras.keras_version import keras
 from .reference.nir_executor import run
 
 WINDOW = 14  # steps whose mean is the answer
-PEERS = pathlib.Path(__file__).parent / "interchange" / "nir_peers.py"
+PEERS = pathlib.Path(__file__).parent / "export" / "nir_peers.py"
 NUMPY = "NumPy, double precision"  # our executor of NIR's definitions
 STEPS = {"norse": 1e-3, "snntorch": 1e-4, "norse neurons": 1e-3}  # importer: the step it makes, s
 ALL, MAPPED = ("norse", "snntorch", "norse neurons"), ("norse neurons",)
@@ -58,9 +58,9 @@ def network(layout, settings, units=100):
     inputs = keras.Input((838, 2) if layout == "pixels" else (28, 28))
     encoder = {"units": 80, "context_switch": 784} if layout == "pixels" else {"units": 8}
     sent = kk.SpikeEncoder(code="threshold", **encoder)(inputs)
-    spikes = kk.KeRNL(kk.KeRNLSpikingCell(units, tau_ref=0.0, **settings), seed=3, name="hidden")(sent)
+    spikes = kk.RNN(kk.LIFCell(units, tau_ref=0.0, **settings), seed=3, name="hidden")(sent)
     voltage = kk.Readout(kk.ReadoutCell(10, tau_out=20.0), name="readout")(spikes)
-    return kk.KeRNLModel(inputs, kk.WindowMean(WINDOW)(voltage)), sent, spikes, voltage
+    return kk.Model(inputs, kk.TimeAverage(WINDOW)(voltage)), sent, spikes, voltage
 
 
 def train(model, layout, steps):

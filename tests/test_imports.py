@@ -16,7 +16,7 @@ ROOMS = {  # room: the other rooms it may import
     "layers": {"dynamics", "cells", "learning"},
     "training": {"learning", "layers"},
     "callbacks": {"layers", "training"},
-    "interchange": {"cells", "layers"},
+    "export": {"cells", "layers"},
     "data": set(),
     "experiments": {"dynamics", "cells", "learning", "layers", "training", "callbacks", "data"},
     "benchmark": {"cells", "layers", "training", "experiments"},
@@ -85,23 +85,23 @@ def test_every_place_of_the_package_is_in_the_table():
 @pytest.mark.parametrize(
     "place, statement",
     [
-        ("dynamics/lif.py", "from ..cells.spiking import KeRNLSpikingCell"),
+        ("dynamics/lif.py", "from ..cells.lif import LIFCell"),
         ("dynamics/lif.py", "from ..learning import filters"),
-        ("cells/spiking.py", "from .. import layers"),
-        ("cells/spiking.py", "from ..layers.kernl import KeRNL"),
-        ("cells/spiking.py", "from kernl_keras import learning"),
-        ("cells/spiking.py", "def call():\n    import kernl_keras.layers.kernl"),
-        ("learning/filters.py", "from ..cells.spiking import KeRNLSpikingCell"),
-        ("layers/kernl.py", "from ..training.model import KeRNLModel"),
-        ("layers/deep/kernl.py", "from ...training.model import KeRNLModel"),
+        ("cells/lif.py", "from .. import layers"),
+        ("cells/lif.py", "from ..layers.rnn import RNN"),
+        ("cells/lif.py", "from kernl_keras import learning"),
+        ("cells/lif.py", "def call():\n    import kernl_keras.layers.rnn"),
+        ("learning/filters.py", "from ..cells.lif import LIFCell"),
+        ("layers/rnn.py", "from ..training.model import Model"),
+        ("layers/deep/kernl.py", "from ...training.model import Model"),
         ("training/model.py", "from ..experiments import registry"),
-        ("training/model.py", "from kernl_keras import KeRNL"),  # through the front door
+        ("training/model.py", "from kernl_keras import RNN"),  # through the front door
         ("training/model.py", "import kernl_keras as kk"),
         ("callbacks/tensorboard.py", "from ..experiments import registry"),
-        ("data/mnist.py", "from ..training.model import KeRNLModel"),
-        ("checks.py", "from .cells.spiking import KeRNLSpikingCell"),  # a helper knows no room
-        ("layers/kernl.py", "import keras"),
-        ("layers/kernl.py", "from tf_keras.layers import RNN"),
+        ("data/mnist.py", "from ..training.model import Model"),
+        ("checks.py", "from .cells.lif import LIFCell"),  # a helper knows no room
+        ("layers/rnn.py", "import keras"),
+        ("layers/rnn.py", "from tf_keras.layers import RNN"),
     ],
 )
 def test_a_planted_import_is_found(tmp_path, place, statement):
@@ -116,13 +116,13 @@ def test_a_planted_import_is_found(tmp_path, place, statement):
     "place, statement",
     [
         (
-            "cells/spiking.py",
+            "cells/lif.py",
             "from ..dynamics import lif\nfrom .. import checks\nfrom .hidden import HiddenCell",
         ),
-        ("layers/kernl.py", "from ..learning import filters\nfrom ..cells.spiking import KeRNLSpikingCell"),
-        ("experiments/run.py", "from ..data import mnist\nfrom kernl_keras.training.model import KeRNLModel"),
+        ("layers/rnn.py", "from ..learning import filters\nfrom ..cells.lif import LIFCell"),
+        ("experiments/run.py", "from ..data import mnist\nfrom kernl_keras.training.model import Model"),
         ("keras_version.py", "import keras\nimport tf_keras"),
-        ("__init__.py", "from .layers.kernl import KeRNL"),
+        ("__init__.py", "from .layers.rnn import RNN"),
     ],
 )
 def test_an_import_that_points_the_right_way_is_left_alone(tmp_path, place, statement):

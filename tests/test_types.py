@@ -17,8 +17,8 @@ from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.rate import ACTIVATIONS
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.layers.kernl import POST_FACTORS, TEMPORAL_KERNELS
 from kernl_keras.layers.presets import PRESETS
+from kernl_keras.layers.rnn import POST_FACTORS, TEMPORAL_KERNELS
 from kernl_keras.learning.implementations import IMPLEMENTATIONS
 from kernl_keras.learning.rules import FORMS, RULES
 
@@ -26,7 +26,7 @@ from . import consumer
 
 ROOT = pathlib.Path(__file__).parents[1]
 CONSUMER = pathlib.Path(consumer.__file__)
-CELLS = (kk.KeRNLSpikingCell, kk.KeRNLResonatorCell, kk.KeRNLRNNCell)
+CELLS = (kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell)
 
 
 def public_callables():
@@ -128,9 +128,9 @@ def test_the_words_are_those_of_the_tables(words, table):
 @pytest.mark.parametrize(
     "words, make",
     [
-        (types.Reset, lambda word: kk.KeRNLSpikingCell(4, reset=word)),
-        (types.OnNonfinite, lambda word: kk.KeRNLModel().compile(on_nonfinite=word)),
-        (types.Credit, lambda word: kk.KeRNL(kk.KeRNLSpikingCell(4), credit=word)),
+        (types.Reset, lambda word: kk.LIFCell(4, reset=word)),
+        (types.OnNonfinite, lambda word: kk.Model().compile(on_nonfinite=word)),
+        (types.Credit, lambda word: kk.RNN(kk.LIFCell(4), credit=word)),
     ],
 )
 def test_words_without_a_table(words, make):

@@ -32,7 +32,7 @@ def is_type(variable):
 def is_shown(member):
     """Whether a page shows a class's member: a method of this package that says what it is.
 
-    What a cell has besides are seams for the `KeRNL` layer; what Keras has too is shown where it has arguments of its
+    What a cell has besides are seams for the `RNN` layer; what Keras has too is shown where it has arguments of its
     own.
     """
     cls = getattr(kernl_keras, member.qualname.split(".")[0], object)

@@ -3,14 +3,14 @@
 import numpy as np
 import tensorflow as tf
 
+from ..cells.lif import LIFCell
 from ..cells.readout import ReadoutCell
-from ..cells.spiking import KeRNLSpikingCell
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
-from ..layers.kernl import KeRNL
 from ..layers.readout import Readout
-from ..layers.window import WindowMean
-from ..training.model import KeRNLModel
+from ..layers.rnn import RNN
+from ..layers.time_average import TimeAverage
+from ..training.model import Model
 from .peers import task
 
 
@@ -52,18 +52,18 @@ def build_model(settings):
     (2, 10)
     """
     stateful = "pieces" in settings
-    cell = KeRNLSpikingCell(settings["units"])
+    cell = LIFCell(settings["units"])
     common = {"name": "hidden", "stateful": stateful}
     if settings["rule"] == "keras_bptt":
         hidden = keras.layers.RNN(cell, return_sequences=True, **common)
     else:
         chosen = {name: settings[name] for name in ("form", "implementation", "chunk_size") if name in settings}
-        hidden = KeRNL(cell, rule=settings["rule"], seed=task.SEED, **chosen, **common)
+        hidden = RNN(cell, rule=settings["rule"], seed=task.SEED, **chosen, **common)
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
     voltage = Readout(ReadoutCell(settings["outputs"]), stateful=stateful, name="readout")(hidden(spikes))
-    model = KeRNLModel(inputs, WindowMean(window)(voltage))
+    model = Model(inputs, TimeAverage(window)(voltage))
     model.compile(
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -35,7 +35,7 @@ class GradientAlignment(keras.callbacks.Callback):
     Args:
         log_dir: folder of the event files.
         update_freq: "epoch", or the number of training steps after which to measure.
-        examples: how many of the validation examples of `KeRNLModel.fit` to measure with, or a batch `(x, y)`, or a
+        examples: how many of the validation examples of `Model.fit` to measure with, or a batch `(x, y)`, or a
             `tf.data.Dataset` whose first batch is taken.
         rules, windows: as in `kernl_keras.gradient_alignment`.
 
@@ -74,15 +74,14 @@ class GradientAlignment(keras.callbacks.Callback):
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
 
     def set_validation_data(self, data: Any) -> None:
-        """`KeRNLModel.fit` tells here what it validates on."""
+        """`Model.fit` tells here what it validates on."""
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         if self._batch[0] is None:
             raise ValueError(
-                "examples must be a batch (x, y) where KeRNLModel.fit has no validation data; "
-                f"received {self.examples!r}."
+                f"examples must be a batch (x, y) where Model.fit has no validation data; received {self.examples!r}."
             )
         self._measure: Alignments | None = Alignments(self.model, self.rules, self.windows)
         with writing(self.log_dir):

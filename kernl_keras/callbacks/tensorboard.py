@@ -1,4 +1,4 @@
-"""`KeRNLTensorBoard`: what a run shows of itself in TensorBoard."""
+"""`TensorBoard`: what a run shows of itself in TensorBoard."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer
 from ..keras_version import keras
-from ..layers.find import kernl_layers, recording
+from ..layers.find import recording, rule_layers
 from ..layers.names import weight_names
 from ..training.state import state_kept
 from .examples import check_examples, fixed_examples
@@ -18,7 +18,7 @@ from .steps import training_steps
 from .writing import needs_tensorboard, writing
 
 
-class KeRNLTensorBoard(keras.callbacks.Callback):
+class TensorBoard(keras.callbacks.Callback):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
     The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
@@ -34,9 +34,9 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     | `readout/kernel`, and each other trainable weight by `layer/weight` | histogram | train |
     | `layer/weight/gradient` of each of them | histogram | train |
     | `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them | image | train |
-    | `hidden/spikes` of each `KeRNL` layer | image, one an example | train |
+    | `hidden/spikes` of each `RNN` layer | image, one an example | train |
 
-    A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `KeRNLModel.gradients` says
+    A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
     goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top.
 
@@ -47,7 +47,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         log_dir: folder of the event files, in `train` and `validation` below it.
         update_freq: "epoch", or the number of training steps after which to write (the validation's scalars are written
             after an epoch all the same).
-        examples: how many of the validation examples of `KeRNLModel.fit` gradients and rasters are taken from, or a
+        examples: how many of the validation examples of `Model.fit` gradients and rasters are taken from, or a
             batch `(x, y)`, or a `tf.data.Dataset` whose first batch is taken. Without validation data (or where it is a
             generator, which could not be read twice) there are neither; any other Keras model needs a batch for
             rasters, and has no gradients.
@@ -63,7 +63,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     Example:
 
     >>> import tempfile, kernl_keras as kk
-    >>> callback = kk.KeRNLTensorBoard(tempfile.mkdtemp(), update_freq=100)  # model.fit(..., callbacks=[callback])
+    >>> callback = kk.TensorBoard(tempfile.mkdtemp(), update_freq=100)  # model.fit(..., callbacks=[callback])
 
     Source: `keras.callbacks.TensorBoard`, whose arguments and lazily opened writers it follows.
     """
@@ -77,7 +77,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         images: bool = True,
         raster: bool = True,
     ) -> None:
-        needs_tensorboard("KeRNLTensorBoard")
+        needs_tensorboard("TensorBoard")
         super().__init__()
         self.log_dir = str(log_dir)
         self.update_freq = (
@@ -95,7 +95,7 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
     # When
 
     def set_validation_data(self, data: Any) -> None:
-        """`KeRNLModel.fit` tells here what it validates on."""
+        """`Model.fit` tells here what it validates on."""
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -216,10 +216,10 @@ class KeRNLTensorBoard(keras.callbacks.Callback):
         return self._batch
 
     def _kernl_outputs(self, x):
-        """What each `KeRNL` layer sends: `{layer's name: [B, T, H]}`."""
+        """What each `RNN` layer sends: `{layer's name: [B, T, H]}`."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(state_kept(self.model))
-            calls = {layer.name: stack.enter_context(recording(layer)) for layer in kernl_layers(self.model)}
+            calls = {layer.name: stack.enter_context(recording(layer)) for layer in rule_layers(self.model)}
             self.model(x, training=False)
         return {name: tf.cast(made[-1].outputs, tf.float32) for name, made in calls.items() if made}
 

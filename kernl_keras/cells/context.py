@@ -6,12 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import check_features, integer
-from ..export import export
+from ..serialization import serializable
 from ..types import Config
 from .counting import CountingCell
 
 
-@export
+@serializable
 class ContextCell(CountingCell):
     """One unit that counts its input and switches on after `context_switch` steps.
 

@@ -39,7 +39,7 @@ class LocalFactors(NamedTuple):
 
 
 class HiddenCell(AbstractRNNCell):
-    """Base of the cells that a KeRNL layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
+    """Base of the cells that a RNN layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
 
     A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`; `write(step, state)`, the
     least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the

@@ -7,15 +7,15 @@ import tensorflow as tf
 
 from ..checks import check_features, integer
 from ..draws import add_counter, check_seed, next_key
-from ..export import export
 from ..replicas import equal_parts, replicas, rows_before
+from ..serialization import serializable
 from ..types import Config
 from ..uniform import uniform
 from .counting import CountingCell
 
 
-@export
-class InputSpikingCell(CountingCell):
+@serializable
+class InputSpikeCell(CountingCell):
     """Input units that spike with a probability equal to their input.
 
         z_i(t) ~ Bernoulli(x_i(t))
@@ -45,7 +45,7 @@ class InputSpikingCell(CountingCell):
     Example:
 
     >>> from kernl_keras.keras_version import keras
-    >>> layer = keras.layers.RNN(InputSpikingCell(80, seed=0), return_sequences=True)
+    >>> layer = keras.layers.RNN(InputSpikeCell(80, seed=0), return_sequences=True)
     >>> layer(tf.fill((25, 838, 1), 0.3)).shape
     TensorShape([25, 838, 80])
 

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from ..checks import check_features, flag, integer, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
-from ..export import export
 from ..keras_version import AbstractRNNCell, keras
+from ..serialization import serializable
 from ..types import Config, Constraint, Discretization, Initializer, Regularizer, TimeConstant
 from .time_constants import check_time_constant, serialize_time_constant, time_constant
 
 
-@export
+@serializable
 class ReadoutCell(AbstractRNNCell):
     """Leaky sums of the hidden spikes, from which the network's answer is read.
 

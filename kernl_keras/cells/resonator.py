@@ -1,4 +1,4 @@
-"""`KeRNLResonatorCell`: resonate-and-fire units, Eq. (24)."""
+"""`ResonatorCell`: resonate-and-fire units, Eq. (24)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,15 +8,15 @@ import tensorflow as tf
 
 from ..dynamics.decays import decay_exp
 from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
-from ..export import export
+from ..serialization import serializable
 from ..types import Config, Constraint, Initializer, Regularizer, Surrogate, TimeConstant
 from .hidden import LocalFactors, Record
-from .spikes import SpikesCell
+from .spiking import SpikingCell
 from .time_constants import check_period, serialize_time_constant, time_constant
 
 
-@export
-class KeRNLResonatorCell(SpikesCell):
+@serializable
+class ResonatorCell(SpikingCell):
     """Recurrent resonate-and-fire units: potentials that swing, with an adaptive threshold and without a reset.
 
     One step, in this order (p = exp(-dt/tau_a)):
@@ -33,7 +33,7 @@ class KeRNLResonatorCell(SpikesCell):
     effect on it, eps of Eq. (20), turns with it and is exact.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
-    in `kernl_keras.KeRNL` it trains by the rule.
+    in `kernl_keras.RNN` it trains by the rule.
 
     Args:
         units: number of units H.
@@ -73,7 +73,7 @@ class KeRNLResonatorCell(SpikesCell):
 
     >>> import numpy as np, kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
-    >>> layer = keras.layers.RNN(kk.KeRNLResonatorCell(4, period=[10.0, 20.0, 30.0, 40.0]), return_sequences=True)
+    >>> layer = keras.layers.RNN(kk.ResonatorCell(4, period=[10.0, 20.0, 30.0, 40.0]), return_sequences=True)
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 

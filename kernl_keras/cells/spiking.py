@@ -1,241 +1,97 @@
-"""`KeRNLSpikingCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
+"""What the cells that spike share: the adapting threshold, Eq. (4) and (6), psi, Eq. (5), and the trace S, Eq. (9)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from ..checks import number, one_of
-from ..dynamics.decays import DECAYS
-from ..dynamics.spiking import SpikingParameters, SpikingState, SpikingStep, spiking_step, spiking_tangent
-from ..export import export
-from ..types import Config, Constraint, Discretization, Initializer, Regularizer, Reset, Surrogate, TimeConstant
-from .hidden import LocalFactors, Record
-from .spikes import SpikesCell
-from .time_constants import time_constant
+from ..checks import number, one_of, per_unit
+from ..dynamics.surrogate import SURROGATES, surrogate_slope
+from ..types import Config, Surrogate, TimeConstant
+from .hidden import HiddenCell
+from .time_constants import check_time_constant, serialize_time_constant
 
 
-@export
-class KeRNLSpikingCell(SpikesCell):
-    """Recurrent leaky integrate-and-fire units with refractory time, synaptic trace and adaptive threshold.
+class SpikingCell(HiddenCell):
+    """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
 
-    One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
-
-        (1) I(t)  = x(t) W_in + S(t-1) W_rec + bias
-        (2) on    = 1 where r(t-1) < dt, else 0
-        (3) V-(t) = on ? a V(t-1) + (1-a) R_m I(t) : V(t-1)
-        (4) z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
-        (5) psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B; 0 where refractory
-        (6) b(t)  = p b(t-1) + (1-p) z(t)
-        (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
-        (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
-        (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
-
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
-    in `kernl_keras.KeRNL` it trains by the rule.
-
-    Args:
-        units: number of units H.
-        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer (for example
-            `kernl_keras.LogUniform(20, 800)`), which makes it an untrained weight that is saved with the model.
-        tau_s: synaptic time constant, ms, likewise; None for S = z.
-        tau_a: time constant of the threshold's adaptation, ms, likewise.
-        tau_ref: refractory time, ms.
-        resistance: R_m.
-        base_threshold: b0 > 0.
-        adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
-        reset_potential: V_reset, for the hard reset.
-        reset: "hard" (to V_reset) or "soft" (by the threshold).
-        dt: length of a step, ms.
-        discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
-        surrogate_damping: height of psi at the threshold, times B.
-        self_connections: whether a unit sees its own spikes through W_rec.
-        use_bias: whether to add a trained current.
-        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I); the
-            weights themselves are larger by 1 / ((1-a) R_m). Not used with a `kernel_initializer`.
-        recurrent_gain: the same for the recurrent weights, times sqrt(H).
-        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
-        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
-        bias_initializer: any Keras initializer.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
-        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
-
-    Call arguments:
-        inputs: x(t) [B, I].
-        states: [V, b, r, S], each [B, H], zero at the start.
-
-    Returns:
-        The spikes z(t) [B, H], 0 or 1, and the list of new states.
-
-    Raises:
-        ValueError: for an argument out of its range, and for a list that has not H entries.
-
-    Example:
-
-    >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
-    >>> layer = keras.layers.RNN(kk.KeRNLSpikingCell(4, tau_m=20.0), return_sequences=True)
-    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
-    (2, 7, 4)
-
-    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
-    """
-
-    State = SpikingState
-    OBSERVABLES = ("distance", "voltage", "reset_voltage")
+    OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
+    SENSITIVITY_MODES = ("tangent", "twin", "replica")
+    PERTURBATIONS = ("current", "synapse")
 
     def __init__(
         self,
-        units: int,
-        tau_m: TimeConstant = 20.0,
-        tau_s: TimeConstant | None = 5.0,
-        tau_a: TimeConstant = 200.0,
-        tau_ref: float = 1.0,
-        resistance: float = 2.0,
-        base_threshold: float = 1.0,
-        adaptation_strength: float | Iterable[float] = 0.0,
-        reset_potential: float = 0.0,
-        reset: Reset = "hard",
-        dt: float = 1.0,
-        discretization: Discretization = "exponential",
-        surrogate: Surrogate = "triangle",
-        surrogate_damping: float = 0.3,
-        self_connections: bool = False,
-        use_bias: bool = False,
-        input_gain: float = 3.0,
-        recurrent_gain: float = 0.3,
-        kernel_initializer: Initializer | None = None,
-        recurrent_initializer: Initializer | None = None,
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        kernel_constraint: Constraint | None = None,
-        recurrent_constraint: Constraint | None = None,
-        bias_constraint: Constraint | None = None,
+        *shared: Any,
+        tau_m: TimeConstant,
+        tau_s: TimeConstant | None,
+        tau_a: TimeConstant,
+        base_threshold: float,
+        adaptation_strength: float | Iterable[float],
+        dt: float,
+        surrogate: Surrogate,
+        surrogate_damping: float,
+        input_gain: float,
+        recurrent_gain: float,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            self_connections,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            tau_m=tau_m,
-            tau_s=tau_s,
-            tau_a=tau_a,
-            base_threshold=base_threshold,
-            adaptation_strength=adaptation_strength,
-            dt=dt,
-            surrogate=surrogate,
-            surrogate_damping=surrogate_damping,
-            input_gain=input_gain,
-            recurrent_gain=recurrent_gain,
-            **kwargs,
-        )
-        self.tau_ref = number("tau_ref", tau_ref, low=0.0)
-        self.resistance = number("resistance", resistance, above=0.0)
-        self.reset_potential = number("reset_potential", reset_potential)
-        self.reset = one_of("reset", reset, ("hard", "soft"))
-        self.discretization = one_of("discretization", discretization, DECAYS)
+        super().__init__(*shared, **kwargs)
+        self.tau_m = check_time_constant("tau_m", tau_m, self.units)
+        self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
+        self.tau_a = check_time_constant("tau_a", tau_a, self.units)
+        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
+        self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
+        self.dt = number("dt", dt, above=0.0)
+        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
+        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
+        self.input_gain = number("input_gain", input_gain, low=0.0)
+        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
 
     @property
-    def highest_activity(self) -> float:
-        """Spikes a step: after one that takes all of the potential a unit rests for `tau_ref`."""
-        return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
+    def adapts(self) -> bool:
+        """Whether any spike moves a threshold."""
+        return self.adaptation_strength != 0.0
 
-    def build_constants(self) -> None:
-        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        self._tau: dict[str, Any] = {
-            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
-            for name in ("tau_m", "tau_s", "tau_a")
-        }
+    def strength(self) -> tf.Tensor | float:
+        """beta, a number or [H]."""
+        strength = self.adaptation_strength
+        return tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength
 
-    def parameters(self) -> SpikingParameters:
-        """`SpikingParameters` of the steps; built outside a time loop it costs nothing inside."""
-        decay = DECAYS[self.discretization]
-        return SpikingParameters(
-            membrane_decay=decay(self._tau["tau_m"], self.dt),
-            adaptation_decay=decay(self._tau["tau_a"], self.dt),
-            trace_decay=decay(self._tau["tau_s"], self.dt),
-            resistance=self.resistance,
-            base_threshold=self.base_threshold,
-            adaptation_strength=self.strength(),
-            refractory_time=self.tau_ref,
-            reset_potential=self.reset_potential,
-            dt=self.dt,
-            soft_reset=self.reset == "soft",
-            surrogate=self.surrogate,
-            surrogate_damping=self.surrogate_damping,
-        )
+    def leak_rate(self) -> tf.Tensor | float:
+        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
+        return 1.0 / self._tau["tau_m"]
 
-    def own_kernel(self, p: SpikingParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a potential left to itself goes on."""
-        return p.membrane_decay, 0.0
+    def threshold_and_rest(self, written: Sequence[tf.Tensor], p: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """B of what `write` kept, of which the first two are z and V-, and what came after it."""
+        rest = list(written[2:])
+        return (rest.pop(0) if self.adapts else tf.constant(p.base_threshold, written[0].dtype)), rest
 
-    def step(self, current: tf.Tensor, state: SpikingState, p: SpikingParameters) -> tuple[SpikingStep, SpikingState]:
-        return spiking_step(current, state, p)
+    def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float, p: Any) -> tf.Tensor:
+        """psi, Eq. (5)."""
+        return surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)
 
-    def write(self, step: SpikingStep, state: SpikingState) -> tuple[tf.Tensor, ...]:
-        """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
-        return (
-            step.output,
-            step.potential,
-            *([step.threshold] if self.adapts else []),
-            *([step.gate > 0.0] if self.tau_ref > 0.0 else []),
-            *([] if self.tau_s is None else [state.trace]),
-        )
+    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
+        """S, what the recurrent weights see at the next step."""
+        return written[0] if self.tau_s is None else written[-1]
 
-    def read(self, written: Sequence[tf.Tensor], p: SpikingParameters) -> Record:
-        """The `Record` of what `write` kept."""
-        output, potential = written[:2]
-        threshold, rest = self.threshold_and_rest(written, p)
-        gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
-        slope = self.slope(potential, threshold, gate, p)
-        taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
-        return Record(output, slope, gate, slope * taken)
+    def perturb(self, state: Any, noise: tf.Tensor) -> Any:
+        """The noise enters S like a spike, and decays with it."""
+        return state._replace(trace=state.trace + noise)
 
-    def gate(self, step: SpikingStep) -> tf.Tensor | float:
-        return step.gate
-
-    def local_factors(self, record: Record, p: SpikingParameters, reset_gradient: bool) -> LocalFactors:
-        leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
-        followed = record.reset_slope if reset_gradient else 0.0
-        return LocalFactors(
-            psi=record.slope,
-            drive=record.gate * p.drive,
-            leak=leak,
-            keep=(1.0 if p.soft_reset else 1.0 - record.output) - followed,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
-            threshold_keep=(record.output if p.soft_reset else 0.0) - followed,
-        )
-
-    def observables(self, step: SpikingStep, state: SpikingState) -> dict[str, tf.Tensor]:
-        distance = step.potential - step.threshold
-        return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: SpikingState, step: SpikingStep, p: SpikingParameters
-    ) -> tuple[dict[str, tf.Tensor], SpikingState]:
-        voltage, distance, change = spiking_tangent(current_change, change, step, p)
-        return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
+    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
+        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
+        return state._replace(trace=state.trace + received.output - sent.output)
 
     def get_config(self) -> Config:
         return {
             **super().get_config(),
-            "tau_ref": self.tau_ref,
-            "resistance": self.resistance,
-            "reset_potential": self.reset_potential,
-            "reset": self.reset,
-            "discretization": self.discretization,
+            "tau_m": serialize_time_constant(self.tau_m),
+            "tau_s": serialize_time_constant(self.tau_s),
+            "tau_a": serialize_time_constant(self.tau_a),
+            "base_threshold": self.base_threshold,
+            "adaptation_strength": self.adaptation_strength,
+            "dt": self.dt,
+            "surrogate": self.surrogate,
+            "surrogate_damping": self.surrogate_damping,
+            "input_gain": self.input_gain,
+            "recurrent_gain": self.recurrent_gain,
         }

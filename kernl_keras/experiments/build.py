@@ -1,18 +1,18 @@
 """From a configuration to its data and its compiled model."""
 
-from ..cells.rate import KeRNLRNNCell
+from ..cells.leaky_rnn import LeakyRNNCell
+from ..cells.lif import LIFCell
 from ..cells.readout import ReadoutCell
-from ..cells.resonator import KeRNLResonatorCell
-from ..cells.spiking import KeRNLSpikingCell
+from ..cells.resonator import ResonatorCell
 from ..data import adding_problem, sequential_mnist
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
-from ..layers.kernl import KeRNL
 from ..layers.readout import Readout
-from ..layers.window import WindowMean
-from ..training.model import KeRNLModel
+from ..layers.rnn import RNN
+from ..layers.time_average import TimeAverage
+from ..training.model import Model
 
-CELLS = {"spiking": KeRNLSpikingCell, "resonator": KeRNLResonatorCell, "rate": KeRNLRNNCell}
+CELLS = {"spiking": LIFCell, "resonator": ResonatorCell, "rate": LeakyRNNCell}
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,
@@ -39,7 +39,7 @@ def build_data(experiment, skip_batches=0):
 
 
 def build_model(experiment, time_steps, features, total_steps):
-    """The experiment's `KeRNLModel`, built and compiled; its seed decides all initial weights and all noise.
+    """The experiment's `Model`, built and compiled; its seed decides all initial weights and all noise.
 
     Args:
         experiment: `Experiment`.
@@ -61,7 +61,7 @@ def assemble(experiment, time_steps, features, total_steps):
     x = inputs = keras.Input((time_steps, features), name="inputs")
     if experiment.encoder_settings is not None:
         x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
-    hidden = KeRNL.from_preset(
+    hidden = RNN.from_preset(
         experiment.preset,
         CELLS[experiment.cell](**experiment.cell_settings),
         time_steps,
@@ -71,8 +71,8 @@ def assemble(experiment, time_steps, features, total_steps):
         name="hidden",
     )
     readout = Readout(ReadoutCell(**experiment.readout_settings), name="readout")
-    outputs = WindowMean(experiment.window, name="window")(readout(hidden(x)))
-    model = KeRNLModel(inputs, outputs, name=experiment.name.replace("-", "_"))
+    outputs = TimeAverage(experiment.window, name="window")(readout(hidden(x)))
+    model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(
         optimizer=build_optimizer(
             experiment.optimizer,

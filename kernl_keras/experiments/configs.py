@@ -35,9 +35,9 @@ class Experiment:
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
     cell: str  # "spiking", "resonator" or "rate"
-    cell_settings: dict  # of `KeRNLSpikingCell` or `KeRNLRNNCell`
+    cell_settings: dict  # of `LIFCell` or `LeakyRNNCell`
     readout_settings: dict  # of `ReadoutCell`
-    window: int | None  # of `WindowMean`, steps
+    window: int | None  # of `TimeAverage`, steps
     # goal
     loss: str  # "cross_entropy" or "mse"
     metric: str  # "accuracy" or "mse"
@@ -49,8 +49,8 @@ class Experiment:
     optimizer_settings: dict = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
     rule: str = "kernl"  # a key of `learning.rules.RULES`
-    preset: str = "default"  # of `KeRNL.from_preset`
-    rule_settings: dict = dataclasses.field(default_factory=dict)  # of `KeRNL`
+    preset: str = "default"  # of `RNN.from_preset`
+    rule_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`
     sensitivity_learning_rate: float = 1e-3  # of M and gamma
     sensitivity_optimizer: str = "RMSprop"
     sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)

@@ -5,7 +5,7 @@ import pathlib
 
 from ..archives import read_arrays
 from ..checks import one_of
-from ..training.model import KeRNLModel
+from ..training.model import Model
 from .build import assemble
 from .configs import Experiment
 from .report import print_test
@@ -15,14 +15,14 @@ FOLDER = pathlib.Path(__file__).parent / "networks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
-def load_pretrained(name: str = "smnist") -> KeRNLModel:
+def load_pretrained(name: str = "smnist") -> Model:
     """A trained network that comes with the package.
 
     Args:
         name: of the network; `kernl_keras.experiments.pretrained.NAMES` lists them.
 
     Returns:
-        `KeRNLModel`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.
+        `Model`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.
 
     Raises:
         ValueError: for an unknown name.

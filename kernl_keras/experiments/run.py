@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 
 from ..archives import checked
-from ..callbacks.tensorboard import KeRNLTensorBoard
+from ..callbacks.tensorboard import TensorBoard
 from ..keras_version import keras
 from .alone import alone
 from .backup import Backup, finite, read_backup, restore, write_backup
@@ -162,7 +162,7 @@ def read_config(run_dir):
 def load_tensorboard(folder):
     """The callback, its complaint to the user as `UserError`."""
     try:
-        return KeRNLTensorBoard(str(folder))
+        return TensorBoard(str(folder))
     except ImportError as error:
         raise UserError(str(error)) from error
 

@@ -11,7 +11,7 @@ class Variant:
 
     name: str
     changes: dict = dataclasses.field(default_factory=dict)  # fields of `Experiment`
-    settings: dict = dataclasses.field(default_factory=dict)  # of `KeRNL`
+    settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`
     cell: dict = dataclasses.field(default_factory=dict)  # of the cell
 
     def of(self, experiment):

@@ -8,13 +8,13 @@ import tensorflow as tf
 from ..checks import integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
-from ..export import export
 from ..keras_version import keras, output_shape
 from ..replicas import rows_before
+from ..serialization import serializable
 from ..types import Code, Config
 
 
-@export
+@serializable
 class SpikeEncoder(keras.layers.Layer):
     """A population of input units that encodes values, and a context unit that tells when they are over.
 

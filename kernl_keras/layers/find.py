@@ -1,9 +1,9 @@
-"""Where the `KeRNL` layers of a model are, and what goes through them."""
+"""Where the `RNN` layers of a model are, and what goes through them."""
 
 import contextlib
 from typing import Any, NamedTuple
 
-from .kernl import KeRNL
+from .rnn import RNN
 
 
 def sublayers(model):
@@ -11,9 +11,9 @@ def sublayers(model):
     return list(model._flatten_layers(include_self=False))
 
 
-def kernl_layers(model):
-    """The `KeRNL` layers of any Keras model, however deep inside."""
-    return [layer for layer in sublayers(model) if isinstance(layer, KeRNL)]
+def rule_layers(model):
+    """The `RNN` layers of any Keras model, however deep inside."""
+    return [layer for layer in sublayers(model) if isinstance(layer, RNN)]
 
 
 class Call(NamedTuple):
@@ -27,7 +27,7 @@ class Call(NamedTuple):
 
 @contextlib.contextmanager
 def recording(layer):
-    """The list of `Call`s of a `KeRNL` layer within."""
+    """The list of `Call`s of a `RNN` layer within."""
     loop, calls = layer.loop, []
 
     def recorded_loop(sequences, initial_state, steps, training):

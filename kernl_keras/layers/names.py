@@ -1,13 +1,13 @@
 """One name for one tensor, the same in Keras 3 and Keras 2."""
 
 from ..keras_version import keras
-from .find import kernl_layers, sublayers
+from .find import rule_layers, sublayers
 
 
 def weight_names(model):
     """`layer/weight` for each of `model.trainable_variables`, in their order.
 
-    The layer is the `KeRNL` layer that has the weight, else the outermost layer that is no model: cells and other
+    The layer is the `RNN` layer that has the weight, else the outermost layer that is no model: cells and other
     layers inside layers lend no names. Where that makes two alike, the second ends in `_1`.
 
     Args:
@@ -18,7 +18,7 @@ def weight_names(model):
     """
     owners = {}
     layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]
-    for layer in kernl_layers(model) + layers:
+    for layer in rule_layers(model) + layers:
         for variable in layer.trainable_weights:
             owners.setdefault(id(variable), layer.name)
     names, taken = [], {}

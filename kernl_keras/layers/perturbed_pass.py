@@ -1,4 +1,4 @@
-"""What M and gamma learn from: a `KeRNL` layer's clean and perturbed pass, and the sums that F is made of."""
+"""What M and gamma learn from: a `RNN` layer's clean and perturbed pass, and the sums that F is made of."""
 
 import tensorflow as tf
 
@@ -16,7 +16,7 @@ class PerturbedPass:
     """Both passes of one call, clean and perturbed.
 
     Args:
-        layer: `KeRNL` layer, for its settings, M and gamma.
+        layer: `RNN` layer, for its settings, M and gamma.
         p: the cell's parameters.
         weights: W_rec [H, H].
         x: inputs [T, B, I], no gradient.

@@ -1,4 +1,4 @@
-"""Named settings of the `KeRNL` layer."""
+"""Named settings of the `RNN` layer."""
 
 from ..keras_version import keras
 

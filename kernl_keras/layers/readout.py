@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
 from ..checks import check_sequences, check_states, time_steps
-from ..export import export
-from ..keras_version import RNN
+from ..keras_version import KerasRNN
 from ..learning.leaky_sum import leaky_sum
+from ..serialization import serializable
 
 
-@export
-class Readout(RNN):
+@serializable
+class Readout(KerasRNN):
     """`keras.layers.RNN` over a `ReadoutCell`, to rounding, and many times faster to train.
 
         v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)

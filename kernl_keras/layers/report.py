@@ -1,4 +1,4 @@
-"""What a `KeRNL` layer says of its last call."""
+"""What a `RNN` layer says of its last call."""
 
 from typing import Any, NamedTuple
 

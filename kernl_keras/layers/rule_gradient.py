@@ -1,4 +1,4 @@
-"""What a rule makes of one sequence: between a `KeRNL` layer, which has the settings, and the rules of `learning`."""
+"""What a rule makes of one sequence: between a `RNN` layer, which has the settings, and the rules of `learning`."""
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ class RuleGradient:
     """Errors of the outputs in, errors of the currents and gradients of the weights out.
 
     Args:
-        layer: `KeRNL` layer, for its settings, M and gamma.
+        layer: `RNN` layer, for its settings, M and gamma.
         rule: a rule, see `learning.implementations`.
         x: inputs [T, B, I].
         before: `cell.State` before the first step.

@@ -1,4 +1,4 @@
-"""How the states of a `KeRNL` layer lie in the flat list that Keras carries."""
+"""How the states of a `RNN` layer lie in the flat list that Keras carries."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a `KeRNLModel` and its `KeRNL` layers tell each other in one call of the model.
+"""What a `Model` and its `RNN` layers tell each other in one call of the model.
 
 It belongs to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
 """

@@ -14,7 +14,7 @@ def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, the complex factor of a unit with a period, f, dt.
 
     Args:
-        **settings: of `KeRNLRNNCell`, those that are not the default.
+        **settings: of `LeakyRNNCell`, those that are not the default.
 
     Example:
 
@@ -38,7 +38,7 @@ def rate(
     noise: np.ndarray | None = None,
     enters: Enters | None = None,
 ) -> SimpleNamespace:
-    """Leaky rate units, as `KeRNLRNNCell` has them; `enters` "state" is noise on h(t-1) itself.
+    """Leaky rate units, as `LeakyRNNCell` has them; `enters` "state" is noise on h(t-1) itself.
 
         h(t) = a h(t-1) + (1-a) f(g(t)),        g(t) = x(t) W_in + h(t-1) W_rec + bias
 

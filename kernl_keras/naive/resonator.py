@@ -17,7 +17,7 @@ def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ...
 
     Args:
-        **settings: of `KeRNLResonatorCell`, those that are not the default.
+        **settings: of `ResonatorCell`, those that are not the default.
 
     Example:
 
@@ -46,7 +46,7 @@ def resonator(
     stop_reset: bool = False,
     heard: np.ndarray | None = None,
 ) -> SimpleNamespace:
-    """Eq. (24), (4)-(6), (9), as `KeRNLResonatorCell` has them.
+    """Eq. (24), (4)-(6), (9), as `ResonatorCell` has them.
 
     Args:
         smooth, stop_reset, heard: as of `spiking`, and so is the result; the states are Re U, Im U, b, S, and there is

@@ -26,7 +26,7 @@ def constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
 
     Args:
-        **settings: of `KeRNLSpikingCell`, those that are not the default.
+        **settings: of `LIFCell`, those that are not the default.
 
     Example:
 
@@ -74,7 +74,7 @@ def spiking(
     stop_reset: bool = False,
     heard: np.ndarray | None = None,
 ) -> SimpleNamespace:
-    """Eq. (1)-(9), as `KeRNLSpikingCell` has them.
+    """Eq. (1)-(9), as `LIFCell` has them.
 
     Args:
         start: [4, B, H] V, b, r, S before the first step.

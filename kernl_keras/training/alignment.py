@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import integer, one_of
 from ..keras_version import keras
-from ..layers.find import kernl_layers, recording
+from ..layers.find import recording, rule_layers
 from ..layers.rule_gradient import RuleGradient, join, last_step
 from ..learning.forward import run_clean
 from ..learning.implementations import current_error
@@ -60,7 +60,7 @@ def gradient_alignment(
 ) -> Alignment:
     """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
 
-    For each `KeRNL` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
+    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
 
         cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
@@ -78,9 +78,9 @@ def gradient_alignment(
     the spiking network, which has none.
 
     Args:
-        model: built and compiled Keras model with `KeRNL` layers; its loss is what is differentiated.
+        model: built and compiled Keras model with `RNN` layers; its loss is what is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
-        rules: names of rules, see `KeRNL`; the layer's own has its settings, "kernl" also its M and gamma as they are
+        rules: names of rules, see `RNN`; the layer's own has its settings, "kernl" also its M and gamma as they are
             now (and is left out for layers that have none), the others are as published.
         windows: number of windows, at most T; one or more fewer where T is no multiple of it.
         sample_weight: as for `fit`.
@@ -89,15 +89,15 @@ def gradient_alignment(
         an `Alignment`. Nothing of the model moves.
 
     Raises:
-        ValueError: for an unknown rule, a model without `KeRNL` layers, and more windows than steps.
+        ValueError: for an unknown rule, a model without `RNN` layers, and more windows than steps.
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((12, 3))
-    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")(inputs)
-    >>> model = kk.KeRNLModel(inputs, keras.layers.Dense(2)(hidden))
+    >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
+    >>> model = kk.Model(inputs, keras.layers.Dense(2)(hidden))
     >>> model.compile("sgd", "mse")
     >>> x, y = np.random.default_rng(0).normal(1.0, 2.0, (5, 12, 3)), np.ones((5, 12, 2))
     >>> alignment = kk.gradient_alignment(model, x, y, rules=("bptt", "eprop"), windows=3)
@@ -113,9 +113,9 @@ class Alignments:
     """`gradient_alignment` of one model again and again, compiled once. Arguments as there."""
 
     def __init__(self, model, rules=("kernl", "eprop", "rflo"), windows=8):
-        self.model, self.layers = model, kernl_layers(model)
+        self.model, self.layers = model, rule_layers(model)
         if not self.layers:
-            raise ValueError(f"model must have a KeRNL layer; received {model!r} without one.")
+            raise ValueError(f"model must have a RNN layer; received {model!r} without one.")
         self.rules = check_rules(rules)
         self.windows = integer("windows", windows)
         self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True

@@ -1,4 +1,4 @@
-"""What `KeRNLModel.fit` reports besides the compiled metrics: their names, what they are of, and their means."""
+"""What `Model.fit` reports besides the compiled metrics: their names, what they are of, and their means."""
 
 from typing import Any, NamedTuple
 

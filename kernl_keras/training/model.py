@@ -1,4 +1,4 @@
-"""`KeRNLModel`: a Keras model that alternates learning of M and gamma with learning of the weights."""
+"""`Model`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import integer, one_of
-from ..export import export
 from ..keras_version import IS_KERAS_3, Functional, keras
-from ..layers.find import kernl_layers
-from ..layers.kernl import KeRNL
+from ..layers.find import rule_layers
+from ..layers.rnn import RNN
 from ..layers.step import Step, reports_of_here, running
 from ..replicas import whole_sum
+from ..serialization import serializable
 from ..types import Config, OnNonfinite
 from .diagnostics import ACTIVITY, DIAGNOSTICS, Diagnostics, check_names, totals
 from .nonfinite import Record, Suspect, suspects_of_batch, suspects_of_gradients, suspects_of_model
@@ -52,12 +52,12 @@ def present(sample_weight):
     return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
 
 
-@export
-class KeRNLModel(keras.Model):
+@serializable
+class Model(keras.Model):
     """A Keras model whose training step, for every batch,
 
         (a) runs the network once, clean and perturbed together;
-        (b) in every `sensitivity_every`-th step, updates M and gamma of its `KeRNL` layers from their sensitivity loss
+        (b) in every `sensitivity_every`-th step, updates M and gamma of its `RNN` layers from their sensitivity loss
             F, Eq. (19), with `sensitivity_optimizer`;
         (c) updates every other weight with `optimizer`: the hidden ones by the rule, Eq. (12) or (22), with the new M
             and gamma, the readout and all other layers by their ordinary gradient.
@@ -99,9 +99,9 @@ class KeRNLModel(keras.Model):
     >>> import numpy as np, kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")(inputs)
+    >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
     >>> voltage = kk.Readout(kk.ReadoutCell(2))(hidden)
-    >>> model = kk.KeRNLModel(inputs, kk.WindowMean(5)(voltage))
+    >>> model = kk.Model(inputs, kk.TimeAverage(5)(voltage))
     >>> model.compile(keras.optimizers.Adam(1e-2), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(1e-3))
     >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)
     >>> "explained_variance" in history.history
@@ -110,8 +110,8 @@ class KeRNLModel(keras.Model):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> "KeRNLModel":
-        return super().__new__(FunctionalKeRNLModel if cls is KeRNLModel and functional(args, kwargs) else cls)
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
+        return super().__new__(FunctionalModel if cls is Model and functional(args, kwargs) else cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if functional(args, kwargs) and not isinstance(self, Functional):
@@ -178,13 +178,13 @@ class KeRNLModel(keras.Model):
         return [*super().metrics, *(self._diagnostics.means if hasattr(self, "_diagnostics") else ())]
 
     @property
-    def kernl_layers(self) -> list[KeRNL]:
-        """The `KeRNL` layers of the model, in order."""
-        return kernl_layers(self)
+    def rule_layers(self) -> list[RNN]:
+        """The `RNN` layers of the model, in order."""
+        return rule_layers(self)
 
     def _groups(self):
         """`(M and gamma of all layers, all other trainable weights)`."""
-        sensitivity = [weight for layer in self.kernl_layers for weight in layer.sensitivity_weights]
+        sensitivity = [weight for layer in self.rule_layers for weight in layer.sensitivity_weights]
         theirs = {id(weight) for weight in sensitivity}
         return sensitivity, [weight for weight in self.trainable_variables if id(weight) not in theirs]
 
@@ -227,7 +227,7 @@ class KeRNLModel(keras.Model):
     @property
     def losses(self) -> list[tf.Tensor]:
         """The added losses but for F, which has its own optimizer."""
-        own = {id(layer.report.sensitivity_loss) for layer in self.kernl_layers if layer.report is not None}
+        own = {id(layer.report.sensitivity_loss) for layer in self.rule_layers if layer.report is not None}
         return [loss for loss in super().losses if id(loss) not in own]
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
@@ -239,7 +239,7 @@ class KeRNLModel(keras.Model):
         show_validation_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
         if hasattr(self, "_nonfinite"):
-            given["callbacks"] = with_callback(Watch(self._nonfinite, self.kernl_layers), given.get("callbacks"))
+            given["callbacks"] = with_callback(Watch(self._nonfinite, self.rule_layers), given.get("callbacks"))
         with self._averages_of_both():
             return super().fit(**given)
 
@@ -396,11 +396,11 @@ class KeRNLModel(keras.Model):
         return Schedule(steps % self.sensitivity_every == 0, warm)
 
 
-@export
-class FunctionalKeRNLModel(KeRNLModel, Functional):
-    """What `KeRNLModel(inputs, outputs)` makes.
+@serializable
+class FunctionalModel(Model, Functional):
+    """What `Model(inputs, outputs)` makes.
 
-    Keras would make the class `KeRNLModel` itself a functional one, and none of its subclasses that has a `call` of its
+    Keras would make the class `Model` itself a functional one, and none of its subclasses that has a `call` of its
     own could be built any more.
     """
 
@@ -413,9 +413,9 @@ def functional(args, kwargs):
 
 
 def make_functional(cls):
-    """Makes a subclass of `KeRNLModel` a functional one, as Keras does, but leaves `KeRNLModel` as it is."""
-    if cls is KeRNLModel:
-        return FunctionalKeRNLModel
-    if issubclass(cls, KeRNLModel):
+    """Makes a subclass of `Model` a functional one, as Keras does, but leaves `Model` as it is."""
+    if cls is Model:
+        return FunctionalModel
+    if issubclass(cls, Model):
         cls.__bases__ = tuple(make_functional(base) for base in cls.__bases__)
     return cls

@@ -1,4 +1,4 @@
-"""What `KeRNLModel.fit` looks at between the steps, and says in words."""
+"""What `Model.fit` looks at between the steps, and says in words."""
 
 import math
 import warnings
@@ -27,7 +27,7 @@ class Watch(keras.callbacks.Callback):
 
     Args:
         record: `nonfinite.Record`.
-        layers: the `KeRNL` layers of the model.
+        layers: the `RNN` layers of the model.
     """
 
     def __init__(self, record, layers):
@@ -70,7 +70,7 @@ def out_of_range(logs, layers):
 
     Args:
         logs: dict of what Keras logs.
-        layers: the `KeRNL` layers.
+        layers: the `RNN` layers.
     """
     names = ("firing_rate", "silent_units", "restarted_perturbations")
     if not layers or not all(name in logs for name in names):  # a `train_step` of one's own may leave them out

@@ -73,13 +73,13 @@ PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
 
 
 def layer(**settings):
-    return kk.KeRNL(kk.KeRNLSpikingCell(H, use_bias=True), **settings)
+    return kk.RNN(kk.LIFCell(H, use_bias=True), **settings)
 
 
 def model():
     inputs = keras.Input((4, 2))
-    hidden = kk.KeRNL(kk.KeRNLSpikingCell(H, tau_ref=0.0), name="hidden", seed=1)(inputs)
-    return kk.KeRNLModel(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    hidden = kk.RNN(kk.LIFCell(H, tau_ref=0.0), name="hidden", seed=1)(inputs)
+    return kk.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
 
 
 def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is needed
@@ -91,15 +91,15 @@ def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is n
 BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4))).batch(2)
 
 PUBLIC = {
-    "KeRNLSpikingCell": Public(kk.KeRNLSpikingCell, {
+    "LIFCell": Public(kk.LIFCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "tau_ref": AT_LEAST_0, "resistance": POSITIVE,
         "reset_potential": number(), "reset": words(types.Reset),
         "discretization": word("exponential"),
     }, {"units": H}),
-    "KeRNLResonatorCell": Public(kk.KeRNLResonatorCell, {
+    "ResonatorCell": Public(kk.ResonatorCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": PERIOD,
     }, {"units": H}),
-    "KeRNLRNNCell": Public(kk.KeRNLRNNCell, {
+    "LeakyRNNCell": Public(kk.LeakyRNNCell, {
         **HIDDEN, "tau": optional(TAU), "activation": words(types.Activation),
         "discretization": word("exponential"), "period": optional(PERIOD),
     }, {"units": H, "tau": 20.0}),
@@ -107,13 +107,13 @@ PUBLIC = {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT,
         "discretization": word("exponential"), "use_bias": flag(),
     }, {"units": H}),
-    "InputSpikingCell": Public(kk.InputSpikingCell, {"units": optional(integer()), "seed": SEED}),
+    "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
     "SpikeEncoder": Public(kk.SpikeEncoder, {
         "units": integer(good=st.sampled_from([2, 4])), "code": words(types.Code),
         "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED,
     }, {"units": 2}),
-    "WindowMean": Public(kk.WindowMean, {"window": optional(integer(good=st.just(1)))}),
+    "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1)))}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
     "KeRNL": Public(layer, {
@@ -125,14 +125,14 @@ PUBLIC = {
         "implementation": words(types.Implementation), "chunk_size": optional(integer()),
         "max_perturbation": POSITIVE, "train_sensitivity": flag(), "train_temporal_filter": flag(), "seed": SEED,
         "return_sequences": Kind(st.booleans()),
-    }, of=kk.KeRNL),
-    "KeRNL.from_preset": Public(
-        lambda preset="default", time_steps=4: kk.KeRNL.from_preset(preset, kk.KeRNLSpikingCell(H), time_steps),
-        {"preset": words(types.Preset), "time_steps": Kind(st.integers(1, 9))}, of=kk.KeRNL.from_preset),
-    "KeRNLModel.compile": Public(compile_model, {
+    }, of=kk.RNN),
+    "RNN.from_preset": Public(
+        lambda preset="default", time_steps=4: kk.RNN.from_preset(preset, kk.LIFCell(H), time_steps),
+        {"preset": words(types.Preset), "time_steps": Kind(st.integers(1, 9))}, of=kk.RNN.from_preset),
+    "Model.compile": Public(compile_model, {
         "sensitivity_only": integer(0), "sensitivity_every": integer(), "on_nonfinite": words(types.OnNonfinite),
-    }, of=kk.KeRNLModel.compile),
-    "KeRNLTensorBoard": Public(kk.KeRNLTensorBoard, {
+    }, of=kk.Model.compile),
+    "TensorBoard": Public(kk.TensorBoard, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
             n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
         "histograms": flag(), "images": flag(), "raster": flag(),

@@ -27,7 +27,7 @@ def test_the_table_has_every_argument_of_every_public_name():
         given = set(inspect.signature(public.signature).parameters) - INITIALIZERS - OTHERS
         assert given == set(public.arguments), given ^ set(public.arguments)
     classes = {name for name in kk.__all__ if isinstance(getattr(kk, name), type)}
-    assert classes - {"Readout", "KeRNLModel"} <= set(PUBLIC)
+    assert classes - {"Readout", "Model"} <= set(PUBLIC)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -68,7 +68,7 @@ def finite(*tensors):
         assert np.isfinite(tensor).all()
 
 
-CELLS = ["KeRNLSpikingCell", "KeRNLResonatorCell", "KeRNLRNNCell", "ReadoutCell"]
+CELLS = ["LIFCell", "ResonatorCell", "LeakyRNNCell", "ReadoutCell"]
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -98,7 +98,7 @@ def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(d
     settings = data.draw(arguments(public))
     steps, batch, units, inputs = (data.draw(st.integers(1, high)) for high in (5, 2, 3, 2))
     try:
-        layer = kk.KeRNL(kk.KeRNLSpikingCell(units, use_bias=True), **settings)
+        layer = kk.RNN(kk.LIFCell(units, use_bias=True), **settings)
     except ValueError as error:
         assert "received" in str(error) and any(name in str(error) for name in settings)
         return
@@ -131,33 +131,33 @@ def cell_of(name, **more):
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLResonatorCell", "KeRNLRNNCell"])
+@pytest.mark.parametrize("name", ["LIFCell", "ResonatorCell", "LeakyRNNCell"])
 def test_half_precision_is_refused_where_it_cannot_hold_a_decay(name, dtype):
     refused(
         "argument: half precision", (name, dtype), lambda: cell_of(name, dtype=dtype), names="dtype", received="float16"
     )
 
 
-@pytest.mark.parametrize("name", ["KeRNLSpikingCell", "KeRNLRNNCell"])
+@pytest.mark.parametrize("name", ["LIFCell", "LeakyRNNCell"])
 @pytest.mark.parametrize("tau", [[1e9] * H, [1.0, 1e12, 2.0], 1e300])
 def test_a_unit_that_no_current_moves_is_refused(name, tau):
-    argument = "tau_m" if name == "KeRNLSpikingCell" else "tau"
+    argument = "tau_m" if name == "LIFCell" else "tau"
     cell = cell_of(name, **{argument: tau})
     refused("argument: too large a number", (name, tau), lambda: cell.build((2, 3)), names=argument, received=repr(tau))
 
 
-CELL = kk.KeRNLSpikingCell(H)
-NO_CELLS = [None, "cell", 3, kk.KeRNLSpikingCell, keras.layers.SimpleRNNCell(3), keras.layers.Dense(3)]
+CELL = kk.LIFCell(H)
+NO_CELLS = [None, "cell", 3, kk.LIFCell, keras.layers.SimpleRNNCell(3), keras.layers.Dense(3)]
 
 
-@pytest.mark.parametrize("over, other", [(kk.KeRNL, kk.ReadoutCell(2)), (kk.Readout, CELL)])
+@pytest.mark.parametrize("over, other", [(kk.RNN, kk.ReadoutCell(2)), (kk.Readout, CELL)])
 def test_cells_that_do_not_fit_are_refused(over, other):
     for cell in (*NO_CELLS, other):
         what = over.__name__, type(cell).__name__
         refused("argument: a wrong type", what, lambda cell=cell: over(cell), names="cell", received="received")
 
 
-@pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.WindowMean])
+@pytest.mark.parametrize("make", [kk.LIFCell, kk.LeakyRNNCell, kk.ReadoutCell, kk.SpikeEncoder, kk.TimeAverage])
 def test_misspelled_arguments_are_refused(make):
     refused("argument: an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
 
@@ -167,9 +167,7 @@ NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "confi
 
 @pytest.mark.parametrize("argument", sorted(INITIALIZERS))
 def test_unknown_initializers_regularizers_and_constraints_are_refused(argument):
-    make = (
-        layer if "sensitivity" in argument or "temporal" in argument else lambda **more: kk.KeRNLSpikingCell(H, **more)
-    )
+    make = layer if "sensitivity" in argument or "temporal" in argument else lambda **more: kk.LIFCell(H, **more)
     for value in NO_KERAS_OBJECTS:
         what = "KeRNL", argument, value
         refused(

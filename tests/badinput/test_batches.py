@@ -17,7 +17,7 @@ B, T, I, O = 3, 5, 2, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(B, O)).astype("float32")
 MODELS = {}
-CELLS = {"spiking": kk.KeRNLSpikingCell, "resonators": kk.KeRNLResonatorCell, "rates": kk.KeRNLRNNCell}
+CELLS = {"spiking": kk.LIFCell, "resonators": kk.ResonatorCell, "rates": kk.LeakyRNNCell}
 
 
 def model(name="spiking", on_nonfinite="skip", **settings):
@@ -26,8 +26,8 @@ def model(name="spiking", on_nonfinite="skip", **settings):
     if key not in MODELS:
         keras.utils.set_random_seed(3)
         inputs = keras.Input(batch_shape=(B, T, I), name="signal")
-        hidden = kk.KeRNL(CELLS[name](4, use_bias=True), name="hidden", seed=1, **settings)(inputs)
-        made = kk.KeRNLModel(inputs, kk.WindowMean(2)(kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)))
+        hidden = kk.RNN(CELLS[name](4, use_bias=True), name="hidden", seed=1, **settings)(inputs)
+        made = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)))
         made.compile("sgd", "mse", on_nonfinite=on_nonfinite, run_eagerly=True)
         MODELS[key] = made, [weight.numpy() for weight in made.weights]
     made, weights = MODELS[key]
@@ -125,8 +125,8 @@ def test_huge_numbers_leave_all_weights_finite(name, place, at, value):
 )
 def test_an_exploding_perturbation_is_bounded_and_its_restarts_are_reported(mode, gain, damping, shape, seed, kernel):
     """However strong the recurrence and wide the surrogate: |D| <= max_perturbation, F and its gradients finite."""
-    cell = kk.KeRNLSpikingCell(4, recurrent_gain=gain, surrogate_damping=damping, surrogate=shape)
-    layer = kk.KeRNL(cell, sensitivity_mode=mode, temporal_kernel=kernel, seed=seed)
+    cell = kk.LIFCell(4, recurrent_gain=gain, surrogate_damping=damping, surrogate=shape)
+    layer = kk.RNN(cell, sensitivity_mode=mode, temporal_kernel=kernel, seed=seed)
     layer(X)
     with tf.GradientTape() as tape:
         layer(tf.repeat(X, 4, axis=1), training=True)
@@ -151,10 +151,10 @@ def test_an_exploding_perturbation_is_bounded_and_its_restarts_are_reported(mode
 def test_traces_are_bounded_or_the_batch_is_skipped(implementation, gain, damping, reset, rule, size):
     """No weight is harmed by traces that follow an unstable reset or threshold."""
     keras.utils.set_random_seed(3)
-    cell = kk.KeRNLSpikingCell(3, recurrent_gain=gain, surrogate_damping=damping, reset=reset, adaptation_strength=1.0)
+    cell = kk.LIFCell(3, recurrent_gain=gain, surrogate_damping=damping, reset=reset, adaptation_strength=1.0)
     inputs = keras.Input(batch_shape=(B, 4 * T, I))
-    hidden = kk.KeRNL(cell, rule=rule, implementation=implementation, seed=1)(inputs)
-    made = kk.KeRNLModel(inputs, kk.Readout(kk.ReadoutCell(O))(hidden))
+    hidden = kk.RNN(cell, rule=rule, implementation=implementation, seed=1)(inputs)
+    made = kk.Model(inputs, kk.Readout(kk.ReadoutCell(O))(hidden))
     made.compile("sgd", "mse", run_eagerly=True)
     logs = made.train_on_batch(size * np.repeat(X, 4, axis=1), np.zeros((B, 4 * T, O)), return_dict=True)
     assert all(np.isfinite(each.numpy()).all() for each in made.weights)

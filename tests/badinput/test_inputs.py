@@ -13,20 +13,20 @@ from .tried import count, refused, some
 
 T, I, H = 4, 3, 2  # noqa: E741
 LAYERS = {  # of a name in messages
-    "KeRNL": (lambda **more: kk.KeRNL(kk.KeRNLSpikingCell(H, **more)), "sequences"),
-    "KeRNL, resonators": (lambda **more: kk.KeRNL(kk.KeRNLResonatorCell(H, **more)), "sequences"),
-    "KeRNL, rates": (lambda **more: kk.KeRNL(kk.KeRNLRNNCell(H, **more)), "sequences"),
+    "KeRNL": (lambda **more: kk.RNN(kk.LIFCell(H, **more)), "sequences"),
+    "KeRNL, resonators": (lambda **more: kk.RNN(kk.ResonatorCell(H, **more)), "sequences"),
+    "KeRNL, rates": (lambda **more: kk.RNN(kk.LeakyRNNCell(H, **more)), "sequences"),
     "Readout": (lambda **more: kk.Readout(kk.ReadoutCell(H, **more)), "sequences"),
     "SpikeEncoder": (lambda **more: kk.SpikeEncoder(2, seed=1, **more), "inputs"),
-    "WindowMean": (lambda **more: kk.WindowMean(**more), "inputs"),
+    "TimeAverage": (lambda **more: kk.TimeAverage(**more), "inputs"),
 }
 CELLS = {
-    "KeRNLSpikingCell": lambda: kk.KeRNLSpikingCell(H),
-    "KeRNLResonatorCell": lambda: kk.KeRNLResonatorCell(H),
-    "KeRNLRNNCell": lambda: kk.KeRNLRNNCell(H),
+    "LIFCell": lambda: kk.LIFCell(H),
+    "ResonatorCell": lambda: kk.ResonatorCell(H),
+    "LeakyRNNCell": lambda: kk.LeakyRNNCell(H),
     "ReadoutCell": lambda: kk.ReadoutCell(H),
     "ContextCell": lambda: kk.ContextCell(2),
-    "InputSpikingCell": lambda: kk.InputSpikingCell(I, seed=1),
+    "InputSpikeCell": lambda: kk.InputSpikeCell(I, seed=1),
 }
 CHANNELS = {"ContextCell": 1}
 BUILT = {}
@@ -131,7 +131,7 @@ VALUES = st.floats(-1e6, 1e6, width=32)
 @hypothesis.given(data=st.data())
 def test_finite_inputs_give_finite_outputs(name, data):
     """Of any size and dtype policy that the layer knows: no example, one step, one channel."""
-    whole = name in ("SpikeEncoder", "WindowMean")
+    whole = name in ("SpikeEncoder", "TimeAverage")
     dtype = data.draw(st.sampled_from(["float32", "float64", *(["float16", "bfloat16", "mixed_float16"] * whole)]))
     shape = tuple(data.draw(st.integers(low, 4)) for low in (0, 1, 1))
     layer = LAYERS[name][0](dtype=dtype)

@@ -6,11 +6,11 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kernl_keras.callbacks.alignment import GradientAlignment, scalars
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 from kernl_keras.training.alignment import Agreement, Alignment, LagAgreement, gradient_alignment
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.training.model import Model
 
 T, I, H, O = 8, 3, 5, 2  # noqa: E741
 
@@ -18,8 +18,8 @@ T, I, H, O = 8, 3, 5, 2  # noqa: E741
 def build():
     keras.utils.set_random_seed(5)
     inputs = keras.Input((T, I))
-    hidden = KeRNL(KeRNLSpikingCell(H, recurrent_gain=1.0), name="hidden", seed=1)(inputs)
-    model = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(hidden))
+    hidden = RNN(LIFCell(H, recurrent_gain=1.0), name="hidden", seed=1)(inputs)
+    model = Model(inputs, keras.layers.Dense(O, name="readout")(hidden))
     model.compile(keras.optimizers.SGD(0.05), "mse", run_eagerly=True)
     return model
 
@@ -109,8 +109,8 @@ def test_steps_in_which_m_and_gamma_learn_alone_count(tmp_path):
 
 def test_a_model_of_a_fixed_batch_size_gets_a_batch_of_it(tmp_path):
     inputs = keras.Input((T, I), batch_size=4)
-    hidden = KeRNL(KeRNLSpikingCell(H), name="hidden", stateful=True, seed=1)(inputs)
-    model = KeRNLModel(inputs, keras.layers.Dense(O)(hidden))
+    hidden = RNN(LIFCell(H), name="hidden", stateful=True, seed=1)(inputs)
+    model = Model(inputs, keras.layers.Dense(O)(hidden))
     model.compile("sgd", "mse", run_eagerly=True)
     validation = tuple(part[:8] for part in data(1))
     callback = GradientAlignment(tmp_path, rules=("eprop",), windows=1)

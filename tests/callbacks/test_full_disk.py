@@ -46,7 +46,7 @@ def test_without_tensorboard_the_commands_say_what_to_install(tmp_path):
     )
     errors = [line for line in done.stderr.splitlines() if "kernl-keras: error:" in line]
     assert [line.split("error: ")[1] for line in errors] == [
-        "KeRNLTensorBoard needs the package tensorboard: pip install tensorboard",
+        "TensorBoard needs the package tensorboard: pip install tensorboard",
         "GradientAlignment needs the package tensorboard: pip install tensorboard",
     ], done.stderr
     assert done.stdout.count("status 2") == 2 and "Traceback" not in done.stderr

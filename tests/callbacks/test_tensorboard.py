@@ -10,14 +10,14 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kernl_keras.callbacks.images import diverging, pictures, raster, sequential
-from kernl_keras.callbacks.tensorboard import KeRNLTensorBoard
-from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.callbacks.tensorboard import TensorBoard
+from kernl_keras.cells.input import InputSpikeCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.layers.kernl import KeRNL
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.layers.rnn import RNN
+from kernl_keras.training.model import Model
 
 # Said of the functions of tf.data, which `eagerly` does not mean.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -53,18 +53,18 @@ SIZES = {  # of pictures: how many, height, width
 TENSORS = [name + end for name in SHAPES for end in ("", "/gradient")]
 
 
-def build(model_class=KeRNLModel, compiled=None, noisy=False, batch_size=None, **settings):
+def build(model_class=Model, compiled=None, noisy=False, batch_size=None, **settings):
     inputs = keras.Input((T, I), batch_size=batch_size)
     x = SpikeEncoder(1, seed=2, name="encoder")(inputs)
     if noisy:
-        x = keras.layers.RNN(InputSpikingCell(seed=5), return_sequences=True, name="draws")(x)
+        x = keras.layers.RNN(InputSpikeCell(seed=5), return_sequences=True, name="draws")(x)
         x = keras.layers.Dropout(0.2, seed=7)(keras.layers.BatchNormalization()(x))
-    cell = KeRNLSpikingCell(H, use_bias=True)
-    hidden = KeRNL(cell, name="hidden", seed=1, **{"num_kernels": 2, **settings})(x)
+    cell = LIFCell(H, use_bias=True)
+    hidden = RNN(cell, name="hidden", seed=1, **{"num_kernels": 2, **settings})(x)
     outputs = keras.layers.RNN(ReadoutCell(O), name="readout")(hidden)
     model = model_class(inputs, outputs)
     schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.9)
-    ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, KeRNLModel) else {}
+    ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, Model) else {}
     model.compile(keras.optimizers.Adam(schedule), "mse", metrics=["mae"], **ours, **(compiled or {}))
     return model
 
@@ -119,14 +119,14 @@ def run(tmp_path_factory):
     keras.utils.set_random_seed(1)
     traced, traces = [], []
 
-    class Counting(KeRNLModel):
+    class Counting(Model):
         def train_step(self, data):
             traced.append(True)
             return super().train_step(data)
 
     log_dir, model = tmp_path_factory.mktemp("logs"), build(Counting)
     count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: traces.append(len(traced)))
-    history = fit(model, [KeRNLTensorBoard(log_dir), count], epochs=3).history
+    history = fit(model, [TensorBoard(log_dir), count], epochs=3).history
     weights = {
         "hidden/kernel": model.get_layer("hidden").cell.kernel,
         "hidden/recurrent_kernel": model.get_layer("hidden").cell.recurrent_kernel,
@@ -212,7 +212,7 @@ def test_training_is_the_same_bit_for_bit(tmp_path):
         history = fit(model, list(callbacks)).history
         return history, [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
-    with_it, without = trained(KeRNLTensorBoard(tmp_path, update_freq=2)), trained()
+    with_it, without = trained(TensorBoard(tmp_path, update_freq=2)), trained()
     assert with_it[0] == without[0]
     for one, other in zip(with_it[1], without[1], strict=True):
         np.testing.assert_array_equal(one, other)
@@ -221,32 +221,32 @@ def test_training_is_the_same_bit_for_bit(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_steps_and_quantities_switched_off(tmp_path):
-    class NoGradients(KeRNLModel):
+    class NoGradients(Model):
         def gradients(self, x, y):
             raise AssertionError("computed for nothing")
 
     model = build(NoGradients, {"sensitivity_only": 4})
-    callback = KeRNLTensorBoard(tmp_path, 2, histograms=False, images=False, raster=False)
+    callback = TensorBoard(tmp_path, 2, histograms=False, images=False, raster=False)
     fit(model, [callback], epochs=3)
     found = events(tmp_path)
     assert {tag: list(steps) for tag, (_, steps) in found["train"].items()} == {
         f"fit/{name}": [2, 4, 6, 8] for name in (*LOGGED, *DIAGNOSTICS, *RATES)
     }
     assert list(found["validation"]["fit/loss"][1]) == [3, 6, 9]
-    fit(model, [KeRNLTensorBoard(tmp_path / "rare", update_freq=100)])  # writes nothing of `train`, so computes nothing
+    fit(model, [TensorBoard(tmp_path / "rare", update_freq=100)])  # writes nothing of `train`, so computes nothing
     assert not events(tmp_path / "rare")["train"]
 
 
 @pytest.mark.usefixtures("eagerly")
 def test_several_steps_an_execution_are_counted(tmp_path):
     model = build(compiled={"steps_per_execution": STEPS})
-    fit(model, [KeRNLTensorBoard(tmp_path, update_freq=4, images=False, raster=False)], epochs=3)
+    fit(model, [TensorBoard(tmp_path, update_freq=4, images=False, raster=False)], epochs=3)
     assert list(events(tmp_path)["train"]["hidden/kernel"][1]) == [6, 9]  # the first hooks after step 4 and step 8
 
 
 @pytest.mark.usefixtures("eagerly")
 def test_without_validation_data_there_are_no_gradients_and_no_rasters(tmp_path):
-    fit(build(), [KeRNLTensorBoard(tmp_path, histograms=False)], epochs=1, validation_data=None)
+    fit(build(), [TensorBoard(tmp_path, histograms=False)], epochs=1, validation_data=None)
     found = events(tmp_path)
     assert set(found) == {"train"}
     assert {tag for tag in found["train"] if not tag.startswith("fit/")} == {f"{name}/image" for name in SHAPES}
@@ -267,7 +267,7 @@ def dataset():
 )
 @pytest.mark.usefixtures("eagerly")
 def test_where_the_examples_come_from(tmp_path, chosen, settings, count):
-    fit(build(), [KeRNLTensorBoard(tmp_path, examples=chosen, images=False)], epochs=1, **settings)
+    fit(build(), [TensorBoard(tmp_path, examples=chosen, images=False)], epochs=1, **settings)
     found = events(tmp_path)["train"]
     assert {"hidden/sensitivity_tensor/gradient", "readout/kernel/gradient"} < set(found)
     (shown,) = found["hidden/spikes"][1].values()
@@ -282,7 +282,7 @@ def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
         fit(model, list(callbacks), epochs=1, validation_data=examples(4))
         return [state.numpy() for state in model.get_layer("hidden").states]
 
-    seen, unseen = states(KeRNLTensorBoard(tmp_path, examples=2)), states()
+    seen, unseen = states(TensorBoard(tmp_path, examples=2)), states()
     for one, other in zip(seen, unseen, strict=True):
         np.testing.assert_array_equal(one, other)
     (shown,) = events(tmp_path)["train"]["hidden/spikes"][1].values()
@@ -291,19 +291,19 @@ def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
 
 @pytest.mark.usefixtures("eagerly")
 def test_any_keras_model_has_weights_and_rasters(tmp_path):
-    fit(build(keras.Model), [KeRNLTensorBoard(tmp_path, examples=VALIDATION, images=False)], epochs=1)
+    fit(build(keras.Model), [TensorBoard(tmp_path, examples=VALIDATION, images=False)], epochs=1)
     tags = set(events(tmp_path)["train"])
     assert tags == {"fit/loss", "fit/mae", "fit/learning_rate", *SHAPES, "hidden/spikes"}
 
 
 @pytest.mark.usefixtures("eagerly")
 def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
-    class Exploding(KeRNLModel):
+    class Exploding(Model):
         def gradients(self, x, y):
             first = [tf.reshape(tf.one_hot(0, v.shape.num_elements()), v.shape) for v in self.trainable_variables]
             return [tf.where(one > 0.0, np.inf, 1.0) for one in first]
 
-    fit(build(Exploding), [KeRNLTensorBoard(tmp_path)], epochs=1)
+    fit(build(Exploding), [TensorBoard(tmp_path)], epochs=1)
     found = events(tmp_path)["train"]
     for name, shape in SHAPES.items():
         buckets = found[f"{name}/gradient"][1][STEPS]
@@ -314,7 +314,7 @@ def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
 
 
 def test_no_file_before_training(tmp_path):
-    callback = KeRNLTensorBoard(tmp_path / "logs")
+    callback = TensorBoard(tmp_path / "logs")
     callback.set_model(build())
     callback.set_validation_data(VALIDATION)
     assert not list(tmp_path.iterdir())
@@ -322,7 +322,7 @@ def test_no_file_before_training(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    callback = KeRNLTensorBoard(tmp_path / "file" / "logs")
+    callback = TensorBoard(tmp_path / "file" / "logs")
     callback.set_model(build())
     with pytest.raises(OSError, match=r"log_dir must be a folder that can be written; received '.*file.logs'"):
         callback.on_train_begin()
@@ -331,7 +331,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path)
 def test_without_tensorboard_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="needs the package tensorboard: pip install tensorboard"):
-        KeRNLTensorBoard()
+        TensorBoard()
 
 
 @pytest.mark.parametrize(
@@ -347,4 +347,4 @@ def test_without_tensorboard_it_says_what_to_install(monkeypatch):
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
-        KeRNLTensorBoard(**settings)
+        TensorBoard(**settings)

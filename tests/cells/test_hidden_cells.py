@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.rate import KeRNLRNNCell
-from kernl_keras.cells.resonator import KeRNLResonatorCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
+from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogUniform
 from kernl_keras.keras_version import keras
 
@@ -102,13 +102,13 @@ SPIKING_SETTINGS = dict(
     bias_constraint=keras.constraints.NonNeg(),
 )  # fmt: skip
 SETTINGS = {
-    KeRNLSpikingCell: SPIKING_SETTINGS,
-    KeRNLResonatorCell: {
-        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLResonatorCell).parameters},
+    LIFCell: SPIKING_SETTINGS,
+    ResonatorCell: {
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(ResonatorCell).parameters},
         **dict(period=[5.0, 6.0, 7.0, 8.0], tau_s=9.0, surrogate="triangle", use_bias=False),
     },
-    KeRNLRNNCell: {
-        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(KeRNLRNNCell).parameters},
+    LeakyRNNCell: {
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(LeakyRNNCell).parameters},
         **dict(tau=LogUniform(5.0, 60.0, seed=2), period=9.0, activation="relu"),
         **dict(discretization="exponential", self_connections=False, use_bias=False),
     },
@@ -122,7 +122,7 @@ def test_the_config_covers_the_signature(kind):
     assert set(names) == set(settings)
     cell = kind(**settings, name="cell", dtype="float64")
     config = cell.get_config()
-    untouched = {"units", "discretization"} if kind is KeRNLRNNCell else {"units"}  # a period leaves no choice of it
+    untouched = {"units", "discretization"} if kind is LeakyRNNCell else {"units"}  # a period leaves no choice of it
     assert all(config[name] != defaults[name] for name in names if name not in untouched)
     again = kind.from_config(config)
     assert again.get_config() == config and again.name == "cell" and again.compute_dtype == "float64"
@@ -131,8 +131,8 @@ def test_the_config_covers_the_signature(kind):
 
 
 def test_the_config_of_a_rate_cell_keeps_its_discretization():
-    config = KeRNLRNNCell(4, tau=5.0, discretization="euler").get_config()
-    assert config["discretization"] == KeRNLRNNCell.from_config(config).discretization == "euler"
+    config = LeakyRNNCell(4, tau=5.0, discretization="euler").get_config()
+    assert config["discretization"] == LeakyRNNCell.from_config(config).discretization == "euler"
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
@@ -147,7 +147,7 @@ def test_weights_of_a_cell_and_its_copy(kind):
         assert [w.name.split("/")[-1].split(":")[0] for w in layer.trainable_weights] == names
         assert len(layer.non_trainable_weights) == 1  # the drawn time constants
         assert len(layer.losses) == len(names)
-    if kind is not KeRNLRNNCell:
+    if kind is not LeakyRNNCell:
         np.testing.assert_array_equal(*outputs)
 
 
@@ -173,7 +173,7 @@ def test_time_constants_by_number_list_and_initializer(argument, kind):
 
 def test_drawn_time_constants_are_saved_with_a_model(tmp_path):
     inputs = keras.Input((T, I))
-    cell = KeRNLSpikingCell(H, tau_m=LogUniform(3.0, 30.0), tau_a=keras.initializers.RandomUniform(10.0, 40.0))
+    cell = LIFCell(H, tau_m=LogUniform(3.0, 30.0), tau_a=keras.initializers.RandomUniform(10.0, 40.0))
     model = keras.Model(inputs, keras.layers.RNN(cell, return_sequences=True)(inputs))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -188,7 +188,7 @@ def test_drawn_time_constants_are_saved_with_a_model(tmp_path):
     ("gains", "expected"), [({}, (3.0, 0.3)), (dict(input_gain=1.5, recurrent_gain=0.7), (1.5, 0.7))]
 )
 def test_default_weights_move_the_potential_by_their_gains(gains, expected, tau_m):
-    cell = KeRNLSpikingCell(400, tau_m=tau_m, resistance=1.3, **gains)
+    cell = LIFCell(400, tau_m=tau_m, resistance=1.3, **gains)
     cell.build((None, 100))
     drive = 1.3 * (1.0 - np.exp(-1.0 / np.broadcast_to(tau_m, 400)))
     np.testing.assert_allclose((cell.kernel.numpy() * drive).std(), expected[0] / 10.0, rtol=0.02)
@@ -197,7 +197,7 @@ def test_default_weights_move_the_potential_by_their_gains(gains, expected, tau_
 
 @pytest.mark.parametrize("own", [False, True])
 def test_self_connections(own):
-    cell = KeRNLSpikingCell(H, self_connections=own)
+    cell = LIFCell(H, self_connections=own)
     cell.build((None, I))
     weights = cell.recurrent_kernel.numpy()
     np.testing.assert_array_equal(cell.recurrent_weights(), weights if own else weights * (1.0 - np.eye(H)))
@@ -228,7 +228,7 @@ ERRORS = {
 def test_errors_of_the_spiking_cell(argument):
     settings, message = ERRORS[argument]
     with pytest.raises(ValueError, match=message):
-        KeRNLSpikingCell(**{"units": 4, **settings})
+        LIFCell(**{"units": 4, **settings})
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_errors_of_the_spiking_cell(argument):
 )
 def test_errors_of_the_resonator(settings, message):
     with pytest.raises(ValueError, match=message):
-        KeRNLResonatorCell(4, **settings)
+        ResonatorCell(4, **settings)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_errors_of_the_resonator(settings, message):
 )
 def test_errors_of_the_rate_cell(settings, message):
     with pytest.raises(ValueError, match=message):
-        KeRNLRNNCell(4, **settings)
+        LeakyRNNCell(4, **settings)
 
 
 @pytest.mark.parametrize("kind", SETTINGS)

@@ -1,4 +1,4 @@
-"""InputSpikingCell: the statistics of its spikes, and that its draws can be repeated and resumed."""
+"""InputSpikeCell: the statistics of its spikes, and that its draws can be repeated and resumed."""
 
 import inspect
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.input import InputSpikeCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 
@@ -14,7 +14,7 @@ MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.functio
 
 
 def layer(units=4, seed=3, **settings):
-    return keras.layers.RNN(InputSpikingCell(units, seed=seed), return_sequences=True, **settings)
+    return keras.layers.RNN(InputSpikeCell(units, seed=seed), return_sequences=True, **settings)
 
 
 def half(batch=5, steps=7, channels=1):
@@ -117,7 +117,7 @@ def test_spikes_are_data():
 def test_counts_are_exact_under_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        encode = keras.layers.RNN(InputSpikingCell(100, seed=3), return_sequences=True)
+        encode = keras.layers.RNN(InputSpikeCell(100, seed=3), return_sequences=True)
         spikes = tf.cast(tf.function(encode)(half(1, 300)), tf.float32).numpy()
     finally:
         keras.mixed_precision.set_global_policy("float32")
@@ -126,16 +126,16 @@ def test_counts_are_exact_under_mixed_precision():
 
 
 def test_stacks_with_other_cells():
-    stack = keras.layers.RNN([InputSpikingCell(4, seed=3), ReadoutCell(3)])
+    stack = keras.layers.RNN([InputSpikeCell(4, seed=3), ReadoutCell(3)])
     assert stack(half()).shape == (5, 3)
 
 
 def test_config_covers_the_signature():
     settings = {"units": 4, "seed": 9}
-    assert set(inspect.signature(InputSpikingCell).parameters) - {"kwargs"} == set(settings)
-    config = InputSpikingCell(**settings).get_config()
+    assert set(inspect.signature(InputSpikeCell).parameters) - {"kwargs"} == set(settings)
+    config = InputSpikeCell(**settings).get_config()
     assert settings.items() <= config.items()
-    assert InputSpikingCell.from_config(config).get_config() == config
+    assert InputSpikeCell.from_config(config).get_config() == config
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_config_covers_the_signature():
 )
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        InputSpikingCell(**settings)
+        InputSpikeCell(**settings)
 
 
 def test_wrong_number_of_channels():

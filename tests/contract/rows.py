@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from kernl_keras.cells.context import ContextCell
-from kernl_keras.cells.input import InputSpikingCell
-from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.input import InputSpikeCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.cells.resonator import KeRNLResonatorCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.layers.kernl import KeRNL
 from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.window import WindowMean
+from kernl_keras.layers.rnn import RNN
+from kernl_keras.layers.time_average import TimeAverage
 
 B, T, I, H = 4, 6, 3, 5  # noqa: E741
 
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def recurrent(self):
-        return self.kind not in (SpikeEncoder, WindowMean)
+        return self.kind not in (SpikeEncoder, TimeAverage)
 
     def make_cell(self, **more):
         """The cell alone."""
@@ -67,27 +67,27 @@ SWINGING = dict(units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_ini
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 
 ROWS = {
-    "InputSpikingCell": Row(InputSpikingCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
+    "InputSpikeCell": Row(InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
     "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
-    "KeRNLSpikingCell": Row(KeRNLSpikingCell, ADAPTIVE, keras.layers.RNN),
-    "KeRNLResonatorCell": Row(KeRNLResonatorCell, SWINGING, keras.layers.RNN),
-    "KeRNLRNNCell": Row(KeRNLRNNCell, RATE, keras.layers.RNN),
+    "LIFCell": Row(LIFCell, ADAPTIVE, keras.layers.RNN),
+    "ResonatorCell": Row(ResonatorCell, SWINGING, keras.layers.RNN),
+    "LeakyRNNCell": Row(LeakyRNNCell, RATE, keras.layers.RNN),
     "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0), keras.layers.RNN),
-    "KeRNL, spiking": Row(KeRNL, dict(seed=3), cell=(KeRNLSpikingCell, ADAPTIVE)),
-    "KeRNL, own kernel": Row(KeRNL, dict(seed=3, temporal_kernel="own"), cell=(KeRNLResonatorCell, SWINGING)),
+    "KeRNL, spiking": Row(RNN, dict(seed=3), cell=(LIFCell, ADAPTIVE)),
+    "KeRNL, own kernel": Row(RNN, dict(seed=3, temporal_kernel="own"), cell=(ResonatorCell, SWINGING)),
     "KeRNL, plain": Row(
-        KeRNL, dict(seed=3, form="plain", implementation="chunked", chunk_size=2), cell=(KeRNLRNNCell, RATE)
+        RNN, dict(seed=3, form="plain", implementation="chunked", chunk_size=2), cell=(LeakyRNNCell, RATE)
     ),
-    "KeRNL, e-prop": Row(KeRNL, dict(rule="eprop", implementation="online"), cell=(KeRNLSpikingCell, LIF)),
-    "KeRNL, BPTT": Row(KeRNL, dict(rule="bptt"), cell=(KeRNLSpikingCell, LIF)),
+    "KeRNL, e-prop": Row(RNN, dict(rule="eprop", implementation="online"), cell=(LIFCell, LIF)),
+    "KeRNL, BPTT": Row(RNN, dict(rule="bptt"), cell=(LIFCell, LIF)),
     "Readout": Row(Readout, {}, cell=(ReadoutCell, dict(units=2, tau_out=5.0))),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
-    "WindowMean": Row(WindowMean, dict(window=3)),
+    "TimeAverage": Row(TimeAverage, dict(last=3)),
 }
 RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
 CELLS = [name for name, row in ROWS.items() if row.of_cell]
 STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
-TRAINED = [name for name in RECURRENT if name not in ("InputSpikingCell", "ContextCell")]
+TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell")]
 HIDDEN = [name for name in TRAINED if "KeRNL" in name]
-LAYERS = [name for name, row in ROWS.items() if row.kind is KeRNL]
+LAYERS = [name for name, row in ROWS.items() if row.kind is RNN]

@@ -1,4 +1,4 @@
-"""What Keras promises of a model, for `KeRNLModel` with every kind of hidden layer."""
+"""What Keras promises of a model, for `Model` with every kind of hidden layer."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3, Functional, keras
-from kernl_keras.layers.window import WindowMean
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.layers.time_average import TimeAverage
+from kernl_keras.training.model import Model
 
 from .rows import LAYERS, ROWS, B, I, T
 
@@ -28,14 +28,14 @@ def data():
     return generator.normal(0.5, 1.5, (EXAMPLES, T, I)).astype("float32"), generator.integers(0, CLASSES, EXAMPLES)
 
 
-def build(name, depth=1, model=KeRNLModel, **settings):
+def build(name, depth=1, model=Model, **settings):
     """`depth` layers of the row, a readout, and a mean over the last steps."""
     keras.utils.set_random_seed(1)
     inputs = x = keras.Input((T, I))
     for number in range(depth):
         x = ROWS[name].make(name=f"hidden_{number}", **settings)(x)
     x = keras.layers.Dense(CLASSES, name="readout")(x)
-    return model(inputs, WindowMean(3, name="answer")(x))
+    return model(inputs, TimeAverage(3, name="answer")(x))
 
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -81,7 +81,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
     fit(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert isinstance(loaded, KeRNLModel)
+    assert isinstance(loaded, Model)
     for each in (model, loaded):
         fit(each)
     for one, other in zip(model.get_weights(), loaded.get_weights()):
@@ -92,7 +92,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
 def test_clone_and_summary(name, capsys):
     model = compiled(name)
     clone = keras.models.clone_model(model)
-    assert isinstance(clone, KeRNLModel) or not IS_KERAS_3  # Keras 2 clones as a plain model
+    assert isinstance(clone, Model) or not IS_KERAS_3  # Keras 2 clones as a plain model
     clone.set_weights(model.get_weights())
     x, _ = data()
     np.testing.assert_array_equal(clone.predict(x, verbose=0), model.predict(x, verbose=0))
@@ -144,8 +144,8 @@ def test_several_outputs(name):
     inputs = keras.Input((T, I))
     hidden = ROWS[name].make()(inputs)
     answers = {"class": keras.layers.Dense(CLASSES, name="class"), "value": keras.layers.Dense(1, name="value")}
-    outputs = {key: WindowMean(2, name=f"mean_{key}")(layer(hidden)) for key, layer in answers.items()}
-    model = KeRNLModel(inputs, outputs)
+    outputs = {key: TimeAverage(2, name=f"mean_{key}")(layer(hidden)) for key, layer in answers.items()}
+    model = Model(inputs, outputs)
     model.compile("sgd", {"class": LOSS, "value": "mse"}, loss_weights={"class": 1.0, "value": 0.5})
     x, y = data()
     history = model.fit(x, {"class": y, "value": np.ones((EXAMPLES, 1))}, batch_size=B, epochs=2, verbose=0).history
@@ -161,7 +161,7 @@ def test_layers_on_layers(name, depth):
     for weight in model.trainable_variables:
         old = before[weight.path if IS_KERAS_3 else weight.name]
         assert (weight.numpy() != old).any() and np.isfinite(weight.numpy()).all()
-    assert len(model.kernl_layers) == depth
+    assert len(model.rule_layers) == depth
 
 
 @layers()
@@ -170,7 +170,7 @@ def test_sample_weights(name):
     x, y = data()
     one, other = compiled(name), compiled(name)
     for model in (one, other):
-        for layer in model.kernl_layers:
+        for layer in model.rule_layers:
             layer.trainable = False  # M and gamma draw noise for as many examples as there are
     for model in (one, other):
         model.compile(keras.optimizers.SGD(0.1), LOSS)
@@ -227,18 +227,18 @@ def test_subclasses_build_after_a_functional_model():
     """Keras must not turn the class itself into a functional one, nor may a subclass that is functional."""
     build(LAYERS[0])
 
-    class OfTensors(KeRNLModel):
+    class OfTensors(Model):
         """A functional one."""
 
         def __init__(self):
             made = build(LAYERS[0], model=keras.Model)
             super().__init__(made.inputs, made.outputs)
 
-    class Subclass(KeRNLModel):
+    class Subclass(Model):
         def __init__(self):
             super().__init__()
             self.hidden, self.readout = ROWS[LAYERS[0]].make(), keras.layers.Dense(CLASSES)
-            self.answer = WindowMean(3)
+            self.answer = TimeAverage(3)
 
         def call(self, x, training=False):
             return self.answer(self.readout(self.hidden(x, training=training)))
@@ -246,4 +246,4 @@ def test_subclasses_build_after_a_functional_model():
     for model in (OfTensors(), Subclass(), OfTensors(), build(LAYERS[0])):
         model.compile("adam", LOSS)
         assert np.isfinite(fit(model)["loss"]).all()
-        assert isinstance(model, KeRNLModel) and isinstance(model, Functional) == (type(model) is not Subclass)
+        assert isinstance(model, Model) and isinstance(model, Functional) == (type(model) is not Subclass)

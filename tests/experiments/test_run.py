@@ -60,7 +60,7 @@ class StopAt(keras.callbacks.Callback):
 def straight(tmp_path_factory):
     """A run that was never stopped: its directory and results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "KeRNLTensorBoard", StopAt)
+        patch.setattr(run, "TensorBoard", StopAt)
         folder = tmp_path_factory.mktemp("straight") / "new" / "run"
         return folder, train(TINY, folder, command="the command", verbose=0)
 
@@ -76,7 +76,7 @@ def saved_weights(folder):
 
 def stop_and_resume(experiment, folder, monkeypatch, at):
     """The results of a run that was stopped at (epoch, batch), both counted from 0, and gone on with."""
-    monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
+    monkeypatch.setattr(run, "TensorBoard", StopAt)
     monkeypatch.setattr(StopAt, "at", at)
     with pytest.raises(KeyboardInterrupt):
         train(experiment, folder, verbose=0)
@@ -101,7 +101,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
 
 
 def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
+    monkeypatch.setattr(run, "TensorBoard", StopAt)
     shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / "results.json").unlink()
     results = train(TINY, tmp_path, resume=True, verbose=0)
@@ -276,7 +276,7 @@ def test_a_second_run_in_the_directory_is_told_so(straight, tmp_path):
 
 def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, monkeypatch):
     """The backup of the second epoch cannot be written; the run goes on from the first's."""
-    monkeypatch.setattr(run, "KeRNLTensorBoard", StopAt)
+    monkeypatch.setattr(run, "TensorBoard", StopAt)
     real, times = os.replace, collections.Counter()
 
     def full(source, target):

@@ -20,10 +20,10 @@ def step(**settings):
     """Predictions, gradients and weights after a training step; all weights are NumPy's."""
     generator = np.random.default_rng(7)
     x = keras.Input((T, I))
-    cell = kk.KeRNLSpikingCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True)
-    hidden = kk.KeRNL(cell, name="hidden", seed=5, **settings)(x)
+    cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True)
+    hidden = kk.RNN(cell, name="hidden", seed=5, **settings)(x)
     voltage = keras.layers.RNN(kk.ReadoutCell(O), return_sequences=True, name="readout")(hidden)
-    model = kk.KeRNLModel(x, kk.WindowMean(4)(voltage))
+    model = kk.Model(x, kk.TimeAverage(4)(voltage))
     model.compile(keras.optimizers.SGD(0.1), "mse", sensitivity_optimizer=keras.optimizers.SGD(0.01), run_eagerly=True)
     variables = sorted(model.trainable_variables, key=lambda v: (len(v.shape), *v.shape))
     for variable in variables:

@@ -20,8 +20,8 @@ RULES = {
 }
 SLOW = {name: pytest.mark.slow for name in ("network, two kernels", "eprop_alif", "rflo")}
 CELLS = {
-    "spiking": lambda: kk.KeRNLSpikingCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True, recurrent_gain=1.0),
-    "rate": lambda: kk.KeRNLRNNCell(H, tau=6.0),
+    "spiking": lambda: kk.LIFCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True, recurrent_gain=1.0),
+    "rate": lambda: kk.LeakyRNNCell(H, tau=6.0),
 }
 
 
@@ -34,7 +34,7 @@ def errors(steps=T):
 
 
 def layer_of(rule, cell="spiking", **settings):
-    layer = kk.KeRNL(CELLS[cell](), seed=5, **{**RULES[rule], **settings})
+    layer = kk.RNN(CELLS[cell](), seed=5, **{**RULES[rule], **settings})
     layer(inputs())
     return layer
 
@@ -119,9 +119,9 @@ def test_eager_graph_and_xla_agree(rule):
 
 def model_of(rule, **compiled):
     x = keras.Input((T, I))
-    hidden = kk.KeRNL(CELLS["spiking"](), name="hidden", seed=5, **RULES[rule])(x)
+    hidden = kk.RNN(CELLS["spiking"](), name="hidden", seed=5, **RULES[rule])(x)
     voltage = keras.layers.RNN(kk.ReadoutCell(O), return_sequences=True, name="readout")(hidden)
-    model = kk.KeRNLModel(x, kk.WindowMean(4)(voltage))
+    model = kk.Model(x, kk.TimeAverage(4)(voltage))
     settings = {"optimizer": keras.optimizers.SGD(0.1), "sensitivity_optimizer": keras.optimizers.SGD(0.01)}
     model.compile(loss="mse", **{**settings, **compiled})
     return model
@@ -174,8 +174,8 @@ def test_a_step_moves_m_and_gamma_first_and_then_the_weights(rule, jit_compile):
 
 def test_readout_trains_what_is_above_the_layer_alone():
     x = keras.Input((T, I))
-    hidden = kk.KeRNL(CELLS["spiking"](), name="hidden", rule="readout")(keras.layers.Dense(I, name="below")(x))
-    model = kk.KeRNLModel(x, keras.layers.Dense(O, name="readout")(hidden))
+    hidden = kk.RNN(CELLS["spiking"](), name="hidden", rule="readout")(keras.layers.Dense(I, name="below")(x))
+    model = kk.Model(x, keras.layers.Dense(O, name="readout")(hidden))
     model.compile("sgd", "mse", run_eagerly=True)
     before = {layer.name: layer.get_weights() for layer in model.layers}
     model.train_on_batch(inputs(), errors()[..., :O])
@@ -233,8 +233,8 @@ def test_a_nan_in_a_batch_changes_no_weight_and_is_reported():
 
 
 def test_an_exploding_tangent_is_bounded():
-    cell = kk.KeRNLSpikingCell(H, recurrent_gain=40.0, surrogate="exponential", surrogate_damping=5.0)
-    layer = kk.KeRNL(cell, seed=1)
+    cell = kk.LIFCell(H, recurrent_gain=40.0, surrogate="exponential", surrogate_damping=5.0)
+    layer = kk.RNN(cell, seed=1)
     layer(np.repeat(inputs(), 30, axis=1), training=True)
     report = layer.report
     assert np.isfinite(report.sensitivity_loss)
@@ -255,7 +255,7 @@ def test_a_saved_model_goes_on_where_it_stopped(tmp_path):
 
 def test_a_plain_keras_model_trains_m_and_gamma_too():
     x = keras.Input((T, I))
-    layer = kk.KeRNL(CELLS["spiking"](), seed=5, return_sequences=False)
+    layer = kk.RNN(CELLS["spiking"](), seed=5, return_sequences=False)
     model = keras.Model(x, keras.layers.Dense(O)(layer(x)))
     model.compile("sgd", "mse")
     before = [weight.numpy() for weight in (layer.sensitivity_tensor, layer.cell.recurrent_kernel)]
@@ -278,7 +278,7 @@ def test_a_plain_keras_model_trains_m_and_gamma_too():
 )
 def test_settings_that_do_not_go_together(settings, message):
     with pytest.raises(ValueError, match=message):
-        kk.KeRNL(CELLS["spiking"](), **settings)
+        kk.RNN(CELLS["spiking"](), **settings)
 
 
 def test_no_time_step_and_one():

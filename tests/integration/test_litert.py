@@ -22,15 +22,15 @@ def network(cell):
     """A network up to its readout, and with the mean over the last steps."""
     inputs = keras.Input((T, I))
     spikes = kk.SpikeEncoder(4, code="threshold", context_switch=10)(inputs)
-    hidden = kk.KeRNL(cell, name="hidden")(spikes)
+    hidden = kk.RNN(cell, name="hidden")(spikes)
     voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)
-    return keras.Model(inputs, voltage), kk.KeRNLModel(inputs, kk.WindowMean(6)(voltage))
+    return keras.Model(inputs, voltage), kk.Model(inputs, kk.TimeAverage(6)(voltage))
 
 
 @pytest.fixture(scope="module")
 def whole():
     """A network that is called with whole sequences: the file's content, and what the network says itself."""
-    _, model = network(kk.KeRNLSpikingCell(H, adaptation_strength=1.0))
+    _, model = network(kk.LIFCell(H, adaptation_strength=1.0))
     one = keras.Input(batch_shape=(1, T, I), name="x")  # one size of batch, or the loop needs TensorFlow's operations
     content = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, model(one))).convert()
     return content, model.predict(digits(), verbose=0)
@@ -39,7 +39,7 @@ def whole():
 @pytest.fixture(scope="module")
 def step(tmp_path_factory):
     """A network of one step: the file's content, the states to start from, and the voltages of the whole sequence."""
-    voltages, model = network(kk.KeRNLResonatorCell(H, period=9.0))
+    voltages, model = network(kk.ResonatorCell(H, period=9.0))
     step, folder = kk.one_step(model), str(tmp_path_factory.mktemp("step"))
     step.export(folder)
     content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()

@@ -12,8 +12,8 @@ from kernl_keras.keras_version import keras
 
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
 CELLS = {
-    "spiking": lambda: kk.KeRNLSpikingCell(H, adaptation_strength=1.0),
-    "resonator": lambda: kk.KeRNLResonatorCell(H, period=9.0),
+    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0),
+    "resonator": lambda: kk.ResonatorCell(H, period=9.0),
 }
 pytestmark = pytest.mark.slow
 
@@ -63,9 +63,9 @@ def network(kind):
     inputs = keras.Input((T, I), name="x")
     code = "bernoulli" if kind in BERNOULLI else "threshold"
     spikes = kk.SpikeEncoder(4, code=code, context_switch=10, seed=1)(inputs)
-    hidden = kk.KeRNL(CELLS[kind](), seed=2, name="hidden")(spikes)
+    hidden = kk.RNN(CELLS[kind](), seed=2, name="hidden")(spikes)
     voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)
-    model = kk.KeRNLModel(inputs, kk.WindowMean(6)(voltage))
+    model = kk.Model(inputs, kk.TimeAverage(6)(voltage))
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
     return model
 
@@ -76,8 +76,8 @@ def learn(model):
 
 
 def export_in_pieces(path):
-    """All states of a `KeRNL` layer, the rule's among them, and the readout's, in and out; returns z and v."""
-    layer = kk.KeRNL(kk.KeRNLSpikingCell(H, adaptation_strength=1.0), return_state=True)
+    """All states of a `RNN` layer, the rule's among them, and the readout's, in and out; returns z and v."""
+    layer = kk.RNN(kk.LIFCell(H, adaptation_strength=1.0), return_state=True)
     readout = kk.Readout(kk.ReadoutCell(O), return_state=True)
     sizes = {f"hidden_{n}": H for n in range(10)} | {"voltage": O}
     received = {name: keras.Input((size,), name=name) for name, size in sizes.items()}

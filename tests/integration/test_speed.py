@@ -15,7 +15,7 @@ BATCH, STEPS, INPUTS, UNITS = 25, 838, 81, 200
 def model(hidden):
     inputs = keras.Input((STEPS, INPUTS))
     voltage = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)(hidden(inputs))
-    model = kk.KeRNLModel(inputs, kk.WindowMean(54)(voltage))
+    model = kk.Model(inputs, kk.TimeAverage(54)(voltage))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer=keras.optimizers.RMSprop(1e-3), loss=loss, jit_compile=True)
     return model
@@ -33,8 +33,8 @@ def test_a_step_takes_at_most_half_of_backpropagation_through_time():
     generator = np.random.default_rng(0)
     x = (generator.random((BATCH, STEPS, INPUTS)) < 0.05).astype("float32")
     y = generator.integers(0, 10, BATCH)
-    kernl = model(kk.KeRNL(kk.KeRNLSpikingCell(UNITS), name="hidden"))
-    bptt = model(keras.layers.RNN(kk.KeRNLSpikingCell(UNITS), return_sequences=True, name="hidden"))
+    kernl = model(kk.RNN(kk.LIFCell(UNITS), name="hidden"))
+    bptt = model(keras.layers.RNN(kk.LIFCell(UNITS), return_sequences=True, name="hidden"))
     for each in (kernl, bptt):
         each.train_on_batch(x, y)  # compiles
     times = [(seconds(kernl, x, y), seconds(bptt, x, y)) for _ in range(3)]

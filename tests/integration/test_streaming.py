@@ -26,11 +26,11 @@ def network(steps, tau_out, implementation="chunked", **settings):
     """A stateful network for pieces of `steps` steps; its weights are always the same."""
     keras.utils.set_random_seed(5)
     chunk = {"chunk_size": 7} if implementation == "chunked" else {}
-    cell = kk.KeRNLSpikingCell(H, tau_m=12.0, adaptation_strength=0.5, recurrent_gain=1.0, dtype="float64")
-    hidden = kk.KeRNL(cell, implementation=implementation, stateful=True, seed=3, name="hidden", **chunk, **settings)
+    cell = kk.LIFCell(H, tau_m=12.0, adaptation_strength=0.5, recurrent_gain=1.0, dtype="float64")
+    hidden = kk.RNN(cell, implementation=implementation, stateful=True, seed=3, name="hidden", **chunk, **settings)
     readout = kk.Readout(kk.ReadoutCell(O, tau_out=tau_out, dtype="float64"), stateful=True, name="readout")
     inputs = keras.Input(batch_shape=(B, steps, I), dtype="float64")
-    return kk.KeRNLModel(inputs, readout(hidden(inputs)))
+    return kk.Model(inputs, readout(hidden(inputs)))
 
 
 def gradient(steps, tau_out, **settings):

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 from kernl_keras.naive import filtered_noise, sensitivity
 
 UNITS, BATCH = 200, 25
@@ -21,9 +21,9 @@ def initial_loss(mode, observe, tau_m):
     spikes = kk.SpikeEncoder(80, context_switch=784, seed=2)(x)
     normal = keras.initializers.RandomNormal(stddev=STD, seed=4)
     other = keras.initializers.RandomNormal(stddev=STD, seed=5)
-    cell = kk.KeRNLSpikingCell(UNITS, tau_m=tau_m, kernel_initializer=normal, recurrent_initializer=other)
+    cell = kk.LIFCell(UNITS, tau_m=tau_m, kernel_initializer=normal, recurrent_initializer=other)
     preset = {"time_steps": 838, "sensitivity_mode": mode, "observe": observe, "seed": 1}
-    layer = KeRNL.from_preset("reference", cell, **preset)
+    layer = RNN.from_preset("reference", cell, **preset)
     layer.build(spikes.shape)
     variance = tf.function(lambda: (layer(spikes, training=True), layer.report.perturbation_variance)[1])
     return float(np.mean([variance() for _ in range(4)])) * layer.noise_std**2
@@ -48,8 +48,8 @@ def test_noise_and_prediction_are_of_one_step():
     The public NumPy code of Marschall, Cho and Savin draws the next noise before it filters, so that Omega(t) holds
     noise that the noisy network has not felt when the two are compared.
     """
-    cell = KeRNLRNNCell(3, tau=4.0, activation="identity", recurrent_initializer="zeros", dtype="float64")
-    layer = KeRNL(cell, form="plain", perturbation="activity", credit="all", seed=2)
+    cell = LeakyRNNCell(3, tau=4.0, activation="identity", recurrent_initializer="zeros", dtype="float64")
+    layer = RNN(cell, form="plain", perturbation="activity", credit="all", seed=2)
     layer.build((2, 30, 4))
     decay = np.exp(-1.0 / 4.0)
     layer.sensitivity_tensor.assign(decay * np.eye(3))

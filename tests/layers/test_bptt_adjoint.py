@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 
 from ..reference.cases import CELLS, Network
 from ..reference.expected import compute, same
@@ -31,4 +31,4 @@ def test_in_xla_and_unrolled():
 
 def test_it_has_no_form_that_goes_forward():
     with pytest.raises(ValueError, match="implementation must be 'factored' for rule='bptt_adjoint'"):
-        KeRNL(Network("resonator").cell(), rule="bptt_adjoint", implementation="online")
+        RNN(Network("resonator").cell(), rule="bptt_adjoint", implementation="online")

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.cells.context import ContextCell
-from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.input import InputSpikeCell
 from kernl_keras.dynamics.encoding import CODES, threshold_code
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.encoder import SpikeEncoder
@@ -56,7 +56,7 @@ def test_the_context_feature_is_counted_not_encoded():
 def test_bernoulli_rates_are_those_of_the_input_cell():
     x = tf.tile(values(1, 6, 1), (100, 1, 1))
     encoded = SpikeEncoder(20, gain=1.0, seed=1)(x, training=True).numpy()
-    stepped = keras.layers.RNN(InputSpikingCell(20, seed=2), return_sequences=True)(x).numpy()
+    stepped = keras.layers.RNN(InputSpikeCell(20, seed=2), return_sequences=True)(x).numpy()
     assert encoded.shape == stepped.shape == (100, 6, 20)
     # 2000 draws a step each: 5 standard deviations of a difference are at most 0.08
     np.testing.assert_allclose(encoded.mean((0, 2)), stepped.mean((0, 2)), atol=0.08)

@@ -11,12 +11,12 @@ from kernl_keras import naive as ref
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers import perturbed_pass
-from kernl_keras.layers.kernl import KeRNL
 from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.window import WindowMean
+from kernl_keras.layers.rnn import RNN
+from kernl_keras.layers.time_average import TimeAverage
 from kernl_keras.learning.valid_steps import ValidSteps
 from kernl_keras.training.alignment import gradient_alignment
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.training.model import Model
 
 from ..reference.cases import B, H, I, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
@@ -244,9 +244,9 @@ def model(rule="kernl", jit_compile=False, **settings):
     inputs = keras.Input((None, I), dtype="float64")
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
-    hidden = KeRNL(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
+    hidden = RNN(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
     voltage = Readout(ReadoutCell(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64"))(hidden)
-    made = KeRNLModel(inputs, WindowMean(2, dtype="float64")(voltage))
+    made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
     return made, network
 

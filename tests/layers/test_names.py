@@ -3,17 +3,17 @@
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.rate import KeRNLRNNCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.find import kernl_layers
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.find import rule_layers
 from kernl_keras.layers.names import weight_names
+from kernl_keras.layers.rnn import RNN
 
 
 def hidden(name, units=4, **settings):
-    return KeRNL(KeRNLSpikingCell(units), name=name, **settings)
+    return RNN(LIFCell(units), name=name, **settings)
 
 
 def functional(*layers):
@@ -38,12 +38,12 @@ TABLE = {
         ["hidden", "upper"],
     ),
     "rate cell, fixed M": (
-        lambda: functional(KeRNL(KeRNLRNNCell(4), name="hidden", train_sensitivity=False)),
+        lambda: functional(RNN(LeakyRNNCell(4), name="hidden", train_sensitivity=False)),
         ["hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"],
         ["hidden"],
     ),
     "cells in one layer": (
-        lambda: functional(keras.layers.RNN([KeRNLSpikingCell(4), ReadoutCell(2)], name="stack")),
+        lambda: functional(keras.layers.RNN([LIFCell(4), ReadoutCell(2)], name="stack")),
         ["stack/kernel", "stack/recurrent_kernel", "stack/kernel_1"],
         [],
     ),
@@ -60,7 +60,7 @@ def test_names(case):
     make, names, layers = TABLE[case]
     model = make()
     assert sorted(weight_names(model)) == sorted(names)
-    assert [layer.name for layer in kernl_layers(model)] == layers
+    assert [layer.name for layer in rule_layers(model)] == layers
 
 
 def test_a_name_belongs_to_its_variable():

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.initializers import LogUniform
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 
 from ..reference import oracles
 from ..reference.cases import B, H, Network, T, draw
@@ -156,6 +156,6 @@ def test_units_of_one_kernel_share_a_trace(settings, kernels):
 @pytest.mark.parametrize("settings", [dict(form="plain"), dict(num_kernels=2), dict(credit="last")])
 def test_what_it_refuses(settings):
     with pytest.raises(ValueError, match="temporal_kernel='own' needs form='network', num_kernels=1 and credit='all'"):
-        KeRNL(Network("resonator").cell(), temporal_kernel="own", **settings)
+        RNN(Network("resonator").cell(), temporal_kernel="own", **settings)
     with pytest.raises(ValueError, match=r"temporal_kernel must be one of \['learned', 'own'\]; received 'mine'"):
-        KeRNL(Network("resonator").cell(), temporal_kernel="mine")
+        RNN(Network("resonator").cell(), temporal_kernel="mine")

@@ -141,7 +141,7 @@ def test_the_config_covers_the_signature():
 
 def test_errors():
     with pytest.raises(ValueError, match="cell must be a ReadoutCell; received"):
-        kk.Readout(kk.KeRNLSpikingCell(3))
+        kk.Readout(kk.LIFCell(3))
     with pytest.raises(ValueError, match="cell must compute in float32 or more, dtype='float32'; received 'float16'"):
         kk.Readout(kk.ReadoutCell(O, dtype="mixed_float16"))
     with pytest.raises(ValueError, match="dtype must be the cell's, 'float32'; received 'float16'"):

@@ -4,10 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.rate import KeRNLRNNCell
-from kernl_keras.cells.resonator import KeRNLResonatorCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
+from kernl_keras.cells.resonator import ResonatorCell
+from kernl_keras.layers.rnn import RNN
 
 B, T, I, H = 2, 6, 3, 4  # noqa: E741
 J = I + H + 1
@@ -40,12 +40,12 @@ RESONATOR = {
 }  # fmt: skip
 CELLS = {**SPIKING, **RESONATOR, **RATE}
 KINDS = {
-    "spiking": (KeRNLSpikingCell, ref.constants, ref.spiking, ref.spiking_tangent, ("v", "b", "r", "s")),
+    "spiking": (LIFCell, ref.constants, ref.spiking, ref.spiking_tangent, ("v", "b", "r", "s")),
     "resonator": (
-        KeRNLResonatorCell, ref.resonator_constants, ref.resonator, ref.resonator_tangent,
+        ResonatorCell, ref.resonator_constants, ref.resonator, ref.resonator_tangent,
         ("v", "quadrature", "b", "s"),
     ),
-    "rate": (KeRNLRNNCell, ref.rate_constants, ref.rate, ref.rate_tangent, ("output",)),
+    "rate": (LeakyRNNCell, ref.rate_constants, ref.rate, ref.rate_tangent, ("output",)),
 }  # fmt: skip
 
 
@@ -105,8 +105,8 @@ class Network:
         return cell
 
     def layer(self, m=None, gamma=None, **settings):
-        """A built `KeRNL` over `cell`, the resetting spike's derivative stopped, with M and gamma set where given."""
-        layer = KeRNL(self.cell(), **{"seed": 5, "reset_gradient": False, **settings})
+        """A built `RNN` over `cell`, the resetting spike's derivative stopped, with M and gamma set where given."""
+        layer = RNN(self.cell(), **{"seed": 5, "reset_gradient": False, **settings})
         layer.build((B, self.time, I))
         if m is not None:
             layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))

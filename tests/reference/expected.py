@@ -1,4 +1,4 @@
-"""What the reference says of a whole KeRNL layer, and what the layer says."""
+"""What the reference says of a whole RNN layer, and what the layer says."""
 
 import numpy as np
 import tensorflow as tf

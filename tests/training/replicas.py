@@ -1,4 +1,4 @@
-"""What `KeRNLModel.fit` makes of small networks: on one device, and on the replicas of a strategy in other processes.
+"""What `Model.fit` makes of small networks: on one device, and on the replicas of a strategy in other processes.
 
 `python -m tests.training.replicas mirrored|workers FILE DTYPE/CASE ...` is such a process: two logical CPU devices
 under `MirroredStrategy`, or one of the workers of `MultiWorkerMirroredStrategy`, whom TF_CONFIG tells about the others.
@@ -32,7 +32,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 class Case(NamedTuple):
     """A network, and how it learns."""
 
-    layer: dict = {}  # settings of `KeRNL`
+    layer: dict = {}  # settings of `RNN`
     compile: dict = {}  # of `compile`
     clip: float | None = None  # global_clipnorm of both optimizers
     rate: bool = False  # rate units, no spiking ones
@@ -78,12 +78,12 @@ def build(case, dtype):
     if case.drawn:
         x = kk.SpikeEncoder(2, seed=3, dtype=dtype)(x)
     if case.rate:
-        cell = kk.KeRNLRNNCell(H, tau=[3.0, 6.0, 9.0, 4.0], dtype=dtype)
+        cell = kk.LeakyRNNCell(H, tau=[3.0, 6.0, 9.0, 4.0], dtype=dtype)
     else:
-        cell = kk.KeRNLSpikingCell(H, tau_m=8.0, adaptation_strength=1.0, use_bias=True, dtype=dtype)
-    x = kk.KeRNL(cell, seed=7, dtype=dtype, name="hidden", **case.layer)(x)
+        cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=1.0, use_bias=True, dtype=dtype)
+    x = kk.RNN(cell, seed=7, dtype=dtype, name="hidden", **case.layer)(x)
     x = kk.Readout(kk.ReadoutCell(O, dtype=dtype), dtype=dtype)(x)
-    model = kk.KeRNLModel(inputs, x if case.sequences else kk.WindowMean(4, dtype=dtype)(x))
+    model = kk.Model(inputs, x if case.sequences else kk.TimeAverage(4, dtype=dtype)(x))
     generator = np.random.default_rng(11)
     for variable in (*cell.trainable_variables, *model.layers[-1 if case.sequences else -2].trainable_variables):
         scale = 0.1 if len(variable.shape) == 1 else 1.0 if case.rate else 5.0  # which makes them spike now and then
@@ -146,7 +146,7 @@ def floatx(dtype):
 
 
 def gradients(model, x, y, strategy):
-    """`KeRNLModel.gradients` of the first 5 examples, 3 of the first replica and 2 of the second."""
+    """`Model.gradients` of the first 5 examples, 3 of the first replica and 2 of the second."""
 
     def of_replica():
         mine = slice(0, 3) if replica() == 0 else slice(3, 5)

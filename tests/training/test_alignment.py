@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.rate import KeRNLRNNCell
-from kernl_keras.cells.resonator import KeRNLResonatorCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
+from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 from kernl_keras.training.alignment import Alignments, cosine, gradient_alignment
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.training.model import Model
 
 B, T, I, H, O = 3, 9, 5, 6, 2  # noqa: E741
 
@@ -24,14 +24,14 @@ def model(*layers):
     x = inputs = keras.Input((T, I))
     for layer in layers:
         x = layer(x)
-    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(x))
+    network = Model(inputs, keras.layers.Dense(O, name="readout")(x))
     network.compile("sgd", "mse", run_eagerly=True)
     return network
 
 
 def hidden(name="hidden", cell=None, **settings):
-    cell = cell or KeRNLSpikingCell(H, tau_m=6.0, adaptation_strength=0.7, recurrent_gain=1.0, use_bias=True)
-    return KeRNL(cell, name=name, seed=3, **settings)
+    cell = cell or LIFCell(H, tau_m=6.0, adaptation_strength=0.7, recurrent_gain=1.0, use_bias=True)
+    return RNN(cell, name=name, seed=3, **settings)
 
 
 def kernels_apart(layer, error, x):
@@ -74,7 +74,7 @@ def test_lags_are_what_each_error_makes_of_each_steps_kernel():
 @pytest.mark.parametrize("implementation", ["factored", "online"])
 def test_the_rule_judged_is_the_one_that_trains(implementation):
     """The unit's own kernel is another rule than the learned one."""
-    cell = KeRNLResonatorCell(H, tau_m=[9.0, 30.0] * 3, period=[5.0, 9.0] * 3, recurrent_gain=1.0)
+    cell = ResonatorCell(H, tau_m=[9.0, 30.0] * 3, period=[5.0, 9.0] * 3, recurrent_gain=1.0)
     network, (x, y) = model(hidden(cell=cell, temporal_kernel="own", implementation=implementation)), data()
     found = gradient_alignment(network, x, y, ("kernl", "bptt_adjoint"), windows=2).variables
     of_rule = layer_gradient(network, x, y)
@@ -111,7 +111,7 @@ def test_backpropagation_agrees_with_itself_and_readout_with_nothing():
 
 
 def test_every_rule_agrees_where_it_is_exact():
-    cell = KeRNLRNNCell(H, tau=4.0, activation="identity", recurrent_initializer="zeros")
+    cell = LeakyRNNCell(H, tau=4.0, activation="identity", recurrent_initializer="zeros")
     network, (x, y) = model(hidden(cell=cell)), data()
     found = gradient_alignment(network, x, y, ("kernl", "eprop", "eprop_alif", "rflo"), windows=3)
     for name in ("hidden", "hidden/kernel"):
@@ -125,7 +125,7 @@ def test_what_travels_through_other_units():
     """A chain of one hop: M = (1-a) R_m W_rec^T and gamma = 1/tau_m are exact, but for the resetting spike."""
     chain = np.zeros((H, H), "float32")
     chain[0, 1] = chain[2, 3] = 6.0
-    cell = KeRNLSpikingCell(H, tau_m=6.0, tau_s=None, tau_ref=0.0, reset="soft", surrogate_damping=1e-3, use_bias=True)
+    cell = LIFCell(H, tau_m=6.0, tau_s=None, tau_ref=0.0, reset="soft", surrogate_damping=1e-3, use_bias=True)
     network, (x, y) = model(hidden(cell=cell)), data()
     cell.recurrent_kernel.assign(chain)
     layer = network.get_layer("hidden")
@@ -179,7 +179,7 @@ def test_xla_agrees():
 def test_the_last_output_alone():
     """`return_sequences=False`: the error of the last step is all there is."""
     inputs = keras.Input((T, I))
-    network = KeRNLModel(inputs, keras.layers.Dense(O)(hidden(return_sequences=False)(inputs)))
+    network = Model(inputs, keras.layers.Dense(O)(hidden(return_sequences=False)(inputs)))
     network.compile("sgd", "mse", run_eagerly=True)
     x, y = data()
     found = gradient_alignment(network, x, y[:, 0], ("bptt",), windows=3)
@@ -194,7 +194,7 @@ def test_errors():
         gradient_alignment(network, x, y, windows=10)
     with pytest.raises(ValueError, match="windows must be an integer >= 1; received 0"):
         gradient_alignment(network, x, y, windows=0)
-    with pytest.raises(ValueError, match="model must have a KeRNL layer; received <"):
+    with pytest.raises(ValueError, match="model must have a RNN layer; received <"):
         gradient_alignment(model(keras.layers.SimpleRNN(H, return_sequences=True)), x, y)
 
 
@@ -231,8 +231,8 @@ def test_layers_of_one_name_in_two_models():
     parts = []
     for size in (I, 4):
         inputs = keras.Input((T, size))
-        cell = KeRNLSpikingCell(4 if size == I else H, recurrent_gain=1.0)
-        parts.append(keras.Model(inputs, KeRNL(cell, name="hidden", seed=3)(inputs), name=f"part_{size}"))
+        cell = LIFCell(4 if size == I else H, recurrent_gain=1.0)
+        parts.append(keras.Model(inputs, RNN(cell, name="hidden", seed=3)(inputs), name=f"part_{size}"))
     network, (x, y) = model(*parts), data()
     found = gradient_alignment(network, x, y, ("eprop",), windows=4, sample_weight=np.ones((B, T), "float32"))
     assert {"hidden", "hidden_1", "hidden/kernel", "hidden_1/kernel"} < set(found.variables)

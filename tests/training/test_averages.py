@@ -23,8 +23,8 @@ class Weights(keras.callbacks.Callback):
 def test_the_weights_end_as_their_averages(averaged):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((6, 4))  # as many inputs as units: W_in, W_rec and M are of one shape
-    hidden = kk.KeRNL(kk.KeRNLSpikingCell(4, input_gain=4.0), temporal_kernel="own")(inputs)
-    model = kk.KeRNLModel(inputs, kk.WindowMean(6)(kk.Readout(kk.ReadoutCell(2))(hidden)))
+    hidden = kk.RNN(kk.LIFCell(4, input_gain=4.0), temporal_kernel="own")(inputs)
+    model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(kk.ReadoutCell(2))(hidden)))
     optimizers = {
         name: keras.optimizers.SGD(rate, use_ema=name in averaged, ema_momentum=MOMENTUM)
         for name, rate in RATES.items()
@@ -33,7 +33,7 @@ def test_the_weights_end_as_their_averages(averaged):
     generator, weights = np.random.default_rng(0), Weights()
     x, y = generator.normal(1.0, 1.0, (8, 6, 4)).astype("float32"), generator.normal(size=(8, 2)).astype("float32")
     model.fit(x, y, batch_size=2, shuffle=False, verbose=0, callbacks=[weights])
-    of_sensitivity = {id(weight) for layer in model.kernl_layers for weight in layer.sensitivity_weights}
+    of_sensitivity = {id(weight) for layer in model.rule_layers for weight in layer.sensitivity_weights}
     for n, weight in enumerate(model.trainable_variables):
         history = [values[n] for values in weights.seen]
         assert not np.array_equal(history[0], history[-1])

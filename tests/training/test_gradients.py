@@ -1,15 +1,15 @@
-"""`KeRNLModel.gradients` is what training follows, and moves nothing."""
+"""`Model.gradients` is what training follows, and moves nothing."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.input import InputSpikingCell
+from kernl_keras.cells.input import InputSpikeCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.layers.rnn import RNN
+from kernl_keras.training.model import Model
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 B, T, I, H, O = 4, 9, 3, 5, 2  # noqa: E741
@@ -18,10 +18,10 @@ B, T, I, H, O = 4, 9, 3, 5, 2  # noqa: E741
 def build(learning_rate, sensitivity_learning_rate, **settings):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((T, I))
-    x = keras.layers.RNN(InputSpikingCell(seed=5), return_sequences=True)(inputs)
+    x = keras.layers.RNN(InputSpikeCell(seed=5), return_sequences=True)(inputs)
     x = keras.layers.BatchNormalization()(x)
-    x = KeRNL(KeRNLSpikingCell(H), name="hidden", seed=1)(x)
-    model = KeRNLModel(inputs, keras.layers.RNN(ReadoutCell(O), name="readout")(x))
+    x = RNN(LIFCell(H), name="hidden", seed=1)(x)
+    model = Model(inputs, keras.layers.RNN(ReadoutCell(O), name="readout")(x))
     model.compile(
         keras.optimizers.SGD(learning_rate),
         "mse",
@@ -75,7 +75,7 @@ def test_nothing_moves_and_the_modes_agree(mode):
 
 def test_a_rule_without_sensitivity_has_gradients_too():
     inputs = keras.Input((T, I))
-    model = KeRNLModel(inputs, KeRNL(KeRNLSpikingCell(O), rule="eprop", return_sequences=False)(inputs))
+    model = Model(inputs, RNN(LIFCell(O), rule="eprop", return_sequences=False)(inputs))
     model.compile(keras.optimizers.SGD(1e-3), "mse")
     gradients = model.gradients(*batch())
     assert [gradient.shape for gradient in gradients] == [(I, O), (O, O)]

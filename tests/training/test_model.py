@@ -1,4 +1,4 @@
-"""`KeRNLModel`: the order of its two updates, their schedule, and all that must not move."""
+"""`Model`: the order of its two updates, their schedule, and all that must not move."""
 
 import subprocess
 import sys
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import IS_KERAS_3, keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS, totals
-from kernl_keras.training.model import KeRNLModel
+from kernl_keras.training.model import Model
 from kernl_keras.training.updates import group, update
 
 from ..reference.cases import B, I, J, Network, T, draw
@@ -33,8 +33,8 @@ def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=
     names = ["hidden", "second"][:layers]
     for seed, name in enumerate(names):
         layer = {k: settings.pop(k) for k in OF_THE_LAYER if k in settings}
-        x = KeRNL(KeRNLSpikingCell(5), seed=seed, name=name, **layer)(x)
-    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout")(x))
+        x = RNN(LIFCell(5), seed=seed, name=name, **layer)(x)
+    network = Model(inputs, keras.layers.Dense(O, name="readout")(x))
     if compile:
         settings = {"optimizer": keras.optimizers.SGD(learning_rate), **settings}
         settings.setdefault("sensitivity_optimizer", keras.optimizers.SGD(sensitivity_learning_rate))
@@ -44,8 +44,8 @@ def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=
 
 
 def values(network):
-    """Weights of the `KeRNL` layer and the readout by name."""
-    layers = network.kernl_layers + [network.get_layer("readout")]
+    """Weights of the `RNN` layer and the readout by name."""
+    layers = network.rule_layers + [network.get_layer("readout")]
     return {f"{f.name}/{w.name.split('/')[-1].split(':')[0]}": w.numpy() for f in layers for w in f.weights}
 
 
@@ -65,7 +65,7 @@ def test_a_step_is_the_hand_computed_one(wrap):
     layer = network.layer(m, gamma, **SETTINGS)
     inputs = keras.Input((T, I), dtype="float64")
     readout = keras.layers.Dense(O, dtype="float64")
-    trained = KeRNLModel(inputs, readout(layer(inputs)))
+    trained = Model(inputs, readout(layer(inputs)))
     trained.compile(
         keras.optimizers.SGD(rate), "mse", sensitivity_optimizer=keras.optimizers.SGD(sensitivity_rate),
         run_eagerly=wrap == "eager", jit_compile=wrap == "xla",
@@ -98,7 +98,7 @@ def test_a_step_is_the_hand_computed_one(wrap):
 def test_gamma_stays_at_or_above_zero():
     network = model(sensitivity_learning_rate=1e3)
     network.fit(*data(), verbose=0)
-    gamma = network.kernl_layers[0].temporal_filter.numpy()
+    gamma = network.rule_layers[0].temporal_filter.numpy()
     assert gamma.min() == 0.0
 
 
@@ -108,7 +108,7 @@ def test_diagnostics_by_hand():
     layer = network.layer(m, gamma, **SETTINGS)
     inputs = keras.Input((T, I))
     readout = keras.layers.Dense(O)
-    trained = KeRNLModel(inputs, readout(layer(inputs)))
+    trained = Model(inputs, readout(layer(inputs)))
     trained.compile("sgd", "mse", sensitivity_optimizer=keras.optimizers.SGD(0.0), metrics=["mae"], run_eagerly=True)
     layer._draws.assign(0)
     y, (w_out, b_out) = draw(70, B, T, O), (w.numpy().astype("float64") for w in readout.weights)
@@ -179,12 +179,12 @@ def test_a_frozen_gamma_stands_still_while_m_learns():
     before = values(network)
     network.fit(x, y, verbose=0)
     assert moved(before, values(network)) == (WEIGHTS | SENSITIVITY) - {"temporal_filter"}
-    assert [weight.shape.rank for weight in network.kernl_layers[0].sensitivity_weights] == [2]
+    assert [weight.shape.rank for weight in network.rule_layers[0].sensitivity_weights] == [2]
 
 
-def test_a_model_without_kernl_layers():
+def test_a_model_without_rule_layers():
     inputs = keras.Input((T, I))
-    network = KeRNLModel(inputs, keras.layers.Dense(O)(inputs))
+    network = Model(inputs, keras.layers.Dense(O)(inputs))
     network.compile("sgd", "mse")
     x, y = data()
     history = network.fit(x, y, epochs=3, verbose=0).history
@@ -194,7 +194,7 @@ def test_a_model_without_kernl_layers():
 def test_two_layers():
     network, (x, y) = model(layers=2), data()
     before = values(network)
-    first, second = network.kernl_layers
+    first, second = network.rule_layers
     assert [first.name, second.name] == ["hidden", "second"]
     network.train_on_batch(x, y)
     after = values(network)
@@ -204,7 +204,7 @@ def test_two_layers():
 def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
     network, (x, y) = model(layers=2), data()
     network(x, training=True)
-    reports = [layer.report for layer in network.kernl_layers]
+    reports = [layer.report for layer in network.rule_layers]
     total = totals(reports)
     for name, combine in zip(total._fields, (sum, sum, np.mean, np.mean, np.mean)):
         expected = combine([float(getattr(r, name)) for r in reports])
@@ -214,11 +214,11 @@ def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
 
 def test_regularizers_stay_in_the_loss():
     inputs = keras.Input((T, I))
-    hidden = KeRNL(KeRNLSpikingCell(5, kernel_regularizer=keras.regularizers.L2(0.1)))(inputs)
-    network = KeRNLModel(inputs, keras.layers.Dense(O)(hidden))
+    hidden = RNN(LIFCell(5, kernel_regularizer=keras.regularizers.L2(0.1)))(inputs)
+    network = Model(inputs, keras.layers.Dense(O)(hidden))
     network.compile(keras.optimizers.SGD(0.0), "mse")
     x, y = data()
-    penalty = 0.1 * np.sum(network.kernl_layers[0].cell.kernel.numpy() ** 2)
+    penalty = 0.1 * np.sum(network.rule_layers[0].cell.kernel.numpy() ** 2)
     loss = network.fit(x, y, verbose=0).history["loss"][0]
     np.testing.assert_allclose(loss, penalty + np.mean((network.predict(x, verbose=0) - y) ** 2), rtol=1e-4)
 
@@ -231,12 +231,12 @@ def test_evaluate_and_predict_move_nothing():
     iterations = int(network.optimizer.iterations)
     first = network.evaluate(x, y, verbose=0)
     network.predict(x, verbose=0)
-    assert [layer.report for layer in network.kernl_layers] == [None]  # no tensor of a traced step is kept
+    assert [layer.report for layer in network.rule_layers] == [None]  # no tensor of a traced step is kept
     assert network.evaluate(x, y, verbose=0) == first  # no noise, no state
     after = values(network)
     assert moved(before, after) == set() and before["hidden/draws"] == after["hidden/draws"] == 1
     assert int(network.optimizer.iterations) == int(network.sensitivity_optimizer.iterations) == iterations == 1
-    assert [layer.report for layer in network.kernl_layers] == [None]
+    assert [layer.report for layer in network.rule_layers] == [None]
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -294,8 +294,8 @@ def test_loss_scaling_changes_no_step():
 def test_mixed_dtypes_in_one_model():
     """A hidden layer in double precision below a readout in single: one norm, one update."""
     inputs = keras.Input((T, I), dtype="float64")
-    hidden = KeRNL(KeRNLSpikingCell(5, dtype="float64"), name="hidden", rule="eprop")(inputs)
-    network = KeRNLModel(inputs, keras.layers.Dense(O, name="readout", dtype="float32")(hidden))
+    hidden = RNN(LIFCell(5, dtype="float64"), name="hidden", rule="eprop")(inputs)
+    network = Model(inputs, keras.layers.Dense(O, name="readout", dtype="float32")(hidden))
     network.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     before = values(network)
     network.train_on_batch(*data())
@@ -342,7 +342,7 @@ def test_a_loaded_model_goes_on_where_the_saved_one_was(tmp_path):
     network.fit(x, y, batch_size=2, verbose=0, shuffle=False)
     network.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert isinstance(loaded, KeRNLModel) and (loaded.sensitivity_only, loaded.sensitivity_every) == (1, 2)
+    assert isinstance(loaded, Model) and (loaded.sensitivity_only, loaded.sensitivity_every) == (1, 2)
     for one, other in (
         (network.optimizer, loaded.optimizer),
         (network.sensitivity_optimizer, loaded.sensitivity_optimizer),
@@ -393,9 +393,9 @@ def test_errors(settings, message):
 def test_a_layer_that_is_called_twice():
     """Its F is that of both calls, and no part of the weights' loss."""
     one, other = keras.Input((T, I)), keras.Input((T, I))
-    shared = KeRNL(KeRNLSpikingCell(5), name="hidden", seed=1)
+    shared = RNN(LIFCell(5), name="hidden", seed=1)
     outputs = keras.layers.Dense(O)(keras.layers.Concatenate()([shared(one), shared(other)]))
-    network = KeRNLModel([one, other], outputs)
+    network = Model([one, other], outputs)
     still = {"sensitivity_optimizer": keras.optimizers.SGD(0.0)}
     network.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True, **still)
     x, y = data()
@@ -416,10 +416,10 @@ SUBCLASSED = """
 import numpy as np
 import kernl_keras as kk
 
-class Mine(kk.KeRNLModel):
+class Mine(kk.Model):
     def __init__(self):
         super().__init__()
-        self.hidden, self.readout = kk.KeRNL(kk.KeRNLSpikingCell(4), seed=1), kk.Readout(kk.ReadoutCell(2))
+        self.hidden, self.readout = kk.RNN(kk.LIFCell(4), seed=1), kk.Readout(kk.ReadoutCell(2))
 
     def call(self, x):
         return self.readout(self.hidden(x))
@@ -436,7 +436,7 @@ for order in ("compile fit", "compile call fit", "call compile fit"):
 
 @pytest.mark.slow
 def test_a_subclassed_model_trains_whenever_it_is_built():
-    """In a process of its own: after a `KeRNLModel` of inputs and outputs Keras expects them of its subclasses."""
+    """In a process of its own: after a `Model` of inputs and outputs Keras expects them of its subclasses."""
     done = subprocess.run([sys.executable, "-c", SUBCLASSED], capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["True"] * 3, done.stderr[-2000:]
 

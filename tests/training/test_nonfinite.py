@@ -25,9 +25,9 @@ def build(on_nonfinite="skip", stateful=False, run_eagerly=None, **settings):
     keras.utils.set_random_seed(3)
     inputs = keras.Input(batch_shape=(B, T, I), name="signal")
     x = keras.layers.BatchNormalization()(inputs) if stateful else inputs
-    x = kk.KeRNL(kk.KeRNLSpikingCell(5), name="hidden", seed=1, stateful=stateful)(x)
+    x = kk.RNN(kk.LIFCell(5), name="hidden", seed=1, stateful=stateful)(x)
     voltage = kk.Readout(kk.ReadoutCell(O), name="readout", stateful=stateful)(x)
-    model = kk.KeRNLModel(inputs, kk.WindowMean(4)(voltage))
+    model = kk.Model(inputs, kk.TimeAverage(4)(voltage))
     eager = not settings if run_eagerly is None else run_eagerly
     model.compile(
         keras.optimizers.Adam(0.01), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(0.01),
@@ -139,8 +139,8 @@ def test_a_gradient_that_is_not_finite_is_named():
         return x, lambda error: error * np.inf
 
     inputs = keras.Input((T, I))
-    hidden = kk.KeRNL(kk.KeRNLSpikingCell(5), name="hidden", seed=1)(inputs)
-    model = kk.KeRNLModel(inputs, keras.layers.Lambda(spoil)(keras.layers.Dense(O, name="above")(hidden)))
+    hidden = kk.RNN(kk.LIFCell(5), name="hidden", seed=1)(inputs)
+    model = kk.Model(inputs, keras.layers.Lambda(spoil)(keras.layers.Dense(O, name="above")(hidden)))
     model.compile("sgd", "mse", on_nonfinite="stop", run_eagerly=True)
     before = [w.numpy() for w in model.weights]
     with pytest.raises(FloatingPointError, match='1: gradient of "hidden/kernel" holds.*global_clipnorm'):
@@ -151,9 +151,9 @@ def test_a_gradient_that_is_not_finite_is_named():
 
 def test_inputs_and_targets_go_by_their_names():
     one, other = keras.Input((T, I), name="left"), keras.Input((T, I), name="right")
-    shared = kk.KeRNL(kk.KeRNLSpikingCell(5), name="hidden", seed=1)
+    shared = kk.RNN(kk.LIFCell(5), name="hidden", seed=1)
     outputs = {"a": keras.layers.Dense(O, name="a")(shared(one)), "b": keras.layers.Dense(O, name="b")(shared(other))}
-    model = kk.KeRNLModel({"left": one, "right": other}, outputs)
+    model = kk.Model({"left": one, "right": other}, outputs)
     model.compile("sgd", {"a": "mse", "b": "mse"}, on_nonfinite="stop", run_eagerly=True)
     x, y = {"left": X[:B], "right": X[:B]}, {"a": np.zeros((B, T, O)), "b": np.zeros((B, T, O))}
     bad = {**x, "right": np.full_like(X[:B], np.nan)}
@@ -185,8 +185,8 @@ def test_the_step_is_counted_from_the_beginning_of_each_epoch():
 def test_a_masked_step_may_hold_nan():
     inputs = keras.Input((T, I))
     mask = keras.Input((T,), dtype="bool")
-    hidden = kk.KeRNL(kk.KeRNLSpikingCell(5), name="hidden", seed=1, return_sequences=False)(inputs, mask=mask)
-    model = kk.KeRNLModel([inputs, mask], keras.layers.Dense(O)(hidden))
+    hidden = kk.RNN(kk.LIFCell(5), name="hidden", seed=1, return_sequences=False)(inputs, mask=mask)
+    model = kk.Model([inputs, mask], keras.layers.Dense(O)(hidden))
     model.compile("sgd", "mse", on_nonfinite="stop", run_eagerly=True)
     kept = np.ones((B, T), bool)
     kept[1, 3:], kept[2, :2] = False, False
@@ -231,8 +231,8 @@ def train(x, y):
     keras.utils.set_random_seed(3)
     with strategy.scope():
         inputs = keras.Input((7, 3))
-        hidden = kk.KeRNL(kk.KeRNLSpikingCell(5), seed=1)(inputs)
-        model = kk.KeRNLModel(inputs, kk.WindowMean(4)(kk.Readout(kk.ReadoutCell(2))(hidden)))
+        hidden = kk.RNN(kk.LIFCell(5), seed=1)(inputs)
+        model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(2))(hidden)))
         model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

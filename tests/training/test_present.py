@@ -21,11 +21,11 @@ def build(batch, stateful=False, run_eagerly=False, pairs=False):
     keras.utils.set_random_seed(4)
     inputs = keras.Input(batch_shape=(batch, 2 * T if pairs else T, I))
     x = keras.layers.Lambda(lambda x: tf.reshape(x, (2 * batch, T, I)))(inputs) if pairs else inputs
-    hidden = kk.KeRNL(kk.KeRNLSpikingCell(5, tau_m=8.0), seed=7, stateful=stateful, name="hidden")(x)
-    outputs = kk.WindowMean(4)(kk.Readout(kk.ReadoutCell(2), stateful=stateful)(hidden))
+    hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), seed=7, stateful=stateful, name="hidden")(x)
+    outputs = kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(2), stateful=stateful)(hidden))
     if pairs:
         outputs = keras.layers.Lambda(lambda x: x[:batch])(outputs)
-    model = kk.KeRNLModel(inputs, outputs)
+    model = kk.Model(inputs, outputs)
     zero = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
     model.compile(zero[0], "mse", sensitivity_optimizer=zero[1], run_eagerly=run_eagerly)
     return model
@@ -73,5 +73,5 @@ def test_a_step_that_fails_leaves_nothing():
     model = build(B)
     with pytest.raises(Exception):  # noqa: B017 - Keras' own, of many kinds
         model.train_on_batch(X, np.zeros((B, 5)), sample_weight=WEIGHTS)
-    assert running_step() is None and model.kernl_layers[0].report is None
+    assert running_step() is None and model.rule_layers[0].report is None
     assert np.isfinite(model.predict(X, batch_size=B, verbose=0)).all()

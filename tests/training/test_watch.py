@@ -12,12 +12,12 @@ from kernl_keras.training.watch import out_of_range
 T, I, B = 20, 3, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (8, T, I)).astype("float32")
 CELLS = {
-    "spiking": (kk.KeRNLSpikingCell, 0.5),  # tau_ref of one step: a spike every second one
-    "no refractory time": (lambda units, **more: kk.KeRNLSpikingCell(units, tau_ref=0.0, **more), 1.0),
-    "long refractory time": (lambda units, **more: kk.KeRNLSpikingCell(units, tau_ref=3.5, dt=1.0, **more), 0.25),
-    "soft reset": (lambda units, **more: kk.KeRNLSpikingCell(units, reset="soft", **more), 1.0),
-    "resonator": (lambda units, **more: kk.KeRNLResonatorCell(units, period=1e6, **more), 1.0),
-    "rate": (kk.KeRNLRNNCell, 1.0),
+    "spiking": (kk.LIFCell, 0.5),  # tau_ref of one step: a spike every second one
+    "no refractory time": (lambda units, **more: kk.LIFCell(units, tau_ref=0.0, **more), 1.0),
+    "long refractory time": (lambda units, **more: kk.LIFCell(units, tau_ref=3.5, dt=1.0, **more), 0.25),
+    "soft reset": (lambda units, **more: kk.LIFCell(units, reset="soft", **more), 1.0),
+    "resonator": (lambda units, **more: kk.ResonatorCell(units, period=1e6, **more), 1.0),
+    "rate": (kk.LeakyRNNCell, 1.0),
 }
 
 
@@ -25,8 +25,8 @@ def fit(cell, epochs=1, x=X, **settings):
     """What `fit` warns of, and its history."""
     keras.utils.set_random_seed(2)
     inputs = keras.Input((T, I))
-    hidden = kk.KeRNL(cell, seed=1, return_sequences=False, **settings)(inputs)
-    model = kk.KeRNLModel(inputs, keras.layers.Dense(1)(hidden))
+    hidden = kk.RNN(cell, seed=1, return_sequences=False, **settings)(inputs)
+    model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
     model.compile("sgd", "mse", run_eagerly=True)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -44,14 +44,14 @@ def test_the_highest_activity_is_that_of_a_network_under_strong_currents(name):
 
 
 def test_a_silent_network_is_reported_once():
-    said, history = fit(kk.KeRNLSpikingCell(5, input_gain=0.0, recurrent_gain=0.0), epochs=2)
+    said, history = fit(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0), epochs=2)
     assert history["silent_units"] == [1.0, 1.0]
     (message,) = said
     assert "silent: 100% of the units" in message and "input_gain" in message and "base_threshold" in message
 
 
 def test_a_saturated_network_is_reported():
-    cell = kk.KeRNLSpikingCell(5, kernel_initializer=keras.initializers.Constant(1e4), recurrent_gain=0.0)
+    cell = kk.LIFCell(5, kernel_initializer=keras.initializers.Constant(1e4), recurrent_gain=0.0)
     (message,), history = fit(cell, x=np.abs(X))
     assert history["firing_rate"][0] > 0.45
     assert "saturated" in message and "0.5 is the highest" in message and "tau_ref" in message
@@ -59,18 +59,18 @@ def test_a_saturated_network_is_reported():
 
 def test_a_perturbation_that_does_not_hold_is_reported():
     """Its restarts are counted: with a bound that every effect exceeds in every step, all of them."""
-    said, history = fit(kk.KeRNLSpikingCell(5, input_gain=6.0), max_perturbation=1e-6)
+    said, history = fit(kk.LIFCell(5, input_gain=6.0), max_perturbation=1e-6)
     assert history["restarted_perturbations"][0] > 0.9 and history["sensitivity_loss"][0] < 1e-9
     assert any("max_perturbation" in message and "recurrent_gain" in message for message in said)
 
 
-@pytest.mark.parametrize("make", [kk.KeRNLSpikingCell, kk.KeRNLResonatorCell, kk.KeRNLRNNCell])
+@pytest.mark.parametrize("make", [kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell])
 def test_networks_as_they_are_by_default_are_not_reported(make):
     said, history = fit(make(5))
     assert said == [] and history["restarted_perturbations"] == [0.0]
 
 
-def test_a_model_without_kernl_layers_is_not_reported():
+def test_a_model_without_rule_layers_is_not_reported():
     assert list(out_of_range({"firing_rate": 0.0, "silent_units": 0.0}, [])) == []
 
 
@@ -88,24 +88,24 @@ def test_a_model_without_kernl_layers_is_not_reported():
     ],
 )
 def test_what_is_out_of_range(rate, silent, restarted, words):
-    layer = kk.KeRNL(kk.KeRNLSpikingCell(5))
+    layer = kk.RNN(kk.LIFCell(5))
     logs = {"firing_rate": rate, "silent_units": silent, "restarted_perturbations": restarted}
     assert [word for word, _ in out_of_range(logs, [layer])] == words
 
 
-class OwnStep(kk.KeRNLModel):
+class OwnStep(kk.Model):
     """A model whose step returns what it likes."""
 
     def train_step(self, data):
         return {"loss": super().train_step(data)["loss"]}
 
 
-@pytest.mark.parametrize("kind", [kk.KeRNLModel, OwnStep])
+@pytest.mark.parametrize("kind", [kk.Model, OwnStep])
 def test_whatever_is_logged(kind):
     """Metrics of several numbers, steps that leave ours out."""
     inputs = keras.Input((5, 3))
-    spikes = kk.KeRNL(kk.KeRNLSpikingCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
-    network = kind(inputs, keras.layers.Softmax()(kk.WindowMean(5)(kk.Readout(kk.ReadoutCell(2))(spikes))))
+    spikes = kk.RNN(kk.LIFCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
+    network = kind(inputs, keras.layers.Softmax()(kk.TimeAverage(5)(kk.Readout(kk.ReadoutCell(2))(spikes))))
     network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], jit_compile=False)
     history = network.fit(np.ones((4, 5, 3), "float32"), np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))
@@ -114,6 +114,6 @@ def test_whatever_is_logged(kind):
 @pytest.mark.parametrize("kind", ["metrics", "weighted_metrics"])
 def test_no_metric_takes_the_name_of_ours(kind):
     inputs = keras.Input((5, 3))
-    network = kk.KeRNLModel(inputs, kk.KeRNL(kk.KeRNLSpikingCell(4))(inputs))
+    network = kk.Model(inputs, kk.RNN(kk.LIFCell(4))(inputs))
     with pytest.raises(ValueError, match=rf"{kind} must have other names than .*; received 'firing_rate'"):
         network.compile("sgd", "mse", **{kind: ["mae", keras.metrics.MeanSquaredError(name="firing_rate")]})

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from ..cells.lif import LIFCell
 from ..cells.readout import ReadoutCell
-from ..cells.spiking import KeRNLSpikingCell
 from ..checks import number, one_of
 from ..keras_version import keras
 from ..types import Discretization
@@ -44,12 +44,12 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     and tau is such that d is our decay, to rounding, whatever `discretization` the cell itself has. Our units spike at
     V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization.
 
-    An encoder in front and a `WindowMean` at the end are left out: the graph takes what the encoder sends, and gives
+    An encoder in front and a `TimeAverage` at the end are left out: the graph takes what the encoder sends, and gives
     the readout's v at every step.
 
     Args:
-        model: a built chain of `SpikeEncoder` (or none); `KeRNL`, `Readout` or `keras.layers.RNN` over
-            `KeRNLSpikingCell` and `ReadoutCell`, as many as there are; and `WindowMean` (or none).
+        model: a built chain of `SpikeEncoder` (or none); `RNN`, `Readout` or `keras.layers.RNN` over
+            `LIFCell` and `ReadoutCell`, as many as there are; and `TimeAverage` (or none).
         discretization: of the importer, "euler" or "exponential".
         dt: length of the importer's step in seconds; None for the cells' own, whose unit is ms.
 
@@ -66,7 +66,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     >>> import kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.KeRNL(kk.KeRNLSpikingCell(4, tau_ref=0.0), name="hidden")(inputs)
+    >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
     >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
     >>> graph = kk.to_nir(model)
     >>> sorted(graph.nodes)
@@ -89,7 +89,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     tau = Tau(dt, DISCRETIZATIONS[discretization])
     nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
     for layer in layers:
-        make = hidden_nodes if isinstance(layer.cell, KeRNLSpikingCell) else readout_nodes
+        make = hidden_nodes if isinstance(layer.cell, LIFCell) else readout_nodes
         nodes |= make(nir, layer.name, layer.cell, tau)
     nodes["output"] = nir.Output(np.array([layers[-1].cell.units]))
     names = list(nodes)
@@ -127,9 +127,9 @@ def check_units(layer):
     cell = layer.cell
     if isinstance(cell, ReadoutCell):
         return
-    if not isinstance(cell, KeRNLSpikingCell):
+    if not isinstance(cell, LIFCell):
         raise ValueError(
-            "model must be made of KeRNLSpikingCell and ReadoutCell for NIR, which has primitives for leaky units, "
+            "model must be made of LIFCell and ReadoutCell for NIR, which has primitives for leaky units, "
             f"spiking or not, none for resonators and rates; received {layer.name!r}, a {type(cell).__name__}."
         )
     if cell.adaptation_strength != 0.0 and np.any(cell.adaptation_strength):

@@ -7,6 +7,6 @@ from .keras_version import keras
 T = TypeVar("T", bound=type[Any])
 
 
-def export(cls: T) -> T:
+def serializable(cls: T) -> T:
     """Registers a class under the package name `kernl_keras`; `kernl_keras/__init__.py` lists the public names."""
     return keras.saving.register_keras_serializable(package="kernl_keras")(cls)

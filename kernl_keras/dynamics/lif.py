@@ -11,7 +11,7 @@ import tensorflow as tf
 from .surrogate import spike, surrogate_slope
 
 
-class SpikingParameters(NamedTuple):
+class LIFParameters(NamedTuple):
     """Constants of a step: each a number or [H]."""
 
     membrane_decay: Any  # a
@@ -33,7 +33,7 @@ class SpikingParameters(NamedTuple):
         return (1.0 - self.membrane_decay) * self.resistance
 
 
-class SpikingState(NamedTuple):
+class LIFState(NamedTuple):
     """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
 
     v: Any  # V
@@ -42,7 +42,7 @@ class SpikingState(NamedTuple):
     trace: Any  # S
 
 
-class SpikingStep(NamedTuple):
+class LIFStep(NamedTuple):
     """What happened in one step. Each [B, H]."""
 
     output: Any  # z(t)
@@ -52,16 +52,16 @@ class SpikingStep(NamedTuple):
     gate: Any  # on(t): 1, or 0 where refractory
 
 
-def spiking_step(current, state, p):
+def lif_step(current, state, p):
     """Eq. (2)-(9).
 
     Args:
         current: I(t) [B, H], Eq. (1).
-        state: `SpikingState` at t-1.
-        p: `SpikingParameters`.
+        state: `LIFState` at t-1.
+        p: `LIFParameters`.
 
     Returns:
-        `SpikingStep` of t and `SpikingState` at t.
+        `LIFStep` of t and `LIFState` at t.
     """
     threshold = p.base_threshold + p.adaptation_strength * state.adaptation
     gate = tf.cast(state.refractory < p.dt, current.dtype)  # Eq. (2)
@@ -75,23 +75,23 @@ def spiking_step(current, state, p):
     else:
         v = potential + (p.reset_potential - potential) * spikes  # Eq. (8), hard
     trace = p.trace_decay * state.trace + spikes  # Eq. (9)
-    step = SpikingStep(spikes, potential, threshold, slope, gate)
-    return step, SpikingState(v, adaptation, refractory, trace)
+    step = LIFStep(spikes, potential, threshold, slope, gate)
+    return step, LIFState(v, adaptation, refractory, trace)
 
 
-def spiking_tangent(current_change, change, step, p):
+def lif_tangent(current_change, change, step, p):
     """Eq. (2)-(9) linearised along the clean step, a spike replaced by psi times the change in distance to threshold.
 
     Refractoriness is a discrete event and is not linearised.
 
     Args:
         current_change: change of I(t) [B, H].
-        change: `SpikingState` of changes at t-1.
-        step: the clean `SpikingStep` of t.
-        p: `SpikingParameters`.
+        change: `LIFState` of changes at t-1.
+        step: the clean `LIFStep` of t.
+        p: `LIFParameters`.
 
     Returns:
-        change of V-(t), change of the distance V- - B (both [B, H]), and `SpikingState` of changes at t.
+        change of V-(t), change of the distance V- - B (both [B, H]), and `LIFState` of changes at t.
     """
     threshold = p.adaptation_strength * change.adaptation
     leak = 1.0 - step.gate * (1.0 - p.membrane_decay)
@@ -104,4 +104,4 @@ def spiking_tangent(current_change, change, step, p):
     else:
         v = potential * (1.0 - step.output) + (p.reset_potential - step.potential) * spikes  # Eq. (8), hard
     trace = p.trace_decay * change.trace + spikes  # Eq. (9)
-    return potential, distance, SpikingState(v, adaptation, tf.zeros_like(v), trace)
+    return potential, distance, LIFState(v, adaptation, tf.zeros_like(v), trace)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
-from kernl_keras.interchange.chain import chain
+from kernl_keras.export.chain import chain
 from kernl_keras.keras_version import keras
 
 T, I, H, O = 9, 3, 4, 2  # noqa: E741
 
 
 def hidden(**settings):
-    return kk.KeRNL(kk.KeRNLSpikingCell(H), **settings)
+    return kk.RNN(kk.LIFCell(H), **settings)
 
 
 def readout(**settings):
@@ -20,11 +20,11 @@ def readout(**settings):
 
 def test_the_parts_in_order():
     inputs = keras.Input((T, I))
-    layers = [kk.SpikeEncoder(2), hidden(), kk.KeRNL(kk.KeRNLRNNCell(H)), readout(), kk.WindowMean()]
+    layers = [kk.SpikeEncoder(2), hidden(), kk.RNN(kk.LeakyRNNCell(H)), readout(), kk.TimeAverage()]
     outputs = inputs
     for layer in layers:
         outputs = layer(outputs)
-    assert chain(kk.KeRNLModel(inputs, outputs)) == (layers[0], layers[1:4], layers[4])
+    assert chain(kk.Model(inputs, outputs)) == (layers[0], layers[1:4], layers[4])
     assert chain(keras.Sequential([inputs_like(inputs), *layers])) == (layers[0], layers[1:4], layers[4])
 
 
@@ -34,7 +34,7 @@ def inputs_like(inputs):
 
 def test_encoder_and_window_are_not_needed():
     inputs = keras.Input((T, I))
-    last = keras.layers.RNN(kk.KeRNLResonatorCell(H))  # which returns the last step alone
+    last = keras.layers.RNN(kk.ResonatorCell(H))  # which returns the last step alone
     assert chain(keras.Model(inputs, last(inputs))) == (None, [last], None)
 
 
@@ -64,7 +64,7 @@ def states_of_another(x):
 
 def twice(x):
     layer = hidden()
-    return layer(layer(keras.layers.RNN(kk.KeRNLSpikingCell(H), return_sequences=True)(x)))
+    return layer(layer(keras.layers.RNN(kk.LIFCell(H), return_sequences=True)(x)))
 
 
 @pytest.mark.parametrize(

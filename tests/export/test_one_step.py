@@ -9,10 +9,10 @@ from kernl_keras.keras_version import keras
 
 B, T, I, H, O = 4, 14, 29, 6, 3  # noqa: E741
 CELLS = {
-    "spiking": lambda: kk.KeRNLSpikingCell(H, adaptation_strength=1.0, use_bias=True),
-    "resonator": lambda: kk.KeRNLResonatorCell(H, period=9.0, tau_s=4.0),
-    "rate": lambda: kk.KeRNLRNNCell(H),
-    "swinging rate": lambda: kk.KeRNLRNNCell(H, tau=30.0, period=20.0),
+    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, use_bias=True),
+    "resonator": lambda: kk.ResonatorCell(H, period=9.0, tau_s=4.0),
+    "rate": lambda: kk.LeakyRNNCell(H),
+    "swinging rate": lambda: kk.LeakyRNNCell(H, tau=30.0, period=20.0),
 }
 CODES = {"threshold": dict(context_switch=8), "current": {}, "none": None}
 
@@ -29,8 +29,8 @@ def network(cell, code):
     if CODES[code] is not None:
         x = kk.SpikeEncoder(4, code=code, name="encoder", **CODES[code])(inputs)
     x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="below")(x)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(kk.KeRNL(CELLS[cell](), name="hidden")(x))
-    return kk.KeRNLModel(inputs, kk.WindowMean(4)(voltage)), keras.Model(inputs, voltage)
+    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(kk.RNN(CELLS[cell](), name="hidden")(x))
+    return kk.Model(inputs, kk.TimeAverage(4)(voltage)), keras.Model(inputs, voltage)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_names_and_shared_weights():
 
 def test_double_precision_stays():
     inputs = keras.Input((T, I), dtype="float64")
-    layer = kk.KeRNL(kk.KeRNLSpikingCell(H, dtype="float64"), name="hidden")
+    layer = kk.RNN(kk.LIFCell(H, dtype="float64"), name="hidden")
     step = kk.one_step(keras.Model(inputs, layer(inputs)))
     assert {each.dtype for each in step.input.values()} == {step.output["hidden_v"].dtype} and (
         step.output["hidden_v"].dtype == "float64"
@@ -75,7 +75,7 @@ def test_double_precision_stays():
 
 def test_an_encoder_that_draws():
     inputs = keras.Input((T, I))
-    spikes = kk.KeRNL(kk.KeRNLSpikingCell(H))(kk.SpikeEncoder(2)(inputs))
+    spikes = kk.RNN(kk.LIFCell(H))(kk.SpikeEncoder(2)(inputs))
     with pytest.raises(ValueError, match="must have an encoder that does not draw; received code='bernoulli'"):
         kk.one_step(keras.Model(inputs, spikes))
 

@@ -1,4 +1,4 @@
-"""The KeRNL layer is a Keras layer like any other: modes, states, stacking, saving, errors."""
+"""The RNN layer is a Keras layer like any other: modes, states, stacking, saving, errors."""
 
 import inspect
 
@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.rate import KeRNLRNNCell
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
 from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, noise, same
@@ -27,8 +27,8 @@ def test_layers_stack():
     upper_gradient, error = Expected(upper, m, gamma, **settings).gradients()
     of_lower, of_x = Expected(lower, m, gamma, error, **settings).gradients()
     layers = [lower.layer(m, gamma), None]
-    cell = KeRNLSpikingCell(H, use_bias=True, dtype="float64", **upper.settings)
-    layers[1] = KeRNL(cell, reset_gradient=False)
+    cell = LIFCell(H, use_bias=True, dtype="float64", **upper.settings)
+    layers[1] = RNN(cell, reset_gradient=False)
     layers[1].build((B, T, H))
     values = upper.w_in, upper.w_rec, upper.bias, m[0], gamma[0]
     weights = cell.kernel, cell.recurrent_kernel, cell.bias, *layers[1].sensitivity_weights
@@ -143,7 +143,7 @@ def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
 
 def test_stateful():
     network = Network("hard adaptive")
-    layer = KeRNL(network.cell(), stateful=True, implementation="online")
+    layer = RNN(network.cell(), stateful=True, implementation="online")
     layer.build((B, 3, I))
     pieces = [layer(network.inputs[:, cut]) for cut in (slice(3), slice(3, 6))]
     same(tf.concat(pieces, 1), network.run().output[:, :6])
@@ -218,13 +218,13 @@ def test_single_precision():
 
 
 def test_the_layer_computes_in_its_cells_dtype():
-    layer = KeRNL(KeRNLRNNCell(H, dtype="float64"))
+    layer = RNN(LeakyRNNCell(H, dtype="float64"))
     assert layer.compute_dtype == "float64"
     assert layer(draw(1, B, T, I), training=True).dtype == tf.float64
     assert layer.sensitivity_tensor.dtype == "float64"
-    assert KeRNL.from_config(layer.get_config()).compute_dtype == "float64"
+    assert RNN.from_config(layer.get_config()).compute_dtype == "float64"
     with pytest.raises(ValueError, match="dtype must be the cell's, 'float64'; received 'float32'"):
-        KeRNL(KeRNLRNNCell(H, dtype="float64"), dtype="float32")
+        RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "tanh"])
@@ -261,7 +261,7 @@ ERRORS = [
     ),
     (dict(perturbation="current"), "perturbation must be 'synapse' in the network form; received 'current'"),
     (dict(sensitivity_mode="both"), r"sensitivity_mode must be one of \['replica', 'tangent', 'twin'\]; received"),
-    (dict(cell=KeRNLRNNCell(H), sensitivity_mode="replica"), r"must be one of \['tangent', 'twin'\]; received 'rep"),
+    (dict(cell=LeakyRNNCell(H), sensitivity_mode="replica"), r"must be one of \['tangent', 'twin'\]; received 'rep"),
     (dict(resync_every=0), "resync_every must be an integer >= 1; received 0"),
     (dict(observe="spikes"), r"observe must be one of \['distance', 'reset_voltage', 'voltage'\]; received 's"),
     (dict(post_factor="slope"), r"post_factor must be one of \['gate', 'surrogate', 'trace'\]; received 'slope'"),
@@ -285,14 +285,17 @@ ERRORS = [
         "reset_gradient must be None or False .*; received True with rule='kernl'",
     ),
     (dict(rule="rflo", reset_gradient=True), "reset_gradient must be None or False .*; received True with rule='rflo'"),
-    (dict(cell=keras.layers.SimpleRNNCell(3)), r"cell must be a KeRNL cell \(spiking, resonator or rate\); received <"),
+    (
+        dict(cell=keras.layers.SimpleRNNCell(3)),
+        r"cell must be a kernl_keras cell \(spiking, resonator or rate\); received <",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("settings", "message"), ERRORS, ids=[next(iter(e[0])) + str(n) for n, e in enumerate(ERRORS)])
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        KeRNL(**{"cell": KeRNLSpikingCell(H), **settings})
+        RNN(**{"cell": LIFCell(H), **settings})
 
 
 SETTINGS = dict(
@@ -305,23 +308,23 @@ SETTINGS = dict(
 
 
 def test_the_config_covers_the_signature():
-    names = {name for name in inspect.signature(KeRNL).parameters if name != "kwargs"}
+    names = {name for name in inspect.signature(RNN).parameters if name != "kwargs"}
     assert set(SETTINGS) | {"cell", "temporal_kernel"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
-    layer, default = KeRNL(KeRNLSpikingCell(H, tau_m=7.0), **SETTINGS, **keras_own), KeRNL(KeRNLSpikingCell(H))
+    layer, default = RNN(LIFCell(H, tau_m=7.0), **SETTINGS, **keras_own), RNN(LIFCell(H))
     config = layer.get_config()
     assert all(config[name] != default.get_config()[name] for name in names - {"temporal_kernel"})
-    again = KeRNL.from_config(dict(config))  # Keras takes the cell out
+    again = RNN.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
     assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == config
-    assert KeRNL.from_config(default.get_config()).get_config() == default.get_config()
-    own = KeRNL(KeRNLSpikingCell(H), temporal_kernel="own")  # which goes with few of the others
-    assert KeRNL.from_config(own.get_config()).temporal_kernel == "own" != default.temporal_kernel
+    assert RNN.from_config(default.get_config()).get_config() == default.get_config()
+    own = RNN(LIFCell(H), temporal_kernel="own")  # which goes with few of the others
+    assert RNN.from_config(own.get_config()).temporal_kernel == "own" != default.temporal_kernel
 
 
 def small_model(**settings):
     inputs = keras.Input((T, I))
-    hidden = KeRNL(KeRNLSpikingCell(H), seed=3, name="hidden", **settings)(inputs)
+    hidden = RNN(LIFCell(H), seed=3, name="hidden", **settings)(inputs)
     return keras.Model(inputs, keras.layers.Dense(2)(hidden))
 
 
@@ -362,7 +365,7 @@ def test_save_and_load(settings, tmp_path):
 def test_states_in_a_functional_model():
     """One layer's states start another, and come out with the shapes that were promised."""
     inputs = keras.Input((T, I))
-    first, second = (KeRNL(KeRNLSpikingCell(H), return_state=True, implementation="online") for _ in range(2))
+    first, second = (RNN(LIFCell(H), return_state=True, implementation="online") for _ in range(2))
     _, *states = first(inputs)
     out, *_ = second(inputs, initial_state=states)
     model = keras.Model(inputs, [out, *states])
@@ -373,7 +376,7 @@ def test_states_in_a_functional_model():
 
 
 def test_the_reference_preset():
-    layer = KeRNL.from_preset("reference", KeRNLSpikingCell(H), time_steps=50, noise_std=0.25)
+    layer = RNN.from_preset("reference", LIFCell(H), time_steps=50, noise_std=0.25)
     names = "form", "perturbation", "sensitivity_mode", "observe", "post_factor", "credit", "noise_std"
     expected = "plain", "synapse", "replica", "reset_voltage", "trace", "last", 0.25
     assert tuple(getattr(layer, name) for name in names) == expected
@@ -383,17 +386,17 @@ def test_the_reference_preset():
     limit = (6.0 / (2 * H)) ** 0.5
     assert np.abs(layer.sensitivity_tensor).max() <= limit
     with pytest.raises(ValueError, match=r"preset must be one of \['default', 'reference'\]; received 'paper'"):
-        KeRNL.from_preset("paper", KeRNLSpikingCell(H), time_steps=50)
+        RNN.from_preset("paper", LIFCell(H), time_steps=50)
 
 
 def test_a_drawn_seed_is_kept():
-    layer = KeRNL(KeRNLSpikingCell(H))
-    assert layer.seed == layer.get_config()["seed"] == KeRNL.from_config(layer.get_config()).seed
-    assert layer.seed != KeRNL(KeRNLSpikingCell(H)).seed
+    layer = RNN(LIFCell(H))
+    assert layer.seed == layer.get_config()["seed"] == RNN.from_config(layer.get_config()).seed
+    assert layer.seed != RNN(LIFCell(H)).seed
 
 
 def test_states_of_another_number_are_an_error():
-    layer = KeRNL(KeRNLSpikingCell(H))
+    layer = RNN(LIFCell(H))
     layer(x := data()[0])
     with pytest.raises(
         ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
@@ -404,7 +407,7 @@ def test_states_of_another_number_are_an_error():
 @pytest.mark.parametrize("settings", [{}, {"temporal_kernel": "own"}, {"form": "plain"}, {"implementation": "online"}])
 def test_a_single_unit_trains(settings):
     inputs = keras.Input((5, 3))
-    hidden = KeRNL(KeRNLSpikingCell(1, input_gain=3.0), **settings)(inputs)
+    hidden = RNN(LIFCell(1, input_gain=3.0), **settings)(inputs)
     model = keras.Model(inputs, hidden)
     model.compile("sgd", "mse", jit_compile=False)
     history = model.fit(np.ones((4, 5, 3), "float32"), np.ones((4, 5, 1), "float32"), verbose=0).history

@@ -48,7 +48,7 @@ def cell(**settings):
         name: keras.initializers.RandomNormal(stddev=std, seed=seed)
         for name, std, seed in (("kernel_initializer", 3.0, 3), ("recurrent_initializer", 5.0, 4))
     }
-    return kk.KeRNLSpikingCell(H, **{**given, **initializers, **settings})
+    return kk.LIFCell(H, **{**given, **initializers, **settings})
 
 
 def read_back(graph, path):
@@ -68,10 +68,10 @@ def test_the_file_gives_the_same_spikes_and_voltages(kind, discretization, tmp_p
     units = cell(**CELLS[kind])
     inputs = keras.Input((T, I), dtype="float64")
     encoded = kk.SpikeEncoder(2, code="threshold", context_switch=18, dtype="float64")(inputs)
-    spikes = kk.KeRNL(units, name="hidden")(encoded)
+    spikes = kk.RNN(units, name="hidden")(encoded)
     readout = kk.ReadoutCell(O, use_bias=True, bias_initializer="ones", dt=units.dt, dtype="float64")
     voltage = kk.Readout(readout, name="readout")(spikes)
-    model = kk.KeRNLModel(inputs, kk.WindowMean(4, dtype="float64")(voltage))
+    model = kk.Model(inputs, kk.TimeAverage(4, dtype="float64")(voltage))
 
     graph = read_back(kk.to_nir(model, discretization), tmp_path / "graph.nir")
     sent, spikes, voltage = (each.numpy() for each in keras.Model(inputs, [encoded, spikes, voltage])(digits()))
@@ -86,7 +86,7 @@ def test_layers_above_each_other_and_layers_of_keras(tmp_path):
     model = keras.Sequential(
         [
             keras.Input((T, I), dtype="float64"),
-            kk.KeRNL(cell(), name="first"),
+            kk.RNN(cell(), name="first"),
             keras.layers.RNN(cell(reset="soft", tau_s=None), return_sequences=True, name="second", dtype="float64"),
             keras.layers.RNN(
                 kk.ReadoutCell(O, tau_out=None, dtype="float64"), return_sequences=True, name="third", dtype="float64"
@@ -106,7 +106,7 @@ def test_layers_above_each_other_and_layers_of_keras(tmp_path):
 def hidden(**settings):
     """A model of one hidden layer."""
     inputs = keras.Input((T, I), dtype="float64")
-    return keras.Model(inputs, kk.KeRNL(cell(**settings), name="hidden")(inputs))
+    return keras.Model(inputs, kk.RNN(cell(**settings), name="hidden")(inputs))
 
 
 def test_the_numbers_of_the_graph(tmp_path):
@@ -149,7 +149,7 @@ def test_a_potential_that_is_just_the_threshold(reset, dtype):
     settings = dict(tau_m=2.0, discretization="euler", resistance=1.0, tau_s=None, reset=reset, dtype=dtype)
     settings |= dict(kernel_initializer="ones", recurrent_initializer="zeros")
     inputs = keras.Input((3, 1), dtype=dtype)
-    model = keras.Model(inputs, kk.KeRNL(cell(**settings), name="hidden")(inputs))
+    model = keras.Model(inputs, kk.RNN(cell(**settings), name="hidden")(inputs))
     x = np.array([[[2.0], [0.0], [1.9]]], dtype)
     spikes = model(x).numpy()
     np.testing.assert_array_equal(spikes[0, :, 0], [1.0, 0.0, 0.0])
@@ -174,10 +174,10 @@ def test_adaptation_of_strength_0_is_none():
     assert kk.to_nir(hidden(adaptation_strength=[0.0] * H))
 
 
-@pytest.mark.parametrize("other", [kk.KeRNLResonatorCell(H), kk.KeRNLRNNCell(H)], ids=["resonator", "rate"])
+@pytest.mark.parametrize("other", [kk.ResonatorCell(H), kk.LeakyRNNCell(H)], ids=["resonator", "rate"])
 def test_units_that_nir_does_not_know(other):
     inputs = keras.Input((T, I))
-    model = keras.Model(inputs, kk.KeRNL(other, name="hidden")(inputs))
+    model = keras.Model(inputs, kk.RNN(other, name="hidden")(inputs))
     kind = type(other).__name__
     with pytest.raises(ValueError, match=f"none for resonators and rates; received 'hidden', a {kind}"):
         kk.to_nir(model)
@@ -185,7 +185,7 @@ def test_units_that_nir_does_not_know(other):
 
 def test_cells_of_several_dt():
     inputs = keras.Input((T, I), dtype="float64")
-    voltage = kk.Readout(kk.ReadoutCell(O, dt=0.5, dtype="float64"))(kk.KeRNL(cell())(inputs))
+    voltage = kk.Readout(kk.ReadoutCell(O, dt=0.5, dtype="float64"))(kk.RNN(cell())(inputs))
     with pytest.raises(ValueError, match=r"cells of one dt; received dt = \[0.5, 1.0\] ms"):
         kk.to_nir(keras.Model(inputs, voltage))
 

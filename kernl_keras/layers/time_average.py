@@ -1,4 +1,4 @@
-"""The window: one answer from a sequence of readouts."""
+"""`TimeAverage`: one answer from a sequence of readouts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import check_sequences, integer, time_steps
-from ..export import export
 from ..keras_version import keras, output_shape
+from ..serialization import serializable
 from ..types import Config
 
 
-@export
-class WindowMean(keras.layers.Layer):
+@serializable
+class TimeAverage(keras.layers.Layer):
     """Mean over the last steps of a sequence.
 
-        y = 1/n sum_{t = T-n+1..T} x(t),  n = window
+        y = 1/n sum_{t = T-n+1..T} x(t),  n = last
 
     With a mask they are the last unmasked steps of each example, and an example that has fewer takes those it has.
 
     Args:
-        window: number of steps; None for all of them.
+        last: number of steps; None for all of them.
         **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
 
     Call arguments:
@@ -31,20 +31,20 @@ class WindowMean(keras.layers.Layer):
         Means [B, O].
 
     Raises:
-        ValueError: where the window is longer than the sequence. A sequence whose length is unknown while a graph is
+        ValueError: where `last` is more than the sequence is long. A sequence whose length is unknown while a graph is
             traced is not checked: one that is too short is averaged over all of its steps.
 
     Example:
 
-    >>> WindowMean(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
+    >>> TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
     array([[3.]], dtype=float32)
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps that follow the pixels.
     """
 
-    def __init__(self, window: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, last: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.window = None if window is None else integer("window", window)
+        self.last = None if last is None else integer("last", last)
         self.supports_masking = True
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -52,12 +52,12 @@ class WindowMean(keras.layers.Layer):
         self.compute_output_shape(inputs.shape)  # T may be known now
         x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs  # a sum of many needs the digits
         if mask is None:
-            mean = tf.reduce_mean(x if self.window is None else x[:, -self.window :], axis=1)
+            mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
         else:
             counted = tf.cast(mask, x.dtype)  # [B, T]
-            if self.window is not None:
+            if self.last is not None:
                 from_end = tf.cumsum(counted, axis=1, reverse=True)
-                counted *= tf.cast(from_end <= self.window, x.dtype)
+                counted *= tf.cast(from_end <= self.last, x.dtype)
             mean = tf.math.divide_no_nan(
                 tf.einsum("bt,bto->bo", counted, x), tf.reduce_sum(counted, axis=1, keepdims=True)
             )
@@ -68,9 +68,9 @@ class WindowMean(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         steps = time_steps("inputs", input_shape)
-        if None not in (self.window, steps) and self.window > steps:
-            raise ValueError(f"window must be <= the number of time steps, {steps}; received {self.window}.")
+        if None not in (self.last, steps) and self.last > steps:
+            raise ValueError(f"last must be <= the number of time steps, {steps}; received {self.last}.")
         return output_shape(input_shape[0], input_shape[2])
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "window": self.window}
+        return {**super().get_config(), "last": self.last}

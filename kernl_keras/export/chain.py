@@ -6,15 +6,15 @@ from ..cells.hidden import HiddenCell
 from ..cells.readout import ReadoutCell
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.encoder import SpikeEncoder
-from ..layers.window import WindowMean
+from ..layers.time_average import TimeAverage
 
 
 class Chain(NamedTuple):
     """What a network is made of, in the order in which data goes through."""
 
     encoder: Any  # `SpikeEncoder` or None
-    layers: list  # `KeRNL`, `Readout` and `keras.layers.RNN` over a cell of ours, one or more
-    window: Any  # `WindowMean` or None
+    layers: list  # `RNN`, `Readout` and `keras.layers.RNN` over a cell of ours, one or more
+    window: Any  # `TimeAverage` or None
 
 
 def chain(model):
@@ -28,7 +28,7 @@ def chain(model):
         raise ValueError(f"model must be a built Keras model; received {model!r}.")
     layers = layers_of(model)
     encoder = layers.pop(0) if layers and isinstance(layers[0], SpikeEncoder) else None
-    window = layers.pop() if layers and isinstance(layers[-1], WindowMean) else None
+    window = layers.pop() if layers and isinstance(layers[-1], TimeAverage) else None
     if not layers:
         raise ValueError("model must have a layer of hidden or readout units; received none.")
     for layer in layers:
@@ -67,7 +67,7 @@ def check_layer(layer, last):
     cell = getattr(layer, "cell", None)
     if not isinstance(cell, (HiddenCell, ReadoutCell)):
         raise ValueError(
-            "model must be made of SpikeEncoder, layers over kernl_keras' hidden and readout cells, and WindowMean; "
+            "model must be made of SpikeEncoder, layers over kernl_keras' hidden and readout cells, and TimeAverage; "
             f"received {layer.name!r}, a {type(layer if cell is None else cell).__name__}."
         )
     if layer.go_backwards or not (layer.return_sequences or last):

@@ -1,4 +1,4 @@
-"""`KeRNL`: the recurrent layer that carries a learning rule."""
+"""`RNN`: the recurrent layer that carries a learning rule."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,13 +8,13 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..checks import check_sequences, check_states, flag, integer, keras_object, number, one_of, time_steps
 from ..draws import add_counter, check_seed
-from ..export import export
-from ..keras_version import RNN, keras
+from ..keras_version import KerasRNN, keras
 from ..learning.attach import attach_gradient
 from ..learning.forward import run_clean, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
 from ..learning.rules import FORMS, RULES, make_rule
 from ..learning.valid_steps import ValidSteps
+from ..serialization import serializable
 from ..types import (
     Config,
     Credit,
@@ -41,8 +41,8 @@ POST_FACTORS = ("gate", "surrogate", "trace")
 MATCHING_POST_FACTOR = {"current": "gate", "synapse": "surrogate", "activity": "surrogate"}
 
 
-@export
-class KeRNL(RNN):
+@serializable
+class RNN(KerasRNN):
     """A recurrent layer whose gradient is that of KeRNL, an online rule, instead of backpropagation through time.
 
     Forward it is `keras.layers.RNN` over the cell. Backward it replaces the influence of unit i's current at t on unit
@@ -64,10 +64,10 @@ class KeRNL(RNN):
         (19) F = mean (D(t) - Omega(t) M^T)^2,   D = perturbed minus clean observation
 
     F is an added loss of the layer, whose gradient reaches M and gamma only; so the layer learns in any Keras model.
-    `kernl_keras.KeRNLModel` gives M and gamma their own optimizer and alternates the two updates.
+    `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.KeRNLSpikingCell`, `kernl_keras.KeRNLResonatorCell` or `kernl_keras.KeRNLRNNCell`.
+        cell: `kernl_keras.LIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
         rule: "kernl"; "eprop", the first term of (22) alone; "eprop_alif", the same with the threshold's part of the
             trace; "rflo", each weight's effect on the output, leaking; "readout", no learning in this layer or below;
             "bptt", backpropagation through time by automatic differentiation; or "bptt_adjoint", the same gradient, its
@@ -132,7 +132,7 @@ class KeRNL(RNN):
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> layer = kk.KeRNL(kk.KeRNLSpikingCell(4), name="hidden")
+    >>> layer = kk.RNN(kk.LIFCell(4), name="hidden")
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
@@ -167,7 +167,7 @@ class KeRNL(RNN):
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
-            raise ValueError(f"cell must be a KeRNL cell (spiking, resonator or rate); received {cell!r}.")
+            raise ValueError(f"cell must be a kernl_keras cell (spiking, resonator or rate); received {cell!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         if self.compute_dtype != cell.compute_dtype:
             raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
@@ -226,7 +226,7 @@ class KeRNL(RNN):
         self.report: Report | None = None
 
     @classmethod
-    def from_preset(cls, preset: Preset, cell: HiddenCell, time_steps: int, **overrides: Any) -> "KeRNL":
+    def from_preset(cls, preset: Preset, cell: HiddenCell, time_steps: int, **overrides: Any) -> "RNN":
         """A layer with named settings: "default", or "reference" for those of the reference KeRNL code.
 
         Args:
@@ -238,7 +238,7 @@ class KeRNL(RNN):
         Example:
 
         >>> import kernl_keras as kk
-        >>> kk.KeRNL.from_preset("reference", kk.KeRNLSpikingCell(4), time_steps=838).sensitivity_mode
+        >>> kk.RNN.from_preset("reference", kk.LIFCell(4), time_steps=838).sensitivity_mode
         'replica'
         """
         return cls(cell, **{**PRESETS[one_of("preset", preset, PRESETS)](time_steps), **overrides})
@@ -381,7 +381,7 @@ class KeRNL(RNN):
         return tf.transpose(outputs, (1, 0, 2)), layout.pack(end_state, perturbed, traces)
 
     def _tell(self, report):
-        """A `KeRNLModel` takes F for its own optimizer; any other model has it as an added loss."""
+        """A `Model` takes F for its own optimizer; any other model has it as an added loss."""
         if running_step() is not None:
             running_step().reports.append(report)
             return

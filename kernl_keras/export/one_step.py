@@ -24,7 +24,7 @@ def one_step(model: keras.Model) -> keras.Model:
 
     Args:
         model: a built chain of `SpikeEncoder` (or none), layers over the package's hidden and readout cells, and
-            `WindowMean` (or none), which is left out: the mean over the last steps is the caller's.
+            `TimeAverage` (or none), which is left out: the mean over the last steps is the caller's.
 
     Returns:
         A `keras.Model` from `{"x": [B, F], **states}` to `{"outputs": [B, n], **states}`. It is made to be exported;
@@ -38,7 +38,7 @@ def one_step(model: keras.Model) -> keras.Model:
     >>> import numpy as np, kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.KeRNL(kk.KeRNLRNNCell(4), name="hidden")(inputs)
+    >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
     >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
     >>> step = kk.one_step(model)
     >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})

@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.spiking import SpikingParameters, SpikingState, spiking_step, spiking_tangent
+from kernl_keras.dynamics.lif import LIFParameters, LIFState, lif_step, lif_tangent
 
 from ..reference.cases import SPIKING, B, H, Network, T, draw
 
-HAND = SpikingParameters(
+HAND = LIFParameters(
     membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, resistance=2.0, base_threshold=1.0,
     adaptation_strength=2.0, refractory_time=3.0, reset_potential=-0.5, dt=1.0, soft_reset=False, surrogate="triangle",
     surrogate_damping=0.4,
@@ -23,8 +23,8 @@ def tensors(*values):
 def test_one_step_by_hand():
     """Units: one fires, one stays below, one is refractory for one step more, one just leaves that time."""
     v, adaptation = [0.8, 0.4, 0.9, 0.6], [0.1, 0.2, 0.0, 0.0]
-    state = SpikingState(*tensors([v], [adaptation], [[0.0, 0.5, 1.0, 0.9]], [[0.2, 0.4, 0.6, 0.8]]))
-    step, state = spiking_step(*tensors([[1.0, 0.6, 5.0, 0.2]]), state, HAND)
+    state = LIFState(*tensors([v], [adaptation], [[0.0, 0.5, 1.0, 0.9]], [[0.2, 0.4, 0.6, 0.8]]))
+    step, state = lif_step(*tensors([[1.0, 0.6, 5.0, 0.2]]), state, HAND)
     expected = {
         "threshold": [1.2, 1.4, 1.0, 1.0],  # 1 + 2 b
         "gate": [1.0, 1.0, 0.0, 1.0],  # r < 1
@@ -42,18 +42,18 @@ def test_one_step_by_hand():
 
 
 def test_soft_reset_by_hand():
-    state = SpikingState(*tensors([[0.8]], [[0.1]], [[0.0]], [[0.0]]))
-    _, state = spiking_step(*tensors([[1.0]]), state, HAND._replace(soft_reset=True))
+    state = LIFState(*tensors([[0.8]], [[0.1]], [[0.0]], [[0.0]]))
+    _, state = lif_step(*tensors([[1.0]]), state, HAND._replace(soft_reset=True))
     np.testing.assert_allclose(state.v, [[0.2]], rtol=1e-12)  # V- - B = 1.4 - 1.2
 
 
 def test_refractory_time_by_hand():
     """tau_ref 3, dt 1: after a spike at t=0 the unit is deaf at t=1, 2, 3 and fires again at t=4."""
     p = HAND._replace(adaptation_strength=0.0, reset_potential=0.0)
-    state = SpikingState(*tensors([[0.0]], [[0.0]], [[0.0]], [[0.0]]))
+    state = LIFState(*tensors([[0.0]], [[0.0]], [[0.0]], [[0.0]]))
     spikes, gates = [], []
     for _ in range(6):
-        step, state = spiking_step(*tensors([[1.5]]), state, p)  # drive 1: V- = 1.5 where it listens
+        step, state = lif_step(*tensors([[1.5]]), state, p)  # drive 1: V- = 1.5 where it listens
         spikes.append(step.output.numpy().item())
         gates.append(step.gate.numpy().item())
     assert spikes == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -62,8 +62,8 @@ def test_refractory_time_by_hand():
 
 def test_a_refractory_unit_fires_where_its_held_potential_is_above_threshold():
     """Eq. (4) asks nothing of `on`: a soft reset may leave V >= B."""
-    state = SpikingState(*tensors([[2.3]], [[0.0]], [[2.0]], [[0.0]]))
-    step, state = spiking_step(*tensors([[0.0]]), state, HAND._replace(soft_reset=True))
+    state = LIFState(*tensors([[2.3]], [[0.0]], [[2.0]], [[0.0]]))
+    step, state = lif_step(*tensors([[0.0]]), state, HAND._replace(soft_reset=True))
     assert [x.numpy().item() for x in (step.gate, step.output, step.slope)] == [0.0, 1.0, 0.0]
     np.testing.assert_allclose(state.v, [[1.3]], rtol=1e-12)
 
@@ -76,7 +76,7 @@ def test_sequences_match_the_reference(name):
     assert 0.05 < expected.z.mean() < 0.8 and (expected.psi > 0).any()
     state = cell.State(*tensors(*network.start))
     for t in range(network.time):
-        step, state = spiking_step(current[t] + state.trace @ weights, state, p)
+        step, state = lif_step(current[t] + state.trace @ weights, state, p)
         for field, name in zip(step._fields, ("z", "potential", "threshold", "psi", "on")):
             np.testing.assert_allclose(getattr(step, field), getattr(expected, name)[:, t], rtol=1e-9, atol=1e-12)
         for field, name in zip(state._fields, ("v", "b", "r", "s")):
@@ -106,8 +106,8 @@ def test_tangents_match_the_reference(name):
     state = cell.State(*tensors(*network.start))
     change = cell.State(*tensors(*np.zeros((4, B, H))))
     for t in range(network.time):
-        step, new = spiking_step(current[t] + state.trace @ weights, state, p)
-        voltage, distance, change = spiking_tangent(change.trace @ weights + xi[:, t], change, step, p)
+        step, new = lif_step(current[t] + state.trace @ weights, state, p)
+        voltage, distance, change = lif_tangent(change.trace @ weights + xi[:, t], change, step, p)
         state = new
         np.testing.assert_allclose(voltage, expected["voltage"][:, t], rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(distance, expected["distance"][:, t], rtol=1e-9, atol=1e-12)
@@ -115,7 +115,7 @@ def test_tangents_match_the_reference(name):
 
 @pytest.mark.parametrize("name", SPIKING)
 def test_automatic_differentiation_sees_the_tangent(name):
-    """The backward pass of a step, with its reset and adaptation, is the transpose of `spiking_tangent`."""
+    """The backward pass of a step, with its reset and adaptation, is the transpose of `lif_tangent`."""
     p = Network(name).steps[1]
     values = [draw(1, B, H), draw(2, B, H), 0.3 * np.abs(draw(3, B, H)), np.zeros((B, H)), draw(4, B, H)]
     current, *state = tensors(*values)
@@ -124,13 +124,13 @@ def test_automatic_differentiation_sees_the_tangent(name):
     errors = tensors(*(draw(20 + n, B, H) for n in range(4)))
     with tf.GradientTape() as tape:
         tape.watch((current, state))
-        step, new = spiking_step(3.0 * current, SpikingState(*state), p)
+        step, new = lif_step(3.0 * current, LIFState(*state), p)
         loss = tf.add_n(
             [tf.reduce_sum(e * s) for e, s in zip(errors, (step.potential, new.v, new.adaptation, new.trace))]
         )
     gradients = tape.gradient(loss, [current, *state], unconnected_gradients="zero")
     backward = sum(np.sum(g * c) for g, c in zip(gradients, changes))
-    voltage, _, change = spiking_tangent(3.0 * changes[0], SpikingState(*changes[1:]), step, p)
+    voltage, _, change = lif_tangent(3.0 * changes[0], LIFState(*changes[1:]), step, p)
     forward = sum(np.sum(e * c) for e, c in zip(errors, (voltage, change.v, change.adaptation, change.trace)))
     assert 0.0 < np.mean(step.output) < 1.0
     np.testing.assert_allclose(backward, forward, rtol=1e-9)

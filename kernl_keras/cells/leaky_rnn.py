@@ -1,4 +1,4 @@
-"""`KeRNLRNNCell`: leaky rate units."""
+"""`LeakyRNNCell`: leaky rate units."""
 
 import math
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ import tensorflow as tf
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, RateStep, SwingingState, rate_step, rate_tangent
-from ..export import export
+from ..serialization import serializable
 from ..types import Activation, Config, Constraint, Discretization, Initializer, Regularizer, TimeConstant
 from .hidden import HiddenCell, LocalFactors, Record
 from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
 
-@export
-class KeRNLRNNCell(HiddenCell):
+@serializable
+class LeakyRNNCell(HiddenCell):
     """Recurrent rate units with a leak.
 
         g(t) = x(t) W_in + h(t-1) W_rec + bias
@@ -24,7 +24,7 @@ class KeRNLRNNCell(HiddenCell):
 
     With a `period` a unit swings as it leaks: U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)), h = Re U.
 
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.KeRNL` by the rule.
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.RNN` by the rule.
 
     Args:
         units: number of units H.
@@ -56,7 +56,7 @@ class KeRNLRNNCell(HiddenCell):
 
     >>> import numpy as np, kernl_keras as kk
     >>> from kernl_keras.keras_version import keras
-    >>> layer = keras.layers.RNN(kk.KeRNLRNNCell(4, tau=10.0))
+    >>> layer = keras.layers.RNN(kk.LeakyRNNCell(4, tau=10.0))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 4)
 

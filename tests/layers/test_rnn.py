@@ -1,4 +1,4 @@
-"""The gradients of the KeRNL layer, and F, are the reference's for every setting; what the rules become."""
+"""The gradients of the RNN layer, and F, are the reference's for every setting; what the rules become."""
 
 import itertools
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.spiking import KeRNLSpikingCell
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.kernl import KeRNL
+from kernl_keras.layers.rnn import RNN
 
 from ..reference import oracles
 from ..reference.cases import RATE, SPIKING, B, H, I, J, Network, T, stacked
@@ -164,7 +164,7 @@ def test_the_resetting_spikes_derivative(cell, settings):
 
 def test_who_follows_the_resetting_spike():
     for settings, follows in (({}, True), ({"rule": "eprop"}, False), ({"reset_gradient": False}, False)):
-        assert KeRNL(KeRNLSpikingCell(H), **settings).reset_gradient is follows
+        assert RNN(LIFCell(H), **settings).reset_gradient is follows
 
 
 def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights():
@@ -291,18 +291,18 @@ def test_where_m_and_gamma_start(cell):
     layer = network.layer()
     gain = network.c.drive if network.spiking else 1.0 - network.c.a
     tau = network.settings["tau_m" if network.spiking else "tau"]
-    fresh = KeRNL(layer.cell, num_kernels=2)
+    fresh = RNN(layer.cell, num_kernels=2)
     fresh.build((B, T, I))  # the cell's weights are there already
     same(fresh.sensitivity_tensor, [gain[:, None] * network.w_used.T, np.zeros((H, H))])
     same(fresh.temporal_filter, [1.0 / np.broadcast_to(tau, H), 0.25 / np.broadcast_to(tau, H)])
-    local = KeRNL(layer.cell, form="plain", perturbation="current")
+    local = RNN(layer.cell, form="plain", perturbation="current")
     local.build((B, T, I))
     same(local.sensitivity_tensor, np.diag(gain))
 
 
 def test_m_and_gamma_by_initializers():
-    layer = KeRNL(
-        KeRNLSpikingCell(H), num_kernels=3,
+    layer = RNN(
+        LIFCell(H), num_kernels=3,
         sensitivity_initializer=keras.initializers.Constant(0.25),
         temporal_filter_initializer=keras.initializers.Constant(0.125),
     )  # fmt: skip

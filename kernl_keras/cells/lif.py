@@ -1,0 +1,241 @@
+"""`LIFCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..checks import number, one_of
+from ..dynamics.decays import DECAYS
+from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step, lif_tangent
+from ..serialization import serializable
+from ..types import Config, Constraint, Discretization, Initializer, Regularizer, Reset, Surrogate, TimeConstant
+from .hidden import LocalFactors, Record
+from .spiking import SpikingCell
+from .time_constants import time_constant
+
+
+@serializable
+class LIFCell(SpikingCell):
+    """Recurrent leaky integrate-and-fire units with refractory time, synaptic trace and adaptive threshold.
+
+    One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
+
+        (1) I(t)  = x(t) W_in + S(t-1) W_rec + bias
+        (2) on    = 1 where r(t-1) < dt, else 0
+        (3) V-(t) = on ? a V(t-1) + (1-a) R_m I(t) : V(t-1)
+        (4) z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
+        (5) psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B; 0 where refractory
+        (6) b(t)  = p b(t-1) + (1-p) z(t)
+        (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
+        (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
+        (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
+    in `kernl_keras.RNN` it trains by the rule.
+
+    Args:
+        units: number of units H.
+        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer (for example
+            `kernl_keras.LogUniform(20, 800)`), which makes it an untrained weight that is saved with the model.
+        tau_s: synaptic time constant, ms, likewise; None for S = z.
+        tau_a: time constant of the threshold's adaptation, ms, likewise.
+        tau_ref: refractory time, ms.
+        resistance: R_m.
+        base_threshold: b0 > 0.
+        adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
+        reset_potential: V_reset, for the hard reset.
+        reset: "hard" (to V_reset) or "soft" (by the threshold).
+        dt: length of a step, ms.
+        discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
+        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate_damping: height of psi at the threshold, times B.
+        self_connections: whether a unit sees its own spikes through W_rec.
+        use_bias: whether to add a trained current.
+        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I); the
+            weights themselves are larger by 1 / ((1-a) R_m). Not used with a `kernel_initializer`.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H).
+        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
+        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
+        bias_initializer: any Keras initializer.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
+        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
+        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [V, b, r, S], each [B, H], zero at the start.
+
+    Returns:
+        The spikes z(t) [B, H], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range, and for a list that has not H entries.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> layer = keras.layers.RNN(kk.LIFCell(4, tau_m=20.0), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    """
+
+    State = LIFState
+    OBSERVABLES = ("distance", "voltage", "reset_voltage")
+
+    def __init__(
+        self,
+        units: int,
+        tau_m: TimeConstant = 20.0,
+        tau_s: TimeConstant | None = 5.0,
+        tau_a: TimeConstant = 200.0,
+        tau_ref: float = 1.0,
+        resistance: float = 2.0,
+        base_threshold: float = 1.0,
+        adaptation_strength: float | Iterable[float] = 0.0,
+        reset_potential: float = 0.0,
+        reset: Reset = "hard",
+        dt: float = 1.0,
+        discretization: Discretization = "exponential",
+        surrogate: Surrogate = "triangle",
+        surrogate_damping: float = 0.3,
+        self_connections: bool = False,
+        use_bias: bool = False,
+        input_gain: float = 3.0,
+        recurrent_gain: float = 0.3,
+        kernel_initializer: Initializer | None = None,
+        recurrent_initializer: Initializer | None = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        recurrent_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        recurrent_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            self_connections,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            recurrent_regularizer,
+            bias_regularizer,
+            kernel_constraint,
+            recurrent_constraint,
+            bias_constraint,
+            tau_m=tau_m,
+            tau_s=tau_s,
+            tau_a=tau_a,
+            base_threshold=base_threshold,
+            adaptation_strength=adaptation_strength,
+            dt=dt,
+            surrogate=surrogate,
+            surrogate_damping=surrogate_damping,
+            input_gain=input_gain,
+            recurrent_gain=recurrent_gain,
+            **kwargs,
+        )
+        self.tau_ref = number("tau_ref", tau_ref, low=0.0)
+        self.resistance = number("resistance", resistance, above=0.0)
+        self.reset_potential = number("reset_potential", reset_potential)
+        self.reset = one_of("reset", reset, ("hard", "soft"))
+        self.discretization = one_of("discretization", discretization, DECAYS)
+
+    @property
+    def highest_activity(self) -> float:
+        """Spikes a step: after one that takes all of the potential a unit rests for `tau_ref`."""
+        return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
+
+    def build_constants(self) -> None:
+        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
+        self._tau: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
+            for name in ("tau_m", "tau_s", "tau_a")
+        }
+
+    def parameters(self) -> LIFParameters:
+        """`LIFParameters` of the steps; built outside a time loop it costs nothing inside."""
+        decay = DECAYS[self.discretization]
+        return LIFParameters(
+            membrane_decay=decay(self._tau["tau_m"], self.dt),
+            adaptation_decay=decay(self._tau["tau_a"], self.dt),
+            trace_decay=decay(self._tau["tau_s"], self.dt),
+            resistance=self.resistance,
+            base_threshold=self.base_threshold,
+            adaptation_strength=self.strength(),
+            refractory_time=self.tau_ref,
+            reset_potential=self.reset_potential,
+            dt=self.dt,
+            soft_reset=self.reset == "soft",
+            surrogate=self.surrogate,
+            surrogate_damping=self.surrogate_damping,
+        )
+
+    def own_kernel(self, p: LIFParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
+        """The two parts of lambda, by which a potential left to itself goes on."""
+        return p.membrane_decay, 0.0
+
+    def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
+        return lif_step(current, state, p)
+
+    def write(self, step: LIFStep, state: LIFState) -> tuple[tf.Tensor, ...]:
+        """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
+        return (
+            step.output,
+            step.potential,
+            *([step.threshold] if self.adapts else []),
+            *([step.gate > 0.0] if self.tau_ref > 0.0 else []),
+            *([] if self.tau_s is None else [state.trace]),
+        )
+
+    def read(self, written: Sequence[tf.Tensor], p: LIFParameters) -> Record:
+        """The `Record` of what `write` kept."""
+        output, potential = written[:2]
+        threshold, rest = self.threshold_and_rest(written, p)
+        gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
+        slope = self.slope(potential, threshold, gate, p)
+        taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
+        return Record(output, slope, gate, slope * taken)
+
+    def gate(self, step: LIFStep) -> tf.Tensor | float:
+        return step.gate
+
+    def local_factors(self, record: Record, p: LIFParameters, reset_gradient: bool) -> LocalFactors:
+        leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
+        followed = record.reset_slope if reset_gradient else 0.0
+        return LocalFactors(
+            psi=record.slope,
+            drive=record.gate * p.drive,
+            leak=leak,
+            keep=(1.0 if p.soft_reset else 1.0 - record.output) - followed,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+            threshold_keep=(record.output if p.soft_reset else 0.0) - followed,
+        )
+
+    def observables(self, step: LIFStep, state: LIFState) -> dict[str, tf.Tensor]:
+        distance = step.potential - step.threshold
+        return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
+
+    def tangent(
+        self, current_change: tf.Tensor, change: LIFState, step: LIFStep, p: LIFParameters
+    ) -> tuple[dict[str, tf.Tensor], LIFState]:
+        voltage, distance, change = lif_tangent(current_change, change, step, p)
+        return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
+
+    def get_config(self) -> Config:
+        return {
+            **super().get_config(),
+            "tau_ref": self.tau_ref,
+            "resistance": self.resistance,
+            "reset_potential": self.reset_potential,
+            "reset": self.reset,
+            "discretization": self.discretization,
+        }
