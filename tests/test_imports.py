@@ -25,7 +25,7 @@ ROOMS = {  # room: the other rooms it may import
 HELPERS = {
     "archives",
     "keras_version",
-    "export",
+    "serialization",
     "checks",
     "draws",
     "initializers",
