@@ -1,6 +1,6 @@
 """Recurrent spiking and rate networks for Keras that learn online by KeRNL, Kernel RNN Learning."""
 
-from . import data, naive
+from . import data, naive, rules
 from .callbacks.alignment import GradientAlignment
 from .callbacks.tensorboard import TensorBoard
 from .cells.context import ContextCell
@@ -42,5 +42,6 @@ __all__ = [
     "load_pretrained",
     "naive",
     "one_step",
+    "rules",
     "to_nir",
 ]

@@ -18,7 +18,7 @@ from .experiments.run import evaluate, read_config, train
 from .experiments.sweep import run_sweep
 from .experiments.sweeps import SWEEPS
 from .experiments.tables import update
-from .learning.rules import RULES
+from .rules.rule import NAMES as RULES
 
 THREADS = min(2, cores())
 SETTINGS = {  # option: field of `Experiment`

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ..cells.readout import ReadoutCell
 from ..checks import check_sequences, check_states, time_steps
 from ..keras_version import KerasRNN
-from ..learning.leaky_sum import leaky_sum
+from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
 
 

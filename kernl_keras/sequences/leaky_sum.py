@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from .filters import fill, scan
+from .time_loop import scan
 
 
 def leaky_sum(x, decay, start):
@@ -25,24 +25,24 @@ def leaky_sum(x, decay, start):
 
     Source: the adjoint of a linear filter is the filter run backward in time; Eq. (13) is another.
     """
-    decay = fill(decay, x)
+    decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
 
     @tf.custom_gradient
     def filtered(x, start):
         def gradient(error):
             def back(carry, now):
                 error, decay = now
-                reverse = error + carry[0]
-                return (decay * reverse,), (reverse,)
+                reverse = error + carry
+                return decay * reverse, reverse
 
-            (of_start,), (of_x,) = scan(back, (tf.zeros_like(start),), (error, decay), reverse=True)
+            of_start, of_x = scan(back, tf.zeros_like(start), (error, decay), reverse=True)
             return of_x, of_start
 
         def forward(carry, now):
             x, decay = now
-            v = decay * carry[0] + x
-            return (v,), (v,)
+            v = decay * carry + x
+            return v, v
 
-        return scan(forward, (start,), (x, decay))[1][0], gradient
+        return scan(forward, start, (x, decay))[1], gradient
 
     return filtered(x, start)

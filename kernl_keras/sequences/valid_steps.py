@@ -22,7 +22,7 @@ class ValidSteps:
     >>> steps = ValidSteps([[False, True, False, True]])
     >>> steps.gather(tf.constant([[[1.0], [2.0], [3.0], [4.0]]]))[0, :, 0].numpy()
     array([2., 4., 0., 0.], dtype=float32)
-    >>> steps.spread(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
+    >>> steps.scatter(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
     array([0., 5., 5., 6.], dtype=float32)
     """
 
@@ -39,15 +39,20 @@ class ValidSteps:
         first = tf.gather(sequences, order, axis=1, batch_dims=1)
         return tf.where(tf.transpose(self.valid)[..., None], first, tf.zeros_like(first))
 
-    def spread(self, outputs, zeros=False):
+    def scatter(self, outputs, zeros=False):
         """The steps where they were, [B, T, n]: a masked one repeats the valid one before it, or is 0, with `zeros`."""
-        spread = tf.gather(outputs, tf.maximum(self.so_far - 1, 0), axis=1, batch_dims=1)
+        rows = tf.gather(outputs, tf.maximum(self.so_far - 1, 0), axis=1, batch_dims=1)
         shown = self.mask if zeros else self.so_far > 0
-        return tf.where(shown[..., None], spread, tf.zeros_like(spread))
+        return tf.where(shown[..., None], rows, tf.zeros_like(rows))
 
 
 def where_valid(valid, new, old):
-    """States after a step, a tuple of tensors [B, ...]: `new` where the step is `valid` [B]; all where it is None."""
+    """A state after a step, a structure of tensors [B, ...]: `new` where the step is `valid` [B], else `old`.
+
+    All of it is new where `valid` is None.
+    """
     if valid is None:
-        return tuple(new)
-    return tuple(tf.where(tf.reshape(valid, (-1, *[1] * (x.shape.rank - 1))), x, before) for x, before in zip(new, old))
+        return new
+    return tf.nest.map_structure(
+        lambda x, before: tf.where(tf.reshape(valid, (-1, *[1] * (x.shape.rank - 1))), x, before), new, old
+    )
