@@ -25,7 +25,7 @@ def scan(step, carry, elements, reverse=False, unroll=False):
 
     Example:
 
-    >>> scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0].numpy()
+    >>> float(scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0])
     3.0
     """
     first = tensors(elements)[0]

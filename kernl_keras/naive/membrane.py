@@ -1,4 +1,4 @@
-"""Eq. (25)-(27): the answer of unit k to a spike goes on as k's own potential does. Forward in time."""
+"""Eq. (25)-(27): the response of unit k to a spike goes on as k's own potential does. Forward in time."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 
-def own_kernel(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, lam: np.ndarray) -> np.ndarray:
+def membrane(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, lam: np.ndarray) -> np.ndarray:
     """The network form with the kernel of the unit that is moved.
 
         (25) K_k(d) = Re lambda_k^(d/dt)
@@ -27,7 +27,7 @@ def own_kernel(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.nda
     >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
     >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
     >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
-    >>> own_kernel(error, s, run, m=np.ones((1, 1)), lam=np.array([0.5])).tolist()
+    >>> membrane(error, s, run, m=np.ones((1, 1)), lam=np.array([0.5])).tolist()
     [[0.75]]
     """
     batch, time, units = error.shape
@@ -45,7 +45,7 @@ def own_kernel(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.nda
     return gradient
 
 
-def own_kernel_sensitivity(
+def membrane_sensitivity(
     effect: np.ndarray, xi: np.ndarray, m: np.ndarray, lam: np.ndarray, starts: Sequence[int] = (0,)
 ) -> tuple[float, np.ndarray]:
     """What M learns from, where the kernel is that of the unit that is moved.
@@ -64,7 +64,7 @@ def own_kernel_sensitivity(
     Example: an M that predicts all of D.
 
     >>> xi, effect = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [1.0]]])
-    >>> loss, of_m = own_kernel_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
+    >>> loss, of_m = membrane_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
     >>> float(loss), of_m.tolist()
     (0.0, [[0.0]])
     """

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.learning.filters import filtered_noise_step, kernel_decay
-from kernl_keras.learning.forward import PerturbedState
-from kernl_keras.learning.sensitivity import Perturbation, learn_all, learn_last, sensitivity_loss, sensitivity_sums
+from kernl_keras.rules.exponential import ExponentialPredictor, filtered_noise_step, kernel_decay
+from kernl_keras.rules.perturbed_pass import PerturbedState
+from kernl_keras.rules.sensitivity import Effect, sensitivity_loss, sensitivity_sums
 
 from ..reference import oracles
 from ..reference.cases import draw
@@ -24,15 +24,15 @@ class Regression:
         self.m, self.gamma = draw(4, kernels, H, H), 0.3 * draw(5, kernels, H) ** 2
         self.omega, self.slope = ref.filtered_noise(self.xi, self.gate, self.gamma, DT)
 
-    def perturbation(self, dtype="float64"):
-        return Perturbation(*(tf.constant(np.swapaxes(x, 0, 1), dtype) for x in (self.effect, self.omega, self.slope)))
+    def effects(self, dtype="float64"):
+        return Effect(*(tf.constant(np.swapaxes(x, 0, 1), dtype) for x in (self.effect, self.omega, self.slope)))
 
 
 def gradients(regression, dtype="float64", scale=1.0):
     m, gamma = tf.constant(regression.m, dtype), tf.constant(regression.gamma, dtype)
     with tf.GradientTape() as tape:
         tape.watch((m, gamma))
-        loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, regression.perturbation(dtype)), T * B * H)
+        loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, regression.effects(dtype)), T * B * H)
         scaled = scale * loss
     return loss, variance, tape.gradient(scaled, (m, gamma))
 
@@ -94,14 +94,20 @@ def test_the_chain_rule_goes_on_above():
         np.testing.assert_allclose(twice, -3.0 * once, rtol=1e-12)
 
 
+def before(kernels):
+    """A `PerturbedState` of zeros."""
+    return PerturbedState(None, *(tf.zeros((B, kernels, H), tf.float64) for _ in range(2)))
+
+
 @pytest.mark.parametrize("kernels", [1, 2])
 def test_sums_of_blocks_add_up(kernels):
     regression = Regression(kernels)
-    m, whole = tf.constant(regression.m), regression.perturbation()
-    digest, total, finish = learn_all(m, None)
+    m, whole = tf.constant(regression.m), regression.effects()
+    predictor = ExponentialPredictor(m, tf.constant(regression.gamma), DT)
+    total = predictor.start(before(kernels))
     for block in (slice(0, 2), slice(2, 3), slice(3, T)):
-        total = digest(total, Perturbation(*(field[block] for field in whole)))
-    for one, other in zip(finish(total), sensitivity_sums(m, whole)):
+        total = predictor.accumulate(total, Effect(*(field[block] for field in whole)))
+    for one, other in zip(predictor.sums(total, *[None] * 5), sensitivity_sums(m, whole)):
         assert np.abs(other).max() > 0.1
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
@@ -110,7 +116,7 @@ def test_long_sums_in_single_precision():
     """A sum that is added up number by number loses a hundredth of two million squares."""
     effect, m = draw(6, 32, 100, 600).astype("float32"), tf.zeros((1, 600, 600))
     omega = tf.zeros((32, 100, 1, 600))
-    sums = tf.function(lambda: sensitivity_sums(m, Perturbation(tf.constant(effect), omega, omega)), jit_compile=True)()
+    sums = tf.function(lambda: sensitivity_sums(m, Effect(tf.constant(effect), omega, omega)), jit_compile=True)()
     exact = np.sum(effect.astype("float64") ** 2)
     np.testing.assert_allclose(sums.squares, exact, rtol=1e-6)
     np.testing.assert_allclose(sums.effect_squares, exact, rtol=1e-6)
@@ -118,12 +124,13 @@ def test_long_sums_in_single_precision():
 
 def test_the_last_step_alone():
     regression = Regression(1)
-    m, whole = tf.constant(regression.m), regression.perturbation()
-    before = PerturbedState(None, *(tf.zeros((B, 1, H), tf.float64) for _ in range(2)))
-    digest, total, finish = learn_last(m, before)
+    m, whole = tf.constant(regression.m), regression.effects()
+    predictor = ExponentialPredictor(m, tf.constant(regression.gamma), DT, last=True)
+    total = predictor.start(before(1))
     for block in (slice(0, 3), slice(3, T)):
-        total = digest(total, Perturbation(*(field[block] for field in whole)))
-    loss, variance = sensitivity_loss(m, tf.constant(regression.gamma), finish(total), B * H)
+        total = predictor.accumulate(total, Effect(*(field[block] for field in whole)))
+    sums = predictor.sums(total, *[None] * 5)
+    loss, variance = sensitivity_loss(m, tf.constant(regression.gamma), sums, B * H)
     residual = regression.effect[:, -1] - regression.omega[:, -1, 0] @ regression.m[0].T
     np.testing.assert_allclose(loss, np.mean(residual**2), rtol=1e-9)
     np.testing.assert_allclose(variance, np.mean(regression.effect[:, -1] ** 2), rtol=1e-9)

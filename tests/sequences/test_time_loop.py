@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.learning.blocks import blockwise, take, take_before
+from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
 
 from ..reference.cases import draw
 
@@ -25,19 +25,20 @@ def filtered(reverse):
 def in_blocks(x, length, reverse, **settings):
     def begin(start, size):
         block = take(x, start, size)
-        return (block**2,), block
+        return {"x": block**2, "nothing": None}, block
 
-    def step(carry, now):
-        y = 0.5 * carry[0] + now[0]
-        return (y,), (y, y > 1.0), (y,)
+    def step(y, now):
+        y = 0.5 * y + now["x"]
+        return y, (y, None, y > 1.0), y
 
     def end(total, block, local):
-        return total[0] + tf.reduce_sum(local[0]), total[1] + tf.einsum("tbi,tbj->ij", block, local[0])
+        return total[0] + tf.reduce_sum(local), total[1] + tf.einsum("tbi,tbj->ij", block, local)
 
     total = tf.zeros((), x.dtype), tf.zeros((H, H), x.dtype)
-    (last,), (every, above), (sum_, products) = blockwise(
-        begin, step, end, (tf.constant(START),), total, length, reverse=reverse, **settings
+    last, (every, nothing, above), (sum_, products) = blockwise(
+        begin, step, end, tf.constant(START), total, length, reverse=reverse, **settings
     )
+    assert nothing is None
     return last, every, sum_, products, above
 
 
@@ -73,6 +74,21 @@ def test_a_length_that_is_known_only_when_it_runs(reverse, jit_compile):
     specification = tf.TensorSpec((None, None, H), tf.float64)
     run = tf.function(lambda x: in_blocks(x, tf.shape(x)[0], reverse, size=3), [specification], jit_compile=jit_compile)
     check(run(tf.constant(X)), reverse)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_keeps_every_step_and_has_a_gradient(reverse, unroll):
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        last, every = scan(lambda y, x: (0.5 * y + x**2,) * 2, tf.constant(START), x, reverse, unroll)
+        loss = tf.reduce_sum(last)
+    expected = filtered(reverse)
+    np.testing.assert_allclose(last, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(every, expected[1], rtol=1e-12)
+    to_the_end = np.arange(T) if reverse else np.arange(T)[::-1]
+    np.testing.assert_allclose(tape.gradient(loss, x), 2.0 * X * 0.5 ** to_the_end[:, None, None], rtol=1e-12)
 
 
 @pytest.mark.parametrize("start", range(T - 2))
