@@ -88,6 +88,13 @@ def test_every_file_beside_the_modules_is_packaged(config):
     assert 0 < sum(path.stat().st_size for path in packaged if path.stem.startswith("mnist_sample")) < 2e6
 
 
+def test_the_laboratory_comes_with_the_source_and_is_not_installed(config):
+    """The tests need it, a user does not."""
+    assert lines(config["options.packages.find"]["include"]) == ["kernl_keras*"]
+    assert {"graft notebooks", "graft tests"} <= {*(TOP / "MANIFEST.in").read_text(encoding="utf-8").splitlines()}
+    assert (TOP / "notebooks" / "lab" / "__init__.py").is_file()
+
+
 def test_every_folder_of_modules_is_a_package():
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]

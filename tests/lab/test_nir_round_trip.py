@@ -1,6 +1,7 @@
 """A graph of NIR in Norse and snnTorch: the same spikes, on a few digits of `notebooks.lab.nir_round_trip`."""
 
 import importlib.util
+import json
 import os
 import sys
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from kernl_keras.keras_version import keras
-from notebooks.lab.nir_round_trip import NETWORKS, digits, elsewhere, network
+from notebooks.lab import nir_round_trip
+from notebooks.lab.nir_round_trip import NETWORKS, NUMPY, digits, elsewhere, network
 
 pytest.importorskip("nir", reason="graphs of NIR need the package nir")
 
@@ -45,3 +47,26 @@ def test_the_same_spikes_in_another_simulator(python, name, importer):
     if importer == "norse neurons":  # the imports of Norse and snnTorch know no leaky integrator
         theirs, _ = elsewhere(python, importer, model, sent)
         np.testing.assert_allclose(theirs, voltage, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_results_file(tmp_path, monkeypatch):
+    """With our own executor of NIR's definitions alone, which needs no other simulator."""
+    monkeypatch.setenv("KERNL_KERAS_NIR_PYTHON", sys.executable)
+    monkeypatch.setattr(nir_round_trip, "NETWORKS", {"rows": ("rows", dict(tau_s=None), ())})
+    path = tmp_path / "nir.json"
+    assert nir_round_trip.main(["--steps", "1", "--digits", "5", "--output", str(path)]) == 0
+    found = json.loads(path.read_text())
+    assert found["command"] == f"python -m notebooks.lab.nir_round_trip --steps 1 --digits 5 --output {path}"
+    (report,) = found["networks"]
+    assert (found["digits"], report["network"], report["training_steps"]) == (5, "rows", 3)
+    (row,) = report["comparisons"]
+    assert row["importer"] == NUMPY and row["places"] == 5 * 28 * 100 and row["different"] < row["spikes"] / 100
+
+
+def test_without_an_environment_it_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("KERNL_KERAS_NIR_PYTHON", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="2"):
+        nir_round_trip.main([])
+    assert "KERNL_KERAS_NIR_PYTHON must name the Python of an environment" in capsys.readouterr().err
