@@ -113,7 +113,6 @@ def test_every_import_is_required(config):
     """`import kernl_keras` needs nothing that `pip install` without extras does not bring; tf-keras is an option."""
     required = {Requirement(line).name.replace("-", "_") for line in lines(config["options"]["install_requires"])}
     allowed = {*required, *sys.stdlib_module_names, "kernl_keras", "tf_keras"}
-    scripts = PACKAGE / "benchmark" / "peers"  # run by the Python of the package that each of them times
-    for path in {*PACKAGE.rglob("*.py")} - {*scripts.glob("*.py")}:
+    for path in PACKAGE.rglob("*.py"):
         imported = set(module_level_imports(ast.parse(path.read_text(encoding="utf-8")).body))
         assert imported <= allowed, path
