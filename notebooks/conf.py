@@ -8,7 +8,7 @@ from kernl_keras import __version__
 
 project, html_title, html_theme = "kernl_keras", f"kernl_keras {__version__}", "furo"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["lab", "results"]
+exclude_patterns, html_show_copyright = ["lab", "results"], False
 
 # Markdown: equations between dollars or in `\begin{align}`, links to headings. Notebooks are shown as they are stored.
 myst_enable_extensions, myst_heading_anchors, nb_execution_mode = ["amsmath", "dollarmath"], 3, "off"

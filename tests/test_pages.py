@@ -12,6 +12,7 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3
 
 ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE, PAGES = ROOT / "kernl_keras", ROOT / "notebooks" / "pages"
 
 
 def test_the_readme_is_short_and_its_links_lead_somewhere():
@@ -26,6 +27,27 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
 
 def test_the_settings_are_few():
     assert (ROOT / "notebooks" / "conf.py").read_text(encoding="utf-8").count("\n") <= 60
+
+
+def equations_of(text):
+    """The numbers of the equations that a text has: (4), and those of (2)-(9)."""
+    ranges = re.findall(r"\((\d+)\)-\((\d+)\)", text)
+    return {int(number) for number in re.findall(r"\((\d+)\)", text)}.union(
+        *(range(int(first), int(last)) for first, last in ranges)
+    )
+
+
+def test_the_map_of_the_code():
+    """Its files are there and have the equations that it says, and it leaves out no folder of the package."""
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", (PAGES / "code.md").read_text(encoding="utf-8"), re.MULTILINE)
+    folders = set()
+    for names, equations in rows:
+        paths = [PACKAGE / name for name in re.findall(r"`([^`]+)`", names)]
+        files = [file for path in paths for file in (path.glob("*.py") if path.is_dir() else [path])]
+        stated = equations_of("".join(file.read_text(encoding="utf-8") for file in files))
+        assert equations_of(equations) <= stated, (names, equations)
+        folders |= {file.parent.name for file in files}
+    assert {file.parent.name for file in PACKAGE.glob("*/__init__.py")} <= folders
 
 
 @pytest.mark.slow
