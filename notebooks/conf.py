@@ -1,4 +1,4 @@
-"""Settings of the web site: `python -m sphinx -W notebooks .docs` makes it, with `pip install -e ".[docs]"`."""
+"""Settings of the web site: `python -m sphinx -W notebooks .docs/html` makes it, with `pip install -e ".[docs]"`."""
 
 from docutils.nodes import SkipNode
 from math_core import LatexToMathML
