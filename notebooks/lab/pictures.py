@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 
+import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.keras_version import keras
 
@@ -23,12 +24,43 @@ RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo"
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
-def panels(rows=1, columns=1, *, size):
+def panels(rows=1, columns=1, *, size, **settings):
     """A figure of inches `size`, and its panels."""
     from matplotlib.figure import Figure  # an optional package
 
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns)
+    return figure, figure.subplots(rows, columns, **settings)
+
+
+def draw_network():
+    """What the packaged network does with one digit: pixels in, spikes of every fourth unit, the ten readouts."""
+    model = kk.load_pretrained("smnist")
+    pixels, digits = next(iter(kk.data.sequential_mnist("sample", batch_size=16).test.as_numpy_iterator()))
+    example = list(digits).index(3)
+    layers = [model.get_layer(name).output for name in ("hidden", "readout")]
+    spikes, voltages = (np.array(each)[example] for each in keras.Model(model.input, layers)(pixels))
+    units = np.argsort(model.get_layer("hidden").cell.period)[::4]  # the fastest first
+    pixels, steps = pixels[example, :, 0], len(spikes)
+    figure, (top, middle, bottom) = panels(3, 1, size=(8, 5), sharex=True, height_ratios=(1.2, 3, 2.4))
+    top.fill_between(range(steps), pixels, color="#333333", linewidth=0)
+    top.set(ylabel="pixel", yticks=(0, 1), ylim=(0, 1.05))
+    image = top.inset_axes((0.0, 0.1, 0.12, 0.9))
+    image.imshow(pixels[:784].reshape(28, 28), cmap="gray_r")
+    image.set_axis_off()
+    step, row = np.nonzero(spikes[:, units])
+    middle.plot(step, row, "|", markersize=4, markeredgewidth=0.7, color="#1f6f8b")
+    middle.set(ylabel=f"spikes of {len(units)} units", ylim=(-1, len(units)))
+    for digit, voltage in enumerate(voltages.T):
+        right = digit == digits[example]
+        style = {"color": "#c44e52", "linewidth": 2.0, "zorder": 3} if right else {"color": "#9aa5b1", "linewidth": 0.7}
+        bottom.plot(voltage, **style, label=f"readout of {digit}, the digit shown" if right else None)
+    bottom.set(xlabel="time step", ylabel="readouts", xlim=(0, steps))
+    bottom.legend(frameon=False, loc="lower left")
+    for axes in (top, middle, bottom):
+        axes.axvspan(784, steps, color="#eeeeee", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    bottom.text((784 + steps) / 2, bottom.get_ylim()[0], "answer", ha="center", va="bottom", fontsize=9)
+    figure.savefig(PICTURES / "network.png", dpi=110)
 
 
 def draw_learning_curve(run_dir):
@@ -148,6 +180,7 @@ def run(options, command):
     for run_dir in options.run_dirs:
         draw_learning_curve(run_dir)
         draw_sensitivity(run_dir)
+    draw_network()
     draw_reference()
     draw_alignment()
     draw_kills()

@@ -1,11 +1,12 @@
-"""Makes the tables and plots of a document anew, each from the results files of its name.
+"""Makes the tables and plots of documents anew, each from the results files of its name.
 
     python -m notebooks.lab.results
 
-does so for README.md with the files in `notebooks/results`: no number of a table is typed by hand.
+does so for README.md and the pages with the files in `notebooks/results`: no number of a table is typed by hand.
 """
 
 import argparse
+import os
 import pathlib
 import re
 import sys
@@ -17,12 +18,16 @@ from kernl_keras.experiments.files import read_json, whole
 from .plot import draw
 from .tables import OWN_TABLES, table_of
 
-TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+) -->\n.*?<!-- end -->", re.DOTALL)
+ROOT = pathlib.Path(__file__).parents[2]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "notebooks" / "pages").glob("*.md")))
+TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+)(?P<heads>\|[^>\n]*)? -->\n.*?<!-- end -->", re.DOTALL)
 PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 
 
 def render(text, folder):
     """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
+
+    The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says.
 
     Args:
         text: the document.
@@ -41,9 +46,12 @@ def render(text, folder):
             )
 
     def table(match):
-        names = match["names"]
-        files = read_results(names, folder)
-        return f"<!-- table: {names} -->\n{table_of(files)}\n<!-- end -->"
+        heads = [head.strip() for head in (match["heads"] or "").split("|")[1:]]
+        if heads and len(heads) != len(match["names"].split()):
+            raise ValueError(f"a table must have a head for each results file; received {heads} for {match['names']}.")
+        files = read_results(match["names"], folder)
+        opening, _ = match[0].split("\n", 1)
+        return f"{opening}\n{table_of(files, heads)}\n<!-- end -->"
 
     return TABLE.sub(table, text)
 
@@ -76,22 +84,30 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.results", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
-    parser.add_argument("--document", type=pathlib.Path, default=pathlib.Path("README.md"), metavar="FILE")
+    parser.add_argument(
+        "--document",
+        type=pathlib.Path,
+        nargs="+",
+        default=DOCUMENTS,
+        metavar="FILE",
+        help="README and pages if not given",
+    )
     parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
     return cli.run_command(parser, arguments)
 
 
 def run(options, command):
-    """The tables and plots of a document."""
-    try:
-        update(options.document, options.results)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
-    except ImportError as error:
-        raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
-    except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-        raise UserError(f"{options.document} cannot be made: {error}") from error
-    print(f"Results    {options.document}")
+    """The tables and plots of the documents."""
+    for document in options.document:
+        try:
+            update(document, options.results)
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
+        except ImportError as error:
+            raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
+        except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+            raise UserError(f"{document} cannot be made: {error}") from error
+        print(f"Results    {os.path.relpath(document)}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,19 @@
 import math
 import statistics
 
+from .benchmark.speed_table import speed_table
 from .plot import variants_of
 
 SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 
 
-def table_of(files):
-    """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`."""
+def table_of(files, heads=()):
+    """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`.
+
+    Args:
+        files: what the results files hold, a list.
+        heads: of the columns where several sweeps are compared; their names if it is empty.
+    """
     for name, own_table in OWN_TABLES.items():
         if name in files[0]:
             return own_table(files[0][name])
@@ -18,7 +24,7 @@ def table_of(files):
     if len(files) == 1:
         return sweep_table(files[0])
     alone = all(len(by_variant(sweep)) == 1 for sweep in files)
-    return task_table(files) if alone else comparison(files)
+    return task_table(files) if alone else comparison(files, heads)
 
 
 def by_variant(sweep):
@@ -57,7 +63,7 @@ def task_table(sweeps):
     return markdown(["", "steps", "test", "seeds", "learning rate", "explained", "spikes a step", "s"], lines)
 
 
-def comparison(sweeps):
+def comparison(sweeps, heads=()):
     """Sweeps of the same variants, a column each: test results."""
     lines = []
     for variant in variants_of(sweeps):
@@ -65,7 +71,7 @@ def comparison(sweeps):
         tests = [[run["test"] for run in of_sweep] for of_sweep in runs]
         cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
         lines.append([variant, *cells])
-    return markdown(["", *(f"`{sweep['sweep']}`" for sweep in sweeps)], lines)
+    return markdown(["", *(heads or [f"`{sweep['sweep']}`" for sweep in sweeps])], lines)
 
 
 def contract_table(kerases):
@@ -106,7 +112,17 @@ def bad_input_table(kerases):
     return markdown(["bad input", "what it gets", *kerases], lines)
 
 
-OWN_TABLES = {"contract": contract_table, "networks": simulator_table, "bad_input": bad_input_table}
+def benchmark_table(parts):
+    """What a training step takes, a line a rule or package."""
+    return markdown(*speed_table(parts))
+
+
+OWN_TABLES = {
+    "contract": contract_table,
+    "networks": simulator_table,
+    "bad_input": bad_input_table,
+    "parts": benchmark_table,
+}
 
 
 def columns(runs, metric):

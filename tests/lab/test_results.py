@@ -1,4 +1,4 @@
-"""Tables from results files, and that README's are those of the files beside it."""
+"""Tables from results files, and that those of README and of the pages are of the files beside them."""
 
 import json
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from notebooks.lab.plot import KEY, draw_sweep, fingerprint, round_numbers
-from notebooks.lab.results import PLOT, TABLE, main, read_results, render, update
+from notebooks.lab.results import DOCUMENTS, PLOT, TABLE, main, read_results, render, update
 from notebooks.lab.tables import run_table, spread_of, table_of
 
 TOP = pathlib.Path(__file__).parents[2]
@@ -198,16 +198,55 @@ def test_the_pictures_of_a_document(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["of-some.png", "page.md", "some.json"]
 
 
-def test_the_tables_of_the_readme_are_those_of_the_results_files():
-    text = (TOP / "README.md").read_text(encoding="utf-8")
-    assert len(TABLE.findall(text)) >= 5
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_tables_of_a_document_are_those_of_the_results_files(document):
+    text = document.read_text(encoding="utf-8")
     assert render(text, TOP / "notebooks" / "results") == text
 
 
-def test_the_plots_of_the_readme_are_of_the_results_files():
+def test_the_plots_of_the_documents_are_of_the_results_files():
     image = pytest.importorskip("PIL.Image", reason="reading a picture's metadata needs pillow")
-    plots = list(PLOT.finditer((TOP / "README.md").read_text(encoding="utf-8")))
+    plots = [(path, plot) for path in DOCUMENTS for plot in PLOT.finditer(path.read_text(encoding="utf-8"))]
     assert len(plots) >= 2
-    for plot in plots:
+    for path, plot in plots:
         results = read_results(plot["names"], TOP / "notebooks" / "results")
-        assert image.open(TOP / plot["path"]).text[KEY] == fingerprint(results), plot["path"]
+        assert image.open(path.parent / plot["path"]).text[KEY] == fingerprint(results), plot["path"]
+
+
+def test_every_results_file_is_in_a_document_or_named_by_one():
+    text = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    tables = " ".join(match["names"] for match in TABLE.finditer(text)).split()
+    files = {path.stem for path in (TOP / "notebooks" / "results").glob("*.json")}
+    assert len(tables) > 20
+    in_notebooks = {"proof", "mutants", "distribution"}  # a notebook or a test reads them
+    assert files - in_notebooks <= {*tables, *(file for file in files if f"results/{file}.json" in text)}
+
+
+def test_heads_of_columns(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(RESULTS))
+    text = "<!-- table: one other | first | and second -->\n<!-- end -->"
+    assert render(text, tmp_path).splitlines()[:2] == [text.splitlines()[0], "|  | first | and second |"]
+    assert render(render(text, tmp_path), tmp_path) == render(text, tmp_path)
+    with pytest.raises(ValueError, match="a head for each results file"):
+        render(text.replace(" | and second", ""), tmp_path)
+
+
+def test_the_table_of_a_training_step_by_hand():
+    def row(name, seconds, **versions):
+        return {"name": name, "seconds": seconds, "versions": versions}
+
+    rows = [
+        row("norse, bptt, 1 threads", 0.35, norse="1.1.0"),
+        row("norse, bptt, 2 threads", 0.3, norse="1.1.0"),
+        row("kernl", 0.15),
+        row("floor", 0.1),
+        row("bptt", 0.1),
+    ]
+    assert table_of([{"parts": {"step": rows}}]).splitlines() == [
+        "|  | seconds | relative to KeRNL |",
+        "| --- | --- | --- |",
+        '| **backpropagation through time**, `rule="bptt"` | 0.100 | 0.7 |',
+        '| **KeRNL**, `rule="kernl"` | 0.150 | 1.0 |',
+        "| Norse 1.1.0, backpropagation through time | 0.300 | 2.0 |",
+    ]

@@ -5,7 +5,7 @@ from .workers import Row
 
 REFERENCE = {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10}
 OURS, FLOOR, PEAK, BPTT = "kernl", "floor", "one large product", "keras.layers.RNN, BPTT"
-ONE_THREAD, EPROP = "kernl, one thread", "eprop"
+ONE_THREAD, EPROP, ADJOINT, PIECEWISE = "kernl, one thread", "eprop", "bptt", "kernl, pieces of 100"
 RULES = ("kernl", "eprop", "eprop_alif", "rflo", "readout")
 SCALES = {
     "steps": (200, 838, 3352, 20_000),
@@ -29,6 +29,8 @@ def step_rows(threads, peers=()):
         ours(PEAK, threads, rule="peak"),
         ours(ONE_THREAD, 1),
         ours(EPROP, threads, rule="eprop"),
+        ours(ADJOINT, threads, rule="bptt_adjoint"),
+        ours(PIECEWISE, threads, implementation="chunked", chunk_size=100),
         ours(BPTT, threads, rule="keras_bptt"),
     ]
     for name, python in peers:

@@ -44,7 +44,7 @@ def of_step(rows):
     ideal = rows[plan.FLOOR]["loss"] / 1e9 / rate
     found["step over the products' flop at the rate of one large product"] = seconds(rows, plan.OURS) / ideal
     ours = seconds(rows, plan.OURS)
-    for name in (plan.ONE_THREAD, plan.EPROP, plan.BPTT):
+    for name in (plan.ONE_THREAD, plan.EPROP, plan.ADJOINT, plan.PIECEWISE, plan.BPTT):
         found[f"{name}, over kernl"] = seconds(rows, name) / ours
     for name, peer in PEERS.items():
         for rule in peer.rules:
