@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from ..cells.lif import LIFCell
-from ..cells.readout import ReadoutCell
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.readout import Readout
@@ -62,7 +61,7 @@ def build_model(settings):
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
-    voltage = Readout(ReadoutCell(settings["outputs"]), stateful=stateful, name="readout")(hidden(spikes))
+    voltage = Readout(settings["outputs"], stateful=stateful, name="readout")(hidden(spikes))
     model = Model(inputs, TimeAverage(window)(voltage))
     model.compile(
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),

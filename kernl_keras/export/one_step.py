@@ -39,7 +39,7 @@ def one_step(model: keras.Model) -> keras.Model:
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
     >>> step = kk.one_step(model)
     >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
     >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}

@@ -67,7 +67,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
     >>> graph = kk.to_nir(model)
     >>> sorted(graph.nodes)
     ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']

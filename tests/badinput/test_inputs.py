@@ -16,7 +16,7 @@ LAYERS = {  # of a name in messages
     "KeRNL": (lambda **more: kk.RNN(kk.LIFCell(H, **more)), "sequences"),
     "KeRNL, resonators": (lambda **more: kk.RNN(kk.ResonatorCell(H, **more)), "sequences"),
     "KeRNL, rates": (lambda **more: kk.RNN(kk.LeakyRNNCell(H, **more)), "sequences"),
-    "Readout": (lambda **more: kk.Readout(kk.ReadoutCell(H, **more)), "sequences"),
+    "Readout": (lambda **more: kk.Readout(H, **more), "sequences"),
     "SpikeEncoder": (lambda **more: kk.SpikeEncoder(2, seed=1, **more), "inputs"),
     "TimeAverage": (lambda **more: kk.TimeAverage(**more), "inputs"),
 }

@@ -15,7 +15,7 @@ def hidden(**settings):
 
 
 def readout(**settings):
-    return kk.Readout(kk.ReadoutCell(O), **settings)
+    return kk.Readout(O, **settings)
 
 
 def test_the_parts_in_order():
@@ -72,10 +72,10 @@ def twice(x):
     [
         (branches, "must be a chain of layers; received 'add.*', which hears 2"),
         (around, "must be a chain of layers; received 'concatenate.*', which hears 2"),
-        (states_of_another, "must be a chain of layers; received 'ke_rnl.*', which hears "),
+        (states_of_another, "must be a chain of layers; received 'rnn.*', which hears "),
         (beside, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
         (spikes_as_well, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
-        (twice, "must be a chain of layers; received 'ke_rnl.*' twice"),
+        (twice, "must be a chain of layers; received 'rnn.*' twice"),
         (lambda x: readout()(hidden()(2.0 * x)), "made of SpikeEncoder, .* received .*multiply"),
         (lambda x: readout()(2.0 * hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
         (lambda x: 2.0 * readout()(hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),

@@ -29,7 +29,7 @@ def network(cell, code):
     if CODES[code] is not None:
         x = kk.SpikeEncoder(4, code=code, name="encoder", **CODES[code])(inputs)
     x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="below")(x)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(kk.RNN(CELLS[cell](), name="hidden")(x))
+    voltage = kk.Readout(O, name="readout")(kk.RNN(CELLS[cell](), name="hidden")(x))
     return kk.Model(inputs, kk.TimeAverage(4)(voltage)), keras.Model(inputs, voltage)
 
 

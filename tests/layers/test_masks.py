@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers import perturbed_pass
 from kernl_keras.layers.readout import Readout
@@ -245,7 +244,7 @@ def model(rule="kernl", jit_compile=False, **settings):
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
     hidden = RNN(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
-    voltage = Readout(ReadoutCell(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64"))(hidden)
+    voltage = Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
     made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
     return made, network
