@@ -336,6 +336,7 @@ class RNN(KerasRNN):
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
+        sequences = tf.cast(sequences, self.cell.compute_dtype)  # whole numbers, or another dtype policy's
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
