@@ -8,7 +8,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..checks import check_sequences, check_states, flag, integer, keras_object, number, one_of, time_steps
 from ..draws import add_counter, check_seed
-from ..keras_version import KerasRNN, keras
+from ..keras_version import NO_AUTOCAST, KerasRNN, keras
 from ..learning.attach import attach_gradient
 from ..learning.forward import run_clean, unperturbed
 from ..learning.implementations import IMPLEMENTATIONS, trace_shapes
@@ -169,8 +169,6 @@ class RNN(KerasRNN):
         if not isinstance(cell, HiddenCell):
             raise ValueError(f"cell must be a kernl_keras cell (spiking, resonator or rate); received {cell!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
-        if self.compute_dtype != cell.compute_dtype:
-            raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
         spiking = "distance" in cell.OBSERVABLES
         self.rule = one_of("rule", rule, RULES)
         self.form = one_of("form", form, FORMS)
@@ -259,6 +257,8 @@ class RNN(KerasRNN):
                 shape=(*lead, units, units),
                 initializer=self._initial_sensitivity,
                 trainable=self.train_sensitivity,
+                dtype=self.cell.variable_dtype,
+                **NO_AUTOCAST,
             )
             self.temporal_filter = self.add_weight(
                 name="temporal_filter",
@@ -266,6 +266,8 @@ class RNN(KerasRNN):
                 initializer=self.temporal_filter_initializer or self._initial_filter,
                 constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
                 trainable=self._filter_learns,
+                dtype=self.cell.variable_dtype,
+                **NO_AUTOCAST,
             )
             self._draws = add_counter(self)
         self._trace_shapes = []
