@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from numbers import Real
 
 import numpy as np
+import tensorflow as tf
 
 from .keras_version import keras
 
@@ -87,18 +88,18 @@ def keras_object(kind, name, value):
 
 
 def check_sequences(name, tensor, features=None):
-    """Raises unless it is a tensor [B, T, I] of floating point numbers, with at least one time step."""
+    """Raises unless it is a tensor [B, T, I] of real numbers, with at least one time step."""
     time_steps(name, tensor.shape)
     check_features(name, tensor, features)
 
 
 def check_features(name, tensor, features=None):
-    """Raises unless it has floating point numbers and, on the last axis, `features` of them; any where that is None."""
+    """Raises unless it has real numbers and, on the last axis, `features` of them; any number where that is None."""
     if features is not None and tensor.shape[-1] not in (None, features):
         raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(tensor.shape)}.")
-    dtype = getattr(tensor.dtype, "name", str(tensor.dtype))
-    if "float" not in dtype:
-        raise ValueError(f"{name} must be floating point numbers; received dtype {dtype!r}.")
+    dtype = tf.as_dtype(tensor.dtype)
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(f"{name} must be real numbers; received dtype {dtype.name!r}.")
 
 
 def check_states(name, given, count, what):

@@ -22,7 +22,7 @@ def network(rule: Rule = "kernl") -> kk.Model:
     inputs = keras.Input((7, 2))
     spikes = kk.SpikeEncoder(6, code="threshold", context_switch=5, seed=0)(inputs)
     hidden = kk.RNN(cells()[0], rule, observe="voltage", name="hidden")(spikes)
-    voltage = kk.Readout(kk.ReadoutCell(1, tau_out=None))(hidden)
+    voltage = kk.Readout(1, tau_out=None)(hidden)
     model = kk.Model(inputs, kk.TimeAverage(2)(voltage))
     model.compile(keras.optimizers.Adam(1e-3), "mse", sensitivity_optimizer="sgd", run_eagerly=True)
     return model

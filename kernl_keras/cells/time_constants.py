@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import keras_object, number, numbers
-from ..keras_version import IS_KERAS_3, keras
+from ..keras_version import NO_AUTOCAST, keras
 
 
 def check_time_constant(name, value, units):
@@ -60,8 +60,7 @@ def time_constant(layer, name, value, units, above=0.0):
             return tf.constant(value, layer.variable_dtype)
     if value is None or isinstance(value, Real):
         return value
-    no_autocast = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
-    weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **no_autocast)
+    weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **NO_AUTOCAST)
     if tf.executing_eagerly() and not np.all((drawn := weight.numpy()) > above):  # in a graph there is no value yet
         raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
     return weight

@@ -10,6 +10,7 @@ from ..cells.lif import LIFCell
 from ..cells.readout import ReadoutCell
 from ..checks import number, one_of
 from ..keras_version import keras
+from ..layers.encoder import SpikeEncoder
 from ..types import Discretization
 from .chain import chain
 
@@ -64,10 +65,10 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     Example:
 
     >>> import kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
     >>> graph = kk.to_nir(model)
     >>> sorted(graph.nodes)
     ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
@@ -79,7 +80,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     """
     nir = import_nir()
     one_of("discretization", discretization, DISCRETIZATIONS)
-    layers = chain(model).layers
+    layers = [layer for layer in chain(model) if not isinstance(layer, SpikeEncoder)]
     for layer in layers:
         check_units(layer)
     steps = {layer.cell.dt for layer in layers}

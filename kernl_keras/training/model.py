@@ -100,7 +100,7 @@ class Model(keras.Model):
     >>> from kernl_keras.keras_version import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
-    >>> voltage = kk.Readout(kk.ReadoutCell(2))(hidden)
+    >>> voltage = kk.Readout(2)(hidden)
     >>> model = kk.Model(inputs, kk.TimeAverage(5)(voltage))
     >>> model.compile(keras.optimizers.Adam(1e-2), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(1e-3))
     >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)

@@ -1,7 +1,5 @@
 """The two hidden cells in a plain `keras.layers.RNN`: dynamics, backpropagation through time, settings."""
 
-import inspect
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,6 +13,7 @@ from kernl_keras.keras_version import keras
 
 from ..reference import oracles
 from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, Network, T, draw, stacked
+from ..signatures import constructor_arguments
 
 MODES = {
     "eager": lambda f: f,
@@ -104,11 +103,11 @@ SPIKING_SETTINGS = dict(
 SETTINGS = {
     LIFCell: SPIKING_SETTINGS,
     ResonatorCell: {
-        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(ResonatorCell).parameters},
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in constructor_arguments(ResonatorCell)},
         **dict(period=[5.0, 6.0, 7.0, 8.0], tau_s=9.0, surrogate="triangle", use_bias=False),
     },
     LeakyRNNCell: {
-        **{k: v for k, v in SPIKING_SETTINGS.items() if k in inspect.signature(LeakyRNNCell).parameters},
+        **{k: v for k, v in SPIKING_SETTINGS.items() if k in constructor_arguments(LeakyRNNCell)},
         **dict(tau=LogUniform(5.0, 60.0, seed=2), period=9.0, activation="relu"),
         **dict(discretization="exponential", self_connections=False, use_bias=False),
     },
@@ -117,11 +116,12 @@ SETTINGS = {
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_the_config_covers_the_signature(kind):
-    names = [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+    names = constructor_arguments(kind)
     settings, defaults = SETTINGS[kind], kind(4).get_config()
     assert set(names) == set(settings)
     cell = kind(**settings, name="cell", dtype="float64")
     config = cell.get_config()
+    assert set(kind.arguments()) == set(names)
     untouched = {"units", "discretization"} if kind is LeakyRNNCell else {"units"}  # a period leaves no choice of it
     assert all(config[name] != defaults[name] for name in names if name not in untouched)
     again = kind.from_config(config)

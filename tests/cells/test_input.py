@@ -143,7 +143,7 @@ def test_config_covers_the_signature():
     [
         ({"units": 0}, "units must be an integer >= 1; received 0"),
         ({"seed": -1}, "seed must be an integer >= 0; received -1"),
-        ({"dtype": "float16"}, "dtype must compute in float32 or more, to count; received 'float16'"),
+        ({"dtype": "float16"}, "dtype must compute in float32 or more; received 'float16'"),
     ],
 )
 def test_errors(settings, message):

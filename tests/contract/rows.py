@@ -80,7 +80,7 @@ ROWS = {
     ),
     "KeRNL, e-prop": Row(RNN, dict(rule="eprop", implementation="online"), cell=(LIFCell, LIF)),
     "KeRNL, BPTT": Row(RNN, dict(rule="bptt"), cell=(LIFCell, LIF)),
-    "Readout": Row(Readout, {}, cell=(ReadoutCell, dict(units=2, tau_out=5.0))),
+    "Readout": Row(Readout, dict(units=2, tau_out=5.0)),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
     "TimeAverage": Row(TimeAverage, dict(last=3)),

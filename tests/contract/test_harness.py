@@ -30,7 +30,7 @@ def test_keras_3(name):
         expected_output_shape=tuple(outputs.shape),
         supports_masking=True,
         run_training_check=name in TRAINED,
-        run_mixed_precision_check=False,  # it asks for outputs in half precision; `test_dtype_policies` for none
+        run_mixed_precision_check=True,
         custom_objects={},
     )
 

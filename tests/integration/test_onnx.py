@@ -28,7 +28,7 @@ def test_predictions_on_whole_sequences(tmp_path):
     inputs = keras.Input((T, I), name="x")
     spikes = kk.SpikeEncoder(4, code="threshold", context_switch=10)(inputs)
     hidden = kk.RNN(kk.LIFCell(H, adaptation_strength=1.0))(spikes)
-    model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(kk.ReadoutCell(O))(hidden)))
+    model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(O)(hidden)))
     expected = model.predict(digits(), verbose=0)  # before the export: Keras wants the model to have been called
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports an optimization that it cannot make
     model.export(tmp_path / "network.onnx", format="onnx", verbose=False)

@@ -18,7 +18,7 @@ def planted(tmp_path, monkeypatch):
     x = keras.Input((6, 3))
     y = keras.layers.Lambda(lambda x: (open("ran", "w").close(), x)[1])(x)
     hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(y)
-    model = kk.Model(x, kk.TimeAverage(2)(kk.Readout(kk.ReadoutCell(2))(hidden)))
+    model = kk.Model(x, kk.TimeAverage(2)(kk.Readout(2)(hidden)))
     model.compile("sgd", "mse", sensitivity_optimizer="sgd")
     model.save(tmp_path / "planted.keras")
     (tmp_path / "ran").unlink()

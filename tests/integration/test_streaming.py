@@ -28,7 +28,7 @@ def network(steps, tau_out, implementation="chunked", **settings):
     chunk = {"chunk_size": 7} if implementation == "chunked" else {}
     cell = kk.LIFCell(H, tau_m=12.0, adaptation_strength=0.5, recurrent_gain=1.0, dtype="float64")
     hidden = kk.RNN(cell, implementation=implementation, stateful=True, seed=3, name="hidden", **chunk, **settings)
-    readout = kk.Readout(kk.ReadoutCell(O, tau_out=tau_out, dtype="float64"), stateful=True, name="readout")
+    readout = kk.Readout(O, tau_out=tau_out, dtype="float64", stateful=True, name="readout")
     inputs = keras.Input(batch_shape=(B, steps, I), dtype="float64")
     return kk.Model(inputs, readout(hidden(inputs)))
 

@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 
 from kernl_keras.keras_version import keras
-<<<<<<<< HEAD:tests/lab/test_nir_round_trip.py
 from notebooks.lab import nir_round_trip
 from notebooks.lab.nir_round_trip import NETWORKS, NUMPY, digits, elsewhere, network
-========
-from notebooks.lab.nir_round_trip import NETWORKS, digits, elsewhere, network
->>>>>>>> docs:tests/lab/test_nir_peers.py
 
 pytest.importorskip("nir", reason="graphs of NIR need the package nir")
 

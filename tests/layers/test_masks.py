@@ -6,15 +6,14 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernl_keras.learning.valid_steps import ValidSteps
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers import perturbed_pass
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.layers.time_average import TimeAverage
-from kernl_keras.learning.valid_steps import ValidSteps
 from kernl_keras.training.alignment import gradient_alignment
 from kernl_keras.training.model import Model
 
@@ -245,7 +244,7 @@ def model(rule="kernl", jit_compile=False, **settings):
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
     hidden = RNN(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
-    voltage = Readout(ReadoutCell(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64"))(hidden)
+    voltage = Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
     made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
     return made, network

@@ -3,6 +3,7 @@
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
@@ -79,3 +80,24 @@ def test_a_weight_inside_a_wrapper_is_named_by_its_kernl_layer():
     subclassed.first, subclassed.last = hidden("hidden"), wrapper
     subclassed(tf.zeros((1, 7, 3)))
     assert sorted(weight_names(subclassed)) == sorted([*HIDDEN, "each/kernel", "each/bias"])
+
+
+AUTOMATIC = {
+    "rnn": lambda: RNN(LIFCell(4)),
+    "readout": lambda: kk.Readout(2),
+    "time_average": kk.TimeAverage,
+    "spike_encoder": lambda: kk.SpikeEncoder(2),
+    "lif_cell": lambda: LIFCell(4),
+    "resonator_cell": lambda: kk.ResonatorCell(4),
+    "leaky_rnn_cell": lambda: LeakyRNNCell(4),
+    "readout_cell": lambda: ReadoutCell(2),
+    "input_spike_cell": kk.InputSpikeCell,
+    "context_cell": kk.ContextCell,
+}
+
+
+@pytest.mark.parametrize("name", AUTOMATIC)
+def test_automatic_names(name):
+    """Keras derives them from the name of the class."""
+    keras.backend.clear_session()
+    assert AUTOMATIC[name]().name == name

@@ -225,6 +225,9 @@ def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
     narrow = RNN(LeakyRNNCell(H), dtype="mixed_bfloat16")
     outputs = narrow(tf.cast(draw(1, B, T, I), tf.float32), training=True)
     assert outputs.dtype == tf.bfloat16 and narrow.cell.compute_dtype == "float32"
+    other = RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
+    assert other(draw(1, B, T, I), training=True).dtype == tf.float32
+    assert other.sensitivity_tensor.dtype == "float64"
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "tanh"])
