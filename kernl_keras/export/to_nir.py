@@ -27,14 +27,12 @@ DISCRETIZATIONS = {  # name: (decay of a step, dt) -> tau, and what the importer
 def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: float | None = None) -> "nir.NIRGraph":
     """A NIR graph of a trained network, for other simulators and for neuromorphic hardware.
 
-    | ours | in the graph |
-    |---|---|
-    | W_in and bias, times R_m | `Linear` or `Affine`, `NAME_kernel` |
-    | hidden layer | a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output` |
-    | units, hard reset | `lif`: `LIF` with r = 1 |
-    | units, soft reset | `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a) |
-    | tau_s | `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel` |
-    | readout: W_out and bias; leak | `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units` |
+    - W_in and bias, times R_m: `Linear` or `Affine`, `NAME_kernel`
+    - hidden layer: a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output`
+    - units, hard reset: `lif`: `LIF` with r = 1
+    - units, soft reset: `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a)
+    - tau_s: `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel`
+    - readout: W_out and bias; leak: `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units`
 
     NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
 

@@ -89,7 +89,8 @@ class Model(keras.Model):
     `silent_units`, by name with `return_dict=True`.
 
     Args:
-        *args, **kwargs: as of `keras.Model`: `inputs` and `outputs`, or neither in a subclass with a `call` of its own.
+        *args: as of `keras.Model`: `inputs` and `outputs`, or neither in a subclass with a `call` of its own.
+        **kwargs: likewise.
 
     Raises:
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction.
