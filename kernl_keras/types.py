@@ -8,17 +8,14 @@ them up in have the last word.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
-# Of the layer
-Rule: TypeAlias = Literal["kernl", "eprop", "eprop_alif", "rflo", "readout", "bptt", "bptt_adjoint"]
-Form: TypeAlias = Literal["network", "plain"]
-Perturbation: TypeAlias = Literal["current", "synapse", "activity"]
-SensitivityMode: TypeAlias = Literal["tangent", "twin", "replica"]
+# Of the layer and the rules
+RuleName: TypeAlias = Literal["kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only"]
+KernelName: TypeAlias = Literal["membrane", "exponential"]
+PerturbationName: TypeAlias = Literal["tangent", "twin", "replica"]
 Observable: TypeAlias = Literal["distance", "voltage", "reset_voltage"]
+Noise: TypeAlias = Literal["current", "synapse", "activity"]
 PostFactor: TypeAlias = Literal["gate", "surrogate", "trace"]
 Credit: TypeAlias = Literal["all", "last"]
-TemporalKernel: TypeAlias = Literal["learned", "own"]
-Implementation: TypeAlias = Literal["factored", "online", "chunked"]
-Preset: TypeAlias = Literal["default", "reference"]
 
 # Of the model
 OnNonfinite: TypeAlias = Literal["skip", "stop"]

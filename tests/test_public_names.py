@@ -27,6 +27,7 @@ NAMES = {
     "load_pretrained",
     "naive",
     "one_step",
+    "rules",
     "to_nir",
 }
 CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))

@@ -9,6 +9,9 @@ import sys
 import typing
 
 import pytest
+from kernl_keras.layers.presets import PRESETS
+from kernl_keras.learning.implementations import IMPLEMENTATIONS
+from kernl_keras.learning.rules import FORMS, RULES
 
 import kernl_keras as kk
 from kernl_keras import types
@@ -17,10 +20,7 @@ from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.rate import ACTIVATIONS
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.layers.presets import PRESETS
 from kernl_keras.layers.rnn import POST_FACTORS, TEMPORAL_KERNELS
-from kernl_keras.learning.implementations import IMPLEMENTATIONS
-from kernl_keras.learning.rules import FORMS, RULES
 
 from . import consumer
 

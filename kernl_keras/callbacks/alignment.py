@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import tensorflow as tf
@@ -10,7 +10,6 @@ import tensorflow as tf
 from ..checks import integer
 from ..keras_version import keras
 from ..training.alignment import Alignment, Alignments, check_rules
-from ..types import Rule
 from .examples import check_examples, fixed_examples
 from .steps import training_steps
 from .writing import needs_tensorboard, writing
@@ -58,7 +57,7 @@ class GradientAlignment(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] = "logs",
         update_freq: int | Literal["epoch"] = "epoch",
         examples: int | tuple[Any, Any] | tf.data.Dataset = 16,
-        rules: Sequence[Rule] = ("kernl", "eprop", "rflo"),
+        rules: Sequence[Any] | Mapping[str, Any] = ("kernl", "eprop", "rflo"),
         windows: int = 8,
     ) -> None:
         needs_tensorboard("GradientAlignment")

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from ..checks import flag, integer
 from ..keras_version import keras
-from ..layers.find import recording, rule_layers
 from ..layers.names import weight_names
+from ..layers.step import Step, running
 from ..training.state import state_kept
 from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
@@ -104,7 +104,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._batch = None  # (x, y), looked up when it is first needed
         self._batches, self._first = 0, 0
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
-        self._outputs = tf.function(self._kernl_outputs)
+        self._outputs = tf.function(self._layer_outputs)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch
@@ -215,13 +215,11 @@ class TensorBoard(keras.callbacks.Callback):
             self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
 
-    def _kernl_outputs(self, x):
+    def _layer_outputs(self, x):
         """What each `RNN` layer sends: `{layer's name: [B, T, H]}`."""
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(state_kept(self.model))
-            calls = {layer.name: stack.enter_context(recording(layer)) for layer in rule_layers(self.model)}
+        with state_kept(self.model), running(Step()) as step:
             self.model(x, training=False)
-        return {name: tf.cast(made[-1].outputs, tf.float32) for name, made in calls.items() if made}
+        return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 
 
 def learning_rate(optimizer):

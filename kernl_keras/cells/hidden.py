@@ -12,31 +12,30 @@ from ..types import Config, Constraint, Initializer, Regularizer
 from .trained import TrainedCell
 
 
-class Record(NamedTuple):
-    """What a learning rule needs to know of every step. Each [.., H] or a number."""
-
-    output: Any  # z(t) or h(t), what the layer above receives
-    slope: Any  # psi(t), or f'(g(t))
-    gate: Any  # 1, or 0 where refractory
-    reset_slope: Any  # psi(t) times what a spike takes from the potential; 0 where nothing is reset
-
-
-class LocalFactors(NamedTuple):
-    """The known, local part of how a unit's current moves its potential, Eq. (20). Each [.., H] or a number.
+class StepDerivatives(NamedTuple):
+    """The derivatives of one step that a learning rule needs, Eq. (20). Each [.., H] or a number.
 
     The change of the potential by one weight is eps(t) = leak(t) keep(t-1) eps(t-1) + drive(t) s(t), and the change of
-    the output is psi(t) eps(t); a resonator's turns, see `learning.own`. For a unit that adapts the threshold changes
-    too: see `learning.eprop_alif`.
+    the output is psi(t) eps(t). The potential of an oscillating unit turns as well (see `rules.own_state`), and the
+    threshold of an adapting unit changes too (see `rules.eprop`).
     """
 
-    psi: Any
-    drive: Any
-    leak: Any
-    keep: Any
+    psi: Any  # psi(t): the output by the potential; 1 of a rate unit
+    drive: Any  # the potential by the current
+    leak: Any  # the potential by the one before
+    turn: Any = 0.0  # the same by the other component of an oscillating unit
+    keep: Any = 1.0  # what a spike leaves of the potential
+    reset: Any = 0.0  # psi(t) times what a spike takes from the potential
+    gate: Any = 1.0  # 0 where refractory
+    arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
+    presynaptic: Any = None  # S(t), or h(t) of a rate unit
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
     threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
-    turn: Any = 0.0  # what a step makes of the potential in a resonator's other component
+
+    def following_reset(self):
+        """The same where the derivative of the resetting spike is followed, as backpropagation does."""
+        return self._replace(keep=self.keep - self.reset, threshold_keep=self.threshold_keep - self.reset)
 
 
 class HiddenCell(TrainedCell):
@@ -49,15 +48,24 @@ class HiddenCell(TrainedCell):
         **kwargs: `use_bias` and the `kernel_` and `bias_` initializers, regularizers and constraints of `TrainedCell`;
             `name`, `dtype` and the other arguments of a Keras layer.
 
-    A subclass defines the NamedTuple `State`, `parameters()`, `step(current, state, p)`; `write(step, state)`, the
-    least that has to be kept of a step, a tuple that starts with the output, and of this `seen(written)`, what the
-    recurrent weights see next, and `read(written, p)`, the `Record`; `local_factors(record, p, reset_gradient)`,
-    `tangent(current_change, change, step, p)`, `gate(step)`, `observables(step, state)` and `perturb(state, noise)`;
-    `own_kernel(p)`, the two parts of lambda;
-    the names of what it can do, `OBSERVABLES`, `PERTURBATIONS`, `SENSITIVITY_MODES`; and `OWN`, its dynamics.
+    A subclass defines the NamedTuples `State` and `Residuals`, and the methods
+
+    - `parameters()`: the constants p of a step;
+    - `step(current, state, p)`: one time step, and `tangent(current_change, change, step, p)`, the same linearised;
+    - `save_residuals(step, state)`: the least that has to be kept of a step, `output` first;
+    - `from_residuals(residuals, p)`: the `StepDerivatives` made of it;
+    - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
+    - `membrane_kernel(p)`: the two parts of lambda, by which a potential left to itself goes on;
+    - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
+
+    and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    OWN = "leak"  # a key of `learning.own.OWN`
+    oscillates = False  # whether a potential left to itself oscillates
+    adapts = False  # whether a spike moves a threshold
+    OBSERVABLES: tuple[str, ...]
+    PERTURBATIONS: tuple[str, ...]
+    NOISE: tuple[str, ...]
     CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
 
     def __init__(

@@ -1,18 +1,29 @@
 """`LeakyRNNCell`: leaky rate units."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.rate import ACTIVATIONS, RateParameters, RateState, RateStep, SwingingState, rate_step, rate_tangent
+from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step, rate_tangent
 from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
-from .hidden import HiddenCell, LocalFactors, Record
+from .hidden import HiddenCell, StepDerivatives
 from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
+
+
+class RateResiduals(NamedTuple):
+    """What is kept of a step. Each [.., B, H]."""
+
+    output: Any  # h(t)
+    slope: Any  # f'(g(t))
+
+    @property
+    def presynaptic(self) -> Any:
+        """h(t), what the recurrent weights see at the next step."""
+        return self.output
 
 
 @serializable
@@ -64,11 +75,11 @@ class LeakyRNNCell(HiddenCell):
     Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that oscillate).
     """
 
-    State: type[RateState | SwingingState] = RateState
+    State: type[RateState | OscillatingState] = RateState
     CONSTANTS = ("tau", "period")
     OBSERVABLES = ("voltage",)
-    SENSITIVITY_MODES = ("tangent", "twin")
-    PERTURBATIONS = ("activity", "current", "synapse")
+    PERTURBATIONS = ("tangent", "twin")
+    NOISE = ("activity", "current", "synapse")
 
     def __init__(
         self,
@@ -94,7 +105,7 @@ class LeakyRNNCell(HiddenCell):
                     "period needs a tau and discretization='exponential'; "
                     f"received tau={tau!r}, discretization={discretization!r}."
                 )
-            self.State, self.OWN = SwingingState, "swing"
+            self.State, self.oscillates = OscillatingState, True
 
     @property
     def highest_activity(self) -> float:
@@ -122,44 +133,39 @@ class LeakyRNNCell(HiddenCell):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
         return 1.0 / (self.dt if self._tau is None else self._tau)
 
-    def own_kernel(self, p: RateParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
+    def membrane_kernel(self, p: RateParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a unit left to itself goes on."""
         return p.leak, p.turn
 
     def step(
-        self, current: tf.Tensor, state: RateState | SwingingState, p: RateParameters
-    ) -> tuple[RateStep, RateState | SwingingState]:
+        self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters
+    ) -> tuple[RateStep, RateState | OscillatingState]:
         return rate_step(current, state, p)
 
-    def write(self, step: RateStep, state: RateState | SwingingState) -> tuple[tf.Tensor, ...]:
-        """h and f'(g)."""
-        return step.output, step.slope
+    def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateResiduals:
+        """The least that has to be kept of a step."""
+        return RateResiduals(step.output, step.slope)
 
-    def read(self, written: Sequence[tf.Tensor], p: RateParameters) -> Record:
-        """The `Record` of what `write` kept."""
-        output, slope = written
-        return Record(output, slope, gate=1.0, reset_slope=0.0)
-
-    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
-        """h, what the recurrent weights see at the next step."""
-        return written[0]
+    def from_residuals(self, residuals: RateResiduals, p: RateParameters) -> StepDerivatives:
+        """The `StepDerivatives` of what `save_residuals` kept."""
+        drive = p.drive * residuals.slope
+        return StepDerivatives(
+            psi=1.0, drive=drive, leak=p.leak, turn=p.turn, arrival=drive, presynaptic=residuals.presynaptic
+        )
 
     def gate(self, step: RateStep) -> tf.Tensor | float:
         return 1.0
 
-    def local_factors(self, record: Record, p: RateParameters, reset_gradient: bool) -> LocalFactors:
-        return LocalFactors(psi=1.0, drive=p.drive * record.slope, leak=p.leak, keep=1.0, turn=p.turn)
-
-    def observables(self, step: RateStep, state: RateState | SwingingState) -> dict[str, tf.Tensor]:
+    def observables(self, step: RateStep, state: RateState | OscillatingState) -> dict[str, tf.Tensor]:
         return {"voltage": step.output}
 
     def tangent(
-        self, current_change: tf.Tensor, change: RateState | SwingingState, step: RateStep, p: RateParameters
-    ) -> tuple[dict[str, tf.Tensor], RateState | SwingingState]:
+        self, current_change: tf.Tensor, change: RateState | OscillatingState, step: RateStep, p: RateParameters
+    ) -> tuple[dict[str, tf.Tensor], RateState | OscillatingState]:
         activity, change = rate_tangent(current_change, change, step, p)
         return {"voltage": activity}, change
 
-    def perturb(self, state: RateState | SwingingState, noise: tf.Tensor) -> RateState | SwingingState:
+    def perturb(self, state: RateState | OscillatingState, noise: tf.Tensor) -> RateState | OscillatingState:
         """The noise enters h, so that the leak and the recurrent weights both carry it on."""
         return state._replace(activity=state.activity + noise)
 

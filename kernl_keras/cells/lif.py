@@ -1,6 +1,6 @@
 """`LIFCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -10,8 +10,8 @@ from ..dynamics.decays import DECAYS
 from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step, lif_tangent
 from ..serialization import serializable
 from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
-from .hidden import LocalFactors, Record
-from .spiking import SpikingCell
+from .hidden import StepDerivatives
+from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import time_constant
 
 
@@ -154,47 +154,44 @@ class LIFCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def own_kernel(self, p: LIFParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
+    def membrane_kernel(self, p: LIFParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
         return p.membrane_decay, 0.0
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
         return lif_step(current, state, p)
 
-    def write(self, step: LIFStep, state: LIFState) -> tuple[tf.Tensor, ...]:
-        """z, V-, B where it moves, whether the unit was free where it can be refractory, S where it is not z."""
-        return (
-            step.output,
-            step.potential,
-            *([step.threshold] if self.adapts else []),
-            *([step.gate > 0.0] if self.tau_ref > 0.0 else []),
-            *([] if self.tau_s is None else [state.trace]),
+    def save_residuals(self, step: LIFStep, state: LIFState) -> SpikingResiduals:
+        """The least that has to be kept of a step."""
+        return SpikingResiduals(
+            output=step.output,
+            potential=step.potential,
+            threshold=step.threshold if self.adapts else None,
+            free=step.gate > 0.0 if self.tau_ref > 0.0 else None,
+            trace=None if self.tau_s is None else state.trace,
         )
 
-    def read(self, written: Sequence[tf.Tensor], p: LIFParameters) -> Record:
-        """The `Record` of what `write` kept."""
-        output, potential = written[:2]
-        threshold, rest = self.threshold_and_rest(written, p)
-        gate = tf.cast(rest.pop(0), output.dtype) if self.tau_ref > 0.0 else 1.0
-        slope = self.slope(potential, threshold, gate, p)
-        taken = threshold if p.soft_reset else potential - p.reset_potential  # by a spike, Eq. (8)
-        return Record(output, slope, gate, slope * taken)
+    def from_residuals(self, residuals: SpikingResiduals, p: LIFParameters) -> StepDerivatives:
+        """The `StepDerivatives` of what `save_residuals` kept."""
+        threshold, spikes = self.threshold(residuals, p), residuals.output
+        gate = 1.0 if residuals.free is None else tf.cast(residuals.free, spikes.dtype)
+        psi = self.slope(residuals.potential, threshold, gate, p)
+        return StepDerivatives(
+            psi=psi,
+            drive=gate * p.drive,
+            leak=1.0 - gate * (1.0 - p.membrane_decay),
+            keep=1.0 if p.soft_reset else 1.0 - spikes,
+            reset=psi * (threshold if p.soft_reset else residuals.potential - p.reset_potential),  # Eq. (8)
+            gate=gate,
+            arrival=psi,
+            presynaptic=residuals.presynaptic,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+            threshold_keep=spikes if p.soft_reset else 0.0,
+        )
 
     def gate(self, step: LIFStep) -> tf.Tensor | float:
         return step.gate
-
-    def local_factors(self, record: Record, p: LIFParameters, reset_gradient: bool) -> LocalFactors:
-        leak = 1.0 - record.gate * (1.0 - p.membrane_decay)
-        followed = record.reset_slope if reset_gradient else 0.0
-        return LocalFactors(
-            psi=record.slope,
-            drive=record.gate * p.drive,
-            leak=leak,
-            keep=(1.0 if p.soft_reset else 1.0 - record.output) - followed,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
-            threshold_keep=(record.output if p.soft_reset else 0.0) - followed,
-        )
 
     def observables(self, step: LIFStep, state: LIFState) -> dict[str, tf.Tensor]:
         distance = step.potential - step.threshold

@@ -1,7 +1,7 @@
 """`ResonatorCell`: resonate-and-fire units, Eq. (24)."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -10,8 +10,8 @@ from ..dynamics.decays import decay_exp
 from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
-from .hidden import LocalFactors, Record
-from .spiking import SpikingCell
+from .hidden import StepDerivatives
+from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant, time_constant
 
 
@@ -80,7 +80,7 @@ class ResonatorCell(SpikingCell):
     """
 
     State = ResonatorState
-    OWN = "swing"
+    oscillates = True
     CONSTANTS = ("tau_m", "period")
 
     def __init__(
@@ -139,7 +139,7 @@ class ResonatorCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def own_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
+    def membrane_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
         """The two parts of lambda, by which a potential left to itself goes on."""
         return p.leak, p.turn
 
@@ -148,34 +148,31 @@ class ResonatorCell(SpikingCell):
     ) -> tuple[ResonatorStep, ResonatorState]:
         return resonator_step(current, state, p)
 
-    def write(self, step: ResonatorStep, state: ResonatorState) -> tuple[tf.Tensor, ...]:
-        """z, V-, B where it moves, S where it is not z."""
-        return (
-            step.output,
-            step.potential,
-            *([step.threshold] if self.adapts else []),
-            *([] if self.tau_s is None else [state.trace]),
+    def save_residuals(self, step: ResonatorStep, state: ResonatorState) -> SpikingResiduals:
+        """The least that has to be kept of a step."""
+        return SpikingResiduals(
+            output=step.output,
+            potential=step.potential,
+            threshold=step.threshold if self.adapts else None,
+            trace=None if self.tau_s is None else state.trace,
         )
 
-    def read(self, written: Sequence[tf.Tensor], p: ResonatorParameters) -> Record:
-        """The `Record` of what `write` kept."""
-        output, potential = written[:2]
-        threshold, _ = self.threshold_and_rest(written, p)
-        return Record(output, self.slope(potential, threshold, 1.0, p), gate=1.0, reset_slope=0.0)
+    def from_residuals(self, residuals: SpikingResiduals, p: ResonatorParameters) -> StepDerivatives:
+        """The `StepDerivatives` of what `save_residuals` kept."""
+        psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
+        return StepDerivatives(
+            psi=psi,
+            drive=p.drive,
+            leak=p.leak,
+            turn=p.turn,
+            arrival=psi,
+            presynaptic=residuals.presynaptic,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+        )
 
     def gate(self, step: ResonatorStep) -> tf.Tensor | float:
         return 1.0
-
-    def local_factors(self, record: Record, p: ResonatorParameters, reset_gradient: bool) -> LocalFactors:
-        return LocalFactors(
-            psi=record.slope,
-            drive=p.drive,
-            leak=p.leak,
-            keep=1.0,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
-            turn=p.turn,
-        )
 
     def observables(self, step: ResonatorStep, state: ResonatorState) -> dict[str, tf.Tensor]:
         return {"distance": step.potential - step.threshold, "voltage": step.potential}

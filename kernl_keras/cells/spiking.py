@@ -1,7 +1,7 @@
 """What the cells that spike share: the adapting threshold, Eq. (4) and (6), psi, Eq. (5), and the trace S, Eq. (9)."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,12 +12,27 @@ from .hidden import HiddenCell
 from .time_constants import check_time_constant, serialize_time_constant
 
 
+class SpikingResiduals(NamedTuple):
+    """What is kept of a step. Each [.., B, H]."""
+
+    output: Any  # z(t)
+    potential: Any  # V-(t)
+    threshold: Any = None  # B(t-1), where it moves
+    free: Any = None  # whether the unit was not refractory, where it can be
+    trace: Any = None  # S(t), where it is not z(t)
+
+    @property
+    def presynaptic(self) -> Any:
+        """S(t), what the recurrent weights see at the next step."""
+        return self.output if self.trace is None else self.trace
+
+
 class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
 
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
-    SENSITIVITY_MODES = ("tangent", "twin", "replica")
-    PERTURBATIONS = ("current", "synapse")
+    PERTURBATIONS = ("tangent", "twin", "replica")
+    NOISE = ("current", "synapse")
 
     def __init__(
         self,
@@ -55,7 +70,7 @@ class SpikingCell(HiddenCell):
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
 
     @property
-    def adapts(self) -> bool:
+    def adapts(self) -> bool:  # type: ignore[override]
         """Whether any spike moves a threshold."""
         return self.adaptation_strength != 0.0
 
@@ -68,18 +83,15 @@ class SpikingCell(HiddenCell):
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
         return 1.0 / self._tau["tau_m"]
 
-    def threshold_and_rest(self, written: Sequence[tf.Tensor], p: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """B of what `write` kept, of which the first two are z and V-, and what came after it."""
-        rest = list(written[2:])
-        return (rest.pop(0) if self.adapts else tf.constant(p.base_threshold, written[0].dtype)), rest
+    def threshold(self, residuals: "SpikingResiduals", p: Any) -> tf.Tensor:
+        """B(t-1), a number where it stands still."""
+        if residuals.threshold is None:
+            return tf.constant(p.base_threshold, residuals.output.dtype)
+        return residuals.threshold
 
     def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float, p: Any) -> tf.Tensor:
         """psi, Eq. (5)."""
         return surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)
-
-    def seen(self, written: Sequence[tf.Tensor]) -> tf.Tensor:
-        """S, what the recurrent weights see at the next step."""
-        return written[0] if self.tau_s is None else written[-1]
 
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
         """The noise enters S like a spike, and decays with it."""

@@ -37,7 +37,7 @@ class RateState(NamedTuple):
     activity: Any
 
 
-class SwingingState(NamedTuple):
+class OscillatingState(NamedTuple):
     """The same of units with a period."""
 
     quadrature: Any  # Im U
@@ -56,7 +56,7 @@ def advance(state, added, p):
     if isinstance(state, RateState):
         return RateState(p.leak * state.activity + added)
     activity, quadrature = state.activity, state.quadrature
-    return SwingingState(
+    return OscillatingState(
         quadrature=p.turn * activity + p.leak * quadrature, activity=p.leak * activity - p.turn * quadrature + added
     )
 

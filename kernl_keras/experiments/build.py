@@ -11,7 +11,7 @@ from ..layers.rnn import RNN
 from ..layers.time_average import TimeAverage
 from ..training.model import Model
 
-CELLS = {"spiking": LIFCell, "resonator": ResonatorCell, "rate": LeakyRNNCell}
+CELLS = {"lif": LIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,
@@ -60,12 +60,9 @@ def assemble(experiment, time_steps, features, total_steps):
     x = inputs = keras.Input((time_steps, features), name="inputs")
     if experiment.encoder_settings is not None:
         x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
-    hidden = RNN.from_preset(
-        experiment.preset,
+    hidden = RNN(
         CELLS[experiment.cell](**experiment.cell_settings),
-        time_steps,
-        **experiment.rule_settings,
-        rule=experiment.rule,
+        rule=experiment.make_rule(),
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",
     )

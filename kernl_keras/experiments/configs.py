@@ -4,7 +4,8 @@ import dataclasses
 import math
 
 from ..checks import integer, number, one_of
-from ..learning.rules import RULES
+from ..rules.learned_sensitivity import LearnedSensitivity
+from ..rules.rule import NAMES as RULES
 
 SCHEDULES = ("cosine", "constant")
 SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,)}  # task: where its data may come from
@@ -22,8 +23,8 @@ class Experiment:
 
     >>> import dataclasses
     >>> from kernl_keras.experiments.configs import EXPERIMENTS
-    >>> dataclasses.replace(EXPERIMENTS["smnist"], rule="eprop").rule
-    'eprop'
+    >>> EXPERIMENTS["smnist"].with_rule("eprop").make_rule()
+    EProp(adaptation=True, reset_gradient=False)
     """
 
     name: str
@@ -34,8 +35,8 @@ class Experiment:
     task_settings: dict  # of `data.sequential_mnist` or `data.adding_problem`
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
-    cell: str  # "spiking", "resonator" or "rate"
-    cell_settings: dict  # of `LIFCell` or `LeakyRNNCell`
+    cell: str  # "lif", "resonator" or "leaky_rnn"
+    cell_settings: dict  # of the cell
     readout_settings: dict  # of `ReadoutCell`
     window: int | None  # of `TimeAverage`, steps
     # goal
@@ -48,9 +49,8 @@ class Experiment:
     optimizer: str = "Adam"
     optimizer_settings: dict = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
-    rule: str = "kernl"  # a key of `learning.rules.RULES`
-    preset: str = "default"  # of `RNN.from_preset`
-    rule_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`
+    rule: str = "kernl"  # a word of `kernl_keras.rules`
+    rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     sensitivity_learning_rate: float = 1e-3  # of M and gamma
     sensitivity_optimizer: str = "RMSprop"
     sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
@@ -84,8 +84,21 @@ class Experiment:
             integer("validate_every", self.validate_every)
         number("learning_rate", self.learning_rate, above=0.0)
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
-        if integer("sensitivity_only", self.sensitivity_only, low=0) and self.rule != "kernl":
-            raise ValueError(f"sensitivity_only needs rule 'kernl', which has M and gamma; received {self.rule!r}.")
+        if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
+            raise ValueError(f"sensitivity_only needs a rule that has M, such as 'kernl'; received {self.rule!r}.")
+
+    @property
+    def learns_sensitivity(self):
+        """Whether the rule has M."""
+        return issubclass(RULES[self.rule], LearnedSensitivity)
+
+    def make_rule(self):
+        """The rule with its settings."""
+        return RULES[self.rule].from_config(self.rule_settings)
+
+    def with_rule(self, rule):
+        """The experiment with another rule, by its word, as it is by default; or itself, where that is its own."""
+        return self if rule == self.rule else dataclasses.replace(self, rule=rule, rule_settings={})
 
     def total_steps(self, steps_per_epoch):
         """The number of training steps of the run."""
@@ -93,10 +106,9 @@ class Experiment:
 
     def summary(self):
         """The key settings in one line."""
-        form = f" ({self.rule_settings.get('form', self.preset)})" if self.rule == "kernl" else ""
         length = f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
         return (
-            f"{self.cell_settings['units']} {self.cell} units, {self.rule}{form}, {self.optimizer} "
+            f"{self.cell_settings['units']} {self.cell} units, {self.rule}, {self.optimizer} "
             f"{self.learning_rate:g} {self.schedule}, batches of {self.batch_size}, {length}"
         )
 
@@ -145,7 +157,7 @@ SMNIST = Experiment(
     batch_size=16,
     learning_rate=2e-3,
     optimizer_settings={"global_clipnorm": 1.0},
-    rule_settings={"form": "network", "sensitivity_mode": "tangent", "temporal_kernel": "own"},
+    rule_settings={"kernel": "membrane", "perturbation": "tangent"},
     sensitivity_optimizer_settings={"global_clipnorm": 1.0},
     sensitivity_every=4,
     steps=600,
@@ -156,12 +168,32 @@ SMNIST_ALIF = dataclasses.replace(
     SMNIST,
     name="smnist-alif",
     description="The same task, leaky units of which half adapt their threshold",
-    cell="spiking",
+    cell="lif",
     cell_settings=ADAPTIVE_UNITS,
     learning_rate=1e-2,
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    rule_settings={"kernel": "exponential", "perturbation": "tangent"},
     sensitivity_every=1,
 )
+
+# What `PlainKeRNL.reference(time_steps=838)` has.
+REFERENCE_RULE = {
+    "kernel": {
+        "module": "kernl_keras.rules",
+        "class_name": "Exponential",
+        "config": {"initializer": {"class_name": "RandomUniform", "config": {"minval": 0.0, "maxval": 1.0 / 838}}},
+        "registered_name": "kernl_keras>Exponential",
+    },
+    "noise": "synapse",
+    "post_factor": "trace",
+    "credit": "last",
+    "perturbation": {
+        "module": "kernl_keras.rules",
+        "class_name": "Replica",
+        "config": {"std": 0.5, "observe": "reset_voltage"},
+        "registered_name": "kernl_keras>Replica",
+    },
+    "sensitivity_initializer": "glorot_uniform",
+}
 
 # The network and the rule of the reference KeRNL code; R_m 2, and std R_m sqrt(H) / dt of the initial weights.
 SMNIST_REFERENCE = dataclasses.replace(
@@ -187,8 +219,8 @@ SMNIST_REFERENCE = dataclasses.replace(
     optimizer="RMSprop",
     optimizer_settings={"clipnorm": 200.0},
     schedule="constant",
-    preset="reference",
-    rule_settings={},
+    rule="plain_kernl",
+    rule_settings=REFERENCE_RULE,
     sensitivity_optimizer_settings={},
 )
 
@@ -212,7 +244,7 @@ SMNIST_RATE = dataclasses.replace(
     SMNIST,
     name="smnist-rate",
     description="MNIST pixel by pixel, tanh units that swing as they leak",
-    cell="rate",
+    cell="leaky_rnn",
     cell_settings=SWINGING_RATES,
 )
 
@@ -222,7 +254,7 @@ SMNIST_IRNN = dataclasses.replace(
     name="smnist-irnn",
     description="MNIST pixel by pixel, rectified linear units that start at identity",
     encoder_settings=None,
-    cell="rate",
+    cell="leaky_rnn",
     cell_settings={
         "units": 200,
         "tau": None,
@@ -231,7 +263,7 @@ SMNIST_IRNN = dataclasses.replace(
         "recurrent_initializer": {"class_name": "Identity", "config": {}},
     },
     learning_rate=1e-4,
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    rule_settings={"kernel": "exponential", "perturbation": "tangent"},
 )
 
 ROW_MNIST = dataclasses.replace(
@@ -253,7 +285,7 @@ ROW_MNIST_RATE = dataclasses.replace(
     ROW_MNIST,
     name="row-mnist-rate",
     description="The same with tanh units that swing as they leak",
-    cell="rate",
+    cell="leaky_rnn",
     cell_settings={**SWINGING_RATES, "tau": 20.0, "period": spread(4.0, 60.0)},
 )
 
@@ -265,7 +297,7 @@ ADDING = Experiment(
     source=None,
     task_settings={"steps": 100, "examples": 50_000},
     encoder_settings=None,
-    cell="rate",
+    cell="leaky_rnn",
     cell_settings={
         "units": 100,
         "tau": 1000.0,
@@ -283,7 +315,7 @@ ADDING = Experiment(
     batch_size=50,
     learning_rate=3e-3,
     optimizer_settings={"global_clipnorm": 10.0},
-    rule_settings={"form": "network", "sensitivity_mode": "tangent", "temporal_kernel": "own"},
+    rule_settings={"kernel": "membrane", "perturbation": "tangent"},
     sensitivity_optimizer_settings={"global_clipnorm": 10.0},
     sensitivity_every=4,
     epochs=5,
@@ -294,7 +326,7 @@ ADDING_SPIKING = dataclasses.replace(
     ADDING,
     name="adding-spiking",
     description="The adding problem with spiking units, summed by a slow readout",
-    cell="spiking",
+    cell="lif",
     cell_settings={
         "units": 200,
         "tau_m": 2.0,

@@ -1,7 +1,4 @@
-"""Where the `RNN` layers of a model are, and what goes through them."""
-
-import contextlib
-from typing import Any, NamedTuple
+"""Where the `kernl_keras.RNN` layers of a model are."""
 
 from .rnn import RNN
 
@@ -12,31 +9,5 @@ def sublayers(model):
 
 
 def rule_layers(model):
-    """The `RNN` layers of any Keras model, however deep inside."""
+    """The `kernl_keras.RNN` layers of any Keras model, however deep inside."""
     return [layer for layer in sublayers(model) if isinstance(layer, RNN)]
-
-
-class Call(NamedTuple):
-    """What a layer received and returned."""
-
-    sequences: Any  # [B, T, I], as they were read: backward with `go_backwards`, the valid steps first
-    initial_state: Any  # list of [B, n]
-    steps: Any  # `ValidSteps`, or None
-    outputs: Any  # [B, T, H]
-
-
-@contextlib.contextmanager
-def recording(layer):
-    """The list of `Call`s of a `RNN` layer within."""
-    loop, calls = layer.loop, []
-
-    def recorded_loop(sequences, initial_state, steps, training):
-        outputs, states = loop(sequences, initial_state, steps, training)
-        calls.append(Call(sequences, initial_state, steps, outputs))
-        return outputs, states  # all that follows comes of `outputs`
-
-    layer.loop = recorded_loop
-    try:
-        yield calls
-    finally:
-        del layer.loop

@@ -9,7 +9,7 @@ from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype
 from ..checks import check_sequences, check_states, time_steps
 from ..keras_version import KerasRNN
-from ..learning.leaky_sum import leaky_sum
+from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
 from ..types import Config, Discretization, TimeConstant
 

@@ -1,16 +1,21 @@
-"""How the states of a `RNN` layer lie in the flat list that Keras carries."""
+"""How the states of a `kernl_keras.RNN` layer lie in the flat list that Keras carries."""
 
 import math
 
 import tensorflow as tf
 
-from ..learning.forward import PerturbedState
+from ..rules.perturbed_pass import PerturbedState
 
 
 class StateLayout:
-    """The cell's states; then the perturbed pass's and Omega, Gamma (where there are kernels); then the traces.
+    """The cell's states; then the perturbed pass's with its filtered noise; then the traces.
 
-    Keras wants one axis a state, so Omega and Gamma [B, R, H] and the traces are flattened.
+    Keras wants one axis a state, so the filtered noise [B, R, H] and the traces [B, .., H, J] are flattened.
+
+    Args:
+        cell: the cell.
+        kernels: R, rows of filtered noise; 0 for a rule without M.
+        trace_shapes: of the traces without the batch axis, a list.
     """
 
     def __init__(self, cell, kernels, trace_shapes):

@@ -6,20 +6,32 @@ It belongs to a thread: the replicas of a strategy run through the same layers, 
 import contextlib
 import contextvars
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 RUNNING = contextvars.ContextVar("kernl_keras_step", default=None)
 
 
+class Call(NamedTuple):
+    """What a layer received and returned in one call."""
+
+    layer: Any
+    sequences: Any  # [B, T, I], as they were read: backward with `go_backwards`, the valid steps first
+    initial_state: Any  # list of [B, n]
+    steps: Any  # `ValidSteps`, or None
+    outputs: Any  # [B, T, H]; all that follows is made of them
+
+
 @dataclasses.dataclass
 class Step:
-    """What the model says, and what it hears."""
+    """What the model tells its layers, and what they tell it."""
 
     present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
     learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
+    exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
     reports: list = dataclasses.field(default_factory=list)  # the `Report` of every call of a layer
+    calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 
 
 @contextlib.contextmanager

@@ -1,25 +1,23 @@
 """How well a rule's weight gradient agrees with that of backpropagation through time."""
 
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from ..checks import integer, one_of
+from ..checks import integer
 from ..keras_version import keras
-from ..layers.find import recording, rule_layers
-from ..layers.rule_gradient import RuleGradient, join, last_step
-from ..learning.forward import run_clean
-from ..learning.implementations import current_error
-from ..learning.rules import RULES, make_rule
-from ..types import Rule
+from ..layers.find import rule_layers
+from ..layers.step import Step, running
+from ..rules import BPTT, EProp, KeRNL, PlainKeRNL, get
+from ..rules.backward import Backward, Past
+from ..rules.learned_sensitivity import LearnedSensitivity
+from ..rules.rule import name_of
+from ..sequences.clean_pass import clean_pass
 from .state import state_kept
 
-OWN = "own"  # the exact derivative of a unit's output by its own weights: backpropagation, the recurrent path cut
-TRACE = "trace"  # the local term of Eq. (22), with the layer's own `reset_gradient`
-SPLIT = {"kernl": TRACE, "bptt": OWN}  # rule: its part that travels through no other unit
+EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules beside those that are asked for
 
 
 class Agreement(NamedTuple):
@@ -54,7 +52,7 @@ def gradient_alignment(
     model: keras.Model,
     x: Any,
     y: Any,
-    rules: Sequence[Rule] = ("kernl", "eprop", "rflo"),
+    rules: Sequence[Any] | Mapping[str, Any] = ("kernl", "eprop", "rflo"),
     windows: int = 8,
     sample_weight: Any = None,
 ) -> Alignment:
@@ -80,8 +78,9 @@ def gradient_alignment(
     Args:
         model: built and compiled Keras model with `RNN` layers; its loss is what is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
-        rules: names of rules, see `RNN`; the layer's own has its settings, "kernl" also its M and gamma as they are
-            now (and is left out for layers that have none), the others are as published.
+        rules: list of rules, as words or objects, or a dict of them by names of your own. The word of the layer's own
+            rule stands for that rule as it is, with its settings, M and gamma. A rule that learns M is left out for
+            layers that have another one.
         windows: number of windows, at most T; one or more fewer where T is no multiple of it.
         sample_weight: as for `fit`.
 
@@ -131,8 +130,6 @@ class Alignments:
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
             for layer, name, call, error in zip(self.layers, unique_names(self.layers), calls, errors):
                 parts = self._contributions(layer, call, error)
-                if layer.form == "plain":  # M holds the unit's own leak and the others' together
-                    parts[TRACE] = np.full_like(parts[TRACE], np.nan)
                 asked = [rule for rule in self.rules if rule in parts]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer, name).items():
@@ -157,46 +154,40 @@ class Alignments:
         windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
         found = {}
-        for rule in dict.fromkeys(["bptt", *SPLIT.values(), *self.rules]):
-            if rule == "kernl" != layer.rule:
-                continue
-            if (id(layer), rule) not in self._compiled:
-                function = make_current_errors(layer, rule)
-                self._compiled[id(layer), rule] = self._compile(function)
+        for name, rule in self._rules_of(layer).items():
+            if (id(layer), name) not in self._compiled:
+                self._compiled[id(layer), name] = self._compile(make_current_errors(layer, rule))
             of_windows = []
-            own = rule in (layer.rule, TRACE) and rule != "bptt"
-            of_rule = last_step(error, call.steps) if own and layer.credit == "last" else error
+            of_rule = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                errors, seen = self._compiled[id(layer), rule](x, tf.where(now, of_rule, tf.zeros_like(error)), state)
+                currents, s = self._compiled[id(layer), name](x, tf.where(now, of_rule, tf.zeros_like(error)), state)
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
-                of_windows.append([tf.einsum("tbj,tbh->jh", seen[cut], errors[cut]).numpy() for cut in cuts])
-            found[rule] = np.array(of_windows) * trained(layer)
+                of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
+            found[name] = np.array(of_windows) * trained(layer)
         return found
 
-
-@contextlib.contextmanager
-def backpropagating(layers):
-    """Within, the layers' gradients are those of backpropagation through time."""
-    before = [layer._rule for layer in layers]
-    for layer in layers:
-        layer._rule = None
-    try:
-        yield
-    finally:
-        for layer, rule in zip(layers, before):
-            layer._rule = rule
+    def _rules_of(self, layer):
+        """`{name: rule}` of all that a layer's gradients are made for."""
+        own = layer.rule
+        found = {EXACT: BPTT(), OWN: EProp(reset_gradient=True)}
+        if isinstance(own, KeRNL):
+            found[LOCAL] = EProp(adaptation=False, reset_gradient=own.reset_gradient)
+        for name, given in self.rules.items():
+            rule = get(given)
+            if type(rule) is type(own) and (isinstance(given, str) or isinstance(rule, LearnedSensitivity)):
+                found[name] = own
+            elif not isinstance(rule, LearnedSensitivity):
+                found[name] = rule
+        return found
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):
     """The last `Call` of each layer and its errors L [B, T, H], by backpropagation through all that is above it."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(backpropagating(layers))
-        recorded = [stack.enter_context(recording(layer)) for layer in layers]
-        tape = stack.enter_context(tf.GradientTape())
+    with tf.GradientTape() as tape, running(Step(exact=True)) as step:
         y_pred = model(x, training=False)
         loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-    calls = [made[-1] for made in recorded]
+    calls = [[call for call in step.calls if call.layer is layer][-1] for layer in layers]
     outputs = [call.outputs for call in calls]
     return calls, tape.gradient(loss, outputs, unconnected_gradients="zero")
 
@@ -204,49 +195,26 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
     cell = layer.cell
-    named = {OWN: "bptt", TRACE: "eprop"}.get(rule, rule)
-    made = make_rule(named, layer.form, cell.OWN, layer.temporal_kernel)
-    reset_gradient = layer.reset_gradient if rule in (layer.rule, TRACE) else False
-    looped = Unconnected(cell) if rule == OWN else cell
 
-    def of_backpropagation(x, error, state):
-        before = cell.State(*state)
-        p, weights, current = cell.parameters(), cell.recurrent_weights(), cell.input_current(x)
-        with tf.GradientTape() as tape:
-            tape.watch(current)
-            written, _ = run_clean(looped, p, weights, current, before, False)
-        gradient = RuleGradient(layer, None, x, before, written, p, False)
-        return tape.gradient(written[0], current, output_gradients=error), join(*gradient.presynaptic())
+    def current_errors(x, error, state):
+        before, p = cell.State(*state), cell.parameters()
+        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
+        past = Past(layer, x, before, residuals, p)
+        inputs, presynaptic = past.presynaptic(0, past.length)
+        s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
+        return Backward(rule, past).currents(error)[0], s
 
-    def of_rule(x, error, state):
-        before = cell.State(*state)
-        p = cell.parameters()
-        written, _ = run_clean(cell, p, cell.recurrent_weights(), cell.input_current(x), before, False)
-        gradient = RuleGradient(layer, made, x, before, written, p, reset_gradient)
-        return current_error(gradient.rule, gradient.signals(error), gradient.decay)[0], join(*gradient.presynaptic())
-
-    return of_backpropagation if made is None else of_rule
-
-
-class Unconnected:
-    """A cell whose recurrent input has no gradient."""
-
-    def __init__(self, cell):
-        self._cell = cell
-
-    def __getattr__(self, name):
-        return getattr(self._cell, name)
-
-    def presynaptic(self, state):
-        """S(t-1) as the recurrent weights see it [B, H], as a constant."""
-        return tf.stop_gradient(self._cell.presynaptic(state))
+    return current_errors
 
 
 def check_rules(rules):
-    """A list of names of rules."""
+    """`{name: rule as it was given}` of a list, or of such a dict."""
     if isinstance(rules, str) or not isinstance(rules, Iterable):
-        raise ValueError(f"rules must be a list of names of rules; received {rules!r}.")
-    return [one_of("rules", rule, RULES) for rule in rules]
+        raise ValueError(f"rules must be a list of rules or their names; received {rules!r}.")
+    named = rules if isinstance(rules, Mapping) else {name_of(get(rule)): rule for rule in rules}
+    for rule in named.values():
+        get(rule)
+    return dict(named)
 
 
 def unique_names(layers):
@@ -293,16 +261,19 @@ def ratio(one, other):
 
 def agreement(contributions, rule):
     """The `Agreement` of a rule's whole gradient, from contributions [K, K, J, H] of every rule."""
-    own, exact = (contributions[name].sum((0, 1)) for name in (rule, "bptt"))
+    own, exact = (contributions[name].sum((0, 1)) for name in (rule, EXACT))
     through = nonlocal_parts(contributions, rule)
     return Agreement(cosine(own, exact), ratio(own, exact), cosine(*(part.sum((0, 1)) for part in through)))
 
 
 def nonlocal_parts(contributions, rule):
-    """What of a rule's contributions, and of backpropagation's, travels through other units."""
-    own, exact = contributions[rule], contributions["bptt"]
-    split = contributions[SPLIT[rule]] if rule in SPLIT else own
-    return own - split, exact - contributions[OWN]
+    """The part of a rule's contributions, and of backpropagation's, through other units; NaN where it is not known."""
+    own, exact = contributions[rule], contributions[EXACT]
+    of_exact = exact - contributions[OWN]
+    if rule == name_of(PlainKeRNL()):  # M holds the unit's own leak and the others' together
+        return np.full_like(own, np.nan), of_exact
+    local = {EXACT: OWN, name_of(KeRNL()): LOCAL}.get(rule, rule)
+    return own - contributions[local], of_exact
 
 
 def lag_agreement(contributions, rule, step):
@@ -311,8 +282,8 @@ def lag_agreement(contributions, rule, step):
     def by_lag(every):  # all [l, k] of one l - k
         return [sum(every[late, late - lag] for late in range(lag, len(every))) for lag in range(len(every))]
 
-    own, exact = by_lag(contributions[rule]), by_lag(contributions["bptt"])
-    whole = contributions["bptt"].sum((0, 1))
+    own, exact = by_lag(contributions[rule]), by_lag(contributions[EXACT])
+    whole = contributions[EXACT].sum((0, 1))
     return LagAgreement(
         lag=[float(lag * step) for lag in range(len(own))],
         cosine=[cosine(*pair) for pair in zip(own, exact)],

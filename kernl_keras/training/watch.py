@@ -18,7 +18,7 @@ MESSAGES = {
     "that there is. Lower input_gain, recurrent_gain or the encoder's gain, or raise the threshold (base_threshold, "
     "adaptation_strength) or tau_ref; lower the learning rate or set global_clipnorm if it came while it learned.",
     "restarted": "M and gamma hear little: in {restarted:.0%} of the steps the perturbation exceeded max_perturbation "
-    "and started anew. Lower recurrent_gain or surrogate_damping, or set sensitivity_mode='replica'.",
+    "and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's perturbation='replica'.",
 }
 
 

@@ -3,16 +3,10 @@
 import dataclasses
 import json
 import math
-import pathlib
 
 import pytest
 
-from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
-from kernl_keras.experiments.sweeps import SWEEPS
-
-ROOT = pathlib.Path(__file__).parents[2]
-RECORDS = [path for path in sorted((ROOT / "notebooks" / "results").glob("*.json")) if '"sweep":' in path.read_text()]
 
 
 def test_names():
@@ -78,29 +72,3 @@ def test_total_steps(length, steps_per_epoch, total):
 def test_errors(name, settings, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(EXPERIMENTS[name], **settings)
-
-
-@pytest.mark.parametrize("name", [name for name in SWEEPS if name.startswith("rules-")])
-def test_a_sweep_over_the_rules_leaves_out_those_that_are_one_on_its_cell(name):
-    """By the cell itself: a threshold adapts where its settings do not say so, too."""
-    experiment = SWEEPS[name].experiment
-    cell = CELLS[experiment.cell](**experiment.cell_settings)
-    rules = {variant.changes["rule"] for variant in SWEEPS[name].variants}
-    assert ("eprop_alif" in rules) == getattr(cell, "adapts", False)
-    assert ("rflo" in rules) == (experiment.cell != "rate")
-    assert rules >= {"kernl", "bptt_adjoint", "eprop", "readout"}
-
-
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
-def test_results_are_of_the_sweep_as_it_is_defined(path):
-    """What is changed in a definition must be run again, or its results file goes."""
-    results = json.loads(path.read_text())
-    sweep = SWEEPS[results["sweep"]]
-    then = Experiment(**results["experiment"])
-    assert path.stem == sweep.name
-    assert dataclasses.replace(then, description=sweep.experiment.description) == sweep.experiment
-    assert {run["variant"] for run in results["runs"]} <= {variant.name for variant in sweep.variants}
-    for run in results["runs"]:
-        assert [rate for rate, _ in run.get("chosen_from", [])] in ([], list(sweep.learning_rates))
-    for variant in sweep.variants:  # all seeds at one learning rate
-        assert len({run["learning_rate"] for run in results["runs"] if run["variant"] == variant.name}) <= 1

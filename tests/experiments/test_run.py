@@ -257,7 +257,7 @@ def test_a_directory_that_does_not_fit(straight, tmp_path, prepare, settings, re
 
 
 def test_a_run_that_was_killed_at_once_is_begun_again(straight, tmp_path):
-    """Before there is a configuration by the same command, after by `resume`; `tests.kills` does so in earnest."""
+    """Before there is a configuration by the same command, after by `resume`; see `notebooks.lab.kills`."""
     (tmp_path / ".part-config.json").write_text("{")
     assert run.check_directory(tmp_path, TINY, resume=False) is None
     shutil.copy(straight[0] / "config.json", tmp_path)

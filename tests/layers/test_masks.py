@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
+from kernl_keras.learning.valid_steps import ValidSteps
 
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
@@ -13,7 +14,6 @@ from kernl_keras.layers import perturbed_pass
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.layers.time_average import TimeAverage
-from kernl_keras.learning.valid_steps import ValidSteps
 from kernl_keras.training.alignment import gradient_alignment
 from kernl_keras.training.model import Model
 

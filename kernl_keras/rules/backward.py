@@ -1,0 +1,196 @@
+"""Back through a sequence by a rule: errors of the outputs in, errors of the currents and gradients of the weights out.
+
+This is the place where the rule's gradient takes that of the loop: forward the loop's outputs, backward Eq. (14), (15).
+"""
+
+import tensorflow as tf
+
+from ..sequences.time_loop import blockwise, scan, take, take_before
+from ..sequences.valid_steps import where_valid
+
+
+class Past:
+    """What is known of a sequence when its errors come.
+
+    Args:
+        layer: `kernl_keras.RNN`, for its cell and its weights as they are then.
+        x: inputs [T, B, I].
+        before: `cell.State` before the first step.
+        residuals: the cell's residuals of every step [T, ...].
+        p: the cell's parameters.
+        steps: `ValidSteps` of x, or None where all are valid.
+    """
+
+    def __init__(self, layer, x, before, residuals, p, steps=None):
+        self.layer, self.cell, self.p, self.steps = layer, layer.cell, p, steps
+        self.x, self.before, self.residuals = tf.stop_gradient(x), before, residuals
+        self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
+
+    def derivatives(self, start, size):
+        """The `StepDerivatives` of the `size` steps from `start` on."""
+        return self.cell.from_residuals(take(self.residuals, start, size), self.p)
+
+    def presynaptic(self, start, size):
+        """s(t) of these steps, in its parts without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
+        first = self.cell.presynaptic(self.before)
+        return take(self.x, start, size), take_before(self.residuals.presynaptic, first, start, size)
+
+
+class Backward:
+    """A rule on its way back through the past.
+
+    Args:
+        rule: `rules.Rule`.
+        past: `Past`.
+        traces: whether traces are carried in from the pieces before.
+    """
+
+    def __init__(self, rule, past, traces=False):
+        self.rule, self.past = rule, past
+        self.context = rule.context(past.layer, past.p, traces)
+        self.shapes = rule.carry_shapes(past.cell, traces)
+
+    def carry(self, like):
+        """A carry of zeros; `like` is any [.., B, H] tensor."""
+        return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
+
+    def prepared(self, error):
+        """A function of `(start, size)`: the rule's `BackwardStep` of these steps, from L [T, B, H] of all."""
+        ahead = self.rule.look_ahead(self.past, error, self.context)
+
+        def block(start, size):
+            part = None if ahead is None else take(ahead, start, size)
+            return self.rule.prepare(take(error, start, size), self.past.derivatives(start, size), part, self.context)
+
+        return block
+
+    def __call__(self, error, traces=()):
+        """Eq. (13)-(15), in blocks, so that no more than a block of steps is ever prepared.
+
+        Args:
+            error: of the outputs [T, B, H].
+            traces: carried in from the pieces before, one [B, .., H, J] for each carried tensor; () for none.
+
+        Returns:
+            dC/dI(t) [T, B, H] and dC/dW [I+H+1, H].
+        """
+        error = self.rule.learning_signal(error, self.past.steps)
+        block = self.prepared(error)
+        first, units = block(0, 1), error.shape[-1]
+
+        def begin(start, size):
+            return of_steps(block(start, size)), self.past.presynaptic(start, size)
+
+        def step(carry, now):
+            carry, current = self.rule.backward_step(carry, with_steps(first, now), self.context)
+            return carry, current, current
+
+        def end(total, presynaptic, local):
+            local = tf.reshape(local, (-1, units))  # [CB, H]
+            added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in presynaptic]
+            return tuple(map(tf.add, total, (*added, tf.reduce_sum(local, 0, keepdims=True))))
+
+        zeros = tuple(tf.zeros((rows, units), error.dtype) for rows in (self.past.x.shape[-1], units, 1))
+        carry, current, total = blockwise(
+            begin, step, end, self.carry(error), zeros, self.past.length, reverse=True, unroll=self.past.unroll
+        )
+        gradient = tf.concat(total, 0)
+        for weight, trace in zip(carry, traces):  # the errors of this piece, by the inputs of those before
+            gradient += tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
+        return current, gradient
+
+    def currents(self, error, carry=None, valid=None):
+        """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once.
+
+        Args:
+            error: of the outputs [T, B, H].
+            carry: what errors after the last step make of the state; zeros where None.
+            valid: [T, B], False where a step is passed over; None where none is.
+
+        Returns:
+            [T, B, H], and the carry before the first step.
+        """
+        now = self.prepared(error)(0, self.past.length)
+
+        def step(carry, elements):
+            elements, goes_on = elements
+            after, current = self.rule.backward_step(carry, with_steps(now, elements), self.context)
+            return where_valid(goes_on, (after, current), (carry, tf.zeros_like(current)))
+
+        carry = self.carry(error) if carry is None else carry
+        carry, current = scan(step, carry, (of_steps(now), valid), reverse=True)
+        return current, carry
+
+    def advance(self, traces):
+        """The traces after the last valid step, without the traces in between.
+
+        A trace is linear in s(t) and in the traces before. So its weights are what the rule makes of a carry of one for
+        that trace, without errors.
+        """
+        past = self.past
+        silence = tf.zeros_like(past.residuals.output)
+        x, s = past.presynaptic(0, past.length)
+        s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [T, B, J]; 1 for the bias
+        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(silence)
+        after = []
+        for number, shape in enumerate(self.shapes):
+            rows = []
+            for index in range(shape[0] if len(shape) == 2 else 1):
+                one = tf.ones_like(zeros[number])
+                if len(shape) == 2:
+                    one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
+                carry = (*zeros[:number], one, *zeros[number + 1 :])
+                current, carry = self.currents(silence, carry, valid)
+                row = tf.einsum("tbj,tbh->bhj", s, current)
+                for trace, weight in zip(traces, carry):
+                    weighted = trace * weight[..., None]
+                    row += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
+                rows.append(row)
+            after.append(tf.stack(rows, 1) if len(shape) == 2 else rows[0])
+        return tuple(after)
+
+
+def of_steps(now):
+    """The entries of a `BackwardStep` that differ from step to step, a list of tensors [C, B, ...]."""
+    return [x for x in tf.nest.flatten(now) if differs(x)]
+
+
+def with_steps(now, entries):
+    """The `BackwardStep` with such entries of one step; what is the same for all steps stays."""
+    entries = iter(entries)
+    return tf.nest.map_structure(lambda x: next(entries) if differs(x) else x, now)
+
+
+def differs(x):
+    """Whether it has a value for every step: [C, B, ...], where a constant is a number or [H]."""
+    return tf.is_tensor(x) and x.shape.rank >= 3
+
+
+def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, rule_gradient):
+    """`outputs`, whose gradient by inputs and weights is the rule's.
+
+    Args:
+        outputs: what the loop gave [T, B, H], with its gradient stopped.
+        inputs: x [T, B, I].
+        kernel: W_in [I, H].
+        recurrent_weights: W_rec [H, H].
+        bias: [H], or None.
+        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, H] and dC/dW [I+H+1, H].
+
+    Returns:
+        [T, B, H], equal to `outputs`.
+    """
+    size, units = kernel.shape
+
+    @tf.custom_gradient
+    def attached(inputs, kernel, recurrent_weights, bias):
+        def gradient(error):
+            current_error, weight_gradient = rule_gradient(error)
+            of_kernel, of_recurrent, of_bias = tf.split(weight_gradient, (size, units, 1))
+            of_inputs = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
+            return of_inputs, of_kernel, of_recurrent, of_bias[0]
+
+        return tf.identity(outputs), gradient
+
+    bias = tf.zeros(units, outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
+    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias)

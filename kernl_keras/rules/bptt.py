@@ -1,0 +1,60 @@
+"""`BPTT`: backpropagation through time, exact."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from ..checks import flag
+from ..serialization import serializable
+from .own_state import own_state
+from .rule import BackwardStep, Context, Rule, named
+
+
+@named("bptt")
+@serializable
+class BPTT(Rule):
+    """Backpropagation through time with the surrogate derivative: the exact gradient, for sequences that fit in memory.
+
+    The adjoint is written out: that of e-prop with threshold and reset, and the path through the recurrent weights.
+
+        g(t) = [dC/dI(t+1)] W_rec^T + exp(-dt/tau_s) g(t+1)                  what S(t) does to the later currents
+        E(t) = L(t) + g(t)                                                   the error of z(t)
+
+    Args:
+        tape: whether automatic differentiation of the loop takes the place of the adjoint. It gives the same numbers in
+            ten times the time, and is there as a check; with it errors of the returned states count as well.
+
+    Raises:
+        ValueError: where traces are asked for: later errors reach a weight by paths that are not known yet.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), rule="bptt").rule
+    BPTT(tape=False)
+
+    Source: Werbos, Backpropagation through time: what it does and how to do it, Proceedings of the IEEE 78:1550
+    (1990); Neftci, Mostafa, Zenke, Surrogate gradient learning in spiking neural networks, IEEE Signal Processing
+    Magazine 36:51 (2019).
+    """
+
+    def __init__(self, tape: bool = False) -> None:
+        self.tape = flag("tape", tape)
+        self.by_tape = self.tape
+
+    def check(self, cell: HiddenCell, traces: bool) -> None:
+        if traces:
+            raise ValueError("traces must be False for BPTT, which has no traces; received True.")
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)
+
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+        return BackwardStep(error, step.following_reset())
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        *own, later = carry
+        own, error = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
+        through = tf.matmul(error, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
+        return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), error

@@ -1,0 +1,58 @@
+"""`EProp`: the error reaches back through the unit's own state alone."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from ..checks import flag
+from ..serialization import serializable
+from .own_state import own_state
+from .rule import BackwardStep, Context, Rule, named
+
+
+@named("eprop")
+@serializable
+class EProp(Rule):
+    """E-prop: a weight's effect on the output of its own unit, and on no other.
+
+        eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
+        zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                 of the spike, Eq. (4)
+        c_ij(t)    = p_i c_ij(t-1) + (1-p_i) zeta_ij(t)                      of the adaptation b, Eq. (6)
+        v_ij(t)    = keep_i(t) eps_ij(t) - keep'_i(t) beta_i c_ij(t-1)       of the potential V after the reset, Eq. (8)
+        dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
+
+    keep is 1 - z after a hard reset and 1 after a soft one. A soft reset takes B z away, so keep' is 0 or z. Without a
+    reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut.
+
+    Args:
+        adaptation: whether the trace has the part of the adapting threshold, c. Without it the rule is e-prop for units
+            whose threshold stands still.
+        reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; it was
+            published without.
+
+    Raises:
+        ValueError: for a setting that is not True or False.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), rule=kk.rules.EProp(reset_gradient=True)).rule
+    EProp(adaptation=True, reset_gradient=True)
+
+    Source: Bellec et al., A solution to the learning dilemma for recurrent networks of spiking neurons, Nature
+    Communications 11:3625 (2020), Methods, "Eligibility traces for ALIF neurons".
+    """
+
+    def __init__(self, adaptation: bool = True, reset_gradient: bool = False) -> None:
+        self.adaptation = flag("adaptation", adaptation)
+        self.reset_gradient = flag("reset_gradient", reset_gradient)
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(cell.units,)] * own_state(cell, self.adaptation).COUNT
+
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+        return BackwardStep(error, step.following_reset() if self.reset_gradient else step)
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        return own_state(context.cell, self.adaptation).backward(carry, now.error, now.step)

@@ -1,0 +1,154 @@
+"""`Exponential`: the kernels exp(-gamma d) of the published rule, and what they predict of a perturbation."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..checks import flag, integer, keras_object
+from ..keras_version import NO_AUTOCAST
+from ..serialization import serializable
+from ..types import Initializer
+from .hop import TracedHop
+from .sensitivity import Effect, SensitivitySums, flat, sensitivity_sums
+from .settings import Settings
+
+
+@serializable
+class Exponential(Settings):
+    """Kernels exp(-gamma_i d) of the unit i that spikes: how its effect on the others fades after d milliseconds.
+
+    gamma, the temporal filter, is a weight of the layer, `temporal_filter`, and learns together with M.
+
+    Args:
+        count: R, kernels per unit. M has one matrix for each.
+        learn: whether gamma learns, where M does.
+        initializer: of gamma, 1/ms: None for 1/tau_m of the unit, a quarter of it for each further kernel; or any Keras
+            initializer.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> rule = kk.rules.KeRNL(kernel=kk.rules.Exponential(count=2))
+    >>> kk.RNN(kk.LIFCell(4), rule=rule).rule.kernel.count
+    2
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def __init__(self, count: int = 1, learn: bool = True, initializer: Initializer | None = None) -> None:
+        self.count = integer("count", count)
+        self.learn = flag("learn", learn)
+        self.initializer = keras_object("initializers", "initializer", initializer)
+
+    def build(self, layer: Any, learns: bool) -> None:
+        """Adds gamma [H], or [R, H], to the layer."""
+        units = layer.cell.units
+        layer.temporal_filter = layer.add_weight(
+            name="temporal_filter",
+            shape=(units,) if self.count == 1 else (self.count, units),
+            initializer=lambda shape, dtype=None, **_: self.initial_filter(layer, shape, dtype),
+            constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
+            trainable=learns and self.learn,
+            dtype=layer.cell.variable_dtype,
+            **NO_AUTOCAST,
+        )
+
+    def initial_filter(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
+        """gamma before it has learned."""
+        if self.initializer is not None:
+            return self.initializer(shape, dtype=dtype)
+        rate = tf.convert_to_tensor(layer.cell.leak_rate(), dtype) * tf.ones(shape[-1], dtype)
+        return rate if len(shape) == 1 else rate * 4.0 ** -tf.range(shape[0], dtype=dtype)[:, None]
+
+    def reset(self, layer: Any) -> None:
+        """Starts gamma anew."""
+        gamma = layer.temporal_filter
+        gamma.assign(self.initial_filter(layer, tuple(gamma.shape), layer.cell.variable_dtype))
+
+    def gamma(self, layer: Any) -> tf.Tensor:
+        """gamma [R, H], 1/ms."""
+        return tf.reshape(tf.convert_to_tensor(layer.temporal_filter), (self.count, layer.cell.units))
+
+    def weights(self, layer: Any) -> list[tf.Variable]:
+        """The weights that learn with M."""
+        return [layer.temporal_filter] if self.learn else []
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(self.count, cell.units)]
+
+    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> TracedHop:
+        return TracedHop(m, kernel_decay(self.gamma(layer), layer.cell.dt))
+
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "ExponentialPredictor":
+        return ExponentialPredictor(m, tf.stop_gradient(self.gamma(layer)), layer.cell.dt, last, several)
+
+
+def kernel_decay(gamma, dt):
+    """exp(-gamma dt) [R, H]."""
+    return tf.exp(-gamma * dt)
+
+
+def filtered_noise_step(omega, slope, noise, decay, dt):
+    """Eq. (16) and (17): Omega <- k Omega + q xi, Gamma <- k (Gamma - dt Omega).
+
+    Args:
+        omega, slope: Omega(t-1), Gamma(t-1) [B, R, H].
+        noise: q(t) xi(t) [B, H].
+        decay: k = exp(-gamma dt) [R, H].
+        dt: ms.
+
+    Returns:
+        Omega(t), Gamma(t) [B, R, H].
+    """
+    return decay * omega + noise[:, None, :], decay * (slope - dt * omega)
+
+
+class ExponentialPredictor:
+    """How the perturbed pass predicts D: by Omega M^T. Eq. (16), (17), (19).
+
+    Args:
+        m: M [R, H, H].
+        gamma: [R, H], 1/ms.
+        dt: ms.
+        last: whether the last step alone counts, as in the reference code.
+        several: whether it is each example's own; then all other steps of an example arrive as zeros.
+    """
+
+    def __init__(self, m, gamma, dt, last=False, several=False):
+        self.m, self.decay, self.dt, self.last, self.several = m, kernel_decay(gamma, dt), dt, last, several
+
+    def drive(self, xi):
+        """What the filter receives in a block of steps, [C, B, H]."""
+        return xi
+
+    def step(self, omega, slope, noise):
+        """Omega(t) and Gamma(t) [B, R, H]."""
+        return filtered_noise_step(omega, slope, noise, self.decay, self.dt)
+
+    def keep(self, made):
+        """What is kept of every step: nothing."""
+        return None
+
+    def start(self, like):
+        """What the blocks add up to, before the first; `like` is a `PerturbedState`."""
+        omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
+        if self.last:
+            return Effect(tf.zeros_like(omega[:, :, 0]), omega, slope)
+        zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(flat(self.m))
+        return zero, zero, zeros, zeros
+
+    def accumulate(self, total, made):
+        """A block more: `Effect` [C, ...]."""
+        if not self.last:
+            return tuple(map(tf.add, total, sensitivity_sums(self.m, made)))
+        if self.several:
+            return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
+        return Effect(*(field[-1][None] for field in made))
+
+    def sums(self, total, kept, within_bound, noise, resync_every, unroll):
+        """`SensitivitySums` of all blocks."""
+        return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

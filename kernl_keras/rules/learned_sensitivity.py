@@ -1,0 +1,106 @@
+"""`LearnedSensitivity`: what the rules that learn M have in common."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..checks import flag, keras_object
+from ..draws import add_counter
+from ..keras_version import NO_AUTOCAST
+from ..types import Initializer, KernelName, PerturbationName
+from .exponential import Exponential
+from .membrane import Membrane
+from .perturbation import Perturbation, get_perturbation
+from .rule import Context, Rule
+from .settings import get_settings
+
+KERNELS = {"membrane": Membrane, "exponential": Exponential}
+STARTS = ("recurrent", "local")
+
+
+class LearnedSensitivity(Rule):
+    """Base of the two forms of KeRNL: M, a weight of the layer, and gamma where there are exponential kernels.
+
+    A subclass says where the noise enters (`noise_enters`) and where M starts.
+    """
+
+    def __init__(
+        self,
+        kernel: KernelName | Membrane | Exponential,
+        perturbation: PerturbationName | Perturbation,
+        learn_sensitivity: bool,
+        sensitivity_initializer: Initializer | None,
+    ) -> None:
+        self.kernel = get_settings("kernel", kernel, (Membrane, Exponential), KERNELS)
+        self.perturbation = get_perturbation(perturbation)
+        self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
+        if sensitivity_initializer not in STARTS:
+            sensitivity_initializer = keras_object("initializers", "sensitivity_initializer", sensitivity_initializer)
+        self.sensitivity_initializer = sensitivity_initializer
+
+    @property
+    def perturbed_kernels(self) -> int:  # type: ignore[override]
+        """How many filtered noises [B, H] the layer carries."""
+        return self.kernel.count
+
+    def check(self, cell: HiddenCell, traces: bool) -> None:
+        self.perturbation.check(cell)
+
+    def noise_enters(self, cell: HiddenCell) -> str:
+        """Where the noise enters: "current" I(t); "synapse" S(t-1) as W_rec sees it; "state" S(t-1) or h(t-1)."""
+        raise NotImplementedError
+
+    def starts_at(self, cell: HiddenCell) -> str:
+        """Where M starts if no initializer is given: one of `STARTS`."""
+        raise NotImplementedError
+
+    def effect_on_itself(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
+        """What one step's noise does to the unit that receives it [H]; `drive` is (1-a) R_m."""
+        return drive
+
+    def build(self, layer: Any) -> None:
+        units, count = layer.cell.units, self.kernel.count
+        layer.sensitivity_tensor = layer.add_weight(
+            name="sensitivity_tensor",
+            shape=(units, units) if count == 1 else (count, units, units),
+            initializer=lambda shape, dtype=None, **_: self.initial_sensitivity(layer, shape, dtype),
+            trainable=self.learn_sensitivity,
+            dtype=layer.cell.variable_dtype,
+            **NO_AUTOCAST,
+        )
+        self.kernel.build(layer, self.learn_sensitivity)
+        layer.draws = add_counter(layer)
+
+    def reset(self, layer: Any) -> None:
+        layer.sensitivity_tensor.assign(
+            self.initial_sensitivity(layer, tuple(layer.sensitivity_tensor.shape), layer.cell.variable_dtype)
+        )
+        self.kernel.reset(layer)
+
+    def initial_sensitivity(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
+        """M before it has learned; further kernels start at zero."""
+        start = self.sensitivity_initializer or self.starts_at(layer.cell)
+        if not isinstance(start, str):
+            return start(shape, dtype=dtype)
+        cell, units = layer.cell, layer.cell.units
+        drive = tf.convert_to_tensor(cell.parameters().drive, dtype) * tf.ones(units, dtype)
+        if start == "recurrent":  # the path through one synapse
+            first = tf.transpose(tf.cast(cell.recurrent_weights(), dtype)) * drive[:, None]
+        else:  # the unit itself
+            first = tf.linalg.diag(self.effect_on_itself(cell, drive))
+        if len(shape) == 2:
+            return first
+        return tf.concat([first[None], tf.zeros((shape[0] - 1, units, units), dtype)], 0)
+
+    def sensitivity_weights(self, layer: Any) -> list[tf.Variable]:
+        return [layer.sensitivity_tensor, *self.kernel.weights(layer)] if self.learn_sensitivity else []
+
+    def sensitivity(self, layer: Any) -> tf.Tensor:
+        """M [R, H, H]."""
+        units = layer.cell.units
+        return tf.reshape(tf.convert_to_tensor(layer.sensitivity_tensor), (self.kernel.count, units, units))
+
+    def context(self, layer: Any, p: Any, traces: bool) -> Context:
+        hop = self.kernel.hop(layer, p, self.sensitivity(layer), traces)
+        return super().context(layer, p, traces)._replace(hop=hop)

@@ -1,0 +1,196 @@
+"""`Membrane`: the kernel of the unit that is moved. Its response decays, and oscillates, as its own potential does.
+
+    (25) a spike of i moves V_k, d later, by M_ki K_k(d),       K_k(d) = Re lambda_k^(d/dt)
+    (26) Y(t) = lambda Y(t-1) + M xi(t),                         F = mean (D(t) - Re Y(t))^2
+         dF/dM = -2 mean q(t) xi(t)^T,                           q(t) = D(t) - Re Y(t) + lambda q(t+1), turned back
+    (27) C(t) = Q(t+1) M,                                        Q(t) = A(t) + lambda Q(t+1), turned back; A = L psi
+
+lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). The published kernel exp(-gamma_i d) belongs to
+the unit that spikes; this one belongs to the unit that is moved, and is known. M = (1-a) R_m W_rec^T is the path
+through one synapse, exactly where S = z, whatever the time constants of the units.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..sequences.time_loop import blockwise, take
+from ..serialization import serializable
+from .hop import FilteredHop, TracedHop
+from .sensitivity import SensitivitySums, sum_of_squares
+from .settings import Settings
+
+
+@serializable
+class Membrane(Settings):
+    """The kernel of the membrane: what a spike does to another unit goes on as that unit's own potential does.
+
+        M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
+
+    M learns alone; there is no gamma. M starts at the path through one synapse, exactly where `tau_s` is None, whatever
+    the time constants of the units. Traces need one kernel for each distinct lambda. Where a sequence comes in pieces,
+    the gradient of M does not reach the noise of the pieces before.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.ResonatorCell(4), rule=kk.rules.KeRNL(kernel="membrane")).rule.kernel
+    Membrane()
+
+    Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    count = 1  # rows of filtered noise
+
+    def __init__(self) -> None:
+        pass
+
+    def build(self, layer: Any, learns: bool) -> None:
+        """There are no weights but M."""
+
+    def reset(self, layer: Any) -> None:
+        """There is nothing to start anew."""
+
+    def gamma(self, layer: Any) -> None:
+        """There is none."""
+
+    def weights(self, layer: Any) -> list[tf.Variable]:
+        """None learn with M."""
+        return []
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(max(cell.kernel_groups()) + 1, cell.units)] * 2 if traces else []
+
+    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
+        kernel = Lambda(*layer.cell.membrane_kernel(p))
+        if traces:
+            return TracedHop(*split_by_kernel(m[0], kernel, layer.cell.kernel_groups()))
+        return FilteredHop(m, kernel)
+
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
+        return MembranePredictor(m[0], Lambda(*layer.cell.membrane_kernel(p)))
+
+
+class Lambda(NamedTuple):
+    """lambda in two parts, each [H] or a number."""
+
+    leak: Any
+    turn: Any
+
+    def forward(self, real, imaginary):
+        """One step: lambda times what is carried."""
+        return self.leak * real - self.turn * imaginary, self.turn * real + self.leak * imaginary
+
+    def backward(self, real, imaginary):
+        """One step of the adjoint, which turns back."""
+        return self.leak * real + self.turn * imaginary, self.leak * imaginary - self.turn * real
+
+    def filter_errors_backward(self, past, error):
+        """Q(t+1) of Eq. (27), [T, B, H]: what the later errors make of the potentials' responses to the spikes of t.
+
+        Args:
+            past: `backward.Past`.
+            error: L [T, B, H].
+        """
+
+        def begin(start, size):
+            return take(error, start, size) * past.derivatives(start, size).psi, ()
+
+        def step(carry, local):
+            before, real, imaginary = carry
+            turned = self.backward(real, imaginary)
+            real = local + turned[0]
+            return (real, real, turned[1]), before, ()
+
+        zeros = (tf.zeros_like(error[0]),) * 3
+        nothing = lambda total, extra, local: total  # noqa: E731
+        return blockwise(begin, step, nothing, zeros, (), past.length, reverse=True, unroll=past.unroll)[1]
+
+
+class MembranePredictor:
+    """How the perturbed pass predicts D by Eq. (26), and what it keeps for dF/dM.
+
+    Args:
+        m: M [H, H].
+        kernel: `Lambda`.
+    """
+
+    def __init__(self, m, kernel):
+        self.m, self.kernel = m, kernel
+
+    def drive(self, xi):
+        """M xi for a block of steps, [C, B, H]."""
+        return tf.matmul(xi, self.m, transpose_b=True)
+
+    def step(self, real, imaginary, driven):
+        """Y(t), both parts [B, 1, H]."""
+        real, imaginary = self.kernel.forward(real, imaginary)
+        return real + driven[:, None], imaginary
+
+    def keep(self, made):
+        """The residual of every step [B, H]."""
+        return made.effect - made.filtered_noise[:, 0]
+
+    def start(self, like):
+        """What the blocks add up to, before the first: sums of squares."""
+        return (tf.zeros((), self.m.dtype),) * 2
+
+    def accumulate(self, total, made):
+        """A block more: `Effect` [C, ...]."""
+        residual = made.effect - made.filtered_noise[:, :, 0]
+        squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
+        return tuple(map(tf.add, total, squares))
+
+    def sums(self, total, residuals, within_bound, noise, resync_every, unroll):
+        """`SensitivitySums`, by the residuals filtered backward, Eq. (26).
+
+        Args:
+            total: what `accumulate` made.
+            residuals: what `keep` gave of every step [T, B, H].
+            within_bound: whether a perturbation went on after the step [T, B, 1].
+            noise: `start, C -> xi [C, B, H]`.
+            resync_every: number of steps after which all perturbations start anew, or None.
+            unroll: without loops.
+        """
+        length = residuals.shape[0] or tf.shape(residuals)[0]
+        units, dtype = self.m.shape[0], self.m.dtype
+
+        def begin(start, size):
+            within = tf.cast(take(within_bound, start, size), dtype)
+            goes_on = tf.ones_like(within)
+            if resync_every is not None:  # what came before a new start does not reach the steps after it
+                after = start + tf.range(size) + 1
+                goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
+            return (take(residuals, start, size), within, goes_on), noise(start, size)
+
+        def step(carry, now):
+            residual, within, goes_on = now
+            real, imaginary = self.kernel.backward(*(part * goes_on for part in carry))
+            real = within * (residual + real)
+            return (real, within * imaginary), (), real
+
+        def end(total, xi, local):
+            q, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))
+            return total + tf.matmul(q, xi, transpose_a=True)  # [H, CB] x [CB, H]
+
+        zeros = (tf.zeros_like(residuals[0]),) * 2
+        start = tf.zeros((units, units), dtype)
+        by_noise = blockwise(begin, step, end, zeros, start, length, reverse=True, unroll=unroll)[2]
+        return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
+
+
+def split_by_kernel(m, kernel, group):
+    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and `decay` [R, H].
+
+    Args:
+        m: M [H, H].
+        kernel: `Lambda`.
+        group: list of H numbers, which of the R distinct kernels each unit has.
+    """
+    units, count = m.shape[0], max(group) + 1
+    member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
+    first = [group.index(r) for r in range(count)]
+    parts = [tf.broadcast_to(tf.convert_to_tensor(part, m.dtype), (units,)) for part in kernel]
+    leak, turn = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
+    return member[:, :, None] * m, tf.complex(leak, turn)

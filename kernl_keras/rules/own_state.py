@@ -1,0 +1,75 @@
+"""How an error reaches back through a unit's own state: potential, reset and adapting threshold.
+
+This is the known, local part of every rule. Each kind says how many tensors [B, H] it carries (`COUNT`), and goes back
+by one step: from the error of the output z(t) to the error of the current I(t).
+"""
+
+
+class Leak:
+    """Leaky units, the adjoint of Eq. (20):
+
+    R(t) = psi(t) E(t) + keep(t) leak(t+1) R(t+1),      dC/dI(t) = drive(t) R(t)
+    """
+
+    COUNT = 1
+
+    @classmethod
+    def backward(cls, carry, error, step):
+        """One step back.
+
+        Args:
+            carry: tuple of what the later errors make of the state after t, each [B, H].
+            error: E(t), of the output z(t) [B, H].
+            step: `StepDerivatives` of t.
+
+        Returns:
+            the carry for t-1, and the error of the current [B, H].
+        """
+        return cls.potential_backward(carry, step.psi * error, step)
+
+    @staticmethod
+    def potential_backward(carry, error, step):
+        """The same from the error of the potential."""
+        whole = error + step.keep * carry[0]
+        return (step.leak * whole,), step.drive * whole
+
+
+class Oscillator(Leak):
+    """Resonators: U(t) = (leak + i turn) U(t-1) + drive I(t), V- = Re U. The adjoint turns back."""
+
+    COUNT = 2
+
+    @staticmethod
+    def potential_backward(carry, error, step):
+        """Arguments as of `Leak`; the carry has both components."""
+        real, imaginary = error + carry[0], carry[1]
+        carry = (step.leak * real + step.turn * imaginary, step.leak * imaginary - step.turn * real)
+        return carry, step.drive * real
+
+
+class AdaptiveThreshold:
+    """Units whose threshold adapts, with the derivative of Eq. (4) and (6) besides.
+
+    zeta(t) = psi(t) [change of V-(t) - beta change of b(t-1)],      b(t) = p b(t-1) + (1-p) z(t)
+
+    Args:
+        own: `Leak` or `Oscillator`.
+    """
+
+    def __init__(self, own):
+        self.own, self.COUNT = own, own.COUNT + 1
+
+    def backward(self, carry, error, step):
+        """Arguments as of `Leak`; the last of the carry is that of b."""
+        *own, adaptation = carry
+        error = step.psi * (error + (1.0 - step.adaptation_decay) * adaptation)
+        of_threshold = error + step.threshold_keep * own[0]
+        own, current = self.own.potential_backward(own, error, step)
+        adaptation = step.adaptation_decay * adaptation - step.adaptation_strength * of_threshold
+        return (*own, adaptation), current
+
+
+def own_state(cell, adaptation):
+    """The own state of a cell's units, with that of the threshold where it adapts and `adaptation` is wanted."""
+    own = Oscillator if cell.oscillates else Leak
+    return AdaptiveThreshold(own) if adaptation and cell.adapts else own

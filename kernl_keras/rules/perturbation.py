@@ -1,0 +1,155 @@
+"""The perturbations from whose effect M and gamma learn: `Tangent`, `Twin` and `Replica`. Eq. (18)."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..checks import integer, number, one_of
+from ..serialization import serializable
+from ..types import Observable
+from .settings import Settings, get_settings
+
+
+class Perturbation(Settings):
+    """Base: a second pass beside the clean one, in which every unit receives noise xi."""
+
+    scale = 1.0  # of the noise
+    max_perturbation = float("inf")  # largest effect, in units of the noise, before a perturbation starts anew
+
+    def __init__(self, resync_every: int | None, observe: Observable | None) -> None:
+        self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
+        self.observe = observe
+
+    def check(self, cell: HiddenCell) -> None:
+        """Raises where the cell has no such perturbation, or nothing of that name to observe."""
+        one_of("perturbation", type(self).__name__.lower(), cell.PERTURBATIONS)
+        if self.observe is not None:
+            one_of("observe", self.observe, cell.OBSERVABLES)
+
+    def observed(self, cell: HiddenCell, observables: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The observed one [B, H]; by default the cell's first."""
+        return observables[self.observe or cell.OBSERVABLES[0]]
+
+    def start(self, clean: Any) -> Any:
+        """The cell state of the perturbed pass before any noise: a noisy network is where the clean one is."""
+        return clean
+
+    def effect(
+        self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
+    ) -> tuple:
+        """One step of the perturbed pass.
+
+        Args:
+            cell, p: the cell and its `parameters()`.
+            clean: the clean step of t, and the clean state after it.
+            current: x(t) W_in + bias [B, H].
+            recurrent: the recurrent current of the perturbed pass [B, H].
+            state: its cell state before the step.
+
+        Returns:
+            D [B, H], in units of the noise, and the cell state after the step.
+        """
+        raise NotImplementedError
+
+
+@serializable
+class Tangent(Perturbation):
+    """The network linearised along its clean trajectory: the limit of small noise, with psi for the spike's derivative.
+
+    Args:
+        max_perturbation: bound of the effect, in units of the noise. Where an example exceeds it, its perturbation
+            starts anew: the tangent grows where backpropagation's gradient would explode.
+        resync_every: number of steps after which all perturbations start anew; None for never.
+        observe: "distance" V- - B, "voltage" V- (of rate units h), or "reset_voltage" V, after the reset of leaky
+            units. None for "distance", and "voltage" of rate units.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation=kk.rules.Tangent(max_perturbation=10.0)).perturbation.max_perturbation
+    10.0
+
+    Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
+    """
+
+    def __init__(
+        self, max_perturbation: float = 30.0, resync_every: int | None = None, observe: Observable | None = None
+    ) -> None:
+        super().__init__(resync_every, observe)
+        self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
+
+    def start(self, clean: Any) -> Any:
+        return tf.nest.map_structure(tf.zeros_like, clean)
+
+    def effect(
+        self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
+    ) -> tuple:
+        observables, state = cell.tangent(recurrent, state, clean[0], p)
+        return self.observed(cell, observables), state
+
+
+@serializable
+class Twin(Perturbation):
+    """A second, noisy network with the same weights. One flipped spike makes the two diverge: see `resync_every`.
+
+    Args:
+        std: standard deviation of the noise.
+        resync_every, observe: as of `Tangent`.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation=kk.rules.Twin(std=0.01, resync_every=50)).perturbation
+    Twin(std=0.01, resync_every=50, observe=None)
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def __init__(self, std: float = 0.1, resync_every: int | None = None, observe: Observable | None = None) -> None:
+        super().__init__(resync_every, observe)
+        self.std = self.scale = number("std", std, above=0.0)
+
+    def effect(
+        self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
+    ) -> tuple:
+        noisy, state = cell.step(current + recurrent, state, p)
+        difference = self.observed(cell, cell.observables(noisy, state)) - self.observed(cell, cell.observables(*clean))
+        return difference / self.std, self.heard(cell, state, noisy, clean[0])
+
+    def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
+        """The state from which the noisy network goes on: its own."""
+        return state
+
+
+@serializable
+class Replica(Twin):
+    """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
+
+    M then learns the path through one synapse, as in the reference code. Arguments as of `Twin`.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation="replica").perturbation
+    Replica(std=0.1, resync_every=None, observe=None)
+
+    Source: the reference code of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
+        return cell.exchange_spikes(state, noisy, clean)
+
+
+PERTURBATIONS = {"tangent": Tangent, "twin": Twin, "replica": Replica}
+
+
+def get_perturbation(perturbation: Any) -> Perturbation:
+    """The `Perturbation` that an argument stands for: a word, a configuration, or itself."""
+    return get_settings("perturbation", perturbation, Perturbation, PERTURBATIONS)

@@ -1,0 +1,177 @@
+"""What M and gamma learn from: the clean and the perturbed pass over a sequence, and F. Eq. (16)-(19).
+
+The clean pass does not receive the noise. The recurrent product of both passes is one.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..draws import next_key
+from ..dynamics.noise import draw_signs, unpack_signs
+from ..replicas import rows_before
+from ..sequences.clean_pass import clean_pass
+from ..sequences.time_loop import blockwise, take
+from ..sequences.valid_steps import where_valid
+from .sensitivity import Effect, SensitivitySums, sensitivity_loss
+
+
+class PerturbedState(NamedTuple):
+    """What the perturbed pass carries: a cell state (of a noisy network, or changes), and the filtered noise."""
+
+    cell: Any
+    filtered_noise: Any  # Omega [B, R, H], or Re Y
+    filtered_noise_slope: Any  # Gamma [B, R, H], or Im Y
+
+
+class Passes(NamedTuple):
+    """What came of both passes."""
+
+    residuals: Any  # of the clean pass, every step [T, ...]
+    end: Any  # `cell.State` after the last step
+    perturbed: Any  # `PerturbedState` after the last step
+    sensitivity_loss: Any  # F, with its gradient by M and gamma
+    perturbation_variance: Any  # mean D^2
+    restarted: Any  # share of steps in which a perturbation started anew because it had reached its bound
+    credited: Any  # how many steps of examples the last three are means over
+
+
+def unperturbed(perturbation, clean, like):
+    """The `PerturbedState`, shaped like `like`, before any noise."""
+    return PerturbedState(perturbation.start(clean), *map(tf.zeros_like, like[1:]))
+
+
+class PerturbedPass:
+    """Both passes of one call of a layer.
+
+    Args:
+        layer: `kernl_keras.RNN` whose rule learns M.
+        p: the cell's parameters.
+        weights: W_rec [H, H].
+        x: inputs [T, B, I], no gradient.
+        valid: [T, B], False where all states stay as they are; None where they never do.
+        counted: [T, B], False where an example's step is left out of F; None where all are in it.
+    """
+
+    def __init__(self, layer, p, weights, x, valid, counted):
+        self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
+        # Nothing that a tape watches goes into the passes, or it would trace how to go back through them.
+        self.weights, self.x, self.valid, self.counted = tf.stop_gradient(weights), x, valid, counted
+        self.input_weights = [None if each is None else tf.stop_gradient(each) for each in self.cell.input_weights()]
+        self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
+        self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
+        self.predictor = self.rule.kernel.predictor(
+            layer, p, tf.stop_gradient(self.m), last=self.rule.last, several=counted is not None
+        )
+        key = next_key(layer.seed, layer.draws)
+        self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
+
+    def __call__(self, state, perturbed, learns=None):
+        """Runs the passes.
+
+        Args:
+            state: `cell.State` before the first step.
+            perturbed: `PerturbedState`, likewise.
+            learns: scalar bool, whether M and gamma learn in this call; None for True. Where not, there is no perturbed
+                pass, and F and D are 0.
+
+        Returns:
+            `Passes`.
+        """
+        if learns is None:
+            found = self.run(state, perturbed)
+        else:
+            found = tf.cond(learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed))
+        residuals, end, after, sums, restarted = found
+        if self.counted is None:
+            steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
+            steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
+        else:
+            steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
+        count = tf.maximum(steps, 1.0) * self.cell.units  # of a replica that has none F is 0
+        losses = sensitivity_loss(self.m, self.gamma, sums, count)
+        return Passes(residuals, end, after, *losses, restarted, steps)
+
+    def run(self, state, perturbed):
+        """Both passes; `SensitivitySums` in the place of F and D^2."""
+        cell, rule, unroll = self.cell, self.rule, self.layer.unroll
+        noise, enters = rule.perturbation, rule.noise_enters(cell)
+        predictor = self.predictor
+
+        def begin(start, size):
+            xi = self.xi(start, size)
+            masks = [None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted)]
+            current = cell.input_current(take(self.x, start, size), self.input_weights)
+            return (current, xi, predictor.drive(xi), start + tf.range(size), *masks), ()
+
+        def step(states, now):
+            current, xi, driven, t, goes_on, counts = now
+            clean, perturbed = states
+            if noise.resync_every is not None:
+                keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
+                perturbed = self.forget(keep, clean, perturbed)
+            done, clean, effect, other = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
+            received = cell.gate(done) * driven if enters == "current" else driven
+            filtered = predictor.step(*perturbed[1:], received)
+            # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
+            # passes this line (a maximum may: XLA's takes no notice of NaN).
+            bound = min(noise.max_perturbation, effect.dtype.max)
+            within_bound = tf.reduce_all(tf.abs(effect) <= bound, -1, keepdims=True)  # [B, 1]
+            perturbed = self.forget(within_bound, clean, PerturbedState(other, *filtered))
+            made = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *perturbed[1:])
+            made = where_valid(counts, made, tf.nest.map_structure(tf.zeros_like, made))
+            kept = cell.save_residuals(done, clean), predictor.keep(made), within_bound
+            return where_valid(goes_on, (clean, perturbed), states), kept, made
+
+        def end(total, _, made):
+            return predictor.accumulate(total, made)
+
+        (end_state, after), kept, total = blockwise(
+            begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
+        )
+        residuals, of_predictor, within_bound = kept
+        sums = predictor.sums(total, of_predictor, within_bound, self.xi, noise.resync_every, unroll)
+        return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
+
+    def advance(self, current, xi, enters, clean, other):
+        """One step of both passes: the clean step, its new state, D, and the other pass's new state."""
+        cell, weights = self.cell, self.weights
+        if enters == "state":
+            other = cell.perturb(other, xi)
+        presynaptic = cell.presynaptic(other) + (xi if enters == "synapse" else 0.0)
+        both = tf.matmul(tf.concat([cell.presynaptic(clean), presynaptic], 0), weights)  # [2B, H] x [H, H], one product
+        recurrent, other_recurrent = tf.split(both, 2)
+        if enters == "current":
+            other_recurrent += xi
+        done, clean = cell.step(current + recurrent, clean, self.p)
+        effect, other = self.rule.perturbation.effect(cell, self.p, (done, clean), current, other_recurrent, other)
+        return done, clean, effect, other
+
+    def forget(self, keep, clean, perturbed):
+        """The perturbed pass starts anew where `keep` [B or 1, 1] is false."""
+        start = unperturbed(self.rule.perturbation, clean, perturbed)
+        of_cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
+        of_noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
+        return PerturbedState(of_cell, *of_noise)
+
+    def share(self, happened):
+        """In which share of the steps that count something `happened` [T, B]."""
+        happened = tf.cast(happened, self.m.dtype)
+        if self.counted is None:
+            return tf.reduce_mean(happened)
+        counted = tf.cast(self.counted, self.m.dtype)
+        return tf.math.divide_no_nan(tf.reduce_sum(happened * counted), tf.reduce_sum(counted))
+
+    def run_without(self, state, perturbed):
+        """The clean pass alone; a later call that is perturbed starts at its end."""
+        current = self.cell.input_current(self.x, self.input_weights)
+        run = clean_pass(self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll)
+        kernels, units = self.m.shape[0], self.cell.units
+        zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
+        slope = None if self.gamma is None else zeros
+        after = unperturbed(self.rule.perturbation, run[1], perturbed)
+        return *run, after, SensitivitySums(zero, zero, zeros, slope), zero
+
+    def xi(self, start, size):
+        """The noise of some steps [C, B, H]."""
+        return unpack_signs(take(self.signs, start, size), self.cell.units, self.m.dtype)

@@ -1,0 +1,137 @@
+"""`PlainKeRNL`: KeRNL as published. M and gamma carry the whole influence of a unit's current. Eq. (10)-(14)."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from ..checks import integer, one_of
+from ..keras_version import keras
+from ..serialization import serializable
+from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
+from .exponential import Exponential
+from .hop import sensitivity_product
+from .learned_sensitivity import LearnedSensitivity
+from .perturbation import Perturbation, Replica
+from .rule import BackwardStep, Context, named
+
+POST_FACTORS = ("gate", "surrogate", "trace")
+NOISES = ("current", "synapse", "activity")
+
+
+@named("plain_kernl")
+@serializable
+class PlainKeRNL(LearnedSensitivity):
+    """KeRNL as published: the influence of unit i's current at t on unit k's potential is M_ki exp(-gamma_i d) h_i(t).
+
+        (10) e_ij(t) = exp(-gamma_i dt) e_ij(t-1) + h_i(t) s_j(t)
+        (11) d_i(t)  = sum_k L_k(t) psi_k(t) M_ki
+        (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
+
+    Args:
+        kernel: "exponential", or `kernl_keras.rules.Exponential` with its settings.
+        noise: where the perturbation enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it;
+            "activity" h_i(t-1), of rate units alone. None for "current", and "activity" of rate units.
+        post_factor: h: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of rate units) or "trace" (S).
+            None for the one that fits the noise: "gate" for "current", else "surrogate".
+        credit: "all" steps, or the "last" alone, for both (12) and (19).
+        perturbation, learn_sensitivity: as of `kernl_keras.rules.KeRNL`.
+        sensitivity_initializer: of M: "recurrent" (W_rec^T times (1-a) R_m), "local" (the unit itself: (1-a) R_m I, or
+            I for "activity"), any Keras initializer, or None: "recurrent" for "synapse", else "local".
+
+    Raises:
+        ValueError: for an unknown word, and where the cell does not have what is asked for.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), rule=kk.rules.PlainKeRNL(noise="synapse")).rule.noise
+    'synapse'
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def __init__(
+        self,
+        kernel: Any = "exponential",
+        noise: Noise | None = None,
+        post_factor: PostFactor | None = None,
+        credit: Credit = "all",
+        perturbation: PerturbationName | Perturbation = "tangent",
+        learn_sensitivity: bool = True,
+        sensitivity_initializer: Initializer | None = None,
+    ) -> None:
+        super().__init__(kernel, perturbation, learn_sensitivity, sensitivity_initializer)
+        if not isinstance(self.kernel, Exponential):
+            raise ValueError(f"kernel must be exponential for PlainKeRNL; received {kernel!r}.")
+        self.noise = None if noise is None else one_of("noise", noise, NOISES)
+        self.post_factor = None if post_factor is None else one_of("post_factor", post_factor, POST_FACTORS)
+        self.credit = one_of("credit", credit, ("all", "last"))
+        self.last = credit == "last"
+
+    @classmethod
+    def reference(cls, time_steps: int) -> "PlainKeRNL":
+        """The settings of the reference code: noise on the synapses, a replica of each unit, the last step alone.
+
+        Args:
+            time_steps: T; the reference code draws gamma from [0, 1/T].
+
+        Example:
+
+        >>> import kernl_keras as kk
+        >>> kk.rules.PlainKeRNL.reference(time_steps=838).credit
+        'last'
+        """
+        gamma = keras.initializers.RandomUniform(0.0, 1.0 / integer("time_steps", time_steps))
+        return cls(
+            kernel=Exponential(initializer=gamma),
+            noise="synapse",
+            post_factor="trace",
+            credit="last",
+            perturbation=Replica(std=0.5, observe="reset_voltage"),
+            sensitivity_initializer="glorot_uniform",
+        )
+
+    def noise_of(self, cell: HiddenCell) -> str:
+        """Where the noise enters a cell: as set, or the cell's own default."""
+        return self.noise or ("activity" if "activity" in cell.NOISE else "current")
+
+    def check(self, cell: HiddenCell, traces: bool) -> None:
+        super().check(cell, traces)
+        one_of("noise", self.noise_of(cell), cell.NOISE)
+
+    def noise_enters(self, cell: HiddenCell) -> str:
+        noise = self.noise_of(cell)
+        return "state" if noise == "activity" else noise
+
+    def starts_at(self, cell: HiddenCell) -> str:
+        return "recurrent" if self.noise_of(cell) == "synapse" else "local"
+
+    def effect_on_itself(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
+        return tf.ones_like(drive) if self.noise_of(cell) == "activity" else drive
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return self.kernel.carry_shapes(cell, traces)
+
+    def learning_signal(self, error: tf.Tensor, steps: Any) -> tf.Tensor:
+        return last_step(error, steps) if self.last else error
+
+    def post(self, step: StepDerivatives, cell: HiddenCell) -> Any:
+        """h(t) [.., B, H], or a number."""
+        chosen = self.post_factor or ("gate" if self.noise_of(cell) == "current" else "surrogate")
+        return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
+
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+        path = sensitivity_product(error * step.psi, context.hop.m)  # Eq. (11)
+        return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), path=path)
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        reverse = now.path + carry[0]  # Eq. (13), [B, R, H]
+        return (context.hop.decay * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
+
+
+def last_step(error, steps=None):
+    """L [T, B, H] with the error of the last step alone, of each example's last valid one where there are `steps`."""
+    if steps is not None:
+        return tf.where(steps.last[..., None], error, tf.zeros_like(error))
+    return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)

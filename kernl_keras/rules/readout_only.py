@@ -1,0 +1,31 @@
+"""`ReadoutOnly`: nothing is learned in the layer or below it."""
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..serialization import serializable
+from .rule import BackwardStep, Context, Rule, named
+
+
+@named("readout_only")
+@serializable
+class ReadoutOnly(Rule):
+    """No learning in this layer or below it: dC/dW = 0. The layers above learn from a fixed random network.
+
+    This is the baseline that a rule has to beat.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), rule="readout_only").rule
+    ReadoutOnly()
+
+    Source: Jaeger, The "echo state" approach to analysing and training recurrent neural networks, GMD report 148
+    (2001).
+    """
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return []
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        return (), tf.zeros_like(now.error)

@@ -1,0 +1,43 @@
+"""`RFLO`: random-feedback local online learning."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from ..serialization import serializable
+from .own_state import own_state
+from .rule import BackwardStep, Context, Rule, named
+
+
+@named("rflo")
+@serializable
+class RFLO(Rule):
+    """Random-feedback local online learning, without the random feedback: each weight's effect on the output, leaking.
+
+        p_ij(t)  = leak_i(t) p_ij(t-1) + psi_i(t) drive_i(t) s_j(t)
+        dC/dW_ij = sum_b sum_t L_i(t) p_ij(t)
+
+    For rate units psi drive is (1-a) f'(g) and leak is a: this is Murray's rule, and e-prop. For a spiking unit psi is
+    taken when the input arrives, where e-prop takes it when the error does. The p of a resonator turns as its potential
+    does. No reset interrupts the leak. The error L comes back by the transposed weights of the layers above, not by
+    random ones.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LeakyRNNCell(4, tau=10.0), rule="rflo").rule
+    RFLO()
+
+    Source: Murray, Local online learning in recurrent networks with random feedback, eLife 8:e43299 (2019),
+    Eq. (3)-(4).
+    """
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(cell.units,)] * own_state(cell, adaptation=False).COUNT
+
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+        return BackwardStep(error, step._replace(psi=1.0, drive=step.psi * step.drive, keep=1.0))
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        return own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)

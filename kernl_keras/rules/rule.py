@@ -1,0 +1,140 @@
+"""`Rule`: what all learning rules have in common, and what a rule of one's own defines."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from .settings import Settings, get_settings
+
+NAMES: dict[str, type["Rule"]] = {}
+"""The short form of each rule: what `kernl_keras.RNN(cell, rule=...)` takes for the rule with its defaults."""
+
+
+class Context(NamedTuple):
+    """What a rule knows of its layer while it goes back through a sequence."""
+
+    cell: Any
+    p: Any  # the cell's `parameters()`
+    recurrent_weights: Any  # W_rec [H, H]
+    hop: Any = None  # how an error reaches back through other units, see `rules.hop`
+    sensitivity: Any = None  # M [R, H, H]
+    decay: Any = None  # of the kernels [R, H]
+
+
+class BackwardStep(NamedTuple):
+    """What a rule needs to go back by one step, or by a block of steps. Each [.., B, H] or a number."""
+
+    error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
+    step: StepDerivatives
+    through: Any = None  # the error that reaches z(t) through other units, where it is known beforehand, Eq. (27)
+    path: Any = None  # d(t) of Eq. (11), [.., B, R, H]
+
+
+class Rule(Settings):
+    """Base of the learning rules: how the error of a layer's outputs reaches the currents of its units.
+
+    A rule goes backward in time. It carries what later errors make of a unit's state, and at each step adds the error
+    L(t) of the output. What comes of it is dC/dI(t), the error of the units' currents, and with that
+
+        (14) dC/dW_ij = sum_b sum_t dC/dI_i(t) s_j(t)
+        (15) dC/dx(t) = dC/dI(t) W_in^T
+
+    The eligibility traces that join the pieces of a sequence follow from the same step: a trace is what a carry of one
+    makes of the inputs. So your own rule needs `carry_shapes` and `backward_step` alone. It then learns from whole
+    sequences and from pieces, with masks, under XLA, and in `kernl_keras.gradient_alignment`. Keep each argument of its
+    constructor in an attribute of the same name, and register the class by
+    `keras.utils.register_keras_serializable`: it is then saved and loaded with the layer.
+
+    Methods to override:
+
+    - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
+    - `backward_step(carry, now, context)`: from the carry behind step t and `BackwardStep` now to the carry before it
+      and dC/dI(t) [B, H]. It must be linear in carry and `now.error` together.
+    - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
+      which steps are valid under a mask (`ValidSteps`), or is None.
+    - `check(cell, traces)`: raises `ValueError` where the rule does not go with the cell.
+
+    Example: a rule whose trace is the input, filtered by one time constant for all units.
+
+    >>> import math, numpy as np, kernl_keras as kk
+    >>> from tensorflow import keras
+    >>> @keras.utils.register_keras_serializable("mine")
+    ... class Hebbian(kk.rules.Rule):
+    ...     def __init__(self, tau=20.0):
+    ...         self.tau = tau
+    ...     def carry_shapes(self, cell, traces):
+    ...         return [(cell.units,)]
+    ...     def backward_step(self, carry, now, context):
+    ...         error = now.error * now.step.psi + carry[0]
+    ...         return (math.exp(-context.cell.dt / self.tau) * error,), error
+    >>> layer = kk.RNN(kk.LIFCell(4), rule=Hebbian(tau=10.0))
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Marschall, Cho, Savin, A unified framework of online learning algorithms for training recurrent neural
+    networks, JMLR 21 (2020).
+    """
+
+    last = False  # whether the last step alone counts
+    by_tape = False  # whether automatic differentiation of the forward pass takes the place of the rule
+    perturbed_kernels = 0  # how many filtered noises the layer carries; 0 for a rule without M
+
+    def check(self, cell: HiddenCell, traces: bool) -> None:
+        """Raises where the rule does not go with the cell."""
+
+    def build(self, layer: Any) -> None:
+        """Adds the rule's own weights to the layer."""
+
+    def reset(self, layer: Any) -> None:
+        """Starts the rule's own weights anew."""
+
+    def sensitivity_weights(self, layer: Any) -> list[tf.Variable]:
+        """The weights that the layer's perturbation trains."""
+        return []
+
+    def context(self, layer: Any, p: Any, traces: bool) -> Context:
+        """The `Context` of a sequence, with the weights as they are now: M may have learned since the forward pass."""
+        return Context(layer.cell, p, layer.cell.recurrent_weights())
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        """Shapes of what is carried from step to step, without the batch axis."""
+        raise NotImplementedError(f"{type(self).__name__} must implement carry_shapes(cell, traces).")
+
+    def learning_signal(self, error: tf.Tensor, steps: Any) -> tf.Tensor:
+        """L(t) [T, B, H] as the rule uses it."""
+        return error
+
+    def look_ahead(self, past: Any, error: tf.Tensor, context: Context) -> tf.Tensor | None:
+        """What the rule has to know of all later errors beforehand, [T, B, H]; None for nothing."""
+        return None
+
+    def prepare(
+        self, error: tf.Tensor, step: StepDerivatives, ahead: tf.Tensor | None, context: Context
+    ) -> BackwardStep:
+        """What `backward_step` needs, for a block of steps at once."""
+        return BackwardStep(error, step)
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        """One step back: the carry for t-1, and the error of the current [B, H]."""
+        raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
+
+
+def get(rule: Any) -> Rule:
+    """The `Rule` that an argument stands for: a word of `NAMES`, a configuration, or a rule."""
+    return get_settings("rule", rule, Rule, NAMES)
+
+
+def name_of(rule: Rule) -> str:
+    """The short form of a rule's class, or the name of a class that has none."""
+    return next((name for name, kind in NAMES.items() if kind is type(rule)), type(rule).__name__)
+
+
+def named(name: str) -> Any:
+    """A decorator that gives a rule its short form."""
+
+    def add(kind):
+        NAMES[name] = kind
+        return kind
+
+    return add

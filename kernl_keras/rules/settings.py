@@ -1,0 +1,69 @@
+"""Objects that are their settings: rules, kernels and perturbations are saved, loaded and compared by them."""
+
+import inspect
+from typing import Any
+
+from ..checks import one_of
+from ..keras_version import keras
+from ..types import Config
+
+
+class Settings:
+    """Base of objects that keep each argument of their constructor in an attribute of the same name."""
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of the settings: of this class and, where it takes `**kwargs`, of those it inherits from."""
+        found: list[str] = []
+        for each in cls.__mro__:
+            if "__init__" not in vars(each) or each is object:
+                continue
+            parameters = list(inspect.signature(each.__init__).parameters.values())[1:]
+            found += [x.name for x in parameters if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)]
+            if not any(x.kind is x.VAR_KEYWORD for x in parameters):
+                break
+        return list(dict.fromkeys(found))
+
+    def get_config(self) -> Config:
+        """The settings, as Keras serializes them."""
+        return {name: serialized(getattr(self, name)) for name in self.names()}
+
+    @classmethod
+    def from_config(cls, config: Config) -> Any:
+        """The object with these settings."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.names())
+        return f"{type(self).__name__}({settings})"
+
+
+def serialized(value: Any) -> Any:
+    """A setting as Keras writes it into a configuration."""
+    if isinstance(value, keras.initializers.Initializer):
+        return keras.initializers.serialize(value)
+    return keras.saving.serialize_keras_object(value) if isinstance(value, Settings) else value
+
+
+def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: dict[str, Any]) -> Any:
+    """What a setting stands for: an object of the class `base` as it is, a word of `table`, or a configuration.
+
+    Args:
+        name: of the argument, for the error.
+        value: the setting.
+        base: the class that it must be of, or several.
+        table: word: class, which is made with its defaults.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if isinstance(value, base):
+        return value
+    if isinstance(value, str):
+        return table[one_of(name, value, table)]()
+    if isinstance(value, dict):
+        made = keras.saving.deserialize_keras_object(value)
+        if isinstance(made, base):
+            return made
+    kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))
+    raise ValueError(f"{name} must be one of {sorted(table)} or a {kinds}; received {value!r}.")

@@ -1,0 +1,1 @@
+"""Sequences: the one loop over time, masked steps, and a leaky sum with its adjoint."""

@@ -1,0 +1,34 @@
+"""The forward pass of a cell over a sequence, without noise: Eq. (1)-(9) or the cell's own."""
+
+import tensorflow as tf
+
+from .time_loop import scan
+from .valid_steps import where_valid
+
+
+def clean_pass(cell, p, weights, current, state, valid=None, unroll=False):
+    """Runs a cell over a sequence.
+
+    Args:
+        cell, p: the cell and its `parameters()`.
+        weights: W_rec [H, H].
+        current: x(t) W_in + bias [T, B, H].
+        state: `cell.State` before the first step.
+        valid: [T, B], False where the state stays as it is; None where it goes on in every step.
+        unroll: without a loop.
+
+    Returns:
+        the cell's residuals of every step [T, ...], of which only the output has a gradient, and the state after the
+        last step.
+    """
+
+    def step(state, now):
+        current, valid = now
+        current += tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
+        done, after = cell.step(current, state, p)
+        kept = cell.save_residuals(done, after)
+        constant = tf.nest.map_structure(lambda x: None if x is None else tf.stop_gradient(x), kept)
+        return where_valid(valid, after, state), constant._replace(output=kept.output)
+
+    end, residuals = scan(step, state, (current, valid), unroll=unroll)
+    return residuals, end
