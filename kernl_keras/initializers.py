@@ -20,14 +20,14 @@ class LogUniform(keras.initializers.Initializer):
 
         x = exp(u),  u ~ Uniform(log low, log high)
 
-    A spread of time constants gives a network memory at several time scales at once; half of the values lie below the
+    Spread time constants give a network memory at several time scales at once. Half of the values lie below the
     geometric mean of the bounds.
 
     Args:
         low: smallest value, > 0.
         high: largest value, >= `low`.
-        seed: integer >= 0: the same values at every call with the same shape. None draws a seed once, when the
-            initializer is made.
+        seed: integer >= 0. The same seed gives the same values at every call with the same shape. None draws a seed
+            once, when the initializer is made.
 
     Call arguments:
         shape: shape of the values.

@@ -103,14 +103,14 @@ class Readout(KerasRNN):
         batch = x.shape[1:2].merge_with(start.shape[:1])
         current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])))  # one product, [TB, H] x [H, O]
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
-        current = tf.ensure_shape(current, (x.shape[0], *batch, self.cell.units))
+        current = tf.ensure_shape(current, (None, *batch, self.cell.units))  # with T known, tf2onnx fails at the loop
         start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if mask is not None:
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
-        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), current.shape)  # a loop forgets how long it is
+        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]

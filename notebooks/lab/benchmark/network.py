@@ -57,7 +57,7 @@ def build_model(settings):
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = kk.SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
-    voltage = kk.Readout(kk.ReadoutCell(settings["outputs"]), stateful=stateful, name="readout")(hidden(spikes))
+    voltage = kk.Readout(settings["outputs"], stateful=stateful, name="readout")(hidden(spikes))
     model = kk.Model(inputs, kk.TimeAverage(window)(voltage))
     model.compile(
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),
