@@ -9,6 +9,7 @@ ONE_THREAD, EPROP, ADJOINT, PIECEWISE = "kernl, one thread", "eprop", "bptt", "k
 KERNL = {"kernel": "exponential"}  # as published: the floor has its products
 RULES = {  # name of the row: the rule, and its settings
     "kernl": ("kernl", KERNL),
+    "kernl membrane": ("kernl", {"kernel": "membrane"}),
     "kernl plain": ("plain_kernl", {}),
     "eprop": ("eprop", {"adaptation": False}),
     "eprop_alif": ("eprop", {}),
