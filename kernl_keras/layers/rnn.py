@@ -17,7 +17,8 @@ from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import ValidSteps
 from ..serialization import serializable
 from ..types import Config, RuleName
-from .report import Report, unit_activity
+from .diagnostics import Diagnostics, tell
+from .report import Report, activity
 from .states import StateLayout
 from .step import Call, Step, running_step
 
@@ -85,6 +86,7 @@ class RNN(KerasRNN):
         self.carries_traces = self.stateful and not isinstance(self.rule, BPTT) if traces is None else traces
         self.rule.check(cell, self.carries_traces)
         self.report: Report | None = None
+        self.diagnostics = Diagnostics()
 
     # Weights
 
@@ -170,7 +172,7 @@ class RNN(KerasRNN):
             outputs, traces = self._attach(rule, past, x, weights, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        self._tell(Report(*sensitivity, *unit_activity(outputs, counted)))
+        tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
         model.calls.append(Call(self, sequences, initial_state, steps, outputs))
         return outputs, self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
@@ -187,15 +189,6 @@ class RNN(KerasRNN):
         if carried and (self.stateful or self.return_state):
             traces = Backward(rule, past, traces=True).advance(traces)
         return outputs, traces
-
-    def _tell(self, report):
-        """A `kernl_keras.Model` takes F for its own optimizer; any other model has it as an added loss."""
-        if running_step() is not None:
-            running_step().reports.append(report)
-            return
-        self.report = report
-        if report.sensitivity_loss is not None:
-            self.add_loss(report.sensitivity_loss)
 
     # Saving and loading
 
