@@ -1,4 +1,4 @@
-"""Imports point one way: dynamics <- cells <- layers <- training <- experiments, and dynamics <- learning <- layers."""
+"""Imports point one way: dynamics <- cells <- rules <- layers <- training <- experiments."""
 
 import ast
 import pathlib

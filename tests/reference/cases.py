@@ -123,6 +123,13 @@ class Network:
     def inputs(self):
         return tf.constant(self.x, self.dtype)
 
+    @property
+    def steps(self):
+        """What a loop over single steps needs: the cell, its parameters, weights and the inputs' current [T, B, H]."""
+        cell = self.cell()
+        current = cell.input_current(tf.transpose(self.inputs, (1, 0, 2)))
+        return cell, cell.parameters(), cell.recurrent_weights(), current
+
 
 def stacked(gradients):
     """The package's gradients of kernel, recurrent kernel and bias as one [J, H]."""
