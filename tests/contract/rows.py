@@ -16,6 +16,7 @@ from kernl_keras.layers.encoder import SpikeEncoder
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.layers.time_average import TimeAverage
+from kernl_keras.rules import BPTT, KeRNL
 
 B, T, I, H = 4, 6, 3, 5  # noqa: E741
 
@@ -63,23 +64,24 @@ class Row:
 
 LIF = dict(units=H, tau_m=6.0, use_bias=True, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1))
 ADAPTIVE = {**LIF, "tau_s": [3.0] * H, "tau_a": 12.0, "adaptation_strength": 0.5}
-SWINGING = dict(units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=LIF["kernel_initializer"])
+OSCILLATING = dict(units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=LIF["kernel_initializer"])
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 
 ROWS = {
     "InputSpikeCell": Row(InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
     "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
     "LIFCell": Row(LIFCell, ADAPTIVE, keras.layers.RNN),
-    "ResonatorCell": Row(ResonatorCell, SWINGING, keras.layers.RNN),
+    "ResonatorCell": Row(ResonatorCell, OSCILLATING, keras.layers.RNN),
     "LeakyRNNCell": Row(LeakyRNNCell, RATE, keras.layers.RNN),
     "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0), keras.layers.RNN),
-    "KeRNL, spiking": Row(RNN, dict(seed=3), cell=(LIFCell, ADAPTIVE)),
-    "KeRNL, own kernel": Row(RNN, dict(seed=3, temporal_kernel="own"), cell=(ResonatorCell, SWINGING)),
-    "KeRNL, plain": Row(
-        RNN, dict(seed=3, form="plain", implementation="chunked", chunk_size=2), cell=(LeakyRNNCell, RATE)
-    ),
-    "KeRNL, e-prop": Row(RNN, dict(rule="eprop", implementation="online"), cell=(LIFCell, LIF)),
-    "KeRNL, BPTT": Row(RNN, dict(rule="bptt"), cell=(LIFCell, LIF)),
+    "KeRNL, membrane": Row(RNN, dict(seed=3), cell=(ResonatorCell, OSCILLATING)),
+    "KeRNL, exponential": Row(RNN, dict(seed=3, rule=KeRNL(kernel="exponential")), cell=(LIFCell, ADAPTIVE)),
+    "KeRNL, plain": Row(RNN, dict(seed=3, rule="plain_kernl", traces=True), cell=(LeakyRNNCell, RATE)),
+    "e-prop": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, ADAPTIVE)),
+    "RFLO": Row(RNN, dict(rule="rflo"), cell=(LeakyRNNCell, RATE)),
+    "BPTT": Row(RNN, dict(rule="bptt"), cell=(LIFCell, LIF)),
+    "BPTT, by tape": Row(RNN, dict(rule=BPTT(tape=True)), cell=(LIFCell, LIF)),
+    "readout only": Row(RNN, dict(rule="readout_only"), cell=(LIFCell, LIF)),
     "Readout": Row(Readout, dict(units=2, tau_out=5.0)),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
@@ -88,6 +90,6 @@ ROWS = {
 RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
 CELLS = [name for name, row in ROWS.items() if row.of_cell]
 STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
-TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell")]
-HIDDEN = [name for name in TRAINED if "KeRNL" in name]
-LAYERS = [name for name, row in ROWS.items() if row.kind is RNN]
+TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell", "readout only")]
+HIDDEN = [name for name, row in ROWS.items() if row.kind is RNN]
+LAYERS = [name for name in HIDDEN if name in TRAINED]

@@ -5,7 +5,7 @@ import pytest
 
 from kernl_keras.keras_version import IS_KERAS_3
 
-from .rows import ROWS, TRAINED, B, T
+from .rows import HIDDEN, ROWS, TRAINED, B, T
 
 
 def arguments(row):
@@ -29,7 +29,7 @@ def test_keras_3(name):
         input_data=row.inputs(),
         expected_output_shape=tuple(outputs.shape),
         supports_masking=True,
-        run_training_check=name in TRAINED,
+        run_training_check=name in (*TRAINED, *HIDDEN),
         run_mixed_precision_check=True,
         custom_objects={},
     )
@@ -49,7 +49,7 @@ def test_keras_2(name):
         input_data=row.inputs(),
         expected_output_dtype="float32",
         expected_output_shape=(None, *expected.shape[1:]),
-        validate_training=name in TRAINED,
+        validate_training=name in (*TRAINED, *HIDDEN),
         supports_masking=True,
     )
     assert outputs.shape == (B, *expected.shape[1:]) and T and np.isfinite(outputs).all()
