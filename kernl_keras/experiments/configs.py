@@ -123,21 +123,79 @@ def spread(low, high, count=20, units=200):
     return [low * (high / low) ** (unit % count / (count - 1.0)) for unit in range(units)]
 
 
+def readout(units, tau_out, use_bias=False):
+    """Settings of `Readout`, all of them: sums, not means."""
+    return {
+        "units": units,
+        "tau_out": tau_out,
+        "gain": None,
+        "dt": 1.0,
+        "discretization": "exponential",
+        "use_bias": use_bias,
+    }
+
+
+# Every setting stands here, so that other defaults of the cells would not change an experiment.
+
 # Units of 20 periods about that of a row of pixels, 28 ms, which go on swinging for 300 ms.
 PERIODS = spread(12.0, 42.0)
-RESONATORS = {"units": 200, "tau_m": 300.0, "period": PERIODS}
+RESONATORS = {
+    "units": 200,
+    "tau_m": 300.0,
+    "period": PERIODS,
+    "tau_s": None,
+    "tau_a": 10.0,
+    "base_threshold": 1.0,
+    "adaptation_strength": 10.0,
+    "dt": 1.0,
+    "surrogate": "exponential",
+    "surrogate_damping": 0.3,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    "self_connections": False,
+    "use_bias": True,
+}
+
+LEAKY_UNITS = {
+    "units": 200,
+    "tau_m": 20.0,
+    "tau_s": None,
+    "tau_a": 200.0,
+    "tau_ref": 2.0,
+    "resistance": 2.0,
+    "base_threshold": 1.0,
+    "adaptation_strength": 0.0,
+    "reset_potential": 0.0,
+    "reset": "soft",
+    "dt": 1.0,
+    "discretization": "exponential",
+    "surrogate": "triangle",
+    "surrogate_damping": 0.3,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    "self_connections": False,
+    "use_bias": False,
+}
+
+RATES = {
+    "units": 200,
+    "tau": None,
+    "period": None,
+    "activation": "tanh",
+    "dt": 1.0,
+    "discretization": "exponential",
+    "self_connections": True,
+    "use_bias": True,
+}
 
 # Half of the units adapt their threshold, and the membranes' time constants are spread: both are the network's memory.
 # With R_m = 1 / (1 - exp(-1/20)) a current of 1 moves the fastest membranes by 1 a step.
 ADAPTIVE_UNITS = {
-    "units": 200,
+    **LEAKY_UNITS,
     "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 400.0, "seed": 1}},
-    "tau_s": None,
     "tau_a": 700.0,
-    "tau_ref": 2.0,
     "resistance": 1.0 / (1.0 - math.exp(-1.0 / 20.0)),
     "adaptation_strength": [1.8] * 100 + [0.0] * 100,
-    "reset": "soft",
 }
 
 SMNIST = Experiment(
@@ -149,7 +207,7 @@ SMNIST = Experiment(
     encoder_settings={"units": 80, "code": "threshold", "context_switch": 784},
     cell="resonator",
     cell_settings=RESONATORS,
-    readout_settings={"units": 10, "tau_out": 20.0},
+    readout_settings=readout(10, 20.0),
     window=20,
     loss="cross_entropy",
     metric="accuracy",
@@ -202,17 +260,14 @@ SMNIST_REFERENCE = dataclasses.replace(
     description="The same task, network and rule of the reference KeRNL code",
     encoder_settings={"units": 80, "code": "bernoulli", "context_switch": 784},
     cell_settings={
-        "units": 200,
-        "tau_m": 20.0,
+        **LEAKY_UNITS,
         "tau_s": 5.0,
         "tau_ref": 1.0,
-        "resistance": 2.0,
-        "adaptation_strength": 0.0,
         "reset": "hard",
         "kernel_initializer": normal(2.0 * math.sqrt(200)),
         "recurrent_initializer": normal(2.0 * math.sqrt(200)),
     },
-    readout_settings={"units": 10, "tau_out": 10.0},
+    readout_settings=readout(10, 10.0),
     window=54,
     batch_size=25,
     learning_rate=1e-3,
@@ -225,10 +280,9 @@ SMNIST_REFERENCE = dataclasses.replace(
 )
 
 SWINGING_RATES = {
-    "units": 200,
+    **RATES,
     "tau": 300.0,
     "period": PERIODS,
-    "activation": "tanh",
     "recurrent_initializer": normal(0.02),
 }
 
@@ -237,7 +291,7 @@ PSMNIST = dataclasses.replace(
     name="psmnist",
     description="The pixels in one random order, the same for all digits",
     task_settings={**SMNIST.task_settings, "order": "permuted"},
-    cell_settings={"units": 200, "tau_m": 300.0, "period": spread(6.0, 1200.0)},
+    cell_settings={**RESONATORS, "period": spread(6.0, 1200.0)},
 )
 
 SMNIST_RATE = dataclasses.replace(
@@ -256,8 +310,7 @@ SMNIST_IRNN = dataclasses.replace(
     encoder_settings=None,
     cell="leaky_rnn",
     cell_settings={
-        "units": 200,
-        "tau": None,
+        **RATES,
         "activation": "relu",
         "kernel_initializer": normal(0.001),
         "recurrent_initializer": {"class_name": "Identity", "config": {}},
@@ -272,7 +325,7 @@ ROW_MNIST = dataclasses.replace(
     description="MNIST row by row: 28 steps of 28 pixels, which are the input currents",
     task_settings={"layout": "rows", "context_steps": 0},
     encoder_settings=None,
-    cell_settings={"units": 200, "tau_m": 20.0, "period": spread(4.0, 60.0)},
+    cell_settings={**RESONATORS, "tau_m": 20.0, "period": spread(4.0, 60.0)},
     window=14,
     batch_size=64,
     learning_rate=5e-3,
@@ -299,6 +352,7 @@ ADDING = Experiment(
     encoder_settings=None,
     cell="leaky_rnn",
     cell_settings={
+        **RATES,
         "units": 100,
         "tau": 1000.0,
         "period": spread(300.0, 30000.0, count=10, units=100),
@@ -307,7 +361,7 @@ ADDING = Experiment(
         "bias_initializer": normal(0.5),
         "recurrent_initializer": normal(0.01),
     },
-    readout_settings={"units": 1, "tau_out": None, "use_bias": True},
+    readout_settings=readout(1, None, use_bias=True),
     window=1,
     loss="mse",
     metric="mse",
@@ -328,11 +382,9 @@ ADDING_SPIKING = dataclasses.replace(
     description="The adding problem with spiking units, summed by a slow readout",
     cell="lif",
     cell_settings={
-        "units": 200,
+        **LEAKY_UNITS,
         "tau_m": 2.0,
-        "tau_s": None,
         "tau_ref": 0.0,
-        "reset": "soft",
         "resistance": 1.0 / (1.0 - math.exp(-1.0 / 2.0)),
         "surrogate": "exponential",
         "use_bias": True,
@@ -340,7 +392,7 @@ ADDING_SPIKING = dataclasses.replace(
         "input_gain": 1.5,
         "recurrent_gain": 0.1,
     },
-    readout_settings={"units": 1, "tau_out": 1000.0, "use_bias": True, "kernel_initializer": "zeros"},
+    readout_settings={**readout(1, 1000.0, use_bias=True), "kernel_initializer": "zeros"},
     learning_rate=1e-3,
     epochs=3,
 )

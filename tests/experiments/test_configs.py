@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 
 
@@ -24,6 +26,17 @@ def test_a_configuration_survives_json(name):
     assert Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment)))) == experiment
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_no_default_of_a_cell_decides(name):
+    experiment = EXPERIMENTS[name]
+    for cell, settings in (
+        (CELLS[experiment.cell], experiment.cell_settings),
+        (ReadoutCell, experiment.readout_settings),
+    ):
+        left = set(cell.arguments()) - set(settings)
+        assert all(each.endswith(("_initializer", "_regularizer", "_constraint")) for each in left)
+
+
 def test_the_reference_is_that_of_the_design():
     """Section 3 of the equations, each number by hand; sqrt(200) = 14.142136."""
     reference = EXPERIMENTS["smnist-reference"]
@@ -34,7 +47,8 @@ def test_the_reference_is_that_of_the_design():
     assert (cell["adaptation_strength"], cell["reset"]) == (0, "hard")
     for weights in ("kernel_initializer", "recurrent_initializer"):
         assert cell[weights]["config"] == {"mean": 0.0, "stddev": pytest.approx(28.284271)}
-    assert reference.readout_settings == {"units": 10, "tau_out": 10.0}
+    readout = reference.readout_settings
+    assert (readout["units"], readout["tau_out"], readout["gain"], readout["use_bias"]) == (10, 10.0, None, False)
     assert (reference.window, reference.batch_size, reference.preset) == (54, 25, "reference")
     assert (reference.optimizer, reference.optimizer_settings) == ("RMSprop", {"clipnorm": 200.0})
     assert (reference.sensitivity_optimizer, reference.sensitivity_learning_rate) == ("RMSprop", 1e-3)

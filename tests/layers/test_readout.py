@@ -17,7 +17,8 @@ MASK = np.array([[True, True, False, True, False], [False, True, True, True, Tru
 CELLS = {
     "number": dict(tau_out=3.0),
     "list": dict(tau_out=[2.0, 3.0, 9.0, 4.0], discretization="euler", dt=0.5),
-    "bias": dict(tau_out=5.0, use_bias=True, bias_initializer="ones"),
+    "bias": dict(tau_out=5.0, gain=2.0, bias_initializer="ones"),
+    "sum": dict(tau_out=5.0, gain=None),
     "no memory": dict(tau_out=None),
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
@@ -133,10 +134,11 @@ def test_save_and_load(tmp_path):
 SETTINGS = {
     "units": 3,
     "tau_out": [2.0, 30.0, 7.0],
+    "gain": 3.0,
     "dt": 0.5,
     "discretization": "euler",
     "return_sequences": False,
-    "use_bias": True,
+    "use_bias": False,
     "kernel_initializer": keras.initializers.HeNormal(seed=1),
     "bias_initializer": "ones",
     "kernel_regularizer": keras.regularizers.L1(0.25),
@@ -158,7 +160,7 @@ def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
 
 def test_defaults_are_those_of_the_cell():
     cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
-    assert {"units", "tau_out", "dt", "discretization"} == set(layer) & set(cell)
+    assert {"units", "tau_out", "gain", "dt", "discretization"} == set(layer) & set(cell)
     assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
 
 
@@ -166,7 +168,7 @@ def test_defaults_are_those_of_the_cell():
 def test_sequences_of_any_length(batch):
     """With one example Keras knows the batch size while it does not know the number of steps."""
     inputs = keras.Input((None, H))
-    model = keras.Model(inputs, kk.Readout(O, use_bias=True)(inputs))
+    model = keras.Model(inputs, kk.Readout(O)(inputs))
     for steps in (5, 6, 3):
         x = np.float32(np.resize(X, (batch, steps, H)))
         np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](x), rtol=1e-5, atol=1e-6)
