@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..archives import read_arrays
 from ..keras_version import keras
+from ..training.diagnostics import with_diagnostics
 from .configs import Experiment
 from .errors import GOOD_COPY, UserError
 from .files import BACKUP, MODEL, whole
@@ -72,7 +73,7 @@ class Backup(keras.callbacks.Callback):
         self._since = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = {name: float(value) for name, value in logs.items()}
+        logs = {name: float(value) for name, value in with_diagnostics(self.model, logs).items()}
         progress, now = self.progress, time.monotonic()
         progress.epochs = epoch + 1
         progress.steps += self.params["steps"]

@@ -298,6 +298,7 @@ def explained_variance(layer, call):
     sequences, mask = call.sequences, None if call.steps is None else tf.transpose(call.steps.valid)
     if layer.go_backwards:
         sequences, mask = tf.reverse(sequences, [1]), None if mask is None else tf.reverse(mask, [1])
-    layer(sequences, initial_state=list(call.initial_state), mask=mask, training=True)
-    report, layer.report = layer.report, None
-    return float(1.0 - report.sensitivity_loss / report.perturbation_variance)
+    with running(Step()) as step:
+        layer(sequences, initial_state=list(call.initial_state), mask=mask, training=True)
+    _, report = step.reports[-1]
+    return float(report.explained_variance)

@@ -161,7 +161,7 @@ def test_cells_that_do_not_fit_are_refused():
 
 
 def test_a_cell_instead_of_units_is_refused():
-    make = lambda: kk.Readout(kk.ReadoutCell(2))  # noqa: E731
+    make = lambda: kk.Readout(2)  # noqa: E731
     refused("argument: a wrong type", "Readout", make, names="units", received="ReadoutCell")
 
 

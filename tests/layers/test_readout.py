@@ -17,7 +17,8 @@ MASK = np.array([[True, True, False, True, False], [False, True, True, True, Tru
 CELLS = {
     "number": dict(tau_out=3.0),
     "list": dict(tau_out=[2.0, 3.0, 9.0, 4.0], discretization="euler", dt=0.5),
-    "bias": dict(tau_out=5.0, use_bias=True, bias_initializer="ones"),
+    "bias": dict(tau_out=5.0, gain=2.0, bias_initializer="ones"),
+    "sum": dict(tau_out=5.0, gain=None),
     "no memory": dict(tau_out=None),
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
@@ -50,10 +51,12 @@ def same(one, other):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+BACKWARDS = dict(go_backwards=True), dict(return_state=True, go_backwards=True)
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{}, dict(return_state=True), dict(go_backwards=True), dict(return_state=True, go_backwards=True)],
+    ("cell", "settings"),
+    [*((cell, dict(return_state=True)) for cell in CELLS), ("list", {}), *(("bias", each) for each in BACKWARDS)],
     ids=str,
 )
 def test_it_is_keras_rnn(cell, settings):
@@ -133,10 +136,11 @@ def test_save_and_load(tmp_path):
 SETTINGS = {
     "units": 3,
     "tau_out": [2.0, 30.0, 7.0],
+    "gain": 3.0,
     "dt": 0.5,
     "discretization": "euler",
     "return_sequences": False,
-    "use_bias": True,
+    "use_bias": False,
     "kernel_initializer": keras.initializers.HeNormal(seed=1),
     "bias_initializer": "ones",
     "kernel_regularizer": keras.regularizers.L1(0.25),
@@ -158,7 +162,7 @@ def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
 
 def test_defaults_are_those_of_the_cell():
     cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
-    assert {"units", "tau_out", "dt", "discretization"} == set(layer) & set(cell)
+    assert {"units", "tau_out", "gain", "dt", "discretization"} == set(layer) & set(cell)
     assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
 
 
@@ -167,10 +171,10 @@ def test_sequences_of_any_length(batch):
     """With one example Keras knows the batch size while it does not know the number of steps."""
     inputs = keras.Input((None, H))
     model = keras.Model(inputs, kk.Readout(O, use_bias=True)(inputs))
+    model.compile("sgd", "mse", jit_compile=False)
     for steps in (5, 6, 3):
         x = np.float32(np.resize(X, (batch, steps, H)))
         np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](x), rtol=1e-5, atol=1e-6)
-        model.compile("sgd", "mse")
         assert np.isfinite(model.train_on_batch(x, np.ones((batch, steps, O))))
 
 

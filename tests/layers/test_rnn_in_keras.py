@@ -261,8 +261,8 @@ ERRORS = [
         r"perturbation must be one of \['tangent', 'twin'\]; received 'replica'",
     ),
     (
-        dict(rule=KeRNL(perturbation=Tangent(observe="spikes"))),
-        r"observe must be one of \['distance', 'reset_voltage', 'voltage'\]; received 'spikes'",
+        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation=Tangent(observe="distance"))),
+        r"observe must be one of \['voltage'\]; received 'distance'",
     ),
     (dict(traces="yes"), "traces must be True or False; received 'yes'"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),
@@ -334,6 +334,24 @@ def test_save_and_load(rule, count, tmp_path):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
     if count > 2:
         assert loaded.get_layer("hidden").draws.numpy() == 1
+
+
+def test_weights_of_a_model_with_another_rule_load(tmp_path):
+    x, _ = data()
+    saved = small_model(rule="eprop")
+    saved.save_weights(tmp_path / "eprop.weights.h5")
+    model = small_model(rule="kernl")
+    hidden = model.get_layer("hidden")
+    with pytest.warns(UserWarning, match="no sensitivity_tensor and no draws for layer 'hidden'"):
+        model.load_weights(tmp_path / "eprop.weights.h5")
+    same(model.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+    hidden.reset_sensitivity()
+    drive, weights = hidden.cell.parameters().drive, hidden.cell.recurrent_weights().numpy()
+    same(hidden.sensitivity_tensor.numpy(), drive * weights.T, 1e-6)
+    model.save_weights(tmp_path / "kernl.weights.h5")  # and back, without a word
+    other = small_model(rule="bptt")
+    other.load_weights(tmp_path / "kernl.weights.h5")
+    same(other.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
 
 
 def test_states_in_a_functional_model():
