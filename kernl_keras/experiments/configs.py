@@ -174,7 +174,7 @@ LEAKY_RNN = {
     "recurrent_initializer": "orthogonal",
     **WEIGHTS,
 }
-READOUT = {"dt": 1.0, "discretization": "exponential", "use_bias": False, **WEIGHTS}
+READOUT = {"gain": None, "dt": 1.0, "discretization": "exponential", "use_bias": False, **WEIGHTS}
 ENCODER = {"units": 80, "code": "threshold", "context_switch": 784, "gain": 1.0}
 KERNL = {
     "kernel": "membrane",

@@ -190,15 +190,16 @@ def threshold(cell):
 
 def readout_nodes(nir, name, cell, tau):
     """Output weights, and the leak where there is one."""
-    nodes = {f"{name}_kernel": weights(nir, cell.kernel, cell.bias)}
+    mean = cell.gain is not None
+    nodes = {f"{name}_kernel": weights(nir, cell.kernel * cell.gain if mean else cell.kernel, cell.bias)}
     if cell.tau_out is not None:
-        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau)
+        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau, mean)
     return nodes
 
 
-def leaky_sum(nir, name, decay, units, tau):
-    """v(t) = d v(t-1) + x(t) as an `LI`."""
-    r = 1.0 / (1.0 - np.full(units, decay, "float64"))
+def leaky_sum(nir, name, decay, units, tau, mean=False):
+    """v(t) = d v(t-1) + x(t) as an `LI`; d v(t-1) + (1-d) x(t) for a mean."""
+    r = np.ones(units) if mean else 1.0 / (1.0 - np.full(units, decay, "float64"))
     return nir.LI(tau=tau(name, decay, units), r=r, v_leak=np.zeros(units))
 
 

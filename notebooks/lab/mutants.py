@@ -38,7 +38,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
         "tests/layers/test_time_average.py",
         "tests/data/test_full_batches.py",
     ],
-    "training": ["tests/training"],
+    "training": ["tests/training", "tests/integration/test_learning_contract.py"],
 }
 
 MUTANTS = [  # file, what stands there, what is put in its place
