@@ -8,6 +8,7 @@ import math
 import pytest
 
 from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 from kernl_keras.keras_version import keras
@@ -36,10 +37,10 @@ def pinned(kind, settings):
     assert settings.keys() == arguments
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [*EXPERIMENTS, *(f"pretrained {name}" for name in pretrained.NAMES)])
 def test_no_setting_is_left_to_a_default(name):
-    """A constructor whose defaults change leaves the experiments' numbers alone."""
-    experiment = EXPERIMENTS[name]
+    """A constructor whose defaults change leaves the numbers of experiments and of trained networks alone."""
+    experiment = EXPERIMENTS.get(name) or pretrained.experiment_of(name.removeprefix("pretrained "))
     pinned(CELLS[experiment.cell], experiment.cell_settings)
     pinned(ReadoutCell, experiment.readout_settings)
     if experiment.encoder_settings is not None:
