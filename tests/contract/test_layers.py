@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
-from .rows import CELLS, HIDDEN, RECURRENT, ROWS, TRAINED, B, T
+from .rows import CELLS, HIDDEN, LAYERS, RECURRENT, ROWS, TRAINED, B, T
 
-# All rules share the code of the layer: where time is short, two of them are tested.
-SLOW = {name: pytest.mark.slow for name in HIDDEN if name not in ("KeRNL, membrane", "e-prop")}
+# All rules share the layer's code: where time is short two of them are asked.
+SLOW = {name: pytest.mark.slow for name in ("KeRNL, plain", "KeRNL, e-prop", "KeRNL, BPTT")}
 
 
 def row(names=ROWS):
@@ -132,7 +132,7 @@ def test_subclassed(name):
             self.layer = layer
 
         def call(self, x, training=False):
-            return self.layer(x, training=training) if name in HIDDEN else self.layer(x)
+            return self.layer(x, training=training) if name in LAYERS else self.layer(x)
 
     layer = ROWS[name].make()
     same(Subclassed(layer).predict(ROWS[name].inputs(), verbose=0), call(layer, ROWS[name].inputs()))
@@ -185,7 +185,7 @@ def test_stateful(name):
     reset(carried)
     for _ in range(2):
         same(np.concatenate([call(carried, x[:, :2]), call(carried, x[:, 2:])], 1), outputs)
-        assert np.abs(call(carried, x) - outputs).max() > 1e-3 or name in ("InputSpikeCell", "KeRNL, membrane")
+        assert np.abs(call(carried, x) - outputs).max() > 1e-3 or name in ("InputSpikeCell", "KeRNL, own kernel")
         reset(carried)
 
 
