@@ -1,25 +1,55 @@
 """Recurrent spiking and rate networks for Keras that learn online by KeRNL, Kernel RNN Learning."""
 
-from . import data, naive, rules
-from .callbacks.alignment import GradientAlignment
-from .callbacks.tensorboard import TensorBoard
+import importlib
+from typing import TYPE_CHECKING
+
+from . import rules
 from .cells.context import ContextCell
 from .cells.input import InputSpikeCell
 from .cells.leaky_rnn import LeakyRNNCell
 from .cells.lif import LIFCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
-from .experiments.pretrained import load_pretrained
-from .export.one_step import one_step
-from .export.to_nir import to_nir
-from .initializers import LogUniform
+from .initializers import LogSpaced, LogUniform
 from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
 from .layers.time_average import TimeAverage
-from .training.alignment import gradient_alignment
 from .training.model import Model
 from .version import __version__
+
+if TYPE_CHECKING:
+    from . import data, naive
+    from .callbacks.alignment import GradientAlignment
+    from .callbacks.tensorboard import TensorBoard
+    from .experiments.pretrained import load_pretrained
+    from .export.one_step import one_step
+    from .export.to_nir import to_nir
+    from .training.alignment import gradient_alignment
+else:
+    ON_FIRST_USE = {  # public name: its module, which building and training a model do not need
+        "GradientAlignment": ".callbacks.alignment",
+        "TensorBoard": ".callbacks.tensorboard",
+        "data": ".data",
+        "gradient_alignment": ".training.alignment",
+        "load_pretrained": ".experiments.pretrained",
+        "naive": ".naive",
+        "one_step": ".export.one_step",
+        "to_nir": ".export.to_nir",
+    }
+
+    def __getattr__(name):
+        """Imports what is not there yet."""
+        if name not in ON_FIRST_USE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(ON_FIRST_USE[name], __name__)
+        globals()[name] = value = getattr(module, name, module)  # a room is its own value
+        return value
+
+    def __dir__():
+        """The public names, whether they are there yet or not."""
+        return sorted(__all__)
+
 
 __all__ = [
     "ContextCell",
@@ -31,6 +61,7 @@ __all__ = [
     "ResonatorCell",
     "LIFCell",
     "TensorBoard",
+    "LogSpaced",
     "LogUniform",
     "Readout",
     "ReadoutCell",

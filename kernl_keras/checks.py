@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Set
 from numbers import Real
 
 import numpy as np
+import tensorflow as tf
 
 from .keras_version import keras
 
@@ -71,34 +72,39 @@ def per_unit(name, value, units, **bounds):
     return number(name, value, **bounds) if isinstance(value, Real) else numbers(name, value, units, **bounds)
 
 
-def keras_object(kind, name, value):
+def keras_object(kind, name, value, words=()):
     """What Keras makes of `value`, which may be None: an initializer, a regularizer or a constraint.
 
     Args:
         kind: "initializers", "regularizers" or "constraints".
+        words: what else it may be; these stay as they are.
     """
+    if isinstance(value, str) and value in words:
+        return value
+    also = f"{', '.join(map(repr, words))} or " if words else ""
+    message = f"{name} must be {also}one of Keras' {kind}; received {value!r}."
     try:
         made = getattr(keras, kind).get(value)
     except Exception as error:  # of what is none of them Keras' own errors are of many kinds
-        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.") from error
+        raise ValueError(message) from error
     if made is not None and not callable(made):  # Keras 2 hands back a word that it does not know
-        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.")
+        raise ValueError(message)
     return made
 
 
 def check_sequences(name, tensor, features=None):
-    """Raises unless it is a tensor [B, T, I] of floating point numbers, with at least one time step."""
+    """Raises unless it is a tensor [B, T, I] of real numbers, with at least one time step."""
     time_steps(name, tensor.shape)
     check_features(name, tensor, features)
 
 
 def check_features(name, tensor, features=None):
-    """Raises unless it has floating point numbers and, on the last axis, `features` of them; any where that is None."""
+    """Raises unless it has real numbers and, on the last axis, `features` of them; any number where that is None."""
     if features is not None and tensor.shape[-1] not in (None, features):
         raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(tensor.shape)}.")
-    dtype = getattr(tensor.dtype, "name", str(tensor.dtype))
-    if "float" not in dtype:
-        raise ValueError(f"{name} must be floating point numbers; received dtype {dtype!r}.")
+    dtype = tf.as_dtype(tensor.dtype)
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(f"{name} must be real numbers; received dtype {dtype.name!r}.")
 
 
 def check_states(name, given, count, what):

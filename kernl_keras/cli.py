@@ -9,15 +9,11 @@ import sys
 
 import tensorflow as tf
 
-from .benchmark.run import PARTS, benchmark, cores
-from .experiments.alignment import check_file, measure_alignment
-from .experiments.configs import DEFAULT, EXPERIMENTS, MAX_SEED
+from .experiments.configs import DEFAULT, EXPERIMENTS
 from .experiments.errors import UserError
 from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
+from .experiments.provenance import cores
 from .experiments.run import evaluate, read_config, train
-from .experiments.sweep import run_sweep
-from .experiments.sweeps import SWEEPS
-from .experiments.tables import update
 from .rules.rule import NAMES as RULES
 
 THREADS = min(2, cores())
@@ -36,11 +32,20 @@ SETTINGS = {  # option: field of `Experiment`
 
 def main(arguments=None):
     """Runs a command line; returns the exit status."""
+    return run_command(make_parser(), arguments)
+
+
+def run_command(parser, arguments=None):
+    """Runs a command line by the function that the parser names as `run`; returns the exit status.
+
+    Args:
+        parser: `argparse.ArgumentParser`; the `run` among its results takes them and the command line, for the record.
+        arguments: list of str; None for those of this program.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = make_parser()
     options = parser.parse_args(arguments)
     try:
-        return options.run(options, shlex.join(["kernl-keras", *arguments])) or 0
+        return options.run(options, shlex.join([*parser.prog.split(), *arguments])) or 0
     except UserError as error:
         parser.error(str(error))  # exits with status 2
 
@@ -75,62 +80,6 @@ def make_parser():
     add_data_options(command)
     add_machine_options(command)
 
-    command = commands.add_parser(
-        "alignment",
-        help="compare the rules' gradients with backpropagation's while an experiment trains",
-        description="Compare the rules' gradients with backpropagation's while an experiment trains.",
-    )
-    command.set_defaults(run=run_alignment)
-    command.add_argument(
-        "--experiment", choices=EXPERIMENTS, default=DEFAULT, help=f"see `list`; {DEFAULT} if not given"
-    )
-    add_data_options(command)
-    command.add_argument("--steps", type=int, default=300, metavar="N", help="batches to train on, 300 if not given")
-    command.add_argument(
-        "--every", type=int, default=50, metavar="N", help="steps between measurements, 50 if not given"
-    )
-    command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
-    command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("alignment.json"), metavar="FILE")
-    add_machine_options(command)
-
-    command = commands.add_parser(
-        "sweep",
-        help="compare rules, or settings of KeRNL, run by run",
-        description="Make the runs of a sweep that are missing, and write their results into one file.",
-    )
-    command.set_defaults(run=run_sweep_command)
-    command.add_argument("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
-    command.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its variants")
-    command.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of its own")
-    command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
-    command.add_argument("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
-    add_machine_options(command)
-
-    command = commands.add_parser(
-        "results",
-        help="make the tables and plots of a document from results files",
-        description="Make the tables and plots of a document anew, each from the results files of its name.",
-    )
-    command.set_defaults(run=run_results)
-    command.add_argument("--document", type=pathlib.Path, default=pathlib.Path("README.md"), metavar="FILE")
-    command.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
-
-    command = commands.add_parser(
-        "benchmark",
-        help="time the training step: rules, sizes, memory, other packages",
-        description="Time the training step of the reference network: rules, sizes, memory, other packages.",
-    )
-    command.set_defaults(run=run_benchmark)
-    command.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    command.add_argument("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
-    command.add_argument(
-        "--peers-dir", default="~/.cache/kernl_keras/peers", metavar="DIR", help="where their environments are built"
-    )
-    command.add_argument("--repeats", type=int, default=5, metavar="N", help="steps that are timed, 5 if not given")
-    command.add_argument("--threads", type=int, metavar="N", help="of our rows, one a core if not given")
-    command.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmark.json"), metavar="FILE")
-
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
     command.set_defaults(run=run_list)
     return parser
@@ -158,6 +107,8 @@ def override(experiment, options):
     given = {field: value for field, value in given.items() if value is not None}
     if "epochs" in given or "steps" in given:
         given = {"epochs": None, "steps": None, **given}
+    if given.get("rule", experiment.rule) != experiment.rule:
+        given["rule_settings"] = {}  # the others are those of the experiment's own rule
     if given.get("source") == "sample":
         given = {"data_dir": None, **given}
     if given.get("source") == "tfds" != experiment.source and experiment.validate_every:
@@ -174,12 +125,6 @@ def at_least_one(name, value):
     """Raises `UserError` for an option that must be >= 1 and is not."""
     if value < 1:
         raise UserError(f"{name} must be >= 1; received {value}.")
-
-
-def check_seeds(seeds):
-    """Raises `UserError` for a seed that no experiment can have, or that is there twice."""
-    if any(not 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds must be from 0 to {MAX_SEED}, each of them once; received {seeds}.")
 
 
 def set_threads(threads):
@@ -224,62 +169,6 @@ def run_evaluate(options, command):
             raise UserError(str(error)) from error
         return
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
-
-
-def run_alignment(options, command):
-    """`alignment`: a results file; its plot is drawn by `notebooks/draw_pictures.py`."""
-    set_threads(options.threads)
-    experiment = override(EXPERIMENTS[options.experiment], options)
-    at_least_one("--every", options.every)
-    check_seeds(options.seeds)
-    settings = {"command": command, "verbose": options.verbose}
-    measure_alignment(experiment, options.seeds, options.output, options.every, **settings)
-    print(f"Results    {options.output}")
-
-
-def run_sweep_command(options, command):
-    """`sweep`: what is missing of it; returns the exit status."""
-    set_threads(options.threads)
-    check_seeds(options.seeds or [])
-    sweep = SWEEPS[options.name]
-    folder = options.run_dir or pathlib.Path("runs", sweep.name)
-    output = options.output or pathlib.Path(f"{sweep.name}.json")
-    try:
-        run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.seeds, options.verbose)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on.", file=sys.stderr)
-        return 130
-    print(f"Results    {output}")
-    print(f"HParams    tensorboard --logdir {folder}")
-
-
-def run_results(options, command):
-    """`results`: the tables and plots of README, from the files in `notebooks/results`."""
-    try:
-        update(options.document, options.results)
-    except OSError as error:
-        raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
-    except ImportError as error:
-        raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
-    except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
-        raise UserError(f"{options.document} cannot be made: {error}") from error
-    print(f"Results    {options.document}")
-
-
-def run_benchmark(options, command):
-    """`benchmark`: tables, a results file and its plot."""
-    path = check_file(options.output)
-    if path.suffix == ".png" or path.with_suffix(".png").exists():
-        raise UserError(f"--output must end in .json, and no picture may lie where the plot goes; received {path}.")
-    for name in ("repeats", "threads"):
-        if (value := getattr(options, name)) is not None:
-            at_least_one(f"--{name}", value)
-    folder = pathlib.Path(options.peers_dir).expanduser() if options.peers else None
-    try:
-        benchmark(path, options.only, folder, options.threads, options.repeats, command)
-    except RuntimeError as error:
-        raise UserError(str(error)) from error
-    print(f"Results    {path}")
 
 
 def run_list(options, command):

@@ -8,9 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
+__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
+
+# Argument of `add_weight` for a variable that mixed precision does not round.
+NO_AUTOCAST = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
 
 
 class ZeroStates:
@@ -111,16 +114,20 @@ else:
                 variable.assign(value)
 
         def get_initial_state(self, inputs):
-            return [tf.zeros((tf.shape(inputs)[0], size), inputs.dtype) for size in self.state_size]
+            return [tf.zeros((tf.shape(inputs)[0], size), self.cell.compute_dtype) for size in self.state_size]
 
         def call(self, inputs, mask=None, training=None, initial_state=None):
             inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
+            initial_state = [tf.cast(state, self.cell.compute_dtype) for state in tf.nest.flatten(initial_state)]
             mask = tf.nest.flatten(mask)[0] if mask is not None else None
             last_output, outputs, states = self.inner_loop(inputs, initial_state, mask, training)
             if self.stateful:
                 for variable, state in zip(self.states, states):
                     variable.assign(tf.cast(state, variable.dtype))
-            output = outputs if self.return_sequences else last_output
+            output, *states = (
+                tf.cast(each, self.compute_dtype)
+                for each in (outputs if self.return_sequences else last_output, *states)
+            )
             return [output, *states] if self.return_state else output
 
 

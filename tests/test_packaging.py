@@ -88,6 +88,13 @@ def test_every_file_beside_the_modules_is_packaged(config):
     assert 0 < sum(path.stat().st_size for path in packaged if path.stem.startswith("mnist_sample")) < 2e6
 
 
+def test_the_laboratory_comes_with_the_source_and_is_not_installed(config):
+    """The tests need it, a user does not."""
+    assert lines(config["options.packages.find"]["include"]) == ["kernl_keras*"]
+    assert {"graft notebooks", "graft tests"} <= {*(TOP / "MANIFEST.in").read_text(encoding="utf-8").splitlines()}
+    assert (TOP / "notebooks" / "lab" / "__init__.py").is_file()
+
+
 def test_every_folder_of_modules_is_a_package():
     folders = {path.parent for path in PACKAGE.rglob("*.py")}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
@@ -113,7 +120,6 @@ def test_every_import_is_required(config):
     """`import kernl_keras` needs nothing that `pip install` without extras does not bring; tf-keras is an option."""
     required = {Requirement(line).name.replace("-", "_") for line in lines(config["options"]["install_requires"])}
     allowed = {*required, *sys.stdlib_module_names, "kernl_keras", "tf_keras"}
-    scripts = PACKAGE / "benchmark" / "peers"  # run by the Python of the package that each of them times
-    for path in {*PACKAGE.rglob("*.py")} - {*scripts.glob("*.py")}:
+    for path in PACKAGE.rglob("*.py"):
         imported = set(module_level_imports(ast.parse(path.read_text(encoding="utf-8")).body))
         assert imported <= allowed, path

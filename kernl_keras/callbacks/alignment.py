@@ -22,12 +22,10 @@ class GradientAlignment(keras.callbacks.Callback):
     as a list of `(step, kernl_keras.training.alignment.Alignment)`. See `kernl_keras.gradient_alignment` for what the
     numbers mean, and what they do not.
 
-    | tag | what |
-    |---|---|
-    | `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine` | each weight, each rule |
-    | `alignment/hidden/eprop/cosine`, ... | all weights of the layer together |
-    | `alignment/hidden/eprop/cosine_at_lag/105ms` | the same by the time between input and error |
-    | `alignment/hidden/explained_variance` | 1 - F / mean D^2 |
+    - `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine`: each weight, each rule
+    - `alignment/hidden/eprop/cosine`, ...: all weights of the layer together
+    - `alignment/hidden/eprop/cosine_at_lag/105ms`: the same by the time between input and error
+    - `alignment/hidden/explained_variance`: 1 - F / mean D^2
 
     A number that does not exist, such as the cosine of a gradient of zero, is left out.
 

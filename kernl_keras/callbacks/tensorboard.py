@@ -25,18 +25,18 @@ class TensorBoard(keras.callbacks.Callback):
     The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
     its own, in both Kerases:
 
-    | tag | kind | run |
-    |---|---|---|
-    | `fit/loss`, `fit/accuracy` and each other entry of the logs | scalar | train |
-    | `fit/explained_variance` and each other number of `Model.diagnostics` | scalar | train |
-    | the same of the validation, without Keras' `val_` | scalar | validation |
-    | `fit/learning_rate`, `fit/sensitivity_learning_rate` | scalar | train |
-    | `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma) | histogram | train |
-    | `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias` | histogram | train |
-    | `readout/kernel`, and each other trainable weight by `layer/weight` | histogram | train |
-    | `layer/weight/gradient` of each of them | histogram | train |
-    | `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them | image | train |
-    | `hidden/spikes` of each `RNN` layer | image, one an example | train |
+    Each entry is a tag, with its kind and the run in which it is shown:
+
+    - `fit/loss`, `fit/accuracy` and each other entry of the logs: scalar, train
+    - `fit/explained_variance` and each other number of `Model.diagnostics`: scalar, train
+    - the same of the validation, without Keras' `val_`: scalar, validation
+    - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
+    - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
+    - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
+    - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
+    - `layer/weight/gradient` of each of them: histogram, train
+    - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
+    - `hidden/spikes` of each `RNN` layer: image, one an example, train
 
     A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma

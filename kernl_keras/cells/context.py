@@ -1,4 +1,4 @@
-"""The context cell: it tells when the input is over."""
+"""The context cell, which signals that the input is over."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,34 +8,34 @@ import tensorflow as tf
 from ..checks import check_features, integer
 from ..serialization import serializable
 from ..types import Config
-from .counting import CountingCell
+from .wide import WideCell
 
 
 @serializable
-class ContextCell(CountingCell):
+class ContextCell(WideCell):
     """One unit that counts its input and switches on after `context_switch` steps.
 
         n(t) = n(t-1) + x(t);  z(t) = 1[n(t) > context_switch]
 
-    With input 1 at every step the output is 0 at the steps 1 to `context_switch`, and 1 from the next one on.
+    With input 1 at every step, the output is 0 in the first `context_switch` steps and 1 afterwards.
 
     Args:
-        context_switch: number of counted steps before the unit is on.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        context_switch: number of steps to count before the unit switches on.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
-        inputs: what is counted [B, 1].
+        inputs: what the unit counts [B, 1].
         states: list of one tensor [B, 1], the count so far.
 
     Returns:
         The output [B, 1], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: where the inputs have more than one channel.
+        ValueError: if the inputs have more than one channel.
 
     Example:
 
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> layer = keras.layers.RNN(ContextCell(3), return_sequences=True)
     >>> layer(tf.ones((1, 5, 1)))[0, :, 0].numpy()
     array([0., 0., 0., 1., 1.], dtype=float32)
@@ -54,6 +54,7 @@ class ContextCell(CountingCell):
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         check_features("inputs", inputs, 1)
+        inputs = tf.cast(inputs, self.compute_dtype)
         count = states[0] + inputs
         return tf.cast(count > self.context_switch, inputs.dtype), [count]
 

@@ -1,4 +1,4 @@
-"""What the spiking and the rate cell share: the weights, Eq. (1), and the seams that a learning rule needs."""
+"""What the hidden cells share: the weights, Eq. (1), and what a learning rule needs to know of a cell."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, flag, integer, keras_object
-from ..keras_version import AbstractRNNCell, keras
+from ..checks import check_features, flag, keras_object
+from ..keras_version import keras
 from ..types import Config, Constraint, Initializer, Regularizer
+from .trained import TrainedCell
 
 
 class StepDerivatives(NamedTuple):
@@ -37,8 +38,16 @@ class StepDerivatives(NamedTuple):
         return self._replace(keep=self.keep - self.reset, threshold_keep=self.threshold_keep - self.reset)
 
 
-class HiddenCell(AbstractRNNCell):
+class HiddenCell(TrainedCell):
     """Base of the cells that a RNN layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
+
+    Args:
+        units: number of units H.
+        self_connections: whether a unit receives its own output through W_rec.
+        recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
+        bias_initializer: Keras initializer.
+        **kwargs: `use_bias`, and the other `kernel_` and `bias_` arguments of `TrainedCell`;
+            `name`, `dtype` and the other arguments of a Keras layer.
 
     A subclass defines the NamedTuples `State` and `Residuals`, and the methods
 
@@ -63,40 +72,23 @@ class HiddenCell(AbstractRNNCell):
     def __init__(
         self,
         units: int,
-        self_connections: bool,
-        use_bias: bool,
-        kernel_initializer: Initializer | None,
-        recurrent_initializer: Initializer | None,
-        bias_initializer: Initializer,
-        kernel_regularizer: Regularizer | None,
-        recurrent_regularizer: Regularizer | None,
-        bias_regularizer: Regularizer | None,
-        kernel_constraint: Constraint | None,
-        recurrent_constraint: Constraint | None,
-        bias_constraint: Constraint | None,
+        *,
+        self_connections: bool = False,
+        recurrent_initializer: Initializer | None = "orthogonal",
+        bias_initializer: Initializer = "zeros",
+        recurrent_regularizer: Regularizer | None = None,
+        recurrent_constraint: Constraint | None = None,
         **kwargs: Any,
     ) -> None:
-        # Half precision has no decay factor between 0.996 and 1: such a policy's wide dtype is the default.
-        super().__init__(**{"dtype": keras.mixed_precision.global_policy().variable_dtype, **kwargs})
-        if tf.as_dtype(self.compute_dtype).size < 4:
-            raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
-        self.units = integer("units", units)
+        super().__init__(units, **kwargs)
         self.self_connections = flag("self_connections", self_connections)
-        self.use_bias = flag("use_bias", use_bias)
-        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        # Keras draws the seed of a random initializer when it makes it: kernel, recurrent kernel, bias.
         self.recurrent_initializer = keras_object("initializers", "recurrent_initializer", recurrent_initializer)
         self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
-        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
         self.recurrent_regularizer = keras_object("regularizers", "recurrent_regularizer", recurrent_regularizer)
-        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
-        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
         self.recurrent_constraint = keras_object("constraints", "recurrent_constraint", recurrent_constraint)
-        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        inputs = input_shape[-1]
-        if inputs is None:
-            raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
         self.build_constants()
         drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive))
         if drive is not None and not np.all(drive > 0.0):
@@ -104,13 +96,7 @@ class HiddenCell(AbstractRNNCell):
                 f"{self.CONSTANTS[0]} must be such that a step's current moves the potential in {self.variable_dtype}; "
                 f"received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
             )
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(inputs, self.units),
-            initializer=self.kernel_initializer or self.unit_drive_initializer(self.input_gain),
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        self.add_kernel(input_shape, self.kernel_initializer or self.unit_drive_initializer(self.input_gain))
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, self.units),
@@ -118,19 +104,11 @@ class HiddenCell(AbstractRNNCell):
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
         )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+        self.add_bias()
         self.built = True
 
     def unit_drive_initializer(self, gain: float) -> Callable[..., tf.Tensor]:
-        """Normal weights whose effect on the potential in one step has the std gain / sqrt(fan_in)."""
+        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step."""
 
         def initializer(shape, dtype=None, **_):
             values = keras.initializers.RandomNormal(stddev=gain / shape[0] ** 0.5)(shape, dtype=dtype)
@@ -157,7 +135,7 @@ class HiddenCell(AbstractRNNCell):
         return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
 
     def input_current(self, inputs: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor | None] | None = None) -> tf.Tensor:
-        """x(t) W_in + bias: [.., I] -> [.., H]; `weights` are those of `input_weights`, where they are at hand."""
+        """x(t) W_in + bias: [.., I] -> [.., H]; `weights`, if given, are what `input_weights` returns."""
         kernel, bias = weights or self.input_weights()
         current = tf.einsum("...i,ih->...h", inputs, kernel)
         return current if bias is None else current + bias
@@ -169,6 +147,7 @@ class HiddenCell(AbstractRNNCell):
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""
         check_features("inputs", inputs, self.kernel.shape[0])
+        inputs = tf.cast(inputs, self.compute_dtype)
         state = self.State(*states)
         recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
@@ -176,31 +155,19 @@ class HiddenCell(AbstractRNNCell):
 
     @property
     def highest_activity(self) -> float:
-        """The mean absolute output of units that can do no more: of spiking ones 1, a spike at every step."""
+        """The largest mean absolute output of a unit; 1 for a spike at every step."""
         return 1.0
 
     @property
     def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)
 
-    @property
-    def output_size(self) -> int:
-        return self.units
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),
-            "units": self.units,
             "self_connections": self.self_connections,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer and keras.initializers.serialize(self.kernel_initializer),
             "recurrent_initializer": self.recurrent_initializer
             and keras.initializers.serialize(self.recurrent_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "recurrent_regularizer": keras.regularizers.serialize(self.recurrent_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "recurrent_constraint": keras.constraints.serialize(self.recurrent_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }

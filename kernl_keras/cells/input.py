@@ -11,40 +11,40 @@ from ..replicas import equal_parts, replicas, rows_before
 from ..serialization import serializable
 from ..types import Config
 from ..uniform import uniform
-from .counting import CountingCell
+from .wide import WideCell
 
 
 @serializable
-class InputSpikeCell(CountingCell):
+class InputSpikeCell(WideCell):
     """Input units that spike with a probability equal to their input.
 
         z_i(t) ~ Bernoulli(x_i(t))
 
-    Steps, units, examples and calls draw independently. A draw depends only on the seed, on how many calls came before
-    (a weight, saved with the model) and on how many steps (a state), so that no generator runs inside the time loop and
-    one seed gives the same spikes in eager, graph and XLA mode. Spikes are data: no gradient flows to the inputs.
+    Draws are independent over steps, units, examples and calls. A draw depends only on the seed, the number of earlier
+    calls (a weight, saved with the model) and the number of earlier steps (a state). So no generator runs inside the
+    time loop, and one seed gives the same spikes in eager, graph and XLA mode. No gradient flows to the inputs.
 
     Args:
-        units: number of input units, each of which draws from the one input channel; None for one unit a channel.
-        seed: integer >= 0; None draws one, which the configuration keeps.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        units: number of input units that all draw from a single input channel; None for one unit per channel.
+        seed: integer >= 0; None draws a seed, which the config keeps.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: probabilities [B, I], with I = `units`, or I = 1 for all units.
-        states: list of one tensor [B, 2], number of the call and of the steps so far.
+        states: list of one tensor [B, 2], the number of the call and the number of steps so far.
 
     Returns:
         Spikes [B, units], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: where I is neither 1 nor `units`.
-        tf.errors.InvalidArgumentError: where the replicas of a strategy have parts of a batch of unequal size.
+        ValueError: if I is neither 1 nor `units`.
+        tf.errors.InvalidArgumentError: if the replicas of a strategy receive parts of a batch that differ in size.
 
-    A `stateful` RNN that is reset starts the same draws again, for Keras resets states to 0.
+    A `stateful` RNN repeats its draws after a reset, because Keras resets the states to 0.
 
     Example:
 
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> layer = keras.layers.RNN(InputSpikeCell(80, seed=0), return_sequences=True)
     >>> layer(tf.fill((25, 838, 1), 0.3)).shape
     TensorShape([25, 838, 80])
@@ -56,7 +56,7 @@ class InputSpikeCell(CountingCell):
     def __init__(self, units: int | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = None if units is None else integer("units", units)
-        # A drawn seed is kept like a given one: a loaded model goes on where the saved one stopped.
+        # A drawn seed is kept as a given one is: a loaded model continues where the saved one stopped.
         self.seed = check_seed(seed)[1]
         self._channels = self.units
 
@@ -71,9 +71,10 @@ class InputSpikeCell(CountingCell):
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         check_features("inputs", inputs, None if inputs.shape[-1] == 1 else self.output_size)
+        inputs = tf.cast(inputs, self.compute_dtype)
         calls, steps = tf.unstack(tf.cast(states[0], tf.int32), axis=1)  # [B], [B]
-        # Masked examples stop counting. The sum over B moves on as long as any of them goes on.
-        # Of several replicas each has as many.
+        # A masked example stops counting. The sum over B grows as long as any example counts.
+        # All replicas have the same number of examples.
         batch, steps = tf.shape(inputs)[0], replicas() * tf.reduce_sum(steps)
         key = tf.random.fold_in(tf.stack([self.seed, tf.reduce_max(calls)]), steps, alg="philox")
         draws = tf.cast(uniform((batch, self.output_size), key, rows_before(batch, alike=True)), inputs.dtype)

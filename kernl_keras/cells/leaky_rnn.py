@@ -9,7 +9,7 @@ from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step, rate_tangent
 from ..serialization import serializable
-from ..types import Activation, Config, Constraint, Discretization, Initializer, Regularizer, TimeConstant
+from ..types import Activation, Config, Discretization, TimeConstant
 from .hidden import HiddenCell, StepDerivatives
 from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
 
@@ -28,30 +28,30 @@ class RateResiduals(NamedTuple):
 
 @serializable
 class LeakyRNNCell(HiddenCell):
-    """Recurrent rate units with a leak.
+    """Leaky rate units with recurrent weights.
 
         g(t) = x(t) W_in + h(t-1) W_rec + bias
         h(t) = a h(t-1) + (1-a) f(g(t)),        a = exp(-dt/tau)
 
-    With a `period` a unit swings as it leaks: U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)), h = Re U.
+    With a `period` the units oscillate while they leak:
 
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.RNN` by the rule.
+        U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)),        h(t) = Re U(t)
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time. In `kernl_keras.RNN` it trains by the
+    rule of that layer.
 
     Args:
         units: number of units H.
         tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; None for no leak,
             h(t) = f(g(t)).
-        period: of the swing, ms, > 2 dt: a number, a list of H numbers or a Keras initializer; None for none. Needs a
-            tau.
+        period: period of the oscillation, ms, > 2 dt, in one of the same forms; None for none. It needs a tau.
         activation: f, "tanh", "relu" or "identity".
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
-        self_connections: whether a unit sees its own activity through W_rec.
-        use_bias: whether to add a trained bias.
-        kernel_initializer, recurrent_initializer, bias_initializer: Keras initializers.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
-        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        self_connections: whether a unit receives its own activity through W_rec.
+        **kwargs: what all hidden cells take: `use_bias`, the initializers, regularizers and constraints of the
+            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
+            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -61,18 +61,18 @@ class LeakyRNNCell(HiddenCell):
         h(t) [B, H] and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range, and for a list that has not H entries.
+        ValueError: for an argument out of its range, and for a list that does not have H entries.
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> layer = keras.layers.RNN(kk.LeakyRNNCell(4, tau=10.0))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 4)
 
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Murray, eLife 8:e43299 (2019);
-    Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that swing).
+    Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that oscillate).
     """
 
     State: type[RateState | OscillatingState] = RateState
@@ -90,33 +90,9 @@ class LeakyRNNCell(HiddenCell):
         dt: float = 1.0,
         discretization: Discretization = "exponential",
         self_connections: bool = True,
-        use_bias: bool = True,
-        kernel_initializer: Initializer = "glorot_uniform",
-        recurrent_initializer: Initializer = "orthogonal",
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        kernel_constraint: Constraint | None = None,
-        recurrent_constraint: Constraint | None = None,
-        bias_constraint: Constraint | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            self_connections,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
-            **kwargs,
-        )
+        super().__init__(units, self_connections=self_connections, **kwargs)
         self.tau = None if tau is None else check_time_constant("tau", tau, self.units)
         self.activation = one_of("activation", activation, ACTIVATIONS)
         self.dt = number("dt", dt, above=0.0)
@@ -133,7 +109,7 @@ class LeakyRNNCell(HiddenCell):
 
     @property
     def highest_activity(self) -> float:
-        """1 for tanh, but for units that swing, which add up; without bound for the others."""
+        """1 for tanh without a period; infinity for the others."""
         return 1.0 if self.activation == "tanh" and self.period is None else math.inf
 
     def build_constants(self) -> None:

@@ -9,7 +9,7 @@ from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step, lif_tangent
 from ..serialization import serializable
-from ..types import Config, Constraint, Discretization, Initializer, Regularizer, Reset, Surrogate, TimeConstant
+from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
 from .hidden import StepDerivatives
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import time_constant
@@ -17,7 +17,7 @@ from .time_constants import time_constant
 
 @serializable
 class LIFCell(SpikingCell):
-    """Recurrent leaky integrate-and-fire units with refractory time, synaptic trace and adaptive threshold.
+    """Leaky integrate-and-fire units with recurrent weights, a refractory time and an adaptive threshold.
 
     One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
 
@@ -31,36 +31,32 @@ class LIFCell(SpikingCell):
         (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
         (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
-    in `kernl_keras.RNN` it trains by the rule.
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
+    derivative. In `kernl_keras.RNN` it trains by the rule of that layer.
 
     Args:
         units: number of units H.
-        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer (for example
-            `kernl_keras.LogUniform(20, 800)`), which makes it an untrained weight that is saved with the model.
-        tau_s: synaptic time constant, ms, likewise; None for S = z.
-        tau_a: time constant of the threshold's adaptation, ms, likewise.
+        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer such as
+            `kernl_keras.LogUniform(20, 800)`. What an initializer draws is saved with the model and does not learn.
+        tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
+        tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
         resistance: R_m.
         base_threshold: b0 > 0.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
-        reset_potential: V_reset, for the hard reset.
+        reset_potential: V_reset of the hard reset.
         reset: "hard" (to V_reset) or "soft" (by the threshold).
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
         surrogate_damping: height of psi at the threshold, times B.
-        self_connections: whether a unit sees its own spikes through W_rec.
         use_bias: whether to add a trained current.
-        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I); the
-            weights themselves are larger by 1 / ((1-a) R_m). Not used with a `kernel_initializer`.
-        recurrent_gain: the same for the recurrent weights, times sqrt(H).
-        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
-        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
-        bias_initializer: any Keras initializer.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
-        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        input_gain: standard deviation of what the initial input weights add to the potential in one step, times
+            sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
+        **kwargs: what all hidden cells take: `self_connections`, the initializers, regularizers and constraints of the
+            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
+            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -70,12 +66,12 @@ class LIFCell(SpikingCell):
         The spikes z(t) [B, H], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range, and for a list that has not H entries.
+        ValueError: for an argument out of its range, and for a list that does not have H entries.
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> layer = keras.layers.RNN(kk.LIFCell(4, tau_m=20.0), return_sequences=True)
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
@@ -102,34 +98,14 @@ class LIFCell(SpikingCell):
         discretization: Discretization = "exponential",
         surrogate: Surrogate = "triangle",
         surrogate_damping: float = 0.3,
-        self_connections: bool = False,
         use_bias: bool = False,
         input_gain: float = 3.0,
         recurrent_gain: float = 0.3,
-        kernel_initializer: Initializer | None = None,
-        recurrent_initializer: Initializer | None = None,
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        kernel_constraint: Constraint | None = None,
-        recurrent_constraint: Constraint | None = None,
-        bias_constraint: Constraint | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             units,
-            self_connections,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
+            use_bias=use_bias,
             tau_m=tau_m,
             tau_s=tau_s,
             tau_a=tau_a,

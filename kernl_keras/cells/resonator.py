@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..dynamics.decays import decay_exp
 from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
 from ..serialization import serializable
-from ..types import Config, Constraint, Initializer, Regularizer, Surrogate, TimeConstant
+from ..types import Config, Surrogate, TimeConstant
 from .hidden import StepDerivatives
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant, time_constant
@@ -17,7 +17,7 @@ from .time_constants import check_period, serialize_time_constant, time_constant
 
 @serializable
 class ResonatorCell(SpikingCell):
-    """Recurrent resonate-and-fire units: potentials that swing, with an adaptive threshold and without a reset.
+    """Resonate-and-fire units: their potentials oscillate, with an adaptive threshold and no reset.
 
     One step, in this order (p = exp(-dt/tau_a)):
 
@@ -28,36 +28,34 @@ class ResonatorCell(SpikingCell):
         (6)  b(t)  = p b(t-1) + (1-p) z(t)
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
-    A unit answers best to inputs that come and go with its period, and remembers them for tau_m: units of many periods
-    and long tau_m hold a spectrum of the past. Nothing interrupts the potential, so that the known part of a weight's
-    effect on it, eps of Eq. (20), turns with it and is exact.
+    A unit responds most to inputs that come and go with its period, and remembers them for tau_m. Units with many
+    different periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part
+    of a weight's effect on it, eps of Eq. (20), rotates with it and is exact.
 
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time with psi for the spike's derivative;
-    in `kernl_keras.RNN` it trains by the rule.
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
+    derivative. In `kernl_keras.RNN` it trains by the rule of that layer.
 
     Args:
         units: number of units H.
-        tau_m: time constant of the swing's decay, ms: a number, a list of H numbers, or a Keras initializer (for
-            example `kernl_keras.LogUniform(100, 1000)`), which makes it an untrained weight saved with the model.
-        period: of the swing, ms, likewise; > 2 dt, or what is seen is another period.
-        tau_s: synaptic time constant, ms, likewise; None for S = z.
-        tau_a: time constant of the threshold's adaptation, ms, likewise.
+        tau_m: time constant with which the oscillation decays, ms: a number, a list of H numbers, or a Keras
+            initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model
+            and does not learn.
+        period: period of the oscillation, ms, in one of the same forms. It must be longer than 2 dt: steps cannot
+            follow a faster oscillation.
+        tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
+        tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         base_threshold: b0 > 0.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         dt: length of a step, ms.
-        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
         surrogate_damping: height of psi at the threshold, times B.
-        self_connections: whether a unit sees its own spikes through W_rec.
-        use_bias: whether to add a trained current.
-        input_gain: std of the effect of the initial input weights on the potential in one step, times sqrt(I). Not
-            used with a `kernel_initializer`.
-        recurrent_gain: the same for the recurrent weights, times sqrt(H).
-        kernel_initializer: None for normal weights by `input_gain`, or any Keras initializer.
-        recurrent_initializer: None for normal weights by `recurrent_gain`, or any Keras initializer.
-        bias_initializer: any Keras initializer.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: Keras regularizers.
-        kernel_constraint, recurrent_constraint, bias_constraint: Keras constraints.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        input_gain: standard deviation of what the initial input weights add to the potential in one step, times
+            sqrt(I). A `kernel_initializer` takes its place.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
+        **kwargs: what all hidden cells take: `self_connections`, `use_bias`, the initializers, regularizers and
+            constraints of the weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`,
+            `kernel_regularizer` and so on; see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the
+            other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -67,12 +65,12 @@ class ResonatorCell(SpikingCell):
         The spikes z(t) [B, H], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range, and for a list that has not H entries.
+        ValueError: for an argument out of its range, and for a list that does not have H entries.
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> layer = keras.layers.RNN(kk.ResonatorCell(4, period=[10.0, 20.0, 30.0, 40.0]), return_sequences=True)
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
@@ -97,34 +95,12 @@ class ResonatorCell(SpikingCell):
         dt: float = 1.0,
         surrogate: Surrogate = "exponential",
         surrogate_damping: float = 0.3,
-        self_connections: bool = False,
-        use_bias: bool = True,
         input_gain: float = 3.0,
         recurrent_gain: float = 0.3,
-        kernel_initializer: Initializer | None = None,
-        recurrent_initializer: Initializer | None = None,
-        bias_initializer: Initializer = "zeros",
-        kernel_regularizer: Regularizer | None = None,
-        recurrent_regularizer: Regularizer | None = None,
-        bias_regularizer: Regularizer | None = None,
-        kernel_constraint: Constraint | None = None,
-        recurrent_constraint: Constraint | None = None,
-        bias_constraint: Constraint | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             units,
-            self_connections,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias_initializer,
-            kernel_regularizer,
-            recurrent_regularizer,
-            bias_regularizer,
-            kernel_constraint,
-            recurrent_constraint,
-            bias_constraint,
             tau_m=tau_m,
             tau_s=tau_s,
             tau_a=tau_a,

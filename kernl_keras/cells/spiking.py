@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..checks import number, one_of, per_unit
 from ..dynamics.surrogate import SURROGATES, surrogate_slope
-from ..types import Config, Surrogate, TimeConstant
+from ..types import Config, Initializer, Surrogate, TimeConstant
 from .hidden import HiddenCell
 from .time_constants import check_time_constant, serialize_time_constant
 
@@ -36,7 +36,8 @@ class SpikingCell(HiddenCell):
 
     def __init__(
         self,
-        *shared: Any,
+        units: int,
+        *,
         tau_m: TimeConstant,
         tau_s: TimeConstant | None,
         tau_a: TimeConstant,
@@ -47,9 +48,16 @@ class SpikingCell(HiddenCell):
         surrogate_damping: float,
         input_gain: float,
         recurrent_gain: float,
+        kernel_initializer: Initializer | None = None,
+        recurrent_initializer: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(*shared, **kwargs)
+        super().__init__(
+            units,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            **kwargs,
+        )
         self.tau_m = check_time_constant("tau_m", tau_m, self.units)
         self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
         self.tau_a = check_time_constant("tau_a", tau_a, self.units)

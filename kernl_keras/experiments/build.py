@@ -2,7 +2,6 @@
 
 from ..cells.leaky_rnn import LeakyRNNCell
 from ..cells.lif import LIFCell
-from ..cells.readout import ReadoutCell
 from ..cells.resonator import ResonatorCell
 from ..data import adding_problem, sequential_mnist
 from ..keras_version import keras
@@ -67,7 +66,7 @@ def assemble(experiment, time_steps, features, total_steps):
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",
     )
-    readout = Readout(ReadoutCell(**experiment.readout_settings), name="readout")
+    readout = Readout(**experiment.readout_settings, name="readout")
     outputs = TimeAverage(experiment.window, name="window")(readout(hidden(x)))
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(

@@ -1,5 +1,6 @@
 """Where a result came from: versions, the source's git revision, the machine."""
 
+import os
 import pathlib
 import platform
 import subprocess
@@ -26,6 +27,11 @@ def devices():
     """The kind of device that computes, in words."""
     gpus = tf.config.list_physical_devices("GPU")
     return f"{len(gpus)} GPU" if gpus else "CPU"
+
+
+def cores():
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def git_revision(file=__file__):

@@ -1,80 +1,108 @@
-"""A network of one time step, its states in and out: what runs on a stream, and on small devices."""
+"""A network of one time step, with its states as inputs and outputs: for streams and for small devices."""
 
+import inspect
 from typing import Any
 
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..keras_version import keras
+from ..layers.encoder import SpikeEncoder
 from .chain import chain
 
 
 def one_step(model: keras.Model) -> keras.Model:
-    """A model of one time step of a trained network, whose states go in and come out by name; the weights are shared.
+    """A model of one time step of a trained network. States go in and come out by name; the weights are shared.
 
-    It makes of x(t) and the states after t-1 the outputs of t and the states after it; all states are 0 at the start.
-    There is no loop in it, and nothing of a learning rule, so it exports to any format and runs on streams of any
-    length: `one_step(model).export(folder)`.
+    From x(t) and the states after step t-1 it computes the outputs of step t and the states after it. All states are 0
+    at the start. The model has no loop and nothing of a learning rule, so it can be exported to any format, and it runs
+    on streams of any length: `one_step(model).export(folder)`.
 
-    | layer | its states |
-    |---|---|
-    | encoder | `NAME_seen` [B, F]: the values of the step before and, with a context channel, the count |
-    | hidden | `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on |
-    | readout | `NAME_v` [B, O] |
+    - encoder: `NAME_seen` [B, F]: the values of the last step and, with a context channel, the count
+    - hidden: `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on
+    - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
+    - readout: `NAME_v` [B, O]
 
     Args:
-        model: a built chain of `SpikeEncoder` (or none), layers over the package's hidden and readout cells, and
-            `TimeAverage` (or none), which is left out: the mean over the last steps is the caller's.
+        model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and
+            with Keras layers that act on each step alone: Dense, Activation, ReLU, LeakyReLU, ELU, Softmax,
+            LayerNormalization and BatchNormalization over the last axis, Dropout (which does nothing here),
+            TimeDistributed, and Masking (a masked step leaves all states as they are). A `TimeAverage` may be the last
+            layer. It is left out: the caller averages the last steps.
 
     Returns:
-        A `keras.Model` from `{"x": [B, F], **states}` to `{"outputs": [B, n], **states}`. It is made to be exported;
-        the model to save and to train is the one that was given.
+        A `keras.Model` from `{"x": [B, F], **states}` to `{"outputs": [B, n], **states}`. It is made to be exported.
+        Train and save the model that you passed, not this one.
 
     Raises:
-        ValueError: for another model, and for an encoder that draws: its draws belong to a sequence as a whole.
+        ValueError: for another model, and for an encoder with random spikes, which belong to a sequence as a whole.
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
     >>> step = kk.one_step(model)
     >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
     >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}
     {'hidden_activity': (5, 4), 'outputs': (5, 2), 'readout_v': (5, 2)}
     """
-    encoder, layers, _ = chain(model)
-    steps = [(layer.name, CellStep(layer.cell)) for layer in layers]
-    if encoder is not None:
-        if encoder.code == "bernoulli":
-            raise ValueError("model must have an encoder that does not draw; received code='bernoulli'.")
-        steps.insert(0, (encoder.name, EncoderStep(encoder)))
+    layers = chain(model, each_step=True)
     x = received = keras.Input(model.inputs[0].shape[2:], name="x", dtype=model.inputs[0].dtype)
+    mask = None
     states: dict[str, Any] = {}
     sent: dict[str, Any] = {}
-    for name, step in steps:
-        names = [f"{name}_{field}" for field in step.fields]
-        own = [keras.Input((size,), name=name, dtype=step.dtype) for name, size in zip(names, step.sizes)]
-        x, *after = step([x, *own])
-        states |= dict(zip(names, own))
-        sent |= dict(zip(names, after))
+    for layer in layers:
+        if isinstance(layer, keras.layers.Masking):
+            x, mask = MaskingStep(layer)(x)
+        elif isinstance(layer, (keras.layers.RNN, SpikeEncoder)):
+            recurrent = isinstance(layer, keras.layers.RNN)
+            step = CellStep(layer, masked=mask is not None) if recurrent else EncoderStep(layer)
+            names = [f"{layer.name}_{field}" for field in step.fields]
+            before = [keras.Input((size,), name=name, dtype=step.dtype) for name, size in zip(names, step.sizes)]
+            x, *after = step([x, *before, *([mask] if recurrent and mask is not None else [])])
+            states |= dict(zip(names, before))
+            sent |= dict(zip(names, after))
+        else:
+            x = LayerStep(layer)(x)
     return keras.Model({"x": received, **states}, {"outputs": x, **sent})
 
 
 class CellStep(keras.layers.Layer):
-    """One step of a layer's cell: [x, *states] -> [outputs, *states]."""
+    """One step of a recurrent layer's cell: [x, *states] -> [outputs, *states].
 
-    def __init__(self, cell):
-        super().__init__(dtype=cell.dtype_policy)
-        self.cell = cell
-        self.fields = cell.State._fields if isinstance(cell, HiddenCell) else ("v",)
-        self.sizes = cell.state_size
+    Args:
+        layer: the recurrent layer.
+        masked: whether a mask [B, 1] comes last in the inputs: where it is False, the states stay and the output
+            repeats.
+    """
+
+    def __init__(self, layer, masked):
+        super().__init__(dtype=layer.cell.dtype_policy)
+        self.cell, self.masked, self.zero = layer.cell, masked, layer.zero_output_for_mask
+        self.of_outputs = layer.compute_dtype
+        self.fields = [*(layer.cell.State._fields if isinstance(layer.cell, HiddenCell) else ("v",))]
+        self.sizes = [*layer.cell.state_size]
+        self.repeats = (
+            masked and isinstance(layer.cell, HiddenCell) and not self.zero
+        )  # a readout's output is its state
+        if self.repeats:
+            self.fields.append("output")
+            self.sizes.append(layer.cell.units)
 
     def call(self, inputs):
-        outputs, states = self.cell(inputs[0], inputs[1:])
-        return [outputs, *states]
+        x, *before = inputs
+        mask = before.pop() if self.masked else None
+        last = before.pop() if self.repeats else None
+        outputs, states = self.cell(x, before)
+        if mask is not None:
+            states = [tf.where(mask, state, old) for state, old in zip(states, before)]
+            if last is None:
+                last = tf.zeros_like(outputs) if self.zero else states[0]
+            outputs = tf.where(mask, outputs, last)
+        return [tf.cast(outputs, self.of_outputs), *states, *([outputs] if self.repeats else [])]
 
 
 class EncoderStep(keras.layers.Layer):
@@ -82,8 +110,10 @@ class EncoderStep(keras.layers.Layer):
 
     def __init__(self, encoder):
         super().__init__(dtype=encoder.dtype_policy)
+        if encoder.code == "bernoulli":
+            raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         self.encoder = encoder
-        self.fields, self.sizes = ("seen",), [encoder.input.shape[-1]]
+        self.fields, self.sizes = ["seen"], [encoder.input.shape[-1]]
 
     def call(self, inputs):
         x, seen = inputs
@@ -91,3 +121,27 @@ class EncoderStep(keras.layers.Layer):
         if self.encoder.context_switch is not None:
             x = tf.concat([x[:, :-1], seen[:, -1:] + x[:, -1:]], axis=1)
         return [outputs, x]
+
+
+class LayerStep(keras.layers.Layer):
+    """A Keras layer that acts on each step alone, on one step and outside training: x [B, F] -> [B, n]."""
+
+    def __init__(self, layer):
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer = layer
+        has_training = "training" in inspect.signature(layer.call).parameters
+        self.arguments = {"training": False} if has_training else {}
+
+    def call(self, inputs):
+        return self.layer(inputs[:, None], **self.arguments)[:, 0]
+
+
+class MaskingStep(keras.layers.Layer):
+    """A Masking layer on one step: x -> (x, mask [B, 1])."""
+
+    def __init__(self, masking):
+        super().__init__(dtype=masking.dtype_policy)
+        self.masking = masking
+
+    def call(self, inputs):
+        return self.masking(inputs[:, None])[:, 0], self.masking.compute_mask(inputs)[:, None]

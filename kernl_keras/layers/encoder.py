@@ -1,11 +1,11 @@
-"""The encoder: from sequences of values to what the input units send."""
+"""`SpikeEncoder`: from sequences of values to the spikes of input units."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from ..checks import integer, number, one_of, time_steps
+from ..checks import check_features, integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import keras, output_shape
@@ -16,35 +16,34 @@ from ..types import Code, Config
 
 @serializable
 class SpikeEncoder(keras.layers.Layer):
-    """A population of input units that encodes values, and a context unit that tells when they are over.
+    """Input units that encode values, and a context unit that signals the end of the input.
 
-    | `code` | channel j of a feature x sends at step t |
-    |---|---|
-    | "bernoulli" | a spike with probability gain x(t), cut to [0, 1] |
-    | "threshold" | a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others |
-    | "current" | gain x(t) |
+    - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
+    - "threshold": a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others
+    - "current": gain x(t)
 
-    The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With `context_switch` the last
-    feature is not encoded but counted, and one context channel comes last: 0 until more than `context_switch` was
-    counted, then 1. There is no loop over time.
+    The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
+    feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds
+    `context_switch`, then 1. There is no loop over time.
 
     Args:
-        units: number of channels a feature; even for "threshold".
-        code: a key of the table.
-        context_switch: number of counted steps before the context channel is on; None for no context channel.
+        units: number of channels per feature; even for "threshold".
+        code: one of the codes in the table.
+        context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
-        seed: integer >= 0 of the "bernoulli" code; None draws one, which the configuration keeps.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        seed: integer >= 0, for the "bernoulli" code; None draws a seed, which the config keeps.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].
-        training: True draws anew at every call; otherwise the draws are always the same, so that an evaluation repeats.
+        training: if True, every call draws anew. Otherwise all calls draw the same, so that an evaluation can be
+            repeated.
 
     Returns:
         [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
 
     Raises:
-        ValueError: for a setting out of range, inputs that are not [B, T, F], or no feature left to encode.
+        ValueError: for a setting out of range, for inputs that are not [B, T, F], or without a feature to encode.
 
     Example: a pixel and the context input become 80 input units and the context unit.
 
@@ -70,7 +69,7 @@ class SpikeEncoder(keras.layers.Layer):
             raise ValueError(f"units must be even for code='threshold', half up and half down; received {units!r}.")
         self.context_switch = None if context_switch is None else integer("context_switch", context_switch, low=0)
         self.gain = number("gain", gain, above=0.0)
-        # A drawn seed is kept like a given one: a loaded model evaluates like the saved one.
+        # A drawn seed is kept as a given one is: a loaded model evaluates like the saved one.
         self.seed = check_seed(seed)[1]
         self.supports_masking = True
 
@@ -82,9 +81,7 @@ class SpikeEncoder(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
-        dtype = tf.as_dtype(inputs.dtype)
-        if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-            raise ValueError(f"inputs must be numbers; received dtype {dtype.name!r}.")
+        check_features("inputs", inputs)
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
         draws: tuple = ()

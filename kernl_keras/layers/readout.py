@@ -1,4 +1,4 @@
-"""`Readout`: the readout cell over a sequence, all steps' products at once."""
+"""`Readout`: leaky sums over a whole sequence, all steps' matrix products at once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,60 +6,80 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
+from ..cells.wide import wide_dtype
 from ..checks import check_sequences, check_states, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
+from ..types import Config, Discretization, TimeConstant
 
 
 @serializable
 class Readout(KerasRNN):
-    """`keras.layers.RNN` over a `ReadoutCell`, to rounding, and many times faster to train.
+    """Leaky sums of the hidden spikes, from which the network's answer is read.
 
-        v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
+        v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
 
-    The weights see all steps in one matrix product before the loop, and in one after it on the way back, where
-    `keras.layers.RNN` has small ones in every step; only the leak runs through time. The gradient is that of automatic
-    differentiation,
+    v is a running mean: a longer tau_out makes it smoother, not larger. For an answer at every step of a regression,
+    tau_out=None lets v follow the hidden layer at once.
 
-        dC/dW_out = sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
+    `Readout(10)` computes what `keras.layers.RNN(ReadoutCell(10))` computes, up to rounding, and trains many times
+    faster. It multiplies all steps by the weights in one matrix product, forward and backward, where
+    `keras.layers.RNN` has a small product in every step. Only the leak runs through time. The gradient is that of
+    automatic differentiation:
+
+        dC/dW_out = gain (1-d) sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
 
     Args:
-        cell: `kernl_keras.ReadoutCell`.
-        return_sequences: whether to return v of every step (unlike `keras.layers.RNN`, by default).
-        **kwargs: `return_state`, `go_backwards`, `stateful`, `name` and the rest of `keras.layers.RNN`'s; `unroll`
-            has no effect.
+        units: number of readout units O.
+        tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
+        gain: > 0, what multiplies the weights' effect; about 10 for spikes, which are rare, 1 for units without
+            spikes. None for sums instead of means, v(t) = d v(t-1) + z(t) W_out + bias.
+        dt: length of a step in ms.
+        discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
+        **kwargs: the other arguments of `ReadoutCell` (`use_bias` and the initializers, regularizers and constraints of
+            kernel and bias), and those of `keras.layers.RNN` (`return_state`, `go_backwards`, `stateful`, `name` and so
+            on; `unroll` has no effect). The layer computes in float32 at least and casts its outputs to the compute
+            dtype of its `dtype` policy; by default that is float32 under mixed precision, too.
 
     Call arguments:
         sequences: hidden spikes or activities z [B, T, H], T >= 1.
-        initial_state: list of v before the first step [B, O]; zeros where None.
-        mask: True where a step counts [B, T]; at the others v stays as it is (before the first that counts it is the
-            initial state, where `keras.layers.RNN` gives 0), or is 0 with `zero_output_for_mask`. None where all do.
+        initial_state: list of one tensor [B, O], v before the first step; zeros where None.
+        mask: True where a step counts [B, T]; None where all do. At a masked step v stays as it is. Before the first
+            step that counts, the output is the initial state, where `keras.layers.RNN` gives 0. With
+            `zero_output_for_mask` the output of a masked step is 0.
 
     Returns:
-        v [B, T, O], or of the last step [B, O]; with `return_state` also the last v [B, O].
+        v [B, T, O], or v of the last step [B, O]; with `return_state` also the last v [B, O].
 
     Raises:
-        ValueError: for another cell, one that computes in half precision, a `dtype` that is not its own, and for inputs
-            that are not [B, T, H].
+        ValueError: for a setting out of range, and for inputs that are not [B, T, H].
 
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> tuple(kk.Readout(kk.ReadoutCell(10, tau_out=20.0))(np.ones((25, 7, 200), "float32")).shape)
+    >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
     (25, 7, 10)
 
     Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
     """
 
-    def __init__(self, cell: ReadoutCell, return_sequences: bool = True, **kwargs: Any) -> None:
-        if not isinstance(cell, ReadoutCell):
-            raise ValueError(f"cell must be a ReadoutCell; received {cell!r}.")
-        if tf.as_dtype(cell.compute_dtype).size < 4:  # a product over all steps leaves the range of half precision
-            raise ValueError(f"cell must compute in float32 or more, dtype='float32'; received {cell.compute_dtype!r}.")
-        super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
-        if self.compute_dtype != cell.compute_dtype:
-            raise ValueError(f"dtype must be the cell's, {cell.compute_dtype!r}; received {self.compute_dtype!r}.")
+    def __init__(
+        self,
+        units: int,
+        tau_out: TimeConstant | None = 10.0,
+        gain: float | None = 10.0,
+        dt: float = 1.0,
+        discretization: Discretization = "exponential",
+        return_sequences: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        dtype = wide_dtype(kwargs.get("dtype"))
+        of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
+        given = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
+        super().__init__(cell, return_sequences=return_sequences, **{**kwargs, "dtype": kwargs.get("dtype") or dtype})
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well
@@ -84,17 +104,29 @@ class Readout(KerasRNN):
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
-        x = tf.transpose(sequences, (1, 0, 2))  # [T, B, H]
+        x = tf.transpose(tf.cast(sequences, self.cell.compute_dtype), (1, 0, 2))  # [T, B, H]
+        (start,) = tf.nest.flatten(initial_state)
+        # A loop needs to know that its state keeps its shape; one of the two may know the batch size alone.
+        batch = x.shape[1:2].merge_with(start.shape[:1])
         current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])))  # one product, [TB, H] x [H, O]
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
+        current = tf.ensure_shape(current, (None, *batch, self.cell.units))  # with T known, tf2onnx fails at the loop
+        start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if mask is not None:
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
-        start = tf.nest.flatten(initial_state)[0]
-        v = leaky_sum(current, decay, tf.cast(start, current.dtype))
-        outputs = v = tf.ensure_shape(v, (*x.shape[:2], self.cell.units))  # a loop forgets how long it is
+        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]
+
+    def get_config(self) -> Config:
+        config, of_cell = super().get_config(), self.cell.get_config()
+        del config["cell"]
+        return {**config, **{name: of_cell[name] for name in self.cell.arguments()}}
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Readout":
+        return cls(**config)

@@ -1,5 +1,6 @@
 """`RNN`: the recurrent layer that learns by a rule."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -190,6 +191,32 @@ class RNN(KerasRNN):
         return outputs, traces
 
     # Saving and loading
+
+    def save_own_variables(self, store: Any) -> None:
+        """Keras' hook: M, gamma and the count of draws by name, so that a layer with another rule can read them."""
+        for name, variable in self._own_variables().items():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Keras' hook: what the file has of this rule's own weights; the rest stays as it is, with a warning."""
+        missing = []
+        for name, variable in self._own_variables().items():
+            if name not in store or tuple(store[name].shape) != tuple(variable.shape):
+                missing.append(name)
+            else:
+                variable.assign(store[name])
+        if missing:
+            warnings.warn(
+                f"The file has no {' and no '.join(missing)} for layer {self.name!r}: it was saved with another rule. "
+                "They stay as they were; reset_sensitivity() starts them from the weights that were loaded.",
+                stacklevel=2,
+            )
+
+    def _own_variables(self):
+        """`{name: variable}` of the weights that are the layer's, not the cell's."""
+        of_cell = {id(variable) for variable in self.cell.weights}
+        own = [variable for variable in self.weights if id(variable) not in of_cell]
+        return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own}
 
     def get_config(self) -> Config:
         return {

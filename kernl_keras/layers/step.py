@@ -27,9 +27,9 @@ class Call(NamedTuple):
 class Step:
     """What the model tells its layers, and what they tell it."""
 
-    exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
     present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
     learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
+    exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
     reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 

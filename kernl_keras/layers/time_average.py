@@ -1,4 +1,4 @@
-"""`TimeAverage`: one answer from a sequence of readouts."""
+"""`TimeAverage`: one answer from a sequence of outputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,11 +17,11 @@ class TimeAverage(keras.layers.Layer):
 
         y = 1/n sum_{t = T-n+1..T} x(t),  n = last
 
-    With a mask they are the last unmasked steps of each example, and an example that has fewer takes those it has.
+    With a mask, only unmasked steps count. An example with fewer than `last` of them is averaged over those it has.
 
     Args:
         last: number of steps; None for all of them.
-        **kwargs: `name`, `dtype` and the rest of a Keras layer's arguments.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: sequences [B, T, O].
@@ -31,15 +31,15 @@ class TimeAverage(keras.layers.Layer):
         Means [B, O].
 
     Raises:
-        ValueError: where `last` is more than the sequence is long. A sequence whose length is unknown while a graph is
-            traced is not checked: one that is too short is averaged over all of its steps.
+        ValueError: if the sequence is shorter than `last`. Where a graph is traced with an unknown number of steps,
+            nothing is checked, and a sequence that is too short is averaged over all of its steps.
 
     Example:
 
     >>> TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
     array([[3.]], dtype=float32)
 
-    Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps that follow the pixels.
+    Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps after the last pixel.
     """
 
     def __init__(self, last: int | None = None, **kwargs: Any) -> None:
@@ -50,7 +50,8 @@ class TimeAverage(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         check_sequences("inputs", inputs)
         self.compute_output_shape(inputs.shape)  # T may be known now
-        x = tf.cast(inputs, tf.float32) if inputs.dtype.size < 4 else inputs  # a sum of many needs the digits
+        # A sum over many steps needs more digits than half precision has.
+        x = tf.cast(inputs, tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else self.compute_dtype)
         if mask is None:
             mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
         else:
@@ -61,7 +62,7 @@ class TimeAverage(keras.layers.Layer):
             mean = tf.math.divide_no_nan(
                 tf.einsum("bt,bto->bo", counted, x), tf.reduce_sum(counted, axis=1, keepdims=True)
             )
-        return tf.cast(mean, inputs.dtype)
+        return tf.cast(mean, self.compute_dtype)
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         return None

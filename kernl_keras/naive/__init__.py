@@ -8,7 +8,7 @@ bias; M is [R, H, H], gamma [R, H].
     resonator      (24), (4)-(6), (9), their tangent (18)
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
-    own_kernel     (25)-(27)
+    membrane     (25)-(27)
     sensitivity    (16), (17), (19)
 
 One thing has one name throughout:
@@ -33,7 +33,7 @@ Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
-from .own_kernel import own_kernel, own_kernel_sensitivity
+from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
 from .rules import (
@@ -62,8 +62,8 @@ __all__ = [
     "input_gradient",
     "learning_signal",
     "network",
-    "own_kernel",
-    "own_kernel_sensitivity",
+    "membrane",
+    "membrane_sensitivity",
     "plain",
     "presynaptic",
     "rate",

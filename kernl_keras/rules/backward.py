@@ -96,7 +96,7 @@ class Backward:
         )
         gradient = tf.concat(total, 0)
         for weight, trace in zip(carry, traces):  # the errors of this piece, by the inputs of those before
-            gradient += tf.einsum("b...h,b...hj->jh", weight, trace)
+            gradient += tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
         return current, gradient
 
     def currents(self, error, carry=None, valid=None):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..checks import flag, integer, keras_object
+from ..keras_version import NO_AUTOCAST
 from ..serialization import serializable
 from ..types import Initializer
 from .hop import TracedHop
@@ -52,6 +53,8 @@ class Exponential(Settings):
             initializer=lambda shape, dtype=None, **_: self.initial_filter(layer, shape, dtype),
             constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
             trainable=learns and self.learn,
+            dtype=layer.cell.variable_dtype,
+            **NO_AUTOCAST,
         )
 
     def initial_filter(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
@@ -64,7 +67,7 @@ class Exponential(Settings):
     def reset(self, layer: Any) -> None:
         """Starts gamma anew."""
         gamma = layer.temporal_filter
-        gamma.assign(self.initial_filter(layer, tuple(gamma.shape), layer.variable_dtype))
+        gamma.assign(self.initial_filter(layer, tuple(gamma.shape), layer.cell.variable_dtype))
 
     def gamma(self, layer: Any) -> tf.Tensor:
         """gamma [R, H], 1/ms."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..checks import flag, keras_object
 from ..draws import add_counter
+from ..keras_version import NO_AUTOCAST
 from ..types import Initializer, KernelName, PerturbationName
 from .exponential import Exponential
 from .membrane import Membrane
@@ -34,9 +35,9 @@ class LearnedSensitivity(Rule):
         self.kernel = get_settings("kernel", kernel, (Membrane, Exponential), KERNELS)
         self.perturbation = get_perturbation(perturbation)
         self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
-        if sensitivity_initializer not in STARTS:
-            sensitivity_initializer = keras_object("initializers", "sensitivity_initializer", sensitivity_initializer)
-        self.sensitivity_initializer = sensitivity_initializer
+        self.sensitivity_initializer = keras_object(
+            "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
+        )
 
     @property
     def perturbed_kernels(self) -> int:  # type: ignore[override]
@@ -65,13 +66,15 @@ class LearnedSensitivity(Rule):
             shape=(units, units) if count == 1 else (count, units, units),
             initializer=lambda shape, dtype=None, **_: self.initial_sensitivity(layer, shape, dtype),
             trainable=self.learn_sensitivity,
+            dtype=layer.cell.variable_dtype,
+            **NO_AUTOCAST,
         )
         self.kernel.build(layer, self.learn_sensitivity)
         layer.draws = add_counter(layer)
 
     def reset(self, layer: Any) -> None:
         layer.sensitivity_tensor.assign(
-            self.initial_sensitivity(layer, tuple(layer.sensitivity_tensor.shape), layer.variable_dtype)
+            self.initial_sensitivity(layer, tuple(layer.sensitivity_tensor.shape), layer.cell.variable_dtype)
         )
         self.kernel.reset(layer)
 

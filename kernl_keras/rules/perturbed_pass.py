@@ -59,7 +59,10 @@ class PerturbedPass:
         self.weights, self.x, self.valid, self.counted = tf.stop_gradient(weights), x, valid, counted
         self.input_weights = [None if each is None else tf.stop_gradient(each) for each in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
-        self.m = self.rule.sensitivity(layer)
+        self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
+        self.predictor = self.rule.kernel.predictor(
+            layer, p, tf.stop_gradient(self.m), last=self.rule.last, several=counted is not None
+        )
         key = next_key(layer.seed, layer.draws)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
@@ -86,16 +89,14 @@ class PerturbedPass:
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # of a replica that has none F is 0
-        losses = sensitivity_loss(self.m, self.rule.kernel.gamma(self.layer), sums, count)
+        losses = sensitivity_loss(self.m, self.gamma, sums, count)
         return Passes(residuals, end, after, *losses, restarted, steps)
 
     def run(self, state, perturbed):
         """Both passes; `SensitivitySums` in the place of F and D^2."""
         cell, rule, unroll = self.cell, self.rule, self.layer.unroll
         noise, enters = rule.perturbation, rule.noise_enters(cell)
-        predictor = rule.kernel.predictor(
-            self.layer, self.p, tf.stop_gradient(self.m), last=rule.last, several=self.counted is not None
-        )
+        predictor = self.predictor
 
         def begin(start, size):
             xi = self.xi(start, size)
@@ -167,7 +168,7 @@ class PerturbedPass:
         run = clean_pass(self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll)
         kernels, units = self.m.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
-        slope = None if self.rule.kernel.gamma(self.layer) is None else zeros
+        slope = None if self.gamma is None else zeros
         after = unperturbed(self.rule.perturbation, run[1], perturbed)
         return *run, after, SensitivitySums(zero, zero, zeros, slope), zero
 

@@ -57,7 +57,7 @@ class Rule(Settings):
 
     Example: a rule whose trace is the input, filtered by one time constant for all units.
 
-    >>> import numpy as np, kernl_keras as kk, tensorflow as tf
+    >>> import math, numpy as np, kernl_keras as kk
     >>> from tensorflow import keras
     >>> @keras.utils.register_keras_serializable("mine")
     ... class Hebbian(kk.rules.Rule):
@@ -67,7 +67,7 @@ class Rule(Settings):
     ...         return [(cell.units,)]
     ...     def backward_step(self, carry, now, context):
     ...         error = now.error * now.step.psi + carry[0]
-    ...         return (tf.exp(-context.cell.dt / self.tau) * error,), error
+    ...         return (math.exp(-context.cell.dt / self.tau) * error,), error
     >>> layer = kk.RNN(kk.LIFCell(4), rule=Hebbian(tau=10.0))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
@@ -121,7 +121,21 @@ class Rule(Settings):
 
 
 def get(rule: Any) -> Rule:
-    """The `Rule` that an argument stands for: a word of `NAMES`, a configuration, or a rule."""
+    """The rule that an argument stands for, as `kernl_keras.RNN(cell, rule=...)` takes it.
+
+    Args:
+        rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
+            configuration as `keras.saving.serialize_keras_object` makes it of one.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.get("eprop")
+    EProp(adaptation=True, reset_gradient=False)
+    """
     return get_settings("rule", rule, Rule, NAMES)
 
 

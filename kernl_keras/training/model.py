@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, Functional, keras
+from ..layers.check_dt import check_dt
 from ..layers.find import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, reports_of_here, running
@@ -48,8 +49,9 @@ class Model(CompiledModel):
     `diagnostics()`. `evaluate` and `predict` draw no noise.
 
     Args:
-        *args, **kwargs: as of `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or
-            neither in a subclass with a `call` of its own.
+        *args: as of `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
+            subclass with a `call` of its own.
+        **kwargs: likewise.
 
     Raises:
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction;
@@ -60,7 +62,7 @@ class Model(CompiledModel):
     >>> import keras, numpy as np, kernl_keras as kk
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
-    >>> voltage = kk.Readout(kk.ReadoutCell(2))(hidden)
+    >>> voltage = kk.Readout(2)(hidden)
     >>> model = kk.Model(inputs, kk.TimeAverage(5)(voltage))
     >>> model.compile("adam", "mse", sensitivity_optimizer="rmsprop", metrics=["mae"])
     >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)
@@ -91,6 +93,7 @@ class Model(CompiledModel):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_dt(self)
         show_validation_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
         if hasattr(self, "_nonfinite"):

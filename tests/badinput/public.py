@@ -79,7 +79,7 @@ def layer(**settings):
 def model():
     inputs = keras.Input((4, 2))
     hidden = kk.RNN(kk.LIFCell(H, tau_ref=0.0), name="hidden", seed=1)(inputs)
-    return kk.Model(inputs, kk.Readout(kk.ReadoutCell(2), name="readout")(hidden))
+    return kk.Model(inputs, kk.Readout(2, name="readout")(hidden))
 
 
 def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is needed
@@ -107,6 +107,10 @@ PUBLIC = {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT,
         "discretization": word("exponential"), "use_bias": flag(),
     }, {"units": H}),
+    "Readout": Public(kk.Readout, {
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT, "discretization": word("exponential"),
+        "return_sequences": Kind(st.booleans()),
+    }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
     "SpikeEncoder": Public(kk.SpikeEncoder, {
@@ -116,7 +120,7 @@ PUBLIC = {
     "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1)))}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
-    "KeRNL": Public(layer, {
+    "RNN": Public(layer, {
         "rule": words(types.Rule), "form": words(types.Form), "perturbation": optional(words(types.Perturbation)),
         "sensitivity_mode": words(types.SensitivityMode), "resync_every": optional(integer()),
         "observe": optional(words(types.Observable)), "post_factor": optional(words(types.PostFactor)),

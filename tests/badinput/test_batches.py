@@ -27,7 +27,7 @@ def model(name="spiking", on_nonfinite="skip", **settings):
         keras.utils.set_random_seed(3)
         inputs = keras.Input(batch_shape=(B, T, I), name="signal")
         hidden = kk.RNN(CELLS[name](4, use_bias=True), name="hidden", seed=1, **settings)(inputs)
-        made = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)))
+        made = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O, name="readout")(hidden)))
         made.compile("sgd", "mse", on_nonfinite=on_nonfinite, run_eagerly=True)
         MODELS[key] = made, [weight.numpy() for weight in made.weights]
     made, weights = MODELS[key]
@@ -154,7 +154,7 @@ def test_traces_are_bounded_or_the_batch_is_skipped(implementation, gain, dampin
     cell = kk.LIFCell(3, recurrent_gain=gain, surrogate_damping=damping, reset=reset, adaptation_strength=1.0)
     inputs = keras.Input(batch_shape=(B, 4 * T, I))
     hidden = kk.RNN(cell, rule=rule, implementation=implementation, seed=1)(inputs)
-    made = kk.Model(inputs, kk.Readout(kk.ReadoutCell(O))(hidden))
+    made = kk.Model(inputs, kk.Readout(O)(hidden))
     made.compile("sgd", "mse", run_eagerly=True)
     logs = made.train_on_batch(size * np.repeat(X, 4, axis=1), np.zeros((B, 4 * T, O)), return_dict=True)
     assert all(np.isfinite(each.numpy()).all() for each in made.weights)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kernl_keras.cells.context import ContextCell
 from kernl_keras.keras_version import keras
 
-MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+MODES = {"graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -53,7 +53,7 @@ def test_config_covers_the_signature():
 def test_errors():
     with pytest.raises(ValueError, match=r"context_switch must be an integer >= 0; received -1"):
         ContextCell(-1)
-    with pytest.raises(ValueError, match=r"dtype must compute in float32 or more, to count; received 'bfloat16'"):
+    with pytest.raises(ValueError, match=r"dtype must compute in float32 or more; received 'bfloat16'"):
         ContextCell(dtype="mixed_bfloat16")
     with pytest.raises(ValueError, match=r"inputs must have 1 channel, which is counted; received shape \(2, 3\)"):
         keras.layers.RNN(ContextCell())(tf.ones((2, 5, 3)))

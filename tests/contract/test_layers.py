@@ -338,3 +338,27 @@ def test_constraints_and_regularizers(name):
     model.train_on_batch(x, np.ones(model.predict(x, verbose=0).shape))
     norms = np.linalg.norm(layer.cell.recurrent_kernel.numpy(), axis=0)
     assert (norms <= 0.1 + 1e-6).all() and norms.max() > 0.05
+
+
+@row([*HIDDEN, "Readout"])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_a_dtype_policy_of_the_layer_alone(name, policy):
+    """The cell computes in float32, and the layer casts what goes in and what comes out: the rule's gradients stay."""
+    layer, other = ROWS[name].make(), ROWS[name].make(dtype=policy)
+    half = tf.as_dtype(other.compute_dtype)
+    x = tf.cast(tf.cast(ROWS[name].inputs(), half), tf.float32)  # values that the other dtype has
+    other.build(x.shape) if not IS_KERAS_3 else other(x)
+    layer(x)
+    other.set_weights(layer.get_weights())
+    results = []
+    for each in (layer, other):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = each(x, training=True)
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 2) + sum(each.losses)
+        results.append([outputs, *tape.gradient(loss, [x, *each.trainable_variables])])
+        assert {weight.dtype for weight in each.trainable_variables} == {each.cell.kernel.dtype}
+    assert results[0][0].dtype == "float32" and results[1][0].dtype == half
+    for one, another in zip(*results):
+        scale = np.abs(one).max()
+        np.testing.assert_allclose(tf.cast(another, tf.float32), one, rtol=0.0, atol=0.01 * scale)

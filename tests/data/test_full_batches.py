@@ -51,7 +51,7 @@ def build(**settings):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((12, 3))
     hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), seed=7, name="hidden", **settings)(inputs)
-    model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(4))(hidden)))
+    model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(4)(hidden)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
     model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
     return model

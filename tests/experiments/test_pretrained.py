@@ -1,4 +1,4 @@
-"""Networks that come with the package: what they hold, that they test as they say, and how they are made."""
+"""Networks that come with the package: what they hold, and that they test as they say."""
 
 import dataclasses
 import os
@@ -9,9 +9,6 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.experiments import pretrained
-from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.experiments.pack import pack
-from kernl_keras.experiments.run import train
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
@@ -40,34 +37,6 @@ def test_the_stated_accuracy_to_the_digit():
     experiment = dataclasses.replace(pretrained.experiment_of("smnist"), source="tfds", data_dir=DATA)
     test = pretrained.evaluate_pretrained("smnist", experiment, verbose=0)
     assert test["accuracy"] == pytest.approx(pretrained.record("smnist")["test_accuracy"], abs=2e-7)
-
-
-@pytest.mark.slow
-def test_a_run_becomes_a_network_and_comes_back(tmp_path, monkeypatch):
-    experiment = dataclasses.replace(
-        EXPERIMENTS["smnist"],
-        cell_settings={
-            "units": 3,
-            "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 90.0}},
-        },
-        encoder_settings={"units": 4, "code": "bernoulli", "context_switch": 784},
-        task_settings={"layout": "pixels", "context_steps": 54, "validation": 20},
-        steps=2,
-        validate_every=2,
-        jit_compile=False,
-        batch_size=500,
-    )
-    results = train(experiment, tmp_path / "run", verbose=0)
-    pack(tmp_path / "run", "small", tmp_path)
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "NAMES", ["small"])
-    model = kk.load_pretrained("small")
-    x = np.random.default_rng(0).random((2, 838, 2))
-    x[..., 1] = 1.0
-    saved = kk.keras_version.keras.models.load_model(tmp_path / "run" / "model.keras")
-    np.testing.assert_allclose(model.predict(x, verbose=0), saved.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
-    assert pretrained.record("small")["test_accuracy"] == results["test_accuracy"]
-    assert pretrained.experiment_of("small").steps == 2
 
 
 def test_no_random_state_is_reset():

@@ -15,7 +15,7 @@ def hidden(**settings):
 
 
 def readout(**settings):
-    return kk.Readout(kk.ReadoutCell(O), **settings)
+    return kk.Readout(O, **settings)
 
 
 def test_the_parts_in_order():
@@ -24,18 +24,34 @@ def test_the_parts_in_order():
     outputs = inputs
     for layer in layers:
         outputs = layer(outputs)
-    assert chain(kk.Model(inputs, outputs)) == (layers[0], layers[1:4], layers[4])
-    assert chain(keras.Sequential([inputs_like(inputs), *layers])) == (layers[0], layers[1:4], layers[4])
+    assert chain(kk.Model(inputs, outputs)) == layers[:4]
+    assert chain(keras.Sequential([inputs_like(inputs), *layers])) == layers[:4]
 
 
 def inputs_like(inputs):
     return keras.Input(inputs.shape[1:])
 
 
-def test_encoder_and_window_are_not_needed():
+def test_keras_layers_of_each_step():
+    """`chain` takes them on request, and follows the data past a mask."""
+    inputs = keras.Input((T, I))
+    of_keras = keras.layers
+    layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2), of_keras.LayerNormalization(), hidden()]
+    layers += [of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
+    layers += [of_keras.TimeDistributed(of_keras.Dense(O)), of_keras.ReLU(), of_keras.ELU(), kk.TimeAverage()]
+    outputs = inputs
+    for layer in layers:
+        outputs = layer(outputs)
+    model = keras.Model(inputs, outputs)
+    assert chain(model, each_step=True) == layers[:-1]
+    with pytest.raises(ValueError, match="made of SpikeEncoder, .* cells, and TimeAverage; received 'masking.*'"):
+        chain(model)
+
+
+def test_encoder_and_average_are_not_needed():
     inputs = keras.Input((T, I))
     last = keras.layers.RNN(kk.ResonatorCell(H))  # which returns the last step alone
-    assert chain(keras.Model(inputs, last(inputs))) == (None, [last], None)
+    assert chain(keras.Model(inputs, last(inputs))) == [last]
 
 
 def branches(x):
@@ -70,12 +86,12 @@ def twice(x):
 @pytest.mark.parametrize(
     "build, message",
     [
-        (branches, "must be a chain of layers; received 'add.*', which hears 2"),
-        (around, "must be a chain of layers; received 'concatenate.*', which hears 2"),
-        (states_of_another, "must be a chain of layers; received 'ke_rnl.*', which hears "),
-        (beside, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
-        (spikes_as_well, "must be a chain of layers, of one input and one output; received 1 and 2 of them"),
-        (twice, "must be a chain of layers; received 'ke_rnl.*' twice"),
+        (branches, "must be a chain of layers; received 'add.*', which has 2 inputs"),
+        (around, "must be a chain of layers; received 'concatenate.*', which has 2 inputs"),
+        (states_of_another, "must be a chain of layers; received 'rnn.*', which has "),
+        (beside, "must be a chain of layers, with one input and one output; received 1 inputs and 2 outputs"),
+        (spikes_as_well, "must be a chain of layers, with one input and one output; received 1 inputs and 2 outputs"),
+        (twice, "must be a chain of layers; received 'rnn.*' twice"),
         (lambda x: readout()(hidden()(2.0 * x)), "made of SpikeEncoder, .* received .*multiply"),
         (lambda x: readout()(2.0 * hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
         (lambda x: 2.0 * readout()(hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
@@ -98,6 +114,30 @@ def test_models_that_are_none(build, message):
         chain(keras.Model(inputs, build(inputs)))
 
 
+NOT_OF_EACH_STEP = {
+    "a layer over time": lambda x: readout()(keras.layers.Conv1D(H, 3, padding="same")(x)),
+    "an average over time": lambda x: readout()(keras.layers.LayerNormalization(axis=(1, 2))(x)),
+    "Keras' own cell": lambda x: readout()(keras.layers.GRU(H, return_sequences=True)(x)),
+    "another mask": lambda x: readout()(x, mask=keras.layers.Masking().compute_mask(2.0 * x)),
+}
+
+
+@pytest.mark.parametrize("case", NOT_OF_EACH_STEP)
+def test_layers_that_do_not_act_on_each_step_alone(case):
+    inputs = keras.Input((T, I))
+    with pytest.raises(
+        ValueError, match="model must be (made of SpikeEncoder, .*Dense, .*; received|a chain of layers)"
+    ):
+        chain(keras.Model(inputs, NOT_OF_EACH_STEP[case](inputs)), each_step=True)
+
+
+def test_a_layer_after_the_average():
+    inputs = keras.Input((T, I))
+    outputs = keras.layers.Softmax()(kk.TimeAverage(name="average")(readout()(inputs)))
+    with pytest.raises(ValueError, match="must not have a layer after TimeAverage; received 'average' before its last"):
+        chain(keras.Model(inputs, outputs), each_step=True)
+
+
 @pytest.mark.parametrize("model", [None, "smnist", keras.layers.Dense(4)], ids=str)
 def test_what_is_no_model(model):
     with pytest.raises(ValueError, match="model must be a built Keras model; received"):
@@ -111,7 +151,7 @@ def test_what_is_not_built():
 
 def test_two_inputs():
     inputs = [keras.Input((T, I)), keras.Input((T, I))]
-    with pytest.raises(ValueError, match="of one input and one output; received 2 and 1 of them"):
+    with pytest.raises(ValueError, match="with one input and one output; received 2 inputs and 1 outputs"):
         chain(keras.Model(inputs, readout()(keras.layers.Add()(inputs))))
 
 

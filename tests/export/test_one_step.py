@@ -29,7 +29,7 @@ def network(cell, code):
     if CODES[code] is not None:
         x = kk.SpikeEncoder(4, code=code, name="encoder", **CODES[code])(inputs)
     x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="below")(x)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(kk.RNN(CELLS[cell](), name="hidden")(x))
+    voltage = kk.Readout(O, name="readout")(kk.RNN(CELLS[cell](), name="hidden")(x))
     return kk.Model(inputs, kk.TimeAverage(4)(voltage)), keras.Model(inputs, voltage)
 
 
@@ -40,17 +40,11 @@ def test_steps_are_the_sequence(cell, code):
     model, sequence = network(cell, code)
     expected = sequence(digits()).numpy()
     step = kk.one_step(model)
-    states = {name: np.zeros((B, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
-    step_by_step = tf.function(lambda received: step(received))
-    voltages = []
-    for x in np.moveaxis(digits(), 1, 0):
-        answer = step_by_step({"x": x, **states})
-        voltages.append(answer.pop("outputs"))
-        assert answer.keys() == states.keys()
-        states = answer
+    voltages, states = run_by_steps(step, digits())
+    assert states.keys() == step.input.keys() - {"x"}
     assert np.ptp(expected, 0).min() > 1e-4
-    np.testing.assert_allclose(np.stack(voltages, 1), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(states["readout_v"], voltages[-1])
+    np.testing.assert_allclose(voltages, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(states["readout_v"], voltages[:, -1])
 
 
 def test_names_and_shared_weights():
@@ -73,14 +67,64 @@ def test_double_precision_stays():
     )
 
 
+def of_each_step(cell, masking, **settings):
+    """A model with Keras layers that act on each step alone, and the same without its average."""
+    of_keras = keras.layers
+    x = inputs = keras.Input((T, I))
+    if masking:
+        x = of_keras.Masking(-1.0)(x)
+    x = of_keras.LayerNormalization(scale=False)(of_keras.Dense(8)(x))
+    x = kk.SpikeEncoder(2, code="current", name="encoder")(x)
+    x = kk.RNN(cell(), name="hidden", **settings)(of_keras.Dropout(0.5)(x))
+    x = of_keras.TimeDistributed(of_keras.Dense(5, activation="tanh"))(of_keras.BatchNormalization()(x))
+    x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="above", **settings)(of_keras.LeakyReLU()(x))
+    x = of_keras.Activation("tanh")(kk.Readout(O, name="readout", **settings)(x))
+    x = x if masking else of_keras.Softmax()(x)  # which takes a mask of steps for one of classes
+    return kk.Model(inputs, kk.TimeAverage(4)(x)), keras.Model(inputs, x)
+
+
+def run_by_steps(step, x):
+    """The outputs of every step [B, T, O], and the states after the last."""
+    states = {name: np.zeros((len(x), each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
+    call, outputs = tf.function(lambda received: step(received)), []
+    for now in np.moveaxis(x, 1, 0):
+        states = call({"x": now, **states})
+        outputs.append(states.pop("outputs"))
+    return np.stack(outputs, 1), states
+
+
+@pytest.mark.parametrize(
+    ("cell", "masking", "settings"),
+    [("rate", False, {}), ("spiking", True, {}), ("rate", True, {"zero_output_for_mask": True})],
+    ids=["no mask", "repeat", "zero"],
+)
+def test_keras_layers_of_each_step(cell, masking, settings):
+    """Also where steps are masked, at the start, in the middle and at the end."""
+    model, sequence = of_each_step(CELLS[cell], masking, **settings)
+    for layer in model.layers:  # scales and averages that differ from 0 and 1
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([np.linspace(0.5, 2.0, len(w)) for w in layer.get_weights()])
+    x = digits()
+    if masking:
+        x[0, :3], x[1, 5:7], x[2, -4:] = -1.0, -1.0, -1.0
+    expected = sequence(x).numpy()
+    outputs, states = run_by_steps(kk.one_step(model), x)
+    assert np.ptp(expected, 0).max() > 1e-3
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
+    assert ("hidden_output" in states) == (masking and not settings)
+    assert "readout_output" not in states
+
+
 def test_an_encoder_that_draws():
     inputs = keras.Input((T, I))
     spikes = kk.RNN(kk.LIFCell(H))(kk.SpikeEncoder(2)(inputs))
-    with pytest.raises(ValueError, match="must have an encoder that does not draw; received code='bernoulli'"):
+    with pytest.raises(ValueError, match="must have an encoder without random spikes; received code='bernoulli'"):
         kk.one_step(keras.Model(inputs, spikes))
 
 
 def test_what_is_no_chain():
     inputs = keras.Input((T, I))
-    with pytest.raises(ValueError, match="received 'dense.*', a Dense"):
+    with pytest.raises(ValueError, match="received 'gru.*', a GRU"):
+        kk.one_step(keras.Model(inputs, keras.layers.GRU(2)(inputs)))
+    with pytest.raises(ValueError, match="must have a layer of hidden or readout units; received none"):
         kk.one_step(keras.Model(inputs, keras.layers.Dense(2)(inputs)))

@@ -23,7 +23,7 @@ def network(cell):
     inputs = keras.Input((T, I))
     spikes = kk.SpikeEncoder(4, code="threshold", context_switch=10)(inputs)
     hidden = kk.RNN(cell, name="hidden")(spikes)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)
+    voltage = kk.Readout(O, name="readout")(hidden)
     return keras.Model(inputs, voltage), kk.Model(inputs, kk.TimeAverage(6)(voltage))
 
 

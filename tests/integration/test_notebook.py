@@ -38,7 +38,8 @@ def test_every_cell_runs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("KERNL_KERAS_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # whatever the shell says
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+    places = [str(ROOT), str(ROOT / "notebooks"), os.environ.get("PYTHONPATH")]  # a user's kernel runs in `notebooks`
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, places)))
     notebook = read(name)
     for cell in notebook.cells:
         if cell.cell_type == "code":

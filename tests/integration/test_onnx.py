@@ -13,7 +13,10 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="a network in ONNX needs
 if not IS_KERAS_3:
     pytest.skip("Keras 2 has no export to ONNX", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # tf2onnx's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),  # tf2onnx's
+]
 
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
 
@@ -28,7 +31,7 @@ def test_predictions_on_whole_sequences(tmp_path):
     inputs = keras.Input((T, I), name="x")
     spikes = kk.SpikeEncoder(4, code="threshold", context_switch=10)(inputs)
     hidden = kk.RNN(kk.LIFCell(H, adaptation_strength=1.0))(spikes)
-    model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(kk.ReadoutCell(O))(hidden)))
+    model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(O)(hidden)))
     expected = model.predict(digits(), verbose=0)  # before the export: Keras wants the model to have been called
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports an optimization that it cannot make
     model.export(tmp_path / "network.onnx", format="onnx", verbose=False)

@@ -64,7 +64,7 @@ def network(kind):
     code = "bernoulli" if kind in BERNOULLI else "threshold"
     spikes = kk.SpikeEncoder(4, code=code, context_switch=10, seed=1)(inputs)
     hidden = kk.RNN(CELLS[kind](), seed=2, name="hidden")(spikes)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout")(hidden)
+    voltage = kk.Readout(O, name="readout")(hidden)
     model = kk.Model(inputs, kk.TimeAverage(6)(voltage))
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
     return model
@@ -78,7 +78,7 @@ def learn(model):
 def export_in_pieces(path):
     """All states of a `RNN` layer, the rule's among them, and the readout's, in and out; returns z and v."""
     layer = kk.RNN(kk.LIFCell(H, adaptation_strength=1.0), return_state=True)
-    readout = kk.Readout(kk.ReadoutCell(O), return_state=True)
+    readout = kk.Readout(O, return_state=True)
     sizes = {f"hidden_{n}": H for n in range(10)} | {"voltage": O}
     received = {name: keras.Input((size,), name=name) for name, size in sizes.items()}
     x = keras.Input((None, I), name="x")

@@ -1,13 +1,13 @@
 """The Readout layer is Keras' RNN over its cell: outputs, states, gradients, masks, modes."""
 
-import inspect
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
+
+from ..signatures import constructor_arguments
 
 B, T, H, O = 2, 5, 3, 4  # noqa: E741
 X = np.random.default_rng(0).normal(size=(B, T, H))
@@ -17,7 +17,8 @@ MASK = np.array([[True, True, False, True, False], [False, True, True, True, Tru
 CELLS = {
     "number": dict(tau_out=3.0),
     "list": dict(tau_out=[2.0, 3.0, 9.0, 4.0], discretization="euler", dt=0.5),
-    "bias": dict(tau_out=5.0, use_bias=True, bias_initializer="ones"),
+    "bias": dict(tau_out=5.0, gain=2.0, bias_initializer="ones"),
+    "sum": dict(tau_out=5.0, gain=None),
     "no memory": dict(tau_out=None),
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
@@ -25,10 +26,8 @@ CELLS = {
 
 def both(cell, dtype="float64", **settings):
     """The layer and Keras' own over cells of the same weights."""
-    layers = [
-        make(kk.ReadoutCell(O, dtype=dtype, **cell), dtype=dtype, return_sequences=True, **settings)
-        for make in (kk.Readout, keras.layers.RNN)
-    ]
+    theirs = keras.layers.RNN(kk.ReadoutCell(O, dtype=dtype, **cell), dtype=dtype, return_sequences=True, **settings)
+    layers = [kk.Readout(O, dtype=dtype, **cell, **settings), theirs]
     for layer in layers:
         layer.build((B, T, H))
     layers[0].set_weights(layers[1].get_weights())
@@ -52,10 +51,12 @@ def same(one, other):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+BACKWARDS = dict(go_backwards=True), dict(return_state=True, go_backwards=True)
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{}, dict(return_state=True), dict(go_backwards=True), dict(return_state=True, go_backwards=True)],
+    ("cell", "settings"),
+    [*((cell, dict(return_state=True)) for cell in CELLS), ("list", {}), *(("bias", each) for each in BACKWARDS)],
     ids=str,
 )
 def test_it_is_keras_rnn(cell, settings):
@@ -108,7 +109,7 @@ def test_gradients_under_a_mask(zero):
 
 def test_pieces_of_a_stateful_layer_are_the_whole():
     whole, _ = both(CELLS["number"])
-    layer = kk.Readout(kk.ReadoutCell(O, dtype="float64", **CELLS["number"]), stateful=True, dtype="float64")
+    layer = kk.Readout(O, dtype="float64", stateful=True, **CELLS["number"])
     layer.build((B, T, H))
     layer.cell.kernel.assign(whole.cell.kernel)
     pieces = [layer(tf.constant(X[:, :2])), layer(tf.constant(X[:, 2:]))]
@@ -117,7 +118,7 @@ def test_pieces_of_a_stateful_layer_are_the_whole():
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_last_output_alone(steps):
-    layer = kk.Readout(kk.ReadoutCell(O), return_sequences=False)
+    layer = kk.Readout(O, return_sequences=False)
     outputs = layer(np.float32(X[:, :steps]))
     layer.return_sequences = True
     np.testing.assert_array_equal(outputs, layer(np.float32(X[:, :steps]))[:, -1])
@@ -125,28 +126,110 @@ def test_the_last_output_alone(steps):
 
 def test_save_and_load(tmp_path):
     inputs = keras.Input((T, H))
-    model = keras.Model(inputs, kk.Readout(kk.ReadoutCell(O, tau_out=7.0), name="readout")(inputs))
+    model = keras.Model(inputs, kk.Readout(O, tau_out=7.0, name="readout")(inputs))
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(np.float32(X)), model(np.float32(X)))
     assert loaded.get_layer("readout").cell.tau_out == 7.0
 
 
-def test_the_config_covers_the_signature():
-    layer = kk.Readout(kk.ReadoutCell(O), return_sequences=False)
-    names = {name for name in inspect.signature(kk.Readout.__init__).parameters if name not in ("self", "kwargs")}
-    assert names <= set(layer.get_config())
-    assert kk.Readout.from_config(layer.get_config()).return_sequences is False
+SETTINGS = {
+    "units": 3,
+    "tau_out": [2.0, 30.0, 7.0],
+    "gain": 3.0,
+    "dt": 0.5,
+    "discretization": "euler",
+    "return_sequences": False,
+    "use_bias": False,
+    "kernel_initializer": keras.initializers.HeNormal(seed=1),
+    "bias_initializer": "ones",
+    "kernel_regularizer": keras.regularizers.L1(0.25),
+    "bias_regularizer": keras.regularizers.L2(0.5),
+    "kernel_constraint": keras.constraints.MaxNorm(2),
+    "bias_constraint": "non_neg",
+}
+
+
+def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
+    assert set(SETTINGS) == {*constructor_arguments(kk.Readout), *constructor_arguments(kk.ReadoutCell)} - {"cell"}
+    layer = kk.Readout(**SETTINGS, return_state=True, name="voltage", dtype="float64")
+    config, default = layer.get_config(), kk.Readout(4).get_config()
+    assert all(config[name] != default[name] for name in SETTINGS) and "cell" not in config
+    again = kk.Readout.from_config(config)
+    assert again.get_config() == config and again.name == "voltage" and again.compute_dtype == "float64"
+    assert again.cell.get_config() == {**layer.cell.get_config(), "name": again.cell.name}
+
+
+def test_defaults_are_those_of_the_cell():
+    cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
+    assert {"units", "tau_out", "gain", "dt", "discretization"} == set(layer) & set(cell)
+    assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_sequences_of_any_length(batch):
+    """With one example Keras knows the batch size while it does not know the number of steps."""
+    inputs = keras.Input((None, H))
+    model = keras.Model(inputs, kk.Readout(O, use_bias=True)(inputs))
+    model.compile("sgd", "mse", jit_compile=False)
+    for steps in (5, 6, 3):
+        x = np.float32(np.resize(X, (batch, steps, H)))
+        np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](x), rtol=1e-5, atol=1e-6)
+        assert np.isfinite(model.train_on_batch(x, np.ones((batch, steps, O))))
+
+
+@pytest.mark.parametrize("of_x, of_state", [(None, B), (B, None), (None, None)])
+def test_a_batch_size_that_one_side_alone_knows(of_x, of_state):
+    layer = kk.Readout(O, dtype="float64")
+    signature = [tf.TensorSpec((of_x, None, H), tf.float64), tf.TensorSpec((of_state, O), tf.float64)]
+    run = tf.function(lambda x, start: layer(x, initial_state=[start]), signature)
+    np.testing.assert_allclose(run(X, START), layer(tf.constant(X), initial_state=[tf.constant(START)]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_a_half_precision_policy_casts_the_outputs_alone(policy):
+    layer, wide = kk.Readout(O, dtype=policy, return_state=True), kk.Readout(O)
+    wide.build((B, T, H))
+    x = 100.0 * np.float32(X)
+    layer.build(x.shape)
+    layer.set_weights(wide.get_weights())
+    outputs, state = layer(x)
+    assert outputs.dtype == state.dtype == layer.compute_dtype != "float32"
+    assert layer.cell.compute_dtype == layer.cell.kernel.dtype == "float32"
+    expected = wide(tf.cast(tf.cast(x, outputs.dtype), tf.float32))
+    np.testing.assert_array_equal(outputs, tf.cast(expected, outputs.dtype))
+
+
+def test_float32_is_the_default_under_mixed_precision():
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer = kk.Readout(O)
+        outputs = layer(np.float32(X))
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    assert outputs.dtype == layer.cell.compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_whole_numbers(dtype):
+    """In eager mode, in a graph and in a model, as Keras' own layers take them."""
+    layer, spikes = kk.Readout(O), np.int64(X > 0.0)
+    expected = layer(np.float32(spikes))
+    x = tf.cast(spikes, dtype)
+    np.testing.assert_array_equal(layer(x), expected)
+    np.testing.assert_array_equal(layer(x.numpy()), expected)
+    np.testing.assert_allclose(tf.function(layer)(x), expected, rtol=1e-6)
+    inputs = keras.Input((T, H), dtype=dtype)
+    np.testing.assert_allclose(keras.Model(inputs, layer(inputs)).predict(x.numpy(), verbose=0), expected, rtol=1e-6)
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="cell must be a ReadoutCell; received"):
+    with pytest.raises(ValueError, match="units must be an integer >= 1; received <.*LIFCell"):
         kk.Readout(kk.LIFCell(3))
-    with pytest.raises(ValueError, match="cell must compute in float32 or more, dtype='float32'; received 'float16'"):
-        kk.Readout(kk.ReadoutCell(O, dtype="mixed_float16"))
-    with pytest.raises(ValueError, match="dtype must be the cell's, 'float32'; received 'float16'"):
-        kk.Readout(kk.ReadoutCell(O), dtype="mixed_float16")
+    with pytest.raises((TypeError, ValueError), match="tau_uot"):
+        kk.Readout(O, tau_uot=3.0)
     with pytest.raises(ValueError, match="sequences must have at least one time step"):
-        kk.Readout(kk.ReadoutCell(O))(np.zeros((B, 0, H), "float32"))
+        kk.Readout(O)(np.zeros((B, 0, H), "float32"))
     with pytest.raises(ValueError, match=r"sequences must have shape \[batch, time, features\]"):
-        kk.Readout(kk.ReadoutCell(O))(np.zeros((B, H), "float32"))
+        kk.Readout(O)(np.zeros((B, H), "float32"))

@@ -11,9 +11,12 @@ from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.rnn import RNN
+from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Tangent, Twin
 
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
-from ..reference.expected import ERROR, IMPLEMENTATIONS, STD, Expected, compute, kernels, noise, same
+from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+
+NETWORK = KeRNL("exponential", reset_gradient=False)
 
 
 def test_layers_stack():
@@ -22,13 +25,12 @@ def test_layers_stack():
     rng = np.random.default_rng(0)
     upper.w_in = rng.normal(size=(H, H)) / upper.c.drive
     upper.x = lower.run().output
-    settings = dict(form="network")
     m, gamma = kernels(1)
-    upper_gradient, error = Expected(upper, m, gamma, **settings).gradients()
-    of_lower, of_x = Expected(lower, m, gamma, error, **settings).gradients()
-    layers = [lower.layer(m, gamma), None]
+    upper_gradient, error = Expected(upper, NETWORK, m, gamma).gradients()
+    of_lower, of_x = Expected(lower, NETWORK, m, gamma, error).gradients()
+    layers = [lower.layer(NETWORK, m, gamma), None]
     cell = LIFCell(H, use_bias=True, dtype="float64", **upper.settings)
-    layers[1] = RNN(cell, reset_gradient=False)
+    layers[1] = RNN(cell, rule=NETWORK)
     layers[1].build((B, T, H))
     values = upper.w_in, upper.w_rec, upper.bias, m[0], gamma[0]
     weights = cell.kernel, cell.recurrent_kernel, cell.bias, *layers[1].sensitivity_weights
@@ -45,21 +47,11 @@ def test_layers_stack():
     same(tape.gradient(loss, x), of_x)
 
 
-@pytest.mark.parametrize(
-    ("rule", "implementation"),
-    [
-        (dict(form="network"), IMPLEMENTATIONS[1]),
-        (dict(form="network"), IMPLEMENTATIONS[2]),
-        (dict(form="plain"), IMPLEMENTATIONS[1]),
-        (dict(rule="eprop"), IMPLEMENTATIONS[2]),
-    ],
-    ids=str,
-)
-def test_a_sequence_in_pieces_learns_as_one(implementation, rule):
+@pytest.mark.parametrize("rule", [KeRNL(Exponential(2)), EProp()], ids=["kernl", "eprop"])
+def test_a_sequence_in_pieces_learns_as_one(rule):
     network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
-    if "rule" in rule:
-        m = gamma = None
-    layer = network.layer(m, gamma, num_kernels=2, return_state=True, **rule, **implementation)
+    m_and_gamma = (m, gamma) if isinstance(rule, KeRNL) else ()
+    layer = network.layer(rule, *m_and_gamma, traces=True, return_state=True)
     weights = layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias
 
     def learn(pieces):
@@ -89,32 +81,33 @@ def test_a_sequence_in_pieces_learns_as_one(implementation, rule):
     assert np.isfinite(stacked(tape.gradient(loss, weights))).all()
 
 
-@pytest.mark.parametrize("rule", ["kernl", "bptt"])
-def test_the_gradient_of_the_final_state_is_cut_but_in_backpropagation(rule):
+@pytest.mark.parametrize("rule", [KeRNL(), BPTT(), BPTT(tape=True)], ids=["kernl", "bptt", "tape"])
+def test_the_gradient_of_the_final_state_is_cut_but_on_the_tape(rule):
     network = Network("soft euler")
-    layer = network.layer(rule=rule, return_state=True)
+    layer = network.layer(rule, return_state=True)
     for training in (False, True):
         with tf.GradientTape() as tape:
             _, *states = layer(network.inputs, training=training)
             loss = tf.reduce_sum(states[0])
         gradient = tape.gradient(loss, layer.cell.kernel)
-        assert (gradient is None) == (rule == "kernl")
+        assert (gradient is None) != rule.by_tape
 
 
-@pytest.mark.parametrize("mode", ["tangent", "twin"])
+NOISY = {"tangent": Tangent(), "twin": Twin(STD)}
+
+
+@pytest.mark.parametrize("mode", NOISY)
 def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
     """Its states, Omega and Gamma are the reference's at the end, and F of the second piece knows the first."""
     network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
-    settings = dict(form="network", perturbation="synapse", sensitivity_mode=mode, observe="distance")
-    layer = network.layer(
-        m, gamma, num_kernels=2, noise_std=STD, return_state=True, implementation="online", **settings
-    )
+    rule = KeRNL(Exponential(2), NOISY[mode])
+    layer = network.layer(rule, m, gamma, traces=True, return_state=True)
     out, *states = layer(network.inputs[:, :cut], training=True)
     assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, 2 * H * J]
     out, *states = layer(network.inputs[:, cut:], initial_state=states, training=True)
-    expected = Expected(network, m, gamma, **settings)
     xi = np.concatenate([noise(cut, 1), noise(T - cut, 2)], 1)
-    effect, omega, slope = expected.perturbation(xi, slice(T))
+    effect = Expected(network, rule, m, gamma).effect(xi)
+    omega, slope = ref.filtered_noise(xi, np.ones_like(xi), gamma, network.c.dt)
     loss, *_ = ref.sensitivity(effect[:, cut:], omega[:, cut:], slope[:, cut:], m)
     assert all(np.abs(x[:, cut - 1]).max() > 0.01 for x in (effect, omega, slope))
     same(layer.report.sensitivity_loss, loss)
@@ -122,43 +115,53 @@ def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
     same(states[9], slope[:, -1].reshape(B, -1))
 
 
-@pytest.mark.parametrize("mode", ["tangent", "twin"])
+@pytest.mark.parametrize("mode", NOISY)
 def test_the_perturbed_pass_starts_where_an_unperturbed_piece_ended(mode):
     network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
-    settings = dict(form="network", perturbation="synapse", sensitivity_mode=mode, observe="distance")
-    layer = network.layer(m, gamma, num_kernels=2, noise_std=STD, return_state=True, **settings)
+    rule = KeRNL(Exponential(2), NOISY[mode])
+    layer = network.layer(rule, m, gamma, return_state=True)
     _, *states = layer(network.inputs[:, :cut])
     layer(network.inputs[:, cut:], initial_state=states, training=True)
-    xi = np.concatenate([np.zeros((B, cut, H)), noise(T - cut, 1)], 1)
-    loss, *_ = ref.sensitivity(*Expected(network, m, gamma, **settings).perturbation(xi, slice(cut, T)), m)
+    xi = noise(T - cut, 1)
+    effect = Expected(network, rule, m, gamma).effect(np.concatenate([np.zeros((B, cut, H)), xi], 1), slice(cut, T))
+    loss, *_ = ref.sensitivity(effect, *ref.filtered_noise(xi, np.ones_like(xi), gamma, network.c.dt), m)
     same(layer.report.sensitivity_loss, loss)
 
 
 @pytest.mark.parametrize("unroll", [False, True])
 def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
-    layer = Network("hard").layer(unroll=unroll, rule="bptt")
+    layer = Network("hard").layer(BPTT(tape=True), unroll=unroll)
     graph = tf.function(lambda x: layer(x)).get_concrete_function(Network("hard").inputs).graph
     assert any("While" in operation.type for operation in graph.get_operations()) != unroll
 
 
 def test_stateful():
-    network = Network("hard adaptive")
-    layer = RNN(network.cell(), stateful=True, implementation="online")
-    layer.build((B, 3, I))
-    pieces = [layer(network.inputs[:, cut]) for cut in (slice(3), slice(3, 6))]
-    same(tf.concat(pieces, 1), network.run().output[:, :6])
-    reset = layer.reset_state if hasattr(layer, "reset_state") else layer.reset_states
+    network, (m, gamma) = Network("hard adaptive"), kernels(1)
+    layer = network.layer(NETWORK, m, gamma)
+    whole = compute(layer, network.inputs, training=False)
+    stateful = RNN(network.cell(), rule=NETWORK, stateful=True)
+    stateful.build((B, 3, I))
+    for variable, value in zip(stateful.sensitivity_weights, (m[0], gamma[0])):
+        variable.assign(value)
+    found = [
+        compute(stateful, network.inputs[:, cut], ERROR[:, cut], training=False) for cut in (slice(3), slice(3, T))
+    ]
+    same(tf.concat([each[0] for each in found], 1), whole[0])
+    same(found[0][1] + found[1][1], whole[1])  # it carries traces
+    reset = stateful.reset_state if hasattr(stateful, "reset_state") else stateful.reset_states
     reset()
-    same(layer(network.inputs[:, :3]), pieces[0])
+    same(stateful(network.inputs[:, :3]), found[0][0])
+    assert not RNN(network.cell(), rule=NETWORK, stateful=True, traces=False).carries_traces
+    assert not RNN(network.cell(), rule="bptt", stateful=True).carries_traces
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_go_backwards(training):
     network, (m, gamma) = Network("hard adaptive"), kernels(1)
-    layer = network.layer(m, gamma, go_backwards=True)
+    layer = network.layer(NETWORK, m, gamma, go_backwards=True)
     outputs, of_weights, of_x, _ = compute(layer, network.inputs, training=training)
     network.x = network.x[:, ::-1]
-    expected = Expected(network, m, gamma, form="network")
+    expected = Expected(network, NETWORK, m, gamma)
     weights_expected, x_expected = expected.gradients()
     same(outputs, expected.run.output)  # like Keras, in the order in which they were computed
     same(of_weights, weights_expected)
@@ -167,31 +170,29 @@ def test_go_backwards(training):
 
 def test_the_last_output_alone():
     network, (m, gamma) = Network("hard adaptive"), kernels(1)
-    layer = network.layer(m, gamma, return_sequences=False)
+    layer = network.layer(NETWORK, m, gamma, return_sequences=False)
     outputs, of_weights, of_x, _ = compute(layer, network.inputs, ERROR[:, -1])
-    expected = Expected(network, m, gamma, form="network", credit="last")
+    error = np.zeros_like(ERROR)
+    error[:, -1] = ERROR[:, -1]
+    expected = Expected(network, NETWORK, m, gamma, error)
     same(outputs, expected.run.output[:, -1])
     for one, other in zip((of_weights, of_x), expected.gradients()):
         same(one, other)
 
 
 @pytest.mark.parametrize(
-    ("cell", "settings"),
+    ("cell", "rule"),
     [
-        pytest.param(
-            "hard adaptive", dict(form="network", num_kernels=2, implementation="online"), marks=pytest.mark.slow
-        ),
-        (
-            "soft euler",
-            dict(form="plain", sensitivity_mode="twin", implementation="chunked", chunk_size=3, resync_every=2),
-        ),
+        ("hard adaptive", KeRNL(perturbation=Twin(STD, resync_every=2))),
+        ("soft euler", PlainKeRNL(Exponential(2), "synapse", credit="last")),
     ],
+    ids=["kernl", "plain"],
 )
-def test_every_mode_agrees(cell, settings):
+def test_every_mode_agrees(cell, rule):
     """Gradients of everything, the noise included; the graph knows neither batch nor length."""
     network = Network(cell)
-    m, gamma = kernels(settings.get("num_kernels", 1))
-    expected = compute(network.layer(m, gamma, **settings), network.inputs)
+    m, gamma = kernels(rule.kernel.count)
+    expected = compute(network.layer(rule, m, gamma), network.inputs)
     assert np.abs(expected[1]).max() > 1e-3
     signature = [tf.TensorSpec((None, None, I), tf.float64)]
     modes = {
@@ -199,44 +200,46 @@ def test_every_mode_agrees(cell, settings):
         "xla": (lambda f: tf.function(f, jit_compile=True), {}),
         "unroll": (lambda f: f, dict(unroll=True)),
     }
-    found = {}
     for mode, (wrap, loop) in modes.items():
-        layer = network.layer(m, gamma, **loop, **settings)
-        found[mode] = wrap(lambda x, f=layer: compute(f, x))(network.inputs)
-    for mode, results in found.items():
-        for one, other in zip(tf.nest.flatten(results), tf.nest.flatten(expected)):
+        layer = network.layer(rule, m, gamma, **loop)
+        found = wrap(lambda x, f=layer: compute(f, x))(network.inputs)
+        for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12, err_msg=mode)
 
 
 def test_single_precision():
-    network, (m, gamma) = Network("soft euler", dtype="float32"), kernels(1)
-    expected = Expected(network, m, gamma, form="network")
-    outputs, of_weights, of_x, _ = compute(network.layer(m, gamma), network.inputs)
+    network, m = Network("soft euler", dtype="float32"), kernels(1)[0]
+    expected = Expected(network, KeRNL(), m)
+    outputs, of_weights, of_x, _ = compute(network.layer(KeRNL(), m), network.inputs)
     assert {t.dtype for t in (outputs, of_weights, of_x)} == {tf.float32}
     for one, other in zip((of_weights, of_x), expected.gradients()):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
-def test_the_layer_computes_in_its_cells_dtype():
+def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
     layer = RNN(LeakyRNNCell(H, dtype="float64"))
     assert layer.compute_dtype == "float64"
     assert layer(draw(1, B, T, I), training=True).dtype == tf.float64
     assert layer.sensitivity_tensor.dtype == "float64"
     assert RNN.from_config(layer.get_config()).compute_dtype == "float64"
-    with pytest.raises(ValueError, match="dtype must be the cell's, 'float64'; received 'float32'"):
-        RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")
+    narrow = RNN(LeakyRNNCell(H), dtype="mixed_bfloat16")
+    outputs = narrow(tf.cast(draw(1, B, T, I), tf.float32), training=True)
+    assert outputs.dtype == tf.bfloat16 and narrow.cell.compute_dtype == "float32"
+    other = RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
+    assert other(draw(1, B, T, I), training=True).dtype == tf.float32
+    assert other.sensitivity_tensor.dtype == "float64"
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "tanh"])
-@pytest.mark.parametrize("settings", [{}, *IMPLEMENTATIONS[1:], dict(form="plain", credit="last")], ids=str)
-def test_one_step(settings, cell):
+@pytest.mark.parametrize(
+    "rule", [KeRNL(), NETWORK, PlainKeRNL(credit="last")], ids=["membrane", "exponential", "plain"]
+)
+def test_one_step(rule, cell):
     network = Network(cell, time=1)
     m, gamma = kernels(1)
-    layer = network.layer(m, gamma, **settings)
+    layer = network.layer(rule, m, gamma)
     outputs, of_weights, of_x, of_sensitivity = compute(layer, network.inputs, ERROR[:, :1])
-    factor = layer.post_factor
-    form = settings.get("form", "network")
-    expected = Expected(network, m, gamma, ERROR[:, :1], form=form, post_factor=factor).gradients()
+    expected = Expected(network, rule, m, gamma, ERROR[:, :1]).gradients()
     for one, other in zip((of_weights, of_x), expected):
         same(one, other)
     assert np.abs(of_weights).max() > 0 and np.isfinite(layer.report.sensitivity_loss)
@@ -249,46 +252,21 @@ def test_no_step_is_an_error():
 
 
 ERRORS = [
+    (dict(rule="rtrl"), r"rule must be one of \['bptt', 'eprop', .*, 'rflo'\]; received 'rtrl'"),
+    (dict(rule=5), r"rule must be one of \['bptt', .*\] or a Rule; received 5"),
+    (dict(rule="bptt", traces=True), "traces must be False for BPTT, which has no traces; received True"),
+    (dict(rule=PlainKeRNL(noise="activity")), r"noise must be one of \['current', 'synapse'\]; received 'activity'"),
     (
-        dict(rule="rtrl"),
-        r"rule must be one of \['bptt', 'bptt_adjoint', 'eprop', .*, 'readout', 'rflo'\]; received 'rtrl'",
-    ),
-    (dict(form="full"), r"form must be one of \['network', 'plain'\]; received 'full'"),
-    (dict(form="plain", perturbation="weights"), "perturbation must be one of .*'current'.*; received 'weights'"),
-    (
-        dict(form="plain", perturbation="activity"),
-        r"perturbation must be one of \['current', 'synapse'\]; received 'act",
-    ),
-    (dict(perturbation="current"), "perturbation must be 'synapse' in the network form; received 'current'"),
-    (dict(sensitivity_mode="both"), r"sensitivity_mode must be one of \['replica', 'tangent', 'twin'\]; received"),
-    (dict(cell=LeakyRNNCell(H), sensitivity_mode="replica"), r"must be one of \['tangent', 'twin'\]; received 'rep"),
-    (dict(resync_every=0), "resync_every must be an integer >= 1; received 0"),
-    (dict(observe="spikes"), r"observe must be one of \['distance', 'reset_voltage', 'voltage'\]; received 's"),
-    (dict(post_factor="slope"), r"post_factor must be one of \['gate', 'surrogate', 'trace'\]; received 'slope'"),
-    (dict(credit="first"), r"credit must be one of \['all', 'last'\]; received 'first'"),
-    (dict(noise_std=0.0), "noise_std must be > 0; received 0.0"),
-    (dict(num_kernels=0), "num_kernels must be an integer >= 1; received 0"),
-    (dict(implementation="fast"), "implementation must be one of .*'factored'.*; received 'fast'"),
-    (
-        dict(implementation="chunked"),
-        "chunk_size must be given for implementation='chunked', and only there; received c",
+        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation="replica")),
+        r"perturbation must be one of \['tangent', 'twin'\]; received 'replica'",
     ),
     (
-        dict(chunk_size=3),
-        "chunk_size must be given for implementation='chunked', and only there; received chunk_size=3",
+        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation=Tangent(observe="distance"))),
+        r"observe must be one of \['voltage'\]; received 'distance'",
     ),
-    (dict(implementation="chunked", chunk_size=0), "chunk_size must be an integer >= 1; received 0"),
-    (dict(max_perturbation=0), "max_perturbation must be > 0; received 0"),
+    (dict(traces="yes"), "traces must be True or False; received 'yes'"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),
-    (
-        dict(form="plain", reset_gradient=True),
-        "reset_gradient must be None or False .*; received True with rule='kernl'",
-    ),
-    (dict(rule="rflo", reset_gradient=True), "reset_gradient must be None or False .*; received True with rule='rflo'"),
-    (
-        dict(cell=keras.layers.SimpleRNNCell(3)),
-        r"cell must be a kernl_keras cell \(spiking, resonator or rate\); received <",
-    ),
+    (dict(cell=keras.layers.SimpleRNNCell(3)), "cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received <"),
 ]
 
 
@@ -298,28 +276,18 @@ def test_errors(settings, message):
         RNN(**{"cell": LIFCell(H), **settings})
 
 
-SETTINGS = dict(
-    rule="eprop", form="plain", perturbation="current", sensitivity_mode="twin", resync_every=4, observe="voltage",
-    post_factor="trace", credit="last", reset_gradient=False, noise_std=0.7, num_kernels=2, implementation="chunked",
-    chunk_size=3, max_perturbation=11.0, train_sensitivity=False, train_temporal_filter=False,
-    sensitivity_initializer=keras.initializers.GlorotUniform(seed=1),
-    temporal_filter_initializer=keras.initializers.RandomUniform(0.0, 0.1, seed=2), seed=9, return_sequences=False,
-)  # fmt: skip
-
-
 def test_the_config_covers_the_signature():
+    settings = dict(rule=PlainKeRNL(noise="synapse"), traces=True, seed=9, return_sequences=False)
     names = {name for name in inspect.signature(RNN).parameters if name != "kwargs"}
-    assert set(SETTINGS) | {"cell", "temporal_kernel"} == names
+    assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
-    layer, default = RNN(LIFCell(H, tau_m=7.0), **SETTINGS, **keras_own), RNN(LIFCell(H))
+    layer, default = RNN(LIFCell(H, tau_m=7.0), **settings, **keras_own), RNN(LIFCell(H))
     config = layer.get_config()
-    assert all(config[name] != default.get_config()[name] for name in names - {"temporal_kernel"})
+    assert all(config[name] != default.get_config()[name] for name in names)
     again = RNN.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
     assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == config
     assert RNN.from_config(default.get_config()).get_config() == default.get_config()
-    own = RNN(LIFCell(H), temporal_kernel="own")  # which goes with few of the others
-    assert RNN.from_config(own.get_config()).temporal_kernel == "own" != default.temporal_kernel
 
 
 def small_model(**settings):
@@ -333,7 +301,7 @@ def data():
 
 
 def test_m_and_gamma_learn_in_any_keras_model():
-    model = small_model(sensitivity_initializer="zeros")
+    model = small_model(rule=KeRNL("exponential", sensitivity_initializer="zeros"))
     model.compile(keras.optimizers.SGD(0.01), "mse")
     before = {w.name: w.numpy() for w in model.get_layer("hidden").weights}
     x, y = data()
@@ -347,25 +315,49 @@ def test_m_and_gamma_learn_in_any_keras_model():
     assert history["loss"][0] > 0
 
 
-@pytest.mark.parametrize("settings", [{}, dict(implementation="chunked", chunk_size=2, num_kernels=2, form="plain")])
-def test_save_and_load(settings, tmp_path):
-    model = small_model(**settings)
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [("kernl", 4), (PlainKeRNL(Exponential(2), "synapse", perturbation=Twin(0.2)), 5), (EProp(adaptation=False), 2)],
+    ids=["kernl", "plain", "eprop"],
+)
+def test_save_and_load(rule, count, tmp_path):
+    model = small_model(rule=rule, traces=True)
     x, y = data()
     model.compile("sgd", "mse")
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-    assert len(loaded.get_layer("hidden").weights) == 5  # kernels, M, gamma, the count of draws
+    assert len(loaded.get_layer("hidden").weights) == count  # kernels; M, gamma, the count of draws
+    assert loaded.get_layer("hidden").rule.get_config() == model.get_layer("hidden").rule.get_config()
     for one, other in zip(loaded.get_layer("hidden").weights, model.get_layer("hidden").weights):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-    assert loaded.get_layer("hidden")._draws.numpy() == 1
+    if count > 2:
+        assert loaded.get_layer("hidden").draws.numpy() == 1
+
+
+def test_weights_of_a_model_with_another_rule_load(tmp_path):
+    x, _ = data()
+    saved = small_model(rule="eprop")
+    saved.save_weights(tmp_path / "eprop.weights.h5")
+    model = small_model(rule="kernl")
+    hidden = model.get_layer("hidden")
+    with pytest.warns(UserWarning, match="no sensitivity_tensor and no draws for layer 'hidden'"):
+        model.load_weights(tmp_path / "eprop.weights.h5")
+    same(model.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+    hidden.reset_sensitivity()
+    drive, weights = hidden.cell.parameters().drive, hidden.cell.recurrent_weights().numpy()
+    same(hidden.sensitivity_tensor.numpy(), drive * weights.T, 1e-6)
+    model.save_weights(tmp_path / "kernl.weights.h5")  # and back, without a word
+    other = small_model(rule="bptt")
+    other.load_weights(tmp_path / "kernl.weights.h5")
+    same(other.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
 
 
 def test_states_in_a_functional_model():
     """One layer's states start another, and come out with the shapes that were promised."""
     inputs = keras.Input((T, I))
-    first, second = (RNN(LIFCell(H), return_state=True, implementation="online") for _ in range(2))
+    first, second = (RNN(LIFCell(H), return_state=True, traces=True) for _ in range(2))
     _, *states = first(inputs)
     out, *_ = second(inputs, initial_state=states)
     model = keras.Model(inputs, [out, *states])
@@ -375,18 +367,18 @@ def test_states_in_a_functional_model():
     same(values[0], second(x, initial_state=first(x)[1:])[0], 1e-5)
 
 
-def test_the_reference_preset():
-    layer = RNN.from_preset("reference", LIFCell(H), time_steps=50, noise_std=0.25)
-    names = "form", "perturbation", "sensitivity_mode", "observe", "post_factor", "credit", "noise_std"
-    expected = "plain", "synapse", "replica", "reset_voltage", "trace", "last", 0.25
-    assert tuple(getattr(layer, name) for name in names) == expected
+def test_the_settings_of_the_reference_code():
+    rule = PlainKeRNL.reference(time_steps=50)
+    assert (rule.noise, rule.post_factor, rule.credit) == ("synapse", "trace", "last")
+    assert (type(rule.perturbation).__name__, rule.perturbation.std) == ("Replica", 0.5)
+    assert rule.perturbation.observe == "reset_voltage"
+    layer = RNN(LIFCell(H), rule=rule)
     layer.build((None, 50, I))
     gamma = layer.temporal_filter.numpy()
     assert (gamma >= 0).all() and (gamma <= 0.02).all() and len(set(gamma)) == H
-    limit = (6.0 / (2 * H)) ** 0.5
-    assert np.abs(layer.sensitivity_tensor).max() <= limit
-    with pytest.raises(ValueError, match=r"preset must be one of \['default', 'reference'\]; received 'paper'"):
-        RNN.from_preset("paper", LIFCell(H), time_steps=50)
+    assert np.abs(layer.sensitivity_tensor).max() <= (6.0 / (2 * H)) ** 0.5
+    with pytest.raises(ValueError, match="time_steps must be an integer >= 1; received 0"):
+        PlainKeRNL.reference(time_steps=0)
 
 
 def test_a_drawn_seed_is_kept():
@@ -404,7 +396,11 @@ def test_states_of_another_number_are_an_error():
         layer(x, initial_state=[tf.zeros((len(x), H))] * 4)
 
 
-@pytest.mark.parametrize("settings", [{}, {"temporal_kernel": "own"}, {"form": "plain"}, {"implementation": "online"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rule": NETWORK}, {"rule": "plain_kernl"}, {"traces": True}],
+    ids="abcd",
+)
 def test_a_single_unit_trains(settings):
     inputs = keras.Input((5, 3))
     hidden = RNN(LIFCell(1, input_gain=3.0), **settings)(inputs)

@@ -86,6 +86,11 @@ class Network:
     def presynaptic(self, run):
         return ref.presynaptic(self.x, run.seen, self.start[-1])
 
+    @property
+    def kernel(self):
+        """lambda [H], complex where units oscillate."""
+        return self.c.turn if hasattr(self.c, "turn") else self.c.a
+
     def tangent(self, xi, enters):
         return self.forward_tangent(xi, enters, self.run(), self.w_used, self.c)
 
@@ -104,12 +109,13 @@ class Network:
         cell.bias.assign(self.bias)
         return cell
 
-    def layer(self, m=None, gamma=None, **settings):
-        """A built `RNN` over `cell`, the resetting spike's derivative stopped, with M and gamma set where given."""
-        layer = RNN(self.cell(), **{"seed": 5, "reset_gradient": False, **settings})
+    def layer(self, rule="kernl", m=None, gamma=None, **settings):
+        """A built `RNN` over `cell`, with M and gamma set where given."""
+        layer = RNN(self.cell(), rule=rule, **{"seed": 5, **settings})
         layer.build((B, self.time, I))
         if m is not None:
             layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))
+        if gamma is not None and hasattr(layer, "temporal_filter"):
             layer.temporal_filter.assign(np.reshape(gamma, layer.temporal_filter.shape))
         return layer
 
@@ -117,14 +123,18 @@ class Network:
     def inputs(self):
         return tf.constant(self.x, self.dtype)
 
-    @property
-    def steps(self):
-        """The seams of `learning`: the cell, its parameters, weights and the inputs' current [T, B, H]."""
-        cell = self.cell()
-        current = cell.input_current(tf.transpose(self.inputs, (1, 0, 2)))
-        return cell, cell.parameters(), cell.recurrent_weights(), current
-
 
 def stacked(gradients):
     """The package's gradients of kernel, recurrent kernel and bias as one [J, H]."""
     return np.concatenate([gradients[0], gradients[1], gradients[2][None]])
+
+
+def by_steps(network):
+    """What a loop over single steps needs: the cell, its parameters, its weights and the inputs' current [T, B, H]."""
+    cell = network.cell()
+    return (
+        cell,
+        cell.parameters(),
+        cell.recurrent_weights(),
+        cell.input_current(tf.transpose(network.inputs, (1, 0, 2))),
+    )

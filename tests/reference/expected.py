@@ -1,10 +1,11 @@
-"""What the reference says of a whole RNN layer, and what the layer says."""
+"""What the reference says of a whole layer with a rule, and what the layer says."""
 
 import numpy as np
 import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
+from kernl_keras.rules import EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent
 
 from . import oracles
 from .cases import B, H, T, draw
@@ -13,7 +14,8 @@ SEED, STD = 5, 0.3
 ERROR = draw(50, B, T, H)
 
 
-def kernels(count):
+def kernels(count=1):
+    """M [R, H, H] and gamma [R, H]."""
     return 0.5 * draw(51, count, H, H), 0.1 * draw(52, count, H) ** 2
 
 
@@ -28,90 +30,112 @@ def piece(run, cut):
 
 
 class Expected:
-    """What the reference says of a layer with `settings` over `network`: everything that the layer computes."""
+    """What the reference says of `rule` over `network`: everything that the layer computes."""
 
-    def __init__(self, network, m, gamma, error=ERROR, **settings):
-        self.network, self.m, self.gamma, self.settings = network, m, gamma, settings
+    def __init__(self, network, rule, m=None, gamma=None, error=ERROR):
+        self.network, self.rule, self.m, self.gamma = network, rule, m, gamma
         self.run = network.run()
-        if settings.get("reset_gradient") and network.resets:
+        if getattr(rule, "reset_gradient", False) and network.resets:
             self.run = ref.follow_reset(self.run, network.c)
         self.s = network.presynaptic(self.run)
         self.error = error.copy()
-        if settings.get("credit") == "last":
+        if rule.last:
             self.error[:, :-1] = 0.0
 
-    def current_error(self):
-        run, dt = self.run, self.network.c.dt
-        if "rule" in self.settings:
-            rule = getattr(ref, self.settings["rule"])
-            return oracles.current_error(lambda s: rule(self.error, s, run), self.error.shape)
-        if self.settings["form"] == "network":
-            return ref.reverse_network(self.error, run, self.m, self.gamma, dt)
-        psi_or_slope = run.psi if self.network.spiking else run.gain
-        h = {"gate": run.gate, "surrogate": psi_or_slope, "trace": run.seen}[self.settings["post_factor"]]
-        return ref.reverse_plain(self.error, run.psi, h, self.m, self.gamma, dt)
+    def weight_gradient(self, s):
+        """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
+        rule, run, dt = self.rule, self.run, self.network.c.dt
+        if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
+            return ref.membrane(self.error, s, run, self.m[0], self.network.kernel)
+        if isinstance(rule, KeRNL):
+            return ref.network(self.error, s, run, self.m, self.gamma, dt)
+        if isinstance(rule, PlainKeRNL):
+            return ref.plain(self.error, s, run.psi, self.post_factor(), self.m, self.gamma, dt)[0]
+        if isinstance(rule, EProp):
+            return (ref.eprop_alif if rule.adaptation else ref.eprop)(self.error, s, run)
+        return ref.rflo(self.error, s, run)
+
+    def post_factor(self):
+        """h of the plain form."""
+        run, rule = self.run, self.rule
+        noise = rule.noise or ("current" if self.network.spiking else "activity")
+        chosen = rule.post_factor or ("gate" if noise == "current" else "surrogate")
+        return {"gate": run.gate, "surrogate": run.psi if self.network.spiking else run.gain, "trace": run.seen}[chosen]
 
     def gradients(self):
         """Of the weights [J, H] and of the inputs."""
-        of_current = self.current_error()
-        of_weights = self.network.used(ref.weight_gradient(of_current, self.s))
+        of_current = oracles.current_error(self.weight_gradient, self.error.shape)
+        of_weights = self.network.used(self.weight_gradient(self.s))
         return of_weights, ref.input_gradient(of_current, self.network.w_in)
 
-    def perturbation(self, xi, cut):
-        """D, Omega and Gamma over some steps, before which nothing is perturbed."""
-        network, settings = self.network, self.settings
-        enters = "state" if settings["perturbation"] == "activity" else settings["perturbation"]
-        if settings["form"] == "network" and network.spiking:
-            enters = "state"  # the noise stays in S
+    @property
+    def enters(self):
+        """Where the noise enters, in the reference's words."""
+        if isinstance(self.rule, KeRNL):  # in a spiking network the noise stays in S
+            return "state" if self.network.spiking else "synapse"
+        noise = self.rule.noise or ("current" if self.network.spiking else "activity")
+        return "state" if noise == "activity" else noise
+
+    def effect(self, xi, cut=slice(0, T)):
+        """D over some steps, before which nothing is perturbed."""
+        network, perturbation = self.network, self.rule.perturbation
         run, xi = piece(self.run, cut), xi[:, cut]
-        if settings["sensitivity_mode"] == "tangent":
-            effect = network.forward_tangent(xi, enters, run, network.w_used, network.c)[settings["observe"]]
-        else:
-            start = network.start
-            if cut.start:
-                names = network.states
-                start = np.stack([getattr(self.run, name)[:, cut.start - 1] for name in names])
-            weights = network.w_in, network.w_used, network.bias
-            heard = {"heard": run.z} if settings["sensitivity_mode"] == "replica" else {}
-            noisy = network.forward(
-                network.x[:, cut], *weights, network.c, start, noise=STD * xi, enters=enters, **heard
-            )
-            clean = self.run.observed[settings["observe"]][:, cut]
-            effect = (noisy.observed[settings["observe"]] - clean) / STD
-        gate = run.gate if settings["perturbation"] == "current" else np.ones_like(xi)
-        return effect, *ref.filtered_noise(xi, gate, self.gamma, network.c.dt)
+        observe = perturbation.observe or ("distance" if network.spiking else "voltage")
+        if isinstance(perturbation, Tangent):
+            return network.forward_tangent(xi, self.enters, run, network.w_used, network.c)[observe]
+        start = network.start
+        if cut.start:
+            start = np.stack([getattr(self.run, name)[:, cut.start - 1] for name in network.states])
+        weights = network.w_in, network.w_used, network.bias
+        heard = {"heard": run.z} if isinstance(perturbation, Replica) else {}
+        std = perturbation.std
+        noisy = network.forward(
+            network.x[:, cut], *weights, network.c, start, noise=std * xi, enters=self.enters, **heard
+        )
+        return (noisy.observed[observe] - self.run.observed[observe][:, cut]) / std
 
     def sensitivity(self, resync=T):
-        """F, mean D^2, dF/dM and dF/dgamma of the layer's first training call."""
-        xi = noise(T, 1)
-        parts = [self.perturbation(xi, slice(begin, begin + resync)) for begin in range(0, T, resync)]
-        effect, omega, slope = (np.concatenate(part, 1) for part in zip(*parts))
-        if self.settings.get("credit") == "last":
+        """F, mean D^2, dF/dM and dF/dgamma (None with the membrane's kernel) of the layer's first training call."""
+        xi, starts = noise(T, 1), range(0, T, resync)
+        cuts = [slice(start, min(start + resync, T)) for start in starts]
+        effect = np.concatenate([self.effect(xi, cut) for cut in cuts], 1)
+        if isinstance(self.rule.kernel, Membrane):
+            loss, of_m = ref.membrane_sensitivity(effect, xi, self.m[0], self.network.kernel, starts)
+            return loss, np.mean(effect**2), of_m[None], None
+        gate = self.run.gate if self.enters == "current" else np.ones_like(xi)
+        filtered = [ref.filtered_noise(xi[:, cut], gate[:, cut], self.gamma, self.network.c.dt) for cut in cuts]
+        omega, slope = (np.concatenate(part, 1) for part in zip(*filtered))
+        if self.rule.last:
             effect, omega, slope = effect[:, -1:], omega[:, -1:], slope[:, -1:]
         loss, of_m, of_gamma = ref.sensitivity(effect, omega, slope, self.m)
         return loss, np.mean(effect**2), of_m, of_gamma
 
 
-def compute(layer, x, error=ERROR, training=True):
+def compute(layer, x, error=ERROR, training=True, initial_state=None):
     """Outputs, gradients of kernel, recurrent kernel and bias as one [J, H], of x, and of M and gamma by F."""
     cell = layer.cell
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        outputs = layer(x, training=training)
+        outputs = layer(x, training=training, initial_state=initial_state)
+        outputs, *states = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         loss = tf.reduce_sum(outputs * tf.cast(error, outputs.dtype))
         added = tf.add_n(layer.losses) if layer.losses else None
     *of_weights, of_x = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias, x])
     sensitivity = layer.sensitivity_weights
     of_sensitivity = tape.gradient(added, sensitivity) if sensitivity and training else []
-    return outputs, tf.concat([*of_weights[:2], of_weights[2][None]], 0), of_x, of_sensitivity
+    found = outputs, tf.concat([*of_weights[:2], of_weights[2][None]], 0), of_x, of_sensitivity
+    return (*found, states) if states else found
+
+
+def in_pieces(layer, x, cuts, error=ERROR):
+    """What `compute` says of a sequence in pieces, by a layer that returns its states: outputs and dC/dW [J, H]."""
+    outputs, gradient, states = [], 0.0, None
+    for cut in cuts:
+        found = compute(layer, x[:, cut], error[:, cut], training=False, initial_state=states)
+        outputs.append(found[0])
+        gradient, states = gradient + found[1], found[4]
+    return tf.concat(outputs, 1), gradient
 
 
 def same(one, other, tolerance=1e-9):
     np.testing.assert_allclose(one, other, rtol=tolerance, atol=1e-3 * tolerance)
-
-
-IMPLEMENTATIONS = [
-    dict(implementation="factored"),
-    dict(implementation="online"),
-    dict(implementation="chunked", chunk_size=4),
-]

@@ -85,7 +85,7 @@ def build(case, dtype):
     else:
         cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=1.0, use_bias=True, dtype=dtype)
     x = kk.RNN(cell, seed=7, dtype=dtype, name="hidden", **case.layer)(x)
-    x = kk.Readout(kk.ReadoutCell(O, dtype=dtype), dtype=dtype)(x)
+    x = kk.Readout(O, dtype=dtype)(x)
     model = kk.Model(inputs, x if case.sequences else kk.TimeAverage(4, dtype=dtype)(x))
     generator = np.random.default_rng(11)
     for variable in (*cell.trainable_variables, *model.layers[-1 if case.sequences else -2].trainable_variables):

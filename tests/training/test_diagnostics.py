@@ -20,7 +20,7 @@ def build(kind=kk.Model, layers=1, **settings):
     inputs = x = keras.Input((T, I))
     for seed in range(layers):
         x = kk.RNN(kk.LIFCell(5), seed=seed)(x)
-    model = kind(inputs, kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(O))(x)))
+    model = kind(inputs, kk.TimeAverage(4)(kk.Readout(O)(x)))
     model.compile("sgd", "mse", metrics=["mae"], run_eagerly=True, **settings)
     return model
 

@@ -13,7 +13,7 @@ Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
 
 def layers(first=None):
     keras.utils.set_random_seed(3)
-    made = [kk.RNN(kk.LIFCell(5), seed=1, name="hidden"), kk.Readout(kk.ReadoutCell(O), name="readout")]
+    made = [kk.RNN(kk.LIFCell(5), seed=1, name="hidden"), kk.Readout(O, name="readout")]
     return [*([] if first is None else [first]), *made, kk.TimeAverage(4, name="window")]
 
 

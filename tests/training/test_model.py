@@ -413,7 +413,7 @@ import kernl_keras as kk
 class Mine(kk.Model):
     def __init__(self):
         super().__init__()
-        self.hidden, self.readout = kk.RNN(kk.LIFCell(4), seed=1), kk.Readout(kk.ReadoutCell(2))
+        self.hidden, self.readout = kk.RNN(kk.LIFCell(4), seed=1), kk.Readout(2)
 
     def call(self, x):
         return self.readout(self.hidden(x))

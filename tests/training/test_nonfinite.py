@@ -26,7 +26,7 @@ def build(on_nonfinite="skip", stateful=False, run_eagerly=None, **settings):
     inputs = keras.Input(batch_shape=(B, T, I), name="signal")
     x = keras.layers.BatchNormalization()(inputs) if stateful else inputs
     x = kk.RNN(kk.LIFCell(5), name="hidden", seed=1, stateful=stateful)(x)
-    voltage = kk.Readout(kk.ReadoutCell(O), name="readout", stateful=stateful)(x)
+    voltage = kk.Readout(O, name="readout", stateful=stateful)(x)
     model = kk.Model(inputs, kk.TimeAverage(4)(voltage))
     eager = not settings.keys() - {"diagnostics"} if run_eagerly is None else run_eagerly
     model.compile(
@@ -235,7 +235,7 @@ def train(x, y):
     with strategy.scope():
         inputs = keras.Input((7, 3))
         hidden = kk.RNN(kk.LIFCell(5), seed=1)(inputs)
-        model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(2))(hidden)))
+        model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(2)(hidden)))
         model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

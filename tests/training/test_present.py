@@ -22,7 +22,7 @@ def build(batch, stateful=False, run_eagerly=False, pairs=False):
     inputs = keras.Input(batch_shape=(batch, 2 * T if pairs else T, I))
     x = keras.layers.Lambda(lambda x: tf.reshape(x, (2 * batch, T, I)))(inputs) if pairs else inputs
     hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), seed=7, stateful=stateful, name="hidden")(x)
-    outputs = kk.TimeAverage(4)(kk.Readout(kk.ReadoutCell(2), stateful=stateful)(hidden))
+    outputs = kk.TimeAverage(4)(kk.Readout(2, stateful=stateful)(hidden))
     if pairs:
         outputs = keras.layers.Lambda(lambda x: x[:batch])(outputs)
     model = kk.Model(inputs, outputs)

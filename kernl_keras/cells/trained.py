@@ -1,0 +1,88 @@
+"""What the cells with trained weights share: units, input weights and a bias."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ..checks import flag, integer, keras_object
+from ..keras_version import keras
+from ..types import Config, Constraint, Initializer, Regularizer
+from .wide import WideCell
+
+
+class TrainedCell(WideCell):
+    """Base of the cells with trained input weights and a trained bias.
+
+    Args:
+        units: number of units.
+        use_bias: whether to add a trained bias.
+        kernel_initializer, bias_initializer: Keras initializers.
+        kernel_regularizer, bias_regularizer: Keras regularizers.
+        kernel_constraint, bias_constraint: Keras constraints.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        use_bias: bool = True,
+        kernel_initializer: Initializer | None = "glorot_uniform",
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer | None = None,
+        bias_regularizer: Regularizer | None = None,
+        kernel_constraint: Constraint | None = None,
+        bias_constraint: Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units = integer("units", units)
+        self.use_bias = flag("use_bias", use_bias)
+        self.kernel_initializer = keras_object("initializers", "kernel_initializer", kernel_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
+        self.kernel_regularizer = keras_object("regularizers", "kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
+        self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
+
+    def add_kernel(self, input_shape: Sequence[int | None], initializer: Callable[..., tf.Tensor]) -> None:
+        """Makes the input weights [I, units]."""
+        if input_shape[-1] is None:
+            raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+
+    def add_bias(self) -> None:
+        """Makes the bias [units], None without one."""
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+
+    @property
+    def output_size(self) -> int:
+        return self.units
+
+    def get_config(self) -> Config:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "use_bias": self.use_bias,
+            "kernel_initializer": self.kernel_initializer and keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+        }

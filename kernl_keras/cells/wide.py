@@ -1,0 +1,43 @@
+"""What all cells share: they compute in float32 or wider, whatever the dtype policy around them."""
+
+import inspect
+from typing import Any
+
+import tensorflow as tf
+
+from ..keras_version import NO_AUTOCAST, AbstractRNNCell, keras
+
+
+def wide_dtype(policy=None):
+    """The dtype that a cell computes in under a dtype policy: that of the policy's variables, at least float32.
+
+    Args:
+        policy: a dtype policy, its name or its config; None for the global one.
+    """
+    dtype = keras.layers.Layer(dtype=policy).variable_dtype
+    return dtype if tf.as_dtype(dtype).size >= 4 else "float32"
+
+
+class WideCell(AbstractRNNCell):
+    """A cell that computes in float32 or wider.
+
+    Half precision has no decay factor between 0.996 and 1, bfloat16 counts no further than 256, and a sum over many
+    steps leaves the range of float16. A layer around the cell may have any dtype policy: inputs are cast to the cell's
+    dtype.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or wide_dtype()})
+        if tf.as_dtype(self.compute_dtype).size < 4:
+            raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
+
+    @classmethod
+    def arguments(cls) -> list[str]:
+        """The names of the constructor's arguments, those of the base classes included, but those of a Keras layer."""
+        ours = [each for each in cls.__mro__ if issubclass(each, WideCell)]
+        given = [inspect.signature(each.__init__).parameters.values() for each in ours]
+        return list(dict.fromkeys(p.name for one in given for p in one if p.name not in ("self", "kwargs")))
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        """A weight that keeps its dtype where a layer with another dtype policy reads it."""
+        return super().add_weight(*args, **{**NO_AUTOCAST, **kwargs})

@@ -1,0 +1,16 @@
+"""The laboratory: what measures the package, and makes the tables and pictures of its pages. It is not installed.
+
+Each command is run from the root of a checkout; `--help` says what it takes.
+
+    python -m notebooks.lab.sweep NAME         compares rules, or settings of KeRNL, run by run
+    python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's
+    python -m notebooks.lab.benchmark          times the training step, here and in other packages
+    python -m notebooks.lab.results            makes the tables and plots of a document from results files
+    python -m notebooks.lab.pictures           draws the other pictures
+    python -m notebooks.lab.kills              kills training at random moments, and goes on with it
+    python -m notebooks.lab.mutants            breaks the equations, and reports which breaks no test notices
+    python -m notebooks.lab.distribution       compares replicas on several devices with one device
+    python -m notebooks.lab.nir_round_trip     runs trained networks in other simulators
+    python -m notebooks.lab.pack RUN_DIR NAME  makes a pretrained network of a run
+    python -m notebooks.lab.make_sample        makes the packaged sample of MNIST
+"""

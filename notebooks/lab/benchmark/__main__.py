@@ -1,0 +1,49 @@
+"""Times the training step of the reference network: rules, sizes, memory, other packages.
+
+python -m notebooks.lab.benchmark --peers
+"""
+
+import argparse
+import pathlib
+import sys
+
+from kernl_keras import cli
+from kernl_keras.experiments.errors import UserError
+
+from ..options import check_file
+from .run import PARTS, benchmark
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.benchmark", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
+    parser.add_argument(
+        "--peers-dir", default="~/.cache/kernl_keras/peers", metavar="DIR", help="where their environments are built"
+    )
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="steps that are timed, 5 if not given")
+    parser.add_argument("--threads", type=int, metavar="N", help="of our rows, one a core if not given")
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmark.json"), metavar="FILE")
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """Tables, a results file and its plot."""
+    path = check_file(options.output)
+    if path.suffix == ".png" or path.with_suffix(".png").exists():
+        raise UserError(f"--output must end in .json, and no picture may lie where the plot goes; received {path}.")
+    for name in ("repeats", "threads"):
+        if (value := getattr(options, name)) is not None:
+            cli.at_least_one(f"--{name}", value)
+    folder = pathlib.Path(options.peers_dir).expanduser() if options.peers else None
+    try:
+        benchmark(path, options.only, folder, options.threads, options.repeats, command)
+    except RuntimeError as error:
+        raise UserError(str(error)) from error
+    print(f"Results    {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

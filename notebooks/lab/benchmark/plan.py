@@ -1,0 +1,97 @@
+"""What the benchmark measures: the rows of each of its parts."""
+
+from .environments import PEERS, environment
+from .workers import Row
+
+REFERENCE = {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10}
+OURS, FLOOR, PEAK, BPTT = "kernl", "floor", "one large product", "keras.layers.RNN, BPTT"
+ONE_THREAD, EPROP, ADJOINT, PIECEWISE = "kernl, one thread", "eprop", "bptt", "kernl, pieces of 100"
+KERNL = {"kernel": "exponential"}  # as published: the floor has its products
+RULES = {  # name of the row: the rule, and its settings
+    "kernl": ("kernl", KERNL),
+    "kernl membrane": ("kernl", {"kernel": "membrane"}),
+    "kernl plain": ("plain_kernl", {}),
+    "eprop": ("eprop", {"adaptation": False}),
+    "eprop_alif": ("eprop", {}),
+    "rflo": ("rflo", {}),
+    "readout": ("readout_only", {}),
+    "bptt": ("bptt", {}),
+    "bptt by tape": ("bptt", {"tape": True}),
+}
+SCALES = {
+    "steps": (200, 838, 3352, 20_000),
+    "batch": (25, 64, 128, 256),
+    "units": (100, 200, 400, 800, 1600),
+}
+LENGTHS = (200, 838, 3352)
+PIECES = 100  # of 838 steps: 83,800
+IN_PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece
+
+
+def ours(name, threads, rule="kernl", **settings):
+    """A row of this package: a rule, XLA, on the reference network, but for `settings`."""
+    word, of_rule = RULES.get(rule, (rule, {}))
+    return Row(name, {**REFERENCE, "threads": threads, "rule": word, "rule_settings": of_rule, **settings})
+
+
+def step_rows(threads, peers=()):
+    """The training step beside its floor, backpropagation, one thread, and the peers."""
+    rows = [
+        ours(OURS, threads),
+        ours(FLOOR, threads, rule="floor"),
+        ours(PEAK, threads, rule="peak"),
+        ours(ONE_THREAD, 1),
+        ours(EPROP, threads, rule="eprop"),
+        ours(ADJOINT, threads, rule="bptt"),
+        ours(PIECEWISE, threads, **IN_PIECES),
+        ours(BPTT, threads, rule="keras_bptt"),
+    ]
+    for name, python in peers:
+        for rule in PEERS[name].rules:
+            for count in sorted({1, threads}):  # small products on several threads may be slower: the better one counts
+                settings = {**REFERENCE, "threads": count, "rule": rule}
+                rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, PEERS[name].script))
+    return rows
+
+
+def batch_rows(threads):
+    """The training step and its floor at larger batches."""
+    return [
+        row
+        for batch in (128, 256)
+        for row in (
+            ours(f"{OURS}, batch {batch}", threads, batch=batch),
+            ours(f"{FLOOR}, batch {batch}", threads, batch=batch, rule="floor"),
+        )
+    ]
+
+
+def rule_rows(threads):
+    """Every rule, and KeRNL in pieces, as a graph and compiled by XLA."""
+    rows = []
+    for jit_compile, mode in ((True, "XLA"), (False, "graph")):
+        for rule in RULES:
+            rows.append(ours(f"{rule}, {mode}", threads, rule, jit_compile=jit_compile))
+        rows.append(ours(f"{PIECEWISE}, {mode}", threads, jit_compile=jit_compile, **IN_PIECES))
+    return rows
+
+
+def scale_rows(threads):
+    """The step as one of its sizes grows."""
+    return [ours(f"{axis} {size}", threads, **{axis: size}) for axis, sizes in SCALES.items() for size in sizes]
+
+
+def memory_rows(threads):
+    """Memory as the sequence grows: whole, backpropagation, and a stream of pieces."""
+    return [
+        *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in LENGTHS),
+        *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in LENGTHS),
+        *(ours(f"stream, T {838 * pieces}", threads, pieces=pieces) for pieces in (1, PIECES)),
+    ]
+
+
+def build_peers(folder, say=print):
+    """`(name, python)` of every peer, its environment built where it is missing."""
+    for name in PEERS:
+        say(f"  environment of {name}")
+        yield name, environment(name, folder)

@@ -1,0 +1,240 @@
+"""Breaks the equations, one at a time, and reports which breaks no test notices.
+
+    python -m notebooks.lab.mutants --output notebooks/results/mutants.json
+
+A mutant is a small change of one line: a sign flipped, a factor dropped, a step of time shifted. It is made in a copy
+of the package, never in the checkout, and the tests of that room run on it until one fails. A mutant that survives them
+all runs the whole suite.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).parents[2]
+EVERY = ["tests"]  # what a mutant runs that survives the tests of its room
+
+TESTS = {  # file: the tests that should notice, those most likely to first
+    "dynamics/resonator.py": ["tests/cells/test_hidden_cells.py", "tests/rules/test_perturbed_pass.py"],
+    "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
+    "cells": ["tests/rules/test_gradients.py", "tests/rules/test_perturbed_pass.py", "tests/cells"],
+    "sequences/time_loop.py": ["tests/sequences"],
+    "sequences/leaky_sum.py": ["tests/layers/test_readout.py"],
+    "layers/readout.py": ["tests/layers/test_readout.py"],
+    "rules/perturb": ["tests/rules/test_perturbed_pass.py", "tests/rules/test_membrane.py"],
+    "rules/sensitivity.py": ["tests/rules/test_sensitivity.py"],
+    "rules/membrane.py": ["tests/rules/test_membrane.py"],
+    "rules/hop.py": ["tests/rules/test_membrane.py", "tests/rules"],
+    "rules": ["tests/rules"],
+    "layers": [
+        "tests/rules/test_gradients.py",
+        "tests/layers/test_rnn_in_keras.py",
+        "tests/layers/test_time_average.py",
+        "tests/data/test_full_batches.py",
+    ],
+    "training": ["tests/training", "tests/integration/test_learning_contract.py"],
+}
+
+MUTANTS = [  # file, what stands there, what is put in its place
+    # Eq. (2)-(9)
+    ("dynamics/lif.py", "state.refractory < p.dt", "state.refractory <= p.dt"),
+    ("dynamics/lif.py", "p.base_threshold + p.adaptation_strength", "p.base_threshold - p.adaptation_strength"),
+    ("dynamics/lif.py", "state.v + gate * (p.drive", "state.v + (p.drive"),
+    ("dynamics/lif.py", "- (1.0 - p.membrane_decay) * state.v)", "- p.membrane_decay * state.v)"),
+    ("dynamics/lif.py", "(1.0 - p.adaptation_decay) * spikes  # Eq. (6)\n    refr", "spikes  # Eq. (6)\n    refr"),
+    ("dynamics/lif.py", "tf.nn.relu(state.refractory - p.dt)", "tf.nn.relu(state.refractory)"),
+    ("dynamics/lif.py", "v = potential - threshold * spikes  # Eq", "v = potential - p.base_threshold * spikes  # Eq"),
+    ("dynamics/lif.py", "(p.reset_potential - potential) * spikes", "(p.reset_potential - state.v) * spikes"),
+    ("dynamics/lif.py", "p.trace_decay * state.trace + spikes  # Eq. (9)", "state.trace + spikes  # Eq. (9)"),
+    ("dynamics/lif.py", "(1.0 - self.membrane_decay) * self.resistance", "self.resistance"),
+    ("dynamics/surrogate.py", "/ threshold\n    return", "\n    return"),
+    ("dynamics/surrogate.py", "SURROGATES[shape](u) / threshold", "SURROGATES[shape](u)"),
+    ("dynamics/surrogate.py", "return gate * damping", "return damping"),
+    ("dynamics/surrogate.py", "potential >= threshold", "potential > threshold"),
+    ("dynamics/surrogate.py", "error * slope, -error * slope", "error * slope, error * slope"),
+    ("dynamics/surrogate.py", "1.0 - tf.abs(u)", "1.0 - u"),
+    ("dynamics/decays.py", "return 1.0 - dt / tau", "return 1.0 - tau / dt"),
+    ("dynamics/rate.py", "p.drive * function(current)", "function(current)"),
+    ("dynamics/rate.py", "p.leak * activity - p.turn * quadrature + added", "p.leak * activity + p.turn * quadrature + added"),
+    ("dynamics/resonator.py", "p.leak * v - p.turn * quadrature", "p.leak * v + p.turn * quadrature"),
+    ("dynamics/resonator.py", "swung + p.drive * current ", "swung + current "),
+    ("dynamics/resonator.py", "p.base_threshold + p.adaptation_strength", "p.base_threshold - p.adaptation_strength"),
+    ("dynamics/resonator.py", "(1.0 - p.adaptation_decay) * spikes  # Eq. (6)\n    trace = p.trace_decay * state", "spikes  # Eq. (6)\n    trace = p.trace_decay * state"),
+    ("dynamics/resonator.py", "distance = potential - p.adaptation", "distance = potential + p.adaptation"),
+    ("dynamics/resonator.py", "spikes = step.slope * distance", "spikes = step.slope * potential"),
+    ("dynamics/rate.py", "lambda g: 1.0 - tf.tanh(g) ** 2", "lambda g: 1.0 - tf.tanh(g)"),
+    # the tangent, Eq. (18)
+    ("dynamics/lif.py", "distance = potential - threshold\n", "distance = potential + threshold\n"),
+    ("dynamics/lif.py", "leak = 1.0 - step.gate * (1.0 - p.membrane_decay)", "leak = p.membrane_decay"),
+    ("dynamics/lif.py", "+ step.gate * p.drive * current_change", "+ p.drive * current_change"),
+    ("dynamics/lif.py", "spikes = step.slope * distance", "spikes = step.slope * potential"),
+    ("dynamics/lif.py", "step.threshold * spikes - threshold * step.output", "step.threshold * spikes"),
+    ("dynamics/lif.py", "(p.reset_potential - step.potential) * spikes", "p.reset_potential * spikes"),
+    ("dynamics/lif.py", "potential * (1.0 - step.output) +", "potential +"),
+    ("dynamics/lif.py", "p.trace_decay * change.trace + spikes", "p.trace_decay * change.trace"),
+    ("dynamics/rate.py", "p.drive * step.slope * current_change", "p.drive * current_change"),
+    # noise and its filters, Eq. (16)-(18)
+    ("rules/exponential.py", "tf.exp(-gamma * dt)", "tf.exp(-gamma)"),
+    ("rules/exponential.py", "return decay * omega + noise[:, None, :]", "return decay * (omega + noise[:, None, :])"),
+    ("rules/exponential.py", "noise[:, None, :], decay * (slope - dt * omega)", "noise[:, None, :], decay * (slope + dt * omega)"),
+    ("rules/exponential.py", "noise[:, None, :], decay * (slope - dt * omega)", "noise[:, None, :], decay * (slope - omega)"),
+    ("rules/exponential.py", "noise[:, None, :], decay * (slope - dt * omega)", "noise[:, None, :], slope - dt * omega"),
+    ("rules/perturbed_pass.py", "cell.gate(done) * driven if", "driven if"),
+    ("rules/perturbation.py", "return difference / self.std, self.heard", "return difference, self.heard"),
+    ("rules/perturbation.py", "return cell.exchange_spikes(state, noisy, clean)", "return state"),
+    ("rules/perturbed_pass.py", "xi * noise.scale, enters", "xi, enters"),
+    ("rules/perturbed_pass.py", 'if enters == "state":', 'if enters == "nowhere":'),
+    ("rules/perturbed_pass.py", "tf.abs(effect) <= bound", "effect <= bound"),
+    ("rules/perturbed_pass.py", "t % noise.resync_every != 0", "t % noise.resync_every != 1"),
+    # Eq. (19) and its gradients
+    ("rules/sensitivity.py", "scale = -2.0 /", "scale = 2.0 /"),
+    ("rules/sensitivity.py", "tf.matmul(omega, flat(m), transpose_b=True)", "tf.matmul(omega, flat(m))"),
+    ("rules/sensitivity.py", "tf.matmul(residual, omega, transpose_a=True)", "tf.matmul(omega, residual, transpose_a=True)"),
+    ("rules/sensitivity.py", "by_slope=tf.matmul(residual, slope", "by_slope=tf.matmul(residual, omega"),
+    ("rules/exponential.py", "field[-1][None] for field", "field[0][None] for field"),
+    # the rules, Eq. (10)-(15), (20)-(23)
+    ("rules/hop.py", '"tbk,rki->tbri"', '"tbk,rik->tbri"'),
+    ("rules/plain_kernl.py", "error * step.psi, context.hop.m", "error, context.hop.m"),
+    ("rules/plain_kernl.py", "reverse = now.path + carry[0]", "reverse = now.path - carry[0]"),
+    ("rules/plain_kernl.py", "return (context.hop.decay * reverse,)", "return (reverse,)"),
+    ("rules/plain_kernl.py", "tf.reduce_sum(reverse, 1) * now.step.arrival", "tf.reduce_sum(reverse, 1)"),
+    ("rules/plain_kernl.py", "tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)", "error"),
+    ("rules/plain_kernl.py", '"surrogate": step.arrival, "trace": step.presynaptic', '"surrogate": step.presynaptic, "trace": step.arrival'),
+    ("rules/hop.py", "now.error * now.step.psi, self.m", "now.error, self.m"),
+    ("rules/kernl.py", "now.error + through, now.step", "now.error, now.step"),
+    ("rules/hop.py", "return through, (now.path + self.real * later,)", "return through, (self.real * (now.path + later),)"),
+    ("rules/hop.py", "self.real * later + self.imaginary * turned[0]", "self.real * later - self.imaginary * turned[0]"),
+    ("rules/hop.py", "self.real * turned[0] - self.imaginary * later", "self.real * turned[0] + self.imaginary * later"),
+    ("rules/own_state.py", "potential_backward(carry, step.psi * error, step)", "potential_backward(carry, error, step)"),
+    ("rules/own_state.py", "whole = error + step.keep * carry[0]", "whole = error + carry[0]"),
+    ("rules/own_state.py", "return (step.leak * whole,)", "return (whole,)"),
+    ("rules/own_state.py", "step.drive * whole", "whole"),
+    ("rules/own_state.py", "step.leak * real + step.turn * imaginary", "step.leak * real - step.turn * imaginary"),
+    ("rules/own_state.py", "step.leak * imaginary - step.turn * real", "step.leak * imaginary + step.turn * real"),
+    ("rules/own_state.py", "of_threshold = error + step.threshold_keep * own[0]", "of_threshold = error"),
+    ("rules/own_state.py", "- step.adaptation_strength * of_threshold", "+ step.adaptation_strength * of_threshold"),
+    ("rules/own_state.py", "+ (1.0 - step.adaptation_decay) * adaptation", "+ adaptation"),
+    ("rules/own_state.py", "step.adaptation_decay * adaptation - step", "adaptation - step"),
+    ("rules/hop.py", "return self.leak * real - self.turn * imaginary", "return self.leak * real + self.turn * imaginary"),
+    ("rules/hop.py", "self.leak * imaginary - self.turn * real", "self.leak * imaginary + self.turn * real"),
+    ("rules/membrane.py", "tf.matmul(xi, self.m, transpose_b=True)", "tf.matmul(xi, self.m)"),
+    ("rules/membrane.py", "real = within * (residual + real)", "real = residual + real"),
+    ("rules/membrane.py", "after % resync_every != 0", "after % resync_every != 1"),
+    ("rules/hop.py", "return (real, real, turned[1]), before, ()", "return (real, real, turned[1]), real, ()"),
+    ("rules/hop.py", "past.derivatives(start, size).psi, ()", "1.0, ()"),
+    ("rules/membrane.py", "member[:, :, None] * m, tf", "member[:, None, :] * m, tf"),
+    ("rules/hop.py", '"tbk,ki->tbi"', '"tbk,ik->tbi"'),
+    ("rules/bptt.py", "now.error + later, now.step", "now.error, now.step"),
+    ("rules/bptt.py", 'getattr(context.p, "trace_decay", 0.0) * later', "later"),
+    ("rules/bptt.py", "context.recurrent_weights, transpose_b=True", "context.recurrent_weights"),
+    ("rules/eprop.py", "step.following_reset() if self.reset_gradient else step", "step"),
+    ("rules/rflo.py", "drive=step.psi * step.drive", "drive=step.drive"),
+    ("rules/rflo.py", ", keep=1.0)", ")"),
+    ("rules/backward.py", "tf.einsum(\"tbh,ih->tbi\", current_error, kernel)", "tf.einsum(\"tbh,ih->tbi\", -current_error, kernel)"),
+    ("rules/backward.py", "gradient += tf.einsum(", "gradient += 0.0 * tf.einsum("),
+    ("rules/backward.py", "self.past.length, reverse=True, unroll", "self.past.length, reverse=False, unroll"),
+    ("rules/backward.py", "(of_steps(now), valid), reverse=True)", "(of_steps(now), valid), reverse=False)"),
+    ("rules/backward.py", "(*added, tf.reduce_sum(local, 0, keepdims=True))", "(*added, tf.zeros_like(total[-1]))"),
+    ("rules/backward.py", "weighted = trace * weight[..., None]", "weighted = trace"),
+    # the loop in blocks of steps
+    ("sequences/time_loop.py", "count = length - k * size - start", "count = size"),
+    ("sequences/time_loop.py", "count = size - (k * size - start)", "count = size"),
+    ("sequences/time_loop.py", "row = count - 1 - i if reverse", "row = i if reverse"),
+    ("sequences/time_loop.py", "tf.concat([first[None], rows[:-1]], 0), rows)", "rows, rows)"),
+    ("sequences/time_loop.py", "for t in reversed(range(length)) if reverse else range(length)", "for t in range(length)"),
+    # how the layer puts them together
+    ("rules/backward.py", "take_before(self.residuals.presynaptic, first, start, size)", "take(self.residuals.presynaptic, start, size)"),
+    ("rules/perturbed_pass.py", "last=self.rule.last, several", "last=False, several"),
+    ("rules/learned_sensitivity.py", "first = tf.transpose(tf.cast(cell.recurrent_weights(), dtype))", "first = tf.cast(cell.recurrent_weights(), dtype)"),
+    ("layers/rnn.py", "x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]", "x = tf.transpose(sequences, (1, 0, 2))[::-1]"),
+    ("cells/lif.py", "keep=1.0 if p.soft_reset else 1.0 - spikes", "keep=1.0"),
+    ("cells/lif.py", "drive=gate * p.drive", "drive=p.drive"),
+    ("cells/lif.py", "threshold_keep=spikes if p.soft_reset else 0.0", "threshold_keep=0.0"),
+    ("cells/hidden.py", "keep=self.keep - self.reset", "keep=self.keep"),
+    ("cells/hidden.py", "threshold_keep=self.threshold_keep - self.reset", "threshold_keep=self.threshold_keep"),
+    ("cells/lif.py", "potential - p.reset_potential", "potential"),
+    ("cells/spiking.py", "state._replace(trace=state.trace + noise)", "state._replace(v=state.v + noise)"),
+    ("cells/spiking.py", "state.trace + received.output - sent.output", "state.trace + sent.output - received.output"),
+    ("cells/hidden.py", "tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))", "weights"),
+    (
+        "rules/perturbed_pass.py",
+        "steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))",
+        "steps = tf.cast(tf.size(self.counted), self.m.dtype)",
+    ),
+    ("sequences/leaky_sum.py", "reverse = error + carry", "reverse = error"),
+    ("sequences/leaky_sum.py", "v = decay * carry + x", "v = carry + x"),
+    ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),
+    # training, Eq. (19) first and then the weights with the new M and gamma
+    ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),
+    ("training/learn.py", "warm >= model.sensitivity_only", "warm > model.sensitivity_only"),
+    ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
+    ("training/alignment.py", "return own - contributions[local], of_exact", "return own, of_exact"),
+]  # fmt: skip
+
+
+def mutate(text, old, new):
+    """The text with `old`, which must stand there once, replaced."""
+    if text.count(old) != 1:
+        raise ValueError(f"{old!r} must stand there once; found {text.count(old)} times.")
+    return text.replace(old, new)
+
+
+def tests_of(file):
+    """The tests that should notice a change of `file`."""
+    return next(tests for place, tests in TESTS.items() if file.startswith(place))
+
+
+def run_tests(folder, tests):
+    """The first test that failed, or None."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
+    if result.returncode == 0:
+        return None
+    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0] if failed else f"exit status {result.returncode}"
+
+
+def main(arguments=None):
+    """The command; returns the exit status, 1 where a mutant survived."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mutants.json"))
+    parser.add_argument("--only", default="", help="mutants whose file or change contains this")
+    parser.add_argument("--skip-baseline", action="store_true", help="do not run the tests on the unbroken code first")
+    options = parser.parse_args(arguments)
+    report = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for part in ("kernl_keras", "tests", "notebooks"):
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("setup.cfg", "README.md", "CHANGELOG.md", "setup.py"):
+            shutil.copy(ROOT / part, folder / part)
+        if not options.skip_baseline:  # where the tests fail before, every mutant seems to be noticed
+            if failed := run_tests(folder, sorted({test for tests in TESTS.values() for test in tests})):
+                parser.error(f"the tests must pass before anything is broken; {failed}")
+        for file, old, new in MUTANTS:
+            if options.only not in f"{file} {old} {new}":
+                continue
+            path, start = folder / "kernl_keras" / file, time.monotonic()
+            before = path.read_text(encoding="utf-8")
+            path.write_text(mutate(before, old, new), encoding="utf-8")
+            killer = run_tests(folder, tests_of(file)) or run_tests(folder, EVERY)
+            path.write_text(before, encoding="utf-8")
+            row = {"file": file, "was": old, "is": new, "noticed_by": killer}
+            report.append(row)
+            seconds = time.monotonic() - start
+            print(f"{seconds:5.0f} s {file:28} {old!r} -> {new!r}: {killer or 'SURVIVED'}", flush=True)
+            options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    survived = [row for row in report if row["noticed_by"] is None]
+    print(f"{len(report)} mutants, {len(survived)} survived")
+    return int(bool(survived))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

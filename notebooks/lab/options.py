@@ -1,0 +1,22 @@
+"""What the commands of the laboratory ask of their options."""
+
+import pathlib
+
+from kernl_keras.experiments.configs import MAX_SEED
+from kernl_keras.experiments.errors import UserError
+
+
+def check_seeds(seeds):
+    """Raises `UserError` for a seed that no experiment can have, or that is there twice."""
+    if any(not 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds must be from 0 to {MAX_SEED}, each of them once; received {seeds}.")
+
+
+def check_file(path):
+    """The path of a file that is still to be written; raises `UserError` where it cannot be."""
+    path = pathlib.Path(path)
+    if path.exists():
+        raise UserError(f"{path} already exists: name another --output.")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} is no directory: make it, or name another --output.")
+    return path

@@ -1,0 +1,191 @@
+"""Draws the pictures of `notebooks/pictures` from the files in `notebooks/results`, and from directories of runs.
+
+    python -m notebooks.lab.pictures [RUN_DIR ...]
+
+The learning curve and M are those of a run.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+import kernl_keras as kk
+from kernl_keras import cli
+from kernl_keras.keras_version import keras
+
+from .benchmark.plot import draw as draw_benchmark
+
+HERE = pathlib.Path(__file__).parents[1]
+PICTURES, RESULTS = HERE / "pictures", HERE / "results"
+RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
+NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
+
+
+def panels(rows=1, columns=1, *, size, **settings):
+    """A figure of inches `size`, and its panels."""
+    from matplotlib.figure import Figure  # an optional package
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, **settings)
+
+
+def draw_network():
+    """What the packaged network does with one digit: pixels in, spikes of every fourth unit, the ten readouts."""
+    model = kk.load_pretrained("smnist")
+    pixels, digits = next(iter(kk.data.sequential_mnist("sample", batch_size=16).test.as_numpy_iterator()))
+    example = list(digits).index(3)
+    layers = [model.get_layer(name).output for name in ("hidden", "readout")]
+    spikes, voltages = (np.array(each)[example] for each in keras.Model(model.input, layers)(pixels))
+    units = np.argsort(model.get_layer("hidden").cell.period)[::4]  # the fastest first
+    pixels, steps = pixels[example, :, 0], len(spikes)
+    figure, (top, middle, bottom) = panels(3, 1, size=(8, 5), sharex=True, height_ratios=(1.2, 3, 2.4))
+    top.fill_between(range(steps), pixels, color="#333333", linewidth=0)
+    top.set(ylabel="pixel", yticks=(0, 1), ylim=(0, 1.05))
+    image = top.inset_axes((0.0, 0.1, 0.12, 0.9))
+    image.imshow(pixels[:784].reshape(28, 28), cmap="gray_r")
+    image.set_axis_off()
+    step, row = np.nonzero(spikes[:, units])
+    middle.plot(step, row, "|", markersize=4, markeredgewidth=0.7, color="#1f6f8b")
+    middle.set(ylabel=f"spikes of {len(units)} units", ylim=(-1, len(units)))
+    for digit, voltage in enumerate(voltages.T):
+        right = digit == digits[example]
+        style = {"color": "#c44e52", "linewidth": 2.0, "zorder": 3} if right else {"color": "#9aa5b1", "linewidth": 0.7}
+        bottom.plot(voltage, **style, label=f"readout of {digit}, the digit shown" if right else None)
+    bottom.set(xlabel="time step", ylabel="readouts", xlim=(0, steps))
+    bottom.legend(frameon=False, loc="lower left")
+    for axes in (top, middle, bottom):
+        axes.axvspan(784, steps, color="#eeeeee", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    bottom.text((784 + steps) / 2, bottom.get_ylim()[0], "answer", ha="center", va="bottom", fontsize=9)
+    figure.savefig(PICTURES / "network.png", dpi=110)
+
+
+def draw_learning_curve(run_dir):
+    """Accuracy over the digits seen."""
+    results = json.loads((run_dir / "results.json").read_text())
+    config = json.loads((run_dir / "config.json").read_text())
+    curve = results["curve"]
+    digits = np.array([row["steps"] for row in curve]) * config["batch_size"]
+    figure, axes = panels(size=(6, 3.2))
+    axes.plot(digits, [row["accuracy"] for row in curve], "o-", color="#9aa5b1", label="training digits")
+    axes.plot(digits, [row["val_accuracy"] for row in curve], "o-", color="#1f6f8b", label="validation digits")
+    axes.axhline(results["chance"], color="#c44e52", linestyle=":", label="chance")
+    axes.axhline(results["test_accuracy"], color="#333333", linewidth=0.8, label="test digits, best epoch")
+    axes.set(xlabel="digits seen", ylabel="accuracy", ylim=(0, 1), title="784-pixel MNIST, KeRNL, packaged sample")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "learning_curve.png", dpi=110)
+
+
+def draw_sensitivity(run_dir):
+    """M at the end of the run, beside the path through one synapse."""
+    model = keras.models.load_model(run_dir / "model.keras")
+    layer = model.get_layer("hidden")
+    m = layer.sensitivity_tensor.numpy()
+    drive = np.broadcast_to(layer.cell.parameters().drive, len(m))
+    one_synapse = layer.cell.recurrent_weights().numpy().T * drive[:, None]
+    figure, (left, middle, right) = panels(1, 3, size=(10, 3.2))
+    limit = np.quantile(np.abs(m), 0.99)
+    for axes, matrix, title in ((left, m, "M, learned"), (middle, one_synapse, "one synapse: drive $W_{rec}^T$")):
+        image = axes.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        axes.set(xlabel="moved by unit i", ylabel="unit k", title=title)
+    figure.colorbar(image, ax=(left, middle), shrink=0.8)
+    others = ~np.eye(len(m), dtype=bool)
+    correlation = np.corrcoef(m[others], one_synapse[others])[0, 1]
+    right.plot(one_synapse[others], m[others], ".", markersize=1, alpha=0.3, color="#1f6f8b")
+    right.plot([-limit, limit], [-limit, limit], color="#c44e52", linewidth=0.8)
+    right.set(xlabel="one synapse", ylabel="M", title=f"correlation {correlation:.2f}")
+    right.set(xlim=(-1.5 * limit, 1.5 * limit), ylim=(-1.5 * limit, 1.5 * limit))
+    right.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "sensitivity.png", dpi=110)
+
+
+def draw_reference():
+    """The sensitivity loss of the reference preset, M and gamma alone, beside the reference code's own."""
+    results = json.loads((RESULTS / "smnist-reference.json").read_text())
+    steps = [row["steps"] for row in results["curve"]]
+    loss = np.array([row["sensitivity_loss"] for row in results["curve"]])
+    figure, axes = panels(size=(6, 3.2))
+    axes.plot(np.array(steps) - 50, loss, color="#1f6f8b", label="kernl_keras, preset reference: mean of 100 steps")
+    axes.plot(list(NOTEBOOK), list(NOTEBOOK.values()), "o", color="#c44e52", label="notebook of the reference code")
+    axes.set(xlabel="training step, M and gamma alone", ylabel="F (noise variances)", ylim=(0, None))
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "reference.png", dpi=110)
+
+
+def draw_alignment():
+    """How the rules' gradients agree with backpropagation's, over training and by lag; a thin line a seed."""
+    results = json.loads((RESULTS / "alignment.json").read_text())
+    runs = [run["measurements"] for run in results["runs"]]
+    steps = [row["step"] for row in runs[0]]
+    figure, axes = panels(1, 3, size=(11, 3.4))
+    for rule, colour in RULES.items():
+        for panel, name in zip(axes, ("cosine", "nonlocal_cosine")):
+            values = [[row["variables"]["hidden"][rule][name] for row in run] for run in runs]
+            if None not in values[0]:
+                draw_seeds(panel, steps, values, colour, rule)
+        lags = [run[-1]["lags"]["hidden"][rule] for run in runs]
+        draw_seeds(axes[2], lags[0]["lag"], [lag["cosine"] for lag in lags], colour, rule)
+    share = np.mean([run[-1]["lags"]["hidden"]["kernl"]["share"] for run in runs], 0)
+    axes[2].bar(lags[0]["lag"], share, width=0.8 * lags[0]["lag"][1], color="#dddddd", zorder=0)
+    axes[2].text(lags[0]["lag"][-1], 0.6, "bars: share of the gradient's length", ha="right", color="#777777")
+    axes[0].set(title="whole gradient", xlabel="training step", ylabel="cosine to backpropagation", ylim=(0, 1.02))
+    axes[1].set(title="what travels through other units", xlabel="training step", ylim=(-0.2, 1.02))
+    axes[2].set(title="by time from input to error, at the end", xlabel="lag (ms)", ylim=(-0.2, 1.1))
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.axhline(0.0, color="#cccccc", linewidth=0.8, zorder=0)
+    axes[0].legend(frameon=False, loc="lower right")
+    figure.savefig(PICTURES / "alignment.png", dpi=110)
+
+
+def draw_kills():
+    """Where the kills fell: in the life of the killed process, and how far the run was by then."""
+    results = json.loads((RESULTS / "kills.json").read_text())
+    kills = [kill for trial in results["trials"] for kill in trial["kills"]]
+    figure, axes = panels(size=(7, 3.4))
+    for near, colour, where in ((False, "#1f6f8b", "anywhere"), (True, "#c44e52", "at a change in the directory")):
+        at = [kill for kill in kills if kill["near"] == near]
+        label = f"{where} ({len(at)})"
+        axes.plot([k["seconds"] for k in at], [k["saved_steps"] for k in at], "o", color=colour, alpha=0.7, label=label)
+    axes.set(xlabel="processor time of the killed process (s)", ylabel="training steps saved by then")
+    axes.set(title=f"{len(kills)} kills; {results['identical']} of {results['runs']} runs end identical")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURES / "kills.png", dpi=110)
+
+
+def draw_seeds(axes, x, values, colour, label):
+    """The mean over seeds, and a thin line for each."""
+    values = np.array(values, dtype=float)
+    axes.plot(x, values.T, color=colour, linewidth=0.6, alpha=0.6)
+    axes.plot(x, values.mean(0), "o-", color=colour, markersize=3.5, label=label)
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.pictures", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """Draws them all."""
+    PICTURES.mkdir(exist_ok=True)
+    for run_dir in options.run_dirs:
+        draw_learning_curve(run_dir)
+        draw_sensitivity(run_dir)
+    draw_network()
+    draw_reference()
+    draw_alignment()
+    draw_kills()
+    draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Makes the tables and plots of documents anew, each from the results files of its name.
+
+    python -m notebooks.lab.results
+
+does so for README.md and the pages with the files in `notebooks/results`: no number of a table is typed by hand.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import sys
+
+from kernl_keras import cli
+from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import read_json, whole
+
+from .plot import draw
+from .tables import OWN_TABLES, table_of
+
+ROOT = pathlib.Path(__file__).parents[2]
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "notebooks" / "pages").glob("*.md")))
+TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+)(?P<heads>\|[^>\n]*)? -->\n.*?<!-- end -->", re.DOTALL)
+PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
+
+
+def render(text, folder):
+    """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
+
+    The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says.
+
+    Args:
+        text: the document.
+        folder: `pathlib.Path` of the results files; a table's name is that of its file, or of several runs' files.
+
+    Raises:
+        FileNotFoundError: for a table without a results file.
+        ValueError: for a marker without its end, and for a file that holds no results.
+    """
+    for kind, pattern in (("table", TABLE), ("plot", PLOT)):
+        if (marks := text.count(f"<!-- {kind}:")) != (whole_ones := len(pattern.findall(text))):
+            raise ValueError(
+                f"every '<!-- {kind}: NAME ... -->' must be followed by "
+                f"{'its table and <!-- end -->' if kind == 'table' else 'a picture, ![...](PATH)'}; "
+                f"received {marks} of them, {whole_ones} followed so."
+            )
+
+    def table(match):
+        heads = [head.strip() for head in (match["heads"] or "").split("|")[1:]]
+        if heads and len(heads) != len(match["names"].split()):
+            raise ValueError(f"a table must have a head for each results file; received {heads} for {match['names']}.")
+        files = read_results(match["names"], folder)
+        opening, _ = match[0].split("\n", 1)
+        return f"{opening}\n{table_of(files, heads)}\n<!-- end -->"
+
+    return TABLE.sub(table, text)
+
+
+def read_results(names, folder):
+    """The results files of the names in a string, in their order: all of sweeps, or all of single runs."""
+    files = {name: folder / f"{name}.json" for name in names.split()}
+    try:
+        results = [read_json(file) for file in files.values()]
+        kinds = {"runs" in each for each in results}
+        if len(results) == 1 and any(name in results[0] for name in OWN_TABLES):
+            return results
+        if len(kinds) > 1 or not all("metric" in each for each in results):
+            raise ValueError("it must hold results, and all of a table those of sweeps or those of single runs")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{names}: {error}.") from error
+    return results
+
+
+def update(path, folder):
+    """Makes the tables of a file anew, and the pictures of sweeps in it, each after `<!-- plot: NAME ... -->`."""
+    text = render(path.read_text(encoding="utf-8"), folder)
+    for match in PLOT.finditer(text):
+        draw(read_results(match["names"], folder), path.parent / match["path"])
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.results", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--document",
+        type=pathlib.Path,
+        nargs="+",
+        default=DOCUMENTS,
+        metavar="FILE",
+        help="README and pages if not given",
+    )
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """The tables and plots of the documents."""
+    for document in options.document:
+        try:
+            update(document, options.results)
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
+        except ImportError as error:
+            raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
+        except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
+            raise UserError(f"{document} cannot be made: {error}") from error
+        print(f"Results    {os.path.relpath(document)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The sweeps: which runs are compared with each other, in one place."""
+
+import dataclasses
+
+from kernl_keras.experiments.build import CELLS
+from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
+from kernl_keras.rules import Exponential, Replica, Tangent, Twin
+from kernl_keras.rules.settings import serialized
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table: what is changed in the sweep's experiment."""
+
+    name: str
+    rule: str | None = None  # another rule; its settings are then the variant's alone
+    settings: dict = dataclasses.field(default_factory=dict)  # of the rule
+    cell: dict = dataclasses.field(default_factory=dict)  # settings of the cell
+    changes: dict = dataclasses.field(default_factory=dict)  # fields of `Experiment`
+
+    def of(self, experiment):
+        """The experiment with the changes."""
+        base = experiment.with_rule(self.rule or experiment.rule)
+        settings = {name: serialized(value) for name, value in self.settings.items()}
+        return dataclasses.replace(
+            base,
+            rule_settings={**base.rule_settings, **settings},
+            cell_settings={**base.cell_settings, **self.cell},
+            **self.changes,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Variants of one experiment, of which each takes the learning rate that is best on the validation data.
+
+    The learning rate is chosen with the first seed; the other seeds run with the chosen one alone.
+    """
+
+    name: str
+    description: str
+    experiment: object  # `Experiment`
+    variants: tuple
+    learning_rates: tuple
+    seeds: tuple = (0, 1, 2)
+    former: tuple = ()  # names of rows that the results file still has, and no code makes any more
+
+
+RULES = {  # name of the variant: the rule, and its settings
+    "KeRNL": ("kernl", {}),  # as the experiment has it
+    "backpropagation": ("bptt", {}),
+    "e-prop": ("eprop", {"adaptation": False}),
+    "e-prop, adaptation": ("eprop", {"adaptation": True}),
+    "RFLO": ("rflo", {}),
+    "readout alone": ("readout_only", {}),
+}
+
+# 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
+SMALL = dataclasses.replace(
+    SMNIST,
+    name="smnist14",
+    description="MNIST of 14 x 14 pixels, one a step",
+    source="tfds",
+    task_settings={"layout": "pixels", "size": 14, "context_steps": 20},
+    encoder_settings={**SMNIST.encoder_settings, "context_switch": 196},  # type: ignore[dict-item]  # not None here
+    cell_settings={**RESONATORS, "tau_m": 150.0, "period": spread(6.0, 21.0)},
+    steps=800,
+    validate_every=800,
+)
+SMALL_ALIF = dataclasses.replace(
+    SMALL,
+    name="smnist14-alif",
+    description="The same, leaky units of which half adapt their threshold",
+    cell="lif",
+    cell_settings={**SMNIST_ALIF.cell_settings, "tau_m": 20.0},
+    rule_settings=SMNIST_ALIF.rule_settings,
+    sensitivity_every=1,
+)
+
+ABLATIONS = (
+    Variant("KeRNL as it is"),
+    Variant("M is never trained", settings={"learn_sensitivity": False}),
+    Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
+    Variant("M random, never trained", settings={"sensitivity_initializer": "orthogonal", "learn_sensitivity": False}),
+    Variant("M the identity, never trained", settings={"sensitivity_initializer": "local", "learn_sensitivity": False}),
+    Variant("M learns at every step", changes={"sensitivity_every": 1}),
+    Variant("M learns at every 16th step", changes={"sensitivity_every": 16}),
+    Variant("M's learning rate 1e-4", changes={"sensitivity_learning_rate": 1e-4}),
+    Variant("M's learning rate 1e-2", changes={"sensitivity_learning_rate": 1e-2}),
+    Variant("a twin network, noise 0.1", settings={"perturbation": Twin(std=0.1)}),
+    Variant("a twin network, noise 0.01", settings={"perturbation": Twin(std=0.01)}),
+    Variant("a replica", settings={"perturbation": Replica(std=0.1)}),
+    Variant("V observed, not the distance", settings={"perturbation": Tangent(observe="voltage")}),
+    Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
+    Variant("the same, gamma frozen", settings={"kernel": Exponential(learn=False)}),
+    Variant("the same, 2 kernels", settings={"kernel": Exponential(count=2)}),
+    Variant("the same, 3 kernels", settings={"kernel": Exponential(count=3)}),
+    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
+    Variant("plain form, noise on the synapse", "plain_kernl", {"noise": "synapse"}),
+    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("backpropagation", "bptt"),
+)
+
+ALIF_ABLATIONS = (
+    Variant("KeRNL, learned kernel"),
+    Variant("its own kernel", settings={"kernel": "membrane"}),
+    Variant("M is never trained", settings={"learn_sensitivity": False}),
+    Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
+    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
+    Variant("the reset is not followed", settings={"reset_gradient": False}),
+    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
+    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
+    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
+    Variant("backpropagation", "bptt"),
+)
+
+
+def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
+    """The sweep over the rules on an experiment, without those that are another's twin on its units."""
+    experiment = dataclasses.replace(experiment, **changes)
+    twins = set()
+    if experiment.cell == "leaky_rnn":
+        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
+    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
+        twins = {"e-prop, adaptation"}
+    variants = tuple(Variant(name, *rule) for name, rule in RULES.items() if name not in twins)
+    name = f"rules-{experiment.name}"
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
+
+
+def alone(name, seeds=(0, 1, 2), **changes):
+    """KeRNL alone on an experiment as it is."""
+    experiment = EXPERIMENTS[name]
+    if experiment.task == "mnist":
+        changes["source"] = "tfds"
+    experiment = dataclasses.replace(experiment, **changes)
+    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
+
+
+BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
+
+SWEEPS = {
+    sweep.name: sweep
+    for sweep in (
+        alone("row-mnist", epochs=5),
+        alone("row-mnist-rate", epochs=5),
+        alone("adding"),
+        alone("adding-200", (0,)),
+        alone("adding-spiking"),
+        alone("adding-spiking-200", (0,)),
+        rules(SMALL, (2e-3, 5e-3), (0, 1)),
+        rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+        # Half an hour a run and more.
+        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
+        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
+        rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
+        rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), (0,), **BRIEF),  # backpropagation explodes at the others
+        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
+        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
+        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        Sweep(
+            "ablations",
+            "What of KeRNL matters, resonators",
+            SMALL,
+            ABLATIONS,
+            (2e-3,),
+            (0, 1),
+            former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
+        ),
+        Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
+    )
+}

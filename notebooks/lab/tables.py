@@ -1,0 +1,161 @@
+"""Tables in Markdown, made of what results files hold."""
+
+import math
+import statistics
+
+from .benchmark.speed_table import speed_table
+from .plot import variants_of
+
+SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
+
+
+def table_of(files, heads=()):
+    """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`.
+
+    Args:
+        files: what the results files hold, a list.
+        heads: of the columns where several sweeps are compared; their names if it is empty.
+    """
+    for name, own_table in OWN_TABLES.items():
+        if name in files[0]:
+            return own_table(files[0][name])
+    if "runs" not in files[0]:
+        return run_table(files)
+    if len(files) == 1:
+        return sweep_table(files[0])
+    alone = all(len(by_variant(sweep)) == 1 for sweep in files)
+    return task_table(files) if alone else comparison(files, heads)
+
+
+def by_variant(sweep):
+    """A sweep's runs, `{variant: [run, ...]}`."""
+    found = {}
+    for run in sweep["runs"]:
+        found.setdefault(run["variant"], []).append(run)
+    return found
+
+
+def run_table(runs):
+    """Single runs, a line each: what they were, how long they took, what came out."""
+    lines = []
+    for run in runs:
+        metric = run["metric"]
+        value = spread_of([run[f"test_{metric}"]], metric)
+        minutes = f"{run['seconds'] / 60.0:.0f}"
+        lines.append([f"`{run['experiment']}`", run["rule"], f"{run['steps']:,}", minutes, value])
+    return markdown(["experiment", "rule", "steps", "minutes", "test"], lines)
+
+
+def sweep_table(sweep):
+    """A sweep's variants: mean and spread over seeds, on the test data; the learning rate; what M explains."""
+    return markdown(
+        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes a step", "s"],
+        [[variant, *columns(runs, sweep["metric"])] for variant, runs in by_variant(sweep).items()],
+    )
+
+
+def task_table(sweeps):
+    """Sweeps of one variant each, a line a sweep."""
+    lines = []
+    for sweep in sweeps:
+        (runs,) = by_variant(sweep).values()
+        lines.append([f"`{sweep['sweep']}`", f"{runs[0]['steps']:,}", *columns(runs, sweep["metric"])])
+    return markdown(["", "steps", "test", "seeds", "learning rate", "explained", "spikes a step", "s"], lines)
+
+
+def comparison(sweeps, heads=()):
+    """Sweeps of the same variants, a column each: test results."""
+    lines = []
+    for variant in variants_of(sweeps):
+        runs = [by_variant(sweep).get(variant, []) for sweep in sweeps]
+        tests = [[run["test"] for run in of_sweep] for of_sweep in runs]
+        cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
+        lines.append([variant, *cells])
+    return markdown(["", *(heads or [f"`{sweep['sweep']}`" for sweep in sweeps])], lines)
+
+
+def contract_table(kerases):
+    """What Keras promises, a line a behaviour: of how many layers it was tested, and held, in each Keras."""
+    lines = []
+    for behaviour in sorted(set().union(*(each["behaviours"] for each in kerases.values()))):
+        cells = []
+        for each in kerases.values():
+            outcomes = each["behaviours"].get(behaviour, {}).values()
+            tested = [outcome for outcome in outcomes if outcome != "skipped"]
+            cells.append(f"{tested.count('passed')} of {len(tested)}" if tested else "")
+        lines.append([behaviour, *cells])
+    return markdown(["", *kerases], lines)
+
+
+def simulator_table(networks):
+    """Networks in other simulators, a line each: how many spikes there are, and how many are not in both."""
+    lines = []
+    for network in networks:
+        for each in network["comparisons"]:
+            name = each["importer"].split()[0].removesuffix(",")
+            version = each["versions"].get(name, "")
+            label = each["importer"].replace(name, f"{SIMULATORS.get(name, name)} {version}".strip(), 1)
+            counts = [f"{each[count]:,}" for count in ("places", "spikes", "different", "digits_without_a_difference")]
+            lines.append([network["network"], label, *counts])
+    return markdown(["network", "in", "places", "spikes", "not in both", "digits without a difference"], lines)
+
+
+def bad_input_table(kerases):
+    """What was tried to break the package, a line for each class of inputs and what it got: how many, in each Keras."""
+    every = [each["tried"] for each in kerases.values()]
+    kinds = {(kind, got) for tried in every for kind, results in tried.items() for got in results}
+    lines = []
+    for kind, got in sorted(kinds):
+        lines.append([kind, got, *(f"{tried.get(kind, {}).get(got, 0):,}" for tried in every)])
+    totals = (sum(sum(results.values()) for results in tried.values()) for tried in every)
+    lines.append(["all", "", *(f"{total:,}" for total in totals)])
+    return markdown(["bad input", "what it gets", *kerases], lines)
+
+
+def benchmark_table(parts):
+    """What a training step takes, a line a rule or package."""
+    return markdown(*speed_table(parts))
+
+
+OWN_TABLES = {
+    "contract": contract_table,
+    "networks": simulator_table,
+    "bad_input": bad_input_table,
+    "parts": benchmark_table,
+}
+
+
+def columns(runs, metric):
+    """What a table says of a variant's runs."""
+    explained = [run["explained_variance"] for run in runs if learns(run)]
+    rates = [run["firing_rate"] for run in runs if run["firing_rate"] is not None]  # None: the run diverged
+    return [
+        spread_of([run["test"] for run in runs], metric),
+        str(len(runs)),
+        f"{runs[0]['learning_rate']:g}",
+        f"{statistics.mean(explained):.2f}" if explained else "",
+        f"{statistics.mean(rates):.2f}" if rates else "",
+        f"{statistics.median(run['seconds'] for run in runs):.0f}",
+    ]
+
+
+def markdown(head, lines):
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+
+
+def learns(run):
+    """Whether M and gamma learned in the run."""
+    return run.get("explained_variance") not in (None, 0.0)
+
+
+def spread_of(values, metric):
+    """Mean and, of several, the standard deviation, of those that did not diverge; accuracies in percent."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return "diverged"
+    scale, digits = (100.0, 1) if metric == "accuracy" else (1.0, 4)
+    mean = f"{scale * statistics.mean(known):.{digits}f}"
+    deviation = f" ± {scale * statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    diverged = f", {lost} diverged" if (lost := len(values) - len(known)) else ""
+    return f"{mean}{deviation}{' %' if metric == 'accuracy' else ''}{diverged}"

@@ -1,0 +1,493 @@
+"""Gradients, and F, are the reference's for every rule; in pieces with traces they are those of the whole sequence."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras import rules
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
+
+from ..reference import oracles
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, stacked
+from ..reference.expected import ERROR, STD, Expected, compute, in_pieces, kernels, same
+
+PERTURBATIONS = {
+    "tangent": lambda observe: Tangent(1e9, observe=observe),
+    "twin": lambda observe: Twin(STD, observe=observe),
+    "replica": lambda observe: Replica(STD, observe=observe),
+}
+LOCAL = {
+    "e-prop": EProp(),
+    "e-prop, no adaptation": EProp(adaptation=False),
+    "e-prop, reset": EProp(reset_gradient=True),
+    "RFLO": RFLO(),
+}
+LEARNED = {
+    "membrane": KeRNL(),
+    "membrane, reset not followed": KeRNL(reset_gradient=False),
+    "exponential": KeRNL("exponential"),
+    "2 exponentials": KeRNL(Exponential(2)),
+    "plain": PlainKeRNL(),
+    "plain, 2 kernels": PlainKeRNL(Exponential(2)),
+}
+
+
+def layer_of(network, rule, **settings):
+    """A layer over the network, with the M and gamma of `kernels` where the rule has them."""
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    return network.layer(rule, *m_and_gamma, **settings)
+
+
+def expected_of(network, rule, error=ERROR):
+    """The reference's word on it."""
+    return Expected(network, rule, *(kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()), error)
+
+
+def pairs(*axes):
+    """Rows in which each pair of two axes' values stands at least once: all rows but those that add no new pair."""
+    seen = set()
+    for row in itertools.product(*axes):
+        new = set(itertools.combinations(enumerate(row), 2)) - seen
+        if new:
+            seen |= new
+            yield row
+
+
+def rows():
+    """Kernel, perturbation, observed value, where the noise enters, h and credit, over cells of every kind."""
+    noisy, observed = tuple(PERTURBATIONS), (None, "voltage")
+    spiking, rates = [*SPIKING, *RESONATOR], tuple(RATE)
+    for cells, names in ((spiking, noisy), (rates, noisy[:2])):
+        for kernel, name, observe, follows, cell in pairs(("membrane", 1, 2), names, observed, (True, False), cells):
+            made = kernel if kernel == "membrane" else Exponential(kernel)
+            yield cell, KeRNL(made, PERTURBATIONS[name](observe), follows)
+        cells = [cell for cell in cells if cell != "resonator fixed"]  # psi is 0 at its last step
+        noises = ("current", "synapse") if cells[0] in SPIKING else ("current", "synapse", "activity")
+        factors = ("gate", "surrogate", "trace") if cells[0] in SPIKING else ("gate", "surrogate")
+        for noise, factor, credit, name, count, cell in pairs(noises, factors, ("all", "last"), names, (1, 2), cells):
+            observe = "reset_voltage" if cell in SPIKING else None
+            yield cell, PlainKeRNL(Exponential(count), noise, factor, credit, PERTURBATIONS[name](observe))
+
+
+ROWS = list(rows())
+
+
+@pytest.mark.parametrize(("cell", "rule"), ROWS, ids=[f"{cell}-{number}" for number, (cell, _) in enumerate(ROWS)])
+def test_gradients_and_f_are_the_references(cell, rule):
+    network = Network(cell)
+    layer = layer_of(network, rule)
+    expected = expected_of(network, rule)
+    outputs, of_weights, of_x, of_sensitivity = compute(layer, network.inputs)
+    same(outputs, expected.run.output)
+    weights_expected, x_expected = expected.gradients()
+    assert np.abs(weights_expected).max() > 1e-3
+    same(of_weights, weights_expected)
+    same(of_x, x_expected)
+    loss, variance, of_m, of_gamma = expected.sensitivity()
+    assert variance > 1e-3 and np.abs(of_m).max() > 1e-4
+    same(layer.report.sensitivity_loss, loss)
+    same(layer.report.perturbation_variance, variance)
+    same(tf.reshape(of_sensitivity[0], of_m.shape), of_m)
+    if of_gamma is not None:
+        same(tf.reshape(of_sensitivity[1], of_gamma.shape), of_gamma)
+    assert len(of_sensitivity) == 1 + (of_gamma is not None)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("name", LOCAL)
+def test_local_rules(name, cell):
+    network, rule = Network(cell), LOCAL[name]
+    layer = layer_of(network, rule)
+    outputs, of_weights, of_x, _ = compute(layer, network.inputs)
+    same(outputs, network.run().output)
+    for one, other in zip((of_weights, of_x), expected_of(network, rule).gradients()):
+        same(one, other)
+    assert layer.sensitivity_weights == [] and layer.report.sensitivity_loss is None and len(layer.weights) == 3
+
+
+@pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "resonator", "tanh", "swinging tanh"])
+@pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values()], ids=[*LOCAL, *LEARNED])
+def test_pieces_with_traces_are_the_whole(rule, cell):
+    """Pieces of one step, too: those are the eligibility traces of the page, step by step."""
+    network = Network(cell)
+    outputs, whole, *_ = compute(layer_of(network, rule), network.inputs, training=False)
+    layer = layer_of(network, rule, traces=True, return_state=True)
+    cuts = {"steps": [slice(t, t + 1) for t in range(T)], "two": [slice(0, 4), slice(4, T)]}
+    for name in cuts if cell == "hard adaptive" else ["two"]:
+        found, gradient = in_pieces(layer, network.inputs, cuts[name])
+        same(found, outputs)
+        same(gradient, whole)
+    without = layer_of(network, rule, return_state=True)
+    assert np.abs(in_pieces(without, network.inputs, cuts["two"])[1] - whole).max() > 1e-4
+
+
+def test_the_plain_trace_is_the_references():
+    network, rule = Network("hard adaptive"), PlainKeRNL(Exponential(2), "synapse", "surrogate")
+    layer = layer_of(network, rule, traces=True, return_state=True)
+    trace = layer(network.inputs)[-1]
+    expected = expected_of(network, rule)
+    from kernl_keras import naive as ref
+
+    run, (m, gamma) = expected.run, kernels(2)
+    found = ref.plain(ERROR, expected.s, run.psi, run.psi, m, gamma, network.c.dt)[1]
+    same(tf.reshape(trace, found.shape), found)
+
+
+@pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values(), BPTT()], ids=[*LOCAL, *LEARNED, "BPTT"])
+def test_contract_of_a_rule(rule):
+    """Linear in the error, a sum over examples, blind to their order; a silent input leaves its weights alone."""
+    network = Network("hard adaptive")
+    network.x[..., 1] = 0.0
+
+    def gradient(error, examples=(0, 1)):
+        layer = layer_of(network, rule)
+        x = tf.gather(network.inputs, examples)
+        return compute(layer, x, error[list(examples)], training=False)[1].numpy()
+
+    whole = gradient(ERROR)
+    assert whole.shape == (J, H) and np.isfinite(whole).all()
+    same(gradient(2.0 * ERROR), 2.0 * whole)
+    same(gradient(ERROR, (1, 0)), whole)
+    same(gradient(ERROR, (0,)) + gradient(ERROR, (1,)), whole)
+    assert not whole[1].any() and whole[0].any() and whole[2].any()
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, T - 1, T, T + 1])
+def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
+    network, last = Network("soft euler"), PlainKeRNL(Exponential(2), "synapse", credit="last")
+    monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
+    for rule in (KeRNL(), KeRNL(Exponential(2), Tangent(1e9)), last, BPTT()):
+        found, expected = (
+            tf.nest.flatten(compute(layer_of(network, rule, unroll=unroll), network.inputs)) for unroll in (False, True)
+        )
+        for one, other in zip(found, expected):
+            same(one, other)
+
+
+@pytest.mark.parametrize("rule", [KeRNL(), PlainKeRNL(perturbation="replica", credit="last")], ids=["network", "plain"])
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule, jit_compile):
+    network = Network("hard")
+    layers = [layer_of(network, rule) for _ in range(2)]
+    specification = tf.TensorSpec((None, None, I), tf.float64)
+    compiled = tf.function(
+        lambda x: (layers[0](x, training=True), layers[0].report), [specification], jit_compile=jit_compile
+    )
+    for x in (network.inputs, network.inputs[:, :3]):
+        outputs, report = compiled(x)
+        same(outputs, layers[1](x, training=True))
+        for one, other in zip(report, layers[1].report):
+            same(one, other)
+    assert report.sensitivity_loss > 1e-6
+
+
+@pytest.mark.parametrize(("mode", "resync"), [("tangent", 3), ("twin", 1), ("twin", T), ("tangent", T + 1)])
+@pytest.mark.parametrize("kernel", ["membrane", "exponential"])
+def test_resynchronisation(resync, mode, kernel):
+    network = Network("hard adaptive")
+    perturbation = Tangent(resync_every=resync) if mode == "tangent" else Twin(STD, resync_every=resync)
+    rule = KeRNL(kernel, perturbation)
+    layer, expected = layer_of(network, rule), expected_of(network, rule)
+    *_, of_sensitivity = compute(layer, network.inputs)
+    loss, _, of_m, of_gamma = expected.sensitivity(resync)
+    same(layer.report.sensitivity_loss, loss)
+    same(of_sensitivity[0], of_m[0])
+    if of_gamma is not None:
+        same(of_sensitivity[1], of_gamma[0])
+    assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
+
+
+# Backpropagation through time
+
+
+@pytest.mark.parametrize("settings", [{}, {"go_backwards": True}], ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_the_adjoint_is_automatic_differentiation(name, settings):
+    network = Network(name)
+    layers = [network.layer(BPTT(tape), **settings) for tape in (True, False)]
+    (_, expected, of_x, _), (_, gradient, of_inputs, _) = (compute(each, network.inputs) for each in layers)
+    assert np.abs(expected).max() > 0.01
+    same(gradient, expected)
+    same(of_inputs, of_x)
+
+
+def test_the_adjoint_in_xla_and_unrolled():
+    network = Network("resonator")
+    expected = compute(network.layer(BPTT(tape=True)), network.inputs)[1]
+    for unroll in (False, True):
+        layer = network.layer("bptt", unroll=unroll)
+        same(tf.function(lambda x, f=layer: compute(f, x)[1], jit_compile=True)(network.inputs), expected)
+
+
+@pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "tanh"])
+def test_the_tape_is_keras_own(cell):
+    network = Network(cell)
+    layer = network.layer(BPTT(tape=True))
+    outputs, of_weights, of_x, _ = compute(layer, network.inputs)
+    plain = keras.layers.RNN(network.cell(), return_sequences=True, dtype="float64")
+    with tf.GradientTape() as tape:
+        tape.watch(x := network.inputs)
+        loss = tf.reduce_sum(plain(x) * ERROR)
+    *expected, x_expected = tape.gradient(loss, [*plain.trainable_weights, x])
+    same(of_weights, stacked(expected))
+    same(of_x, x_expected)
+    assert layer.report.sensitivity_loss is None and len(layer.weights) == 3
+
+
+def test_readout_only_learns_nothing_in_the_layer_and_below():
+    network = Network("hard")
+    _, of_weights, of_x, _ = compute(network.layer(ReadoutOnly()), network.inputs)
+    assert not of_weights.numpy().any() and not of_x.numpy().any()
+
+
+# What the rules become in special cases (section 7 of the mathematics)
+
+
+def test_plain_current_from_its_local_start_is_eprop():
+    """No effect of the reset (soft) and no refractory time: M = (1-a) R_m I, gamma = 1/tau_m, h = 1."""
+    network = Network("soft free")
+    layers = network.layer(PlainKeRNL()), network.layer(EProp(adaptation=False))
+    gradients = [compute(layer, network.inputs)[1:3] for layer in layers]
+    assert network.run().z.mean() > 0.1 and np.abs(gradients[0][0]).max() > 0.01
+    for one, other in zip(*gradients):
+        same(one, other)
+
+
+@pytest.mark.parametrize("kernel", ["membrane", "exponential"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_without_m_it_is_eprop(cell, kernel):
+    network = Network(cell)
+    kernl = network.layer(KeRNL(kernel, reset_gradient=False, sensitivity_initializer="zeros"))
+    gradients = [compute(f, network.inputs)[1:3] for f in (kernl, network.layer(EProp(adaptation=False)))]
+    assert np.abs(gradients[0][0]).max() > 0.01
+    for one, other in zip(*gradients):
+        same(one, other)
+
+
+@pytest.mark.parametrize("cell", ["tanh", "identity euler"])
+def test_plain_activity_from_its_local_start_is_rflo(cell):
+    """Murray (2019) without random feedback. Euler's 1 - dt/tau is exp(-gamma dt) at gamma = -log(1 - dt/tau) / dt."""
+    network = Network(cell)
+    layer = network.layer(PlainKeRNL(noise="activity"))
+    layer.temporal_filter.assign(-np.log(network.c.a) / network.c.dt)
+    _, of_weights, *_ = compute(layer, network.inputs)
+    np.testing.assert_array_equal(layer.sensitivity_tensor, np.eye(H))
+    run, expected = network.run(), np.zeros((J, H))
+    s = network.presynaptic(run)
+    for b in range(B):
+        trace = np.zeros((J, H))
+        for t in range(T):
+            trace = network.c.a * trace + np.outer(s[b, t], (1.0 - network.c.a) * run.slope[b, t])
+            expected += trace * ERROR[b, t]
+    same(of_weights, network.used(expected))
+    same(compute(network.layer(RFLO()), network.inputs)[1], network.used(expected))
+
+
+@pytest.mark.parametrize(
+    ("rule", "m"),
+    [(PlainKeRNL(), lambda a: np.eye(H)), (PlainKeRNL(noise="current"), lambda a: np.diag(1.0 - a)), (EProp(), None)],
+    ids=["plain", "plain, current", "e-prop"],
+)
+def test_a_linear_rate_network_without_recurrence_learns_exactly(rule, m):
+    network = Network("identity euler")
+    network.w_rec *= 0.0
+    layers = [network.layer(rule), network.layer(BPTT(tape=True))]
+    if m is not None:  # with noise on the current h = 1, and M knows the gain
+        layers[0].sensitivity_tensor.assign(m(network.c.a))
+        layers[0].temporal_filter.assign(-np.log(network.c.a) / network.c.dt)
+    (_, found, found_x, _), (_, exact, exact_x, _) = (compute(layer, network.inputs) for layer in layers)
+    assert np.abs(exact).max() > 0.1
+    same(found, exact)
+    same(found_x, exact_x)
+
+
+def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights():
+    """Adaptation, resets, refractory times: nothing is left out."""
+    for cell in [*SPIKING, *RESONATOR]:
+        network = Network(cell)
+        network.w_rec *= 0.0
+        layers = network.layer(EProp(reset_gradient=True)), network.layer(BPTT(tape=True))
+        (_, ours, of_x, _), (_, exact, x_exact, _) = (compute(layer, network.inputs) for layer in layers)
+        inputs = [*range(I), J - 1]  # W_rec = 0 still has a gradient, of one hop
+        same(ours.numpy()[inputs], exact.numpy()[inputs])
+        same(of_x, x_exact)
+        simple = compute(network.layer(EProp(adaptation=False, reset_gradient=True)), network.inputs)[1]
+        adapts = np.abs(network.c.beta).max() > 0.0
+        assert (np.abs(simple.numpy()[inputs] - exact.numpy()[inputs]).max() > 1e-3) == adapts
+
+
+@pytest.mark.parametrize("cell", ["tanh", "relu", "identity euler", "swinging tanh"])
+def test_the_local_rules_are_one_for_rate_cells(cell):
+    network = Network(cell)
+    gradients = [compute(network.layer(rule), network.inputs)[1] for rule in LOCAL.values()]
+    assert np.abs(gradients[0]).max() > 0.01
+    for gradient in gradients[1:]:
+        same(gradient, gradients[0])
+
+
+@pytest.mark.parametrize("kernel", ["membrane", "exponential"])
+def test_a_chain_of_two_units_learns_as_by_backpropagation_with_the_resets_derivative_stopped(kernel):
+    """From its own start: M = (1-a) R_m W_rec^T, gamma = 1/tau_m."""
+    network = Network("soft free")
+    chain = np.zeros((H, H))
+    chain[0, 2], chain[1, 2], chain[1, 3] = 0.9, -0.7, 0.8
+    network.w_rec = chain / network.c.drive
+    layer = network.layer(KeRNL(kernel, reset_gradient=False))
+    _, of_weights, of_x, _ = compute(layer, network.inputs)
+    n = network
+    expected, x_expected = oracles.smooth_gradient(ERROR, n.x, n.w_in, n.w_used, n.bias, n.c, stop_reset=True)
+    assert network.run().z[..., [0, 2]].mean() > 0.1
+    same(of_weights, network.used(expected), 1e-6)
+    np.testing.assert_allclose(of_x, x_expected, rtol=1e-6, atol=1e-7)
+    local = compute(network.layer(EProp(adaptation=False)), network.inputs)[1]
+    assert np.abs(of_weights - local).max() > 0.01
+
+
+@pytest.mark.parametrize("cell", SPIKING)
+@pytest.mark.parametrize("follows", [True, False])
+def test_eprop_is_automatic_differentiation_without_the_recurrent_paths(cell, follows):
+    network = Network(cell)
+    expected = network.used(local_gradient(network, ERROR, follows))
+    assert np.abs(expected).max() > 0.01
+    same(compute(network.layer(EProp(reset_gradient=follows)), network.inputs)[1], expected)
+
+
+def local_gradient(network, error, reset_gradient):
+    """Automatic differentiation of Eq. (1)-(9), the gradients through S and, if asked, the resetting spike stopped."""
+    c, stop = network.c, tf.stop_gradient
+    resets = tf.identity if reset_gradient else stop
+    weights = [tf.constant(w) for w in (network.w_in, network.w_used, network.bias)]
+
+    @tf.custom_gradient
+    def spike(v, threshold, on):
+        u = (v - threshold) / threshold
+        shape = tf.nn.relu(1.0 - tf.abs(u)) if c.surrogate == "triangle" else tf.exp(-0.5 * tf.abs(u))
+        psi = on * c.surrogate_damping * shape / threshold
+        return tf.cast(v >= threshold, v.dtype), lambda dz: (psi * dz, -psi * dz, None)
+
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        v, b, r, s = tf.zeros((4, B, H), tf.float64)
+        cost = 0.0
+        for t in range(network.time):
+            current = network.x[:, t] @ weights[0] + stop(s) @ weights[1] + weights[2]  # Eq. (1)
+            on = tf.cast(r < c.dt, v.dtype)  # Eq. (2)
+            potential = on * (c.a * v + c.drive * current) + (1.0 - on) * v  # Eq. (3)
+            threshold = c.base_threshold + c.beta * b
+            z = spike(potential, threshold, on)  # Eq. (4), (5)
+            b = c.p * b + (1.0 - c.p) * z  # Eq. (6)
+            r = tf.nn.relu(r - c.dt) + c.tau_ref * stop(z)  # Eq. (7)
+            taken = threshold if c.reset == "soft" else potential - c.reset_potential
+            v, s = potential - taken * resets(z), c.s * s + z  # Eq. (8), (9)
+            cost += tf.reduce_sum(z * error[:, t])
+    of_in, of_rec, of_bias = tape.gradient(cost, weights)
+    return np.concatenate([of_in, of_rec, of_bias[None]])
+
+
+# M, gamma, the noise
+
+
+@pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "tanh"])
+def test_where_m_and_gamma_start(cell):
+    network = Network(cell)
+    gain = network.c.drive if network.spiking else 1.0 - network.c.a
+    tau = np.broadcast_to(network.settings["tau_m" if network.spiking else "tau"], H)
+    layer = network.layer(KeRNL(Exponential(2)))
+    same(layer.sensitivity_tensor, [gain[:, None] * network.w_used.T, np.zeros((H, H))])
+    same(layer.temporal_filter, [1.0 / tau, 0.25 / tau])
+    same(network.layer(PlainKeRNL(noise="current")).sensitivity_tensor, np.diag(gain))
+    layer.sensitivity_tensor.assign(draw(1, 2, H, H))
+    layer.temporal_filter.assign(draw(2, 2, H) ** 2)
+    layer.cell.recurrent_kernel.assign(2.0 * network.w_rec)
+    layer.reset_sensitivity()  # from the weights as they are now
+    same(layer.sensitivity_tensor, [2.0 * gain[:, None] * network.w_used.T, np.zeros((H, H))])
+    same(layer.temporal_filter, [1.0 / tau, 0.25 / tau])
+
+
+def test_m_and_gamma_by_initializers():
+    constant = keras.initializers.Constant
+    layer = Network("hard").layer(
+        KeRNL(Exponential(3, initializer=constant(0.125)), sensitivity_initializer=constant(0.25))
+    )
+    np.testing.assert_array_equal(layer.sensitivity_tensor, np.full((3, H, H), 0.25))
+    np.testing.assert_array_equal(layer.temporal_filter, np.full((3, H), 0.125))
+    np.testing.assert_array_equal(layer.temporal_filter.constraint(tf.constant([-1.0, 2.0])), [0.0, 2.0])
+
+
+@pytest.mark.parametrize(("kernel", "count"), [("membrane", 1), ("exponential", 2)])
+def test_the_output_does_not_reach_m_and_gamma_and_f_reaches_nothing_else(kernel, count):
+    network = Network("hard adaptive")
+    layer = layer_of(network, KeRNL(kernel))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x := network.inputs)
+        loss = tf.reduce_sum(layer(x, training=True) * ERROR)
+        (added,) = layer.losses
+    cell = layer.cell
+    assert len(layer.sensitivity_weights) == count
+    assert tape.gradient(loss, layer.sensitivity_weights) == [None] * count
+    assert tape.gradient(added, [cell.kernel, cell.recurrent_kernel, cell.bias, x]) == [None] * 4
+    assert all(np.abs(g).max() > 0 for g in tape.gradient(added, layer.sensitivity_weights))
+
+
+def test_noise_is_new_at_every_call_and_the_same_for_a_seed():
+    network = Network("hard adaptive")
+
+    def losses(seed):
+        layer = layer_of(network, KeRNL(), seed=seed)
+        found = []
+        for _ in range(3):
+            layer(network.inputs, training=True)
+            found.append(float(layer.report.sensitivity_loss))
+        assert layer.draws.numpy() == 3
+        return found
+
+    first = losses(5)
+    assert len(set(first)) == 3 and losses(5) == first and losses(6) != first
+
+
+@pytest.mark.parametrize(("training", "learns"), [(False, True), (True, False)])
+def test_no_noise_without_learning(training, learns):
+    network = Network("hard adaptive")
+    layer = layer_of(network, KeRNL(learn_sensitivity=learns))
+    same(layer(network.inputs, training=training), network.run().output)
+    assert layer.draws.numpy() == 0 and layer.losses == []
+    assert layer.report.sensitivity_loss is None and layer.report.perturbation_variance is None
+    same(layer.report.firing_rate, network.run().z.mean())
+
+
+def test_a_frozen_layer_learns_nothing():
+    layer = Network("hard adaptive").layer()
+    layer.trainable = False
+    layer(Network("hard adaptive").inputs, training=True)
+    assert layer.losses == [] and layer.trainable_weights == []
+
+
+def test_the_report_counts_silent_units():
+    network = Network("hard")
+    network.w_in[:, 1] = network.bias[1] = 0.0
+    network.w_rec[:, 1] = 0.0
+    layer = network.layer()
+    layer(network.inputs)
+    run = network.run()
+    assert run.z.sum((0, 1))[1] == 0 < run.z.sum()
+    same(layer.report.silent_units, (run.z.sum((0, 1)) == 0).mean())
+    same(layer.report.firing_rate, run.z.mean())
+
+
+@pytest.mark.parametrize("kernel", ["membrane", "exponential"])
+def test_an_explosion_is_bounded(kernel):
+    network = Network("soft euler")
+    network.w_rec *= 300.0
+    layer, free = (layer_of(network, KeRNL(kernel, Tangent(bound))) for bound in (2.0, 1e30))
+    *_, of_sensitivity = compute(layer, network.inputs)
+    compute(free, network.inputs)
+    assert float(layer.report.perturbation_variance) < 4.0 < float(free.report.perturbation_variance)
+    assert all(np.isfinite(g).all() for g in of_sensitivity)
+
+
+def test_every_rule_is_in_these_tables():
+    tested = {type(rule) for rule in (*LOCAL.values(), *LEARNED.values(), BPTT(), ReadoutOnly())}
+    assert tested == set(rules.NAMES.values())

@@ -1,0 +1,275 @@
+"""The forward pass beside its perturbation: Omega, Gamma and D of a tangent, a twin and a replica, Eq. (16)-(18)."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras import naive as ref
+from kernl_keras.dynamics.noise import draw_signs, unpack_signs
+from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
+from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
+from kernl_keras.rules.sensitivity import Effect
+from kernl_keras.sequences.clean_pass import clean_pass
+from kernl_keras.sequences.time_loop import BLOCK, tensors
+
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw
+
+ENTERS = ["current", "synapse", "state"]
+WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
+GAMMA = 0.2 * draw(40, 2, H) ** 2
+PACKED = draw_signs(T, B, H, [1, 2])
+XI = np.swapaxes(unpack_signs(PACKED, H, tf.float64), 0, 1)
+
+
+def time_major(x):
+    return np.swapaxes(x, 0, 1)
+
+
+class Pass:
+    """Both passes on a network of the table, with two exponential kernels."""
+
+    def __init__(self, name, enters="synapse", mode="tangent", observe=None, std=0.1, bound=1e300, resync_every=None):
+        self.network, self.enters = Network(name), enters
+        settings = {"resync_every": resync_every, "observe": observe}
+        perturbation = {
+            "tangent": lambda: Tangent(bound, **settings),
+            "twin": lambda: Twin(std, **settings),
+            "replica": lambda: Replica(std, **settings),
+        }[mode]()
+        rule = PlainKeRNL(Exponential(2), perturbation=perturbation)
+        rule.noise_enters = lambda cell: enters  # "state" is what KeRNL's network form does in spiking networks
+        self.perturbation, self.layer = perturbation, self.network.layer(rule, gamma=GAMMA)
+        self.cell = self.layer.cell
+        self.p, self.weights = self.cell.parameters(), self.cell.recurrent_weights()
+        self.x = tf.transpose(self.network.inputs, (1, 0, 2))
+
+    def zero_states(self):
+        state = self.cell.State(*(tf.zeros((B, size), tf.float64) for size in self.cell.state_size))
+        return state, PerturbedState(state, *[tf.zeros((B, len(GAMMA), H), tf.float64)] * 2)
+
+    def __call__(self, state=None, perturbed=None, steps=slice(None), unroll=False):
+        """What the cell keeps [T, ...], the state after it, the `Effect`, the perturbed state after it."""
+        zero, zero_perturbed = self.zero_states()
+        x, self.layer.unroll = self.x[steps], unroll
+        assert len(x) <= BLOCK  # so that one block is the whole
+        both = PerturbedPass(self.layer, self.p, self.weights, x, None, None)
+        both.signs = PACKED[steps]
+        filtered = tf.zeros((len(x), B, len(GAMMA), H), tf.float64)
+        both.predictor.start = lambda like: Effect(tf.zeros((len(x), B, H), tf.float64), filtered, filtered)
+        both.predictor.accumulate = lambda total, made: made
+        both.predictor.sums = lambda total, *_: total
+        state = zero if state is None else state
+        residuals, end, after, made, _ = both.run(state, zero_perturbed if perturbed is None else perturbed)
+        return residuals, end, made, after
+
+    @property
+    def gate(self):
+        run = self.network.run()
+        return run.gate if self.enters == "current" else np.ones_like(run.gate)
+
+
+def same(one, other):
+    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def observables(name, enters):
+    """Both where it costs least; how they are read has nothing to do with where the noise enters."""
+    if name in RATE:
+        return ["voltage"]
+    if name in RESONATOR:
+        return ["voltage", "distance"] if enters == "current" else ["distance"]
+    return ["voltage", "distance", "reset_voltage"] if enters == "current" else ["distance"]
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize("name", CELLS)
+def test_tangents_are_the_references(name, enters):
+    for observe in observables(name, enters):
+        one = Pass(name, enters=enters, observe=observe)
+        record, end, perturbation, after = one()
+        expected = one.network.tangent(XI, enters)[observe]
+        assert np.abs(expected).max() > 0.1
+        same(time_major(perturbation.effect), expected)
+        omega, slope = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)
+        same(time_major(perturbation.filtered_noise), omega)
+        same(time_major(perturbation.filtered_noise_slope), slope)
+        same(after.filtered_noise, omega[:, -1])
+        same(after.filtered_noise_slope, slope[:, -1])
+        same(time_major(record.output), one.network.run().output)
+        same(end, one.network.run().end)
+
+
+NOISY = [(name, "twin") for name in CELLS] + [(name, "replica") for name in SPIKING]
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize(("name", "mode"), NOISY)
+def test_noisy_networks_are_the_references(name, mode, enters):
+    for observe in observables(name, enters):
+        one = Pass(name, enters=enters, observe=observe, mode=mode, std=0.4)
+        _, end, perturbation, after = one()
+        clean = one.network.run()
+        heard = {"heard": clean.z} if mode == "replica" else {}
+        noisy = one.network.run(noise=0.4 * XI, enters=enters, **heard)
+        effect = (noisy.observed[observe] - clean.observed[observe]) / 0.4
+        assert np.abs(effect).max() > 0.1
+        same(time_major(perturbation.effect), effect)
+        same(after.cell, noisy.end)
+        same(end, clean.end)
+        omega, _ = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)  # in units of the noise
+        same(time_major(perturbation.filtered_noise), omega)
+
+
+def test_a_twins_spikes_flip():
+    """Or the test above would not tell a twin from a tangent."""
+    for name in SPIKING:
+        network = Network(name)
+        assert (network.run(noise=0.4 * XI, enters="state").z != network.run().z).any()
+
+
+def test_a_replica_hears_no_flipped_spike():
+    """It is the twin until a spike flips, and not after."""
+    for name in SPIKING:
+        replica, twin = (Pass(name, enters="state", mode=mode, std=2.0)()[2].effect for mode in ("replica", "twin"))
+        network = Network(name)
+        flipped = (network.run(noise=2.0 * XI, enters="state").z != network.run().z).any((0, 2))
+        first = int(np.argmax(flipped))
+        same(replica[: first + 1], twin[: first + 1])
+        assert np.abs(replica - twin).max() > 0.01
+
+
+@pytest.mark.parametrize("enters", ENTERS)
+@pytest.mark.parametrize("name", RATE)
+def test_a_tangent_is_the_limit_of_a_twin(name, enters):
+    tangent = Pass(name, enters=enters)()[2].effect
+    twin = Pass(name, enters=enters, mode="twin", std=1e-5)()[2].effect
+    np.testing.assert_allclose(twin, tangent, rtol=1e-3, atol=1e-4)
+    if name == "tanh":  # a large noise is another matter
+        assert np.abs(Pass(name, enters=enters, mode="twin", std=3.0)()[2].effect - tangent).max() > 0.05
+
+
+def test_a_tangent_is_forward_mode_differentiation():
+    one = Pass("tanh", enters="current")
+    current, xi = one.cell.input_current(one.x), tf.constant(time_major(XI))
+    with tf.autodiff.ForwardAccumulator(current, xi) as accumulator:
+        activity, outputs = tf.zeros((B, H), tf.float64), []
+        for t in range(T):
+            step, (activity,) = one.cell.step(current[t] + activity @ one.weights, one.cell.State(activity), one.p)
+            outputs.append(step.output)
+        outputs = tf.stack(outputs)
+    same(one()[2].effect, accumulator.jvp(outputs))
+
+
+@pytest.mark.parametrize("mode", ["tangent", "twin", "replica"])
+def test_resync(mode):
+    """Noise from before is forgotten: from there on the pass is one that begins there."""
+    cut, settings = 4, {"enters": "state", "mode": mode, "std": 0.4}
+    one = Pass("hard adaptive", **settings)
+    _, end, perturbation, after = Pass("hard adaptive", **settings, resync_every=cut)()
+    whole = one()[2]
+    _, middle, early, _ = one(steps=slice(cut))
+    fresh = PerturbedState(one.zero_states()[0] if mode == "tangent" else middle, *one.zero_states()[1][1:])
+    _, late_end, late, late_after = one(steps=slice(cut, None), state=middle, perturbed=fresh)
+    for now, before, afterwards, never in zip(perturbation, early, late, whole):
+        same(now, tf.concat([before, afterwards], 0))
+        assert np.abs(now[cut:] - never[cut:]).max() > 0.01
+    same(end, late_end)
+    same(after.cell, late_after.cell)
+    same(after.filtered_noise, late_after.filtered_noise)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [*itertools.product(["hard", "soft euler", "tanh"], ["tangent", "twin"]), ("hard", "replica")]
+)
+def test_pieces_are_the_whole(name, mode):
+    one, cut = Pass(name, enters="state", mode=mode), 4
+    record, end, perturbation, after = one()
+    early_record, state, early, perturbed = one(steps=slice(cut))
+    late_record, *late = one(steps=slice(cut, None), state=state, perturbed=perturbed)
+    for whole, *pieces in zip((*record, *perturbation), (*early_record, *early), (*late_record, *late[1])):
+        if whole is not None:
+            same(whole, tf.concat(pieces, 0))
+    same(end, late[0])
+    same(after.cell, late[2].cell)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_clean_pass_does_not_feel_the_noise(name):
+    one = Pass(name, mode="twin", std=5.0, enters="current")
+    record, end, _, _ = one()
+    current = one.cell.input_current(one.x)
+    alone, alone_end = clean_pass(one.cell, one.p, one.weights, current, one.zero_states()[0])
+    for field, other in zip((*record, *end), (*alone, *alone_end)):
+        assert (field is None) == (other is None)
+        if field is not None:
+            np.testing.assert_array_equal(field, other)
+    run, kept = one.network.run(), one.cell.from_residuals(record, one.p)
+    found = record.output, record.presynaptic, kept.psi, kept.gate, kept.drive, kept.keep
+    for field, expected in zip(found, (run.output, run.seen, run.psi, run.gate, run.gain, run.keep)):
+        same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
+
+
+def test_xla_and_the_unrolled_loop_agree_with_eager_mode():
+    for name, mode in (("hard adaptive", "tangent"), ("soft euler", "twin"), ("hard", "replica")):
+        one = Pass(name, mode=mode, std=0.3, resync_every=3)
+        expected = tensors(one())
+        for other in (tf.function(lambda one=one: one(), jit_compile=True)(), one(unroll=True)):
+            for eager, found in zip(expected, tensors(other)):
+                same(found, eager)
+
+
+def exploding(bound):
+    """Strong recurrence and a wide surrogate in the first example, a surrogate of zero in the second."""
+    one = Pass("soft euler", enters="current", bound=bound)
+    one.weights = 30.0 * one.weights
+    one.p = one.p._replace(surrogate_damping=tf.constant([[3.0], [0.0]], tf.float64))
+    return one
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
+    _, _, free, _ = exploding(1e300)()
+    beyond = np.abs(free.effect[:, 0]).max(-1) > 30.0
+    first = int(np.argmax(beyond))
+    assert 0 < first < T - 2 and beyond[-1] and np.abs(free.effect[:, 1]).max() < 30.0
+    one = exploding(30.0)
+    record, _, perturbation, after = wrap(lambda: one())()
+    assert np.abs(perturbation.effect).max() <= 30.0
+    for field, without in zip(perturbation, free):
+        same(field[:, 1], without[:, 1])
+        same(field[:first, 0], without[:first, 0])
+        assert not field[first, 0].numpy().any()
+    # The step after: a unit has felt that step's noise and nothing else.
+    felt = time_major(XI)[first + 1, 0] * one.cell.from_residuals(record, one.p).gate[first + 1, 0]
+    same(perturbation.filtered_noise[first + 1, 0], np.broadcast_to(felt, (2, H)))
+    same(perturbation.effect[first + 1, 0], felt * one.network.c.drive)
+    assert np.abs(felt).max() > 0 and all(np.isfinite(x).all() for x in tf.nest.flatten(after))
+
+
+def test_the_bound_is_one_of_both_signs():
+    one = Pass("identity euler", bound=30.0)
+    one.weights = tf.zeros_like(one.weights)
+    state, perturbed = one.zero_states()
+    change = np.zeros((B, H))
+    change[0, 1] = -100.0
+    fallen = perturbed._replace(cell=perturbed.cell._replace(activity=tf.constant(change)))
+    assert not one(state, fallen)[2].effect.numpy().any()  # without weights, noise moves nothing
+
+
+@pytest.mark.parametrize(("poison", "mode"), [(np.nan, "tangent"), (np.inf, "twin")])
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_nan_and_infinity_do_not_last(wrap, poison, mode):
+    """In one unit of one example, among finite ones: XLA's maximum would not see it."""
+    one = Pass("hard adaptive", enters="current", mode=mode, bound=1e300)
+    state, perturbed = one.zero_states()
+    _, _, healthy, _ = one()
+    change = np.zeros((B, H))
+    change[0, 1] = poison
+    poisoned = perturbed._replace(cell=perturbed.cell._replace(v=tf.constant(change)))
+    _, _, perturbation, after = wrap(lambda: one(state, poisoned))()
+    for field, before in zip(perturbation, healthy):
+        assert np.isfinite(field).all() and not field[0, 0].numpy().any() and field[2, 0].numpy().any()
+        same(field[:, 1], before[:, 1])
+    assert all(np.isfinite(x).all() for x in tf.nest.flatten(after))

@@ -1,0 +1,234 @@
+"""Rules are objects: their settings, how they are named, saved and loaded, and rules of one's own."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import rules
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import (
+    BPTT,
+    RFLO,
+    EProp,
+    Exponential,
+    KeRNL,
+    Membrane,
+    PlainKeRNL,
+    ReadoutOnly,
+    Replica,
+    Rule,
+    Tangent,
+    Twin,
+)
+
+from ..reference.cases import B, H, Network, T, draw
+from ..reference.expected import compute, in_pieces, kernels, same
+
+# Of every setting of every object: a value that is not the default, and a cell where it matters.
+CHANGES = {
+    EProp: dict(adaptation=False, reset_gradient=True),
+    BPTT: dict(tape=True),
+    KeRNL: dict(
+        kernel="exponential", perturbation="twin", reset_gradient=False, learn_sensitivity=False,
+        sensitivity_initializer="zeros",
+    ),
+    PlainKeRNL: dict(
+        kernel=Exponential(2), noise="synapse", post_factor="trace", credit="last", perturbation="twin",
+        learn_sensitivity=False, sensitivity_initializer="recurrent",
+    ),
+    Exponential: dict(count=2, learn=False, initializer="zeros"),
+    Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
+    Twin: dict(std=1.5, resync_every=2, observe="voltage"),
+    Replica: dict(std=1.5, resync_every=2, observe="voltage"),
+    RFLO: {}, ReadoutOnly: {}, Membrane: {},
+}  # fmt: skip
+
+
+def in_rule(made):
+    """A rule that has the kernel or the perturbation `made`, or is it."""
+    if isinstance(made, Rule):
+        return made
+    return KeRNL(kernel=made) if isinstance(made, (Exponential, Membrane)) else KeRNL("exponential", made)
+
+
+def outcome(rule):
+    """Everything that a layer makes of a sequence: outputs, gradients, F, M and gamma, what learns; a list."""
+    network = Network("hard adaptive")
+    layer = network.layer(rule, return_state=True)
+    outputs, of_weights, of_x, of_sensitivity, states = compute(layer, network.inputs)
+    loss = layer.report.sensitivity_loss
+    found = [outputs, of_weights, of_x, *of_sensitivity, *([] if loss is None else [loss]), *layer.weights]
+    with tf.GradientTape() as tape:
+        _, *states = layer(network.inputs)
+        of_state = tf.reduce_sum(states[0])
+    return [np.asarray(x) for x in found] + [np.asarray(tape.gradient(of_state, layer.cell.kernel) is None)]
+
+
+def test_the_tables_cover_every_object_and_every_setting():
+    public = {getattr(rules, name) for name in rules.__all__ if inspect.isclass(getattr(rules, name))} - {Rule}
+    assert public == set(CHANGES)
+    for kind, changes in CHANGES.items():
+        assert set(changes) == set(kind.names()), kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, changes in CHANGES.items() for name in changes], ids=str
+)
+def test_every_setting_changes_something(kind, name):
+    changed = outcome(in_rule(kind(**{name: CHANGES[kind][name]})))
+    default = outcome(in_rule(kind()))
+    alike = len(changed) == len(default) and all(
+        one.shape == other.shape and np.array_equal(one, other) for one, other in zip(changed, default)
+    )
+    assert not alike
+
+
+@pytest.mark.parametrize("kind", CHANGES, ids=lambda kind: kind.__name__)
+def test_settings_are_saved_and_shown(kind):
+    made = kind(**CHANGES[kind])
+    again = kind.from_config(made.get_config())
+    assert again.get_config() == made.get_config()
+    if CHANGES[kind]:
+        assert again.get_config() != kind().get_config()
+    serialized = keras.saving.serialize_keras_object(made)
+    assert keras.saving.deserialize_keras_object(serialized).get_config() == made.get_config()
+    assert repr(made).startswith(f"{kind.__name__}(") and all(f"{name}=" in repr(made) for name in CHANGES[kind])
+
+
+def test_words_are_the_defaults():
+    for word, kind in rules.NAMES.items():
+        made = rules.get(word)
+        assert type(made) is kind and made.get_config() == kind().get_config()
+        assert rules.get(made) is made
+        assert rules.get(keras.saving.serialize_keras_object(made)).get_config() == made.get_config()
+
+
+ERRORS = [
+    (lambda: KeRNL(kernel="mine"), r"kernel must be one of \['exponential', 'membrane'\]; received 'mine'"),
+    (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Membrane or Exponential; received 3"),
+    (
+        lambda: KeRNL(perturbation="both"),
+        r"perturbation must be one of \['replica', 'tangent', 'twin'\]; received 'both'",
+    ),
+    (lambda: KeRNL(reset_gradient=1), "reset_gradient must be True or False; received 1"),
+    (
+        lambda: KeRNL(sensitivity_initializer="mine"),
+        "sensitivity_initializer must be 'recurrent', 'local' or one of Keras' initializers; received 'mine'",
+    ),
+    (lambda: PlainKeRNL(kernel="membrane"), "kernel must be exponential for PlainKeRNL; received 'membrane'"),
+    (lambda: PlainKeRNL(noise="weights"), "noise must be one of .*'current'.*; received 'weights'"),
+    (lambda: PlainKeRNL(post_factor="slope"), r"post_factor must be one of \['gate', .*\]; received 'slope'"),
+    (lambda: PlainKeRNL(credit="first"), r"credit must be one of \['all', 'last'\]; received 'first'"),
+    (lambda: Exponential(count=0), "count must be an integer >= 1; received 0"),
+    (lambda: Tangent(max_perturbation=0), "max_perturbation must be > 0; received 0"),
+    (lambda: Tangent(resync_every=0), "resync_every must be an integer >= 1; received 0"),
+    (lambda: Twin(observe="spikes"), r"observe must be one of \['distance', .*, 'voltage'\]; received 'spikes'"),
+    (lambda: Twin(std=0.0), "std must be > 0; received 0.0"),
+    (lambda: EProp(adaptation=None), "adaptation must be True or False; received None"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), ERRORS, ids=[message[:30] for _, message in ERRORS])
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# Rules of one's own
+
+
+@keras.utils.register_keras_serializable("tests")
+class Signed(EProp):
+    """E-prop of which only the sign of the error is known."""
+
+    def __init__(self, gain=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.gain = gain
+
+    def learning_signal(self, error, steps):
+        return self.gain * tf.sign(error)
+
+
+@keras.utils.register_keras_serializable("tests")
+class Hebbian(Rule):
+    """The rule of `Rule`'s docstring."""
+
+    def __init__(self, tau=20.0):
+        self.tau = tau
+
+    def carry_shapes(self, cell, traces):
+        return [(cell.units,)]
+
+    def backward_step(self, carry, now, context):
+        error = now.error * now.step.psi + carry[0]
+        return (math.exp(-context.cell.dt / self.tau) * error,), error
+
+
+OWN = {"signed": Signed(gain=0.5, adaptation=False), "hebbian": Hebbian(tau=7.0)}
+
+
+def test_an_own_rule_gives_its_gradient():
+    """dC/dW_ij = sum L_i psi_i s_j filtered, by its own loops; the sign of the error in the place of the error."""
+    network = Network("hard adaptive")
+    run, error = network.run(), draw(50, B, T, H)
+    s, decay = network.presynaptic(run), np.exp(-network.c.dt / 7.0)
+    expected = np.zeros((s.shape[-1], H))
+    for b in range(B):
+        trace = np.zeros(s.shape[-1])
+        for t in range(T):
+            trace = decay * trace + s[b, t]
+            expected += np.outer(trace, error[b, t] * run.psi[b, t])
+    same(compute(network.layer(OWN["hebbian"]), network.inputs)[1], network.used(expected))
+    signed = compute(network.layer(OWN["signed"]), network.inputs)[1]
+    same(signed, compute(network.layer(EProp(adaptation=False)), network.inputs, 0.5 * np.sign(error))[1])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_rule_learns_in_pieces_masked_and_under_xla(name):
+    network, rule = Network("hard adaptive"), OWN[name]
+    whole = compute(network.layer(rule), network.inputs)[1]
+    layer = network.layer(rule, traces=True, return_state=True)
+    same(in_pieces(layer, network.inputs, [slice(0, 2), slice(2, T)])[1], whole)
+    layer = network.layer(rule)
+    same(tf.function(lambda x: compute(layer, x)[1], jit_compile=True)(network.inputs), whole)
+    mask = np.array([[True] * 4 + [False] * 2, [True] * T])
+    error = draw(50, B, T, H)
+    weights = [layer.cell.kernel, layer.cell.recurrent_kernel]
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum((layer(network.inputs, mask=tf.constant(mask)) * error)[tf.constant(mask)])
+    masked = tape.gradient(loss, weights)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(network.inputs[:1, :4]) * error[:1, :4])
+        loss += tf.reduce_sum(layer(network.inputs[1:]) * error[1:])
+    for one, other in zip(masked, tape.gradient(loss, weights)):
+        same(one, other)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_rule_is_saved_loaded_and_aligned(name, tmp_path):
+    inputs = keras.Input((T, 3))
+    hidden = kk.RNN(kk.LIFCell(H), rule=OWN[name], name="hidden")(inputs)
+    model = kk.Model(inputs, keras.layers.Dense(2)(hidden))
+    model.compile("sgd", "mse")
+    x, y = np.float32(2.0 * draw(60, 6, T, 3)), np.float32(draw(61, 6, T, 2))
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    rule = loaded.get_layer("hidden").rule
+    assert type(rule) is type(OWN[name]) and rule.get_config() == OWN[name].get_config()
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    found = kk.gradient_alignment(model, x, y, rules=[OWN[name], "eprop"], windows=2).variables["hidden"]
+    assert set(found) == {type(OWN[name]).__name__, "eprop"} and 0.0 < found["eprop"].cosine <= 1.0
+    assert np.isfinite(found[type(OWN[name]).__name__].cosine)
+
+
+def test_m_of_kernels_is_that_of_the_layer():
+    """The rule is settings alone: two layers may share one."""
+    rule = KeRNL()
+    layers = [Network(name).layer(rule, kernels()[0]) for name in ("hard", "soft free")]
+    layers[0].sensitivity_tensor.assign(np.zeros((H, H)))
+    assert np.abs(layers[1].sensitivity_tensor).max() > 0.0

@@ -1,0 +1,98 @@
+"""The loop in blocks is the loop: any block size, either direction, eager, graph, XLA, unrolled, unknown length."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
+
+from ..reference.cases import draw
+
+T, B, H = 7, 2, 3
+X = draw(50, T, B, H)
+START = draw(51, B, H)
+SIZES = [1, 2, 3, T - 1, T, T + 1]
+
+
+def filtered(reverse):
+    """y(t) = y(t-1) / 2 + x(t)^2, in NumPy; and sums of y and of the products x^T y."""
+    y, every = START, np.zeros((T, B, H))
+    for t in reversed(range(T)) if reverse else range(T):
+        every[t] = y = 0.5 * y + X[t] ** 2
+    return y, every, every.sum(), np.einsum("tbi,tbj->ij", X, every)
+
+
+def in_blocks(x, length, reverse, **settings):
+    def begin(start, size):
+        block = take(x, start, size)
+        return {"x": block**2, "nothing": None}, block
+
+    def step(y, now):
+        y = 0.5 * y + now["x"]
+        return y, (y, None, y > 1.0), y
+
+    def end(total, block, local):
+        return total[0] + tf.reduce_sum(local), total[1] + tf.einsum("tbi,tbj->ij", block, local)
+
+    total = tf.zeros((), x.dtype), tf.zeros((H, H), x.dtype)
+    last, (every, nothing, above), (sum_, products) = blockwise(
+        begin, step, end, tf.constant(START), total, length, reverse=reverse, **settings
+    )
+    assert nothing is None
+    return last, every, sum_, products, above
+
+
+def check(found, reverse):
+    expected = filtered(reverse)
+    for one, other in zip(found, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    np.testing.assert_array_equal(found[-1], expected[1] > 1.0)
+    assert expected[1].min() < 1.0 < expected[1].max()
+
+
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_blocks_of_any_size(reverse, size, jit_compile):
+    def run(x):
+        return in_blocks(x, T, reverse, size=size)
+
+    run = run if jit_compile is None else tf.function(run, jit_compile=jit_compile)
+    check(run(tf.constant(X)), reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_without_loops(reverse):
+    run = tf.function(lambda x: in_blocks(x, T, reverse, unroll=True)).get_concrete_function(tf.constant(X))
+    check(run(tf.constant(X)), reverse)
+    assert not any("While" in operation.type for operation in run.graph.get_operations())
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_length_that_is_known_only_when_it_runs(reverse, jit_compile):
+    specification = tf.TensorSpec((None, None, H), tf.float64)
+    run = tf.function(lambda x: in_blocks(x, tf.shape(x)[0], reverse, size=3), [specification], jit_compile=jit_compile)
+    check(run(tf.constant(X)), reverse)
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_keeps_every_step_and_has_a_gradient(reverse, unroll):
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        last, every = scan(lambda y, x: (0.5 * y + x**2,) * 2, tf.constant(START), x, reverse, unroll)
+        loss = tf.reduce_sum(last)
+    expected = filtered(reverse)
+    np.testing.assert_allclose(last, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(every, expected[1], rtol=1e-12)
+    to_the_end = np.arange(T) if reverse else np.arange(T)[::-1]
+    np.testing.assert_allclose(tape.gradient(loss, x), 2.0 * X * 0.5 ** to_the_end[:, None, None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("start", range(T - 2))
+def test_rows_and_the_rows_before(start):
+    np.testing.assert_array_equal(take(tf.constant(X), start, 3), X[start : start + 3])
+    before = np.concatenate([START[None], X])[start : start + 3]
+    np.testing.assert_array_equal(take_before(tf.constant(X), tf.constant(START), tf.constant(start), 3), before)
