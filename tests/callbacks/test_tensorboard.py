@@ -55,7 +55,7 @@ def build(model_class=Model, compiled=None, noisy=False, batch_size=None, **sett
         x = keras.layers.Dropout(0.2, seed=7)(keras.layers.BatchNormalization()(x))
     cell = LIFCell(H, use_bias=True)
     hidden = RNN(cell, name="hidden", seed=1, **{"rule": KeRNL(kernel=Exponential(2)), **settings})(x)
-    outputs = keras.layers.RNN(ReadoutCell(O), name="readout")(hidden)
+    outputs = keras.layers.RNN(ReadoutCell(O, use_bias=False), name="readout")(hidden)
     model = model_class(inputs, outputs)
     schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.9)
     ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, Model) else {}
