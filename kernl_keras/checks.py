@@ -72,18 +72,23 @@ def per_unit(name, value, units, **bounds):
     return number(name, value, **bounds) if isinstance(value, Real) else numbers(name, value, units, **bounds)
 
 
-def keras_object(kind, name, value):
+def keras_object(kind, name, value, words=()):
     """What Keras makes of `value`, which may be None: an initializer, a regularizer or a constraint.
 
     Args:
         kind: "initializers", "regularizers" or "constraints".
+        words: what else it may be; these stay as they are.
     """
+    if isinstance(value, str) and value in words:
+        return value
+    also = f"{', '.join(map(repr, words))} or " if words else ""
+    message = f"{name} must be {also}one of Keras' {kind}; received {value!r}."
     try:
         made = getattr(keras, kind).get(value)
     except Exception as error:  # of what is none of them Keras' own errors are of many kinds
-        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.") from error
+        raise ValueError(message) from error
     if made is not None and not callable(made):  # Keras 2 hands back a word that it does not know
-        raise ValueError(f"{name} must be one of Keras' {kind}; received {value!r}.")
+        raise ValueError(message)
     return made
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.types import Rule
+from kernl_keras.types import RuleName
 
 
 def cells() -> list[keras.layers.Layer]:
@@ -18,10 +18,19 @@ def cells() -> list[keras.layers.Layer]:
     ]
 
 
-def network(rule: Rule = "kernl") -> kk.Model:
+def rules() -> list[RuleName | kk.rules.Rule]:
+    return [
+        "kernl",
+        kk.rules.KeRNL(kernel=kk.rules.Exponential(count=2), perturbation=kk.rules.Tangent(observe="voltage")),
+        kk.rules.PlainKeRNL(noise="synapse", credit="last", sensitivity_initializer="zeros"),
+        kk.rules.EProp(adaptation=False),
+    ]
+
+
+def network(rule: RuleName | kk.rules.Rule = "kernl") -> kk.Model:
     inputs = keras.Input((7, 2))
     spikes = kk.SpikeEncoder(6, code="threshold", context_switch=5, seed=0)(inputs)
-    hidden = kk.RNN(cells()[0], rule, observe="voltage", name="hidden")(spikes)
+    hidden = kk.RNN(cells()[0], rule, traces=False, name="hidden")(spikes)
     voltage = kk.Readout(1, tau_out=None)(hidden)
     model = kk.Model(inputs, kk.TimeAverage(2)(voltage))
     model.compile(keras.optimizers.Adam(1e-3), "mse", sensitivity_optimizer="sgd", run_eagerly=True)
@@ -49,8 +58,14 @@ def by_hand() -> np.ndarray:
 
 REFUSED: list[Callable[[], object]] = [
     lambda: kk.RNN(kk.LIFCell(4), rule="kernel"),  # refused: arg-type
-    lambda: kk.RNN(kk.LIFCell(4), num_kernels="2"),  # refused: arg-type
-    lambda: kk.RNN.from_preset("paper", kk.LIFCell(4), 838),  # refused: arg-type
+    lambda: kk.RNN(kk.LIFCell(4), traces="yes"),  # refused: arg-type
+    lambda: kk.rules.KeRNL(kernel="gaussian"),  # refused: arg-type
+    lambda: kk.rules.KeRNL(perturbation=kk.rules.Membrane()),  # refused: arg-type
+    lambda: kk.rules.KeRNL(credit="last"),  # refused: call-arg
+    lambda: kk.rules.PlainKeRNL(post_factor="slope"),  # refused: arg-type
+    lambda: kk.rules.PlainKeRNL.reference("838"),  # refused: arg-type
+    lambda: kk.rules.Exponential(count="2"),  # refused: arg-type
+    lambda: kk.rules.Twin(observe="spikes"),  # refused: arg-type
     lambda: kk.LIFCell(),  # refused: call-arg
     lambda: kk.LIFCell(4, tau_m="20 ms"),  # refused: arg-type
     lambda: kk.LIFCell(4, reset="none"),  # refused: arg-type

@@ -9,9 +9,6 @@ import sys
 import typing
 
 import pytest
-from kernl_keras.layers.presets import PRESETS
-from kernl_keras.learning.implementations import IMPLEMENTATIONS
-from kernl_keras.learning.rules import FORMS, RULES
 
 import kernl_keras as kk
 from kernl_keras import types
@@ -20,7 +17,9 @@ from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.rate import ACTIVATIONS
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.layers.rnn import POST_FACTORS, TEMPORAL_KERNELS
+from kernl_keras.rules.learned_sensitivity import KERNELS
+from kernl_keras.rules.perturbation import PERTURBATIONS
+from kernl_keras.rules.plain_kernl import NOISES, POST_FACTORS
 
 from . import consumer
 
@@ -31,7 +30,7 @@ CELLS = (kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell)
 
 def public_callables():
     """`(name, function)` of every public function, and of every public method that a class of ours defines."""
-    for room, names in ((kk, kk.__all__), (kk.data, kk.data.__all__), (kk.naive, kk.naive.__all__)):
+    for room, names in ((kk, kk.__all__), *((room, room.__all__) for room in (kk.rules, kk.data, kk.naive))):
         for name in names:
             value = getattr(room, name)
             if inspect.isfunction(value):
@@ -106,15 +105,14 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
 @pytest.mark.parametrize(
     "words, table",
     [
-        (types.Rule, RULES),
-        (types.Form, FORMS),
-        (types.Perturbation, {word for cell in CELLS for word in cell.PERTURBATIONS}),
-        (types.SensitivityMode, {word for cell in CELLS for word in cell.SENSITIVITY_MODES}),
+        (types.RuleName, kk.rules.NAMES),
+        (types.KernelName, KERNELS),
+        (types.PerturbationName, PERTURBATIONS),
+        (types.PerturbationName, {word for cell in CELLS for word in cell.PERTURBATIONS}),
         (types.Observable, {word for cell in CELLS for word in cell.OBSERVABLES}),
+        (types.Noise, NOISES),
+        (types.Noise, {word for cell in CELLS for word in cell.NOISE}),
         (types.PostFactor, POST_FACTORS),
-        (types.TemporalKernel, TEMPORAL_KERNELS),
-        (types.Implementation, IMPLEMENTATIONS),
-        (types.Preset, PRESETS),
         (types.Discretization, DECAYS),
         (types.Surrogate, SURROGATES),
         (types.Activation, ACTIVATIONS),
@@ -130,7 +128,7 @@ def test_the_words_are_those_of_the_tables(words, table):
     [
         (types.Reset, lambda word: kk.LIFCell(4, reset=word)),
         (types.OnNonfinite, lambda word: kk.Model().compile(on_nonfinite=word)),
-        (types.Credit, lambda word: kk.RNN(kk.LIFCell(4), credit=word)),
+        (types.Credit, lambda word: kk.rules.PlainKeRNL(credit=word)),
     ],
 )
 def test_words_without_a_table(words, make):

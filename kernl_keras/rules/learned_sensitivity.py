@@ -35,9 +35,9 @@ class LearnedSensitivity(Rule):
         self.kernel = get_settings("kernel", kernel, (Membrane, Exponential), KERNELS)
         self.perturbation = get_perturbation(perturbation)
         self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
-        if sensitivity_initializer not in STARTS:
-            sensitivity_initializer = keras_object("initializers", "sensitivity_initializer", sensitivity_initializer)
-        self.sensitivity_initializer = sensitivity_initializer
+        self.sensitivity_initializer = keras_object(
+            "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
+        )
 
     @property
     def perturbed_kernels(self) -> int:  # type: ignore[override]

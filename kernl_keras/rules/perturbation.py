@@ -10,6 +10,11 @@ from ..serialization import serializable
 from ..types import Observable
 from .settings import Settings, get_settings
 
+OBSERVABLES = ("distance", "voltage", "reset_voltage")
+
+
+OBSERVABLES = ("distance", "voltage", "reset_voltage")
+
 
 class Perturbation(Settings):
     """Base: a second pass beside the clean one, in which every unit receives noise xi."""
@@ -19,10 +24,10 @@ class Perturbation(Settings):
 
     def __init__(self, resync_every: int | None, observe: Observable | None) -> None:
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
-        self.observe = observe
+        self.observe = None if observe is None else one_of("observe", observe, OBSERVABLES)
 
     def check(self, cell: HiddenCell) -> None:
-        """Raises where the cell has no such perturbation, or nothing of that name to observe."""
+        """Raises where the cell has no such perturbation, or not what is to be observed."""
         one_of("perturbation", type(self).__name__.lower(), cell.PERTURBATIONS)
         if self.observe is not None:
             one_of("observe", self.observe, cell.OBSERVABLES)

@@ -121,8 +121,24 @@ class Rule(Settings):
 
 
 def get(rule: Any) -> Rule:
-    """The `Rule` that an argument stands for: a word of `NAMES`, a configuration, or a rule."""
-    return get_settings("rule", rule, Rule, NAMES)
+    """The rule that an argument stands for, as `kernl_keras.RNN(cell, rule=...)` takes it.
+
+    Args:
+        rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
+            configuration as `keras.saving.serialize_keras_object` makes it of one.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.get("eprop")
+    EProp(adaptation=True, reset_gradient=False)
+    """
+    made = get_settings("rule", rule, Rule, NAMES)
+    made.get_config()  # a rule that cannot be saved says so before it has trained
+    return made
 
 
 def name_of(rule: Rule) -> str:

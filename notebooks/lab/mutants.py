@@ -30,6 +30,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
     "rules/perturb": ["tests/rules/test_perturbed_pass.py", "tests/rules/test_membrane.py"],
     "rules/sensitivity.py": ["tests/rules/test_sensitivity.py"],
     "rules/membrane.py": ["tests/rules/test_membrane.py"],
+    "rules/hop.py": ["tests/rules/test_membrane.py", "tests/rules"],
     "rules": ["tests/rules"],
     "layers": [
         "tests/rules/test_gradients.py",
@@ -37,7 +38,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
         "tests/layers/test_time_average.py",
         "tests/data/test_full_batches.py",
     ],
-    "training": ["tests/training"],
+    "training": ["tests/training", "tests/integration/test_learning_contract.py"],
 }
 
 MUTANTS = [  # file, what stands there, what is put in its place
@@ -120,13 +121,13 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/own_state.py", "- step.adaptation_strength * of_threshold", "+ step.adaptation_strength * of_threshold"),
     ("rules/own_state.py", "+ (1.0 - step.adaptation_decay) * adaptation", "+ adaptation"),
     ("rules/own_state.py", "step.adaptation_decay * adaptation - step", "adaptation - step"),
-    ("rules/membrane.py", "return self.leak * real - self.turn * imaginary", "return self.leak * real + self.turn * imaginary"),
-    ("rules/membrane.py", "self.leak * imaginary - self.turn * real", "self.leak * imaginary + self.turn * real"),
+    ("rules/hop.py", "return self.leak * real - self.turn * imaginary", "return self.leak * real + self.turn * imaginary"),
+    ("rules/hop.py", "self.leak * imaginary - self.turn * real", "self.leak * imaginary + self.turn * real"),
     ("rules/membrane.py", "tf.matmul(xi, self.m, transpose_b=True)", "tf.matmul(xi, self.m)"),
     ("rules/membrane.py", "real = within * (residual + real)", "real = residual + real"),
     ("rules/membrane.py", "after % resync_every != 0", "after % resync_every != 1"),
-    ("rules/membrane.py", "return (real, real, turned[1]), before, ()", "return (real, real, turned[1]), real, ()"),
-    ("rules/membrane.py", "past.derivatives(start, size).psi, ()", "1.0, ()"),
+    ("rules/hop.py", "return (real, real, turned[1]), before, ()", "return (real, real, turned[1]), real, ()"),
+    ("rules/hop.py", "past.derivatives(start, size).psi, ()", "1.0, ()"),
     ("rules/membrane.py", "member[:, :, None] * m, tf", "member[:, None, :] * m, tf"),
     ("rules/hop.py", '"tbk,ki->tbi"', '"tbk,ik->tbi"'),
     ("rules/bptt.py", "now.error + later, now.step", "now.error, now.step"),
@@ -170,8 +171,8 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("sequences/leaky_sum.py", "v = decay * carry + x", "v = carry + x"),
     ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),
     # training, Eq. (19) first and then the weights with the new M and gamma
-    ("training/model.py", "steps % self.sensitivity_every == 0", "steps % self.sensitivity_every == 1"),
-    ("training/model.py", ">= self.sensitivity_only", "> self.sensitivity_only"),
+    ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),
+    ("training/learn.py", "warm >= model.sensitivity_only", "warm > model.sensitivity_only"),
     ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
     ("training/alignment.py", "return own - contributions[local], of_exact", "return own, of_exact"),
 ]  # fmt: skip

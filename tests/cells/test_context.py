@@ -9,7 +9,7 @@ import tensorflow as tf
 from kernl_keras.cells.context import ContextCell
 from kernl_keras.keras_version import keras
 
-MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+MODES = {"graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 
 
 @pytest.mark.parametrize("mode", MODES)

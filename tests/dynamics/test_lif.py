@@ -7,7 +7,7 @@ import tensorflow as tf
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.lif import LIFParameters, LIFState, lif_step, lif_tangent
 
-from ..reference.cases import SPIKING, B, H, Network, T, draw
+from ..reference.cases import SPIKING, B, H, Network, T, by_steps, draw
 
 HAND = LIFParameters(
     membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, resistance=2.0, base_threshold=1.0,
@@ -71,7 +71,7 @@ def test_a_refractory_unit_fires_where_its_held_potential_is_above_threshold():
 @pytest.mark.parametrize("name", SPIKING)
 def test_sequences_match_the_reference(name):
     network = Network(name)
-    cell, p, weights, current = network.steps
+    cell, p, weights, current = by_steps(network)
     expected = network.run()
     assert 0.05 < expected.z.mean() < 0.8 and (expected.psi > 0).any()
     state = cell.State(*tensors(*network.start))
@@ -101,7 +101,7 @@ def test_the_references_tangent_is_the_derivative_of_its_smooth_run(name, enters
 @pytest.mark.parametrize("name", SPIKING)
 def test_tangents_match_the_reference(name):
     network, xi = Network(name), draw(1, B, T, H)
-    cell, p, weights, current = network.steps
+    cell, p, weights, current = by_steps(network)
     expected = network.tangent(xi, "current")
     state = cell.State(*tensors(*network.start))
     change = cell.State(*tensors(*np.zeros((4, B, H))))
@@ -116,7 +116,7 @@ def test_tangents_match_the_reference(name):
 @pytest.mark.parametrize("name", SPIKING)
 def test_automatic_differentiation_sees_the_tangent(name):
     """The backward pass of a step, with its reset and adaptation, is the transpose of `lif_tangent`."""
-    p = Network(name).steps[1]
+    p = by_steps(Network(name))[1]
     values = [draw(1, B, H), draw(2, B, H), 0.3 * np.abs(draw(3, B, H)), np.zeros((B, H)), draw(4, B, H)]
     current, *state = tensors(*values)
     changes = tensors(*(draw(10 + n, B, H) for n in range(5)))

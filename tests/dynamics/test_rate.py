@@ -7,7 +7,7 @@ import tensorflow as tf
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
 
-from ..reference.cases import RATE, B, H, Network, T, draw
+from ..reference.cases import RATE, B, H, Network, T, by_steps, draw
 
 # g = -0.5, 0.25, 2 -> f(g), f'(g)
 HAND = {
@@ -40,7 +40,7 @@ def test_one_step_by_hand(activation):
 @pytest.mark.parametrize("name", RATE)
 def test_sequences_match_the_reference(name):
     network = Network(name)
-    cell, p, weights, current = network.steps
+    cell, p, weights, current = by_steps(network)
     expected, state = network.run(), cell.State(*(tf.zeros((B, size), tf.float64) for size in cell.state_size))
     for t in range(network.time):
         step, state = rate_step(current[t] + cell.presynaptic(state) @ weights, state, p)

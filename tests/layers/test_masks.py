@@ -6,21 +6,31 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from kernl_keras.learning.valid_steps import ValidSteps
 
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
-from kernl_keras.layers import perturbed_pass
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.layers.time_average import TimeAverage
+from kernl_keras.rules import (
+    BPTT,
+    RFLO,
+    EProp,
+    Exponential,
+    KeRNL,
+    Membrane,
+    PlainKeRNL,
+    Replica,
+    Tangent,
+    Twin,
+    perturbed_pass,
+)
+from kernl_keras.sequences.valid_steps import ValidSteps
 from kernl_keras.training.alignment import gradient_alignment
 from kernl_keras.training.model import Model
 
-from ..reference.cases import B, H, I, Network, T, draw
+from ..reference.cases import B, I, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
-
-pytestmark = pytest.mark.slow
 
 MASKS = {
     "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
@@ -29,16 +39,19 @@ MASKS = {
     "whole": [[0, 0, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0]],
 }
 MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
-NETWORK = dict(form="network", perturbation="synapse", sensitivity_mode="tangent", observe="distance")
-PLAIN = dict(form="plain", perturbation="current", sensitivity_mode="twin", observe="voltage", post_factor="gate")
+FREE = Tangent(1e9)
 ROWS = [
-    ("soft euler", NETWORK, {}),
-    ("hard adaptive", {**NETWORK, "sensitivity_mode": "replica", "reset_gradient": True}, {}),
-    ("hard", {**NETWORK, "sensitivity_mode": "twin", "credit": "last"}, {"implementation": "online"}),
-    ("soft free", PLAIN, {"implementation": "chunked", "chunk_size": 4}),
-    ("hard", {**PLAIN, "sensitivity_mode": "tangent", "credit": "last"}, {}),
-    ("tanh", {**NETWORK, "observe": "voltage"}, {"implementation": "chunked", "chunk_size": 2}),
-    ("relu", {**PLAIN, "perturbation": "activity", "post_factor": "surrogate"}, {"unroll": True}),
+    ("soft euler", KeRNL(Exponential(2), FREE, reset_gradient=False), {}),
+    ("hard adaptive", KeRNL(Exponential(2), Replica(STD)), {}),
+    ("hard", KeRNL("membrane", Twin(STD)), {"traces": True}),
+    ("resonator", KeRNL("membrane", FREE), {"traces": True}),
+    ("swinging tanh", KeRNL("membrane", FREE), {}),
+    ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD, observe="voltage")), {"traces": True}),
+    ("hard", PlainKeRNL(Exponential(2), credit="last", perturbation=Tangent(1e9, observe="voltage")), {}),
+    ("relu", PlainKeRNL(Exponential(2), perturbation=Twin(STD)), {"unroll": True}),
+    ("hard adaptive", EProp(), {}),
+    ("soft euler", EProp(adaptation=False), {"traces": True}),
+    ("resonator", RFLO(), {}),
 ]
 
 
@@ -69,10 +82,11 @@ def error_of(mask, example, zeros):
     return np.array([ERROR[example, list(these)].sum(0) for these in behind])[None]
 
 
-def examples(network, mask, m, gamma, zeros=False, **settings):
+def examples(network, rule, mask, zeros):
     """`{example: Expected}` of the sequences that have a step at all."""
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
     return {
-        b: Expected(alone(network, mask, b), m, gamma, error=error_of(mask, b, zeros), **settings)
+        b: Expected(alone(network, mask, b), rule, *m_and_gamma, error=error_of(mask, b, zeros))
         for b in range(B)
         if len(valid(mask, b))
     }
@@ -90,15 +104,26 @@ def spread(values, mask, zeros=False):
     return shown
 
 
-@pytest.mark.parametrize(("cell", "settings", "more", "mask"), list(rows()))
-def test_everything_is_the_references_of_the_sequences_alone(cell, settings, more, mask):
-    network, (m, gamma) = Network(cell), kernels(2)
-    zeros = mask == "within"
-    layer = network.layer(
-        m, gamma, noise_std=STD, num_kernels=2, max_perturbation=1e9, zero_output_for_mask=zeros, **settings, **more
-    )
+def sensitivity(expected, b):
+    """F and its gradients for one sequence alone, with the noise of its example, and how many steps are in it."""
+    network, rule, n = expected.network, expected.rule, expected.run.output.shape[1]
+    xi = noise(T, 1)[b : b + 1, :n]
+    effect = expected.effect(xi, slice(0, n))
+    if isinstance(rule.kernel, Membrane):
+        loss, of_m = ref.membrane_sensitivity(effect, xi, expected.m[0], network.kernel, [0])
+        return n, loss, of_m[None]
+    gate = expected.run.gate if expected.enters == "current" else np.ones_like(xi)
+    parts = effect, *ref.filtered_noise(xi, gate, expected.gamma, network.c.dt)
+    return 1 if rule.last else n, *ref.sensitivity(*(part[:, -1:] if rule.last else part for part in parts), expected.m)
+
+
+@pytest.mark.parametrize(("cell", "rule", "more", "mask"), list(rows()))
+def test_everything_is_the_references_of_the_sequences_alone(cell, rule, more, mask):
+    network, zeros = Network(cell), mask == "within"
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    layer = network.layer(rule, *m_and_gamma, zero_output_for_mask=zeros, **more)
     outputs, of_weights, of_x, of_sensitivity = compute(masked(layer, mask), network.inputs)
-    expected = examples(network, mask, m, gamma, zeros, **settings)
+    expected = examples(network, rule, mask, zeros)
     same(outputs, spread({b: each.run.output for b, each in expected.items()}, mask, zeros))
     gradients = {b: each.gradients() for b, each in expected.items()}
     same(of_weights, sum(of_weights for of_weights, _ in gradients.values()))
@@ -106,49 +131,16 @@ def test_everything_is_the_references_of_the_sequences_alone(cell, settings, mor
         x_expected = np.zeros((T, I))
         x_expected[valid(mask, b)] = gradients[b][1][0] if b in gradients else 0.0
         same(of_x[b], x_expected)
-    last = settings.get("credit") == "last"
-    parts, counts = [], []
-    for b, each in expected.items():
-        steps = slice(0, len(valid(mask, b)))
-        found = each.perturbation(noise(T, 1)[b : b + 1, steps], steps)
-        parts.append(ref.sensitivity(*(part[:, -1:] if last else part for part in found), m))
-        counts.append(1 if last else steps.stop)
-    loss, of_m, of_gamma = (np.average(part, axis=0, weights=counts) for part in zip(*parts))
-    same(layer.report.sensitivity_loss, loss)
-    same(tf.reshape(of_sensitivity[0], m.shape), of_m)
-    same(tf.reshape(of_sensitivity[1], gamma.shape), of_gamma)
     rates = np.concatenate([np.abs(each.run.output[0]) for each in expected.values()])
     same(layer.report.firing_rate, rates.mean())
     same(layer.report.silent_units, np.mean(rates.sum(0) == 0.0))
-
-
-@pytest.mark.parametrize(
-    ("cell", "more", "mask"),
-    [
-        ("soft euler", {"implementation": "online"}, "before"),
-        ("resonator", {}, "within"),
-        ("resonator", {"implementation": "online"}, "before"),
-        ("swinging tanh", {}, "within"),
-    ],
-    ids=str,
-)
-def test_its_own_kernel(cell, more, mask):
-    network, m = Network(cell), 0.5 * draw(51, H, H)
-    layer = network.layer(m, np.zeros(H), temporal_kernel="own", max_perturbation=1e9, **more)
-    lam = network.c.turn if hasattr(network.c, "turn") else network.c.a
-    xla = tf.function(lambda x: compute(masked(layer, mask), x), jit_compile=True)
-    _, of_weights, _, (of_m,) = xla(network.inputs)
-    enters = "state" if network.spiking else "synapse"
-    expected, expected_of_m, count = 0.0, 0.0, 0
-    for b in range(B):
-        single, steps = alone(network, mask, b), len(valid(mask, b))
-        run, xi = single.run(), noise(T, 1)[b : b + 1, :steps]
-        expected += network.used(ref.own_kernel(error_of(mask, b, False), single.presynaptic(run), run, m, lam))
-        effect = single.tangent(xi, enters)[layer.observe]
-        expected_of_m += steps * ref.own_kernel_sensitivity(effect, xi, m, lam, [0])[1]
-        count += steps
-    same(of_weights, expected)
-    same(of_m, expected_of_m / count)
+    if not m_and_gamma:
+        return
+    counts, losses, *of_each = zip(*(sensitivity(each, b) for b, each in expected.items()))
+    same(layer.report.sensitivity_loss, np.average(losses, weights=counts))
+    assert len(of_sensitivity) == len(of_each)
+    for found, parts in zip(of_sensitivity, of_each):
+        same(tf.reshape(found, parts[0].shape), np.average(parts, axis=0, weights=counts))
 
 
 class masked:  # noqa: N801
@@ -160,45 +152,44 @@ class masked:  # noqa: N801
     def __getattr__(self, name):
         return getattr(self.layer, name, ())  # Keras' own has no `sensitivity_weights`
 
-    def __call__(self, x, training=None):
-        return self.layer(x, mask=self.mask, training=training)
+    def __call__(self, x, training=None, initial_state=None):
+        return self.layer(x, mask=self.mask, training=training, initial_state=initial_state)
 
 
-@pytest.mark.parametrize("mask", ["within", "whole"])
-@pytest.mark.parametrize("rule", ["eprop", "eprop_alif", "rflo"])
-def test_local_rules(rule, mask):
-    network = Network("hard adaptive")
-    _, of_weights, *_ = compute(masked(network.layer(rule=rule), mask), network.inputs)
-    expected = examples(network, mask, *kernels(1), rule=rule)
-    same(of_weights, sum(each.gradients()[0] for each in expected.values()))
-
-
-@pytest.mark.parametrize(("mask", "zeros"), [("within", False), ("whole", True)])
-@pytest.mark.parametrize("rule", ["bptt", "bptt_adjoint"])
-@pytest.mark.parametrize("cell", ["hard adaptive", "resonator", "tanh"])
-def test_backpropagation_is_that_of_keras_own_layer(cell, rule, mask, zeros):
-    network = Network(cell)
-    layer = network.layer(rule=rule, reset_gradient=None, zero_output_for_mask=zeros)
+@pytest.mark.parametrize(
+    ("cell", "tape", "mask"),
+    [
+        ("hard adaptive", False, "within"),
+        ("hard adaptive", True, "whole"),
+        ("resonator", False, "whole"),
+        ("tanh", True, "within"),
+        ("tanh", False, "before"),
+    ],
+)
+def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
+    network, zeros = Network(cell), mask == "whole"
+    layer = network.layer(BPTT(tape), zero_output_for_mask=zeros)
     plain = keras.layers.RNN(network.cell(), return_sequences=True, zero_output_for_mask=zeros, dtype="float64")
     for one, other in zip(*(compute(masked(each, mask), network.inputs)[:3] for each in (layer, plain))):
         same(one, other)
 
 
-@pytest.mark.parametrize("mask", ["within", "whole"])
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("more", [{}, {"implementation": "online"}, {"implementation": "chunked", "chunk_size": 2}])
-def test_states_are_those_after_the_last_valid_step(more, training, mask, monkeypatch):
+@pytest.mark.parametrize(
+    ("mask", "training", "traces"),
+    [("within", True, True), ("within", False, True), ("whole", True, True), ("whole", False, False)],
+)
+def test_states_are_those_after_the_last_valid_step(mask, training, traces, monkeypatch):
     """Also the perturbed pass's and the traces; where no step is valid, what they were."""
     drawn = perturbed_pass.draw_signs  # of a shorter sequence the same, as far as it goes
     monkeypatch.setattr(perturbed_pass, "draw_signs", lambda length, *rest: drawn(T, *rest)[:length])
-    network = Network("soft euler")
-    settings = dict(return_state=True, max_perturbation=1e9, **more)
-    layer = network.layer(**settings)
+    network, rule = Network("soft euler"), KeRNL(Exponential(2), FREE)
+    settings = dict(return_state=True, traces=traces)
+    layer = network.layer(rule, **settings)
     before = [tf.constant(0.1 + 0.1 * draw(n, B, size)) for n, size in enumerate(layer.state_size)]
     _, *states = layer(network.inputs, mask=tf.constant(MASKS[mask]), initial_state=before, training=training)
     for b in range(B):
         if len(steps := valid(mask, b)):
-            short = network.layer(**settings)
+            short = network.layer(rule, **settings)
             _, *expected = short(tf.constant(network.x[:, steps]), initial_state=before, training=training)
         elif training:
             expected = before
@@ -214,7 +205,7 @@ def test_a_masked_step_may_hold_anything():
     x = np.where(mask[..., None], network.x, np.nan)
     results = []
     for sequences in (network.inputs, tf.constant(x)):
-        layer._draws.assign(0)
+        layer.draws.assign(0)
         results.append(compute(masked(layer, "within"), sequences))
     outputs, of_weights, _, of_sensitivity = results[1]
     for one, other in zip((outputs, of_weights, *of_sensitivity), (*results[0][:2], *results[0][3])):
@@ -239,19 +230,24 @@ def test_the_last_output_alone():
     same(last[0], whole[0, 4])
 
 
-def model(rule="kernl", jit_compile=False, **settings):
+def model(rule, jit_compile=False):
     inputs = keras.Input((None, I), dtype="float64")
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
-    hidden = RNN(network.cell(), rule=rule, seed=5, train_sensitivity=False, name="hidden", **settings)(kept)
+    hidden = RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
     voltage = Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
     made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
     return made, network
 
 
+FIXED = KeRNL(learn_sensitivity=False)
+
+
 @pytest.mark.parametrize(
-    ("rule", "jit_compile", "mask"), [("kernl", True, "within"), ("kernl", False, "before"), ("bptt", False, "after")]
+    ("rule", "jit_compile", "mask"),
+    [(FIXED, True, "within"), (BPTT(tape=True), False, "after")],
+    ids=["xla", "tape"],
 )
 def test_a_padded_batch_gives_a_model_the_gradients_of_its_sequences(rule, jit_compile, mask):
     padded, network = model(rule, jit_compile)
@@ -266,7 +262,7 @@ def test_a_padded_batch_gives_a_model_the_gradients_of_its_sequences(rule, jit_c
 
 
 def test_padding_does_not_change_how_rules_agree_with_backpropagation():
-    padded, network = model(max_perturbation=1e9)
+    padded, network = model(FIXED)
     padded.run_eagerly = True
     y, x = draw(61, B, 2), network.x[:, :4]
     longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
@@ -279,4 +275,4 @@ def test_padding_does_not_change_how_rules_agree_with_backpropagation():
 def test_steps_of_no_example():
     steps = ValidSteps(tf.zeros((2, 3), tf.bool))
     assert not steps.valid.numpy().any() and not steps.last.numpy().any()
-    assert not steps.spread(steps.gather(tf.ones((2, 3, 1)))).numpy().any()
+    assert not steps.scatter(steps.gather(tf.ones((2, 3, 1)))).numpy().any()

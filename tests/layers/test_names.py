@@ -11,10 +11,11 @@ from kernl_keras.keras_version import keras
 from kernl_keras.layers.find import rule_layers
 from kernl_keras.layers.names import weight_names
 from kernl_keras.layers.rnn import RNN
+from kernl_keras.rules import KeRNL
 
 
-def hidden(name, units=4, **settings):
-    return RNN(LIFCell(units), name=name, **settings)
+def hidden(name, kernel="exponential", units=4):
+    return RNN(LIFCell(units, use_bias=False), rule=KeRNL(kernel), name=name)
 
 
 def functional(*layers):
@@ -34,17 +35,19 @@ TABLE = {
         ["hidden"],
     ),
     "two layers": (
-        lambda: functional(hidden("hidden"), hidden("upper", units=5)),
-        [*HIDDEN, *(name.replace("hidden", "upper") for name in HIDDEN)],
+        lambda: functional(hidden("hidden"), hidden("upper", "membrane", units=5)),
+        [*HIDDEN, *(name.replace("hidden", "upper") for name in HIDDEN[:-1])],
         ["hidden", "upper"],
     ),
     "rate cell, fixed M": (
-        lambda: functional(RNN(LeakyRNNCell(4), name="hidden", train_sensitivity=False)),
+        lambda: functional(RNN(LeakyRNNCell(4, use_bias=True), KeRNL(learn_sensitivity=False), name="hidden")),
         ["hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"],
         ["hidden"],
     ),
     "cells in one layer": (
-        lambda: functional(keras.layers.RNN([LIFCell(4), ReadoutCell(2)], name="stack")),
+        lambda: functional(
+            keras.layers.RNN([LIFCell(4, use_bias=False), ReadoutCell(2, use_bias=False)], name="stack")
+        ),
         ["stack/kernel", "stack/recurrent_kernel", "stack/kernel_1"],
         [],
     ),
@@ -74,7 +77,7 @@ def test_a_name_belongs_to_its_variable():
     assert named["readout/kernel"] is model.get_layer("readout").cell.kernel
 
 
-def test_a_weight_inside_a_wrapper_is_named_by_its_kernl_layer():
+def test_a_weight_inside_a_wrapper_is_named_by_its_layer():
     wrapper = keras.layers.TimeDistributed(keras.layers.Dense(2), name="each")
     subclassed = type("Subclassed", (keras.Model,), {"call": lambda self, x: self.last(self.first(x))})(name="own")
     subclassed.first, subclassed.last = hidden("hidden"), wrapper

@@ -51,10 +51,12 @@ def same(one, other):
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+BACKWARDS = dict(go_backwards=True), dict(return_state=True, go_backwards=True)
+
+
 @pytest.mark.parametrize(
-    "settings",
-    [{}, dict(return_state=True), dict(go_backwards=True), dict(return_state=True, go_backwards=True)],
+    ("cell", "settings"),
+    [*((cell, dict(return_state=True)) for cell in CELLS), ("list", {}), *(("bias", each) for each in BACKWARDS)],
     ids=str,
 )
 def test_it_is_keras_rnn(cell, settings):
@@ -168,11 +170,11 @@ def test_defaults_are_those_of_the_cell():
 def test_sequences_of_any_length(batch):
     """With one example Keras knows the batch size while it does not know the number of steps."""
     inputs = keras.Input((None, H))
-    model = keras.Model(inputs, kk.Readout(O)(inputs))
+    model = keras.Model(inputs, kk.Readout(O, use_bias=True)(inputs))
+    model.compile("sgd", "mse", jit_compile=False)
     for steps in (5, 6, 3):
         x = np.float32(np.resize(X, (batch, steps, H)))
         np.testing.assert_allclose(model.predict(x, verbose=0), model.layers[-1](x), rtol=1e-5, atol=1e-6)
-        model.compile("sgd", "mse")
         assert np.isfinite(model.train_on_batch(x, np.ones((batch, steps, O))))
 
 

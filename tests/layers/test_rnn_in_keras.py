@@ -261,8 +261,8 @@ ERRORS = [
         r"perturbation must be one of \['tangent', 'twin'\]; received 'replica'",
     ),
     (
-        dict(rule=KeRNL(perturbation=Tangent(observe="spikes"))),
-        r"observe must be one of \['distance', 'reset_voltage', 'voltage'\]; received 'spikes'",
+        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation=Tangent(observe="distance"))),
+        r"observe must be one of \['voltage'\]; received 'distance'",
     ),
     (dict(traces="yes"), "traces must be True or False; received 'yes'"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),

@@ -115,7 +115,10 @@ ERRORS = [
         r"perturbation must be one of \['replica', 'tangent', 'twin'\]; received 'both'",
     ),
     (lambda: KeRNL(reset_gradient=1), "reset_gradient must be True or False; received 1"),
-    (lambda: KeRNL(sensitivity_initializer="mine"), "sensitivity_initializer must be one of Keras' initializers"),
+    (
+        lambda: KeRNL(sensitivity_initializer="mine"),
+        "sensitivity_initializer must be 'recurrent', 'local' or one of Keras' initializers; received 'mine'",
+    ),
     (lambda: PlainKeRNL(kernel="membrane"), "kernel must be exponential for PlainKeRNL; received 'membrane'"),
     (lambda: PlainKeRNL(noise="weights"), "noise must be one of .*'current'.*; received 'weights'"),
     (lambda: PlainKeRNL(post_factor="slope"), r"post_factor must be one of \['gate', .*\]; received 'slope'"),
@@ -123,6 +126,7 @@ ERRORS = [
     (lambda: Exponential(count=0), "count must be an integer >= 1; received 0"),
     (lambda: Tangent(max_perturbation=0), "max_perturbation must be > 0; received 0"),
     (lambda: Tangent(resync_every=0), "resync_every must be an integer >= 1; received 0"),
+    (lambda: Twin(observe="spikes"), r"observe must be one of \['distance', .*, 'voltage'\]; received 'spikes'"),
     (lambda: Twin(std=0.0), "std must be > 0; received 0.0"),
     (lambda: EProp(adaptation=None), "adaptation must be True or False; received None"),
 ]
