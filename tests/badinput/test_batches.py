@@ -58,8 +58,8 @@ PLACES = st.sampled_from(["input", "target", "sample weight"])
 def test_a_batch_that_is_not_finite_is_skipped(name, place, at, value):
     made = model(name)
     x, y, weight = batch(place, at, value)
-    logs = made.train_on_batch(x, y, sample_weight=weight, return_dict=True)
-    assert logs["skipped_updates"] == 1.0 and unmoved(made)
+    made.train_on_batch(x, y, sample_weight=weight)
+    assert made.diagnostics()["skipped_updates"] == 1.0 and unmoved(made)
     found = made._nonfinite.read()
     assert found.suspect.name.startswith(place)
     made._nonfinite.clear()
@@ -108,7 +108,7 @@ def test_huge_numbers_leave_all_weights_finite(name, place, at, value):
     made._nonfinite.clear()
     assert all(np.isfinite(each.numpy()).all() for each in made.weights)
     assert np.isfinite(list(logs.values())).all()
-    skipped = logs["skipped_updates"] == 1.0
+    skipped = made.diagnostics()["skipped_updates"] == 1.0
     assert unmoved(made) == skipped
     got = "skipped: it overflows" if skipped else "learned from, all stays finite"
     count("batch: finite numbers beyond 1e10", got, (name, place, at, value))
@@ -156,7 +156,7 @@ def test_traces_are_bounded_or_the_batch_is_skipped(traces, gain, damping, reset
     hidden = kk.RNN(cell, rule=rule, traces=traces, seed=1)(inputs)
     made = kk.Model(inputs, kk.Readout(O)(hidden))
     made.compile("sgd", "mse", run_eagerly=True, diagnostics=True)
-    logs = made.train_on_batch(size * np.repeat(X, 4, axis=1), np.zeros((B, 4 * T, O)), return_dict=True)
+    made.train_on_batch(size * np.repeat(X, 4, axis=1), np.zeros((B, 4 * T, O)))
     assert all(np.isfinite(each.numpy()).all() for each in made.weights)
-    got = "skipped: it overflows" if logs["skipped_updates"] else "learned from, all stays finite"
+    got = "skipped: it overflows" if made.diagnostics()["skipped_updates"] else "learned from, all stays finite"
     count("network: strong recurrence, wide surrogate (traces)", got, (traces, gain, damping, reset, rule, size))
