@@ -10,7 +10,7 @@ from .cells.leaky_rnn import LeakyRNNCell
 from .cells.lif import LIFCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
-from .initializers import LogUniform
+from .initializers import LogSpaced, LogUniform
 from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
@@ -61,6 +61,7 @@ __all__ = [
     "ResonatorCell",
     "LIFCell",
     "TensorBoard",
+    "LogSpaced",
     "LogUniform",
     "Readout",
     "ReadoutCell",

@@ -107,6 +107,8 @@ def override(experiment, options):
     given = {field: value for field, value in given.items() if value is not None}
     if "epochs" in given or "steps" in given:
         given = {"epochs": None, "steps": None, **given}
+    if given.get("rule", experiment.rule) != experiment.rule:
+        given["rule_settings"] = {}  # the others are those of the experiment's own rule
     if given.get("source") == "sample":
         given = {"data_dir": None, **given}
     if given.get("source") == "tfds" != experiment.source and experiment.validate_every:

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from .checks import number
+from .checks import integer, number
 from .draws import check_seed, fixed_key
 from .keras_version import keras
 from .serialization import serializable
@@ -15,19 +15,74 @@ from .uniform import uniform
 
 
 @serializable
+class LogSpaced(keras.initializers.Initializer):
+    """The same few values for every layer, spaced evenly over the orders of magnitude between two bounds.
+
+        x_i = low (high / low)^(k / (count - 1)),  k = i mod count
+
+    Time constants spread like this give a network memory on many time scales at once, and leave nothing to chance. The
+    cells keep them as a list. `LogUniform` draws a value of its own for each unit; a few distinct values are cheaper
+    where a rule needs a trace for each of them (`kernl_keras.rules.Membrane`, with traces).
+
+    Args:
+        low: smallest value, > 0.
+        high: largest value, >= `low`.
+        count: number of distinct values, >= 2.
+
+    Call arguments:
+        shape: shape of the values; units are on the last axis.
+        dtype: a floating dtype; Keras' `floatx` by default.
+
+    Returns:
+        Tensor of `shape`.
+
+    Raises:
+        ValueError: unless 0 < low <= high and count >= 2.
+
+    Example:
+
+    >>> LogSpaced(10.0, 1000.0, count=3)((5,)).numpy().round()
+    array([  10.,  100., 1000.,   10.,  100.], dtype=float32)
+
+    Reference: Perez-Nieves et al., Neural heterogeneity promotes robust learning, Nature Communications 12:5791 (2021),
+    for why time constants should differ.
+    """
+
+    def __init__(self, low: float, high: float, count: int = 20) -> None:
+        self.low = number("low", low, above=0.0)
+        self.high = number("high", high, low=self.low)
+        self.count = integer("count", count, low=2)
+
+    def values(self, units: int) -> list[float]:
+        """The values of so many units."""
+        ratio = self.high / self.low
+        return [self.low * ratio ** (unit % self.count / (self.count - 1)) for unit in range(units)]
+
+    def __call__(self, shape: Sequence[int], dtype: str | tf.DType | None = None, **kwargs: Any) -> tf.Tensor:
+        values = tf.constant(self.values(shape[-1]), dtype or keras.backend.floatx())
+        return tf.broadcast_to(values, shape)
+
+    def __repr__(self) -> str:
+        return f"LogSpaced({self.low:g}, {self.high:g}, count={self.count})"
+
+    def get_config(self) -> Config:
+        return {"low": self.low, "high": self.high, "count": self.count}
+
+
+@serializable
 class LogUniform(keras.initializers.Initializer):
     """Values spread evenly over the orders of magnitude between two bounds.
 
         x = exp(u),  u ~ Uniform(log low, log high)
 
-    A spread of time constants gives a network memory at several time scales at once; half of the values lie below the
+    Spread time constants give a network memory at several time scales at once. Half of the values lie below the
     geometric mean of the bounds.
 
     Args:
         low: smallest value, > 0.
         high: largest value, >= `low`.
-        seed: integer >= 0: the same values at every call with the same shape. None draws a seed once, when the
-            initializer is made.
+        seed: integer >= 0. The same seed gives the same values at every call with the same shape. None draws a seed
+            once, when the initializer is made.
 
     Call arguments:
         shape: shape of the values.

@@ -5,7 +5,9 @@ import gc
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it once, when it is imported
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads these once, when it is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
+    os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"))
 
 import pytest
 from tensorflow.python.framework import ops
@@ -21,6 +23,13 @@ def pytest_addoption(parser):
     parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")
     parser.addoption("--contract", metavar="FILE", help="write what each test of the contract came to, as JSON")
     parser.addoption("--bad-input", metavar="FILE", help="write what each class of bad inputs got to FILE, as JSON")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """A table is filled in one process."""
+    if any(config.getoption(name) for name in ("--proof", "--contract", "--bad-input")):
+        config.option.numprocesses, config.option.dist, config.option.tx = 0, "no", []
 
 
 def pytest_configure(config):

@@ -1,4 +1,4 @@
-"""LogUniform against its distribution function."""
+"""LogSpaced against values by hand, LogUniform against its distribution function."""
 
 import inspect
 
@@ -6,8 +6,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.initializers import LogUniform
+from kernl_keras.cells.lif import LIFCell
+from kernl_keras.initializers import LogSpaced, LogUniform
 from kernl_keras.keras_version import keras
+
+
+def test_log_spaced_values():
+    """Four values from 3 to 81, each three times the one before; then they start again."""
+    initializer = LogSpaced(3.0, 81.0, count=4)
+    np.testing.assert_allclose(initializer.values(6), [3.0, 9.0, 27.0, 81.0, 3.0, 9.0], rtol=1e-12)
+    np.testing.assert_allclose(initializer((2, 3)), [[3.0, 9.0, 27.0]] * 2, rtol=1e-6)
+    assert initializer((5,), dtype="float64").dtype == tf.float64
+    assert repr(initializer) == "LogSpaced(3, 81, count=4)"
+
+
+def test_cells_keep_the_values_of_log_spaced():
+    """As a list, so that nothing is drawn, and units of the same value share a trace."""
+    cell = LIFCell(5, tau_m=LogSpaced(2.0, 8.0, count=3))
+    assert cell.tau_m == pytest.approx([2.0, 4.0, 8.0, 2.0, 4.0])
+    assert cell.kernel_groups() == [0, 1, 2, 0, 1]
+    cell.build((None, 3))
+    assert len(cell.weights) == len(cell.trainable_weights)
+    config = keras.initializers.serialize(LogSpaced(2.0, 8.0, count=3))
+    assert LIFCell(5, tau_m=config).tau_m == cell.tau_m
 
 
 def test_the_logarithm_is_uniform():
@@ -44,23 +65,27 @@ def test_dtype(dtype):
     assert LogUniform(1.0, 9.0, seed=3)((5,), dtype=dtype).dtype == tf.as_dtype(dtype)
 
 
-def test_config_covers_the_signature():
-    settings = {"low": 2.0, "high": 5.0, "seed": 6}
-    assert set(inspect.signature(LogUniform).parameters) == set(settings)
-    assert LogUniform(**settings).get_config() == settings
-    again = keras.initializers.get(keras.initializers.serialize(LogUniform(**settings)))
-    assert isinstance(again, LogUniform) and again.get_config() == settings
+@pytest.mark.parametrize("kind, more", [(LogUniform, {"seed": 6}), (LogSpaced, {"count": 7})])
+def test_config_covers_the_signature(kind, more):
+    settings = {"low": 2.0, "high": 5.0, **more}
+    assert set(inspect.signature(kind).parameters) == set(settings)
+    assert kind(**settings).get_config() == settings
+    again = keras.initializers.get(keras.initializers.serialize(kind(**settings)))
+    assert isinstance(again, kind) and again.get_config() == settings
 
 
 @pytest.mark.parametrize(
-    "settings, message",
+    "kind, settings, message",
     [
-        ({"low": 0.0, "high": 1.0}, r"low must be > 0; received 0\.0"),
-        ({"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
-        ({"low": 1.0, "high": "9"}, r"high must be a finite number; received '9'"),
-        ({"low": 1.0, "high": 9.0, "seed": -1}, r"seed must be an integer >= 0; received -1"),
+        (LogUniform, {"low": 0.0, "high": 1.0}, r"low must be > 0; received 0\.0"),
+        (LogUniform, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
+        (LogUniform, {"low": 1.0, "high": "9"}, r"high must be a finite number; received '9'"),
+        (LogUniform, {"low": 1.0, "high": 9.0, "seed": -1}, r"seed must be an integer >= 0; received -1"),
+        (LogSpaced, {"low": 0.0, "high": 1.0}, r"low must be > 0; received 0\.0"),
+        (LogSpaced, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
+        (LogSpaced, {"low": 1.0, "high": 9.0, "count": 1}, r"count must be an integer >= 2; received 1"),
     ],
 )
-def test_errors(settings, message):
+def test_errors(kind, settings, message):
     with pytest.raises(ValueError, match=message):
-        LogUniform(**settings)
+        kind(**settings)

@@ -16,6 +16,7 @@ NAMES = {
     "ResonatorCell",
     "LIFCell",
     "TensorBoard",
+    "LogSpaced",
     "LogUniform",
     "Readout",
     "ReadoutCell",

@@ -22,12 +22,10 @@ class GradientAlignment(keras.callbacks.Callback):
     as a list of `(step, kernl_keras.training.alignment.Alignment)`. See `kernl_keras.gradient_alignment` for what the
     numbers mean, and what they do not.
 
-    | tag | what |
-    |---|---|
-    | `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine` | each weight, each rule |
-    | `alignment/hidden/eprop/cosine`, ... | all weights of the layer together |
-    | `alignment/hidden/eprop/cosine_at_lag/105ms` | the same by the time between input and error |
-    | `alignment/hidden/explained_variance` | 1 - F / mean D^2 |
+    - `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine`: each weight, each rule
+    - `alignment/hidden/eprop/cosine`, ...: all weights of the layer together
+    - `alignment/hidden/eprop/cosine_at_lag/105ms`: the same by the time between input and error
+    - `alignment/hidden/explained_variance`: 1 - F / mean D^2
 
     A number that does not exist, such as the cosine of a gradient of zero, is left out.
 
@@ -57,7 +55,7 @@ class GradientAlignment(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] = "logs",
         update_freq: int | Literal["epoch"] = "epoch",
         examples: int | tuple[Any, Any] | tf.data.Dataset = 16,
-        rules: Sequence[Any] | Mapping[str, Any] = ("kernl", "eprop", "rflo"),
+        rules: Sequence[Any] | Mapping[str, Any] | None = None,
         windows: int = 8,
     ) -> None:
         needs_tensorboard("GradientAlignment")
@@ -67,7 +65,8 @@ class GradientAlignment(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.examples = check_examples(examples)
-        self.rules, self.windows = check_rules(rules), integer("windows", windows)
+        check_rules(rules)
+        self.rules, self.windows = rules, integer("windows", windows)
         self.history: list[tuple[int, Alignment]] = []
         self._validation_data = None
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy

@@ -11,6 +11,7 @@ from ..checks import flag, integer
 from ..keras_version import keras
 from ..layers.names import weight_names
 from ..layers.step import Step, running
+from ..training.diagnostics import with_diagnostics
 from ..training.state import state_kept
 from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
@@ -24,17 +25,18 @@ class TensorBoard(keras.callbacks.Callback):
     The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
     its own, in both Kerases:
 
-    | tag | kind | run |
-    |---|---|---|
-    | `fit/loss`, `fit/accuracy`, `fit/explained_variance` and each other entry of the logs | scalar | train |
-    | the same for the `val_` entries, without `val_` | scalar | validation |
-    | `fit/learning_rate`, `fit/sensitivity_learning_rate` | scalar | train |
-    | `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma) | histogram | train |
-    | `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias` | histogram | train |
-    | `readout/kernel`, and each other trainable weight by `layer/weight` | histogram | train |
-    | `layer/weight/gradient` of each of them | histogram | train |
-    | `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them | image | train |
-    | `hidden/spikes` of each `RNN` layer | image, one an example | train |
+    Each entry is a tag, with its kind and the run in which it is shown:
+
+    - `fit/loss`, `fit/accuracy` and each other entry of the logs: scalar, train
+    - `fit/explained_variance` and each other number of `Model.diagnostics`: scalar, train
+    - the same of the validation, without Keras' `val_`: scalar, validation
+    - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
+    - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
+    - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
+    - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
+    - `layer/weight/gradient` of each of them: histogram, train
+    - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
+    - `hidden/spikes` of each `RNN` layer: image, one an example, train
 
     A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
@@ -115,13 +117,14 @@ class TensorBoard(keras.callbacks.Callback):
         before = self._batches
         self._batches += batch - self._first + 1  # more than 1 with `steps_per_execution`
         if self._batches // self.update_freq > before // self.update_freq:
-            self._write_all(logs)
+            self._write_all(with_diagnostics(self.model, logs))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
+        logs = with_diagnostics(self.model, logs or {})
+        validation = {name for name in logs if name.startswith("val_")}
         if self.update_freq == "epoch":
-            self._write_all({name: value for name, value in logs.items() if not name.startswith("val_")})
-        self._write_scalars("validation", {name[4:]: value for name, value in logs.items() if name.startswith("val_")})
+            self._write_all({name: value for name, value in logs.items() if name not in validation})
+        self._write_scalars("validation", {name[4:]: logs[name] for name in validation})
         self._flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

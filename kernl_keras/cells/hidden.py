@@ -45,7 +45,8 @@ class HiddenCell(TrainedCell):
         units: number of units H.
         self_connections: whether a unit receives its own output through W_rec.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
-        **kwargs: `use_bias` and the `kernel_` and `bias_` initializers, regularizers and constraints of `TrainedCell`;
+        bias_initializer: Keras initializer.
+        **kwargs: `use_bias`, and the other `kernel_` and `bias_` arguments of `TrainedCell`;
             `name`, `dtype` and the other arguments of a Keras layer.
 
     A subclass defines the NamedTuples `State` and `Residuals`, and the methods
@@ -74,13 +75,16 @@ class HiddenCell(TrainedCell):
         *,
         self_connections: bool = False,
         recurrent_initializer: Initializer | None = "orthogonal",
+        bias_initializer: Initializer = "zeros",
         recurrent_regularizer: Regularizer | None = None,
         recurrent_constraint: Constraint | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
         self.self_connections = flag("self_connections", self_connections)
+        # Keras draws the seed of a random initializer when it makes it: kernel, recurrent kernel, bias.
         self.recurrent_initializer = keras_object("initializers", "recurrent_initializer", recurrent_initializer)
+        self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
         self.recurrent_regularizer = keras_object("regularizers", "recurrent_regularizer", recurrent_regularizer)
         self.recurrent_constraint = keras_object("constraints", "recurrent_constraint", recurrent_constraint)
 

@@ -48,7 +48,7 @@ class LIFCell(SpikingCell):
         reset: "hard" (to V_reset) or "soft" (by the threshold).
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
         surrogate_damping: height of psi at the threshold, times B.
         use_bias: whether to add a trained current.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times

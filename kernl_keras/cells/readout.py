@@ -17,7 +17,11 @@ from .trained import TrainedCell
 class ReadoutCell(TrainedCell):
     """Leaky sums of the hidden spikes, from which the network's answer is read.
 
-        v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
+        v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
+
+    v is a running mean: a longer tau_out makes it smoother, not larger. The gain makes up for spikes being rare: it
+    multiplies what a weight does, and so how fast the readout learns. With `gain=None` the cell adds up instead of
+    averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
 
     It trains by ordinary automatic differentiation. `kernl_keras.Readout` computes the same over a whole sequence, much
     faster.
@@ -25,12 +29,12 @@ class ReadoutCell(TrainedCell):
     Args:
         units: number of readout units O.
         tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
+        gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
-        use_bias: whether a bias is added at every step.
-        **kwargs: the initializers, regularizers and constraints of the weights (`kernel_initializer`,
-            `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`), and
-            `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: `use_bias`, by default True; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`,
+            `bias_constraint`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: hidden spikes or activities z(t) [B, H].
@@ -56,13 +60,14 @@ class ReadoutCell(TrainedCell):
         self,
         units: int,
         tau_out: TimeConstant | None = 10.0,
+        gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
-        use_bias: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, use_bias=use_bias, **kwargs)
+        super().__init__(units, **kwargs)
         self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
+        self.gain = None if gain is None else number("gain", gain, above=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
 
@@ -79,9 +84,13 @@ class ReadoutCell(TrainedCell):
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor) -> tf.Tensor:
-        """z W_out + bias: [n, H] -> [n, O]."""
+        """(1-d) (gain z W_out + bias), or z W_out + bias: [n, H] -> [n, O]."""
         current = tf.matmul(inputs, self.kernel)
-        return current if self.bias is None else current + self.bias
+        if self.gain is not None:
+            current *= self.gain
+        if self.bias is not None:
+            current += self.bias
+        return current if self.gain is None else (1.0 - tf.cast(self.decay, current.dtype)) * current
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         check_features("inputs", inputs, self.kernel.shape[0])
@@ -97,6 +106,7 @@ class ReadoutCell(TrainedCell):
         return {
             **super().get_config(),
             "tau_out": serialize_time_constant(self.tau_out),
+            "gain": self.gain,
             "dt": self.dt,
             "discretization": self.discretization,
         }

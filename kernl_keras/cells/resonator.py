@@ -47,7 +47,7 @@ class ResonatorCell(SpikingCell):
         base_threshold: b0 > 0.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         dt: length of a step, ms.
-        surrogate: shape of psi over u: "triangle" or "exponential", exp(-|u|/2).
+        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
         surrogate_damping: height of psi at the threshold, times B.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I). A `kernel_initializer` takes its place.

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import keras_object, number, numbers
+from ..initializers import LogSpaced
 from ..keras_version import NO_AUTOCAST, keras
 
 
@@ -15,14 +16,16 @@ def check_time_constant(name, value, units):
 
     Args:
         name: the argument's name, for the error.
-        value: a number > 0 in ms; `units` such numbers; or an initializer: an instance, its config, a function.
+        value: a number > 0 in ms; `units` such numbers; or an initializer: an instance, its config, a function. Of
+            `LogSpaced` the values are kept, as a list: they are known without drawing.
         units: number of units H of the cell.
 
     Raises:
         ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
     """
     if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
-        return keras_object("initializers", name, value)
+        initializer = keras_object("initializers", name, value)
+        return initializer.values(units) if isinstance(initializer, LogSpaced) else initializer
     if isinstance(value, Real):
         return number(name, value, above=0.0)
     return numbers(name, value, units, above=0.0)

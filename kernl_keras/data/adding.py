@@ -21,15 +21,15 @@ def adding_problem(
 
         x(t) = [number(t), marker(t)],    y = sum_t number(t) marker(t)
 
-    The numbers are drawn from [0, 1). The marker is 1 at one step of each half and 0 elsewhere. Always to answer 1 has
-    a mean squared error of 2 / 12 = 0.167; a network that remembers is below that.
+    The numbers are drawn from [0, 1). The marker is 1 at one step of each half and 0 elsewhere. The constant answer 1
+    has a mean squared error of 2 / 12 = 0.167. A network that remembers does better.
 
     Args:
         steps: int >= 2, T.
         batch_size: int, B.
         examples, validation, test: int, how many examples each part has; `validation=0` gives no validation part.
             Examples are drawn when they are needed and take no memory.
-        seed: int. Example i of a part is a function of (seed, part, i) alone, the order of training examples one of
+        seed: int. Example i of a part depends on (seed, part, i) alone, and the order of the training examples on
             (seed, epoch).
         repeat, skip_batches: as in `sequential_mnist`.
 

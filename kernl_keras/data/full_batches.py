@@ -6,13 +6,13 @@ from ..checks import integer
 
 
 def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Fills a short batch, such as the last of an epoch, with examples of weight 0.
+    """Fills up a short batch, such as the last one of an epoch, with examples of weight 0.
 
-    XLA compiles a training step anew, for seconds, for every size of a batch. Here every batch has one size; what fills
-    it are copies of the batch's own examples, which weigh nothing in a loss, in `weighted_metrics`, in the sensitivity
-    loss and in the activity. With a loss of `reduction="mean_with_sample_weight"` (Keras 3) or "sum" a training step is
-    then exactly that of the short batch. The mean loss that Keras reports of an epoch takes every batch by its size,
-    the filled one too, and `metrics` (not weighted) count the copies.
+    For every new batch size XLA compiles the training step again, which takes seconds. Here all batches have the same
+    size. A short one is filled with copies of its own examples. They have weight 0 in the loss, in `weighted_metrics`,
+    in the sensitivity loss and in the activity. With `reduction="mean_with_sample_weight"` (Keras 3) or "sum" as the
+    reduction of the loss, a training step is exactly that of the short batch. Two numbers that Keras reports do count
+    the copies: the mean loss of an epoch, which weights every batch by its size, and `metrics` without weights.
 
     Args:
         data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight [B]); x and y may be nested.
@@ -23,7 +23,7 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
     Raises:
         ValueError: for a `batch_size` < 1, and for data without targets.
-        tf.errors.InvalidArgumentError: when it runs, for a batch that has more examples.
+        tf.errors.InvalidArgumentError: when it runs, for a batch with more than `batch_size` examples.
 
     Example:
 

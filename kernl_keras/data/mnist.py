@@ -28,36 +28,36 @@ def sequential_mnist(
     repeat: bool = False,
     skip_batches: int = 0,
 ) -> SequenceData:
-    """Handwritten digits, one pixel a time step, then some steps to answer in.
+    """Handwritten digits, one pixel per time step, followed by some steps to answer in.
 
-    A step of x is the pixels in [0, 1] (0 in the context steps), then the context input, 1 at every step, which a
-    `ContextCell` counts: x [B, 784 + context_steps, 2]. With `layout="rows"` a step is a whole row of pixels:
-    x [B, 28 + context_steps, 29]. With `context_steps=0` there is nothing to count to, and no context input.
+    Each step of x holds a pixel in [0, 1] (0 in the context steps) and the context input, which is 1 at every step and
+    which a `ContextCell` counts: x [B, 784 + context_steps, 2]. With `layout="rows"` a step holds a whole row of
+    pixels: x [B, 28 + context_steps, 29]. With `context_steps=0` there is no context input.
 
     Args:
-        source: "sample", the real digits that come with the package (7,000 of MNIST's training set, 1,000 of its test
-            set, 700 and 100 of each class), or "tfds", all 70,000 through TensorFlow Datasets.
-        data_dir: folder of prepared TensorFlow Datasets; None is `~/tensorflow_datasets`. Only for "tfds".
-        download: bool, whether "tfds" may download MNIST (11 MB) if `data_dir` does not hold it. If it does, nothing
-            touches the network.
-        validation: int, how many digits are held out of the training set: its last ones, whatever the seed. None is
-            500 of the sample and 5,000 of all MNIST; 0 gives no validation part.
+        source: "sample" for the digits that come with the package (7,000 of MNIST's training set and 1,000 of its test
+            set, 700 and 100 of each class), or "tfds" for all 70,000, through TensorFlow Datasets.
+        data_dir: folder of prepared TensorFlow Datasets; None for `~/tensorflow_datasets`. Only for "tfds".
+        download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`. If it is there, the
+            network is not used.
+        validation: int, how many digits are held out from the end of the training set, whatever the seed. None for 500
+            of the sample or 5,000 of all MNIST; 0 for no validation part.
         layout: "pixels" (784 steps of one pixel) or "rows" (28 steps of 28 pixels).
         size: 28, or 14 for digits of 14 x 14 pixels, each the mean of four: a quarter of the steps.
         order: "row", from the top left to the bottom right, or "permuted", one fixed random order of the pixels for all
             digits.
-        permutation_seed: int, seeds that order alone. The default is the one of published code for permuted MNIST.
+        permutation_seed: int, the seed of that order alone. The default is that of published code for permuted MNIST.
         context_steps: int, steps after the last pixel.
         batch_size: int, B.
-        seed: int, seeds the order in which training digits are drawn, and nothing else.
-        repeat: bool. False: `train` is one epoch, and each pass over it takes the next epoch's order. True: `train` is
-            an endless stream of the same epochs.
-        skip_batches: int, start the endless stream where it would be after that many batches. Costs nothing.
+        seed: int, the seed of the order of the training digits, and of nothing else.
+        repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next epoch. True: `train`
+            is an endless stream of the same epochs.
+        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost.
 
     Returns:
         A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
-        their sizes. Training batches are full: an epoch leaves out the few digits that fill no batch, each epoch
-        others. `validation` and `test` hold all digits, so that their last batch may be smaller.
+        their sizes. Training batches are full: each epoch leaves out the few digits that do not fill a batch, and not
+        always the same ones. `validation` and `test` hold all digits, so their last batch may be smaller.
 
     Raises:
         ValueError: an argument is out of range.

@@ -29,8 +29,8 @@ class SequenceData(NamedTuple):
     """What every task returns: three pipelines of batches (x [B, T, I] float32, y) and their sizes.
 
     Attributes:
-        train: `tf.data.Dataset` of full batches. Each pass over it takes the next epoch's order; with `repeat=True` it
-            is one endless stream of epochs.
+        train: `tf.data.Dataset` of full batches. Each pass over it has the order of the next epoch. With `repeat=True`
+            it is one endless stream of epochs.
         validation: `tf.data.Dataset` of all validation examples in a fixed order, or None if there are none.
         test: `tf.data.Dataset` of all test examples in a fixed order.
         examples: `Splits`, the number of examples of each part.

@@ -123,15 +123,78 @@ def spread(low, high, count=20, units=200):
     return [low * (high / low) ** (unit % count / (count - 1.0)) for unit in range(units)]
 
 
+def configured(name, **settings):
+    """Configuration of an object of this package."""
+    return {"class_name": f"kernl_keras>{name}", "config": settings}
+
+
+# Every argument of the cells, the readout, the encoder and the rules is written out here or in the experiments. So a
+# constructor whose defaults change leaves the experiments' numbers alone.
+WEIGHTS = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
+DRIVEN_WEIGHTS = {**WEIGHTS, "kernel_initializer": None, "recurrent_initializer": None}  # by their gains
+LIF = {
+    "tau_s": 5.0,
+    "tau_a": 200.0,
+    "tau_ref": 1.0,
+    "resistance": 2.0,
+    "base_threshold": 1.0,
+    "adaptation_strength": 0.0,
+    "reset_potential": 0.0,
+    "reset": "hard",
+    "dt": 1.0,
+    "discretization": "exponential",
+    "surrogate": "triangle",
+    "surrogate_damping": 0.3,
+    "use_bias": False,
+    "self_connections": False,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    **DRIVEN_WEIGHTS,
+}
+RESONATOR = {
+    "tau_s": None,
+    "tau_a": 10.0,
+    "base_threshold": 1.0,
+    "adaptation_strength": 10.0,
+    "dt": 1.0,
+    "surrogate": "exponential",
+    "surrogate_damping": 0.3,
+    "use_bias": True,
+    "self_connections": False,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    **DRIVEN_WEIGHTS,
+}
+LEAKY_RNN = {
+    "period": None,
+    "dt": 1.0,
+    "discretization": "exponential",
+    "use_bias": True,
+    "self_connections": True,
+    "recurrent_initializer": "orthogonal",
+    **WEIGHTS,
+}
+READOUT = {"gain": None, "dt": 1.0, "discretization": "exponential", "use_bias": False, **WEIGHTS}
+ENCODER = {"units": 80, "code": "threshold", "context_switch": 784, "gain": 1.0}
+KERNL = {
+    "kernel": "membrane",
+    "perturbation": configured("Tangent", max_perturbation=30.0, resync_every=None, observe=None),
+    "reset_gradient": True,
+    "learn_sensitivity": True,
+    "sensitivity_initializer": "recurrent",
+}
+EXPONENTIAL_KERNL = {**KERNL, "kernel": configured("Exponential", count=1, learn=True, initializer=None)}
+
 # Units of 20 periods about that of a row of pixels, 28 ms, which go on swinging for 300 ms.
 PERIODS = spread(12.0, 42.0)
-RESONATORS = {"units": 200, "tau_m": 300.0, "period": PERIODS}
+RESONATORS = {**RESONATOR, "units": 200, "tau_m": 300.0, "period": PERIODS}
 
 # Half of the units adapt their threshold, and the membranes' time constants are spread: both are the network's memory.
 # With R_m = 1 / (1 - exp(-1/20)) a current of 1 moves the fastest membranes by 1 a step.
 ADAPTIVE_UNITS = {
+    **LIF,
     "units": 200,
-    "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 400.0, "seed": 1}},
+    "tau_m": configured("LogUniform", low=20.0, high=400.0, seed=1),
     "tau_s": None,
     "tau_a": 700.0,
     "tau_ref": 2.0,
@@ -146,10 +209,10 @@ SMNIST = Experiment(
     task="mnist",
     source="sample",
     task_settings={"layout": "pixels", "context_steps": 54},
-    encoder_settings={"units": 80, "code": "threshold", "context_switch": 784},
+    encoder_settings=ENCODER,
     cell="resonator",
     cell_settings=RESONATORS,
-    readout_settings={"units": 10, "tau_out": 20.0},
+    readout_settings={**READOUT, "units": 10, "tau_out": 20.0},
     window=20,
     loss="cross_entropy",
     metric="accuracy",
@@ -157,7 +220,7 @@ SMNIST = Experiment(
     batch_size=16,
     learning_rate=2e-3,
     optimizer_settings={"global_clipnorm": 1.0},
-    rule_settings={"kernel": "membrane", "perturbation": "tangent"},
+    rule_settings=KERNL,
     sensitivity_optimizer_settings={"global_clipnorm": 1.0},
     sensitivity_every=4,
     steps=600,
@@ -171,27 +234,23 @@ SMNIST_ALIF = dataclasses.replace(
     cell="lif",
     cell_settings=ADAPTIVE_UNITS,
     learning_rate=1e-2,
-    rule_settings={"kernel": "exponential", "perturbation": "tangent"},
+    rule_settings=EXPONENTIAL_KERNL,
     sensitivity_every=1,
 )
 
 # What `PlainKeRNL.reference(time_steps=838)` has.
 REFERENCE_RULE = {
-    "kernel": {
-        "module": "kernl_keras.rules",
-        "class_name": "Exponential",
-        "config": {"initializer": {"class_name": "RandomUniform", "config": {"minval": 0.0, "maxval": 1.0 / 838}}},
-        "registered_name": "kernl_keras>Exponential",
-    },
+    "kernel": configured(
+        "Exponential",
+        count=1,
+        learn=True,
+        initializer={"class_name": "RandomUniform", "config": {"minval": 0.0, "maxval": 1.0 / 838}},
+    ),
     "noise": "synapse",
     "post_factor": "trace",
     "credit": "last",
-    "perturbation": {
-        "module": "kernl_keras.rules",
-        "class_name": "Replica",
-        "config": {"std": 0.5, "observe": "reset_voltage"},
-        "registered_name": "kernl_keras>Replica",
-    },
+    "perturbation": configured("Replica", std=0.5, resync_every=None, observe="reset_voltage"),
+    "learn_sensitivity": True,
     "sensitivity_initializer": "glorot_uniform",
 }
 
@@ -200,19 +259,15 @@ SMNIST_REFERENCE = dataclasses.replace(
     SMNIST_ALIF,
     name="smnist-reference",
     description="The same task, network and rule of the reference KeRNL code",
-    encoder_settings={"units": 80, "code": "bernoulli", "context_switch": 784},
+    encoder_settings={**ENCODER, "code": "bernoulli"},
     cell_settings={
+        **LIF,
         "units": 200,
         "tau_m": 20.0,
-        "tau_s": 5.0,
-        "tau_ref": 1.0,
-        "resistance": 2.0,
-        "adaptation_strength": 0.0,
-        "reset": "hard",
         "kernel_initializer": normal(2.0 * math.sqrt(200)),
         "recurrent_initializer": normal(2.0 * math.sqrt(200)),
     },
-    readout_settings={"units": 10, "tau_out": 10.0},
+    readout_settings={**READOUT, "units": 10, "tau_out": 10.0},
     window=54,
     batch_size=25,
     learning_rate=1e-3,
@@ -225,6 +280,7 @@ SMNIST_REFERENCE = dataclasses.replace(
 )
 
 SWINGING_RATES = {
+    **LEAKY_RNN,
     "units": 200,
     "tau": 300.0,
     "period": PERIODS,
@@ -237,7 +293,7 @@ PSMNIST = dataclasses.replace(
     name="psmnist",
     description="The pixels in one random order, the same for all digits",
     task_settings={**SMNIST.task_settings, "order": "permuted"},
-    cell_settings={"units": 200, "tau_m": 300.0, "period": spread(6.0, 1200.0)},
+    cell_settings={**RESONATORS, "period": spread(6.0, 1200.0)},
 )
 
 SMNIST_RATE = dataclasses.replace(
@@ -256,6 +312,7 @@ SMNIST_IRNN = dataclasses.replace(
     encoder_settings=None,
     cell="leaky_rnn",
     cell_settings={
+        **LEAKY_RNN,
         "units": 200,
         "tau": None,
         "activation": "relu",
@@ -263,7 +320,7 @@ SMNIST_IRNN = dataclasses.replace(
         "recurrent_initializer": {"class_name": "Identity", "config": {}},
     },
     learning_rate=1e-4,
-    rule_settings={"kernel": "exponential", "perturbation": "tangent"},
+    rule_settings=EXPONENTIAL_KERNL,
 )
 
 ROW_MNIST = dataclasses.replace(
@@ -272,7 +329,7 @@ ROW_MNIST = dataclasses.replace(
     description="MNIST row by row: 28 steps of 28 pixels, which are the input currents",
     task_settings={"layout": "rows", "context_steps": 0},
     encoder_settings=None,
-    cell_settings={"units": 200, "tau_m": 20.0, "period": spread(4.0, 60.0)},
+    cell_settings={**RESONATORS, "tau_m": 20.0, "period": spread(4.0, 60.0)},
     window=14,
     batch_size=64,
     learning_rate=5e-3,
@@ -299,6 +356,7 @@ ADDING = Experiment(
     encoder_settings=None,
     cell="leaky_rnn",
     cell_settings={
+        **LEAKY_RNN,
         "units": 100,
         "tau": 1000.0,
         "period": spread(300.0, 30000.0, count=10, units=100),
@@ -307,7 +365,7 @@ ADDING = Experiment(
         "bias_initializer": normal(0.5),
         "recurrent_initializer": normal(0.01),
     },
-    readout_settings={"units": 1, "tau_out": None, "use_bias": True},
+    readout_settings={**READOUT, "units": 1, "tau_out": None, "use_bias": True},
     window=1,
     loss="mse",
     metric="mse",
@@ -315,7 +373,7 @@ ADDING = Experiment(
     batch_size=50,
     learning_rate=3e-3,
     optimizer_settings={"global_clipnorm": 10.0},
-    rule_settings={"kernel": "membrane", "perturbation": "tangent"},
+    rule_settings=KERNL,
     sensitivity_optimizer_settings={"global_clipnorm": 10.0},
     sensitivity_every=4,
     epochs=5,
@@ -328,6 +386,7 @@ ADDING_SPIKING = dataclasses.replace(
     description="The adding problem with spiking units, summed by a slow readout",
     cell="lif",
     cell_settings={
+        **LIF,
         "units": 200,
         "tau_m": 2.0,
         "tau_s": None,
@@ -340,7 +399,7 @@ ADDING_SPIKING = dataclasses.replace(
         "input_gain": 1.5,
         "recurrent_gain": 0.1,
     },
-    readout_settings={"units": 1, "tau_out": 1000.0, "use_bias": True, "kernel_initializer": "zeros"},
+    readout_settings={**READOUT, "units": 1, "tau_out": 1000.0, "use_bias": True, "kernel_initializer": "zeros"},
     learning_rate=1e-3,
     epochs=3,
 )

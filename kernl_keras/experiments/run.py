@@ -13,7 +13,6 @@ from .build import assemble, build_data, build_model
 from .configs import Experiment
 from .errors import GOOD_COPY, UserError, explained
 from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
-from .progress import Progress
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test
 
@@ -64,8 +63,6 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
             write_backup(run_dir, model, backup.progress, experiment)
         # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
         callbacks = [events, backup]
-        if verbose != 0:
-            callbacks.append(Progress(experiment.metric))
         with explained("The run stopped", "When that is put right, go on with it by --resume."):
             fit(model, experiment, data, total_steps, backup.progress, callbacks, verbose)
 
@@ -220,7 +217,8 @@ def test_model(run_dir, experiment, data, verbose):
     except Exception as error:  # Keras raises what it happens to meet
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path} is no model of this run: {reason} {GOOD_COPY}") from error
-    return model.evaluate(data.test, return_dict=True, verbose=verbose)
+    test = model.evaluate(data.test, return_dict=True, verbose=verbose)
+    return {**test, **model.diagnostics(training=False)}
 
 
 def evaluate(run_dir, experiment=None, verbose="auto"):

@@ -18,12 +18,10 @@ def one_step(model: keras.Model) -> keras.Model:
     at the start. The model has no loop and nothing of a learning rule, so it can be exported to any format, and it runs
     on streams of any length: `one_step(model).export(folder)`.
 
-    | layer | its states |
-    |---|---|
-    | encoder | `NAME_seen` [B, F]: the values of the last step and, with a context channel, the count |
-    | hidden | `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on |
-    | hidden, after a Masking layer | also `NAME_output` [B, H], the output that a masked step repeats |
-    | readout | `NAME_v` [B, O] |
+    - encoder: `NAME_seen` [B, F]: the values of the last step and, with a context channel, the count
+    - hidden: `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on
+    - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
+    - readout: `NAME_v` [B, O]
 
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and

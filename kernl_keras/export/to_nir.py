@@ -27,14 +27,12 @@ DISCRETIZATIONS = {  # name: (decay of a step, dt) -> tau, and what the importer
 def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: float | None = None) -> "nir.NIRGraph":
     """A NIR graph of a trained network, for other simulators and for neuromorphic hardware.
 
-    | ours | in the graph |
-    |---|---|
-    | W_in and bias, times R_m | `Linear` or `Affine`, `NAME_kernel` |
-    | hidden layer | a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output` |
-    | units, hard reset | `lif`: `LIF` with r = 1 |
-    | units, soft reset | `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a) |
-    | tau_s | `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel` |
-    | readout: W_out and bias; leak | `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units` |
+    - W_in and bias, times R_m: `Linear` or `Affine`, `NAME_kernel`
+    - hidden layer: a subgraph `NAME_units`: `input`, the units, `recurrent_kernel` (W_rec times R_m), `output`
+    - units, hard reset: `lif`: `LIF` with r = 1
+    - units, soft reset: `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a)
+    - tau_s: `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel`
+    - readout: W_out and bias; leak: `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units`
 
     NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
 
@@ -192,15 +190,16 @@ def threshold(cell):
 
 def readout_nodes(nir, name, cell, tau):
     """Output weights, and the leak where there is one."""
-    nodes = {f"{name}_kernel": weights(nir, cell.kernel, cell.bias)}
+    mean = cell.gain is not None
+    nodes = {f"{name}_kernel": weights(nir, cell.kernel * cell.gain if mean else cell.kernel, cell.bias)}
     if cell.tau_out is not None:
-        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau)
+        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau, mean)
     return nodes
 
 
-def leaky_sum(nir, name, decay, units, tau):
-    """v(t) = d v(t-1) + x(t) as an `LI`."""
-    r = 1.0 / (1.0 - np.full(units, decay, "float64"))
+def leaky_sum(nir, name, decay, units, tau, mean=False):
+    """v(t) = d v(t-1) + x(t) as an `LI`; d v(t-1) + (1-d) x(t) for a mean."""
+    r = np.ones(units) if mean else 1.0 / (1.0 - np.full(units, decay, "float64"))
     return nir.LI(tau=tau(name, decay, units), r=r, v_leak=np.zeros(units))
 
 

@@ -18,11 +18,9 @@ from ..types import Code, Config
 class SpikeEncoder(keras.layers.Layer):
     """Input units that encode values, and a context unit that signals the end of the input.
 
-    | `code` | channel j of a feature x sends at step t |
-    |---|---|
-    | "bernoulli" | a spike with probability gain x(t), cut to [0, 1] |
-    | "threshold" | a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others |
-    | "current" | gain x(t) |
+    - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
+    - "threshold": a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others
+    - "current": gain x(t)
 
     The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
     feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds

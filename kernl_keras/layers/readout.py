@@ -18,18 +18,23 @@ from ..types import Config, Discretization, TimeConstant
 class Readout(KerasRNN):
     """Leaky sums of the hidden spikes, from which the network's answer is read.
 
-        v(t) = d v(t-1) + z(t) W_out + bias,  d = exp(-dt / tau_out)
+        v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
+
+    v is a running mean: a longer tau_out makes it smoother, not larger. For an answer at every step of a regression,
+    tau_out=None lets v follow the hidden layer at once.
 
     `Readout(10)` computes what `keras.layers.RNN(ReadoutCell(10))` computes, up to rounding, and trains many times
     faster. It multiplies all steps by the weights in one matrix product, forward and backward, where
     `keras.layers.RNN` has a small product in every step. Only the leak runs through time. The gradient is that of
     automatic differentiation:
 
-        dC/dW_out = sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
+        dC/dW_out = gain (1-d) sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
 
     Args:
         units: number of readout units O.
         tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
+        gain: > 0, what multiplies the weights' effect; about 10 for spikes, which are rare, 1 for units without
+            spikes. None for sums instead of means, v(t) = d v(t-1) + z(t) W_out + bias.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
@@ -64,6 +69,7 @@ class Readout(KerasRNN):
         self,
         units: int,
         tau_out: TimeConstant | None = 10.0,
+        gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
         return_sequences: bool = True,
@@ -71,7 +77,8 @@ class Readout(KerasRNN):
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
-        cell = ReadoutCell(units, tau_out=tau_out, dt=dt, discretization=discretization, **of_cell, dtype=dtype)
+        given = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         super().__init__(cell, return_sequences=return_sequences, **{**kwargs, "dtype": kwargs.get("dtype") or dtype})
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
@@ -103,14 +110,14 @@ class Readout(KerasRNN):
         batch = x.shape[1:2].merge_with(start.shape[:1])
         current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])))  # one product, [TB, H] x [H, O]
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
-        current = tf.ensure_shape(current, (x.shape[0], *batch, self.cell.units))
+        current = tf.ensure_shape(current, (None, *batch, self.cell.units))  # with T known, tf2onnx fails at the loop
         start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if mask is not None:
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
-        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), current.shape)  # a loop forgets how long it is
+        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]

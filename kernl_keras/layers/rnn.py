@@ -1,5 +1,6 @@
 """`RNN`: the recurrent layer that learns by a rule."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,14 @@ from ..checks import check_sequences, check_states, flag, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..rules import BPTT, Rule, get
-from ..rules.backward import Backward, Past, attach_gradient
+from ..rules.backward import Backward, Past, attach_gradient, checked_shapes
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import ValidSteps
 from ..serialization import serializable
 from ..types import Config, RuleName
-from .report import Report, unit_activity
+from .diagnostics import Diagnostics, tell
+from .report import Report, activity
 from .states import StateLayout
 from .step import Call, Step, running_step
 
@@ -84,6 +86,7 @@ class RNN(KerasRNN):
         self.carries_traces = self.stateful and not isinstance(self.rule, BPTT) if traces is None else traces
         self.rule.check(cell, self.carries_traces)
         self.report: Report | None = None
+        self.diagnostics = Diagnostics()
 
     # Weights
 
@@ -95,7 +98,7 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes = self.rule.carry_shapes(self.cell, traces=True) if self.carries_traces else []
+        shapes = checked_shapes(self.rule, self.cell, traces=True) if self.carries_traces else []
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, [(*each, presynaptic) for each in shapes])
         self.state_size = self._layout.sizes
         super().build(sequences_shape)
@@ -169,7 +172,7 @@ class RNN(KerasRNN):
             outputs, traces = self._attach(rule, past, x, weights, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        self._tell(Report(*sensitivity, *unit_activity(outputs, counted)))
+        tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
         model.calls.append(Call(self, sequences, initial_state, steps, outputs))
         return outputs, self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
@@ -187,16 +190,33 @@ class RNN(KerasRNN):
             traces = Backward(rule, past, traces=True).advance(traces)
         return outputs, traces
 
-    def _tell(self, report):
-        """A `kernl_keras.Model` takes F for its own optimizer; any other model has it as an added loss."""
-        if running_step() is not None:
-            running_step().reports.append(report)
-            return
-        self.report = report
-        if report.sensitivity_loss is not None:
-            self.add_loss(report.sensitivity_loss)
-
     # Saving and loading
+
+    def save_own_variables(self, store: Any) -> None:
+        """Keras' hook: M, gamma and the count of draws by name, so that a layer with another rule can read them."""
+        for name, variable in self._own_variables().items():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Keras' hook: what the file has of this rule's own weights; the rest stays as it is, with a warning."""
+        missing = []
+        for name, variable in self._own_variables().items():
+            if name not in store or tuple(store[name].shape) != tuple(variable.shape):
+                missing.append(name)
+            else:
+                variable.assign(store[name])
+        if missing:
+            warnings.warn(
+                f"The file has no {' and no '.join(missing)} for layer {self.name!r}: it was saved with another rule. "
+                "They stay as they were; reset_sensitivity() starts them from the weights that were loaded.",
+                stacklevel=2,
+            )
+
+    def _own_variables(self):
+        """`{name: variable}` of the weights that are the layer's, not the cell's."""
+        of_cell = {id(variable) for variable in self.cell.weights}
+        own = [variable for variable in self.weights if id(variable) not in of_cell]
+        return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own}
 
     def get_config(self) -> Config:
         return {

@@ -30,7 +30,7 @@ class Step:
     present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
     learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
     exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
-    reports: list = dataclasses.field(default_factory=list)  # the `Report` of every call of a layer
+    reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 
 
@@ -52,7 +52,7 @@ def running_step():
 def reports_of_here(step):
     """The reports of a step, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
     here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    return [report for report in step.reports if graph_of(report.unit_activity) is here]
+    return [(layer, report) for layer, report in step.reports if graph_of(report.unit_activity) is here]
 
 
 def graph_of(tensor):

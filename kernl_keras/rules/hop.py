@@ -3,7 +3,11 @@
 M is [R, H, H]: M[r, k, i] says how unit i moves unit k, by the kernel r of the effect over time.
 """
 
+from typing import Any, NamedTuple
+
 import tensorflow as tf
+
+from ..sequences.time_loop import blockwise, take
 
 
 class TracedHop:
@@ -37,6 +41,21 @@ class TracedHop:
         return through, (real, self.real * turned[0] - self.imaginary * later)
 
 
+class Lambda(NamedTuple):
+    """lambda, by which a potential left to itself goes on, in two parts, each [H] or a number."""
+
+    leak: Any
+    turn: Any
+
+    def forward(self, real, imaginary):
+        """One step: lambda times what is carried."""
+        return self.leak * real - self.turn * imaginary, self.turn * real + self.leak * imaginary
+
+    def backward(self, real, imaginary):
+        """One step of the adjoint, which turns back."""
+        return self.leak * real + self.turn * imaginary, self.leak * imaginary - self.turn * real
+
+
 class FilteredHop:
     """The same where each kernel belongs to the unit k that is moved: the filter over k precedes the product with M.
 
@@ -46,15 +65,31 @@ class FilteredHop:
 
     Args:
         m: M [1, H, H].
-        kernel: `membrane.Lambda`.
+        kernel: `Lambda`.
     """
 
     def __init__(self, m, kernel):
         self.m, self.kernel = m[0], kernel
 
     def look_ahead(self, past, error):
-        """Q(t+1) of all steps, [T, B, H]."""
-        return self.kernel.filter_errors_backward(past, error)
+        """Q(t+1), [T, B, H]: what the later errors make of the potentials' responses to the spikes of t.
+
+        Args:
+            past: `backward.Past`.
+            error: L [T, B, H].
+        """
+
+        def begin(start, size):
+            return take(error, start, size) * past.derivatives(start, size).psi, ()
+
+        def step(carry, local):
+            before, real, imaginary = carry
+            turned = self.kernel.backward(real, imaginary)
+            real = local + turned[0]
+            return (real, real, turned[1]), before, ()
+
+        zeros = (tf.zeros_like(error[0]),) * 3
+        return blockwise(begin, step, None, zeros, (), past.length, reverse=True, unroll=past.unroll)[1]
 
     def prepare(self, now, ahead):
         """`BackwardStep` with `through`, the error of z(t) through other units, for a block of steps."""

@@ -10,14 +10,14 @@ the unit that spikes; this one belongs to the unit that is moved, and is known. 
 through one synapse, exactly where S = z, whatever the time constants of the units.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..sequences.time_loop import blockwise, take
 from ..serialization import serializable
-from .hop import FilteredHop, TracedHop
+from .hop import FilteredHop, Lambda, TracedHop
 from .sensitivity import SensitivitySums, sum_of_squares
 from .settings import Settings
 
@@ -70,42 +70,6 @@ class Membrane(Settings):
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
         return MembranePredictor(m[0], Lambda(*layer.cell.membrane_kernel(p)))
-
-
-class Lambda(NamedTuple):
-    """lambda in two parts, each [H] or a number."""
-
-    leak: Any
-    turn: Any
-
-    def forward(self, real, imaginary):
-        """One step: lambda times what is carried."""
-        return self.leak * real - self.turn * imaginary, self.turn * real + self.leak * imaginary
-
-    def backward(self, real, imaginary):
-        """One step of the adjoint, which turns back."""
-        return self.leak * real + self.turn * imaginary, self.leak * imaginary - self.turn * real
-
-    def filter_errors_backward(self, past, error):
-        """Q(t+1) of Eq. (27), [T, B, H]: what the later errors make of the potentials' responses to the spikes of t.
-
-        Args:
-            past: `backward.Past`.
-            error: L [T, B, H].
-        """
-
-        def begin(start, size):
-            return take(error, start, size) * past.derivatives(start, size).psi, ()
-
-        def step(carry, local):
-            before, real, imaginary = carry
-            turned = self.backward(real, imaginary)
-            real = local + turned[0]
-            return (real, real, turned[1]), before, ()
-
-        zeros = (tf.zeros_like(error[0]),) * 3
-        nothing = lambda total, extra, local: total  # noqa: E731
-        return blockwise(begin, step, nothing, zeros, (), past.length, reverse=True, unroll=past.unroll)[1]
 
 
 class MembranePredictor:

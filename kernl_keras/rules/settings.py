@@ -26,6 +26,12 @@ class Settings:
 
     def get_config(self) -> Config:
         """The settings, as Keras serializes them."""
+        for name in self.names():
+            if not hasattr(self, name):
+                raise ValueError(
+                    f"{type(self).__name__} must keep its argument {name!r} in self.{name}, and call "
+                    "super().__init__ with the arguments that it inherits; received no such attribute."
+                )
         return {name: serialized(getattr(self, name)) for name in self.names()}
 
     @classmethod
@@ -66,4 +72,6 @@ def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: di
         if isinstance(made, base):
             return made
     kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))
+    if isinstance(value, type) and issubclass(value, base):
+        raise ValueError(f"{name} must be an object, {value.__name__}(); received the class {value.__name__}.")
     raise ValueError(f"{name} must be one of {sorted(table)} or a {kinds}; received {value!r}.")

@@ -33,7 +33,7 @@ def scan(step, carry, elements, reverse=False, unroll=False):
     carry, kept, _ = blockwise(
         lambda start, size: (elements, ()),
         lambda carry, now: (*step(carry, now), ()),
-        lambda total, extra, local: total,
+        None,
         carry,
         (),
         length,
@@ -54,7 +54,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         begin: `(start, C) -> (elements, extra)`: what the C steps from `start` on need: a structure of tensors
             [C, ...]; and anything else for `end`.
         step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
-        end: `(total, extra, local [C, ...]) -> total`, at the end of a block.
+        end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.
         total: what the blocks add up to.
         length: T, a number or a scalar tensor.
@@ -105,7 +105,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             return i + 1, carry, kept, local
 
         _, carry, kept, local = loop(lambda i, *_: i < count, advance, (0, carry, kept, local_arrays()), size)
-        total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
+        if end is not None:
+            total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
         return k + 1, carry, total, kept
 
     state = (0, carry, total, arrays(like[0], length))
@@ -138,7 +139,7 @@ def unrolled(begin, step, end, carry, total, length, reverse):
     kept, local = (
         rebuilt(first, [tf.stack(x) for x in zip(*map(tensors, every))]) for first, every in zip(steps[0], zip(*steps))
     )
-    return carry, kept, end(total, extra, local)
+    return carry, kept, total if end is None else end(total, extra, local)
 
 
 def tensors(structure):

@@ -1,94 +1,99 @@
-"""What `Model.fit` reports besides the compiled metrics: their names, what they are of, and their means."""
+"""What a `Model` says about its training besides the loss and the metrics: its layers' means, and its own."""
 
-from typing import Any, NamedTuple
+import math
 
 import tensorflow as tf
 
-from ..keras_version import keras
+from ..layers.diagnostics import ACTIVITY, EXPLAINED_OF, LEARNING, Means
+from ..layers.find import rule_layers
 
-OF_SENSITIVITY = ("sensitivity_loss", "explained_variance", "restarted_perturbations", "sensitivity_gradient_norm")
-ACTIVITY = ("firing_rate", "silent_units")
-DIAGNOSTICS = (
-    "sensitivity_loss",
-    "explained_variance",
-    "restarted_perturbations",
-    *ACTIVITY,
-    "weight_gradient_norm",
-    "sensitivity_gradient_norm",
-    "skipped_updates",
-)
-
-
-class Totals(NamedTuple):
-    """What the layers report of the whole batch: F and D^2 summed over layers, all else averaged; scalars."""
-
-    sensitivity_loss: Any  # None where no layer learns, likewise the next two
-    perturbation_variance: Any
-    restarted_perturbations: Any
-    firing_rate: Any
-    silent_units: Any
-
-
-def totals(reports):
-    """`Totals` of the reports of all calls."""
-    learning = [report for report in reports if report.sensitivity_loss is not None]
-    return Totals(
-        sensitivity_loss=tf.add_n([report.sensitivity_loss for report in learning]) if learning else None,
-        perturbation_variance=tf.add_n([report.perturbation_variance for report in learning]) if learning else None,
-        restarted_perturbations=mean([report.restarted_perturbations for report in learning]) if learning else None,
-        firing_rate=mean([report.firing_rate for report in reports]) if reports else 0.0,
-        silent_units=mean([report.silent_units for report in reports]) if reports else 0.0,
-    )
-
-
-def mean(scalars):
-    """Of a list of scalars."""
-    return tf.add_n(scalars) / len(scalars)
+OWN = ("weight_gradient_norm", "sensitivity_gradient_norm", "skipped_updates")
+DIAGNOSTICS = (*LEARNING, *ACTIVITY, *OWN)
 
 
 class Diagnostics:
-    """The means of an epoch. Not a list, which Keras would track, and refuse in a model that is built."""
+    """The means of the model itself, and those of its `RNN` layers put together."""
 
-    def __init__(self):
-        self.means = tuple(keras.metrics.Mean(name=name) for name in DIAGNOSTICS)
+    def __init__(self, model):
+        self.model = model
+        self.own = Means(*OWN)
 
-    def update(self, totals, of_sensitivity=0.0, of_weights=0.0, learns=None, good=True):
-        """A step more.
+    def reset_state(self, training=True):
+        """Starts the means of training, or of evaluation, anew."""
+        if training:
+            self.own.reset_state()
+        for layer in rule_layers(self.model):
+            layer.diagnostics.reset_state(training)
+
+    def count_training(self, reports, learned, learns):
+        """Adds a training step; one that was not finite counts as skipped, and nowhere else.
 
         Args:
-            totals: `Totals` of the step.
-            of_sensitivity, of_weights: norms of the gradients of M and gamma, and of all other weights; scalars.
-            learns: scalar bool, whether M and gamma learn in this step; None for True.
-            good: scalar bool, whether the step counts: it was finite.
+            reports: `(layer, Report)` of every call of a layer, of the whole batch.
+            learned: `Learned`.
+            learns: scalar bool, whether M and gamma learned in this step; None for True.
         """
-        values = {
-            "firing_rate": totals.firing_rate,
-            "silent_units": totals.silent_units,
-            "weight_gradient_norm": of_weights,
-            "sensitivity_gradient_norm": of_sensitivity,
-            "skipped_updates": 1.0 - tf.cast(good, tf.float32),
+        for layer, report in reports:
+            layer.diagnostics.update(report, learns=learns, counts=learned.good)
+        self.own.update({"skipped_updates": 1.0 - tf.cast(learned.good, tf.float32)})
+        self.own.update({"weight_gradient_norm": learned.of_weights.norm}, learned.good)
+        if learned.of_sensitivity.variables:
+            with_m = learned.good if learns is None else tf.logical_and(learned.good, learns)
+            self.own.update({"sensitivity_gradient_norm": learned.of_sensitivity.norm}, with_m)
+
+    def count_evaluation(self, reports):
+        """Adds the activity of a step of evaluation; `reports` as above."""
+        for layer, report in reports:
+            layer.diagnostics.update(report, training=False)
+
+    def result(self, training=True):
+        """`{name: float}`; F is the sum over layers, all else but the variance explained a plain mean."""
+        layers = rule_layers(self.model)
+        of_layers = [layer.diagnostics.result(training) for layer in layers]
+        found = {name: mean([each[name] for each in of_layers]) for name in ACTIVITY if layers}
+        if not training:
+            return found
+        learning = [each for layer, each in zip(layers, of_layers) if layer.sensitivity_weights]
+        own = self.own.result()
+        if not learning:
+            return {**found, **{name: own[name] for name in OWN if name != "sensitivity_gradient_norm"}}
+        variances = [each[EXPLAINED_OF] for each in learning]
+        explained = sum(variance * each["explained_variance"] for variance, each in zip(variances, learning))
+        return {
+            "sensitivity_loss": sum(each["sensitivity_loss"] for each in learning),
+            "explained_variance": explained / sum(variances) if sum(variances) else explained,
+            "restarted_perturbations": mean([each["restarted_perturbations"] for each in learning]),
+            **found,
+            **own,
         }
-        if totals.sensitivity_loss is not None:
-            values["sensitivity_loss"] = totals.sensitivity_loss
-            values["restarted_perturbations"] = totals.restarted_perturbations
-            none = totals.perturbation_variance == 0.0  # nothing counted, or nothing moved: there is no share
-            share = tf.math.divide_no_nan(totals.sensitivity_loss, totals.perturbation_variance)
-            values["explained_variance"] = tf.where(none, 0.0, 1.0 - tf.cast(share, tf.float32))
-        for metric in self.means:
-            if metric.name in values:
-                value, counts = values[metric.name], good
-                if metric.name == "skipped_updates":
-                    counts = True
-                elif learns is not None and metric.name in OF_SENSITIVITY:  # of the steps in which they learn
-                    counts = tf.logical_and(good, learns)
-                value = tf.where(counts, tf.cast(value, tf.float32), 0.0)  # 0 times NaN is NaN
-                metric.update_state(value, sample_weight=tf.cast(counts, tf.float32))
 
 
-def check_names(given):
-    """Raises where a metric among the arguments of `compile` has the name of a number that `fit` reports itself."""
-    for kind in ("metrics", "weighted_metrics"):
-        for metric in tf.nest.flatten(given.get(kind)):
-            name = getattr(metric, "name", metric)
-            if isinstance(name, str) and name in DIAGNOSTICS:
-                raise ValueError(f"{kind} must have other names than {DIAGNOSTICS}; received {name!r}.")
+def mean(numbers):
+    """Of a list of numbers, NaN for what was not counted left out."""
+    numbers = [number for number in numbers if not math.isnan(number)]
+    return sum(numbers) / len(numbers) if numbers else math.nan
+
+
+def of_whole_batch(reports):
+    """The `(layer, Report)` of every call of a layer, each of the whole batch instead of this replica's part."""
+    return [(layer, report.of_whole_batch()) for layer, report in reports]
+
+
+def with_diagnostics(model, logs):
+    """The logs of an epoch with all that the model measured in it, in evaluation under Keras' prefix `val_`.
+
+    Args:
+        model: any Keras model; one that measures nothing has the logs as they are.
+        logs: dict of what Keras logs.
+    """
+    if not hasattr(model, "diagnostics"):
+        return dict(logs)
+    found = model.diagnostics()
+    if any(name.startswith("val_") for name in logs):
+        found |= {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
+    return with_measured(logs, found)
+
+
+def with_measured(logs, found):
+    """The logs, and behind them whatever else was `found`; an entry of the logs stays as it is."""
+    return {**logs, **{name: value for name, value in found.items() if name not in logs}}

@@ -115,6 +115,22 @@ class Record:
         )
 
 
+def suspects_of_step(model, x, y, sample_weight, learned):
+    """What may hold NaN or infinity in a training step, in the order in which one makes the next.
+
+    Args:
+        x, y, sample_weight: the batch.
+        learned: `learn.Learned`.
+    """
+    return [
+        *suspects_of_model(model),
+        *suspects_of_batch(model, x, y, sample_weight),
+        *learned.losses,
+        *suspects_of_gradients(model, learned.of_sensitivity, "sensitivity gradient"),
+        *suspects_of_gradients(model, learned.of_weights, "gradient"),
+    ]
+
+
 def can_be_nonfinite(tensor):
     """Whether it is a tensor, or an array, of floating point numbers."""
     dense = isinstance(tensor, (tf.Tensor, np.ndarray))

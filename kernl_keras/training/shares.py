@@ -35,14 +35,29 @@ def share_of_loss(loss, losses, y_pred, x):
 
 
 def share_of_sensitivity_loss(reports, whole):
-    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps."""
+    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps.
+
+    Args:
+        reports: `(layer, Report)` of every call of a layer.
+        whole: the same of the whole batch.
+    """
     shares = []
-    for report, of_whole in zip(reports, whole):
+    for (_, report), (_, of_whole) in zip(reports, whole):
         loss = report.sensitivity_loss
         if loss is not None and replicas() > 1:
             loss *= tf.math.divide_no_nan(*(tf.cast(each.credited, loss.dtype) for each in (report, of_whole)))
         shares += [] if loss is None else [loss]
     return tf.add_n(shares) if shares else None
+
+
+def first_part(iterator, strategy):
+    """The first replica's part of a first batch.
+
+    Keras would take the mean of all parts, which no two workers can form (3.15), nor replicas with unlike numbers of
+    examples.
+    """
+    for _, _, batches in iterator:
+        return tf.nest.map_structure(lambda part: strategy.experimental_local_results(part)[0], next(batches))
 
 
 def batch_size(x):

@@ -4,56 +4,64 @@ import math
 import warnings
 
 from ..keras_version import keras
+from .diagnostics import with_diagnostics
 
 SILENT, STILL = 0.9, 1e-3  # share of units without a spike; spikes a unit and step
-FULL = 0.95  # share of the highest activity
+SATURATED = 0.25  # share of units that can do no more
 RESTARTED = 0.1  # share of steps in which the perturbation started anew
 
 MESSAGES = {
-    "silent": "The network is silent: {silent:.0%} of the units sent nothing in a batch, and the mean activity was "
-    "{rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the threshold "
-    "(base_threshold, adaptation_strength); see that the inputs are not all 0; lower the learning rate if it fell "
-    "silent while it learned.",
-    "saturated": "The network is saturated: the mean activity was {rate:.2g} a step, and {highest:.2g} is the highest "
-    "that there is. Lower input_gain, recurrent_gain or the encoder's gain, or raise the threshold (base_threshold, "
-    "adaptation_strength) or tau_ref; lower the learning rate or set global_clipnorm if it came while it learned.",
-    "restarted": "M and gamma hear little: in {restarted:.0%} of the steps the perturbation exceeded max_perturbation "
-    "and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's perturbation='replica'.",
+    "silent": "Layer {name!r} is silent: {silent_units:.0%} of its units sent nothing in a batch, and the mean "
+    "activity was {firing_rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the "
+    "threshold (base_threshold, adaptation_strength); see that the inputs are not all 0; lower the learning rate if it "
+    "fell silent while it learned.",
+    "saturated": "Layer {name!r} is saturated: {saturated_units:.0%} of its units were as active as they can be at "
+    "nearly every step of a batch. Scale the inputs (mean 0, standard deviation 1), lower input_gain, recurrent_gain "
+    "or the encoder's gain, or raise the threshold (base_threshold, adaptation_strength); lower the learning rate or "
+    "set global_clipnorm if it came while it learned.",
+    "restarted": "M of layer {name!r} learns little: in {restarted_perturbations:.0%} of the steps the perturbation "
+    "exceeded max_perturbation and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's "
+    "perturbation='replica'.",
 }
 
 
 class Watch(keras.callbacks.Callback):
-    """Stops at a batch that is not finite, or warns of those that were skipped; warns of networks out of range.
+    """Counts each epoch anew; stops at a batch that is not finite, or warns of those that were skipped; warns of layers
+    out of range.
 
     Args:
-        record: `nonfinite.Record`.
-        layers: the `RNN` layers of the model.
+        model: compiled `Model`.
     """
 
-    def __init__(self, record, layers):
+    def __init__(self, model):
         super().__init__()
-        self.record, self.layers = record, layers
+        self.set_model(model)
+        self.record = model._nonfinite
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._said = set()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.record.clear()
+        self.model._diagnostics.reset_state()
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
 
     def on_epoch_end(self, epoch, logs=None):
+        if self.model.reports_diagnostics:
+            logs.update(with_diagnostics(self.model, logs))
         found = self.record.read()
         if found.skipped:
             self._say_skipped(found)
         if found.steps and found.skipped == found.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
-        for word, message in out_of_range(logs, self.layers):
-            if word not in self._said:  # once a fit
-                self._said.add(word)
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
+        for layer in self.model.rule_layers:
+            for word, message in out_of_range(layer.name, layer.diagnostics.result()):
+                if (layer, word) not in self._said:  # once a fit
+                    self._said.add((layer, word))
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _say_skipped(self, found):
         warnings.warn(
@@ -65,26 +73,21 @@ class Watch(keras.callbacks.Callback):
         )
 
 
-def out_of_range(logs, layers):
+def out_of_range(name, means):
     """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by the means of an epoch.
 
     Args:
-        logs: dict of what Keras logs.
-        layers: the `RNN` layers.
+        name: of the layer.
+        means: what `layer.diagnostics` has.
     """
-    names = ("firing_rate", "silent_units", "restarted_perturbations")
-    if not layers or not all(name in logs for name in names):  # a `train_step` of one's own may leave them out
-        return
-    rate, silent, restarted = (float(logs[name]) for name in names)
-    highest = sum(layer.cell.highest_activity for layer in layers) / len(layers)
     found = {
-        "silent": silent > SILENT and rate < STILL,
-        "saturated": rate > FULL * highest,
-        "restarted": restarted > RESTARTED,
+        "silent": means["silent_units"] > SILENT and means["firing_rate"] < STILL,
+        "saturated": means["saturated_units"] > SATURATED,
+        "restarted": means["restarted_perturbations"] > RESTARTED,
     }
     for word, happened in found.items():
         if happened:
-            yield word, MESSAGES[word].format(silent=silent, rate=rate, highest=highest, restarted=restarted)
+            yield word, MESSAGES[word].format(name=name, **means)
 
 
 def with_callback(callback, callbacks):

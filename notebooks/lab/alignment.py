@@ -18,10 +18,11 @@ from kernl_keras.experiments.errors import UserError, explained
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.experiments.run import load_data
+from kernl_keras.rules import EProp
 
 from .options import check_file, check_seeds
 
-RULES = ("kernl", "eprop", "eprop_alif", "rflo")
+RULES = {"kernl": "kernl", "eprop": EProp(adaptation=False), "eprop_alif": EProp(), "rflo": "rflo"}
 
 
 def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8, command="", verbose="auto"):

@@ -60,7 +60,8 @@ def network(layout, settings, units=100):
     inputs = keras.Input((838, 2) if layout == "pixels" else (28, 28))
     encoder = {"units": 80, "context_switch": 784} if layout == "pixels" else {"units": 8}
     sent = kk.SpikeEncoder(code="threshold", **encoder)(inputs)
-    spikes = kk.RNN(kk.LIFCell(units, tau_ref=0.0, **settings), seed=3, name="hidden")(sent)
+    rule = kk.rules.KeRNL(kernel="exponential")
+    spikes = kk.RNN(kk.LIFCell(units, tau_ref=0.0, **settings), rule=rule, seed=3, name="hidden")(sent)
     voltage = kk.Readout(10, tau_out=20.0, name="readout")(spikes)
     return kk.Model(inputs, kk.TimeAverage(WINDOW)(voltage)), sent, spikes, voltage
 

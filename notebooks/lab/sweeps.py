@@ -2,25 +2,32 @@
 
 import dataclasses
 
+from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
+from kernl_keras.rules import Exponential, Replica, Tangent, Twin
+from kernl_keras.rules.settings import serialized
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A row of a table: what is changed in the sweep's experiment. `settings` and `cell` go into its two dicts."""
+    """A row of a table: what is changed in the sweep's experiment."""
 
     name: str
+    rule: str | None = None  # another rule; its settings are then the variant's alone
+    settings: dict = dataclasses.field(default_factory=dict)  # of the rule
+    cell: dict = dataclasses.field(default_factory=dict)  # settings of the cell
     changes: dict = dataclasses.field(default_factory=dict)  # fields of `Experiment`
-    settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`
-    cell: dict = dataclasses.field(default_factory=dict)  # of the cell
 
     def of(self, experiment):
         """The experiment with the changes."""
-        merged = {
-            "rule_settings": {**experiment.rule_settings, **self.settings},
-            "cell_settings": {**experiment.cell_settings, **self.cell},
-        }
-        return dataclasses.replace(experiment, **merged, **self.changes)
+        base = experiment.with_rule(self.rule or experiment.rule)
+        settings = {name: serialized(value) for name, value in self.settings.items()}
+        return dataclasses.replace(
+            base,
+            rule_settings={**base.rule_settings, **settings},
+            cell_settings={**base.cell_settings, **self.cell},
+            **self.changes,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +43,16 @@ class Sweep:
     variants: tuple
     learning_rates: tuple
     seeds: tuple = (0, 1, 2)
+    former: tuple = ()  # names of rows that the results file still has, and no code makes any more
 
 
-RULES = {
-    "KeRNL": "kernl",
-    "backpropagation": "bptt_adjoint",
-    "e-prop": "eprop",
-    "e-prop, adaptation": "eprop_alif",
-    "RFLO": "rflo",
-    "readout alone": "readout",
+RULES = {  # name of the variant: the rule, and its settings
+    "KeRNL": ("kernl", {}),  # as the experiment has it
+    "backpropagation": ("bptt", {}),
+    "e-prop": ("eprop", {"adaptation": False}),
+    "e-prop, adaptation": ("eprop", {"adaptation": True}),
+    "RFLO": ("rflo", {}),
+    "readout alone": ("readout_only", {}),
 }
 
 # 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
@@ -63,7 +71,7 @@ SMALL_ALIF = dataclasses.replace(
     SMALL,
     name="smnist14-alif",
     description="The same, leaky units of which half adapt their threshold",
-    cell="spiking",
+    cell="lif",
     cell_settings={**SMNIST_ALIF.cell_settings, "tau_m": 20.0},
     rule_settings=SMNIST_ALIF.rule_settings,
     sensitivity_every=1,
@@ -71,47 +79,40 @@ SMALL_ALIF = dataclasses.replace(
 
 ABLATIONS = (
     Variant("KeRNL as it is"),
-    Variant("M is never trained", settings={"train_sensitivity": False}),
+    Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
-    Variant("M random, never trained", settings={"sensitivity_initializer": "orthogonal", "train_sensitivity": False}),
-    Variant("M the identity, never trained", settings={"sensitivity_initializer": "local", "train_sensitivity": False}),
-    Variant("M learns at every step", {"sensitivity_every": 1}),
-    Variant("M learns at every 16th step", {"sensitivity_every": 16}),
-    Variant("M's learning rate 1e-4", {"sensitivity_learning_rate": 1e-4}),
-    Variant("M's learning rate 1e-2", {"sensitivity_learning_rate": 1e-2}),
-    Variant("a twin network, noise 0.1", settings={"sensitivity_mode": "twin"}),
-    Variant("a twin network, noise 0.01", settings={"sensitivity_mode": "twin", "noise_std": 0.01}),
-    Variant("a replica", settings={"sensitivity_mode": "replica"}),
-    Variant("V observed, not the distance", settings={"observe": "voltage"}),
-    Variant("learned kernel exp(-gamma d)", settings={"temporal_kernel": "learned"}),
-    Variant("the same, gamma frozen", settings={"temporal_kernel": "learned", "train_temporal_filter": False}),
-    Variant("the same, 2 kernels", settings={"temporal_kernel": "learned", "num_kernels": 2}),
-    Variant("the same, 3 kernels", settings={"temporal_kernel": "learned", "num_kernels": 3}),
-    Variant(
-        "plain form, noise on the current",
-        settings={"temporal_kernel": "learned", "form": "plain", "perturbation": "current"},
-    ),
-    Variant(
-        "plain form, noise on the synapse",
-        settings={"temporal_kernel": "learned", "form": "plain", "perturbation": "synapse"},
-    ),
-    Variant("credit to the last step alone", settings={"temporal_kernel": "learned", "credit": "last"}),
-    Variant("e-prop", {"rule": "eprop"}),
-    Variant("backpropagation", {"rule": "bptt_adjoint"}),
+    Variant("M random, never trained", settings={"sensitivity_initializer": "orthogonal", "learn_sensitivity": False}),
+    Variant("M the identity, never trained", settings={"sensitivity_initializer": "local", "learn_sensitivity": False}),
+    Variant("M learns at every step", changes={"sensitivity_every": 1}),
+    Variant("M learns at every 16th step", changes={"sensitivity_every": 16}),
+    Variant("M's learning rate 1e-4", changes={"sensitivity_learning_rate": 1e-4}),
+    Variant("M's learning rate 1e-2", changes={"sensitivity_learning_rate": 1e-2}),
+    Variant("a twin network, noise 0.1", settings={"perturbation": Twin(std=0.1)}),
+    Variant("a twin network, noise 0.01", settings={"perturbation": Twin(std=0.01)}),
+    Variant("a replica", settings={"perturbation": Replica(std=0.1)}),
+    Variant("V observed, not the distance", settings={"perturbation": Tangent(observe="voltage")}),
+    Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
+    Variant("the same, gamma frozen", settings={"kernel": Exponential(learn=False)}),
+    Variant("the same, 2 kernels", settings={"kernel": Exponential(count=2)}),
+    Variant("the same, 3 kernels", settings={"kernel": Exponential(count=3)}),
+    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
+    Variant("plain form, noise on the synapse", "plain_kernl", {"noise": "synapse"}),
+    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("backpropagation", "bptt"),
 )
 
 ALIF_ABLATIONS = (
     Variant("KeRNL, learned kernel"),
-    Variant("its own kernel", settings={"temporal_kernel": "own"}),
-    Variant("M is never trained", settings={"train_sensitivity": False}),
+    Variant("its own kernel", settings={"kernel": "membrane"}),
+    Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
-    Variant("gamma frozen", settings={"train_temporal_filter": False}),
+    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
     Variant("the reset is not followed", settings={"reset_gradient": False}),
-    Variant("2 kernels", settings={"num_kernels": 2}),
-    Variant("plain form, noise on the current", settings={"form": "plain", "perturbation": "current"}),
-    Variant("e-prop", {"rule": "eprop"}),
-    Variant("e-prop, adaptation and reset", {"rule": "eprop_alif"}, {"reset_gradient": True}),
-    Variant("backpropagation", {"rule": "bptt_adjoint"}),
+    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
+    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
+    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
+    Variant("backpropagation", "bptt"),
 )
 
 
@@ -119,11 +120,11 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     """The sweep over the rules on an experiment, without those that are another's twin on its units."""
     experiment = dataclasses.replace(experiment, **changes)
     twins = set()
-    if experiment.cell == "rate":
-        twins = {"eprop_alif", "rflo"}  # no threshold; psi and drive are one factor
-    elif experiment.cell == "spiking" and not experiment.cell_settings.get("adaptation_strength"):
-        twins = {"eprop_alif"}  # no threshold adapts; those of resonators do unless they are told not to
-    variants = tuple(Variant(name, {"rule": rule}) for name, rule in RULES.items() if rule not in twins)
+    if experiment.cell == "leaky_rnn":
+        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
+    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
+        twins = {"e-prop, adaptation"}
+    variants = tuple(Variant(name, *rule) for name, rule in RULES.items() if name not in twins)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
@@ -158,7 +159,15 @@ SWEEPS = {
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
-        Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
+        Sweep(
+            "ablations",
+            "What of KeRNL matters, resonators",
+            SMALL,
+            ABLATIONS,
+            (2e-3,),
+            (0, 1),
+            former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
+        ),
         Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
     )
 }

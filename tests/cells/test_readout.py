@@ -33,21 +33,33 @@ def decay_of(kind, discretization, dt):
     return np.exp(-dt / tau.astype("float64")) if discretization == "exponential" else 1.0 - dt / tau
 
 
-def reference(z, kernel, bias, decay):
+def reference(z, kernel, bias, decay, gain=10.0):
     v, voltages = np.zeros((len(z), kernel.shape[1])), []
     for t in range(z.shape[1]):
-        v = decay * v + z[:, t] @ kernel + bias
+        if gain is None:
+            v = decay * v + z[:, t] @ kernel + bias
+        else:
+            v = decay * v + (1.0 - decay) * (gain * (z[:, t] @ kernel) + bias)
         voltages.append(v)
     return np.stack(voltages, 1)
 
 
+@pytest.mark.parametrize("gain", [None, 4.0])
 @pytest.mark.parametrize("discretization", ["exponential", "euler"])
 @pytest.mark.parametrize("kind", TAU)
-def test_leaky_integration(kind, discretization):
-    readout = layer(tau_out=TAU[kind], dt=0.5, discretization=discretization, use_bias=True, bias_initializer="ones")
+def test_leaky_integration(kind, discretization, gain):
+    readout = layer(tau_out=TAU[kind], gain=gain, dt=0.5, discretization=discretization, bias_initializer="ones")
     outputs = readout(tf.constant(spikes(), tf.float32))
-    expected = reference(spikes(), readout.cell.kernel.numpy(), 1.0, decay_of(kind, discretization, 0.5))
+    expected = reference(spikes(), readout.cell.kernel.numpy(), 1.0, decay_of(kind, discretization, 0.5), gain)
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("tau_out", [None, 2.0, 40.0, [1.0, 10.0, 100.0]])
+def test_a_lasting_input_ends_at_the_same_value_whatever_the_time_constant(tau_out):
+    readout = layer(tau_out=tau_out, gain=4.0, bias_initializer="ones")
+    steady = np.random.default_rng(3).uniform(size=(B, 1, H))
+    outputs = readout(tf.constant(np.repeat(steady, 2000, 1), tf.float32))
+    np.testing.assert_allclose(outputs[:, -1], 4.0 * steady[:, 0] @ readout.cell.kernel.numpy() + 1.0, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["number", "list"])
@@ -62,7 +74,7 @@ def test_double_precision_keeps_its_digits(kind):
     ("kind", "mode"), [*((kind, "eager") for kind in TAU), ("list", "graph"), ("list", "xla"), ("none", "xla")]
 )
 def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
-    readout, error = layer(tau_out=TAU[kind]), np.random.default_rng(1).normal(size=(B, T, O))
+    readout, error = layer(tau_out=TAU[kind], use_bias=False), np.random.default_rng(1).normal(size=(B, T, O))
     z = tf.constant(spikes(), tf.float32)
     readout.build(z.shape)
 
@@ -76,16 +88,16 @@ def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
     decay = decay_of(kind, "exponential", 1.0)
     expected = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay)
     np.testing.assert_allclose(voltage, expected, rtol=1e-5, atol=1e-6)
-    # dC/dW = sum_t z(t)^T r(t), r(t) = error(t) + d r(t+1)
+    # dC/dW = gain (1 - d) sum_t z(t)^T r(t), r(t) = error(t) + d r(t+1)
     r, expected = 0.0, 0.0
     for t in reversed(range(T)):
         r = error[:, t] + decay * r
-        expected = expected + spikes()[:, t].T @ r
+        expected = expected + 10.0 * (1.0 - decay) * (spikes()[:, t].T @ r)
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_weights():
-    readout = layer(tau_out=DRAWN, use_bias=True)
+    readout = layer(tau_out=DRAWN)
     readout.build((None, T, H))
     shapes = {w.name.split("/")[-1].split(":")[0]: tuple(w.shape) for w in readout.weights}
     assert shapes == {"kernel": (H, O), "bias": (O,), "tau_out": (O,)}
@@ -93,7 +105,7 @@ def test_weights():
 
 
 def test_regularizers_and_constraints_are_used():
-    readout = layer(use_bias=True, bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
+    readout = layer(bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
     readout(tf.zeros((B, T, H)))
     np.testing.assert_allclose(readout.losses, [0.5 * O])
     readout = layer(kernel_regularizer=keras.regularizers.L1(1.0), kernel_constraint="non_neg")
@@ -115,7 +127,7 @@ def test_mixed_precision(kind):
 
 @pytest.mark.parametrize("kind", ["list", "initializer"])
 def test_save_and_load_after_training(kind, tmp_path):
-    model = keras.Sequential([keras.Input((None, H)), layer(seed=None, tau_out=TAU[kind], use_bias=True)])
+    model = keras.Sequential([keras.Input((None, H)), layer(seed=None, tau_out=TAU[kind])])
     model.compile(keras.optimizers.SGD(0.01), "mse")
     target = np.random.default_rng(1).normal(size=(B, T, O))
     losses = model.fit(spikes(), target, epochs=3, verbose=0).history["loss"]
@@ -131,9 +143,10 @@ def test_config_covers_the_signature():
     settings = {
         "units": 3,
         "tau_out": [2.0, 30.0, 7.0],
+        "gain": 3.0,
         "dt": 0.5,
         "discretization": "euler",
-        "use_bias": True,
+        "use_bias": False,
         "kernel_initializer": keras.initializers.HeNormal(seed=1),
         "bias_initializer": "ones",
         "kernel_regularizer": keras.regularizers.L1(0.25),
@@ -154,6 +167,7 @@ def test_config_covers_the_signature():
         ({"units": 0}, "units must be an integer >= 1; received 0"),
         ({"tau_out": 0.0}, r"tau_out must be > 0; received 0\.0"),
         ({"tau_out": [1.0, 2.0]}, r"tau_out must have one value a unit \(3\); received 2 values"),
+        ({"gain": 0.0}, r"gain must be > 0; received 0\.0"),
         ({"dt": 0}, "dt must be > 0; received 0"),
         ({"dtype": "mixed_float16"}, "dtype must compute in float32 or more; received 'float16'"),
         ({"discretization": "exact"}, r"discretization must be one of \['euler', 'exponential'\]; received 'exact'"),

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.rules import KeRNL, PlainKeRNL
 
 X = np.random.default_rng(0).normal(1.0, 2.0, (7, 12, 3)).astype("float32")
 Y = np.arange(7) % 4
@@ -47,30 +48,29 @@ def test_errors():
         list(kk.data.full_batches(batches(), 2))
 
 
-def build(**settings):
+def build(rule="kernl", **compiled):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((12, 3))
-    hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), seed=7, name="hidden", **settings)(inputs)
+    hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), rule=rule, seed=7, name="hidden")(inputs)
     model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(4)(hidden)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-    model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), **compiled)
     return model
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{}, dict(sensitivity_mode="twin"), pytest.param(dict(form="plain"), marks=pytest.mark.slow), dict(credit="last")],
-    ids=str,
+    "rule",
+    [KeRNL(), KeRNL("exponential", perturbation="twin"), PlainKeRNL(credit="last")],
+    ids=["membrane", "exponential, twin", "plain, last"],
 )
-def test_a_filled_batch_trains_as_the_short_one(settings):
-    """Every weight, M and gamma, and what `fit` reports."""
-    short, filled = build(**settings), build(**settings)
+def test_a_filled_batch_trains_as_the_short_one(rule):
+    """Every weight, M and gamma, and the diagnostics."""
+    short, filled, before = (build(rule, run_eagerly=True) for _ in range(3))
     short.train_on_batch(X[:2], Y[:2])
-    one = short.get_metrics_result()
+    one = short.diagnostics()
     ((x, y, weight),) = kk.data.full_batches(batches(2).take(1), 5)
     filled.train_on_batch(x, y, sample_weight=weight)
-    other = filled.get_metrics_result()
-    before = build(**settings)
+    other = filled.diagnostics()
     moved = 0.0
     for left, right, start in zip(short.weights, filled.weights, before.weights):
         np.testing.assert_allclose(right, left, rtol=1e-5, atol=1e-6)
@@ -85,7 +85,7 @@ SCRIPT = """
 import tensorflow as tf
 from tests.data.test_full_batches import X, Y, batches, build
 import kernl_keras as kk
-model = build()
+model = build("eprop")
 model.compile(loss="sparse_categorical_crossentropy", jit_compile=True)
 data = batches() if {short} else kk.data.full_batches(batches(), 3)
 model.fit(data, epochs=2, verbose=0)

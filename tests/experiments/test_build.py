@@ -73,12 +73,13 @@ def test_the_reference_initialisation():
     m, gamma = hidden.sensitivity_tensor.numpy(), hidden.temporal_filter.numpy()
     assert 0.12 < np.abs(m).max() < 0.1225 and abs(m.mean()) < 0.002
     assert 0 <= gamma.min() and 0.0011 < gamma.max() < 1 / 838
-    assert (hidden.noise_std, hidden.sensitivity_mode, hidden.credit) == (0.5, "replica", "last")
+    assert hidden.rule.get_config() == EXPERIMENTS["smnist-reference"].make_rule().get_config()
 
 
 def test_settings_reach_the_compiled_model():
     model = make(
         rule="eprop",
+        rule_settings={"reset_gradient": True},
         optimizer="SGD",
         optimizer_settings={"clipnorm": 3.0},
         schedule="constant",
@@ -94,7 +95,8 @@ def test_settings_reach_the_compiled_model():
     assert type(model.sensitivity_optimizer).__name__ == "Adam" and model.sensitivity_optimizer.clipvalue == 2.0
     assert float(model.sensitivity_optimizer.learning_rate) == 0.5
     assert (model.sensitivity_every, model.sensitivity_only) == (4, 0)
-    assert (model.get_layer("hidden").rule, model.jit_compile) == ("eprop", False)
+    assert model.get_layer("hidden").rule.get_config() == {"adaptation": True, "reset_gradient": True}
+    assert model.jit_compile is False
     assert make(sensitivity_only=7).sensitivity_only == 7
 
 

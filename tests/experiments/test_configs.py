@@ -1,12 +1,19 @@
 """The named configurations: what they are, and what a configuration may not be."""
 
 import dataclasses
+import inspect
 import json
 import math
 
 import pytest
 
+from kernl_keras.cells.readout import ReadoutCell
+from kernl_keras.experiments import pretrained
+from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.encoder import SpikeEncoder
+from kernl_keras.rules import NAMES, PlainKeRNL
 
 
 def test_names():
@@ -24,18 +31,47 @@ def test_a_configuration_survives_json(name):
     assert Experiment(**json.loads(json.dumps(dataclasses.asdict(experiment)))) == experiment
 
 
+def pinned(kind, settings):
+    """Whether every argument of a cell is there, but for regularizers and constraints, which are Keras' and None."""
+    arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))}
+    assert settings.keys() == arguments
+
+
+@pytest.mark.parametrize("name", [*EXPERIMENTS, *(f"pretrained {name}" for name in pretrained.NAMES)])
+def test_no_setting_is_left_to_a_default(name):
+    """A constructor whose defaults change leaves the numbers of experiments and of trained networks alone."""
+    experiment = EXPERIMENTS.get(name) or pretrained.experiment_of(name.removeprefix("pretrained "))
+    pinned(CELLS[experiment.cell], experiment.cell_settings)
+    pinned(ReadoutCell, experiment.readout_settings)
+    if experiment.encoder_settings is not None:
+        arguments = inspect.signature(SpikeEncoder.__init__).parameters.keys() - {"self", "kwargs", "seed"}
+        assert experiment.encoder_settings.keys() == arguments
+    assert experiment.rule_settings.keys() == set(NAMES[experiment.rule].names())
+    for value in experiment.rule_settings.values():
+        if isinstance(value, dict):
+            kind = keras.saving.get_registered_object(value["class_name"])
+            assert value["config"].keys() == set(kind.names())
+
+
+def test_another_rule_has_its_own_settings():
+    experiment = EXPERIMENTS["smnist"]
+    assert experiment.with_rule("kernl") is experiment
+    assert experiment.with_rule("eprop").make_rule().get_config() == {"adaptation": True, "reset_gradient": False}
+
+
 def test_the_reference_is_that_of_the_design():
     """Section 3 of the equations, each number by hand; sqrt(200) = 14.142136."""
     reference = EXPERIMENTS["smnist-reference"]
     cell = reference.cell_settings
-    assert reference.encoder_settings == {"units": 80, "code": "bernoulli", "context_switch": 784}
+    assert reference.encoder_settings == {"units": 80, "code": "bernoulli", "context_switch": 784, "gain": 1.0}
     assert reference.task_settings == {"layout": "pixels", "context_steps": 54}
     assert (cell["units"], cell["tau_m"], cell["resistance"], cell["tau_s"], cell["tau_ref"]) == (200, 20, 2, 5, 1)
     assert (cell["adaptation_strength"], cell["reset"]) == (0, "hard")
     for weights in ("kernel_initializer", "recurrent_initializer"):
         assert cell[weights]["config"] == {"mean": 0.0, "stddev": pytest.approx(28.284271)}
-    assert reference.readout_settings == {"units": 10, "tau_out": 10.0}
-    assert (reference.window, reference.batch_size, reference.preset) == (54, 25, "reference")
+    assert (reference.readout_settings["units"], reference.readout_settings["tau_out"]) == (10, 10.0)
+    assert (reference.window, reference.batch_size) == (54, 25)
+    assert reference.make_rule().get_config() == PlainKeRNL.reference(time_steps=838).get_config()
     assert (reference.optimizer, reference.optimizer_settings) == ("RMSprop", {"clipnorm": 200.0})
     assert (reference.sensitivity_optimizer, reference.sensitivity_learning_rate) == ("RMSprop", 1e-3)
 
@@ -66,7 +102,7 @@ def test_total_steps(length, steps_per_epoch, total):
         ("adding", {"seed": -1}, "seed must be an integer >= 0; received -1"),
         ("adding", {"seed": 2**30}, "seed must be <= .*received 1073741824"),
         ("adding", {"sensitivity_only": -1}, "sensitivity_only must be an integer >= 0; received -1"),
-        ("adding", {"sensitivity_only": 1, "rule": "bptt"}, "sensitivity_only needs rule 'kernl'.*received 'bptt'"),
+        ("adding", {"sensitivity_only": 1, "rule": "bptt"}, "sensitivity_only needs a rule that has M.*'bptt'"),
     ],
 )
 def test_errors(name, settings, message):

@@ -18,17 +18,17 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
 from kernl_keras.keras_version import keras
 
-pytestmark = pytest.mark.slow
+slow = pytest.mark.slow  # what trains a run of its own
 
 # 5 batches an epoch; Bernoulli spikes, so that there are two counters of random draws; M and gamma alone at first.
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
+    rule_settings={"kernel": "exponential"},  # so that there are M and gamma
     sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"},
-    cell="spiking",
+    cell="lif",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
     window=3,
     batch_size=4,
@@ -37,6 +37,7 @@ TINY = dataclasses.replace(
     epochs=None,
     steps=18,  # three epochs, and three steps of a fourth
     seed=3,
+    jit_compile=False,
 )
 
 
@@ -85,16 +86,17 @@ def stop_and_resume(experiment, folder, monkeypatch, at):
     return train(experiment, folder, resume=True, verbose=0)
 
 
-def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeypatch):
-    """Stopped inside the third epoch, it goes on from the end of the second."""
-    results = stop_and_resume(TINY, tmp_path, monkeypatch, at=(2, 1))
-
-    folder, expected = straight
-    ours, theirs = arrays_of(tmp_path), arrays_of(folder)
+@slow
+def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
+    """Stopped inside the third epoch, it goes on from the end of the second; under XLA, as the experiments are."""
+    experiment, folder, straight = dataclasses.replace(TINY, jit_compile=True), tmp_path / "resumed", tmp_path / "run"
+    results = stop_and_resume(experiment, folder, monkeypatch, at=(2, 1))
+    expected = train(experiment, straight, verbose=0)
+    ours, theirs = arrays_of(folder), arrays_of(straight)
     assert ours.keys() == theirs.keys() and len(ours) >= 20
     for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], strict=True)
-    for a, b in zip(saved_weights(tmp_path), saved_weights(folder)):
+        np.testing.assert_array_equal(ours[name], theirs[name], strict=True, err_msg=name)
+    for a, b in zip(saved_weights(folder), saved_weights(straight)):
         np.testing.assert_array_equal(a, b, strict=True)
     for key in ("curve", "test", "best_epoch", "steps"):
         assert results[key] == expected[key]
@@ -115,11 +117,7 @@ def test_training_moved_everything(straight):
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
     assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18
-    draws = [
-        int(trained.get_layer(name).draws if name == "encoder" else trained.get_layer(name)._draws)
-        for name in ("encoder", "hidden")
-    ]
-    assert draws == [18, 18]
+    assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [18, 18]
 
 
 def test_results(straight):
@@ -159,16 +157,17 @@ def test_evaluate_gives_the_same_digits(straight, capsys):
     assert f"Test mse {results['test_mse']:.4f} (chance 0.17)" in capsys.readouterr().out
 
 
+@slow
 def test_stopped_in_the_first_epoch_and_without_validation(tmp_path, monkeypatch):
     """The run goes on from its start, and the last model counts."""
     experiment = dataclasses.replace(
         TINY,
         task_settings={**TINY.task_settings, "validation": 0},
         rule="eprop",
+        rule_settings={},
         sensitivity_only=0,
         validate_every=4,
         steps=6,
-        jit_compile=False,
     )
     results = stop_and_resume(experiment, tmp_path, monkeypatch, at=(0, 2))
     assert [entry["steps"] for entry in results["curve"]] == [4, 6]
@@ -235,7 +234,7 @@ def prepare_directory(kind, folder, straight):
         ("complete", {}, True, "nothing to resume: the run in .* is complete"),
         ("stopped", {"name": "other", "seed": 4}, True, r"configuration: name was 'tiny', now 'other'\. Leave"),
         ("stopped", {"seed": 4}, True, "another configuration: seed was 3, now 4. Leave the setting out"),
-        ("stopped", {"rule": "eprop", "sensitivity_only": 0}, True, "rule was 'kernl', now 'eprop'"),
+        ("stopped", {"rule": "eprop", "rule_settings": {}, "sensitivity_only": 0}, True, "rule was 'kernl', now"),
         ("no backup", {}, True, "nothing to resume: .* has a model.keras but no backup.npz"),
         ("no model", {}, True, r"model\.keras cannot be read: No such file or directory\. Put a good copy of it there"),
         ("broken", {}, True, "config.json cannot be read: .*colour"),
@@ -274,6 +273,7 @@ def test_a_second_run_in_the_directory_is_told_so(straight, tmp_path):
         train(TINY, tmp_path / "run", resume=True, verbose=0)
 
 
+@slow
 def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, monkeypatch):
     """The backup of the second epoch cannot be written; the run goes on from the first's."""
     monkeypatch.setattr(run, "TensorBoard", StopAt)
@@ -295,11 +295,12 @@ def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, mon
     assert (results["curve"], results["test"]) == (straight[1]["curve"], straight[1]["test"])
 
 
+@slow
 def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk):
     """Nothing is replaced by stand-ins: the system refuses to let files grow."""
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
     with short_disk(20_000), pytest.raises(UserError, match=message):
-        train(dataclasses.replace(TINY, jit_compile=False, steps=4), tmp_path / "run", verbose=0)
+        train(dataclasses.replace(TINY, steps=4), tmp_path / "run", verbose=0)
     assert read_config(tmp_path / "run").name == "tiny"
 
 
@@ -366,6 +367,7 @@ def test_a_model_that_is_none_is_not_evaluated(straight, tmp_path, change, messa
         evaluate(tmp_path / "run", verbose=0)
 
 
+@slow
 def test_another_network_s_model_is_not_evaluated(straight, tmp_path):
     shutil.copytree(straight[0], tmp_path / "run")
     other = dataclasses.replace(TINY, cell_settings={**TINY.cell_settings, "units": 6})
@@ -396,6 +398,7 @@ def test_missing_data_leave_no_directory(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@slow
 def test_killed_between_the_first_model_and_its_backup(straight, tmp_path, monkeypatch):
     """The model is there, the backup still that of the beginning."""
     folder = tmp_path / "run"

@@ -93,9 +93,11 @@ def run_by_steps(step, x):
     return np.stack(outputs, 1), states
 
 
-@pytest.mark.parametrize("settings", [{}, {"zero_output_for_mask": True}], ids=["repeat", "zero"])
-@pytest.mark.parametrize("masking", [False, True])
-@pytest.mark.parametrize("cell", ["spiking", "rate"])
+@pytest.mark.parametrize(
+    ("cell", "masking", "settings"),
+    [("rate", False, {}), ("spiking", True, {}), ("rate", True, {"zero_output_for_mask": True})],
+    ids=["no mask", "repeat", "zero"],
+)
 def test_keras_layers_of_each_step(cell, masking, settings):
     """Also where steps are masked, at the start, in the middle and at the end."""
     model, sequence = of_each_step(CELLS[cell], masking, **settings)

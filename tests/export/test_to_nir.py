@@ -62,14 +62,19 @@ def spikes_of(made, layer):
     return made[name]
 
 
-@pytest.mark.parametrize("discretization", ["euler", "exponential"])
-@pytest.mark.parametrize("kind", CELLS)
-def test_the_file_gives_the_same_spikes_and_voltages(kind, discretization, tmp_path):
+IMPORTERS = ("euler", 10.0), ("exponential", 10.0), ("euler", None)  # discretization, the readout's gain
+
+
+@pytest.mark.parametrize(
+    ("kind", "discretization", "gain"),
+    [*((kind, *IMPORTERS[n % 3]) for n, kind in enumerate(CELLS)), ("euler", *IMPORTERS[0])],
+)
+def test_the_file_gives_the_same_spikes_and_voltages(kind, discretization, gain, tmp_path):
     units = cell(**CELLS[kind])
     inputs = keras.Input((T, I), dtype="float64")
     encoded = kk.SpikeEncoder(2, code="threshold", context_switch=18, dtype="float64")(inputs)
     spikes = kk.RNN(units, name="hidden")(encoded)
-    readout = kk.Readout(O, use_bias=True, bias_initializer="ones", dt=units.dt, dtype="float64", name="readout")
+    readout = kk.Readout(O, gain=gain, bias_initializer="ones", dt=units.dt, dtype="float64", name="readout")
     voltage = readout(spikes)
     model = kk.Model(inputs, kk.TimeAverage(4, dtype="float64")(voltage))
 

@@ -11,17 +11,20 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.rules import RFLO, Exponential, KeRNL, PlainKeRNL
+
+pytestmark = pytest.mark.slow  # the curves of `tests/recorded` are of both
 
 B, T, I, H, O = 3, 8, 5, 7, 2  # noqa: E741
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def step(**settings):
+def step(rule):
     """Predictions, gradients and weights after a training step; all weights are NumPy's."""
     generator = np.random.default_rng(7)
     x = keras.Input((T, I))
     cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=0.5, use_bias=True)
-    hidden = kk.RNN(cell, name="hidden", seed=5, **settings)(x)
+    hidden = kk.RNN(cell, rule=rule, name="hidden", seed=5)(x)
     voltage = keras.layers.RNN(kk.ReadoutCell(O), return_sequences=True, name="readout")(hidden)
     model = kk.Model(x, kk.TimeAverage(4)(voltage))
     model.compile(keras.optimizers.SGD(0.1), "mse", sensitivity_optimizer=keras.optimizers.SGD(0.01), run_eagerly=True)
@@ -40,15 +43,15 @@ def step(**settings):
 
 
 TABLE = {
-    "network": dict(),
-    "plain": dict(form="plain", num_kernels=2),
-    "replica": dict(form="plain", perturbation="synapse", sensitivity_mode="replica"),
-    "rflo": dict(rule="rflo"),
+    "kernl": KeRNL(),
+    "exponentials": KeRNL(Exponential(2)),
+    "replica": PlainKeRNL(noise="synapse", perturbation="replica"),
+    "rflo": RFLO(),
 }
 
 
 def steps():
-    return {f"{name}/{key}": value for name, row in TABLE.items() for key, value in step(**row).items()}
+    return {f"{name}/{key}": value for name, rule in TABLE.items() for key, value in step(rule).items()}
 
 
 @pytest.mark.skipif(

@@ -13,18 +13,15 @@ from kernl_keras.experiments import run
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.keras_version import keras
 
-pytestmark = pytest.mark.slow
-
 EVERY = EXPERIMENTS[DEFAULT].validate_every
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
-    sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 7, "examples": 22, "validation": 5, "test": 5},
     cell_settings={"units": 4},
     batch_size=5,
     rule="eprop",
+    rule_settings={},
     epochs=2,
 )
 
@@ -34,6 +31,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
 
 
+@pytest.mark.slow
 def test_train_and_evaluate(tmp_path, capsys):
     folder = tmp_path / "run"
     flags = ["--experiment", "tiny", "--steps", "3", "--learning-rate", "0.5", "--seed", "7", "--no-xla"]
@@ -50,7 +48,7 @@ def test_train_and_evaluate(tmp_path, capsys):
         "Experiment tiny: The adding problem",
         "drawn from seed 7: 22 examples for training, 5 for validation, 5 for testing",
         "Sequences  7 steps of 2 values",
-        "4 rate units, eprop, Adam 0.5 cosine, batches of 5, 3 steps",
+        "4 leaky_rnn units, eprop, Adam 0.5 cosine, batches of 5, 3 steps",
         f"Keras {keras.__version__}; XLA no",
         f"Writes to  {folder}\n",
         tested,
@@ -79,7 +77,11 @@ def test_train_and_evaluate(tmp_path, capsys):
             {"source": "tfds", "data_dir": "here", "validate_every": 10 * EVERY},
         ),
         (["--data", "sample"], {}),
-        (["--batch-size", "7", "--rule", "bptt", "--seed", "0"], {"batch_size": 7, "rule": "bptt"}),
+        (
+            ["--batch-size", "7", "--rule", "bptt", "--seed", "0"],
+            {"batch_size": 7, "rule": "bptt", "rule_settings": {}},
+        ),
+        (["--rule", "kernl"], {}),  # the experiment's own rule, with its settings
         (["--sensitivity-only", "30"], {"sensitivity_only": 30}),
         (["--no-xla"], {"jit_compile": False}),
     ],
@@ -142,7 +144,7 @@ def test_list(capsys):
         (["train", "--learning-rate", "nan"], "learning_rate must be a finite number; received nan"),
         (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
         (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
-        (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs rule 'kernl'"),
+        (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs a rule that has M"),
         (["train", "--experiment", "adding", "--data", "tfds"], "data must be left out for experiment adding"),
         (["train", "--data-dir", "there"], "data_dir is where data 'tfds' lie; received 'there'"),
         (["train", "--resume"], "--resume needs --run-dir"),
@@ -176,9 +178,10 @@ def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_as_a_program(tmp_path):
     """`python -m kernl_keras`, with Keras' progress bar."""
-    command = ["train", "--experiment", "adding", "--steps", "2", "--batch-size", "1000", "--rule", "eprop"]
+    command = ["train", "--experiment", "row-mnist", "--steps", "2", "--batch-size", "500", "--rule", "eprop"]
     process = subprocess.run(
         [sys.executable, "-m", "kernl_keras", *command],
         cwd=tmp_path,
@@ -193,7 +196,7 @@ def test_as_a_program(tmp_path):
         path.name for path in folder.iterdir()
     }
     results = json.loads((folder / "results.json").read_text())
-    assert results["examples"]["train"] == 50_000 and results["steps"] == 2
+    assert results["examples"]["train"] == 6_500 and results["steps"] == 2
 
 
 @pytest.mark.slow

@@ -13,7 +13,10 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="a network in ONNX needs
 if not IS_KERAS_3:
     pytest.skip("Keras 2 has no export to ONNX", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # tf2onnx's
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning"),  # tf2onnx's
+]
 
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
 

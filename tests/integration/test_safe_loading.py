@@ -49,6 +49,16 @@ def as_cell(config, planted):
     config["config"]["layers"][2]["config"]["cell"] = {**planted, "inbound_nodes": []}
 
 
+def as_rule(config, planted):
+    """Where our layer keeps its rule."""
+    config["config"]["layers"][2]["config"]["rule"] = {**planted, "inbound_nodes": []}
+
+
+def as_kernel(config, planted):
+    """Where the rule keeps its kernel."""
+    config["config"]["layers"][2]["config"]["rule"]["config"]["kernel"] = {**planted, "inbound_nodes": []}
+
+
 def as_optimizer(config, planted):
     """Where our model keeps its second optimizer."""
     config["compile_config"]["sensitivity_optimizer"] = {**planted, "inbound_nodes": []}
@@ -66,7 +76,7 @@ def test_without_the_code_it_is_a_model(planted):
     assert load(changed_by(disarm, path)).output_shape == (None, 2) and not ran.exists()
 
 
-@pytest.mark.parametrize("move", [as_layer, as_cell, as_optimizer])
+@pytest.mark.parametrize("move", [as_layer, as_cell, as_rule, as_kernel, as_optimizer])
 def test_planted_code_is_refused(planted, move):
     path, ran = planted
     other = changed_by(move, path)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
+from kernl_keras.rules import EProp, KeRNL, PlainKeRNL
 
 pytestmark = pytest.mark.slow
 
@@ -13,21 +14,14 @@ B, T, I, H, O = 2, 160, 3, 6, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (B, T, I))
 TARGET = np.random.default_rng(1).normal(0.0, 1.0, (B, T, O))
 TAU_OUT = 10.0  # ms
-RULES = {
-    "network": {},
-    "plain": dict(form="plain"),
-    "eprop": dict(rule="eprop"),
-    "eprop_alif": dict(rule="eprop_alif"),
-    "rflo": dict(rule="rflo"),
-}
+RULES = {"kernl": KeRNL(), "exponential": KeRNL("exponential"), "plain": PlainKeRNL(), "eprop": EProp()}
 
 
-def network(steps, tau_out, implementation="chunked", **settings):
+def network(steps, tau_out, rule="kernl", **settings):
     """A stateful network for pieces of `steps` steps; its weights are always the same."""
     keras.utils.set_random_seed(5)
-    chunk = {"chunk_size": 7} if implementation == "chunked" else {}
     cell = kk.LIFCell(H, tau_m=12.0, adaptation_strength=0.5, recurrent_gain=1.0, dtype="float64")
-    hidden = kk.RNN(cell, implementation=implementation, stateful=True, seed=3, name="hidden", **chunk, **settings)
+    hidden = kk.RNN(cell, rule=RULES[rule], stateful=True, seed=3, name="hidden", **settings)
     readout = kk.Readout(O, tau_out=tau_out, dtype="float64", stateful=True, name="readout")
     inputs = keras.Input(batch_shape=(B, steps, I), dtype="float64")
     return kk.Model(inputs, readout(hidden(inputs)))
@@ -51,31 +45,23 @@ def gradient(steps, tau_out, **settings):
     return np.concatenate([np.sum(parts, 0).ravel() for parts in zip(*pieces)])
 
 
-def cut(steps, **settings):
-    """How much of the gradient is lost at the borders of pieces, the whole being 1."""
-    whole = gradient(T, TAU_OUT, **settings)
-    return np.linalg.norm(gradient(steps, TAU_OUT, **settings) - whole) / np.linalg.norm(whole)
-
-
-@pytest.mark.parametrize("implementation", ["chunked", "online"])
 @pytest.mark.parametrize("rule", RULES)
-def test_pieces_are_the_whole_where_no_layer_above_remembers(rule, implementation):
-    settings = {"implementation": implementation, **RULES[rule]}
-    whole = gradient(T, None, **settings)
+def test_pieces_are_the_whole_where_no_layer_above_remembers(rule):
+    """Where the layer carries traces, as a stateful one does unless it is told not to."""
+    whole = gradient(T, None, rule=rule)
     assert np.linalg.norm(whole) > 1.0
-    np.testing.assert_allclose(gradient(40, None, **settings), whole, rtol=1e-9, atol=1e-9)
-
-
-def test_without_traces_the_pieces_are_not_the_whole():
-    """Or the test above would not show what the traces do."""
-    whole = gradient(T, None, implementation="factored")
-    pieces = gradient(40, None, implementation="factored")
-    assert np.linalg.norm(pieces - whole) > 0.01 * np.linalg.norm(whole)
+    np.testing.assert_allclose(gradient(40, None, rule=rule), whole, rtol=1e-9, atol=1e-9)
+    if rule == "kernl":
+        without = gradient(40, None, traces=False)
+        assert np.linalg.norm(without - whole) > 0.01 * np.linalg.norm(whole)
 
 
 def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
     """The errors that v would send back over a border: those of the first tau_out or so of every piece."""
-    lost = {steps: cut(steps) for steps in (10, 20, 40, 80)}
+    whole = gradient(T, TAU_OUT)
+    lost = {
+        steps: np.linalg.norm(gradient(steps, TAU_OUT) - whole) / np.linalg.norm(whole) for steps in (10, 20, 40, 80)
+    }
     print("share of the gradient that is cut:", {f"{s / TAU_OUT:g} tau_out": f"{x:.4f}" for s, x in lost.items()})
     assert lost[10] > lost[20] > lost[40] > lost[80]
     assert 1e-6 < lost[80] < 0.5 * lost[10]

@@ -12,7 +12,6 @@ from notebooks.lab.alignment import main, plain
 
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
-    rule_settings={"form": "network", "sensitivity_mode": "tangent"},
     sensitivity_every=1,
     name="tiny",
     task_settings={"steps": 6, "examples": 22, "validation": 5, "test": 5},

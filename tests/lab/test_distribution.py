@@ -7,6 +7,8 @@ import pytest
 
 from notebooks.lab import distribution
 
+from ..training.replicas import CASES
+
 
 @pytest.fixture
 def found(monkeypatch):
@@ -38,3 +40,7 @@ def test_the_results_file(found, tmp_path):
     assert set(rows) == {(strategy, dtype) for strategy in ("mirrored", "workers") for dtype in ("float32", "float64")}
     assert rows["mirrored", "float64"] == {"weights": 0.0, "slots": 0.0, "reported": 0.0}
     assert rows["workers", "float32"] == {"weights": pytest.approx(0.01), "slots": 0.0, "reported": 0.0}
+
+
+def test_its_networks_are_there():
+    assert set(distribution.NETWORKS) <= set(CASES)

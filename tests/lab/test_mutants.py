@@ -14,6 +14,11 @@ def test_the_line_is_there_once(file, line, broken):
     assert broken != line
 
 
+def test_the_tests_that_should_notice_are_there():
+    assert all((ROOT / test).exists() for tests in mutants.TESTS.values() for test in tests)
+    assert all(mutants.tests_of(file) for file, _, _ in MUTANTS)
+
+
 @pytest.mark.slow
 def test_a_mutant_that_is_noticed_and_one_that_is_not(tmp_path, monkeypatch):
     """In a copy: the checkout stays as it is."""

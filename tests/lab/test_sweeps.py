@@ -8,7 +8,8 @@ import pytest
 
 from kernl_keras.experiments.build import CELLS, build_model
 from kernl_keras.experiments.configs import Experiment
-from notebooks.lab.sweeps import SWEEPS
+from kernl_keras.rules import Exponential
+from notebooks.lab.sweeps import SWEEPS, Variant
 
 from .tiny import SWEEP, TINY
 
@@ -30,13 +31,13 @@ def test_every_variant_can_be_built(name):
 
 def test_a_variant_changes_what_it_names_alone():
     experiment = SWEEP.variants[1].of(TINY)
-    assert (experiment.rule, experiment.rule_settings["max_perturbation"], experiment.cell_settings["units"]) == (
-        "eprop",
-        9.0,
-        4,
-    )
-    assert experiment.cell_settings["tau"] == 5.0 and experiment.rule_settings["form"] == "network"
+    assert (experiment.rule, experiment.rule_settings) == ("eprop", {"adaptation": False})  # none of another rule
+    assert experiment.cell_settings == {**TINY.cell_settings, "units": 4}
     assert SWEEP.variants[0].of(TINY) == TINY
+    kernels = Variant("2 kernels", settings={"kernel": Exponential(count=2)}, changes={"seed": 5}).of(TINY)
+    assert kernels.make_rule().kernel.count == 2 and kernels.seed == 5
+    assert kernels.rule_settings["perturbation"] == TINY.rule_settings["perturbation"]
+    assert Experiment(**json.loads(json.dumps(dataclasses.asdict(kernels)))) == kernels
 
 
 @pytest.mark.parametrize("name", [name for name in SWEEPS if name.startswith("rules-")])
@@ -44,10 +45,10 @@ def test_a_sweep_over_the_rules_leaves_out_those_that_are_one_on_its_cell(name):
     """By the cell itself: a threshold adapts where its settings do not say so, too."""
     experiment = SWEEPS[name].experiment
     cell = CELLS[experiment.cell](**experiment.cell_settings)
-    rules = {variant.changes["rule"] for variant in SWEEPS[name].variants}
-    assert ("eprop_alif" in rules) == getattr(cell, "adapts", False)
-    assert ("rflo" in rules) == (experiment.cell != "rate")
-    assert rules >= {"kernl", "bptt_adjoint", "eprop", "readout"}
+    variants = {variant.name for variant in SWEEPS[name].variants}
+    assert ("e-prop, adaptation" in variants) == cell.adapts
+    assert ("RFLO" in variants) == (experiment.cell != "leaky_rnn")
+    assert variants >= {"KeRNL", "backpropagation", "e-prop", "readout alone"}
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
@@ -58,7 +59,7 @@ def test_results_are_of_the_sweep_as_it_is_defined(path):
     then = Experiment(**results["experiment"])
     assert path.stem == sweep.name
     assert dataclasses.replace(then, description=sweep.experiment.description) == sweep.experiment
-    assert {run["variant"] for run in results["runs"]} <= {variant.name for variant in sweep.variants}
+    assert {run["variant"] for run in results["runs"]} <= {*(variant.name for variant in sweep.variants), *sweep.former}
     for run in results["runs"]:
         assert [rate for rate, _ in run.get("chosen_from", [])] in ([], list(sweep.learning_rates))
     for variant in sweep.variants:  # all seeds at one learning rate

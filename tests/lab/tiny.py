@@ -18,7 +18,7 @@ SWEEP = Sweep(
     "tiny",
     "Two rules",
     TINY,
-    (Variant("KeRNL"), Variant("e-prop", {"rule": "eprop"}, {"max_perturbation": 9.0}, {"units": 4})),
+    (Variant("KeRNL"), Variant("e-prop", "eprop", {"adaptation": False}, {"units": 4})),
     (1e-2, 1e-3),
     (0, 5),
 )

@@ -17,7 +17,8 @@ MASK = np.array([[True, True, False, True, False], [False, True, True, True, Tru
 CELLS = {
     "number": dict(tau_out=3.0),
     "list": dict(tau_out=[2.0, 3.0, 9.0, 4.0], discretization="euler", dt=0.5),
-    "bias": dict(tau_out=5.0, use_bias=True, bias_initializer="ones"),
+    "bias": dict(tau_out=5.0, gain=2.0, bias_initializer="ones"),
+    "sum": dict(tau_out=5.0, gain=None),
     "no memory": dict(tau_out=None),
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
@@ -135,10 +136,11 @@ def test_save_and_load(tmp_path):
 SETTINGS = {
     "units": 3,
     "tau_out": [2.0, 30.0, 7.0],
+    "gain": 3.0,
     "dt": 0.5,
     "discretization": "euler",
     "return_sequences": False,
-    "use_bias": True,
+    "use_bias": False,
     "kernel_initializer": keras.initializers.HeNormal(seed=1),
     "bias_initializer": "ones",
     "kernel_regularizer": keras.regularizers.L1(0.25),
@@ -160,7 +162,7 @@ def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
 
 def test_defaults_are_those_of_the_cell():
     cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
-    assert {"units", "tau_out", "dt", "discretization"} == set(layer) & set(cell)
+    assert {"units", "tau_out", "gain", "dt", "discretization"} == set(layer) & set(cell)
     assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
 
 

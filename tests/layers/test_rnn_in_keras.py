@@ -336,6 +336,24 @@ def test_save_and_load(rule, count, tmp_path):
         assert loaded.get_layer("hidden").draws.numpy() == 1
 
 
+def test_weights_of_a_model_with_another_rule_load(tmp_path):
+    x, _ = data()
+    saved = small_model(rule="eprop")
+    saved.save_weights(tmp_path / "eprop.weights.h5")
+    model = small_model(rule="kernl")
+    hidden = model.get_layer("hidden")
+    with pytest.warns(UserWarning, match="no sensitivity_tensor and no draws for layer 'hidden'"):
+        model.load_weights(tmp_path / "eprop.weights.h5")
+    same(model.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+    hidden.reset_sensitivity()
+    drive, weights = hidden.cell.parameters().drive, hidden.cell.recurrent_weights().numpy()
+    same(hidden.sensitivity_tensor.numpy(), drive * weights.T, 1e-6)
+    model.save_weights(tmp_path / "kernl.weights.h5")  # and back, without a word
+    other = small_model(rule="bptt")
+    other.load_weights(tmp_path / "kernl.weights.h5")
+    same(other.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+
+
 def test_states_in_a_functional_model():
     """One layer's states start another, and come out with the shapes that were promised."""
     inputs = keras.Input((T, I))

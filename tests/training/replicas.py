@@ -22,6 +22,7 @@ import kernl_keras as kk
 from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.replicas import replica, rows_before
+from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
 BATCH, EXAMPLES, EPOCHS = 6, 11, 2  # of the last batch, of 5, the first replica has 3 and the second 2
@@ -45,13 +46,15 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "own kernel": Case(dict(temporal_kernel="own"), clip=0.02, drawn=True, weighted=True, evaluate=True),
-    "learned kernel, masks": Case(dict(credit="last"), dict(sensitivity_every=2), masked=True, evaluate=True),
-    "twin, M alone at first": Case(dict(sensitivity_mode="twin"), dict(sensitivity_only=1), weighted=True),
-    "every step's error, masks": Case(dict(temporal_kernel="own"), masked=True, sequences=True),
-    "plain form": Case(dict(form="plain", num_kernels=2)),
+    "membrane kernel": Case(clip=0.02, drawn=True, weighted=True, evaluate=True),
+    "exponential kernel, masks": Case(
+        dict(rule=KeRNL(kernel="exponential")), dict(sensitivity_every=2), masked=True, evaluate=True
+    ),
+    "twin, M alone at first": Case(dict(rule=KeRNL(perturbation="twin")), dict(sensitivity_only=1), weighted=True),
+    "every step's error, masks": Case(masked=True, sequences=True),
+    "plain form, last step": Case(dict(rule=PlainKeRNL(kernel=Exponential(2), credit="last"))),
     "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=True),
-    "bptt_adjoint": Case(dict(rule="bptt_adjoint"), masked=True, weighted=True),
+    "bptt": Case(dict(rule="bptt"), masked=True, weighted=True),
     "rate": Case(drawn=True, rate=True),
 }
 
@@ -128,8 +131,10 @@ def train(case, dtype, strategy=None):
                 warnings.simplefilter("ignore", RuntimeWarning)
             fitted = model.fit(x, y, BATCH, EPOCHS, verbose=0, sample_weight=weights, shuffle=False)
         found |= numbers(model) | {f"logged {name}": values for name, values in fitted.history.items()}
+        found |= {f"logged {name}": value for name, value in model.diagnostics().items()}
         if case.evaluate:
             tested = model.evaluate(x, y, BATCH, verbose=0, sample_weight=weights, return_dict=True)
+            tested |= model.diagnostics(training=False)
             found |= {f"tested {name}": value for name, value in tested.items()}
     return found
 

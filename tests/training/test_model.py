@@ -10,7 +10,8 @@ import tensorflow as tf
 from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.rnn import RNN
-from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS, totals
+from kernl_keras.rules import Exponential, KeRNL
+from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 from kernl_keras.training.model import Model
 from kernl_keras.training.updates import group, update
 
@@ -18,22 +19,25 @@ from ..reference.cases import B, I, J, Network, T, draw
 from ..reference.expected import Expected, kernels
 
 O = 2  # noqa: E741
-SETTINGS = dict(form="network", perturbation="synapse", sensitivity_mode="tangent", observe="distance")
+
+
+def rule(**settings):
+    """With exponential kernels, so that there is a gamma to learn."""
+    return KeRNL(kernel="exponential", **settings)
+
+
+RULE = rule(reset_gradient=False)
 
 
 def data(examples=6):
     return np.float32(1.5 * draw(60, examples, T, I) + 0.5), np.float32(draw(61, examples, T, O))
 
 
-OF_THE_LAYER = ("rule", "stateful", "train_sensitivity", "train_temporal_filter")
-
-
 def model(layers=1, compile=True, learning_rate=0.05, sensitivity_learning_rate=0.02, **settings):  # noqa: A002
     inputs = x = keras.Input((T, I))
     names = ["hidden", "second"][:layers]
     for seed, name in enumerate(names):
-        layer = {k: settings.pop(k) for k in OF_THE_LAYER if k in settings}
-        x = RNN(LIFCell(5), seed=seed, name=name, **layer)(x)
+        x = RNN(LIFCell(5), rule=settings.pop("rule", None) or rule(), seed=seed, name=name)(x)
     network = Model(inputs, keras.layers.Dense(O, name="readout")(x))
     if compile:
         settings = {"optimizer": keras.optimizers.SGD(learning_rate), **settings}
@@ -62,7 +66,7 @@ def test_a_step_is_the_hand_computed_one(wrap):
     """First M and gamma by F, then the weights by Eq. (22) with the new M and gamma, then the readout."""
     network, (m, gamma) = Network("hard adaptive", dtype="float64"), kernels(1)
     rate, sensitivity_rate = 0.1, 0.5
-    layer = network.layer(m, gamma, **SETTINGS)
+    layer = network.layer(RULE, m, gamma)
     inputs = keras.Input((T, I), dtype="float64")
     readout = keras.layers.Dense(O, dtype="float64")
     trained = Model(inputs, readout(layer(inputs)))
@@ -70,19 +74,19 @@ def test_a_step_is_the_hand_computed_one(wrap):
         keras.optimizers.SGD(rate), "mse", sensitivity_optimizer=keras.optimizers.SGD(sensitivity_rate),
         run_eagerly=wrap == "eager", jit_compile=wrap == "xla",
     )  # fmt: skip
-    layer._draws.assign(0)  # a symbolic call may have counted
+    layer.draws.assign(0)  # a symbolic call may have counted
     cell, y = layer.cell, draw(70, B, T, O)
     w_out, b_out = (w.numpy() for w in readout.weights)
     w_rec = cell.recurrent_kernel.numpy()
     trained.train_on_batch(network.x, y)
 
-    before = Expected(network, m, gamma, **SETTINGS)
+    before = Expected(network, RULE, m, gamma)
     _, _, of_m, of_gamma = before.sensitivity()
     new_m, new_gamma = m - sensitivity_rate * of_m, np.maximum(gamma - sensitivity_rate * of_gamma, 0.0)
     z = before.run.output
     error = 2.0 * (z @ w_out + b_out - y) / y.size  # of the mean square
-    of_weights, _ = Expected(network, new_m, new_gamma, error @ w_out.T, **SETTINGS).gradients()
-    old, _ = Expected(network, m, gamma, error @ w_out.T, **SETTINGS).gradients()
+    of_weights, _ = Expected(network, RULE, new_m, new_gamma, error @ w_out.T).gradients()
+    old, _ = Expected(network, RULE, m, gamma, error @ w_out.T).gradients()
     assert np.abs(old - of_weights).max() > 1e-3 * np.abs(of_weights).max() > 0  # the order shows
     tolerance = dict(rtol=1e-6, atol=1e-8)  # Keras keeps learning rates in single precision: updates of 0.1 to 3e-9
     np.testing.assert_allclose(layer.sensitivity_tensor, new_m[0], **tolerance)
@@ -105,21 +109,21 @@ def test_gamma_stays_at_or_above_zero():
 def test_diagnostics_by_hand():
     """One step: the numbers are those of `Expected`; the loss is the compiled one, without F."""
     network, (m, gamma) = Network("hard adaptive", dtype="float32"), kernels(1)
-    layer = network.layer(m, gamma, **SETTINGS)
+    layer = network.layer(RULE, m, gamma)
     inputs = keras.Input((T, I))
     readout = keras.layers.Dense(O)
     trained = Model(inputs, readout(layer(inputs)))
     trained.compile("sgd", "mse", sensitivity_optimizer=keras.optimizers.SGD(0.0), metrics=["mae"], run_eagerly=True)
-    layer._draws.assign(0)
+    layer.draws.assign(0)
     y, (w_out, b_out) = draw(70, B, T, O), (w.numpy().astype("float64") for w in readout.weights)
     history = trained.fit(network.x, y, verbose=0, shuffle=False).history
-    assert set(history) == {"loss", "mae", *DIAGNOSTICS}
-    expected = Expected(network, m, gamma, **SETTINGS)
+    assert set(history) == {"loss", "mae"}
+    expected = Expected(network, RULE, m, gamma)
     loss, variance, of_m, of_gamma = expected.sensitivity()
     z = expected.run.output
     error = z @ w_out + b_out - y
     of_output = 2.0 * error / y.size
-    of_weights, _ = Expected(network, m, gamma, of_output @ w_out.T, **SETTINGS).gradients()
+    of_weights, _ = Expected(network, RULE, m, gamma, of_output @ w_out.T).gradients()
     of_readout = np.einsum("bth,bto->ho", z, of_output), of_output.sum((0, 1))
     norms = [np.sqrt(sum(np.sum(g**2) for g in group)) for group in ((of_m, of_gamma), (of_weights, *of_readout))]
     by_hand = {
@@ -130,20 +134,15 @@ def test_diagnostics_by_hand():
         "restarted_perturbations": 0.0,
         "firing_rate": z.mean(),
         "silent_units": (z.sum((0, 1)) == 0).mean(),
+        "saturated_units": 0.0,
         "sensitivity_gradient_norm": norms[0],
         "weight_gradient_norm": norms[1],
         "skipped_updates": 0.0,
     }
-    assert set(by_hand) == set(history)
+    found = {name: values[0] for name, values in history.items()} | trained.diagnostics()
+    assert set(by_hand) == set(found) == {"loss", "mae", *DIAGNOSTICS}
     for name, value in by_hand.items():
-        np.testing.assert_allclose(history[name], [value], rtol=1e-4, atol=1e-6, err_msg=name)
-
-
-def test_validation_has_the_activity_only():
-    x, y = data()
-    history = model(metrics=["mae"]).fit(x, y, validation_data=(x, y), verbose=0).history
-    assert {n for n in history if n.startswith("val_")} == {"val_loss", "val_mae", *(f"val_{n}" for n in ACTIVITY)}
-    assert set(ACTIVITY) < set(DIAGNOSTICS) < set(history)
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_warm_up():
@@ -164,18 +163,21 @@ def test_ratio_of_updates():
         assert moved(before, values(network)) == (WEIGHTS | SENSITIVITY if step % 3 == 0 else WEIGHTS)
 
 
-@pytest.mark.parametrize("settings", [dict(rule="eprop"), dict(rule="bptt"), dict(train_sensitivity=False)], ids=str)
-def test_models_without_m_and_gamma_to_learn(settings):
-    network, (x, y) = model(**settings), data()
+@pytest.mark.parametrize(
+    "learned", ["eprop", "bptt", KeRNL(learn_sensitivity=False)], ids=["eprop", "bptt", "M stands"]
+)
+def test_models_without_m_and_gamma_to_learn(learned):
+    network, (x, y) = model(rule=learned), data()
     before = values(network)
-    history = network.fit(x, y, verbose=0).history
+    network.fit(x, y, verbose=0)
     assert moved(before, values(network)) == WEIGHTS
-    assert history["sensitivity_loss"] == history["explained_variance"] == history["sensitivity_gradient_norm"] == [0.0]
-    assert history["firing_rate"][0] > 0 and history["weight_gradient_norm"][0] > 0
+    found = network.diagnostics()
+    assert set(found) == {*ACTIVITY, "weight_gradient_norm", "skipped_updates"}
+    assert found["firing_rate"] > 0 and found["weight_gradient_norm"] > 0
 
 
 def test_a_frozen_gamma_stands_still_while_m_learns():
-    network, (x, y) = model(train_temporal_filter=False), data()
+    network, (x, y) = model(rule=KeRNL(kernel=Exponential(learn=False))), data()
     before = values(network)
     network.fit(x, y, verbose=0)
     assert moved(before, values(network)) == (WEIGHTS | SENSITIVITY) - {"temporal_filter"}
@@ -188,7 +190,8 @@ def test_a_model_without_rule_layers():
     network.compile("sgd", "mse")
     x, y = data()
     history = network.fit(x, y, epochs=3, verbose=0).history
-    assert history["loss"][-1] < history["loss"][0] and history["firing_rate"] == [0.0] * 3
+    assert history["loss"][-1] < history["loss"][0]
+    assert set(network.diagnostics()) == {"weight_gradient_norm", "skipped_updates"}
 
 
 def test_two_layers():
@@ -199,17 +202,6 @@ def test_two_layers():
     network.train_on_batch(x, y)
     after = values(network)
     assert all((before[name] != after[name]).any() for name in before)
-
-
-def test_f_and_variance_are_summed_over_layers_and_activity_averaged():
-    network, (x, y) = model(layers=2), data()
-    network(x, training=True)
-    reports = [layer.report for layer in network.rule_layers]
-    total = totals(reports)
-    for name, combine in zip(total._fields, (sum, sum, np.mean, np.mean, np.mean)):
-        expected = combine([float(getattr(r, name)) for r in reports])
-        np.testing.assert_allclose(float(getattr(total, name)), expected, rtol=1e-6)
-    assert network(x, training=True).shape == y.shape and network.losses == []  # F has its own optimizer
 
 
 def test_regularizers_stay_in_the_loss():
@@ -224,7 +216,7 @@ def test_regularizers_stay_in_the_loss():
 
 
 def test_evaluate_and_predict_move_nothing():
-    network = model(stateful=False)
+    network = model()
     x, y = data()
     network.fit(x, y, verbose=0)
     before = values(network)
@@ -247,14 +239,15 @@ def test_a_gradient_that_is_not_finite_is_skipped(jit_compile):
     bad_y[0, 2, 0], bad_x[0, 3, 1] = np.nan, np.nan
     before = values(network)
     for batch in ((x, bad_y), (bad_x, y)):
-        network.reset_metrics()
-        logs = network.train_on_batch(*batch, return_dict=True)
+        network.train_on_batch(*batch)
         assert moved(before, values(network)) == set()
-        assert logs["skipped_updates"] == 1.0 and logs["weight_gradient_norm"] == 0.0
+        found = network.diagnostics()
+        assert found.pop("skipped_updates") == 1.0 and np.isnan(list(found.values())).all()
         assert int(network.optimizer.iterations) == int(network.sensitivity_optimizer.iterations) == 0
-    network.reset_metrics()
-    logs = network.train_on_batch(x, y, return_dict=True)
-    assert moved(before, values(network)) == SENSITIVITY | WEIGHTS and logs["skipped_updates"] == 0.0
+    network.train_on_batch(x, y)
+    found = network.diagnostics()
+    assert moved(before, values(network)) == SENSITIVITY | WEIGHTS and found["skipped_updates"] == 0.0
+    assert np.isfinite(list(found.values())).all()
 
 
 def test_update_by_hand():
@@ -306,7 +299,8 @@ def test_each_group_is_clipped_by_its_own_optimizer():
     clipped = keras.optimizers.SGD(1.0, global_clipnorm=1e-3)
     network, (x, y) = model(optimizer=clipped, sensitivity_learning_rate=1.0), data()
     before = values(network)
-    norm = network.train_on_batch(x, y, return_dict=True)["weight_gradient_norm"]
+    network.train_on_batch(x, y)
+    norm = network.diagnostics()["weight_gradient_norm"]
     after = values(network)
     steps = {name: after[name] - before[name] for name in before}
     of_weights = [step for name, step in steps.items() if name.split("/")[1] in WEIGHTS]
@@ -366,10 +360,9 @@ def test_compiling_again_replaces_everything():
     network.fit(x, y, verbose=0)
     network.compile("sgd", "mse", sensitivity_only=5, run_eagerly=True)
     before = values(network)
-    history = network.fit(x, y, verbose=0).history
+    network.fit(x, y, verbose=0)
     assert moved(before, values(network)) == SENSITIVITY
-    assert history["sensitivity_loss"][0] > 0
-    assert [m.name for m in network.metrics].count("firing_rate") == 1
+    assert network.diagnostics()["sensitivity_loss"] > 0
 
 
 def test_the_sensitivity_optimizer_by_default():
@@ -383,6 +376,7 @@ def test_the_sensitivity_optimizer_by_default():
     [
         (dict(sensitivity_only=-1), "sensitivity_only must be an integer >= 0; received -1"),
         (dict(sensitivity_every=0), "sensitivity_every must be an integer >= 1; received 0"),
+        (dict(diagnostics=1), "diagnostics must be True or False; received 1"),
     ],
 )
 def test_errors(settings, message):
@@ -402,7 +396,7 @@ def test_a_layer_that_is_called_twice():
     trained = network.train_on_batch([x, 2.0 * x], y, return_dict=True)
     tested = network.test_on_batch([x, 2.0 * x], y, return_dict=True)
     np.testing.assert_allclose(trained["loss"], tested["loss"], rtol=1e-6)
-    assert shared.report is None and trained["sensitivity_loss"] > 0.0
+    assert shared.report is None and network.diagnostics()["sensitivity_loss"] > 0.0
 
 
 def test_one_optimizer_for_both_groups_is_an_error():
@@ -428,7 +422,9 @@ x = np.random.default_rng(0).normal(1.0, 2.0, (6, 7, 3)).astype("float32")
 for order in ("compile fit", "compile call fit", "call compile fit"):
     model = Mine()
     steps = {"compile": lambda: model.compile("sgd", "mse", sensitivity_every=2), "call": lambda: model(x)}
-    steps["fit"] = lambda: print(model.fit(x, np.zeros((6, 7, 2)), verbose=0).history["sensitivity_loss"][0] > 0.0)
+    steps["fit"] = lambda: (
+        model.fit(x, np.zeros((6, 7, 2)), verbose=0), print(model.diagnostics()["sensitivity_loss"] > 0.0)
+    )
     for step in order.split():
         steps[step]()
 """
@@ -444,13 +440,41 @@ def test_a_subclassed_model_trains_whenever_it_is_built():
 def test_steps_in_which_m_rests_do_not_count_in_its_means():
     """Of two steps M learns in the first: what is reported of it is that step's alone, of the weights both's."""
     x, y = data(4)
-    histories = []
+    found = []
     for examples in (2, 4):
         keras.utils.set_random_seed(8)
         network = model(sensitivity_every=2)
-        histories.append(network.fit(x[:examples], y[:examples], batch_size=2, verbose=0, shuffle=False).history)
-    one, both = histories
+        network.fit(x[:examples], y[:examples], batch_size=2, verbose=0, shuffle=False)
+        found.append(network.diagnostics())
+    one, both = found
     for name in ("sensitivity_loss", "explained_variance", "sensitivity_gradient_norm"):
-        assert one[name][0] != 0.0
+        assert one[name] != 0.0
         np.testing.assert_allclose(both[name], one[name], rtol=1e-6)
-    assert abs(both["weight_gradient_norm"][0] / one["weight_gradient_norm"][0] - 1.0) > 1e-3
+    assert abs(both["weight_gradient_norm"] / one["weight_gradient_norm"] - 1.0) > 1e-3
+
+
+def test_keras_own_backup_goes_on_exactly(tmp_path):
+    """`BackupAndRestore`: weights, counts of draws and the slots of both optimizers, to the bit."""
+
+    def train(*callbacks):
+        keras.utils.set_random_seed(4)
+        network = model(
+            optimizer=keras.optimizers.Adam(0.01), sensitivity_optimizer=keras.optimizers.RMSprop(0.01, momentum=0.5)
+        )
+        history = network.fit(*data(), batch_size=3, epochs=4, shuffle=False, verbose=0, callbacks=list(callbacks))
+        optimizers = network.optimizer, network.sensitivity_optimizer
+        return len(history.epoch), [*network.weights, *(v for each in optimizers for v in each.variables)]
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup" if IS_KERAS_3 else str(tmp_path / "backup"))
+
+    with pytest.raises(KeyboardInterrupt):
+        train(backup(), keras.callbacks.LambdaCallback(on_epoch_begin=stop))
+    epochs, resumed = train(backup())
+    assert epochs == 2
+    for one, other in zip(train()[1], resumed, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))

@@ -22,7 +22,7 @@ class Product(NamedTuple):
 
 
 def products(settings):
-    """Every matrix product of a step of KeRNL (network form, factored) on the reference network.
+    """Every matrix product of a step of KeRNL with an exponential kernel on the reference network.
 
     With n = T B, the products over all steps at once in one piece, however the code cuts them:
 

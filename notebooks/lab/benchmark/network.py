@@ -14,9 +14,9 @@ def build(settings):
 
     Args:
         settings: dict with `batch`, `steps`, `inputs`, `units`, `outputs`, `threads`; `rule`, one of ours or
-            "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `form`,
-            `implementation`, `chunk_size`, `jit_compile` and `pieces`: the number of pieces of `steps` steps that a
-            step feeds to a stateful network.
+            "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `rule_settings`, of that
+            rule; `jit_compile`; and `pieces`: the number of pieces of `steps` steps that a step feeds to a stateful
+            network, which carries traces.
 
     Returns:
         `step`, which trains on a batch and returns the loss, and the versions.
@@ -52,12 +52,12 @@ def build_model(settings):
     if settings["rule"] == "keras_bptt":
         hidden = keras.layers.RNN(cell, return_sequences=True, **common)
     else:
-        chosen = {name: settings[name] for name in ("form", "implementation", "chunk_size") if name in settings}
-        hidden = kk.RNN(cell, rule=settings["rule"], seed=task.SEED, **chosen, **common)
+        rule = kk.rules.NAMES[settings["rule"]](**settings.get("rule_settings", {}))
+        hidden = kk.RNN(cell, rule, seed=task.SEED, **common)
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = kk.SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
-    voltage = kk.Readout(kk.ReadoutCell(settings["outputs"]), stateful=stateful, name="readout")(hidden(spikes))
+    voltage = kk.Readout(settings["outputs"], stateful=stateful, name="readout")(hidden(spikes))
     model = kk.Model(inputs, kk.TimeAverage(window)(voltage))
     model.compile(
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),

@@ -6,7 +6,18 @@ from .workers import Row
 REFERENCE = {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10}
 OURS, FLOOR, PEAK, BPTT = "kernl", "floor", "one large product", "keras.layers.RNN, BPTT"
 ONE_THREAD, EPROP, ADJOINT, PIECEWISE = "kernl, one thread", "eprop", "bptt", "kernl, pieces of 100"
-RULES = ("kernl", "eprop", "eprop_alif", "rflo", "readout")
+KERNL = {"kernel": "exponential"}  # as published: the floor has its products
+RULES = {  # name of the row: the rule, and its settings
+    "kernl": ("kernl", KERNL),
+    "kernl membrane": ("kernl", {"kernel": "membrane"}),
+    "kernl plain": ("plain_kernl", {}),
+    "eprop": ("eprop", {"adaptation": False}),
+    "eprop_alif": ("eprop", {}),
+    "rflo": ("rflo", {}),
+    "readout": ("readout_only", {}),
+    "bptt": ("bptt", {}),
+    "bptt by tape": ("bptt", {"tape": True}),
+}
 SCALES = {
     "steps": (200, 838, 3352, 20_000),
     "batch": (25, 64, 128, 256),
@@ -14,11 +25,13 @@ SCALES = {
 }
 LENGTHS = (200, 838, 3352)
 PIECES = 100  # of 838 steps: 83,800
+IN_PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece
 
 
-def ours(name, threads, **settings):
-    """A row of this package: KeRNL, factored, XLA, on the reference network, but for `settings`."""
-    return Row(name, {**REFERENCE, "threads": threads, "rule": "kernl", **settings})
+def ours(name, threads, rule="kernl", **settings):
+    """A row of this package: a rule, XLA, on the reference network, but for `settings`."""
+    word, of_rule = RULES.get(rule, (rule, {}))
+    return Row(name, {**REFERENCE, "threads": threads, "rule": word, "rule_settings": of_rule, **settings})
 
 
 def step_rows(threads, peers=()):
@@ -29,8 +42,8 @@ def step_rows(threads, peers=()):
         ours(PEAK, threads, rule="peak"),
         ours(ONE_THREAD, 1),
         ours(EPROP, threads, rule="eprop"),
-        ours(ADJOINT, threads, rule="bptt_adjoint"),
-        ours(PIECEWISE, threads, implementation="chunked", chunk_size=100),
+        ours(ADJOINT, threads, rule="bptt"),
+        ours(PIECEWISE, threads, **IN_PIECES),
         ours(BPTT, threads, rule="keras_bptt"),
     ]
     for name, python in peers:
@@ -54,15 +67,12 @@ def batch_rows(threads):
 
 
 def rule_rows(threads):
-    """Every rule and every implementation, as a graph and compiled by XLA."""
+    """Every rule, and KeRNL in pieces, as a graph and compiled by XLA."""
     rows = []
     for jit_compile, mode in ((True, "XLA"), (False, "graph")):
-        for rule in (*RULES, "bptt"):
-            rows.append(ours(f"{rule}, {mode}", threads, rule=rule, jit_compile=jit_compile))
-        rows.append(ours(f"kernl plain, {mode}", threads, form="plain", jit_compile=jit_compile))
-        for name in ("online", "chunked"):
-            settings = {"implementation": name, **({"chunk_size": 100} if name == "chunked" else {})}
-            rows.append(ours(f"kernl {name}, {mode}", threads, jit_compile=jit_compile, **settings))
+        for rule in RULES:
+            rows.append(ours(f"{rule}, {mode}", threads, rule, jit_compile=jit_compile))
+        rows.append(ours(f"{PIECEWISE}, {mode}", threads, jit_compile=jit_compile, **IN_PIECES))
     return rows
 
 
@@ -72,12 +82,11 @@ def scale_rows(threads):
 
 
 def memory_rows(threads):
-    """Memory as the sequence grows: factored, backpropagation, and a stream of pieces."""
-    stream = {"implementation": "chunked", "chunk_size": 100}
+    """Memory as the sequence grows: whole, backpropagation, and a stream of pieces."""
     return [
         *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in LENGTHS),
         *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in LENGTHS),
-        *(ours(f"stream, T {838 * pieces}", threads, pieces=pieces, **stream) for pieces in (1, PIECES)),
+        *(ours(f"stream, T {838 * pieces}", threads, pieces=pieces) for pieces in (1, PIECES)),
     ]
 
 

@@ -12,10 +12,13 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3
-from notebooks.lab.benchmark import floor, network
+from notebooks.lab.benchmark import floor, network, plan
 
 BASELINE = pathlib.Path(__file__).with_name("baseline.json")
-SETTINGS = {"batch": 3, "steps": 70, "inputs": 9, "units": 11, "outputs": 5, "threads": 1, "rule": "kernl"}
+SETTINGS = {
+    "batch": 3, "steps": 70, "inputs": 9, "units": 11, "outputs": 5, "threads": 1,
+    "rule": "kernl", "rule_settings": plan.KERNL,
+}  # fmt: skip
 KINDS = ("fusion", "dot", "copy", "while", "dynamic-update-slice", "transpose")
 INSTRUCTION = re.compile(
     r"^\s+(?:ROOT )?%\S+ = (\(.*?\)|\S+) ([\w-]+)\(", re.MULTILINE

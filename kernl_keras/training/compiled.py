@@ -1,0 +1,97 @@
+"""What `Model.compile` is given, a second optimizer above all: kept, built, saved and loaded."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..checks import flag, integer, one_of
+from ..keras_version import keras
+from ..types import Config, OnNonfinite
+from .diagnostics import Diagnostics
+from .learn import build_optimizers
+from .nonfinite import Record
+from .shares import first_part
+
+
+class CompiledModel(keras.Model):
+    """A Keras model with an optimizer of its own for M and gamma. How it learns is what `Model` adds."""
+
+    def compile(
+        self,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: str | Callable[..., Any] | None = None,
+        sensitivity_optimizer: str | keras.optimizers.Optimizer | None = None,
+        sensitivity_only: int = 0,
+        sensitivity_every: int = 1,
+        on_nonfinite: OnNonfinite = "skip",
+        diagnostics: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: of the weights.
+            loss: Keras loss.
+            sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
+            sensitivity_only: number of first steps in which M and gamma learn alone.
+            sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
+                are one step; 1 for each.
+            on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss or gradients: "skip"
+                leaves the batch out, "stop" raises `FloatingPointError`.
+            diagnostics: whether `fit`, and `evaluate` with `return_dict=True`, report the `diagnostics()` as well.
+            **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
+
+        Raises:
+            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, an unknown `on_nonfinite`, a
+                `diagnostics` that is no bool, or one optimizer for both groups.
+        """
+        self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
+        self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
+        self.on_nonfinite = one_of("on_nonfinite", on_nonfinite, ("skip", "stop"))
+        self.reports_diagnostics = flag("diagnostics", diagnostics)
+        if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
+            raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
+        self._diagnostics = Diagnostics(self)
+        self._nonfinite = Record(stop=on_nonfinite == "stop")
+        if self.built:
+            build_optimizers(self)
+
+    def get_compile_config(self) -> Config | None:
+        """What `compile` was given, for a saved model."""
+        config = super().get_compile_config()
+        if config:
+            config |= {
+                "sensitivity_optimizer": keras.saving.serialize_keras_object(self.sensitivity_optimizer),
+                "sensitivity_only": self.sensitivity_only,
+                "sensitivity_every": self.sensitivity_every,
+                "on_nonfinite": self.on_nonfinite,
+                "diagnostics": self.reports_diagnostics,
+            }
+        return config
+
+    def compile_from_config(self, config: Config) -> None:
+        """Compiles a loaded model as it was; its optimizers then find their slots."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """`keras.Model.save`.
+
+        Raises:
+            ValueError: for an HDF5 file, which could hold neither the second optimizer nor the schedule.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")) or kwargs.get("save_format") == "h5":
+            raise ValueError(
+                f"filepath must end in '.keras', or in '.weights.h5' with save_weights; received {str(filepath)!r}. "
+                "An HDF5 file has no place for sensitivity_optimizer."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras 3's hook: before the first step under a strategy, what is not built yet is built by a symbolic call."""
+        if iterator is not None and self.distribute_strategy.num_replicas_in_sync > 1:
+            iterator, data_batch = None, first_part(iterator, self.distribute_strategy)
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+        if self.built and self.distribute_strategy.num_replicas_in_sync > 1:
+            with self.distribute_strategy.scope():
+                build_optimizers(self)

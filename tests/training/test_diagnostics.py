@@ -1,0 +1,178 @@
+"""What `fit` and `evaluate` report, what is measured besides, and that the two stay apart; in any Keras model."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.layers.diagnostics import gradient_alone
+from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
+
+T, I, O = 7, 3, 2  # noqa: E741
+X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
+BOTH = pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
+
+
+def build(kind=kk.Model, layers=1, **settings):
+    keras.utils.set_random_seed(3)
+    inputs = x = keras.Input((T, I))
+    for seed in range(layers):
+        x = kk.RNN(kk.LIFCell(5), seed=seed)(x)
+    model = kind(inputs, kk.TimeAverage(4)(kk.Readout(O)(x)))
+    model.compile("sgd", "mse", metrics=["mae"], run_eagerly=True, **settings)
+    return model
+
+
+def hidden(model):
+    return [layer for layer in model.layers if isinstance(layer, kk.RNN)]
+
+
+def fit(model, **more):
+    return model.fit(X, Y, batch_size=3, shuffle=False, verbose=0, **more).history
+
+
+@BOTH
+def test_loss_and_metrics_are_all_that_is_reported(kind):
+    model = build(kind)
+    assert set(fit(model, validation_data=(X, Y))) == {"loss", "mae", "val_loss", "val_mae"}
+    loss, error = model.evaluate(X, Y, verbose=0)
+    predicted = model.predict(X, verbose=0)
+    np.testing.assert_allclose([loss, error], [np.mean((predicted - Y) ** 2), np.mean(abs(predicted - Y))], rtol=1e-5)
+    assert model.evaluate(X, Y, verbose=0, return_dict=True) == {"loss": loss, "mae": error}
+    assert model.test_on_batch(X, Y) == [loss, error]
+    assert len(model.metrics_names) == len(model.train_on_batch(X, Y)) == 2
+
+
+def test_a_line_of_fit_fits_a_terminal(capsys):
+    build().fit(X, Y, validation_data=(X, Y), verbose=2)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
+
+
+def test_diagnostics_in_the_logs():
+    model = build(diagnostics=True)
+    history = fit(model, validation_data=(X, Y))
+    of_validation = {"loss", "mae", *ACTIVITY}
+    assert set(history) == {"loss", "mae", *DIAGNOSTICS, *(f"val_{name}" for name in of_validation)}
+    found = {name: values[-1] for name, values in history.items()}
+    assert model.diagnostics().items() <= found.items()
+    tested = model.evaluate(X, Y, batch_size=3, verbose=0, return_dict=True)
+    assert set(tested) == of_validation and len(model.evaluate(X, Y, batch_size=3, verbose=0)) == 2
+    for name, value in model.diagnostics(training=False).items():
+        assert tested[name] == value == found[f"val_{name}"]  # no noise, and no learning in between
+
+
+def test_an_entry_of_the_logs_keeps_its_name():
+    """A metric of the user's that is called as one of ours."""
+    inputs = keras.Input((T, I))
+    model = kk.Model(inputs, kk.RNN(kk.LIFCell(O))(inputs))
+    mine = keras.metrics.MeanSquaredError(name="firing_rate")
+    model.compile("sgd", "mse", metrics=[mine], run_eagerly=True, diagnostics=True)
+    history = model.fit(X, np.zeros((6, T, O)), verbose=0).history
+    np.testing.assert_allclose(history["firing_rate"], history["loss"], rtol=1e-6)  # z^2 = z
+
+
+def test_the_numbers_are_means_over_an_epoch_and_start_anew():
+    """Of two batches each counts half, whether in one epoch or in two."""
+    zero = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
+    model = build(layers=2)
+    model.compile(zero[0], "mse", sensitivity_optimizer=zero[1], run_eagerly=True)
+    model.train_on_batch(X[:3], Y[:3])
+    one = model.diagnostics()
+    model.train_on_batch(X[3:], Y[3:])
+    other = model.diagnostics()
+    for layer in hidden(model):
+        layer.draws.assign(0)
+    fit(model)
+    both = model.diagnostics()
+    for name in set(DIAGNOSTICS) - {"explained_variance"}:
+        np.testing.assert_allclose(both[name], (one[name] + other[name]) / 2, rtol=1e-5, err_msg=name)
+    assert one["firing_rate"] != other["firing_rate"] and both["skipped_updates"] == 0.0
+
+
+def test_layers_are_put_together():
+    """F is summed, the variance explained is that of the sum, the activity is a plain mean."""
+    model = build(layers=2)
+    model.train_on_batch(X, Y)
+    found, layers = model.diagnostics(), [layer.diagnostics.result() for layer in hidden(model)]
+    loss, variance = (sum(each[name] for each in layers) for name in ("sensitivity_loss", "perturbation_variance"))
+    np.testing.assert_allclose(found["sensitivity_loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(found["explained_variance"], 1.0 - loss / variance, rtol=1e-5)
+    for name in ("restarted_perturbations", *ACTIVITY):
+        np.testing.assert_allclose(found[name], np.mean([each[name] for each in layers]), rtol=1e-6)
+
+
+def test_evaluation_leaves_the_numbers_of_training():
+    model = build()
+    seen = []
+    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.diagnostics()))
+    fit(model, validation_data=(10.0 * X, Y), callbacks=[look])
+    without = build()
+    fit(without)
+    assert seen == [without.diagnostics()]
+    of_validation = model.diagnostics(training=False)
+    assert set(of_validation) == set(ACTIVITY) and of_validation["firing_rate"] != seen[0]["firing_rate"]
+
+
+def test_what_was_not_counted_is_no_number():
+    model = build()
+    assert np.isnan(list(model.diagnostics().values())).all()
+    assert np.isnan(list(model.diagnostics(training=False).values())).all()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_plain_model_learns_m_and_reports_its_own_loss(jit_compile):
+    """F is an added loss of value zero, whose gradient reaches M."""
+    inputs = keras.Input((T, I))
+    layer = kk.RNN(kk.LIFCell(5), seed=1)
+    model = keras.Model(inputs, keras.layers.Dense(O)(layer(inputs)))
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
+    before = layer.sensitivity_tensor.numpy()
+    y = np.zeros((6, T, O))
+    expected = np.mean(model.predict(X, verbose=0) ** 2)
+    history = model.fit(X, y, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)
+    assert (layer.sensitivity_tensor.numpy() != before).any()
+    found = layer.diagnostics.result()
+    assert found["sensitivity_loss"] > 0.0 and 0.0 < found["firing_rate"] < 0.5
+    model.evaluate(X, y, verbose=0)
+    model.predict(X, verbose=0)
+    assert layer.diagnostics.result() == found  # which from inside a layer look alike
+    layer.diagnostics.reset_state()
+    assert np.isnan(list(layer.diagnostics.result().values())).all()
+
+
+def test_the_added_loss_is_zero_with_the_gradient_of_f():
+    layer = kk.RNN(kk.LIFCell(5), rule=kk.rules.KeRNL(kernel="exponential"), seed=1)
+    layer(X)
+    with tf.GradientTape(persistent=True) as tape:
+        layer(X, training=True)
+        (added,), loss = layer.losses, layer.report.sensitivity_loss
+    assert float(added) == 0.0 < float(loss)
+    for weight in layer.sensitivity_weights:
+        gradient = tape.gradient(added, weight)
+        np.testing.assert_array_equal(gradient, tape.gradient(loss, weight))
+        assert np.abs(gradient).max() > 0.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.5])
+def test_the_added_loss_is_zero_whatever_f_is(value):
+    assert float(gradient_alone(tf.constant(value))) == 0.0
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no MultiOptimizer")
+def test_keras_own_multi_optimizer_gives_m_its_own_in_a_plain_model():
+    """Both groups at once, by the gradients of one pass: what `Model` adds is M first, and the schedule."""
+    inputs = keras.Input((T, I))
+    layer = kk.RNN(kk.LIFCell(5), seed=1, name="hidden")
+    model = keras.Model(inputs, keras.layers.Dense(O)(layer(inputs)))
+    still, moving = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1)
+    chosen = keras.optimizers.OptimizerMap(still, {".*sensitivity_tensor": moving})
+    model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
+    before = [weight.numpy() for weight in model.trainable_variables]
+    model.fit(X, np.zeros((6, T, O)), verbose=0)
+    moved = {
+        weight.path.split("/")[-1] for old, weight in zip(before, model.trainable_variables) if (old != weight).any()
+    }
+    assert moved == {"sensitivity_tensor"}
