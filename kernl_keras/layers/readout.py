@@ -78,7 +78,7 @@ class Readout(KerasRNN):
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
-        given = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         super().__init__(cell, return_sequences=return_sequences, **{**kwargs, "dtype": kwargs.get("dtype") or dtype})
 

@@ -18,7 +18,7 @@ class Settings:
         for each in cls.__mro__:
             if "__init__" not in vars(each) or each is object:
                 continue
-            parameters = list(inspect.signature(each.__init__).parameters.values())[1:]
+            parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
             found += [x.name for x in parameters if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)]
             if not any(x.kind is x.VAR_KEYWORD for x in parameters):
                 break
