@@ -1,5 +1,7 @@
 """Random numbers that can be resumed: stateless draws, keyed by a seed and a counter that is saved with the model.
 
+Keras 3's `SeedGenerator` counts as well, but a saved model forgets its count (3.15), and Keras 2 has none.
+
 No generator lives inside a time loop (Keras 3 runs a cell once more than the sequence is long), a saved model goes on
 where it stopped, and the same seed gives the same bits in eager, graph and XLA mode.
 """

@@ -98,6 +98,7 @@ def tell(layer, report, training):
     """
     step = running_step()
     if step is not None:
+        layer.report = None  # no tensor of a traced step is kept
         step.reports.append((layer, report))
         return
     layer.report = report

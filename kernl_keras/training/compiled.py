@@ -13,7 +13,11 @@ from .shares import first_part
 
 
 class CompiledModel(keras.Model):
-    """A Keras model with an optimizer of its own for M and gamma. How it learns is what `Model` adds."""
+    """A Keras model with an optimizer of its own for M and gamma. How it learns is what `Model` adds.
+
+    Keras 3's `MultiOptimizer` cannot take its place: it updates all groups at once and refuses to update one alone. But
+    the weights' gradient needs the new M, and M has a schedule of its own. Keras 2 has none.
+    """
 
     def compile(
         self,

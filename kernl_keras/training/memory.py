@@ -25,7 +25,8 @@ def released_with_model(step: T) -> T:
         try:
             return step(model, *args, **kwargs)
         finally:
-            names = [name for name in registered if name.startswith("CustomGradient-") and name not in before]
+            new = set(registered) - before
+            names = [name for name in new if name.startswith("CustomGradient-")]
             if names:
                 weakref.finalize(model, forget, registered, names).atexit = False
 
