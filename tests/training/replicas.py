@@ -22,6 +22,7 @@ import kernl_keras as kk
 from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.replicas import replica, rows_before
+from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Rule
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
 BATCH, EXAMPLES, EPOCHS = 6, 11, 2  # of the last batch, of 5, the first replica has 3 and the second 2
@@ -32,7 +33,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 class Case(NamedTuple):
     """A network, and how it learns."""
 
-    layer: dict = {}  # settings of `RNN`
+    rule: Rule
     compile: dict = {}  # of `compile`
     clip: float | None = None  # global_clipnorm of both optimizers
     rate: bool = False  # rate units, no spiking ones
@@ -45,14 +46,14 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "own kernel": Case(dict(temporal_kernel="own"), clip=0.02, drawn=True, weighted=True, evaluate=True),
-    "learned kernel, masks": Case(dict(credit="last"), dict(sensitivity_every=2), masked=True, evaluate=True),
-    "twin, M alone at first": Case(dict(sensitivity_mode="twin"), dict(sensitivity_only=1), weighted=True),
-    "every step's error, masks": Case(dict(temporal_kernel="own"), masked=True, sequences=True),
-    "plain form": Case(dict(form="plain", num_kernels=2)),
-    "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=True),
-    "bptt_adjoint": Case(dict(rule="bptt_adjoint"), masked=True, weighted=True),
-    "rate": Case(drawn=True, rate=True),
+    "membrane": Case(KeRNL(), clip=0.02, drawn=True, weighted=True, evaluate=True),
+    "the last step, masks": Case(PlainKeRNL(credit="last"), dict(sensitivity_every=2), masked=True, evaluate=True),
+    "twin, M alone at first": Case(KeRNL("exponential", "twin"), dict(sensitivity_only=1), weighted=True),
+    "every step's error, masks": Case(KeRNL(), masked=True, sequences=True),
+    "plain, 2 kernels": Case(PlainKeRNL(Exponential(2))),
+    "e-prop, not finite": Case(EProp(), clip=0.02, nan=True),
+    "bptt": Case(BPTT(), masked=True, weighted=True),
+    "rate": Case(KeRNL("exponential"), drawn=True, rate=True),
 }
 
 
@@ -81,7 +82,7 @@ def build(case, dtype):
         cell = kk.LeakyRNNCell(H, tau=[3.0, 6.0, 9.0, 4.0], dtype=dtype)
     else:
         cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=1.0, use_bias=True, dtype=dtype)
-    x = kk.RNN(cell, seed=7, dtype=dtype, name="hidden", **case.layer)(x)
+    x = kk.RNN(cell, rule=case.rule, seed=7, dtype=dtype, name="hidden")(x)
     x = kk.Readout(O, dtype=dtype)(x)
     model = kk.Model(inputs, x if case.sequences else kk.TimeAverage(4, dtype=dtype)(x))
     generator = np.random.default_rng(11)
@@ -94,6 +95,7 @@ def build(case, dtype):
         sensitivity_optimizer=keras.optimizers.RMSprop(0.01, global_clipnorm=case.clip),
         metrics=["mae"],
         weighted_metrics=["mse"],
+        diagnostics=True,
         **case.compile,
     )
     return model

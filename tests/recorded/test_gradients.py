@@ -1,0 +1,79 @@
+"""Gradients that the code before the redesign gave: 10 cells, 19 settings of the rules.
+
+`gradients.npz` was recorded at revision 8332b19, where the rules were arguments of the layer, with this file's loop. It
+holds the outputs of each cell as "CELL/outputs"; and as "CELL/RULE", one after the other, the gradients of the weights
+and of the inputs and, where M learns, dF/dM, dF/dgamma, F and mean D^2, each rounded to 36 bits. Keras 2 and Keras 3
+gave the same.
+"""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from kernl_keras.archives import read_arrays
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
+
+from ..reference.cases import CELLS, SPIKING, Network
+from ..reference.expected import STD, compute, kernels
+
+RECORDED = read_arrays(pathlib.Path(__file__).parent / "gradients.npz")
+RULES = {
+    "kernl": lambda: KeRNL(),
+    "kernl, reset not followed": lambda: KeRNL(reset_gradient=False),
+    "kernl, twin": lambda: KeRNL(perturbation=Twin(STD)),
+    "kernl, replica": lambda: KeRNL(perturbation=Replica(STD)),
+    "kernl, voltage, resync 3": lambda: KeRNL(perturbation=Tangent(observe="voltage", resync_every=3)),
+    "kernl, exponential": lambda: KeRNL("exponential"),
+    "kernl, 2 exponentials": lambda: KeRNL(Exponential(2)),
+    "plain, current": lambda: PlainKeRNL(noise="current"),
+    "plain, synapse": lambda: PlainKeRNL(noise="synapse"),
+    "plain, activity, 2 kernels": lambda: PlainKeRNL(Exponential(2), noise="activity"),
+    "plain, synapse, trace, last": lambda: PlainKeRNL(noise="synapse", post_factor="trace", credit="last"),
+    "reference": lambda: PlainKeRNL.reference(time_steps=50),
+    "eprop": lambda: EProp(),
+    "eprop, no adaptation": lambda: EProp(adaptation=False),
+    "eprop, reset": lambda: EProp(reset_gradient=True),
+    "rflo": lambda: RFLO(),
+    "readout_only": lambda: ReadoutOnly(),
+    "bptt": lambda: BPTT(),
+    "bptt, tape": lambda: BPTT(tape=True),
+}
+
+
+def found(cell, label):
+    """`{what: array}` as it is now; None where the cell does not have the rule's settings."""
+    network, rule = Network(cell), RULES[label]()
+    if label == "reference" and cell not in SPIKING:
+        rule.perturbation.observe = "voltage"
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    layer = network.layer(rule, *m_and_gamma)
+    outputs, of_weights, of_inputs, of_sensitivity = compute(layer, network.inputs)
+    values = {"outputs": outputs, "weights": of_weights, "inputs": of_inputs}
+    values |= dict(zip(("M", "gamma"), of_sensitivity))
+    if of_sensitivity:
+        values |= {"F": layer.report.sensitivity_loss, "D2": layer.report.perturbation_variance}
+    return {what: np.ravel(value) for what, value in values.items()}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_as_recorded(cell):
+    labels = [label for label in RULES if f"{cell}/{label}" in RECORDED]
+    assert len(labels) >= 16
+    for label in labels:
+        values = found(cell, label)
+        same(values.pop("outputs"), RECORDED[f"{cell}/outputs"], f"{label}: outputs")
+        recorded = RECORDED[f"{cell}/{label}"]
+        for what, value in values.items():
+            part, recorded = np.split(recorded, [len(value)])
+            same(value, part, f"{label}: {what}")
+        assert not len(recorded), label
+
+
+def same(value, recorded, what):
+    np.testing.assert_allclose(value, recorded, rtol=1e-9, atol=1e-9 * np.abs(recorded).max(), err_msg=what)
+
+
+def test_every_row_is_looked_at():
+    rows = {f"{cell}/{label}" for cell in CELLS for label in (*RULES, "outputs")}
+    assert set(RECORDED) <= rows and len(RECORDED) == 172 + len(CELLS)
