@@ -27,7 +27,7 @@ class LogSpaced(keras.initializers.Initializer):
     Args:
         low: smallest value, > 0.
         high: largest value, >= `low`.
-        count: number of distinct values, >= 2.
+        count: number of distinct values, >= 2; fewer units have as many as they are.
 
     Call arguments:
         shape: shape of the values; units are on the last axis.
@@ -55,8 +55,8 @@ class LogSpaced(keras.initializers.Initializer):
 
     def values(self, units: int) -> list[float]:
         """The values of so many units."""
-        ratio = self.high / self.low
-        return [self.low * ratio ** (unit % self.count / (self.count - 1)) for unit in range(units)]
+        count, ratio = min(self.count, units), self.high / self.low
+        return [self.low * ratio ** (unit % count / max(count - 1, 1)) for unit in range(units)]
 
     def __call__(self, shape: Sequence[int], dtype: str | tf.DType | None = None, **kwargs: Any) -> tf.Tensor:
         values = tf.constant(self.values(shape[-1]), dtype or keras.backend.floatx())

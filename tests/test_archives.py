@@ -152,7 +152,7 @@ def sources():
         for path in sorted((ROOT / folder).rglob("*.py")):
             if path not in (
                 pathlib.Path(__file__),
-                ROOT / "tests" / "test_readme.py",
+                ROOT / "tests" / "test_examples.py",
             ):  # which runs the README's blocks
                 found[str(path.relative_to(ROOT))] = path.read_text(encoding="utf-8")
         for path in sorted((ROOT / folder).rglob("*.ipynb")):

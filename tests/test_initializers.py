@@ -15,7 +15,9 @@ def test_log_spaced_values():
     """Four values from 3 to 81, each three times the one before; then they start again."""
     initializer = LogSpaced(3.0, 81.0, count=4)
     np.testing.assert_allclose(initializer.values(6), [3.0, 9.0, 27.0, 81.0, 3.0, 9.0], rtol=1e-12)
-    np.testing.assert_allclose(initializer((2, 3)), [[3.0, 9.0, 27.0]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(initializer((2, 4)), [[3.0, 9.0, 27.0, 81.0]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(initializer((3,)), [3.0, 243.0**0.5, 81.0], rtol=1e-6)  # few units have both ends, too
+    assert initializer.values(1) == [3.0]
     assert initializer((5,), dtype="float64").dtype == tf.float64
     assert repr(initializer) == "LogSpaced(3, 81, count=4)"
 

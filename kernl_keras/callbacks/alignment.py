@@ -55,7 +55,7 @@ class GradientAlignment(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] = "logs",
         update_freq: int | Literal["epoch"] = "epoch",
         examples: int | tuple[Any, Any] | tf.data.Dataset = 16,
-        rules: Sequence[Any] | Mapping[str, Any] = ("kernl", "eprop", "rflo"),
+        rules: Sequence[Any] | Mapping[str, Any] | None = None,
         windows: int = 8,
     ) -> None:
         needs_tensorboard("GradientAlignment")
@@ -65,7 +65,8 @@ class GradientAlignment(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.examples = check_examples(examples)
-        self.rules, self.windows = check_rules(rules), integer("windows", windows)
+        check_rules(rules)
+        self.rules, self.windows = rules, integer("windows", windows)
         self.history: list[tuple[int, Alignment]] = []
         self._validation_data = None
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy

@@ -7,8 +7,9 @@ import tensorflow as tf
 
 from ..checks import check_features, number, one_of
 from ..dynamics.decays import DECAYS
+from ..keras_version import keras
 from ..serialization import serializable
-from ..types import Config, Discretization, TimeConstant
+from ..types import Config, Discretization, Initializer, TimeConstant
 from .time_constants import check_time_constant, serialize_time_constant, time_constant
 from .trained import TrainedCell
 
@@ -19,9 +20,9 @@ class ReadoutCell(TrainedCell):
 
         v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
 
-    v is a running mean: a longer tau_out makes it smoother, not larger. The gain makes up for spikes being rare: it
-    multiplies what a weight does, and so how fast the readout learns. With `gain=None` the cell adds up instead of
-    averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
+    v is a running mean: a longer tau_out makes it smoother, not larger. The gain makes up for spikes being rare, so
+    that the readout learns as fast as the layers below: an optimizer such as Adam changes all weights by the same
+    amount. With `gain=None` the cell adds up instead of averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
 
     It trains by ordinary automatic differentiation. `kernl_keras.Readout` computes the same over a whole sequence, much
     faster.
@@ -32,9 +33,11 @@ class ReadoutCell(TrainedCell):
         gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
-        **kwargs: `use_bias`, by default True; the initializers, regularizers and constraints of the weights
-            (`kernel_initializer`, `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`,
-            `bias_constraint`); and `name`, `dtype` and the other arguments of a Keras layer.
+        kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
+            initial v independent of it.
+        **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
+            (`bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`); and
+            `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: hidden spikes or activities z(t) [B, H].
@@ -63,9 +66,12 @@ class ReadoutCell(TrainedCell):
         gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
+        kernel_initializer: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(units, **kwargs)
+        if kernel_initializer is None and gain is None:
+            kernel_initializer = "glorot_uniform"
+        super().__init__(units, kernel_initializer=kernel_initializer, **kwargs)
         self.tau_out = None if tau_out is None else check_time_constant("tau_out", tau_out, self.units)
         self.gain = None if gain is None else number("gain", gain, above=0.0)
         self.dt = number("dt", dt, above=0.0)
@@ -73,9 +79,13 @@ class ReadoutCell(TrainedCell):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self._tau_out = time_constant(self, "tau_out", self.tau_out, self.units)
-        self.add_kernel(input_shape, self.kernel_initializer)
+        self.add_kernel(input_shape, self.kernel_initializer or self._initial_kernel)
         self.add_bias()
         self.built = True
+
+    def _initial_kernel(self, shape, dtype=None, **_):
+        """Times the gain it is "glorot_uniform", so that v does not begin too large."""
+        return keras.initializers.GlorotUniform()(shape, dtype=dtype) / self.gain
 
     @property
     def decay(self) -> tf.Tensor:

@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from ..dynamics.decays import decay_exp
 from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
+from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
 from .hidden import StepDerivatives
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant, time_constant
+
+PERIODS = LogSpaced(4.0, 300.0)
 
 
 @serializable
@@ -39,9 +42,11 @@ class ResonatorCell(SpikingCell):
         units: number of units H.
         tau_m: time constant with which the oscillation decays, ms: a number, a list of H numbers, or a Keras
             initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model
-            and does not learn.
-        period: period of the oscillation, ms, in one of the same forms. It must be longer than 2 dt: steps cannot
-            follow a faster oscillation.
+            and does not learn. Where an answer at the end depends on the beginning, it should be about as long as the
+            sequence.
+        period: period of the oscillation, ms, in one of the same forms; by default 20 values, log-spaced from 4 to 300.
+            `kernl_keras.LogSpaced(4, T)` fits sequences of T steps. It must be longer than 2 dt: steps cannot follow a
+            faster oscillation.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         base_threshold: b0 > 0.
@@ -50,7 +55,8 @@ class ResonatorCell(SpikingCell):
         surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
         surrogate_damping: height of psi at the threshold, times B.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
-            sqrt(I). A `kernel_initializer` takes its place.
+            sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
+            place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
         **kwargs: what all hidden cells take: `self_connections`, `use_bias`, the initializers, regularizers and
             constraints of the weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`,
@@ -86,8 +92,8 @@ class ResonatorCell(SpikingCell):
     def __init__(
         self,
         units: int,
-        tau_m: TimeConstant = 300.0,
-        period: TimeConstant = 30.0,
+        tau_m: TimeConstant = 100.0,
+        period: TimeConstant = PERIODS,
         tau_s: TimeConstant | None = None,
         tau_a: TimeConstant = 10.0,
         base_threshold: float = 1.0,
@@ -95,7 +101,7 @@ class ResonatorCell(SpikingCell):
         dt: float = 1.0,
         surrogate: Surrogate = "exponential",
         surrogate_damping: float = 0.3,
-        input_gain: float = 3.0,
+        input_gain: float = 1.0,
         recurrent_gain: float = 0.3,
         **kwargs: Any,
     ) -> None:

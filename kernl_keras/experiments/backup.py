@@ -51,8 +51,8 @@ class Backup(keras.callbacks.Callback):
     The backup is one file: every weight (the counters of the noise are weights), every variable of both optimizers,
     `Progress`, and the experiment, so that a foreign file is known for one. The order of the data follows from the
     number of steps. The model is written first: a kill between the two leaves the model of an epoch that a resumed run
-    makes once more, to the bit. Keras' `BackupAndRestore` and `ModelCheckpoint` write several files in place, which a
-    kill can leave half written or at odds, and forget which model was the best.
+    makes once more, to the bit. Keras' `BackupAndRestore` goes on exactly, too, but writes two files in place, which a
+    kill can leave half written or at odds, and keeps neither the curve nor which model was the best.
 
     Args:
         run_dir: `pathlib.Path`.

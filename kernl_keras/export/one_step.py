@@ -31,8 +31,8 @@ def one_step(model: keras.Model) -> keras.Model:
             layer. It is left out: the caller averages the last steps.
 
     Returns:
-        A `keras.Model` from `{"x": [B, F], **states}` to `{"outputs": [B, n], **states}`. It is made to be exported.
-        Train and save the model that you passed, not this one.
+        A `keras.Model` that maps x [B, F] and the states to the outputs [B, n] and the states, in dicts. It is made to
+        be exported. Train and save the model that you passed, not this one.
 
     Raises:
         ValueError: for another model, and for an encoder with random spikes, which belong to a sequence as a whole.

@@ -33,8 +33,9 @@ class Readout(KerasRNN):
     Args:
         units: number of readout units O.
         tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
-        gain: > 0, what multiplies the weights' effect; about 10 for spikes, which are rare, 1 for units without
-            spikes. None for sums instead of means, v(t) = d v(t-1) + z(t) W_out + bias.
+        gain: > 0, how much a change of the weights changes v; about 10 for spikes, which are rare, 1 for units without
+            spikes. The initial weights are smaller in proportion. None for sums instead of means, v(t) = d v(t-1) +
+            z(t) W_out + bias.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
@@ -77,7 +78,7 @@ class Readout(KerasRNN):
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
-        given = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         super().__init__(cell, return_sequences=return_sequences, **{**kwargs, "dtype": kwargs.get("dtype") or dtype})
 

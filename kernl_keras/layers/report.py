@@ -1,13 +1,13 @@
 """What a `RNN` layer says of its last call."""
 
-import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..replicas import replicas, whole_sum
 
-FULL = 0.95  # share of all that a unit can do
+NEARLY = 0.95  # of all that a unit can do
+FEW = 10  # spikes
 
 
 class Report(NamedTuple):
@@ -18,7 +18,7 @@ class Report(NamedTuple):
     restarted_perturbations: Any  # share of steps in which a perturbation reached its bound; None likewise
     credited: Any  # how many steps these three are means over; None likewise
     unit_activity: Any  # mean absolute output of each unit [H]
-    highest_activity: Any  # that of a unit that does all it can in these steps
+    saturation: Any  # the mean absolute output from which on a unit does nearly all it can
     counted: Any  # how many steps these two are means over
 
     @property
@@ -34,7 +34,7 @@ class Report(NamedTuple):
     @property
     def saturated_units(self):
         """Share of units that spiked at nearly every step at which they could, in the whole batch."""
-        return share(self.unit_activity > FULL * self.highest_activity, self.unit_activity.dtype)
+        return share(self.unit_activity > self.saturation, self.unit_activity.dtype)
 
     @property
     def explained_variance(self):
@@ -46,7 +46,7 @@ class Report(NamedTuple):
         """The same of the whole batch, of which this replica had a part; no gradient."""
         if replicas() == 1:
             return self
-        activity, counted = whole_mean([self.unit_activity, self.highest_activity], self.counted)
+        activity, counted = whole_mean([self.unit_activity, self.saturation], self.counted)
         learned = (None, None, None), None
         if self.credited is not None:
             learned = whole_mean(self[:3], self.credited)
@@ -82,17 +82,19 @@ def activity(outputs, counted, highest):
         steps, examples = tf.reduce_sum(tf.cast(counted, tf.int32), 0), tf.constant(1.0, dtype)
         count = tf.reduce_sum(tf.cast(steps, dtype))
         mean = tf.math.divide_no_nan(tf.einsum("tbh,tb->h", tf.abs(outputs), tf.cast(counted, dtype)), count)
-    most = examples * tf.reduce_sum(most_spikes(tf.cast(steps, dtype), highest))
-    return mean, tf.math.divide_no_nan(most, count), count
+    enough = examples * tf.reduce_sum(nearly_all(tf.cast(steps, dtype), highest))
+    return mean, tf.math.divide_no_nan(enough, count), count
 
 
-def most_spikes(steps, highest):
-    """How much a unit can send in so many steps.
+def nearly_all(steps, highest):
+    """From how much on a unit does nearly all it can in so many steps.
 
-    A unit that rests after a spike may begin with one: in 5 steps, one of 4 of which is the most in the long run, it
-    sends 2. It takes two spikes to tell such a unit from one that happened to spike.
+    Few spikes tell nothing: two in five steps are more than the 1.25 that a unit can have there in the long run if it
+    rests for three steps after each, and it need not be at its limit. Where there is no room for more than a few, a
+    unit must do more than is possible.
+
+    Args:
+        steps: of each example, a float tensor.
+        highest: spikes a step in the long run, or the highest rate.
     """
-    if math.isinf(highest):
-        return tf.fill(tf.shape(steps), tf.constant(highest, steps.dtype))
-    most = tf.maximum(tf.math.ceil(steps * highest - 1e-3), 2.0)  # less than a rounding of the product
-    return tf.where(steps > 0.0, most, tf.zeros_like(most))
+    return tf.where(steps * highest < FEW, steps, NEARLY * highest * steps)

@@ -11,7 +11,7 @@ from ..checks import check_sequences, check_states, flag, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..rules import BPTT, Rule, get
-from ..rules.backward import Backward, Past, attach_gradient
+from ..rules.backward import Backward, Past, attach_gradient, checked_shapes
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import ValidSteps
@@ -98,7 +98,7 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes = self.rule.carry_shapes(self.cell, traces=True) if self.carries_traces else []
+        shapes = checked_shapes(self.rule, self.cell, traces=True) if self.carries_traces else []
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, [(*each, presynaptic) for each in shapes])
         self.state_size = self._layout.sizes
         super().build(sequences_shape)

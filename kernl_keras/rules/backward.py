@@ -48,11 +48,21 @@ class Backward:
     def __init__(self, rule, past, traces=False):
         self.rule, self.past = rule, past
         self.context = rule.context(past.layer, past.p, traces)
-        self.shapes = rule.carry_shapes(past.cell, traces)
+        self.shapes = checked_shapes(rule, past.cell, traces)
 
     def carry(self, like):
         """A carry of zeros; `like` is any [.., B, H] tensor."""
         return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
+
+    def step(self, carry, now):
+        """One step back: the carry before it, and the error of the current [B, H]."""
+        found = self.rule.backward_step(carry, now, self.context)
+        if not isinstance(found, tuple) or len(found) != 2 or len(found[0]) != len(self.shapes):
+            raise ValueError(
+                f"{type(self.rule).__name__}.backward_step must return (carry, error), the carry a tuple of "
+                f"{len(self.shapes)} tensors; received {found!r}."
+            )
+        return tuple(found[0]), found[1]
 
     def prepared(self, error):
         """A function of `(start, size)`: the rule's `BackwardStep` of these steps, from L [T, B, H] of all."""
@@ -82,7 +92,7 @@ class Backward:
             return of_steps(block(start, size)), self.past.presynaptic(start, size)
 
         def step(carry, now):
-            carry, current = self.rule.backward_step(carry, with_steps(first, now), self.context)
+            carry, current = self.step(carry, with_steps(first, now))
             return carry, current, current
 
         def end(total, presynaptic, local):
@@ -114,7 +124,7 @@ class Backward:
 
         def step(carry, elements):
             elements, goes_on = elements
-            after, current = self.rule.backward_step(carry, with_steps(now, elements), self.context)
+            after, current = self.step(carry, with_steps(now, elements))
             return where_valid(goes_on, (after, current), (carry, tf.zeros_like(current)))
 
         carry = self.carry(error) if carry is None else carry
@@ -148,6 +158,19 @@ class Backward:
                 rows.append(row)
             after.append(tf.stack(rows, 1) if len(shape) == 2 else rows[0])
         return tuple(after)
+
+
+def checked_shapes(rule, cell, traces):
+    """The rule's `carry_shapes`; an error names the rule where they are none."""
+    shapes = rule.carry_shapes(cell, traces)
+    if not isinstance(shapes, list) or not all(
+        isinstance(shape, tuple) and len(shape) in (1, 2) and shape[-1] == cell.units for shape in shapes
+    ):
+        raise ValueError(
+            f"{type(rule).__name__}.carry_shapes must return a list of shapes (units,) or (kernels, units); "
+            f"received {shapes!r}."
+        )
+    return shapes
 
 
 def of_steps(now):

@@ -136,7 +136,9 @@ def get(rule: Any) -> Rule:
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
-    return get_settings("rule", rule, Rule, NAMES)
+    made = get_settings("rule", rule, Rule, NAMES)
+    made.get_config()  # a rule that cannot be saved says so before it has trained
+    return made
 
 
 def name_of(rule: Rule) -> str:

@@ -18,7 +18,7 @@ class Settings:
         for each in cls.__mro__:
             if "__init__" not in vars(each) or each is object:
                 continue
-            parameters = list(inspect.signature(each.__init__).parameters.values())[1:]
+            parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
             found += [x.name for x in parameters if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)]
             if not any(x.kind is x.VAR_KEYWORD for x in parameters):
                 break
@@ -26,6 +26,12 @@ class Settings:
 
     def get_config(self) -> Config:
         """The settings, as Keras serializes them."""
+        for name in self.names():
+            if not hasattr(self, name):
+                raise ValueError(
+                    f"{type(self).__name__} must keep its argument {name!r} in self.{name}, and call "
+                    "super().__init__ with the arguments that it inherits; received no such attribute."
+                )
         return {name: serialized(getattr(self, name)) for name in self.names()}
 
     @classmethod
@@ -66,4 +72,6 @@ def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: di
         if isinstance(made, base):
             return made
     kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))
+    if isinstance(value, type) and issubclass(value, base):
+        raise ValueError(f"{name} must be an object, {value.__name__}(); received the class {value.__name__}.")
     raise ValueError(f"{name} must be one of {sorted(table)} or a {kinds}; received {value!r}.")

@@ -18,6 +18,7 @@ from ..sequences.clean_pass import clean_pass
 from .state import state_kept
 
 EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules beside those that are asked for
+DEFAULT = ("eprop", "rflo")  # what the layers' own rules are compared with, if nothing is asked for
 
 
 class Agreement(NamedTuple):
@@ -52,7 +53,7 @@ def gradient_alignment(
     model: keras.Model,
     x: Any,
     y: Any,
-    rules: Sequence[Any] | Mapping[str, Any] = ("kernl", "eprop", "rflo"),
+    rules: Sequence[Any] | Mapping[str, Any] | None = None,
     windows: int = 8,
     sample_weight: Any = None,
 ) -> Alignment:
@@ -78,7 +79,8 @@ def gradient_alignment(
     Args:
         model: built and compiled Keras model with `RNN` layers; its loss is what is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
-        rules: list of rules, as words or objects, or a dict of them by names of your own. The word of the layer's own
+        rules: list of rules, as words or objects, or a dict of them by names of your own; None for each layer's own
+            rule beside "eprop" and "rflo". The word of the layer's own
             rule stands for that rule as it is, with its settings, M and gamma. A rule that learns M is left out for
             layers that have another one.
         windows: number of windows, at most T; one or more fewer where T is no multiple of it.
@@ -111,11 +113,13 @@ def gradient_alignment(
 class Alignments:
     """`gradient_alignment` of one model again and again, compiled once. Arguments as there."""
 
-    def __init__(self, model, rules=("kernl", "eprop", "rflo"), windows=8):
+    def __init__(self, model, rules=None, windows=8):
         self.model, self.layers = model, rule_layers(model)
         if not self.layers:
             raise ValueError(f"model must have a RNN layer; received {model!r} without one.")
         self.rules = check_rules(rules)
+        if rules is None:
+            self.rules = {**{name_of(layer.rule): layer.rule for layer in self.layers}, **check_rules(DEFAULT)}
         self.windows = integer("windows", windows)
         self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
         self._compiled = {}
@@ -208,7 +212,9 @@ def make_current_errors(layer, rule):
 
 
 def check_rules(rules):
-    """`{name: rule as it was given}` of a list, or of such a dict."""
+    """`{name: rule as it was given}` of a list, or of such a dict; empty for None."""
+    if rules is None:
+        return {}
     if isinstance(rules, str) or not isinstance(rules, Iterable):
         raise ValueError(f"rules must be a list of rules or their names; received {rules!r}.")
     named = rules if isinstance(rules, Mapping) else {name_of(get(rule)): rule for rule in rules}

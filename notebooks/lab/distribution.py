@@ -20,7 +20,7 @@ from kernl_keras.keras_version import keras
 from tests.training.replicas import BATCH, EPOCHS, EXAMPLES, STRATEGIES, elsewhere
 from tests.training.replicas import run as run_networks
 
-NETWORKS = ("membrane",)  # of `CASES`
+NETWORKS = ("membrane kernel",)  # of `CASES`
 KINDS = {"weights": "variable", "slots": "optimizer", "reported": "logged"}  # name here: first word there
 
 

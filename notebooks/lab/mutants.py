@@ -171,8 +171,8 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("sequences/leaky_sum.py", "v = decay * carry + x", "v = carry + x"),
     ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),
     # training, Eq. (19) first and then the weights with the new M and gamma
-    ("training/model.py", "steps % self.sensitivity_every == 0", "steps % self.sensitivity_every == 1"),
-    ("training/model.py", ">= self.sensitivity_only", "> self.sensitivity_only"),
+    ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),
+    ("training/learn.py", "warm >= model.sensitivity_only", "warm > model.sensitivity_only"),
     ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
     ("training/alignment.py", "return own - contributions[local], of_exact", "return own, of_exact"),
 ]  # fmt: skip

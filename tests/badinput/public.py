@@ -35,7 +35,7 @@ POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
-INITIALIZERS |= {"sensitivity_initializer", "temporal_filter_initializer"}
+INITIALIZERS |= {"sensitivity_initializer", "initializer"}
 OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
@@ -88,6 +88,7 @@ def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is n
     return model[0]
 
 
+PERTURBED = {"resync_every": optional(integer()), "observe": optional(words(types.Observable))}
 BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4))).batch(2)
 
 PUBLIC = {
@@ -104,11 +105,12 @@ PUBLIC = {
         "discretization": word("exponential"), "period": optional(PERIOD),
     }, {"units": H, "tau": 20.0}),
     "ReadoutCell": Public(kk.ReadoutCell, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT,
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
         "discretization": word("exponential"), "use_bias": flag(),
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "dt": DT, "discretization": word("exponential"),
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
+        "discretization": word("exponential"),
         "return_sequences": Kind(st.booleans()),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
@@ -120,21 +122,31 @@ PUBLIC = {
     "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1)))}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
+    "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
+                                       "count": integer(2, good=st.integers(2, 9))}, {"low": 1e-3, "high": 1e3}),
     "RNN": Public(layer, {
-        "rule": words(types.Rule), "form": words(types.Form), "perturbation": optional(words(types.Perturbation)),
-        "sensitivity_mode": words(types.SensitivityMode), "resync_every": optional(integer()),
-        "observe": optional(words(types.Observable)), "post_factor": optional(words(types.PostFactor)),
-        "credit": words(types.Credit), "reset_gradient": optional(flag()), "noise_std": POSITIVE,
-        "temporal_kernel": words(types.TemporalKernel), "num_kernels": integer(good=st.integers(1, 2)),
-        "implementation": words(types.Implementation), "chunk_size": optional(integer()),
-        "max_perturbation": POSITIVE, "train_sensitivity": flag(), "train_temporal_filter": flag(), "seed": SEED,
+        "rule": words(types.RuleName), "traces": optional(flag()), "seed": SEED,
         "return_sequences": Kind(st.booleans()),
     }, of=kk.RNN),
-    "RNN.from_preset": Public(
-        lambda preset="default", time_steps=4: kk.RNN.from_preset(preset, kk.LIFCell(H), time_steps),
-        {"preset": words(types.Preset), "time_steps": Kind(st.integers(1, 9))}, of=kk.RNN.from_preset),
+    "rules.KeRNL": Public(kk.rules.KeRNL, {
+        "kernel": words(types.KernelName), "perturbation": words(types.PerturbationName), "reset_gradient": flag(),
+        "learn_sensitivity": flag(),
+    }),
+    "rules.PlainKeRNL": Public(kk.rules.PlainKeRNL, {
+        "kernel": word("exponential"), "noise": optional(words(types.Noise)),
+        "post_factor": optional(words(types.PostFactor)), "credit": words(types.Credit),
+        "perturbation": words(types.PerturbationName), "learn_sensitivity": flag(),
+    }),
+    "rules.PlainKeRNL.reference": Public(kk.rules.PlainKeRNL.reference, {"time_steps": integer()}, {"time_steps": 4}),
+    "rules.EProp": Public(kk.rules.EProp, {"adaptation": flag(), "reset_gradient": flag()}),
+    "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
+    "rules.Exponential": Public(kk.rules.Exponential, {"count": integer(good=st.integers(1, 2)), "learn": flag()}),
+    "rules.Tangent": Public(kk.rules.Tangent, {"max_perturbation": POSITIVE, **PERTURBED}),
+    "rules.Twin": Public(kk.rules.Twin, {"std": POSITIVE, **PERTURBED}),
+    "rules.Replica": Public(kk.rules.Replica, {"std": POSITIVE, **PERTURBED}),
     "Model.compile": Public(compile_model, {
         "sensitivity_only": integer(0), "sensitivity_every": integer(), "on_nonfinite": words(types.OnNonfinite),
+        "diagnostics": flag(),
     }, of=kk.Model.compile),
     "TensorBoard": Public(kk.TensorBoard, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
@@ -144,7 +156,7 @@ PUBLIC = {
     "GradientAlignment": Public(kk.GradientAlignment, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
             n.replace(" ", "_"): s for n, s in integer().bad.items()}),
-        "rules": Kind(st.lists(st.sampled_from(typing.get_args(types.Rule))),
+        "rules": Kind(st.lists(st.sampled_from(typing.get_args(types.RuleName))),
                       an_unknown_word=st.sampled_from(["kernl", 3, None, 0.5])),
         "windows": integer(),
     }),

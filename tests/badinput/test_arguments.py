@@ -12,7 +12,7 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
 from ..signatures import constructor_arguments
-from .public import INITIALIZERS, OTHERS, PUBLIC, H, layer
+from .public import INITIALIZERS, OTHERS, PUBLIC, H
 from .tried import many, refused, some
 
 BAD = [
@@ -32,6 +32,7 @@ def test_the_table_has_every_argument_of_every_public_name():
         given = set(given) - INITIALIZERS - OTHERS
         assert given == set(public.arguments), given ^ set(public.arguments)
     classes = {name for name in kk.__all__ if isinstance(getattr(kk, name), type)}
+    classes |= {f"rules.{name}" for name in kk.rules.__all__ if getattr(getattr(kk.rules, name), "names", list)()}
     assert classes - {"Model"} <= set(PUBLIC)
 
 
@@ -99,13 +100,18 @@ def test_cells_with_any_good_arguments_stay_finite(name, data):
 @hypothesis.given(data=st.data())
 def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(data):
     """One step, one example and one unit too: outputs, F and all gradients are finite."""
-    public = PUBLIC["RNN"]
-    settings = data.draw(arguments(public))
+    name = data.draw(st.sampled_from([name for name in PUBLIC if name.startswith("rules.")]))
+    made = PUBLIC[name].make(**data.draw(arguments(PUBLIC[name])))
+    if isinstance(made, kk.rules.Exponential):
+        made = kk.rules.KeRNL(kernel=made)
+    elif not isinstance(made, kk.rules.Rule):
+        made = kk.rules.KeRNL(perturbation=made)
+    settings = {**data.draw(arguments(PUBLIC["RNN"])), "rule": made}
     steps, batch, units, inputs = (data.draw(st.integers(1, high)) for high in (5, 2, 3, 2))
     try:
         layer = kk.RNN(kk.LIFCell(units, use_bias=True), **settings)
     except ValueError as error:
-        assert "received" in str(error) and any(name in str(error) for name in settings)
+        assert "received" in str(error) and any(name in str(error) for name in (*settings, *made.names(), "observe"))
         return
     x = tf.constant(np.random.default_rng(0).normal(1.0, 2.0, (batch, steps, inputs)), tf.float32)
     with tf.GradientTape() as tape:
@@ -161,8 +167,8 @@ def test_cells_that_do_not_fit_are_refused():
 
 
 def test_a_cell_instead_of_units_is_refused():
-    make = lambda: kk.Readout(2)  # noqa: E731
-    refused("argument: a wrong type", "Readout", make, names="units", received="ReadoutCell")
+    cell = kk.ReadoutCell(2)
+    refused("argument: a wrong type", "Readout", lambda: kk.Readout(cell), names="units", received="ReadoutCell")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +183,8 @@ NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "confi
 
 @pytest.mark.parametrize("argument", sorted(INITIALIZERS))
 def test_unknown_initializers_regularizers_and_constraints_are_refused(argument):
-    make = layer if "sensitivity" in argument or "temporal" in argument else lambda **more: kk.LIFCell(H, **more)
+    special = {"sensitivity_initializer": kk.rules.KeRNL, "initializer": kk.rules.Exponential}
+    make = special.get(argument, lambda **more: kk.LIFCell(H, **more))
     for value in NO_KERAS_OBJECTS:
         what = "KeRNL", argument, value
         refused(

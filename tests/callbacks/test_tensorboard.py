@@ -17,6 +17,8 @@ from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.encoder import SpikeEncoder
 from kernl_keras.layers.rnn import RNN
+from kernl_keras.rules import Exponential, KeRNL
+from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 from kernl_keras.training.model import Model
 
 # Said of the functions of tf.data, which `eagerly` does not mean.
@@ -24,15 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.exper
 
 T, I, H, O = 9, 3, 5, 2  # noqa: E741
 STEPS = 3  # batches an epoch
-LOGGED = ["loss", "mae", "firing_rate", "silent_units"]
-DIAGNOSTICS = [
-    "sensitivity_loss",
-    "explained_variance",
-    "restarted_perturbations",
-    "weight_gradient_norm",
-    "sensitivity_gradient_norm",
-    "skipped_updates",
-]
+LOGGED = ["loss", "mae"]
 RATES = ["learning_rate", "sensitivity_learning_rate"]
 SHAPES = {
     "hidden/kernel": (I, H),
@@ -60,8 +54,8 @@ def build(model_class=Model, compiled=None, noisy=False, batch_size=None, **sett
         x = keras.layers.RNN(InputSpikeCell(seed=5), return_sequences=True, name="draws")(x)
         x = keras.layers.Dropout(0.2, seed=7)(keras.layers.BatchNormalization()(x))
     cell = LIFCell(H, use_bias=True)
-    hidden = RNN(cell, name="hidden", seed=1, **{"num_kernels": 2, **settings})(x)
-    outputs = keras.layers.RNN(ReadoutCell(O), name="readout")(hidden)
+    hidden = RNN(cell, name="hidden", seed=1, **{"rule": KeRNL(kernel=Exponential(2)), **settings})(x)
+    outputs = keras.layers.RNN(ReadoutCell(O, use_bias=False), name="readout")(hidden)
     model = model_class(inputs, outputs)
     schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.9)
     ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, Model) else {}
@@ -125,8 +119,14 @@ def run(tmp_path_factory):
             return super().train_step(data)
 
     log_dir, model = tmp_path_factory.mktemp("logs"), build(Counting)
-    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: traces.append(len(traced)))
-    history = fit(model, [TensorBoard(log_dir), count], epochs=3).history
+    epochs = []
+
+    def look(epoch, logs):
+        traces.append(len(traced))
+        of_validation = {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
+        epochs.append(logs | model.diagnostics() | of_validation)
+
+    fit(model, [TensorBoard(log_dir), keras.callbacks.LambdaCallback(on_epoch_end=look)], epochs=3)
     weights = {
         "hidden/kernel": model.get_layer("hidden").cell.kernel,
         "hidden/recurrent_kernel": model.get_layer("hidden").cell.recurrent_kernel,
@@ -139,7 +139,7 @@ def run(tmp_path_factory):
     ids = [id(v) for v in model.trainable_variables]
     values = {name: v.numpy() for name, v in weights.items()}
     values |= {f"{name}/gradient": gradients[ids.index(id(v))].numpy() for name, v in weights.items()}
-    return SimpleNamespace(model=model, events=events(log_dir), history=history, values=values, traces=traces)
+    return SimpleNamespace(model=model, events=events(log_dir), epochs=epochs, values=values, traces=traces)
 
 
 def test_the_tags_are_exactly_these(run):
@@ -148,7 +148,7 @@ def test_the_tags_are_exactly_these(run):
     kinds |= {"hidden/spikes": "images"}
     assert {tag: kind for tag, (kind, _) in run.events["train"].items()} == kinds
     validation = {tag: kind for tag, (kind, _) in run.events["validation"].items()}
-    assert validation == {f"fit/{name}": "scalars" for name in LOGGED}
+    assert validation == {f"fit/{name}": "scalars" for name in (*LOGGED, *ACTIVITY)}
     assert set(run.events) == {"train", "validation"}
 
 
@@ -157,11 +157,12 @@ def test_the_axis_counts_training_steps(run):
         assert {tag: list(steps) for tag, (_, steps) in tags.items()} == {tag: [3, 6, 9] for tag in tags}
 
 
-def test_scalars_are_those_of_the_history(run):
-    for folder, prefix, names in (("train", "", LOGGED + DIAGNOSTICS), ("validation", "val_", LOGGED)):
+def test_scalars_are_those_of_the_logs_and_the_diagnostics(run):
+    of_both = ("train", "", (*LOGGED, *DIAGNOSTICS)), ("validation", "val_", (*LOGGED, *ACTIVITY))
+    for folder, prefix, names in of_both:
         for name in names:
             _, steps = run.events[folder][f"fit/{name}"]
-            np.testing.assert_allclose(list(steps.values()), run.history[prefix + name], rtol=1e-6)
+            np.testing.assert_allclose(list(steps.values()), [logs[prefix + name] for logs in run.epochs], rtol=1e-6)
 
 
 def test_learning_rates_are_those_of_the_next_step(run):

@@ -96,6 +96,17 @@ def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_gain_does_not_change_where_the_readout_begins():
+    keras.utils.set_random_seed(1)
+    one = ReadoutCell(O, gain=None)
+    one.build((B, H))
+    keras.utils.set_random_seed(1)
+    other = ReadoutCell(O, gain=8.0)
+    other.build((B, H))
+    for kernel in (one.kernel, 8.0 * other.kernel):  # the limits of "glorot_uniform" are +- sqrt(6 / (H + O))
+        assert 0.5 * (6 / (H + O)) ** 0.5 < np.abs(kernel).max() <= (6 / (H + O)) ** 0.5
+
+
 def test_weights():
     readout = layer(tau_out=DRAWN)
     readout.build((None, T, H))

@@ -30,7 +30,6 @@ class Row:
     cell: Any = None  # `(class, settings)` of its cell, where `kind` is a layer over one
     channels: int = I
     values: str = "normal"  # "normal", "bits" (0 or 1, of which Bernoulli draws are certain) or "ones"
-    kernl: dict = dataclasses.field(default_factory=dict)
 
     @property
     def recurrent(self):
@@ -61,25 +60,27 @@ class Row:
         return generator.normal(0.5, 1.5, shape).astype("float32")
 
 
-LIF = dict(units=H, tau_m=6.0, use_bias=True, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1))
-ADAPTIVE = {**LIF, "tau_s": [3.0] * H, "tau_a": 12.0, "adaptation_strength": 0.5}
-SWINGING = dict(units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=LIF["kernel_initializer"])
+ADAPTIVE = dict(
+    units=H, tau_m=6.0, tau_s=[3.0] * H, tau_a=12.0, adaptation_strength=0.5, use_bias=True,
+    kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1),
+)  # fmt: skip
+RESONATING = dict(
+    units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=ADAPTIVE["kernel_initializer"]
+)
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 
 ROWS = {
     "InputSpikeCell": Row(InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
     "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
     "LIFCell": Row(LIFCell, ADAPTIVE, keras.layers.RNN),
-    "ResonatorCell": Row(ResonatorCell, SWINGING, keras.layers.RNN),
+    "ResonatorCell": Row(ResonatorCell, RESONATING, keras.layers.RNN),
     "LeakyRNNCell": Row(LeakyRNNCell, RATE, keras.layers.RNN),
     "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0), keras.layers.RNN),
-    "KeRNL, spiking": Row(RNN, dict(seed=3), cell=(LIFCell, ADAPTIVE)),
-    "KeRNL, own kernel": Row(RNN, dict(seed=3, temporal_kernel="own"), cell=(ResonatorCell, SWINGING)),
-    "KeRNL, plain": Row(
-        RNN, dict(seed=3, form="plain", implementation="chunked", chunk_size=2), cell=(LeakyRNNCell, RATE)
-    ),
-    "KeRNL, e-prop": Row(RNN, dict(rule="eprop", implementation="online"), cell=(LIFCell, LIF)),
-    "KeRNL, BPTT": Row(RNN, dict(rule="bptt"), cell=(LIFCell, LIF)),
+    "RNN, kernl": Row(RNN, dict(rule="kernl", seed=3), cell=(LIFCell, ADAPTIVE)),
+    "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, RESONATING)),
+    "RNN, plain_kernl": Row(RNN, dict(rule="plain_kernl", seed=3), cell=(LeakyRNNCell, RATE)),
+    "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, ADAPTIVE)),
+    "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
     "Readout": Row(Readout, dict(units=2, tau_out=5.0)),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
@@ -89,5 +90,4 @@ RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
 CELLS = [name for name, row in ROWS.items() if row.of_cell]
 STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
 TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell")]
-HIDDEN = [name for name in TRAINED if "KeRNL" in name]
 LAYERS = [name for name, row in ROWS.items() if row.kind is RNN]

@@ -191,7 +191,7 @@ def test_half_precision_around(name):
             history = fit(model, epochs=2)
         finally:
             set_policy("float32")
-        assert np.isfinite(history["loss"]).all() and history["skipped_updates"] == [0.0, 0.0]
+        assert np.isfinite(history["loss"]).all() and model.diagnostics()["skipped_updates"] == 0.0
         assert all(tf.as_dtype(weight.dtype).size >= 4 for weight in model.get_weights())
 
 

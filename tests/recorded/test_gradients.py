@@ -56,18 +56,21 @@ def found(cell, label):
     return {what: np.ravel(value) for what, value in values.items()}
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_as_recorded(cell):
-    labels = [label for label in RULES if f"{cell}/{label}" in RECORDED]
-    assert len(labels) >= 16
-    for label in labels:
-        values = found(cell, label)
-        same(values.pop("outputs"), RECORDED[f"{cell}/outputs"], f"{label}: outputs")
-        recorded = RECORDED[f"{cell}/{label}"]
-        for what, value in values.items():
-            part, recorded = np.split(recorded, [len(value)])
-            same(value, part, f"{label}: {what}")
-        assert not len(recorded), label
+ROWS = [(cell, label) for cell in CELLS for label in RULES if f"{cell}/{label}" in RECORDED]
+# What rules share is asked of each over some of the cells.
+OFTEN = {row for number, row in enumerate(ROWS) if number % 3 == 0 or row[0] == "hard adaptive"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "label"), [pytest.param(*row, marks=() if row in OFTEN else pytest.mark.slow) for row in ROWS]
+)
+def test_as_recorded(cell, label):
+    values, recorded = found(cell, label), RECORDED[f"{cell}/{label}"]
+    same(values.pop("outputs"), RECORDED[f"{cell}/outputs"], "outputs")
+    for what, value in values.items():
+        part, recorded = np.split(recorded, [len(value)])
+        same(value, part, what)
+    assert not len(recorded)
 
 
 def same(value, recorded, what):
@@ -75,5 +78,5 @@ def same(value, recorded, what):
 
 
 def test_every_row_is_looked_at():
-    rows = {f"{cell}/{label}" for cell in CELLS for label in (*RULES, "outputs")}
-    assert set(RECORDED) <= rows and len(RECORDED) == 172 + len(CELLS)
+    assert len(ROWS) == 172 == len(RECORDED) - len(CELLS)
+    assert {label for _, label in OFTEN} == set(RULES) and {cell for cell, _ in OFTEN} == set(CELLS)

@@ -47,13 +47,13 @@ def expected_of(network, rule, error=ERROR):
 
 
 def pairs(*axes):
-    """Rows in which each pair of two axes' values stands at least once: all rows but those that add no new pair."""
-    seen = set()
-    for row in itertools.product(*axes):
-        new = set(itertools.combinations(enumerate(row), 2)) - seen
-        if new:
-            seen |= new
-            yield row
+    """Rows in which each pair of two axes' values stands at least once, as few as a greedy choice finds."""
+    rows = {row: set(itertools.combinations(enumerate(row), 2)) for row in itertools.product(*axes)}
+    missing = set().union(*rows.values())
+    while missing:
+        row = max(rows, key=lambda row: len(rows[row] & missing))
+        missing -= rows.pop(row)
+        yield row
 
 
 def rows():
@@ -108,8 +108,14 @@ def test_local_rules(name, cell):
     assert layer.sensitivity_weights == [] and layer.report.sensitivity_loss is None and len(layer.weights) == 3
 
 
-@pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "resonator", "tanh", "swinging tanh"])
-@pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values()], ids=[*LOCAL, *LEARNED])
+@pytest.mark.parametrize(
+    ("rule", "cell"),
+    [
+        pytest.param(rule, cell, id=f"{name}-{cell}")
+        for number, (name, rule) in enumerate({**LOCAL, **LEARNED}.items())
+        for cell in ("hard adaptive", "resonator", ("soft euler", "tanh", "swinging tanh")[number % 3])
+    ],
+)
 def test_pieces_with_traces_are_the_whole(rule, cell):
     """Pieces of one step, too: those are the eligibility traces of the page, step by step."""
     network = Network(cell)
@@ -155,7 +161,7 @@ def test_contract_of_a_rule(rule):
     assert not whole[1].any() and whole[0].any() and whole[2].any()
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, T - 1, T, T + 1])
+@pytest.mark.parametrize("size", [1, 4, T - 1])
 def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     network, last = Network("soft euler"), PlainKeRNL(Exponential(2), "synapse", credit="last")
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
@@ -168,9 +174,8 @@ def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [KeRNL(), PlainKeRNL(perturbation="replica", credit="last")], ids=["network", "plain"])
-@pytest.mark.parametrize("jit_compile", [True, False])
-def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule, jit_compile):
-    network = Network("hard")
+def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule):
+    network, jit_compile = Network("hard"), isinstance(rule, KeRNL)
     layers = [layer_of(network, rule) for _ in range(2)]
     specification = tf.TensorSpec((None, None, I), tf.float64)
     compiled = tf.function(
@@ -203,10 +208,9 @@ def test_resynchronisation(resync, mode, kernel):
 # Backpropagation through time
 
 
-@pytest.mark.parametrize("settings", [{}, {"go_backwards": True}], ids=str)
-@pytest.mark.parametrize("name", CELLS)
-def test_the_adjoint_is_automatic_differentiation(name, settings):
-    network = Network(name)
+@pytest.mark.parametrize(("number", "name"), list(enumerate(CELLS)))
+def test_the_adjoint_is_automatic_differentiation(name, number):
+    network, settings = Network(name), {"go_backwards": number % 2 == 1}
     layers = [network.layer(BPTT(tape), **settings) for tape in (True, False)]
     (_, expected, of_x, _), (_, gradient, of_inputs, _) = (compute(each, network.inputs) for each in layers)
     assert np.abs(expected).max() > 0.01
@@ -256,11 +260,12 @@ def test_plain_current_from_its_local_start_is_eprop():
         same(one, other)
 
 
-@pytest.mark.parametrize("kernel", ["membrane", "exponential"])
-@pytest.mark.parametrize("cell", CELLS)
-def test_without_m_it_is_eprop(cell, kernel):
+@pytest.mark.parametrize(("number", "cell"), list(enumerate(CELLS)))
+def test_without_m_it_is_eprop(cell, number):
     network = Network(cell)
-    kernl = network.layer(KeRNL(kernel, reset_gradient=False, sensitivity_initializer="zeros"))
+    kernl = network.layer(
+        KeRNL(("membrane", "exponential")[number % 2], reset_gradient=False, sensitivity_initializer="zeros")
+    )
     gradients = [compute(f, network.inputs)[1:3] for f in (kernl, network.layer(EProp(adaptation=False)))]
     assert np.abs(gradients[0][0]).max() > 0.01
     for one, other in zip(*gradients):

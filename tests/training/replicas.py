@@ -22,7 +22,7 @@ import kernl_keras as kk
 from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.replicas import replica, rows_before
-from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Rule
+from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
 BATCH, EXAMPLES, EPOCHS = 6, 11, 2  # of the last batch, of 5, the first replica has 3 and the second 2
@@ -33,7 +33,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 class Case(NamedTuple):
     """A network, and how it learns."""
 
-    rule: Rule
+    layer: dict = {}  # settings of `RNN`
     compile: dict = {}  # of `compile`
     clip: float | None = None  # global_clipnorm of both optimizers
     rate: bool = False  # rate units, no spiking ones
@@ -46,14 +46,16 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "membrane": Case(KeRNL(), clip=0.02, drawn=True, weighted=True, evaluate=True),
-    "the last step, masks": Case(PlainKeRNL(credit="last"), dict(sensitivity_every=2), masked=True, evaluate=True),
-    "twin, M alone at first": Case(KeRNL("exponential", "twin"), dict(sensitivity_only=1), weighted=True),
-    "every step's error, masks": Case(KeRNL(), masked=True, sequences=True),
-    "plain, 2 kernels": Case(PlainKeRNL(Exponential(2))),
-    "e-prop, not finite": Case(EProp(), clip=0.02, nan=True),
-    "bptt": Case(BPTT(), masked=True, weighted=True),
-    "rate": Case(KeRNL("exponential"), drawn=True, rate=True),
+    "membrane kernel": Case(clip=0.02, drawn=True, weighted=True, evaluate=True),
+    "exponential kernel, masks": Case(
+        dict(rule=KeRNL(kernel="exponential")), dict(sensitivity_every=2), masked=True, evaluate=True
+    ),
+    "twin, M alone at first": Case(dict(rule=KeRNL(perturbation="twin")), dict(sensitivity_only=1), weighted=True),
+    "every step's error, masks": Case(masked=True, sequences=True),
+    "plain form, last step": Case(dict(rule=PlainKeRNL(kernel=Exponential(2), credit="last"))),
+    "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=True),
+    "bptt": Case(dict(rule="bptt"), masked=True, weighted=True),
+    "rate": Case(drawn=True, rate=True),
 }
 
 
@@ -82,7 +84,7 @@ def build(case, dtype):
         cell = kk.LeakyRNNCell(H, tau=[3.0, 6.0, 9.0, 4.0], dtype=dtype)
     else:
         cell = kk.LIFCell(H, tau_m=8.0, adaptation_strength=1.0, use_bias=True, dtype=dtype)
-    x = kk.RNN(cell, rule=case.rule, seed=7, dtype=dtype, name="hidden")(x)
+    x = kk.RNN(cell, seed=7, dtype=dtype, name="hidden", **case.layer)(x)
     x = kk.Readout(O, dtype=dtype)(x)
     model = kk.Model(inputs, x if case.sequences else kk.TimeAverage(4, dtype=dtype)(x))
     generator = np.random.default_rng(11)
@@ -95,7 +97,6 @@ def build(case, dtype):
         sensitivity_optimizer=keras.optimizers.RMSprop(0.01, global_clipnorm=case.clip),
         metrics=["mae"],
         weighted_metrics=["mse"],
-        diagnostics=True,
         **case.compile,
     )
     return model
@@ -130,8 +131,10 @@ def train(case, dtype, strategy=None):
                 warnings.simplefilter("ignore", RuntimeWarning)
             fitted = model.fit(x, y, BATCH, EPOCHS, verbose=0, sample_weight=weights, shuffle=False)
         found |= numbers(model) | {f"logged {name}": values for name, values in fitted.history.items()}
+        found |= {f"logged {name}": value for name, value in model.diagnostics().items()}
         if case.evaluate:
             tested = model.evaluate(x, y, BATCH, verbose=0, sample_weight=weights, return_dict=True)
+            tested |= model.diagnostics(training=False)
             found |= {f"tested {name}": value for name, value in tested.items()}
     return found
 

@@ -23,7 +23,7 @@ class Weights(keras.callbacks.Callback):
 def test_the_weights_end_as_their_averages(averaged):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((6, 4))  # as many inputs as units: W_in, W_rec and M are of one shape
-    hidden = kk.RNN(kk.LIFCell(4, input_gain=4.0), temporal_kernel="own")(inputs)
+    hidden = kk.RNN(kk.LIFCell(4, input_gain=4.0))(inputs)
     model = kk.Model(inputs, kk.TimeAverage(6)(kk.Readout(2)(hidden)))
     optimizers = {
         name: keras.optimizers.SGD(rate, use_ema=name in averaged, ema_momentum=MOMENTUM)

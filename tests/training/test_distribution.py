@@ -9,8 +9,8 @@ from .replicas import CASES, STRATEGIES, elsewhere, run
 
 pytestmark = pytest.mark.slow
 
-QUICK = [f"float64/{case}" for case in ("membrane", "the last step, masks")]
-SINGLE = [f"float32/{case}" for case in ("membrane", "every step's error, masks", "rate")]
+QUICK = [f"float64/{case}" for case in ("membrane kernel", "exponential kernel, masks")]
+SINGLE = [f"float32/{case}" for case in ("membrane kernel", "every step's error, masks", "rate")]
 EVERY = [*(f"float64/{case}" for case in CASES), *SINGLE]
 TABLE = {  # what runs: (strategy, what it trains)
     "mirrored": ("mirrored", QUICK),
@@ -73,6 +73,6 @@ def test_there_is_something_to_compare(one_device):
     for name in QUICK:
         of_it = {key.removeprefix(f"{name}/"): value for key, value in ours.items() if key.startswith(f"{name}/")}
         gradients = [value for key, value in of_it.items() if key.startswith("gradient")]
-        assert len(gradients) >= 5 and min(np.abs(gradient).max() for gradient in gradients) > 0.01
-        assert of_it["logged sensitivity_loss"][0] > 1.0 and 0.1 < of_it["logged firing_rate"][0] < 0.5
-        assert of_it["logged weight_gradient_norm"][0] > 100.0 * 0.02  # the bound of clipping
+        assert len(gradients) >= 5 and min(np.abs(gradient).max() for gradient in gradients) > 0.1
+        assert of_it["logged sensitivity_loss"] > 1.0 and 0.1 < of_it["logged firing_rate"] < 0.5
+        assert of_it["logged weight_gradient_norm"] > 100.0 * 0.02  # the bound of clipping

@@ -28,7 +28,7 @@ def build(on_nonfinite="skip", stateful=False, run_eagerly=None, **settings):
     x = kk.RNN(kk.LIFCell(5), name="hidden", seed=1, stateful=stateful)(x)
     voltage = kk.Readout(O, name="readout", stateful=stateful)(x)
     model = kk.Model(inputs, kk.TimeAverage(4)(voltage))
-    eager = not settings if run_eagerly is None else run_eagerly
+    eager = not settings.keys() - {"diagnostics"} if run_eagerly is None else run_eagerly
     model.compile(
         keras.optimizers.Adam(0.01), "mse", sensitivity_optimizer=keras.optimizers.RMSprop(0.01),
         metrics=["mae"], on_nonfinite=on_nonfinite, run_eagerly=eager, **settings,
@@ -83,7 +83,9 @@ def test_a_batch_that_is_left_out_never_came(mode, where):
         with_it = fit(one, *spoilt(where))
     without = fit(other, *(part[GOOD] for part in (X, Y, WEIGHT)))
     the_same(one, other)
-    assert with_it.pop("skipped_updates") == [0.25] and without.pop("skipped_updates") == [0.0]
+    assert with_it == without and np.isfinite(list(with_it.values())).all()
+    with_it, without = one.diagnostics(), other.diagnostics()
+    assert with_it.pop("skipped_updates") == 0.25 and without.pop("skipped_updates") == 0.0
     assert with_it == without and np.isfinite(list(with_it.values())).all()
 
 
@@ -166,7 +168,7 @@ def test_inputs_and_targets_go_by_their_names():
 
 def test_an_epoch_without_a_good_batch_has_no_loss():
     """A loss of 0 would be the best there is."""
-    model = build()
+    model = build(diagnostics=True)
     with pytest.warns(RuntimeWarning, match="2 of 2 batches of epoch 1 were skipped, the first at step 1"):
         history = fit(model, np.full_like(X[:8], np.nan), Y[:8], None)
     assert history.pop("skipped_updates") == [1.0]
@@ -191,7 +193,8 @@ def test_a_masked_step_may_hold_nan():
     kept = np.ones((B, T), bool)
     kept[1, 3:], kept[2, :2] = False, False
     logs = model.train_on_batch([np.where(kept[..., None], X[:B], np.nan), kept], Y[:B], return_dict=True)
-    assert logs["skipped_updates"] == 0.0 and np.isfinite(list(logs.values())).all()
+    found = model.diagnostics()
+    assert found["skipped_updates"] == 0.0 and np.isfinite([*logs.values(), *found.values()]).all()
 
 
 def test_a_loaded_model_does_with_such_batches_what_the_saved_one_did(tmp_path):
@@ -210,7 +213,7 @@ def test_what_a_users_compute_metrics_says_is_kept():
     ours = model.compute_metrics
     model.compute_metrics = lambda *args, **kwargs: {**ours(*args, **kwargs), "mine": tf.constant(3.0)}
     logs = model.train_on_batch(X[:B], Y[:B], return_dict=True)
-    assert float(logs["mine"]) == 3.0 and logs["firing_rate"] > 0.0
+    assert float(logs["mine"]) == 3.0 and model.diagnostics()["firing_rate"] > 0.0
 
 
 REPLICAS = """
@@ -239,7 +242,9 @@ def train(x, y):
         history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(4), verbose=0).history
     print(sum("first at step 2: target of the batch" in str(each.message) for each in said))
     variables = [*model.weights, *model.optimizer.variables, *model.sensitivity_optimizer.variables]
-    return [v.numpy() for v in variables], {n: v for n, v in history.items() if n != "skipped_updates"}
+    found = history | model.diagnostics()
+    found.pop("skipped_updates")
+    return [v.numpy() for v in variables], found
 
 one, logs = train(x, bad)
 other, logs_of_other = train(x[[0, 1, 2, 3, 8, 9, 10, 11]], y[[0, 1, 2, 3, 8, 9, 10, 11]])

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3
+from kernl_keras.training.learn import build_optimizers
 from notebooks.lab.benchmark import floor, network, plan
 
 BASELINE = pathlib.Path(__file__).with_name("baseline.json")
@@ -33,7 +34,7 @@ def compiled(**settings):
 
 def compiled_here(settings):
     model = network.build_model(settings)
-    model._build_optimizers()
+    build_optimizers(model)
     x = tf.ones((SETTINGS["batch"], SETTINGS["steps"], 2))
     y = tf.zeros(SETTINGS["batch"], tf.int64)
     model.train_on_batch(x, y)  # makes what is made in a first step
