@@ -71,7 +71,7 @@ def gradient_alignment(
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
     not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
     output by its own weights, and what a rule adds may be small beside the errors of this part. So `nonlocal_cosine`
-    compares what travels through other units alone: of KeRNL's network form the second term of (22), of backpropagation
+    compares what travels through other units alone: of `KeRNL` the second term of (22), of backpropagation
     what is lost when the path through the recurrent weights is cut. A step along a poor direction, averaged over many
     batches, may learn better than one along a good one; and backpropagation with a surrogate is itself no gradient of
     the spiking network, which has none.
@@ -95,7 +95,7 @@ def gradient_alignment(
     Example:
 
     >>> import numpy as np, kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
+    >>> from tensorflow import keras
     >>> inputs = keras.Input((12, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
     >>> model = kk.Model(inputs, keras.layers.Dense(2)(hidden))

@@ -5,7 +5,7 @@ from .environments import PEERS
 
 OURS = {  # row: what a reader calls it
     plan.ADJOINT: '**backpropagation through time**, `rule="bptt"`',
-    plan.OURS: '**KeRNL**, exponential kernels',
+    plan.OURS: "**KeRNL**, exponential kernels",
     plan.EPROP: '**e-prop**, `rule="eprop"`',
     plan.PIECEWISE: "KeRNL in pieces of 100 steps, with traces",
     plan.BPTT: "backpropagation through time, `keras.layers.RNN` with the same cell",
