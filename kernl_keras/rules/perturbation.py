@@ -13,9 +13,6 @@ from .settings import Settings, get_settings
 OBSERVABLES = ("distance", "voltage", "reset_voltage")
 
 
-OBSERVABLES = ("distance", "voltage", "reset_voltage")
-
-
 class Perturbation(Settings):
     """Base: a second pass beside the clean one, in which every unit receives noise xi."""
 

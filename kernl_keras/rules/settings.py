@@ -68,7 +68,12 @@ def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: di
     if isinstance(value, str):
         return table[one_of(name, value, table)]()
     if isinstance(value, dict):
-        made = keras.saving.deserialize_keras_object(value)
+        try:
+            made = keras.saving.deserialize_keras_object(value)
+        except TypeError as error:  # Keras' own, which does not say of which argument
+            raise ValueError(
+                f"{name} must be a configuration that Keras can load; received {value!r}. {error}"
+            ) from error
         if isinstance(made, base):
             return made
     kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))

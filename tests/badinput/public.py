@@ -19,8 +19,11 @@ LONG = st.floats(1e-3, 1e9)  # ms
 LISTED = st.floats(1e-3, 5e4)  # those that single precision tells from none
 
 
-def words(alias):
-    return word(*typing.get_args(alias))
+def words(alias, good=None):
+    """The words that a type allows; `good` is a strategy of all that works, if there is more."""
+    made = word(*typing.get_args(alias))
+    made.good = made.good if good is None else good
+    return made
 
 
 def time_constant(**more):
@@ -72,6 +75,45 @@ SPIKES = {
 PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
 
 
+PERTURBATION = {"resync_every": optional(integer()), "observe": optional(words(types.Observable))}
+LEARNED = {"perturbation": words(types.PerturbationName), "learn_sensitivity": flag()}
+RULES = {
+    "rules.KeRNL": Public(kk.rules.KeRNL, {**LEARNED, "kernel": words(types.KernelName), "reset_gradient": flag()}),
+    "rules.PlainKeRNL": Public(kk.rules.PlainKeRNL, {
+        **LEARNED, "kernel": word("exponential"), "noise": optional(words(types.Noise)),
+        "post_factor": optional(words(types.PostFactor)), "credit": words(types.Credit),
+    }),
+    "rules.PlainKeRNL.reference": Public(lambda time_steps=4: kk.rules.PlainKeRNL.reference(time_steps),
+                                         {"time_steps": integer()}, of=kk.rules.PlainKeRNL.reference),
+    "rules.EProp": Public(kk.rules.EProp, {"adaptation": flag(), "reset_gradient": flag()}),
+    "rules.RFLO": Public(kk.rules.RFLO, {}),
+    "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
+    "rules.ReadoutOnly": Public(kk.rules.ReadoutOnly, {}),
+    "rules.Membrane": Public(kk.rules.Membrane, {}),
+    "rules.Exponential": Public(kk.rules.Exponential, {"count": integer(good=st.integers(1, 2)), "learn": flag()}),
+    "rules.Tangent": Public(kk.rules.Tangent, {**PERTURBATION, "max_perturbation": POSITIVE}),
+    "rules.Twin": Public(kk.rules.Twin, {**PERTURBATION, "std": POSITIVE}),
+    "rules.Replica": Public(kk.rules.Replica, {**PERTURBATION, "std": POSITIVE}),
+    "rules.get": Public(lambda rule="kernl": kk.rules.get(rule), {"rule": words(types.RuleName)}, of=kk.rules.get),
+}  # fmt: skip
+
+
+def good(name, **more):
+    """Strategy: one of the rules' objects, with any of its arguments; `more` are strategies beside their words."""
+    kinds = {argument: kind.good for argument, kind in RULES[f"rules.{name}"].arguments.items()}
+    kinds |= {argument: kinds[argument] | strategy for argument, strategy in more.items()}
+    return st.fixed_dictionaries({}, optional=kinds).map(lambda settings: RULES[f"rules.{name}"].make(**settings))
+
+
+PERTURBATIONS = {"perturbation": good("Tangent") | good("Twin") | good("Replica")}
+EVERY_RULE = st.one_of(
+    words(types.RuleName).good,
+    good("KeRNL", kernel=good("Exponential") | good("Membrane"), **PERTURBATIONS),
+    good("PlainKeRNL", kernel=good("Exponential"), **PERTURBATIONS),
+    *map(good, ("EProp", "RFLO", "BPTT", "ReadoutOnly")),
+)
+
+
 def layer(**settings):
     return kk.RNN(kk.LIFCell(H, use_bias=True), **settings)
 
@@ -88,7 +130,6 @@ def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is n
     return model[0]
 
 
-PERTURBED = {"resync_every": optional(integer()), "observe": optional(words(types.Observable))}
 BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4))).batch(2)
 
 PUBLIC = {
@@ -110,8 +151,7 @@ PUBLIC = {
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"),
-        "return_sequences": Kind(st.booleans()),
+        "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
@@ -125,25 +165,10 @@ PUBLIC = {
     "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                        "count": integer(2, good=st.integers(2, 9))}, {"low": 1e-3, "high": 1e3}),
     "RNN": Public(layer, {
-        "rule": words(types.RuleName), "traces": optional(flag()), "seed": SEED,
+        "rule": words(types.RuleName, EVERY_RULE), "traces": optional(flag()), "seed": SEED,
         "return_sequences": Kind(st.booleans()),
     }, of=kk.RNN),
-    "rules.KeRNL": Public(kk.rules.KeRNL, {
-        "kernel": words(types.KernelName), "perturbation": words(types.PerturbationName), "reset_gradient": flag(),
-        "learn_sensitivity": flag(),
-    }),
-    "rules.PlainKeRNL": Public(kk.rules.PlainKeRNL, {
-        "kernel": word("exponential"), "noise": optional(words(types.Noise)),
-        "post_factor": optional(words(types.PostFactor)), "credit": words(types.Credit),
-        "perturbation": words(types.PerturbationName), "learn_sensitivity": flag(),
-    }),
-    "rules.PlainKeRNL.reference": Public(kk.rules.PlainKeRNL.reference, {"time_steps": integer()}, {"time_steps": 4}),
-    "rules.EProp": Public(kk.rules.EProp, {"adaptation": flag(), "reset_gradient": flag()}),
-    "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
-    "rules.Exponential": Public(kk.rules.Exponential, {"count": integer(good=st.integers(1, 2)), "learn": flag()}),
-    "rules.Tangent": Public(kk.rules.Tangent, {"max_perturbation": POSITIVE, **PERTURBED}),
-    "rules.Twin": Public(kk.rules.Twin, {"std": POSITIVE, **PERTURBED}),
-    "rules.Replica": Public(kk.rules.Replica, {"std": POSITIVE, **PERTURBED}),
+    **RULES,
     "Model.compile": Public(compile_model, {
         "sensitivity_only": integer(0), "sensitivity_every": integer(), "on_nonfinite": words(types.OnNonfinite),
         "diagnostics": flag(),
@@ -156,8 +181,8 @@ PUBLIC = {
     "GradientAlignment": Public(kk.GradientAlignment, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
             n.replace(" ", "_"): s for n, s in integer().bad.items()}),
-        "rules": Kind(st.lists(st.sampled_from(typing.get_args(types.RuleName))),
-                      an_unknown_word=st.sampled_from(["kernl", 3, None, 0.5])),
+        "rules": Kind(st.none() | st.lists(st.sampled_from(typing.get_args(types.RuleName))),
+                      an_unknown_word=st.sampled_from(["kernl", 3, 0.5])),
         "windows": integer(),
     }),
     "data.adding_problem": Public(kk.data.adding_problem, {

@@ -13,9 +13,9 @@ from .tried import count, refused, some
 
 T, I, H = 4, 3, 2  # noqa: E741
 LAYERS = {  # of a name in messages
-    "KeRNL": (lambda **more: kk.RNN(kk.LIFCell(H, **more)), "sequences"),
-    "KeRNL, resonators": (lambda **more: kk.RNN(kk.ResonatorCell(H, **more)), "sequences"),
-    "KeRNL, rates": (lambda **more: kk.RNN(kk.LeakyRNNCell(H, **more)), "sequences"),
+    "RNN": (lambda **more: kk.RNN(kk.LIFCell(H, **more)), "sequences"),
+    "RNN, resonators": (lambda **more: kk.RNN(kk.ResonatorCell(H, **more)), "sequences"),
+    "RNN, rates": (lambda **more: kk.RNN(kk.LeakyRNNCell(H, **more)), "sequences"),
     "Readout": (lambda **more: kk.Readout(H, **more), "sequences"),
     "SpikeEncoder": (lambda **more: kk.SpikeEncoder(2, seed=1, **more), "inputs"),
     "TimeAverage": (lambda **more: kk.TimeAverage(**more), "inputs"),
@@ -61,7 +61,7 @@ def test_no_time_step_is_refused(name, batch, channels):
     refused("input: no time step", (name, shape), make, names=LAYERS[name][1], received="at least one time step")
 
 
-@pytest.mark.parametrize("name", ["KeRNL", "KeRNL, resonators", "KeRNL, rates", "Readout"])
+@pytest.mark.parametrize("name", ["RNN", "RNN, resonators", "RNN, rates", "Readout"])
 @some
 @hypothesis.given(channels=st.integers(1, 9).filter(lambda n: n != I), batch=st.integers(1, 3), steps=st.integers(1, 3))
 def test_another_number_of_features_is_refused(name, channels, batch, steps):
@@ -132,12 +132,12 @@ def test_cells_refuse_another_number_of_features(name, channels):
     refused("input: other features", (name, channels), make, names="inputs", received=str((2, channels)))
 
 
-@pytest.mark.parametrize("name", ["KeRNL", "Readout"])
+@pytest.mark.parametrize("name", ["RNN", "Readout"])
 @some
 @hypothesis.given(number=st.integers(0, 12))
 def test_another_number_of_states_is_refused(name, number):
     layer = built(name)
-    needed = len(layer.state_size) if name == "KeRNL" else 1
+    needed = len(layer.state_size) if name == "RNN" else 1
     hypothesis.assume(number != needed)
     states = [tf.zeros((1, H))] * number
     make = lambda: layer.call(tf.ones((1, T, I)), initial_state=states)  # noqa: E731
@@ -160,7 +160,7 @@ def test_finite_inputs_give_finite_outputs(name, data):
     layer = LAYERS[name][0](dtype=dtype)
     low, high = (-1e3, 1e3) if "16" in dtype else (-1e6, 1e6)
     x = np.clip(data.draw(st.lists(VALUES, min_size=4, max_size=4)), low, high)
-    outputs = layer(tf.cast(np.resize(x, shape), "float32"), **({"training": True} if "KeRNL" in name else {}))
+    outputs = layer(tf.cast(np.resize(x, shape), "float32"), **({"training": True} if "RNN" in name else {}))
     assert outputs.shape[0] == shape[0] and outputs.dtype == layer.compute_dtype
     assert np.isfinite(tf.cast(outputs, "float64")).all()
 
