@@ -187,7 +187,7 @@ class Model(CompiledModel):
         kept.put_back(tf.logical_not(learned.good))
         self._nonfinite.write(learned.finite, suspects_of_step(self, x, y, sample_weight, learned))
         self._diagnostics.count_training(forward.reports, learned, learns)
-        return logs_of_replica(logs)
+        return logs_of_replica({**logs, **self.get_metrics_result()})  # of a batch that was skipped, what it was before
 
     @released_with_model
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
