@@ -195,6 +195,7 @@ def run(output, rule, seeds, only, command):
     results = read_json(output) if output.exists() else {"guide": {"rows": [], "skipped": {}}}
     known = results["guide"]
     known["settings"] = {"units": UNITS, "batch_size": BATCH, "updates": UPDATES}
+    revision = git_revision(__file__)
     for role, sets in (("development", DEVELOPMENT), ("held out", HELD_OUT)):
         for name, load in sets.items():
             if only and name not in only:
@@ -221,7 +222,7 @@ def run(output, rule, seeds, only, command):
                     **{key: value[0] for key, value in found.items()},
                     "seconds": {key: round(value[1], 1) for key, value in found.items()},
                     "versions": versions(),
-                    "git_revision": git_revision(__file__),
+                    "git_revision": revision,
                     "command": command,
                 }
                 known["rows"].append(row)

@@ -117,7 +117,21 @@ def benchmark_table(parts):
     return markdown(*speed_table(parts))
 
 
+def guide_table(found):
+    """The guide's choices beside earlier ones, a line a set: test results, of several seeds their mean."""
+    lines = []
+    for name in dict.fromkeys(row["set"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["set"] == name]
+        first = rows[0]
+        metric = "accuracy" if first["metric"] == "accuracy" else "mse"
+        results = [spread_of([row[each] for row in rows], metric) for each in ("before", "after")]
+        sizes = [f"{first['steps']:,}", str(first["features"]), f"{first['examples']['train']:,}"]
+        lines.append([name, first["role"], *sizes, *results])
+    return markdown(["series", "", "steps", "features", "examples", "before", "after"], lines)
+
+
 OWN_TABLES = {
+    "guide": guide_table,
     "contract": contract_table,
     "networks": simulator_table,
     "bad_input": bad_input_table,

@@ -57,7 +57,9 @@ def build_model(settings):
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = kk.SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
-    voltage = kk.Readout(settings["outputs"], stateful=stateful, name="readout")(hidden(spikes))
+    # the sum of the reference network, which the peers have too
+    readout = kk.Readout(settings["outputs"], gain=None, use_bias=False, stateful=stateful, name="readout")
+    voltage = readout(hidden(spikes))
     model = kk.Model(inputs, kk.TimeAverage(window)(voltage))
     model.compile(
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),
