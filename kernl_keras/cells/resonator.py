@@ -15,8 +15,6 @@ from .hidden import StepDerivatives
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant, time_constant
 
-PERIODS = LogSpaced(4.0, 300.0)
-
 
 @serializable
 class ResonatorCell(SpikingCell):
@@ -44,9 +42,9 @@ class ResonatorCell(SpikingCell):
             initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model
             and does not learn. Where an answer at the end depends on the beginning, it should be about as long as the
             sequence.
-        period: period of the oscillation, ms, in one of the same forms; by default 20 values, log-spaced from 4 to 300.
-            `kernl_keras.LogSpaced(4, T)` fits sequences of T steps. It must be longer than 2 dt: steps cannot follow a
-            faster oscillation.
+        period: period of the oscillation, ms, in one of the same forms; None for 20 values, log-spaced from 4 to 300
+            steps. `kernl_keras.LogSpaced(4, T)` fits sequences of T steps of 1 ms. It must be longer than 2 dt: steps
+            cannot follow a faster oscillation.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         base_threshold: b0 > 0.
@@ -93,7 +91,7 @@ class ResonatorCell(SpikingCell):
         self,
         units: int,
         tau_m: TimeConstant = 100.0,
-        period: TimeConstant = PERIODS,
+        period: TimeConstant | None = None,
         tau_s: TimeConstant | None = None,
         tau_a: TimeConstant = 10.0,
         base_threshold: float = 1.0,
@@ -119,6 +117,7 @@ class ResonatorCell(SpikingCell):
             recurrent_gain=recurrent_gain,
             **kwargs,
         )
+        period = LogSpaced(4.0 * self.dt, 300.0 * self.dt) if period is None else period
         self.period = check_period(period, self.units, self.dt)
 
     def build_constants(self) -> None:

@@ -62,7 +62,7 @@ def whole(package, name, regression=False):
 
 def trace():
     """The set Trace."""
-    arrays = np.load(file_of("tslearn", ".cached_datasets/Trace.npz"))
+    arrays = np.load(file_of("tslearn", ".cached_datasets/Trace.npz"), allow_pickle=False)
     x, x_test = (list(np.float32(arrays[name])) for name in ("X_train", "X_test"))
     y, y_test = (arrays[name].astype(int) - 1 for name in ("y_train", "y_test"))
     return x, y, x_test, y_test

@@ -139,7 +139,7 @@ PUBLIC = {
         "discretization": word("exponential"),
     }, {"units": H}),
     "ResonatorCell": Public(kk.ResonatorCell, {
-        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": PERIOD,
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": optional(PERIOD),
     }, {"units": H}),
     "LeakyRNNCell": Public(kk.LeakyRNNCell, {
         **HIDDEN, "tau": optional(TAU), "activation": words(types.Activation),
