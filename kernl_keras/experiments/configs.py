@@ -179,6 +179,7 @@ ENCODER = {"units": 80, "code": "threshold", "context_switch": 784, "gain": 1.0}
 KERNL = {
     "kernel": "membrane",
     "perturbation": configured("Tangent", max_perturbation=30.0, resync_every=None, observe=None),
+    "adaptation": True,
     "reset_gradient": True,
     "learn_sensitivity": True,
     "sensitivity_initializer": "recurrent",

@@ -7,12 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, flag, time_steps
+from ..checks import check_sequences, check_states, flag, integer, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..rules import BPTT, Rule, get
 from ..rules.backward import Backward, Past, attach_gradient, checked_shapes
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
+from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import ValidSteps
 from ..serialization import serializable
@@ -36,6 +37,11 @@ class RNN(KerasRNN):
         cell: `kernl_keras.LIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
+        window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
+            through time; the rule decides what they reach before it: "kernl" the unit's own state and the units that
+            moved it, by M; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
+            at steps 0, C, 2C and so on. None for the rule as it is: windows of one step, and for "bptt" the whole
+            sequence.
         traces: whether eligibility traces are carried in the layer's states, so that errors of a later piece of a
             sequence reach the inputs of the pieces before. None for True where the layer is `stateful`.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
@@ -72,6 +78,7 @@ class RNN(KerasRNN):
         self,
         cell: HiddenCell,
         rule: RuleName | Rule | Config = "kernl",
+        window: int | None = None,
         traces: bool | None = None,
         seed: int | None = None,
         return_sequences: bool = True,
@@ -81,10 +88,13 @@ class RNN(KerasRNN):
             raise ValueError(f"cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received {cell!r}.")
         super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
+        self.window = None if window is None else integer("window", window)
         self.traces = None if traces is None else flag("traces", traces)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self.carries_traces = self.stateful and not isinstance(self.rule, BPTT) if traces is None else traces
         self.rule.check(cell, self.carries_traces)
+        if self.window not in (None, 1) and (not self.rule.windows or self.rule.by_tape):
+            raise ValueError(f"window must be None or 1 for {self.rule!r}, which has no windows; received {window!r}.")
         self.report: Report | None = None
         self.diagnostics = Diagnostics()
 
@@ -182,7 +192,7 @@ class RNN(KerasRNN):
         carried = traces if rule is self.rule else ()
 
         def rule_gradient(error):  # M may have learned since the forward pass: the rule looks at it now
-            return Backward(rule, past, bool(carried))(error, carried)
+            return way_back(rule, past, self.window if rule is self.rule else None, bool(carried))(error, carried)
 
         cell = self.cell
         outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, rule_gradient)
@@ -222,6 +232,7 @@ class RNN(KerasRNN):
         return {
             **super().get_config(),
             "rule": keras.saving.serialize_keras_object(self.rule),
+            "window": self.window,
             "traces": self.traces,
             "seed": self.seed,
         }

@@ -8,8 +8,9 @@ bias; M is [R, H, H], gamma [R, H].
     resonator      (24), (4)-(6), (9), their tangent (18)
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
-    membrane     (25)-(27)
+    membrane       (25)-(27)
     sensitivity    (16), (17), (19)
+    window         (28), a sweep for every window
 
 One thing has one name throughout:
 
@@ -51,6 +52,7 @@ from .rules import (
 )
 from .sensitivity import filtered_noise, sensitivity
 from .spiking import FIELDS, constants, follow_reset, spiking, spiking_tangent
+from .window import windows
 
 __all__ = [
     "FIELDS",
@@ -79,4 +81,5 @@ __all__ = [
     "spiking",
     "spiking_tangent",
     "weight_gradient",
+    "windows",
 ]

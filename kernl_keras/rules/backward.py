@@ -26,6 +26,11 @@ class Past:
         self.x, self.before, self.residuals = tf.stop_gradient(x), before, residuals
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
 
+    def no_products(self, like):
+        """What `add_products` starts from; `like` is any [.., H] tensor."""
+        units = like.shape[-1]
+        return tuple(tf.zeros((rows, units), like.dtype) for rows in (self.x.shape[-1], units, 1))
+
     def derivatives(self, start, size):
         """The `StepDerivatives` of the `size` steps from `start` on."""
         return self.cell.from_residuals(take(self.residuals, start, size), self.p)
@@ -64,15 +69,9 @@ class Backward:
             )
         return tuple(found[0]), found[1]
 
-    def prepared(self, error):
-        """A function of `(start, size)`: the rule's `BackwardStep` of these steps, from L [T, B, H] of all."""
-        ahead = self.rule.look_ahead(self.past, error, self.context)
-
-        def block(start, size):
-            part = None if ahead is None else take(ahead, start, size)
-            return self.rule.prepare(take(error, start, size), self.past.derivatives(start, size), part, self.context)
-
-        return block
+    def prepared(self, error, start, size, carry):
+        """The rule's `BackwardStep` of `size` steps from `start` on, from L [T, B, H] of all."""
+        return self.rule.prepare(take(error, start, size), self.past.derivatives(start, size), carry, self.context)
 
     def __call__(self, error, traces=()):
         """Eq. (13)-(15), in blocks, so that no more than a block of steps is ever prepared.
@@ -85,29 +84,26 @@ class Backward:
             dC/dI(t) [T, B, H] and dC/dW [I+H+1, H].
         """
         error = self.rule.learning_signal(error, self.past.steps)
-        block = self.prepared(error)
-        first, units = block(0, 1), error.shape[-1]
+        first = self.prepared(error, 0, 1, self.carry(error))
 
-        def begin(start, size):
-            return of_steps(block(start, size)), self.past.presynaptic(start, size)
+        def begin(start, size, carry):
+            return of_steps(self.prepared(error, start, size, carry)), self.past.presynaptic(start, size)
 
         def step(carry, now):
             carry, current = self.step(carry, with_steps(first, now))
             return carry, current, current
 
-        def end(total, presynaptic, local):
-            local = tf.reshape(local, (-1, units))  # [CB, H]
-            added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in presynaptic]
-            return tuple(map(tf.add, total, (*added, tf.reduce_sum(local, 0, keepdims=True))))
-
-        zeros = tuple(tf.zeros((rows, units), error.dtype) for rows in (self.past.x.shape[-1], units, 1))
-        carry, current, total = blockwise(
-            begin, step, end, self.carry(error), zeros, self.past.length, reverse=True, unroll=self.past.unroll
+        carry, current, total, _ = blockwise(
+            begin,
+            step,
+            add_products,
+            self.carry(error),
+            self.past.no_products(error),
+            self.past.length,
+            reverse=True,
+            unroll=self.past.unroll,
         )
-        gradient = tf.concat(total, 0)
-        for weight, trace in zip(carry, traces):  # the errors of this piece, by the inputs of those before
-            gradient += tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
-        return current, gradient
+        return current, tf.concat(total, 0) + products_with(traces, carry)
 
     def currents(self, error, carry=None, valid=None):
         """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once.
@@ -120,14 +116,14 @@ class Backward:
         Returns:
             [T, B, H], and the carry before the first step.
         """
-        now = self.prepared(error)(0, self.past.length)
+        carry = self.carry(error) if carry is None else carry
+        now = self.prepared(error, 0, self.past.length, carry)
 
         def step(carry, elements):
             elements, goes_on = elements
             after, current = self.step(carry, with_steps(now, elements))
             return where_valid(goes_on, (after, current), (carry, tf.zeros_like(current)))
 
-        carry = self.carry(error) if carry is None else carry
         carry, current = scan(step, carry, (of_steps(now), valid), reverse=True)
         return current, carry
 
@@ -158,6 +154,28 @@ class Backward:
                 rows.append(row)
             after.append(tf.stack(rows, 1) if len(shape) == 2 else rows[0])
         return tuple(after)
+
+
+def add_products(total, presynaptic, local):
+    """dC/dW, Eq. (14), in its parts for inputs, units and bias: what there is, and that of a block more.
+
+    Args:
+        total: what the blocks added up to, each [rows, H].
+        presynaptic: s(t) of the block in its parts, each [C, B, rows].
+        local: dC/dI(t) [C, B, H].
+    """
+    local = tf.reshape(local, (-1, local.shape[-1]))  # [CB, H]
+    added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in presynaptic]
+    return tuple(map(tf.add, total, (*added, tf.reduce_sum(local, 0, keepdims=True))))
+
+
+def products_with(traces, carry):
+    """dC/dW of the errors of this piece by the inputs of those before, Eq. (29); 0 without traces."""
+    products = [
+        tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
+        for weight, trace in zip(carry, traces)
+    ]
+    return sum(products) if products else 0.0
 
 
 def checked_shapes(rule, cell, traces):

@@ -39,6 +39,8 @@ class BPTT(Rule):
     Magazine 36:51 (2019).
     """
 
+    windows, crosses = True, False
+
     def __init__(self, tape: bool = False) -> None:
         self.tape = flag("tape", tape)
         self.by_tape = self.tape
@@ -50,11 +52,27 @@ class BPTT(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
         return BackwardStep(error, step.following_reset())
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        *own, later = carry
-        own, error = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
-        through = tf.matmul(error, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
-        return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), error
+        carry, potential = exact_step(carry, now, context)
+        return carry, now.step.drive * potential[0]
+
+
+def exact_step(carry, now, context):
+    """One step back through everything that there is: own state, threshold, reset and recurrent weights.
+
+    Args:
+        carry: of the own state, and g(t), the error of S(t).
+        now: `BackwardStep`, whose step follows the reset.
+        context: `Context`.
+
+    Returns:
+        the carry for t-1, and the error of the potential V-(t), a tuple of its components, each [B, H].
+    """
+    *own, later = carry
+    own, potential = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
+    error = now.step.drive * potential[0]
+    through = tf.matmul(error, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
+    return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), potential

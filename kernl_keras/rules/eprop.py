@@ -1,19 +1,13 @@
 """`EProp`: the error reaches back through the unit's own state alone."""
 
-from typing import Any
-
-import tensorflow as tf
-
-from ..cells.hidden import HiddenCell, StepDerivatives
-from ..checks import flag
 from ..serialization import serializable
-from .own_state import own_state
-from .rule import BackwardStep, Context, Rule, named
+from .crossing import Crossing
+from .rule import named
 
 
 @named("eprop")
 @serializable
-class EProp(Rule):
+class EProp(Crossing):
     """E-prop: a weight's effect on the output of its own unit, and on no other.
 
         eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
@@ -45,14 +39,4 @@ class EProp(Rule):
     """
 
     def __init__(self, adaptation: bool = True, reset_gradient: bool = False) -> None:
-        self.adaptation = flag("adaptation", adaptation)
-        self.reset_gradient = flag("reset_gradient", reset_gradient)
-
-    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * own_state(cell, self.adaptation).COUNT
-
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
-        return BackwardStep(error, step.following_reset() if self.reset_gradient else step)
-
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        return own_state(context.cell, self.adaptation).backward(carry, now.error, now.step)
+        super().__init__(adaptation, reset_gradient)

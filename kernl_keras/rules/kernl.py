@@ -1,24 +1,19 @@
 """`KeRNL`: the error reaches back through the unit's own state, and through the other units by one learned hop, M."""
 
-from typing import Any
-
-import tensorflow as tf
-
-from ..cells.hidden import HiddenCell, StepDerivatives
-from ..checks import flag
+from ..cells.hidden import HiddenCell
 from ..serialization import serializable
 from ..types import Initializer, KernelName, PerturbationName
+from .crossing import Crossing
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .membrane import Membrane
-from .own_state import own_state
 from .perturbation import Perturbation
-from .rule import BackwardStep, Context, named
+from .rule import named
 
 
 @named("kernl")
 @serializable
-class KeRNL(LearnedSensitivity):
+class KeRNL(Crossing, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
     A weight W_ij moves the potential of its own unit i by eps_ij, which is known. The spikes of i then move every other
@@ -38,6 +33,7 @@ class KeRNL(LearnedSensitivity):
             "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`).
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
+        adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
         reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: what is left
             of eps after a spike is then less by psi(t) times what the spike took from the potential.
         learn_sensitivity: whether M learns, and gamma.
@@ -62,12 +58,13 @@ class KeRNL(LearnedSensitivity):
         self,
         kernel: KernelName | Membrane | Exponential = "membrane",
         perturbation: PerturbationName | Perturbation = "tangent",
+        adaptation: bool = True,
         reset_gradient: bool = True,
         learn_sensitivity: bool = True,
         sensitivity_initializer: Initializer | None = None,
     ) -> None:
-        super().__init__(kernel, perturbation, learn_sensitivity, sensitivity_initializer)
-        self.reset_gradient = flag("reset_gradient", reset_gradient)
+        Crossing.__init__(self, adaptation, reset_gradient)
+        LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
     def noise_enters(self, cell: HiddenCell) -> str:
         return "state" if "trace" in cell.State._fields else "synapse"
@@ -75,19 +72,5 @@ class KeRNL(LearnedSensitivity):
     def starts_at(self, cell: HiddenCell) -> str:
         return "recurrent"
 
-    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        own = [(cell.units,)] * own_state(cell, adaptation=False).COUNT
-        return [*own, *self.kernel.carry_shapes(cell, traces)]
-
-    def look_ahead(self, past: Any, error: tf.Tensor, context: Context) -> tf.Tensor | None:
-        return context.hop.look_ahead(past, error)
-
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
-        now = BackwardStep(error, step.following_reset() if self.reset_gradient else step)
-        return context.hop.prepare(now, ahead)
-
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        own = own_state(context.cell, adaptation=False)
-        through, hop = context.hop.backward(carry[own.COUNT :], now)
-        carry, error = own.backward(carry[: own.COUNT], now.error + through, now.step)
-        return (*carry, *hop), error
+    def hop_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return self.kernel.carry_shapes(cell, traces)

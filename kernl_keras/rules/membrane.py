@@ -60,12 +60,12 @@ class Membrane(Settings):
         return []
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(max(cell.kernel_groups()) + 1, cell.units)] * 2 if traces else []
+        return [(max(cell.kernel_groups()) + 1, cell.units) if traces else (cell.units,)] * 2
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
         kernel = Lambda(*layer.cell.membrane_kernel(p))
         if traces:
-            return TracedHop(*split_by_kernel(m[0], kernel, layer.cell.kernel_groups()))
+            return TracedHop(*split_by_kernel(m[0], kernel, layer.cell.kernel_groups()), oscillates=True)
         return FilteredHop(m, kernel)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
@@ -120,7 +120,7 @@ class MembranePredictor:
         length = residuals.shape[0] or tf.shape(residuals)[0]
         units, dtype = self.m.shape[0], self.m.dtype
 
-        def begin(start, size):
+        def begin(start, size, carry):
             within = tf.cast(take(within_bound, start, size), dtype)
             goes_on = tf.ones_like(within)
             if resync_every is not None:  # what came before a new start does not reach the steps after it

@@ -1,14 +1,15 @@
 """How an error reaches back through a unit's own state: potential, reset and adapting threshold.
 
 This is the known, local part of every rule. Each kind says how many tensors [B, H] it carries (`COUNT`), and goes back
-by one step: from the error of the output z(t) to the error of the current I(t).
+by one step: from the error of the output z(t) to that of the potential V-(t). The error of the current I(t) is drive(t)
+times the latter's first component.
 """
 
 
 class Leak:
     """Leaky units, the adjoint of Eq. (20):
 
-    R(t) = psi(t) E(t) + keep(t) leak(t+1) R(t+1),      dC/dI(t) = drive(t) R(t)
+    R(t) = psi(t) E(t) + keep(t) leak(t+1) R(t+1)
     """
 
     COUNT = 1
@@ -23,7 +24,7 @@ class Leak:
             step: `StepDerivatives` of t.
 
         Returns:
-            the carry for t-1, and the error of the current [B, H].
+            the carry for t-1, and R(t), the error of the potential: a tuple of its components, each [B, H].
         """
         return cls.potential_backward(carry, step.psi * error, step)
 
@@ -31,7 +32,7 @@ class Leak:
     def potential_backward(carry, error, step):
         """The same from the error of the potential."""
         whole = error + step.keep * carry[0]
-        return (step.leak * whole,), step.drive * whole
+        return (step.leak * whole,), (whole,)
 
 
 class Oscillator(Leak):
@@ -44,7 +45,7 @@ class Oscillator(Leak):
         """Arguments as of `Leak`; the carry has both components."""
         real, imaginary = error + carry[0], carry[1]
         carry = (step.leak * real + step.turn * imaginary, step.leak * imaginary - step.turn * real)
-        return carry, step.drive * real
+        return carry, (real, imaginary)
 
 
 class AdaptiveThreshold:
@@ -64,9 +65,9 @@ class AdaptiveThreshold:
         *own, adaptation = carry
         error = step.psi * (error + (1.0 - step.adaptation_decay) * adaptation)
         of_threshold = error + step.threshold_keep * own[0]
-        own, current = self.own.potential_backward(own, error, step)
+        own, potential = self.own.potential_backward(own, error, step)
         adaptation = step.adaptation_decay * adaptation - step.adaptation_strength * of_threshold
-        return (*own, adaptation), current
+        return (*own, adaptation), potential
 
 
 def own_state(cell, adaptation):

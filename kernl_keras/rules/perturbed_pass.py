@@ -98,7 +98,7 @@ class PerturbedPass:
         noise, enters = rule.perturbation, rule.noise_enters(cell)
         predictor = self.predictor
 
-        def begin(start, size):
+        def begin(start, size, carry):
             xi = self.xi(start, size)
             masks = [None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted)]
             current = cell.input_current(take(self.x, start, size), self.input_weights)
@@ -126,7 +126,7 @@ class PerturbedPass:
         def end(total, _, made):
             return predictor.accumulate(total, made)
 
-        (end_state, after), kept, total = blockwise(
+        (end_state, after), kept, total, _ = blockwise(
             begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
         )
         residuals, of_predictor, within_bound = kept

@@ -10,7 +10,6 @@ from ..keras_version import keras
 from ..serialization import serializable
 from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
-from .hop import sensitivity_product
 from .learned_sensitivity import LearnedSensitivity
 from .perturbation import Perturbation, Replica
 from .rule import BackwardStep, Context, named
@@ -121,12 +120,12 @@ class PlainKeRNL(LearnedSensitivity):
         chosen = self.post_factor or ("gate" if self.noise_of(cell) == "current" else "surrogate")
         return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
-        path = sensitivity_product(error * step.psi, context.hop.m)  # Eq. (11)
-        return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), path=path)
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+        entered = context.hop.enter((error * step.psi,))  # Eq. (11)
+        return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        reverse = now.path + carry[0]  # Eq. (13), [B, R, H]
+        reverse = now.entered[0] + carry[0]  # Eq. (13), [B, R, H]
         return (context.hop.decay * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
 
 

@@ -36,8 +36,9 @@ class RFLO(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * own_state(cell, adaptation=False).COUNT
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, ahead: Any, context: Context) -> BackwardStep:
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
         return BackwardStep(error, step._replace(psi=1.0, drive=step.psi * step.drive, keep=1.0))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        return own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)
+        carry, potential = own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)
+        return carry, now.step.drive * potential[0]

@@ -27,8 +27,8 @@ class BackwardStep(NamedTuple):
 
     error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
     step: StepDerivatives
+    entered: tuple = ()  # what errors of potentials add to what is carried of the hop, see `rules.hop`
     through: Any = None  # the error that reaches z(t) through other units, where it is known beforehand, Eq. (27)
-    path: Any = None  # d(t) of Eq. (11), [.., B, R, H]
 
 
 class Rule(Settings):
@@ -78,6 +78,8 @@ class Rule(Settings):
 
     last = False  # whether the last step alone counts
     by_tape = False  # whether automatic differentiation of the forward pass takes the place of the rule
+    windows = False  # whether a window may be longer than one step, see `rules.window`
+    crosses = True  # whether anything crosses a window's border
     perturbed_kernels = 0  # how many filtered noises the layer carries; 0 for a rule without M
 
     def check(self, cell: HiddenCell, traces: bool) -> None:
@@ -105,14 +107,8 @@ class Rule(Settings):
         """L(t) [T, B, H] as the rule uses it."""
         return error
 
-    def look_ahead(self, past: Any, error: tf.Tensor, context: Context) -> tf.Tensor | None:
-        """What the rule has to know of all later errors beforehand, [T, B, H]; None for nothing."""
-        return None
-
-    def prepare(
-        self, error: tf.Tensor, step: StepDerivatives, ahead: tf.Tensor | None, context: Context
-    ) -> BackwardStep:
-        """What `backward_step` needs, for a block of steps at once."""
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+        """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:

@@ -30,8 +30,8 @@ def scan(step, carry, elements, reverse=False, unroll=False):
     """
     first = tensors(elements)[0]
     length = first.shape[0] or tf.shape(first)[0]
-    carry, kept, _ = blockwise(
-        lambda start, size: (elements, ()),
+    carry, kept, *_ = blockwise(
+        lambda start, size, carry: (elements, ()),
         lambda carry, now: (*step(carry, now), ()),
         None,
         carry,
@@ -44,15 +44,15 @@ def scan(step, carry, elements, reverse=False, unroll=False):
     return carry, kept
 
 
-def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, unroll=False):
+def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, unroll=False, border=None):
     """Runs `step` over time, in blocks.
 
-    Where C does not divide T, the last block overlaps the one before. Its loop starts at the first new step; the rows
-    of `local` that it does not fill are zeros.
+    Blocks begin at step 0, C, 2C and so on. Where C does not divide T, the last of them overlaps the one before. Its
+    loop leaves out the steps that belong to that one; the rows of `local` that it does not fill are zeros.
 
     Args:
-        begin: `(start, C) -> (elements, extra)`: what the C steps from `start` on need: a structure of tensors
-            [C, ...]; and anything else for `end`.
+        begin: `(start, C, carry) -> (elements, extra)`: what the C steps from `start` on need: a structure of tensors
+            [C, ...]; and anything else for `end`. The carry is the one with which the block begins.
         step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
         end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.
@@ -60,20 +60,22 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         length: T, a number or a scalar tensor.
         size: C, at most; `BLOCK` where None. T itself makes one block.
         reverse: from the last step to the first, the blocks likewise.
-        unroll: one block, without loops; needs a static T.
+        unroll: without loops, and in one block unless there are borders; needs a static T.
+        border: `carry -> (carry, kept)`, after each block; None for nothing.
 
     Returns:
-        the carry after the loop, `kept` [T, ...], and `total`.
+        the carry after the loop, `kept` [T, ...], `total`, and what `border` kept of the blocks [T/C, ...].
     """
     if unroll:
-        return unrolled(begin, step, end, carry, total, length, reverse)
+        return unrolled(begin, step, end, carry, total, length, length if border is None else size, reverse, border)
     one_block = size is length
     if not one_block:
         size = BLOCK if size is None else size
         size = min(size, length) if isinstance(length, int) else tf.minimum(size, length)
         one_block = isinstance(length, int) and size == length
     blocks = 1 if one_block else -(-length // size)
-    like = step(carry, at(begin(0, size)[0], 0))[1:]  # what is kept of a step, and what stays in its block
+    after, *like = step(carry, at(begin(0, size, carry)[0], 0))  # what is kept of a step, and what stays in its block
+    like_border = () if border is None else border(after)[1]
 
     def arrays(like, count):
         return [tf.TensorArray(x.dtype, size=count, element_shape=x.shape) for x in tensors(like)]
@@ -84,37 +86,42 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         zeros = (tf.zeros(tf.concat([[size], tf.shape(x)], 0), x.dtype) for x in tensors(like[1]))
         return [array.unstack(zero) for array, zero in zip(arrays(like[1], size), zeros)]
 
-    def block(k, carry, total, kept):
+    def block(k, carry, total, kept, borders):
         if one_block:
-            start, count = 0, size
-        elif reverse:  # rows `count - 1` to 0 are new
-            start = tf.maximum(length - (k + 1) * size, 0)
-            count = length - k * size - start
-        else:  # rows `size - count` to the last
-            start = tf.minimum(k * size, length - size)
-            count = size - (k * size - start)
-        elements, extra = begin(start, size)
+            place, start, count = 0, 0, size
+        else:  # rows `size - count` to the last are new
+            place = blocks - 1 - k if reverse else k
+            start = tf.minimum(place * size, length - size)
+            count = size - (place * size - start)
+        elements, extra = begin(start, size, carry)
 
         def advance(i, carry, kept, local):
-            row = count - 1 - i if reverse else size - count + i
+            row = size - 1 - i if reverse else size - count + i
             carry, *outputs = step(carry, at(elements, row))
             kept, local = (
-                [array.write(place, x) for array, x in zip(group, tensors(made))]
-                for group, place, made in zip((kept, local), (start + row, row), outputs)
+                [array.write(index, x) for array, x in zip(group, tensors(made))]
+                for group, index, made in zip((kept, local), (start + row, row), outputs)
             )
             return i + 1, carry, kept, local
 
         _, carry, kept, local = loop(lambda i, *_: i < count, advance, (0, carry, kept, local_arrays()), size)
         if end is not None:
             total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
-        return k + 1, carry, total, kept
+        if border is not None:
+            carry, made = border(carry)
+            borders = [array.write(place, x) for array, x in zip(borders, tensors(made))]
+        return k + 1, carry, total, kept, borders
 
-    state = (0, carry, total, arrays(like[0], length))
+    state = (0, carry, total, arrays(like[0], length), arrays(like_border, blocks))
     if one_block:
-        _, carry, total, kept = block(*state)
+        _, carry, total, kept, borders = block(*state)
     else:
-        _, carry, total, kept = loop(lambda k, *_: k < blocks, block, state, blocks)
-    return carry, rebuilt(like[0], [array.stack() for array in kept]), total
+        _, carry, total, kept, borders = loop(lambda k, *_: k < blocks, block, state, blocks)
+    kept, borders = (
+        rebuilt(like, [array.stack() for array in of_like])
+        for like, of_like in zip((like[0], like_border), (kept, borders))
+    )
+    return carry, kept, total, borders
 
 
 def loop(goes_on, body, state, at_most):
@@ -128,18 +135,32 @@ def loop(goes_on, body, state, at_most):
     return rebuilt(state, flat)
 
 
-def unrolled(begin, step, end, carry, total, length, reverse):
+def unrolled(begin, step, end, carry, total, length, size, reverse, border):
     """`blockwise` without loops."""
-    elements, extra = begin(0, length)
-    steps = []
-    for t in reversed(range(length)) if reverse else range(length):
-        carry, *outputs = step(carry, at(elements, t))
-        steps.append(outputs)
-    steps = steps[::-1] if reverse else steps
-    kept, local = (
-        rebuilt(first, [tf.stack(x) for x in zip(*map(tensors, every))]) for first, every in zip(steps[0], zip(*steps))
-    )
-    return carry, kept, total if end is None else end(total, extra, local)
+    every, borders = [], []
+    starts = range(0, length, size)
+    for start in reversed(starts) if reverse else starts:
+        count = min(size, length - start)
+        elements, extra = begin(start, count, carry)
+        steps = []
+        for row in reversed(range(count)) if reverse else range(count):
+            carry, *outputs = step(carry, at(elements, row))
+            steps.append(outputs)
+        if end is not None:
+            in_time = steps[::-1] if reverse else steps
+            total = end(total, extra, stacked([local for _, local in in_time]))
+        every += steps
+        if border is not None:
+            carry, made = border(carry)
+            borders.append(made)
+    if reverse:
+        every, borders = every[::-1], borders[::-1]
+    return carry, stacked([kept for kept, _ in every]), total, stacked(borders) if borders else ()
+
+
+def stacked(structures):
+    """One structure of tensors [T, ...] of T structures."""
+    return rebuilt(structures[0], [tf.stack(x) for x in zip(*map(tensors, structures))])
 
 
 def tensors(structure):

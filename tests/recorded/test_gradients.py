@@ -19,13 +19,13 @@ from ..reference.expected import STD, compute, kernels
 
 RECORDED = read_arrays(pathlib.Path(__file__).parent / "gradients.npz")
 RULES = {
-    "kernl": lambda: KeRNL(),
-    "kernl, reset not followed": lambda: KeRNL(reset_gradient=False),
-    "kernl, twin": lambda: KeRNL(perturbation=Twin(STD)),
-    "kernl, replica": lambda: KeRNL(perturbation=Replica(STD)),
-    "kernl, voltage, resync 3": lambda: KeRNL(perturbation=Tangent(observe="voltage", resync_every=3)),
-    "kernl, exponential": lambda: KeRNL("exponential"),
-    "kernl, 2 exponentials": lambda: KeRNL(Exponential(2)),
+    "kernl": lambda: KeRNL(adaptation=False),
+    "kernl, reset not followed": lambda: KeRNL(reset_gradient=False, adaptation=False),
+    "kernl, twin": lambda: KeRNL(perturbation=Twin(STD), adaptation=False),
+    "kernl, replica": lambda: KeRNL(perturbation=Replica(STD), adaptation=False),
+    "kernl, voltage, resync 3": lambda: KeRNL(perturbation=Tangent(observe="voltage", resync_every=3), adaptation=False),
+    "kernl, exponential": lambda: KeRNL("exponential", adaptation=False),
+    "kernl, 2 exponentials": lambda: KeRNL(Exponential(2), adaptation=False),
     "plain, current": lambda: PlainKeRNL(noise="current"),
     "plain, synapse": lambda: PlainKeRNL(noise="synapse"),
     "plain, activity, 2 kernels": lambda: PlainKeRNL(Exponential(2), noise="activity"),

@@ -1,5 +1,7 @@
 """The networks that the tests run in the package and in its oracle, `kernl_keras.naive`: no two axes of one length."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -47,6 +49,16 @@ KINDS = {
     ),
     "rate": (LeakyRNNCell, ref.rate_constants, ref.rate, ref.rate_tangent, ("output",)),
 }  # fmt: skip
+
+
+def pairs(*axes):
+    """Rows in which each pair of two axes' values stands at least once, as few as a greedy choice finds."""
+    rows = {row: set(itertools.combinations(enumerate(row), 2)) for row in itertools.product(*axes)}
+    missing = set().union(*rows.values())
+    while missing:
+        row = max(rows, key=lambda row: len(rows[row] & missing))
+        missing -= rows.pop(row)
+        yield row
 
 
 def draw(seed, *shape):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
-from kernl_keras.rules import EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent
+from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent
 
 from . import oracles
 from .cases import B, H, T, draw
@@ -32,11 +32,13 @@ def piece(run, cut):
 class Expected:
     """What the reference says of `rule` over `network`: everything that the layer computes."""
 
-    def __init__(self, network, rule, m=None, gamma=None, error=ERROR):
-        self.network, self.rule, self.m, self.gamma = network, rule, m, gamma
-        self.run = network.run()
-        if getattr(rule, "reset_gradient", False) and network.resets:
-            self.run = ref.follow_reset(self.run, network.c)
+    def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1):
+        self.network, self.rule, self.m, self.gamma, self.window = network, rule, m, gamma, window
+        self.run = self.exact = network.run()
+        if network.resets:
+            self.exact = ref.follow_reset(self.run, network.c)
+        if getattr(rule, "reset_gradient", False):
+            self.run = self.exact
         self.s = network.presynaptic(self.run)
         self.error = error.copy()
         if rule.last:
@@ -45,6 +47,8 @@ class Expected:
     def weight_gradient(self, s):
         """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
         rule, run, dt = self.rule, self.run, self.network.c.dt
+        if self.window > 1 or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
+            return ref.weight_gradient(self.windowed(), s)
         if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
             return ref.membrane(self.error, s, run, self.m[0], self.network.kernel)
         if isinstance(rule, KeRNL):
@@ -55,6 +59,28 @@ class Expected:
             return (ref.eprop_alif if rule.adaptation else ref.eprop)(self.error, s, run)
         return ref.rflo(self.error, s, run)
 
+    def windowed(self):
+        """dC/dI [B, T, H], a sweep for every window."""
+        network, rule = self.network, self.rule
+        return ref.windows(
+            self.error,
+            self.run,
+            network.w_used,
+            self.window,
+            exact=self.exact,
+            synapse=network.c.s if network.spiking else 0.0,
+            crosses=not isinstance(rule, BPTT),
+            adaptation=getattr(rule, "adaptation", False),
+            hop=self.hop if isinstance(rule, KeRNL) else None,
+        )
+
+    def hop(self, c, distance):
+        """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""
+        if isinstance(self.rule.kernel, Membrane):
+            return self.m[0].T @ np.real(np.conj(self.network.kernel) ** distance * c)
+        fades = np.exp(-self.gamma * self.network.c.dt * distance)
+        return sum(fades[r] * (self.m[r].T @ np.real(c)) for r in range(len(self.m)))
+
     def post_factor(self):
         """h of the plain form."""
         run, rule = self.run, self.rule
@@ -64,7 +90,7 @@ class Expected:
 
     def gradients(self):
         """Of the weights [J, H] and of the inputs."""
-        of_current = oracles.current_error(self.weight_gradient, self.error.shape)
+        of_current = self.windowed() if self.window > 1 else oracles.current_error(self.weight_gradient, self.error.shape)
         of_weights = self.network.used(self.weight_gradient(self.s))
         return of_weights, ref.input_gradient(of_current, self.network.w_in)
 

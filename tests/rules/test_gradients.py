@@ -1,7 +1,5 @@
 """Gradients, and F, are the reference's for every rule; in pieces with traces they are those of the whole sequence."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +9,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 
 from ..reference import oracles
-from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, stacked
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, pairs, stacked
 from ..reference.expected import ERROR, STD, Expected, compute, in_pieces, kernels, same
 
 PERTURBATIONS = {
@@ -27,6 +25,7 @@ LOCAL = {
 }
 LEARNED = {
     "membrane": KeRNL(),
+    "membrane, no adaptation": KeRNL(adaptation=False),
     "membrane, reset not followed": KeRNL(reset_gradient=False),
     "exponential": KeRNL("exponential"),
     "2 exponentials": KeRNL(Exponential(2)),
@@ -46,24 +45,15 @@ def expected_of(network, rule, error=ERROR):
     return Expected(network, rule, *(kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()), error)
 
 
-def pairs(*axes):
-    """Rows in which each pair of two axes' values stands at least once, as few as a greedy choice finds."""
-    rows = {row: set(itertools.combinations(enumerate(row), 2)) for row in itertools.product(*axes)}
-    missing = set().union(*rows.values())
-    while missing:
-        row = max(rows, key=lambda row: len(rows[row] & missing))
-        missing -= rows.pop(row)
-        yield row
-
-
 def rows():
     """Kernel, perturbation, observed value, where the noise enters, h and credit, over cells of every kind."""
     noisy, observed = tuple(PERTURBATIONS), (None, "voltage")
     spiking, rates = [*SPIKING, *RESONATOR], tuple(RATE)
     for cells, names in ((spiking, noisy), (rates, noisy[:2])):
-        for kernel, name, observe, follows, cell in pairs(("membrane", 1, 2), names, observed, (True, False), cells):
+        of_own = (False, False), (False, True), (True, False), (True, True)  # adaptation, reset_gradient
+        for kernel, name, observe, own, cell in pairs(("membrane", 1, 2), names, observed, of_own, cells):
             made = kernel if kernel == "membrane" else Exponential(kernel)
-            yield cell, KeRNL(made, PERTURBATIONS[name](observe), follows)
+            yield cell, KeRNL(made, PERTURBATIONS[name](observe), *own)
         cells = [cell for cell in cells if cell != "resonator fixed"]  # psi is 0 at its last step
         noises = ("current", "synapse") if cells[0] in SPIKING else ("current", "synapse", "activity")
         factors = ("gate", "surrogate", "trace") if cells[0] in SPIKING else ("gate", "surrogate")

@@ -23,7 +23,7 @@ def filtered(reverse):
 
 
 def in_blocks(x, length, reverse, **settings):
-    def begin(start, size):
+    def begin(start, size, carry):
         block = take(x, start, size)
         return {"x": block**2, "nothing": None}, block
 
@@ -35,7 +35,7 @@ def in_blocks(x, length, reverse, **settings):
         return total[0] + tf.reduce_sum(local), total[1] + tf.einsum("tbi,tbj->ij", block, local)
 
     total = tf.zeros((), x.dtype), tf.zeros((H, H), x.dtype)
-    last, (every, nothing, above), (sum_, products) = blockwise(
+    last, (every, nothing, above), (sum_, products), _ = blockwise(
         begin, step, end, tf.constant(START), total, length, reverse=reverse, **settings
     )
     assert nothing is None

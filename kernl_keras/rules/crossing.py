@@ -1,0 +1,60 @@
+"""`Crossing`: the rules that a window's border lets through: the unit's own state, and for KeRNL one hop."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell, StepDerivatives
+from ..checks import flag
+from .own_state import own_state
+from .rule import BackwardStep, Context, Rule
+
+
+class Crossing(Rule):
+    """Base of e-prop and KeRNL: an error reaches back through the unit's own state, and further where there is a hop.
+
+    Args:
+        adaptation: whether the adapting threshold belongs to the own state.
+        reset_gradient: whether the own state follows the derivative of the resetting spike, as backpropagation does:
+            what is left of a potential's change after a spike is then less by psi(t) times what the spike took.
+    """
+
+    windows = True
+
+    def __init__(self, adaptation: bool, reset_gradient: bool) -> None:
+        self.adaptation = flag("adaptation", adaptation)
+        self.reset_gradient = flag("reset_gradient", reset_gradient)
+
+    def own(self, cell: HiddenCell) -> Any:
+        """How an error goes back through the own state, see `rules.own_state`."""
+        return own_state(cell, self.adaptation)
+
+    def hop_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        """Shapes of what the hop carries."""
+        return []
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [*[(cell.units,)] * self.own(cell).COUNT, *self.hop_shapes(cell, traces)]
+
+    def enter(self, potential: tuple, context: Context) -> tuple:
+        """What errors of potentials add to the hop's carry."""
+        return context.hop.enter(potential) if context.hop else ()
+
+    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+        entered = self.enter((error * step.psi,), context) if context.hop else ()
+        return self.behind(step, entered, carry, context)._replace(error=error)
+
+    def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
+        """The `BackwardStep` of a block of steps without errors of their own."""
+        step = step.following_reset() if self.reset_gradient else step
+        through = context.hop.through(entered, carry[self.own(context.cell).COUNT :]) if context.hop else None
+        return BackwardStep(0.0, step, entered, through)
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        own = self.own(context.cell)
+        error, hop = now.error, ()
+        if context.hop:
+            through, hop = context.hop.backward(carry[own.COUNT :], now)
+            error += through
+        carry, potential = own.backward(carry[: own.COUNT], error, now.step)
+        return (*carry, *hop), now.step.drive * potential[0]

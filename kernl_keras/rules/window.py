@@ -1,0 +1,135 @@
+"""The window: backpropagation inside C steps, and across its borders what the rule lets through. Eq. (28), (29).
+
+The sequence is cut at steps 0, C, 2C and so on. Inside a window the errors go back exactly. Where they leave it, the
+rule takes over: under backpropagation nothing crosses, so that it is truncated; under e-prop the unit's own state does;
+under KeRNL that, and one hop by M to the units that moved it. C = 1 is the rule itself, C = T is backpropagation.
+
+    (28) where t is the last step of a window:   cP += cF;  aP += aF;  q += cF;  then cF = aF = g = 0
+         R_F(t), cF, aF = own_back(L(t) + g(t), cF, aF);   g(t-1) from R_F(t) by W_rec       inside: every path
+         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              behind: the own state, a hop
+         dC/dW += s(t)^T [R_F(t) + R_P(t)]
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..sequences.time_loop import blockwise, take
+from .backward import Backward, add_products, of_steps, products_with, with_steps
+from .bptt import exact_step
+from .own_state import own_state
+from .rule import BackwardStep
+
+
+class Inside(NamedTuple):
+    """What the errors of each window make inside it, and at its first step t of what came before."""
+
+    current: Any  # dC/dI [T, B, H]
+    own: tuple  # of the own state after t-1: of U or V, and of b where thresholds adapt, each [W, B, H]
+    potential: tuple  # of U(t) or V-(t) in its components, each [W, B, H]
+
+
+class WindowedBackward(Backward):
+    """A rule on its way back through windows of more than one step.
+
+    Args:
+        rule: `rules.Rule`, one of those that have windows.
+        past: `Past`.
+        window: C > 1.
+        traces: whether traces are carried in from the pieces before.
+    """
+
+    def __init__(self, rule, past, window, traces=False):
+        super().__init__(rule, past, traces)
+        self.window = tf.minimum(window, past.length) if tf.is_tensor(past.length) else min(window, past.length)
+
+    def inside(self, error):
+        """`Inside` and dC/dW of it in its parts, of errors of the outputs L [T, B, H]."""
+        past = self.past
+
+        def prepared(start, size):
+            return BackwardStep(take(error, start, size), past.derivatives(start, size).following_reset())
+
+        first, none = prepared(0, 1), tf.zeros_like(error[0])
+        own = own_state(past.cell, adaptation=True)
+        carry = (none,) * (own.COUNT + 1), (none,) * (2 if past.cell.oscillates else 1)
+
+        def begin(start, size, carry):
+            return of_steps(prepared(start, size)), past.presynaptic(start, size)
+
+        def step(carry, now):
+            now = with_steps(first, now)
+            after, potential = exact_step(carry[0], now, self.context)
+            current = now.step.drive * potential[0]
+            return (after, tuple(potential)), current, current
+
+        def border(carry):
+            (*own, _), potential = carry
+            return tf.nest.map_structure(tf.zeros_like, carry), (tuple(own), potential)
+
+        zeros = past.no_products(error)
+        _, current, total, borders = blockwise(
+            begin, step, add_products, carry, zeros, past.length, self.window, True, past.unroll, border
+        )
+        return Inside(current, *borders), total
+
+    def __call__(self, error, traces=()):
+        """Eq. (28); arguments and result as of `Backward`."""
+        inside, total = self.inside(error)
+        if not self.rule.crosses:
+            return inside.current, tf.concat(total, 0)
+        carry, current, total = self.behind(inside, total)
+        return current, tf.concat(total, 0) + products_with(traces, carry)
+
+    def behind(self, inside, total):
+        """What the rule makes of the errors that left their windows, besides what they made inside.
+
+        Returns:
+            the carry before the first step, dC/dI [T, B, H], and dC/dW in its parts.
+        """
+        past, rule = self.past, self.rule
+        nothing = self.carry(inside.current)
+        own_count = own_state(past.cell, rule.adaptation).COUNT
+        enters = inside.own[:own_count], rule.enter(inside.potential, self.context)  # each [W, B, ...]
+
+        def prepared(start, size, carry):
+            """`BackwardStep` of the rule, with what enters at the steps that begin a window."""
+            t = start + tf.range(size)
+            begins = tf.equal(t % self.window, 0)
+
+            def spread(x):
+                of_step = tf.gather(x, t // self.window)
+                return tf.where(tf.reshape(begins, (-1, *[1] * (x.shape.rank - 1))), of_step, tf.zeros_like(of_step))
+
+            own, entered = tf.nest.map_structure(spread, enters)
+            return rule.behind(past.derivatives(start, size), entered, carry, self.context), own
+
+        first, _ = prepared(0, 1, nothing)
+
+        def begin(start, size, carry):
+            now, own = prepared(start, size, carry)
+            return (of_steps(now), own, take(inside.current, start, size)), past.presynaptic(start, size)
+
+        def step(carry, elements):
+            now, own, current = elements
+            carry, of_rule = self.step(carry, with_steps(first, now))
+            carry = (*map(tf.add, carry[:own_count], own), *carry[own_count:])
+            return carry, current + of_rule, of_rule
+
+        return blockwise(
+            begin,
+            step,
+            add_products,
+            nothing,
+            total,
+            past.length,
+            reverse=True,
+            unroll=past.unroll,
+        )[:3]
+
+
+def way_back(rule, past, window=None, traces=False):
+    """How a rule goes back through the past: `Backward`, or with windows of several steps `WindowedBackward`."""
+    if window is None or (window == 1 and rule.crosses):
+        return Backward(rule, past, traces)
+    return WindowedBackward(rule, past, window, traces)
