@@ -138,3 +138,16 @@ def test_a_file_that_could_not_hold_both_optimizers_is_refused(name, tmp_path):
         with pytest.raises(ValueError, match=rf"filepath must end in '.keras', or .*; received '.*{name}'.*optimizer"):
             model.save(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # Keras' own, before it asks the model
+def test_such_a_file_is_refused_however_it_is_saved(tmp_path):
+    """Keras' function goes past the model's `save`. It could write the file, but nothing could load it."""
+    inputs = keras.Input((T, I))
+    functional = compiled(kk.Model(layers(inputs)))
+    sequential = kk.Model([keras.Input((T, I)), *layers()])
+    for model in (functional, sequential, keras.Model(inputs, functional(inputs))):
+        with pytest.raises(ValueError, match="filepath must end in '.keras', or .*HDF5 file has no place for sensitiv"):
+            keras.saving.save_model(model, tmp_path / "model.h5")
+        keras.saving.save_model(model, tmp_path / "model.keras")  # nothing of the refusal remains
+        assert keras.saving.load_model(tmp_path / "model.keras").count_params() == model.count_params()
