@@ -99,6 +99,21 @@ def test_weights_and_copies(tmp_path):
     assert isinstance(copy, kk.Model) and [layer.name for layer in copy.layers] == ["hidden", "readout", "window"]
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["built by an input", "built by a batch"])
+def test_a_copy_of_a_sequential_model_is_compiled_as_the_model_was(first):
+    """The way that the page on Keras names, where `clone_model` would make a plain `keras.Sequential`."""
+    model = compiled(kk.Model(layers(keras.Input((T, I)) if first else None)), sensitivity_every=3)
+    model.fit(X, Y, verbose=0)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert type(copy) is type(model) and copy.sensitivity_every == 3
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.predict(X, verbose=0), model.predict(X, verbose=0))
+    before = model.get_weights()
+    copy.fit(X, Y, verbose=0)
+    for mine, was in zip(weights(model), before, strict=True):  # nothing is shared
+        np.testing.assert_array_equal(mine, was)
+
+
 def test_subclasses_are_made_as_keras_makes_them():
     def with_step():
         class Mine(kk.Model):
