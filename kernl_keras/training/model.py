@@ -59,7 +59,8 @@ class Model(CompiledModel):
 
     Example:
 
-    >>> import keras, numpy as np, kernl_keras as kk
+    >>> import numpy as np, kernl_keras as kk
+    >>> from tensorflow import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
     >>> voltage = kk.Readout(2)(hidden)
