@@ -1,5 +1,8 @@
 """Argument checks: an error names the argument, the requirement and what was received."""
 
+import contextlib
+import difflib
+import inspect
 import math
 from collections.abc import Iterable, Mapping, Set
 from numbers import Real
@@ -9,7 +12,33 @@ import tensorflow as tf
 
 from .keras_version import keras
 
+ALIKE = 0.6  # as of difflib.get_close_matches
 LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
+
+
+@contextlib.contextmanager
+def nearest_name(cls, given, also=()):
+    """Within, Keras' error for an argument that it does not know names the nearest one that the class has.
+
+    Args:
+        cls: class of a layer, whose constructor passes the arguments on to Keras.
+        given: what it passes on, by name.
+        also: names of arguments that stand in no signature of the class and its bases.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        signatures = [inspect.signature(each.__init__).parameters.values() for each in cls.__mro__]
+        own = [p.name for one in signatures for p in one if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names = [name for name in (*own, *also) if name != "self"]
+        for name in given:
+            if name not in names and name in str(error):
+                likeness = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in names}
+                nearest = max(names, key=likeness.get)  # of equals the first
+                if likeness[nearest] >= ALIKE:
+                    message = f"{cls.__name__} has no argument {name!r}; did you mean {nearest!r}? "
+                    raise type(error)(f"{message}Received {name}={given[name]!r}.") from None
+        raise
 
 
 def one_of(name, value, allowed):

@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "keras_rnn"]
+__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "keras_rnn", "writes_hdf5"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -37,6 +37,7 @@ if IS_KERAS_3:
             f"received KERAS_BACKEND={keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
         )
 
+    from keras.src.backend.common import global_state
     from keras.src.models.functional import Functional
 
     class KerasRNN(keras.layers.RNN):
@@ -129,6 +130,16 @@ else:
                 for each in (outputs if self.return_sequences else last_output, *states)
             )
             return [output, *states] if self.return_state else output
+
+
+def writes_hdf5(model: Any) -> bool:
+    """Whether Keras asks for a model's configuration to write it, alone or as a layer, into an HDF5 file."""
+    if IS_KERAS_3:
+        return bool(global_state.get_global_attribute("use_legacy_config"))
+    asked = getattr(model, "use_legacy_config", False)
+    if asked:
+        model.use_legacy_config = False  # Keras 2 itself would leave it in a model that is a layer
+    return asked
 
 
 def output_shape(*axes):

@@ -67,6 +67,8 @@ class HiddenCell(TrainedCell):
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
+    input_gain: float | None = None  # of initial weights whose initializer is None; None for Keras' own default
+    recurrent_gain: float | None = None  # likewise
     CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
 
     def __init__(
@@ -107,8 +109,10 @@ class HiddenCell(TrainedCell):
         self.add_bias()
         self.built = True
 
-    def unit_drive_initializer(self, gain: float) -> Callable[..., tf.Tensor]:
-        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step."""
+    def unit_drive_initializer(self, gain: float | None) -> Callable[..., tf.Tensor] | None:
+        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step; None without a gain."""
+        if gain is None:
+            return None
 
         def initializer(shape, dtype=None, **_):
             values = keras.initializers.RandomNormal(stddev=gain / shape[0] ** 0.5)(shape, dtype=dtype)

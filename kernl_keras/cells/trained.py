@@ -17,7 +17,7 @@ class TrainedCell(WideCell):
     Args:
         units: number of units.
         use_bias: whether to add a trained bias.
-        kernel_initializer, bias_initializer: Keras initializers.
+        kernel_initializer, bias_initializer: Keras initializers; None for Keras' own default, if a subclass has none.
         kernel_regularizer, bias_regularizer: Keras regularizers.
         kernel_constraint, bias_constraint: Keras constraints.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
@@ -46,7 +46,7 @@ class TrainedCell(WideCell):
         self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
         self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
-    def add_kernel(self, input_shape: Sequence[int | None], initializer: Callable[..., tf.Tensor]) -> None:
+    def add_kernel(self, input_shape: Sequence[int | None], initializer: Callable[..., tf.Tensor] | None) -> None:
         """Makes the input weights [I, units]."""
         if input_shape[-1] is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")

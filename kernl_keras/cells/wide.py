@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..checks import nearest_name
 from ..keras_version import NO_AUTOCAST, AbstractRNNCell, keras
 
 
@@ -27,7 +28,8 @@ class WideCell(AbstractRNNCell):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or wide_dtype()})
+        with nearest_name(type(self), kwargs):
+            super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or wide_dtype()})
         if tf.as_dtype(self.compute_dtype).size < 4:
             raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_features, integer, number, one_of, time_steps
+from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import keras, output_shape
@@ -62,7 +62,8 @@ class SpikeEncoder(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        with nearest_name(type(self), kwargs):
+            super().__init__(**kwargs)
         self.units = integer("units", units)
         self.code = one_of("code", code, CODES)
         if code == "threshold" and self.units % 2:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype
-from ..checks import check_sequences, check_states, time_steps
+from ..checks import check_sequences, check_states, nearest_name, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
@@ -80,7 +80,9 @@ class Readout(KerasRNN):
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
         given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
-        super().__init__(cell, return_sequences=return_sequences, **{**kwargs, "dtype": kwargs.get("dtype") or dtype})
+        kwargs["dtype"] = kwargs.get("dtype") or dtype
+        with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
+            super().__init__(cell, return_sequences=return_sequences, **kwargs)
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well

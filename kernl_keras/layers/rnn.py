@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, flag, integer, time_steps
+from ..checks import check_sequences, check_states, flag, integer, nearest_name, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..rules import BPTT, Rule, get
@@ -86,7 +86,8 @@ class RNN(KerasRNN):
     ) -> None:
         if not isinstance(cell, HiddenCell):
             raise ValueError(f"cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received {cell!r}.")
-        super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
+        with nearest_name(type(self), kwargs):
+            super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
         self.window = None if window is None else integer("window", window)
         self.traces = None if traces is None else flag("traces", traces)

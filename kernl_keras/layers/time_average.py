@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_sequences, integer, time_steps
+from ..checks import check_sequences, integer, nearest_name, time_steps
 from ..keras_version import keras, output_shape
 from ..serialization import serializable
 from ..types import Config
@@ -43,7 +43,8 @@ class TimeAverage(keras.layers.Layer):
     """
 
     def __init__(self, last: int | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        with nearest_name(type(self), kwargs):
+            super().__init__(**kwargs)
         self.last = None if last is None else integer("last", last)
         self.supports_masking = True
 

@@ -4,12 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from ..checks import flag, integer, one_of
-from ..keras_version import keras
+from ..keras_version import keras, writes_hdf5
 from ..types import Config, OnNonfinite
 from .diagnostics import Diagnostics
 from .learn import build_optimizers
 from .nonfinite import Record
 from .shares import first_part
+
+
+def refuse_hdf5(received: str) -> None:
+    """Raises: a whole model is not saved in such a file."""
+    raise ValueError(
+        f"filepath must end in '.keras', or in '.weights.h5' with save_weights; received {received}. An HDF5 file has "
+        "no place for sensitivity_optimizer."
+    )
 
 
 class CompiledModel(keras.Model):
@@ -85,10 +93,7 @@ class CompiledModel(keras.Model):
             ValueError: for an HDF5 file, which could hold neither the second optimizer nor the schedule.
         """
         if str(filepath).endswith((".h5", ".hdf5")) or kwargs.get("save_format") == "h5":
-            raise ValueError(
-                f"filepath must end in '.keras', or in '.weights.h5' with save_weights; received {str(filepath)!r}. "
-                "An HDF5 file has no place for sensitivity_optimizer."
-            )
+            refuse_hdf5(repr(str(filepath)))
         super().save(filepath, *args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
@@ -99,3 +104,17 @@ class CompiledModel(keras.Model):
         if self.built and self.distribute_strategy.num_replicas_in_sync > 1:
             with self.distribute_strategy.scope():
                 build_optimizers(self)
+
+
+class NotInHDF5:
+    """The kinds of models that Keras would write into an HDF5 file by `keras.saving.save_model`, past their `save`."""
+
+    def get_config(self) -> Config:
+        """The configuration.
+
+        Raises:
+            ValueError: where Keras asks for it to write it into an HDF5 file.
+        """
+        if writes_hdf5(self):
+            refuse_hdf5("an HDF5 file")
+        return super().get_config()  # type: ignore[misc]

@@ -10,7 +10,7 @@ from ..layers.find import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
-from .compiled import CompiledModel
+from .compiled import CompiledModel, NotInHDF5
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
@@ -55,11 +55,12 @@ class Model(CompiledModel):
 
     Raises:
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction;
-            by `save`, for a file that could not hold both optimizers.
+            by `save` or `keras.saving.save_model`, for a file that could not hold both optimizers.
 
     Example:
 
-    >>> import keras, numpy as np, kernl_keras as kk
+    >>> import numpy as np, kernl_keras as kk
+    >>> from tensorflow import keras
     >>> inputs = keras.Input((7, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
     >>> voltage = kk.Readout(2)(hidden)
@@ -205,14 +206,14 @@ class Model(CompiledModel):
 
 
 @serializable
-class FunctionalModel(Model, Functional):
+class FunctionalModel(NotInHDF5, Model, Functional):
     """What `Model(inputs, outputs)` makes."""
 
     __init__ = Functional.__init__  # Keras 2 saves the layers of models that are made as its own are
 
 
 @serializable
-class SequentialModel(Model, keras.Sequential):
+class SequentialModel(NotInHDF5, Model, keras.Sequential):
     """What `Model([layer, layer])` makes."""
 
     __init__ = keras.Sequential.__init__

@@ -15,7 +15,8 @@ from .state import layer_states
 ADVICE = {
     "weight": "Load or make the weights anew: nothing can be learned from here.",
     "state": "Start the sequence anew with reset_state() of that layer.",
-    "data": "Clean the data, or mask the steps (keras.layers.Masking).",
+    "data": "Clean the data, or mask the steps (keras.layers.Masking). Of an array x, "
+    "np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples with NaN or infinity.",
     "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights "
     "smaller (input_gain, recurrent_gain).",
 }

@@ -175,6 +175,32 @@ def test_misspelled_arguments_are_refused(make):
     refused("argument: an unknown argument", make.__name__, lambda: make(2, gainn=2.0), names="gainn")
 
 
+@pytest.mark.parametrize(
+    ("make", "misspelled", "meant"),
+    [
+        (lambda **more: kk.LIFCell(2, **more), "tau_n", "tau_m"),
+        (lambda **more: kk.LIFCell(2, **more), "kernel_initialiser", "kernel_initializer"),  # of a base class
+        (lambda **more: kk.LeakyRNNCell(2, **more), "trainabel", "trainable"),  # of Keras
+        (lambda **more: kk.ReadoutCell(2, **more), "tau", "tau_out"),
+        (lambda **more: kk.InputSpikeCell(2, **more), "seeds", "seed"),
+        (lambda **more: kk.RNN(kk.LIFCell(2), **more), "rules", "rule"),
+        (lambda **more: kk.RNN(kk.LIFCell(2), **more), "statefull", "stateful"),
+        (lambda **more: kk.Readout(2, **more), "use_bais", "use_bias"),  # of its cell
+        (lambda **more: kk.SpikeEncoder(2, **more), "codes", "code"),
+        (lambda **more: kk.TimeAverage(**more), "lst", "last"),
+    ],
+)
+def test_of_a_misspelled_argument_the_nearest_is_named(make, misspelled, meant):
+    with pytest.raises((ValueError, TypeError), match=rf"no argument '{misspelled}'; did you mean '{meant}'\? Rec.*=4"):
+        make(**{misspelled: 4})
+
+
+def test_what_is_like_no_argument_is_left_to_keras():
+    for make in (kk.LIFCell, kk.Readout):
+        with pytest.raises((ValueError, TypeError), match=r"^\W*(Unrecognized keyword|Keyword argument not).*zzz"):
+            make(2, zzz=4)
+
+
 NO_KERAS_OBJECTS = ["no such thing", "", 3, {}, {"class_name": "Nothing", "config": {}}, ["zeros"]]
 OF_RULES = {"sensitivity_initializer": [kk.rules.KeRNL, kk.rules.PlainKeRNL], "initializer": [kk.rules.Exponential]}
 

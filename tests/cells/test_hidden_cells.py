@@ -300,3 +300,20 @@ def test_tables_of_cells():
     assert {SPIKING[name].get("reset", "hard") for name in SPIKING} == {"hard", "soft"}
     assert {SPIKING[name].get("discretization", "exponential") for name in SPIKING} == {"exponential", "euler"}
     assert {RATE[name]["activation"] for name in RATE} == {"tanh", "relu", "identity"}
+
+
+@pytest.mark.parametrize(
+    ("weight", "argument", "fans"),
+    [
+        ("kernel", "kernel_initializer", 40 + 300),
+        ("recurrent_kernel", "recurrent_initializer", 300 + 300),
+        ("bias", "bias_initializer", 300 + 300),
+    ],
+)
+def test_no_initializer_is_keras_own_default(weight, argument, fans):
+    """Glorot's uniform numbers, as of `keras.layers.Dense(3, kernel_initializer=None)`."""
+    cell = LeakyRNNCell.from_config(LeakyRNNCell(300, **{argument: None}).get_config())
+    cell.build((None, 40))
+    values, limit = getattr(cell, weight).numpy(), np.sqrt(6.0 / fans)
+    assert 0.95 * limit < np.abs(values).max() <= limit
+    np.testing.assert_allclose(values.std(), limit / np.sqrt(3.0), rtol=0.2)

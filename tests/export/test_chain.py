@@ -138,7 +138,7 @@ def test_a_layer_after_the_average():
         chain(keras.Model(inputs, outputs), each_step=True)
 
 
-@pytest.mark.parametrize("model", [None, "smnist", keras.layers.Dense(4)], ids=str)
+@pytest.mark.parametrize("model", [None, "smnist", keras.layers.Dense(4)], ids=["None", "name", "layer"])
 def test_what_is_no_model(model):
     with pytest.raises(ValueError, match="model must be a built Keras model; received"):
         chain(model)

@@ -247,6 +247,6 @@ def test_the_table_of_a_training_step_by_hand():
         "|  | seconds | relative to KeRNL |",
         "| --- | --- | --- |",
         '| **backpropagation through time**, `rule="bptt"` | 0.100 | 0.7 |',
-        '| **KeRNL**, exponential kernels | 0.150 | 1.0 |',
+        "| **KeRNL**, exponential kernels | 0.150 | 1.0 |",
         "| Norse 1.1.0, backpropagation through time | 0.300 | 2.0 |",
     ]

@@ -256,7 +256,7 @@ def test_without_m_it_is_eprop(cell, number):
     kernl = network.layer(
         KeRNL(("membrane", "exponential")[number % 2], reset_gradient=False, sensitivity_initializer="zeros")
     )
-    gradients = [compute(f, network.inputs)[1:3] for f in (kernl, network.layer(EProp(adaptation=False)))]
+    gradients = [compute(f, network.inputs)[1:3] for f in (kernl, network.layer(EProp()))]
     assert np.abs(gradients[0][0]).max() > 0.01
     for one, other in zip(*gradients):
         same(one, other)

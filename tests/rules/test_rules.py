@@ -33,7 +33,7 @@ CHANGES = {
     EProp: dict(adaptation=False, reset_gradient=True),
     BPTT: dict(tape=True),
     KeRNL: dict(
-        kernel="exponential", perturbation="twin", reset_gradient=False, learn_sensitivity=False,
+        kernel="exponential", perturbation="twin", adaptation=False, reset_gradient=False, learn_sensitivity=False,
         sensitivity_initializer="zeros",
     ),
     PlainKeRNL: dict(

@@ -99,6 +99,21 @@ def test_weights_and_copies(tmp_path):
     assert isinstance(copy, kk.Model) and [layer.name for layer in copy.layers] == ["hidden", "readout", "window"]
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["built by an input", "built by a batch"])
+def test_a_copy_of_a_sequential_model_is_compiled_as_the_model_was(first):
+    """The way that the page on Keras names, where `clone_model` would make a plain `keras.Sequential`."""
+    model = compiled(kk.Model(layers(keras.Input((T, I)) if first else None)), sensitivity_every=3)
+    model.fit(X, Y, verbose=0)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    assert type(copy) is type(model) and copy.sensitivity_every == 3
+    copy.set_weights(model.get_weights())
+    np.testing.assert_array_equal(copy.predict(X, verbose=0), model.predict(X, verbose=0))
+    before = model.get_weights()
+    copy.fit(X, Y, verbose=0)
+    for mine, was in zip(weights(model), before, strict=True):  # nothing is shared
+        np.testing.assert_array_equal(mine, was)
+
+
 def test_subclasses_are_made_as_keras_makes_them():
     def with_step():
         class Mine(kk.Model):
@@ -138,3 +153,16 @@ def test_a_file_that_could_not_hold_both_optimizers_is_refused(name, tmp_path):
         with pytest.raises(ValueError, match=rf"filepath must end in '.keras', or .*; received '.*{name}'.*optimizer"):
             model.save(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # Keras' own, before it asks the model
+def test_such_a_file_is_refused_however_it_is_saved(tmp_path):
+    """Keras' function goes past the model's `save`. It could write the file, but nothing could load it."""
+    inputs = keras.Input((T, I))
+    functional = compiled(kk.Model(layers(inputs)))
+    sequential = kk.Model([keras.Input((T, I)), *layers()])
+    for model in (functional, sequential, keras.Model(inputs, functional(inputs))):
+        with pytest.raises(ValueError, match="filepath must end in '.keras', or .*HDF5 file has no place for sensitiv"):
+            keras.saving.save_model(model, tmp_path / "model.h5")
+        keras.saving.save_model(model, tmp_path / "model.keras")  # nothing of the refusal remains
+        assert keras.saving.load_model(tmp_path / "model.keras").count_params() == model.count_params()
