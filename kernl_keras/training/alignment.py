@@ -11,9 +11,10 @@ from ..keras_version import keras
 from ..layers.find import rule_layers
 from ..layers.step import Step, running
 from ..rules import BPTT, EProp, KeRNL, PlainKeRNL, get
-from ..rules.backward import Backward, Past
+from ..rules.backward import Past
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import name_of
+from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from .state import state_kept
 
@@ -176,7 +177,7 @@ class Alignments:
         own = layer.rule
         found = {EXACT: BPTT(), OWN: EProp(reset_gradient=True)}
         if isinstance(own, KeRNL):
-            found[LOCAL] = EProp(adaptation=False, reset_gradient=own.reset_gradient)
+            found[LOCAL] = EProp(own.adaptation, own.reset_gradient)
         for name, given in self.rules.items():
             rule = get(given)
             if type(rule) is type(own) and (isinstance(given, str) or isinstance(rule, LearnedSensitivity)):
@@ -206,7 +207,7 @@ def make_current_errors(layer, rule):
         past = Past(layer, x, before, residuals, p)
         inputs, presynaptic = past.presynaptic(0, past.length)
         s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
-        return Backward(rule, past).currents(error)[0], s
+        return way_back(rule, past, layer.window if rule is layer.rule else None)(error)[0], s
 
     return current_errors
 
