@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 # Of the layer and the rules
 RuleName: TypeAlias = Literal["kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only"]
 KernelName: TypeAlias = Literal["membrane", "exponential"]
+TracesName: TypeAlias = Literal["linear"]
 PerturbationName: TypeAlias = Literal["tangent", "twin", "replica"]
 Observable: TypeAlias = Literal["distance", "voltage", "reset_voltage"]
 Noise: TypeAlias = Literal["current", "synapse", "activity"]

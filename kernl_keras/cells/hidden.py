@@ -64,6 +64,7 @@ class HiddenCell(TrainedCell):
 
     oscillates = False  # whether a potential left to itself oscillates
     adapts = False  # whether a spike moves a threshold
+    resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
@@ -121,8 +122,15 @@ class HiddenCell(TrainedCell):
         return initializer
 
     def kernel_groups(self) -> list[int]:
-        """Which of the distinct lambda each unit has, a list of H numbers; where they are drawn each has its own."""
-        values = [getattr(self, name) for name in self.CONSTANTS]
+        """Which of the distinct lambda each unit has, a list of H numbers."""
+        return self.groups(self.CONSTANTS)
+
+    def groups(self, names: Sequence[str]) -> list[int]:
+        """Which of the distinct values of some constants each unit has, a list of H numbers.
+
+        Where they are drawn each has its own.
+        """
+        values = [getattr(self, name) for name in names]
         if any(not (value is None or isinstance(value, (float, list))) for value in values):
             return list(range(self.units))
         of_unit = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))

@@ -80,6 +80,7 @@ class LIFCell(SpikingCell):
     """
 
     State = LIFState
+    resets = True
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
 
     def __init__(

@@ -7,17 +7,19 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, flag, integer, nearest_name, time_steps
+from ..checks import check_sequences, check_states, integer, nearest_name, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
-from ..rules import BPTT, Rule, get
-from ..rules.backward import Backward, Past, attach_gradient, checked_shapes
+from ..rules import BPTT, LinearTraces, Rule, get
+from ..rules.backward import Past, attach_gradient, checked_shapes
+from ..rules.linear_memory import LinearMemory, get_traces
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
+from ..rules.settings import serialized
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import ValidSteps
 from ..serialization import serializable
-from ..types import Config, RuleName
+from ..types import Config, RuleName, TracesName
 from .diagnostics import Diagnostics, tell
 from .report import Report, activity
 from .states import StateLayout
@@ -40,10 +42,13 @@ class RNN(KerasRNN):
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
             through time; the rule decides what they reach before it: "kernl" the unit's own state and the units that
             moved it, by M; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
-            at steps 0, C, 2C and so on. None for the rule as it is: windows of one step, and for "bptt" the whole
-            sequence.
-        traces: whether eligibility traces are carried in the layer's states, so that errors of a later piece of a
-            sequence reach the inputs of the pieces before. None for True where the layer is `stateful`.
+            at steps 0, C, 2C and so on. None for the rule as it is, with windows of one step; for "bptt", and with
+            linear traces, for all the steps that a call has.
+        traces: what the layer's states carry, so that errors of a later piece of a sequence reach the inputs of the
+            pieces before. "linear" for filtered inputs, [time constants, J] numbers an example, from which the effect
+            of every weight is reckoned with mean slopes (`kernl_keras.rules.LinearTraces`); True for the exact
+            eligibility traces, several [H, J]; False for nothing. None for what suits a layer that is `stateful`:
+            "linear" under KeRNL with the membrane's kernel, True under other rules that have traces.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (unlike `keras.layers.RNN`, by default).
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
@@ -79,7 +84,7 @@ class RNN(KerasRNN):
         cell: HiddenCell,
         rule: RuleName | Rule | Config = "kernl",
         window: int | None = None,
-        traces: bool | None = None,
+        traces: TracesName | bool | LinearTraces | Config | None = None,
         seed: int | None = None,
         return_sequences: bool = True,
         **kwargs: Any,
@@ -90,10 +95,13 @@ class RNN(KerasRNN):
             super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
         self.window = None if window is None else integer("window", window)
-        self.traces = None if traces is None else flag("traces", traces)
+        self.traces = get_traces(traces)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
-        self.carries_traces = self.stateful and not isinstance(self.rule, BPTT) if traces is None else traces
+        self.carries_traces = self.traces
+        if traces is None:
+            self.carries_traces = self.stateful and self.rule.stream_traces()
         self.rule.check(cell, self.carries_traces)
+        self.memory: LinearMemory | None = None
         if self.window not in (None, 1) and (not self.rule.windows or self.rule.by_tape):
             raise ValueError(f"window must be None or 1 for {self.rule!r}, which has no windows; received {window!r}.")
         self.report: Report | None = None
@@ -109,8 +117,13 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes = checked_shapes(self.rule, self.cell, traces=True) if self.carries_traces else []
-        self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, [(*each, presynaptic) for each in shapes])
+        shapes = []
+        if isinstance(self.carries_traces, LinearTraces):
+            self.memory = LinearMemory(self.cell, self.rule, self.carries_traces.poles, presynaptic)
+            shapes = [shape for shape in self.memory.shapes if shape is not None]
+        elif self.carries_traces:
+            shapes = [(*each, presynaptic) for each in checked_shapes(self.rule, self.cell, traces=True)]
+        self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
         self.state_size = self._layout.sizes
         super().build(sequences_shape)
         self.built = True
@@ -190,15 +203,18 @@ class RNN(KerasRNN):
 
     def _attach(self, rule, past, x, weights, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
-        carried = traces if rule is self.rule else ()
+        carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
-        def rule_gradient(error):  # M may have learned since the forward pass: the rule looks at it now
-            return way_back(rule, past, self.window if rule is self.rule else None, bool(carried))(error, carried)
+        def back():  # M may have learned since the forward pass: the rule looks at it when the errors come
+            return way_back(rule, past, window, bool(carried), memory)
+
+        def rule_gradient(error):
+            return back()(error, carried)
 
         cell = self.cell
         outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, rule_gradient)
         if carried and (self.stateful or self.return_state):
-            traces = Backward(rule, past, traces=True).advance(traces)
+            traces = back().advance(traces)
         return outputs, traces
 
     # Saving and loading
@@ -234,7 +250,7 @@ class RNN(KerasRNN):
             **super().get_config(),
             "rule": keras.saving.serialize_keras_object(self.rule),
             "window": self.window,
-            "traces": self.traces,
+            "traces": serialized(self.traces),
             "seed": self.seed,
         }
 

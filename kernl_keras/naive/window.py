@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ def windows(
     crosses: bool = True,
     adaptation: bool = True,
     hop: Hop | None = None,
+    means: dict[str, Any] | None = None,
 ) -> np.ndarray:
     """The errors of each window by themselves, back to the first step of the sequence.
 
@@ -31,6 +33,7 @@ def windows(
         adaptation: whether the threshold is a part of what crosses.
         hop: `(c, d) -> [H]`: what errors c [H] of the potentials at the first step of a window are for the outputs
             1 + d steps before it; None for no hop.
+        means: arguments of `behind_with_mean_slopes`, for linear memory; None for the slopes themselves.
 
     Returns:
         dC/dI(t) [B, T, H].
@@ -59,11 +62,66 @@ def windows(
             if not crosses:
                 continue
             own = own[0], own[1] if adaptation else np.zeros(units)
+            if means is not None:
+                of_current[b, :first] += behind_with_mean_slopes(own, c, run, b=b, first=first, **means) if first else 0.0
+                continue
             for t in reversed(range(first)):
                 through = np.zeros(units) if hop is None else hop(c, first - 1 - t)
                 before, own = own_back(through, own, run, b, t, adaptation)
                 of_current[b, t] += np.real(before) * run.gain[b, t]
     return of_current
+
+
+def behind_with_mean_slopes(
+    own: tuple[np.ndarray, np.ndarray],
+    c: np.ndarray,
+    run: SimpleNamespace,
+    lam: np.ndarray,
+    m: np.ndarray | None,
+    b: int,
+    first: int,
+    groups: list[int],
+    resets: bool,
+) -> np.ndarray:
+    """Eq. (31)-(33) as a sweep: one window's errors before it, with mean slopes in the place of slopes.
+
+    Args:
+        own: errors of the states before the window, of V or U [H] and of b [H].
+        c: errors of the potentials at its first step [H].
+        lam: lambda [H].
+        m: M [H, H]; None for no hop.
+        b, first: the example, and the window's first step.
+        groups: which units share the filter of their own potential, where it `resets`.
+
+    Returns:
+        dC/dI(t) [first, H].
+
+    Example: an error of 1 in the potential, half of which is left a step earlier.
+
+    >>> one = np.ones((1, 2, 1))
+    >>> run = SimpleNamespace(psi=one, gain=one, leak=0.5 * one, keep=one, p=np.zeros(1))
+    >>> own = np.ones(1), np.zeros(1)
+    >>> behind_with_mean_slopes(own, np.zeros(1), run, np.array([0.5]), None, 0, 2, [0], False).ravel().tolist()
+    [0.5, 1.0]
+    """
+    units = len(c)
+    psi, drive = (np.mean(part[b, :first], 0) for part in (run.psi, run.gain))
+    found = np.zeros((first, units))
+    for i in range(units):
+        alike = [k for k in range(units) if groups[k] == groups[i]]
+        v, a, of_threshold, through = own[0][i], own[1][i], 0.0, 0.0
+        for t in reversed(range(first)):
+            hop = 0.0
+            if m is not None:
+                hop = sum(m[k, i] * np.real(np.conj(lam[k]) ** (first - 1 - t) * c[k]) for k in range(units))
+            of_threshold = psi[i] * (1.0 - run.p[i]) * a + np.conj(lam[i]) * of_threshold
+            through = psi[i] * hop + np.conj(lam[i]) * through
+            a = run.p[i] * a
+            if resets:
+                v = v * np.mean([run.keep[b, t, k] for k in alike])
+            found[t, i] = drive[i] * np.real(v + of_threshold + through)
+            v = v * (np.mean([run.leak[b, t, k] for k in alike]) if resets else np.conj(lam[i]))
+    return found
 
 
 def own_back(

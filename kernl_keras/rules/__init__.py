@@ -4,6 +4,7 @@ from .bptt import BPTT
 from .eprop import EProp
 from .exponential import Exponential
 from .kernl import KeRNL
+from .linear_memory import LinearTraces
 from .membrane import Membrane
 from .perturbation import Replica, Tangent, Twin
 from .plain_kernl import PlainKeRNL
@@ -16,6 +17,7 @@ __all__ = [
     "EProp",
     "Exponential",
     "KeRNL",
+    "LinearTraces",
     "Membrane",
     "NAMES",
     "PlainKeRNL",

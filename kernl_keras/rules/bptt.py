@@ -45,9 +45,12 @@ class BPTT(Rule):
         self.tape = flag("tape", tape)
         self.by_tape = self.tape
 
-    def check(self, cell: HiddenCell, traces: bool) -> None:
+    def check(self, cell: HiddenCell, traces: Any) -> None:
         if traces:
-            raise ValueError("traces must be False for BPTT, which has no traces; received True.")
+            raise ValueError(f"traces must be False for BPTT, which has no traces; received {traces!r}.")
+
+    def stream_traces(self) -> bool:
+        return False
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)

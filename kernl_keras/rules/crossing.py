@@ -20,10 +20,14 @@ class Crossing(Rule):
     """
 
     windows = True
+    hops = False  # whether errors reach other units
 
     def __init__(self, adaptation: bool, reset_gradient: bool) -> None:
         self.adaptation = flag("adaptation", adaptation)
         self.reset_gradient = flag("reset_gradient", reset_gradient)
+
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        """Traces of every kind will do."""
 
     def own(self, cell: HiddenCell) -> Any:
         """How an error goes back through the own state, see `rules.own_state`."""

@@ -1,11 +1,14 @@
 """`KeRNL`: the error reaches back through the unit's own state, and through the other units by one learned hop, M."""
 
+from typing import Any
+
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
 from ..types import Initializer, KernelName, PerturbationName
 from .crossing import Crossing
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
+from .linear_memory import LinearTraces
 from .membrane import Membrane
 from .perturbation import Perturbation
 from .rule import named
@@ -54,6 +57,8 @@ class KeRNL(Crossing, LearnedSensitivity):
     (2020) for the local term. That the own leak is split off, and the membrane kernel, are extensions.
     """
 
+    hops = True
+
     def __init__(
         self,
         kernel: KernelName | Membrane | Exponential = "membrane",
@@ -65,6 +70,14 @@ class KeRNL(Crossing, LearnedSensitivity):
     ) -> None:
         Crossing.__init__(self, adaptation, reset_gradient)
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
+
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
+            raise ValueError(f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}.")
+        LearnedSensitivity.check(self, cell, bool(traces))
+
+    def stream_traces(self) -> Any:
+        return LinearTraces() if isinstance(self.kernel, Membrane) else True
 
     def noise_enters(self, cell: HiddenCell) -> str:
         return "state" if "trace" in cell.State._fields else "synapse"

@@ -44,7 +44,8 @@ class LearnedSensitivity(Rule):
         """How many filtered noises [B, H] the layer carries."""
         return self.kernel.count
 
-    def check(self, cell: HiddenCell, traces: bool) -> None:
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        super().check(cell, traces)
         self.perturbation.check(cell)
 
     def noise_enters(self, cell: HiddenCell) -> str:

@@ -95,7 +95,7 @@ class PlainKeRNL(LearnedSensitivity):
         """Where the noise enters a cell: as set, or the cell's own default."""
         return self.noise or ("activity" if "activity" in cell.NOISE else "current")
 
-    def check(self, cell: HiddenCell, traces: bool) -> None:
+    def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)
         one_of("noise", self.noise_of(cell), cell.NOISE)
 

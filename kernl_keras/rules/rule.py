@@ -82,8 +82,14 @@ class Rule(Settings):
     crosses = True  # whether anything crosses a window's border
     perturbed_kernels = 0  # how many filtered noises the layer carries; 0 for a rule without M
 
-    def check(self, cell: HiddenCell, traces: bool) -> None:
-        """Raises where the rule does not go with the cell."""
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        """Raises where the rule does not go with the cell, or with the traces: False, True or `LinearTraces`."""
+        if traces not in (True, False):
+            raise ValueError(f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}.")
+
+    def stream_traces(self) -> Any:
+        """What a stateful layer carries if nothing is said."""
+        return True
 
     def build(self, layer: Any) -> None:
         """Adds the rule's own weights to the layer."""

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..sequences.time_loop import blockwise, take
+from ..sequences.time_loop import blockwise, take, tensors
 from .backward import Backward, add_products, of_steps, products_with, with_steps
 from .bptt import exact_step
+from .linear_memory import Filters, through_windows
 from .own_state import own_state
 from .rule import BackwardStep
 
@@ -41,7 +42,8 @@ class WindowedBackward(Backward):
 
     def __init__(self, rule, past, window, traces=False):
         super().__init__(rule, past, traces)
-        self.window = tf.minimum(window, past.length) if tf.is_tensor(past.length) else min(window, past.length)
+        static = isinstance(window, int) and isinstance(past.length, int)
+        self.window = min(window, past.length) if static else tf.minimum(window, past.length)
 
     def inside(self, error):
         """`Inside` and dC/dW of it in its parts, of errors of the outputs L [T, B, H]."""
@@ -128,8 +130,49 @@ class WindowedBackward(Backward):
         )[:3]
 
 
-def way_back(rule, past, window=None, traces=False):
-    """How a rule goes back through the past: `Backward`, or with windows of several steps `WindowedBackward`."""
+class LinearBackward(WindowedBackward):
+    """The same where behind the border filtered inputs alone are remembered, Eq. (31)-(33).
+
+    Errors that leave their window reach the weights, and neither the inputs nor the layer below.
+
+    Args:
+        rule, past, window: as of `WindowedBackward`.
+        memory: `linear_memory.LinearMemory`.
+    """
+
+    def __init__(self, rule, past, window, memory):
+        super().__init__(rule, past, window)
+        self.memory, self.filters = memory, Filters(memory, past)
+        self.m = self.context.hop.m if rule.hops else None
+
+    def __call__(self, error, traces=()):
+        """Arguments and result as of `Backward`."""
+        inside, total = self.inside(error)
+
+        def visit(total, memory, number):
+            own, potential = tf.nest.map_structure(lambda x: x[number], inside[1:])
+            return total + self.filters.gradient(memory, own, potential, self.m)
+
+        memory = self.memory.unpack(traces)
+        return inside.current, through_windows(self.filters, memory, self.window, visit, tf.concat(total, 0))[1]
+
+    def advance(self, traces):
+        """The memory after the last valid step, a tuple of tensors."""
+        return tuple(tensors(through_windows(self.filters, self.memory.unpack(traces), self.window)[0]))
+
+
+def way_back(rule, past, window=None, traces=False, memory=None):
+    """How a rule goes back through the past.
+
+    Args:
+        rule: `rules.Rule`.
+        past: `backward.Past`.
+        window: C; None for the rule as it is.
+        traces: whether exact traces are carried in from the pieces before.
+        memory: `linear_memory.LinearMemory`; None for none.
+    """
+    if memory is not None:
+        return LinearBackward(rule, past, past.length if window is None else window, memory)
     if window is None or (window == 1 and rule.crosses):
         return Backward(rule, past, traces)
     return WindowedBackward(rule, past, window, traces)

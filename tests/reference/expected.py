@@ -32,8 +32,9 @@ def piece(run, cut):
 class Expected:
     """What the reference says of `rule` over `network`: everything that the layer computes."""
 
-    def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1):
-        self.network, self.rule, self.m, self.gamma, self.window = network, rule, m, gamma, window
+    def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1, linear=False):
+        self.network, self.rule, self.m, self.gamma = network, rule, m, gamma
+        self.window, self.linear = window, linear
         self.run = self.exact = network.run()
         if network.resets:
             self.exact = ref.follow_reset(self.run, network.c)
@@ -47,7 +48,7 @@ class Expected:
     def weight_gradient(self, s):
         """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
         rule, run, dt = self.rule, self.run, self.network.c.dt
-        if self.window > 1 or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
+        if self.window > 1 or self.linear or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
             return ref.weight_gradient(self.windowed(), s)
         if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
             return ref.membrane(self.error, s, run, self.m[0], self.network.kernel)
@@ -72,7 +73,18 @@ class Expected:
             crosses=not isinstance(rule, BPTT),
             adaptation=getattr(rule, "adaptation", False),
             hop=self.hop if isinstance(rule, KeRNL) else None,
+            means=self.means() if self.linear else None,
         )
+
+    def means(self):
+        """What the sweep with mean slopes needs."""
+        network = self.network
+        return {
+            "lam": np.broadcast_to(network.kernel, H),
+            "m": self.m[0] if isinstance(self.rule, KeRNL) else None,
+            "groups": network.cell().groups(network.kind.CONSTANTS),
+            "resets": network.resets,
+        }
 
     def hop(self, c, distance):
         """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""

@@ -1,0 +1,374 @@
+"""Linear memory: behind a window's border only filtered inputs are remembered, [poles, J] numbers. Eq. (31)-(33).
+
+Exact traces are [H, J] each, and KeRNL needs several. Here the slopes psi_i and drives of what lies behind the border are
+replaced by their means so far, and the units that share a lambda share a filter:
+
+    (31) X^g_j(t) = lambda_g X^g_j(t-1) + s_j(t),       Y^g_j(t) = lambda_g Y^g_j(t-1) + X^g_j(t)
+    (32) the own potential:   dC/dW_ij += drive_i Re(conj(v_i) X^i_j)
+         the own threshold:   dC/dW_ij += a_i (1-p_i) psi_i drive_i Re Z(p_i, lambda_i)
+    (33) the hop:             dC/dW_ij += psi_i drive_i sum_k M_ki Re(conj(c_k) [Z(lambda_k, lambda_i)
+                                                                                + Z(lambda_k, conj lambda_i)] / 2)
+
+v, a and c are the errors at the border, of the states U (or V) and b before it and of the potential at the window's first
+step. Z(q, l) is the input through the filters l and q in a row, which is a difference of the two, and Y where they are
+equal:
+
+    Z(q, l) = (q X^q - l X^l) / (q - l)
+
+A reset shortens a unit's own memory: the own potential then has a filter of its own, in whose place of lambda stands what
+leak and reset leave on average over the units that share it.
+"""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..sequences.time_loop import loop, take, tensors
+from ..serialization import serializable
+from .settings import Settings, get_settings
+
+
+@serializable
+class LinearTraces(Settings):
+    """Traces in linear memory: filtered inputs, one filter for each time constant instead of one for each weight.
+
+    Args:
+        poles: how many time constants are told apart, at most. Where the units have more, neighbours share the one in
+            their middle.
+
+    Raises:
+        ValueError: for a number that is not an integer >= 1.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), window=64, traces=kk.rules.LinearTraces(poles=8)).traces
+    LinearTraces(poles=8)
+    """
+
+    def __init__(self, poles: int = 32) -> None:
+        self.poles = integer("poles", poles)
+
+
+def get_traces(traces: Any) -> Any:
+    """What the argument `traces` of a layer stands for: None, True, False or `LinearTraces`."""
+    if traces is None or isinstance(traces, bool):
+        return traces
+    return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
+
+
+class Memory(NamedTuple):
+    """What is remembered of the steps so far. None where a cell does not need it."""
+
+    x_real: Any  # X of the poles lambda [B, G, J]
+    x_imaginary: Any
+    y_real: Any  # Y [B, G, J], where there is a hop
+    y_imaginary: Any
+    x_threshold: Any  # X of the poles p [B, A, J]
+    x_reset: Any  # X with leak and reset [B, G, J]
+    means: Any  # of psi and drive [B, 2, H]
+    count: Any  # steps that the means are of [B, 1, 1]
+
+
+COUNTED = 1e6  # steps after which the means forget the oldest ones
+
+
+class LinearMemory:
+    """The memory of a layer.
+
+    Args:
+        cell: the cell.
+        rule: `crossing.Crossing`.
+        poles: number of poles, at most.
+        inputs: J.
+    """
+
+    def __init__(self, cell, rule, poles, inputs):
+        self.cell, self.rule, self.inputs = cell, rule, inputs
+        self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
+        self.adapts = rule.adaptation and cell.adapts
+        self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0
+
+    @property
+    def shapes(self):
+        """Of the memory's tensors without the batch axis; None for those that there are not."""
+        x, swings, hop = (self.groups, self.inputs), self.cell.oscillates, self.rule.hops
+        return Memory(
+            x_real=x,
+            x_imaginary=x if swings else None,
+            y_real=x if hop else None,
+            y_imaginary=x if hop and swings else None,
+            x_threshold=(self.thresholds, self.inputs) if self.adapts else None,
+            x_reset=x if self.cell.resets else None,
+            means=(2, self.cell.units),
+            count=(1, 1),
+        )
+
+    def unpack(self, traces):
+        """`Memory` of a list of its tensors."""
+        rest = iter(traces)
+        return Memory(*(None if shape is None else next(rest) for shape in self.shapes))
+
+
+class Filters:
+    """The filters of a sequence, with the constants as they are now.
+
+    Args:
+        memory: `LinearMemory`.
+        past: `backward.Past`.
+    """
+
+    def __init__(self, memory, past):
+        self.memory, self.past, self.cell = memory, past, past.cell
+        dtype, units = past.residuals.output.dtype, past.cell.units
+        leak, turn = (
+            tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,)) for part in past.cell.membrane_kernel(past.p)
+        )
+        self.member, chosen = shared(self.cell.groups(self.cell.CONSTANTS), memory.groups, leak, turn)
+        self.leak, self.turn = tf.gather(leak, chosen), tf.gather(turn, chosen)  # [G]
+        if memory.adapts:
+            decay = tf.broadcast_to(tf.convert_to_tensor(past.p.adaptation_decay, dtype), (units,))
+            zeros = tf.zeros_like(decay)
+            self.of_threshold, chosen = shared(self.cell.groups(("tau_a",)), memory.thresholds, decay, zeros)
+            self.threshold_decay = tf.gather(decay, chosen)  # [A]
+
+    # Forward, Eq. (31)
+
+    def advance(self, memory, start, size, skip):
+        """The memory after the steps from `start` on, of which the first `skip` are left out."""
+        past, dtype = self.past, memory.x_real.dtype
+        x, s = past.presynaptic(start, size)
+        inputs = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]
+        counts = tf.cast(tf.range(size) >= skip, dtype)[:, None]
+        if past.steps is not None:
+            counts *= tf.cast(take(past.steps.valid, start, size), dtype)
+        later = tf.cumsum(counts, exclusive=True, reverse=True)  # [C, B or 1], steps that follow
+        step = past.derivatives(start, size)
+        every = tf.reduce_sum(counts, 0)  # [B or 1]
+        of_leak = powers(self.leak, self.turn, every)
+        by_input = [part * counts[..., None] for part in powers(self.leak, self.turn, later)]
+        made = {}
+        made["x_real"], made["x_imaginary"] = rotated(of_leak, memory.x_real, memory.x_imaginary)
+        if memory.y_real is not None:  # Y = lambda^n (Y + n X) + sum (n - d) lambda^(n-1-d) s
+            n = every[:, None, None]
+            made["y_real"], made["y_imaginary"] = rotated(
+                of_leak, memory.y_real + n * memory.x_real, plus(memory.y_imaginary, memory.x_imaginary, n)
+            )
+            made["y_real"] += filtered(by_input[0] * (later + 1.0)[..., None], inputs)
+            if memory.y_imaginary is not None:
+                made["y_imaginary"] += filtered(by_input[1] * (later + 1.0)[..., None], inputs)
+        made["x_real"] += filtered(by_input[0], inputs)
+        if memory.x_imaginary is not None:
+            made["x_imaginary"] += filtered(by_input[1], inputs)
+        if memory.x_threshold is not None:
+            decay = self.threshold_decay
+            kept = tf.pow(decay, every[:, None])[..., None] * memory.x_threshold
+            made["x_threshold"] = kept + filtered(tf.pow(decay, later[..., None]) * counts[..., None], inputs)
+        if memory.x_reset is not None:
+            rule_step = step.following_reset() if self.memory.rule.reset_gradient else step
+            keep, leak = (self.of_groups(part, inputs) for part in (rule_step.keep, step.leak))  # [C, B, G]
+            passed = tf.where(counts[..., None] > 0.0, keep * leak, 1.0)
+            after = tf.math.cumprod(passed, exclusive=True, reverse=True)
+            made["x_reset"] = tf.reduce_prod(passed, 0)[..., None] * memory.x_reset
+            made["x_reset"] += filtered(after * keep * counts[..., None], inputs)
+        like = past.residuals.output[0]
+        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in (step.psi, step.drive)]
+        n = every[:, None, None]
+        count = tf.minimum(memory.count + n, COUNTED)
+        share = tf.math.divide_no_nan(tf.ones_like(count), count)
+        made["means"] = memory.means + (tf.stack(now, 1) - n * memory.means) * share
+        made["count"] = count
+        return memory._replace(**made)
+
+    def of_groups(self, x, inputs):
+        """The mean over the units that share a pole, [C, B, G], of x [C, B, H] or a number."""
+        x = x * tf.ones_like(self.past.residuals.output[:1])
+        mean = tf.einsum("cbh,hg->cbg", x, self.member) / tf.reduce_sum(self.member, 0)
+        return tf.broadcast_to(mean, (tf.shape(inputs)[0], tf.shape(inputs)[1], self.memory.groups))
+
+    # Backward, Eq. (32), (33)
+
+    def gradient(self, memory, own, potential, m):
+        """dC/dW [J, H] of a window's errors by what is remembered.
+
+        Args:
+            memory: `Memory` at the border.
+            own: errors of the states before the border, see `window.Inside`.
+            potential: errors of the potential at the window's first step.
+            m: M [H, H], or None without a hop.
+        """
+        psi, drive = memory.means[:, 0], memory.means[:, 1]  # [B, H]
+        swings = self.cell.oscillates
+        real, imaginary = (drive[..., None] * self.spread(part) if swings or k == 0 else None
+                           for k, part in enumerate((*own[:1], own[1] if swings else None)))  # fmt: skip
+        found = Coefficients()
+        if memory.x_reset is None:  # conj(v) X
+            found.add(memory, real, None if imaginary is None else -imaginary)
+        else:
+            found.products += in_all(real, memory.x_reset)
+        if self.memory.adapts:
+            self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
+        if m is not None:
+            self.add_hop(found, memory, potential, m, psi * drive)
+        return found.sum()
+
+    def spread(self, x):
+        """x [B, H] at the pole of its unit, [B, H, G]."""
+        return x[..., None] * self.member
+
+    def add_threshold(self, found, memory, error):
+        """a (1-p) Re Z(p, lambda); `error` is a psi drive."""
+        p = tf.linalg.matvec(self.of_threshold, self.threshold_decay)  # [H]
+        leak, turn = (tf.linalg.matvec(self.member, part) for part in (self.leak, self.turn))
+        own = tf.complex(leak, turn)
+        of_own, of_threshold = partial_fractions(tf.cast(p, own.dtype), own)
+        error = error * (1.0 - p)
+        found.add(
+            memory,
+            self.spread(error * tf.math.real(of_own)),
+            self.spread(error * tf.math.imag(of_own)) if self.cell.oscillates else None,
+        )
+        weight = (error * tf.math.real(of_threshold))[..., None] * self.of_threshold
+        found.products += in_all(weight, memory.x_threshold)
+
+    def add_hop(self, found, memory, potential, m, factor):
+        """Eq. (33)."""
+        poles = tf.complex(self.leak, self.turn)
+        parts = [tf.einsum("bk,kg,ki->big", part, self.member, m) for part in potential]  # sum over k of pole g
+        moved = tf.complex(parts[0], -parts[1] if len(parts) > 1 else tf.zeros_like(parts[0]))  # conj(c) M
+        moved *= tf.cast(factor, moved.dtype)[..., None]
+        same = tf.eye(self.memory.groups, dtype=moved.dtype)
+        of_own, of_other = partial_fractions(poles[:, None], poles[None], same)  # [g', g]
+        half = 0.5 if self.cell.oscillates else 1.0
+        other = half * of_other
+        mirrored = tf.zeros_like(other)
+        if self.cell.oscillates:
+            mirrored, of_mirrored_other = (0.5 * part for part in partial_fractions(poles[:, None], tf.math.conj(poles)[None]))
+            other += of_mirrored_other
+        unit = tf.cast(self.member, moved.dtype)  # [H, G]
+        # at the pole g' of the unit that is moved, by the pole g of unit i
+        at_other = moved * tf.einsum("ig,kg->ik", unit, other)
+        at_own, at_mirrored = (unit * tf.einsum("bik,kg->big", moved, part) for part in (half * of_own, mirrored))
+        total = at_other + at_own
+        swings = self.cell.oscillates
+        found.add(
+            memory,
+            tf.math.real(total + at_mirrored),
+            tf.math.imag(total - at_mirrored) if swings else None,
+        )
+        twice = half * moved * unit
+        found.products += in_all(tf.math.real(twice), memory.y_real)
+        if swings:
+            found.products += in_all(-tf.math.imag(twice), memory.y_imaginary)
+
+
+class Coefficients:
+    """What multiplies the filtered inputs, and the products that it makes."""
+
+    def __init__(self):
+        self.real = self.imaginary = 0.0
+        self.memory, self.products = None, 0.0
+
+    def add(self, memory, real, imaginary):
+        """Re((real + i imaginary) X), [B, H, G] each."""
+        self.memory, self.real = memory, self.real + real
+        if imaginary is not None:
+            self.imaginary = self.imaginary + imaginary
+
+    def sum(self):
+        """dC/dW [J, H]."""
+        if self.memory is None:
+            return self.products
+        products = self.products + in_all(self.real, self.memory.x_real)
+        if self.memory.x_imaginary is not None:
+            products -= in_all(self.imaginary, self.memory.x_imaginary)
+        return products
+
+
+def in_all(weight, filtered):
+    """[B, H, G] by [B, G, J], summed over examples: [J, H]."""
+    return tf.einsum("bhg,bgj->jh", weight, filtered)
+
+
+def partial_fractions(other, own, same=None):
+    """What Z(other, own) has of X^own, and of X^other; nothing where they are the `same`."""
+    gap = other - own
+    if same is not None:
+        gap += same
+    of_own, of_other = -own / gap, other / gap
+    return (of_own, of_other) if same is None else (of_own * (1.0 - same), of_other * (1.0 - same))
+
+
+def shared(groups, count, real, imaginary):
+    """Which of `count` poles each unit has, one-hot [H, count], and which unit's constants each pole is, [count].
+
+    Args:
+        groups: which of the distinct constants each unit has, a list of H numbers.
+        count: number of poles. Where there are more distinct constants, neighbours share the one in their middle.
+        real, imaginary: lambda [H].
+    """
+    units = len(groups)
+    if max(groups) < count:
+        return tf.one_hot(groups, count, dtype=real.dtype), [groups.index(k) for k in range(count)]
+    order = tf.argsort(real, stable=True)
+    order = tf.gather(order, tf.argsort(tf.gather(tf.abs(imaginary), order), stable=True))
+    place = tf.argsort(order)  # of each unit among all
+    middle = [(2 * k + 1) * units // (2 * count) for k in range(count)]
+    return tf.one_hot(place * count // units, count, dtype=real.dtype), tf.gather(order, middle)
+
+
+def powers(leak, turn, exponent):
+    """lambda^n in two parts [.., G], of exponents n [..]."""
+    modulus, angle = tf.sqrt(leak**2 + turn**2), tf.atan2(turn, leak)
+    size = tf.pow(modulus, exponent[..., None])
+    return size * tf.cos(angle * exponent[..., None]), size * tf.sin(angle * exponent[..., None])
+
+
+def rotated(by, real, imaginary):
+    """(real + i imaginary) [B, G, J] times `by`, two parts [B or 1, G]; the imaginary part may be None."""
+    of_real, of_imaginary = (part[..., None] for part in by)
+    if imaginary is None:
+        return of_real * real, None
+    return of_real * real - of_imaginary * imaginary, of_real * imaginary + of_imaginary * real
+
+
+def plus(x, y, factor):
+    """x + factor y; None where they are None."""
+    return None if x is None else x + factor * y
+
+
+def filtered(weights, inputs):
+    """sum_d weights(d) s(d): [C, B or 1, G] by [C, B, J] -> [B, G, J]."""
+    if weights.shape[1] == 1:
+        return tf.einsum("cg,cbj->bgj", weights[:, 0], inputs)
+    return tf.einsum("cbg,cbj->bgj", weights, inputs)
+
+
+def through_windows(filters, memory, window, visit=None, start=0.0):
+    """Goes forward through the windows of a sequence: the memory after it, and what `visit` adds up to.
+
+    Args:
+        filters: `Filters`.
+        memory: `Memory` before the first step.
+        window: C.
+        visit: `(total, memory at the border, number of the window) -> total`; None for nothing.
+        start: total before the first window.
+    """
+    past = filters.past
+    windows = -(-past.length // window)
+
+    def body(number, memory, total):
+        if visit is not None:
+            total = visit(total, memory, number)
+        begins = number * window
+        first = tf.minimum(begins, past.length - window)
+        return number + 1, filters.advance(memory, first, window, begins - first), total
+
+    state = 0, memory, start
+    if past.unroll:
+        for _ in range(windows):
+            state = body(*state)
+    else:
+        state = loop(lambda number, *_: number < windows, body, state, windows)
+    return state[1], state[2]

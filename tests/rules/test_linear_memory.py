@@ -1,0 +1,129 @@
+"""Linear memory: filters of the inputs give what a sweep with mean slopes gives, whole and in pieces."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.layers.rnn import RNN
+from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
+
+from ..reference.cases import CELLS, B, H, I, Network, draw, pairs
+from ..reference.expected import Expected, compute, in_pieces, kernels, same
+
+T = 9
+ERROR = draw(53, B, T, H)
+RULES = {
+    "kernl": KeRNL(),
+    "kernl, potential alone": KeRNL(adaptation=False, reset_gradient=False),
+    "e-prop": EProp(),
+    "e-prop, reset": EProp(reset_gradient=True),
+}
+
+
+def made(cell, rule, **settings):
+    network = Network(cell, time=T)
+    m = kernels() if hasattr(rule, "kernel") else ()
+    return network, m, network.layer(rule, *m, **{"traces": "linear", **settings})
+
+
+@pytest.mark.parametrize(("name", "cell", "window"), [*pairs(RULES, CELLS, (1, 2, 7))])
+def test_filters_are_the_sweep_with_mean_slopes(name, cell, window):
+    network, m, layer = made(cell, RULES[name], window=window)
+    gradient = compute(layer, network.inputs, ERROR, training=False)[1]
+    expected = Expected(network, RULES[name], *m, error=ERROR, window=window, linear=True)
+    same(gradient, network.used(expected.weight_gradient(expected.s)), tolerance=1e-8)
+
+
+CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6), slice(6, T)]}
+
+
+@pytest.mark.parametrize(("name", "cell", "cuts"), [*pairs(RULES, CELLS, CUTS)])
+def test_pieces_of_whole_windows_are_the_whole(name, cell, cuts):
+    network, _, layer = made(cell, RULES[name], window=2)
+    outputs, whole, *_ = compute(layer, network.inputs, ERROR, training=False)
+    _, _, layer = made(cell, RULES[name], window=2, return_state=True)
+    found, gradient = in_pieces(layer, network.inputs, CUTS[cuts], ERROR)
+    same(found, outputs)
+    same(gradient, whole, tolerance=1e-8)
+
+
+def test_without_a_window_each_piece_is_one():
+    """Backpropagation inside the pieces, and linear memory of the pieces before: how a stream learns by default."""
+    network, _, layer = made("resonator", KeRNL(), return_state=True)
+    _, _, windows = made("resonator", KeRNL(), window=3)
+    gradient = in_pieces(layer, network.inputs, [slice(t, t + 3) for t in range(0, T, 3)], ERROR)[1]
+    same(gradient, compute(windows, network.inputs, ERROR, training=False)[1])
+    exact = compute(network.layer(BPTT()), network.inputs, ERROR)
+    whole = compute(layer, network.inputs, ERROR, training=False)
+    same(whole[1], exact[1])
+    same(whole[2], exact[2])
+
+
+@pytest.mark.parametrize("cell", ["hard adaptive", "resonator", "tanh"])
+def test_a_padded_batch_learns_and_remembers_what_its_sequences_would(cell):
+    lengths, whole, states = (5, 8), 0.0, []
+    for row, length in enumerate(lengths):
+        network, _, layer = made(cell, KeRNL(), window=3, return_state=True)
+        x, error = network.inputs[row : row + 1, :length], ERROR[row : row + 1, :length]
+        found = compute(layer, x, error, training=False)
+        whole += found[1]
+        states.append(found[4])
+    mask = tf.sequence_mask(lengths, T)
+    with tf.GradientTape() as tape:
+        outputs, *padded = layer(network.inputs, mask=mask)
+        loss = tf.reduce_sum(tf.where(mask[..., None], outputs * ERROR, 0.0))
+    cell = layer.cell
+    found = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias])
+    same(tf.concat([*found[:2], found[2][None]], 0), whole)
+    for state, *of_rows in zip(padded, *states):
+        same(state, tf.concat(of_rows, 0))
+
+
+def test_every_mode_agrees():
+    network, _, layer = made("resonator", KeRNL(), window=4)
+    expected = compute(layer, network.inputs, ERROR, training=False)
+    _, _, unrolled = made("resonator", KeRNL(), window=4, unroll=True)
+    found = {"unrolled": compute(unrolled, network.inputs, ERROR, training=False)}
+    for jit in (False, True):
+        step = tf.function(
+            lambda x, error: compute(layer, x, error, training=False)[:3],
+            jit_compile=jit,
+            input_signature=[tf.TensorSpec((None, None, size), "float64") for size in (I, H)],
+        )
+        found[jit] = step(network.inputs, tf.constant(ERROR))
+    for each in found.values():
+        for one, other in zip(each[:3], expected):
+            same(one, other)
+
+
+def test_fewer_poles_than_time_constants():
+    """Neighbours share the pole in their middle: with one for each unit nothing changes, with fewer the gradient does."""
+    network, _, layer = made("resonator", KeRNL(), window=2)
+    exact = compute(layer, network.inputs, ERROR, training=False)[1]
+    for poles, alike in ((H, True), (H - 2, False)):
+        _, _, layer = made("resonator", KeRNL(), window=2, traces=LinearTraces(poles=poles))
+        found = compute(layer, network.inputs, ERROR, training=False)[1]
+        assert np.allclose(found, exact, rtol=1e-9) == alike
+        assert float(np.sum(found * exact) / np.linalg.norm(found) / np.linalg.norm(exact)) > 0.9
+        x_real = layer.memory.shapes.x_real
+        assert x_real[0] == poles
+
+
+@pytest.mark.parametrize("rule", [RFLO(), PlainKeRNL(), KeRNL("exponential")])
+def test_rules_without_it_say_so(rule):
+    with pytest.raises(ValueError, match="traces must be True or False for .*; received LinearTraces"):
+        RNN(Network("tanh").cell(), rule=rule, traces="linear")
+
+
+@pytest.mark.parametrize("traces", ["exact", 3, {}, LinearTraces])
+def test_what_traces_may_be(traces):
+    with pytest.raises(ValueError, match="traces must be"):
+        RNN(Network("tanh").cell(), traces=traces)
+    with pytest.raises(ValueError, match="poles must be an integer >= 1; received 0"):
+        LinearTraces(poles=0)
+
+
+def test_it_is_saved():
+    layer = RNN(Network("tanh").cell(), window=64, traces=LinearTraces(poles=8))
+    again = RNN.from_config(layer.get_config())
+    assert again.traces.poles == 8 and again.window == 64
