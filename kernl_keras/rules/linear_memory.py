@@ -34,11 +34,12 @@ class LinearTraces(Settings):
     """Traces in linear memory: filtered inputs, one filter for each time constant instead of one for each weight.
 
     Args:
-        poles: how many time constants are told apart, at most. Where the units have more, neighbours share the one in
-            their middle.
+        poles: how many time constants are told apart, at most; None for all that there are. Where the units have more,
+            neighbours share the one in their middle: units that leak lose little by that, units that swing get out of
+            step with it.
 
     Raises:
-        ValueError: for a number that is not an integer >= 1.
+        ValueError: for a number that is neither None nor an integer >= 1.
 
     Example:
 
@@ -47,14 +48,16 @@ class LinearTraces(Settings):
     LinearTraces(poles=8)
     """
 
-    def __init__(self, poles: int = 32) -> None:
-        self.poles = integer("poles", poles)
+    def __init__(self, poles: int | None = None) -> None:
+        self.poles = None if poles is None else integer("poles", poles)
 
 
 def get_traces(traces: Any) -> Any:
     """What the argument `traces` of a layer stands for: None, True, False or `LinearTraces`."""
     if traces is None or isinstance(traces, bool):
         return traces
+    if isinstance(traces, str) and traces != "linear":
+        raise ValueError(f"traces must be None, True, False, 'linear' or LinearTraces; received {traces!r}.")
     return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
 
 
@@ -80,12 +83,13 @@ class LinearMemory:
     Args:
         cell: the cell.
         rule: `crossing.Crossing`.
-        poles: number of poles, at most.
+        poles: number of poles, at most; None for all that there are.
         inputs: J.
     """
 
     def __init__(self, cell, rule, poles, inputs):
         self.cell, self.rule, self.inputs = cell, rule, inputs
+        poles = poles or cell.units
         self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.adapts = rule.adaptation and cell.adapts
         self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0

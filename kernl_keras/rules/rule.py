@@ -55,6 +55,9 @@ class Rule(Settings):
       which steps are valid under a mask (`ValidSteps`), or is None.
     - `check(cell, traces)`: raises `ValueError` where the rule does not go with the cell.
 
+    Raises:
+        ValueError: by `check`, for traces in linear memory, which only e-prop and KeRNL have.
+
     Example: a rule whose trace is the input, filtered by one time constant for all units.
 
     >>> import math, numpy as np, kernl_keras as kk
@@ -85,7 +88,9 @@ class Rule(Settings):
     def check(self, cell: HiddenCell, traces: Any) -> None:
         """Raises where the rule does not go with the cell, or with the traces: False, True or `LinearTraces`."""
         if traces not in (True, False):
-            raise ValueError(f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}.")
+            raise ValueError(
+                f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
+            )
 
     def stream_traces(self) -> Any:
         """What a stateful layer carries if nothing is said."""

@@ -76,9 +76,15 @@ PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
 
 
 PERTURBATION = {"resync_every": optional(integer()), "observe": optional(words(types.Observable))}
+TRACES = Kind(
+    st.none() | st.booleans() | st.just("linear"),
+    **{n.replace(" ", "_"): s.filter(lambda v: not (v is None or isinstance(v, bool)))
+       for n, s in words(types.TracesName).bad.items()},
+)  # fmt: skip
 LEARNED = {"perturbation": words(types.PerturbationName), "learn_sensitivity": flag()}
 RULES = {
-    "rules.KeRNL": Public(kk.rules.KeRNL, {**LEARNED, "kernel": words(types.KernelName), "reset_gradient": flag()}),
+    "rules.KeRNL": Public(kk.rules.KeRNL, {**LEARNED, "kernel": words(types.KernelName), "adaptation": flag(),
+                                          "reset_gradient": flag()}),
     "rules.PlainKeRNL": Public(kk.rules.PlainKeRNL, {
         **LEARNED, "kernel": word("exponential"), "noise": optional(words(types.Noise)),
         "post_factor": optional(words(types.PostFactor)), "credit": words(types.Credit),
@@ -86,6 +92,7 @@ RULES = {
     "rules.PlainKeRNL.reference": Public(lambda time_steps=4: kk.rules.PlainKeRNL.reference(time_steps),
                                          {"time_steps": integer()}, of=kk.rules.PlainKeRNL.reference),
     "rules.EProp": Public(kk.rules.EProp, {"adaptation": flag(), "reset_gradient": flag()}),
+    "rules.LinearTraces": Public(kk.rules.LinearTraces, {"poles": optional(integer())}),
     "rules.RFLO": Public(kk.rules.RFLO, {}),
     "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
     "rules.ReadoutOnly": Public(kk.rules.ReadoutOnly, {}),
@@ -165,7 +172,7 @@ PUBLIC = {
     "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                        "count": integer(2, good=st.integers(2, 9))}, {"low": 1e-3, "high": 1e3}),
     "RNN": Public(layer, {
-        "rule": words(types.RuleName, EVERY_RULE), "traces": optional(flag()), "seed": SEED,
+        "rule": words(types.RuleName, EVERY_RULE), "window": optional(integer()), "traces": TRACES, "seed": SEED,
         "return_sequences": Kind(st.booleans()),
     }, of=kk.RNN),
     **RULES,

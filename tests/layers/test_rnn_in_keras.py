@@ -103,7 +103,7 @@ def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
     rule = KeRNL(Exponential(2), NOISY[mode])
     layer = network.layer(rule, m, gamma, traces=True, return_state=True)
     out, *states = layer(network.inputs[:, :cut], training=True)
-    assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, 2 * H * J]
+    assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, H * J, 2 * H * J]
     out, *states = layer(network.inputs[:, cut:], initial_state=states, training=True)
     xi = np.concatenate([noise(cut, 1), noise(T - cut, 2)], 1)
     effect = Expected(network, rule, m, gamma).effect(xi)
@@ -264,7 +264,7 @@ ERRORS = [
         dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation=Tangent(observe="distance"))),
         r"observe must be one of \['voltage'\]; received 'distance'",
     ),
-    (dict(traces="yes"), "traces must be True or False; received 'yes'"),
+    (dict(traces="yes"), "traces must be None, True, False, 'linear' or LinearTraces; received 'yes'"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),
     (dict(cell=keras.layers.SimpleRNNCell(3)), "cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received <"),
 ]
@@ -277,7 +277,7 @@ def test_errors(settings, message):
 
 
 def test_the_config_covers_the_signature():
-    settings = dict(rule=PlainKeRNL(noise="synapse"), traces=True, seed=9, return_sequences=False)
+    settings = dict(rule=KeRNL(adaptation=False), window=3, traces="linear", seed=9, return_sequences=False)
     names = {name for name in inspect.signature(RNN).parameters if name != "kwargs"}
     assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")

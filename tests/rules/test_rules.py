@@ -16,6 +16,7 @@ from kernl_keras.rules import (
     EProp,
     Exponential,
     KeRNL,
+    LinearTraces,
     Membrane,
     PlainKeRNL,
     ReadoutOnly,
@@ -44,7 +45,7 @@ CHANGES = {
     Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     Replica: dict(std=1.5, resync_every=2, observe="voltage"),
-    RFLO: {}, ReadoutOnly: {}, Membrane: {},
+    LinearTraces: dict(poles=2), RFLO: {}, ReadoutOnly: {}, Membrane: {},
 }  # fmt: skip
 
 
@@ -55,10 +56,11 @@ def in_rule(made):
     return KeRNL(kernel=made) if isinstance(made, (Exponential, Membrane)) else KeRNL("exponential", made)
 
 
-def outcome(rule):
+def outcome(made):
     """Everything that a layer makes of a sequence: outputs, gradients, F, M and gamma, what learns; a list."""
     network = Network("hard adaptive")
-    layer = network.layer(rule, return_state=True)
+    settings = dict(window=2, traces=made) if isinstance(made, LinearTraces) else {}
+    layer = network.layer("kernl" if settings else in_rule(made), return_state=True, **settings)
     outputs, of_weights, of_x, of_sensitivity, states = compute(layer, network.inputs)
     loss = layer.report.sensitivity_loss
     found = [outputs, of_weights, of_x, *of_sensitivity, *([] if loss is None else [loss]), *layer.weights]
@@ -79,8 +81,8 @@ def test_the_tables_cover_every_object_and_every_setting():
     ("kind", "name"), [(kind, name) for kind, changes in CHANGES.items() for name in changes], ids=str
 )
 def test_every_setting_changes_something(kind, name):
-    changed = outcome(in_rule(kind(**{name: CHANGES[kind][name]})))
-    default = outcome(in_rule(kind()))
+    changed = outcome(kind(**{name: CHANGES[kind][name]}))
+    default = outcome(kind())
     alike = len(changed) == len(default) and all(
         one.shape == other.shape and np.array_equal(one, other) for one, other in zip(changed, default)
     )
