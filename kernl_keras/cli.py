@@ -65,6 +65,7 @@ def make_parser():
     command.add_argument("--batch-size", type=int, metavar="N")
     command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
     command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
+    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
     command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")
@@ -109,6 +110,8 @@ def override(experiment, options):
         given = {"epochs": None, "steps": None, **given}
     if given.get("rule", experiment.rule) != experiment.rule:
         given["rule_settings"] = {}  # the others are those of the experiment's own rule
+    if getattr(options, "window", None) is not None:
+        given["layer_settings"] = {**experiment.layer_settings, "window": options.window}
     if given.get("source") == "sample":
         given = {"data_dir": None, **given}
     if given.get("source") == "tfds" != experiment.source and experiment.validate_every:

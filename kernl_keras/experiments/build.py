@@ -65,6 +65,7 @@ def assemble(experiment, time_steps, features, total_steps):
         rule=experiment.make_rule(),
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",
+        **experiment.layer_settings,
     )
     readout = Readout(**experiment.readout_settings, name="readout")
     outputs = TimeAverage(experiment.window, name="window")(readout(hidden(x)))

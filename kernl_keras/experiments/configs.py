@@ -51,6 +51,7 @@ class Experiment:
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
     rule: str = "kernl"  # a word of `kernl_keras.rules`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
+    layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
     sensitivity_learning_rate: float = 1e-3  # of M and gamma
     sensitivity_optimizer: str = "RMSprop"
     sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)

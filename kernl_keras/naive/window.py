@@ -58,12 +58,16 @@ def windows(
                 c, own = own_back(error[b, t] + of_trace, own, exact, b, t)
                 found = np.real(c) * exact.gain[b, t]
                 of_current[b, t] += found
-                of_trace = synapse * of_trace + [sum(w_rec[i, k] * found[k] for k in range(units)) for i in range(units)]
+                of_trace = synapse * of_trace + [
+                    sum(w_rec[i, k] * found[k] for k in range(units)) for i in range(units)
+                ]
             if not crosses:
                 continue
             own = own[0], own[1] if adaptation else np.zeros(units)
             if means is not None:
-                of_current[b, :first] += behind_with_mean_slopes(own, c, run, b=b, first=first, **means) if first else 0.0
+                of_current[b, :first] += (
+                    behind_with_mean_slopes(own, c, run, b=b, first=first, **means) if first else 0.0
+                )
                 continue
             for t in reversed(range(first)):
                 through = np.zeros(units) if hop is None else hop(c, first - 1 - t)

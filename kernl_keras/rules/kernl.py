@@ -73,7 +73,9 @@ class KeRNL(Crossing, LearnedSensitivity):
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
-            raise ValueError(f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}.")
+            raise ValueError(
+                f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
+            )
         LearnedSensitivity.check(self, cell, bool(traces))
 
     def stream_traces(self) -> Any:

@@ -248,7 +248,9 @@ class Filters:
         other = half * of_other
         mirrored = tf.zeros_like(other)
         if self.cell.oscillates:
-            mirrored, of_mirrored_other = (0.5 * part for part in partial_fractions(poles[:, None], tf.math.conj(poles)[None]))
+            mirrored, of_mirrored_other = (
+                0.5 * part for part in partial_fractions(poles[:, None], tf.math.conj(poles)[None])
+            )
             other += of_mirrored_other
         unit = tf.cast(self.member, moved.dtype)  # [H, G]
         # at the pole g' of the unit that is moved, by the pole g of unit i

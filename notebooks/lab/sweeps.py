@@ -16,6 +16,7 @@ class Variant:
     rule: str | None = None  # another rule; its settings are then the variant's alone
     settings: dict = dataclasses.field(default_factory=dict)  # of the rule
     cell: dict = dataclasses.field(default_factory=dict)  # settings of the cell
+    layer: dict = dataclasses.field(default_factory=dict)  # settings of `RNN`
     changes: dict = dataclasses.field(default_factory=dict)  # fields of `Experiment`
 
     def of(self, experiment):
@@ -26,6 +27,7 @@ class Variant:
             base,
             rule_settings={**base.rule_settings, **settings},
             cell_settings={**base.cell_settings, **self.cell},
+            layer_settings={**base.layer_settings, **self.layer},
             **self.changes,
         )
 
@@ -138,6 +140,15 @@ def alone(name, seeds=(0, 1, 2), **changes):
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
+WINDOWS = (
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
+    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop, window 64, linear memory", "eprop", layer={"window": 64, "traces": "linear"}),
+    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
+    Variant("backpropagation", "bptt"),
+)
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -168,6 +179,7 @@ SWEEPS = {
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
+        Sweep("windows", "What crosses a window's border", SMNIST, WINDOWS, (2e-3,)),
         Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
     )
 }

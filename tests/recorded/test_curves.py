@@ -30,7 +30,10 @@ EXPONENTIALS = {"class_name": "kernl_keras>Exponential", "config": {"count": 2}}
 RULES = {  # label in the file: rule, its settings; and what revision 8332b19 called them
     "kernl": ("kernl", {"adaptation": False}),  # kernl, form="network", temporal_kernel="own"
     "kernl-exponential": ("kernl", {"kernel": "exponential", "adaptation": False}),  # kernl, form="network"
-    "kernl-exponential-2": ("kernl", {"kernel": EXPONENTIALS, "adaptation": False}),  # kernl, form="network", num_kernels=2
+    "kernl-exponential-2": (
+        "kernl",
+        {"kernel": EXPONENTIALS, "adaptation": False},
+    ),  # kernl, form="network", num_kernels=2
     "plain": ("plain_kernl", {}),  # kernl, form="plain"
     "reference": ("plain_kernl", EXPERIMENTS["smnist-reference"].rule_settings),  # kernl, preset="reference"
     "eprop": ("eprop", {"adaptation": False}),  # eprop

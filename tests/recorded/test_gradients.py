@@ -23,7 +23,9 @@ RULES = {
     "kernl, reset not followed": lambda: KeRNL(reset_gradient=False, adaptation=False),
     "kernl, twin": lambda: KeRNL(perturbation=Twin(STD), adaptation=False),
     "kernl, replica": lambda: KeRNL(perturbation=Replica(STD), adaptation=False),
-    "kernl, voltage, resync 3": lambda: KeRNL(perturbation=Tangent(observe="voltage", resync_every=3), adaptation=False),
+    "kernl, voltage, resync 3": lambda: KeRNL(
+        perturbation=Tangent(observe="voltage", resync_every=3), adaptation=False
+    ),
     "kernl, exponential": lambda: KeRNL("exponential", adaptation=False),
     "kernl, 2 exponentials": lambda: KeRNL(Exponential(2), adaptation=False),
     "plain, current": lambda: PlainKeRNL(noise="current"),

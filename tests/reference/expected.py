@@ -102,7 +102,9 @@ class Expected:
 
     def gradients(self):
         """Of the weights [J, H] and of the inputs."""
-        of_current = self.windowed() if self.window > 1 else oracles.current_error(self.weight_gradient, self.error.shape)
+        of_current = (
+            self.windowed() if self.window > 1 else oracles.current_error(self.weight_gradient, self.error.shape)
+        )
         of_weights = self.network.used(self.weight_gradient(self.s))
         return of_weights, ref.input_gradient(of_current, self.network.w_in)
 
