@@ -1,7 +1,7 @@
 """Linear memory: behind a window's border only filtered inputs are remembered, [poles, J] numbers. Eq. (31)-(33).
 
-Exact traces are [H, J] each, and KeRNL needs several. Here the slopes psi_i and drives of what lies behind the border are
-replaced by their means so far, and the units that share a lambda share a filter:
+Exact traces are [H, J] each, and KeRNL needs several. Here the slopes psi_i and drives of what lies behind the border
+are replaced by their means so far, and the units that share a lambda share a filter:
 
     (31) X^g_j(t) = lambda_g X^g_j(t-1) + s_j(t),       Y^g_j(t) = lambda_g Y^g_j(t-1) + X^g_j(t)
     (32) the own potential:   dC/dW_ij += drive_i Re(conj(v_i) X^i_j)
@@ -9,14 +9,14 @@ replaced by their means so far, and the units that share a lambda share a filter
     (33) the hop:             dC/dW_ij += psi_i drive_i sum_k M_ki Re(conj(c_k) [Z(lambda_k, lambda_i)
                                                                                 + Z(lambda_k, conj lambda_i)] / 2)
 
-v, a and c are the errors at the border, of the states U (or V) and b before it and of the potential at the window's first
-step. Z(q, l) is the input through the filters l and q in a row, which is a difference of the two, and Y where they are
-equal:
+v, a and c are the errors at the border, of the states U (or V) and b before it and of the potential at the window's
+first step. Z(q, l) is the input through the filters l and q in a row, which is a difference of the two, and Y where they
+are equal:
 
     Z(q, l) = (q X^q - l X^l) / (q - l)
 
-A reset shortens a unit's own memory: the own potential then has a filter of its own, in whose place of lambda stands what
-leak and reset leave on average over the units that share it.
+A reset shortens a unit's own memory. So where units reset, the own potential has a filter of its own. In place of lambda
+it has what leak and reset leave of a potential, on average over the units that share the filter.
 """
 
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import integer
-from ..sequences.time_loop import loop, take, tensors
+from ..sequences.time_loop import loop, take
 from ..serialization import serializable
 from .settings import Settings, get_settings
 

@@ -65,7 +65,8 @@ class Membrane(Settings):
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
         kernel = Lambda(*layer.cell.membrane_kernel(p))
         if traces:
-            return TracedHop(*split_by_kernel(m[0], kernel, layer.cell.kernel_groups()), oscillates=True)
+            rows, decay = split_by_kernel(m[0], kernel, layer.cell.kernel_groups())
+            return TracedHop(rows, decay, oscillates=True)
         return FilteredHop(m, kernel)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":

@@ -1,7 +1,5 @@
 """`RFLO`: random-feedback local online learning."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell, StepDerivatives

@@ -97,7 +97,7 @@ def test_every_mode_agrees():
 
 
 def test_fewer_poles_than_time_constants():
-    """Neighbours share the pole in their middle: with one for each unit nothing changes, with fewer the gradient does."""
+    """Neighbours share the pole in their middle: one a unit changes nothing, fewer change the gradient."""
     network, _, layer = made("resonator", KeRNL(), window=2)
     exact = compute(layer, network.inputs, ERROR, training=False)[1]
     for poles, alike in ((H, True), (H - 2, False)):
