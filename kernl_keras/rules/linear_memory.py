@@ -9,14 +9,14 @@ are replaced by their means so far, and the units that share a lambda share a fi
     (33) the hop:             dC/dW_ij += psi_i drive_i sum_k M_ki Re(conj(c_k) [Z(lambda_k, lambda_i)
                                                                                 + Z(lambda_k, conj lambda_i)] / 2)
 
-v, a and c are the errors at the border, of the states U (or V) and b before it and of the potential at the window's
-first step. Z(q, l) is the input through the filters l and q in a row, which is a difference of the two, and Y where they
-are equal:
+v, a and c are the errors at the border: of the states U (or V) and b before it, and of the potential at the window's
+first step. Z(q, l) is the input through the filters l and q in a row. It is a difference of the two, or Y where they are
+equal:
 
     Z(q, l) = (q X^q - l X^l) / (q - l)
 
-A reset shortens a unit's own memory. So where units reset, the own potential has a filter of its own. In place of lambda
-it has what leak and reset leave of a potential, on average over the units that share the filter.
+A reset shortens a unit's own memory. So where units reset, the own potential has a filter of its own. In place of
+lambda it has what leak and reset leave of a potential, on average over the units that share the filter.
 """
 
 from typing import Any, NamedTuple
