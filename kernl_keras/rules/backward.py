@@ -140,19 +140,27 @@ class Backward:
         valid, zeros = None if past.steps is None else past.steps.valid, self.carry(silence)
         after = []
         for number, shape in enumerate(self.shapes):
-            rows = []
-            for index in range(shape[0] if len(shape) == 2 else 1):
+
+            def row(index, number=number, shape=shape):
+                """The trace [B, H, J] of a tensor that is carried, of its kernel `index` where it has several."""
                 one = tf.ones_like(zeros[number])
                 if len(shape) == 2:
                     one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
                 carry = (*zeros[:number], one, *zeros[number + 1 :])
                 current, carry = self.currents(silence, carry, valid)
-                row = tf.einsum("tbj,tbh->bhj", s, current)
+                found = tf.einsum("tbj,tbh->bhj", s, current)
                 for trace, weight in zip(traces, carry):
                     weighted = trace * weight[..., None]
-                    row += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
-                rows.append(row)
-            after.append(tf.stack(rows, 1) if len(shape) == 2 else rows[0])
+                    found += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
+                return found
+
+            if len(shape) == 1:
+                after.append(row(0))
+            elif shape[0] == 1:
+                after.append(row(0)[:, None])
+            else:  # in a loop: as many copies of it in the graph would take minutes to compile
+                rows = scan(lambda carry, index, row=row: (carry, row(index)), (), tf.range(shape[0]))[1]
+                after.append(tf.transpose(rows, (1, 0, 2, 3)))
         return tuple(after)
 
 

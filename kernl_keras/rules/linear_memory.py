@@ -351,30 +351,53 @@ def filtered(weights, inputs):
     return tf.einsum("cbg,cbj->bgj", weights, inputs)
 
 
-def through_windows(filters, memory, window, visit=None, start=0.0):
-    """Goes forward through the windows of a sequence: the memory after it, and what `visit` adds up to.
+def at_borders(filters, memory, window, visit, total):
+    """What `visit` adds up to at the beginnings of all windows, with the memory as it is there.
 
     Args:
         filters: `Filters`.
         memory: `Memory` before the first step.
         window: C.
-        visit: `(total, memory at the border, number of the window) -> total`; None for nothing.
-        start: total before the first window.
+        visit: `(total, memory, number of the window) -> total`.
+        total: before the first window.
     """
-    past = filters.past
-    windows = -(-past.length // window)
+    total, windows = visit(total, memory, 0), count_windows(filters, window)
+    if isinstance(windows, int) and windows == 1:
+        return total
 
     def body(number, memory, total):
-        if visit is not None:
-            total = visit(total, memory, number)
-        begins = number * window
-        first = tf.minimum(begins, past.length - window)
-        return number + 1, filters.advance(memory, first, window, begins - first), total
+        memory = advanced(filters, memory, window, number - 1)
+        return number + 1, memory, visit(total, memory, number)
 
-    state = 0, memory, start
-    if past.unroll:
-        for _ in range(windows):
+    return forward_loop(filters, body, 1, windows, memory, total)[1]
+
+
+def after_all(filters, memory, window):
+    """The memory after the last step; arguments as of `at_borders`."""
+
+    def body(number, memory):
+        return number + 1, advanced(filters, memory, window, number)
+
+    return forward_loop(filters, body, 0, count_windows(filters, window), memory)[0]
+
+
+def count_windows(filters, window):
+    """How many windows there are; the last may be shorter."""
+    return -(-filters.past.length // window)
+
+
+def advanced(filters, memory, window, number):
+    """The memory after a window."""
+    begins = number * window
+    first = tf.minimum(begins, filters.past.length - window)
+    return filters.advance(memory, first, window, begins - first)
+
+
+def forward_loop(filters, body, start, stop, *state):
+    """`body` for the numbers of windows from `start` on; returns the state after it, without the number."""
+    state = (start, *state)
+    if filters.past.unroll:
+        for _ in range(start, stop):
             state = body(*state)
-    else:
-        state = loop(lambda number, *_: number < windows, body, state, windows)
-    return state[1], state[2]
+        return state[1:]
+    return loop(lambda number, *_: number < stop, body, state, stop)[1:]

@@ -17,7 +17,7 @@ import tensorflow as tf
 from ..sequences.time_loop import blockwise, take, tensors
 from .backward import Backward, add_products, of_steps, products_with, with_steps
 from .bptt import exact_step
-from .linear_memory import Filters, through_windows
+from .linear_memory import Filters, after_all, at_borders
 from .own_state import own_state
 from .rule import BackwardStep
 
@@ -154,11 +154,11 @@ class LinearBackward(WindowedBackward):
             return total + self.filters.gradient(memory, own, potential, self.m)
 
         memory = self.memory.unpack(traces)
-        return inside.current, through_windows(self.filters, memory, self.window, visit, tf.concat(total, 0))[1]
+        return inside.current, at_borders(self.filters, memory, self.window, visit, tf.concat(total, 0))
 
     def advance(self, traces):
         """The memory after the last valid step, a tuple of tensors."""
-        return tuple(tensors(through_windows(self.filters, self.memory.unpack(traces), self.window)[0]))
+        return tuple(tensors(after_all(self.filters, self.memory.unpack(traces), self.window)))
 
 
 def way_back(rule, past, window=None, traces=False, memory=None):
