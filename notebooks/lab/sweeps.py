@@ -79,6 +79,14 @@ SMALL_ALIF = dataclasses.replace(
     sensitivity_every=1,
 )
 
+
+def potential_alone(experiment):
+    """The experiment with KeRNL as most of these sweeps ran it, when the threshold was no part of its own traces."""
+    if experiment.rule != "kernl":
+        return experiment
+    return dataclasses.replace(experiment, rule_settings={**experiment.rule_settings, "adaptation": False})
+
+
 ABLATIONS = (
     Variant("KeRNL as it is"),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
@@ -120,7 +128,7 @@ ALIF_ABLATIONS = (
 
 def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     """The sweep over the rules on an experiment, without those that are another's twin on its units."""
-    experiment = dataclasses.replace(experiment, **changes)
+    experiment = potential_alone(dataclasses.replace(experiment, **changes))
     twins = set()
     if experiment.cell == "leaky_rnn":
         twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
@@ -136,7 +144,7 @@ def alone(name, seeds=(0, 1, 2), **changes):
     experiment = EXPERIMENTS[name]
     if experiment.task == "mnist":
         changes["source"] = "tfds"
-    experiment = dataclasses.replace(experiment, **changes)
+    experiment = potential_alone(dataclasses.replace(experiment, **changes))
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
@@ -173,13 +181,20 @@ SWEEPS = {
         Sweep(
             "ablations",
             "What of KeRNL matters, resonators",
-            SMALL,
+            potential_alone(SMALL),
             ABLATIONS,
             (2e-3,),
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
         Sweep("windows", "What crosses a window's border", SMNIST, WINDOWS, (2e-3,)),
-        Sweep("ablations-alif", "What of KeRNL matters, adaptive units", SMALL_ALIF, ALIF_ABLATIONS, (3e-3,), (0, 1)),
+        Sweep(
+            "ablations-alif",
+            "What of KeRNL matters, adaptive units",
+            potential_alone(SMALL_ALIF),
+            ALIF_ABLATIONS,
+            (3e-3,),
+            (0, 1),
+        ),
     )
 }
