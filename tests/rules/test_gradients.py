@@ -174,8 +174,9 @@ def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [KeRNL(), PlainKeRNL(perturbation="replica", credit="last")], ids=["network", "plain"])
-def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule):
-    network, jit_compile = Network("hard"), isinstance(rule, KeRNL)
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule, jit_compile):
+    network = Network("hard")
     layers = [layer_of(network, rule) for _ in range(2)]
     specification = tf.TensorSpec((None, None, I), tf.float64)
     compiled = tf.function(
@@ -218,12 +219,15 @@ def test_the_adjoint_is_automatic_differentiation(name, number):
     same(of_inputs, of_x)
 
 
-def test_the_adjoint_in_xla_and_unrolled():
+@pytest.mark.parametrize(
+    ("jit_compile", "unroll"),
+    [(False, True), *(pytest.param(True, unroll, marks=pytest.mark.slow) for unroll in (False, True))],
+)
+def test_the_adjoint_in_xla_and_unrolled(jit_compile, unroll):
     network = Network("resonator")
     expected = compute(network.layer(BPTT(tape=True)), network.inputs)[1]
-    for unroll in (False, True):
-        layer = network.layer("bptt", unroll=unroll)
-        same(tf.function(lambda x, f=layer: compute(f, x)[1], jit_compile=True)(network.inputs), expected)
+    layer = network.layer("bptt", unroll=unroll)
+    same(tf.function(lambda x: compute(layer, x)[1], jit_compile=jit_compile)(network.inputs), expected)
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "tanh"])

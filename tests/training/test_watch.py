@@ -138,6 +138,7 @@ def test_whatever_is_logged(kind):
     inputs = keras.Input((5, 3))
     spikes = kk.RNN(kk.LIFCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
     network = kind(inputs, keras.layers.Softmax()(kk.TimeAverage(5)(kk.Readout(2)(spikes))))
-    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], jit_compile=False)
+    settings = {"jit_compile": False} if kind is kk.Model else {"run_eagerly": True}
+    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], **settings)
     history = network.fit(X[:4, :5], np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))
