@@ -96,8 +96,15 @@ def test_gradients_and_f_are_the_references(cell, rule):
     assert len(of_sensitivity) == 1 + (of_gamma is not None)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        # where time is short each cell is asked with half of the rules, which take turns
+        pytest.param(name, cell, marks=pytest.mark.slow if (one + other) % 2 else ())
+        for one, name in enumerate(LOCAL)
+        for other, cell in enumerate(CELLS)
+    ],
+)
 def test_local_rules(name, cell):
     network, rule = Network(cell), LOCAL[name]
     layer = layer_of(network, rule)
@@ -111,9 +118,10 @@ def test_local_rules(name, cell):
 @pytest.mark.parametrize(
     ("rule", "cell"),
     [
-        pytest.param(rule, cell, id=f"{name}-{cell}")
+        # where time is short each rule is asked over one cell besides the first
+        pytest.param(rule, cell, id=f"{name}-{cell}", marks=pytest.mark.slow if one == 1 + number % 2 else ())
         for number, (name, rule) in enumerate({**LOCAL, **LEARNED}.items())
-        for cell in ("hard adaptive", "resonator", ("soft euler", "tanh", "swinging tanh")[number % 3])
+        for one, cell in enumerate(("hard adaptive", "resonator", ("soft euler", "tanh", "swinging tanh")[number % 3]))
     ],
 )
 def test_pieces_with_traces_are_the_whole(rule, cell):
