@@ -18,6 +18,12 @@ from .bad_input_table import BadInput
 from .contract_table import Contract
 from .proof import Proof
 
+# What is imported is some hundred thousand objects, which Python's collector would walk through again and again, for a
+# seventh of the time of all tests: it leaves them out, and comes more rarely; `memory` calls it after each file.
+gc.collect()
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
+
 
 def pytest_addoption(parser):
     parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")

@@ -13,8 +13,8 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 
 from .rows import CELLS, LAYERS, RECURRENT, ROWS, TRAINED, B, T
 
-# All rules share the layer's code: where time is short three rows of them are asked.
-SLOW = {name: pytest.mark.slow for name in ("RNN, plain_kernl", "RNN, bptt")}
+# All rules share the layer's code: where time is short two rows of them are asked.
+SLOW = {name: pytest.mark.slow for name in ("RNN, kernl", "RNN, plain_kernl", "RNN, bptt")}
 
 
 def row(names=ROWS):

@@ -60,7 +60,11 @@ def build(rule="kernl", **compiled):
 
 @pytest.mark.parametrize(
     "rule",
-    [KeRNL(), KeRNL("exponential", perturbation="twin"), PlainKeRNL(credit="last")],
+    [
+        KeRNL(),
+        pytest.param(KeRNL("exponential", perturbation="twin"), marks=pytest.mark.slow),
+        PlainKeRNL(credit="last"),
+    ],
     ids=["membrane", "exponential, twin", "plain, last"],
 )
 def test_a_filled_batch_trains_as_the_short_one(rule):

@@ -44,7 +44,7 @@ RULES = {  # label in the file: rule, its settings; and what revision 8332b19 ca
     "bptt": ("bptt", {"tape": True}),  # bptt
     "bptt-adjoint": ("bptt", {}),  # bptt_adjoint
 }
-QUICK = ["row-mnist/kernl/float64", "adding/kernl/float64"]
+QUICK = ["row-mnist/kernl/float64"]
 
 
 class Record(keras.callbacks.Callback):
@@ -101,6 +101,7 @@ def compare(record, row, rtol, steps=None):
             np.testing.assert_allclose(getattr(record, what), ROWS[row][what][:steps], rtol=rtol, err_msg=what)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", QUICK)
 def test_the_first_steps(row, precision):
     precision("float64")

@@ -86,8 +86,15 @@ def test_gradients_and_f_are_the_references(cell, rule):
     assert len(of_sensitivity) == 1 + (of_gamma is not None)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        # where time is short each cell is asked with half of the rules, which take turns
+        pytest.param(name, cell, marks=pytest.mark.slow if (one + other) % 2 else ())
+        for one, name in enumerate(LOCAL)
+        for other, cell in enumerate(CELLS)
+    ],
+)
 def test_local_rules(name, cell):
     network, rule = Network(cell), LOCAL[name]
     layer = layer_of(network, rule)
@@ -101,9 +108,10 @@ def test_local_rules(name, cell):
 @pytest.mark.parametrize(
     ("rule", "cell"),
     [
-        pytest.param(rule, cell, id=f"{name}-{cell}")
+        # where time is short each rule is asked over one cell besides the first
+        pytest.param(rule, cell, id=f"{name}-{cell}", marks=pytest.mark.slow if one == 1 + number % 2 else ())
         for number, (name, rule) in enumerate({**LOCAL, **LEARNED}.items())
-        for cell in ("hard adaptive", "resonator", ("soft euler", "tanh", "swinging tanh")[number % 3])
+        for one, cell in enumerate(("hard adaptive", "resonator", ("soft euler", "tanh", "swinging tanh")[number % 3]))
     ],
 )
 def test_pieces_with_traces_are_the_whole(rule, cell):
@@ -164,8 +172,9 @@ def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [KeRNL(), PlainKeRNL(perturbation="replica", credit="last")], ids=["network", "plain"])
-def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule):
-    network, jit_compile = Network("hard"), isinstance(rule, KeRNL)
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_length_and_a_batch_that_are_known_only_when_it_runs(rule, jit_compile):
+    network = Network("hard")
     layers = [layer_of(network, rule) for _ in range(2)]
     specification = tf.TensorSpec((None, None, I), tf.float64)
     compiled = tf.function(
@@ -208,12 +217,15 @@ def test_the_adjoint_is_automatic_differentiation(name, number):
     same(of_inputs, of_x)
 
 
-def test_the_adjoint_in_xla_and_unrolled():
+@pytest.mark.parametrize(
+    ("jit_compile", "unroll"),
+    [(False, True), *(pytest.param(True, unroll, marks=pytest.mark.slow) for unroll in (False, True))],
+)
+def test_the_adjoint_in_xla_and_unrolled(jit_compile, unroll):
     network = Network("resonator")
     expected = compute(network.layer(BPTT(tape=True)), network.inputs)[1]
-    for unroll in (False, True):
-        layer = network.layer("bptt", unroll=unroll)
-        same(tf.function(lambda x, f=layer: compute(f, x)[1], jit_compile=True)(network.inputs), expected)
+    layer = network.layer("bptt", unroll=unroll)
+    same(tf.function(lambda x: compute(layer, x)[1], jit_compile=jit_compile)(network.inputs), expected)
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "soft euler", "tanh"])

@@ -19,19 +19,20 @@ CELLS = ("hard adaptive", "soft euler", "resonator", "resonator fixed", "tanh", 
 @pytest.mark.parametrize(
     ("name", "mode", "resync"),
     [
-        # every cell in one mode, spikes and rates in all
-        (name, mode, 2 if number % 2 else None)
+        # every cell in eager mode and in XLA, resonators and rates unrolled, too
+        pytest.param(name, mode, 2 if number % 2 else None, marks=pytest.mark.slow if mode == "xla" else ())
         for number, name in enumerate(CELLS)
-        for mode in (("xla", "unroll") if name in ("resonator", "tanh") else ("xla",))
+        for mode in (("eager", "xla", "unroll") if name in ("resonator", "tanh") else ("eager", "xla"))
     ],
 )
 def test_f_and_its_gradient_are_the_references(name, resync, mode):
     network, rule = Network(name), KeRNL(perturbation=Tangent(1e9, resync))
     layer = network.layer(rule, M, unroll=mode == "unroll")
-    step = tf.function(
-        lambda x: compute(layer, x)[3] + [layer.report.sensitivity_loss, layer.report.perturbation_variance],
-        jit_compile=mode == "xla",
-    )
+
+    def step(x):
+        return compute(layer, x)[3] + [layer.report.sensitivity_loss, layer.report.perturbation_variance]
+
+    step = step if mode == "eager" else tf.function(step, jit_compile=mode == "xla")
     of_m, loss, variance = step(network.inputs)
     expected, expected_variance, expected_of_m, _ = Expected(network, rule, M).sensitivity(resync or T)
     same(loss, expected)

@@ -19,7 +19,9 @@ class Weights(keras.callbacks.Callback):
         self.seen.append([weight.numpy() for weight in self.model.trainable_variables])
 
 
-@pytest.mark.parametrize("averaged", [("weights",), ("sensitivity",), ("weights", "sensitivity")])
+@pytest.mark.parametrize(
+    "averaged", [("weights",), ("sensitivity",), pytest.param(("weights", "sensitivity"), marks=pytest.mark.slow)]
+)
 def test_the_weights_end_as_their_averages(averaged):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((6, 4))  # as many inputs as units: W_in, W_rec and M are of one shape

@@ -11,7 +11,7 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.diagnostics import gradient_alone
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 
-T, I, O = 7, 3, 2  # noqa: E741
+T, I, O = 5, 3, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
 BOTH = pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
@@ -126,7 +126,7 @@ def test_what_was_not_counted_is_no_number():
     assert np.isnan(list(model.diagnostics(training=False).values())).all()
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_plain_model_learns_m_and_reports_its_own_loss(jit_compile):
     """F is an added loss of value zero, whose gradient reaches M."""
     inputs = keras.Input((T, I))

@@ -61,7 +61,7 @@ SENSITIVITY = {"sensitivity_tensor", "temporal_filter"}
 WEIGHTS = {"kernel", "recurrent_kernel", "bias"}
 
 
-@pytest.mark.parametrize("wrap", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("wrap", ["eager", pytest.param("graph", marks=pytest.mark.slow), "xla"])
 def test_a_step_is_the_hand_computed_one(wrap):
     """First M and gamma by F, then the weights by Eq. (22) with the new M and gamma, then the readout."""
     network, (m, gamma) = Network("hard adaptive", dtype="float64"), kernels(1)
@@ -208,7 +208,7 @@ def test_regularizers_stay_in_the_loss():
     inputs = keras.Input((T, I))
     hidden = RNN(LIFCell(5, kernel_regularizer=keras.regularizers.L2(0.1)))(inputs)
     network = Model(inputs, keras.layers.Dense(O)(hidden))
-    network.compile(keras.optimizers.SGD(0.0), "mse")
+    network.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
     x, y = data()
     penalty = 0.1 * np.sum(network.rule_layers[0].cell.kernel.numpy() ** 2)
     loss = network.fit(x, y, verbose=0).history["loss"][0]
@@ -231,7 +231,7 @@ def test_evaluate_and_predict_move_nothing():
     assert [layer.report for layer in network.rule_layers] == [None]
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_gradient_that_is_not_finite_is_skipped(jit_compile):
     """Neither by NaN in the targets nor by NaN in the inputs does any weight move, M and gamma not either."""
     network, (x, y) = model(jit_compile=jit_compile), data()
@@ -309,21 +309,22 @@ def test_each_group_is_clipped_by_its_own_optimizer():
     assert norm > 1e-3 and np.sqrt(sum(np.sum(step**2) for step in of_sensitivity)) > 1e-3
 
 
-def test_compiled_and_plain_steps_agree_and_are_traced_once():
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_compiled_and_plain_steps_agree_and_are_traced_once(jit_compile):
     x, y = data()
-    results = {}
-    for jit_compile in (False, True):
+    results = []
+    for settings in ({"jit_compile": jit_compile}, {"run_eagerly": True}):
         keras.utils.set_random_seed(1)
-        network = model(jit_compile=jit_compile)
+        network = model(**settings)
         traces, step = [], network.train_step
         network.train_step = lambda batch, step=step, traces=traces: (traces.append(1), step(batch))[1]
         network.fit(x, y, batch_size=3, verbose=0, shuffle=False)
         first = len(traces)
-        network.fit(x, y, batch_size=3, epochs=2, verbose=0, shuffle=False)
-        assert len(traces) == first > 0
-        results[jit_compile] = values(network)
-    for name, value in results[False].items():
-        np.testing.assert_allclose(results[True][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+        network.fit(x, y, batch_size=3, verbose=0, shuffle=False)
+        assert len(traces) == first + (2 if "run_eagerly" in settings else 0) > 0
+        results.append(values(network))
+    for name, value in results[1].items():
+        np.testing.assert_allclose(results[0][name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_a_loaded_model_goes_on_where_the_saved_one_was(tmp_path):
@@ -461,7 +462,7 @@ def test_keras_own_backup_goes_on_exactly(tmp_path):
         network = model(
             optimizer=keras.optimizers.Adam(0.01), sensitivity_optimizer=keras.optimizers.RMSprop(0.01, momentum=0.5)
         )
-        history = network.fit(*data(), batch_size=3, epochs=4, shuffle=False, verbose=0, callbacks=list(callbacks))
+        history = network.fit(*data(2), batch_size=2, epochs=4, shuffle=False, verbose=0, callbacks=list(callbacks))
         optimizers = network.optimizer, network.sensitivity_optimizer
         return len(history.epoch), [*network.weights, *(v for each in optimizers for v in each.variables)]
 

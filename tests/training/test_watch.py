@@ -21,13 +21,18 @@ CELLS = {
 }
 
 
-def fit(cell, epochs=1, x=X, **settings):
-    """What `fit` warns of, and what the model measured."""
+def build(cell, features=I, run_eagerly=False, **settings):
+    """A model of that cell. To trace a loop takes as long as some ten steps in eager mode."""
     keras.utils.set_random_seed(2)
-    inputs = keras.Input(x.shape[1:])
+    inputs = keras.Input((None, features))
     hidden = kk.RNN(cell, seed=1, return_sequences=False, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("sgd", "mse", run_eagerly=True)
+    model.compile("sgd", "mse", jit_compile=False, run_eagerly=run_eagerly)
+    return model
+
+
+def fit(model, epochs=1, x=X):
+    """What `fit` warns of, and what the model measured."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         model.fit(x, np.zeros((8, 1)), batch_size=B, epochs=epochs, verbose=0)
@@ -44,14 +49,14 @@ def test_the_highest_activity_is_that_of_a_network_under_strong_currents(name):
 
 
 def test_a_silent_layer_is_reported_once():
-    (message,), found = fit(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0), epochs=2)
+    (message,), found = fit(build(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0)), epochs=2)
     assert found["silent_units"] == 1.0
     assert "hidden' is silent: 100% of its units" in message and "input_gain" in message and "base_threshold" in message
 
 
 def test_a_saturated_layer_is_reported():
     cell = kk.LIFCell(5, kernel_initializer=keras.initializers.Constant(1e4), recurrent_gain=0.0)
-    (message,), found = fit(cell, x=np.abs(X))
+    (message,), found = fit(build(cell), x=np.abs(X))
     assert found["firing_rate"] > 0.45 and found["saturated_units"] == 1.0
     assert "hidden' is saturated: 100% of its units" in message and "input_gain" in message
 
@@ -60,17 +65,18 @@ def test_a_saturated_layer_is_reported():
 def test_inputs_that_are_far_too_large_are_reported(kind):
     """Inputs of one sign, as raw counts or degrees are, hold half of the units at their limit and half of them down."""
     x = np.random.default_rng(0).uniform(size=(8, 100, 1)).astype("float32")
-    cell, _ = CELLS[kind]
-    said, found = fit(cell(40), x=1000.0 * x)
+    model = build(CELLS[kind][0](40), features=1)
+    assert fit(model, x=x - x.mean())[0] == []
+    said, found = fit(model, x=1000.0 * x)
     assert 0.3 < found["saturated_units"] and (kind == "rate" or found["firing_rate"] < 0.7)
     assert any("saturated" in message and "Scale the inputs" in message for message in said)
-    assert fit(cell(40), x=x - x.mean())[0] == []
 
 
 @pytest.mark.parametrize("steps", [1, 5, 19])
 def test_short_sequences_are_not_reported(steps):
     """In 5 steps a unit that can spike every fourth one sends 2, more than it could in the long run, or 1."""
-    said, found = fit(kk.LIFCell(20, tau_ref=3.5, dt=1.0, tau_m=5.0), x=np.ones((8, steps, I), "float32"))
+    model = build(kk.LIFCell(20, tau_ref=3.5, dt=1.0, tau_m=5.0), run_eagerly=steps < 10)
+    said, found = fit(model, x=np.ones((8, steps, I), "float32"))
     assert found["saturated_units"] == 0.0 and not any("saturated" in message for message in said)
     assert steps == 1 or found["firing_rate"] > 0.05
 
@@ -78,14 +84,14 @@ def test_short_sequences_are_not_reported(steps):
 def test_a_perturbation_that_does_not_hold_is_reported():
     """Its restarts are counted: with a bound that every effect exceeds in every step, all of them."""
     rule = kk.rules.KeRNL(perturbation=kk.rules.Tangent(max_perturbation=1e-6))
-    said, found = fit(kk.LIFCell(5, input_gain=6.0), rule=rule)
+    said, found = fit(build(kk.LIFCell(5, input_gain=6.0), rule=rule))
     assert found["restarted_perturbations"] > 0.9 and found["sensitivity_loss"] < 1e-9
     assert any("max_perturbation" in message and "recurrent_gain" in message for message in said)
 
 
 @pytest.mark.parametrize("make", [kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell])
 def test_networks_as_they_are_by_default_are_not_reported(make):
-    said, found = fit(make(5))
+    said, found = fit(build(make(5)))
     assert said == [] and found["restarted_perturbations"] == 0.0
 
 
@@ -94,7 +100,7 @@ def test_one_layer_of_several_is_reported_by_its_name():
     first = kk.RNN(kk.LIFCell(5), name="first")(inputs)
     second = kk.RNN(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0), name="second")(first)
     model = kk.Model(inputs, second)
-    model.compile("sgd", "mse", run_eagerly=True)
+    model.compile("sgd", "mse", jit_compile=False)
     with pytest.warns(RuntimeWarning, match="second' is silent") as said:
         model.fit(X, np.zeros((8, T, 5)), batch_size=B, verbose=0)
     assert len(said) == 1 and model.diagnostics()["silent_units"] < 0.9
@@ -132,6 +138,7 @@ def test_whatever_is_logged(kind):
     inputs = keras.Input((5, 3))
     spikes = kk.RNN(kk.LIFCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
     network = kind(inputs, keras.layers.Softmax()(kk.TimeAverage(5)(kk.Readout(2)(spikes))))
-    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], jit_compile=False)
+    settings = {"jit_compile": False} if kind is kk.Model else {"run_eagerly": True}
+    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], **settings)
     history = network.fit(X[:4, :5], np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))

@@ -21,6 +21,7 @@ SETTINGS = {
     "rule": "kernl", "rule_settings": plan.KERNL,
 }  # fmt: skip
 KINDS = ("fusion", "dot", "copy", "while", "dynamic-update-slice", "transpose")
+pytestmark = pytest.mark.slow  # whole training steps compiled by XLA, which no other part of the code needs
 INSTRUCTION = re.compile(
     r"^\s+(?:ROOT )?%\S+ = (\(.*?\)|\S+) ([\w-]+)\(", re.MULTILINE
 )  # `%name = type kind(operands)`
