@@ -10,8 +10,8 @@ are replaced by their means so far, and the units that share a lambda share a fi
                                                                                 + Z(lambda_k, conj lambda_i)] / 2)
 
 v, a and c are the errors at the border: of the states U (or V) and b before it, and of the potential at the window's
-first step. Z(q, l) is the input through the filters l and q in a row. It is a difference of the two, or Y where they are
-equal:
+first step. Z(q, l) is the input through the filters l and q in a row. It is a difference of the two, or Y where they
+are equal:
 
     Z(q, l) = (q X^q - l X^l) / (q - l)
 

@@ -4,13 +4,15 @@
 
 A mutant is a small change of one line: a sign flipped, a factor dropped, a step of time shifted. It is made in a copy
 of the package, never in the checkout, and the tests of that room run on it until one fails. A mutant that survives them
-all runs the whole suite.
+runs the README's test command, and one that survives this all tests, the slow ones too.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
+import queue
 import shutil
 import subprocess
 import sys
@@ -218,9 +220,9 @@ def tests_of(file):
     return next(tests for place, tests in TESTS.items() if file.startswith(place))
 
 
-def run_tests(folder, tests):
+def run_tests(folder, tests, *options):
     """The first test that failed, or None."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *options, *tests]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
     if result.returncode == 0:
@@ -229,38 +231,62 @@ def run_tests(folder, tests):
     return failed[0].split(" - ")[0] if failed else f"exit status {result.returncode}"
 
 
+def copied(folder):
+    """A copy of what the tests need."""
+    for part in ("kernl_keras", "tests", "notebooks"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("setup.cfg", "README.md", "CHANGELOG.md", "setup.py"):
+        shutil.copy(ROOT / part, folder / part)
+    return folder
+
+
+def try_mutant(mutant, folders):
+    """What noticed a mutant, a dict; it is made in one of the copies, which waits in a queue while none is made in it."""
+    (file, old, new), start = mutant, time.monotonic()
+    folder = folders.get()
+    path = folder / "kernl_keras" / file
+    before = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(mutate(before, old, new), encoding="utf-8")
+        command = "tests of its room"
+        killer = run_tests(folder, tests_of(file), "-n", "0")
+        if killer is None:
+            command, killer = "README", run_tests(folder, EVERY)
+        if killer is None:
+            command, killer = "all tests", run_tests(folder, EVERY, "-m", "slow or not slow")
+    finally:
+        path.write_text(before, encoding="utf-8")
+        folders.put(folder)
+    seconds = time.monotonic() - start
+    print(f"{seconds:5.0f} s {file:28} {old!r} -> {new!r}: {killer or 'SURVIVED'}", flush=True)
+    return {"file": file, "was": old, "is": new, "noticed_by": killer, "of": killer and command}
+
+
 def main(arguments=None):
     """The command; returns the exit status, 1 where a mutant survived."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mutants.json"))
     parser.add_argument("--only", default="", help="mutants whose file or change contains this")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="mutants that are tried side by side")
     parser.add_argument("--skip-baseline", action="store_true", help="do not run the tests on the unbroken code first")
     options = parser.parse_args(arguments)
-    report = []
+    chosen, report = [mutant for mutant in MUTANTS if options.only in " ".join(mutant)], []
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        for part in ("kernl_keras", "tests", "notebooks"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("setup.cfg", "README.md", "CHANGELOG.md", "setup.py"):
-            shutil.copy(ROOT / part, folder / part)
+        folders = queue.Queue()
+        for number in range(options.processes):
+            folders.put(copied(pathlib.Path(name) / str(number)))
         if not options.skip_baseline:  # where the tests fail before, every mutant seems to be noticed
+            folder = folders.get()
             if failed := run_tests(folder, sorted({test for tests in TESTS.values() for test in tests})):
                 parser.error(f"the tests must pass before anything is broken; {failed}")
-        for file, old, new in MUTANTS:
-            if options.only not in f"{file} {old} {new}":
-                continue
-            path, start = folder / "kernl_keras" / file, time.monotonic()
-            before = path.read_text(encoding="utf-8")
-            path.write_text(mutate(before, old, new), encoding="utf-8")
-            killer = run_tests(folder, tests_of(file)) or run_tests(folder, EVERY)
-            path.write_text(before, encoding="utf-8")
-            row = {"file": file, "was": old, "is": new, "noticed_by": killer}
-            report.append(row)
-            seconds = time.monotonic() - start
-            print(f"{seconds:5.0f} s {file:28} {old!r} -> {new!r}: {killer or 'SURVIVED'}", flush=True)
-            options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            folders.put(folder)
+        with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
+            for row in pool.map(lambda mutant: try_mutant(mutant, folders), chosen):
+                report.append(row)
+                options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     survived = [row for row in report if row["noticed_by"] is None]
-    print(f"{len(report)} mutants, {len(survived)} survived")
+    late = [row for row in report if row["of"] == "all tests"]
+    print(f"{len(report)} mutants, {len(survived)} survived; {len(late)} are noticed by slow tests alone")
     return int(bool(survived))
 
 

@@ -34,5 +34,5 @@ def test_a_mutant_that_is_noticed_and_one_that_is_not(tmp_path, monkeypatch):
     assert mutants.main(["--output", str(tmp_path / "mutants.json")]) == 1
     noticed, survived = json.loads((tmp_path / "mutants.json").read_text())
     assert noticed["noticed_by"].startswith("FAILED tests/dynamics/test_decays.py::")
-    assert survived == {"file": file, "was": rows[1][1], "is": rows[1][2], "noticed_by": None}
+    assert survived == {"file": file, "was": rows[1][1], "is": rows[1][2], "noticed_by": None, "of": None}
     assert (ROOT / "kernl_keras" / file).read_text(encoding="utf-8") == code
