@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from .benchmark.speed_table import speed_table
+from .benchmark.speed_table import speed_table, window_table
 from .plot import variants_of
 
 SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
@@ -114,7 +114,7 @@ def bad_input_table(kerases):
 
 def benchmark_table(parts):
     """What a training step takes, a line a rule or package."""
-    return markdown(*speed_table(parts))
+    return markdown(*(speed_table(parts) if "step" in parts else window_table(parts)))
 
 
 def guide_table(found):

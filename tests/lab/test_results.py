@@ -244,9 +244,22 @@ def test_the_table_of_a_training_step_by_hand():
         row("bptt", 0.1),
     ]
     assert table_of([{"parts": {"step": rows}}]).splitlines() == [
-        "|  | seconds | relative to KeRNL |",
+        "|  | seconds | relative to the first row |",
         "| --- | --- | --- |",
-        '| **backpropagation through time**, `rule="bptt"` | 0.100 | 0.7 |',
-        "| **KeRNL**, exponential kernels | 0.150 | 1.0 |",
-        "| Norse 1.1.0, backpropagation through time | 0.300 | 2.0 |",
+        '| **backpropagation through time**, `rule="bptt"` | 0.100 | 1.0 |',
+        "| KeRNL, exponential kernels, M learns in every step | 0.150 | 1.5 |",
+        "| Norse 1.1.0, backpropagation through time | 0.300 | 3.0 |",
+    ]
+
+
+def test_the_table_of_windows_by_hand():
+    rows = [
+        {"name": "exact backpropagation", "seconds": 0.1, "peak_mb": 1234.4},
+        {"name": "KeRNL, window 64", "seconds": 0.15, "peak_mb": 999.6},
+    ]
+    assert table_of([{"parts": {"windows": rows}}]).splitlines() == [
+        "|  | seconds | relative to exact backpropagation | peak MB |",
+        "| --- | --- | --- | --- |",
+        "| exact backpropagation | 0.100 | 1.00 | 1,234 |",
+        "| KeRNL, window 64 | 0.150 | 1.50 | 1,000 |",
     ]

@@ -30,7 +30,8 @@ def test_a_list_of_layers_learns_as_the_same_layers_between_inputs_and_outputs()
     inputs = x = keras.Input((T, I))
     for layer in layers():
         x = layer(x)
-    one, other = compiled(kk.Model(inputs, x)), compiled(kk.Model(layers(keras.Input((T, I)))))
+    models = kk.Model(inputs, x), kk.Model(layers(keras.Input((T, I))))
+    one, other = (compiled(model, sensitivity_every=1) for model in models)  # an epoch without M has no numbers of it
     histories = [model.fit(X, Y, batch_size=3, epochs=2, verbose=0, shuffle=False).history for model in (one, other)]
     assert histories[0] == histories[1]
     for mine, theirs in zip(weights(one), weights(other), strict=True):

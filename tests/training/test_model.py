@@ -147,7 +147,7 @@ def test_diagnostics_by_hand():
 
 def test_warm_up():
     """`sensitivity_only` steps of M and gamma alone, then both."""
-    network, (x, y) = model(sensitivity_only=2), data()
+    network, (x, y) = model(sensitivity_only=2, sensitivity_every=1), data()
     for step in range(4):
         before = values(network)
         network.train_on_batch(x, y)

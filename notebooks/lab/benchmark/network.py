@@ -15,8 +15,9 @@ def build(settings):
     Args:
         settings: dict with `batch`, `steps`, `inputs`, `units`, `outputs`, `threads`; `rule`, one of ours or
             "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `rule_settings`, of that
-            rule; `jit_compile`; and `pieces`: the number of pieces of `steps` steps that a step feeds to a stateful
-            network, which carries traces.
+            rule; `layer`, of `RNN`; `jit_compile`; `pieces`: the number of pieces of `steps` steps that a step feeds to
+            a stateful network; and `cadence`: whether M learns as often as by default instead of in every step, and
+            what counts is the mean of as many steps.
 
     Returns:
         `step`, which trains on a batch and returns the loss, and the versions.
@@ -30,10 +31,11 @@ def build(settings):
     x, y = tf.constant(np.stack([pixels, counted], -1)), tf.constant(labels)
 
     def step():
-        for _ in range(settings.get("pieces", 1)):
+        for _ in range(settings.get("pieces", 1) * step.averages):
             loss = model.train_on_batch(x, y, return_dict=True)["loss"]
         return loss
 
+    step.averages = model.sensitivity_every
     return step, {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
@@ -53,7 +55,7 @@ def build_model(settings):
         hidden = keras.layers.RNN(cell, return_sequences=True, **common)
     else:
         rule = kk.rules.NAMES[settings["rule"]](**settings.get("rule_settings", {}))
-        hidden = kk.RNN(cell, rule, seed=task.SEED, **common)
+        hidden = kk.RNN(cell, rule, seed=task.SEED, **common, **settings.get("layer", {}))
     window = task.window(settings)
     inputs = keras.Input(batch_shape=(settings["batch"], settings["steps"], 2))
     spikes = kk.SpikeEncoder(settings["inputs"] - 1, context_switch=settings["steps"] - window, seed=1)(inputs)
@@ -65,5 +67,6 @@ def build_model(settings):
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=settings.get("jit_compile", True),
+        **({} if settings.get("cadence") else {"sensitivity_every": 1}),
     )
     return model

@@ -6,6 +6,7 @@ from .workers import Row
 REFERENCE = {"batch": 25, "steps": 838, "inputs": 81, "units": 200, "outputs": 10}
 OURS, FLOOR, PEAK, BPTT = "kernl", "floor", "one large product", "keras.layers.RNN, BPTT"
 ONE_THREAD, EPROP, ADJOINT, PIECEWISE = "kernl, one thread", "eprop", "bptt", "kernl, pieces of 100"
+DEFAULT, WINDOWED = "kernl, default", "kernl, window 64, linear memory"
 KERNL = {"kernel": "exponential"}  # as published: the floor has its products
 RULES = {  # name of the row: the rule, and its settings
     "kernl": ("kernl", KERNL),
@@ -43,7 +44,9 @@ def step_rows(threads, peers=()):
         ours(ONE_THREAD, 1),
         ours(EPROP, threads, rule="eprop"),
         ours(ADJOINT, threads, rule="bptt"),
-        ours(PIECEWISE, threads, **IN_PIECES),
+        ours(DEFAULT, threads, rule="kernl membrane", cadence=True),
+        ours(WINDOWED, threads, rule="kernl membrane", cadence=True, layer={"window": 64, "traces": "linear"}),
+        ours(PIECEWISE, threads, rule="kernl membrane", cadence=True, **IN_PIECES),
         ours(BPTT, threads, rule="keras_bptt"),
     ]
     for name, python in peers:
@@ -52,6 +55,30 @@ def step_rows(threads, peers=()):
                 settings = {**REFERENCE, "threads": count, "rule": rule}
                 rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, PEERS[name].script))
     return rows
+
+
+def window_rows(threads):
+    """What windows, linear memory and pieces cost, beside exact backpropagation; M learns at its cadence."""
+
+    def row(name, rule="kernl membrane", **settings):
+        return ours(name, threads, rule, **{"cadence": True, **settings})
+
+    linear, exact = {"traces": "linear"}, {"traces": True}
+    return [
+        row("exact backpropagation", "bptt"),
+        row("KeRNL, window 1"),
+        row("KeRNL, window 64", layer={"window": 64}),
+        row("KeRNL, window 64, linear memory", layer={"window": 64, **linear}),
+        row("KeRNL, window 100, linear memory", layer={"window": 100, **linear}),
+        row("KeRNL, window T", layer={"window": REFERENCE["steps"]}),
+        row("KeRNL, pieces of 100, linear memory", **IN_PIECES),
+        row("KeRNL, pieces of 100, exact traces, window 1", layer=exact, **IN_PIECES),
+        row("e-prop", "eprop_alif"),
+        row("e-prop, window 64, linear memory", "eprop_alif", layer={"window": 64, **linear}),
+        row("e-prop, pieces of 100, exact traces, window 1", "eprop_alif", **IN_PIECES),
+        row("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
+        row("truncated backpropagation, pieces of 100", "bptt", **IN_PIECES),
+    ]
 
 
 def batch_rows(threads):
@@ -72,7 +99,7 @@ def rule_rows(threads):
     for jit_compile, mode in ((True, "XLA"), (False, "graph")):
         for rule in RULES:
             rows.append(ours(f"{rule}, {mode}", threads, rule, jit_compile=jit_compile))
-        rows.append(ours(f"{PIECEWISE}, {mode}", threads, jit_compile=jit_compile, **IN_PIECES))
+        rows.append(ours(f"{PIECEWISE}, {mode}", threads, "kernl membrane", jit_compile=jit_compile, **IN_PIECES))
     return rows
 
 
@@ -86,7 +113,7 @@ def memory_rows(threads):
     return [
         *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in LENGTHS),
         *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in LENGTHS),
-        *(ours(f"stream, T {838 * pieces}", threads, pieces=pieces) for pieces in (1, PIECES)),
+        *(ours(f"stream, T {838 * pieces}", threads, "kernl membrane", pieces=pieces) for pieces in (1, PIECES)),
     ]
 
 

@@ -11,7 +11,7 @@ from .plot import draw
 from .summary import summarize
 from .workers import measure
 
-PARTS = ("step", "batch", "rules", "scale", "memory")
+PARTS = ("step", "windows", "batch", "rules", "scale", "memory")
 GROUP = 6  # rows that run side by side; each is a process with a network in memory
 
 
@@ -60,12 +60,13 @@ def run_part(part, threads, repeats, peers_folder, say):
         peers = () if peers_folder is None else tuple(plan.build_peers(peers_folder, say))
         return measure(plan.step_rows(threads, peers), repeats, say)  # all side by side
     rows = {
+        "windows": plan.window_rows,
         "batch": plan.batch_rows,
         "rules": plan.rule_rows,
         "scale": plan.scale_rows,
         "memory": plan.memory_rows,
     }[part](threads)
-    size = {"batch": 2, "scale": 1, "memory": 1}.get(part, GROUP)
+    size = {"windows": len(rows), "batch": 2, "scale": 1, "memory": 1}.get(part, GROUP)
     groups = [rows[start : start + size] for start in range(0, len(rows), size)]
     return [row for group in groups for row in measure(group, repeats, say)]
 

@@ -28,8 +28,9 @@ def serve(build):
 
     Args:
         build: function `settings -> (step, versions)`. `step()` trains for one step, waits for its end and returns the
-            loss; `versions` names the packages that decide its time. It is called after the packages were imported, so
-            that `idle_mb` is their share of the memory.
+            loss; an attribute `averages` says of how many steps, if of several. `versions` names the packages that
+            decide its time. `build` is called after the packages were imported, so that `idle_mb` is their share of the
+            memory.
     """
     # What the packages print must not come between the answers: it goes where errors go.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -66,7 +67,7 @@ def _serve(build, say):
 def _timed(step):
     start = time.perf_counter()
     loss = float(step())
-    return time.perf_counter() - start, loss
+    return (time.perf_counter() - start) / getattr(step, "averages", 1), loss
 
 
 def memory_mb():
