@@ -1,5 +1,6 @@
 """`RNN`: the recurrent layer that learns by a rule."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,9 @@ from .diagnostics import Diagnostics, tell
 from .report import Report, activity
 from .states import StateLayout
 from .step import Call, Step, running_step
+
+MOST_NUMBERS = 10_000_000
+"""Numbers an example in traces, more than which a layer warns of: 40 MB in single precision."""
 
 
 @serializable
@@ -66,6 +70,9 @@ class RNN(KerasRNN):
         those of the perturbed pass, and the traces, flattened. Except under `rules.BPTT(tape=True)` they carry no
         gradient: an error reaches the layer through its outputs alone.
 
+    Attributes:
+        trace_size: how many numbers the traces have for each example, when the layer is built.
+
     Raises:
         ValueError: for an unknown rule, and for a rule that does not go with the cell.
 
@@ -102,6 +109,7 @@ class RNN(KerasRNN):
             self.carries_traces = self.stateful and self.rule.stream_traces()
         self.rule.check(cell, self.carries_traces)
         self.memory: LinearMemory | None = None
+        self.trace_size = 0  # numbers an example, known when the layer is built
         if self.window not in (None, 1) and (not self.rule.windows or self.rule.by_tape):
             raise ValueError(f"window must be None or 1 for {self.rule!r}, which has no windows; received {window!r}.")
         self.report: Report | None = None
@@ -124,6 +132,14 @@ class RNN(KerasRNN):
         elif self.carries_traces:
             shapes = [(*each, presynaptic) for each in checked_shapes(self.rule, self.cell, traces=True)]
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
+        self.trace_size = sum(map(math.prod, shapes))
+        if self.trace_size > MOST_NUMBERS:
+            warnings.warn(
+                f"traces={self.traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each example, "
+                'and go through all of them after each piece. traces="linear" keeps a few for each time constant and '
+                "input.",
+                stacklevel=2,
+            )
         self.state_size = self._layout.sizes
         super().build(sequences_shape)
         self.built = True

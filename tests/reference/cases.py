@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
@@ -59,6 +60,13 @@ def pairs(*axes):
         row = max(rows, key=lambda row: len(rows[row] & missing))
         missing -= rows.pop(row)
         yield row
+
+
+def taking_turns(rows, every=3):
+    """Rows of a table for `pytest.mark.parametrize`, of which every third or so is quick and the others are slow."""
+    return [
+        pytest.param(*row, marks=() if number % every == 0 else pytest.mark.slow) for number, row in enumerate(rows)
+    ]
 
 
 def draw(seed, *shape):

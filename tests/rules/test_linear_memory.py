@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras.cells.resonator import ResonatorCell
+from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
 
-from ..reference.cases import CELLS, B, H, I, Network, draw, pairs
+from ..reference.cases import CELLS, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import Expected, compute, in_pieces, kernels, same
 
 T = 9
@@ -26,7 +28,7 @@ def made(cell, rule, **settings):
     return network, m, network.layer(rule, *m, **{"traces": "linear", **settings})
 
 
-@pytest.mark.parametrize(("name", "cell", "window"), [*pairs(RULES, CELLS, (1, 2, 7))])
+@pytest.mark.parametrize(("name", "cell", "window"), taking_turns(pairs(RULES, CELLS, (1, 2, 7))))
 def test_filters_are_the_sweep_with_mean_slopes(name, cell, window):
     network, m, layer = made(cell, RULES[name], window=window)
     gradient = compute(layer, network.inputs, ERROR, training=False)[1]
@@ -37,7 +39,7 @@ def test_filters_are_the_sweep_with_mean_slopes(name, cell, window):
 CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6), slice(6, T)]}
 
 
-@pytest.mark.parametrize(("name", "cell", "cuts"), [*pairs(RULES, CELLS, CUTS)])
+@pytest.mark.parametrize(("name", "cell", "cuts"), taking_turns(pairs(RULES, CELLS, CUTS), every=4))
 def test_pieces_of_whole_windows_are_the_whole(name, cell, cuts):
     network, _, layer = made(cell, RULES[name], window=2)
     outputs, whole, *_ = compute(layer, network.inputs, ERROR, training=False)
@@ -127,3 +129,19 @@ def test_it_is_saved():
     layer = RNN(Network("tanh").cell(), window=64, traces=LinearTraces(poles=8))
     again = RNN.from_config(layer.get_config())
     assert again.traces.poles == 8 and again.window == 64
+
+
+def test_what_traces_cost():
+    """Filters of 20 time constants against the exact traces of the same layer, and a warning of millions of them."""
+    cell = ResonatorCell(200, period=LogSpaced(12.0, 42.0))
+    sizes = {}
+    for traces in ("linear", True):
+        layer = RNN(cell, window=64, traces=traces)
+        layer.build((1, 100, 81))
+        sizes[traces] = layer.trace_size
+    inputs = 81 + 200 + 1
+    assert sizes[True] == (3 + 2 * 20) * 200 * inputs
+    assert sizes["linear"] == (4 * 20 + 1) * inputs + 2 * 200 + 1 < 0.05 * sizes[True]
+    layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
+    with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
+        layer.build((1, 100, 81))
