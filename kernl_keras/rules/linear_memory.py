@@ -34,9 +34,9 @@ class LinearTraces(Settings):
     """Traces in linear memory: filtered inputs, one filter for each time constant instead of one for each weight.
 
     Args:
-        poles: how many time constants are told apart, at most; None for all that there are. Where the units have more,
-            neighbours share the one in their middle: units that leak lose little by that, units that swing get out of
-            step with it.
+        poles: how many filters there are, at most; None for one for each time constant. Where the units have more, the
+            filters have the time constants of units spread over all of them, and each unit's own kernel, lambda^n, is
+            the sum of theirs that comes closest to it: min sum_n |lambda_i^n - sum_g w_ig lambda_g^n|^2.
 
     Raises:
         ValueError: for a number that is neither None nor an integer >= 1.
@@ -129,13 +129,15 @@ class Filters:
         leak, turn = (
             tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,)) for part in past.cell.membrane_kernel(past.p)
         )
-        self.member, chosen = shared(self.cell.groups(self.cell.CONSTANTS), memory.groups, leak, turn)
-        self.leak, self.turn = tf.gather(leak, chosen), tf.gather(turn, chosen)  # [G]
+        self.own = tf.complex(leak, turn)  # lambda [H]
+        poles = Poles(self.cell.groups(self.cell.CONSTANTS), memory.groups, self.own)
+        self.member, self.weights = poles.member, poles.weights
+        self.leak, self.turn = tf.math.real(poles.values), tf.math.imag(poles.values)  # [G]
         if memory.adapts:
-            decay = tf.broadcast_to(tf.convert_to_tensor(past.p.adaptation_decay, dtype), (units,))
-            zeros = tf.zeros_like(decay)
-            self.of_threshold, chosen = shared(self.cell.groups(("tau_a",)), memory.thresholds, decay, zeros)
-            self.threshold_decay = tf.gather(decay, chosen)  # [A]
+            self.own_decay = tf.broadcast_to(tf.convert_to_tensor(past.p.adaptation_decay, dtype), (units,))
+            decay = tf.complex(self.own_decay, tf.zeros_like(self.own_decay))
+            poles = Poles(self.cell.groups(("tau_a",)), memory.thresholds, decay)
+            self.of_threshold, self.threshold_decay = tf.math.real(poles.weights), tf.math.real(poles.values)
 
     # Forward, Eq. (31)
 
@@ -203,14 +205,12 @@ class Filters:
             m: M [H, H], or None without a hop.
         """
         psi, drive = memory.means[:, 0], memory.means[:, 1]  # [B, H]
-        swings = self.cell.oscillates
-        real, imaginary = (drive[..., None] * self.spread(part) if swings or k == 0 else None
-                           for k, part in enumerate((*own[:1], own[1] if swings else None)))  # fmt: skip
-        found = Coefficients()
-        if memory.x_reset is None:  # conj(v) X
-            found.add(memory, real, None if imaginary is None else -imaginary)
+        swings, found = self.cell.oscillates, Coefficients()
+        if memory.x_reset is None:
+            error = drive * own[0] if not swings else tf.cast(drive, self.own.dtype) * tf.complex(own[0], -own[1])
+            found.add(memory, self.spread(error))
         else:
-            found.products += in_all(real, memory.x_reset)
+            found.products += in_all((drive * own[0])[..., None] * self.member, memory.x_reset)
         if self.memory.adapts:
             self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
         if m is not None:
@@ -218,52 +218,35 @@ class Filters:
         return found.sum()
 
     def spread(self, x):
-        """x [B, H] at the pole of its unit, [B, H, G]."""
-        return x[..., None] * self.member
+        """x [B, H] times the weights of its unit, complex [B, H, G]."""
+        return tf.cast(x, self.weights.dtype)[..., None] * self.weights
 
     def add_threshold(self, found, memory, error):
         """a (1-p) Re Z(p, lambda); `error` is a psi drive."""
-        p = tf.linalg.matvec(self.of_threshold, self.threshold_decay)  # [H]
-        leak, turn = (tf.linalg.matvec(self.member, part) for part in (self.leak, self.turn))
-        own = tf.complex(leak, turn)
-        of_own, of_threshold = partial_fractions(tf.cast(p, own.dtype), own)
-        error = error * (1.0 - p)
-        found.add(
-            memory,
-            self.spread(error * tf.math.real(of_own)),
-            self.spread(error * tf.math.imag(of_own)) if self.cell.oscillates else None,
-        )
+        error = error * (1.0 - self.own_decay)
+        of_own, of_threshold = partial_fractions(tf.cast(self.own_decay, self.own.dtype), self.own)
+        found.add(memory, self.spread(tf.cast(error, of_own.dtype) * of_own))
         weight = (error * tf.math.real(of_threshold))[..., None] * self.of_threshold
         found.products += in_all(weight, memory.x_threshold)
 
     def add_hop(self, found, memory, potential, m, factor):
-        """Eq. (33)."""
-        poles = tf.complex(self.leak, self.turn)
-        parts = [tf.einsum("bk,kg,ki->big", part, self.member, m) for part in potential]  # sum over k of pole g
-        moved = tf.complex(parts[0], -parts[1] if len(parts) > 1 else tf.zeros_like(parts[0]))  # conj(c) M
+        """Eq. (33): the pole g' of the unit that is moved in rows, the pole g of unit i in columns."""
+        poles, weights = tf.complex(self.leak, self.turn), self.weights
+        swings, half = self.cell.oscillates, 0.5 if self.cell.oscillates else 1.0
+        error = tf.complex(potential[0], -potential[1] if swings else tf.zeros_like(potential[0]))  # conj(c)
+        moved = tf.einsum("bkg,ki->big", self.spread(error), tf.cast(m, error.dtype))
         moved *= tf.cast(factor, moved.dtype)[..., None]
         same = tf.eye(self.memory.groups, dtype=moved.dtype)
-        of_own, of_other = partial_fractions(poles[:, None], poles[None], same)  # [g', g]
-        half = 0.5 if self.cell.oscillates else 1.0
-        other = half * of_other
-        mirrored = tf.zeros_like(other)
-        if self.cell.oscillates:
-            mirrored, of_mirrored_other = (
-                0.5 * part for part in partial_fractions(poles[:, None], tf.math.conj(poles)[None])
-            )
-            other += of_mirrored_other
-        unit = tf.cast(self.member, moved.dtype)  # [H, G]
-        # at the pole g' of the unit that is moved, by the pole g of unit i
-        at_other = moved * tf.einsum("ig,kg->ik", unit, other)
-        at_own, at_mirrored = (unit * tf.einsum("bik,kg->big", moved, part) for part in (half * of_own, mirrored))
-        total = at_other + at_own
-        swings = self.cell.oscillates
-        found.add(
-            memory,
-            tf.math.real(total + at_mirrored),
-            tf.math.imag(total - at_mirrored) if swings else None,
-        )
-        twice = half * moved * unit
+        of_own, of_other = partial_fractions(poles[:, None], poles[None], same)
+        at_other = tf.einsum("ig,kg->ik", weights, half * of_other)
+        at_own = weights * tf.einsum("bik,kg->big", moved, half * of_own)
+        if swings:
+            of_mirrored, of_other = partial_fractions(poles[:, None], tf.math.conj(poles)[None])
+            at_other += tf.einsum("ig,kg->ik", tf.math.conj(weights), half * of_other)
+            at_mirrored = tf.math.conj(weights) * tf.einsum("bik,kg->big", moved, half * of_mirrored)
+            found.add(memory, tf.math.conj(at_mirrored))  # Re(w conj(X)) is Re(conj(w) X)
+        found.add(memory, moved * at_other + at_own)
+        twice = half * moved * weights
         found.products += in_all(tf.math.real(twice), memory.y_real)
         if swings:
             found.products += in_all(-tf.math.imag(twice), memory.y_imaginary)
@@ -273,22 +256,19 @@ class Coefficients:
     """What multiplies the filtered inputs, and the products that it makes."""
 
     def __init__(self):
-        self.real = self.imaginary = 0.0
-        self.memory, self.products = None, 0.0
+        self.memory, self.total, self.products = None, None, 0.0
 
-    def add(self, memory, real, imaginary):
-        """Re((real + i imaginary) X), [B, H, G] each."""
-        self.memory, self.real = memory, self.real + real
-        if imaginary is not None:
-            self.imaginary = self.imaginary + imaginary
+    def add(self, memory, weight):
+        """Re(weight X), of a complex weight [B, H, G]."""
+        self.memory, self.total = memory, weight if self.total is None else self.total + weight
 
     def sum(self):
         """dC/dW [J, H]."""
         if self.memory is None:
             return self.products
-        products = self.products + in_all(self.real, self.memory.x_real)
+        products = self.products + in_all(tf.math.real(self.total), self.memory.x_real)
         if self.memory.x_imaginary is not None:
-            products -= in_all(self.imaginary, self.memory.x_imaginary)
+            products -= in_all(tf.math.imag(self.total), self.memory.x_imaginary)
         return products
 
 
@@ -306,22 +286,54 @@ def partial_fractions(other, own, same=None):
     return (of_own, of_other) if same is None else (of_own * (1.0 - same), of_other * (1.0 - same))
 
 
-def shared(groups, count, real, imaginary):
-    """Which of `count` poles each unit has, one-hot [H, count], and which unit's constants each pole is, [count].
+class Poles:
+    """The time constants of the filters, and how the units are made of them.
 
     Args:
         groups: which of the distinct constants each unit has, a list of H numbers.
-        count: number of poles. Where there are more distinct constants, neighbours share the one in their middle.
-        real, imaginary: lambda [H].
+        count: G, how many filters there are.
+        own: lambda of each unit, complex [H].
+
+    Attributes:
+        values: lambda of each filter, complex [G].
+        member: which filter is each unit's own, or the nearest to it, one-hot [H, G].
+        weights: of the filters in each unit, complex [H, G].
     """
-    units = len(groups)
-    if max(groups) < count:
-        return tf.one_hot(groups, count, dtype=real.dtype), [groups.index(k) for k in range(count)]
-    order = tf.argsort(real, stable=True)
-    order = tf.gather(order, tf.argsort(tf.gather(tf.abs(imaginary), order), stable=True))
-    place = tf.argsort(order)  # of each unit among all
-    middle = [(2 * k + 1) * units // (2 * count) for k in range(count)]
-    return tf.one_hot(place * count // units, count, dtype=real.dtype), tf.gather(order, middle)
+
+    def __init__(self, groups, count, own):
+        units, real = len(groups), tf.math.real(own).dtype
+        if max(groups) < count:
+            self.values = tf.gather(own, [groups.index(k) for k in range(count)])
+            self.member = tf.one_hot(groups, count, dtype=real)
+            self.weights = tf.cast(self.member, own.dtype)
+            return
+        order = tf.argsort(tf.abs(own), stable=True)
+        order = tf.gather(order, tf.argsort(tf.abs(tf.math.angle(tf.gather(own, order))), stable=True))
+        self.values = tf.gather(own, tf.gather(order, [(2 * k + 1) * units // (2 * count) for k in range(count)]))
+        self.member = tf.one_hot(tf.argsort(order) * count // units, count, dtype=real)
+        self.weights = closest(own, self.values)
+
+
+def closest(own, values):
+    """The weights w [H, G] with which sums of values^n come closest to own^n, in the sum over n of squares.
+
+    The products of two such sequences are sum_n conj(x^n) y^n = 1 / (1 - conj(x) y). In double precision: they are much
+    alike.
+    """
+    wide = tf.complex128
+    x, y = tf.cast(values, wide), tf.cast(own, wide)
+    gram = 1.0 / (1.0 - tf.math.conj(x)[:, None] * x[None])  # [G, G]
+    target = 1.0 / (1.0 - tf.math.conj(x)[:, None] * y[None])  # [G, H]
+    real, imaginary = (part(gram) for part in (tf.math.real, tf.math.imag))
+    both = tf.concat([tf.concat([real, -imaginary], 1), tf.concat([imaginary, real], 1)], 0)  # as real numbers
+    both += RIDGE * tf.linalg.trace(real) / values.shape[0] * tf.eye(2 * values.shape[0], dtype=both.dtype)
+    targets = tf.concat([tf.math.real(target), tf.math.imag(target)], 0)
+    found = tf.transpose(tf.linalg.cholesky_solve(tf.linalg.cholesky(both), targets))
+    return tf.cast(tf.complex(*tf.split(found, 2, 1)), own.dtype)
+
+
+RIDGE = 1e-6
+"""Of the mean product of a kernel with itself: keeps the weights of kernels that are much alike small."""
 
 
 def powers(leak, turn, exponent):

@@ -8,6 +8,7 @@ from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
+from kernl_keras.rules.linear_memory import closest
 
 from ..reference.cases import CELLS, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import Expected, compute, in_pieces, kernels, same
@@ -145,3 +146,20 @@ def test_what_traces_cost():
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
+
+
+def test_few_poles_come_as_close_as_least_squares():
+    """Of kernels that decay and swing: the squares over 3,000 steps, by NumPy's own solver."""
+    tau, period = np.full(9, 80.0), 12.0 * 1.1 ** np.arange(9)
+    own = np.exp(-1.0 / tau + 2j * np.pi / period)
+    values = own[[1, 4, 7]]
+    steps = np.arange(3000)[:, None]
+    best = np.linalg.lstsq(values**steps, own**steps)[0].T
+    found = closest(tf.constant(own), tf.constant(values)).numpy()
+
+    def missed(weights):
+        return np.sum(np.abs(own**steps - values**steps @ weights.T) ** 2)
+
+    nearest = np.abs(own[:, None] - values).argmin(1)
+    assert missed(best) <= missed(found) < 1.001 * missed(best) < missed(np.eye(3)[nearest])
+    np.testing.assert_allclose(found[[1, 4, 7]], np.eye(3), atol=1e-4)
