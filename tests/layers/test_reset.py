@@ -135,24 +135,24 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, padded, monkeyp
             same(one, np.average(parts, axis=0, weights=counts))
 
 
-def test_pieces_of_a_stateful_layer_are_the_whole():
-    """Rows that begin and end at different times, with padding; a reset behind a piece's last valid step is not lost."""
-    network, m = Network("resonator", time=T), kernels()
-    mask = MASK.copy()
-    mask[0, [2, 3, 4, 5, 6]] = False  # the reset at step 6 waits for step 7, which is masked as well
-    mask[1, 9:] = False
-    whole = compute(
-        Marked(network.layer(KeRNL(), *m, window=3, traces=True), RESET, mask), network.inputs, ERROR, training=False
-    )
-    for cuts in ((0, 6, T), (0, 3, 9, T)):
-        layer = network.layer(KeRNL(), *m, window=3, traces=True, stateful=True)
+@pytest.mark.parametrize(("window", "padded"), [(3, False), (None, True)])
+def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
+    """Rows that begin and end at different times; a reset behind a piece's last valid step is not lost."""
+    network, m, mask = Network("resonator", time=T), kernels(), MASK.copy()
+    mask[0, 2:8] = mask[1, 8:] = False  # the reset at step 6 of row 0 waits for step 8
+    mask |= not padded
+    error, settings = np.where(mask[..., None], ERROR, 0.0), dict(window=window, traces=True)
+    layer = network.layer(KeRNL(), *m, **settings)
+    whole = compute(Marked(layer, RESET, mask), network.inputs, error, training=False)
+    for borders in ((0, 6, T), (0, 3, 9, T)):
+        layer = network.layer(KeRNL(), *m, stateful=True, **settings)
         outputs, gradient = [], 0.0
-        for start, stop in zip(cuts, cuts[1:]):
-            cut = np.s_[:, start:stop]
-            found = compute(Marked(layer, RESET[cut], mask[cut]), network.inputs[cut], ERROR[cut], training=False)
+        for cut in (np.s_[:, start:stop] for start, stop in zip(borders, borders[1:])):
+            found = compute(Marked(layer, RESET[cut], mask[cut]), network.inputs[cut], error[cut], training=False)
             outputs.append(found[0])
-        shown = mask & (np.cumsum(mask, 1) > 0)
-        same(tf.concat(outputs, 1)[shown], whole[0][shown])
+            gradient += found[1]
+        same(tf.concat(outputs, 1)[mask], whole[0][mask])
+        same(gradient, whole[1])
 
 
 @pytest.mark.parametrize("backwards", [False, True])
