@@ -108,6 +108,13 @@ class ValidSteps:
         """Where new sequences start, [B, T], each at a valid step."""
         return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
 
+    def behind(self, x, first):
+        """x of the last valid step [B, n], of x [B, T, n] with the valid steps first.
+
+        It is `first` where there is none, and zeros where the sequence is over.
+        """
+        return self.left(tf.where(self.so_far[:, -1:] > 0, self.scatter(x)[:, -1], first))
+
     def left(self, states):
         """The states behind the last step, a structure of tensors [B, ...]: zeros where the sequence is over."""
         return states if self.over is None else where_fresh(self.over, states)
