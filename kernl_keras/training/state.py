@@ -68,6 +68,23 @@ class Kept:
 
 
 @contextlib.contextmanager
+def fresh_states(model):
+    """Within, the stateful layers begin new sequences; at the end their states are as they were.
+
+    Args:
+        model: Keras model.
+    """
+    states = [state for _, state in layer_states(model)]
+    kept = Kept(states)
+    for state in states:
+        state.assign(tf.zeros_like(state))
+    try:
+        yield
+    finally:
+        kept.put_back()
+
+
+@contextlib.contextmanager
 def state_kept(model):
     """Puts back, at the end, what a call moves besides the weights.
 
