@@ -120,7 +120,6 @@ else:
         def call(self, inputs, mask=None, training=None, initial_state=None):
             inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
             initial_state = [tf.cast(state, self.cell.compute_dtype) for state in tf.nest.flatten(initial_state)]
-            mask = tf.nest.flatten(mask)[0] if mask is not None else None
             last_output, outputs, states = self.inner_loop(inputs, initial_state, mask, training)
             if self.stateful:
                 for variable, state in zip(self.states, states):

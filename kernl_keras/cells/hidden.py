@@ -32,6 +32,7 @@ class StepDerivatives(NamedTuple):
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
     threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
+    continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
     def following_reset(self):
         """The same where the derivative of the resetting spike is followed, as backpropagation does."""

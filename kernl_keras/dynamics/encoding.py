@@ -30,10 +30,12 @@ def thresholds(units):
     return np.arange(1, units // 2 + 1) / (units // 2 + 1)
 
 
-def threshold_code(x, units, key=None, first=0):
+def threshold_code(x, units, key=None, first=0, before=None):
     """Channels that spike when x crosses their threshold: units / 2 on its way up, then units / 2 on its way down.
 
-        up_j(t) = 1[x(t-1) < theta_j <= x(t)];  down_j(t) = 1[x(t) < theta_j <= x(t-1)];  x before the first step is 0
+        up_j(t) = 1[x(t-1) < theta_j <= x(t)];  down_j(t) = 1[x(t) < theta_j <= x(t-1)]
+
+    `before` is x(t-1) [B, T, F]; None where the sequence begins with the first step, before which x is 0.
 
     Example:
 
@@ -44,7 +46,7 @@ def threshold_code(x, units, key=None, first=0):
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), sequential MNIST.
     """
-    before = tf.pad(x, [[0, 0], [1, 0], [0, 0]])[:, :-1]  # x(t-1) [B, T, F]
+    before = tf.pad(x, [[0, 0], [1, 0], [0, 0]])[:, :-1] if before is None else before
     theta = tf.constant(np.tile(thresholds(units), 2 * x.shape[-1]), x.dtype)  # [F * units]
     above, above_before = tf.repeat(x, units, axis=-1) >= theta, tf.repeat(before, units, axis=-1) >= theta
     is_up = np.tile(np.repeat([True, False], units // 2), x.shape[-1])  # [F * units]
@@ -64,15 +66,18 @@ def current_code(x, units, key=None, first=0):
     return tf.repeat(x, units, axis=-1)
 
 
-def context_code(counted, context_switch):
+def context_code(counted, context_switch, total=None):
     """0, then 1 once more than `context_switch` was counted: [B, T, 1] -> [B, T, 1], what `ContextCell` sends.
+
+    `total` is the count so far [B, T, 1]; None where the sequence begins with the first step.
 
     Example:
 
     >>> context_code(tf.ones((1, 5, 1)), 3)[0, :, 0].numpy()
     array([0., 0., 0., 1., 1.], dtype=float32)
     """
-    return tf.cast(tf.cumsum(counted, axis=1) > context_switch, counted.dtype)
+    total = tf.cumsum(counted, axis=1) if total is None else total
+    return tf.cast(total > context_switch, counted.dtype)
 
 
 CODES = {"bernoulli": bernoulli_code, "threshold": threshold_code, "current": current_code}

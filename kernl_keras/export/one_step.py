@@ -110,10 +110,13 @@ class EncoderStep(keras.layers.Layer):
 
     def __init__(self, encoder):
         super().__init__(dtype=encoder.dtype_policy)
+        channels = encoder.input.shape[-1]
         if encoder.code == "bernoulli":
             raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
+        if encoder.stateful:  # here the states are inputs
+            encoder = type(encoder).from_config({**encoder.get_config(), "stateful": False})
         self.encoder = encoder
-        self.fields, self.sizes = ["seen"], [encoder.input.shape[-1]]
+        self.fields, self.sizes = ["seen"], [channels]
 
     def call(self, inputs):
         x, seen = inputs

@@ -8,14 +8,18 @@ import tensorflow as tf
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
-from ..keras_version import keras, output_shape
-from ..replicas import rows_before
+from ..keras_version import output_shape
+from ..replicas import rows_before, whole_sum
+from ..sequences.leaky_sum import leaky_sum
+from ..sequences.valid_steps import marks
 from ..serialization import serializable
 from ..types import Code, Config
+from ..uniform import uniform
+from .stateful import StatefulLayer
 
 
 @serializable
-class SpikeEncoder(keras.layers.Layer):
+class SpikeEncoder(StatefulLayer):
     """Input units that encode values, and a context unit that signals the end of the input.
 
     - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
@@ -24,7 +28,7 @@ class SpikeEncoder(keras.layers.Layer):
 
     The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
     feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds
-    `context_switch`, then 1. There is no loop over time.
+    `context_switch`, then 1. There is no loop over time (but for that sum where there is a `reset`).
 
     Args:
         units: number of channels per feature; even for "threshold".
@@ -32,12 +36,19 @@ class SpikeEncoder(keras.layers.Layer):
         context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0, for the "bernoulli" code; None draws a seed, which the config keeps.
+        stateful: whether a call goes on with the sequences of the call before, as Keras' recurrent layers do: with the
+            last x of the threshold code, the sum of the context unit, and the draws, which then depend on the step that
+            is counted since `reset_state()`, and not on how the sequence is cut. It needs a static batch size.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].
-        training: if True, every call draws anew. Otherwise all calls draw the same, so that an evaluation can be
-            repeated.
+        training: if True, every call draws anew; of a stateful layer, every sequence. Otherwise all draw the same, so
+            that an evaluation can be repeated.
+        mask: True where a step counts [B, T]; None where all do. A layer that is stateful, or has a reset, passes over
+            the others; else they count as steps.
+        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the sum
+            starts anew. At a masked step it holds for the next one that counts, see `RNN`.
 
     Returns:
         [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
@@ -60,10 +71,11 @@ class SpikeEncoder(keras.layers.Layer):
         context_switch: int | None = None,
         gain: float = 1.0,
         seed: int | None = None,
+        stateful: bool = False,
         **kwargs: Any,
     ) -> None:
         with nearest_name(type(self), kwargs):
-            super().__init__(**kwargs)
+            super().__init__(stateful, **kwargs)
         self.units = integer("units", units)
         self.code = one_of("code", code, CODES)
         if code == "threshold" and self.units % 2:
@@ -78,21 +90,68 @@ class SpikeEncoder(keras.layers.Layer):
         self.compute_output_shape(input_shape)  # checks the shape
         if self.code == "bernoulli":
             self.draws = add_counter(self)
+        self.build_states(input_shape)
         self.built = True
 
-    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+        """x of the last step, the sum of the context unit, and the number of steps so far; of these what is needed."""
+        batch, features = input_shape[0], self._encoded_features(input_shape)
+        return [
+            *[((batch, features), tf.float32)] * (self.code == "threshold"),
+            *[((batch, 1), tf.float32)] * (self.context_switch is not None),
+            *[((), tf.int64)] * (self.code == "bernoulli"),
+        ]  # type: ignore[list-item]
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
+        reset: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
         check_features("inputs", inputs)
+        marked = marks(inputs, mask, reset) if self.stateful or reset is not None else None
+        steps = None if marked is None else marked.steps()
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         features = self._encoded_features(inputs.shape)
-        draws: tuple = ()
-        if self.code == "bernoulli":
+        states, left = iter(self.states or []), []
+        if self.stateful:
+            self.check_batch(inputs)
+        values, given = self.gain * x[..., :features], {}
+        if self.code == "threshold" and (self.stateful or steps is not None):
+            given["before"], last = before_each(values, steps, next(states, None))
+            left.append(last)
+        total = None
+        if self.context_switch is not None and (self.stateful or steps is not None):
+            total, last = summed(x[..., features:], steps, next(states, None))
+            left.append(last)
+        if self.code != "bernoulli":
+            outputs = CODES[self.code](values, self.units, **given)
+        elif self.stateful:
+            so_far = next(states)
+            outputs = self._drawn(values, tf.convert_to_tensor(so_far), training)
+            left.append(so_far + tf.cast(tf.shape(x)[1], so_far.dtype))
+        else:
             key = next_key(self.seed, self.draws) if training else fixed_key(self.seed)
-            draws = key, rows_before(tf.shape(x)[0])
-        outputs = CODES[self.code](self.gain * x[..., :features], self.units, *draws)
+            outputs = CODES[self.code](values, self.units, key, rows_before(tf.shape(x)[0]))
         if self.context_switch is not None:
-            outputs = tf.concat([outputs, context_code(x[..., features:], self.context_switch)], axis=-1)
+            context = context_code(x[..., features:], self.context_switch, total)
+            outputs = tf.concat([outputs, context], axis=-1)
+        if self.stateful:
+            self.go_on_with(left)
         return tf.cast(outputs, self.compute_dtype)
+
+    def _drawn(self, x, so_far, training):
+        """Bernoulli spikes whose draws are rows of one long draw, one row a step."""
+        if training:
+            self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
+        key = tf.stack([self.seed, tf.convert_to_tensor(self.draws) if training else 0])
+        probability = tf.repeat(tf.transpose(x, (1, 0, 2)), self.units, axis=-1)  # [T, B, n]
+        steps, batch, channels = tf.unstack(tf.shape(probability))
+        first = rows_before(batch)
+        draws = uniform((steps, whole_sum(batch), channels), key, so_far)[:, first : first + batch]
+        return tf.transpose(tf.cast(draws < probability, x.dtype), (1, 0, 2))
 
     def _encoded_features(self, input_shape):
         return input_shape[-1] - (self.context_switch is not None)
@@ -113,4 +172,38 @@ class SpikeEncoder(keras.layers.Layer):
             "context_switch": self.context_switch,
             "gain": self.gain,
             "seed": self.seed,
+            "stateful": self.stateful,
         }
+
+
+def before_each(x, steps, first):
+    """x(t-1) of each step t of the same sequence, [B, T, F], and x of the last step [B, F].
+
+    Args:
+        x: [B, T, F].
+        steps: `ValidSteps`, or None.
+        first: x before the first step [B, F]; None for 0.
+    """
+    first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
+    x = x if steps is None else steps.gather(x)
+    before = tf.concat([first[:, None], x[:, :-1]], 1)
+    if steps is None:
+        return before, x[:, -1]
+    if steps.starts is not None:
+        before = tf.where(tf.transpose(steps.starts)[..., None], tf.zeros_like(before), before)
+    return steps.scatter(before), steps.behind(x, first)
+
+
+def summed(x, steps, first):
+    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1].
+
+    Args: as of `before_each`.
+    """
+    first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
+    x = x if steps is None else steps.gather(x)
+    if steps is None or steps.starts is None:
+        total = first[:, None] + tf.cumsum(x, axis=1)
+    else:
+        goes_on = 1.0 - tf.cast(steps.starts, x.dtype)[..., None]
+        total = tf.transpose(leaky_sum(tf.transpose(x, (1, 0, 2)), goes_on, first), (1, 0, 2))
+    return (total, total[:, -1]) if steps is None else (steps.scatter(total), steps.behind(total, first))

@@ -10,6 +10,7 @@ from ..cells.wide import wide_dtype
 from ..checks import check_sequences, check_states, nearest_name, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
+from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Discretization, TimeConstant
 
@@ -50,6 +51,8 @@ class Readout(KerasRNN):
         mask: True where a step counts [B, T]; None where all do. At a masked step v stays as it is. Before the first
             step that counts, the output is the initial state, where `keras.layers.RNN` gives 0. With
             `zero_output_for_mask` the output of a masked step is 0.
+        reset: True where an example starts a new sequence, with v = 0 before it [B, T], bool; None for nowhere. At a
+            masked step it holds for the next one that counts, see `RNN`.
 
     Returns:
         v [B, T, O], or v of the last step [B, O]; with `return_state` also the last v [B, O].
@@ -95,18 +98,22 @@ class Readout(KerasRNN):
         initial_state: Sequence[tf.Tensor] | None = None,
         mask: tf.Tensor | None = None,
         training: bool = False,
+        reset: tf.Tensor | None = None,
     ) -> tf.Tensor | list[tf.Tensor]:
-        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
+        x = tf.nest.flatten(sequences)[0]
+        check_sequences("sequences", x, self.cell.kernel.shape[0])
         check_states("initial_state", initial_state, 1, "the one state v, [B, O]")
-        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        marked = marks(x, mask, reset)
+        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
     def inner_loop(
-        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, O], outputs [B, T, O], states)`."""
+        marked = Marks(None, None) if mask is None else mask
         if self.go_backwards:
-            sequences = tf.reverse(sequences, [1])
-            mask = None if mask is None else tf.reverse(mask, [1])
+            sequences, marked = tf.reverse(sequences, [1]), marked.read_backwards()
+        steps, mask = (None if marked.reset is None else marked.steps()), marked.mask
         x = tf.transpose(tf.cast(sequences, self.cell.compute_dtype), (1, 0, 2))  # [T, B, H]
         (start,) = tf.nest.flatten(initial_state)
         # A loop needs to know that its state keeps its shape; one of the two may know the batch size alone.
@@ -120,10 +127,15 @@ class Readout(KerasRNN):
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
+        if marked.reset is not None:
+            starts = tf.transpose(steps.starts_in_place())[..., None]
+            decay = tf.broadcast_to(decay, tf.shape(current))
+            decay = tf.where(starts, tf.zeros_like(decay), decay)
         outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
-        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [v[-1]]
+        state = v[-1] if steps is None else steps.left(v[-1])
+        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [state]
 
     def get_config(self) -> Config:
         config, of_cell = super().get_config(), self.cell.get_config()

@@ -18,7 +18,7 @@ from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
-from ..sequences.valid_steps import ValidSteps
+from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
 from ..types import Config, RuleName, TracesName
 from .diagnostics import Diagnostics, tell
@@ -63,6 +63,10 @@ class RNN(KerasRNN):
         mask: True where a step counts [B, T]; None where all do. At the others all states stay as they are and the
             output repeats (before the first that counts it is 0, as always with `zero_output_for_mask`), so that a
             padded batch learns what its sequences would teach without the padding.
+        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. Nothing of what was before
+            is left there: all states start anew, and no error goes further back. At a step that does not count it holds
+            for the next one that does, and where none follows for the states that are left. With `go_backwards` the
+            sequences part at the same places. Windows still begin at steps 0, C, 2C and so on of what is read.
         training: M and gamma learn, and noise is drawn, only where True.
 
     Returns:
@@ -161,22 +165,25 @@ class RNN(KerasRNN):
         initial_state: Sequence[tf.Tensor] | None = None,
         mask: tf.Tensor | None = None,
         training: bool = False,
+        reset: tf.Tensor | None = None,
     ) -> tf.Tensor | list[tf.Tensor]:
-        check_sequences("sequences", tf.nest.flatten(sequences)[0], self.cell.kernel.shape[0])
+        x = tf.nest.flatten(sequences)[0]
+        check_sequences("sequences", x, self.cell.kernel.shape[0])
         count = len(self.state_size)
         what = f"the {count} states that return_state=True gives (the cell's and the rule's)"
         check_states("initial_state", initial_state, count, what)
-        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        marked = marks(x, mask, reset)
+        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
     def inner_loop(
-        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: tf.Tensor | None, training: bool = False
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
-            mask = None if mask is None else tf.reverse(mask, [1])
-        steps = None if mask is None else ValidSteps(mask)
+            mask = None if mask is None else mask.read_backwards()
+        steps = None if mask is None else mask.steps()
         if steps is not None:
             sequences = steps.gather(sequences)
         outputs, states = self._learn(sequences, initial_state, steps, training)
@@ -190,7 +197,7 @@ class RNN(KerasRNN):
         model = running_step() or Step()
         rule = BPTT() if model.exact and not self.rule.by_tape else self.rule
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
-        valid = None if steps is None else steps.valid
+        valid, starts = (None, None) if steps is None else (steps.valid, steps.starts)
         before, perturbed, traces = self._layout.unpack(initial_state)
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
         stop = (lambda part: part) if rule.by_tape else stop_gradient
@@ -199,11 +206,11 @@ class RNN(KerasRNN):
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
-            passes = PerturbedPass(self, p, weights, stop(x), valid, credited)
+            passes = PerturbedPass(self, p, weights, stop(x), steps, credited)
             residuals, end, perturbed, *sensitivity = passes(before, stop(perturbed), model.learns)
         else:
             current = stop(self.cell.input_current(x))
-            residuals, end = clean_pass(self.cell, p, stop(weights), current, before, valid, self.unroll)
+            residuals, end = clean_pass(self.cell, p, stop(weights), current, before, valid, self.unroll, starts)
             if perturbed is not None:  # a later piece that is perturbed starts there
                 perturbed = unperturbed(self.rule.perturbation, end, perturbed)
         outputs = residuals.output
@@ -215,7 +222,8 @@ class RNN(KerasRNN):
         tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
         model.calls.append(Call(self, sequences, initial_state, steps, outputs))
-        return outputs, self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
+        states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
+        return outputs, states if steps is None else steps.left(states)
 
     def _attach(self, rule, past, x, weights, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""

@@ -6,13 +6,15 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import check_sequences, integer, nearest_name, time_steps
-from ..keras_version import keras, output_shape
+from ..keras_version import output_shape
+from ..sequences.valid_steps import marks
 from ..serialization import serializable
 from ..types import Config
+from .stateful import StatefulLayer
 
 
 @serializable
-class TimeAverage(keras.layers.Layer):
+class TimeAverage(StatefulLayer):
     """Mean over the last steps of a sequence.
 
         y = 1/n sum_{t = T-n+1..T} x(t),  n = last
@@ -21,11 +23,15 @@ class TimeAverage(keras.layers.Layer):
 
     Args:
         last: number of steps; None for all of them.
+        stateful: whether the mean reaches back into the calls before, since `reset_state()`: the answer so far of
+            sequences that come in pieces, of which one may be shorter than `last`. It needs a static batch size.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: sequences [B, T, O].
         mask: True where a step counts [B, T]; None where all do.
+        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. The mean is that of the last
+            sequence alone. At a masked step it holds for the next one that counts, see `RNN`.
 
     Returns:
         Means [B, O].
@@ -42,37 +48,79 @@ class TimeAverage(keras.layers.Layer):
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps after the last pixel.
     """
 
-    def __init__(self, last: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, last: int | None = None, stateful: bool = False, **kwargs: Any) -> None:
         with nearest_name(type(self), kwargs):
-            super().__init__(**kwargs)
+            super().__init__(stateful, **kwargs)
         self.last = None if last is None else integer("last", last)
         self.supports_masking = True
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.compute_output_shape(input_shape)  # checks the shape
+        self.build_states(input_shape)
+        self.built = True
+
+    @property
+    def sum_dtype(self) -> Any:
+        """A sum over many steps needs more digits than half precision has."""
+        return tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else tf.as_dtype(self.compute_dtype)
+
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+        """The last steps [B, n, O] and how often each counts [B, n]. Where all steps count, n = 1, of their mean."""
+        batch, kept, units = input_shape[0], self.last or 1, input_shape[2]
+        return [((batch, kept, units), self.sum_dtype), ((batch, kept), self.sum_dtype)]  # type: ignore[list-item]
+
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None, reset: tf.Tensor | None = None) -> tf.Tensor:
         check_sequences("inputs", inputs)
         self.compute_output_shape(inputs.shape)  # T may be known now
-        # A sum over many steps needs more digits than half precision has.
-        x = tf.cast(inputs, tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else self.compute_dtype)
+        x = tf.cast(inputs, self.sum_dtype)
+        if self.stateful or reset is not None:
+            return tf.cast(self._mean_so_far(x, marks(inputs, mask, reset)), self.compute_dtype)
         if mask is None:
             mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
         else:
-            counted = tf.cast(mask, x.dtype)  # [B, T]
-            if self.last is not None:
-                from_end = tf.cumsum(counted, axis=1, reverse=True)
-                counted *= tf.cast(from_end <= self.last, x.dtype)
-            mean = tf.math.divide_no_nan(
-                tf.einsum("bt,bto->bo", counted, x), tf.reduce_sum(counted, axis=1, keepdims=True)
-            )
+            mean = self._mean_of(x, tf.cast(mask, x.dtype))
         return tf.cast(mean, self.compute_dtype)
+
+    def _mean_of(self, x, counted):
+        """The mean [B, O] over the last of those steps that are `counted` [B, T]."""
+        if self.last is not None:
+            from_end = tf.cumsum(counted, axis=1, reverse=True)
+            counted *= tf.cast(from_end <= self.last, x.dtype)
+        total = tf.einsum("bt,bto->bo", counted, x)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
+
+    def _mean_so_far(self, x, marked):
+        """The same of the last sequence of each example, with what the calls before left of it."""
+        steps = None if marked is None else marked.steps()
+        counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
+        if self.stateful:
+            self.check_batch(x)
+            before, often = map(tf.convert_to_tensor, self.states)
+            x, counted = tf.concat([before, x], 1), tf.concat([often, counted], 1)
+        if steps is not None and steps.starts is not None:
+            starts = tf.cast(steps.starts_in_place(), tf.int32)
+            starts = tf.pad(starts, [[0, 0], [tf.shape(x)[1] - tf.shape(starts)[1], 0]])
+            follow = tf.cumsum(starts, axis=1, exclusive=True, reverse=True)
+            counted = tf.where(follow > 0, tf.zeros_like(counted), counted)  # of the last sequence alone
+        x = tf.where(counted[..., None] > 0.0, x, tf.zeros_like(x))
+        mean = self._mean_of(x, counted)
+        if self.stateful:
+            if self.last is None:
+                left = mean[:, None], tf.reduce_sum(counted, 1, keepdims=True)
+            else:  # those that count, in their order, at the end
+                order = tf.argsort(tf.cast(counted > 0.0, tf.int32), axis=1, stable=True)[:, -self.last :]
+                left = tuple(tf.gather(each, order, axis=1, batch_dims=1) for each in (x, counted))
+            self.go_on_with(left if steps is None else steps.left(left))
+        return mean
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         return None
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         steps = time_steps("inputs", input_shape)
-        if None not in (self.last, steps) and self.last > steps:
+        if None not in (self.last, steps) and self.last > steps and not self.stateful:
             raise ValueError(f"last must be <= the number of time steps, {steps}; received {self.last}.")
         return output_shape(input_shape[0], input_shape[2])
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "last": self.last}
+        return {**super().get_config(), "last": self.last, "stateful": self.stateful}

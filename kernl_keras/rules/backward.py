@@ -33,12 +33,24 @@ class Past:
 
     def derivatives(self, start, size):
         """The `StepDerivatives` of the `size` steps from `start` on."""
-        return self.cell.from_residuals(take(self.residuals, start, size), self.p)
+        step = self.cell.from_residuals(take(self.residuals, start, size), self.p)
+        starts = self.starts(start, size)
+        if starts is None:
+            return step
+        return step._replace(continues=1.0 - tf.cast(starts, self.residuals.output.dtype)[..., None])
+
+    def starts(self, start, size):
+        """Which of these steps are the first of a sequence, [C, B]; None where none is but the first of all."""
+        return None if self.steps is None or self.steps.starts is None else take(self.steps.starts, start, size)
 
     def presynaptic(self, start, size):
         """s(t) of these steps, in its parts without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
         first = self.cell.presynaptic(self.before)
-        return take(self.x, start, size), take_before(self.residuals.presynaptic, first, start, size)
+        before = take_before(self.residuals.presynaptic, first, start, size)
+        starts = self.starts(start, size)
+        if starts is not None:
+            before = tf.where(starts[..., None], tf.zeros_like(before), before)
+        return take(self.x, start, size), before
 
 
 class Backward:
@@ -67,7 +79,7 @@ class Backward:
                 f"{type(self.rule).__name__}.backward_step must return (carry, error), the carry a tuple of "
                 f"{len(self.shapes)} tensors; received {found!r}."
             )
-        return tuple(found[0]), found[1]
+        return tuple(going_on(found[0], now.step)), found[1]
 
     def prepared(self, error, start, size, carry):
         """The rule's `BackwardStep` of `size` steps from `start` on, from L [T, B, H] of all."""
@@ -162,6 +174,13 @@ class Backward:
                 rows = scan(lambda carry, index, row=row: (carry, row(index)), (), tf.range(shape[0]))[1]
                 after.append(tf.transpose(rows, (1, 0, 2, 3)))
         return tuple(after)
+
+
+def going_on(carry, step):
+    """A carry for t-1, a structure of tensors [B, .., H]: nothing of it where a sequence starts with step t."""
+    if not tf.is_tensor(step.continues):
+        return carry
+    return tf.nest.map_structure(lambda x: tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x, carry)
 
 
 def add_products(total, presynaptic, local):

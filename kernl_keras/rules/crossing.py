@@ -51,7 +51,9 @@ class Crossing(Rule):
     def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own."""
         step = step.following_reset() if self.reset_gradient else step
-        through = context.hop.through(entered, carry[self.own(context.cell).COUNT :]) if context.hop else None
+        through = None
+        if context.hop:
+            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step.continues)
         return BackwardStep(0.0, step, entered, through)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:

@@ -149,6 +149,6 @@ class ExponentialPredictor:
             return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
         return Effect(*(field[-1][None] for field in made))
 
-    def sums(self, total, kept, within_bound, noise, resync_every, unroll):
+    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None):
         """`SensitivitySums` of all blocks."""
         return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

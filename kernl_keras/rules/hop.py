@@ -32,7 +32,7 @@ class TracedHop:
         parts = potential if self.oscillates else potential[:1]
         return tuple(sensitivity_product(part, self.m) for part in parts)
 
-    def through(self, entered, carry):
+    def through(self, entered, carry, continues):
         """Nothing: the step back carries all that there is."""
 
     def backward(self, carry, now):
@@ -80,9 +80,22 @@ class FilteredHop:
         """What errors of potentials add: themselves."""
         return tuple(potential)
 
-    def through(self, entered, carry):
-        """C(t), the errors of z(t) through other units [C, B, H], for a block of steps."""
-        later = scan(lambda carry, now: (self.filtered(carry, now), carry[0]), carry, entered, reverse=True)[1]
+    def through(self, entered, carry, continues):
+        """C(t), the errors of z(t) through other units [C, B, H], for a block of steps.
+
+        Args:
+            entered: A(t) in its parts, each [C, B, H].
+            carry: Q behind the block in two parts [B, H].
+            continues: [C, B, 1], 0 where a sequence starts; a number where none does.
+        """
+        continues = continues if tf.is_tensor(continues) else None
+
+        def step(carry, now):
+            entered, continues = now
+            before = self.filtered(carry, entered)
+            return before if continues is None else tuple(continues * part for part in before), carry[0]
+
+        later = scan(step, carry, (entered, continues), reverse=True)[1]
         return tf.einsum("tbk,ki->tbi", later, self.m)
 
     def filtered(self, carry, entered):

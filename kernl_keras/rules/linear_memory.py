@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..sequences.time_loop import loop, take
+from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .settings import Settings, get_settings
 
@@ -149,6 +150,12 @@ class Filters:
         counts = tf.cast(tf.range(size) >= skip, dtype)[:, None]
         if past.steps is not None:
             counts *= tf.cast(take(past.steps.valid, start, size), dtype)
+        starts = past.starts(start, size)
+        if starts is not None:  # of the sequences before the last start nothing is remembered
+            starts = tf.cast(starts, dtype) * counts
+            counts *= tf.cast(tf.cumsum(starts, exclusive=True, reverse=True) < 0.5, dtype)
+            fresh = tf.reduce_sum(starts, 0) > 0.5
+            memory = memory._replace(**{name: where_fresh(fresh, x) for name, x in memory._asdict().items() if x is not None})
         later = tf.cumsum(counts, exclusive=True, reverse=True)  # [C, B or 1], steps that follow
         step = past.derivatives(start, size)
         every = tf.reduce_sum(counts, 0)  # [B or 1]

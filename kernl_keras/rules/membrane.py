@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..sequences.time_loop import blockwise, take
+from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .hop import FilteredHop, Lambda, TracedHop
 from .sensitivity import SensitivitySums, sum_of_squares
@@ -107,7 +108,7 @@ class MembranePredictor:
         squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
         return tuple(map(tf.add, total, squares))
 
-    def sums(self, total, residuals, within_bound, noise, resync_every, unroll):
+    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None):
         """`SensitivitySums`, by the residuals filtered backward, Eq. (26).
 
         Args:
@@ -117,6 +118,7 @@ class MembranePredictor:
             noise: `start, C -> xi [C, B, H]`.
             resync_every: number of steps after which all perturbations start anew, or None.
             unroll: without loops.
+            starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
         """
         length = residuals.shape[0] or tf.shape(residuals)[0]
         units, dtype = self.m.shape[0], self.m.dtype
@@ -127,13 +129,14 @@ class MembranePredictor:
             if resync_every is not None:  # what came before a new start does not reach the steps after it
                 after = start + tf.range(size) + 1
                 goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
-            return (take(residuals, start, size), within, goes_on), noise(start, size)
+            first = None if starts is None else take(starts, start, size)
+            return (take(residuals, start, size), within, goes_on, first), noise(start, size)
 
         def step(carry, now):
-            residual, within, goes_on = now
+            residual, within, goes_on, first = now
             real, imaginary = self.kernel.backward(*(part * goes_on for part in carry))
             real = within * (residual + real)
-            return (real, within * imaginary), (), real
+            return where_fresh(first, (real, within * imaginary)), (), real
 
         def end(total, xi, local):
             q, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))

@@ -12,7 +12,7 @@ from ..dynamics.noise import draw_signs, unpack_signs
 from ..replicas import rows_before
 from ..sequences.clean_pass import clean_pass
 from ..sequences.time_loop import blockwise, take
-from ..sequences.valid_steps import where_valid
+from ..sequences.valid_steps import where_fresh, where_valid
 from .sensitivity import Effect, SensitivitySums, sensitivity_loss
 
 
@@ -49,19 +49,24 @@ class PerturbedPass:
         p: the cell's parameters.
         weights: W_rec [H, H].
         x: inputs [T, B, I], no gradient.
-        valid: [T, B], False where all states stay as they are; None where they never do.
+        steps: `ValidSteps`; None where all states go on in every step.
         counted: [T, B], False where an example's step is left out of F; None where all are in it.
     """
 
-    def __init__(self, layer, p, weights, x, valid, counted):
+    def __init__(self, layer, p, weights, x, steps, counted):
         self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
         # Nothing that a tape watches goes into the passes, or it would trace how to go back through them.
-        self.weights, self.x, self.valid, self.counted = tf.stop_gradient(weights), x, valid, counted
+        self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted
+        self.valid, self.starts = (None, None) if steps is None else (steps.valid, steps.starts)
         self.input_weights = [None if each is None else tf.stop_gradient(each) for each in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
         self.predictor = self.rule.kernel.predictor(
-            layer, p, tf.stop_gradient(self.m), last=self.rule.last, several=counted is not None
+            layer,
+            p,
+            tf.stop_gradient(self.m),
+            last=self.rule.last and self.starts is None,  # else an example may have several that count
+            several=counted is not None,
         )
         key = next_key(layer.seed, layer.draws)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
@@ -100,13 +105,13 @@ class PerturbedPass:
 
         def begin(start, size, carry):
             xi = self.xi(start, size)
-            masks = [None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted)]
+            masks = [None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted, self.starts)]
             current = cell.input_current(take(self.x, start, size), self.input_weights)
             return (current, xi, predictor.drive(xi), start + tf.range(size), *masks), ()
 
         def step(states, now):
-            current, xi, driven, t, goes_on, counts = now
-            clean, perturbed = states
+            current, xi, driven, t, goes_on, counts, starts = now
+            clean, perturbed = where_fresh(starts, states)
             if noise.resync_every is not None:
                 keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
                 perturbed = self.forget(keep, clean, perturbed)
@@ -130,7 +135,7 @@ class PerturbedPass:
             begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
         )
         residuals, of_predictor, within_bound = kept
-        sums = predictor.sums(total, of_predictor, within_bound, self.xi, noise.resync_every, unroll)
+        sums = predictor.sums(total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts)
         return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
 
     def advance(self, current, xi, enters, clean, other):
@@ -165,7 +170,9 @@ class PerturbedPass:
     def run_without(self, state, perturbed):
         """The clean pass alone; a later call that is perturbed starts at its end."""
         current = self.cell.input_current(self.x, self.input_weights)
-        run = clean_pass(self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll)
+        run = clean_pass(
+            self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll, self.starts
+        )
         kernels, units = self.m.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
         slope = None if self.gamma is None else zeros

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, add_products, of_steps, products_with, with_steps
+from .backward import Backward, add_products, going_on, of_steps, products_with, with_steps
 from .bptt import exact_step
 from .linear_memory import Filters, after_all, at_borders
 from .own_state import own_state
@@ -63,7 +63,7 @@ class WindowedBackward(Backward):
             now = with_steps(first, now)
             after, potential = exact_step(carry[0], now, self.context)
             current = now.step.drive * potential[0]
-            return (after, tuple(potential)), current, current
+            return going_on((after, tuple(potential)), now.step), current, current
 
         def border(carry):
             (*own, _), potential = carry

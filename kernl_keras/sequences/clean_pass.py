@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from .time_loop import scan
-from .valid_steps import where_valid
+from .valid_steps import where_fresh, where_valid
 
 
-def clean_pass(cell, p, weights, current, state, valid=None, unroll=False):
+def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):
     """Runs a cell over a sequence.
 
     Args:
@@ -16,6 +16,7 @@ def clean_pass(cell, p, weights, current, state, valid=None, unroll=False):
         state: `cell.State` before the first step.
         valid: [T, B], False where the state stays as it is; None where it goes on in every step.
         unroll: without a loop.
+        starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
 
     Returns:
         the cell's residuals of every step [T, ...], of which only the output has a gradient, and the state after the
@@ -23,12 +24,13 @@ def clean_pass(cell, p, weights, current, state, valid=None, unroll=False):
     """
 
     def step(state, now):
-        current, valid = now
+        current, valid, starts = now
+        state = where_fresh(starts, state)
         current += tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
         done, after = cell.step(current, state, p)
         kept = cell.save_residuals(done, after)
         constant = tf.nest.map_structure(lambda x: None if x is None else tf.stop_gradient(x), kept)
         return where_valid(valid, after, state), constant._replace(output=kept.output)
 
-    end, residuals = scan(step, state, (current, valid), unroll=unroll)
+    end, residuals = scan(step, state, (current, valid, starts), unroll=unroll)
     return residuals, end

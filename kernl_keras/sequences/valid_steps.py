@@ -2,20 +2,71 @@
 
 What the steps behind them make of a unit or of a trace reaches nothing: no error comes from there, and states stand
 still. So every rule is exact under a mask, and none has to know of it.
+
+Where an example starts a new sequence, its states are those of a first step, and no error goes back over it.
 """
 
+from typing import Any, NamedTuple
+
 import tensorflow as tf
+
+
+class Marks(NamedTuple):
+    """What a layer was told of the steps of its sequences. Keras passes it on in the place of the mask."""
+
+    mask: Any  # True where a step counts [B, T], or None
+    reset: Any  # True where a new sequence starts [B, T], or None
+
+    def read_backwards(self):
+        """The same of sequences that are read from the last step to the first: between the same steps they part."""
+        mask = None if self.mask is None else tf.reverse(self.mask, [1])
+        if self.reset is None:
+            return Marks(mask, None)
+        return Marks(mask, tf.concat([tf.zeros_like(self.reset[:, :1]), tf.reverse(self.reset[:, 1:], [1])], 1))
+
+    def steps(self):
+        """`ValidSteps`, or None where every step is valid and none starts a sequence."""
+        return None if self.mask is None and self.reset is None else ValidSteps(*self)
+
+
+def marks(sequences, mask, reset):
+    """`Marks` of a call; None where there are none.
+
+    Args:
+        sequences: [B, T, n].
+        mask: the call's argument; None for that of the sequences. Keras 3 leaves it out where there is a second tensor.
+        reset: the call's argument.
+
+    Raises:
+        ValueError: for a reset that is not one bool for each step of each example.
+    """
+    if mask is not None:
+        mask = tf.nest.flatten(mask)[0]  # Keras 2 has one for the states as well
+    if reset is None:
+        return None if mask is None else Marks(mask, None)
+    reset = tf.convert_to_tensor(reset)
+    if reset.dtype != tf.bool or not reset.shape.is_compatible_with(sequences.shape[:2]):
+        raise ValueError(
+            f"reset must be booleans [batch, time] for inputs of shape {tuple(sequences.shape)}; "
+            f"received {reset.dtype.name} of shape {tuple(reset.shape)}."
+        )
+    mask = getattr(sequences, "_keras_mask", None) if mask is None else mask
+    return Marks(mask, reset)
 
 
 class ValidSteps:
     """Where the valid steps of each example are.
 
     Args:
-        mask: True where a step is valid [B, T].
+        mask: True where a step is valid [B, T]; None where all are.
+        reset: True where an example starts a new sequence [B, T]; None for nowhere. At a step that is not valid it
+            counts for the next one that is, and where none follows for the states that are left.
 
     Attributes:
         valid: [T, B], the same of sequences that were gathered.
-        last: [T, B], True at the last valid step of each example.
+        last: [T, B], True at the last valid step of each sequence of an example.
+        starts: [T, B], True where a new sequence starts, of sequences that were gathered; None without resets.
+        over: [B], True where a new sequence starts behind the last valid step; None without resets.
 
     Example:
 
@@ -26,12 +77,20 @@ class ValidSteps:
     array([0., 5., 5., 6.], dtype=float32)
     """
 
-    def __init__(self, mask):
-        self.mask = tf.cast(mask, tf.bool)
+    def __init__(self, mask, reset=None):
+        self.mask = tf.ones_like(reset) if mask is None else tf.cast(mask, tf.bool)
         self.so_far = tf.cumsum(tf.cast(self.mask, tf.int32), axis=1)  # [B, T]
         steps, length = tf.range(tf.shape(self.mask)[1]), self.so_far[:, -1:]
         self.valid = tf.transpose(steps < length)
         self.last = tf.transpose(tf.equal(steps, length - 1))
+        self.starts = self.over = None
+        if reset is not None:
+            resets = tf.cumsum(tf.cast(reset, tf.int32), axis=1)  # so far
+            so_far = tf.transpose(self.gather(resets[..., None])[..., 0])  # [T, B], 0 behind the valid steps
+            before = tf.concat([tf.zeros_like(so_far[:1]), so_far[:-1]], 0)
+            self.starts = so_far > before
+            self.over = resets[:, -1] > tf.reduce_max(so_far, 0)
+            self.last |= self.valid & tf.concat([self.starts[1:], tf.zeros_like(self.starts[:1])], 0)
 
     def gather(self, sequences):
         """x [B, T, n] with the valid steps first, then zeros: whatever a masked step holds, NaN too, goes nowhere."""
@@ -45,6 +104,21 @@ class ValidSteps:
         shown = self.mask if zeros else self.so_far > 0
         return tf.where(shown[..., None], rows, tf.zeros_like(rows))
 
+    def starts_in_place(self):
+        """Where new sequences start, [B, T], each at a valid step."""
+        return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
+
+    def behind(self, x, first):
+        """x of the last valid step [B, n], of x [B, T, n] with the valid steps first.
+
+        It is `first` where there is none, and zeros where the sequence is over.
+        """
+        return self.left(tf.where(self.so_far[:, -1:] > 0, self.scatter(x)[:, -1], first))
+
+    def left(self, states):
+        """The states behind the last step, a structure of tensors [B, ...]: zeros where the sequence is over."""
+        return states if self.over is None else where_fresh(self.over, states)
+
 
 def where_valid(valid, new, old):
     """A state after a step, a structure of tensors [B, ...]: `new` where the step is `valid` [B], else `old`.
@@ -53,6 +127,19 @@ def where_valid(valid, new, old):
     """
     if valid is None:
         return new
-    return tf.nest.map_structure(
-        lambda x, before: tf.where(tf.reshape(valid, (-1, *[1] * (x.shape.rank - 1))), x, before), new, old
-    )
+    return tf.nest.map_structure(lambda x, before: tf.where(of_examples(valid, x), x, before), new, old)
+
+
+def where_fresh(starts, states):
+    """States before a step, a structure of tensors [B, ...]: zeros where a sequence `starts` [B] with it.
+
+    All stay as they are where `starts` is None.
+    """
+    if starts is None:
+        return states
+    return tf.nest.map_structure(lambda x: tf.where(of_examples(starts, x), tf.zeros_like(x), x), states)
+
+
+def of_examples(x, like):
+    """x [B] as [B, 1, ...] with as many axes as `like` [B, ...]."""
+    return tf.reshape(x, (-1, *[1] * (like.shape.rank - 1)))

@@ -1,5 +1,6 @@
 """`Model`: a Keras model that alternates learning of M and gamma with learning of the weights."""
 
+import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ from .learn import averages_of_both, gradients_of_both, learn, schedule
 from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica
-from .state import Kept, lasting, state_kept
+from .state import Kept, fresh_states, lasting, state_kept
 from .validation import arguments, show_validation_data
 from .watch import Watch, with_callback
 
@@ -91,6 +92,8 @@ class Model(CompiledModel):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
 
+        Where layers are stateful, each validation begins new sequences, and training goes on with its own.
+
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
@@ -116,7 +119,9 @@ class Model(CompiledModel):
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`."""
         self._measure_anew(training=False)
-        logs = super().evaluate(*args, **kwargs)
+        of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
+        with fresh_states(self) if of_fit else contextlib.nullcontext():
+            logs = super().evaluate(*args, **kwargs)
         if isinstance(logs, dict) and self.reports_diagnostics:
             return with_measured(logs, self.diagnostics(training=False))
         return logs

@@ -5,6 +5,7 @@ import contextlib
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras
+from ..layers.stateful import StatefulLayer
 from ..replicas import under_strategy
 from .updates import where
 
@@ -21,7 +22,8 @@ def lasting(model):
 
 def layer_states(model):
     """`(layer, variable)` of the states that stateful layers have by now."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN) and layer.stateful]
+    kinds = keras.layers.RNN, StatefulLayer
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, kinds) and layer.stateful]
     return [(layer, state) for layer in layers for state in tf.nest.flatten(layer.states) if state is not None]
 
 
@@ -63,6 +65,23 @@ class Kept:
                 strategy.extended.update(own, lambda each, value: each.assign(value), args=(value,))
 
         where(strategy.experimental_local_results(condition)[0], put)
+
+
+@contextlib.contextmanager
+def fresh_states(model):
+    """Within, the stateful layers begin new sequences; at the end their states are as they were.
+
+    Args:
+        model: Keras model.
+    """
+    states = [state for _, state in layer_states(model)]
+    kept = Kept(states)
+    for state in states:
+        state.assign(tf.zeros_like(state))
+    try:
+        yield
+    finally:
+        kept.put_back()
 
 
 @contextlib.contextmanager

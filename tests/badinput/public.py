@@ -164,9 +164,9 @@ PUBLIC = {
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
     "SpikeEncoder": Public(kk.SpikeEncoder, {
         "units": integer(good=st.sampled_from([2, 4])), "code": words(types.Code),
-        "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED,
+        "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED, "stateful": flag(),
     }, {"units": 2}),
-    "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1)))}),
+    "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1))), "stateful": flag()}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
     "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),

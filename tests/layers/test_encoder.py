@@ -133,7 +133,7 @@ def test_a_mask_passes_through():
 
 
 def test_config_covers_the_signature():
-    settings = {"units": 4, "code": "threshold", "context_switch": 7, "gain": 0.5, "seed": 9}
+    settings = {"units": 4, "code": "threshold", "context_switch": 7, "gain": 0.5, "seed": 9, "stateful": True}
     assert set(inspect.signature(SpikeEncoder).parameters) - {"kwargs"} == set(settings)
     config = SpikeEncoder(**settings).get_config()
     assert settings.items() <= config.items()

@@ -76,7 +76,7 @@ def test_save_and_load(tmp_path):
 
 
 def test_config_covers_the_signature():
-    assert set(inspect.signature(TimeAverage).parameters) - {"kwargs"} == {"last"}
+    assert set(inspect.signature(TimeAverage).parameters) - {"kwargs"} == {"last", "stateful"}
     config = TimeAverage(3).get_config()
     assert config["last"] == 3
     assert TimeAverage.from_config(config).get_config() == config

@@ -1,0 +1,205 @@
+"""Every layer that has a state keeps it over the pieces of a sequence: the pieces are the whole."""
+
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
+
+from ..reference.cases import CELLS, B, H, I, Network, draw
+from ..reference.expected import kernels, same
+
+T = 9
+X = np.random.default_rng(1).uniform(size=(B, T, 2)).astype("float32")
+MASK = np.array([[True] * T, [True] * (T - 2) + [False] * 2])
+ERROR = np.where(MASK[..., None], draw(53, B, T, H), 0.0)
+
+
+def cuts(*borders):
+    return [np.s_[:, start:stop] for start, stop in zip((0, *borders), (*borders, T))]
+
+
+def over(cell, channels=2):
+    """`keras.layers.RNN` over a cell, for the channels that it takes."""
+
+    def make(stateful=False):
+        return keras.layers.RNN(cell(), return_sequences=True, stateful=stateful)
+
+    return make, channels
+
+
+def encoder(code):
+    return lambda stateful=False: kk.SpikeEncoder(4, code, context_switch=3, seed=5, stateful=stateful), 2
+
+
+LAYERS = {
+    "SpikeEncoder, threshold": encoder("threshold"),
+    "SpikeEncoder, current": encoder("current"),
+    "SpikeEncoder, bernoulli": encoder("bernoulli"),
+    "Readout": (lambda stateful=False: kk.Readout(3, tau_out=5.0, stateful=stateful), 2),
+    "ReadoutCell": over(lambda: kk.ReadoutCell(3, tau_out=5.0)),
+    "ContextCell": over(lambda: kk.ContextCell(2), 1),
+    "InputSpikeCell": over(lambda: kk.InputSpikeCell(seed=5)),
+    "LIFCell": over(lambda: kk.LIFCell(H, tau_m=5.0, adaptation_strength=0.5, input_gain=4.0)),
+    "ResonatorCell": over(lambda: kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=4.0)),
+    "LeakyRNNCell": over(lambda: kk.LeakyRNNCell(H, tau=5.0)),
+}
+EXACT, ROUNDED = dict(rtol=0.0, atol=0.0), dict(rtol=1e-6, atol=1e-7)
+DRAWN = ("SpikeEncoder, bernoulli", "InputSpikeCell")  # the whole, too, is what a stateful layer draws
+
+
+def made(name, stateful):
+    keras.utils.set_random_seed(3)
+    make, channels = LAYERS[name]
+    layer = make(stateful=stateful)
+    layer.build((B, T, channels))
+    return layer
+
+
+def run(layer, channels, cuts, training):
+    """The outputs [n, O] of pieces, one after the other, at the steps that count."""
+    if layer.stateful:
+        layer.reset_state() if hasattr(layer, "reset_state") else layer.reset_states()
+    more = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
+    pieces = [layer(tf.constant(X[cut][..., :channels]), mask=MASK[cut], **more) for cut in cuts]
+    return np.concatenate(pieces, 1)[MASK]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_outputs_of_pieces_are_those_of_the_whole(name, training):
+    """Draws to the bit."""
+    whole, layer, channels = made(name, name in DRAWN), made(name, True), LAYERS[name][1]
+    for borders in ((1, 2, 7), (4,)):
+        expected = run(whole, channels, cuts(), training)
+        found = run(layer, channels, cuts(*borders), training)
+        assert len(np.unique(expected)) > 1
+        np.testing.assert_allclose(found, expected, **(EXACT if name in DRAWN else ROUNDED))
+
+
+def test_an_encoder_draws_anew_for_every_sequence_it_trains_on_and_repeats_an_evaluation():
+    layer = made("SpikeEncoder, bernoulli", True)
+    first, second, evaluated, again = (run(layer, 2, cuts(4), training) for training in (True, True, False, False))
+    np.testing.assert_array_equal(evaluated, again)
+    assert np.any(first != second) and np.any(second != evaluated)
+    assert np.any(layer(X) != layer(X))  # within a sequence every step draws its own
+
+
+RULES = {  # of the whole, and what a stateful layer is told
+    "kernl by default": (KeRNL(), dict(window=3, traces="linear"), {}),
+    "kernl, linear": (KeRNL(), dict(window=3, traces="linear"), dict(window=3)),
+    "kernl": (KeRNL(), {}, dict(traces=True)),
+    "kernl, window": (KeRNL(), dict(window=3), dict(window=3, traces=True)),
+    "kernl, exponential": (KeRNL("exponential"), {}, {}),
+    "plain_kernl": (PlainKeRNL(), {}, {}),
+    "eprop": (EProp(), {}, {}),
+    "eprop, window": (EProp(), dict(window=3), dict(window=3)),
+    "eprop, linear": (EProp(), dict(window=3, traces="linear"), dict(window=3, traces="linear")),
+    "rflo": (RFLO(), {}, {}),
+    "bptt, truncated": (BPTT(), dict(window=3), {}),
+    "readout_only": (ReadoutOnly(), {}, {}),
+}
+WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(RULES) for k in range(2)]
+
+
+@pytest.mark.parametrize(("rule", "cell"), WHERE)
+def test_a_layer_that_learns(rule, cell):
+    """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs."""
+    network, (rule, of_whole, of_pieces) = Network(cell, time=T), RULES[rule]
+    m = kernels() if hasattr(rule, "kernel") else ()
+
+    def found(layer, cuts):
+        outputs, gradient = [], 0.0
+        for cut in cuts:
+            mask = tf.constant(MASK[cut])
+            with tf.GradientTape() as tape:
+                outputs.append(layer(network.inputs[cut], mask=mask))
+                loss = tf.reduce_sum(outputs[-1] * ERROR[cut])
+            *two, bias = tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias])
+            gradient += tf.concat([*two, bias[None]], 0)
+        return tf.concat(outputs, 1)[MASK], gradient
+
+    expected = found(network.layer(rule, *m, **of_whole), cuts())
+    for one, other in zip(found(network.layer(rule, *m, stateful=True, **of_pieces), cuts(3, 6)), expected):
+        same(one, other, tolerance=1e-8)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("last", [4, None])
+def test_a_mean_is_that_of_the_whole_so_far(last, masked):
+    """One that reaches into the pieces before."""
+    layer, marks = kk.TimeAverage(last, stateful=True), [{"mask": MASK[:, :t] if masked else None} for t in range(T + 1)]
+    for _ in range(2):
+        for start, stop in ((0, 1), (1, 2), (2, 7), (7, T)):
+            mask = MASK[:, start:stop] if masked else None
+            found = layer(X[:, start:stop], mask=mask)
+            whole = kk.TimeAverage(None if last is None else min(last, stop))
+            np.testing.assert_allclose(found, whole(X[:, :stop], **marks[stop]), rtol=1e-6)
+        layer.reset_state()
+
+
+RESET = np.zeros((B, T), bool)
+RESET[0, [2, 5]] = RESET[1, [0, 3]] = True
+GAPS = np.ones((B, T), bool)
+GAPS[0, [2, 4, 5]] = GAPS[1, [1, 7, 8]] = False
+
+
+def alone(row, mask):
+    """The valid steps of each sequence of a row."""
+    steps, number = np.flatnonzero(mask[row]), np.cumsum(RESET[row])
+    return [steps[number[steps] == n] for n in range(number[-1] + 1) if np.any(number[steps] == n)]
+
+
+@pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
+@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("code", ["threshold", "current"])
+def test_an_encoder_whose_rows_begin_anew(code, stateful, mask):
+    make, _ = encoder(code)
+    layer = make(stateful)
+    pieces = cuts(3, 5) if stateful else cuts()
+    found = np.concatenate([layer(X[cut], mask=mask[cut], reset=RESET[cut]) for cut in pieces], 1)
+    for row in range(B):
+        for steps in alone(row, mask):
+            np.testing.assert_array_equal(found[row, steps], make()(X[row : row + 1, steps])[0])
+
+
+@pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
+@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize("last", [3, None])
+def test_a_mean_of_the_last_sequence_alone(last, stateful, mask):
+    layer = kk.TimeAverage(last, stateful=stateful)
+    for cut in cuts(3, 5) if stateful else cuts():
+        found = layer(X[cut], mask=mask[cut], reset=RESET[cut])
+    for row in range(B):
+        steps = alone(row, mask)[-1]
+        np.testing.assert_allclose(found[row], X[row, steps[0 if last is None else -last :]].mean(0), rtol=1e-6)
+
+
+def test_draws_do_not_know_of_a_reset():
+    whole, layer = (kk.SpikeEncoder(4, seed=5, stateful=True) for _ in range(2))
+    np.testing.assert_array_equal(whole(X), layer(X, reset=RESET))
+
+
+@pytest.mark.parametrize("layer", [kk.SpikeEncoder, kk.TimeAverage])
+def test_what_is_asked_of_a_stateful_layer(layer):
+    with pytest.raises(ValueError, match="stateful must be True or False; received 3"):
+        layer(2, stateful=3)
+    with pytest.raises(ValueError, match=r"stateful=True needs a static batch size; received .*\(None, 9, 2\)"):
+        layer(2, stateful=True)(keras.Input((T, 2)))
+    with pytest.raises(ValueError, match=r"reset must be booleans \[batch, time\] .* received float32"):
+        layer(2)(X, reset=np.ones((B, T), "float32"))
+    made = layer(2, "threshold", stateful=True) if layer is kk.SpikeEncoder else layer(2, stateful=True)
+    made(X)
+    with pytest.raises(ValueError, match=r"inputs must have 2 examples, as the states .* received shape \(1, 9, 2\)"):
+        made(X[:1])
+
+
+def test_every_public_layer_and_cell_is_here():
+    public = [getattr(kk, name) for name in kk.__all__]
+    layers = {each.__name__ for each in public if inspect.isclass(each) and issubclass(each, keras.layers.Layer)}
+    here = {name.split(",")[0] for name in LAYERS} | {"RNN", "TimeAverage"}
+    assert layers - {"Model"} <= here

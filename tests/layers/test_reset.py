@@ -1,0 +1,261 @@
+"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule, window and traces."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import (
+    BPTT,
+    RFLO,
+    EProp,
+    Exponential,
+    KeRNL,
+    PlainKeRNL,
+    ReadoutOnly,
+    Replica,
+    Tangent,
+    Twin,
+    perturbed_pass,
+)
+from kernl_keras.sequences.valid_steps import ValidSteps
+
+from ..reference.cases import B, H, I, Network, draw
+from ..reference.expected import STD, compute, kernels, same
+
+T = 11
+ERROR = draw(53, B, T, H)
+RESET = np.zeros((B, T), bool)
+RESET[0, 6] = RESET[1, [0, 3, 9]] = True
+MASK = np.ones((B, T), bool)
+MASK[0, [2, 6, 7]] = MASK[1, [0, 4, 9, 10]] = False  # both rows have a reset that waits, one of them for the next piece
+FREE = Tangent(1e9)
+LINEAR, EXACT = {"traces": "linear"}, {"traces": True}
+ROWS = [
+    ("resonator", KeRNL(perturbation=FREE), {}),
+    ("hard adaptive", KeRNL(perturbation=FREE), EXACT),
+    ("swinging tanh", KeRNL(perturbation=FREE), {"window": 3, **EXACT}),
+    ("soft euler", KeRNL(perturbation=Twin(STD)), {"window": 3}),
+    ("resonator", KeRNL(perturbation=FREE), {"window": 3, **LINEAR}),
+    ("hard", KeRNL(perturbation=Twin(STD)), {"window": 1, **LINEAR}),
+    ("tanh", KeRNL(perturbation=FREE), LINEAR),
+    ("hard adaptive", KeRNL(Exponential(2), Replica(STD)), {"window": T, **EXACT}),
+    ("resonator fixed", KeRNL(Exponential(2), FREE), EXACT),
+    ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD)), EXACT),
+    ("relu", PlainKeRNL(credit="last", perturbation=FREE), {}),
+    ("hard", PlainKeRNL(credit="last", perturbation=FREE), {"unroll": True}),
+    ("hard adaptive", EProp(), EXACT),
+    ("resonator", EProp(reset_gradient=True), {"window": 3, **LINEAR}),
+    ("soft euler", EProp(), {"window": 3, "unroll": True, **LINEAR}),
+    ("identity euler", RFLO(), EXACT),
+    ("hard adaptive", BPTT(), {}),
+    ("swinging tanh", BPTT(), {"window": 3}),
+    ("soft euler", BPTT(tape=True), {}),
+    ("hard", ReadoutOnly(), {}),
+]
+
+
+def sequences_of(row, reset=RESET, mask=None):
+    """The valid steps of each sequence of a row, of which there may be none."""
+    number = np.cumsum(reset[row])
+    steps = np.arange(T) if mask is None else np.flatnonzero(mask[row])
+    return [steps[number[steps] == n] for n in range(number[-1] + 1)]
+
+
+class Marked:
+    """A layer that is always called with these."""
+
+    def __init__(self, layer, reset, mask=None):
+        self.layer, self.marks = layer, {"reset": reset, "mask": mask}
+
+    def __getattr__(self, name):
+        return getattr(self.layer, name)
+
+    def __call__(self, x, **arguments):
+        return self.layer(x, **arguments, **self.marks)
+
+
+def states_before(layer):
+    """States that are no zeros."""
+    return [tf.constant(0.1 + 0.1 * np.abs(draw(n, B, size))) for n, size in enumerate(layer.state_size)]
+
+
+def rows():
+    """Each of `ROWS`, and some with a mask: valid steps are read in a row, so that windows do not begin at the resets."""
+    for number, (cell, rule, settings) in enumerate(ROWS):
+        for padded in (False, True) if number % 2 == 0 and settings.get("window") != 3 else (False,):
+            yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}")
+
+
+@pytest.mark.parametrize(("cell", "rule", "settings", "padded"), list(rows()))
+def test_it_is_its_sequences_by_themselves(cell, rule, settings, padded, monkeypatch):
+    """Outputs, states behind the last step, gradients of weights and inputs, and F with its gradients."""
+    network, mask = Network(cell, time=T), MASK if padded else None
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    layer = network.layer(rule, *m_and_gamma, return_state=True, **settings)
+    signs = perturbed_pass.draw_signs(T, B, H, [1, 2])
+    learns = bool(layer.sensitivity_weights)
+    before = states_before(layer)
+    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda *_: signs)
+    outputs, of_weights, of_x, of_m, states = compute(
+        Marked(layer, RESET, mask), network.inputs, ERROR, training=True, initial_state=before
+    )
+    loss = layer.report.sensitivity_loss
+    sum_of_weights, losses, counts, m_gradients = 0.0, [], [], []
+    for row in range(B):
+        read = np.arange(T) if mask is None else np.flatnonzero(mask[row])
+        end = [state[row : row + 1] for state in before]
+        for number, steps in enumerate(sequences_of(row, RESET, mask)):
+            start = [tf.zeros_like(state) for state in end] if number else end
+            end = start
+            if not len(steps):
+                continue
+            places = np.searchsorted(read, steps)  # valid steps are read in a row, and so is the noise
+            monkeypatch.setattr(
+                perturbed_pass, "draw_signs", lambda *_, p=places, r=row: tf.gather(signs, p)[:, r : r + 1]
+            )
+            after = [*read[1:], T]  # an output also stands for the masked steps behind it
+            error = np.array([ERROR[row, t : after[place]].sum(0) for t, place in zip(steps, places)])[None]
+            x = tf.gather(network.inputs[row : row + 1], steps, axis=1)
+            *found, end = compute(layer, x, error, training=True, initial_state=start)
+            same(tf.gather(outputs[row], steps), found[0][0])
+            same(tf.gather(of_x[row], steps), found[2][0])
+            sum_of_weights += found[1]
+            if learns:
+                losses.append(layer.report.sensitivity_loss)
+                counts.append(1 if rule.last else len(steps))
+                m_gradients.append(found[3])
+        for state, alone in zip(states, end):
+            same(state[row], alone[0], tolerance=1e-8)
+    same(of_weights, sum_of_weights, tolerance=1e-8)
+    if learns:
+        same(loss, np.average(losses, weights=counts))
+        for one, *parts in zip(of_m, *m_gradients):
+            same(one, np.average(parts, axis=0, weights=counts))
+
+
+@pytest.mark.parametrize(("window", "padded"), [(3, False), (None, True)])
+def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
+    """Rows that begin and end at different times; a reset behind a piece's last valid step is not lost."""
+    network, m, mask = Network("resonator", time=T), kernels(), MASK.copy()
+    mask[0, 2:8] = mask[1, 8:] = False  # the reset at step 6 of row 0 waits for step 8
+    mask |= not padded
+    error, settings = np.where(mask[..., None], ERROR, 0.0), dict(window=window, traces=True)
+    layer = network.layer(KeRNL(), *m, **settings)
+    whole = compute(Marked(layer, RESET, mask), network.inputs, error, training=False)
+    for borders in ((0, 6, T), (0, 3, 9, T)):
+        layer = network.layer(KeRNL(), *m, stateful=True, **settings)
+        outputs, gradient = [], 0.0
+        for cut in (np.s_[:, start:stop] for start, stop in zip(borders, borders[1:])):
+            found = compute(Marked(layer, RESET[cut], mask[cut]), network.inputs[cut], error[cut], training=False)
+            outputs.append(found[0])
+            gradient += found[1]
+        same(tf.concat(outputs, 1)[mask], whole[0][mask])
+        same(gradient, whole[1])
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_sequences_part_at_the_same_steps_if_they_are_read_backwards(backwards):
+    network = Network("hard", time=T)
+    layer = network.layer("eprop", go_backwards=backwards)
+    found = layer(network.inputs, reset=RESET)
+    found = found[:, ::-1] if backwards else found
+    for row in range(B):
+        for steps in filter(len, sequences_of(row)):
+            alone = layer(tf.gather(network.inputs[row : row + 1], steps, axis=1))
+            same(tf.gather(found[row], steps), (alone[:, ::-1] if backwards else alone)[0])
+
+
+@pytest.mark.parametrize(("cell", "settings"), [("resonator", {"window": 4}), ("hard adaptive", LINEAR)])
+def test_every_mode_agrees(cell, settings):
+    network, reset = Network(cell, time=T), tf.constant(RESET)
+    layer, unrolled = (network.layer(KeRNL(), *kernels(), **settings, unroll=unroll) for unroll in (False, True))
+
+    def run(layer, x, reset):
+        return compute(Marked(layer, reset), x, ERROR, training=False)[:3]
+
+    expected = run(layer, network.inputs, reset)
+    found = [run(unrolled, network.inputs, reset)]
+    specification = [tf.TensorSpec((None, None, I), "float64"), tf.TensorSpec((None, None), "bool")]
+    for jit in (False, True):
+        step = tf.function(lambda x, r: run(layer, x, r), specification, jit_compile=jit)
+        found.append(step(network.inputs, reset))
+    for each in found:
+        for one, other in zip(each, expected):
+            same(one, other)
+
+
+def network_of(jit_compile, **settings):
+    """A functional model with a second input, over a layer that masks."""
+    keras.utils.set_random_seed(3)
+    x, reset = keras.Input((T, I), dtype="float64"), keras.Input((T,), dtype="bool")
+    kept = keras.layers.Masking(-7.0, dtype="float64")(x)
+    hidden = kk.RNN(kk.LIFCell(H, tau_m=6.0, dtype="float64"), seed=5, **settings)(kept, reset=reset)
+    model = kk.Model([x, reset], kk.Readout(2, dtype="float64")(hidden, reset=reset))
+    model.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile)
+    return model
+
+
+@pytest.mark.parametrize(("jit_compile", "settings"), [(True, {}), (False, {"rule": "eprop", "window": 2})])
+def test_in_a_model(jit_compile, settings, tmp_path):
+    """A second input, with an implicit mask, in `fit`, saved and loaded: each row is its sequences by themselves."""
+    model = network_of(jit_compile, **settings)
+    x = np.where(MASK[..., None], 3.0 * draw(7, B, T, I) + 2.0, -7.0)
+    outputs = model.predict([x, RESET], verbose=0)
+    nowhere = np.zeros_like(RESET)
+    assert np.abs(outputs - model.predict([x, nowhere], verbose=0)).max() > 1e-3
+    for row in range(B):
+        for steps in filter(len, sequences_of(row, RESET, MASK)):
+            alone = x[row : row + 1].copy()
+            kept = np.isin(np.arange(T), steps)
+            alone[:, ~kept] = -7.0
+            same(outputs[row, steps], model.predict([alone, nowhere[:1]], verbose=0)[0, steps])
+    model.fit([x, RESET], draw(8, B, T, 2), batch_size=B, epochs=2, verbose=0)
+    assert np.abs(model.predict([x, RESET], verbose=0) - outputs).max() > 1e-6
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    same(again.predict([x, RESET], verbose=0), model.predict([x, RESET], verbose=0))
+
+
+@pytest.mark.parametrize("layer", [lambda: kk.RNN(kk.LIFCell(H)), lambda: kk.Readout(2)])
+@pytest.mark.parametrize("reset", [np.ones((B, T)), np.ones((B, T - 1), bool), np.ones((B, T, 1), bool), True])
+def test_what_a_reset_may_be(layer, reset):
+    with pytest.raises(ValueError, match=r"reset must be booleans \[batch, time\] for inputs .* received (bool|float)"):
+        layer()(np.ones((B, T, I), "float32"), reset=reset)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_readout(masked):
+    layer, x = kk.Readout(3, tau_out=4.0, return_state=True, dtype="float64"), tf.constant(draw(9, B, T, I))
+    mask, error, start = MASK if masked else None, tf.constant(draw(10, B, T, 3)), draw(11, B, 3)
+    layer.build((B, T, I))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs, state = layer(x, initial_state=[tf.constant(start)], mask=mask, reset=RESET)
+        loss = tf.reduce_sum(tf.where(MASK[..., None], outputs * error, 0.0)) + tf.reduce_sum(state**2)
+    of_kernel, of_x = tape.gradient(loss, [layer.cell.kernel, x])
+    expected = 0.0
+    for row in range(B):
+        end = tf.constant(start[row : row + 1])
+        for number, steps in enumerate(sequences_of(row, RESET, mask)):
+            end = tf.zeros_like(end) if number else end
+            last = number == RESET[row].sum()
+            if not len(steps):
+                continue
+            with tf.GradientTape() as tape:
+                tape.watch(part := tf.gather(x[row : row + 1], steps, axis=1))
+                alone, end = layer(part, initial_state=[end])
+                counts = tf.cast(MASK[row, steps, None], "float64")
+                loss = tf.reduce_sum(alone[0] * counts * tf.gather(error[row], steps)) + last * tf.reduce_sum(end**2)
+            of_part, of_x_part = tape.gradient(loss, [layer.cell.kernel, part])
+            expected += of_part
+            same(tf.gather(outputs[row], steps), alone[0])
+            same(tf.gather(of_x[row], steps), of_x_part[0])
+        same(state[row], end[0])
+    same(of_kernel, expected)
+
+
+def test_of_no_valid_step():
+    steps = ValidSteps([[False, False]], tf.constant([[True, False]]))
+    assert not steps.starts.numpy().any() and steps.over.numpy().all()
