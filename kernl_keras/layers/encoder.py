@@ -9,7 +9,7 @@ from ..checks import check_features, integer, nearest_name, number, one_of, time
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
-from ..replicas import rows_before, whole_sum
+from ..replicas import rows_before
 from ..sequences.leaky_sum import leaky_sum
 from ..sequences.valid_steps import marks
 from ..serialization import serializable
@@ -148,10 +148,8 @@ class SpikeEncoder(StatefulLayer):
             self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
         key = tf.stack([self.seed, tf.convert_to_tensor(self.draws) if training else 0])
         probability = tf.repeat(tf.transpose(x, (1, 0, 2)), self.units, axis=-1)  # [T, B, n]
-        steps, batch, channels = tf.unstack(tf.shape(probability))
-        first = rows_before(batch)
-        draws = uniform((steps, whole_sum(batch), channels), key, so_far)[:, first : first + batch]
-        return tf.transpose(tf.cast(draws < probability, x.dtype), (1, 0, 2))
+        spikes = tf.cast(uniform(tf.shape(probability), key, so_far) < probability, x.dtype)
+        return tf.transpose(spikes, (1, 0, 2))
 
     def _encoded_features(self, input_shape):
         return input_shape[-1] - (self.context_switch is not None)
