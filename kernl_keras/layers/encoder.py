@@ -93,14 +93,17 @@ class SpikeEncoder(StatefulLayer):
         self.build_states(input_shape)
         self.built = True
 
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """x of the last step, the sum of the context unit, and the number of steps so far; of these what is needed."""
         batch, features = input_shape[0], self._encoded_features(input_shape)
-        return [
-            *[((batch, features), tf.float32)] * (self.code == "threshold"),
-            *[((batch, 1), tf.float32)] * (self.context_switch is not None),
-            *[((), tf.int64)] * (self.code == "bernoulli"),
-        ]  # type: ignore[list-item]
+        shapes: list[tuple[tuple[Any, ...], Any]] = []
+        if self.code == "threshold":
+            shapes.append(((batch, features), tf.float32))
+        if self.context_switch is not None:
+            shapes.append(((batch, 1), tf.float32))
+        if self.code == "bernoulli":
+            shapes.append(((), tf.int64))
+        return shapes
 
     def call(
         self,

@@ -311,8 +311,10 @@ def lag_agreement(contributions, rule, step):
 def explained_variance(layer, call):
     """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
     sequences, steps = call.sequences, call.steps
-    read = Marks(None, None) if steps is None else Marks(
-        tf.transpose(steps.valid), None if steps.starts is None else tf.transpose(steps.starts)
+    read = (
+        Marks(None, None)
+        if steps is None
+        else Marks(tf.transpose(steps.valid), None if steps.starts is None else tf.transpose(steps.starts))
     )
     if layer.go_backwards:
         sequences, read = tf.reverse(sequences, [1]), read.read_backwards()

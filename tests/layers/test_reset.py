@@ -1,4 +1,4 @@
-"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule, window and traces."""
+"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule and window."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def states_before(layer):
 
 
 def rows():
-    """Each of `ROWS`, and some with a mask: valid steps are read in a row, so that windows do not begin at the resets."""
+    """Each of `ROWS`, and some with a mask: valid steps are read in a row, and windows do not begin at resets."""
     for number, (cell, rule, settings) in enumerate(ROWS):
         for padded in (False, True) if number % 2 == 0 and settings.get("window") != 3 else (False,):
             yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}")

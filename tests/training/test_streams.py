@@ -1,4 +1,4 @@
-"""Training on the pieces of a stream: validation in between takes nothing from it, and begins with its own sequences."""
+"""Training on the pieces of a stream: validation in between takes nothing from it, and begins with new sequences."""
 
 import numpy as np
 import pytest
