@@ -9,7 +9,7 @@ from ..checks import check_features, integer, nearest_name, number, one_of, time
 from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
-from ..replicas import rows_before, whole_sum
+from ..replicas import rows_before
 from ..sequences.leaky_sum import leaky_sum
 from ..sequences.valid_steps import marks
 from ..serialization import serializable
@@ -93,14 +93,17 @@ class SpikeEncoder(StatefulLayer):
         self.build_states(input_shape)
         self.built = True
 
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """x of the last step, the sum of the context unit, and the number of steps so far; of these what is needed."""
         batch, features = input_shape[0], self._encoded_features(input_shape)
-        return [
-            *[((batch, features), tf.float32)] * (self.code == "threshold"),
-            *[((batch, 1), tf.float32)] * (self.context_switch is not None),
-            *[((), tf.int64)] * (self.code == "bernoulli"),
-        ]  # type: ignore[list-item]
+        shapes: list[tuple[tuple[Any, ...], Any]] = []
+        if self.code == "threshold":
+            shapes.append(((batch, features), tf.float32))
+        if self.context_switch is not None:
+            shapes.append(((batch, 1), tf.float32))
+        if self.code == "bernoulli":
+            shapes.append(((), tf.int64))
+        return shapes
 
     def call(
         self,
@@ -148,10 +151,8 @@ class SpikeEncoder(StatefulLayer):
             self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
         key = tf.stack([self.seed, tf.convert_to_tensor(self.draws) if training else 0])
         probability = tf.repeat(tf.transpose(x, (1, 0, 2)), self.units, axis=-1)  # [T, B, n]
-        steps, batch, channels = tf.unstack(tf.shape(probability))
-        first = rows_before(batch)
-        draws = uniform((steps, whole_sum(batch), channels), key, so_far)[:, first : first + batch]
-        return tf.transpose(tf.cast(draws < probability, x.dtype), (1, 0, 2))
+        spikes = tf.cast(uniform(tf.shape(probability), key, so_far) < probability, x.dtype)
+        return tf.transpose(spikes, (1, 0, 2))
 
     def _encoded_features(self, input_shape):
         return input_shape[-1] - (self.context_switch is not None)

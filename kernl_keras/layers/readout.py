@@ -127,7 +127,7 @@ class Readout(KerasRNN):
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
-        if marked.reset is not None:
+        if steps is not None:
             starts = tf.transpose(steps.starts_in_place())[..., None]
             decay = tf.broadcast_to(decay, tf.shape(current))
             decay = tf.where(starts, tf.zeros_like(decay), decay)

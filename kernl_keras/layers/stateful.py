@@ -39,7 +39,7 @@ class StatefulLayer(keras.layers.Layer):
                 ]
             )
 
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """Shape and dtype of each state."""
         raise NotImplementedError
 

@@ -64,10 +64,10 @@ class TimeAverage(StatefulLayer):
         """A sum over many steps needs more digits than half precision has."""
         return tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else tf.as_dtype(self.compute_dtype)
 
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[int, ...], Any]]:
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """The last steps [B, n, O] and how often each counts [B, n]. Where all steps count, n = 1, of their mean."""
         batch, kept, units = input_shape[0], self.last or 1, input_shape[2]
-        return [((batch, kept, units), self.sum_dtype), ((batch, kept), self.sum_dtype)]  # type: ignore[list-item]
+        return [((batch, kept, units), self.sum_dtype), ((batch, kept), self.sum_dtype)]
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None, reset: tf.Tensor | None = None) -> tf.Tensor:
         check_sequences("inputs", inputs)

@@ -155,7 +155,9 @@ class Filters:
             starts = tf.cast(starts, dtype) * counts
             counts *= tf.cast(tf.cumsum(starts, exclusive=True, reverse=True) < 0.5, dtype)
             fresh = tf.reduce_sum(starts, 0) > 0.5
-            memory = memory._replace(**{name: where_fresh(fresh, x) for name, x in memory._asdict().items() if x is not None})
+            memory = memory._replace(
+                **{name: where_fresh(fresh, x) for name, x in memory._asdict().items() if x is not None}
+            )
         later = tf.cumsum(counts, exclusive=True, reverse=True)  # [C, B or 1], steps that follow
         step = past.derivatives(start, size)
         every = tf.reduce_sum(counts, 0)  # [B or 1]

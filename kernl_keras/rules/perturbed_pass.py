@@ -105,7 +105,9 @@ class PerturbedPass:
 
         def begin(start, size, carry):
             xi = self.xi(start, size)
-            masks = [None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted, self.starts)]
+            masks = [
+                None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted, self.starts)
+            ]
             current = cell.input_current(take(self.x, start, size), self.input_weights)
             return (current, xi, predictor.drive(xi), start + tf.range(size), *masks), ()
 
@@ -170,9 +172,7 @@ class PerturbedPass:
     def run_without(self, state, perturbed):
         """The clean pass alone; a later call that is perturbed starts at its end."""
         current = self.cell.input_current(self.x, self.input_weights)
-        run = clean_pass(
-            self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll, self.starts
-        )
+        run = clean_pass(self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll, self.starts)
         kernels, units = self.m.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
         slope = None if self.gamma is None else zeros

@@ -16,6 +16,7 @@ from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import name_of
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
+from ..sequences.valid_steps import Marks, ValidSteps
 from .state import state_kept
 
 EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules beside those that are asked for
@@ -158,6 +159,7 @@ class Alignments:
         length = -(-steps // self.windows)
         windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
+        starts = None if call.steps is None else call.steps.starts
         found = {}
         for name, rule in self._rules_of(layer).items():
             if (id(layer), name) not in self._compiled:
@@ -166,7 +168,9 @@ class Alignments:
             of_rule = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                currents, s = self._compiled[id(layer), name](x, tf.where(now, of_rule, tf.zeros_like(error)), state)
+                currents, s = self._compiled[id(layer), name](
+                    x, tf.where(now, of_rule, tf.zeros_like(error)), state, starts
+                )
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
             found[name] = np.array(of_windows) * trained(layer)
@@ -198,13 +202,17 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 
 
 def make_current_errors(layer, rule):
-    """A function of x [T, B, I], L [T, B, H] and the cell's states; it returns dC/dI [T, B, H] and s [T, B, J]."""
+    """A function of x [T, B, I], L [T, B, H], the cell's states, and where sequences start [T, B] or None.
+
+    It returns dC/dI [T, B, H] and s [T, B, J].
+    """
     cell = layer.cell
 
-    def current_errors(x, error, state):
+    def current_errors(x, error, state, starts):
         before, p = cell.State(*state), cell.parameters()
-        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
-        past = Past(layer, x, before, residuals, p)
+        steps = None if starts is None else ValidSteps(None, tf.transpose(starts))
+        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before, starts=starts)
+        past = Past(layer, x, before, residuals, p, steps)
         inputs, presynaptic = past.presynaptic(0, past.length)
         s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
         return way_back(rule, past, layer.window if rule is layer.rule else None)(error)[0], s
@@ -302,10 +310,15 @@ def lag_agreement(contributions, rule, step):
 
 def explained_variance(layer, call):
     """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
-    sequences, mask = call.sequences, None if call.steps is None else tf.transpose(call.steps.valid)
+    sequences, steps = call.sequences, call.steps
+    read = (
+        Marks(None, None)
+        if steps is None
+        else Marks(tf.transpose(steps.valid), None if steps.starts is None else tf.transpose(steps.starts))
+    )
     if layer.go_backwards:
-        sequences, mask = tf.reverse(sequences, [1]), None if mask is None else tf.reverse(mask, [1])
+        sequences, read = tf.reverse(sequences, [1]), read.read_backwards()
     with running(Step()) as step:
-        layer(sequences, initial_state=list(call.initial_state), mask=mask, training=True)
+        layer(sequences, initial_state=list(call.initial_state), mask=read.mask, reset=read.reset, training=True)
     _, report = step.reports[-1]
     return float(report.explained_variance)

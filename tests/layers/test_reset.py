@@ -1,4 +1,4 @@
-"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule, window and traces."""
+"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule and window."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def states_before(layer):
 
 
 def rows():
-    """Each of `ROWS`, and some with a mask: valid steps are read in a row, so that windows do not begin at the resets."""
+    """Each of `ROWS`, and some with a mask: valid steps are read in a row, and windows do not begin at resets."""
     for number, (cell, rule, settings) in enumerate(ROWS):
         for padded in (False, True) if number % 2 == 0 and settings.get("window") != 3 else (False,):
             yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}")
@@ -153,6 +153,18 @@ def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
             gradient += found[1]
         same(tf.concat(outputs, 1)[mask], whole[0][mask])
         same(gradient, whole[1])
+
+
+@pytest.mark.parametrize(("cell", "window"), [("resonator", 3), ("hard adaptive", 4), ("tanh", T - 1)])
+def test_what_is_left_in_linear_memory_is_of_the_last_sequence(cell, window):
+    """Wherever it begins in its window, and where the last window overlaps the one before."""
+    network, reset = Network(cell, time=T), np.zeros((B, T), bool)
+    reset[0, [2, 8]] = reset[1, 1] = True
+    layer = network.layer(KeRNL(), *kernels(), window=window, return_state=True, **LINEAR)
+    states = layer(network.inputs, initial_state=states_before(layer), reset=reset)[1:]
+    for row, begins in ((0, 8), (1, 1)):
+        for state, alone in zip(states, layer(network.inputs[row : row + 1, begins:])[1:]):
+            same(state[row], alone[0], tolerance=1e-8)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -259,3 +271,24 @@ def test_a_readout(masked):
 def test_of_no_valid_step():
     steps = ValidSteps([[False, False]], tf.constant([[True, False]]))
     assert not steps.starts.numpy().any() and steps.over.numpy().all()
+
+
+def test_how_rules_agree_with_backpropagation():
+    """`gradient_alignment` hears of resets: in sequences of their own the same windows make the same of each other."""
+    model = network_of(False, rule="eprop")
+    model.run_eagerly = True
+    x, y, reset = 3.0 * draw(7, B, 12, I) + 2.0, draw(8, B, 12, 2), np.zeros((B, 12), bool)
+    reset[:, 6] = True
+    inputs, resets = keras.Input((None, I), dtype="float64"), keras.Input((None,), dtype="bool")
+    longer = kk.Model([inputs, resets], model.layers[-1](model.layers[-2](inputs, reset=resets), reset=resets))
+    longer.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
+    apart = [np.concatenate([part[:, :6], part[:, 6:]]) for part in (x, y, np.zeros_like(reset))]
+    one, other = (
+        kk.gradient_alignment(longer, [x, reset], y, ("rflo",), windows=windows)
+        for x, y, reset, windows in ((x, y, reset, 2), (apart[0], apart[1], apart[2], 1))
+    )
+    for name, of_rules in one.variables.items():
+        for rule, agreement in of_rules.items():
+            np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
+    lags = [lag for of_rules in one.lags.values() for lag in of_rules.values()]
+    assert all(np.nan_to_num(lag.share[1]) == 0.0 for lag in lags)  # nothing reaches over a border

@@ -1,0 +1,52 @@
+"""Training on the pieces of a stream: validation in between takes nothing from it, and begins with new sequences."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+from kernl_keras.training.state import layer_states
+
+B, T, H = 2, 4, 3
+X = np.random.default_rng(0).uniform(size=(6 * B, T, 2)).astype("float32")
+Y = np.random.default_rng(1).normal(size=(6 * B, 2)).astype("float32")
+HELD_OUT = X[::-1][: 2 * B], Y[: 2 * B]
+
+
+def network(rule):
+    """Every layer that can be stateful; the window of the mean reaches into the piece before."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input(batch_shape=(B, T, 2))
+    x = kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True)(inputs)
+    x = kk.RNN(kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=5.0), rule=rule, seed=1, stateful=True)(x)
+    x = keras.layers.LSTM(H, return_sequences=True, stateful=True)(x)
+    x = kk.Readout(2, stateful=True)(x)
+    model = kk.Model(inputs, kk.TimeAverage(T + 2, stateful=True)(x))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    return model
+
+
+def states(model):
+    return [tf.convert_to_tensor(state).numpy() for _, state in layer_states(model)]
+
+
+@pytest.mark.parametrize("rule", ["kernl", "eprop"])
+def test_validation_leaves_a_stream_as_it_was(rule):
+    """States and traces of every layer, linear memory and exact traces; and so what is learned from then on."""
+    validated, plain = network(rule), network(rule)
+    settings = dict(batch_size=B, shuffle=False, verbose=0, epochs=2)
+    history = validated.fit(X, Y, validation_data=HELD_OUT, validation_batch_size=B, **settings).history
+    plain.fit(X, Y, **settings)
+    found = states(validated)
+    assert len(found) >= 10 and sum(np.any(state) for state in found) >= len(found) - 2
+    for one, other in zip(found, states(plain)):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(validated.get_weights(), plain.get_weights()):
+        np.testing.assert_array_equal(one, other)
+    gone_on = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)  # asked by itself it goes on from where training is
+    for _, state in layer_states(plain):
+        state.assign(tf.zeros_like(state))
+    fresh = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)
+    np.testing.assert_allclose(history["val_loss"][-1], fresh, rtol=1e-6)
+    assert abs(gone_on - fresh) > 1e-6
