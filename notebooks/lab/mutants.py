@@ -33,6 +33,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
     "rules/sensitivity.py": ["tests/rules/test_sensitivity.py"],
     "rules/membrane.py": ["tests/rules/test_membrane.py"],
     "rules/window.py": ["tests/rules/test_window.py", "tests/layers/test_reset.py"],
+    "rules/poles.py": ["tests/rules/test_linear_memory.py"],
     "rules/linear_memory.py": ["tests/rules/test_linear_memory.py", "tests/layers/test_reset.py"],
     "rules/crossing.py": ["tests/rules/test_membrane.py", "tests/rules"],
     "rules/hop.py": ["tests/rules/test_membrane.py", "tests/rules"],
@@ -153,7 +154,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/window.py", "return going_on((after, tuple(potential)), now.step), current, current", "return (after, tuple(potential)), current, current"),
     # linear memory, Eq. (31)-(33)
     ("rules/linear_memory.py", "exclusive=True, reverse=True) < 0.5", "exclusive=True, reverse=True) < 9.5"),
-    ("rules/linear_memory.py", "gram = 1.0 / (1.0 - tf.math.conj(x)", "gram = 1.0 / (1.0 - x"),
+    ("rules/poles.py", "gram = 1.0 / (1.0 - tf.math.conj(x)", "gram = 1.0 / (1.0 - x"),
     ("rules/linear_memory.py", "tf.complex(own[0], -own[1])", "tf.complex(own[0], own[1])"),
     ("rules/linear_memory.py", "own[2 if swings else 1] * psi * drive)", "own[2 if swings else 1] * drive)"),
     ("rules/linear_memory.py", "error = error * (1.0 - self.own_decay)", "error = error * self.own_decay"),

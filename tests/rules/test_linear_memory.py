@@ -8,7 +8,7 @@ from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
-from kernl_keras.rules.linear_memory import closest
+from kernl_keras.rules.poles import closest
 
 from ..reference.cases import CELLS, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import Expected, compute, in_pieces, kernels, same
