@@ -143,6 +143,7 @@ class SpikeEncoder(StatefulLayer):
             outputs = tf.concat([outputs, context], axis=-1)
         if self.stateful:
             self.go_on_with(left)
+            outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # an export does not know it
         return tf.cast(outputs, self.compute_dtype)
 
     def _drawn(self, x, so_far, training):

@@ -128,3 +128,20 @@ def test_what_is_no_chain():
         kk.one_step(keras.Model(inputs, keras.layers.GRU(2)(inputs)))
     with pytest.raises(ValueError, match="must have a layer of hidden or readout units; received none"):
         kk.one_step(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+
+
+def test_an_encoder_that_is_stateful():
+    """Its states are inputs here, as everybody's; the layer's own stay as they are."""
+    inputs = keras.Input(batch_shape=(2, 5, 2))
+    encoder = kk.SpikeEncoder(4, "threshold", context_switch=2, stateful=True, name="encoder")
+    model = keras.Model(inputs, kk.Readout(2, name="readout")(encoder(inputs)))
+    x = tf.random.stateless_uniform((2, 5, 2), [0, 1])
+    expected, step = model(x), kk.one_step(model)
+    before = [tf.identity(state) for state in encoder.states]
+    states, outputs = {"encoder_seen": tf.zeros((2, 2)), "readout_v": tf.zeros((2, 2))}, []
+    for t in range(5):
+        states = dict(step({"x": x[:, t], **states}))
+        outputs.append(states.pop("outputs"))
+    np.testing.assert_allclose(tf.stack(outputs, 1), expected, rtol=1e-5)
+    for one, other in zip(encoder.states, before):
+        np.testing.assert_array_equal(one.numpy(), other)

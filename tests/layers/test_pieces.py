@@ -142,7 +142,7 @@ def test_a_mean_is_that_of_the_whole_so_far(last, masked):
 
 
 RESET = np.zeros((B, T), bool)
-RESET[0, [2, 5]] = RESET[1, [0, 3]] = True
+RESET[0, [2, 4]] = RESET[1, [0, 3]] = True  # under the gaps step 4 waits for the piece that follows
 GAPS = np.ones((B, T), bool)
 GAPS[0, [2, 4, 5]] = GAPS[1, [1, 7, 8]] = False
 
