@@ -29,7 +29,7 @@ def network(steps, tau_out, rule="kernl", **settings):
 
 def gradient(steps, tau_out, **settings):
     """Of the hidden weights by the squared errors of all steps, the sequence fed in pieces: the sum over the pieces."""
-    model = network(steps, tau_out, **settings)
+    model = network(steps, tau_out, **{"traces": True, **settings})  # exact ones
     weights = model.get_layer("hidden").cell.trainable_weights
 
     @tf.function
@@ -47,7 +47,7 @@ def gradient(steps, tau_out, **settings):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_pieces_are_the_whole_where_no_layer_above_remembers(rule):
-    """Where the layer carries traces, as a stateful one does unless it is told not to."""
+    """Where the layer carries exact traces."""
     whole = gradient(T, None, rule=rule)
     assert np.linalg.norm(whole) > 1.0
     np.testing.assert_allclose(gradient(40, None, rule=rule), whole, rtol=1e-9, atol=1e-9)
