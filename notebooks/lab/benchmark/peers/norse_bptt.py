@@ -5,8 +5,7 @@ import importlib.metadata
 import norse.torch as norse
 import task
 import torch
-from protocol import serve
-from torch_training import builder, linear
+from torch_training import linear, run
 
 STEP = 1e-3  # s, the default of every module of Norse
 
@@ -48,4 +47,4 @@ class Network(torch.nn.Module):
 
 
 if __name__ == "__main__":
-    serve(builder(Network, norse=importlib.metadata.version("norse")))
+    run(Network, norse=importlib.metadata.version("norse"))

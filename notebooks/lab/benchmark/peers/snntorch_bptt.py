@@ -5,9 +5,8 @@ import math
 import snntorch as snn
 import task
 import torch
-from protocol import serve
 from snntorch import surrogate
-from torch_training import builder, linear
+from torch_training import linear, run
 
 
 class Network(torch.nn.Module):
@@ -50,4 +49,4 @@ class Network(torch.nn.Module):
 
 
 if __name__ == "__main__":
-    serve(builder(Network, snntorch=snn.__version__))
+    run(Network, snntorch=snn.__version__)
