@@ -106,8 +106,18 @@ def test_peers_get_the_spikes_that_the_encoder_makes():
     np.testing.assert_array_equal(found.transpose(1, 0, 2), expected)
 
 
+def test_slow_membranes_go_as_far_as_fast_ones():
+    """A lasting current moves v <- decay v + drive current to drive / (1 - decay), which is the same for all."""
+    settings = {"units": 5, "slowest": 400.0}
+    tau = task.tau_m(settings)
+    assert (tau[0], tau[-1]) == pytest.approx((20.0, 400.0))
+    np.testing.assert_allclose(task.drive(settings) / -np.expm1(-1.0 / tau), 1.0 / -np.expm1(-1.0 / 20.0), rtol=1e-5)
+    assert (task.tau_m({"units": 5}), task.drive({"units": 5})) == (20.0, 1.0)
+
+
 def test_ours_is_the_experiment_but_for_the_schedule():
     settings = {**rows.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
+    settings["learning_rate"] = rows.ROWS["kernl"].learning_rate
     assert dataclasses.replace(ours.experiment_of(settings), schedule="cosine") == SMNIST
     other = ours.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
     assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)

@@ -25,6 +25,18 @@ import numpy as np
 KAPPA = math.exp(-1.0 / task.TAU_OUT)  # e-prop filters its traces as the readout does
 
 
+class Driven(brainstate.nn.Module):
+    """A linear layer whose currents move slow membranes less."""
+
+    def __init__(self, linear, drive):
+        super().__init__()
+        self.linear, self.drive = linear, drive
+
+    def update(self, x):
+        """Spikes [B, I + H] -> currents [B, H]."""
+        return self.drive * self.linear(x)
+
+
 class Network(brainstate.nn.Module):
     """A layer of `LIF` neurons with delta synapses, and a leaky readout: LIF_Delta_Net of BrainTrace's examples.
 
@@ -36,13 +48,13 @@ class Network(brainstate.nn.Module):
         super().__init__()
         inputs, units, outputs = settings["inputs"], settings["units"], settings["outputs"]
         inward, back, outward = task.weights(settings)
-        self.hidden = brainpy.state.LIF(units, tau=task.TAU_M * u.ms, V_th=task.THRESHOLD * u.mV, spk_reset="hard")
-        self.synapses = brainpy.state.DeltaProj(
-            comm=braintrace.nn.Linear(
-                inputs + units, units, w_init=jnp.concatenate([inward, back]) * u.mV, b_init=None
-            ),
-            post=self.hidden,
+        self.hidden = brainpy.state.LIF(
+            units, tau=task.tau_m(settings) * u.ms, V_th=task.THRESHOLD * u.mV, spk_reset="hard"
         )
+        linear = braintrace.nn.Linear(inputs + units, units, w_init=jnp.concatenate([inward, back]) * u.mV, b_init=None)
+        if "slowest" in settings:
+            linear = Driven(linear, jnp.asarray(task.drive(settings)))
+        self.synapses = brainpy.state.DeltaProj(comm=linear, post=self.hidden)
         self.readout = braintrace.nn.LeakyRateReadout(
             units, outputs, tau=task.TAU_OUT * u.ms, w_init=jnp.asarray(outward / task.TAU_OUT)
         )

@@ -42,6 +42,21 @@ def encode(pixels, settings):
     return np.concatenate([above & ~before, before & ~above, context(settings, pixels.shape[0])], 2, dtype=np.float32)
 
 
+def tau_m(settings):
+    """The membranes' time constants in ms: that of all, or [H] evenly over the orders of magnitude up to "slowest".
+
+    With 20 ms alone no unit remembers the digit in the steps to answer in.
+    """
+    if "slowest" not in settings:
+        return TAU_M
+    return np.geomspace(TAU_M, settings["slowest"], settings["units"]).astype(np.float32)
+
+
+def drive(settings):
+    """How much a current moves the membranes: 1, or [H] less where they are slower, so that all reach the same."""
+    return np.float32(np.expm1(-1.0 / tau_m(settings)) / np.expm1(-1.0 / TAU_M))
+
+
 def weights(settings):
     """The weights [I, H], [H, H] and [H, O] that training starts from, float32.
 
