@@ -159,6 +159,22 @@ def draw_kills():
     figure.savefig(PICTURES / "kills.png", dpi=110)
 
 
+def draw_race():
+    """Accuracy against the seconds of training; this package's rules in full lines."""
+    rows = json.loads((RESULTS / "race.json").read_text())["rows"].values()
+    figure, axes = panels(size=(8, 4))
+    for number, row in enumerate(rows):
+        seconds, accuracy = ([point[name] for point in row["points"]] for name in ("seconds", "accuracy"))
+        style = "o-" if "tensorflow" in row["versions"] else "s--"
+        axes.plot(seconds, accuracy, style, color=f"C{number}", markersize=4, label=row["label"])
+    axes.axhline(0.1, color="#c44e52", linestyle=":", label="chance")
+    axes.set(xscale="log", ylim=(0, 1), xlabel="seconds of training, compiling with it", ylabel="validation accuracy")
+    axes.set(title="784-pixel MNIST, packaged sample, the same cores")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside right center")
+    figure.savefig(PICTURES / "race.png", dpi=110)
+
+
 def draw_seeds(axes, x, values, colour, label):
     """The mean over seeds, and a thin line for each."""
     values = np.array(values, dtype=float)
@@ -184,6 +200,8 @@ def run(options, command):
     draw_reference()
     draw_alignment()
     draw_kills()
+    if (RESULTS / "race.json").exists():
+        draw_race()
     draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")
 
 

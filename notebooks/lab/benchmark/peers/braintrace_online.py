@@ -5,6 +5,7 @@ import importlib.metadata
 import math
 import os
 
+import racing
 import task
 from protocol import serve, settings
 
@@ -19,8 +20,21 @@ import braintrace
 import brainunit as u
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 KAPPA = math.exp(-1.0 / task.TAU_OUT)  # e-prop filters its traces as the readout does
+
+
+class Driven(brainstate.nn.Module):
+    """A linear layer whose currents move slow membranes less."""
+
+    def __init__(self, linear, drive):
+        super().__init__()
+        self.linear, self.drive = linear, drive
+
+    def update(self, x):
+        """Spikes [B, I + H] -> currents [B, H]."""
+        return self.drive * self.linear(x)
 
 
 class Network(brainstate.nn.Module):
@@ -34,13 +48,13 @@ class Network(brainstate.nn.Module):
         super().__init__()
         inputs, units, outputs = settings["inputs"], settings["units"], settings["outputs"]
         inward, back, outward = task.weights(settings)
-        self.hidden = brainpy.state.LIF(units, tau=task.TAU_M * u.ms, V_th=task.THRESHOLD * u.mV, spk_reset="hard")
-        self.synapses = brainpy.state.DeltaProj(
-            comm=braintrace.nn.Linear(
-                inputs + units, units, w_init=jnp.concatenate([inward, back]) * u.mV, b_init=None
-            ),
-            post=self.hidden,
+        self.hidden = brainpy.state.LIF(
+            units, tau=task.tau_m(settings) * u.ms, V_th=task.THRESHOLD * u.mV, spk_reset="hard"
         )
+        linear = braintrace.nn.Linear(inputs + units, units, w_init=jnp.concatenate([inward, back]) * u.mV, b_init=None)
+        if "slowest" in settings:
+            linear = Driven(linear, jnp.asarray(task.drive(settings)))
+        self.synapses = brainpy.state.DeltaProj(comm=linear, post=self.hidden)
         self.readout = braintrace.nn.LeakyRateReadout(
             units, outputs, tau=task.TAU_OUT * u.ms, w_init=jnp.asarray(outward / task.TAU_OUT)
         )
@@ -105,8 +119,46 @@ def build(settings):
         jax.block_until_ready([state.value for state in network.states(brainstate.ParamState).values()])
         return float(loss)
 
-    return step, {name: importlib.metadata.version(name) for name in ("braintrace", "brainstate", "jax", "jaxlib")}
+    return step, versions()
+
+
+def build_racer(settings):
+    """The `build` of this worker in a race: `racing.race`."""
+    brainstate.environ.set(dt=1.0 * u.ms)
+    brainstate.random.seed(settings["seed"])
+    network = Network(settings)
+    optimizer = braintools.optim.Adam(lr=settings["learning_rate"], grad_clip_norm=settings["clip_norm"])
+    optimizer.register_trainable_weights(network.states(brainstate.ParamState))
+    window = task.window(settings)
+
+    @brainstate.transform.jit
+    def step(x, labels):
+        learner = learner_of(network, settings["rule"], x[0])
+        grads, _ = gradients(learner, settings["rule"], x, labels, window)
+        optimizer.update(grads)
+
+    @brainstate.transform.jit
+    def logits(x):
+        brainstate.nn.init_all_states(network, batch_size=x.shape[1])
+        return brainstate.transform.for_loop(network.update, x)[-window:].mean(0)
+
+    def train(pixels, labels):
+        step(task.encode(pixels, settings), labels)
+        jax.block_until_ready([state.value for state in network.states(brainstate.ParamState).values()])
+
+    def predict(pixels):
+        return np.asarray(logits(task.encode(pixels, settings))).argmax(1)
+
+    return train, predict, versions()
+
+
+def versions():
+    """Of the packages that decide the time."""
+    return {name: importlib.metadata.version(name) for name in ("braintrace", "brainstate", "jax", "jaxlib")}
 
 
 if __name__ == "__main__":
-    serve(build)
+    if racing.asked_for():
+        racing.race(build_racer)
+    else:
+        serve(build)

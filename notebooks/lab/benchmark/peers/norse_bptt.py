@@ -5,10 +5,14 @@ import importlib.metadata
 import norse.torch as norse
 import task
 import torch
-from protocol import serve
-from torch_training import builder, linear
+from torch_training import linear, run
 
 STEP = 1e-3  # s, the default of every module of Norse
+
+
+def detached_reset(z, v, reset, th):
+    """`norse.torch.functional.reset.reset_value`, without a gradient through the spike."""
+    return (1.0 - z.detach()) * v + z.detach() * reset
 
 
 class Network(torch.nn.Module):
@@ -17,27 +21,30 @@ class Network(torch.nn.Module):
     A cell hands its state on from step to step, as in "Working with Norse" of its documentation. What does not
     wait for the spikes is done for all steps at once. `LIFRecurrent`, which holds neurons, recurrence and loop in one,
     multiplies the input of each step for itself and filters its currents, which the reference network does not: it
-    takes about a tenth longer. Surrogate gradient: SuperSpike, the default.
+    takes about a tenth longer. Surrogate gradient: SuperSpike, the default; with slow membranes, through which its
+    gradient explodes, tanh, and the gradient does not follow the reset.
     """
 
     def __init__(self, settings):
         super().__init__()
         inward, back, outward = task.weights(settings)
-        rate = 1e3 / task.TAU_M  # per second
-        gain = 1.0 / (STEP * rate)  # a membrane of Norse takes STEP * rate of a current
-        self.input, self.recurrent, self.output = linear(inward, gain), linear(back, gain), linear(outward)
-        self.hidden = norse.LIFBoxCell(
-            norse.LIFBoxParameters(tau_mem_inv=torch.as_tensor(rate), v_th=torch.as_tensor(task.THRESHOLD)), dt=STEP
-        )
+        rate = 1e3 / torch.as_tensor(task.tau_m(settings))  # per second
+        self.gain = torch.as_tensor(task.drive(settings)) / (STEP * rate)  # a membrane takes STEP * rate of a current
+        self.input, self.recurrent, self.output = linear(inward), linear(back), linear(outward)
+        parameters = norse.LIFBoxParameters(tau_mem_inv=rate, v_th=torch.as_tensor(task.THRESHOLD))
+        if "slowest" in settings:
+            parameters = parameters._replace(method="tanh", alpha=torch.as_tensor(10.0), reset_method=detached_reset)
+        self.hidden = norse.LIFBoxCell(parameters, dt=STEP)
         self.readout = norse.LIBoxCell(norse.LIBoxParameters(tau_mem_inv=torch.as_tensor(1e3 / task.TAU_OUT)), dt=STEP)
 
     def forward(self, x):
         """Input spikes [T, B, I] -> spikes [T, B, H] and readouts [T, B, O]."""
-        currents = self.input(x)
+        currents = self.gain * self.input(x)
+        back = (self.gain[..., None] * self.recurrent.weight).T
         spikes, state = torch.zeros_like(currents[0]), None
         recorded = []
         for current in currents:
-            spikes, state = self.hidden(current + self.recurrent(spikes), state)
+            spikes, state = self.hidden(current + spikes @ back, state)
             recorded.append(spikes)
         recorded, state = torch.stack(recorded), None
         readouts = []
@@ -48,4 +55,4 @@ class Network(torch.nn.Module):
 
 
 if __name__ == "__main__":
-    serve(builder(Network, norse=importlib.metadata.version("norse")))
+    run(Network, norse=importlib.metadata.version("norse"))

@@ -32,7 +32,14 @@ def serve(build):
             decide its time. `build` is called after the packages were imported, so that `idle_mb` is their share of the
             memory.
     """
-    # What the packages print must not come between the answers: it goes where errors go.
+    answering(lambda say: _serve(build, say))
+
+
+def answering(run):
+    """Calls `run(say)`, whose `say(**answer)` writes an answer; an exception is the last of them.
+
+    What the packages print must not come between the answers: it goes where errors go.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -40,7 +47,7 @@ def serve(build):
         print(json.dumps(answer), file=answers, flush=True)
 
     try:
-        _serve(build, say)
+        run(say)
     except Exception as error:
         traceback.print_exc()
         say(error=f"{type(error).__name__}: {error}")

@@ -4,9 +4,8 @@ import importlib.metadata
 
 import task
 import torch
-from protocol import serve
 from spikingjelly.activation_based import functional, neuron, surrogate
-from torch_training import builder, linear
+from torch_training import linear, run
 
 
 class Network(torch.nn.Module):
@@ -47,4 +46,4 @@ class Network(torch.nn.Module):
 
 
 if __name__ == "__main__":
-    serve(builder(Network, spikingjelly=importlib.metadata.version("spikingjelly")))
+    run(Network, spikingjelly=importlib.metadata.version("spikingjelly"))

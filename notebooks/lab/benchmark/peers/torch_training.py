@@ -1,7 +1,17 @@
-"""The training step that the packages built on PyTorch share: encode, backpropagate through time, RMSProp."""
+"""What the packages built on PyTorch share: encode, backpropagate through time, update."""
 
+import protocol
+import racing
 import task
 import torch
+
+
+def run(network_class, **versions):
+    """A worker, timed or in a race as its settings ask; arguments as of `builder`."""
+    if racing.asked_for():
+        racing.race(racer(network_class, **versions))
+    else:
+        protocol.serve(builder(network_class, **versions))
 
 
 def builder(network_class, **versions):
@@ -35,6 +45,37 @@ def builder(network_class, **versions):
             return loss.item()
 
         return step, {**versions, "torch": torch.__version__}
+
+    return build
+
+
+def racer(network_class, **versions):
+    """The `build` of a worker in a race: `racing.race`; arguments as of `builder`."""
+
+    def build(settings):
+        torch.set_num_threads(settings["threads"])
+        torch.set_flush_denormal(True)  # see `builder`
+        torch.manual_seed(settings["seed"])
+        network = network_class(settings)
+        parameters = list(network.parameters())
+        optimizer = torch.optim.Adam(parameters, lr=settings["learning_rate"])
+
+        def logits(pixels):
+            _, readouts = network(torch.from_numpy(task.encode(pixels, settings)))
+            return readouts[-task.window(settings) :].mean(0)
+
+        def train(pixels, labels):
+            loss = torch.nn.functional.cross_entropy(logits(pixels), torch.from_numpy(labels))
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, settings["clip_norm"])
+            optimizer.step()
+
+        def predict(pixels):
+            with torch.no_grad():
+                return logits(pixels).argmax(1).numpy()
+
+        return train, predict, {**versions, "torch": torch.__version__}
 
     return build
 

@@ -1,0 +1,66 @@
+"""A worker that trains against the clock, and says how good it has become.
+
+It is a worker as in `protocol`, but is given "data", an .npz of digits, and asked nothing: it trains for "seconds", and
+whenever the clock has passed one of "marks" it says {"seconds": ..., "steps": ..., "accuracy": ...}. The
+clock runs while the network is built, compiled and trained, and stands while it is evaluated.
+"""
+
+import time
+
+import numpy as np
+import protocol
+
+CHUNK = 100  # validation digits that are evaluated at a time
+
+
+def asked_for():
+    """Whether the settings of this worker are those of a race."""
+    return "data" in protocol.settings()
+
+
+def race(build):
+    """Runs a worker to its end.
+
+    Args:
+        build: function `settings -> (train, predict, versions)`: `train(pixels, labels)` trains on a batch, pixels
+            [B, T] in [0, 1], float32, and labels [B], int64 and waits for its end; `predict(pixels)` returns the
+            digits that it sees [B]; `versions` names the packages that decide its time.
+    """
+    protocol.answering(lambda say: _race(build, say))
+
+
+def _race(build, say):
+    settings = protocol.settings()
+    with np.load(settings["data"]) as file:
+        data = {name: file[name] for name in file.files}
+    marks = sorted({mark for mark in settings["marks"] if mark < settings["seconds"]} | {settings["seconds"]})
+    start = time.perf_counter()
+    train, predict, versions = build(settings)
+    seconds, steps = time.perf_counter() - start, 0
+    say(versions=versions)
+    for rows in batches(len(data["labels"]), settings["batch"], settings["seed"]):
+        pixels, labels = data["pixels"][rows], data["labels"][rows]
+        start = time.perf_counter()
+        train(pixels, labels)
+        seconds, steps = seconds + time.perf_counter() - start, steps + 1
+        if seconds >= marks[0]:
+            right = accuracy(predict, data["validation_pixels"], data["validation_labels"])
+            say(seconds=seconds, steps=steps, accuracy=right)
+            marks = [mark for mark in marks if mark > seconds]  # a step may have passed more than one
+            if not marks:
+                return
+
+
+def batches(count, batch, seed):
+    """Numbers of examples [batch], epoch after epoch in another order, for ever."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(count)
+        for first in range(0, count - batch + 1, batch):
+            yield order[first : first + batch]
+
+
+def accuracy(predict, pixels, labels):
+    """The share of digits that are seen as what they are."""
+    seen = [predict(pixels[first : first + CHUNK]) for first in range(0, len(pixels), CHUNK)]
+    return float(np.mean(np.concatenate(seen) == labels))

@@ -1,0 +1,1 @@
+"""Accuracy against seconds, in this package and in others."""

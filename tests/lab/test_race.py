@@ -1,0 +1,193 @@
+"""The race: what its clock counts, that all get the same digits, and its results file."""
+
+import dataclasses
+import importlib
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.experiments.configs import SMNIST
+from notebooks.lab import pictures
+from notebooks.lab.benchmark.environments import SCRIPTS
+from notebooks.lab.benchmark.peers import task
+from notebooks.lab.race import __main__ as race
+from notebooks.lab.race import ours, rows
+
+WORKER = """
+import time
+from racing import race
+
+def build(settings):
+    time.sleep(0.1)
+    seen = []
+    def train(pixels, labels):
+        assert pixels.dtype == "float32" and labels.dtype == "int64" and pixels.shape[0] == labels.shape[0] == 2
+        time.sleep(0.05)
+        if settings["rule"] == "broken":
+            raise ValueError("what was wrong")
+    def predict(pixels):
+        time.sleep(0.5)
+        return pixels[:, 0].astype(int)
+    return train, predict, {"package": "1.0"}
+
+race(build)
+"""
+
+
+@pytest.fixture
+def data():
+    """Digits of three steps whose first pixel is their label, but for one of four in the validation data."""
+    pixels = np.arange(15, dtype=np.float32).reshape(5, 3)
+    labels = pixels[:, 0].astype(np.int64)
+    return {
+        "pixels": pixels,
+        "labels": labels,
+        "validation_pixels": pixels[:4],
+        "validation_labels": labels[:4] + [0, 0, 0, 1],
+    }
+
+
+@pytest.fixture
+def worker(tmp_path, monkeypatch):
+    """A script of a package that is none takes our place."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    monkeypatch.setattr(rows, "OURS", tmp_path / "worker.py")
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS))
+    monkeypatch.setitem(rows.COMMON, "batch", 2)
+    return {"seconds": 0.5, "units": 4, "seed": 0, "threads": 1}
+
+
+def test_the_clock_counts_building_and_training_but_no_evaluation(worker, data, monkeypatch):
+    """0.1 s, then 0.05 s a step: the two marks are passed after 2 and 8 steps, if nothing takes longer."""
+    monkeypatch.setattr(rows, "MARKS", (0.12, 0.19, 9.0))
+    found = rows.run_row(rows.Row("a row", "bptt", {}), worker, data, None)
+    assert found["label"] == "a row" and found["versions"] == {"package": "1.0"}
+    first, *_, last = found["points"]
+    assert 0.15 <= first["seconds"] and 0.5 <= last["seconds"] < 1.0  # evaluations alone are of 1 s
+    assert 1 <= first["steps"] < last["steps"] <= 8
+    assert [point["accuracy"] for point in found["points"]] == [0.75] * len(found["points"])
+
+
+def test_a_row_that_fails_says_why(worker, data):
+    with pytest.raises(RuntimeError, match="a row: ValueError: what was wrong\n(.|\n)*Traceback"):
+        rows.run_row(rows.Row("a row", "broken", {}), worker, data, None)
+
+
+def test_batches_are_epochs_in_another_order_each(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    racing = importlib.import_module("racing")
+    found = racing.batches(7, 3, seed=4)
+    epochs = [np.concatenate([next(found), next(found)]) for _ in range(3)]
+    assert all(len(set(epoch)) == 6 and max(epoch) < 7 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    np.testing.assert_array_equal(next(racing.batches(7, 3, seed=4)), epochs[0][:3])
+    pixels = np.arange(250)
+    assert racing.accuracy(lambda x: x % 2, pixels, np.zeros(250)) == 0.5  # three chunks, the last one shorter
+
+
+def test_the_digits_are_those_of_the_experiment():
+    data = rows.digits()
+    assert data["pixels"].shape == (6500, 838) and data["validation_pixels"].shape == (500, 838)
+    x, y = next(iter(kk.data.sequential_mnist(batch_size=500).validation))
+    np.testing.assert_array_equal(data["validation_pixels"], x[..., 0])
+    np.testing.assert_array_equal(data["validation_labels"], y)
+
+
+def test_peers_get_the_spikes_that_the_encoder_makes():
+    settings = {"batch": 7, "steps": 838, "inputs": 81}
+    pixels = rows.digits()["pixels"][:3]
+    encoder = kk.SpikeEncoder(80, code="threshold", context_switch=784)
+    expected = encoder(tf.stack([pixels, tf.ones_like(pixels)], -1))
+    found = task.encode(pixels, settings)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.transpose(1, 0, 2), expected)
+
+
+def test_slow_membranes_go_as_far_as_fast_ones():
+    """A lasting current moves v <- decay v + drive current to drive / (1 - decay), which is the same for all."""
+    settings = {"units": 5, "slowest": 400.0}
+    tau = task.tau_m(settings)
+    assert (tau[0], tau[-1]) == pytest.approx((20.0, 400.0))
+    np.testing.assert_allclose(task.drive(settings) / -np.expm1(-1.0 / tau), 1.0 / -np.expm1(-1.0 / 20.0), rtol=1e-5)
+    assert (task.tau_m({"units": 5}), task.drive({"units": 5})) == (20.0, 1.0)
+
+
+def test_ours_is_the_experiment_but_for_the_schedule():
+    settings = {**rows.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
+    settings["learning_rate"] = rows.ROWS["kernl"].learning_rate
+    assert dataclasses.replace(ours.experiment_of(settings), schedule="cosine") == SMNIST
+    other = ours.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
+    assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)
+
+
+def test_every_row_can_be_made():
+    for row in rows.ROWS.values():
+        assert row.rule in (kk.rules.NAMES if row.peer is None else rows.PEERS[row.peer].rules)
+
+
+def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, capsys):
+    def run_row(row, settings, data, folder):
+        if row.rule == "eprop":
+            raise RuntimeError("e-prop: no spikes")
+        return {"label": row.label, "settings": settings, "versions": {}, "points": [{"seconds": 2.0, "accuracy": 0.5}]}
+
+    monkeypatch.setattr(race, "run_row", run_row)
+    path = tmp_path / "race.json"
+    with pytest.raises(SystemExit):
+        race.main(["--only", "eprop", "bptt", "--seconds", "2", "--units", "5", "--output", str(path)])
+    said = capsys.readouterr()
+    assert "0.500 at 2 s" in said.out and "e-prop: no spikes" in said.err
+    found = json.loads(path.read_text())
+    assert list(found["rows"]) == ["bptt"]
+    assert found["rows"]["bptt"]["settings"]["units"] == 5
+    assert set(found) >= {"machine", "versions", "git_revision", "command", "seconds", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "no/such.json"], "no is no directory: make it, or name another --output."),
+        (["--units", "0"], "--units must be >= 1; received 0."),
+        (["--seconds", "0"], "--seconds must be > 0; received 0.0."),
+        (["--seconds", "nan"], "--seconds must be > 0; received nan."),
+        (["--seed", "-1"], "--seed must be from 0 to 1073741823; received -1."),
+        (["--only", "hebb"], "invalid choice: 'hebb'"),
+    ],
+)
+def test_mistakes(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        race.main(flags)
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_picture(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    points = [{"seconds": seconds, "accuracy": seconds / 400.0} for seconds in (31.0, 61.0, 300.0)]
+    of = {"label": "KeRNL", "versions": {"tensorflow": "2"}, "points": points}
+    (tmp_path / "race.json").write_text(json.dumps({"rows": {"kernl": of, "norse": {**of, "versions": {}}}}))
+    monkeypatch.setattr(pictures, "RESULTS", tmp_path)
+    monkeypatch.setattr(pictures, "PICTURES", tmp_path)
+    pictures.draw_race()
+    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kernl", "kernl-64", "eprop", "truncated-64", "bptt"])
+def test_a_small_row_of_ours(name, tmp_path, monkeypatch):
+    """Digits of 28 pixels: the middle row."""
+    digits = rows.digits()
+    small = {
+        key: value[:, [*range(392, 420), *range(784, 838)]][:40] for key, value in digits.items() if value.ndim > 1
+    }
+    small |= {key: value[:40] for key, value in digits.items() if value.ndim == 1}
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # the script finds the checkout by itself
+    settings = {"seconds": 0.1, "units": 8, "seed": 1, "threads": 1}
+    found = rows.run_row(rows.ROWS[name], settings, small, None)
+    (point,) = found["points"]
+    assert point["steps"] == 1 and point["seconds"] > 0.1 and 0.0 <= point["accuracy"] <= 1.0
+    assert set(found["versions"]) == {"tensorflow", "keras"}
