@@ -110,7 +110,7 @@ class EncoderStep(keras.layers.Layer):
 
     def __init__(self, encoder):
         super().__init__(dtype=encoder.dtype_policy)
-        channels = encoder.input.shape[-1]
+        channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
         if encoder.code == "bernoulli":
             raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         if encoder.stateful:  # here the states are inputs

@@ -102,6 +102,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
         assert results[key] == expected[key]
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "TensorBoard", StopAt)
     shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)

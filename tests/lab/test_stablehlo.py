@@ -24,6 +24,7 @@ def module():
     return export(SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_module_is_the_step_that_the_model_makes(module):
     """Beside `train_on_batch`, from the same seeds."""
     keras.utils.set_random_seed(task.SEED)
@@ -43,6 +44,7 @@ def test_a_module_is_the_step_that_the_model_makes(module):
         assert not np.allclose(written[number], old, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_inputs_and_outputs(module):
     assert module.names[:2] == ["x", "y"] and len(module.names) == len(module.inputs)
     assert module.feeds[0] == -1 and len(module.feeds) == len(module.outputs)
@@ -53,6 +55,7 @@ def test_inputs_and_outputs(module):
     assert unwritten[:2] == ["x", "y"] and all("learning_rate" in name for name in unwritten[2:])
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read(module, tmp_path):
     write(tmp_path / "bptt-2", module, {"rule": "bptt"})
     code, inputs, outputs, names, feeds, record = timing.load(tmp_path / "bptt-2.stablehlo")

@@ -10,7 +10,7 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
-from ..reference.cases import CELLS, B, H, Network, draw
+from ..reference.cases import CELLS, B, H, Network, draw, taking_turns
 from ..reference.expected import kernels, same
 
 T = 9
@@ -106,7 +106,7 @@ RULES = {  # of the whole, and what a stateful layer is told
 WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(RULES) for k in range(2)]
 
 
-@pytest.mark.parametrize(("rule", "cell"), WHERE)
+@pytest.mark.parametrize(("rule", "cell"), taking_turns(WHERE))
 def test_a_layer_that_learns(rule, cell):
     """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs."""
     network, (rule, of_whole, of_pieces) = Network(cell, time=T), RULES[rule]

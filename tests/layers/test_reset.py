@@ -85,7 +85,8 @@ def rows():
     """Each of `ROWS`, and some with a mask: valid steps are read in a row, and windows do not begin at resets."""
     for number, (cell, rule, settings) in enumerate(ROWS):
         for padded in (False, True) if number % 2 == 0 and settings.get("window") != 3 else (False,):
-            yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}")
+            marks = () if (number + padded) % 3 == 0 else pytest.mark.slow  # they take turns
+            yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}", marks=marks)
 
 
 @pytest.mark.parametrize(("cell", "rule", "settings", "padded"), list(rows()))
@@ -179,6 +180,7 @@ def test_sequences_part_at_the_same_steps_if_they_are_read_backwards(backwards):
             same(tf.gather(found[row], steps), (alone[:, ::-1] if backwards else alone)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "settings"), [("resonator", {"window": 4}), ("hard adaptive", LINEAR)])
 def test_every_mode_agrees(cell, settings):
     network, reset = Network(cell, time=T), tf.constant(RESET)
@@ -209,7 +211,10 @@ def network_of(jit_compile, **settings):
     return model
 
 
-@pytest.mark.parametrize(("jit_compile", "settings"), [(True, {}), (False, {"rule": "eprop", "window": 2})])
+@pytest.mark.parametrize(
+    ("jit_compile", "settings"),
+    [pytest.param(True, {}, marks=pytest.mark.slow), (False, {"rule": "eprop", "window": 2})],
+)
 def test_in_a_model(jit_compile, settings, tmp_path):
     """A second input, with an implicit mask, in `fit`, saved and loaded: each row is its sequences by themselves."""
     model = network_of(jit_compile, **settings)

@@ -23,7 +23,7 @@ def network(rule):
     x = keras.layers.LSTM(H, return_sequences=True, stateful=True)(x)
     x = kk.Readout(2, stateful=True)(x)
     model = kk.Model(inputs, kk.TimeAverage(T + 2, stateful=True)(x))
-    model.compile(keras.optimizers.SGD(0.1), "mse")
+    model.compile(keras.optimizers.SGD(0.1), "mse", sensitivity_every=1)
     return model
 
 
@@ -31,7 +31,7 @@ def states(model):
     return [tf.convert_to_tensor(state).numpy() for _, state in layer_states(model)]
 
 
-@pytest.mark.parametrize("rule", ["kernl", "eprop"])
+@pytest.mark.parametrize("rule", ["kernl", pytest.param("eprop", marks=pytest.mark.slow)])
 def test_validation_leaves_a_stream_as_it_was(rule):
     """States and traces of every layer, linear memory and exact traces; and so what is learned from then on."""
     validated, plain = network(rule), network(rule)

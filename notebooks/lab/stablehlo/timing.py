@@ -21,7 +21,7 @@ import numpy as np
 
 def load(path):
     """`(code, inputs, outputs, names, feeds, record)` of a module, see `export.Module`."""
-    with np.load(path.with_suffix(".npz")) as file:
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
         inputs = [file[f"input_{number}"] for number in range(len(file["names"]))]
         outputs = [file[f"output_{number}"] for number in range(len(file["feeds"]))]
         return (

@@ -31,7 +31,7 @@ def race(build):
 
 def _race(build, say):
     settings = protocol.settings()
-    with np.load(settings["data"]) as file:
+    with np.load(settings["data"], allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}
     marks = sorted({mark for mark in settings["marks"] if mark < settings["seconds"]} | {settings["seconds"]})
     start = time.perf_counter()
