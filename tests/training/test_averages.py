@@ -31,7 +31,8 @@ def test_the_weights_end_as_their_averages(averaged):
         name: keras.optimizers.SGD(rate, use_ema=name in averaged, ema_momentum=MOMENTUM)
         for name, rate in RATES.items()
     }
-    model.compile(optimizers["weights"], "mse", sensitivity_optimizer=optimizers["sensitivity"], jit_compile=False)
+    settings = {"sensitivity_optimizer": optimizers["sensitivity"], "sensitivity_every": 1}
+    model.compile(optimizers["weights"], "mse", **settings, jit_compile=False)
     generator, weights = np.random.default_rng(0), Weights()
     x, y = generator.normal(1.0, 1.0, (8, 6, 4)).astype("float32"), generator.normal(size=(8, 2)).astype("float32")
     model.fit(x, y, batch_size=2, shuffle=False, verbose=0, callbacks=[weights])
