@@ -37,8 +37,8 @@ class LinearTraces(Settings):
 
     Args:
         poles: how many filters there are, at most; None for one for each time constant. Where the units have more, the
-            filters have the time constants of units spread over all of them, and each unit's own kernel, lambda^n, is
-            the sum of theirs that comes closest to it: min sum_n |lambda_i^n - sum_g w_ig lambda_g^n|^2.
+            filters have the time constants of units spread over all of them. The kernel lambda^n of each unit is then
+            the sum of theirs that comes closest to it, by least squares over all steps.
 
     Raises:
         ValueError: for a number that is neither None nor an integer >= 1.
