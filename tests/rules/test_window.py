@@ -30,7 +30,7 @@ def made(cell, rule, **settings):
 
 @pytest.mark.parametrize(
     ("name", "cell", "window"),
-    taking_turns([*pairs(RULES, CELLS, (2, 7, T - 1)), *(("bptt", cell, 1) for cell in CELLS)], every=4),
+    taking_turns([*pairs(RULES, CELLS, (2, 7, T - 1)), *(("bptt", cell, 1) for cell in CELLS)], every=6),
 )
 def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
     """C that divides T or not; C = 1 of the other rules is in `test_gradients`."""
@@ -64,7 +64,7 @@ CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6
 
 
 @pytest.mark.parametrize(
-    ("name", "cell", "cuts"), taking_turns(pairs([name for name in RULES if name != "bptt"], CELLS, CUTS), every=4)
+    ("name", "cell", "cuts"), taking_turns(pairs([name for name in RULES if name != "bptt"], CELLS, CUTS), every=6)
 )
 def test_pieces_of_whole_windows_with_traces_are_the_whole(name, cell, cuts):
     rule = RULES[name]

@@ -37,6 +37,7 @@ def use_a_model():
 
 
 @pytest.mark.usefixtures("memory")
+@pytest.mark.slow
 def test_the_graphs_of_a_model_go_with_it():
     keras.backend.clear_session()
     before = graphs()
