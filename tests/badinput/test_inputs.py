@@ -159,6 +159,7 @@ def test_another_number_of_states_is_refused(name, number):
 VALUES = st.floats(-1e6, 1e6, width=32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 @some
 @hypothesis.given(data=st.data())

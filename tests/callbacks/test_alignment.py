@@ -37,6 +37,7 @@ def events(folder):
     return values
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_the_function_says(tmp_path):
     model, examples = build(), tuple(part[:4] for part in data(1))
     expected = scalars(gradient_alignment(model, *examples, ("kernl", "eprop"), windows=2))

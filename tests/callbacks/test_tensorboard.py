@@ -275,6 +275,7 @@ def test_where_the_examples_come_from(tmp_path, chosen, settings, count):
     assert len(decode(shown)) == count
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eagerly")
 def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
     def states(*callbacks):

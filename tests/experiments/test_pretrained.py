@@ -24,6 +24,7 @@ def test_a_network_says_how_it_came_about_and_is_small(name):
     assert (pretrained.FOLDER / f"{name}.npz").stat().st_size < 2e6
 
 
+@pytest.mark.slow
 def test_the_packaged_digits_come_out_as_the_network_says():
     """1,000 of the 10,000 test digits: within four standard errors of the accuracy on all."""
     data = kk.data.sequential_mnist("sample", batch_size=250)

@@ -246,6 +246,7 @@ def model(rule, jit_compile=False):
 FIXED = KeRNL(learn_sensitivity=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "jit_compile", "mask"),
     [

@@ -136,6 +136,7 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, padded, monkeyp
             same(one, np.average(parts, axis=0, weights=counts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "padded"), [(3, False), (None, True)])
 def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
     """Rows that begin and end at different times; a reset behind a piece's last valid step is not lost."""

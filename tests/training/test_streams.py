@@ -31,6 +31,7 @@ def states(model):
     return [tf.convert_to_tensor(state).numpy() for _, state in layer_states(model)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["kernl", pytest.param("eprop", marks=pytest.mark.slow)])
 def test_validation_leaves_a_stream_as_it_was(rule):
     """States and traces of every layer, linear memory and exact traces; and so what is learned from then on."""

@@ -89,6 +89,7 @@ def test_a_perturbation_that_does_not_hold_is_reported():
     assert any("max_perturbation" in message and "recurrent_gain" in message for message in said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell])
 def test_networks_as_they_are_by_default_are_not_reported(make):
     said, found = fit(build(make(5)))
@@ -132,6 +133,7 @@ class OwnStep(kk.Model):
         return {"loss": super().train_step(data)["loss"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kk.Model, OwnStep])
 def test_whatever_is_logged(kind):
     """Metrics of several numbers, steps that leave ours out."""
