@@ -11,6 +11,8 @@ from kernl_keras.keras_version import keras
 
 from ..reference.nir_executor import run
 
+pytestmark = pytest.mark.slow
+
 nir = pytest.importorskip("nir", reason="graphs of NIR need the package nir")
 
 B, T, I, H, O = 5, 26, 29, 8, 3  # noqa: E741
