@@ -114,7 +114,9 @@ class RNN(KerasRNN):
         self.rule.check(cell, self.carries_traces)
         self.memory: LinearMemory | None = None
         self.trace_size = 0  # numbers an example, known when the layer is built
-        if self.window not in (None, 1) and (not self.rule.windows or self.rule.by_tape):
+        if self.window is not None and self.rule.by_tape:  # it would be without effect
+            raise ValueError(f"window must be None for {self.rule!r}, which has no windows; received {window!r}.")
+        if self.window not in (None, 1) and not self.rule.windows:
             raise ValueError(f"window must be None or 1 for {self.rule!r}, which has no windows; received {window!r}.")
         self.report: Report | None = None
         self.diagnostics = Diagnostics()
@@ -139,7 +141,7 @@ class RNN(KerasRNN):
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
             warnings.warn(
-                f"traces={self.traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each example, "
+                f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each example, "
                 'and go through all of them after each piece. traces="linear" keeps a few for each time constant and '
                 "input.",
                 stacklevel=2,

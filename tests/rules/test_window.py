@@ -112,11 +112,17 @@ def test_every_mode_agrees(name):
             same(one, other)
 
 
-@pytest.mark.parametrize("rule", [RFLO(), ReadoutOnly(), PlainKeRNL(), BPTT(tape=True)])
+@pytest.mark.parametrize("rule", [RFLO(), ReadoutOnly(), PlainKeRNL()])
 def test_rules_without_windows_say_so(rule):
     with pytest.raises(ValueError, match="window must be None or 1 for .*, which has no windows; received 2"):
         RNN(Network("tanh").cell(), rule=rule, window=2)
     RNN(Network("tanh").cell(), rule=rule, window=1)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_the_tape_has_no_windows(window):
+    with pytest.raises(ValueError, match=f"window must be None for BPTT.*; received {window}"):
+        RNN(Network("tanh").cell(), rule=BPTT(tape=True), window=window)
 
 
 @pytest.mark.parametrize("window", [0, -3, 1.5, "all", True])
