@@ -141,8 +141,8 @@ class RNN(KerasRNN):
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
             warnings.warn(
-                f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each example, "
-                'and go through all of them after each piece. traces="linear" keeps a few for each time constant and '
+                f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each "
+                'example, and go through all of them after each piece. traces="linear" keeps a few for each time constant and '
                 "input.",
                 stacklevel=2,
             )
