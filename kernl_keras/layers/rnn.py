@@ -142,8 +142,8 @@ class RNN(KerasRNN):
         if self.trace_size > MOST_NUMBERS:
             warnings.warn(
                 f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each "
-                'example, and go through all of them after each piece. traces="linear" keeps a few for each time constant and '
-                "input.",
+                'example, and go through all of them after each piece. traces="linear" keeps a few for each time '
+                "constant and input.",
                 stacklevel=2,
             )
         self.state_size = self._layout.sizes
