@@ -149,14 +149,23 @@ def alone(name, seeds=(0, 1, 2), **changes):
 
 
 WINDOWS = (
+    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
+    Variant("backpropagation", "bptt"),
+    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
     Variant("KeRNL, window 1", "kernl"),
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
     Variant("e-prop, window 1", "eprop"),
-    Variant("e-prop, window 64, linear memory", "eprop", layer={"window": 64, "traces": "linear"}),
-    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
-    Variant("backpropagation", "bptt"),
+    Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
+    Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
+
+
+def windows(name, steps, learning_rates, seeds):
+    """The sweep over what crosses a window's border, on all of MNIST pixel by pixel."""
+    experiment = dataclasses.replace(SMNIST, source="tfds", steps=steps, validate_every=500)
+    return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
+
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -187,7 +196,8 @@ SWEEPS = {
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
-        Sweep("windows", "What crosses a window's border", SMNIST, WINDOWS, (2e-3,)),
+        windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
+        windows("windows-20000", 20_000, (2e-3,), (0,)),
         Sweep(
             "ablations-alif",
             "What of KeRNL matters, adaptive units",
