@@ -24,7 +24,10 @@ OnNonfinite: TypeAlias = Literal["skip", "stop"]
 # Of the cells and the encoder
 Reset: TypeAlias = Literal["hard", "soft"]
 Discretization: TypeAlias = Literal["exponential", "euler"]
-Surrogate: TypeAlias = Literal["triangle", "exponential"]
+SurrogateName: TypeAlias = Literal[
+    "triangle", "exponential", "fast_sigmoid", "arctan", "gaussian", "multi_gaussian", "boxcar"
+]
+Surrogate: TypeAlias = SurrogateName | Mapping[str, Any] | Callable[[Any], Any]
 Activation: TypeAlias = Literal["tanh", "relu", "identity"]
 Code: TypeAlias = Literal["bernoulli", "threshold", "current"]
 

@@ -114,7 +114,7 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
         (types.Noise, {word for cell in CELLS for word in cell.NOISE}),
         (types.PostFactor, POST_FACTORS),
         (types.Discretization, DECAYS),
-        (types.Surrogate, SURROGATES),
+        (types.SurrogateName, SURROGATES),
         (types.Activation, ACTIVATIONS),
         (types.Code, CODES),
     ],

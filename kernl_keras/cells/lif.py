@@ -25,7 +25,7 @@ class LIFCell(SpikingCell):
         (2) on    = 1 where r(t-1) < dt, else 0
         (3) V-(t) = on ? a V(t-1) + (1-a) R_m I(t) : V(t-1)
         (4) z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
-        (5) psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B; 0 where refractory
+        (5) psi(t) = damping * f(u) / B, f the surrogate,      u = (V- - B) / B; 0 where refractory
         (6) b(t)  = p b(t-1) + (1-p) z(t)
         (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
         (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
@@ -48,7 +48,11 @@ class LIFCell(SpikingCell):
         reset: "hard" (to V_reset) or "soft" (by the threshold).
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
+        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - |u|); "exponential", exp(-|u|/2);
+            "fast_sigmoid", 1 / (1 + 10|u|)^2; "arctan", 1 / (1 + (pi u)^2); "gaussian", exp(-2 u^2); "multi_gaussian",
+            a Gaussian that is below zero far from the threshold; "boxcar", 1 where |u| < 1/2
+            (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
+            [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: height of psi at the threshold, times B.
         use_bias: whether to add a trained current.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times

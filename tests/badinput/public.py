@@ -69,7 +69,7 @@ SPIKES = {
     "tau_a": TAU,
     "base_threshold": POSITIVE,
     "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
-    "surrogate": words(types.Surrogate),
+    "surrogate": words(types.SurrogateName),
     "surrogate_damping": AT_LEAST_0,
 }
 PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
