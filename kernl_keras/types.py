@@ -28,6 +28,7 @@ SurrogateName: TypeAlias = Literal[
     "triangle", "exponential", "fast_sigmoid", "arctan", "gaussian", "multi_gaussian", "boxcar"
 ]
 Surrogate: TypeAlias = SurrogateName | Mapping[str, Any] | Callable[[Any], Any]
+Feedback: TypeAlias = Literal["symmetric", "random"]
 Activation: TypeAlias = Literal["tanh", "relu", "identity"]
 Code: TypeAlias = Literal["bernoulli", "threshold", "current"]
 

@@ -61,7 +61,8 @@ def gradient_alignment(
 ) -> Alignment:
     """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
 
-    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
+    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it (a
+    `Readout` with random feedback sends them by its own weights here):
 
         cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 

@@ -25,10 +25,11 @@ EVERY = ["tests"]  # what a mutant runs that survives the tests of its room
 TESTS = {  # file: the tests that should notice, those most likely to first
     "dynamics/resonator.py": ["tests/cells/test_hidden_cells.py", "tests/rules/test_perturbed_pass.py"],
     "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
+    "cells/feedback.py": ["tests/layers/test_feedback.py"],
     "cells": ["tests/rules/test_gradients.py", "tests/rules/test_perturbed_pass.py", "tests/cells"],
     "sequences/time_loop.py": ["tests/sequences"],
     "sequences/leaky_sum.py": ["tests/layers/test_readout.py"],
-    "layers/readout.py": ["tests/layers/test_readout.py"],
+    "layers/readout.py": ["tests/layers/test_readout.py", "tests/layers/test_feedback.py"],
     "rules/perturb": ["tests/rules/test_perturbed_pass.py", "tests/rules/test_membrane.py"],
     "rules/sensitivity.py": ["tests/rules/test_sensitivity.py"],
     "rules/membrane.py": ["tests/rules/test_membrane.py"],
@@ -209,6 +210,8 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ),
     ("sequences/leaky_sum.py", "reverse = error + carry", "reverse = error"),
     ("sequences/leaky_sum.py", "v = decay * carry + x", "v = carry + x"),
+    ("cells/feedback.py", "tf.matmul(error, feedback, transpose_b=True)", "tf.matmul(error, kernel, transpose_b=True)"),
+    ("layers/readout.py", "model is not None and model.exact", "False"),
     ("layers/readout.py", "tf.where(mask, decay, tf.ones_like(decay))", "decay"),
     # training, Eq. (19) first and then the weights with the new M and gamma
     ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),

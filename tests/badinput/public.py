@@ -38,7 +38,7 @@ POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
-INITIALIZERS |= {"sensitivity_initializer", "initializer"}
+INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer"}
 OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
@@ -154,11 +154,12 @@ PUBLIC = {
     }, {"units": H, "tau": 20.0}),
     "ReadoutCell": Public(kk.ReadoutCell, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"), "use_bias": flag(),
+        "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
         "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
+        "feedback": words(types.Feedback),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
