@@ -40,4 +40,8 @@ Constraint: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 # One number for all units, one a unit, or an initializer
 TimeConstant: TypeAlias = float | Iterable[float] | Mapping[str, Any] | Callable[..., Any]
 
+# Of recurrent connections: a share of them, or True and False
+Connectivity: TypeAlias = float | Iterable[Iterable[bool]]
+Excitatory: TypeAlias = float | Iterable[bool]
+
 Config: TypeAlias = dict[str, Any]

@@ -49,9 +49,10 @@ class LeakyRNNCell(HiddenCell):
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
         self_connections: whether a unit receives its own activity through W_rec.
-        **kwargs: what all hidden cells take: `use_bias`, the initializers, regularizers and constraints of the
-            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
-            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
+            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -58,9 +58,10 @@ class LIFCell(SpikingCell):
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
-        **kwargs: what all hidden cells take: `self_connections`, the initializers, regularizers and constraints of the
-            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
-            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `self_connections`; `recurrent_connectivity` and `excitatory`, for sparse
+            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -60,10 +60,10 @@ class ResonatorCell(SpikingCell):
             sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
             place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
-        **kwargs: what all hidden cells take: `self_connections`, `use_bias`, the initializers, regularizers and
-            constraints of the weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`,
-            `kernel_regularizer` and so on; see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the
-            other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
+            for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -241,11 +241,10 @@ def unique_names(layers):
 
 
 def trained(layer):
-    """[J, H] of 0 and 1: which of the weights learn at all, for a unit may not see itself."""
+    """[J, H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
     inputs, units = layer.cell.kernel.shape
     mask = np.ones((inputs + units + 1, units), layer.compute_dtype)
-    if not layer.cell.self_connections:
-        mask[inputs : inputs + units] -= np.eye(units, dtype=mask.dtype)
+    mask[inputs : inputs + units] = layer.cell.connections()
     return mask
 
 

@@ -32,6 +32,21 @@ def time_constant(**more):
     return made
 
 
+def bools(size):
+    """Lists of so many."""
+    return st.lists(st.booleans(), min_size=size, max_size=size)
+
+
+def share(**bounds):
+    """A number in [0, 1], or a list of bools."""
+    made = number(**bounds)
+    above_one = st.floats(1.0, 1e6, exclude_min=True)
+    made.bad["a number out of range"] |= above_one
+    made.bad["a list that does not fit"] = bools(H - 1) | bools(H + 1)
+    made.bad["a bad entry of a list"] = st.just([True, "1", False])
+    return made
+
+
 SEED = optional(integer(0))
 TAU = time_constant()
 POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
@@ -62,6 +77,11 @@ HIDDEN = {
     "self_connections": flag(),
     "use_bias": flag(),
     "dt": DT,
+    "recurrent_connectivity": optional(
+        share(above=0.0, good=st.floats(0.1, 1.0) | bools(H).map(lambda row: [row] * H))
+    ),
+    "excitatory": optional(share(low=0.0, good=st.floats(0.0, 1.0) | bools(H))),
+    "connectivity_seed": optional(integer(0)),
 }
 GAINS = {"input_gain": AT_LEAST_0, "recurrent_gain": AT_LEAST_0}
 SPIKES = {
