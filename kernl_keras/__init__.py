@@ -15,6 +15,7 @@ from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
 from .layers.time_average import TimeAverage
+from .regularizers import FiringRate
 from .training.model import Model
 from .version import __version__
 
@@ -53,6 +54,7 @@ else:
 
 __all__ = [
     "ContextCell",
+    "FiringRate",
     "GradientAlignment",
     "InputSpikeCell",
     "RNN",

@@ -25,6 +25,7 @@ EVERY = ["tests"]  # what a mutant runs that survives the tests of its room
 TESTS = {  # file: the tests that should notice, those most likely to first
     "dynamics/resonator.py": ["tests/cells/test_hidden_cells.py", "tests/rules/test_perturbed_pass.py"],
     "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
+    "regularizers.py": ["tests/layers/test_activity_regularizer.py"],
     "cells/connections.py": ["tests/cells/test_connections.py"],
     "cells/hidden.py": ["tests/cells/test_connections.py", "tests/rules/test_gradients.py", "tests/cells"],
     "cells/feedback.py": ["tests/layers/test_feedback.py"],
@@ -212,6 +213,10 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ),
     ("sequences/leaky_sum.py", "reverse = error + carry", "reverse = error"),
     ("sequences/leaky_sum.py", "v = decay * carry + x", "v = carry + x"),
+    ("regularizers.py", "tf.nn.relu(low / 1000.0 - rate)", "tf.nn.relu(rate - low / 1000.0)"),
+    ("regularizers.py", "rate = rate / self.dt", "rate = rate"),
+    ("regularizers.py", "return regularizer(outputs, mask=counted) / examples", "return regularizer(outputs) / examples"),
+    ("regularizers.py", "tf.math.divide_no_nan(regularizer(outputs), present)", "regularizer(outputs) / examples"),
     ("cells/connections.py", "w = signs * tf.nn.relu(signs * w)", "w = signs * tf.abs(w)"),
     ("cells/connections.py", "w = signs * tf.nn.relu(signs * w)", "w = w"),
     ("cells/connections.py", "balance = excitatory / (1.0 - excitatory) if", "balance = 1.0 if"),
