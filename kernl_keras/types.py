@@ -30,7 +30,7 @@ SurrogateName: TypeAlias = Literal[
 Surrogate: TypeAlias = SurrogateName | Mapping[str, Any] | Callable[[Any], Any]
 Feedback: TypeAlias = Literal["symmetric", "random"]
 Activation: TypeAlias = Literal["tanh", "relu", "identity"]
-Code: TypeAlias = Literal["bernoulli", "threshold", "current"]
+Code: TypeAlias = Literal["bernoulli", "threshold", "current", "population", "delta", "latency"]
 
 # Keras objects: by name, by configuration, or themselves, which are called
 Initializer: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]

@@ -70,7 +70,7 @@ REFUSED: list[Callable[[], object]] = [
     lambda: kk.LIFCell(4, tau_m="20 ms"),  # refused: arg-type
     lambda: kk.LIFCell(4, reset="none"),  # refused: arg-type
     lambda: kk.LeakyRNNCell(4, activation="sigmoid"),  # refused: arg-type
-    lambda: kk.SpikeEncoder(4, code="latency"),  # refused: arg-type
+    lambda: kk.SpikeEncoder(4, code="rate"),  # refused: arg-type
     lambda: kk.TimeAverage("all"),  # refused: arg-type
     lambda: kk.LogUniform(1.0, None),  # refused: arg-type
     lambda: kk.data.sequential_mnist("fashion"),  # refused: arg-type

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..keras_version import keras
-from ..layers.encoder import SpikeEncoder
+from ..layers.encoder import FOLLOWING, SpikeEncoder
 from .chain import chain
 
 
@@ -35,7 +35,8 @@ def one_step(model: keras.Model) -> keras.Model:
         be exported. Train and save the model that you passed, not this one.
 
     Raises:
-        ValueError: for another model, and for an encoder with random spikes, which belong to a sequence as a whole.
+        ValueError: for another model, and for an encoder with random spikes, which belong to a sequence as a whole,
+            or with the code "delta" or "latency".
 
     Example:
 
@@ -113,6 +114,8 @@ class EncoderStep(keras.layers.Layer):
         channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
         if encoder.code == "bernoulli":
             raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
+        if encoder.code in FOLLOWING:  # it looks back further than by one step
+            raise ValueError(f"model must have an encoder of another code; received code={encoder.code!r}.")
         if encoder.stateful:  # here the states are inputs
             encoder = type(encoder).from_config({**encoder.get_config(), "stateful": False})
         self.encoder = encoder

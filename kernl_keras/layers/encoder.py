@@ -17,6 +17,8 @@ from ..types import Code, Config
 from ..uniform import uniform
 from .stateful import StatefulLayer
 
+FOLLOWING = {"delta": 1, "latency": 2}  # codes that loop over time: how many states they have
+
 
 @serializable
 class SpikeEncoder(StatefulLayer):
@@ -25,13 +27,18 @@ class SpikeEncoder(StatefulLayer):
     - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
     - "threshold": a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others
     - "current": gain x(t)
+    - "population": how near gain x(t) is to the value that a channel prefers, exp(-(gain x - mu_j)^2 / (2 sigma^2));
+      mu_j is evenly spaced from 0 to 1
+    - "delta": a spike when gain x has moved by delta_j = j `delta` since the channel's last spike: upwards for
+      j <= units / 2, downwards for the others
+    - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step
 
     The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
     feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds
-    `context_switch`, then 1. There is no loop over time (but for that sum where there is a `reset`).
+    `context_switch`, then 1. "delta" and "latency", and that sum where there is a `reset`, loop over time.
 
     Args:
-        units: number of channels per feature; even for "threshold".
+        units: number of channels per feature; even for "threshold" and "delta", at least 2 for "population".
         code: one of the codes in the table.
         context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
@@ -39,6 +46,8 @@ class SpikeEncoder(StatefulLayer):
         stateful: whether a call goes on with the sequences of the call before, as Keras' recurrent layers do: with the
             last x of the threshold code, the sum of the context unit, and the draws, which then depend on the step that
             is counted since `reset_state()`, and not on how the sequence is cut. It needs a static batch size.
+        delta: > 0, of the code "delta" alone; None for 0.1.
+        period: in steps, of the code "latency" alone; None for 16.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
@@ -47,8 +56,9 @@ class SpikeEncoder(StatefulLayer):
             that an evaluation can be repeated.
         mask: True where a step counts [B, T]; None where all do. A layer that is stateful, or has a reset, passes over
             the others; else they count as steps.
-        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the sum
-            starts anew. At a masked step it holds for the next one that counts, see `RNN`.
+        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the
+            sum, the reference of "delta" and the period of "latency" start anew. At a masked step it holds for the next
+            one that counts, see `RNN`.
 
     Returns:
         [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
@@ -61,7 +71,8 @@ class SpikeEncoder(StatefulLayer):
     >>> SpikeEncoder(80, context_switch=784)(tf.ones((25, 838, 2))).shape
     TensorShape([25, 838, 81])
 
-    Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018).
+    Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018). Of the other codes in
+    `kernl_keras.dynamics.encoding`.
     """
 
     def __init__(
@@ -72,14 +83,23 @@ class SpikeEncoder(StatefulLayer):
         gain: float = 1.0,
         seed: int | None = None,
         stateful: bool = False,
+        delta: float | None = None,
+        period: int | None = None,
         **kwargs: Any,
     ) -> None:
         with nearest_name(type(self), kwargs):
             super().__init__(stateful, **kwargs)
         self.units = integer("units", units)
         self.code = one_of("code", code, CODES)
-        if code == "threshold" and self.units % 2:
-            raise ValueError(f"units must be even for code='threshold', half up and half down; received {units!r}.")
+        if code in ("threshold", "delta") and self.units % 2:
+            raise ValueError(f"units must be even for {code=}, half up and half down; received {units!r}.")
+        if code == "population" and self.units < 2:
+            raise ValueError(f"units must be >= 2 for {code=}; received {units!r}.")
+        self.delta = None if delta is None else number("delta", delta, above=0.0)
+        self.period = None if period is None else integer("period", period)
+        for name, of in (("delta", "delta"), ("period", "latency")):
+            if (given := getattr(self, name)) is not None and code != of:
+                raise ValueError(f"{name} must be None unless code={of!r}; received {name}={given!r} and {code=}.")
         self.context_switch = None if context_switch is None else integer("context_switch", context_switch, low=0)
         self.gain = number("gain", gain, above=0.0)
         # A drawn seed is kept as a given one is: a loaded model evaluates like the saved one.
@@ -94,11 +114,15 @@ class SpikeEncoder(StatefulLayer):
         self.built = True
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """x of the last step, the sum of the context unit, and the number of steps so far; of these what is needed."""
+        """What the code remembers, the sum of the context unit, and the number of steps so far; what is needed."""
         batch, features = input_shape[0], self._encoded_features(input_shape)
         shapes: list[tuple[tuple[Any, ...], Any]] = []
         if self.code == "threshold":
             shapes.append(((batch, features), tf.float32))
+        if self.code == "delta":
+            shapes.append(((batch, features * self.units // 2), tf.float32))
+        if self.code == "latency":
+            shapes += [((batch, 1), tf.float32), ((batch, features), tf.float32)]
         if self.context_switch is not None:
             shapes.append(((batch, 1), tf.float32))
         if self.code == "bernoulli":
@@ -125,11 +149,19 @@ class SpikeEncoder(StatefulLayer):
         if self.code == "threshold" and (self.stateful or steps is not None):
             given["before"], last = before_each(values, steps, next(states, None))
             left.append(last)
+        if self.code in FOLLOWING:
+            before = (
+                [tf.convert_to_tensor(next(states)) for _ in range(FOLLOWING[self.code])] if self.stateful else None
+            )
+            followed, last = self._followed(values, steps, before)
+            left += last
         total = None
         if self.context_switch is not None and (self.stateful or steps is not None):
             total, last = summed(x[..., features:], steps, next(states, None))
             left.append(last)
-        if self.code != "bernoulli":
+        if self.code in FOLLOWING:
+            outputs = followed
+        elif self.code != "bernoulli":
             outputs = CODES[self.code](values, self.units, **given)
         elif self.stateful:
             so_far = next(states)
@@ -155,6 +187,20 @@ class SpikeEncoder(StatefulLayer):
         spikes = tf.cast(uniform(tf.shape(probability), key, so_far) < probability, x.dtype)
         return tf.transpose(spikes, (1, 0, 2))
 
+    def _followed(self, x, steps, before):
+        """Spikes of a code that loops over time; a masked step sends none. And its states after the last step."""
+        settings = {} if self.delta is None else {"delta": self.delta}
+        settings |= {} if self.period is None else {"period": self.period}
+        starts = None
+        if steps is not None:
+            x = steps.gather(x)
+            starts = None if steps.starts is None else tf.transpose(steps.starts)
+        outputs, states = CODES[self.code](x, self.units, before=before, starts=starts, with_states=True, **settings)
+        if steps is None:
+            return outputs, [state[:, -1] for state in states]
+        first = [tf.zeros_like(state[:, 0]) for state in states] if before is None else before
+        return steps.scatter(outputs, zeros=True), [steps.behind(*pair) for pair in zip(states, first)]
+
     def _encoded_features(self, input_shape):
         return input_shape[-1] - (self.context_switch is not None)
 
@@ -175,6 +221,8 @@ class SpikeEncoder(StatefulLayer):
             "gain": self.gain,
             "seed": self.seed,
             "stateful": self.stateful,
+            "delta": self.delta,
+            "period": self.period,
         }
 
 

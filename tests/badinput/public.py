@@ -53,8 +53,8 @@ POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
-INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer", "activity_regularizer"}
-OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
+INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer"}
+OTHERS = {"activity_regularizer", "cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
 
@@ -186,6 +186,7 @@ PUBLIC = {
     "SpikeEncoder": Public(kk.SpikeEncoder, {
         "units": integer(good=st.sampled_from([2, 4])), "code": words(types.Code),
         "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED, "stateful": flag(),
+        "delta": optional(POSITIVE), "period": optional(integer()),
     }, {"units": 2}),
     "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1))), "stateful": flag()}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),

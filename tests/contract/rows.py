@@ -83,6 +83,8 @@ ROWS = {
     "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
     "Readout": Row(Readout, dict(units=2, tau_out=5.0)),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
+    "SpikeEncoder, delta": Row(SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
+    "SpikeEncoder, latency": Row(SpikeEncoder, dict(units=1, code="latency", period=3), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
     "TimeAverage": Row(TimeAverage, dict(last=3)),
 }

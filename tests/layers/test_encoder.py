@@ -81,7 +81,7 @@ def test_training_draws_anew_and_evaluation_repeats(mode):
     assert int(encoder.weights[0]) == 2
 
 
-@pytest.mark.parametrize("code", ["threshold", "current"])
+@pytest.mark.parametrize("code", [code for code in CODES if code != "bernoulli"])
 def test_codes_without_draws_have_no_weights(code):
     encoder, x = SpikeEncoder(4, code), values()
     np.testing.assert_array_equal(encoder(x, training=True), encoder(x, training=False))
@@ -122,7 +122,7 @@ def test_mixed_precision(code):
     assert outputs.dtype == tf.bfloat16
     np.testing.assert_array_equal(tf.cast(outputs[..., -1], tf.float32), [[0] * 300 + [1] * 2] * 3)
     exact = SpikeEncoder(4, code, context_switch=300, seed=1)(tf.cast(x, tf.float32))
-    np.testing.assert_array_equal(tf.cast(outputs, tf.float32), exact)
+    np.testing.assert_array_equal(outputs, tf.cast(exact, tf.bfloat16))
 
 
 def test_a_mask_passes_through():
@@ -132,8 +132,17 @@ def test_a_mask_passes_through():
     np.testing.assert_allclose(model(x), short(values()), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("settings", [dict(code="delta", delta=0.3), dict(code="latency", period=5)])
+def test_settings_of_a_code_are_kept(settings):
+    config = SpikeEncoder(4, **settings).get_config()
+    assert settings.items() <= config.items() and SpikeEncoder.from_config(config).get_config() == config
+    x = values()
+    assert np.any(SpikeEncoder(4, **settings)(x) != SpikeEncoder(4, settings["code"])(x))
+
+
 def test_config_covers_the_signature():
     settings = {"units": 4, "code": "threshold", "context_switch": 7, "gain": 0.5, "seed": 9, "stateful": True}
+    settings |= {"delta": None, "period": None}
     assert set(inspect.signature(SpikeEncoder).parameters) - {"kwargs"} == set(settings)
     config = SpikeEncoder(**settings).get_config()
     assert settings.items() <= config.items()
@@ -145,7 +154,13 @@ def test_config_covers_the_signature():
     [
         ({"units": 0}, "units must be an integer >= 1; received 0"),
         ({"units": 5, "code": "threshold"}, "units must be even for code='threshold', .*; received 5"),
-        ({"code": "rate"}, r"code must be one of \['bernoulli', 'current', 'threshold'\]; received 'rate'"),
+        ({"code": "rate"}, r"code must be one of \['bernoulli', 'current', 'delta', .*\]; received 'rate'"),
+        ({"units": 5, "code": "delta"}, "units must be even for code='delta', half up and half down; received 5"),
+        ({"units": 1, "code": "population"}, "units must be >= 2 for code='population'; received 1"),
+        ({"code": "delta", "delta": 0.0}, r"delta must be > 0; received 0\.0"),
+        ({"code": "latency", "period": 0}, "period must be an integer >= 1; received 0"),
+        ({"delta": 0.5}, "delta must be None unless code='delta'; received delta=0.5 and code='bernoulli'"),
+        ({"code": "delta", "period": 5}, "period must be None unless code='latency'; received period=5"),
         ({"context_switch": -1}, "context_switch must be an integer >= 0; received -1"),
         ({"gain": 0.0}, r"gain must be > 0; received 0\.0"),
         ({"seed": 1.5}, r"seed must be an integer >= 0; received 1\.5"),

@@ -32,13 +32,19 @@ def over(cell, channels=2):
     return make, channels
 
 
-def encoder(code):
-    return lambda stateful=False: kk.SpikeEncoder(4, code, context_switch=3, seed=5, stateful=stateful), 2
+def encoder(code, **settings):
+    def make(stateful=False):
+        return kk.SpikeEncoder(4, code, context_switch=3, seed=5, stateful=stateful, **settings)
+
+    return make, 2
 
 
 LAYERS = {
     "SpikeEncoder, threshold": encoder("threshold"),
     "SpikeEncoder, current": encoder("current"),
+    "SpikeEncoder, population": encoder("population"),
+    "SpikeEncoder, delta": encoder("delta"),
+    "SpikeEncoder, latency": encoder("latency", period=3),
     "SpikeEncoder, bernoulli": encoder("bernoulli"),
     "Readout": (lambda stateful=False: kk.Readout(3, tau_out=5.0, stateful=stateful), 2),
     "ReadoutCell": over(lambda: kk.ReadoutCell(3, tau_out=5.0)),
