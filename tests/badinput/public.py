@@ -54,8 +54,8 @@ DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
 INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer"}
-OTHERS = {"activity_regularizer", "cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
-          "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
+OTHERS = {"activity_regularizer", "cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir",
+          "examples", "optimizer", "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
