@@ -1,6 +1,6 @@
 """The readout cell: a leaky integrator without spikes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ from ..dynamics.decays import DECAYS
 from ..keras_version import keras
 from ..serialization import serializable
 from ..types import Config, Discretization, Initializer, TimeConstant
-from .time_constants import check_time_constant, serialize_time_constant, time_constant
+from .time_constants import check_time_constant, serialize_time_constant
 from .trained import TrainedCell
 
 
@@ -33,6 +33,7 @@ class ReadoutCell(TrainedCell):
         gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
         **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
@@ -59,6 +60,8 @@ class ReadoutCell(TrainedCell):
     Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
     """
 
+    TIME_CONSTANTS = LEARNABLE = ("tau_out",)
+
     def __init__(
         self,
         units: int,
@@ -66,6 +69,7 @@ class ReadoutCell(TrainedCell):
         gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
+        learn: str | Iterable[str] = (),
         kernel_initializer: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
@@ -76,9 +80,10 @@ class ReadoutCell(TrainedCell):
         self.gain = None if gain is None else number("gain", gain, above=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
+        self.set_learn(learn)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self._tau_out = time_constant(self, "tau_out", self.tau_out, self.units)
+        self.build_constants()
         self.add_kernel(input_shape, self.kernel_initializer or self._initial_kernel)
         self.add_bias()
         self.built = True
@@ -90,7 +95,7 @@ class ReadoutCell(TrainedCell):
     @property
     def decay(self) -> tf.Tensor:
         """d, a scalar or [O], in the variable dtype: `tf.cast` would round a number to single precision first."""
-        decay = DECAYS[self.discretization](self._tau_out, self.dt)
+        decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt)
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor) -> tf.Tensor:

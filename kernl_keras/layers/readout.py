@@ -1,6 +1,6 @@
 """`Readout`: leaky sums over a whole sequence, all steps' matrix products at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -39,6 +39,7 @@ class Readout(KerasRNN):
             z(t) W_out + bias.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
         **kwargs: the other arguments of `ReadoutCell` (`use_bias` and the initializers, regularizers and constraints of
             kernel and bias), and those of `keras.layers.RNN` (`return_state`, `go_backwards`, `stateful`, `name` and so
@@ -76,12 +77,14 @@ class Readout(KerasRNN):
         gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
+        learn: str | Iterable[str] = (),
         return_sequences: bool = True,
         **kwargs: Any,
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
         given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        given["learn"] = learn
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         kwargs["dtype"] = kwargs.get("dtype") or dtype
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):

@@ -131,12 +131,12 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes = []
+        shapes, columns = [], presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces.poles, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
-            shapes = [(*each, presynaptic) for each in checked_shapes(self.rule, self.cell, traces=True)]
+            shapes = [(*each, columns) for each in checked_shapes(self.rule, self.cell, traces=True)]
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
@@ -205,6 +205,7 @@ class RNN(KerasRNN):
         stop = (lambda part: part) if rule.by_tape else stop_gradient
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         before = stop(before)
+        learned, p = [getattr(p, field) for field in self.cell.fields()], without_gradient(p, stop)
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
@@ -218,7 +219,7 @@ class RNN(KerasRNN):
         outputs = residuals.output
         if not rule.by_tape:
             past = Past(self, x, before, stop(residuals), p, steps)
-            outputs, traces = self._attach(rule, past, x, weights, traces)
+            outputs, traces = self._attach(rule, past, x, weights, learned, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
         tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
@@ -227,7 +228,7 @@ class RNN(KerasRNN):
         states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
         return outputs, states if steps is None else steps.left(states)
 
-    def _attach(self, rule, past, x, weights, traces):
+    def _attach(self, rule, past, x, weights, learned, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
@@ -238,7 +239,7 @@ class RNN(KerasRNN):
             return back()(error, carried)
 
         cell = self.cell
-        outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, rule_gradient)
+        outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient)
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces
@@ -279,6 +280,11 @@ class RNN(KerasRNN):
             "traces": serialized(self.traces),
             "seed": self.seed,
         }
+
+
+def without_gradient(p, stop):
+    """The constants of a step, of which those that are tensors have no gradient."""
+    return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
 def stop_gradient(structure):

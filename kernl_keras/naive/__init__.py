@@ -11,6 +11,7 @@ bias; M is [R, H, H], gamma [R, H].
     membrane       (25)-(27)
     sensitivity    (16), (17), (19)
     window         (28), a sweep for every window
+    learned        (30), constants that learn
 
 One thing has one name throughout:
 
@@ -34,6 +35,7 @@ Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
+from .learned import constant, kicks
 from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
@@ -56,12 +58,14 @@ from .window import windows
 
 __all__ = [
     "FIELDS",
+    "constant",
     "constants",
     "eprop",
     "eprop_alif",
     "filtered_noise",
     "follow_reset",
     "input_gradient",
+    "kicks",
     "learning_signal",
     "network",
     "membrane",

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell, StepDerivatives
 from ..checks import flag
 from .own_state import own_state
-from .rule import BackwardStep, Context, Rule
+from .rule import BackwardStep, Context, Rule, StateErrors
 
 
 class Crossing(Rule):
@@ -56,11 +56,11 @@ class Crossing(Rule):
             through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step.continues)
         return BackwardStep(0.0, step, entered, through)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:
         own = self.own(context.cell)
-        error, hop = now.error, ()
+        error, through, hop = now.error, None, ()
         if context.hop:
             through, hop = context.hop.backward(carry[own.COUNT :], now)
             error += through
-        carry, potential = own.backward(carry[: own.COUNT], error, now.step)
-        return (*carry, *hop), now.step.drive * potential[0]
+        carry, errors = own.backward(carry[: own.COUNT], error, now.step)
+        return (*carry, *hop), errors._replace(synapse=through)

@@ -17,7 +17,8 @@ class EProp(Crossing):
         dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
 
     keep is 1 - z after a hard reset and 1 after a soft one. A soft reset takes B z away, so keep' is 0 or z. Without a
-    reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut.
+    reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
+    `tau_s` that learns gets no credit: S has an effect through the recurrent weights alone.
 
     Args:
         adaptation: whether the trace has the part of the adapting threshold, c. Without it the rule is e-prop for units

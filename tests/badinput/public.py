@@ -34,6 +34,7 @@ def time_constant(**more):
 
 SEED = optional(integer(0))
 TAU = time_constant()
+LEARN = Kind(st.just([]), an_unknown_word=WORDS.filter(lambda value: value != []))
 POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
@@ -62,12 +63,13 @@ HIDDEN = {
     "self_connections": flag(),
     "use_bias": flag(),
     "dt": DT,
+    "learn": LEARN,
 }
 GAINS = {"input_gain": AT_LEAST_0, "recurrent_gain": AT_LEAST_0}
 SPIKES = {
     "tau_s": optional(TAU),
     "tau_a": TAU,
-    "base_threshold": POSITIVE,
+    "base_threshold": per_unit(H, above=0.0, good=st.floats(1e-3, 1e3)),
     "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
     "surrogate": words(types.Surrogate),
     "surrogate_damping": AT_LEAST_0,
@@ -153,12 +155,12 @@ PUBLIC = {
         "discretization": word("exponential"), "period": optional(PERIOD),
     }, {"units": H, "tau": 20.0}),
     "ReadoutCell": Public(kk.ReadoutCell, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"), "use_bias": flag(),
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
+        "dt": DT, "discretization": word("exponential"), "use_bias": flag(),
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
+        "dt": DT, "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
