@@ -3,7 +3,7 @@
 import dataclasses
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
 from kernl_keras.rules import Exponential, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
@@ -166,6 +166,17 @@ def windows(name, steps, learning_rates, seeds):
     return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
 
 
+OSCILLATION = ["tau_m", "period"]
+EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
+LEARNS = (  # which constants do, by e-prop, on the validation data
+    Variant("none learns"),
+    Variant("tau_out", changes={"learn": ["tau_out"]}),
+    Variant("tau_m and period", changes={"learn": OSCILLATION}),
+    Variant("tau_m, period, tau_out", changes={"learn": [*OSCILLATION, "tau_out"]}),
+    Variant("threshold and adaptation", changes={"learn": ["tau_a", "base_threshold", "adaptation_strength"]}),
+    Variant("all learn", changes={"learn": EVERY_CONSTANT}),
+)
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -187,6 +198,14 @@ SWEEPS = {
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        Sweep(
+            "ecg-constants",
+            "Which constants learn, heartbeats",
+            dataclasses.replace(ECG.with_rule("eprop"), epochs=20),
+            LEARNS,
+            (1e-2,),
+            (0, 1),
+        ),
         Sweep(
             "ablations",
             "What of KeRNL matters, resonators",
