@@ -32,6 +32,7 @@ class StepDerivatives(NamedTuple):
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
+    coupling: Any = 0.0  # A, of an adaptation current to the potential, Eq. (34)
     threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
@@ -60,14 +61,16 @@ class HiddenCell(TrainedCell):
     - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
     - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
       what the constants of a step do in it, for those in `fields()`;
-    - `membrane_kernel(p)`: the two parts of lambda, by which a potential left to itself goes on;
+    - `membrane_kernel(p)`: how a potential left to itself goes on, see `cells.kernel`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
 
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    oscillates = False  # whether a potential left to itself oscillates
+    oscillates = False  # whether a second number goes on beside the potential, so that it oscillates
+    linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
+    adapts_by_current = False  # whether a spike and the potential drive a current that works against them
     resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]

@@ -13,6 +13,7 @@ from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
 from .constants import Effects
 from .hidden import HiddenCell, StepDerivatives
+from .kernel import Lambda
 from .time_constants import check_period, check_time_constant, serialize_time_constant
 
 
@@ -138,9 +139,9 @@ class LeakyRNNCell(HiddenCell):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
         return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
 
-    def membrane_kernel(self, p: RateParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a unit left to itself goes on."""
-        return p.leak, p.turn
+    def membrane_kernel(self, p: RateParameters) -> Lambda:
+        """How a unit left to itself goes on."""
+        return Lambda(p.leak, p.turn)
 
     def step(
         self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters

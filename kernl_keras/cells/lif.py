@@ -12,6 +12,7 @@ from ..serialization import serializable
 from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import StepDerivatives
+from .kernel import Lambda
 from .spiking import SpikingCell, SpikingResiduals
 
 
@@ -161,9 +162,9 @@ class LIFCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: LIFParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a potential left to itself goes on."""
-        return p.membrane_decay, 0.0
+    def membrane_kernel(self, p: LIFParameters) -> Lambda:
+        """How a potential left to itself goes on."""
+        return Lambda(p.membrane_decay, 0.0)
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
         return lif_step(current, state, p)

@@ -13,6 +13,7 @@ from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import StepDerivatives
+from .kernel import Lambda
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant
 
@@ -153,9 +154,9 @@ class ResonatorCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a potential left to itself goes on."""
-        return p.leak, p.turn
+    def membrane_kernel(self, p: ResonatorParameters) -> Lambda:
+        """How a potential left to itself goes on."""
+        return Lambda(p.leak, p.turn)
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters

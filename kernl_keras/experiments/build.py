@@ -1,5 +1,6 @@
 """From a configuration to its data and its compiled model."""
 
+from ..cells.adlif import AdLIFCell
 from ..cells.leaky_rnn import LeakyRNNCell
 from ..cells.lif import LIFCell
 from ..cells.resonator import ResonatorCell
@@ -11,7 +12,7 @@ from ..layers.rnn import RNN
 from ..layers.time_average import TimeAverage
 from ..training.model import Model
 
-CELLS = {"lif": LIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
+CELLS = {"lif": LIFCell, "adlif": AdLIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,

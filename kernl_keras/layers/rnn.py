@@ -40,7 +40,7 @@ class RNN(KerasRNN):
     Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.LIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
+        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
@@ -101,7 +101,8 @@ class RNN(KerasRNN):
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
-            raise ValueError(f"cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received {cell!r}.")
+            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell or a LeakyRNNCell"
+            raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         with nearest_name(type(self), kwargs):
             super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
@@ -110,7 +111,7 @@ class RNN(KerasRNN):
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self.carries_traces = self.traces
         if traces is None:
-            self.carries_traces = self.stateful and self.rule.stream_traces()
+            self.carries_traces = self.stateful and self.rule.stream_traces(cell)
         self.rule.check(cell, self.carries_traces)
         self.memory: LinearMemory | None = None
         self.trace_size = 0  # numbers an example, known when the layer is built

@@ -49,7 +49,7 @@ class BPTT(Rule):
         if traces:
             raise ValueError(f"traces must be False for BPTT, which has no traces; received {traces!r}.")
 
-    def stream_traces(self) -> bool:
+    def stream_traces(self, cell: HiddenCell) -> bool:
         return False
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:

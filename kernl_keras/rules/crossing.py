@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell, StepDerivatives
 from ..checks import flag
+from .linear_memory import LinearTraces
 from .own_state import own_state
 from .rule import BackwardStep, Context, Rule, StateErrors
 
@@ -27,7 +28,12 @@ class Crossing(Rule):
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """Traces of every kind will do."""
+        """Traces of every kind will do, where the cell has them."""
+        if isinstance(traces, LinearTraces) and not cell.linear_memory:
+            raise ValueError(
+                f"traces must be True or False for {type(cell).__name__}, which has none in linear memory; "
+                f"received {traces!r}."
+            )
 
     def own(self, cell: HiddenCell) -> Any:
         """How an error goes back through the own state, see `rules.own_state`."""

@@ -5,8 +5,6 @@ potentials add at a step is what enters the hop there: A(t) = L psi at every ste
 `rules.window` has gathered inside it.
 """
 
-from typing import Any, NamedTuple
-
 import tensorflow as tf
 
 from ..sequences.time_loop import scan
@@ -19,13 +17,12 @@ class TracedHop:
 
     Args:
         m: M [R, H, H].
-        decay: of each kernel in one step [R, H]; complex where a kernel oscillates, whose real part counts.
-        oscillates: whether it does.
+        decay: of each kernel in one step [R, H]; or a kernel of `cells.kernel` with such parts, of which the first
+            number counts.
     """
 
-    def __init__(self, m, decay, oscillates=False):
-        self.m, self.decay, self.oscillates = m, decay, oscillates
-        self.real, self.imaginary = tf.math.real(decay), tf.math.imag(decay)
+    def __init__(self, m, decay):
+        self.m, self.decay, self.oscillates = m, decay, isinstance(decay, tuple)
 
     def enter(self, potential):
         """What errors of potentials add, [.., B, R, H], from their components, each [.., B, H]."""
@@ -40,25 +37,10 @@ class TracedHop:
         later, *turned = carry  # each [B, R, H]
         through = tf.reduce_sum(later, 1)
         if not turned:
-            return through, (now.entered[0] + self.real * later,)
-        real = now.entered[0] + self.real * later + self.imaginary * turned[0]
-        imaginary = self.real * turned[0] - self.imaginary * later
+            return through, (now.entered[0] + self.decay * later,)
+        real, imaginary = self.decay.backward(later, turned[0])
+        real += now.entered[0]
         return through, (real, imaginary + now.entered[1] if len(now.entered) > 1 else imaginary)
-
-
-class Lambda(NamedTuple):
-    """lambda, by which a potential left to itself goes on, in two parts, each [H] or a number."""
-
-    leak: Any
-    turn: Any
-
-    def forward(self, real, imaginary):
-        """One step: lambda times what is carried."""
-        return self.leak * real - self.turn * imaginary, self.turn * real + self.leak * imaginary
-
-    def backward(self, real, imaginary):
-        """One step of the adjoint, which turns back."""
-        return self.leak * real + self.turn * imaginary, self.leak * imaginary - self.turn * real
 
 
 class FilteredHop:
@@ -70,7 +52,7 @@ class FilteredHop:
 
     Args:
         m: M [1, H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
     """
 
     def __init__(self, m, kernel):

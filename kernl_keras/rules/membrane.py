@@ -18,7 +18,7 @@ from ..cells.hidden import HiddenCell
 from ..sequences.time_loop import blockwise, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .hop import FilteredHop, Lambda, TracedHop
+from .hop import FilteredHop, TracedHop
 from .sensitivity import SensitivitySums, sum_of_squares
 from .settings import Settings
 
@@ -64,14 +64,14 @@ class Membrane(Settings):
         return [(max(cell.kernel_groups()) + 1, cell.units) if traces else (cell.units,)] * 2
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
-        kernel = Lambda(*layer.cell.membrane_kernel(p))
+        kernel = layer.cell.membrane_kernel(p)
         if traces:
             rows, decay = split_by_kernel(m[0], kernel, layer.cell.kernel_groups())
-            return TracedHop(rows, decay, oscillates=True)
+            return TracedHop(rows, decay)
         return FilteredHop(m, kernel)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], Lambda(*layer.cell.membrane_kernel(p)))
+        return MembranePredictor(m[0], layer.cell.membrane_kernel(p))
 
 
 class MembranePredictor:
@@ -79,7 +79,7 @@ class MembranePredictor:
 
     Args:
         m: M [H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
     """
 
     def __init__(self, m, kernel):
@@ -149,16 +149,17 @@ class MembranePredictor:
 
 
 def split_by_kernel(m, kernel, group):
-    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and `decay` [R, H].
+    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and the kernel with parts
+    [R, H].
 
     Args:
         m: M [H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
         group: list of H numbers, which of the R distinct kernels each unit has.
     """
     units, count = m.shape[0], max(group) + 1
     member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
     first = [group.index(r) for r in range(count)]
     parts = [tf.broadcast_to(tf.convert_to_tensor(part, m.dtype), (units,)) for part in kernel]
-    leak, turn = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
-    return member[:, :, None] * m, tf.complex(leak, turn)
+    decay = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
+    return member[:, :, None] * m, type(kernel)(*decay)

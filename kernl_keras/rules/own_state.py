@@ -51,6 +51,24 @@ class Oscillator(Leak):
         return carry, (real, imaginary)
 
 
+class AdaptationCurrent(Leak):
+    """Leaky units with an adaptation current, Eq. (34): the errors of V(t) and of w(t) go back together."""
+
+    COUNT = 2
+
+    @staticmethod
+    def backward(carry, error, step):
+        """Arguments as of `Leak`; the carry has V and w."""
+        v, w = carry
+        share = 1.0 - step.adaptation_decay
+        after_reset = v + share * step.coupling * w
+        error = step.psi * (error + share * step.adaptation_strength * w)
+        potential = error + step.keep * after_reset
+        errors = state_errors((potential, w), step, threshold=-(error + step.threshold_keep * after_reset))
+        before = step.leak * potential, step.adaptation_decay * w - step.drive * potential
+        return before, errors._replace(adaptation=w)
+
+
 class AdaptiveThreshold:
     """Units whose threshold adapts, with the derivative of Eq. (4) and (6) besides.
 
@@ -81,5 +99,7 @@ def state_errors(potential, step, threshold):
 
 def own_state(cell, adaptation):
     """The own state of a cell's units, with that of the threshold where it adapts and `adaptation` is wanted."""
+    if cell.adapts_by_current:
+        return AdaptationCurrent
     own = Oscillator if cell.oscillates else Leak
     return AdaptiveThreshold(own) if adaptation and cell.adapts else own

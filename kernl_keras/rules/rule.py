@@ -112,7 +112,7 @@ class Rule(Settings):
                 f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
             )
 
-    def stream_traces(self) -> Any:
+    def stream_traces(self, cell: HiddenCell) -> Any:
         """What a stateful layer carries if nothing is said."""
         return True
 

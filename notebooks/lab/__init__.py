@@ -16,5 +16,6 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.distribution       compares replicas on several devices with one device
     python -m notebooks.lab.nir_round_trip     runs trained networks in other simulators
     python -m notebooks.lab.pack RUN_DIR NAME  makes a pretrained network of a run
+    python -m notebooks.lab.make_ecg           makes the packaged heartbeats of their sources
     python -m notebooks.lab.make_sample        makes the packaged sample of MNIST
 """

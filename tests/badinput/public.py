@@ -147,6 +147,10 @@ PUBLIC = {
         "reset_potential": number(), "reset": words(types.Reset),
         "discretization": word("exponential"),
     }, {"units": H}),
+    "AdLIFCell": Public(kk.AdLIFCell, {
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": optional(TAU), "tau_a": optional(TAU),
+        "coupling": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
+    }, {"units": H}),
     "ResonatorCell": Public(kk.ResonatorCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": optional(PERIOD),
     }, {"units": H}),
@@ -205,6 +209,10 @@ PUBLIC = {
         "validation": optional(integer(0)), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
         "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
         "download": Kind(st.booleans()),
+    }),
+    "data.ecg": Public(kk.data.ecg, {
+        "validation": integer(0), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
+        "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
     }),
     "data.full_batches": Public(lambda batch_size=2: kk.data.full_batches(BATCHES, batch_size),
                                 {"batch_size": integer(good=st.integers(2, 5))}, of=kk.data.full_batches),

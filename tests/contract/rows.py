@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kernl_keras.cells.adlif import AdLIFCell
 from kernl_keras.cells.context import ContextCell
 from kernl_keras.cells.input import InputSpikeCell
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
@@ -70,6 +71,7 @@ RESONATING = dict(
 LEARNING = {**ADAPTIVE, "learn": ["tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength"]}
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 
+CURRENT = dict(units=H, tau_m=6.0, tau_a=30.0, input_gain=3.0, learn=["tau_a", "coupling"])
 OSCILLATING = {**RESONATING, "learn": "period"}
 OWN_STATE = {**LEARNING, "learn": ["tau_m", "tau_a"]}
 
@@ -78,6 +80,7 @@ ROWS = {
     "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
     "LIFCell": Row(LIFCell, LEARNING, keras.layers.RNN),
     "ResonatorCell": Row(ResonatorCell, RESONATING, keras.layers.RNN),
+    "AdLIFCell": Row(AdLIFCell, CURRENT, keras.layers.RNN),
     "LeakyRNNCell": Row(LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
     "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
     "RNN, kernl": Row(RNN, dict(rule="kernl", seed=3), cell=(LIFCell, ADAPTIVE)),
