@@ -86,7 +86,7 @@ class AdLIFCell(SpikingCell):
 
     State = AdLIFState
     resets = oscillates = adapts_by_current = True
-    adapts = False  # type: ignore[assignment]  # no threshold moves
+    adapts = False  # no threshold moves
     linear_memory = False
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling")
