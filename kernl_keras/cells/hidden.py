@@ -29,6 +29,7 @@ class StepDerivatives(NamedTuple):
     reset: Any = 0.0  # psi(t) times what a spike takes from the potential
     gate: Any = 1.0  # 0 where refractory
     arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
+    heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
@@ -71,6 +72,7 @@ class HiddenCell(TrainedCell):
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
     adapts_by_current = False  # whether a spike and the potential drive a current that works against them
+    hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `StepDerivatives.heard`
     resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]

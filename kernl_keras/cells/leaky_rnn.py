@@ -85,6 +85,7 @@ class LeakyRNNCell(HiddenCell):
     State: type[RateState | OscillatingState] = RateState
     CONSTANTS = TIME_CONSTANTS = LEARNABLE = ("tau", "period")
     FIELDS = {"tau": ("leak", "turn", "drive"), "period": ("leak", "turn")}
+    hears_by_slope = True
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("activity", "current", "synapse")
@@ -156,7 +157,13 @@ class LeakyRNNCell(HiddenCell):
         """The `StepDerivatives` of what `save_residuals` kept."""
         drive = p.drive * residuals.slope
         return StepDerivatives(
-            psi=1.0, drive=drive, leak=p.leak, turn=p.turn, arrival=drive, presynaptic=residuals.presynaptic
+            psi=1.0,
+            drive=drive,
+            leak=p.leak,
+            turn=p.turn,
+            arrival=drive,
+            heard=residuals.slope,
+            presynaptic=residuals.presynaptic,
         )
 
     def fields(self) -> list[str]:

@@ -59,7 +59,7 @@ class Crossing(Rule):
         step = step.following_reset() if self.reset_gradient else step
         through = None
         if context.hop:
-            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step.continues)
+            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step)
         return BackwardStep(0.0, step, entered, through)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:

@@ -77,7 +77,7 @@ class Memory(NamedTuple):
     x_threshold: Any  # X of the poles p [B, A, J]
     x_reset: Any  # X with leak and reset [B, G, J]
     constants: Any  # traces of the constants that learn [B, K, H, F]
-    means: Any  # of psi and drive [B, 2, H]
+    means: Any  # of psi, drive and, where what arrives counts by it, f' [B, 2 or 3, H]
     count: Any  # steps that the means are of [B, 1, 1]
 
 
@@ -99,6 +99,7 @@ class LinearMemory:
         poles = poles or cell.units
         self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.adapts = rule.adaptation and cell.adapts
+        self.by_slope = rule.hops and rule.kernel.by_slope(cell)
         self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0
 
     @property
@@ -115,7 +116,7 @@ class LinearMemory:
             x_threshold=(self.thresholds, self.inputs) if self.adapts else None,
             x_reset=x if self.cell.resets else None,
             constants=(self.rule.own(self.cell).COUNT, self.cell.units, fields) if fields else None,
-            means=(2, self.cell.units),
+            means=(3 if self.by_slope else 2, self.cell.units),
             count=(1, 1),
         )
 
@@ -199,7 +200,8 @@ class Filters:
         if memory.constants is not None:
             made["constants"] = advanced_traces(self.memory.rule, past, start, size, counts, memory.constants)
         like = past.residuals.output[0]
-        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in (step.psi, step.drive)]
+        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
+        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in parts]
         n = every[:, None, None]
         count = tf.minimum(memory.count + n, COUNTED)
         share = tf.math.divide_no_nan(tf.ones_like(count), count)
@@ -234,6 +236,8 @@ class Filters:
         if self.memory.adapts:
             self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
         if m is not None:
+            if self.memory.by_slope:
+                potential = [part * memory.means[:, 2] for part in potential]
             self.add_hop(found, memory, potential, m, psi * drive)
         of_weights = found.sum()
         if memory.constants is None:
