@@ -24,7 +24,11 @@ OnNonfinite: TypeAlias = Literal["skip", "stop"]
 # Of the cells and the encoder
 Reset: TypeAlias = Literal["hard", "soft"]
 Discretization: TypeAlias = Literal["exponential", "euler"]
-Surrogate: TypeAlias = Literal["triangle", "exponential"]
+SurrogateName: TypeAlias = Literal[
+    "triangle", "exponential", "fast_sigmoid", "arctan", "gaussian", "multi_gaussian", "boxcar"
+]
+Surrogate: TypeAlias = SurrogateName | Mapping[str, Any] | Callable[[Any], Any]
+Feedback: TypeAlias = Literal["symmetric", "random"]
 Activation: TypeAlias = Literal["tanh", "relu", "identity"]
 Code: TypeAlias = Literal["bernoulli", "threshold", "current"]
 
@@ -35,5 +39,9 @@ Constraint: TypeAlias = str | Mapping[str, Any] | Callable[..., Any]
 
 # One number for all units, one a unit, or an initializer
 TimeConstant: TypeAlias = float | Iterable[float] | Mapping[str, Any] | Callable[..., Any]
+
+# Of recurrent connections: a share of them, or True and False
+Connectivity: TypeAlias = float | Iterable[Iterable[bool]]
+Excitatory: TypeAlias = float | Iterable[bool]
 
 Config: TypeAlias = dict[str, Any]

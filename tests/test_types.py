@@ -12,6 +12,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras import types
+from kernl_keras.cells.readout import FEEDBACKS
 from kernl_keras.dynamics.decays import DECAYS
 from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.rate import ACTIVATIONS
@@ -114,9 +115,10 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
         (types.Noise, {word for cell in CELLS for word in cell.NOISE}),
         (types.PostFactor, POST_FACTORS),
         (types.Discretization, DECAYS),
-        (types.Surrogate, SURROGATES),
+        (types.SurrogateName, SURROGATES),
         (types.Activation, ACTIVATIONS),
         (types.Code, CODES),
+        (types.Feedback, FEEDBACKS),
     ],
 )
 def test_the_words_are_those_of_the_tables(words, table):

@@ -57,10 +57,10 @@ class AdLIFCell(SpikingCell):
         learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
             "adaptation_strength", "coupling". Each becomes a weight with a number for every unit, see
             `kernl_keras.LIFCell`.
-        **kwargs: what all hidden cells take: `self_connections`, `use_bias`, the initializers, regularizers and
-            constraints of the weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`,
-            `kernel_regularizer` and so on; see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the
-            other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
+            for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

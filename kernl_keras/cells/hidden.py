@@ -6,9 +6,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, flag, keras_object
+from ..checks import check_features, flag, integer, keras_object
+from ..draws import check_seed
 from ..keras_version import keras
-from ..types import Config, Constraint, Initializer, Regularizer
+from ..types import Config, Connectivity, Constraint, Excitatory, Initializer, Regularizer
+from .connections import (
+    UnitSigns,
+    check_connectivity,
+    check_excitatory,
+    connected_initializer,
+    connected_share,
+    connection_mask,
+    unit_signs,
+)
 from .constants import Effects
 from .trained import TrainedCell
 
@@ -50,6 +60,16 @@ class HiddenCell(TrainedCell):
         self_connections: whether a unit receives its own output through W_rec.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
         bias_initializer: Keras initializer.
+        recurrent_connectivity: which recurrent connections there are: a probability, with which each is drawn once and
+            then saved with the model, or a matrix [H, H] of True and False, in whose row j stand the connections that
+            leave unit j; None for all. A weight that is not there is 0 and stays 0. `recurrent_gain` holds for the
+            connections that there are.
+        excitatory: Dale's law: the share of units that are excitatory, the first ones, or a list of H times True or
+            False; None for weights of any sign. The recurrent weights that leave an excitatory unit are >= 0, of all
+            others <= 0. An update that would change a sign ends at 0 (a Keras constraint, before
+            `recurrent_constraint`). Initial weights, by any initializer, get the sign, and those of inhibitory units
+            are larger in the ratio of the two numbers of units, so that the two kinds cancel in the mean.
+        connectivity_seed: of the drawn connections, an integer >= 0; None for one that the configuration keeps.
         **kwargs: `use_bias`, and the other `kernel_` and `bias_` arguments of `TrainedCell`;
             `name`, `dtype` and the other arguments of a Keras layer.
 
@@ -91,6 +111,9 @@ class HiddenCell(TrainedCell):
         bias_initializer: Initializer = "zeros",
         recurrent_regularizer: Regularizer | None = None,
         recurrent_constraint: Constraint | None = None,
+        recurrent_connectivity: Connectivity | None = None,
+        excitatory: Excitatory | None = None,
+        connectivity_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
@@ -100,6 +123,13 @@ class HiddenCell(TrainedCell):
         self.bias_initializer = keras_object("initializers", "bias_initializer", bias_initializer)
         self.recurrent_regularizer = keras_object("regularizers", "recurrent_regularizer", recurrent_regularizer)
         self.recurrent_constraint = keras_object("constraints", "recurrent_constraint", recurrent_constraint)
+        self.recurrent_connectivity = check_connectivity("recurrent_connectivity", recurrent_connectivity, self.units)
+        self.excitatory = check_excitatory("excitatory", excitatory, self.units)
+        self.connectivity_seed = connectivity_seed
+        if connectivity_seed is not None:
+            self.connectivity_seed = integer("connectivity_seed", connectivity_seed, low=0)
+        elif isinstance(self.recurrent_connectivity, float):
+            self.connectivity_seed = check_seed(None)[1]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
@@ -110,23 +140,29 @@ class HiddenCell(TrainedCell):
                 f"received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
             )
         self.add_kernel(input_shape, self.kernel_initializer or self.unit_drive_initializer(self.input_gain))
+        self.recurrent_mask = connection_mask(self, self.recurrent_connectivity, self.connectivity_seed)
+        signs, share = unit_signs(self.excitatory, self.units), connected_share(self.recurrent_connectivity)
+        initial = self.recurrent_initializer or self.unit_drive_initializer(self.recurrent_gain, share)
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
             shape=(self.units, self.units),
-            initializer=self.recurrent_initializer or self.unit_drive_initializer(self.recurrent_gain),
+            initializer=connected_initializer(initial, self.recurrent_mask, signs),
             regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
+            constraint=self.recurrent_constraint if signs is None else UnitSigns(signs, self.recurrent_constraint),
         )
         self.add_bias()
         self.built = True
 
-    def unit_drive_initializer(self, gain: float | None) -> Callable[..., tf.Tensor] | None:
-        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step; None without a gain."""
+    def unit_drive_initializer(self, gain: float | None, share: float = 1.0) -> Callable[..., tf.Tensor] | None:
+        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step; None without a gain.
+
+        `share` is that of all inputs which a unit has.
+        """
         if gain is None:
             return None
 
         def initializer(shape, dtype=None, **_):
-            values = keras.initializers.RandomNormal(stddev=gain / shape[0] ** 0.5)(shape, dtype=dtype)
+            values = keras.initializers.RandomNormal(stddev=gain / (share * shape[0]) ** 0.5)(shape, dtype=dtype)
             return values / tf.cast(self.parameters().drive, values.dtype)
 
         return initializer
@@ -173,9 +209,18 @@ class HiddenCell(TrainedCell):
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
     def recurrent_weights(self) -> tf.Tensor:
-        """W_rec [H, H], its diagonal cut unless `self_connections`."""
+        """W_rec [H, H] of the connections that there are; its diagonal cut unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)
+        if self.recurrent_mask is not None:
+            weights *= tf.cast(tf.convert_to_tensor(self.recurrent_mask), weights.dtype)
         return weights if self.self_connections else tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))
+
+    def connections(self) -> np.ndarray:
+        """Which of the recurrent weights there are, [H, H] of 0 and 1."""
+        mask = np.ones((self.units, self.units))
+        if self.recurrent_mask is not None:
+            mask = tf.convert_to_tensor(self.recurrent_mask).numpy().astype(mask.dtype)
+        return mask if self.self_connections else mask * (1.0 - np.eye(self.units))
 
     def input_weights(self) -> tuple[tf.Tensor, tf.Tensor | None]:
         """W_in [I, H] and the bias [H] or None, as tensors."""
@@ -217,4 +262,7 @@ class HiddenCell(TrainedCell):
             and keras.initializers.serialize(self.recurrent_initializer),
             "recurrent_regularizer": keras.regularizers.serialize(self.recurrent_regularizer),
             "recurrent_constraint": keras.constraints.serialize(self.recurrent_constraint),
+            "recurrent_connectivity": self.recurrent_connectivity,
+            "excitatory": self.excitatory,
+            "connectivity_seed": self.connectivity_seed,
         }

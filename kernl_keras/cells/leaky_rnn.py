@@ -56,9 +56,10 @@ class LeakyRNNCell(HiddenCell):
         learn: which constants learn, "tau" and "period". Each becomes a weight with a number for every unit, which
             starts at the value given here. The weight is the logarithm, and stays in a range: a tau from 0.1 to 100,000
             steps, a period from 2.01.
-        **kwargs: what all hidden cells take: `use_bias`, the initializers, regularizers and constraints of the
-            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
-            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
+            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -26,7 +26,7 @@ class LIFCell(SpikingCell):
         (2) on    = 1 where r(t-1) < dt, else 0
         (3) V-(t) = on ? a V(t-1) + (1-a) R_m I(t) : V(t-1)
         (4) z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
-        (5) psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B; 0 where refractory
+        (5) psi(t) = damping * f(u) / B, f the surrogate,      u = (V- - B) / B; 0 where refractory
         (6) b(t)  = p b(t-1) + (1-p) z(t)
         (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
         (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
@@ -49,7 +49,11 @@ class LIFCell(SpikingCell):
         reset: "hard" (to V_reset) or "soft" (by the threshold).
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
+        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - |u|); "exponential", exp(-|u|/2);
+            "fast_sigmoid", 1 / (1 + 10|u|)^2; "arctan", 1 / (1 + (pi u)^2); "gaussian", exp(-2 u^2); "multi_gaussian",
+            a Gaussian that is below zero far from the threshold; "boxcar", 1 where |u| < 1/2
+            (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
+            [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: height of psi at the threshold, times B.
         use_bias: whether to add a trained current.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
@@ -59,9 +63,10 @@ class LIFCell(SpikingCell):
             "adaptation_strength". Each becomes a weight with a number for every unit, which starts at the value given
             here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000 steps, the other
             two from 0.001 to 1,000. A strength of 0 stays 0.
-        **kwargs: what all hidden cells take: `self_connections`, the initializers, regularizers and constraints of the
-            weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on;
-            see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `self_connections`; `recurrent_connectivity` and `excitatory`, for sparse
+            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -5,13 +5,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_features, number, one_of
+from ..checks import check_features, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
 from ..keras_version import keras
 from ..serialization import serializable
-from ..types import Config, Discretization, Initializer, TimeConstant
+from ..types import Config, Discretization, Feedback, Initializer, TimeConstant
+from .feedback import product_with_feedback
 from .time_constants import check_time_constant, serialize_time_constant
 from .trained import TrainedCell
+
+FEEDBACKS = ("symmetric", "random")
 
 
 @serializable
@@ -24,7 +27,9 @@ class ReadoutCell(TrainedCell):
     that the readout learns as fast as the layers below: an optimizer such as Adam changes all weights by the same
     amount. With `gain=None` the cell adds up instead of averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
 
-    It trains by ordinary automatic differentiation. `kernl_keras.Readout` computes the same over a whole sequence, much
+    It trains by ordinary automatic differentiation. With `feedback="random"` the error goes back to the layer below by
+    fixed random weights. Under the rules "eprop" and "rflo" that makes broadcast e-prop and RFLO as published, which
+    know nothing of W_out. `kernl_keras.Readout` computes the same over a whole sequence, much
     faster.
 
     Args:
@@ -36,6 +41,11 @@ class ReadoutCell(TrainedCell):
         learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
+        feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
+            "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained. W_out
+            learns as ever.
+        feedback_initializer: of B, any Keras initializer, with a seed of its own if it shall have one; None for
+            "glorot_uniform" divided by the gain, as W_out begins.
         **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
             (`bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`); and
             `name`, `dtype` and the other arguments of a Keras layer.
@@ -57,7 +67,8 @@ class ReadoutCell(TrainedCell):
     >>> layer(tf.zeros((25, 7, 200))).shape
     TensorShape([25, 7, 10])
 
-    Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020). For random feedback,
+    Lillicrap et al., Nature Communications 7:13276 (2016).
     """
 
     TIME_CONSTANTS = LEARNABLE = ("tau_out",)
@@ -71,6 +82,8 @@ class ReadoutCell(TrainedCell):
         discretization: Discretization = "exponential",
         learn: str | Iterable[str] = (),
         kernel_initializer: Initializer | None = None,
+        feedback: Feedback = "symmetric",
+        feedback_initializer: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
         if kernel_initializer is None and gain is None:
@@ -80,17 +93,29 @@ class ReadoutCell(TrainedCell):
         self.gain = None if gain is None else number("gain", gain, above=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
+        self.feedback = one_of("feedback", feedback, FEEDBACKS)
+        self.feedback_initializer = keras_object("initializers", "feedback_initializer", feedback_initializer)
+        if self.feedback_initializer is not None and feedback != "random":
+            raise ValueError(f"feedback_initializer must be None unless feedback='random'; received {feedback=}.")
         self.set_learn(learn)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
         self.add_kernel(input_shape, self.kernel_initializer or self._initial_kernel)
         self.add_bias()
+        self.feedback_kernel = None
+        if self.feedback == "random":
+            self.feedback_kernel = self.add_weight(
+                name="feedback_kernel",
+                shape=self.kernel.shape,
+                initializer=self.feedback_initializer or self._initial_kernel,
+                trainable=False,
+            )
         self.built = True
 
     def _initial_kernel(self, shape, dtype=None, **_):
         """Times the gain it is "glorot_uniform", so that v does not begin too large."""
-        return keras.initializers.GlorotUniform()(shape, dtype=dtype) / self.gain
+        return keras.initializers.GlorotUniform()(shape, dtype=dtype) / (self.gain or 1.0)
 
     @property
     def decay(self) -> tf.Tensor:
@@ -98,9 +123,15 @@ class ReadoutCell(TrainedCell):
         decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt)
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
-    def current(self, inputs: tf.Tensor) -> tf.Tensor:
-        """(1-d) (gain z W_out + bias), or z W_out + bias: [n, H] -> [n, O]."""
-        current = tf.matmul(inputs, self.kernel)
+    def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:
+        """(1-d) (gain z W_out + bias), or z W_out + bias: [n, H] -> [n, O].
+
+        `symmetric` makes the gradient that of backpropagation, whatever the feedback.
+        """
+        if self.feedback_kernel is None or symmetric:
+            current = tf.matmul(inputs, self.kernel)
+        else:
+            current = product_with_feedback(inputs, self.kernel, self.feedback_kernel)
         if self.gain is not None:
             current *= self.gain
         if self.bias is not None:
@@ -124,4 +155,7 @@ class ReadoutCell(TrainedCell):
             "gain": self.gain,
             "dt": self.dt,
             "discretization": self.discretization,
+            "feedback": self.feedback,
+            "feedback_initializer": self.feedback_initializer
+            and keras.initializers.serialize(self.feedback_initializer),
         }

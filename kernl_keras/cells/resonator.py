@@ -52,7 +52,11 @@ class ResonatorCell(SpikingCell):
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         dt: length of a step, ms.
-        surrogate: shape of psi over u: "triangle" or "exponential", `exp(-|u|/2)`.
+        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - |u|); "exponential", exp(-|u|/2);
+            "fast_sigmoid", 1 / (1 + 10|u|)^2; "arctan", 1 / (1 + (pi u)^2); "gaussian", exp(-2 u^2); "multi_gaussian",
+            a Gaussian that is below zero far from the threshold; "boxcar", 1 where |u| < 1/2
+            (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
+            [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: height of psi at the threshold, times B.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
@@ -62,10 +66,10 @@ class ResonatorCell(SpikingCell):
             "base_threshold", "adaptation_strength". Each becomes a weight with a number for every unit, which starts at
             the value given here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000
             steps, periods from 2.01, the other two from 0.001 to 1,000. A strength of 0 stays 0.
-        **kwargs: what all hidden cells take: `self_connections`, `use_bias`, the initializers, regularizers and
-            constraints of the weights (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`,
-            `kernel_regularizer` and so on; see `kernl_keras.cells.hidden.HiddenCell`), and `name`, `dtype` and the
-            other arguments of a Keras layer.
+        **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
+            for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..checks import number, one_of, per_unit
-from ..dynamics.surrogate import SURROGATES, surrogate_slope
+from ..checks import number, per_unit
+from ..dynamics.surrogate import surrogate_slope
 from ..types import Config, Initializer, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import HiddenCell
+from .surrogates import check_surrogate, serialize_surrogate
 from .time_constants import check_time_constant, serialize_time_constant
 
 
@@ -68,7 +69,7 @@ class SpikingCell(HiddenCell):
         self.base_threshold = per_unit("base_threshold", base_threshold, self.units, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
         self.dt = number("dt", dt, above=0.0)
-        self.surrogate = one_of("surrogate", surrogate, SURROGATES)
+        self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
         self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
         self.input_gain = number("input_gain", input_gain, low=0.0)
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
@@ -121,7 +122,7 @@ class SpikingCell(HiddenCell):
             "base_threshold": self.base_threshold,
             "adaptation_strength": self.adaptation_strength,
             "dt": self.dt,
-            "surrogate": self.surrogate,
+            "surrogate": serialize_surrogate("surrogate", self.surrogate),
             "surrogate_damping": self.surrogate_damping,
             "input_gain": self.input_gain,
             "recurrent_gain": self.recurrent_gain,

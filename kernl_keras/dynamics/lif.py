@@ -24,7 +24,7 @@ class LIFParameters(NamedTuple):
     reset_potential: Any  # V_reset
     dt: float  # ms
     soft_reset: bool
-    surrogate: str
+    surrogate: Any  # a word of `SURROGATES`, or a function
     surrogate_damping: float
 
     @property

@@ -23,7 +23,7 @@ class ResonatorParameters(NamedTuple):
     base_threshold: Any  # b0
     adaptation_strength: Any  # beta
     dt: float  # ms
-    surrogate: str
+    surrogate: Any  # a word of `SURROGATES`, or a function
     surrogate_damping: float
 
     @property

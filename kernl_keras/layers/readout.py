@@ -12,7 +12,8 @@ from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
 from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
-from ..types import Config, Discretization, TimeConstant
+from ..types import Config, Discretization, Feedback, TimeConstant
+from .step import running_step
 
 
 @serializable
@@ -40,11 +41,16 @@ class Readout(KerasRNN):
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
         learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
+        feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
+            "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
+            L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option here and not of a rule, because in Keras a
+            layer is told of L(t) alone, in which the weights above it are a factor already.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
-        **kwargs: the other arguments of `ReadoutCell` (`use_bias` and the initializers, regularizers and constraints of
-            kernel and bias), and those of `keras.layers.RNN` (`return_state`, `go_backwards`, `stateful`, `name` and so
-            on; `unroll` has no effect). The layer computes in float32 at least and casts its outputs to the compute
-            dtype of its `dtype` policy; by default that is float32 under mixed precision, too.
+        **kwargs: the other arguments of `ReadoutCell` (`use_bias`, the initializers, regularizers and constraints of
+            kernel and bias, and `feedback_initializer`, of B), and those of `keras.layers.RNN` (`return_state`,
+            `go_backwards`, `stateful`, `name` and so on; `unroll` has no effect). The layer computes in float32 at
+            least and casts its outputs to the compute dtype of its `dtype` policy; by default that is float32 under
+            mixed precision, too.
 
     Call arguments:
         sequences: hidden spikes or activities z [B, T, H], T >= 1.
@@ -67,7 +73,8 @@ class Readout(KerasRNN):
     >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
     (25, 7, 10)
 
-    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
+    Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020), where random feedback is
+    "broadcast"; Murray, eLife 8:e43299 (2019).
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class Readout(KerasRNN):
         dt: float = 1.0,
         discretization: Discretization = "exponential",
         learn: str | Iterable[str] = (),
+        feedback: Feedback = "symmetric",
         return_sequences: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -85,6 +93,7 @@ class Readout(KerasRNN):
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
         given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
         given["learn"] = learn
+        given["feedback"] = feedback
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         kwargs["dtype"] = kwargs.get("dtype") or dtype
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
@@ -121,7 +130,9 @@ class Readout(KerasRNN):
         (start,) = tf.nest.flatten(initial_state)
         # A loop needs to know that its state keeps its shape; one of the two may know the batch size alone.
         batch = x.shape[1:2].merge_with(start.shape[:1])
-        current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])))  # one product, [TB, H] x [H, O]
+        model = running_step()
+        symmetric = model is not None and model.exact  # where all layers' gradients are backpropagation's
+        current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])), symmetric)  # one product, [TB, H] x [H, O]
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
         current = tf.ensure_shape(current, (None, *batch, self.cell.units))  # with T known, tf2onnx fails at the loop
         start = tf.ensure_shape(start, (*batch, self.cell.units))

@@ -166,7 +166,7 @@ def eprop_alif(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.nda
 
 
 def rflo(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
-    """Random-feedback local online learning, without the random feedback.
+    """Random-feedback local online learning, for any error L(t): what random feedback makes of it comes before.
 
         p_ij(t)  = a_i p_ij(t-1) + psi_i(t) (1-a_i) R_m s_j(t)
         dC/dW_ij = sum_b sum_t L_i(t) p_ij(t)

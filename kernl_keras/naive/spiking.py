@@ -26,7 +26,7 @@ def constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
 
     Args:
-        **settings: of `LIFCell`, those that are not the default.
+        **settings: of `LIFCell`, those that are not the default; a `surrogate` of your own is called with one number u.
 
     Example:
 
@@ -54,8 +54,29 @@ def current(x, seen, w_in, w_rec, bias, i):
 def pseudo_derivative(v, threshold, c):
     """Eq. (5)."""
     u = (v - threshold) / threshold
-    shape = max(0.0, 1.0 - abs(u)) if c.surrogate == "triangle" else np.exp(-abs(u) / 2.0)
-    return c.surrogate_damping * shape / threshold
+    shape = c.surrogate if callable(c.surrogate) else SHAPES[c.surrogate]
+    return c.surrogate_damping * float(shape(np.float64(u))) / threshold
+
+
+def normal(u, mean, std):
+    """Density of the normal distribution."""
+    return np.exp(-(((u - mean) / std) ** 2) / 2.0) / (std * np.sqrt(2.0 * np.pi))
+
+
+def yin(u):
+    """Yin, Corradi, Bohte, Nature Machine Intelligence 3:905 (2021), with sigma = 1/2, h = 0.15 and s = 6."""
+    return 1.15 * normal(u, 0.0, 0.5) - 0.15 * normal(u, 0.5, 3.0) - 0.15 * normal(u, -0.5, 3.0)
+
+
+SHAPES = {
+    "triangle": lambda u: max(0.0, 1.0 - abs(u)),
+    "exponential": lambda u: np.exp(-abs(u) / 2.0),
+    "fast_sigmoid": lambda u: 1.0 / (1.0 + 10.0 * abs(u)) ** 2,
+    "arctan": lambda u: 1.0 / (1.0 + (np.pi * u) ** 2),
+    "gaussian": lambda u: normal(u, 0.0, 0.5) / normal(0.0, 0.0, 0.5),
+    "multi_gaussian": lambda u: yin(u) / yin(0.0),
+    "boxcar": lambda u: 1.0 if abs(u) < 0.5 else 0.0,
+}
 
 
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")

@@ -18,7 +18,9 @@ class EProp(Crossing):
 
     keep is 1 - z after a hard reset and 1 after a soft one. A soft reset takes B z away, so keep' is 0 or z. Without a
     reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
-    `tau_s` that learns gets no credit: S has an effect through the recurrent weights alone.
+    `tau_s` that learns gets no credit: S has an effect through the recurrent weights alone. The error L comes back as
+    the layer above sends it: symmetric e-prop by default, broadcast e-prop under
+    `kernl_keras.Readout(feedback="random")`.
 
     Args:
         adaptation: whether the trace has the part of the adapting threshold, c. Without it the rule is e-prop for units

@@ -84,7 +84,8 @@ class Membrane(Settings):
         kernel = cell.membrane_kernel(p)
         if traces:
             groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
-            return TracedHop(*split_by_kernel(m[0], kernel, groups), by_slope)
+            rows, decay = split_by_kernel(m[0], kernel, groups)
+            return TracedHop(rows, decay, by_slope)
         return FilteredHop(m, kernel, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":

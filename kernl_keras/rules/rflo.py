@@ -11,15 +11,15 @@ from .rule import BackwardStep, Context, Rule, named
 @named("rflo")
 @serializable
 class RFLO(Rule):
-    """Random-feedback local online learning, without the random feedback: each weight's effect on the output, leaking.
+    """Random-feedback local online learning: each weight's effect on the output, leaking.
 
         p_ij(t)  = leak_i(t) p_ij(t-1) + psi_i(t) drive_i(t) s_j(t)
         dC/dW_ij = sum_b sum_t L_i(t) p_ij(t)
 
     For rate units psi drive is (1-a) f'(g) and leak is a: this is Murray's rule, and e-prop. For a spiking unit psi is
     taken when the input arrives, where e-prop takes it when the error does. The p of a resonator turns as its potential
-    does. No reset interrupts the leak. The error L comes back by the transposed weights of the layers above, not by
-    random ones.
+    does. No reset interrupts the leak. The error L comes back as the layer above sends it: by
+    `kernl_keras.Readout(feedback="random")` by random weights, as published, else by transposed ones.
 
     Example:
 

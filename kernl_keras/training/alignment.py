@@ -61,7 +61,8 @@ def gradient_alignment(
 ) -> Alignment:
     """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
 
-    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it:
+    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it (a
+    `Readout` with random feedback sends them by its own weights here):
 
         cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
@@ -263,11 +264,10 @@ def unique_names(layers):
 
 
 def trained(layer):
-    """[J, H] of 0 and 1: which of the weights learn at all, for a unit may not see itself."""
+    """[J, H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
     inputs, units = layer.cell.kernel.shape
     mask = np.ones((inputs + units + 1, units), layer.compute_dtype)
-    if not layer.cell.self_connections:
-        mask[inputs : inputs + units] -= np.eye(units, dtype=mask.dtype)
+    mask[inputs : inputs + units] = layer.cell.connections()
     return mask
 
 

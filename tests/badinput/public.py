@@ -32,6 +32,21 @@ def time_constant(**more):
     return made
 
 
+def bools(size):
+    """Lists of so many."""
+    return st.lists(st.booleans(), min_size=size, max_size=size)
+
+
+def share(**bounds):
+    """A number in [0, 1], or a list of bools."""
+    made = number(**bounds)
+    above_one = st.floats(1.0, 1e6, exclude_min=True)
+    made.bad["a number out of range"] |= above_one
+    made.bad["a list that does not fit"] = bools(H - 1) | bools(H + 1)
+    made.bad["a bad entry of a list"] = st.just([True, "1", False])
+    return made
+
+
 SEED = optional(integer(0))
 TAU = time_constant()
 LEARN = Kind(st.just([]), an_unknown_word=WORDS.filter(lambda value: value != []))
@@ -39,7 +54,7 @@ POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
-INITIALIZERS |= {"sensitivity_initializer", "initializer"}
+INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer"}
 OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
@@ -64,6 +79,11 @@ HIDDEN = {
     "use_bias": flag(),
     "dt": DT,
     "learn": LEARN,
+    "recurrent_connectivity": optional(
+        share(above=0.0, good=st.floats(0.1, 1.0) | bools(H).map(lambda row: [row] * H))
+    ),
+    "excitatory": optional(share(low=0.0, good=st.floats(0.0, 1.0) | bools(H))),
+    "connectivity_seed": optional(integer(0)),
 }
 GAINS = {"input_gain": AT_LEAST_0, "recurrent_gain": AT_LEAST_0}
 SPIKES = {
@@ -71,7 +91,7 @@ SPIKES = {
     "tau_a": TAU,
     "base_threshold": per_unit(H, above=0.0, good=st.floats(1e-3, 1e3)),
     "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
-    "surrogate": words(types.Surrogate),
+    "surrogate": words(types.SurrogateName),
     "surrogate_damping": AT_LEAST_0,
 }
 PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
@@ -160,11 +180,12 @@ PUBLIC = {
     }, {"units": H, "tau": 20.0}),
     "ReadoutCell": Public(kk.ReadoutCell, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
-        "dt": DT, "discretization": word("exponential"), "use_bias": flag(),
+        "dt": DT, "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
         "dt": DT, "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
+        "feedback": words(types.Feedback),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),

@@ -106,7 +106,8 @@ SPIKING_SETTINGS = dict(
     bias_initializer=keras.initializers.Ones(), kernel_regularizer=keras.regularizers.L2(0.1),
     recurrent_regularizer=keras.regularizers.L1(0.2), bias_regularizer=keras.regularizers.L2(0.3),
     kernel_constraint=keras.constraints.NonNeg(), recurrent_constraint=keras.constraints.MaxNorm(3.0),
-    bias_constraint=keras.constraints.NonNeg(),
+    bias_constraint=keras.constraints.NonNeg(), excitatory=0.5, connectivity_seed=2,
+    recurrent_connectivity=[[False, True, True, False], [True] * 4, [False] * 4, [True, False, True, False]],
 )  # fmt: skip
 SETTINGS = {
     LIFCell: SPIKING_SETTINGS,

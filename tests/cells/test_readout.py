@@ -165,6 +165,8 @@ def test_config_covers_the_signature():
         "bias_regularizer": keras.regularizers.L2(0.5),
         "kernel_constraint": keras.constraints.MaxNorm(2),
         "bias_constraint": "non_neg",
+        "feedback": "random",
+        "feedback_initializer": keras.initializers.HeNormal(seed=2),
     }
     assert set(constructor_arguments(ReadoutCell)) == set(ReadoutCell.arguments()) == set(settings)
     config = ReadoutCell(**settings).get_config()

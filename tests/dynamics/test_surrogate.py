@@ -4,14 +4,31 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive
 from kernl_keras.dynamics.surrogate import SURROGATES, spike, surrogate_slope
+from kernl_keras.naive.spiking import pseudo_derivative
 
-# u = (V- - B) / B = -1.5, -0.75, 0, 0.5, 2 at B = 0.8
-POTENTIAL = np.array([-0.4, 0.2, 0.8, 1.2, 2.4])
+# u = (V- - B) / B = -1.5, -0.75, 0, 0.25, 2 at B = 0.8
+POTENTIAL = np.array([-0.4, 0.2, 0.8, 1.0, 2.4])
 # damping * shape(u) / B with damping 0.3: 0.3 / 0.8 = 0.375 at the threshold
 SLOPES = {
-    "triangle": 0.375 * np.array([0.0, 0.25, 1.0, 0.5, 0.0]),
-    "exponential": 0.375 * np.exp(-np.array([0.75, 0.375, 0.0, 0.25, 1.0])),
+    "triangle": 0.375 * np.array([0.0, 0.25, 1.0, 0.75, 0.0]),
+    "exponential": 0.375 * np.exp(-np.array([0.75, 0.375, 0.0, 0.125, 1.0])),
+    "fast_sigmoid": 0.375 / np.array([256.0, 72.25, 1.0, 12.25, 441.0]),
+    "arctan": 0.375 / (1.0 + np.pi**2 * np.array([2.25, 0.5625, 0.0, 0.0625, 4.0])),
+    "gaussian": 0.375 * np.exp(-np.array([4.5, 1.125, 0.0, 0.125, 8.0])),
+    # by hand from Yin's sum, 1.15 N(u; 0, 1/2) - 0.15 N(u; 1/2, 3) - 0.15 N(u; -1/2, 3), by 0.8782233 at u = 0
+    "multi_gaussian": 0.375 * np.array([-0.02806611, 0.29573787, 1.0, 0.87738380, -0.03574382]),
+    "boxcar": 0.375 * np.array([0.0, 0.0, 1.0, 1.0, 0.0]),
+}
+WIDTHS = {  # where a surrogate has fallen to half of its height, |u|
+    "triangle": 0.5,
+    "exponential": 2.0 * np.log(2.0),
+    "fast_sigmoid": (np.sqrt(2.0) - 1.0) / 10.0,
+    "arctan": 1.0 / np.pi,
+    "gaussian": np.sqrt(np.log(2.0) / 2.0),
+    "multi_gaussian": 0.571227,
+    "boxcar": 0.5,
 }
 
 
@@ -23,11 +40,44 @@ def constants(*values):
 def test_slope_by_hand(shape):
     gate = np.array([1.0, 1.0, 1.0, 1.0, 0.0])
     slope = surrogate_slope(*constants(POTENTIAL, np.full(5, 0.8), gate), 0.3, shape)
-    np.testing.assert_allclose(slope, SLOPES[shape] * gate, rtol=1e-12, atol=1e-15)
+    digits = 1e-7 if shape == "multi_gaussian" else 1e-12
+    np.testing.assert_allclose(slope, SLOPES[shape] * gate, rtol=digits, atol=1e-15)
 
 
 def test_every_surrogate_has_a_hand_computed_row():
-    assert set(SURROGATES) == set(SLOPES)
+    assert set(SURROGATES) == set(SLOPES) == set(WIDTHS)
+
+
+@pytest.mark.parametrize("shape", SURROGATES)
+def test_a_surrogate_is_one_at_the_threshold_half_at_its_width_and_the_same_on_both_sides(shape):
+    width, u = WIDTHS[shape], np.linspace(-3.0, 3.0, 601)
+    values = SURROGATES[shape](tf.constant(u)).numpy()
+    assert values[300] == pytest.approx(1.0) and values.max() == values[300]
+    inside, outside = SURROGATES[shape](tf.constant([0.999 * width, 1.001 * width], tf.float64)).numpy()
+    assert inside > 0.5 > outside
+    np.testing.assert_allclose(values, values[::-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", SURROGATES)
+def test_the_oracle_has_the_same_surrogates(shape):
+    u = np.linspace(-3.0, 3.0, 37)
+    c = naive.constants(1, surrogate=shape, surrogate_damping=0.3)
+    expected = [pseudo_derivative(0.8 * (1.0 + each), 0.8, c) for each in u]
+    slope = surrogate_slope(*constants(0.8 * (1.0 + u), np.full(37, 0.8), np.ones(37)), 0.3, shape)
+    np.testing.assert_allclose(slope, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_the_multi_gaussian_falls_below_zero_and_its_integral_is_the_published_one():
+    """1.15 - 2 * 0.15 of normal densities, by 0.8782233, the sum at u = 0."""
+    u = np.linspace(-40.0, 40.0, 80001)
+    values = SURROGATES["multi_gaussian"](tf.constant(u)).numpy()
+    assert values.min() < -0.03
+    assert np.sum(values) * 0.001 == pytest.approx(0.85 / 0.8782233, rel=1e-6)
+
+
+def test_a_function_takes_the_place_of_a_word():
+    slope = surrogate_slope(*constants(POTENTIAL, [0.8] * 5, [1.0] * 5), 0.3, lambda u: u**2)
+    np.testing.assert_allclose(slope, 0.375 * np.array([2.25, 0.5625, 0.0, 0.0625, 4.0]), atol=1e-15)
 
 
 def test_a_spike_at_the_threshold_and_above():

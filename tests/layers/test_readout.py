@@ -19,6 +19,7 @@ CELLS = {
     "list": dict(tau_out=[2.0, 3.0, 9.0, 4.0], discretization="euler", dt=0.5),
     "bias": dict(tau_out=5.0, gain=2.0, bias_initializer="ones"),
     "sum": dict(tau_out=5.0, gain=None),
+    "random feedback": dict(tau_out=5.0, feedback="random"),
     "no memory": dict(tau_out=None),
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
@@ -148,6 +149,8 @@ SETTINGS = {
     "bias_regularizer": keras.regularizers.L2(0.5),
     "kernel_constraint": keras.constraints.MaxNorm(2),
     "bias_constraint": "non_neg",
+    "feedback": "random",
+    "feedback_initializer": keras.initializers.HeNormal(seed=2),
 }
 
 
@@ -163,7 +166,7 @@ def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
 
 def test_defaults_are_those_of_the_cell():
     cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
-    assert {"units", "tau_out", "gain", "dt", "discretization", "learn"} == set(layer) & set(cell)
+    assert {"units", "tau_out", "gain", "dt", "discretization", "learn", "feedback"} == set(layer) & set(cell)
     assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
 
 

@@ -1,0 +1,163 @@
+"""Which recurrent connections there are, and which units are excitatory: a mask and signs for W_rec [H, H].
+
+Row j of W_rec holds the weights of all connections that leave unit j.
+Source: Song, Yang, Wang, Training excitatory-inhibitory recurrent neural networks for cognitive tasks: a simple and
+flexible framework, PLoS Computational Biology 12:e1004792 (2016).
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from numbers import Real
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import number
+from ..draws import fixed_key
+from ..keras_version import NO_AUTOCAST, keras
+from ..uniform import uniform
+
+
+def check_connectivity(name, value, units):
+    """What a cell's constructor keeps of `value`: None, a probability, or a matrix as lists of bools.
+
+    Args:
+        name: the argument's name, for the error.
+        value: None; a number in (0, 1]; or [H, H] of True and False, or of 1 and 0.
+        units: number of units H.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Real):
+        return number(name, value, above=0.0, high=1.0)
+    if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a probability or a matrix of True and False; received {value!r}.")
+    try:
+        matrix = np.asarray(value)
+    except ValueError:  # rows of several lengths
+        matrix = np.empty(0)
+    if matrix.shape != (units, units):
+        raise ValueError(f"{name} must have shape ({units}, {units}), a row for each unit; received {value!r}.")
+    if matrix.dtype.kind not in "biuf" or not np.isin(matrix, (0, 1)).all():
+        raise ValueError(f"{name} must be a matrix of True and False; received {value!r}.")
+    return matrix.astype(bool).tolist()
+
+
+def check_excitatory(name, value, units):
+    """What a cell's constructor keeps of `value`: None, a share of the units, or a list of H bools.
+
+    Args: as of `check_connectivity`.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Real):
+        return number(name, value, low=0.0, high=1.0)
+    if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be a share of the units or a list of True and False; received {value!r}.")
+    values = np.asarray(value).tolist() if hasattr(value, "shape") else list(value)
+    if not isinstance(values, list) or not all(isinstance(each, bool) for each in values):
+        raise ValueError(f"{name} must be a share of the units or a list of True and False; received {value!r}.")
+    if len(values) != units:
+        raise ValueError(f"{name} must have one value a unit ({units}); received {len(values)} values.")
+    return values
+
+
+def unit_signs(excitatory, units):
+    """1 for an excitatory unit and -1 for an inhibitory one [H], float; None where units have no sign.
+
+    Args:
+        excitatory: what `check_excitatory` returned. Of a share the first units are excitatory.
+
+    Example:
+
+    >>> unit_signs(0.8, 5).tolist()
+    [1.0, 1.0, 1.0, 1.0, -1.0]
+    """
+    if excitatory is None:
+        return None
+    if isinstance(excitatory, float):
+        excitatory = np.arange(units) < round(excitatory * units)
+    return np.where(excitatory, 1.0, -1.0)
+
+
+def connection_mask(cell, connectivity, seed):
+    """1 where there is a connection and 0 elsewhere [H, H]; None where all are there.
+
+    A matrix is a constant. What is drawn is an untrained weight of the cell, which is saved with the model.
+
+    Args:
+        cell: the hidden cell that is built.
+        connectivity: what `check_connectivity` returned.
+        seed: of the draws.
+    """
+    if connectivity is None:
+        return None
+    if isinstance(connectivity, list):
+        with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
+            return tf.constant(connectivity, cell.variable_dtype)
+
+    def drawn(shape, dtype=None, **_):
+        return tf.cast(uniform(shape, fixed_key(seed)) < connectivity, dtype or cell.variable_dtype)
+
+    shape = (cell.units, cell.units)
+    return cell.add_weight(name="recurrent_mask", shape=shape, initializer=drawn, trainable=False, **NO_AUTOCAST)
+
+
+def connected_share(connectivity):
+    """How many of all connections there are, in (0, 1]: the mean of the mask, or of what it is drawn by."""
+    if isinstance(connectivity, list):
+        return float(np.mean(connectivity)) or 1.0
+    return 1.0 if connectivity is None else connectivity
+
+
+def connected_initializer(initializer, mask, signs):
+    """A Keras initializer of W_rec whose weights are 0 where no connection is, and have the signs of their units.
+
+    Weights that leave inhibitory units are larger by (excitatory units) / (inhibitory units), so that the two cancel in
+    the mean; then all are made smaller so that their mean square stays.
+
+    Args:
+        initializer: of the weights without either; None for Keras' own default.
+        mask: [H, H] or None.
+        signs: [H] or None.
+    """
+    if mask is None and signs is None:
+        return initializer
+    initializer = initializer or keras.initializers.GlorotUniform()
+
+    def made(shape, dtype=None, **_):
+        values = tf.convert_to_tensor(initializer(shape, dtype=dtype))
+        if signs is not None:
+            excitatory = np.mean(signs > 0.0)
+            balance = excitatory / (1.0 - excitatory) if 0.0 < excitatory < 1.0 else 1.0
+            factor = np.where(signs > 0.0, 1.0, balance)
+            factor = signs * factor / np.sqrt(np.mean(factor**2))
+            values = tf.abs(values) * tf.constant(factor[:, None], values.dtype)
+        return values if mask is None else values * tf.cast(tf.convert_to_tensor(mask), values.dtype)
+
+    return made
+
+
+class UnitSigns(keras.constraints.Constraint):
+    """Dale's law as a Keras constraint: after each update a weight of the wrong sign is set to 0.
+
+        W_ji <- s_j max(0, s_j W_ji)
+
+    Args:
+        signs: s [H], 1 or -1.
+        then: another constraint, which follows; None for none.
+    """
+
+    def __init__(self, signs, then=None):
+        self.signs, self.then = signs, then
+
+    def __call__(self, w):
+        w = tf.convert_to_tensor(w)
+        signs = tf.constant(self.signs[:, None], w.dtype)
+        w = signs * tf.nn.relu(signs * w)
+        return w if self.then is None else self.then(w)

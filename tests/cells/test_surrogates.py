@@ -1,0 +1,144 @@
+"""The argument `surrogate`: gradients with each word and with a function, saving, errors."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.dynamics.surrogate import SURROGATES
+from kernl_keras.keras_version import keras
+
+from ..reference import oracles
+from ..reference.cases import B, H, I, Network, T, draw, stacked
+
+KINDS = {"spiking": kk.LIFCell, "resonator": kk.ResonatorCell}
+
+
+@keras.saving.register_keras_serializable("surrogates of the tests")
+def cauchy(u):
+    return 1.0 / (1.0 + 4.0 * u**2)
+
+
+@keras.saving.register_keras_serializable("surrogates of the tests")
+class Narrow:
+    """An object with settings of its own."""
+
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self, u):
+        return tf.exp(-tf.abs(u) / self.width)
+
+    def get_config(self):
+        return {"width": self.width}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+def unregistered(u):
+    return 1.0 - 0.1 * u
+
+
+NOWHERE = {"class_name": "function", "config": "f", "module": "nowhere", "registered_name": "nowhere>f"}
+EVERY = [*SURROGATES, cauchy, Narrow(0.2)]
+
+
+def with_surrogate(name, surrogate):
+    network = Network(name)
+    network.settings = {**network.settings, "surrogate": surrogate}
+    vars(network.c)["surrogate"] = surrogate
+    return network
+
+
+def gradients(layer, network, error):
+    x = network.inputs
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) * error)
+    *weights, of_x = tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias, x])
+    return stacked(weights), of_x
+
+
+@pytest.mark.parametrize("name", ["hard adaptive", "resonator"])
+@pytest.mark.parametrize("surrogate", EVERY, ids=str)
+def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
+    """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
+    n, error = with_surrogate(name, surrogate), draw(9, B, T, H)
+    expected, of_x_expected = oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c, forward=n.forward)
+    assert np.abs(expected).max() > 1e-3
+    for layer in (keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype), n.layer("bptt")):
+        weights, of_x = gradients(layer, n, error)
+        np.testing.assert_allclose(weights, n.used(expected), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(of_x, of_x_expected, rtol=1e-6, atol=1e-7)
+
+
+def test_surrogates_differ():
+    n, error = Network("hard adaptive"), draw(9, B, T, H)
+    found = [gradients(with_surrogate("hard adaptive", each).layer("bptt"), n, error)[0] for each in EVERY]
+    for place, one in enumerate(found):
+        assert all(np.abs(one - other).max() > 1e-3 for other in found[:place])
+
+
+@pytest.mark.parametrize("wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)], ids=["graph", "xla"])
+@pytest.mark.parametrize("surrogate", ["multi_gaussian", "boxcar", cauchy], ids=str)
+def test_modes_agree(surrogate, wrap):
+    n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
+    layer = n.layer("kernl")
+
+    def found():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(n.inputs) * error)
+        return tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel])
+
+    for one, other in zip(wrap(found)(), found()):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("surrogate", EVERY, ids=str)
+def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
+    inputs = keras.Input((T, I))
+    layer = kk.RNN(KINDS[kind](H, surrogate=surrogate), rule="eprop", name="hidden")
+    model = keras.Model(inputs, layer(inputs))
+    config = json.loads(json.dumps(layer.cell.get_config()))
+    assert KINDS[kind].from_config(config).get_config() == config
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True).get_layer("hidden").cell.surrogate
+    u = tf.linspace(-1.0, 1.0, 7)
+    one, other = (SURROGATES.get(each, each) if isinstance(each, str) else each for each in (surrogate, loaded))
+    np.testing.assert_array_equal(one(u), other(u))
+
+
+def test_what_is_not_registered_trains_but_cannot_be_saved(tmp_path):
+    inputs = keras.Input((T, I))
+    for surrogate in (unregistered, lambda u: 1.0 - u, types.MethodType(lambda self, u: u, "self")):
+        model = kk.Model(inputs, kk.RNN(kk.LIFCell(H, surrogate=surrogate), rule="eprop")(inputs))
+        model.compile("sgd", "mse")
+        model.fit(np.ones((2, T, I)), np.ones((2, T, H)), verbose=0)
+        with pytest.raises(ValueError, match="surrogate must be registered with .*register_keras_ser.*; received <"):
+            model.save(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "surrogate, message",
+    [
+        ("box", r"surrogate must be one of \['arctan', .*\], or a function f\(u\); received 'box'"),
+        (Narrow, "surrogate must be one of .*, or a function f.*; received <class"),
+        (3.0, "surrogate must be one of .*; received 3.0"),
+        ({"class_name": "nothing"}, "surrogate must be one of .*; received {'class_name': 'nothing'}"),
+        (NOWHERE, "surrogate must be a configuration that Keras can load; received {'class_name'"),
+        (lambda u: u[..., 0], "surrogate must be a function of a tensor u .* to a slope of the same shape"),
+        (lambda u: u > 0.0, "surrogate must be a function .* and dtype, in TensorFlow; received .* which returned"),
+        (lambda u: 1.0, r"surrogate must be a function .* which returned <tf.Tensor .* shape=\(\)"),
+        (lambda: 1.0, "surrogate must be a function .* which raised TypeError"),
+        (lambda u: np.maximum(0.0, u.numpy()), "surrogate must be a function .*, in TensorFlow; received .* raised"),
+    ],
+)
+def test_errors(surrogate, message):
+    with pytest.raises(ValueError, match=message):
+        kk.LIFCell(4, surrogate=surrogate)
