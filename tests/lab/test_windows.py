@@ -12,6 +12,7 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
 from notebooks.lab import windows
+from notebooks.lab.tables import agreement_table
 from notebooks.lab.windows import main, numbers_behind, numbers_inside
 
 from .tiny import TINY as RATES
@@ -158,3 +159,23 @@ def test_another_rule_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path / "run"), "--output", str(tmp_path / "out.json")])
     assert "must hold a run of rule 'kernl'; received" in capsys.readouterr().err
+
+
+def test_the_table():
+    rows = [
+        {"crosses": "nothing", "memory": "none", "window": 64, "numbers": 1000, "cosine": 0.5},
+        {"crosses": "nothing", "memory": "none", "window": 128, "numbers": 2000, "cosine": 0.75},
+    ]
+    m = {"crosses": "own state and M", "sensitivity": "learned", "window": 64, "numbers": 3000, "cosine": 0.9}
+    networks = [
+        {"run": {"experiment": "a", "steps": 600}, "rows": [*rows, {**m, "memory": "linear", "kernel": "membrane"}]},
+        {"run": {"experiment": "a", "steps": 600}, "rows": [{**rows[0], "cosine": 0.7}]},
+        {"run": {"experiment": "b", "steps": 2000}, "rows": [{**m, "memory": "exact", "kernel": "exponential"}]},
+    ]
+    assert agreement_table({"networks": networks}).splitlines() == [
+        "| crosses the border | M | memory | numbers | `a`, 600 steps | `b`, 2,000 steps |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |",
+        "| own state and M | M learned | linear | 3,000 | 0.90 |  |",
+        "| own state and M | M learned, exponential kernel | exact | 3,000 |  | 0.90 |",
+    ]
