@@ -121,7 +121,7 @@ class Backward:
         """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once.
 
         Args:
-            error: of the outputs [T, B, H].
+            error: of the outputs [T, B, H]; None where there is none, and the carry alone goes back.
             carry: what errors after the last step make of the state; zeros where None.
             valid: [T, B], False where a step is passed over; None where none is.
 
@@ -129,7 +129,10 @@ class Backward:
             [T, B, H], and the carry before the first step.
         """
         carry = self.carry(error) if carry is None else carry
-        now = self.prepared(error, 0, self.past.length, carry)
+        if error is None:
+            now = self.rule.prepare_silence(self.past.derivatives(0, self.past.length), carry, self.context)
+        else:
+            now = self.prepared(error, 0, self.past.length, carry)
 
         def step(carry, elements):
             elements, goes_on = elements
@@ -146,10 +149,9 @@ class Backward:
         that trace, without errors.
         """
         past = self.past
-        silence = tf.zeros_like(past.residuals.output)
         x, s = past.presynaptic(0, past.length)
         s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [T, B, J]; 1 for the bias
-        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(silence)
+        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(past.residuals.output)
         after = []
         for number, shape in enumerate(self.shapes):
 
@@ -159,7 +161,7 @@ class Backward:
                 if len(shape) == 2:
                     one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
                 carry = (*zeros[:number], one, *zeros[number + 1 :])
-                current, carry = self.currents(silence, carry, valid)
+                current, carry = self.currents(None, carry, valid)
                 found = tf.einsum("tbj,tbh->bhj", s, current)
                 for trace, weight in zip(traces, carry):
                     weighted = trace * weight[..., None]
