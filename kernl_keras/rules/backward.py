@@ -137,7 +137,7 @@ class Backward:
         """`StateErrors` [T, B, H] of errors L [T, B, H], all at once.
 
         Args:
-            error: of the outputs [T, B, H].
+            error: of the outputs [T, B, H]; None where there is none, and the carry alone goes back.
             carry: what errors after the last step make of the state; zeros where None.
             valid: [T, B], False where a step is passed over; None where none is.
 
@@ -145,7 +145,10 @@ class Backward:
             the errors, and the carry before the first step.
         """
         carry = self.carry(error) if carry is None else carry
-        now = self.prepared(error, 0, self.past.length, carry)
+        if error is None:
+            now = self.rule.prepare_silence(self.past.derivatives(0, self.past.length), carry, self.context)
+        else:
+            now = self.prepared(error, 0, self.past.length, carry)
 
         def step(carry, elements):
             elements, goes_on = elements
@@ -162,8 +165,8 @@ class Backward:
         that trace, without errors.
         """
         past = self.past
-        silence, every = tf.zeros_like(past.residuals.output), self.products.block(0, past.length)
-        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(silence)
+        every = self.products.block(0, past.length)
+        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(past.residuals.output)
         after = []
         for number, shape in enumerate(self.shapes):
 
@@ -173,7 +176,7 @@ class Backward:
                 if len(shape) == 2:
                     one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
                 carry = (*zeros[:number], one, *zeros[number + 1 :])
-                errors, carry = self.errors(silence, carry, valid)
+                errors, carry = self.errors(None, carry, valid)
                 found = self.products.of_examples(every, errors)
                 for trace, weight in zip(traces, carry):
                     weighted = trace * weight[..., None]

@@ -142,6 +142,10 @@ class Rule(Settings):
         """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
+    def prepare_silence(self, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+        """The same without errors: what is carried goes back alone, from which the traces follow."""
+        return self.prepare(tf.zeros_like(step.psi), step, carry, context)
+
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | StateErrors]:
         """One step back: the carry for t-1, and the error of the current [B, H] or `StateErrors`."""
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
