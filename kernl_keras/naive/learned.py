@@ -78,6 +78,7 @@ def constant(
     kick: SimpleNamespace,
     m: np.ndarray | None = None,
     lam: np.ndarray | None = None,
+    heard: np.ndarray | None = None,
 ) -> np.ndarray:
     """The gradient of a constant's logarithm by e-prop, or by KeRNL with the membrane's kernel: Eq. (20), (21), (30).
 
@@ -85,6 +86,7 @@ def constant(
         kick: what `kicks` returns.
         m: M [H, H], for KeRNL; None for e-prop.
         lam: lambda of each unit [H].
+        heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
 
     Returns:
         [H].
@@ -104,7 +106,7 @@ def constant(
         for t in range(time):
             if m is not None and lam is not None:
                 for k in range(units):
-                    e[k] = lam[k] * e[k] + sent
+                    e[k] = lam[k] * e[k] + (1.0 if heard is None else heard[b, t, k]) * sent
                     gradient[i] += error[b, t, k] * run.psi[b, t, k] * m[k, i] * e[k].real
             threshold = run.beta[i] * c + kick.threshold[b, t, i]
             potential = run.leak[b, t, i] * u + kick.potential[b, t, i]

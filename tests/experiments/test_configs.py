@@ -32,11 +32,12 @@ def test_a_configuration_survives_json(name):
 
 
 def pinned(kind, settings):
-    """Whether every argument of a cell is there, but for regularizers and constraints, which are Keras' and None.
+    """Whether every argument of a cell is there, but for options that are off unless they are asked for.
 
     What learns stands in the experiment's own field.
     """
-    arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))} - {"learn"}
+    off = {"learn", "recurrent_connectivity", "excitatory", "connectivity_seed", "feedback", "feedback_initializer"}
+    arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))} - off
     assert settings.keys() == arguments
 
 

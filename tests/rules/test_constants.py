@@ -80,7 +80,8 @@ def test_the_rules_are_their_loops(name, cell):
         run = ref.follow_reset(run, network.c)
     if not rule.adaptation:
         run.beta = np.zeros(H)
-    hop = (np.reshape(m[0], (H, H)), np.broadcast_to(network.kernel, H)) if m else ()
+    heard = None if network.spiking else run.slope
+    hop = (np.reshape(m[0], (H, H)), np.broadcast_to(network.kernel, H), heard) if m else ()
     expected = {}
     for constant in network.learn:
         kick = ref.kicks(constant, run, network.c, network.start)
