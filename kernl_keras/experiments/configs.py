@@ -433,6 +433,7 @@ ECG = dataclasses.replace(
         "kernel_initializer": normal(1 / 128),
     },
     window=0,
+    learn=["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
     chance=1.0 / 6.0,
     learning_rate=1e-2,
     epochs=60,

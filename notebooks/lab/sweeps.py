@@ -177,6 +177,18 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("all learn", changes={"learn": EVERY_CONSTANT}),
 )
 
+STILL, FEW = {"learn": []}, {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
+HEARTBEATS = (
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("e-prop", "eprop"),
+    Variant("backpropagation", "bptt"),
+    Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
+    Variant("e-prop, constants stand still", "eprop", changes=STILL),
+    Variant("backpropagation, constants stand still", "bptt", changes=STILL),
+)
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -198,10 +210,11 @@ SWEEPS = {
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
-            dataclasses.replace(ECG.with_rule("eprop"), epochs=20),
+            dataclasses.replace(ECG.with_rule("eprop"), epochs=20, learn=[]),
             LEARNS,
             (1e-2,),
             (0, 1),
