@@ -4,7 +4,7 @@ import dataclasses
 
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
-from kernl_keras.rules import Exponential, Replica, Tangent, Twin
+from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
 
@@ -177,6 +177,16 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("all learn", changes={"learn": EVERY_CONSTANT}),
 )
 
+RESTARTS = (  # after how many steps the perturbation starts anew: M answers for a hop, not for a chain of them
+    Variant("M learns over 30 steps", settings={"perturbation": Tangent(resync_every=30)}),
+    Variant("M learns over 100 steps", settings={"perturbation": Tangent(resync_every=100)}),
+    Variant(
+        "without the slope, over 100 steps",
+        settings={"perturbation": Tangent(resync_every=100), "kernel": Membrane(arrival=False)},
+    ),
+    Variant("M learns over all steps"),
+)
+
 STILL, FEW = {"learn": []}, {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
 HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
@@ -210,6 +220,14 @@ SWEEPS = {
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        Sweep(
+            "rate-perturbation",
+            "How far the perturbation of tanh units goes, 784 pixels",
+            dataclasses.replace(EXPERIMENTS["smnist-rate"], **BRIEF),
+            RESTARTS,
+            (2e-3,),
+            (0,),
+        ),
         Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-constants",
