@@ -16,6 +16,7 @@ from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
 from .layers.time_average import TimeAverage
+from .regularizers import FiringRate
 from .training.model import Model
 from .version import __version__
 
@@ -54,6 +55,7 @@ else:
 
 __all__ = [
     "ContextCell",
+    "FiringRate",
     "GradientAlignment",
     "InputSpikeCell",
     "RNN",

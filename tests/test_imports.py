@@ -29,6 +29,7 @@ HELPERS = {
     "checks",
     "draws",
     "initializers",
+    "regularizers",
     "replicas",
     "types",
     "uniform",

@@ -8,6 +8,7 @@ import kernl_keras as kk
 
 NAMES = {
     "ContextCell",
+    "FiringRate",
     "GradientAlignment",
     "InputSpikeCell",
     "RNN",

@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, integer, nearest_name, time_steps
+from ..checks import check_sequences, check_states, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
+from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
 from ..rules.linear_memory import LinearMemory, get_traces
@@ -20,7 +21,7 @@ from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
-from ..types import Config, RuleName, TracesName
+from ..types import Config, Regularizer, RuleName, TracesName
 from .diagnostics import Diagnostics, tell
 from .report import Report, activity
 from .states import StateLayout
@@ -55,6 +56,10 @@ class RNN(KerasRNN):
             "linear" under KeRNL with the membrane's kernel, True under other rules that have traces.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (unlike `keras.layers.RNN`, by default).
+        activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
+            [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
+            At steps that do not count the outputs are 0 for it, or it is told of them, where its call takes a `mask`.
+            Of a sequence in pieces each piece has its own cost.
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
 
     Call arguments:
@@ -98,6 +103,7 @@ class RNN(KerasRNN):
         traces: TracesName | bool | LinearTraces | Config | None = None,
         seed: int | None = None,
         return_sequences: bool = True,
+        activity_regularizer: Regularizer | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
@@ -106,6 +112,8 @@ class RNN(KerasRNN):
         with nearest_name(type(self), kwargs):
             super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
+        # Keras' own attribute would make Keras regularize states and masked steps as well.
+        self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
         self.traces = get_traces(traces)
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
@@ -225,6 +233,9 @@ class RNN(KerasRNN):
         counted = counted_steps(tf.shape(x), steps, model.present)
         tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
+        if self.regularizer is not None:
+            of_examples = None if counted is None else tf.transpose(counted)
+            self.add_loss(cost_of_activity(self.regularizer, outputs, of_examples))
         model.calls.append(Call(self, sequences, initial_state, steps, outputs))
         states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
         return outputs, states if steps is None else steps.left(states)
@@ -280,6 +291,7 @@ class RNN(KerasRNN):
             "window": self.window,
             "traces": serialized(self.traces),
             "seed": self.seed,
+            "activity_regularizer": keras.regularizers.serialize(self.regularizer),
         }
 
 

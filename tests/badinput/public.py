@@ -54,7 +54,7 @@ POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
 INITIALIZERS = {f"{weight}_{kind}" for weight in ("kernel", "recurrent", "bias") for kind in OF_WEIGHTS}
-INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer"}
+INITIALIZERS |= {"sensitivity_initializer", "feedback_initializer", "initializer", "activity_regularizer"}
 OTHERS = {"cell", "kwargs", "log_dir", "model", "x", "y", "sample_weight", "data", "data_dir", "examples", "optimizer",
           "loss", "sensitivity_optimizer", "overrides", "self", "args"}  # fmt: skip
 
@@ -198,6 +198,12 @@ PUBLIC = {
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
     "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                        "count": integer(2, good=st.integers(2, 9))}, {"low": 1e-3, "high": 1e3}),
+    "FiringRate": Public(kk.FiringRate, {
+        "target": Kind(AT_LEAST_0.good, **{n.replace(" ", "_"): s.filter(lambda v: v is not None)
+                                           for n, s in AT_LEAST_0.bad.items()}),
+        "low": optional(AT_LEAST_0), "high": optional(AT_LEAST_0), "strength": AT_LEAST_0, "dt": POSITIVE,
+        "per_unit": flag(),
+    }, {"target": 10.0}),
     "RNN": Public(layer, {
         "rule": words(types.RuleName, EVERY_RULE), "window": optional(integer()), "traces": TRACES, "seed": SEED,
         "return_sequences": Kind(st.booleans()),

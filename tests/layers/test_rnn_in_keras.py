@@ -282,6 +282,7 @@ def test_errors(settings, message):
 
 def test_the_config_covers_the_signature():
     settings = dict(rule=KeRNL(adaptation=False), window=3, traces="linear", seed=9, return_sequences=False)
+    settings["activity_regularizer"] = "l2"
     names = {name for name in inspect.signature(RNN).parameters if name != "kwargs"}
     assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")

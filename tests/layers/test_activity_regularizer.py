@@ -1,0 +1,267 @@
+"""Regularizers of activity: their cost by hand, their error in L(t) of every rule, masks, weights, pieces, saving."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+from ..reference.cases import B, H, I, Network, T, draw, pairs, stacked
+
+RULES = ["kernl", "plain_kernl", "eprop", "rflo", "bptt"]
+MASK = np.arange(T) < np.array([[T], [T - 2]])
+
+
+# FiringRate by hand
+
+
+def hand(z, target_per_ms, strength, dt=1.0, low=None, high=None):
+    """The cost of outputs [n, H], loop by loop."""
+    total = 0.0
+    for i in range(z.shape[1]):
+        rate = sum(z[:, i]) / len(z) / dt
+        low_edge, high_edge = (target_per_ms, target_per_ms) if low is None and high is None else (low, high)
+        if low_edge is not None and rate < low_edge:
+            total += (rate - low_edge) ** 2
+        if high_edge is not None and rate > high_edge:
+            total += (rate - high_edge) ** 2
+    return strength * total
+
+
+def spikes(seed=0, *shape):
+    return np.float64(np.random.default_rng(seed).uniform(size=shape or (3, 20, 5)) < 0.2)
+
+
+def test_a_target():
+    z = spikes()
+    expected = hand(z.reshape(-1, 5), 0.05, 7.0)
+    assert expected > 0.1
+    np.testing.assert_allclose(kk.FiringRate(50.0, strength=7.0)(z) / 3.0, expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        kk.FiringRate(50.0, strength=7.0, dt=0.5)(z) / 3.0, hand(z.reshape(-1, 5), 0.05, 7.0, 0.5), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("low, high", [(150.0, 210.0), (None, 190.0), (220.0, None)])
+def test_a_band(low, high):
+    z = spikes()
+    edges = {"low": low and low / 1000.0, "high": high and high / 1000.0}
+    expected = hand(z.reshape(-1, 5), None, 1.0, **edges)
+    assert expected > 0.0
+    np.testing.assert_allclose(kk.FiringRate(low=low, high=high)(z) / 3.0, expected, rtol=1e-12)
+    assert float(kk.FiringRate(low=1.0, high=999.0)(z)) == 0.0
+
+
+def test_the_mean_rate_of_all_units():
+    z = spikes()
+    expected = (z.mean() - 0.05) ** 2
+    np.testing.assert_allclose(kk.FiringRate(50.0, per_unit=False)(z) / 3.0, expected, rtol=1e-12)
+
+
+def test_a_masked_step_counts_for_nothing():
+    z, mask = spikes(), np.arange(20) < np.array([[20], [3], [9]])
+    np.testing.assert_allclose(kk.FiringRate(50.0)(z, mask=mask) / 3.0, hand(z[mask], 0.05, 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(target=-1.0), "target must be >= 0; received -1.0"),
+        (dict(), "target must be given, or low or high; received target=None, low=None, high=None"),
+        (dict(target=5.0, low=1.0), "target must be given, or low or high; received target=5.0, low=1.0"),
+        (dict(low=5.0, high=1.0), "high must be >= 5; received 1.0"),
+        (dict(target=5.0, strength=-1.0), "strength must be >= 0; received -1.0"),
+        (dict(target=5.0, dt=0.0), "dt must be > 0; received 0.0"),
+        (dict(target=5.0, per_unit=1), "per_unit must be True or False; received 1"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        kk.FiringRate(**settings)
+
+
+def test_what_is_no_regularizer_is_refused():
+    with pytest.raises(ValueError, match="activity_regularizer must be one of Keras' regularizers; received 'rate'"):
+        kk.RNN(kk.LIFCell(2), activity_regularizer="rate")
+
+
+# In the layer
+
+
+def of_rates(z, mask=None):
+    """dR/dz of FiringRate(40.0, strength=3.0), by hand: the same at every step that counts."""
+    mask = np.ones(z.shape[:2], bool) if mask is None else mask
+    rate = z[mask].mean(0)
+    return 3.0 * 2.0 * (rate - 0.04) / mask.sum() * mask[..., None]
+
+
+def of_squares(z, mask=None):
+    """dR/dz of L2(0.75), whose cost Keras divides by the number of examples."""
+    return 2.0 * 0.75 * z / len(z) * (1.0 if mask is None else mask[..., None])
+
+
+REGULARIZERS = {
+    "firing rate": (lambda: kk.FiringRate(40.0, strength=3.0), of_rates),
+    "L2": (lambda: keras.regularizers.L2(0.75), of_squares),
+}
+
+
+def gradients(layer, n, error, weight=1.0, **arguments):
+    """Of the weights and x, of a loss with the errors `error` and of what the layer adds, and that cost."""
+    x = n.inputs
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x, **arguments) * error)
+        cost = tf.add_n(layer.losses) if layer.losses else tf.constant(0.0, tf.float64)
+        loss += weight * cost
+    cell = layer.cell
+    *weights, of_x = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias, x])
+    return stacked(weights), of_x, float(cost)
+
+
+@pytest.mark.parametrize(
+    "rule, name, kind, masked", list(pairs(RULES, ["hard adaptive", "tanh"], list(REGULARIZERS), [False, True]))
+)
+def test_its_error_is_a_part_of_the_signal_of_every_rule(rule, name, kind, masked):
+    """The gradient is that of a layer without it whose errors are L(t) and dR/dz(t), found by hand."""
+    make, by_hand = REGULARIZERS[kind]
+    n, mask = Network(name), MASK if masked else None
+    z, error = n.run().output, draw(9, B, T, H)
+    error = error * MASK[..., None] if masked else error
+    given = {} if mask is None else {"mask": tf.constant(mask)}
+    found = gradients(n.layer(rule, activity_regularizer=make()), n, error, **given)
+    expected = gradients(n.layer(rule), n, error + by_hand(z, mask), **given)
+    assert np.abs(by_hand(z, mask)).max() > 1e-3
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-8, atol=1e-11)
+    assert expected[2] == 0.0 and found[2] > 0.0
+
+
+@pytest.mark.parametrize("kind", REGULARIZERS)
+def test_under_backpropagation_it_is_automatic_differentiation(kind):
+    """Of a plain Keras layer with the same regularizer: the same cost and the same gradients."""
+    make, _ = REGULARIZERS[kind]
+    n, error = Network("soft euler"), draw(9, B, T, H)
+    plain = keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype, activity_regularizer=make())
+    for one, other in zip(
+        gradients(n.layer("bptt", activity_regularizer=make()), n, error), gradients(plain, n, error)
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_states_that_are_returned_are_not_regularized():
+    n = Network("hard")
+    layers = [
+        n.layer("eprop", activity_regularizer=keras.regularizers.L2(0.75), **settings)
+        for settings in ({}, {"return_state": True}, {"return_sequences": False})
+    ]
+    costs = []
+    for layer in layers:
+        layer(n.inputs)
+        costs.append(float(tf.add_n(layer.losses)))
+    np.testing.assert_allclose(costs, 0.75 * np.sum(n.run().output ** 2) / B, rtol=1e-12)
+
+
+def model_of(kind, regularizer, rule="eprop", **settings):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(settings.pop("shape", (T, I)))
+    layer = kk.RNN(kk.LIFCell(H, tau_s=None), rule=rule, seed=2, activity_regularizer=regularizer, name="hidden")
+    model = kind(inputs, kk.Readout(2, name="readout")(layer(inputs)))
+    model.compile(keras.optimizers.SGD(0.01), "mse", **settings)
+    return model
+
+
+X, Y = np.float32(draw(1, 4, T, I) + 1.0), np.float32(draw(2, 4, T, 2))
+
+
+@pytest.mark.parametrize("rule", ["kernl", "eprop"])
+def test_a_plain_keras_model_and_ours_learn_the_same(rule):
+    """The cost is in the loss that they report, and what it teaches in the weights."""
+    weights, losses = [], []
+    for kind in (kk.Model, keras.Model):
+        model = model_of(kind, kk.FiringRate(300.0, strength=20.0), rule)
+        if rule == "kernl":
+            model.get_layer("hidden").sensitivity_tensor.assign(0.1 * draw(3, H, H))
+        losses.append(model.fit(X, Y, epochs=1, shuffle=False, verbose=0).history["loss"][0])
+        weights.append(model.get_layer("hidden").cell.get_weights())
+    other = model_of(kk.Model, None, rule)
+    without = other.fit(X, Y, epochs=1, shuffle=False, verbose=0).history["loss"][0]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0] > without + 0.1
+    for one, another in zip(*weights):
+        np.testing.assert_allclose(one, another, rtol=1e-4, atol=1e-6)
+
+
+def test_rates_reach_their_target():
+    """The cost alone, without another loss."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((20, I))
+    layer = kk.RNN(kk.LIFCell(20, tau_s=None), rule="eprop", activity_regularizer=kk.FiringRate(100.0), seed=1)
+    model = kk.Model(inputs, layer(inputs))
+    model.compile(keras.optimizers.Adam(1.0), lambda y, z: 0.0 * tf.reduce_mean(z, -1))
+    x = np.float32(draw(1, 32, 20, I) + 1.0)
+
+    def away():
+        return np.abs(model.predict(x, verbose=0).mean((0, 1)) - 0.1).mean()
+
+    before = away()
+    model.fit(x, np.zeros((32, 20, 20)), epochs=60, batch_size=32, verbose=0)
+    assert away() < 0.5 * before
+
+
+@pytest.mark.parametrize("kind", REGULARIZERS)
+def test_examples_of_weight_zero_count_for_nothing(kind):
+    """A batch that was filled up teaches the same as the batch itself, in `kk.Model`."""
+    make, _ = REGULARIZERS[kind]
+    filled, weight = np.concatenate([X, 9.0 * X[:2]]), np.float32([1, 1, 1, 1, 0, 0])
+    targets = np.concatenate([Y, Y[:2]])
+    costs = []
+    for x, y, sample_weight in ((X, Y, np.ones(4, "float32")), (filled, targets, weight)):
+        model = model_of(kk.Model, make())
+        none = model_of(kk.Model, None)
+        costs.append(
+            model.train_on_batch(x, y, sample_weight=sample_weight[:, None])
+            - none.train_on_batch(x, y, sample_weight=sample_weight[:, None])
+        )
+    assert costs[0] > 0.01
+    np.testing.assert_allclose(*costs, rtol=1e-3)
+
+
+def test_pieces_have_a_cost_each():
+    n = Network("hard", dtype="float64")
+    layer = n.layer("eprop", activity_regularizer=keras.regularizers.L2(0.75), stateful=True)
+    costs = []
+    for piece in (n.inputs[:, :2], n.inputs[:, 2:]):
+        layer(piece)
+        costs.append(float(tf.add_n(layer.losses)))
+    np.testing.assert_allclose(sum(costs), 0.75 * np.sum(n.run().output ** 2) / B, rtol=1e-12)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_modes(jit_compile):
+    model = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), jit_compile=jit_compile)
+    eager = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), run_eagerly=True)
+    losses = [each.fit(X, Y, epochs=2, verbose=0, shuffle=False).history["loss"] for each in (model, eager)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_alignment_has_its_error():
+    """Backpropagation's errors and the rule's are the same: its own gradient has a cosine of 1."""
+    model, none = (model_of(kk.Model, each) for each in (kk.FiringRate(300.0, strength=50.0), None))
+    found, without = (kk.gradient_alignment(each, X, Y, rules=("bptt",), windows=2) for each in (model, none))
+    assert found.variables["hidden"]["bptt"].cosine == pytest.approx(1.0)
+    assert found.lags["hidden"]["bptt"].share != pytest.approx(without.lags["hidden"]["bptt"].share, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", REGULARIZERS)
+def test_saved_and_loaded(kind, tmp_path):
+    model = model_of(keras.Model, REGULARIZERS[kind][0]())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    configs = [json.loads(json.dumps(each.get_layer("hidden").get_config())) for each in (model, loaded)]
+    assert configs[0] == configs[1] and configs[0]["activity_regularizer"] is not None
+    assert loaded.evaluate(X, Y, verbose=0) == pytest.approx(model.evaluate(X, Y, verbose=0), rel=1e-6)
+    again = kk.RNN.from_config(configs[0])
+    assert again.get_config()["activity_regularizer"] == configs[0]["activity_regularizer"]
