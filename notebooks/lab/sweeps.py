@@ -187,7 +187,8 @@ RESTARTS = (  # after how many steps the perturbation starts anew: M answers for
     Variant("M learns over all steps"),
 )
 
-STILL, FEW = {"learn": []}, {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
+STILL: dict = {"learn": []}
+FEW = {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
 HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
@@ -223,7 +224,7 @@ SWEEPS = {
         Sweep(
             "rate-perturbation",
             "How far the perturbation of tanh units goes, 784 pixels",
-            dataclasses.replace(EXPERIMENTS["smnist-rate"], **BRIEF),
+            dataclasses.replace(EXPERIMENTS["smnist-rate"], source="tfds", steps=1_000, validate_every=500),
             RESTARTS,
             (2e-3,),
             (0,),
