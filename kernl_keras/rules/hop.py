@@ -32,6 +32,10 @@ class TracedHop:
         parts = potential if self.oscillates else potential[:1]
         return tuple(sensitivity_product(part, self.m) for part in parts)
 
+    def of_kernel(self, index):
+        """The hop by one kernel alone."""
+        return TracedHop(tf.gather(self.m, [index]), tf.gather(self.decay, [index]), self.oscillates)
+
     def through(self, entered, carry, continues):
         """Nothing: the step back carries all that there is."""
 
