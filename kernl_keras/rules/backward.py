@@ -3,6 +3,8 @@
 This is the place where the rule's gradient takes that of the loop: forward the loop's outputs, backward Eq. (14), (15).
 """
 
+import copy
+
 import tensorflow as tf
 
 from ..sequences.time_loop import blockwise, scan, take, take_before
@@ -146,17 +148,27 @@ class Backward:
         """
         carry = self.carry(error) if carry is None else carry
         if error is None:
-            now = self.rule.prepare_silence(self.past.derivatives(0, self.past.length), carry, self.context)
+            silence, step = tf.zeros_like(self.past.residuals.output), self.past.derivatives(0, self.past.length)
+            now = self.rule.prepare_silence(silence, step, carry, self.context)
         else:
             now = self.prepared(error, 0, self.past.length, carry)
 
-        def step(carry, elements):
+        def back(carry, elements):
             elements, goes_on = elements
             after, errors = self.step(carry, with_steps(now, elements))
             return where_valid(goes_on, (after, errors), (carry, zeros_like(errors)))
 
-        carry, errors = scan(step, carry, (of_steps(now), valid), reverse=True)
+        carry, errors = scan(back, carry, (of_steps(now), valid), reverse=True)
         return errors, carry
+
+    def of_kernel(self, index):
+        """The same with one kernel alone, where kernels are separate; else itself."""
+        context = self.rule.context_of_kernel(self.context, index)
+        if context is None:
+            return self
+        one = copy.copy(self)
+        one.context, one.shapes = context, [shape if len(shape) == 1 else (1, shape[1]) for shape in self.shapes]
+        return one
 
     def advance(self, traces):
         """The traces after the last valid step, without the traces in between.
@@ -166,19 +178,23 @@ class Backward:
         """
         past = self.past
         every = self.products.block(0, past.length)
-        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(past.residuals.output)
+        valid, like = None if past.steps is None else past.steps.valid, past.residuals.output
         after = []
         for number, shape in enumerate(self.shapes):
 
             def row(index, number=number, shape=shape):
                 """The trace [B, H, J] of a tensor that is carried, of its kernel `index` where it has several."""
-                one = tf.ones_like(zeros[number])
-                if len(shape) == 2:
+                several = len(shape) == 2 and shape[0] > 1
+                back = self.of_kernel(index) if several else self
+                carry = back.carry(like)
+                one = tf.ones_like(carry[number])
+                if several and back is self:
                     one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
-                carry = (*zeros[:number], one, *zeros[number + 1 :])
-                errors, carry = self.errors(None, carry, valid)
+                errors, carry = back.errors(None, (*carry[:number], one, *carry[number + 1 :]), valid)
                 found = self.products.of_examples(every, errors)
                 for trace, weight in zip(traces, carry):
+                    if back is not self and weight.shape.rank == 3:  # the other kernels have no part in it
+                        trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
                     weighted = trace * weight[..., None]
                     found += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
                 return found

@@ -54,9 +54,15 @@ class Crossing(Rule):
         entered = self.enter((error * step.psi,), context) if context.hop else ()
         return self.behind(step, entered, carry, context)._replace(error=error)
 
-    def prepare_silence(self, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+    def prepare_silence(
+        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+    ) -> BackwardStep:
         """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
         return self.behind(step, (0.0,) if context.hop else (), carry, context)
+
+    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
+        """Each kernel of the hop goes its own way."""
+        return context._replace(hop=context.hop.of_kernel(index)) if context.hop else None
 
     def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own."""

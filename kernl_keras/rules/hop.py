@@ -21,15 +21,22 @@ class TracedHop:
             number counts.
         by_slope: whether what arrives at unit k counts by its slope f' then. There is one kernel for each unit k, and
             the last that is carried is sum_k f'_k C_k.
+        unit: k, where there is the kernel of one unit alone.
     """
 
-    def __init__(self, m, decay, by_slope=False):
-        self.m, self.decay, self.oscillates, self.by_slope = m, decay, isinstance(decay, tuple), by_slope
+    def __init__(self, m, decay, by_slope=False, unit=None):
+        self.m, self.decay, self.oscillates = m, decay, isinstance(decay, tuple)
+        self.by_slope, self.unit = by_slope, unit
 
     def enter(self, potential):
         """What errors of potentials add, [.., B, R, H], from their components, each [.., B, H]."""
         parts = potential if self.oscillates else potential[:1]
         return tuple(sensitivity_product(part, self.m) for part in parts)
+
+    def of_kernel(self, index):
+        """The hop by one kernel alone."""
+        decay = tf.nest.map_structure(lambda part: tf.gather(part, [index]), self.decay)
+        return TracedHop(tf.gather(self.m, [index]), decay, self.by_slope, index)
 
     def through(self, entered, carry, step):
         """Nothing: the step back carries all that there is."""
@@ -41,7 +48,8 @@ class TracedHop:
             real, imaginary = self.decay.backward(later, imaginary)
             real += now.entered[0]
             imaginary = imaginary + now.entered[1] if len(now.entered) > 1 else imaginary
-            return through, (real, imaginary, tf.reduce_sum(now.step.heard[..., None] * real, 1))
+            heard = now.step.heard if self.unit is None else tf.gather(now.step.heard, [self.unit], axis=-1)
+            return through, (real, imaginary, tf.reduce_sum(heard[..., None] * real, 1))
         later, *turned = carry  # each [B, R, H]
         through = tf.reduce_sum(later, 1)
         if not turned:

@@ -142,9 +142,15 @@ class Rule(Settings):
         """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
-    def prepare_silence(self, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
-        """The same without errors: what is carried goes back alone, from which the traces follow."""
-        return self.prepare(tf.zeros_like(step.psi), step, carry, context)
+    def prepare_silence(
+        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+    ) -> BackwardStep:
+        """`prepare` without errors, `silence` being zeros [T, B, H]: what is carried goes back alone."""
+        return self.prepare(silence, step, carry, context)
+
+    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
+        """The `Context` with one kernel alone; None where the R kernels of a carry (R, H) are not separate."""
+        return None
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | StateErrors]:
         """One step back: the carry for t-1, and the error of the current [B, H] or `StateErrors`."""

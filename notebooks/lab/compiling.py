@@ -3,15 +3,14 @@
     python -m notebooks.lab.compiling --output notebooks/results/compiling.json
 
 All rules, windows and traces that go together, on resonators of 20 periods; and exact traces where each unit has a time
-constant of its own. Each is measured in a process of its own, with a later call beside it. Seconds of the processor are
-given besides those of the clock: they hardly depend on what else runs on the machine.
+constant of its own. A later call stands beside. Seconds of the processor are given besides those of the clock: they
+hardly depend on what else runs on the machine.
 """
 
 import argparse
+import gc
 import itertools
-import json
 import pathlib
-import subprocess
 import sys
 import time
 
@@ -48,7 +47,7 @@ def cases():
     ]
     whole = {"rule": "bptt", "window": None, "traces": False, "units": 200, "distinct": 20}
     own = {"rule": "kernl", "window": 1, "traces": True}
-    return [whole, *found, *({**own, "units": units, "distinct": units} for units in (60, 100))]
+    return [whole, *({**own, "units": units, "distinct": units} for units in (60, 100)), *found]
 
 
 def build(case):
@@ -88,48 +87,31 @@ def measure(case):
     return {**dict(zip(names, first)), **{f"later_{name}": value for name, value in zip(names, later)}}
 
 
-def allowed(case):
-    """Whether the layer takes it."""
-    try:
-        build(case)
-    except ValueError:
-        return False
-    return True
-
-
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.compiling", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
-    parser.add_argument("--case", type=json.loads, metavar="JSON", help="one of them, whose numbers are printed")
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", default=pathlib.Path("compiling.json"))
     return cli.run_command(parser, arguments)
 
 
 def run(options, command):
-    """Measures all, each in a process of its own, and writes the results file."""
-    if options.case:
-        print(json.dumps(measure(options.case)))
-        return
-    path, revision, rows, refused = check_file(options.output), git_revision(), [], []
+    """Measures all, and writes the results file anew after each."""
+    path, rows, refused = check_file(options.output), [], []
+    about = {"machine": machine(), "versions": versions(), "git_revision": git_revision(), "command": command}
+    sizes = {"batch": BATCH, "steps": STEPS, "piece": PIECE}
+    measure({**cases()[0], "units": 3})  # what TensorFlow does once is in no row
     for case in cases():
-        if not allowed(case):
+        try:
+            rows.append({**case, **measure(case)})
+        except ValueError:  # the layer refuses it
             refused.append(case)
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", "notebooks.lab.compiling", "--case", json.dumps(case)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=True,
-        )
-        rows.append({**case, **json.loads(done.stdout.splitlines()[-1])})
+        keras.backend.clear_session()
+        gc.collect()
+        write_json(path, {"compiling": {"rows": rows, "refused": refused, **sizes, **about}})
         label = f"{case['rule']}, window {case['window']}, traces {case['traces']}, {case['units']} units"
         print(f"{label:64}{rows[-1]['seconds']:8.1f} s{rows[-1]['processor_seconds']:8.1f} s", flush=True)
-    about = {"machine": machine(), "versions": versions(), "git_revision": revision, "command": command}
-    write_json(
-        path, {"compiling": {"rows": rows, "refused": refused, "batch": BATCH, "steps": STEPS, "piece": PIECE, **about}}
-    )
     print(f"Results    {path}")
 
 

@@ -130,7 +130,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/crossing.py", "error += through", "error += 0.0 * through"),
     ("rules/hop.py", "return through, (now.entered[0] + self.decay * later,)", "return through, (self.decay * (now.entered[0] + later),)"),
     ("rules/hop.py", "real, imaginary = self.decay.backward(later, turned[0])", "real, imaginary = self.decay.forward(later, turned[0])"),
-    ("rules/hop.py", "tf.reduce_sum(now.step.heard[..., None] * real, 1)", "tf.reduce_sum(real, 1)"),
+    ("rules/hop.py", "tf.reduce_sum(heard[..., None] * real, 1)", "tf.reduce_sum(real, 1)"),
     ("rules/hop.py", "(real, imaginary, heard * real)", "(real, imaginary, real)"),
     ("rules/own_state.py", "error = step.psi * error\n        before", "error = error\n        before"),
     ("rules/own_state.py", "whole = error + step.keep * carry[0]", "whole = error + carry[0]"),
