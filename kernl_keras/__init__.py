@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from . import rules
+from .cells.adlif import AdLIFCell
 from .cells.context import ContextCell
 from .cells.input import InputSpikeCell
 from .cells.leaky_rnn import LeakyRNNCell
@@ -61,6 +62,7 @@ __all__ = [
     "Model",
     "LeakyRNNCell",
     "ResonatorCell",
+    "AdLIFCell",
     "LIFCell",
     "TensorBoard",
     "LogSpaced",

@@ -26,6 +26,7 @@ SETTINGS = {  # option: field of `Experiment`
     "learning_rate": "learning_rate",
     "rule": "rule",
     "seed": "seed",
+    "learn": "learn",
     "sensitivity_only": "sensitivity_only",
 }
 
@@ -66,6 +67,9 @@ def make_parser():
     command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
     command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
     command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
+    command.add_argument(
+        "--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out"
+    )
     command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")

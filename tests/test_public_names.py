@@ -15,6 +15,7 @@ NAMES = {
     "Model",
     "LeakyRNNCell",
     "ResonatorCell",
+    "AdLIFCell",
     "LIFCell",
     "TensorBoard",
     "LogSpaced",
@@ -40,7 +41,14 @@ def test_public_names():
 
 
 def test_public_names_of_data():
-    assert set(kk.data.__all__) == {"SequenceData", "Splits", "adding_problem", "full_batches", "sequential_mnist"}
+    assert set(kk.data.__all__) == {
+        "SequenceData",
+        "Splits",
+        "adding_problem",
+        "ecg",
+        "full_batches",
+        "sequential_mnist",
+    }
 
 
 @pytest.mark.parametrize("name", CLASSES)

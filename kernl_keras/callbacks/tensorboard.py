@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer
 from ..keras_version import keras
-from ..layers.names import weight_names
+from ..layers.names import learned_constants, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.state import state_kept
@@ -33,6 +33,7 @@ class TensorBoard(keras.callbacks.Callback):
     - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
     - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
     - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
+    - `hidden/tau_m` and each other constant that learns, in its own unit: histogram, train
     - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
     - `layer/weight/gradient` of each of them: histogram, train
     - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
@@ -140,7 +141,8 @@ class TensorBoard(keras.callbacks.Callback):
         if self.histograms or self.images:
             tensors = self._tensors()
             if self.histograms:
-                self._write_histograms(tensors)
+                constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
+                self._write_histograms({**tensors, **constants})
             if self.images:
                 self._write_images(tensors)
         if self.raster:

@@ -19,6 +19,7 @@ from .connections import (
     connection_mask,
     unit_signs,
 )
+from .constants import Effects
 from .trained import TrainedCell
 
 
@@ -38,9 +39,11 @@ class StepDerivatives(NamedTuple):
     reset: Any = 0.0  # psi(t) times what a spike takes from the potential
     gate: Any = 1.0  # 0 where refractory
     arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
+    heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     adaptation_strength: Any = 0.0  # beta
     adaptation_decay: Any = 0.0  # p
+    coupling: Any = 0.0  # A, of an adaptation current to the potential, Eq. (34)
     threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
@@ -77,20 +80,26 @@ class HiddenCell(TrainedCell):
     - `save_residuals(step, state)`: the least that has to be kept of a step, `output` first;
     - `from_residuals(residuals, p)`: the `StepDerivatives` made of it;
     - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
-    - `membrane_kernel(p)`: the two parts of lambda, by which a potential left to itself goes on;
+    - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
+      what the constants of a step do in it, for those in `fields()`;
+    - `membrane_kernel(p)`: how a potential left to itself goes on, see `cells.kernel`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
 
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    oscillates = False  # whether a potential left to itself oscillates
+    oscillates = False  # whether a second number goes on beside the potential, so that it oscillates
+    linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
+    adapts_by_current = False  # whether a spike and the potential drive a current that works against them
+    hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `StepDerivatives.heard`
     resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
     input_gain: float | None = None  # of initial weights whose initializer is None; None for Keras' own default
     recurrent_gain: float | None = None  # likewise
+    FIELDS: dict[str, tuple[str, ...]] = {}  # the constants of a step that come of each argument in `LEARNABLE`
     CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
 
     def __init__(
@@ -165,14 +174,39 @@ class HiddenCell(TrainedCell):
     def groups(self, names: Sequence[str]) -> list[int]:
         """Which of the distinct values of some constants each unit has, a list of H numbers.
 
-        Where they are drawn each has its own.
+        Where they are drawn or learn each has its own.
         """
         values = [getattr(self, name) for name in names]
-        if any(not (value is None or isinstance(value, (float, list))) for value in values):
+        drawn = any(not (value is None or isinstance(value, (float, list))) for value in values)
+        if drawn or any(name in self.learn for name in names):
             return list(range(self.units))
         of_unit = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
         distinct = list(dict.fromkeys(of_unit))
         return [distinct.index(each) for each in of_unit]
+
+    def fields(self) -> list[str]:
+        """The constants of a step, by their names in `parameters()`, that come of constants that learn."""
+        return list(dict.fromkeys(field for name in self.learn for field in self.FIELDS[name]))
+
+    @property
+    def keeps_quadrature(self) -> bool:
+        """Whether Im U(t) has to be kept of every step."""
+        return self.oscillates and any(name in self.learn for name in self.CONSTANTS)
+
+    def state_potentials(self, state: Any) -> list[tf.Tensor]:
+        """Of a state what `potentials` gives of a step."""
+        return [getattr(state, name) for name in ("v", "activity", "quadrature") if name in state._fields]
+
+    def effects(self, residuals: Any, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
+        """What the constants of a step do in it, Eq. (30): `Effects` by the names of `parameters()`.
+
+        Args:
+            residuals: of the steps [.., H].
+            before: `potentials` of the steps before.
+            seen: S(t-1).
+            p: the cell's `parameters()`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
     def recurrent_weights(self) -> tf.Tensor:
         """W_rec [H, H] of the connections that there are; its diagonal cut unless `self_connections`."""

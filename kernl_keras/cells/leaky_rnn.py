@@ -1,6 +1,7 @@
 """`LeakyRNNCell`: leaky rate units."""
 
 import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -10,8 +11,10 @@ from ..dynamics.decays import DECAYS
 from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step, rate_tangent
 from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
+from .constants import Effects
 from .hidden import HiddenCell, StepDerivatives
-from .time_constants import check_period, check_time_constant, serialize_time_constant, time_constant
+from .kernel import Lambda
+from .time_constants import check_period, check_time_constant, serialize_time_constant
 
 
 class RateResiduals(NamedTuple):
@@ -19,6 +22,7 @@ class RateResiduals(NamedTuple):
 
     output: Any  # h(t)
     slope: Any  # f'(g(t))
+    quadrature: Any = None  # Im U(t), where lambda learns
 
     @property
     def presynaptic(self) -> Any:
@@ -49,6 +53,9 @@ class LeakyRNNCell(HiddenCell):
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
         self_connections: whether a unit receives its own activity through W_rec.
+        learn: which constants learn, "tau" and "period". Each becomes a weight with a number for every unit, which
+            starts at the value given here. The weight is the logarithm, and stays in a range: a tau from 0.1 to 100,000
+            steps, a period from 2.01.
         **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
             recurrence and Dale's law; the initializers, regularizers and constraints of the weights
             (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
@@ -77,7 +84,9 @@ class LeakyRNNCell(HiddenCell):
     """
 
     State: type[RateState | OscillatingState] = RateState
-    CONSTANTS = ("tau", "period")
+    CONSTANTS = TIME_CONSTANTS = LEARNABLE = ("tau", "period")
+    FIELDS = {"tau": ("leak", "turn", "drive"), "period": ("leak", "turn")}
+    hears_by_slope = True
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("activity", "current", "synapse")
@@ -91,6 +100,7 @@ class LeakyRNNCell(HiddenCell):
         dt: float = 1.0,
         discretization: Discretization = "exponential",
         self_connections: bool = True,
+        learn: str | Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(units, self_connections=self_connections, **kwargs)
@@ -107,36 +117,33 @@ class LeakyRNNCell(HiddenCell):
                     f"received tau={tau!r}, discretization={discretization!r}."
                 )
             self.State, self.oscillates = OscillatingState, True
+        self.set_learn(learn)
 
     @property
     def highest_activity(self) -> float:
         """1 for tanh without a period; infinity for the others."""
         return 1.0 if self.activation == "tanh" and self.period is None else math.inf
 
-    def build_constants(self) -> None:
-        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        self._tau = time_constant(self, "tau", self.tau, self.units)
-        self._period = time_constant(self, "period", self.period, self.units, 2.0 * self.dt)
-
     def parameters(self) -> RateParameters:
         """`RateParameters` of the steps."""
-        decay = DECAYS[self.discretization](self._tau, self.dt)
-        if self._period is None:
+        tau, period = self.constant("tau"), self.constant("period")
+        decay = DECAYS[self.discretization](tau, self.dt)
+        if period is None:
             return RateParameters(self.activation, leak=decay, turn=0.0, drive=1.0 - decay)
         # sqrt(1 - a^2), by a difference that keeps its digits where the leak is slow
-        drive = tf.sqrt(-tf.math.expm1(-2.0 * self.dt / tf.convert_to_tensor(self._tau, self.compute_dtype)))
+        drive = tf.sqrt(-tf.math.expm1(-2.0 * self.dt / tf.convert_to_tensor(tau, self.compute_dtype)))
         decay = tf.convert_to_tensor(decay, self.compute_dtype)
-        angle = 2.0 * math.pi * self.dt / tf.convert_to_tensor(self._period, self.compute_dtype)
+        angle = 2.0 * math.pi * self.dt / tf.convert_to_tensor(period, self.compute_dtype)
         leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
         return RateParameters(self.activation, leak, turn, drive)
 
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
-        return 1.0 / (self.dt if self._tau is None else self._tau)
+        return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
 
-    def membrane_kernel(self, p: RateParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a unit left to itself goes on."""
-        return p.leak, p.turn
+    def membrane_kernel(self, p: RateParameters) -> Lambda:
+        """How a unit left to itself goes on."""
+        return Lambda(p.leak, p.turn)
 
     def step(
         self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters
@@ -145,14 +152,39 @@ class LeakyRNNCell(HiddenCell):
 
     def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateResiduals:
         """The least that has to be kept of a step."""
-        return RateResiduals(step.output, step.slope)
+        return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
 
     def from_residuals(self, residuals: RateResiduals, p: RateParameters) -> StepDerivatives:
         """The `StepDerivatives` of what `save_residuals` kept."""
         drive = p.drive * residuals.slope
         return StepDerivatives(
-            psi=1.0, drive=drive, leak=p.leak, turn=p.turn, arrival=drive, presynaptic=residuals.presynaptic
+            psi=1.0,
+            drive=drive,
+            leak=p.leak,
+            turn=p.turn,
+            arrival=drive,
+            heard=residuals.slope,
+            presynaptic=residuals.presynaptic,
         )
+
+    def fields(self) -> list[str]:
+        return [field for field in super().fields() if field != "turn" or self.oscillates]
+
+    def potentials(self, residuals: RateResiduals, p: RateParameters) -> tuple[tf.Tensor, ...]:
+        """h(t) and, where it is kept, Im U(t)."""
+        return (residuals.output,) if residuals.quadrature is None else (residuals.output, residuals.quadrature)
+
+    def effects(
+        self, residuals: RateResiduals, before: tuple, seen: tf.Tensor, p: RateParameters
+    ) -> dict[str, Effects]:
+        real, kept = before[0], p.leak * before[0]
+        if residuals.quadrature is not None:
+            kept -= p.turn * before[1]
+        found = {"drive": Effects(potential=(residuals.output - kept) / p.drive)}  # f(g(t))
+        if residuals.quadrature is None:
+            return {**found, "leak": Effects(potential=real)}
+        of_leak = Effects(potential=real, quadrature=before[1])
+        return {**found, "leak": of_leak, "turn": Effects(potential=-before[1], quadrature=real)}
 
     def gate(self, step: RateStep) -> tf.Tensor | float:
         return 1.0

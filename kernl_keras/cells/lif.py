@@ -10,9 +10,10 @@ from ..dynamics.decays import DECAYS
 from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step, lif_tangent
 from ..serialization import serializable
 from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
+from .constants import Effects
 from .hidden import StepDerivatives
+from .kernel import Lambda
 from .spiking import SpikingCell, SpikingResiduals
-from .time_constants import time_constant
 
 
 @serializable
@@ -37,12 +38,12 @@ class LIFCell(SpikingCell):
     Args:
         units: number of units H.
         tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer such as
-            `kernl_keras.LogUniform(20, 800)`. What an initializer draws is saved with the model and does not learn.
+            `kernl_keras.LogUniform(20, 800)`. What an initializer draws is saved with the model.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
         resistance: R_m.
-        base_threshold: b0 > 0.
+        base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
         reset_potential: V_reset of the hard reset.
         reset: "hard" (to V_reset) or "soft" (by the threshold).
@@ -58,6 +59,10 @@ class LIFCell(SpikingCell):
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
+        learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
+            "adaptation_strength". Each becomes a weight with a number for every unit, which starts at the value given
+            here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000 steps, the other
+            two from 0.001 to 1,000. A strength of 0 stays 0.
         **kwargs: what all hidden cells take: `self_connections`; `recurrent_connectivity` and `excitatory`, for sparse
             recurrence and Dale's law; the initializers, regularizers and constraints of the weights
             (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
@@ -87,6 +92,13 @@ class LIFCell(SpikingCell):
     State = LIFState
     resets = True
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
+    FIELDS = {
+        "tau_m": ("membrane_decay",),
+        "tau_s": ("trace_decay",),
+        "tau_a": ("adaptation_decay",),
+        "base_threshold": ("base_threshold",),
+        "adaptation_strength": ("adaptation_strength",),
+    }
 
     def __init__(
         self,
@@ -96,7 +108,7 @@ class LIFCell(SpikingCell):
         tau_a: TimeConstant = 200.0,
         tau_ref: float = 1.0,
         resistance: float = 2.0,
-        base_threshold: float = 1.0,
+        base_threshold: float | Iterable[float] = 1.0,
         adaptation_strength: float | Iterable[float] = 0.0,
         reset_potential: float = 0.0,
         reset: Reset = "hard",
@@ -107,6 +119,7 @@ class LIFCell(SpikingCell):
         use_bias: bool = False,
         input_gain: float = 3.0,
         recurrent_gain: float = 0.3,
+        learn: str | Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -129,29 +142,23 @@ class LIFCell(SpikingCell):
         self.reset_potential = number("reset_potential", reset_potential)
         self.reset = one_of("reset", reset, ("hard", "soft"))
         self.discretization = one_of("discretization", discretization, DECAYS)
+        self.set_learn(learn)
 
     @property
     def highest_activity(self) -> float:
         """Spikes a step: after one that takes all of the potential a unit rests for `tau_ref`."""
         return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
 
-    def build_constants(self) -> None:
-        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        self._tau: dict[str, Any] = {
-            name: None if (value := getattr(self, name)) is None else time_constant(self, name, value, self.units)
-            for name in ("tau_m", "tau_s", "tau_a")
-        }
-
     def parameters(self) -> LIFParameters:
         """`LIFParameters` of the steps; built outside a time loop it costs nothing inside."""
         decay = DECAYS[self.discretization]
         return LIFParameters(
-            membrane_decay=decay(self._tau["tau_m"], self.dt),
-            adaptation_decay=decay(self._tau["tau_a"], self.dt),
-            trace_decay=decay(self._tau["tau_s"], self.dt),
+            membrane_decay=decay(self.constant("tau_m"), self.dt),
+            adaptation_decay=decay(self.constant("tau_a"), self.dt),
+            trace_decay=decay(self.constant("tau_s"), self.dt),
             resistance=self.resistance,
-            base_threshold=self.base_threshold,
-            adaptation_strength=self.strength(),
+            base_threshold=self.constant("base_threshold"),
+            adaptation_strength=self.constant("adaptation_strength"),
             refractory_time=self.tau_ref,
             reset_potential=self.reset_potential,
             dt=self.dt,
@@ -160,9 +167,9 @@ class LIFCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: LIFParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a potential left to itself goes on."""
-        return p.membrane_decay, 0.0
+    def membrane_kernel(self, p: LIFParameters) -> Lambda:
+        """How a potential left to itself goes on."""
+        return Lambda(p.membrane_decay, 0.0)
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
         return lif_step(current, state, p)
@@ -195,6 +202,20 @@ class LIFCell(SpikingCell):
             adaptation_decay=p.adaptation_decay,
             threshold_keep=spikes if p.soft_reset else 0.0,
         )
+
+    def potentials(self, residuals: SpikingResiduals, p: LIFParameters) -> tuple[tf.Tensor, ...]:
+        """V(t), after the reset."""
+        spikes = residuals.output
+        if p.soft_reset:
+            return (residuals.potential - self.threshold(residuals, p) * spikes,)  # Eq. (8)
+        return (residuals.potential + (p.reset_potential - residuals.potential) * spikes,)
+
+    def effects(
+        self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: LIFParameters
+    ) -> dict[str, Effects]:
+        # Eq. (3) by a is V(t-1) - R_m I(t), and V-(t) - V(t-1) is (1-a) times the same with the other sign
+        of_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
+        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(potential=of_leak)}
 
     def gate(self, step: LIFStep) -> tf.Tensor | float:
         return step.gate

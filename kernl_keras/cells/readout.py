@@ -1,6 +1,6 @@
 """The readout cell: a leaky integrator without spikes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,7 +11,7 @@ from ..keras_version import keras
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, Initializer, TimeConstant
 from .feedback import product_with_feedback
-from .time_constants import check_time_constant, serialize_time_constant, time_constant
+from .time_constants import check_time_constant, serialize_time_constant
 from .trained import TrainedCell
 
 FEEDBACKS = ("symmetric", "random")
@@ -38,6 +38,7 @@ class ReadoutCell(TrainedCell):
         gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
         feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
@@ -70,6 +71,8 @@ class ReadoutCell(TrainedCell):
     Lillicrap et al., Nature Communications 7:13276 (2016).
     """
 
+    TIME_CONSTANTS = LEARNABLE = ("tau_out",)
+
     def __init__(
         self,
         units: int,
@@ -77,6 +80,7 @@ class ReadoutCell(TrainedCell):
         gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
+        learn: str | Iterable[str] = (),
         kernel_initializer: Initializer | None = None,
         feedback: Feedback = "symmetric",
         feedback_initializer: Initializer | None = None,
@@ -93,9 +97,10 @@ class ReadoutCell(TrainedCell):
         self.feedback_initializer = keras_object("initializers", "feedback_initializer", feedback_initializer)
         if self.feedback_initializer is not None and feedback != "random":
             raise ValueError(f"feedback_initializer must be None unless feedback='random'; received {feedback=}.")
+        self.set_learn(learn)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        self._tau_out = time_constant(self, "tau_out", self.tau_out, self.units)
+        self.build_constants()
         self.add_kernel(input_shape, self.kernel_initializer or self._initial_kernel)
         self.add_bias()
         self.feedback_kernel = None
@@ -115,7 +120,7 @@ class ReadoutCell(TrainedCell):
     @property
     def decay(self) -> tf.Tensor:
         """d, a scalar or [O], in the variable dtype: `tf.cast` would round a number to single precision first."""
-        decay = DECAYS[self.discretization](self._tau_out, self.dt)
+        decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt)
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:

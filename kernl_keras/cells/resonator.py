@@ -11,9 +11,11 @@ from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorS
 from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
+from .constants import Effects
 from .hidden import StepDerivatives
+from .kernel import Lambda
 from .spiking import SpikingCell, SpikingResiduals
-from .time_constants import check_period, serialize_time_constant, time_constant
+from .time_constants import check_period, serialize_time_constant
 
 
 @serializable
@@ -39,15 +41,15 @@ class ResonatorCell(SpikingCell):
     Args:
         units: number of units H.
         tau_m: time constant with which the oscillation decays, ms: a number, a list of H numbers, or a Keras
-            initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model
-            and does not learn. Where an answer at the end depends on the beginning, it should be about as long as the
+            initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model.
+            Where an answer at the end depends on the beginning, it should be about as long as the
             sequence.
         period: period of the oscillation, ms, in one of the same forms; None for 20 values, log-spaced from 4 to 300
             steps. `kernl_keras.LogSpaced(4, T)` fits sequences of T steps of 1 ms. It must be longer than 2 dt: steps
             cannot follow a faster oscillation.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
-        base_threshold: b0 > 0.
+        base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         dt: length of a step, ms.
         surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - |u|); "exponential", exp(-|u|/2);
@@ -60,6 +62,10 @@ class ResonatorCell(SpikingCell):
             sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
             place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
+        learn: which constants learn, by the names of their arguments: "tau_m", "period", "tau_s", "tau_a",
+            "base_threshold", "adaptation_strength". Each becomes a weight with a number for every unit, which starts at
+            the value given here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000
+            steps, periods from 2.01, the other two from 0.001 to 1,000. A strength of 0 stays 0.
         **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
             for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
             (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
@@ -90,6 +96,16 @@ class ResonatorCell(SpikingCell):
     State = ResonatorState
     oscillates = True
     CONSTANTS = ("tau_m", "period")
+    TIME_CONSTANTS = ("tau_m", "period", "tau_s", "tau_a")
+    FIELDS = {
+        "tau_m": ("leak", "turn"),
+        "period": ("leak", "turn"),
+        "tau_s": ("trace_decay",),
+        "tau_a": ("adaptation_decay",),
+        "base_threshold": ("base_threshold",),
+        "adaptation_strength": ("adaptation_strength",),
+    }
+    LEARNABLE = ("tau_m", "period", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
 
     def __init__(
         self,
@@ -98,13 +114,14 @@ class ResonatorCell(SpikingCell):
         period: TimeConstant | None = None,
         tau_s: TimeConstant | None = None,
         tau_a: TimeConstant = 10.0,
-        base_threshold: float = 1.0,
+        base_threshold: float | Iterable[float] = 1.0,
         adaptation_strength: float | Iterable[float] = 10.0,
         dt: float = 1.0,
         surrogate: Surrogate = "exponential",
         surrogate_damping: float = 0.3,
         input_gain: float = 1.0,
         recurrent_gain: float = 0.3,
+        learn: str | Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -123,34 +140,27 @@ class ResonatorCell(SpikingCell):
         )
         period = LogSpaced(4.0 * self.dt, 300.0 * self.dt) if period is None else period
         self.period = check_period(period, self.units, self.dt)
-
-    def build_constants(self) -> None:
-        """Makes the time constants: numbers stay numbers, initializers become untrained weights."""
-        above = {"period": 2.0 * self.dt}
-        self._tau = {
-            name: time_constant(self, name, getattr(self, name), self.units, above.get(name, 0.0))
-            for name in ("tau_m", "period", "tau_s", "tau_a")
-        }
+        self.set_learn(learn)
 
     def parameters(self) -> ResonatorParameters:
         """`ResonatorParameters` of the steps; built outside a time loop it costs nothing inside."""
-        tau_m, period = (tf.convert_to_tensor(self._tau[name], self.compute_dtype) for name in ("tau_m", "period"))
+        tau_m, period = (tf.convert_to_tensor(self.constant(name), self.compute_dtype) for name in ("tau_m", "period"))
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
         return ResonatorParameters(
             leak=decay * tf.cos(angle),
             turn=decay * tf.sin(angle),
-            adaptation_decay=decay_exp(self._tau["tau_a"], self.dt),
-            trace_decay=decay_exp(self._tau["tau_s"], self.dt),
-            base_threshold=self.base_threshold,
-            adaptation_strength=self.strength(),
+            adaptation_decay=decay_exp(self.constant("tau_a"), self.dt),
+            trace_decay=decay_exp(self.constant("tau_s"), self.dt),
+            base_threshold=self.constant("base_threshold"),
+            adaptation_strength=self.constant("adaptation_strength"),
             dt=self.dt,
             surrogate=self.surrogate,
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: ResonatorParameters) -> tuple[tf.Tensor | float, tf.Tensor | float]:
-        """The two parts of lambda, by which a potential left to itself goes on."""
-        return p.leak, p.turn
+    def membrane_kernel(self, p: ResonatorParameters) -> Lambda:
+        """How a potential left to itself goes on."""
+        return Lambda(p.leak, p.turn)
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters
@@ -164,6 +174,7 @@ class ResonatorCell(SpikingCell):
             potential=step.potential,
             threshold=step.threshold if self.adapts else None,
             trace=None if self.tau_s is None else state.trace,
+            quadrature=state.quadrature if self.keeps_quadrature else None,
         )
 
     def from_residuals(self, residuals: SpikingResiduals, p: ResonatorParameters) -> StepDerivatives:
@@ -179,6 +190,24 @@ class ResonatorCell(SpikingCell):
             adaptation_strength=p.adaptation_strength,
             adaptation_decay=p.adaptation_decay,
         )
+
+    def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
+        """Re U(t) and, where it is kept, Im U(t)."""
+        if residuals.quadrature is None:
+            return (residuals.potential,)
+        return residuals.potential, residuals.quadrature
+
+    def effects(
+        self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: ResonatorParameters
+    ) -> dict[str, Effects]:
+        found = self.effects_beside(residuals, seen, p)
+        if residuals.quadrature is not None:
+            real, imaginary = before  # Eq. (24) by lambda is U(t-1)
+            found |= {
+                "leak": Effects(potential=real, quadrature=imaginary),
+                "turn": Effects(potential=-imaginary, quadrature=real),
+            }
+        return found
 
     def gate(self, step: ResonatorStep) -> tf.Tensor | float:
         return 1.0

@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..checks import number, per_unit
 from ..dynamics.surrogate import surrogate_slope
 from ..types import Config, Initializer, Surrogate, TimeConstant
+from .constants import Effects
 from .hidden import HiddenCell
 from .surrogates import check_surrogate, serialize_surrogate
 from .time_constants import check_time_constant, serialize_time_constant
@@ -21,6 +22,7 @@ class SpikingResiduals(NamedTuple):
     threshold: Any = None  # B(t-1), where it moves
     free: Any = None  # whether the unit was not refractory, where it can be
     trace: Any = None  # S(t), where it is not z(t)
+    quadrature: Any = None  # Im U(t), where lambda learns
 
     @property
     def presynaptic(self) -> Any:
@@ -34,6 +36,8 @@ class SpikingCell(HiddenCell):
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS = ("tangent", "twin", "replica")
     NOISE = ("current", "synapse")
+    TIME_CONSTANTS: tuple[str, ...] = ("tau_m", "tau_s", "tau_a")
+    LEARNABLE: tuple[str, ...] = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
 
     def __init__(
         self,
@@ -42,7 +46,7 @@ class SpikingCell(HiddenCell):
         tau_m: TimeConstant,
         tau_s: TimeConstant | None,
         tau_a: TimeConstant,
-        base_threshold: float,
+        base_threshold: float | Iterable[float],
         adaptation_strength: float | Iterable[float],
         dt: float,
         surrogate: Surrogate,
@@ -62,7 +66,7 @@ class SpikingCell(HiddenCell):
         self.tau_m = check_time_constant("tau_m", tau_m, self.units)
         self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
         self.tau_a = check_time_constant("tau_a", tau_a, self.units)
-        self.base_threshold = number("base_threshold", base_threshold, above=0.0)
+        self.base_threshold = per_unit("base_threshold", base_threshold, self.units, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
@@ -75,24 +79,31 @@ class SpikingCell(HiddenCell):
         """Whether any spike moves a threshold."""
         return self.adaptation_strength != 0.0
 
-    def strength(self) -> tf.Tensor | float:
-        """beta, a number or [H]."""
-        strength = self.adaptation_strength
-        return tf.constant(strength, self.compute_dtype) if isinstance(strength, list) else strength
-
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
-        return 1.0 / self._tau["tau_m"]
+        return 1.0 / self.constant("tau_m")
 
     def threshold(self, residuals: "SpikingResiduals", p: Any) -> tf.Tensor:
         """B(t-1), a number where it stands still."""
         if residuals.threshold is None:
-            return tf.constant(p.base_threshold, residuals.output.dtype)
+            return tf.convert_to_tensor(p.base_threshold, residuals.output.dtype)
         return residuals.threshold
 
     def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float, p: Any) -> tf.Tensor:
         """psi, Eq. (5)."""
         return surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)
+
+    def effects_beside(self, residuals: "SpikingResiduals", seen: tf.Tensor, p: Any) -> dict[str, Effects]:
+        """What the constants of threshold and synapse do in a step, see `HiddenCell.effects`."""
+        spikes = residuals.output
+        above = self.threshold(residuals, p) - p.base_threshold
+        adaptation = tf.math.divide_no_nan(above, tf.convert_to_tensor(p.adaptation_strength, above.dtype))  # b(t-1)
+        return {
+            "adaptation_decay": Effects(adaptation=adaptation - spikes),  # Eq. (6)
+            "base_threshold": Effects(threshold=tf.ones_like(spikes)),  # Eq. (4)
+            "adaptation_strength": Effects(threshold=adaptation),
+            "trace_decay": Effects(synapse=seen),  # Eq. (9)
+        }
 
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
         """The noise enters S like a spike, and decays with it."""

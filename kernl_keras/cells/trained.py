@@ -1,6 +1,6 @@
 """What the cells with trained weights share: units, input weights and a bias."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -8,6 +8,8 @@ import tensorflow as tf
 from ..checks import flag, integer, keras_object
 from ..keras_version import keras
 from ..types import Config, Constraint, Initializer, Regularizer
+from .constants import check_learn, learned_constant, value_of
+from .time_constants import time_constant
 from .wide import WideCell
 
 
@@ -45,6 +47,39 @@ class TrainedCell(WideCell):
         self.bias_regularizer = keras_object("regularizers", "bias_regularizer", bias_regularizer)
         self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
         self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
+
+    LEARNABLE: tuple[str, ...] = ()  # the constants that may learn
+    TIME_CONSTANTS: tuple[str, ...] = ()  # those in ms
+    learn: tuple[str, ...] = ()
+
+    def set_learn(self, learn: str | Iterable[str]) -> None:
+        """Takes the argument `learn`, when all constants are known."""
+        self.learn = check_learn(learn, self)
+
+    def build_constants(self) -> None:
+        """Makes the constants: weights of those that learn; of the others see `time_constant`."""
+        self._constants: dict[str, Any] = {}
+        for name in dict.fromkeys((*self.TIME_CONSTANTS, *self.LEARNABLE)):
+            value = getattr(self, name)
+            if name in self.learn:
+                self._constants[name] = learned_constant(self, name, value)
+            else:
+                above = 2.0 * self.dt if name == "period" else 0.0
+                self._constants[name] = time_constant(self, name, value, self.units, above)
+
+    def learned_weights(self) -> dict[str, tf.Variable]:
+        """The weights of the constants that learn, the logarithms of their values [H], by the constants' names."""
+        return {name: self._constants[name] for name in self.learn}
+
+    def constant(self, name: str) -> Any:
+        """A constant as it is now: a number, a tensor [H], or None."""
+        made = self._constants[name]
+        return value_of(made, getattr(self, name)) if name in self.learn else made
+
+    def constants(self) -> dict[str, Any]:
+        """The constants of the units as they are now, by name: numbers, or tensors [H]; without those that are None."""
+        values = {name: self.constant(name) for name in self._constants}
+        return {name: value for name, value in values.items() if value is not None}
 
     def add_kernel(self, input_shape: Sequence[int | None], initializer: Callable[..., tf.Tensor] | None) -> None:
         """Makes the input weights [I, units]."""
@@ -85,4 +120,5 @@ class TrainedCell(WideCell):
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            **({"learn": list(self.learn)} if self.LEARNABLE else {}),
         }

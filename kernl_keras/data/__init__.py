@@ -1,11 +1,12 @@
-"""Sequences to learn from, as `tf.data` pipelines: digits read pixel by pixel, and the adding problem.
+"""Sequences to learn from, as `tf.data` pipelines: digits read pixel by pixel, heartbeats, and the adding problem.
 
 The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
 """
 
 from .adding import adding_problem
+from .ecg import ecg
 from .full_batches import full_batches
 from .mnist import sequential_mnist
 from .stream import SequenceData, Splits
 
-__all__ = ["SequenceData", "Splits", "adding_problem", "full_batches", "sequential_mnist"]
+__all__ = ["SequenceData", "Splits", "adding_problem", "ecg", "full_batches", "sequential_mnist"]

@@ -1,9 +1,10 @@
 """From a configuration to its data and its compiled model."""
 
+from ..cells.adlif import AdLIFCell
 from ..cells.leaky_rnn import LeakyRNNCell
 from ..cells.lif import LIFCell
 from ..cells.resonator import ResonatorCell
-from ..data import adding_problem, sequential_mnist
+from ..data import adding_problem, ecg, sequential_mnist
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.readout import Readout
@@ -11,7 +12,7 @@ from ..layers.rnn import RNN
 from ..layers.time_average import TimeAverage
 from ..training.model import Model
 
-CELLS = {"lif": LIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
+CELLS = {"lif": LIFCell, "adlif": AdLIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,
@@ -34,6 +35,8 @@ def build_data(experiment, skip_batches=0):
     }
     if experiment.task == "adding":
         return adding_problem(**settings)
+    if experiment.task == "ecg":
+        return ecg(**settings)
     return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
 
 
@@ -61,14 +64,18 @@ def assemble(experiment, time_steps, features, total_steps):
     if experiment.encoder_settings is not None:
         x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
     hidden = RNN(
-        CELLS[experiment.cell](**experiment.cell_settings),
+        CELLS[experiment.cell](
+            **experiment.cell_settings, learn=[name for name in experiment.learn if name != "tau_out"]
+        ),
         rule=experiment.make_rule(),
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",
         **experiment.layer_settings,
     )
-    readout = Readout(**experiment.readout_settings, name="readout")
-    outputs = TimeAverage(experiment.window, name="window")(readout(hidden(x)))
+    of_readout = [name for name in experiment.learn if name == "tau_out"]
+    outputs = Readout(**experiment.readout_settings, learn=of_readout, name="readout")(hidden(x))
+    if experiment.window != 0:
+        outputs = TimeAverage(experiment.window, name="window")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(
         optimizer=build_optimizer(

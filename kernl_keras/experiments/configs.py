@@ -8,7 +8,7 @@ from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
 
 SCHEDULES = ("cosine", "constant")
-SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,)}  # task: where its data may come from
+SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,), "ecg": (None,)}  # task: where its data may come from
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 
 
@@ -30,15 +30,15 @@ class Experiment:
     name: str
     description: str
     # data
-    task: str  # "mnist" or "adding"
+    task: str  # "mnist", "adding" or "ecg"
     source: str | None  # "sample" or "tfds"; None for a task that draws its own
-    task_settings: dict  # of `data.sequential_mnist` or `data.adding_problem`
+    task_settings: dict  # of `data.sequential_mnist`, `data.adding_problem` or `data.ecg`
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
     cell: str  # "lif", "resonator" or "leaky_rnn"
     cell_settings: dict  # of the cell
     readout_settings: dict  # of `ReadoutCell`
-    window: int | None  # of `TimeAverage`, steps
+    window: int | None  # of `TimeAverage`, steps; 0 for an answer at every step
     # goal
     loss: str  # "cross_entropy" or "mse"
     metric: str  # "accuracy" or "mse"
@@ -52,6 +52,7 @@ class Experiment:
     rule: str = "kernl"  # a word of `kernl_keras.rules`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
+    learn: list = dataclasses.field(default_factory=list)  # constants of the cell and of the readout
     sensitivity_learning_rate: float = 1e-3  # of M and gamma
     sensitivity_optimizer: str = "RMSprop"
     sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
@@ -406,6 +407,40 @@ ADDING_SPIKING = dataclasses.replace(
     epochs=3,
 )
 
+# Two leads' level crossings are the input currents; periods from 20 steps to nearly the whole sequence.
+ECG = dataclasses.replace(
+    SMNIST,
+    name="ecg",
+    description="Heartbeats: which of six parts is on, at each of 1,301 steps",
+    task="ecg",
+    source=None,
+    task_settings={},
+    encoder_settings=None,
+    cell_settings={
+        **RESONATOR,
+        "units": 128,
+        "tau_m": 100.0,
+        "period": spread(20.0, 800.0, count=128, units=128),
+        "kernel_initializer": normal(1.5),
+        "recurrent_initializer": normal(0.3 / math.sqrt(128)),
+    },
+    readout_settings={
+        **READOUT,
+        "units": 6,
+        "tau_out": 20.0,
+        "gain": 10.0,
+        "use_bias": True,
+        "kernel_initializer": normal(1 / 128),
+    },
+    window=0,
+    learn=["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
+    chance=1.0 / 6.0,
+    learning_rate=1e-2,
+    epochs=60,
+    steps=None,
+    validate_every=None,
+)
+
 TWICE = {"steps": 200, "examples": 50_000}
 ADDING_200, ADDING_SPIKING_200 = (
     dataclasses.replace(each, name=f"{each.name}-200", description="The same over 200 steps", task_settings=TWICE)
@@ -428,5 +463,6 @@ EXPERIMENTS = {
         ADDING_200,
         ADDING_SPIKING,
         ADDING_SPIKING_200,
+        ECG,
     )
 }

@@ -171,7 +171,7 @@ def soft_units(nir, cell, p, tau):
     nodes = {
         "membrane": nir.LI(**potential(cell, p, tau)),
         "threshold": nir.Threshold(threshold(cell)),
-        "reset": nir.Scale(np.full(cell.units, -decay * p.base_threshold / (1.0 - decay))),
+        "reset": nir.Scale(np.full(cell.units, -decay * to_numpy(p.base_threshold) / (1.0 - decay))),
     }
     return nodes, [*zip(nodes, [*nodes][1:]), ("reset", "membrane")], "membrane", "threshold"
 
@@ -184,7 +184,7 @@ def potential(cell, p, tau):
 
 def threshold(cell):
     """The largest number below b0 [H]: what is above it is at least b0."""
-    b0 = np.full(cell.units, cell.base_threshold, cell.compute_dtype)
+    b0 = np.full(cell.units, to_numpy(cell.constant("base_threshold")), cell.compute_dtype)
     return np.nextafter(b0, np.zeros_like(b0))
 
 

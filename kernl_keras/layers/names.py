@@ -4,6 +4,23 @@ from ..keras_version import keras
 from .find import rule_layers, sublayers
 
 
+def learned_constants(model):
+    """The constants that learn, as they are now, by `layer/constant`: those of the cells of all layers.
+
+    Args:
+        model: built Keras model.
+
+    Returns:
+        dict of tensors [H].
+    """
+    found = {}
+    for layer in sublayers(model):
+        cell = getattr(layer, "cell", None)
+        for name in getattr(cell, "learn", ()):
+            found[f"{layer.name}/{name}"] = cell.constant(name)
+    return found
+
+
 def weight_names(model):
     """`layer/weight` for each of `model.trainable_variables`, in their order.
 

@@ -1,6 +1,6 @@
 """`Readout`: leaky sums over a whole sequence, all steps' matrix products at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -40,6 +40,7 @@ class Readout(KerasRNN):
             z(t) W_out + bias.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
+        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
         feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
             "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
             L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option here and not of a rule, because in Keras a
@@ -83,6 +84,7 @@ class Readout(KerasRNN):
         gain: float | None = 10.0,
         dt: float = 1.0,
         discretization: Discretization = "exponential",
+        learn: str | Iterable[str] = (),
         feedback: Feedback = "symmetric",
         return_sequences: bool = True,
         **kwargs: Any,
@@ -90,6 +92,7 @@ class Readout(KerasRNN):
         dtype = wide_dtype(kwargs.get("dtype"))
         of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
         given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
+        given["learn"] = learn
         given["feedback"] = feedback
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         kwargs["dtype"] = kwargs.get("dtype") or dtype

@@ -41,7 +41,7 @@ class RNN(KerasRNN):
     Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.LIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
+        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
@@ -107,7 +107,8 @@ class RNN(KerasRNN):
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
-            raise ValueError(f"cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received {cell!r}.")
+            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell or a LeakyRNNCell"
+            raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         with nearest_name(type(self), kwargs):
             super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
         self.rule = get(rule)
@@ -118,7 +119,7 @@ class RNN(KerasRNN):
         _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
         self.carries_traces = self.traces
         if traces is None:
-            self.carries_traces = self.stateful and self.rule.stream_traces()
+            self.carries_traces = self.stateful and self.rule.stream_traces(cell)
         self.rule.check(cell, self.carries_traces)
         self.memory: LinearMemory | None = None
         self.trace_size = 0  # numbers an example, known when the layer is built
@@ -139,12 +140,12 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes = []
+        shapes, columns = [], presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces.poles, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
-            shapes = [(*each, presynaptic) for each in checked_shapes(self.rule, self.cell, traces=True)]
+            shapes = [(*each, columns) for each in checked_shapes(self.rule, self.cell, traces=True)]
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
@@ -213,6 +214,7 @@ class RNN(KerasRNN):
         stop = (lambda part: part) if rule.by_tape else stop_gradient
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         before = stop(before)
+        learned, p = [getattr(p, field) for field in self.cell.fields()], without_gradient(p, stop)
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
@@ -226,7 +228,7 @@ class RNN(KerasRNN):
         outputs = residuals.output
         if not rule.by_tape:
             past = Past(self, x, before, stop(residuals), p, steps)
-            outputs, traces = self._attach(rule, past, x, weights, traces)
+            outputs, traces = self._attach(rule, past, x, weights, learned, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
         tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
@@ -238,7 +240,7 @@ class RNN(KerasRNN):
         states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
         return outputs, states if steps is None else steps.left(states)
 
-    def _attach(self, rule, past, x, weights, traces):
+    def _attach(self, rule, past, x, weights, learned, traces):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
@@ -249,7 +251,7 @@ class RNN(KerasRNN):
             return back()(error, carried)
 
         cell = self.cell
-        outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, rule_gradient)
+        outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient)
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces
@@ -291,6 +293,11 @@ class RNN(KerasRNN):
             "seed": self.seed,
             "activity_regularizer": keras.regularizers.serialize(self.regularizer),
         }
+
+
+def without_gradient(p, stop):
+    """The constants of a step, of which those that are tensors have no gradient."""
+    return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
 def stop_gradient(structure):

@@ -6,11 +6,13 @@ bias; M is [R, H, H], gamma [R, H].
 
     spiking        (1)-(9), their tangent (18)
     resonator      (24), (4)-(6), (9), their tangent (18)
+    adlif          (34), its tangent (18), its traces
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
     membrane       (25)-(27)
     sensitivity    (16), (17), (19)
     window         (28), a sweep for every window
+    learned        (30), constants that learn
 
 One thing has one name throughout:
 
@@ -34,6 +36,8 @@ Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
+from .adlif import adlif, adlif_constants, adlif_rule, adlif_tangent
+from .learned import constant, kicks
 from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
@@ -56,12 +60,18 @@ from .window import windows
 
 __all__ = [
     "FIELDS",
+    "adlif",
+    "adlif_constants",
+    "adlif_rule",
+    "adlif_tangent",
+    "constant",
     "constants",
     "eprop",
     "eprop_alif",
     "filtered_noise",
     "follow_reset",
     "input_gradient",
+    "kicks",
     "learning_signal",
     "network",
     "membrane",

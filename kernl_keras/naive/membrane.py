@@ -6,7 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 
 
-def membrane(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, lam: np.ndarray) -> np.ndarray:
+def membrane(
+    error: np.ndarray,
+    s: np.ndarray,
+    run: SimpleNamespace,
+    m: np.ndarray,
+    lam: np.ndarray,
+    heard: np.ndarray | None = None,
+) -> np.ndarray:
     """The network form with the kernel of the unit that is moved.
 
         (25) K_k(d) = Re lambda_k^(d/dt)
@@ -17,6 +24,7 @@ def membrane(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarr
     Args:
         m: sensitivity tensor [H, H].
         lam: lambda [H], complex or real.
+        heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
 
     Returns:
         dC/dW [J, H].
@@ -39,14 +47,19 @@ def membrane(error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarr
             eps = run.leak[b, t, i] * reset * eps + run.gain[b, t, i] * s[b, t, j]
             gradient[j, i] += error[b, t, i] * run.psi[b, t, i] * np.real(eps)
             for k in range(units):
-                e[k] = lam[k] * e[k] + through
+                e[k] = lam[k] * e[k] + (1.0 if heard is None else heard[b, t, k]) * through
                 gradient[j, i] += error[b, t, k] * run.psi[b, t, k] * m[k, i] * e[k].real
             through = run.psi[b, t, i] * np.real(eps)
     return gradient
 
 
 def membrane_sensitivity(
-    effect: np.ndarray, xi: np.ndarray, m: np.ndarray, lam: np.ndarray, starts: Sequence[int] = (0,)
+    effect: np.ndarray,
+    xi: np.ndarray,
+    m: np.ndarray,
+    lam: np.ndarray,
+    starts: Sequence[int] = (0,),
+    heard: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """What M learns from, where the kernel is that of the unit that is moved.
 
@@ -57,6 +70,7 @@ def membrane_sensitivity(
         m: sensitivity tensor [H, H].
         lam: lambda [H], complex or real.
         starts: steps at which the noise before is forgotten.
+        heard: as of `membrane`.
 
     Returns:
         F, and dF/dM [H, H].
@@ -73,7 +87,7 @@ def membrane_sensitivity(
     for b, k in np.ndindex(batch, units):
         omega = np.zeros(units, complex)
         for t in range(time):
-            omega = (0.0 if t in starts else lam[k]) * omega + xi[b, t]
+            omega = (0.0 if t in starts else lam[k]) * omega + (1.0 if heard is None else heard[b, t, k]) * xi[b, t]
             residual = effect[b, t, k] - sum(m[k, i] * omega[i].real for i in range(units))
             loss += residual**2 / effect.size
             of_m[k] -= 2.0 * residual * omega.real / effect.size

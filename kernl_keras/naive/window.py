@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-Hop = Callable[[np.ndarray, int], np.ndarray]
+Hop = Callable[[np.ndarray, int, int, int], np.ndarray]
 
 
 def windows(
@@ -31,8 +31,8 @@ def windows(
         synapse: decay of S in one step, [H] or a number.
         crosses: whether the own state crosses a border; else nothing does.
         adaptation: whether the threshold is a part of what crosses.
-        hop: `(c, d) -> [H]`: what errors c [H] of the potentials at the first step of a window are for the outputs
-            1 + d steps before it; None for no hop.
+        hop: `(c, d, b, t) -> [H]`: what errors c [H] of the potentials at the first step of a window are for the
+            outputs 1 + d steps before it, at step t of example b; None for no hop.
         means: arguments of `behind_with_mean_slopes`, for linear memory; None for the slopes themselves.
 
     Returns:
@@ -70,7 +70,7 @@ def windows(
                 )
                 continue
             for t in reversed(range(first)):
-                through = np.zeros(units) if hop is None else hop(c, first - 1 - t)
+                through = np.zeros(units) if hop is None else hop(c, first - 1 - t, b, t)
                 before, own = own_back(through, own, run, b, t, adaptation)
                 of_current[b, t] += np.real(before) * run.gain[b, t]
     return of_current
@@ -86,6 +86,7 @@ def behind_with_mean_slopes(
     first: int,
     groups: list[int],
     resets: bool,
+    heard: np.ndarray | None = None,
 ) -> np.ndarray:
     """Eq. (31)-(33) as a sweep: one window's errors before it, with mean slopes in the place of slopes.
 
@@ -95,6 +96,7 @@ def behind_with_mean_slopes(
         lam: lambda [H].
         m: M [H, H]; None for no hop.
         b, first: the example, and the window's first step.
+        heard: f' of the units that are moved [B, T, H], of which the mean counts; 1 where None.
         groups: which units share the filter of their own potential, where it `resets`.
 
     Returns:
@@ -110,6 +112,8 @@ def behind_with_mean_slopes(
     """
     units = len(c)
     psi, drive = (np.mean(part[b, :first], 0) for part in (run.psi, run.gain))
+    if heard is not None:
+        c = c * np.mean(heard[b, :first], 0)
     found = np.zeros((first, units))
     for i in range(units):
         alike = [k for k in range(units) if groups[k] == groups[i]]

@@ -3,10 +3,14 @@
 This is the place where the rule's gradient takes that of the loop: forward the loop's outputs, backward Eq. (14), (15).
 """
 
+import copy
+
 import tensorflow as tf
 
 from ..sequences.time_loop import blockwise, scan, take, take_before
 from ..sequences.valid_steps import where_valid
+from .products import Products
+from .rule import StateErrors
 
 
 class Past:
@@ -24,12 +28,8 @@ class Past:
     def __init__(self, layer, x, before, residuals, p, steps=None):
         self.layer, self.cell, self.p, self.steps = layer, layer.cell, p, steps
         self.x, self.before, self.residuals = tf.stop_gradient(x), before, residuals
+        self.fields = self.cell.fields()  # the constants of a step that learn
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
-
-    def no_products(self, like):
-        """What `add_products` starts from; `like` is any [.., H] tensor."""
-        units = like.shape[-1]
-        return tuple(tf.zeros((rows, units), like.dtype) for rows in (self.x.shape[-1], units, 1))
 
     def derivatives(self, start, size):
         """The `StepDerivatives` of the `size` steps from `start` on."""
@@ -45,12 +45,25 @@ class Past:
 
     def presynaptic(self, start, size):
         """s(t) of these steps, in its parts without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
-        first = self.cell.presynaptic(self.before)
-        before = take_before(self.residuals.presynaptic, first, start, size)
+        seen = take_before(self.residuals.presynaptic, self.cell.presynaptic(self.before), start, size)
+        return take(self.x, start, size), self.within(seen, start, size)
+
+    def effects(self, start, size):
+        """What each of `fields` does in these steps, a list of `cells.constants.Effects`."""
+        cell, first = self.cell, self.cell.state_potentials(self.before)
+        previous = cell.potentials(take(self.residuals, tf.maximum(start - 1, 0), size), self.p)
+        before = [
+            self.within(tf.where(tf.equal(start, 0), tf.concat([x[None], after[:-1]], 0), after), start, size)
+            for x, after in zip(first, previous)
+        ]
+        seen = self.presynaptic(start, size)[1]
+        found = cell.effects(take(self.residuals, start, size), before, seen, self.p)
+        return [found[field] for field in self.fields]
+
+    def within(self, before, start, size):
+        """What comes one step earlier, [C, B, ...], but 0 where a sequence starts."""
         starts = self.starts(start, size)
-        if starts is not None:
-            before = tf.where(starts[..., None], tf.zeros_like(before), before)
-        return take(self.x, start, size), before
+        return before if starts is None else tf.where(starts[..., None], tf.zeros_like(before), before)
 
 
 class Backward:
@@ -63,7 +76,7 @@ class Backward:
     """
 
     def __init__(self, rule, past, traces=False):
-        self.rule, self.past = rule, past
+        self.rule, self.past, self.products = rule, past, Products(past)
         self.context = rule.context(past.layer, past.p, traces)
         self.shapes = checked_shapes(rule, past.cell, traces)
 
@@ -72,14 +85,15 @@ class Backward:
         return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
 
     def step(self, carry, now):
-        """One step back: the carry before it, and the error of the current [B, H]."""
+        """One step back: the carry before it, and `StateErrors`."""
         found = self.rule.backward_step(carry, now, self.context)
         if not isinstance(found, tuple) or len(found) != 2 or len(found[0]) != len(self.shapes):
             raise ValueError(
                 f"{type(self.rule).__name__}.backward_step must return (carry, error), the carry a tuple of "
                 f"{len(self.shapes)} tensors; received {found!r}."
             )
-        return tuple(going_on(found[0], now.step)), found[1]
+        errors = found[1] if isinstance(found[1], StateErrors) else StateErrors(found[1])
+        return tuple(going_on(found[0], now.step)), self.products.needed(errors)
 
     def prepared(self, error, start, size, carry):
         """The rule's `BackwardStep` of `size` steps from `start` on, from L [T, B, H] of all."""
@@ -93,51 +107,68 @@ class Backward:
             traces: carried in from the pieces before, one [B, .., H, J] for each carried tensor; () for none.
 
         Returns:
-            dC/dI(t) [T, B, H] and dC/dW [I+H+1, H].
+            dC/dI(t) [T, B, H] and dC/dW [I+H+1+F, H], see `products.Products`.
         """
         error = self.rule.learning_signal(error, self.past.steps)
         first = self.prepared(error, 0, 1, self.carry(error))
 
         def begin(start, size, carry):
-            return of_steps(self.prepared(error, start, size, carry)), self.past.presynaptic(start, size)
+            return of_steps(self.prepared(error, start, size, carry)), self.products.block(start, size)
 
         def step(carry, now):
-            carry, current = self.step(carry, with_steps(first, now))
-            return carry, current, current
+            carry, errors = self.step(carry, with_steps(first, now))
+            return carry, errors.current, errors
 
         carry, current, total, _ = blockwise(
             begin,
             step,
-            add_products,
+            self.products.add,
             self.carry(error),
-            self.past.no_products(error),
+            self.products.start(error),
             self.past.length,
             reverse=True,
             unroll=self.past.unroll,
         )
         return current, tf.concat(total, 0) + products_with(traces, carry)
 
-    def currents(self, error, carry=None, valid=None):
-        """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once.
+    def currents(self, error):
+        """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once."""
+        return self.errors(error)[0].current
+
+    def errors(self, error, carry=None, valid=None):
+        """`StateErrors` [T, B, H] of errors L [T, B, H], all at once.
 
         Args:
-            error: of the outputs [T, B, H].
+            error: of the outputs [T, B, H]; None where there is none, and the carry alone goes back.
             carry: what errors after the last step make of the state; zeros where None.
             valid: [T, B], False where a step is passed over; None where none is.
 
         Returns:
-            [T, B, H], and the carry before the first step.
+            the errors, and the carry before the first step.
         """
         carry = self.carry(error) if carry is None else carry
-        now = self.prepared(error, 0, self.past.length, carry)
+        if error is None:
+            silence, step = tf.zeros_like(self.past.residuals.output), self.past.derivatives(0, self.past.length)
+            now = self.rule.prepare_silence(silence, step, carry, self.context)
+        else:
+            now = self.prepared(error, 0, self.past.length, carry)
 
-        def step(carry, elements):
+        def back(carry, elements):
             elements, goes_on = elements
-            after, current = self.step(carry, with_steps(now, elements))
-            return where_valid(goes_on, (after, current), (carry, tf.zeros_like(current)))
+            after, errors = self.step(carry, with_steps(now, elements))
+            return where_valid(goes_on, (after, errors), (carry, zeros_like(errors)))
 
-        carry, current = scan(step, carry, (of_steps(now), valid), reverse=True)
-        return current, carry
+        carry, errors = scan(back, carry, (of_steps(now), valid), reverse=True)
+        return errors, carry
+
+    def of_kernel(self, index):
+        """The same with one kernel alone, where kernels are separate; else itself."""
+        context = self.rule.context_of_kernel(self.context, index)
+        if context is None:
+            return self
+        one = copy.copy(self)
+        one.context, one.shapes = context, [shape if len(shape) == 1 else (1, shape[1]) for shape in self.shapes]
+        return one
 
     def advance(self, traces):
         """The traces after the last valid step, without the traces in between.
@@ -146,22 +177,24 @@ class Backward:
         that trace, without errors.
         """
         past = self.past
-        silence = tf.zeros_like(past.residuals.output)
-        x, s = past.presynaptic(0, past.length)
-        s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [T, B, J]; 1 for the bias
-        valid, zeros = None if past.steps is None else past.steps.valid, self.carry(silence)
+        every = self.products.block(0, past.length)
+        valid, like = None if past.steps is None else past.steps.valid, past.residuals.output
         after = []
         for number, shape in enumerate(self.shapes):
 
             def row(index, number=number, shape=shape):
                 """The trace [B, H, J] of a tensor that is carried, of its kernel `index` where it has several."""
-                one = tf.ones_like(zeros[number])
-                if len(shape) == 2:
+                several = len(shape) == 2 and shape[0] > 1
+                back = self.of_kernel(index) if several else self
+                carry = back.carry(like)
+                one = tf.ones_like(carry[number])
+                if several and back is self:
                     one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
-                carry = (*zeros[:number], one, *zeros[number + 1 :])
-                current, carry = self.currents(silence, carry, valid)
-                found = tf.einsum("tbj,tbh->bhj", s, current)
+                errors, carry = back.errors(None, (*carry[:number], one, *carry[number + 1 :]), valid)
+                found = self.products.of_examples(every, errors)
                 for trace, weight in zip(traces, carry):
+                    if back is not self and weight.shape.rank == 3:  # the other kernels have no part in it
+                        trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
                     weighted = trace * weight[..., None]
                     found += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
                 return found
@@ -176,24 +209,16 @@ class Backward:
         return tuple(after)
 
 
+def zeros_like(structure):
+    """Zeros in place of the tensors of a structure; None stays None."""
+    return tf.nest.map_structure(lambda x: None if x is None else tf.zeros_like(x), structure)
+
+
 def going_on(carry, step):
     """A carry for t-1, a structure of tensors [B, .., H]: nothing of it where a sequence starts with step t."""
     if not tf.is_tensor(step.continues):
         return carry
     return tf.nest.map_structure(lambda x: tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x, carry)
-
-
-def add_products(total, presynaptic, local):
-    """dC/dW, Eq. (14), in its parts for inputs, units and bias: what there is, and that of a block more.
-
-    Args:
-        total: what the blocks added up to, each [rows, H].
-        presynaptic: s(t) of the block in its parts, each [C, B, rows].
-        local: dC/dI(t) [C, B, H].
-    """
-    local = tf.reshape(local, (-1, local.shape[-1]))  # [CB, H]
-    added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in presynaptic]
-    return tuple(map(tf.add, total, (*added, tf.reduce_sum(local, 0, keepdims=True))))
 
 
 def products_with(traces, carry):
@@ -234,7 +259,7 @@ def differs(x):
     return tf.is_tensor(x) and x.shape.rank >= 3
 
 
-def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, rule_gradient):
+def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient):
     """`outputs`, whose gradient by inputs and weights is the rule's.
 
     Args:
@@ -243,7 +268,8 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, rule_gradi
         kernel: W_in [I, H].
         recurrent_weights: W_rec [H, H].
         bias: [H], or None.
-        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, H] and dC/dW [I+H+1, H].
+        constants: those of a step that learn, a list of F tensors [H].
+        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, H] and dC/dW [I+H+1+F, H].
 
     Returns:
         [T, B, H], equal to `outputs`.
@@ -251,14 +277,14 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, rule_gradi
     size, units = kernel.shape
 
     @tf.custom_gradient
-    def attached(inputs, kernel, recurrent_weights, bias):
+    def attached(inputs, kernel, recurrent_weights, bias, *constants):
         def gradient(error):
             current_error, weight_gradient = rule_gradient(error)
-            of_kernel, of_recurrent, of_bias = tf.split(weight_gradient, (size, units, 1))
+            of_kernel, of_recurrent, *rest = tf.split(weight_gradient, (size, units, *[1] * (1 + len(constants))))
             of_inputs = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
-            return of_inputs, of_kernel, of_recurrent, of_bias[0]
+            return of_inputs, of_kernel, of_recurrent, *(row[0] for row in rest)
 
         return tf.identity(outputs), gradient
 
     bias = tf.zeros(units, outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
-    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias)
+    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias, *constants)

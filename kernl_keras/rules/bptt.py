@@ -8,7 +8,7 @@ from ..cells.hidden import HiddenCell, StepDerivatives
 from ..checks import flag
 from ..serialization import serializable
 from .own_state import own_state
-from .rule import BackwardStep, Context, Rule, named
+from .rule import BackwardStep, Context, Rule, StateErrors, named
 
 
 @named("bptt")
@@ -49,7 +49,7 @@ class BPTT(Rule):
         if traces:
             raise ValueError(f"traces must be False for BPTT, which has no traces; received {traces!r}.")
 
-    def stream_traces(self) -> bool:
+    def stream_traces(self, cell: HiddenCell) -> bool:
         return False
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
@@ -58,9 +58,8 @@ class BPTT(Rule):
     def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
         return BackwardStep(error, step.following_reset())
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        carry, potential = exact_step(carry, now, context)
-        return carry, now.step.drive * potential[0]
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:
+        return exact_step(carry, now, context)
 
 
 def exact_step(carry, now, context):
@@ -72,10 +71,9 @@ def exact_step(carry, now, context):
         context: `Context`.
 
     Returns:
-        the carry for t-1, and the error of the potential V-(t), a tuple of its components, each [B, H].
+        the carry for t-1, and `StateErrors`.
     """
     *own, later = carry
-    own, potential = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
-    error = now.step.drive * potential[0]
-    through = tf.matmul(error, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
-    return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), potential
+    own, errors = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
+    through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
+    return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)

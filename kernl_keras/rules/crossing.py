@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell, StepDerivatives
 from ..checks import flag
+from .linear_memory import LinearTraces
 from .own_state import own_state
-from .rule import BackwardStep, Context, Rule
+from .rule import BackwardStep, Context, Rule, StateErrors
 
 
 class Crossing(Rule):
@@ -27,7 +28,12 @@ class Crossing(Rule):
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """Traces of every kind will do."""
+        """Traces of every kind will do, where the cell has them."""
+        if isinstance(traces, LinearTraces) and not cell.linear_memory:
+            raise ValueError(
+                f"traces must be True or False for {type(cell).__name__}, which has none in linear memory; "
+                f"received {traces!r}."
+            )
 
     def own(self, cell: HiddenCell) -> Any:
         """How an error goes back through the own state, see `rules.own_state`."""
@@ -48,19 +54,29 @@ class Crossing(Rule):
         entered = self.enter((error * step.psi,), context) if context.hop else ()
         return self.behind(step, entered, carry, context)._replace(error=error)
 
+    def prepare_silence(
+        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+    ) -> BackwardStep:
+        """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
+        return self.behind(step, (0.0,) if context.hop else (), carry, context)
+
+    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
+        """Each kernel of the hop goes its own way."""
+        return context._replace(hop=context.hop.of_kernel(index)) if context.hop else None
+
     def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own."""
         step = step.following_reset() if self.reset_gradient else step
         through = None
         if context.hop:
-            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step.continues)
+            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step)
         return BackwardStep(0.0, step, entered, through)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:
         own = self.own(context.cell)
-        error, hop = now.error, ()
+        error, through, hop = now.error, None, ()
         if context.hop:
             through, hop = context.hop.backward(carry[own.COUNT :], now)
             error += through
-        carry, potential = own.backward(carry[: own.COUNT], error, now.step)
-        return (*carry, *hop), now.step.drive * potential[0]
+        carry, errors = own.backward(carry[: own.COUNT], error, now.step)
+        return (*carry, *hop), errors._replace(synapse=through)

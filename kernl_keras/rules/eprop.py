@@ -17,8 +17,9 @@ class EProp(Crossing):
         dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
 
     keep is 1 - z after a hard reset and 1 after a soft one. A soft reset takes B z away, so keep' is 0 or z. Without a
-    reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. The
-    error L comes back as the layer above sends it: symmetric e-prop by default, broadcast e-prop under
+    reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
+    `tau_s` that learns gets no credit: S has an effect through the recurrent weights alone. The error L comes back as
+    the layer above sends it: symmetric e-prop by default, broadcast e-prop under
     `kernl_keras.Readout(feedback="random")`.
 
     Args:

@@ -125,6 +125,10 @@ class ExponentialPredictor:
         """What the filter receives in a block of steps, [C, B, H]."""
         return xi
 
+    def received(self, driven, done):
+        """What of it has an effect in the clean step `done`: all."""
+        return driven
+
     def step(self, omega, slope, noise):
         """Omega(t) and Gamma(t) [B, R, H]."""
         return filtered_noise_step(omega, slope, noise, self.decay, self.dt)
@@ -149,6 +153,6 @@ class ExponentialPredictor:
             return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
         return Effect(*(field[-1][None] for field in made))
 
-    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None):
+    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None, heard=None):
         """`SensitivitySums` of all blocks."""
         return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

@@ -5,8 +5,6 @@ potentials add at a step is what enters the hop there: A(t) = L psi at every ste
 `rules.window` has gathered inside it.
 """
 
-from typing import Any, NamedTuple
-
 import tensorflow as tf
 
 from ..sequences.time_loop import scan
@@ -19,46 +17,46 @@ class TracedHop:
 
     Args:
         m: M [R, H, H].
-        decay: of each kernel in one step [R, H]; complex where a kernel oscillates, whose real part counts.
-        oscillates: whether it does.
+        decay: of each kernel in one step [R, H]; or a kernel of `cells.kernel` with such parts, of which the first
+            number counts.
+        by_slope: whether what arrives at unit k counts by its slope f' then. There is one kernel for each unit k, and
+            the last that is carried is sum_k f'_k C_k.
+        unit: k, where there is the kernel of one unit alone.
     """
 
-    def __init__(self, m, decay, oscillates=False):
-        self.m, self.decay, self.oscillates = m, decay, oscillates
-        self.real, self.imaginary = tf.math.real(decay), tf.math.imag(decay)
+    def __init__(self, m, decay, by_slope=False, unit=None):
+        self.m, self.decay, self.oscillates = m, decay, isinstance(decay, tuple)
+        self.by_slope, self.unit = by_slope, unit
 
     def enter(self, potential):
         """What errors of potentials add, [.., B, R, H], from their components, each [.., B, H]."""
         parts = potential if self.oscillates else potential[:1]
         return tuple(sensitivity_product(part, self.m) for part in parts)
 
-    def through(self, entered, carry, continues):
+    def of_kernel(self, index):
+        """The hop by one kernel alone."""
+        decay = tf.nest.map_structure(lambda part: tf.gather(part, [index]), self.decay)
+        return TracedHop(tf.gather(self.m, [index]), decay, self.by_slope, index)
+
+    def through(self, entered, carry, step):
         """Nothing: the step back carries all that there is."""
 
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
+        if self.by_slope:
+            later, imaginary, through = carry
+            real, imaginary = self.decay.backward(later, imaginary)
+            real += now.entered[0]
+            imaginary = imaginary + now.entered[1] if len(now.entered) > 1 else imaginary
+            heard = now.step.heard if self.unit is None else tf.gather(now.step.heard, [self.unit], axis=-1)
+            return through, (real, imaginary, tf.reduce_sum(heard[..., None] * real, 1))
         later, *turned = carry  # each [B, R, H]
         through = tf.reduce_sum(later, 1)
         if not turned:
-            return through, (now.entered[0] + self.real * later,)
-        real = now.entered[0] + self.real * later + self.imaginary * turned[0]
-        imaginary = self.real * turned[0] - self.imaginary * later
+            return through, (now.entered[0] + self.decay * later,)
+        real, imaginary = self.decay.backward(later, turned[0])
+        real += now.entered[0]
         return through, (real, imaginary + now.entered[1] if len(now.entered) > 1 else imaginary)
-
-
-class Lambda(NamedTuple):
-    """lambda, by which a potential left to itself goes on, in two parts, each [H] or a number."""
-
-    leak: Any
-    turn: Any
-
-    def forward(self, real, imaginary):
-        """One step: lambda times what is carried."""
-        return self.leak * real - self.turn * imaginary, self.turn * real + self.leak * imaginary
-
-    def backward(self, real, imaginary):
-        """One step of the adjoint, which turns back."""
-        return self.leak * real + self.turn * imaginary, self.leak * imaginary - self.turn * real
 
 
 class FilteredHop:
@@ -70,42 +68,47 @@ class FilteredHop:
 
     Args:
         m: M [1, H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
+        by_slope: whether what arrives at unit k counts by its slope f' then: C(t) = Re [f'(t+1) Q(t+1)] M. The last
+            that is carried is f' Q.
     """
 
-    def __init__(self, m, kernel):
-        self.m, self.kernel = m[0], kernel
+    def __init__(self, m, kernel, by_slope=False):
+        self.m, self.kernel, self.by_slope = m[0], kernel, by_slope
 
     def enter(self, potential):
         """What errors of potentials add: themselves."""
         return tuple(potential)
 
-    def through(self, entered, carry, continues):
+    def through(self, entered, carry, step):
         """C(t), the errors of z(t) through other units [C, B, H], for a block of steps.
 
         Args:
             entered: A(t) in its parts, each [C, B, H].
-            carry: Q behind the block in two parts [B, H].
-            continues: [C, B, 1], 0 where a sequence starts; a number where none does.
+            carry: what is carried behind the block, each [B, H].
+            step: `StepDerivatives` of the block.
         """
-        continues = continues if tf.is_tensor(continues) else None
+        continues = step.continues if tf.is_tensor(step.continues) else None
+        heard = step.heard if self.by_slope else None
 
-        def step(carry, now):
-            entered, continues = now
-            before = self.filtered(carry, entered)
-            return before if continues is None else tuple(continues * part for part in before), carry[0]
+        def back(carry, now):
+            entered, heard, continues = now
+            before = self.filtered(carry, entered, heard)
+            before = before if continues is None else tuple(continues * part for part in before)
+            return before, carry[2 if self.by_slope else 0]
 
-        later = scan(step, carry, (entered, continues), reverse=True)[1]
+        later = scan(back, carry, (entered, heard, continues), reverse=True)[1]
         return tf.einsum("tbk,ki->tbi", later, self.m)
 
-    def filtered(self, carry, entered):
-        """Q(t) of Q(t+1), both in two parts [B, H]."""
-        turned = self.kernel.backward(*carry)
-        return entered[0] + turned[0], turned[1] + entered[1] if len(entered) > 1 else turned[1]
+    def filtered(self, carry, entered, heard):
+        """What is carried before a step: Q(t) of Q(t+1), both in two parts [B, H], and f' Q."""
+        turned = self.kernel.backward(*carry[:2])
+        real, imaginary = entered[0] + turned[0], turned[1] + entered[1] if len(entered) > 1 else turned[1]
+        return (real, imaginary, heard * real) if self.by_slope else (real, imaginary)
 
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
-        return now.through, self.filtered(carry, now.entered)
+        return now.through, self.filtered(carry, now.entered, now.step.heard)
 
 
 def sensitivity_product(local, m):

@@ -76,10 +76,11 @@ class KeRNL(Crossing, LearnedSensitivity):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
             )
+        Crossing.check(self, cell, traces)
         LearnedSensitivity.check(self, cell, bool(traces))
 
-    def stream_traces(self) -> Any:
-        return LinearTraces() if isinstance(self.kernel, Membrane) else True
+    def stream_traces(self, cell: HiddenCell) -> Any:
+        return LinearTraces() if isinstance(self.kernel, Membrane) and cell.linear_memory else True
 
     def noise_enters(self, cell: HiddenCell) -> str:
         return "state" if "trace" in cell.State._fields else "synapse"

@@ -15,18 +15,22 @@ are equal:
 
     Z(q, l) = (q X^q - l X^l) / (q - l)
 
+The constants that learn have traces of their own, see `rules.own_traces`.
+
 A reset shortens a unit's own memory. So where units reset, the own potential has a filter of its own. In place of
 lambda it has what leak and reset leave of a potential, on average over the units that share the filter.
 """
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
 from ..sequences.time_loop import loop, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
+from .own_traces import advanced_traces
 from .poles import Poles
 from .settings import Settings, get_settings
 
@@ -68,11 +72,12 @@ class Memory(NamedTuple):
 
     x_real: Any  # X of the poles lambda [B, G, J]
     x_imaginary: Any
-    y_real: Any  # Y [B, G, J], where there is a hop
+    y_real: Any  # Y [B, G, J], where two poles may be equal
     y_imaginary: Any
     x_threshold: Any  # X of the poles p [B, A, J]
     x_reset: Any  # X with leak and reset [B, G, J]
-    means: Any  # of psi and drive [B, 2, H]
+    constants: Any  # traces of the constants that learn [B, K, H, F]
+    means: Any  # of psi, drive and, where what arrives counts by it, f' [B, 2 or 3, H]
     count: Any  # steps that the means are of [B, 1, 1]
 
 
@@ -94,20 +99,24 @@ class LinearMemory:
         poles = poles or cell.units
         self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.adapts = rule.adaptation and cell.adapts
+        self.by_slope = rule.hops and rule.kernel.by_slope(cell)
         self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0
 
     @property
     def shapes(self):
         """Of the memory's tensors without the batch axis; None for those that there are not."""
-        x, swings, hop = (self.groups, self.inputs), self.cell.oscillates, self.rule.hops
+        fields = len(self.cell.fields())
+        x, swings = (self.groups, self.inputs), self.cell.oscillates
+        cascade = self.rule.hops or (self.adapts and not swings)  # p may be as large as lambda
         return Memory(
             x_real=x,
             x_imaginary=x if swings else None,
-            y_real=x if hop else None,
-            y_imaginary=x if hop and swings else None,
+            y_real=x if cascade else None,
+            y_imaginary=x if cascade and swings else None,
             x_threshold=(self.thresholds, self.inputs) if self.adapts else None,
             x_reset=x if self.cell.resets else None,
-            means=(2, self.cell.units),
+            constants=(self.rule.own(self.cell).COUNT, self.cell.units, fields) if fields else None,
+            means=(3 if self.by_slope else 2, self.cell.units),
             count=(1, 1),
         )
 
@@ -188,8 +197,11 @@ class Filters:
             after = tf.math.cumprod(passed, exclusive=True, reverse=True)
             made["x_reset"] = tf.reduce_prod(passed, 0)[..., None] * memory.x_reset
             made["x_reset"] += filtered(after * keep * counts[..., None], inputs)
+        if memory.constants is not None:
+            made["constants"] = advanced_traces(self.memory.rule, past, start, size, counts, memory.constants)
         like = past.residuals.output[0]
-        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in (step.psi, step.drive)]
+        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
+        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in parts]
         n = every[:, None, None]
         count = tf.minimum(memory.count + n, COUNTED)
         share = tf.math.divide_no_nan(tf.ones_like(count), count)
@@ -206,7 +218,7 @@ class Filters:
     # Backward, Eq. (32), (33)
 
     def gradient(self, memory, own, potential, m):
-        """dC/dW [J, H] of a window's errors by what is remembered.
+        """dC/dW [J+F, H] of a window's errors by what is remembered.
 
         Args:
             memory: `Memory` at the border.
@@ -224,8 +236,15 @@ class Filters:
         if self.memory.adapts:
             self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
         if m is not None:
+            if self.memory.by_slope:
+                potential = [part * memory.means[:, 2] for part in potential]
             self.add_hop(found, memory, potential, m, psi * drive)
-        return found.sum()
+        of_weights = found.sum()
+        if memory.constants is None:
+            return of_weights
+        carried = range(memory.constants.shape[1])
+        of_constants = [tf.einsum("bh,bhf->fh", own[k], memory.constants[:, k]) for k in carried]
+        return tf.concat([of_weights, tf.add_n(of_constants)], 0)
 
     def spread(self, x):
         """x [B, H] times the weights of its unit, complex [B, H, G]."""
@@ -234,10 +253,13 @@ class Filters:
     def add_threshold(self, found, memory, error):
         """a (1-p) Re Z(p, lambda); `error` is a psi drive."""
         error = error * (1.0 - self.own_decay)
-        of_own, of_threshold = partial_fractions(tf.cast(self.own_decay, self.own.dtype), self.own)
-        found.add(memory, self.spread(tf.cast(error, of_own.dtype) * of_own))
+        of_own, of_threshold, near = partial_fractions(tf.cast(self.own_decay, self.own.dtype), self.own)
+        complex_error = tf.cast(error, of_own.dtype)
+        found.add(memory, self.spread(complex_error * of_own))
         weight = (error * tf.math.real(of_threshold))[..., None] * self.of_threshold
         found.products += in_all(weight, memory.x_threshold)
+        if memory.y_real is not None:
+            found.add_cascade(memory, self.spread(complex_error * near))
 
     def add_hop(self, found, memory, potential, m, factor):
         """Eq. (33): the pole g' of the unit that is moved in rows, the pole g of unit i in columns."""
@@ -245,40 +267,65 @@ class Filters:
         swings, half = self.cell.oscillates, 0.5 if self.cell.oscillates else 1.0
         error = tf.complex(potential[0], -potential[1] if swings else tf.zeros_like(potential[0]))  # conj(c)
         moved = tf.einsum("bkg,ki->big", self.spread(error), tf.cast(m, error.dtype))
-        moved *= tf.cast(factor, moved.dtype)[..., None]
-        same = tf.eye(self.memory.groups, dtype=moved.dtype)
-        of_own, of_other = partial_fractions(poles[:, None], poles[None], same)
-        at_other = tf.einsum("ig,kg->ik", weights, half * of_other)
-        at_own = weights * tf.einsum("bik,kg->big", moved, half * of_own)
+        moved *= tf.cast(half * factor, moved.dtype)[..., None]
+        at_other, at_own, of_other, of_own = through(moved, weights, partial_fractions(poles[:, None], poles[None]))
         if swings:
-            of_mirrored, of_other = partial_fractions(poles[:, None], tf.math.conj(poles)[None])
-            at_other += tf.einsum("ig,kg->ik", tf.math.conj(weights), half * of_other)
-            at_mirrored = tf.math.conj(weights) * tf.einsum("bik,kg->big", moved, half * of_mirrored)
-            found.add(memory, tf.math.conj(at_mirrored))  # Re(w conj(X)) is Re(conj(w) X)
-        found.add(memory, moved * at_other + at_own)
-        twice = half * moved * weights
-        found.products += in_all(tf.math.real(twice), memory.y_real)
-        if swings:
-            found.products += in_all(-tf.math.imag(twice), memory.y_imaginary)
+            pair = partial_fractions(poles[:, None], tf.math.conj(poles)[None])
+            mirrored = through(moved, tf.math.conj(weights), pair)
+            at_other += mirrored[0]
+            of_other += mirrored[2]
+            at_own += tf.math.conj(mirrored[1])  # Re(w conj(X)) is Re(conj(w) X)
+            of_own += tf.math.conj(mirrored[3])
+        found.add(memory, at_other + at_own)
+        found.add_cascade(memory, of_other + of_own)
+
+
+def through(moved, weights, pair):
+    """The weights of X and Y in Z(g', g), Eq. (33).
+
+    Args:
+        moved: weights of the poles g' in what moves the units, complex [B, H, G].
+        weights: of the poles g in the units, complex [H, G].
+        pair: `partial_fractions` of g' in rows and g in columns.
+
+    Returns:
+        the weights of X^g', X^g, Y^g' and Y^g, each complex [B, H, G].
+    """
+    of_own, of_other, near = pair
+
+    def of_pair(part):
+        return (
+            moved * tf.einsum("ig,kg->ik", weights, part[0]),
+            weights * tf.einsum("bik,kg->big", moved, part[1]),
+        )
+
+    return *of_pair((of_other, of_own)), *of_pair((0.5 * near, 0.5 * near))
 
 
 class Coefficients:
     """What multiplies the filtered inputs, and the products that it makes."""
 
     def __init__(self):
-        self.memory, self.total, self.products = None, None, 0.0
+        self.x, self.y, self.products = [], [], 0.0
 
     def add(self, memory, weight):
         """Re(weight X), of a complex weight [B, H, G]."""
-        self.memory, self.total = memory, weight if self.total is None else self.total + weight
+        self.x.append((memory.x_real, memory.x_imaginary, weight))
+
+    def add_cascade(self, memory, weight):
+        """Re(weight Y)."""
+        self.y.append((memory.y_real, memory.y_imaginary, weight))
 
     def sum(self):
         """dC/dW [J, H]."""
-        if self.memory is None:
-            return self.products
-        products = self.products + in_all(tf.math.real(self.total), self.memory.x_real)
-        if self.memory.x_imaginary is not None:
-            products -= in_all(tf.math.imag(self.total), self.memory.x_imaginary)
+        products = self.products
+        for each in (self.x, self.y):
+            if each:
+                real, imaginary, _ = each[0]
+                weight = tf.add_n([weight for *_, weight in each])
+                products += in_all(tf.math.real(weight), real)
+                if imaginary is not None:
+                    products -= in_all(tf.math.imag(weight), imaginary)
         return products
 
 
@@ -287,13 +334,21 @@ def in_all(weight, filtered):
     return tf.einsum("bhg,bgj->jh", weight, filtered)
 
 
-def partial_fractions(other, own, same=None):
-    """What Z(other, own) has of X^own, and of X^other; nothing where they are the `same`."""
-    gap = other - own
-    if same is not None:
-        gap += same
-    of_own, of_other = -own / gap, other / gap
-    return (of_own, of_other) if same is None else (of_own * (1.0 - same), of_other * (1.0 - same))
+def partial_fractions(other, own):
+    """Z(other, own) as a sum of X^own, X^other and the Y of the two.
+
+    Where the two poles are so near each other that the difference would lose its digits, the mean of their Y stands for
+    it. It is exact where they are equal; else it is wrong by (n gap)^2 / 12, with n = 1 / (1 - |pole|).
+
+    Returns:
+        the factors of X^own, of X^other, and 1 where it is the mean of both Y, else 0; all complex.
+    """
+    gap, real = other - own, tf.math.real(own).dtype
+    tolerance = (12.0 * real.as_numpy_dtype(np.finfo(real.as_numpy_dtype).eps)) ** (1 / 3)
+    near = tf.abs(gap) <= tolerance * (1.0 - tf.maximum(tf.abs(other), tf.abs(own)))
+    gap = tf.where(near, tf.ones_like(gap), gap)
+    none = tf.zeros_like(gap)
+    return tf.where(near, none, -own / gap), tf.where(near, none, other / gap), tf.cast(near, gap.dtype)
 
 
 def powers(leak, turn, exponent):

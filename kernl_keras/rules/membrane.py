@@ -15,10 +15,11 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
+from ..checks import flag
 from ..sequences.time_loop import blockwise, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .hop import FilteredHop, Lambda, TracedHop
+from .hop import FilteredHop, TracedHop
 from .sensitivity import SensitivitySums, sum_of_squares
 from .settings import Settings
 
@@ -33,19 +34,28 @@ class Membrane(Settings):
     the time constants of the units. Traces need one kernel for each distinct lambda. Where a sequence comes in pieces,
     the gradient of M does not reach the noise of the pieces before.
 
+    What arrives at a rate unit has an effect as large as the slope f' of its activation at that moment, which is known.
+
+        Y(t) = lambda Y(t-1) + f'(t) M xi(t),        C(t) = Re [f'(t+1) Q(t+1)] M
+
+    Exact traces then need a kernel for every unit. In linear memory the mean of f' takes its place.
+
+    Args:
+        arrival: whether that slope counts. Without it M has to stand for its mean.
+
     Example:
 
     >>> import kernl_keras as kk
     >>> kk.RNN(kk.ResonatorCell(4), rule=kk.rules.KeRNL(kernel="membrane")).rule.kernel
-    Membrane()
+    Membrane(arrival=True)
 
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
     count = 1  # rows of filtered noise
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, arrival: bool = True) -> None:
+        self.arrival = flag("arrival", arrival)
 
     def build(self, layer: Any, learns: bool) -> None:
         """There are no weights but M."""
@@ -61,17 +71,25 @@ class Membrane(Settings):
         return []
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(max(cell.kernel_groups()) + 1, cell.units) if traces else (cell.units,)] * 2
+        if not self.by_slope(cell):
+            return [(max(cell.kernel_groups()) + 1, cell.units) if traces else (cell.units,)] * 2
+        return [*[(cell.units, cell.units) if traces else (cell.units,)] * 2, (cell.units,)]
+
+    def by_slope(self, cell: HiddenCell) -> bool:
+        """Whether what arrives at a unit counts by its slope f' then."""
+        return self.arrival and cell.hears_by_slope
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
-        kernel = Lambda(*layer.cell.membrane_kernel(p))
+        cell, by_slope = layer.cell, self.by_slope(layer.cell)
+        kernel = cell.membrane_kernel(p)
         if traces:
-            rows, decay = split_by_kernel(m[0], kernel, layer.cell.kernel_groups())
-            return TracedHop(rows, decay, oscillates=True)
-        return FilteredHop(m, kernel)
+            groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
+            rows, decay = split_by_kernel(m[0], kernel, groups)
+            return TracedHop(rows, decay, by_slope)
+        return FilteredHop(m, kernel, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], Lambda(*layer.cell.membrane_kernel(p)))
+        return MembranePredictor(m[0], layer.cell.membrane_kernel(p), self.by_slope(layer.cell))
 
 
 class MembranePredictor:
@@ -79,15 +97,20 @@ class MembranePredictor:
 
     Args:
         m: M [H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
+        by_slope: whether what arrives at a unit counts by its slope f' then.
     """
 
-    def __init__(self, m, kernel):
-        self.m, self.kernel = m, kernel
+    def __init__(self, m, kernel, by_slope=False):
+        self.m, self.kernel, self.by_slope = m, kernel, by_slope
 
     def drive(self, xi):
         """M xi for a block of steps, [C, B, H]."""
         return tf.matmul(xi, self.m, transpose_b=True)
+
+    def received(self, driven, done):
+        """What of it has an effect in the clean step `done`."""
+        return driven * done.slope if self.by_slope else driven
 
     def step(self, real, imaginary, driven):
         """Y(t), both parts [B, 1, H]."""
@@ -108,7 +131,7 @@ class MembranePredictor:
         squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
         return tuple(map(tf.add, total, squares))
 
-    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None):
+    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None, heard=None):
         """`SensitivitySums`, by the residuals filtered backward, Eq. (26).
 
         Args:
@@ -119,6 +142,7 @@ class MembranePredictor:
             resync_every: number of steps after which all perturbations start anew, or None.
             unroll: without loops.
             starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
+            heard: f' of every step [T, B, H], where what arrives counts by it.
         """
         length = residuals.shape[0] or tf.shape(residuals)[0]
         units, dtype = self.m.shape[0], self.m.dtype
@@ -130,13 +154,14 @@ class MembranePredictor:
                 after = start + tf.range(size) + 1
                 goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
             first = None if starts is None else take(starts, start, size)
-            return (take(residuals, start, size), within, goes_on, first), noise(start, size)
+            slope = take(heard, start, size) if self.by_slope else None
+            return (take(residuals, start, size), within, goes_on, first, slope), noise(start, size)
 
         def step(carry, now):
-            residual, within, goes_on, first = now
+            residual, within, goes_on, first, slope = now
             real, imaginary = self.kernel.backward(*(part * goes_on for part in carry))
             real = within * (residual + real)
-            return where_fresh(first, (real, within * imaginary)), (), real
+            return where_fresh(first, (real, within * imaginary)), (), real if slope is None else slope * real
 
         def end(total, xi, local):
             q, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))
@@ -149,16 +174,17 @@ class MembranePredictor:
 
 
 def split_by_kernel(m, kernel, group):
-    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and `decay` [R, H].
+    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and the kernel with parts
+    [R, H].
 
     Args:
         m: M [H, H].
-        kernel: `Lambda`.
+        kernel: of `cells.kernel`.
         group: list of H numbers, which of the R distinct kernels each unit has.
     """
     units, count = m.shape[0], max(group) + 1
     member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
     first = [group.index(r) for r in range(count)]
     parts = [tf.broadcast_to(tf.convert_to_tensor(part, m.dtype), (units,)) for part in kernel]
-    leak, turn = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
-    return member[:, :, None] * m, tf.complex(leak, turn)
+    decay = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
+    return member[:, :, None] * m, type(kernel)(*decay)

@@ -1,9 +1,10 @@
 """How an error reaches back through a unit's own state: potential, reset and adapting threshold.
 
 This is the known, local part of every rule. Each kind says how many tensors [B, H] it carries (`COUNT`), and goes back
-by one step: from the error of the output z(t) to that of the potential V-(t). The error of the current I(t) is drive(t)
-times the latter's first component.
+by one step: from the error of the output z(t) to `StateErrors`, those of the potential V-(t) and of what else moves.
 """
+
+from .rule import StateErrors
 
 
 class Leak:
@@ -24,9 +25,11 @@ class Leak:
             step: `StepDerivatives` of t.
 
         Returns:
-            the carry for t-1, and R(t), the error of the potential: a tuple of its components, each [B, H].
+            the carry for t-1, and `StateErrors`, with R(t) as that of the potential.
         """
-        return cls.potential_backward(carry, step.psi * error, step)
+        error = step.psi * error
+        before, potential = cls.potential_backward(carry, error, step)
+        return before, state_errors(potential, step, threshold=-(error + step.threshold_keep * carry[0]))
 
     @staticmethod
     def potential_backward(carry, error, step):
@@ -48,6 +51,24 @@ class Oscillator(Leak):
         return carry, (real, imaginary)
 
 
+class AdaptationCurrent(Leak):
+    """Leaky units with an adaptation current, Eq. (34): the errors of V(t) and of w(t) go back together."""
+
+    COUNT = 2
+
+    @staticmethod
+    def backward(carry, error, step):
+        """Arguments as of `Leak`; the carry has V and w."""
+        v, w = carry
+        share = 1.0 - step.adaptation_decay
+        after_reset = v + share * step.coupling * w
+        error = step.psi * (error + share * step.adaptation_strength * w)
+        potential = error + step.keep * after_reset
+        errors = state_errors((potential, w), step, threshold=-(error + step.threshold_keep * after_reset))
+        before = step.leak * potential, step.adaptation_decay * w - step.drive * potential
+        return before, errors._replace(adaptation=w)
+
+
 class AdaptiveThreshold:
     """Units whose threshold adapts, with the derivative of Eq. (4) and (6) besides.
 
@@ -62,15 +83,23 @@ class AdaptiveThreshold:
 
     def backward(self, carry, error, step):
         """Arguments as of `Leak`; the last of the carry is that of b."""
-        *own, adaptation = carry
-        error = step.psi * (error + (1.0 - step.adaptation_decay) * adaptation)
+        *own, later = carry
+        error = step.psi * (error + (1.0 - step.adaptation_decay) * later)
         of_threshold = error + step.threshold_keep * own[0]
         own, potential = self.own.potential_backward(own, error, step)
-        adaptation = step.adaptation_decay * adaptation - step.adaptation_strength * of_threshold
-        return (*own, adaptation), potential
+        before = step.adaptation_decay * later - step.adaptation_strength * of_threshold
+        errors = state_errors(potential, step, threshold=-of_threshold)
+        return (*own, before), errors._replace(adaptation=later)
+
+
+def state_errors(potential, step, threshold):
+    """`StateErrors` of the errors of the potential in its components, and of the threshold."""
+    return StateErrors(step.drive * potential[0], *potential, *[None] * (2 - len(potential)), threshold=threshold)
 
 
 def own_state(cell, adaptation):
     """The own state of a cell's units, with that of the threshold where it adapts and `adaptation` is wanted."""
+    if cell.adapts_by_current:
+        return AdaptationCurrent
     own = Oscillator if cell.oscillates else Leak
     return AdaptiveThreshold(own) if adaptation and cell.adapts else own

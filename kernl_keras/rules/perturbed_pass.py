@@ -118,7 +118,7 @@ class PerturbedPass:
                 keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
                 perturbed = self.forget(keep, clean, perturbed)
             done, clean, effect, other = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
-            received = cell.gate(done) * driven if enters == "current" else driven
+            received = cell.gate(done) * driven if enters == "current" else predictor.received(driven, done)
             filtered = predictor.step(*perturbed[1:], received)
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
             # passes this line (a maximum may: XLA's takes no notice of NaN).
@@ -137,7 +137,10 @@ class PerturbedPass:
             begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
         )
         residuals, of_predictor, within_bound = kept
-        sums = predictor.sums(total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts)
+        heard = getattr(residuals, "slope", None)
+        sums = predictor.sums(
+            total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts, heard
+        )
         return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
 
     def advance(self, current, xi, enters, clean, other):

@@ -38,5 +38,5 @@ class RFLO(Rule):
         return BackwardStep(error, step._replace(psi=1.0, drive=step.psi * step.drive, keep=1.0))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        carry, potential = own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)
-        return carry, now.step.drive * potential[0]
+        carry, errors = own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)
+        return carry, errors.current

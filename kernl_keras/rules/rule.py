@@ -31,6 +31,25 @@ class BackwardStep(NamedTuple):
     through: Any = None  # the error that reaches z(t) through other units, where it is known beforehand, Eq. (27)
 
 
+class StateErrors(NamedTuple):
+    """What the errors of a step's outputs, and all later ones, make of what moves in that step. Each [.., B, H].
+
+    None where the rule gives no credit to it. For constants that learn, Eq. (30).
+    """
+
+    current: Any  # dC/dI(t)
+    potential: Any = None  # of V-(t), Re U(t) or h(t)
+    quadrature: Any = None  # of Im U(t)
+    threshold: Any = None  # of B(t-1)
+    adaptation: Any = None  # of b(t)
+    synapse: Any = None  # of S(t)
+
+    @property
+    def potentials(self) -> tuple:
+        """Those of the potential in its components."""
+        return (self.potential,) if self.quadrature is None else (self.potential, self.quadrature)
+
+
 class Rule(Settings):
     """Base of the learning rules: how the error of a layer's outputs reaches the currents of its units.
 
@@ -50,7 +69,8 @@ class Rule(Settings):
 
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
     - `backward_step(carry, now, context)`: from the carry behind step t and `BackwardStep` now to the carry before it
-      and dC/dI(t) [B, H]. It must be linear in carry and `now.error` together.
+      and dC/dI(t) [B, H]. It must be linear in carry and `now.error` together. In place of dC/dI(t) it may return
+      `StateErrors`; else constants that learn get the credit of a current that moves the potential as they do.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
     - `check(cell, traces)`: raises `ValueError` where the rule does not go with the cell.
@@ -92,7 +112,7 @@ class Rule(Settings):
                 f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
             )
 
-    def stream_traces(self) -> Any:
+    def stream_traces(self, cell: HiddenCell) -> Any:
         """What a stateful layer carries if nothing is said."""
         return True
 
@@ -122,8 +142,18 @@ class Rule(Settings):
         """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        """One step back: the carry for t-1, and the error of the current [B, H]."""
+    def prepare_silence(
+        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+    ) -> BackwardStep:
+        """`prepare` without errors, `silence` being zeros [T, B, H]: what is carried goes back alone."""
+        return self.prepare(silence, step, carry, context)
+
+    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
+        """The `Context` with one kernel alone; None where the R kernels of a carry (R, H) are not separate."""
+        return None
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | StateErrors]:
+        """One step back: the carry for t-1, and the error of the current [B, H] or `StateErrors`."""
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, add_products, going_on, of_steps, products_with, with_steps
+from .backward import Backward, going_on, of_steps, products_with, with_steps
 from .bptt import exact_step
 from .linear_memory import Filters, after_all, at_borders
 from .own_state import own_state
@@ -57,21 +57,21 @@ class WindowedBackward(Backward):
         carry = (none,) * (own.COUNT + 1), (none,) * (2 if past.cell.oscillates else 1)
 
         def begin(start, size, carry):
-            return of_steps(prepared(start, size)), past.presynaptic(start, size)
+            return of_steps(prepared(start, size)), self.products.block(start, size)
 
         def step(carry, now):
             now = with_steps(first, now)
-            after, potential = exact_step(carry[0], now, self.context)
-            current = now.step.drive * potential[0]
-            return going_on((after, tuple(potential)), now.step), current, current
+            after, errors = exact_step(carry[0], now, self.context)
+            carry = going_on((after, errors.potentials), now.step)
+            return carry, errors.current, self.products.needed(errors)
 
         def border(carry):
             (*own, _), potential = carry
             return tf.nest.map_structure(tf.zeros_like, carry), (tuple(own), potential)
 
-        zeros = past.no_products(error)
+        zeros = self.products.start(error)
         _, current, total, borders = blockwise(
-            begin, step, add_products, carry, zeros, past.length, self.window, True, past.unroll, border
+            begin, step, self.products.add, carry, zeros, past.length, self.window, True, past.unroll, border
         )
         return Inside(current, *borders), total
 
@@ -110,18 +110,18 @@ class WindowedBackward(Backward):
 
         def begin(start, size, carry):
             now, own = prepared(start, size, carry)
-            return (of_steps(now), own, take(inside.current, start, size)), past.presynaptic(start, size)
+            return (of_steps(now), own, take(inside.current, start, size)), self.products.block(start, size)
 
         def step(carry, elements):
             now, own, current = elements
             carry, of_rule = self.step(carry, with_steps(first, now))
             carry = (*map(tf.add, carry[:own_count], own), *carry[own_count:])
-            return carry, current + of_rule, of_rule
+            return carry, current + of_rule.current, of_rule
 
         return blockwise(
             begin,
             step,
-            add_products,
+            self.products.add,
             nothing,
             total,
             past.length,

@@ -8,15 +8,15 @@ from .time_loop import scan
 def leaky_sum(x, decay, start):
     """v(t) = d(t) v(t-1) + x(t).
 
-        dC/dx(t) = R(t) = dC/dv(t) + d(t+1) R(t+1),     dC/dv(-1) = d(0) R(0)
+        dC/dx(t) = R(t) = dC/dv(t) + d(t+1) R(t+1),     dC/dv(-1) = d(0) R(0),     dC/dd(t) = R(t) v(t-1)
 
     Args:
         x: [T, B, O].
-        decay: d, a constant: a number, [O], or [T, B, 1] where it differs from step to step.
+        decay: d: a number, [O], or [T, B, 1] where it differs from step to step.
         start: v before the first step [B, O].
 
     Returns:
-        v [T, B, O]; it has a gradient by `x` and `start`.
+        v [T, B, O]; it has a gradient by all three.
 
     Example:
 
@@ -28,7 +28,14 @@ def leaky_sum(x, decay, start):
     decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
 
     @tf.custom_gradient
-    def filtered(x, start):
+    def filtered(x, decay, start):
+        def forward(carry, now):
+            x, decay = now
+            v = decay * carry + x
+            return v, v
+
+        v = scan(forward, start, (x, decay))[1]
+
         def gradient(error):
             def back(carry, now):
                 error, decay = now
@@ -36,13 +43,8 @@ def leaky_sum(x, decay, start):
                 return decay * reverse, reverse
 
             of_start, of_x = scan(back, tf.zeros_like(start), (error, decay), reverse=True)
-            return of_x, of_start
+            return of_x, of_x * tf.concat([start[None], v[:-1]], 0), of_start
 
-        def forward(carry, now):
-            x, decay = now
-            v = decay * carry + x
-            return v, v
+        return v, gradient
 
-        return scan(forward, start, (x, decay))[1], gradient
-
-    return filtered(x, start)
+    return filtered(x, decay, start)

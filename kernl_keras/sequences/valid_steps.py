@@ -123,11 +123,15 @@ class ValidSteps:
 def where_valid(valid, new, old):
     """A state after a step, a structure of tensors [B, ...]: `new` where the step is `valid` [B], else `old`.
 
-    All of it is new where `valid` is None.
+    All of it is new where `valid` is None. An entry of both that is None stays so.
     """
     if valid is None:
         return new
-    return tf.nest.map_structure(lambda x, before: tf.where(of_examples(valid, x), x, before), new, old)
+
+    def chosen(x, before):
+        return None if x is None else tf.where(of_examples(valid, x), x, before)
+
+    return tf.nest.map_structure(chosen, new, old)
 
 
 def where_fresh(starts, states):

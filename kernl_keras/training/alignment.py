@@ -47,7 +47,7 @@ class Alignment(NamedTuple):
     variables: dict[
         str, dict[str, Agreement]
     ]  # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
-    lags: dict[str, dict[str, LagAgreement]]  # {"layer/weight": {rule: LagAgreement}}, likewise
+    lags: dict[str, dict[str, LagAgreement]]  # {"layer/weight": {rule: LagAgreement}}, likewise; not of constants
     explained_variance: dict[str, float]  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
 
 
@@ -66,10 +66,11 @@ def gradient_alignment(
 
         cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
-    for each weight and for all of the layer. By lag: the sequence is cut into `windows` of equal length; the
-    contribution of the errors of window l to what the inputs of window k <= l change, all (k, l) of one l - k together.
-    Lag 0 is within a window; the last window may be shorter; masked steps take no time. Errors that reach a layer
-    through states that it returns are not seen, nor any call of a layer but its last.
+    for each weight, for all of the layer, and for the logarithm of each constant that learns. By lag: the sequence is
+    cut into `windows` of equal length; the contribution of the errors of window l to what the inputs of window k <= l
+    change, all (k, l) of one l - k together. Lag 0 is within a window; the last window may be shorter; masked steps
+    take no time. Errors that reach a layer through states that it returns are not seen, nor any call of a layer but its
+    last.
 
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
     not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
@@ -136,13 +137,16 @@ class Alignments:
         with state_kept(self.model):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
             for layer, name, call, error in zip(self.layers, unique_names(self.layers), calls, errors):
-                parts = self._contributions(layer, call, error)
+                parts, ofconstant_weights = self._contributions(layer, call, error)
                 asked = [rule for rule in self.rules if rule in parts]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer, name).items():
                     of_weight = {rule: every[:, :, rows] for rule, every in parts.items()}
                     variables[weight] = {rule: agreement(of_weight, rule) for rule in asked}
                     lags[weight] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
+                for constant in layer.cell.learn:
+                    of_constant = {rule: every[constant] for rule, every in ofconstant_weights.items()}
+                    variables[f"{name}/log_{constant}"] = {rule: agreement(of_constant, rule) for rule in asked}
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
@@ -152,7 +156,12 @@ class Alignments:
         return function if self.model.run_eagerly else tf.function(function, jit_compile=self.jit_compile)
 
     def _contributions(self, layer, call, error):
-        """`{rule: [K, K, J, H]}`: at [l, k] what the errors of window l make of weights by the inputs of window k."""
+        """What the errors of each window make of the weights by the inputs of each, and of the constants.
+
+        Returns:
+            `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
+            `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
+        """
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
         steps = x.shape[0]
         if self.windows > steps:
@@ -161,21 +170,23 @@ class Alignments:
         windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
         starts = None if call.steps is None else call.steps.starts
-        found = {}
+        found, ofconstant_weights = {}, {}
         for name, rule in self._rules_of(layer).items():
             if (id(layer), name) not in self._compiled:
                 self._compiled[id(layer), name] = self._compile(make_current_errors(layer, rule))
-            of_windows = []
+            of_windows, of_fields = [], 0.0
             of_rule = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                currents, s = self._compiled[id(layer), name](
+                currents, s, fields = self._compiled[id(layer), name](
                     x, tf.where(now, of_rule, tf.zeros_like(error)), state, starts
                 )
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
+                of_fields += fields
             found[name] = np.array(of_windows) * trained(layer)
-        return found
+            ofconstant_weights[name] = by_constant(layer.cell, of_fields)
+        return found, ofconstant_weights
 
     def _rules_of(self, layer):
         """`{name: rule}` of all that a layer's gradients are made for."""
@@ -205,7 +216,7 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 def make_current_errors(layer, rule):
     """A function of x [T, B, I], L [T, B, H], the cell's states, and where sequences start [T, B] or None.
 
-    It returns dC/dI [T, B, H] and s [T, B, J].
+    It returns dC/dI [T, B, H], s [T, B, J] and the gradient of the step's constants that learn [F, H].
     """
     cell = layer.cell
 
@@ -216,9 +227,21 @@ def make_current_errors(layer, rule):
         past = Past(layer, x, before, residuals, p, steps)
         inputs, presynaptic = past.presynaptic(0, past.length)
         s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
-        return way_back(rule, past, layer.window if rule is layer.rule else None)(error)[0], s
+        currents, gradient = way_back(rule, past, layer.window if rule is layer.rule else None)(error)
+        return currents, s, gradient[s.shape[-1] :]
 
     return current_errors
+
+
+def by_constant(cell, of_fields):
+    """The gradients of the logarithms of the constants that learn, each [1, 1, 1, H], from those of a step's [F, H]."""
+    weights = cell.learned_weights()
+    with tf.GradientTape() as tape:
+        p = cell.parameters()
+        total = [tf.reduce_sum(getattr(p, field) * of_field) for field, of_field in zip(cell.fields(), of_fields)]
+        total = tf.add_n(total) if total else tf.zeros(())
+    found = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
+    return {name: each.numpy()[None, None, None] for name, each in zip(weights, found)}
 
 
 def check_rules(rules):

@@ -6,6 +6,8 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's
     python -m notebooks.lab.benchmark          times the training step, here and in other packages
     python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
+    python -m notebooks.lab.stream             learns from a million steps in pieces, and reports its memory
+    python -m notebooks.lab.compiling          times the first call of a training step, for all that a layer allows
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow
     python -m notebooks.lab.race               trains here and in other packages, and compares accuracy by the second
     python -m notebooks.lab.guide              compares the guide's choices with earlier ones, on public series
@@ -16,5 +18,6 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.distribution       compares replicas on several devices with one device
     python -m notebooks.lab.nir_round_trip     runs trained networks in other simulators
     python -m notebooks.lab.pack RUN_DIR NAME  makes a pretrained network of a run
+    python -m notebooks.lab.make_ecg           makes the packaged heartbeats of their sources
     python -m notebooks.lab.make_sample        makes the packaged sample of MNIST
 """

@@ -3,8 +3,8 @@
 import dataclasses
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
-from kernl_keras.rules import Exponential, Replica, Tangent, Twin
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
+from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
 
@@ -166,6 +166,40 @@ def windows(name, steps, learning_rates, seeds):
     return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
 
 
+OSCILLATION = ["tau_m", "period"]
+EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
+LEARNS = (  # which constants do, by e-prop, on the validation data
+    Variant("none learns"),
+    Variant("tau_out", changes={"learn": ["tau_out"]}),
+    Variant("tau_m and period", changes={"learn": OSCILLATION}),
+    Variant("tau_m, period, tau_out", changes={"learn": [*OSCILLATION, "tau_out"]}),
+    Variant("threshold and adaptation", changes={"learn": ["tau_a", "base_threshold", "adaptation_strength"]}),
+    Variant("all learn", changes={"learn": EVERY_CONSTANT}),
+)
+
+RESTARTS = (  # after how many steps the perturbation starts anew: M answers for a hop, not for a chain of them
+    Variant("M learns over 30 steps", settings={"perturbation": Tangent(resync_every=30)}),
+    Variant("M learns over 100 steps", settings={"perturbation": Tangent(resync_every=100)}),
+    Variant(
+        "without the slope, over 100 steps",
+        settings={"perturbation": Tangent(resync_every=100), "kernel": Membrane(arrival=False)},
+    ),
+    Variant("M learns over all steps"),
+)
+
+STILL: dict = {"learn": []}
+FEW = {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
+HEARTBEATS = (
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("e-prop", "eprop"),
+    Variant("backpropagation", "bptt"),
+    Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
+    Variant("e-prop, constants stand still", "eprop", changes=STILL),
+    Variant("backpropagation, constants stand still", "bptt", changes=STILL),
+)
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -187,6 +221,23 @@ SWEEPS = {
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
         rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        Sweep(
+            "rate-perturbation",
+            "How far the perturbation of tanh units goes, 784 pixels",
+            dataclasses.replace(EXPERIMENTS["smnist-rate"], source="tfds", steps=1_000, validate_every=500),
+            RESTARTS,
+            (2e-3,),
+            (0,),
+        ),
+        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
+        Sweep(
+            "ecg-constants",
+            "Which constants learn, heartbeats",
+            dataclasses.replace(ECG.with_rule("eprop"), epochs=20, learn=[]),
+            LEARNS,
+            (1e-2,),
+            (0, 1),
+        ),
         Sweep(
             "ablations",
             "What of KeRNL matters, resonators",

@@ -130,7 +130,66 @@ def guide_table(found):
     return markdown(["series", "", "steps", "features", "examples", "before", "after"], lines)
 
 
+def agreement_table(found, window=64):
+    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks.
+
+    Args:
+        found: what the results file has.
+        window: C.
+    """
+    groups = {}
+    for network in found["networks"]:
+        run = network["run"]
+        groups.setdefault((run["experiment"], run["steps"]), []).append(network["rows"])
+    cells, numbers = {}, {}
+    for group, networks in groups.items():
+        for row in (row for rows in networks for row in rows if row["window"] == window):
+            kernel = ", exponential kernel" if row.get("kernel") == "exponential" else ""
+            m = f"M {row['sensitivity']}{kernel}" if row.get("sensitivity") else ""
+            line = row["crosses"], m, "" if row["memory"] == "none" else row["memory"]
+            cells.setdefault(line, {}).setdefault(group, []).append(row["cosine"])
+            numbers.setdefault(line, row["numbers"])
+    lines = []
+    for line, columns_of in cells.items():
+        means = [columns_of.get(group) for group in groups]
+        shown = ["" if each is None else plain_spread(each, 2) for each in means]
+        lines.append([*line, f"{numbers[line]:,}", *shown])
+    heads = (f"`{experiment}`, {steps:,} steps" for experiment, steps in groups)
+    return markdown(["crosses the border", "M", "memory", "numbers", *heads], lines)
+
+
+def plain_spread(values, digits):
+    """Mean and, of several, the standard deviation."""
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"
+
+
+def stream_table(found):
+    """A long sequence in pieces: what the process held, and how good the network was, along the way."""
+    rows = found["samples"]
+    shown = [rows[0], *(row for row in rows[1:] if row["steps"] % (rows[-1]["steps"] // 5) == 0)]
+    lines = [[f"{row['steps']:,}", f"{row['memory_mb']:,.1f}", f"{row['loss']:.3f}"] for row in shown]
+    return markdown(["steps learned", "memory of the process, MB", "mean squared error"], lines)
+
+
+def compiling_table(found):
+    """What the first call takes more than a later one: a line a rule and its traces, a column a window."""
+    windows = list(dict.fromkeys(row["window"] for row in found["rows"]))
+    traces = {False: "none", "linear": "linear", True: "exact"}
+    lines = {}
+    for row in found["rows"]:
+        units = f"{row['units']}, {row['distinct']}"
+        compiling = row["processor_seconds"] - row["later_processor_seconds"]
+        lines.setdefault((row["rule"], traces[row["traces"]], units), {})[row["window"]] = compiling
+    rows = [[*line, *(f"{of[w]:.1f}" if w in of else "" for w in windows)] for line, of in lines.items()]
+    heads = ["no window" if window is None else f"window {window}" for window in windows]
+    return markdown(["rule", "traces", "units, periods", *heads], rows)
+
+
 OWN_TABLES = {
+    "windows": agreement_table,
+    "stream": stream_table,
+    "compiling": compiling_table,
     "guide": guide_table,
     "contract": contract_table,
     "networks": simulator_table,

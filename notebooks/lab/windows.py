@@ -1,14 +1,18 @@
 """How well gradients with a window agree with backpropagation's: by its length, and by the memory that it takes.
 
-    python -m notebooks.lab.windows RUN_DIR [RUN_DIR ...] --output notebooks/results/windows.json
+    python -m notebooks.lab.windows RUN_DIR [RUN_DIR ...] --output notebooks/results/window-agreement.json
 
-Each directory holds a finished run of `train`. Nothing, the unit's own state, or that and one hop by M cross the border
-of a window: in exact traces or in linear memory; with M as the run learned it, as its weights give it, or learned from
-zero while the weights stand still.
+Each directory holds a finished run of KeRNL by `train`. Nothing, the unit's own state, or that and one hop by M cross
+the border of a window: in exact traces or in linear memory; with M as the run learned it, as its weights give it, or
+learned from zero while the weights stand still. All networks are measured on the packaged sample, and with the same
+kernel, that of the membrane. Where a run had another kernel, the M that it learned is measured with that one, which
+linear memory does not have.
 """
 
 import argparse
 import dataclasses
+import functools
+import json
 import pathlib
 import sys
 
@@ -17,17 +21,19 @@ import tensorflow as tf
 
 from kernl_keras import cli
 from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, write_json
-from kernl_keras.experiments.pretrained import NAMES, experiment_of, load_pretrained
+from kernl_keras.experiments.pretrained import NAMES, experiment_of, load_pretrained, variables
 from kernl_keras.experiments.pretrained import record as record_of
 from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.experiments.run import load_data, read_config
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, EProp
+from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane
 from kernl_keras.rules.backward import Past
 from kernl_keras.rules.linear_memory import LinearMemory
 from kernl_keras.rules.window import way_back
 from kernl_keras.sequences.clean_pass import clean_pass
+from kernl_keras.sequences.time_loop import tensors
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
 from .options import check_file
@@ -38,26 +44,44 @@ CROSSES = ("nothing", "own state", "own state and M")
 SENSITIVITIES = ("learned", "from the weights", "learned from zero")
 
 
-def gradient_of(layer, call, error):
-    """A function of `(rule, window, linear)`: dC/dW [J, H] of the layer's call, for errors L [B, T, H]."""
-    cell, x = layer.cell, tf.transpose(call.sequences, (1, 0, 2))
-    error = tf.transpose(error, (1, 0, 2))
-    before = cell.State(*call.initial_state[: len(cell.State._fields)])
+class Gradients:
+    """dC/dW [J, H] of a layer's call, by a rule, a window and a memory. Each is compiled once.
 
-    def found(rule, window=None, linear=False):
-        @tf.function(jit_compile=True)
-        def gradient(x, error):
-            p = cell.parameters()
-            residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
-            past, memory, traces = Past(layer, x, before, residuals, p), None, ()
-            if linear:
-                memory = LinearMemory(cell, rule, None, presynaptic(layer))
-                traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
-            return way_back(rule, past, window, memory=memory)(error, traces)[1]
+    Args:
+        layer: `kernl_keras.RNN`.
+        jit_compile: whether by XLA; else step by step, eagerly.
+    """
 
-        return gradient(x, error).numpy() * trained(layer)
+    def __init__(self, layer, jit_compile=True):
+        self.layer, self.jit_compile, self._compiled = layer, jit_compile, {}
 
-    return found
+    def __call__(self, call, error, rule, window=None, linear=False):
+        """The gradient, a NumPy array.
+
+        Args:
+            call: `Call` of the layer.
+            error: of its outputs L [B, T, H].
+            rule: `rules.Rule`.
+            window: C, or None.
+            linear: whether linear memory stands for what lies behind the border.
+        """
+        x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
+        key = repr(rule), window, linear
+        if key not in self._compiled:
+            found = functools.partial(self._gradient, rule=rule, window=window, linear=linear)
+            self._compiled[key] = tf.function(found, jit_compile=True) if self.jit_compile else found
+        before = list(call.initial_state[: len(self.layer.cell.State._fields)])
+        return self._compiled[key](x, error, before).numpy() * trained(self.layer)
+
+    def _gradient(self, x, error, before, rule, window, linear):
+        layer, cell = self.layer, self.layer.cell
+        before, p = cell.State(*before), cell.parameters()
+        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
+        past, memory, traces = Past(layer, x, before, residuals, p), None, ()
+        if linear:
+            memory = LinearMemory(cell, rule, None, presynaptic(layer))
+            traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
+        return way_back(rule, past, window, memory=memory)(error, traces)[1]
 
 
 def presynaptic(layer):
@@ -72,7 +96,7 @@ def agreement(one, other):
 
 
 def numbers_behind(layer, rule, linear):
-    """How many numbers an example needs for what was before the window."""
+    """How many numbers an example needs for what was before the window; `rule` is None where nothing crosses."""
     if rule is None:
         return 0
     if linear:
@@ -82,59 +106,74 @@ def numbers_behind(layer, rule, linear):
 
 
 def numbers_inside(layer, window):
-    """How many numbers an example needs for the steps of a window: inputs, potentials, thresholds and what is sent."""
-    return window * (layer.cell.kernel.shape[0] + 3 * layer.cell.units)
+    """How many numbers an example needs for the steps of a window: inputs, and what the cell keeps of each step."""
+    cell = layer.cell
+    silence = tf.zeros((1, cell.units), cell.compute_dtype)
+    state = cell.State(*cell.get_initial_state(batch_size=1))
+    kept = tensors(cell.save_residuals(*cell.step(silence, state, cell.parameters())))
+    units = sum(x.shape[-1] * (0.25 if x.dtype == tf.bool else 1.0) for x in kept)  # a bool has a byte
+    return round(window * (cell.kernel.shape[0] + units))
 
 
-def rows_of(layer, gradient, crosses, rule, sensitivity=None):
-    """The rows of what crosses the border, a list of dicts; `rule` is None for nothing."""
-    exact, rows = gradient(BPTT()), []
-    for linear in (False, True) if rule else (False,):
-        behind = numbers_behind(layer, rule, linear)
-        for window in WINDOWS:
-            made = gradient(rule or BPTT(), window, linear)
-            rows.append(
-                {
-                    "crosses": crosses,
-                    "sensitivity": sensitivity,
-                    "memory": "linear" if linear else "exact",
-                    "window": window,
-                    "numbers": numbers_inside(layer, window) + behind,
-                    **agreement(made, exact),
-                }
-            )
-    return rows
-
-
-def measure(experiment, load, zero_steps):
-    """The rows of one network.
+def measure(experiment, model, gradients, zero_steps):
+    """The rows of one network, a list of dicts.
 
     Args:
         experiment: `Experiment` that trained it.
-        load: a function that loads the network.
+        model: the network.
+        gradients: `Gradients` of its hidden layer.
         zero_steps: steps in which M learns from zero.
     """
-    data, model = load_data(experiment), load()
-    layer = model.get_layer("hidden")
+    data, layer = load_data(experiment), gradients.layer
     batch = next(iter(data.validation.unbatch().batch(EXAMPLES)))
     (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
-    gradient = gradient_of(layer, call, error)
-    rule = type(layer.rule).from_config({**layer.rule.get_config(), "adaptation": True})
-    rows = rows_of(layer, gradient, CROSSES[0], None) + rows_of(layer, gradient, CROSSES[1], EProp())
-    rows += rows_of(layer, gradient, CROSSES[2], rule, SENSITIVITIES[0])
+    exact, rows = gradients(call, error, BPTT()), []
+
+    def add(crosses, rule, memories, **settings):
+        for memory in memories:
+            linear = memory == "linear"
+            behind = numbers_behind(layer, rule, linear)
+            for window in WINDOWS:
+                made = gradients(call, error, rule or BPTT(), window, linear)
+                numbers = numbers_inside(layer, window) + behind
+                row = {"crosses": crosses, "memory": memory, "window": window, "numbers": numbers}
+                rows.append({**row, **settings, **agreement(made, exact)})
+
+    own = KeRNL.from_config({**layer.rule.get_config(), "adaptation": True})
+    membrane = with_membrane(own)
+    kernel = "membrane" if isinstance(own.kernel, Membrane) else "exponential"
+    add(CROSSES[0], None, ("none",))
+    add(CROSSES[1], EProp(reset_gradient=own.reset_gradient), ("exact", "linear"))
+    memories = ("exact", "linear") if kernel == "membrane" else ("exact",)
+    add(CROSSES[2], own, memories, sensitivity=SENSITIVITIES[0], kernel=kernel)
     layer.reset_sensitivity()
-    rows += rows_of(layer, gradient, CROSSES[2], rule, SENSITIVITIES[1])
+    add(CROSSES[2], membrane, ("exact", "linear"), sensitivity=SENSITIVITIES[1], kernel="membrane")
     layer.sensitivity_tensor.assign(learned_from_zero(experiment, data, model, zero_steps))
-    return rows + rows_of(layer, gradient, CROSSES[2], rule, SENSITIVITIES[2])
+    add(CROSSES[2], membrane, ("exact", "linear"), sensitivity=SENSITIVITIES[2], kernel="membrane")
+    return rows
+
+
+def with_membrane(rule):
+    """A rule as it is, with the membrane's kernel."""
+    return KeRNL.from_config({**rule.get_config(), "kernel": "membrane"})
 
 
 def learned_from_zero(experiment, data, model, steps):
-    """M [H, H] after it has learned from zero, while the weights stand still."""
+    """M [H, H] after it has learned from zero, with the membrane's kernel, while the weights stand still."""
     alone = dataclasses.replace(
-        experiment, steps=steps, epochs=None, sensitivity_only=steps, sensitivity_every=1, validate_every=None
+        experiment,
+        rule_settings=with_membrane(experiment.make_rule()).get_config(),
+        layer_settings={},
+        steps=steps,
+        epochs=None,
+        sensitivity_only=steps,
+        sensitivity_every=1,
+        validate_every=None,
     )
     copy = build_model(alone, data.time_steps, data.features, steps)
-    copy.set_weights(model.get_weights())
+    weights = variables(model)
+    for name, variable in variables(copy).items():
+        variable.assign(weights[name])
     copied = copy.get_layer("hidden")
     copied.sensitivity_tensor.assign(tf.zeros_like(copied.sensitivity_tensor))
     copy.fit(data.train, steps_per_epoch=steps, shuffle=False, verbose=0)
@@ -142,8 +181,17 @@ def learned_from_zero(experiment, data, model, steps):
     return copied.sensitivity_tensor
 
 
+def read_network(name):
+    """`(experiment, record, model)` of a directory of a run, or of a network that comes with the package."""
+    if name in NAMES:
+        return experiment_of(name), record_of(name), load_pretrained(name)
+    folder = pathlib.Path(name)
+    experiment, record = read_config(folder), read_json(folder / RESULTS)
+    return experiment, record, keras.models.load_model(str(folder / MODEL))
+
+
 def measure_all(networks, path, zero_steps, command=""):
-    """Measures networks, and writes the results file; returns what it holds.
+    """Measures networks, and writes the results file after each; returns what it holds.
 
     Args:
         networks: list of directories of runs, or names of pretrained networks.
@@ -151,18 +199,7 @@ def measure_all(networks, path, zero_steps, command=""):
         zero_steps: as of `measure`.
         command: the command line, for the record.
     """
-    path, found = check_file(path), []
-    for name in networks:
-        if name in NAMES:
-            experiment, record, load = experiment_of(name), record_of(name), lambda name=name: load_pretrained(name)
-        else:
-            folder = pathlib.Path(name)
-            experiment, record = read_config(folder), read_json(folder / RESULTS)
-            load = lambda folder=folder: keras.models.load_model(str(folder / MODEL))  # noqa: E731
-        kept = ("experiment", "rule", "steps", "seed", "git_revision", "command")
-        run = {key: record[key] for key in kept}
-        print(f"Network    {name}", flush=True)
-        found.append({"run": run, "rows": measure(experiment, load, zero_steps)})
+    path, found, kept, revision = check_file(path), [], {}, git_revision()
     results = {
         "windows": {
             "networks": found,
@@ -170,11 +207,25 @@ def measure_all(networks, path, zero_steps, command=""):
             "zero_steps": zero_steps,
             "device": devices(),
             "versions": versions(),
-            "git_revision": git_revision(),
+            "git_revision": revision,
             "command": command,
         }
     }
-    write_json(path, results)
+    for name in networks:
+        experiment, record, model = read_network(name)
+        if experiment.rule != "kernl":
+            raise UserError(f"RUN_DIR must hold a run of rule 'kernl'; received {name}, a run of {experiment.rule!r}.")
+        form = json.dumps([experiment.cell_settings, experiment.rule_settings, experiment.readout_settings])
+        if form in kept:  # what is compiled reads the weights of this network
+            kept[form][0].set_weights(model.get_weights())
+        else:
+            kept[form] = model, Gradients(model.get_layer("hidden"), experiment.jit_compile)
+        print(f"Network    {name}", flush=True)
+        run = {key: record[key] for key in ("experiment", "rule", "steps", "seed", "git_revision")}
+        trained_on, digits = experiment.source, "sample" if experiment.task == "mnist" else None
+        measured = dataclasses.replace(experiment, source=digits, data_dir=None)
+        found.append({"run": {**run, "data": trained_on}, "rows": measure(measured, *kept[form], zero_steps)})
+        write_json(path, results)
     return results
 
 

@@ -49,6 +49,7 @@ def share(**bounds):
 
 SEED = optional(integer(0))
 TAU = time_constant()
+LEARN = Kind(st.just([]), an_unknown_word=WORDS.filter(lambda value: value != []))
 POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
 OF_WEIGHTS = ("initializer", "regularizer", "constraint")
@@ -77,6 +78,7 @@ HIDDEN = {
     "self_connections": flag(),
     "use_bias": flag(),
     "dt": DT,
+    "learn": LEARN,
     "recurrent_connectivity": optional(
         share(above=0.0, good=st.floats(0.1, 1.0) | bools(H).map(lambda row: [row] * H))
     ),
@@ -87,7 +89,7 @@ GAINS = {"input_gain": AT_LEAST_0, "recurrent_gain": AT_LEAST_0}
 SPIKES = {
     "tau_s": optional(TAU),
     "tau_a": TAU,
-    "base_threshold": POSITIVE,
+    "base_threshold": per_unit(H, above=0.0, good=st.floats(1e-3, 1e3)),
     "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
     "surrogate": words(types.SurrogateName),
     "surrogate_damping": AT_LEAST_0,
@@ -165,6 +167,10 @@ PUBLIC = {
         "reset_potential": number(), "reset": words(types.Reset),
         "discretization": word("exponential"),
     }, {"units": H}),
+    "AdLIFCell": Public(kk.AdLIFCell, {
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": optional(TAU), "tau_a": optional(TAU),
+        "coupling": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
+    }, {"units": H}),
     "ResonatorCell": Public(kk.ResonatorCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": optional(PERIOD),
     }, {"units": H}),
@@ -173,12 +179,12 @@ PUBLIC = {
         "discretization": word("exponential"), "period": optional(PERIOD),
     }, {"units": H, "tau": 20.0}),
     "ReadoutCell": Public(kk.ReadoutCell, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
+        "dt": DT, "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
     }, {"units": H}),
     "Readout": Public(kk.Readout, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "gain": optional(POSITIVE), "dt": DT,
-        "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
+        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
+        "dt": DT, "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
         "feedback": words(types.Feedback),
     }, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
@@ -231,6 +237,10 @@ PUBLIC = {
         "validation": optional(integer(0)), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
         "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
         "download": Kind(st.booleans()),
+    }),
+    "data.ecg": Public(kk.data.ecg, {
+        "validation": integer(0), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
+        "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
     }),
     "data.full_batches": Public(lambda batch_size=2: kk.data.full_batches(BATCHES, batch_size),
                                 {"batch_size": integer(good=st.integers(2, 5))}, of=kk.data.full_batches),

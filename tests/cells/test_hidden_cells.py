@@ -101,7 +101,7 @@ SPIKING_SETTINGS = dict(
     units=4, tau_m=[5.0, 6.0, 7.0, 8.0], tau_s=None, tau_a=LogUniform(10.0, 90.0, seed=3), tau_ref=2.5, resistance=1.5,
     base_threshold=0.7, adaptation_strength=[0.0, 1.0, 2.0, 3.0], reset_potential=-0.2, reset="soft", dt=0.5,
     discretization="euler", surrogate="exponential", surrogate_damping=0.4, self_connections=True, use_bias=True,
-    input_gain=2.0, recurrent_gain=1.0,
+    input_gain=2.0, recurrent_gain=1.0, learn=["tau_m"],
     kernel_initializer=keras.initializers.GlorotNormal(seed=1), recurrent_initializer=keras.initializers.Zeros(),
     bias_initializer=keras.initializers.Ones(), kernel_regularizer=keras.regularizers.L2(0.1),
     recurrent_regularizer=keras.regularizers.L1(0.2), bias_regularizer=keras.regularizers.L2(0.3),
@@ -117,7 +117,7 @@ SETTINGS = {
     },
     LeakyRNNCell: {
         **{k: v for k, v in SPIKING_SETTINGS.items() if k in constructor_arguments(LeakyRNNCell)},
-        **dict(tau=LogUniform(5.0, 60.0, seed=2), period=9.0, activation="relu"),
+        **dict(tau=LogUniform(5.0, 60.0, seed=2), period=9.0, activation="relu", learn=["period"]),
         **dict(discretization="exponential", self_connections=False, use_bias=False),
     },
 }
@@ -152,10 +152,11 @@ def test_weights_of_a_cell_and_its_copy(kind):
     for one in (cell, kind.from_config(cell.get_config())):
         layer = keras.layers.RNN(one, return_sequences=True)
         outputs.append(layer(x))
-        names = ["kernel", "recurrent_kernel"] + ["bias"] * SETTINGS[kind]["use_bias"]
+        names = [f"log_{name}" for name in SETTINGS[kind]["learn"]]
+        names += ["kernel", "recurrent_kernel"] + ["bias"] * SETTINGS[kind]["use_bias"]
         assert [w.name.split("/")[-1].split(":")[0] for w in layer.trainable_weights] == names
         assert len(layer.non_trainable_weights) == 1  # the drawn time constants
-        assert len(layer.losses) == len(names)
+        assert len(layer.losses) == 2 + SETTINGS[kind]["use_bias"]
     if kind is not LeakyRNNCell:
         np.testing.assert_array_equal(*outputs)
 

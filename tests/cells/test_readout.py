@@ -157,6 +157,7 @@ def test_config_covers_the_signature():
         "gain": 3.0,
         "dt": 0.5,
         "discretization": "euler",
+        "learn": ["tau_out"],
         "use_bias": False,
         "kernel_initializer": keras.initializers.HeNormal(seed=1),
         "bias_initializer": "ones",

@@ -45,6 +45,13 @@ def unregistered(u):
 
 
 NOWHERE = {"class_name": "function", "config": "f", "module": "nowhere", "registered_name": "nowhere>f"}
+
+
+def name_of(surrogate):
+    """The same in every process of the tests."""
+    return surrogate if isinstance(surrogate, str) else getattr(surrogate, "__name__", type(surrogate).__name__)
+
+
 EVERY = [*SURROGATES, cauchy, Narrow(0.2)]
 
 
@@ -65,7 +72,7 @@ def gradients(layer, network, error):
 
 
 @pytest.mark.parametrize("name", ["hard adaptive", "resonator"])
-@pytest.mark.parametrize("surrogate", EVERY, ids=str)
+@pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
     n, error = with_surrogate(name, surrogate), draw(9, B, T, H)
@@ -85,7 +92,7 @@ def test_surrogates_differ():
 
 
 @pytest.mark.parametrize("wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)], ids=["graph", "xla"])
-@pytest.mark.parametrize("surrogate", ["multi_gaussian", "boxcar", cauchy], ids=str)
+@pytest.mark.parametrize("surrogate", ["multi_gaussian", "boxcar", cauchy], ids=name_of)
 def test_modes_agree(surrogate, wrap):
     n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
     layer = n.layer("kernl")
@@ -100,7 +107,7 @@ def test_modes_agree(surrogate, wrap):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("surrogate", EVERY, ids=str)
+@pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
     inputs = keras.Input((T, I))
     layer = kk.RNN(KINDS[kind](H, surrogate=surrogate), rule="eprop", name="hidden")

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from kernl_keras.cells.adlif import AdLIFCell
 from kernl_keras.cells.context import ContextCell
 from kernl_keras.cells.input import InputSpikeCell
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
@@ -67,21 +68,27 @@ ADAPTIVE = dict(
 RESONATING = dict(
     units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=ADAPTIVE["kernel_initializer"]
 )
+LEARNING = {**ADAPTIVE, "learn": ["tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength"]}
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
+
+CURRENT = dict(units=H, tau_m=6.0, tau_a=30.0, input_gain=3.0, learn=["tau_a", "coupling"])
+OSCILLATING = {**RESONATING, "learn": "period"}
+OWN_STATE = {**LEARNING, "learn": ["tau_m", "tau_a"]}
 
 ROWS = {
     "InputSpikeCell": Row(InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
     "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
-    "LIFCell": Row(LIFCell, ADAPTIVE, keras.layers.RNN),
+    "LIFCell": Row(LIFCell, LEARNING, keras.layers.RNN),
     "ResonatorCell": Row(ResonatorCell, RESONATING, keras.layers.RNN),
-    "LeakyRNNCell": Row(LeakyRNNCell, RATE, keras.layers.RNN),
-    "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0), keras.layers.RNN),
+    "AdLIFCell": Row(AdLIFCell, CURRENT, keras.layers.RNN),
+    "LeakyRNNCell": Row(LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
+    "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
     "RNN, kernl": Row(RNN, dict(rule="kernl", seed=3), cell=(LIFCell, ADAPTIVE)),
-    "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, RESONATING)),
+    "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, OSCILLATING)),
     "RNN, plain_kernl": Row(RNN, dict(rule="plain_kernl", seed=3), cell=(LeakyRNNCell, RATE)),
-    "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, ADAPTIVE)),
+    "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, OWN_STATE)),
     "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
-    "Readout": Row(Readout, dict(units=2, tau_out=5.0)),
+    "Readout": Row(Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, delta": Row(SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
     "SpikeEncoder, latency": Row(SpikeEncoder, dict(units=1, code="latency", period=3), values="normal"),

@@ -21,6 +21,7 @@ SHAPES = {  # name: (time steps, features, channels of the hidden layer's input,
     "adding-200": (200, 2, 2, 1),
     "adding-spiking": (100, 2, 2, 1),
     "adding-spiking-200": (200, 2, 2, 1),
+    "ecg": (1301, 4, 4, 6),
 }
 
 
@@ -37,7 +38,8 @@ def test_data_and_model_fit(name):
     units = EXPERIMENTS[name].cell_settings["units"]
     assert tuple(model.get_layer("hidden").cell.kernel.shape) == (channels, units)
     assert tuple(model.get_layer("hidden").sensitivity_tensor.shape) == (units, units)
-    assert model.output_shape == (None, outputs)
+    every_step = (steps,) if EXPERIMENTS[name].window == 0 else ()
+    assert model.output_shape == (None, *every_step, outputs)
     assert model.jit_compile is True
 
 

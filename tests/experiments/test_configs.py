@@ -19,7 +19,7 @@ from kernl_keras.rules import NAMES, PlainKeRNL
 def test_names():
     assert list(EXPERIMENTS) == [
         "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
-        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200",
+        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg",
     ]  # fmt: skip
     assert DEFAULT == "smnist"
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())
@@ -32,8 +32,12 @@ def test_a_configuration_survives_json(name):
 
 
 def pinned(kind, settings):
-    """Whether every argument of a cell is there, but for regularizers and constraints, which are Keras' and None."""
-    arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))}
+    """Whether every argument of a cell is there, but for options that are off unless they are asked for.
+
+    What learns stands in the experiment's own field.
+    """
+    off = {"learn", "recurrent_connectivity", "excitatory", "connectivity_seed", "feedback", "feedback_initializer"}
+    arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))} - off
     assert settings.keys() == arguments
 
 

@@ -112,7 +112,7 @@ def sensitivity(expected, b):
     xi = noise(T, 1)[b : b + 1, :n]
     effect = expected.effect(xi, slice(0, n))
     if isinstance(rule.kernel, Membrane):
-        loss, of_m = ref.membrane_sensitivity(effect, xi, expected.m[0], network.kernel, [0])
+        loss, of_m = ref.membrane_sensitivity(effect, xi, expected.m[0], network.kernel, [0], expected.heard)
         return n, loss, of_m[None]
     gate = expected.run.gate if expected.enters == "current" else np.ones_like(xi)
     parts = effect, *ref.filtered_noise(xi, gate, expected.gamma, network.c.dt)

@@ -51,6 +51,7 @@ LAYERS = {
     "ContextCell": over(lambda: kk.ContextCell(2), 1),
     "InputSpikeCell": over(lambda: kk.InputSpikeCell(seed=5)),
     "LIFCell": over(lambda: kk.LIFCell(H, tau_m=5.0, adaptation_strength=0.5, input_gain=4.0)),
+    "AdLIFCell": over(lambda: kk.AdLIFCell(H, tau_m=5.0, tau_a=20.0, input_gain=4.0)),
     "ResonatorCell": over(lambda: kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=4.0)),
     "LeakyRNNCell": over(lambda: kk.LeakyRNNCell(H, tau=5.0)),
 }

@@ -140,6 +140,7 @@ SETTINGS = {
     "gain": 3.0,
     "dt": 0.5,
     "discretization": "euler",
+    "learn": ["tau_out"],
     "return_sequences": False,
     "use_bias": False,
     "kernel_initializer": keras.initializers.HeNormal(seed=1),
@@ -165,7 +166,7 @@ def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
 
 def test_defaults_are_those_of_the_cell():
     cell, layer = constructor_arguments(kk.ReadoutCell), constructor_arguments(kk.Readout)
-    assert {"units", "tau_out", "gain", "dt", "discretization", "feedback"} == set(layer) & set(cell)
+    assert {"units", "tau_out", "gain", "dt", "discretization", "learn", "feedback"} == set(layer) & set(cell)
     assert all(layer[name].default == cell[name].default for name in set(layer) & set(cell))
 
 

@@ -267,7 +267,10 @@ ERRORS = [
     ),
     (dict(traces="yes"), "traces must be None, True, False, 'linear' or LinearTraces; received 'yes'"),
     (dict(seed=-1), "seed must be an integer >= 0; received -1"),
-    (dict(cell=keras.layers.SimpleRNNCell(3)), "cell must be a LIFCell, a ResonatorCell or a LeakyRNNCell; received <"),
+    (
+        dict(cell=keras.layers.SimpleRNNCell(3)),
+        "cell must be a LIFCell, an AdLIFCell, a Resonator",
+    ),
 ]
 
 

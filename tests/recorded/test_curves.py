@@ -26,9 +26,10 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 STEPS = 50
 RECORDED = json.loads((pathlib.Path(__file__).parent / "curves.json").read_text(encoding="utf-8"))
 ROWS = RECORDED["Keras 3" if IS_KERAS_3 else "Keras 2"]
+MEMBRANE = {"class_name": "kernl_keras>Membrane", "config": {"arrival": False}}  # as it was for rate units
 EXPONENTIALS = {"class_name": "kernl_keras>Exponential", "config": {"count": 2}}
 RULES = {  # label in the file: rule, its settings; and what revision 8332b19 called them
-    "kernl": ("kernl", {"adaptation": False}),  # kernl, form="network", temporal_kernel="own"
+    "kernl": ("kernl", {"kernel": MEMBRANE, "adaptation": False}),  # kernl, form="network", temporal_kernel="own"
     "kernl-exponential": ("kernl", {"kernel": "exponential", "adaptation": False}),  # kernl, form="network"
     "kernl-exponential-2": (
         "kernl",

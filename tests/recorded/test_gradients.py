@@ -12,20 +12,31 @@ import numpy as np
 import pytest
 
 from kernl_keras.archives import read_arrays
-from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
+from kernl_keras.rules import (
+    BPTT,
+    RFLO,
+    EProp,
+    Exponential,
+    KeRNL,
+    Membrane,
+    PlainKeRNL,
+    ReadoutOnly,
+    Replica,
+    Tangent,
+    Twin,
+)
 
 from ..reference.cases import CELLS, SPIKING, Network
 from ..reference.expected import STD, compute, kernels
 
 RECORDED = read_arrays(pathlib.Path(__file__).parent / "gradients.npz")
+ALONE = Membrane(arrival=False)  # when what arrives at a rate unit did not count by its slope
 RULES = {
-    "kernl": lambda: KeRNL(adaptation=False),
-    "kernl, reset not followed": lambda: KeRNL(reset_gradient=False, adaptation=False),
-    "kernl, twin": lambda: KeRNL(perturbation=Twin(STD), adaptation=False),
-    "kernl, replica": lambda: KeRNL(perturbation=Replica(STD), adaptation=False),
-    "kernl, voltage, resync 3": lambda: KeRNL(
-        perturbation=Tangent(observe="voltage", resync_every=3), adaptation=False
-    ),
+    "kernl": lambda: KeRNL(ALONE, adaptation=False),
+    "kernl, reset not followed": lambda: KeRNL(ALONE, reset_gradient=False, adaptation=False),
+    "kernl, twin": lambda: KeRNL(ALONE, Twin(STD), adaptation=False),
+    "kernl, replica": lambda: KeRNL(ALONE, Replica(STD), adaptation=False),
+    "kernl, voltage, resync 3": lambda: KeRNL(ALONE, Tangent(observe="voltage", resync_every=3), adaptation=False),
     "kernl, exponential": lambda: KeRNL("exponential", adaptation=False),
     "kernl, 2 exponentials": lambda: KeRNL(Exponential(2), adaptation=False),
     "plain, current": lambda: PlainKeRNL(noise="current"),

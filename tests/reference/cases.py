@@ -76,8 +76,8 @@ def draw(seed, *shape):
 class Network:
     """One cell with weights and inputs, for the package (`cell`, `layer`) and for the reference (`run`, `tangent`)."""
 
-    def __init__(self, name, seed=66, time=T, dtype="float64"):
-        self.settings, self.dtype, self.time = CELLS[name], dtype, time
+    def __init__(self, name, seed=66, time=T, dtype="float64", learn=()):
+        self.settings, self.dtype, self.time, self.learn = CELLS[name], dtype, time, learn
         self.spiking = name not in RATE
         kind = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
         self.kind, self.constants, self.forward, self.forward_tangent, self.states = KINDS[kind]
@@ -122,7 +122,7 @@ class Network:
         return gradient * mask
 
     def cell(self):
-        cell = self.kind(H, use_bias=True, dtype=self.dtype, **self.settings)
+        cell = self.kind(H, use_bias=True, dtype=self.dtype, learn=self.learn, **self.settings)
         cell.build((None, I))
         cell.kernel.assign(self.w_in)
         cell.recurrent_kernel.assign(self.w_rec)

@@ -51,7 +51,7 @@ class Expected:
         if self.window > 1 or self.linear or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
             return ref.weight_gradient(self.windowed(), s)
         if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
-            return ref.membrane(self.error, s, run, self.m[0], self.network.kernel)
+            return ref.membrane(self.error, s, run, self.m[0], self.network.kernel, self.heard)
         if isinstance(rule, KeRNL):
             return ref.network(self.error, s, run, self.m, self.gamma, dt)
         if isinstance(rule, PlainKeRNL):
@@ -76,6 +76,13 @@ class Expected:
             means=self.means() if self.linear else None,
         )
 
+    @property
+    def heard(self):
+        """f' of rate units, by which what arrives counts; None of spiking ones."""
+        rule = self.rule
+        by_slope = isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane) and rule.kernel.arrival
+        return self.run.slope if by_slope and not self.network.spiking else None
+
     def means(self):
         """What the sweep with mean slopes needs."""
         network = self.network
@@ -84,12 +91,14 @@ class Expected:
             "m": self.m[0] if isinstance(self.rule, KeRNL) else None,
             "groups": network.cell().groups(network.kind.CONSTANTS),
             "resets": network.resets,
+            "heard": self.heard,
         }
 
-    def hop(self, c, distance):
+    def hop(self, c, distance, b, t):
         """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""
         if isinstance(self.rule.kernel, Membrane):
-            return self.m[0].T @ np.real(np.conj(self.network.kernel) ** distance * c)
+            heard = 1.0 if self.heard is None else self.heard[b, t + 1]
+            return self.m[0].T @ (heard * np.real(np.conj(self.network.kernel) ** distance * c))
         fades = np.exp(-self.gamma * self.network.c.dt * distance)
         return sum(fades[r] * (self.m[r].T @ np.real(c)) for r in range(len(self.m)))
 
@@ -140,7 +149,7 @@ class Expected:
         cuts = [slice(start, min(start + resync, T)) for start in starts]
         effect = np.concatenate([self.effect(xi, cut) for cut in cuts], 1)
         if isinstance(self.rule.kernel, Membrane):
-            loss, of_m = ref.membrane_sensitivity(effect, xi, self.m[0], self.network.kernel, starts)
+            loss, of_m = ref.membrane_sensitivity(effect, xi, self.m[0], self.network.kernel, starts, self.heard)
             return loss, np.mean(effect**2), of_m[None], None
         gate = self.run.gate if self.enters == "current" else np.ones_like(xi)
         filtered = [ref.filtered_noise(xi[:, cut], gate[:, cut], self.gamma, self.network.c.dt) for cut in cuts]

@@ -1,0 +1,230 @@
+"""`AdLIFCell`: leaky units with an adaptation current, Eq. (34)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import tensorflow as tf
+
+from ..checks import per_unit
+from ..dynamics.adlif import AdLIFParameters, AdLIFState, AdLIFStep, adlif_step, adlif_tangent
+from ..dynamics.decays import decay_exp
+from ..initializers import LogUniform
+from ..serialization import serializable
+from ..types import Config, Surrogate, TimeConstant
+from .constants import Effects
+from .hidden import StepDerivatives
+from .kernel import Coupled
+from .spiking import SpikingCell, SpikingResiduals
+
+
+@serializable
+class AdLIFCell(SpikingCell):
+    """Leaky integrate-and-fire units with an adaptation current, which the potential and the spikes both drive.
+
+    One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
+
+        (1)  I(t)  = x(t) W_in + S(t-1) W_rec + bias
+        (34) V-(t) = a V(t-1) + (1-a) [I(t) - w(t-1)]
+             z(t)  = 1[V-(t) >= b0],              V(t) = V-(t) (1 - z(t))
+             w(t)  = p w(t-1) + (1-p) [A V(t) + b z(t)]
+        (5)  psi(t) = damping * shape((V- - b0) / b0) / b0
+        (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    A is the coupling to the potential, b that to the spikes. With a coupling the potential oscillates around 0 while it
+    decays, so that the units tell apart in which order and how fast inputs come. The method is the symplectic Euler
+    one: w hears of V at the same step. It is stable where the ordinary one is not.
+
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
+    derivative. In `kernl_keras.RNN` it trains by the rule of that layer. Its own state are V and w, both. Traces in
+    linear memory it has none.
+
+    Args:
+        units: number of units H.
+        tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer; None for values drawn
+            from 5 to 25 steps. What an initializer draws is saved with the model.
+        tau_a: time constant of the adaptation current, ms, in one of the same forms; None for values drawn from 60 to
+            300 steps.
+        tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
+        coupling: A >= 0, a number or a list of H numbers. The published units have numbers from 0 to 120.
+        adaptation_strength: b >= 0, in one of the same forms. The published units have numbers from 0 to 240.
+        base_threshold: b0 > 0, in one of the same forms.
+        dt: length of a step, ms.
+        surrogate: shape of psi, see `kernl_keras.LIFCell`.
+        surrogate_damping: height of psi at the threshold, times b0.
+        input_gain: standard deviation of what the initial input weights add to the potential in one step, times
+            sqrt(I); the weights themselves are larger by 1 / (1-a). A `kernel_initializer` takes its place.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
+        learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
+            "adaptation_strength", "coupling". Each becomes a weight with a number for every unit, see
+            `kernl_keras.LIFCell`.
+        **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
+            for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [V, w, S], each [B, H], zero at the start.
+
+    Returns:
+        The spikes z(t) [B, H], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range, and for a list that does not have H entries.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> from tensorflow import keras
+    >>> layer = keras.layers.RNN(kk.AdLIFCell(4, tau_m=20.0), return_sequences=True)
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: Baronig, Ferrand, Sabathiel, Legenstein, Advancing spatio-temporal processing in spiking neural networks
+    through adaptation, arXiv:2408.07517 (2024), Eq. (6).
+    """
+
+    State = AdLIFState
+    resets = oscillates = adapts_by_current = True
+    adapts = False  # no threshold moves
+    linear_memory = False
+    CONSTANTS = ("tau_m", "tau_a", "coupling")
+    LEARNABLE = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling")
+    FIELDS = {
+        "tau_m": ("membrane_decay",),
+        "tau_s": ("trace_decay",),
+        "tau_a": ("adaptation_decay",),
+        "base_threshold": ("base_threshold",),
+        "adaptation_strength": ("adaptation_strength",),
+        "coupling": ("coupling",),
+    }
+
+    def __init__(
+        self,
+        units: int,
+        tau_m: TimeConstant | None = None,
+        tau_a: TimeConstant | None = None,
+        tau_s: TimeConstant | None = None,
+        coupling: float | Iterable[float] = 60.0,
+        adaptation_strength: float | Iterable[float] = 120.0,
+        base_threshold: float | Iterable[float] = 1.0,
+        dt: float = 1.0,
+        surrogate: Surrogate = "exponential",
+        surrogate_damping: float = 0.3,
+        input_gain: float = 1.0,
+        recurrent_gain: float = 0.3,
+        learn: str | Iterable[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            tau_m=1.0 if tau_m is None else tau_m,
+            tau_s=tau_s,
+            tau_a=1.0 if tau_a is None else tau_a,
+            base_threshold=base_threshold,
+            adaptation_strength=adaptation_strength,
+            dt=dt,
+            surrogate=surrogate,
+            surrogate_damping=surrogate_damping,
+            input_gain=input_gain,
+            recurrent_gain=recurrent_gain,
+            **kwargs,
+        )
+        if tau_m is None:
+            self.tau_m = LogUniform(5.0 * self.dt, 25.0 * self.dt)
+        if tau_a is None:
+            self.tau_a = LogUniform(60.0 * self.dt, 300.0 * self.dt)
+        self.coupling = per_unit("coupling", coupling, self.units, low=0.0)
+        self.set_learn(learn)
+
+    def parameters(self) -> AdLIFParameters:
+        """`AdLIFParameters` of the steps; built outside a time loop it costs nothing inside."""
+        return AdLIFParameters(
+            membrane_decay=decay_exp(self.constant("tau_m"), self.dt),
+            adaptation_decay=decay_exp(self.constant("tau_a"), self.dt),
+            trace_decay=decay_exp(self.constant("tau_s"), self.dt),
+            base_threshold=self.constant("base_threshold"),
+            adaptation_strength=self.constant("adaptation_strength"),
+            coupling=self.constant("coupling"),
+            dt=self.dt,
+            surrogate=self.surrogate,
+            surrogate_damping=self.surrogate_damping,
+        )
+
+    def membrane_kernel(self, p: AdLIFParameters) -> Coupled:
+        """How V and w go on by themselves."""
+        gain = (1.0 - p.adaptation_decay) * p.coupling
+        return Coupled(p.membrane_decay, p.drive, p.adaptation_decay, gain)
+
+    def step(self, current: tf.Tensor, state: AdLIFState, p: AdLIFParameters) -> tuple[AdLIFStep, AdLIFState]:
+        return adlif_step(current, state, p)
+
+    @property
+    def keeps_quadrature(self) -> bool:
+        """Whether w(t) has to be kept of every step."""
+        return any(name in self.learn for name in ("tau_m", "tau_a"))
+
+    def save_residuals(self, step: AdLIFStep, state: AdLIFState) -> SpikingResiduals:
+        """The least that has to be kept of a step."""
+        return SpikingResiduals(
+            output=step.output,
+            potential=step.potential,
+            trace=None if self.tau_s is None else state.trace,
+            quadrature=state.w if self.keeps_quadrature else None,
+        )
+
+    def from_residuals(self, residuals: SpikingResiduals, p: AdLIFParameters) -> StepDerivatives:
+        """The `StepDerivatives` of what `save_residuals` kept."""
+        psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
+        return StepDerivatives(
+            psi=psi,
+            drive=p.drive,
+            leak=p.membrane_decay,
+            keep=1.0 - residuals.output,
+            reset=psi * residuals.potential,
+            arrival=psi,
+            presynaptic=residuals.presynaptic,
+            adaptation_strength=p.adaptation_strength,
+            adaptation_decay=p.adaptation_decay,
+            coupling=p.coupling,
+        )
+
+    def potentials(self, residuals: SpikingResiduals, p: AdLIFParameters) -> tuple[tf.Tensor, ...]:
+        """V(t), after the reset, and w(t) where it is kept."""
+        v = residuals.potential * (1.0 - residuals.output)
+        return (v,) if residuals.quadrature is None else (v, residuals.quadrature)
+
+    def state_potentials(self, state: AdLIFState) -> list[tf.Tensor]:
+        return [state.v, state.w]
+
+    def effects(
+        self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: AdLIFParameters
+    ) -> dict[str, Effects]:
+        share, (v, *_) = 1.0 - p.adaptation_decay, self.potentials(residuals, p)
+        found = {
+            "trace_decay": Effects(synapse=seen),  # Eq. (9)
+            "base_threshold": Effects(threshold=tf.ones_like(v)),
+            "adaptation_strength": Effects(adaptation=share * residuals.output),
+            "coupling": Effects(adaptation=share * v),
+        }
+        if residuals.quadrature is not None:
+            # V-(t) by a is V(t-1) - [I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
+            of_leak = (before[0] - residuals.potential) / p.drive
+            of_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
+            found |= {"membrane_decay": Effects(potential=of_leak), "adaptation_decay": Effects(adaptation=of_decay)}
+        return found
+
+    def gate(self, step: AdLIFStep) -> tf.Tensor | float:
+        return 1.0
+
+    def observables(self, step: AdLIFStep, state: AdLIFState) -> dict[str, tf.Tensor]:
+        return {"distance": step.potential - step.threshold, "voltage": step.potential}
+
+    def tangent(
+        self, current_change: tf.Tensor, change: AdLIFState, step: AdLIFStep, p: AdLIFParameters
+    ) -> tuple[dict[str, tf.Tensor], AdLIFState]:
+        voltage, change = adlif_tangent(current_change, change, step, p)
+        return {"distance": voltage, "voltage": voltage}, change
+
+    def get_config(self) -> Config:
+        return {**super().get_config(), "coupling": self.coupling}

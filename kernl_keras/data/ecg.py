@@ -1,0 +1,111 @@
+"""ECG: which part of a heartbeat is on, at every step of two leads."""
+
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..archives import read_arrays
+from ..checks import integer
+from .stream import SequenceData, Splits, sequence_data
+
+ECG_FILE = "ecg_qtdb.npz"
+CLASSES = 6
+
+
+class Recordings(NamedTuple):
+    """The packaged recordings in memory.
+
+    Attributes:
+        crossings: int8 [N, 1301, 4] of -1, 0 and 1; those for training before those for testing.
+        classes: int32 [N, 1301].
+        train: int, how many are for training.
+    """
+
+    crossings: np.ndarray
+    classes: np.ndarray
+    train: int
+
+
+def load_ecg() -> Recordings:
+    """Reads the packaged recordings.
+
+    Returns:
+        A `Recordings`.
+
+    Raises:
+        OSError: the file is damaged; the message names it.
+    """
+    file = read_arrays(resources.files(__package__).joinpath(ECG_FILE), "Install kernl_keras again.")
+    return Recordings(file["crossings"], file["classes"].astype(np.int32), int(file["train"]))
+
+
+def ecg(
+    *,
+    validation: int = 100,
+    batch_size: int = 16,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
+    """Heartbeats of the QT Database, two leads, with the part of the beat that is on at every step.
+
+    Each lead is given by its level crossings: one channel for those upward and one for those downward, 1 where the
+    signal crossed a level in that step: x [B, 1301, 4]. (The last step of every sequence has -1 in the first channel.)
+    The classes are parts of a beat, numbers 0 to 5, one at every step: y [B, 1301]. 8 % of the steps have none in
+    the source; they count as class 0, as in the published comparisons. The most frequent class has 33 % of the steps.
+
+    Args:
+        validation: int, how many sequences are held out from the end of the 618 for training, whatever the seed; 0 for
+            no validation part. The 141 for testing come from other recordings.
+        batch_size: int, B.
+        seed: int, the seed of the order of the training sequences.
+        repeat, skip_batches: as in `sequential_mnist`.
+
+    Returns:
+        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, 1301, 4], y int32 [B,
+        1301]) and their sizes.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> import kernl_keras as kk
+        >>> data = kk.data.ecg()
+        >>> data.examples
+        Splits(train=518, validation=100, test=141)
+        >>> x, y = next(iter(data.train))
+        >>> x.shape, y.shape
+        (TensorShape([16, 1301, 4]), TensorShape([16, 1301]))
+
+    References:
+        Laguna, Mark, Goldberger, Moody 1997, "A database for evaluation of algorithms for measurement of QT and other
+        waveform intervals in the ECG"; Goldberger et al. 2000, "PhysioBank, PhysioToolkit, and PhysioNet"; level
+        crossings by Yin, Corradi, Bohté 2021, "Accurate and efficient time-domain classification with adaptive
+        spiking recurrent neural networks".
+    """
+    recordings = load_ecg()
+    validation = integer("validation", validation, low=0)
+    if validation >= recordings.train:
+        raise ValueError(
+            f"validation must leave some of the {recordings.train} training sequences; received {validation}."
+        )
+    examples = Splits(recordings.train - validation, validation, len(recordings.classes) - recordings.train)
+    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
+        crossings, classes = tf.constant(recordings.crossings), tf.constant(recordings.classes)
+
+    def make_batch(indices):
+        return tf.cast(tf.gather(crossings, indices), tf.float32), tf.gather(classes, indices)
+
+    return sequence_data(
+        make_batch,
+        first=Splits(0, examples.train, recordings.train),
+        examples=examples,
+        description=f"heartbeats of the QT Database, which come with kernl_keras: {examples.train:,} sequences for "
+        f"training, {validation:,} for validation, {examples.test:,} for testing",
+        batch_size=batch_size,
+        seed=seed,
+        repeat=repeat,
+        skip_batches=skip_batches,
+    )

@@ -1,0 +1,84 @@
+"""Gradients of the weights, Eq. (14), and of the constants that learn, Eq. (30), block by block."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from .rule import StateErrors
+
+
+class Block(NamedTuple):
+    """What a block of steps needs for its share."""
+
+    presynaptic: Any  # s(t) in its parts, each [C, B, rows]
+    effects: Any  # `Effects` of each constant, a list
+    drive: Any  # of the potential by the current
+
+
+class Products:
+    """dC/dW [I+H+1+F, H]: rows of inputs, units, bias and the F constants of a step that learn.
+
+    Args:
+        past: `backward.Past`.
+    """
+
+    def __init__(self, past):
+        self.past = past
+
+    def start(self, like):
+        """Zeros, in the parts that the blocks add up to; `like` is any [.., H] tensor."""
+        units, counts = like.shape[-1], [self.past.x.shape[-1], like.shape[-1], 1, len(self.past.fields)]
+        return tuple(tf.zeros((rows, units), like.dtype) for rows in counts if rows)
+
+    def block(self, start, size):
+        """`Block` of the `size` steps from `start` on."""
+        past = self.past
+        effects, drive = (past.effects(start, size), past.derivatives(start, size).drive) if past.fields else ([], None)
+        return Block(past.presynaptic(start, size), effects, drive)
+
+    def needed(self, errors):
+        """Of `StateErrors` those that the gradients need, so that no others are kept."""
+        return errors if self.past.fields else StateErrors(errors.current)
+
+    def add(self, total, block, errors):
+        """`total` and a block's share.
+
+        Args:
+            total: as of `start`.
+            block: `Block`.
+            errors: `StateErrors` [C, B, H].
+        """
+        local = tf.reshape(errors.current, (-1, errors.current.shape[-1]))  # [CB, H]
+        added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in block.presynaptic]
+        added.append(tf.reduce_sum(local, 0, keepdims=True))
+        if block.effects:
+            added.append(tf.stack([tf.reduce_sum(each, (0, 1)) for each in shares(errors, block)]))
+        return tuple(map(tf.add, total, added))
+
+    def of_examples(self, block, errors):
+        """The same for each example of a block [B, H, J+F]."""
+        x, s = block.presynaptic
+        s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]; 1 for the bias
+        found = tf.einsum("tbj,tbh->bhj", s, errors.current)
+        if block.effects:
+            of_constants = tf.stack([tf.reduce_sum(each, 0) for each in shares(errors, block)], -1)
+            found = tf.concat([found, of_constants], -1)
+        return found
+
+
+def shares(errors, block):
+    """What the steps add to the gradient of each constant, a list of [C, B, H]."""
+    if errors.potential is None:  # as a current that moves the potential by as much
+        potential = tf.math.divide_no_nan(errors.current, tf.broadcast_to(block.drive, tf.shape(errors.current)))
+        errors = errors._replace(potential=potential)
+    return [share(errors, each) for each in block.effects]
+
+
+def share(errors, effects):
+    """The sum over what moves of its error times how much it moves."""
+    products = [
+        getattr(errors, name) * moved
+        for name, moved in effects._asdict().items()
+        if moved is not None and getattr(errors, name) is not None
+    ]
+    return sum(products) if products else tf.zeros_like(errors.current)

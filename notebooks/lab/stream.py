@@ -1,0 +1,140 @@
+"""Learns from one endless sequence in pieces, and reports the memory that the process holds along the way.
+
+    python -m notebooks.lab.stream --output notebooks/results/stream.json
+
+The inputs jump between -1 and 1, each at random times. The network tells the leaky mean of the first one. Weights move
+after every piece, and `steps_per_execution` pieces are one call. The memory that a layer's formula gives stands beside.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+
+import numpy as np
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import cli
+from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.keras_version import keras
+
+from .benchmark.peers.protocol import memory_mb, peak_memory_mb
+from .benchmark.run import machine
+from .options import check_file
+from .windows import numbers_inside
+
+SETTINGS = {"batch": 2, "piece": 100, "inputs": 4, "units": 64, "periods": 20, "steps_per_execution": 50, "every": 250}
+TAU, JUMPS = 100.0, 0.02  # ms of the leaky mean; how often an input jumps, a step
+
+
+def pieces(settings, seed=0):
+    """Endless (x [B, C, I], y [B, C, 1]), each piece going on where the one before ended."""
+    random, keep = np.random.default_rng(seed), np.exp(-1.0 / TAU)
+    x = random.choice([-1.0, 1.0], (settings["batch"], settings["inputs"]))
+    mean = np.zeros(settings["batch"])
+    while True:
+        inputs, targets = [], []
+        for _ in range(settings["piece"]):
+            x = np.where(random.random(x.shape) < JUMPS, -x, x)
+            mean = keep * mean + (1.0 - keep) * x[:, 0]
+            inputs.append(x)
+            targets.append(mean[:, None])
+        yield np.stack(inputs, 1).astype("float32"), np.stack(targets, 1).astype("float32")
+
+
+def build(settings):
+    """The network, compiled."""
+    keras.utils.set_random_seed(0)
+    batch, piece, units = (settings[name] for name in ("batch", "piece", "units"))
+    period = [
+        12.0 * (400.0 / 12.0) ** (unit % settings["periods"] / (settings["periods"] - 1)) for unit in range(units)
+    ]
+    cell = kk.ResonatorCell(units, tau_m=200.0, period=period, input_gain=1.0)
+    inputs = keras.Input(batch_shape=(batch, piece, settings["inputs"]))
+    hidden = kk.RNN(cell, rule="kernl", window=piece, traces="linear", stateful=True, seed=0, name="hidden")(inputs)
+    model = kk.Model(inputs, kk.Readout(1, tau_out=50.0, stateful=True)(hidden))
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
+        loss="mse",
+        jit_compile=True,
+        steps_per_execution=settings["steps_per_execution"],
+    )
+    return model
+
+
+class Samples(keras.callbacks.Callback):
+    """What the process holds, and the loss, after each so many pieces."""
+
+    def __init__(self, settings, say):
+        super().__init__()
+        self.settings, self.say, self.start, self.rows = settings, say, time.perf_counter(), []
+
+    def on_epoch_end(self, epoch, logs=None):
+        steps = (epoch + 1) * self.settings["every"] * self.settings["piece"]
+        row = {
+            "steps": steps,
+            "seconds": time.perf_counter() - self.start,
+            "memory_mb": memory_mb(),
+            "loss": float(logs["loss"]),
+        }
+        self.rows.append(row)
+        if (epoch + 1) % 4 == 0:
+            self.say(f"{steps:>10,} steps{row['memory_mb']:10.1f} MB    loss {row['loss']:.4f}")
+
+
+def learn(count, settings, say=print):
+    """Learns from `count` pieces; returns a dict of what was measured."""
+    idle = memory_mb()
+    model = build(settings)
+    layer = model.get_layer("hidden")
+    signature = tuple(
+        tf.TensorSpec((settings["batch"], settings["piece"], size), "float32") for size in (settings["inputs"], 1)
+    )
+    data = tf.data.Dataset.from_generator(lambda: pieces(settings), output_signature=signature)
+    samples, every = Samples(settings, say), settings["every"]
+    model.fit(data, steps_per_epoch=every, epochs=count // every, shuffle=False, verbose=0, callbacks=[samples])
+    number_mb = 4.0 * settings["batch"] / 1e6  # of one number for each example, in single precision
+    first, last = samples.rows[0]["memory_mb"], samples.rows[-1]["memory_mb"]
+    variance = float(np.mean([np.mean(y**2) for _, (_, y) in zip(range(200), pieces(settings))]))
+    return {
+        "settings": settings,
+        "steps": samples.rows[-1]["steps"],
+        "pieces": count,
+        "updates": int(np.asarray(model.optimizer.iterations)),
+        "trace_size": layer.trace_size,
+        "trace_mb": layer.trace_size * number_mb,
+        "window_mb": numbers_inside(layer, settings["piece"]) * number_mb,
+        "whole_mb": numbers_inside(layer, samples.rows[-1]["steps"]) * number_mb,
+        "variance": variance,
+        "idle_mb": idle,
+        "grown_mb": last - first,
+        "peak_mb": peak_memory_mb(),
+        "samples": samples.rows,
+    }
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.stream", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument("--pieces", type=int, default=10_000, metavar="N", help="of 100 steps, 10,000 if not given")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """Measures, and writes the results file."""
+    path, revision = check_file(options.output), git_revision()
+    cli.at_least_one("--pieces", options.pieces)
+    settings = {**SETTINGS, "every": min(SETTINGS["every"], options.pieces)}
+    settings["steps_per_execution"] = min(settings["steps_per_execution"], settings["every"])
+    found = learn(options.pieces, settings)
+    about = {"machine": machine(), "versions": versions(), "git_revision": revision, "command": command}
+    write_json(path, {"stream": {**found, **about}})
+    print(f"Results    {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Constants that learn: weights in range, saved and loaded, shown, exported."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+ALL = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
+
+
+def built(cell):
+    cell.build((None, 3))
+    return cell
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (
+            kk.LIFCell,
+            dict(tau_m=[5.0, 20.0], tau_s=3.0, tau_a=kk.LogUniform(9.0, 90.0), adaptation_strength=[0.0, 2.0]),
+        ),
+        (kk.ResonatorCell, dict(tau_m=50.0, period=[9.0, 30.0], tau_s=4.0)),
+        (kk.LeakyRNNCell, dict(tau=[5.0, 20.0], period=9.0)),
+    ],
+)
+def test_they_start_at_the_values_that_were_given(kind, settings):
+    """And a unit whose adaptation has the strength 0 keeps it."""
+    still, learning = (built(kind(2, learn=learn, **settings)) for learn in ((), kind.LEARNABLE))
+    assert still.learn == () and learning.learn == kind.LEARNABLE
+    assert {weight.name.split("/")[-1].split(":")[0] for weight in learning.trainable_weights} >= {
+        f"log_{name}" for name in kind.LEARNABLE
+    }
+    for name, value in still.constants().items():
+        if name != "tau_a":  # drawn anew
+            np.testing.assert_allclose(learning.constants()[name], np.broadcast_to(value, 2), rtol=1e-6)
+    weights = learning.learned_weights()
+    for weight in weights.values():
+        weight.assign_add(np.full(2, np.log(2.0), "float32"))
+    for name in ("tau_m", "tau", "period"):
+        if name in weights:
+            np.testing.assert_allclose(learning.constant(name), 2.0 * np.broadcast_to(still.constant(name), 2), 1e-5)
+    if kind is kk.LIFCell:
+        np.testing.assert_allclose(learning.constant("adaptation_strength"), [0.0, 4.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("discretization", ["exponential", "euler"])
+def test_no_learning_rate_drives_them_out_of_range(optimizer, discretization):
+    layer = kk.RNN(kk.LIFCell(4, adaptation_strength=1.0, learn=ALL, dt=0.5, discretization=discretization), seed=1)
+    inputs = keras.Input((12, 3))
+    model = kk.Model(inputs, kk.Readout(2, learn="tau_out", dt=0.5)(layer(inputs)))
+    model.compile({"class_name": optimizer, "config": {"learning_rate": 1e4}}, "mse", jit_compile=False)
+    x = np.random.default_rng(0).normal(2.0, 3.0, (8, 12, 3))
+    model.fit(x, np.ones((8, 12, 2)), batch_size=4, epochs=3, verbose=0)
+    values = {name: np.asarray(value) for name, value in layer.cell.constants().items()}
+    low, high = (0.05, 0.0005)[0] if discretization == "exponential" else 0.5005, 5e4
+    for name, value in values.items():
+        least, most = (low, high) if name.startswith("tau") else (1e-3, 1e3)
+        assert (value >= least * (1 - 1e-5)).all() and (value <= most * (1 + 1e-5)).all(), (name, value)
+    assert any((value > high * 0.99).any() or (value < low * 1.01).any() for value in values.values())
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+def test_periods_stay_longer_than_two_steps():
+    cell = built(kk.ResonatorCell(2, period=[3.0, 9.0], learn="period"))
+    weight = cell.learned_weights()["period"]
+    keras.optimizers.SGD(1e4).apply_gradients([(tf.constant([1.0, -1.0]), weight)])
+    np.testing.assert_allclose(cell.constant("period"), [2.01, 1e5], rtol=1e-5)
+
+
+def test_they_are_saved_and_loaded(tmp_path):
+    inputs = keras.Input((6, 3))
+    layer = kk.RNN(kk.ResonatorCell(4, learn=("tau_m", "period", "adaptation_strength")), name="hidden")
+    model = kk.Model(inputs, kk.Readout(2, learn="tau_out", name="readout")(layer(inputs)))
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for name in ("hidden", "readout"):
+        before, after = (each.get_layer(name).cell.constants() for each in (model, loaded))
+        assert before.keys() == after.keys()
+        for constant in before:
+            np.testing.assert_array_equal(before[constant], after[constant])
+    assert loaded.get_layer("hidden").cell.learn == ("tau_m", "period", "adaptation_strength")
+    np.testing.assert_allclose(loaded.get_layer("readout").cell.constant("tau_out"), 10.0 * np.exp(0.3), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: kk.LIFCell(2, learn="tau"), r"learn must be names out of \['tau_m', .*; received 'tau'"),
+        (lambda: kk.LIFCell(2, learn=7), "learn must be names out of"),
+        (lambda: kk.LIFCell(2, learn={"tau_m": True}), "learn must be names out of"),
+        (
+            lambda: kk.LIFCell(2, tau_s=None, learn="tau_s"),
+            "in use; received 'tau_s', with tau_s=None",
+        ),
+        (lambda: kk.LIFCell(2, learn="adaptation_strength"), "in use; received 'adaptation_strength', with .*=0.0"),
+        (lambda: kk.LeakyRNNCell(2, learn=["period"]), "in use; received 'period', with period=None"),
+        (lambda: built(kk.LIFCell(2, tau_m=1e7, learn="tau_m")), "tau_m must be from 0.1 to 100000 where it learns"),
+        (lambda: built(kk.ResonatorCell(2, period=2.001, learn="period")), "period must be from 2.01 to 100000"),
+        (lambda: built(kk.LIFCell(2, base_threshold=1e-4, learn="base_threshold")), "from 0.001 to 1000"),
+        (lambda: kk.Readout(2, tau_out=None, learn="tau_out"), "in use; received 'tau_out'"),
+    ],
+)
+def test_a_bad_name_or_value_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_the_readout_learns_its_time_constant_by_automatic_differentiation():
+    """`Readout` has the derivative in closed form, the cell's loop has it of the tape."""
+    x, error = (np.random.default_rng(seed).normal(size=shape) for seed, shape in ((0, (2, 7, 3)), (1, (2, 7, 4))))
+    found = []
+    for layer in (
+        kk.Readout(4, tau_out=[2.0, 5.0, 9.0, 30.0], learn="tau_out", dtype="float64"),
+        keras.layers.RNN(
+            kk.ReadoutCell(4, tau_out=[2.0, 5.0, 9.0, 30.0], learn="tau_out", dtype="float64"),
+            return_sequences=True,
+            dtype="float64",
+        ),
+    ):
+        layer.build((2, 7, 3))
+        layer.cell.kernel.assign(np.random.default_rng(2).normal(size=(3, 4)))
+        with tf.GradientTape() as tape:
+            mask = tf.sequence_mask([5, 7], 7)
+            loss = tf.reduce_sum(layer(tf.constant(x), mask=mask) * error * np.asarray(mask)[..., None])
+        found.append(tape.gradient(loss, layer.cell.learned_weights()["tau_out"]))
+    assert np.abs(found[0]).min() > 1e-4
+    np.testing.assert_allclose(*found, rtol=1e-10)
+
+
+def test_kernels_of_m_follow_the_constants():
+    """The membrane's kernel of KeRNL is that of the constants as they are now."""
+    cell = built(kk.ResonatorCell(2, tau_m=1e4, period=4.0, learn="period", dtype="float64"))
+    np.testing.assert_allclose(cell.membrane_kernel(cell.parameters())[1], 1.0, rtol=1e-3)
+    cell.learned_weights()["period"].assign(np.log([8.0, 2.01]))
+    leak, turn = cell.membrane_kernel(cell.parameters())
+    np.testing.assert_allclose(leak[0], turn[0], rtol=1e-9)
+    assert cell.kernel_groups() == [0, 1]

@@ -1,0 +1,181 @@
+"""Gradients with a window beside backpropagation's: what the results file says of a tiny network."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kernl_keras.experiments.build import build_data, build_model
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.pretrained import variables
+from notebooks.lab import windows
+from notebooks.lab.tables import agreement_table
+from notebooks.lab.windows import main, numbers_behind, numbers_inside
+
+from .tiny import TINY as RATES
+
+T, INPUTS, UNITS = 6, 2, 4
+J = INPUTS + UNITS + 1
+ADAPTIVE = dataclasses.replace(
+    EXPERIMENTS["adding-spiking"],
+    name="adaptive",
+    task_settings={"steps": T, "examples": 40, "validation": 8, "test": 8},
+    cell_settings={
+        **EXPERIMENTS["adding-spiking"].cell_settings,
+        "units": UNITS,
+        "tau_m": [5.0, 20.0, 5.0, 20.0],
+        "tau_ref": 2.0,
+        "adaptation_strength": [1.0, 1.0, 0.0, 0.0],
+        "bias_initializer": "zeros",
+        "kernel_initializer": {"class_name": "RandomNormal", "config": {"stddev": 2.0, "seed": 1}},
+    },
+    readout_settings={**EXPERIMENTS["adding-spiking"].readout_settings, "kernel_initializer": "glorot_uniform"},
+    batch_size=4,
+    epochs=None,
+    steps=4,
+    jit_compile=False,
+)
+EXPONENTIAL = dataclasses.replace(ADAPTIVE, name="exponential", rule_settings={"kernel": "exponential"})
+SWINGING = dataclasses.replace(
+    RATES, name="swinging", cell_settings={**RATES.cell_settings, "period": [4.0, 9.0, 4.0]}, rule_settings={}
+)
+
+
+MEASURED = (SWINGING, ADAPTIVE, EXPONENTIAL)
+
+
+def write_run(experiment, folder):
+    """A directory as a run leaves it; its network has random weights, and an M of its own."""
+    model = build_model(experiment, T, INPUTS, 1)
+    if experiment.learns_sensitivity:
+        m = model.get_layer("hidden").sensitivity_tensor
+        m.assign(np.random.default_rng(3).normal(size=m.shape))
+    folder.mkdir()
+    model.save(str(folder / "model.keras"))
+    write_json(folder / "config.json", dataclasses.asdict(experiment))
+    record = {"experiment": experiment.name, "rule": experiment.rule, "steps": 4, "seed": 0, "git_revision": "abc"}
+    write_json(folder / "results.json", record)
+    return model
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """`{name: (network, its rows in the results file)}` of one call of the command."""
+    folder, learns = tmp_path_factory.mktemp("windows"), windows.learned_from_zero
+    models = {experiment.name: write_run(experiment, folder / experiment.name) for experiment in MEASURED}
+
+    def learned(experiment, *others):  # of one network: to compile it takes seconds
+        if experiment.name == EXPONENTIAL.name:
+            return learns(experiment, *others)
+        return np.eye(experiment.cell_settings["units"])
+
+    path = folder / "out.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(windows, "WINDOWS", (1, 2, 16))
+        patch.setattr(windows, "learned_from_zero", learned)
+        assert main([*(str(folder / name) for name in models), "--zero-steps", "2", "--output", str(path)]) == 0
+    found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)["windows"]  # no NaN, which is no JSON
+    assert found["zero_steps"] == 2 and found["command"].endswith(f"--output {path}")
+    assert [network["run"]["experiment"] for network in found["networks"]] == list(models)
+    return {name: (models[name], each["rows"]) for name, each in zip(models, found["networks"])}
+
+
+def only(rows, crosses, memory, window, sensitivity=None):
+    """The one row of these."""
+    wanted = {"crosses": crosses, "memory": memory, "window": window, "sensitivity": sensitivity}
+    (row,) = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
+    return row
+
+
+def gradient(model, experiment, rule, **layer):
+    """dC/dW of the first validation digits, by the layer itself, as one vector."""
+    data = build_data(experiment)
+    experiment = dataclasses.replace(experiment.with_rule(rule), layer_settings=layer)
+    copy = build_model(experiment, data.time_steps, data.features, 1)
+    weights = variables(model)
+    for name, weight in variables(copy).items():
+        weight.assign(weights[name])
+    x, y = next(iter(data.validation.unbatch().batch(windows.EXAMPLES)))
+    with tf.GradientTape() as tape:
+        loss = copy.compute_loss(x=x, y=y, y_pred=copy(x, training=False))
+    cell = copy.get_layer("hidden").cell
+    found = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias])
+    return np.concatenate([np.ravel(each) for each in found])
+
+
+@pytest.mark.parametrize("experiment", MEASURED, ids=lambda each: each.name)
+def test_the_rows(experiment, measured):
+    _, rows = measured[experiment.name]
+    kinds = {(row["crosses"], row["memory"], row.get("sensitivity"), row.get("kernel")) for row in rows}
+    kernel = "exponential" if experiment is EXPONENTIAL else "membrane"
+    expected = {("nothing", "none", None, None)}
+    expected |= {("own state", memory, None, None) for memory in ("exact", "linear")}
+    for sensitivity in ("from the weights", "learned from zero"):
+        expected |= {("own state and M", memory, sensitivity, "membrane") for memory in ("exact", "linear")}
+    expected |= {("own state and M", "exact", "learned", kernel)}
+    if kernel == "membrane":
+        expected |= {("own state and M", "linear", "learned", kernel)}
+    assert kinds == expected and len(rows) == 3 * len(kinds)
+    for row in rows:
+        if row["window"] > T:  # one window: backpropagation
+            assert (row["cosine"], row["length"]) == pytest.approx((1.0, 1.0), abs=1e-5)
+    assert only(rows, "nothing", "none", 1)["cosine"] < 0.999
+    one, other = (only(rows, "own state and M", "exact", 1, each) for each in ("from the weights", "learned from zero"))
+    assert one["cosine"] != other["cosine"]
+
+
+@pytest.mark.parametrize("experiment", [SWINGING, ADAPTIVE], ids=lambda each: each.name)
+def test_a_row_is_what_the_layer_itself_would_do(experiment, measured):
+    model, rows = measured[experiment.name]
+    exact = gradient(model, experiment, "bptt")
+    for crosses, rule, sensitivity in (("own state and M", "kernl", "learned"), ("nothing", "bptt", None)):
+        for memory, traces in (("exact", False), ("linear", "linear")) if rule == "kernl" else (("none", False),):
+            made = gradient(model, experiment, rule, window=2, traces=traces)
+            row = only(rows, crosses, memory, 2, sensitivity)
+            lengths = np.linalg.norm(made), np.linalg.norm(exact)
+            assert row["cosine"] == pytest.approx(made @ exact / np.prod(lengths), abs=1e-5)
+            assert row["length"] == pytest.approx(lengths[0] / lengths[1], rel=1e-5)
+            assert row["cosine"] < 0.9999
+
+
+def test_numbers_by_hand():
+    """Adaptive units: z, V and B of each step, and a bool; 2 time constants of membranes, 1 of thresholds."""
+    layer = build_model(ADAPTIVE, T, INPUTS, 1).get_layer("hidden")
+    eprop, kernl = (ADAPTIVE.with_rule(word).make_rule() for word in ("eprop", "kernl"))
+    assert numbers_inside(layer, 1) == INPUTS + 3 * UNITS + UNITS // 4
+    assert numbers_inside(layer, 10) == 10 * numbers_inside(layer, 1)
+    assert numbers_behind(layer, None, False) == 0
+    assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
+    assert numbers_behind(layer, eprop, True) == (2 + 2 + 1) * J + 2 * UNITS + 1  # X, X with resets, of thresholds
+    assert numbers_behind(layer, kernl, False) == (2 + 2 * 2) * UNITS * J  # of each time constant, two
+    assert numbers_behind(layer, kernl, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1  # Y besides
+
+
+def test_another_rule_is_refused(tmp_path, capsys):
+    write_run(SWINGING.with_rule("eprop"), tmp_path / "run")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "run"), "--output", str(tmp_path / "out.json")])
+    assert "must hold a run of rule 'kernl'; received" in capsys.readouterr().err
+
+
+def test_the_table():
+    rows = [
+        {"crosses": "nothing", "memory": "none", "window": 64, "numbers": 1000, "cosine": 0.5},
+        {"crosses": "nothing", "memory": "none", "window": 128, "numbers": 2000, "cosine": 0.75},
+    ]
+    m = {"crosses": "own state and M", "sensitivity": "learned", "window": 64, "numbers": 3000, "cosine": 0.9}
+    networks = [
+        {"run": {"experiment": "a", "steps": 600}, "rows": [*rows, {**m, "memory": "linear", "kernel": "membrane"}]},
+        {"run": {"experiment": "a", "steps": 600}, "rows": [{**rows[0], "cosine": 0.7}]},
+        {"run": {"experiment": "b", "steps": 2000}, "rows": [{**m, "memory": "exact", "kernel": "exponential"}]},
+    ]
+    assert agreement_table({"networks": networks}).splitlines() == [
+        "| crosses the border | M | memory | numbers | `a`, 600 steps | `b`, 2,000 steps |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |",
+        "| own state and M | M learned | linear | 3,000 | 0.90 |  |",
+        "| own state and M | M learned, exponential kernel | exact | 3,000 |  | 0.90 |",
+    ]
