@@ -4,7 +4,7 @@
 
 All rules, windows and traces that go together, on resonators of 20 periods; and exact traces where each unit has a time
 constant of its own. A later call stands beside. Seconds of the processor are given besides those of the clock: they
-hardly depend on what else runs on the machine. The same command goes on with a results file that is not complete.
+depend less on what else runs on the machine. The same command goes on with a results file that is not complete.
 """
 
 import argparse
