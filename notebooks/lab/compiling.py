@@ -4,7 +4,7 @@
 
 All rules, windows and traces that go together, on resonators of 20 periods; and exact traces where each unit has a time
 constant of its own. A later call stands beside. Seconds of the processor are given besides those of the clock: they
-hardly depend on what else runs on the machine.
+depend less on what else runs on the machine. The same command goes on with a results file that is not complete.
 """
 
 import argparse
@@ -18,13 +18,12 @@ import numpy as np
 
 import kernl_keras as kk
 from kernl_keras import cli
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly
 
 from .benchmark.run import machine
-from .options import check_file
 
 RULES = {
     "bptt": BPTT,
@@ -91,25 +90,30 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.compiling", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), metavar="RULE", help=", ".join(RULES))
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", default=pathlib.Path("compiling.json"))
     return cli.run_command(parser, arguments)
 
 
 def run(options, command):
-    """Measures all, and writes the results file anew after each."""
-    path, rows, refused = check_file(options.output), [], []
-    about = {"machine": machine(), "versions": versions(), "git_revision": git_revision(), "command": command}
-    sizes = {"batch": BATCH, "steps": STEPS, "piece": PIECE}
+    """Measures all that the results file does not have yet, and writes it anew after each."""
+    path, revision = options.output, git_revision()
+    found = read_json(path)["compiling"] if path.exists() else {"rows": [], "refused": []}
+    rows, refused = found["rows"], found["refused"]
+    known = [{name: row[name] for name in cases()[0]} for row in (*rows, *refused)]
+    found.update(machine=machine(), versions=versions(), command=command, batch=BATCH, steps=STEPS, piece=PIECE)
     measure({**cases()[0], "units": 3})  # what TensorFlow does once is in no row
     for case in cases():
+        if case in known or case["rule"] not in options.rules:
+            continue
         try:
-            rows.append({**case, **measure(case)})
+            rows.append({**case, **measure(case), "git_revision": revision})
         except ValueError:  # the layer refuses it
             refused.append(case)
             continue
         keras.backend.clear_session()
         gc.collect()
-        write_json(path, {"compiling": {"rows": rows, "refused": refused, **sizes, **about}})
+        write_json(path, {"compiling": found})
         label = f"{case['rule']}, window {case['window']}, traces {case['traces']}, {case['units']} units"
         print(f"{label:64}{rows[-1]['seconds']:8.1f} s{rows[-1]['processor_seconds']:8.1f} s", flush=True)
     print(f"Results    {path}")

@@ -219,7 +219,7 @@ def draw_groups(groups, path, columns):
             panel.set_xscale("log", base=2)
             panel.set_xticks([1, 16, 64, 256], ["1", "16", "64", "256"])
         for panel in row[3:]:
-            panel.set(ylim=(0.5, 1.02))
+            panel.set(ylim=(0, 1.03))
     titles = (
         "cosine to backpropagation",
         "length over that of backpropagation",
