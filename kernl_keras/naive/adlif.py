@@ -51,7 +51,7 @@ def adlif(
     >>> x, w, bias = np.array([[[1.0]] + 40 * [[0.0]]]), np.ones((1, 1)), np.zeros(1)
     >>> run = adlif(x, w, 0.0 * w, bias, adlif_constants(1))
     >>> np.sign(run.potential[0, ::8, 0]).tolist()
-    [1.0, 1.0, -1.0, -1.0, 1.0, 1.0]
+    [1.0, -1.0, -1.0, 1.0, -1.0, -1.0]
     """
     batch, time, _ = x.shape
     noise = np.zeros((batch, time, c.units)) if noise is None else noise

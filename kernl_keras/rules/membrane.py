@@ -43,6 +43,9 @@ class Membrane(Settings):
     Args:
         arrival: whether that slope counts. Without it M has to stand for its mean.
 
+    Raises:
+        ValueError: for an `arrival` that is not True or False.
+
     Example:
 
     >>> import kernl_keras as kk

@@ -118,7 +118,7 @@ RULES = {
     "rules.RFLO": Public(kk.rules.RFLO, {}),
     "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
     "rules.ReadoutOnly": Public(kk.rules.ReadoutOnly, {}),
-    "rules.Membrane": Public(kk.rules.Membrane, {}),
+    "rules.Membrane": Public(kk.rules.Membrane, {"arrival": flag()}),
     "rules.Exponential": Public(kk.rules.Exponential, {"count": integer(good=st.integers(1, 2)), "learn": flag()}),
     "rules.Tangent": Public(kk.rules.Tangent, {**PERTURBATION, "max_perturbation": POSITIVE}),
     "rules.Twin": Public(kk.rules.Twin, {**PERTURBATION, "std": POSITIVE}),

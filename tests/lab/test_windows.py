@@ -149,9 +149,11 @@ def test_numbers_by_hand():
     assert numbers_inside(layer, 10) == 10 * numbers_inside(layer, 1)
     assert numbers_behind(layer, None, False) == 0
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
-    assert numbers_behind(layer, eprop, True) == (2 + 2 + 1) * J + 2 * UNITS + 1  # X, X with resets, of thresholds
+    assert (
+        numbers_behind(layer, eprop, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1
+    )  # X, Y, X with resets, of thresholds
     assert numbers_behind(layer, kernl, False) == (2 + 2 * 2) * UNITS * J  # of each time constant, two
-    assert numbers_behind(layer, kernl, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1  # Y besides
+    assert numbers_behind(layer, kernl, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1
 
 
 def test_another_rule_is_refused(tmp_path, capsys):

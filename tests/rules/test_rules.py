@@ -46,7 +46,7 @@ CHANGES = {
     Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     Replica: dict(std=1.5, resync_every=2, observe="voltage"),
-    LinearTraces: dict(poles=2), RFLO: {}, ReadoutOnly: {}, Membrane: {},
+    LinearTraces: dict(poles=2), RFLO: {}, ReadoutOnly: {}, Membrane: dict(arrival=False),
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def in_rule(made):
 
 def outcome(made):
     """Everything that a layer makes of a sequence: outputs, gradients, F, M and gamma, what learns; a list."""
-    network = Network("hard adaptive")
+    network = Network("tanh" if isinstance(made, Membrane) else "hard adaptive")  # of rate units it is a setting
     settings = dict(window=2, traces=made) if isinstance(made, LinearTraces) else {}
     layer = network.layer("kernl" if settings else in_rule(made), return_state=True, **settings)
     outputs, of_weights, of_x, of_sensitivity, states = compute(layer, network.inputs)
