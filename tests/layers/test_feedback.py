@@ -107,6 +107,7 @@ def task():
     return np.float32(patterns[y] + generator.normal(0.0, 0.5, (64, 12, 6))), y
 
 
+@pytest.mark.slow
 def test_the_readout_aligns_with_the_feedback_and_the_hidden_layer_learns():
     """Lillicrap et al. (2016), a linear network and a linear teacher: W_out, which begins at zero, turns towards B.
 

@@ -161,6 +161,7 @@ def test_what_it_has_not():
         kk.AdLIFCell(3, coupling=-1.0)
 
 
+@pytest.mark.slow
 def test_it_learns_in_fit_and_is_saved(tmp_path):
     inputs = keras.Input((T, I))
     layer = kk.RNN(kk.AdLIFCell(H, learn=("tau_m", "coupling"), input_gain=3.0), name="hidden")
