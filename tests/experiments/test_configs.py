@@ -48,7 +48,14 @@ def test_no_setting_is_left_to_a_default(name):
     pinned(CELLS[experiment.cell], experiment.cell_settings)
     pinned(ReadoutCell, experiment.readout_settings)
     if experiment.encoder_settings is not None:
-        arguments = inspect.signature(SpikeEncoder.__init__).parameters.keys() - {"self", "kwargs", "seed", "stateful"}
+        arguments = inspect.signature(SpikeEncoder.__init__).parameters.keys() - {
+            "self",
+            "kwargs",
+            "seed",
+            "stateful",
+            "delta",
+            "period",
+        }
         assert experiment.encoder_settings.keys() == arguments
     assert experiment.rule_settings.keys() == set(NAMES[experiment.rule].names())
     for value in experiment.rule_settings.values():
