@@ -46,9 +46,20 @@ def run_command(parser, arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
     try:
-        return options.run(options, shlex.join([*parser.prog.split(), *arguments])) or 0
+        return options.run(options, shlex.join([*parser.prog.split(), *map(recorded, arguments)])) or 0
     except UserError as error:
         parser.error(str(error))  # exits with status 2
+
+
+def recorded(argument):
+    """An argument as a results file has it: of an absolute path, which is of one machine, the name alone.
+
+    >>> recorded("--data-dir=/home/me/datasets"), recorded("--steps=3")
+    ('--data-dir=datasets', '--steps=3')
+    """
+    option, equals, value = argument.rpartition("=")
+    path = pathlib.Path(value)
+    return f"{option}{equals}{path.name}" if path.is_absolute() else argument
 
 
 def make_parser():

@@ -42,7 +42,7 @@ def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     assert f"Results    {path}" in capsys.readouterr().out
     found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)  # no NaN, which is no JSON
     assert (found["experiment"], found["steps"], found["windows"]) == ("tiny", 3, 6)
-    assert found["command"] == f"python -m notebooks.lab.alignment {' '.join(command)} --output {path}"
+    assert found["command"] == f"python -m notebooks.lab.alignment {' '.join(command)} --output {path.name}"
     assert [run["seed"] for run in found["runs"]] == [4, 5]
     first, second = (run["measurements"] for run in found["runs"])
     assert [row["step"] for row in first] == [0, 2]

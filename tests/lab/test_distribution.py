@@ -35,7 +35,7 @@ def test_the_results_file(found, tmp_path):
     content = json.loads(path.read_text())["distribution"]
     assert content.pop("Keras 1.0") == "an earlier run"
     (report,) = content.values()
-    assert report["command"] == f"python -m notebooks.lab.distribution --output {path}"
+    assert report["command"] == f"python -m notebooks.lab.distribution --output {path.name}"
     rows = {(row["strategy"], row["dtype"]): row["differences"] for row in report["rows"]}
     assert set(rows) == {(strategy, dtype) for strategy in ("mirrored", "workers") for dtype in ("float32", "float64")}
     assert rows["mirrored", "float64"] == {"weights": 0.0, "slots": 0.0, "reported": 0.0}

@@ -57,7 +57,7 @@ def test_the_results_file(tmp_path, monkeypatch):
     path = tmp_path / "nir.json"
     assert nir_round_trip.main(["--steps", "1", "--digits", "5", "--output", str(path)]) == 0
     found = json.loads(path.read_text())
-    assert found["command"] == f"python -m notebooks.lab.nir_round_trip --steps 1 --digits 5 --output {path}"
+    assert found["command"] == f"python -m notebooks.lab.nir_round_trip --steps 1 --digits 5 --output {path.name}"
     (report,) = found["networks"]
     assert (found["digits"], report["network"], report["training_steps"]) == (5, "rows", 3)
     (row,) = report["comparisons"]
