@@ -49,9 +49,10 @@ class LIFCell(SpikingCell):
         reset: "hard" (to V_reset) or "soft" (by the threshold).
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau_m and so on.
-        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential", exp(-abs(u)/2);
-            "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian", exp(-2 u^2); "multi_gaussian",
-            a Gaussian that is below zero far from the threshold; "boxcar", 1 where abs(u) < 1/2
+        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential",
+            exp(-abs(u)/2); "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian",
+            exp(-2 u^2); "multi_gaussian", a Gaussian that is below zero far from the threshold; "boxcar", 1 where
+            abs(u) < 1/2
             (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
             [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: height of psi at the threshold, times B.

@@ -52,9 +52,10 @@ class ResonatorCell(SpikingCell):
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         dt: length of a step, ms.
-        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential", exp(-abs(u)/2);
-            "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian", exp(-2 u^2); "multi_gaussian",
-            a Gaussian that is below zero far from the threshold; "boxcar", 1 where abs(u) < 1/2
+        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential",
+            exp(-abs(u)/2); "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian",
+            exp(-2 u^2); "multi_gaussian", a Gaussian that is below zero far from the threshold; "boxcar", 1 where
+            abs(u) < 1/2
             (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
             [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: height of psi at the threshold, times B.
