@@ -97,7 +97,8 @@ def behind_with_mean_slopes(
         m: M [H, H]; None for no hop.
         b, first: the example, and the window's first step.
         heard: f' of the units that are moved [B, T, H], of which the mean counts; 1 where None.
-        groups: which units share the filter of their own potential, where it `resets`.
+        groups: which units share their filter, where the potential `resets`: what leak and reset leave of it is
+            the mean over these units at each step.
 
     Returns:
         dC/dI(t) [first, H].
@@ -117,18 +118,17 @@ def behind_with_mean_slopes(
     found = np.zeros((first, units))
     for i in range(units):
         alike = [k for k in range(units) if groups[k] == groups[i]]
-        v, a, of_threshold, through = own[0][i], own[1][i], 0.0, 0.0
+        v, a = own[0][i], own[1][i]
         for t in reversed(range(first)):
             hop = 0.0
             if m is not None:
                 hop = sum(m[k, i] * np.real(np.conj(lam[k]) ** (first - 1 - t) * c[k]) for k in range(units))
-            of_threshold = psi[i] * (1.0 - run.p[i]) * a + np.conj(lam[i]) * of_threshold
-            through = psi[i] * hop + np.conj(lam[i]) * through
-            a = run.p[i] * a
+            kept, leak = 1.0, np.conj(lam[i])
             if resets:
-                v = v * np.mean([run.keep[b, t, k] for k in alike])
-            found[t, i] = drive[i] * np.real(v + of_threshold + through)
-            v = v * (np.mean([run.leak[b, t, k] for k in alike]) if resets else np.conj(lam[i]))
+                kept, leak = (np.mean([part[b, t, k] for k in alike]) for part in (run.keep, run.leak))
+            v = kept * v + psi[i] * ((1.0 - run.p[i]) * a + hop)
+            found[t, i] = drive[i] * np.real(v)
+            a, v = run.p[i] * a, leak * v
     return found
 
 

@@ -17,8 +17,7 @@ are equal:
 
 The constants that learn have traces of their own, see `rules.own_traces`.
 
-A reset shortens a unit's own memory. So where units reset, the own potential has a filter of its own. In place of
-lambda it has what leak and reset leave of a potential, on average over the units that share the filter.
+Units that reset have other filters, see `rules.reset_filters`.
 """
 
 from typing import Any, NamedTuple
@@ -32,6 +31,7 @@ from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .own_traces import advanced_traces
 from .poles import Poles
+from .reset_filters import GROUPS, SECOND, after_resets
 from .settings import Settings, get_settings
 
 
@@ -75,13 +75,15 @@ class Memory(NamedTuple):
     y_real: Any  # Y [B, G, J], where two poles may be equal
     y_imaginary: Any
     x_threshold: Any  # X of the poles p [B, A, J]
-    x_reset: Any  # X with leak and reset [B, G, J]
+    v_reset: Any  # V of units that reset [B, G, J]
+    z_reset: Any  # Z, with the second filters of the hop and of the thresholds [B, Q G, J]
     constants: Any  # traces of the constants that learn [B, K, H, F]
     means: Any  # of psi, drive and, where what arrives counts by it, f' [B, 2 or 3, H]
     count: Any  # steps that the means are of [B, 1, 1]
 
 
-COUNTED = 1e6  # steps after which the means forget the oldest ones
+COUNTED = 1e6
+"""Steps after which the means forget the oldest ones."""
 
 
 class LinearMemory:
@@ -97,24 +99,29 @@ class LinearMemory:
     def __init__(self, cell, rule, poles, inputs):
         self.cell, self.rule, self.inputs = cell, rule, inputs
         poles = poles or cell.units
-        self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.adapts = rule.adaptation and cell.adapts
         self.by_slope = rule.hops and rule.kernel.by_slope(cell)
+        self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0
+        if cell.resets:
+            self.groups, self.thresholds = min(self.groups, GROUPS), min(self.thresholds, SECOND)
+            self.moved = min(self.groups, SECOND) if rule.hops else 0
 
     @property
     def shapes(self):
         """Of the memory's tensors without the batch axis; None for those that there are not."""
-        fields = len(self.cell.fields())
-        x, swings = (self.groups, self.inputs), self.cell.oscillates
+        fields, resets, swings = len(self.cell.fields()), self.cell.resets, self.cell.oscillates
         cascade = self.rule.hops or (self.adapts and not swings)  # p may be as large as lambda
+        x = (self.groups, self.inputs)
+        second = (self.moved + self.thresholds) * self.groups if resets else 0
         return Memory(
-            x_real=x,
+            x_real=None if resets else x,
             x_imaginary=x if swings else None,
-            y_real=x if cascade else None,
+            y_real=x if cascade and not resets else None,
             y_imaginary=x if cascade and swings else None,
-            x_threshold=(self.thresholds, self.inputs) if self.adapts else None,
-            x_reset=x if self.cell.resets else None,
+            x_threshold=(self.thresholds, self.inputs) if self.adapts and not resets else None,
+            v_reset=x if resets else None,
+            z_reset=(second, self.inputs) if second else None,
             constants=(self.rule.own(self.cell).COUNT, self.cell.units, fields) if fields else None,
             means=(3 if self.by_slope else 2, self.cell.units),
             count=(1, 1),
@@ -141,7 +148,8 @@ class Filters:
             tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,)) for part in past.cell.membrane_kernel(past.p)
         )
         self.own = tf.complex(leak, turn)  # lambda [H]
-        poles = Poles(self.cell.groups(self.cell.CONSTANTS), memory.groups, self.own)
+        groups = self.cell.groups(self.cell.CONSTANTS)
+        poles = Poles(groups, memory.groups, self.own)
         self.member, self.weights = poles.member, poles.weights
         self.leak, self.turn = tf.math.real(poles.values), tf.math.imag(poles.values)  # [G]
         if memory.adapts:
@@ -149,12 +157,18 @@ class Filters:
             decay = tf.complex(self.own_decay, tf.zeros_like(self.own_decay))
             poles = Poles(self.cell.groups(("tau_a",)), memory.thresholds, decay)
             self.of_threshold, self.threshold_decay = tf.math.real(poles.weights), tf.math.real(poles.values)
+        if self.cell.resets:
+            poles = Poles(groups, memory.moved, self.own) if memory.moved else None
+            seconds = [tf.math.real(poles.values)] if memory.moved else []  # q
+            seconds += [self.threshold_decay] if memory.adapts else []
+            self.of_moved = tf.math.real(poles.weights) if memory.moved else None  # [H, Q]
+            self.seconds = tf.concat([*seconds, tf.zeros((0,), dtype)], 0)
 
     # Forward, Eq. (31)
 
     def advance(self, memory, start, size, skip):
         """The memory after the steps from `start` on, of which the first `skip` are left out."""
-        past, dtype = self.past, memory.x_real.dtype
+        past, dtype = self.past, memory.means.dtype
         x, s = past.presynaptic(start, size)
         inputs = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]
         counts = tf.cast(tf.range(size) >= skip, dtype)[:, None]
@@ -168,8 +182,32 @@ class Filters:
             memory = memory._replace(
                 **{name: where_fresh(fresh, x) for name, x in memory._asdict().items() if x is not None}
             )
-        later = tf.cumsum(counts, exclusive=True, reverse=True)  # [C, B or 1], steps that follow
         step = past.derivatives(start, size)
+        if self.cell.resets:
+            made = self.after_resets(memory, inputs, counts, step)
+        else:
+            made = self.filtered(memory, inputs, counts)
+        if memory.constants is not None:
+            made["constants"] = advanced_traces(self.memory.rule, past, start, size, counts, memory.constants)
+        like = past.residuals.output[0]
+        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
+        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in parts]
+        n = tf.reduce_sum(counts, 0)[:, None, None]  # steps [B or 1, 1, 1]
+        count = tf.minimum(memory.count + n, COUNTED)
+        share = tf.math.divide_no_nan(tf.ones_like(count), count)
+        made["means"] = memory.means + (tf.stack(now, 1) - n * memory.means) * share
+        made["count"] = count
+        return memory._replace(**made)
+
+    def filtered(self, memory, inputs, counts):
+        """The filters after some steps, where they are the same at every step.
+
+        Args:
+            memory: `Memory` before them.
+            inputs: s [C, B, J].
+            counts: 1, or 0 for a step that is left out [C, B or 1].
+        """
+        later = tf.cumsum(counts, exclusive=True, reverse=True)  # [C, B or 1], steps that follow
         every = tf.reduce_sum(counts, 0)  # [B or 1]
         of_leak = powers(self.leak, self.turn, every)
         by_input = [part * counts[..., None] for part in powers(self.leak, self.turn, later)]
@@ -190,24 +228,15 @@ class Filters:
             decay = self.threshold_decay
             kept = tf.pow(decay, every[:, None])[..., None] * memory.x_threshold
             made["x_threshold"] = kept + filtered(tf.pow(decay, later[..., None]) * counts[..., None], inputs)
-        if memory.x_reset is not None:
-            rule_step = step.following_reset() if self.memory.rule.reset_gradient else step
-            keep, leak = (self.of_groups(part, inputs) for part in (rule_step.keep, step.leak))  # [C, B, G]
-            passed = tf.where(counts[..., None] > 0.0, keep * leak, 1.0)
-            after = tf.math.cumprod(passed, exclusive=True, reverse=True)
-            made["x_reset"] = tf.reduce_prod(passed, 0)[..., None] * memory.x_reset
-            made["x_reset"] += filtered(after * keep * counts[..., None], inputs)
-        if memory.constants is not None:
-            made["constants"] = advanced_traces(self.memory.rule, past, start, size, counts, memory.constants)
-        like = past.residuals.output[0]
-        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
-        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in parts]
-        n = every[:, None, None]
-        count = tf.minimum(memory.count + n, COUNTED)
-        share = tf.math.divide_no_nan(tf.ones_like(count), count)
-        made["means"] = memory.means + (tf.stack(now, 1) - n * memory.means) * share
-        made["count"] = count
-        return memory._replace(**made)
+        return made
+
+    def after_resets(self, memory, inputs, counts, step):
+        """The filters after some steps, where units reset; arguments as of `filtered`, and `StepDerivatives`."""
+        if self.memory.rule.reset_gradient:
+            step = step.following_reset()
+        keep, leak = (self.of_groups(part, inputs) for part in (step.keep, step.leak))  # [C, B, G]
+        v, z = after_resets(memory.v_reset, memory.z_reset, self.seconds, inputs, keep, leak, counts)
+        return {"v_reset": v, "z_reset": z}
 
     def of_groups(self, x, inputs):
         """The mean over the units that share a pole, [C, B, G], of x [C, B, H] or a number."""
@@ -227,24 +256,42 @@ class Filters:
             m: M [H, H], or None without a hop.
         """
         psi, drive = memory.means[:, 0], memory.means[:, 1]  # [B, H]
-        swings, found = self.cell.oscillates, Coefficients()
-        if memory.x_reset is None:
-            error = drive * own[0] if not swings else tf.cast(drive, self.own.dtype) * tf.complex(own[0], -own[1])
-            found.add(memory, self.spread(error))
-        else:
-            found.products += in_all((drive * own[0])[..., None] * self.member, memory.x_reset)
-        if self.memory.adapts:
-            self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
-        if m is not None:
-            if self.memory.by_slope:
-                potential = [part * memory.means[:, 2] for part in potential]
-            self.add_hop(found, memory, potential, m, psi * drive)
-        of_weights = found.sum()
+        if self.memory.by_slope:
+            potential = [part * memory.means[:, 2] for part in potential]
+        of_errors = self.by_reset_filters if self.cell.resets else self.by_filters
+        of_weights = of_errors(memory, own, potential, m, psi, drive)
         if memory.constants is None:
             return of_weights
         carried = range(memory.constants.shape[1])
         of_constants = [tf.einsum("bh,bhf->fh", own[k], memory.constants[:, k]) for k in carried]
         return tf.concat([of_weights, tf.add_n(of_constants)], 0)
+
+    def by_filters(self, memory, own, potential, m, psi, drive):
+        """dC/dW [J, H]; arguments as of `gradient`, and the means of psi and drive [B, H]."""
+        swings, found = self.cell.oscillates, Coefficients()
+        error = drive * own[0] if not swings else tf.cast(drive, self.own.dtype) * tf.complex(own[0], -own[1])
+        found.add(memory, self.spread(error))
+        if self.memory.adapts:
+            self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
+        if m is not None:
+            self.add_hop(found, memory, potential, m, psi * drive)
+        return found.sum()
+
+    def by_reset_filters(self, memory, own, potential, m, psi, drive):
+        """The same for units that reset."""
+        of_weights = in_all((drive * own[0])[..., None] * self.member, memory.v_reset)
+        if memory.z_reset is None:
+            return of_weights
+        second, factor = [], psi * drive  # the errors of Z in each unit, by its second filter [B, H, Q]
+        if m is not None:
+            moved = tf.einsum("bk,kq,ki->biq", potential[0], self.of_moved, tf.cast(m, factor.dtype))
+            second.append(factor[..., None] * moved)
+        if self.memory.adapts:
+            second.append((own[1] * factor * (1.0 - self.own_decay))[..., None] * self.of_threshold)
+        second = tf.concat(second, -1)
+        weight = second[..., None] * self.member[:, None]  # [B, H, Q, G]
+        shape = tf.shape(weight)
+        return of_weights + in_all(tf.reshape(weight, (shape[0], shape[1], memory.z_reset.shape[1])), memory.z_reset)
 
     def spread(self, x):
         """x [B, H] times the weights of its unit, complex [B, H, G]."""
