@@ -1,25 +1,25 @@
 """Filters of linear memory for units that reset, which are not the same at every step.
 
-What a reset leaves of a potential is the mean over the units that share a filter g:
+What leak and reset leave of a potential, and the slope, are means over the units that share a filter g, at each step:
 
     E^g_j(t) = leak_g(t) V^g_j(t-1) + s_j(t),    V^g_j(t) = keep_g(t) E^g_j(t)
 
-E, through a second filter of decay q, is no difference of two, as it is without resets. So there is a filter for each
+psi E through a second filter of decay q is no difference of two, as it is without resets. So there is a filter for each
 pair:
 
-    Z^qg_j(t) = q Z^qg_j(t-1) + E^g_j(t)
+    Z^qg_j(t) = q Z^qg_j(t-1) + psi_g(t) E^g_j(t)
 """
 
 import tensorflow as tf
 
 from ..sequences.time_loop import scan
 
-GROUPS, SECOND = 8, 4
+GROUPS, SECOND = 16, 4
 """How many filters g there are, and how many second filters for the hop and for the threshold, at most. Filters that
 only decay are much alike: few stand for any number, see `rules.poles`."""
 
 
-def after_resets(v, z, decays, inputs, keep, leak, counts):
+def after_resets(v, z, decays, inputs, keep, leak, psi, counts):
     """The filters after some steps.
 
     Args:
@@ -27,7 +27,7 @@ def after_resets(v, z, decays, inputs, keep, leak, counts):
         z: Z before them [B, Q G, J], the filters q in order, each with all g; None where there are none.
         decays: q of the second filters [Q].
         inputs: s [C, B, J].
-        keep, leak: of the filters g [C, B, G].
+        keep, leak, psi: of the filters g [C, B, G].
         counts: 1, or 0 for a step that is left out [C, B or 1].
 
     Returns:
@@ -44,7 +44,7 @@ def after_resets(v, z, decays, inputs, keep, leak, counts):
 
     decays = tf.repeat(decays, groups)
     ones = tf.ones_like(keep)
-    past_v = tf.concat([tf.zeros_like(keep), of_filters(ones)[..., groups:] * tf.pow(decays, later)], -1)  # of E
+    past_v = tf.concat([tf.zeros_like(keep), of_filters(psi)[..., groups:] * tf.pow(decays, later)], -1)  # of E
 
     def back(weight, now):
         keep, leak, past_v, counts = now
