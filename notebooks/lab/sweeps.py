@@ -177,29 +177,22 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("all learn", changes={"learn": EVERY_CONSTANT}),
 )
 
-BY_KIND = {  # the same on shorter tasks, by the units
-    "resonator": (
-        Variant("none learns"),
-        Variant("tau_m, period, tau_out", changes={"learn": [*OSCILLATION, "tau_out"]}),
-        Variant("all learn", changes={"learn": EVERY_CONSTANT}),
-    ),
-    "lif": (
-        Variant("none learns"),
-        Variant("tau_m, tau_out", changes={"learn": ["tau_m", "tau_out"]}),
-        Variant(
-            "all learn",
-            changes={"learn": ["tau_m", "tau_a", "base_threshold", "adaptation_strength", "tau_out"]},
-        ),
-    ),
-}
-
 
 def constants(experiment, learning_rates, **changes):
     """The sweep over what learns besides the weights."""
     experiment = dataclasses.replace(experiment, **changes)
-    name = f"constants-{experiment.name}"
-    variants = BY_KIND[experiment.cell]
-    return Sweep(name, f"Which constants learn: {experiment.description}", experiment, variants, learning_rates, (0, 1))
+    cell = CELLS[experiment.cell](**experiment.cell_settings)
+    time = OSCILLATION if cell.oscillates else ["tau_m"]
+    rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
+    learn = {"none learns": [], "time constants learn": [*time, "tau_out"], "all learn": [*time, *rest, "tau_out"]}
+    return Sweep(
+        f"constants-{experiment.name}",
+        f"Which constants learn: {experiment.description}",
+        experiment,
+        tuple(Variant(name, changes={"learn": names}) for name, names in learn.items()),
+        learning_rates,
+        (0, 1),
+    )
 
 
 def wrong(factor):
