@@ -22,7 +22,7 @@ SHAPES = {  # name: (time steps, features, channels of the hidden layer's input,
     "adding-spiking": (100, 2, 2, 1),
     "adding-spiking-200": (200, 2, 2, 1),
     "ecg": (1301, 4, 4, 6),
-    "anbn": (100, 2, 2, 2),
+    "anbn": (200, 2, 2, 2),
 }
 
 
