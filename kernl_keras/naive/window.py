@@ -97,8 +97,8 @@ def behind_with_mean_slopes(
         m: M [H, H]; None for no hop.
         b, first: the example, and the window's first step.
         heard: f' of the units that are moved [B, T, H], of which the mean counts; 1 where None.
-        groups: which units share their filter, where the potential `resets`: what leak and reset leave of it is
-            the mean over these units at each step.
+        groups: which units share their filter, where the potential `resets`. What leak and reset leave of it is
+            the mean over these units at each step, and so is the slope, times the unit's mean slope over theirs.
 
     Returns:
         dC/dI(t) [first, H].
@@ -123,10 +123,12 @@ def behind_with_mean_slopes(
             hop = 0.0
             if m is not None:
                 hop = sum(m[k, i] * np.real(np.conj(lam[k]) ** (first - 1 - t) * c[k]) for k in range(units))
-            kept, leak = 1.0, np.conj(lam[i])
+            kept, leak, slope = 1.0, np.conj(lam[i]), psi[i]
             if resets:
-                kept, leak = (np.mean([part[b, t, k] for k in alike]) for part in (run.keep, run.leak))
-            v = kept * v + psi[i] * ((1.0 - run.p[i]) * a + hop)
+                kept, leak, of_all = (np.mean([x[b, t, k] for k in alike]) for x in (run.keep, run.leak, run.psi))
+                mean = np.mean(psi[alike])
+                slope = of_all * psi[i] / mean if mean else 0.0
+            v = kept * v + slope * ((1.0 - run.p[i]) * a + hop)
             found[t, i] = drive[i] * np.real(v)
             a, v = run.p[i] * a, leak * v
     return found

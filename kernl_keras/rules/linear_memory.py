@@ -234,8 +234,8 @@ class Filters:
         """The filters after some steps, where units reset; arguments as of `filtered`, and `StepDerivatives`."""
         if self.memory.rule.reset_gradient:
             step = step.following_reset()
-        keep, leak = (self.of_groups(part, inputs) for part in (step.keep, step.leak))  # [C, B, G]
-        v, z = after_resets(memory.v_reset, memory.z_reset, self.seconds, inputs, keep, leak, counts)
+        keep, leak, psi = (self.of_groups(part, inputs) for part in (step.keep, step.leak, step.psi))  # [C, B, G]
+        v, z = after_resets(memory.v_reset, memory.z_reset, self.seconds, inputs, keep, leak, psi, counts)
         return {"v_reset": v, "z_reset": z}
 
     def of_groups(self, x, inputs):
@@ -282,7 +282,9 @@ class Filters:
         of_weights = in_all((drive * own[0])[..., None] * self.member, memory.v_reset)
         if memory.z_reset is None:
             return of_weights
-        second, factor = [], psi * drive  # the errors of Z in each unit, by its second filter [B, H, Q]
+        of_group = tf.matmul(psi, self.member / tf.reduce_sum(self.member, 0))  # [B, G]
+        share = tf.math.divide_no_nan(psi, tf.matmul(of_group, self.member, transpose_b=True))  # of it, a unit's own
+        second, factor = [], share * drive  # the errors of Z in each unit, by its second filter [B, H, Q]
         if m is not None:
             moved = tf.einsum("bk,kq,ki->biq", potential[0], self.of_moved, tf.cast(m, factor.dtype))
             second.append(factor[..., None] * moved)

@@ -17,6 +17,11 @@ def check_file(path):
     path = pathlib.Path(path)
     if path.exists():
         raise UserError(f"{path} already exists: name another --output.")
+    check_folder(path)
+    return path
+
+
+def check_folder(path):
+    """Raises `UserError` where a file has no folder to be written to."""
     if not path.parent.is_dir():
         raise UserError(f"{path.parent} is no directory: make it, or name another --output.")
-    return path

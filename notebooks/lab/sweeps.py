@@ -177,6 +177,36 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("all learn", changes={"learn": EVERY_CONSTANT}),
 )
 
+
+def constants(experiment, learning_rates, **changes):
+    """The sweep over what learns besides the weights."""
+    experiment = dataclasses.replace(experiment, **changes)
+    cell = CELLS[experiment.cell](**experiment.cell_settings)
+    time = OSCILLATION if cell.oscillates else ["tau_m"]
+    rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
+    learn = {"none learns": [], "time constants learn": [*time, "tau_out"], "all learn": [*time, *rest, "tau_out"]}
+    return Sweep(
+        f"constants-{experiment.name}",
+        f"Which constants learn: {experiment.description}",
+        experiment,
+        tuple(Variant(name, changes={"learn": names}) for name, names in learn.items()),
+        learning_rates,
+        (0, 1),
+    )
+
+
+def wrong(factor):
+    """The cell of `SMALL` with its time constants and periods times a factor. A period has more than two steps."""
+    periods = [max(2.1, factor * period) for period in SMALL.cell_settings["period"]]
+    return {"tau_m": factor * SMALL.cell_settings["tau_m"], "period": periods}
+
+
+WRONG = tuple(
+    Variant(f"constants times {word}, {does}", cell=wrong(factor), changes={"learn": learn})
+    for word, factor in (("1/5", 0.2), ("1", 1.0), ("5", 5.0))
+    for does, learn in (("stand still", []), ("learn", EVERY_CONSTANT))
+)
+
 RESTARTS = (  # after how many steps the perturbation starts anew: M answers for a hop, not for a chain of them
     Variant("M learns over 30 steps", settings={"perturbation": Tangent(resync_every=30)}),
     Variant("M learns over 100 steps", settings={"perturbation": Tangent(resync_every=100)}),
@@ -238,6 +268,10 @@ SWEEPS = {
             (1e-2,),
             (0, 1),
         ),
+        constants(SMALL, (2e-3, 5e-3)),
+        constants(SMALL_ALIF, (3e-3, 1e-2)),
+        constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+        Sweep("wrong-constants", "Time constants and periods that begin wrong", SMALL, WRONG, (2e-3, 5e-3), (0, 1)),
         Sweep(
             "ablations",
             "What of KeRNL matters, resonators",

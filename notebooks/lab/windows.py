@@ -36,7 +36,7 @@ from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import tensors
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
-from .options import check_file
+from .options import check_folder
 
 WINDOWS = (1, 16, 32, 64, 128, 256, 512)
 EXAMPLES = 32
@@ -193,13 +193,17 @@ def read_network(name):
 def measure_all(networks, path, zero_steps, command=""):
     """Measures networks, and writes the results file after each; returns what it holds.
 
+    Other networks that the file holds already stay in it.
+
     Args:
         networks: list of directories of runs, or names of pretrained networks.
         path: the results file.
         zero_steps: as of `measure`.
         command: the command line, for the record.
     """
-    path, found, kept, revision = check_file(path), [], {}, git_revision()
+    path, kept, revision = pathlib.Path(path), {}, git_revision()
+    found = earlier(path) if path.exists() else []
+    check_folder(path)
     results = {
         "windows": {
             "networks": found,
@@ -207,8 +211,6 @@ def measure_all(networks, path, zero_steps, command=""):
             "zero_steps": zero_steps,
             "device": devices(),
             "versions": versions(),
-            "git_revision": revision,
-            "command": command,
         }
     }
     for name in networks:
@@ -224,9 +226,25 @@ def measure_all(networks, path, zero_steps, command=""):
         run = {key: record[key] for key in ("experiment", "rule", "steps", "seed", "git_revision")}
         trained_on, digits = experiment.source, "sample" if experiment.task == "mnist" else None
         measured = dataclasses.replace(experiment, source=digits, data_dir=None)
-        found.append({"run": {**run, "data": trained_on}, "rows": measure(measured, *kept[form], zero_steps)})
+        run["data"] = trained_on
+        rows = measure(measured, *kept[form], zero_steps)
+        found[:] = [each for each in found if identity(each["run"]) != identity(run)]
+        found.append({"run": run, "rows": rows, "git_revision": revision, "command": command})
         write_json(path, results)
     return results
+
+
+def earlier(path):
+    """The networks that a results file has; raises `UserError` for another file."""
+    try:
+        return read_json(path)["windows"]["networks"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} already exists, and holds no such results: name another --output.") from error
+
+
+def identity(run):
+    """Which network it is, however often it was trained."""
+    return [run[key] for key in ("experiment", "rule", "steps", "seed")]
 
 
 def main(arguments=None):

@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..reference.cases import B, H, I, Network, T, draw, stacked
+from ..reference.cases import B, H, I, Network, T, draw, stacked, taking_turns
 
 MASK = np.array([[1, 0, 1, 0], [0, 1, 1, 1], [1, 1, 0, 0], [0, 0, 1, 1]], bool)
 SIGNS = np.array([1.0, -1.0, 1.0, -1.0])
@@ -88,11 +88,13 @@ def begin_near_zero(cell):
 
 @pytest.mark.parametrize(
     "rule, optimizer",
-    [
-        *((rule, each) for rule in ("kernl", "bptt") for each in ("sgd", "adam")),
-        ("eprop", "adamw"),
-        ("rflo", "momentum"),
-    ],
+    taking_turns(
+        [
+            *((rule, each) for rule in ("kernl", "bptt") for each in ("sgd", "adam")),
+            ("eprop", "adamw"),
+            ("rflo", "momentum"),
+        ]
+    ),
 )
 def test_training_keeps_zeros_and_signs(rule, optimizer):
     model = model_of(rule, optimizer)

@@ -56,7 +56,13 @@ def write_run(experiment, folder):
     folder.mkdir()
     model.save(str(folder / "model.keras"))
     write_json(folder / "config.json", dataclasses.asdict(experiment))
-    record = {"experiment": experiment.name, "rule": experiment.rule, "steps": 4, "seed": 0, "git_revision": "abc"}
+    record = {
+        "experiment": experiment.name,
+        "rule": experiment.rule,
+        "steps": 4,
+        "seed": experiment.seed,
+        "git_revision": "abc",
+    }
     write_json(folder / "results.json", record)
     return model
 
@@ -78,7 +84,7 @@ def measured(tmp_path_factory):
         patch.setattr(windows, "learned_from_zero", learned)
         assert main([*(str(folder / name) for name in models), "--zero-steps", "2", "--output", str(path)]) == 0
     found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)["windows"]  # no NaN, which is no JSON
-    assert found["zero_steps"] == 2 and found["command"].endswith(f"--output {path.name}")
+    assert found["zero_steps"] == 2 and found["networks"][0]["command"].endswith(f"--output {path.name}")
     assert [network["run"]["experiment"] for network in found["networks"]] == list(models)
     return {name: (models[name], each["rows"]) for name, each in zip(models, found["networks"])}
 
@@ -106,6 +112,7 @@ def gradient(model, experiment, rule, **layer):
     return np.concatenate([np.ravel(each) for each in found])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", MEASURED, ids=lambda each: each.name)
 def test_the_rows(experiment, measured):
     _, rows = measured[experiment.name]
@@ -127,6 +134,7 @@ def test_the_rows(experiment, measured):
     assert one["cosine"] != other["cosine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [SWINGING, ADAPTIVE], ids=lambda each: each.name)
 def test_a_row_is_what_the_layer_itself_would_do(experiment, measured):
     model, rows = measured[experiment.name]
@@ -150,10 +158,10 @@ def test_numbers_by_hand():
     assert numbers_behind(layer, None, False) == 0
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     assert (
-        numbers_behind(layer, eprop, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1
-    )  # X, Y, X with resets, of thresholds
+        numbers_behind(layer, eprop, True) == (2 + 2 * 1) * J + 2 * UNITS + 1
+    )  # V of two time constants, and each with the threshold's filter
     assert numbers_behind(layer, kernl, False) == (2 + 2 * 2) * UNITS * J  # of each time constant, two
-    assert numbers_behind(layer, kernl, True) == (2 + 2 + 2 + 1) * J + 2 * UNITS + 1
+    assert numbers_behind(layer, kernl, True) == (2 + 2 * (2 + 1)) * J + 2 * UNITS + 1
 
 
 def test_another_rule_is_refused(tmp_path, capsys):
@@ -161,6 +169,21 @@ def test_another_rule_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path / "run"), "--output", str(tmp_path / "out.json")])
     assert "must hold a run of rule 'kernl'; received" in capsys.readouterr().err
+
+
+def test_an_earlier_file_keeps_its_networks(tmp_path, capsys, monkeypatch):
+    path, runs = tmp_path / "out.json", [tmp_path / name for name in ("one", "two")]
+    monkeypatch.setattr(windows, "measure", lambda *_: [{"cosine": 0.5}])
+    for run, seed in zip(runs, (0, 1)):
+        write_run(dataclasses.replace(ADAPTIVE, seed=seed), run)
+        assert main([str(run), "--output", str(path)]) == 0
+    assert main([str(runs[0]), "--output", str(path)]) == 0
+    networks = json.loads(path.read_text())["windows"]["networks"]
+    assert [each["run"]["seed"] for each in networks] == [1, 0]
+    path.write_text("{}")
+    with pytest.raises(SystemExit):
+        main([str(runs[0]), "--output", str(path)])
+    assert "holds no such results" in capsys.readouterr().err
 
 
 def test_the_table():

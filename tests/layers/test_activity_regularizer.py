@@ -9,7 +9,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..reference.cases import B, H, I, Network, T, draw, pairs, stacked
+from ..reference.cases import B, H, I, Network, T, draw, pairs, stacked, taking_turns
 
 RULES = ["kernl", "plain_kernl", "eprop", "rflo", "bptt"]
 MASK = np.arange(T) < np.array([[T], [T - 2]])
@@ -177,7 +177,7 @@ def model_of(kind, regularizer, rule="eprop", **settings):
 X, Y = np.float32(draw(1, 4, T, I) + 1.0), np.float32(draw(2, 4, T, 2))
 
 
-@pytest.mark.parametrize("rule", ["kernl", "eprop"])
+@pytest.mark.parametrize("rule", [pytest.param("kernl", marks=pytest.mark.slow), "eprop"])
 def test_a_plain_keras_model_and_ours_learn_the_same(rule):
     """The cost is in the loss that they report, and what it teaches in the weights."""
     weights, losses = [], []
@@ -211,7 +211,7 @@ def test_rates_reach_their_target():
     assert away() < 0.5 * before
 
 
-@pytest.mark.parametrize("kind", REGULARIZERS)
+@pytest.mark.parametrize("kind", taking_turns([(kind,) for kind in REGULARIZERS]))
 def test_examples_of_weight_zero_count_for_nothing(kind):
     """A batch that was filled up teaches the same as the batch itself, in `kk.Model`."""
     make, _ = REGULARIZERS[kind]
@@ -239,7 +239,7 @@ def test_pieces_have_a_cost_each():
     np.testing.assert_allclose(sum(costs), 0.75 * np.sum(n.run().output ** 2) / B, rtol=1e-12)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_modes(jit_compile):
     model = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), jit_compile=jit_compile)
     eager = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), run_eagerly=True)

@@ -156,6 +156,7 @@ def test_an_initializer_of_b_with_a_seed():
     assert cells[0].feedback_kernel.numpy().std() == pytest.approx(2.0, rel=0.1)
 
 
+@pytest.mark.slow
 def test_alignment_with_backpropagation_is_that_of_the_readouts_own_weights():
     """Where backpropagation is asked for, its errors come back by W_out."""
     model, (x, y) = network("random"), task()

@@ -99,7 +99,7 @@ CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6
 
 @pytest.mark.parametrize(
     ("name", "cell", "cuts", "traces"),
-    taking_turns(pairs([*ONLINE, "exponential"], LEARNS, CUTS, (True, "linear")), every=4),
+    taking_turns(pairs([*ONLINE, "exponential"], LEARNS, CUTS, (True, "linear")), every=13),
 )
 def test_pieces_are_the_whole(name, cell, cuts, traces):
     rule = ONLINE.get(name) or KeRNL(Exponential(2))
@@ -117,7 +117,10 @@ def test_pieces_are_the_whole(name, cell, cuts, traces):
     alike(total, whole, tolerance=1e-8)
 
 
-@pytest.mark.parametrize(("name", "traces"), [("kernl", False), ("e-prop", "linear"), ("kernl", True)])
+@pytest.mark.parametrize(
+    ("name", "traces"),
+    [("kernl", False), pytest.param("e-prop", "linear", marks=pytest.mark.slow), ("kernl", True)],
+)
 def test_masks_and_resets(name, traces):
     """A padded batch learns what its sequences would, and a reset makes two sequences of one."""
     lengths, whole = (5, 8), {}
@@ -133,7 +136,7 @@ def test_masks_and_resets(name, traces):
     alike(both, {each: parts[0][each] + parts[1][each] for each in both}, tolerance=1e-8)
 
 
-@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 4])
 def test_every_mode_agrees(window):
     network, _, layer = made("resonator", KeRNL(), window=window)
     expected = gradients(layer, network.inputs)
