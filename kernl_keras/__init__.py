@@ -9,6 +9,7 @@ from .cells.context import ContextCell
 from .cells.input import InputSpikeCell
 from .cells.leaky_rnn import LeakyRNNCell
 from .cells.lif import LIFCell
+from .cells.lstm import LSTMCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
 from .initializers import LogSpaced, LogUniform
@@ -64,6 +65,7 @@ __all__ = [
     "ResonatorCell",
     "AdLIFCell",
     "LIFCell",
+    "LSTMCell",
     "TensorBoard",
     "LogSpaced",
     "LogUniform",

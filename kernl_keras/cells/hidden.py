@@ -32,11 +32,12 @@ class StepDerivatives(NamedTuple):
     """
 
     psi: Any  # psi(t): the output by the potential; 1 of a rate unit
-    drive: Any  # the potential by the current
+    drive: Any  # the potential by the current; where units have G currents by each of them, [.., G H]
     leak: Any  # the potential by the one before
     turn: Any = 0.0  # the same by the other component of an oscillating unit
     keep: Any = 1.0  # what a spike leaves of the potential
     reset: Any = 0.0  # psi(t) times what a spike takes from the potential
+    direct: Any = 0.0  # the output by the currents where the potential stands still, [.., G H]
     gate: Any = 1.0  # 0 where refractory
     arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
     heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
@@ -85,10 +86,13 @@ class HiddenCell(TrainedCell):
     - `membrane_kernel(p)`: how a potential left to itself goes on, see `cells.kernel`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
 
+    - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
+
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
     oscillates = False  # whether a second number goes on beside the potential, so that it oscillates
+    steady = True  # whether a potential left to itself goes on alike at every step: by a kernel that is known
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
     adapts_by_current = False  # whether a spike and the potential drive a current that works against them
@@ -133,7 +137,7 @@ class HiddenCell(TrainedCell):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
-        drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive))
+        drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive)) if self.CONSTANTS else None
         if drive is not None and not np.all(drive > 0.0):
             raise ValueError(
                 f"{self.CONSTANTS[0]} must be such that a step's current moves the potential in {self.variable_dtype}; "
@@ -145,8 +149,8 @@ class HiddenCell(TrainedCell):
         initial = self.recurrent_initializer or self.unit_drive_initializer(self.recurrent_gain, share)
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
-            shape=(self.units, self.units),
-            initializer=connected_initializer(initial, self.recurrent_mask, signs),
+            shape=(self.units, self.currents * self.units),
+            initializer=connected_initializer(initial, self.mask_of_weights(), signs),
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint if signs is None else UnitSigns(signs, self.recurrent_constraint),
         )
@@ -209,25 +213,41 @@ class HiddenCell(TrainedCell):
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
     def recurrent_weights(self) -> tf.Tensor:
-        """W_rec [H, H] of the connections that there are; its diagonal cut unless `self_connections`."""
+        """W_rec [H, G H] of the connections that there are; without those to itself unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)
         if self.recurrent_mask is not None:
-            weights *= tf.cast(tf.convert_to_tensor(self.recurrent_mask), weights.dtype)
-        return weights if self.self_connections else tf.linalg.set_diag(weights, tf.zeros(self.units, weights.dtype))
+            weights *= tf.cast(self.mask_of_weights(), weights.dtype)
+        if self.self_connections:
+            return weights
+        none = tf.zeros(self.units, weights.dtype)
+        cut = [tf.linalg.set_diag(each, none) for each in tf.split(weights, self.currents, -1)]
+        return cut[0] if self.currents == 1 else tf.concat(cut, -1)
+
+    def mask_of_weights(self) -> tf.Tensor | None:
+        """Which of the weights in W_rec there are, [H, G H] of 0 and 1; None for all."""
+        if self.recurrent_mask is None:
+            return None
+        mask = tf.convert_to_tensor(self.recurrent_mask)
+        return mask if self.currents == 1 else tf.tile(mask, (1, self.currents))
+
+    def weights_of_potential(self) -> tf.Tensor:
+        """W_rec [H, H] of the current that moves the potential: M starts at the path through it."""
+        return self.recurrent_weights()
 
     def connections(self) -> np.ndarray:
-        """Which of the recurrent weights there are, [H, H] of 0 and 1."""
+        """Which of the recurrent weights there are, [H, G H] of 0 and 1."""
         mask = np.ones((self.units, self.units))
         if self.recurrent_mask is not None:
             mask = tf.convert_to_tensor(self.recurrent_mask).numpy().astype(mask.dtype)
-        return mask if self.self_connections else mask * (1.0 - np.eye(self.units))
+        mask = mask if self.self_connections else mask * (1.0 - np.eye(self.units))
+        return np.tile(mask, (1, self.currents))
 
     def input_weights(self) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """W_in [I, H] and the bias [H] or None, as tensors."""
+        """W_in [I, G H] and the bias [G H] or None, as tensors."""
         return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
 
     def input_current(self, inputs: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor | None] | None = None) -> tf.Tensor:
-        """x(t) W_in + bias: [.., I] -> [.., H]; `weights`, if given, are what `input_weights` returns."""
+        """x(t) W_in + bias: [.., I] -> [.., G H]; `weights`, if given, are what `input_weights` returns."""
         kernel, bias = weights or self.input_weights()
         current = tf.einsum("...i,ih->...h", inputs, kernel)
         return current if bias is None else current + bias
@@ -241,7 +261,7 @@ class HiddenCell(TrainedCell):
         check_features("inputs", inputs, self.kernel.shape[0])
         inputs = tf.cast(inputs, self.compute_dtype)
         state = self.State(*states)
-        recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, H]
+        recurrent = tf.matmul(self.presynaptic(state), self.recurrent_weights())  # [B, H] x [H, G H]
         step, state = self.step(self.input_current(inputs) + recurrent, state, self.parameters())
         return step.output, list(state)
 

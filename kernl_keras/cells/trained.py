@@ -48,6 +48,7 @@ class TrainedCell(WideCell):
         self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
         self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
+    currents = 1  # how many currents a unit has, G: those of all units lie one after the other, [.., G H]
     LEARNABLE: tuple[str, ...] = ()  # the constants that may learn
     TIME_CONSTANTS: tuple[str, ...] = ()  # those in ms
     learn: tuple[str, ...] = ()
@@ -82,25 +83,29 @@ class TrainedCell(WideCell):
         return {name: value for name, value in values.items() if value is not None}
 
     def add_kernel(self, input_shape: Sequence[int | None], initializer: Callable[..., tf.Tensor] | None) -> None:
-        """Makes the input weights [I, units]."""
+        """Makes the input weights [I, G units]."""
         if input_shape[-1] is None:
             raise ValueError(f"inputs must have a known last axis; received shape {tuple(input_shape)}.")
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(input_shape[-1], self.units),
+            shape=(input_shape[-1], self.currents * self.units),
             initializer=initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
         )
 
+    def initial_bias(self) -> Callable[..., tf.Tensor]:
+        """The initializer of the bias."""
+        return self.bias_initializer
+
     def add_bias(self) -> None:
-        """Makes the bias [units], None without one."""
+        """Makes the bias [G units], None without one."""
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
                 name="bias",
-                shape=(self.units,),
-                initializer=self.bias_initializer,
+                shape=(self.currents * self.units,),
+                initializer=self.initial_bias(),
                 regularizer=self.bias_regularizer,
                 constraint=self.bias_constraint,
             )

@@ -3,8 +3,9 @@
 from ..cells.adlif import AdLIFCell
 from ..cells.leaky_rnn import LeakyRNNCell
 from ..cells.lif import LIFCell
+from ..cells.lstm import LSTMCell
 from ..cells.resonator import ResonatorCell
-from ..data import adding_problem, ecg, sequential_mnist
+from ..data import adding_problem, anbn, ecg, sequential_mnist
 from ..keras_version import keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.readout import Readout
@@ -12,7 +13,8 @@ from ..layers.rnn import RNN
 from ..layers.time_average import TimeAverage
 from ..training.model import Model
 
-CELLS = {"lif": LIFCell, "adlif": AdLIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell}
+CELLS = {"lif": LIFCell, "adlif": AdLIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell, "lstm": LSTMCell}
+OWN_DATA = {"adding": adding_problem, "anbn": anbn, "ecg": ecg}  # tasks that have no source to choose
 LOSSES = {
     "cross_entropy": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     "mse": keras.losses.MeanSquaredError,
@@ -33,10 +35,8 @@ def build_data(experiment, skip_batches=0):
         "repeat": True,
         "skip_batches": skip_batches,
     }
-    if experiment.task == "adding":
-        return adding_problem(**settings)
-    if experiment.task == "ecg":
-        return ecg(**settings)
+    if experiment.task in OWN_DATA:
+        return OWN_DATA[experiment.task](**settings)
     return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
 
 
@@ -63,10 +63,9 @@ def assemble(experiment, time_steps, features, total_steps):
     x = inputs = keras.Input((time_steps, features), name="inputs")
     if experiment.encoder_settings is not None:
         x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
+    kind, of_cell = CELLS[experiment.cell], [name for name in experiment.learn if name != "tau_out"]
     hidden = RNN(
-        CELLS[experiment.cell](
-            **experiment.cell_settings, learn=[name for name in experiment.learn if name != "tau_out"]
-        ),
+        kind(**experiment.cell_settings, **({"learn": of_cell} if kind.LEARNABLE or of_cell else {})),
         rule=experiment.make_rule(),
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
         name="hidden",

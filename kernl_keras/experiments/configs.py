@@ -8,7 +8,12 @@ from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
 
 SCHEDULES = ("cosine", "constant")
-SOURCES = {"mnist": ("sample", "tfds"), "adding": (None,), "ecg": (None,)}  # task: where its data may come from
+SOURCES = {
+    "mnist": ("sample", "tfds"),
+    "adding": (None,),
+    "ecg": (None,),
+    "anbn": (None,),
+}  # task: where its data may come from
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 
 
@@ -30,12 +35,12 @@ class Experiment:
     name: str
     description: str
     # data
-    task: str  # "mnist", "adding" or "ecg"
+    task: str  # "mnist", "adding", "ecg" or "anbn"
     source: str | None  # "sample" or "tfds"; None for a task that draws its own
-    task_settings: dict  # of `data.sequential_mnist`, `data.adding_problem` or `data.ecg`
+    task_settings: dict  # of `data.sequential_mnist`, `data.adding_problem`, `data.ecg` or `data.anbn`
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
-    cell: str  # "lif", "resonator" or "leaky_rnn"
+    cell: str  # "lif", "adlif", "resonator", "leaky_rnn" or "lstm"
     cell_settings: dict  # of the cell
     readout_settings: dict  # of `ReadoutCell`
     window: int | None  # of `TimeAverage`, steps; 0 for an answer at every step
@@ -171,6 +176,14 @@ LEAKY_RNN = {
     "period": None,
     "dt": 1.0,
     "discretization": "exponential",
+    "use_bias": True,
+    "self_connections": True,
+    "recurrent_initializer": "orthogonal",
+    **WEIGHTS,
+}
+LSTM = {
+    "unit_forget_bias": True,
+    "dt": 1.0,
     "use_bias": True,
     "self_connections": True,
     "recurrent_initializer": "orthogonal",
@@ -441,6 +454,27 @@ ECG = dataclasses.replace(
     validate_every=None,
 )
 
+# Gates count well. Sequences are learned from as wholes: the weights change after each batch of them.
+ANBN = dataclasses.replace(
+    ADDING,
+    name="anbn",
+    description="A^n B^n: the next symbol of strings of which a network knows the end if it counts",
+    task="anbn",
+    task_settings={"steps": 200, "shortest": 1, "longest": 32, "examples": 50_000},
+    cell="lstm",
+    cell_settings={**LSTM, "units": 32},
+    readout_settings={**READOUT, "units": 2, "tau_out": None, "use_bias": True},
+    window=0,
+    loss="cross_entropy",
+    metric="accuracy",
+    chance=0.5,
+    learning_rate=1e-2,
+    optimizer_settings={"global_clipnorm": 1.0},
+    rule_settings=EXPONENTIAL_KERNL,
+    sensitivity_optimizer_settings={"global_clipnorm": 1.0},
+    epochs=2,
+)
+
 TWICE = {"steps": 200, "examples": 50_000}
 ADDING_200, ADDING_SPIKING_200 = (
     dataclasses.replace(each, name=f"{each.name}-200", description="The same over 200 steps", task_settings=TWICE)
@@ -464,5 +498,6 @@ EXPERIMENTS = {
         ADDING_SPIKING,
         ADDING_SPIKING_200,
         ECG,
+        ANBN,
     )
 }

@@ -41,7 +41,8 @@ class RNN(KerasRNN):
     Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell` or `kernl_keras.LeakyRNNCell`.
+        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell`, `kernl_keras.LeakyRNNCell` or
+            `kernl_keras.LSTMCell`.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
@@ -107,11 +108,11 @@ class RNN(KerasRNN):
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
-            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell or a LeakyRNNCell"
+            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell or an LSTMCell"
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         with nearest_name(type(self), kwargs):
             super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
-        self.rule = get(rule)
+        self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
@@ -140,7 +141,7 @@ class RNN(KerasRNN):
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
-        shapes, columns = [], presynaptic + len(self.cell.fields())
+        shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces.poles, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]

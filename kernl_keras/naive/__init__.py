@@ -7,6 +7,7 @@ bias; M is [R, H, H], gamma [R, H].
     spiking        (1)-(9), their tangent (18)
     resonator      (24), (4)-(6), (9), their tangent (18)
     adlif          (34), its tangent (18), its traces
+    lstm           (35), its tangent (18), its traces, its windows
     rate           leaky rate units, their tangent (18)
     rules          (10)-(15), (20)-(23), e-prop, RFLO
     membrane       (25)-(27)
@@ -38,6 +39,7 @@ Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 
 from .adlif import adlif, adlif_constants, adlif_rule, adlif_tangent
 from .learned import constant, kicks
+from .lstm import lstm, lstm_rule, lstm_tangent, lstm_windows
 from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
@@ -73,6 +75,10 @@ __all__ = [
     "input_gradient",
     "kicks",
     "learning_signal",
+    "lstm",
+    "lstm_rule",
+    "lstm_tangent",
+    "lstm_windows",
     "network",
     "membrane",
     "membrane_sensitivity",

@@ -93,6 +93,12 @@ class Backward:
                 f"{len(self.shapes)} tensors; received {found!r}."
             )
         errors = found[1] if isinstance(found[1], StateErrors) else StateErrors(found[1])
+        cell = self.past.cell
+        if errors.current.shape[-1] != cell.currents * cell.units:
+            raise ValueError(
+                f"{type(self.rule).__name__}.backward_step must return the errors of {cell.currents} currents of "
+                f"{cell.units} units; received shape {tuple(errors.current.shape)}."
+            )
         return tuple(going_on(found[0], now.step)), self.products.needed(errors)
 
     def prepared(self, error, start, size, carry):
@@ -104,10 +110,10 @@ class Backward:
 
         Args:
             error: of the outputs [T, B, H].
-            traces: carried in from the pieces before, one [B, .., H, J] for each carried tensor; () for none.
+            traces: carried in from the pieces before, one [B, .., H, J G + F] for each carried tensor; () for none.
 
         Returns:
-            dC/dI(t) [T, B, H] and dC/dW [I+H+1+F, H], see `products.Products`.
+            dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H], see `products.Products`.
         """
         error = self.rule.learning_signal(error, self.past.steps)
         first = self.prepared(error, 0, 1, self.carry(error))
@@ -129,10 +135,10 @@ class Backward:
             reverse=True,
             unroll=self.past.unroll,
         )
-        return current, tf.concat(total, 0) + products_with(traces, carry)
+        return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
     def currents(self, error):
-        """dC/dI(t) [T, B, H] of errors L [T, B, H], all at once."""
+        """dC/dI(t) [T, B, G H] of errors L [T, B, H], all at once."""
         return self.errors(error)[0].current
 
     def errors(self, error, carry=None, valid=None):
@@ -221,15 +227,6 @@ def going_on(carry, step):
     return tf.nest.map_structure(lambda x: tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x, carry)
 
 
-def products_with(traces, carry):
-    """dC/dW of the errors of this piece by the inputs of those before, Eq. (29); 0 without traces."""
-    products = [
-        tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
-        for weight, trace in zip(carry, traces)
-    ]
-    return sum(products) if products else 0.0
-
-
 def checked_shapes(rule, cell, traces):
     """The rule's `carry_shapes`; an error names the rule where they are none."""
     shapes = rule.carry_shapes(cell, traces)
@@ -265,16 +262,16 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
     Args:
         outputs: what the loop gave [T, B, H], with its gradient stopped.
         inputs: x [T, B, I].
-        kernel: W_in [I, H].
-        recurrent_weights: W_rec [H, H].
-        bias: [H], or None.
+        kernel: W_in [I, G H].
+        recurrent_weights: W_rec [H, G H].
+        bias: [G H], or None.
         constants: those of a step that learn, a list of F tensors [H].
-        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, H] and dC/dW [I+H+1+F, H].
+        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H].
 
     Returns:
         [T, B, H], equal to `outputs`.
     """
-    size, units = kernel.shape
+    size, units = kernel.shape[0], recurrent_weights.shape[0]
 
     @tf.custom_gradient
     def attached(inputs, kernel, recurrent_weights, bias, *constants):
@@ -286,5 +283,5 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
 
         return tf.identity(outputs), gradient
 
-    bias = tf.zeros(units, outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
+    bias = tf.zeros(kernel.shape[1], outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
     return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias, *constants)

@@ -75,5 +75,5 @@ def exact_step(carry, now, context):
     """
     *own, later = carry
     own, errors = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
-    through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, H] x [H, H]
+    through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
     return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)

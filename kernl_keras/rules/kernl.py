@@ -71,7 +71,17 @@ class KeRNL(Crossing, LearnedSensitivity):
         Crossing.__init__(self, adaptation, reset_gradient)
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
+    @classmethod
+    def default_for(cls, cell: HiddenCell) -> "KeRNL":
+        """With the membrane's kernel where the cell has one."""
+        return cls() if cell.steady else cls(kernel="exponential")
+
     def check(self, cell: HiddenCell, traces: Any) -> None:
+        if isinstance(self.kernel, Membrane) and not cell.steady:
+            raise ValueError(
+                f"kernel must be exponential for {type(cell).__name__}, whose units keep what they have by a gate that "
+                f"changes; received {self.kernel!r}."
+            )
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."

@@ -87,7 +87,7 @@ class LearnedSensitivity(Rule):
         cell, units = layer.cell, layer.cell.units
         drive = tf.convert_to_tensor(cell.parameters().drive, dtype) * tf.ones(units, dtype)
         if start == "recurrent":  # the path through one synapse
-            first = tf.transpose(tf.cast(cell.recurrent_weights(), dtype)) * drive[:, None]
+            first = tf.transpose(tf.cast(cell.weights_of_potential(), dtype)) * drive[:, None]
         else:  # the unit itself
             first = tf.linalg.diag(self.effect_on_itself(cell, drive))
         if len(shape) == 2:

@@ -4,6 +4,8 @@ This is the known, local part of every rule. Each kind says how many tensors [B,
 by one step: from the error of the output z(t) to `StateErrors`, those of the potential V-(t) and of what else moves.
 """
 
+import tensorflow as tf
+
 from .rule import StateErrors
 
 
@@ -49,6 +51,22 @@ class Oscillator(Leak):
         real, imaginary = error + carry[0], carry[1]
         carry = (step.leak * real + step.turn * imaginary, step.leak * imaginary - step.turn * real)
         return carry, (real, imaginary)
+
+
+class Gates(Leak):
+    """Units with several currents, of which some move the potential and some the output past it, Eq. (35):
+
+    R(t) = psi(t) E(t) + leak(t+1) R(t+1),        dC/dI(t) = drive(t) R(t) + direct(t) E(t),        of each current
+    """
+
+    @classmethod
+    def backward(cls, carry, error, step):
+        """Arguments as of `Leak`; drive and direct of the step are [B, G H]."""
+        before, (potential,) = cls.potential_backward(carry, step.psi * error, step)
+        error += tf.zeros_like(potential)  # it may be a number, 0
+        count = step.drive.shape[-1] // potential.shape[-1]
+        potentials, errors = (tf.concat([x] * count, -1) for x in (potential, error))
+        return before, StateErrors(step.drive * potentials + step.direct * errors, potential)
 
 
 class AdaptationCurrent(Leak):
@@ -99,6 +117,8 @@ def state_errors(potential, step, threshold):
 
 def own_state(cell, adaptation):
     """The own state of a cell's units, with that of the threshold where it adapts and `adaptation` is wanted."""
+    if cell.currents > 1:
+        return Gates
     if cell.adapts_by_current:
         return AdaptationCurrent
     own = Oscillator if cell.oscillates else Leak

@@ -12,7 +12,7 @@ from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .perturbation import Perturbation, Replica
-from .rule import BackwardStep, Context, named
+from .rule import BackwardStep, Context, check_one_current, named
 
 POST_FACTORS = ("gate", "surrogate", "trace")
 NOISES = ("current", "synapse", "activity")
@@ -97,6 +97,7 @@ class PlainKeRNL(LearnedSensitivity):
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)
+        check_one_current(self, cell)
         one_of("noise", self.noise_of(cell), cell.NOISE)
 
     def noise_enters(self, cell: HiddenCell) -> str:

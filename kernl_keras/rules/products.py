@@ -16,7 +16,7 @@ class Block(NamedTuple):
 
 
 class Products:
-    """dC/dW [I+H+1+F, H]: rows of inputs, units, bias and the F constants of a step that learn.
+    """dC/dW [I+H+1+F, G H]: rows of inputs, units, bias and the F constants of a step that learn.
 
     Args:
         past: `backward.Past`.
@@ -26,9 +26,10 @@ class Products:
         self.past = past
 
     def start(self, like):
-        """Zeros, in the parts that the blocks add up to; `like` is any [.., H] tensor."""
-        units, counts = like.shape[-1], [self.past.x.shape[-1], like.shape[-1], 1, len(self.past.fields)]
-        return tuple(tf.zeros((rows, units), like.dtype) for rows in counts if rows)
+        """Zeros, in the parts that the blocks add up to; `like` has the dtype."""
+        cell = self.past.cell
+        counts = [self.past.x.shape[-1], cell.units, 1, len(self.past.fields)]
+        return tuple(tf.zeros((rows, cell.currents * cell.units), like.dtype) for rows in counts if rows)
 
     def block(self, start, size):
         """`Block` of the `size` steps from `start` on."""
@@ -48,7 +49,7 @@ class Products:
             block: `Block`.
             errors: `StateErrors` [C, B, H].
         """
-        local = tf.reshape(errors.current, (-1, errors.current.shape[-1]))  # [CB, H]
+        local = tf.reshape(errors.current, (-1, errors.current.shape[-1]))  # [CB, G H]
         added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in block.presynaptic]
         added.append(tf.reduce_sum(local, 0, keepdims=True))
         if block.effects:
@@ -56,14 +57,40 @@ class Products:
         return tuple(map(tf.add, total, added))
 
     def of_examples(self, block, errors):
-        """The same for each example of a block [B, H, J+F]."""
+        """The same for each example of a block [B, H, J G + F]: all weights into a unit, those of an input together."""
         x, s = block.presynaptic
         s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]; 1 for the bias
-        found = tf.einsum("tbj,tbh->bhj", s, errors.current)
+        found = self.by_unit(s, errors.current)
         if block.effects:
             of_constants = tf.stack([tf.reduce_sum(each, 0) for each in shares(errors, block)], -1)
             found = tf.concat([found, of_constants], -1)
         return found
+
+    def by_unit(self, s, current):
+        """The products of s [C, B, J] and the errors of the currents [C, B, G H], [B, H, J G]."""
+        cell = self.past.cell
+        if cell.currents == 1:
+            return tf.einsum("tbj,tbh->bhj", s, current)
+        length, batch = tf.unstack(tf.shape(current)[:2])
+        current = tf.reshape(current, (length, batch, cell.currents, cell.units))
+        found = tf.einsum("tbj,tbgh->bhjg", s, current)
+        return tf.reshape(found, (batch, cell.units, s.shape[-1] * cell.currents))
+
+    def with_traces(self, traces, carry):
+        """dC/dW of the errors of this piece by the inputs of those before, Eq. (29); 0 without traces.
+
+        Args:
+            traces: carried in from the pieces before, one [B, .., H, J G + F] for each carried tensor.
+            carry: what the errors of this piece make of the state before it, each [B, .., H].
+        """
+        cell = self.past.cell
+        products = [
+            tf.einsum("bh,bhj->jh" if weight.shape.rank == 2 else "brh,brhj->jh", weight, trace)
+            for weight, trace in zip(carry, traces)
+        ]
+        if not products or cell.currents == 1:
+            return sum(products) if products else 0.0
+        return tf.reshape(sum(products), (-1, cell.currents * cell.units))  # [J G, H] to [J, G H]
 
 
 def shares(errors, block):

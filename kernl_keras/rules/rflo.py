@@ -1,11 +1,13 @@
 """`RFLO`: random-feedback local online learning."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell, StepDerivatives
 from ..serialization import serializable
 from .own_state import own_state
-from .rule import BackwardStep, Context, Rule, named
+from .rule import BackwardStep, Context, Rule, check_one_current, named
 
 
 @named("rflo")
@@ -21,6 +23,9 @@ class RFLO(Rule):
     does. No reset interrupts the leak. The error L comes back as the layer above sends it: by
     `kernl_keras.Readout(feedback="random")` by random weights, as published, else by transposed ones.
 
+    Raises:
+        ValueError: with a cell whose units have several currents.
+
     Example:
 
     >>> import kernl_keras as kk
@@ -30,6 +35,10 @@ class RFLO(Rule):
     Source: Murray, Local online learning in recurrent networks with random feedback, eLife 8:e43299 (2019),
     Eq. (3)-(4).
     """
+
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        super().check(cell, traces)
+        check_one_current(self, cell)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * own_state(cell, adaptation=False).COUNT

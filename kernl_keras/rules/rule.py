@@ -1,5 +1,6 @@
 """`Rule`: what all learning rules have in common, and what a rule of one's own defines."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -16,7 +17,7 @@ class Context(NamedTuple):
 
     cell: Any
     p: Any  # the cell's `parameters()`
-    recurrent_weights: Any  # W_rec [H, H]
+    recurrent_weights: Any  # W_rec [H, G H]
     hop: Any = None  # how an error reaches back through other units, see `rules.hop`
     sensitivity: Any = None  # M [R, H, H]
     decay: Any = None  # of the kernels [R, H]
@@ -37,7 +38,7 @@ class StateErrors(NamedTuple):
     None where the rule gives no credit to it. For constants that learn, Eq. (30).
     """
 
-    current: Any  # dC/dI(t)
+    current: Any  # dC/dI(t), [.., G H] where units have G currents
     potential: Any = None  # of V-(t), Re U(t) or h(t)
     quadrature: Any = None  # of Im U(t)
     threshold: Any = None  # of B(t-1)
@@ -69,8 +70,9 @@ class Rule(Settings):
 
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
     - `backward_step(carry, now, context)`: from the carry behind step t and `BackwardStep` now to the carry before it
-      and dC/dI(t) [B, H]. It must be linear in carry and `now.error` together. In place of dC/dI(t) it may return
-      `StateErrors`; else constants that learn get the credit of a current that moves the potential as they do.
+      and dC/dI(t) [B, H], or [B, G H] where the cell's units have G currents (`cell.currents`). It must be linear in
+      carry and `now.error` together. In place of dC/dI(t) it may return `StateErrors`; else constants that learn get
+      the credit of a current that moves the potential as they do.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
     - `check(cell, traces)`: raises `ValueError` where the rule does not go with the cell.
@@ -111,6 +113,11 @@ class Rule(Settings):
             raise ValueError(
                 f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
             )
+
+    @classmethod
+    def default_for(cls, cell: HiddenCell) -> "Rule":
+        """The rule with the defaults that suit a cell: what its short form stands for."""
+        return cls()
 
     def stream_traces(self, cell: HiddenCell) -> Any:
         """What a stateful layer carries if nothing is said."""
@@ -157,12 +164,22 @@ class Rule(Settings):
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
 
 
-def get(rule: Any) -> Rule:
+def check_one_current(rule: Rule, cell: HiddenCell) -> None:
+    """Raises where units have several currents, which the rule cannot tell apart."""
+    if cell.currents > 1:
+        raise ValueError(
+            f"cell must have one current a unit for {type(rule).__name__}; received {type(cell).__name__}, whose "
+            f"units have {cell.currents}."
+        )
+
+
+def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     """The rule that an argument stands for, as `kernl_keras.RNN(cell, rule=...)` takes it.
 
     Args:
         rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
             configuration as `keras.saving.serialize_keras_object` makes it of one.
+        cell: whose defaults a word stands for; None for those of the rule's class.
 
     Raises:
         ValueError: for anything else.
@@ -173,7 +190,8 @@ def get(rule: Any) -> Rule:
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
-    made = get_settings("rule", rule, Rule, NAMES)
+    table = NAMES if cell is None else {name: partial(kind.default_for, cell) for name, kind in NAMES.items()}
+    made = get_settings("rule", rule, Rule, table)
     made.get_config()  # a rule that cannot be saved says so before it has trained
     return made
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, going_on, of_steps, products_with, with_steps
+from .backward import Backward, going_on, of_steps, with_steps
 from .bptt import exact_step
 from .linear_memory import Filters, after_all, at_borders
 from .own_state import own_state
@@ -25,7 +25,7 @@ from .rule import BackwardStep
 class Inside(NamedTuple):
     """What the errors of each window make inside it, and at its first step t of what came before."""
 
-    current: Any  # dC/dI [T, B, H]
+    current: Any  # dC/dI [T, B, G H]
     own: tuple  # of the own state after t-1: of U or V, and of b where thresholds adapt, each [W, B, H]
     potential: tuple  # of U(t) or V-(t) in its components, each [W, B, H]
 
@@ -81,13 +81,13 @@ class WindowedBackward(Backward):
         if not self.rule.crosses:
             return inside.current, tf.concat(total, 0)
         carry, current, total = self.behind(inside, total)
-        return current, tf.concat(total, 0) + products_with(traces, carry)
+        return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
     def behind(self, inside, total):
         """What the rule makes of the errors that left their windows, besides what they made inside.
 
         Returns:
-            the carry before the first step, dC/dI [T, B, H], and dC/dW in its parts.
+            the carry before the first step, dC/dI [T, B, G H], and dC/dW in its parts.
         """
         past, rule = self.past, self.rule
         nothing = self.carry(inside.current)

@@ -264,16 +264,16 @@ def unique_names(layers):
 
 
 def trained(layer):
-    """[J, H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
-    inputs, units = layer.cell.kernel.shape
-    mask = np.ones((inputs + units + 1, units), layer.compute_dtype)
+    """[J, G H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
+    inputs, units, columns = layer.cell.kernel.shape[0], layer.cell.units, layer.cell.kernel.shape[1]
+    mask = np.ones((inputs + units + 1, columns), layer.compute_dtype)
     mask[inputs : inputs + units] = layer.cell.connections()
     return mask
 
 
 def weight_rows(layer, name):
     """`{name: rows of [J, H]}`: each weight's, and all of them under the layer's name."""
-    inputs, units = layer.cell.kernel.shape
+    inputs, units = layer.cell.kernel.shape[0], layer.cell.units
     rows = {
         "kernel": slice(0, inputs),
         "recurrent_kernel": slice(inputs, inputs + units),

@@ -178,6 +178,9 @@ PUBLIC = {
         **HIDDEN, "tau": optional(TAU), "activation": words(types.Activation),
         "discretization": word("exponential"), "period": optional(PERIOD),
     }, {"units": H, "tau": 20.0}),
+    "LSTMCell": Public(kk.LSTMCell, {
+        **{name: kind for name, kind in HIDDEN.items() if name != "learn"}, "unit_forget_bias": flag(),
+    }, {"units": H}),
     "ReadoutCell": Public(kk.ReadoutCell, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
         "dt": DT, "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
@@ -228,6 +231,12 @@ PUBLIC = {
     }),
     "data.adding_problem": Public(kk.data.adding_problem, {
         "steps": integer(2), "batch_size": integer(), "validation": integer(0), "test": integer(), "seed": integer(0),
+        "repeat": flag(), "skip_batches": Kind(st.just(0), **{
+            n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
+    }),
+    "data.anbn": Public(kk.data.anbn, {
+        "steps": integer(2), "shortest": integer(good=st.integers(1, 3)), "longest": integer(good=st.integers(3, 9)),
+        "batch_size": integer(), "validation": integer(0), "test": integer(), "seed": integer(0),
         "repeat": flag(), "skip_batches": Kind(st.just(0), **{
             n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
     }),

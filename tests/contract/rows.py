@@ -10,6 +10,7 @@ from kernl_keras.cells.context import ContextCell
 from kernl_keras.cells.input import InputSpikeCell
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
+from kernl_keras.cells.lstm import LSTMCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.keras_version import keras
@@ -82,11 +83,13 @@ ROWS = {
     "ResonatorCell": Row(ResonatorCell, RESONATING, keras.layers.RNN),
     "AdLIFCell": Row(AdLIFCell, CURRENT, keras.layers.RNN),
     "LeakyRNNCell": Row(LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
+    "LSTMCell": Row(LSTMCell, dict(units=H), keras.layers.RNN),
     "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
     "RNN, kernl": Row(RNN, dict(rule="kernl", seed=3), cell=(LIFCell, ADAPTIVE)),
     "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, OSCILLATING)),
     "RNN, plain_kernl": Row(RNN, dict(rule="plain_kernl", seed=3), cell=(LeakyRNNCell, RATE)),
     "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, OWN_STATE)),
+    "RNN, kernl, LSTM": Row(RNN, dict(rule="kernl", seed=3), cell=(LSTMCell, dict(units=H))),
     "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
     "Readout": Row(Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),

@@ -22,6 +22,7 @@ SHAPES = {  # name: (time steps, features, channels of the hidden layer's input,
     "adding-spiking": (100, 2, 2, 1),
     "adding-spiking-200": (200, 2, 2, 1),
     "ecg": (1301, 4, 4, 6),
+    "anbn": (200, 2, 2, 2),
 }
 
 
@@ -36,7 +37,8 @@ def test_data_and_model_fit(name):
     assert (data.time_steps, data.features) == (steps, features)
     model = make(name, (steps, features))
     units = EXPERIMENTS[name].cell_settings["units"]
-    assert tuple(model.get_layer("hidden").cell.kernel.shape) == (channels, units)
+    cell = model.get_layer("hidden").cell
+    assert tuple(cell.kernel.shape) == (channels, cell.currents * units)
     assert tuple(model.get_layer("hidden").sensitivity_tensor.shape) == (units, units)
     every_step = (steps,) if EXPERIMENTS[name].window == 0 else ()
     assert model.output_shape == (None, *every_step, outputs)

@@ -19,7 +19,7 @@ from kernl_keras.rules import NAMES, PlainKeRNL
 def test_names():
     assert list(EXPERIMENTS) == [
         "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
-        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg",
+        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg", "anbn",
     ]  # fmt: skip
     assert DEFAULT == "smnist"
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())

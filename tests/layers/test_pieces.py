@@ -54,6 +54,7 @@ LAYERS = {
     "AdLIFCell": over(lambda: kk.AdLIFCell(H, tau_m=5.0, tau_a=20.0, input_gain=4.0)),
     "ResonatorCell": over(lambda: kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=4.0)),
     "LeakyRNNCell": over(lambda: kk.LeakyRNNCell(H, tau=5.0)),
+    "LSTMCell": over(lambda: kk.LSTMCell(H)),
 }
 EXACT, ROUNDED = dict(rtol=0.0, atol=0.0), dict(rtol=1e-6, atol=1e-7)
 DRAWN = ("SpikeEncoder, bernoulli", "InputSpikeCell")  # the whole, too, is what a stateful layer draws

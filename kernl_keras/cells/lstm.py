@@ -1,0 +1,158 @@
+"""`LSTMCell`: rate units with gates, whose memory is their own state."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..checks import flag, number
+from ..dynamics.lstm import LSTMParameters, LSTMState, LSTMStep, lstm_slopes, lstm_step, lstm_tangent
+from ..serialization import serializable
+from ..types import Config
+from .hidden import HiddenCell, StepDerivatives
+
+
+class LSTMResiduals(NamedTuple):
+    """What is kept of a step."""
+
+    output: Any  # h(t) [.., B, H]
+    gates: Any  # i, f, g, o [.., B, 4H]
+    memory: Any  # c(t) [.., B, H]
+
+    @property
+    def presynaptic(self) -> Any:
+        """h(t), what the recurrent weights see at the next step."""
+        return self.output
+
+
+@serializable
+class LSTMCell(HiddenCell):
+    """LSTM units: gates decide what a unit remembers, and for how long.
+
+        [I_i, I_f, I_g, I_o] = x(t) W_in + h(t-1) W_rec + bias
+        i, f, o = sigmoid(I_i), sigmoid(I_f), sigmoid(I_o),        g = tanh(I_g)
+        c(t) = f(t) c(t-1) + i(t) g(t),        h(t) = o(t) tanh(c(t))                                     (35)
+
+    This is `keras.layers.LSTMCell`, with the same weights in the same order. In a plain `keras.layers.RNN` it trains by
+    backpropagation through time. In `kernl_keras.RNN` it trains by the rule of that layer. Its own state is the memory
+    c. So e-prop has one trace for each weight, which fades as the forget gate says; the output gate acts at once:
+
+        eps(t) = f(t) eps(t-1) + dc(t)/dW,        dC/dW = sum_b sum_t L(t) [o (1 - tanh(c)^2) eps(t) + tanh(c) do(t)/dW]
+
+    Under KeRNL M says what the output h of a unit does to the memories c of the others. Its kernel is
+    `kernl_keras.rules.Exponential`: no kernel of the membrane is known, because the forget gate changes. RFLO and the
+    plain form of KeRNL, which have one current for each unit, do not go with this cell. Traces in linear memory it has
+    none.
+
+    Args:
+        units: number of units H.
+        unit_forget_bias: whether the bias of the forget gate starts at 1, so that the unit remembers at first.
+        dt: length of a step, ms: the unit of the kernel's gamma. The units themselves count steps.
+        self_connections: whether a unit receives its own output through W_rec.
+        **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
+            recurrence and Dale's law, of all gates alike; the initializers, regularizers and constraints of the weights
+            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
+            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: [h, c], each [B, H], zero at the start.
+
+    Returns:
+        h(t) [B, H] and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range.
+
+    Example:
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> layer = kk.RNN(kk.LSTMCell(4), rule="eprop", window=5)
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+    >>> tuple(layer.cell.kernel.shape)
+    (3, 16)
+
+    Source: Hochreiter, Schmidhuber, Long short-term memory, Neural Computation 9:1735 (1997); Gers, Schmidhuber,
+    Cummins, Neural Computation 12:2451 (2000), for the forget gate; Bellec et al., Nature Communications 11:3625
+    (2020), for e-prop of such units.
+    """
+
+    State = LSTMState
+    currents = 4
+    CONSTANTS = ()
+    steady = linear_memory = False
+    OBSERVABLES = ("voltage",)
+    PERTURBATIONS = ("tangent", "twin")
+    NOISE = ("synapse",)
+
+    def __init__(
+        self,
+        units: int,
+        unit_forget_bias: bool = True,
+        dt: float = 1.0,
+        self_connections: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(units, self_connections=self_connections, **kwargs)
+        self.unit_forget_bias = flag("unit_forget_bias", unit_forget_bias)
+        self.dt = number("dt", dt, above=0.0)
+
+    def initial_bias(self) -> Callable[..., tf.Tensor]:
+        """The initializer of the bias [4H]."""
+        if not self.unit_forget_bias:
+            return self.bias_initializer
+
+        def initializer(shape: Sequence[int], dtype: Any = None, **_: Any) -> tf.Tensor:
+            i, rest = (self.bias_initializer((gates * self.units,), dtype=dtype) for gates in (1, 2))
+            return tf.concat([i, tf.ones_like(i), rest], 0)
+
+        return initializer
+
+    def resting_currents(self) -> list[tf.Tensor]:
+        """Those of a unit that receives nothing: the bias of i, f, g and o, each [H]."""
+        bias = tf.zeros(4 * self.units, self.compute_dtype) if self.bias is None else tf.convert_to_tensor(self.bias)
+        return tf.split(bias, 4)
+
+    def parameters(self) -> LSTMParameters:
+        """`LSTMParameters` of the steps."""
+        i, _, g, _ = self.resting_currents()
+        return LSTMParameters(drive=tf.sigmoid(i) * (1.0 - tf.tanh(g) ** 2))
+
+    def weights_of_potential(self) -> tf.Tensor:
+        """W_rec [H, H] of I_g, by which an output moves the memory of a unit at rest."""
+        return tf.split(self.recurrent_weights(), 4, -1)[2]
+
+    def leak_rate(self) -> tf.Tensor | float:
+        """How fast the forget gate of a unit at rest lets the memory fade [H], 1/ms: where gamma starts."""
+        return -tf.math.log_sigmoid(self.resting_currents()[1]) / self.dt
+
+    def presynaptic(self, state: tuple) -> tf.Tensor:
+        return state[0]
+
+    def step(self, current: tf.Tensor, state: LSTMState, p: LSTMParameters) -> tuple[LSTMStep, LSTMState]:
+        return lstm_step(current, state)
+
+    def save_residuals(self, step: LSTMStep, state: LSTMState) -> LSTMResiduals:
+        """The least that has to be kept of a step."""
+        return LSTMResiduals(step.output, step.gates, step.memory)
+
+    def from_residuals(self, residuals: LSTMResiduals, p: LSTMParameters) -> StepDerivatives:
+        """The `StepDerivatives` of what `save_residuals` kept."""
+        slopes = lstm_slopes(residuals.gates, residuals.memory)
+        return StepDerivatives(**slopes._asdict(), presynaptic=residuals.presynaptic)
+
+    def gate(self, step: LSTMStep) -> tf.Tensor | float:
+        return 1.0
+
+    def observables(self, step: LSTMStep, state: LSTMState) -> dict[str, tf.Tensor]:
+        return {"voltage": step.memory}
+
+    def tangent(
+        self, current_change: tf.Tensor, change: LSTMState, step: LSTMStep, p: LSTMParameters
+    ) -> tuple[dict[str, tf.Tensor], LSTMState]:
+        memory, change = lstm_tangent(current_change, change, step)
+        return {"voltage": memory}, change
+
+    def get_config(self) -> Config:
+        return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias, "dt": self.dt}

@@ -1,0 +1,90 @@
+"""A^n B^n: strings that a network can only foresee if it counts."""
+
+import tensorflow as tf
+
+from ..checks import integer
+from .stream import SequenceData, Splits, sequence_data
+
+
+def anbn(
+    steps: int = 100,
+    shortest: int = 1,
+    longest: int = 10,
+    *,
+    batch_size: int = 50,
+    examples: int = 100_000,
+    validation: int = 1_000,
+    test: int = 10_000,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
+    """Predict the next symbol of strings A^n B^n, one after the other: A A A B B B A B A A B B ...
+
+        x(t) = the symbol at step t, one-hot,    y(t) = the symbol at step t + 1, 0 for A and 1 for B
+
+    Each n is drawn anew, uniformly from `shortest` to `longest`. How many A will follow cannot be known; after them the
+    rest of the string is known to who has counted. Of strings that begin with n = 1 to N, the best answers are right at
+    a share 1 - (1 - 1/N) / (N + 1) of the steps (92 % for N = 10), and the answer that each symbol comes again, at
+    1 - 2 / (N + 1) (82 %), in the mean of a long sequence.
+
+    Args:
+        steps: int >= 2, T.
+        shortest, longest: int, from which n are drawn. Example i begins with a whole string and ends anywhere.
+        batch_size: int, B.
+        examples, validation, test: int, how many examples each part has; `validation=0` gives no validation part.
+            Examples are drawn when they are needed and take no memory.
+        seed: int. Example i of a part depends on (seed, part, i) alone, and the order of the training examples on
+            (seed, epoch).
+        repeat, skip_batches: as in `sequential_mnist`.
+
+    Returns:
+        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, 2], y int32 [B, T])
+        and their sizes.
+
+    Raises:
+        ValueError: an argument is out of range.
+
+    Example:
+        >>> import kernl_keras as kk
+        >>> x, y = next(iter(kk.data.anbn(steps=12, shortest=2, longest=2, batch_size=4).train))
+        >>> x.shape, y.shape
+        (TensorShape([4, 12, 2]), TensorShape([4, 12]))
+        >>> "".join("AB"[symbol] for symbol in y[0].numpy())  # without the first A
+        'ABBAABBAABBA'
+
+    References:
+        Gers, Schmidhuber 2001, "LSTM recurrent networks learn simple context-free and context-sensitive languages";
+        Roth, Kanitscheider, Fiete 2019, "Kernel RNN learning (KeRNL)".
+    """
+    steps = integer("steps", steps, low=2)
+    shortest = integer("shortest", shortest)
+    longest = integer("longest", longest, low=shortest)
+    sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
+    seed = integer("seed", seed, low=0)
+    strings = steps // (2 * shortest) + 1  # as many as there may be in T + 1 symbols
+
+    def make_example(index):
+        """x [T, 2] and y [T] of one example number."""
+        key = tf.stack([tf.constant(seed, tf.int64), index])
+        n = tf.random.stateless_uniform((strings,), key, shortest, longest + 1, tf.int32, alg="philox")
+        ends, place = tf.cumsum(2 * n), tf.range(steps + 1)
+        string = tf.searchsorted(ends, place, side="right")  # which string a symbol is of
+        symbols = tf.cast(place >= tf.gather(ends - n, string), tf.int32)  # the last n of it are B
+        return tf.one_hot(symbols[:-1], 2), symbols[1:]
+
+    def make_batch(indices):
+        spec = (tf.TensorSpec((steps, 2)), tf.TensorSpec((steps,), tf.int32))
+        return tf.map_fn(make_example, indices, fn_output_signature=spec)
+
+    return sequence_data(
+        make_batch,
+        first=Splits(0, 2**40, 2**41),  # far apart: an example does not depend on the sizes of the parts
+        examples=sizes,
+        description=f"strings A^n B^n, n from {shortest} to {longest}, {steps} steps, drawn from seed {seed}: "
+        f"{sizes.train:,} examples for training, {sizes.validation:,} for validation, {sizes.test:,} for testing",
+        batch_size=batch_size,
+        seed=seed,
+        repeat=repeat,
+        skip_batches=skip_batches,
+    )
