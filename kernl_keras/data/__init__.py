@@ -1,12 +1,24 @@
-"""Sequences to learn from, as `tf.data` pipelines: digits read pixel by pixel, heartbeats, and the adding problem.
+"""Sequences to learn from, as `tf.data` pipelines: digits read or spoken, heartbeats, the adding problem; and streams.
 
 The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
 """
 
 from .adding import adding_problem
 from .ecg import ecg
+from .endless import arrays, stream
 from .full_batches import full_batches
 from .mnist import sequential_mnist
+from .spoken_digits import spoken_digits
 from .stream import SequenceData, Splits
 
-__all__ = ["SequenceData", "Splits", "adding_problem", "ecg", "full_batches", "sequential_mnist"]
+__all__ = [
+    "SequenceData",
+    "Splits",
+    "adding_problem",
+    "arrays",
+    "ecg",
+    "full_batches",
+    "sequential_mnist",
+    "spoken_digits",
+    "stream",
+]
