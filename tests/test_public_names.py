@@ -7,6 +7,7 @@ import pytest
 import kernl_keras as kk
 
 NAMES = {
+    "AudioEncoder",
     "ContextCell",
     "FiringRate",
     "GradientAlignment",
@@ -23,6 +24,7 @@ NAMES = {
     "Readout",
     "ReadoutCell",
     "SpikeEncoder",
+    "StreamBackup",
     "TimeAverage",
     "__version__",
     "data",
@@ -45,9 +47,12 @@ def test_public_names_of_data():
         "SequenceData",
         "Splits",
         "adding_problem",
+        "arrays",
         "ecg",
         "full_batches",
         "sequential_mnist",
+        "spoken_digits",
+        "stream",
     }
 
 

@@ -41,11 +41,11 @@ class StreamBackup(keras.callbacks.Callback):
     >>> model = kk.Model(inputs, kk.Readout(3, stateful=True)(inputs))
     >>> model.compile("sgd", "mse")
     >>> words, targets = [[[1.0], [1.0]], [[2.0], [2.0]]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    >>> path, settings = tempfile.mkdtemp() + "/backup.npz", dict(steps_per_epoch=5, shuffle=False, verbose=0)
     >>> for epochs in (1, 3):  # the second time as after a kill
-    ...     backup = kk.StreamBackup(f"{tempfile.gettempdir()}/backup-{os.getpid()}.npz")
+    ...     backup = kk.StreamBackup(path)
     ...     pieces = kk.data.stream(words, targets, piece=10, batch_size=2, skip_pieces=backup.pieces)
-    ...     settings = dict(epochs=epochs, initial_epoch=backup.epochs, steps_per_epoch=5, callbacks=[backup], verbose=0)
-    ...     _ = model.fit(pieces, shuffle=False, **settings)
+    ...     _ = model.fit(pieces, epochs=epochs, initial_epoch=backup.epochs, callbacks=[backup], **settings)
     ...     print(backup.epochs, backup.pieces)
     1 5
     3 15
@@ -89,8 +89,8 @@ class StreamBackup(keras.callbacks.Callback):
         shapes = [{name: tuple(value.shape) for name, value in values.items()} for values in (ours, saved)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one with "
-                f"{len(ours)}, or with other shapes."
+                f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
+                f"with {len(ours)}, or with other shapes."
             )
         for name, variable in ours.items():
             variable.assign(saved[name])

@@ -474,7 +474,7 @@ SPOKEN_DIGITS = dataclasses.replace(
     window=20,
     batch_size=32,
     learning_rate=5e-3,
-    epochs=40,
+    epochs=20,
     steps=None,
     validate_every=None,
 )

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, band_power, framed, mel_filters
-from ..keras_version import output_shape
+from ..keras_version import IS_KERAS_3, keras, output_shape
 from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
 from ..types import Code, Compression, Config
@@ -189,9 +189,10 @@ class AudioEncoder(StatefulLayer):
 
     def _frames_that_count(self, mask):
         """[B, T] of a mask [B, N]: whether all samples of a frame count; those before the sequence do."""
-        missing = 1.0 - tf.cast(mask, tf.float32)
-        before = tf.zeros((tf.shape(missing)[0], self.frame_length - self.hop_length))
-        return tf.equal(tf.reduce_max(framed(missing, before, self.frame_length, self.hop_length), -1), 0.0)
+        ops = keras.ops if IS_KERAS_3 else tf  # Keras 3 asks for the mask of what is no tensor yet
+        missing = ops.cumsum(1 - ops.cast(mask, "int32"), axis=1)  # so far
+        before = ops.pad(missing, [[0, 0], [self.frame_length, 0]])[:, : -self.frame_length]  # a frame ago
+        return ops.equal(missing - before, 0)[:, self.hop_length - 1 :: self.hop_length]
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor | None:
         return None if mask is None else self._frames_that_count(mask)
