@@ -13,6 +13,7 @@ from .cells.lstm import LSTMCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
 from .initializers import LogSpaced, LogUniform
+from .layers.audio import AudioEncoder
 from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
@@ -24,6 +25,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from . import data, naive
     from .callbacks.alignment import GradientAlignment
+    from .callbacks.stream_backup import StreamBackup
     from .callbacks.tensorboard import TensorBoard
     from .experiments.pretrained import load_pretrained
     from .export.one_step import one_step
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 else:
     ON_FIRST_USE = {  # public name: its module, which building and training a model do not need
         "GradientAlignment": ".callbacks.alignment",
+        "StreamBackup": ".callbacks.stream_backup",
         "TensorBoard": ".callbacks.tensorboard",
         "data": ".data",
         "gradient_alignment": ".training.alignment",
@@ -55,6 +58,7 @@ else:
 
 
 __all__ = [
+    "AudioEncoder",
     "ContextCell",
     "FiringRate",
     "GradientAlignment",
@@ -72,6 +76,7 @@ __all__ = [
     "Readout",
     "ReadoutCell",
     "SpikeEncoder",
+    "StreamBackup",
     "TimeAverage",
     "__version__",
     "data",

@@ -187,6 +187,7 @@ def test_misspelled_arguments_are_refused(make):
         (lambda **more: kk.RNN(kk.LIFCell(2), **more), "statefull", "stateful"),
         (lambda **more: kk.Readout(2, **more), "use_bais", "use_bias"),  # of its cell
         (lambda **more: kk.SpikeEncoder(2, **more), "codes", "code"),
+        (lambda **more: kk.AudioEncoder(**more), "band", "bands"),
         (lambda **more: kk.TimeAverage(**more), "lst", "last"),
     ],
 )
