@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .callbacks.stream_backup import StreamBackup
     from .callbacks.tensorboard import TensorBoard
     from .experiments.pretrained import load_pretrained
+    from .export.learner import learner
     from .export.one_step import one_step
     from .export.to_nir import to_nir
     from .training.alignment import gradient_alignment
@@ -38,6 +39,7 @@ else:
         "TensorBoard": ".callbacks.tensorboard",
         "data": ".data",
         "gradient_alignment": ".training.alignment",
+        "learner": ".export.learner",
         "load_pretrained": ".experiments.pretrained",
         "naive": ".naive",
         "one_step": ".export.one_step",
@@ -81,6 +83,7 @@ __all__ = [
     "__version__",
     "data",
     "gradient_alignment",
+    "learner",
     "load_pretrained",
     "naive",
     "one_step",

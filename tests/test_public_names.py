@@ -30,6 +30,7 @@ NAMES = {
     "__version__",
     "data",
     "gradient_alignment",
+    "learner",
     "load_pretrained",
     "naive",
     "one_step",

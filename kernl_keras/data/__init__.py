@@ -1,4 +1,4 @@
-"""Sequences to learn from, as `tf.data` pipelines: digits read or spoken, heartbeats, the adding problem, A^n B^n; streams.
+"""Sequences to learn from, as `tf.data` pipelines: digits read or spoken, heartbeats, sums, A^n B^n; and streams.
 
 The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
 """

@@ -248,6 +248,6 @@ def test_the_plain_form_has_exponential_kernels():
 
 
 @pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
-@pytest.mark.parametrize("function", [kk.one_step, kk.to_nir])
+@pytest.mark.parametrize("function", [kk.learner, kk.one_step, kk.to_nir])
 def test_models_that_are_none_are_refused(function, model):
     refused("argument: a wrong type", (function.__name__, str(model)[:9]), lambda: function(model), names="model")
