@@ -3,7 +3,7 @@
 import dataclasses
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, spread
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, SPOKEN_DIGITS, spread
 from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
@@ -230,6 +230,16 @@ HEARTBEATS = (
     Variant("backpropagation, constants stand still", "bptt", changes=STILL),
 )
 
+WORDS = (
+    Variant("KeRNL, window 1"),
+    Variant("KeRNL, window 16", layer={"window": 16}),
+    Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
+    Variant("e-prop, window 1", "eprop"),
+    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
+    Variant("backpropagation", "bptt"),
+    Variant("readout alone", "readout_only"),
+)
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -268,6 +278,7 @@ SWEEPS = {
             (1e-2,),
             (0, 1),
         ),
+        Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
         constants(SMALL, (2e-3, 5e-3)),
         constants(SMALL_ALIF, (3e-3, 1e-2)),
         constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),

@@ -186,7 +186,29 @@ def compiling_table(found):
     return markdown(["rule", "traces", "units, periods", *heads], rows)
 
 
+def speakers_table(found):
+    """Errors on a new speaker and on the old ones, by the words heard; without the speaker who chose the rates."""
+    rows = [row for row in found["rows"] if row["speaker"] != found["chosen_on"]]
+    ways, counts = (list(dict.fromkeys(row[key] for row in rows)) for key in ("way", "words"))
+
+    def mean(key, way, words):
+        return 100.0 * statistics.mean(row[key] for row in rows if (row["way"], row["words"]) == (way, words))
+
+    lines = [
+        [
+            way,
+            *(f"{mean('error', way, count):.1f} %" for count in counts),
+            f"{mean('old_error', way, counts[-1]):.1f} %",
+        ]
+        for way in ways
+    ]
+    lines.insert(0, ["frozen", *[lines[0][1]] * len(counts), f"{mean('old_error', ways[0], 0):.1f} %"])
+    heads = ["before", *(f"{count} words" for count in counts[1:])]
+    return markdown(["learns on by", *heads, "old speakers"], lines)
+
+
 OWN_TABLES = {
+    "speakers": speakers_table,
     "windows": agreement_table,
     "stream": stream_table,
     "compiling": compiling_table,
