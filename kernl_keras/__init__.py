@@ -13,6 +13,7 @@ from .cells.lstm import LSTMCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
 from .initializers import LogSpaced, LogUniform
+from .layers.audio import AudioEncoder
 from .layers.encoder import SpikeEncoder
 from .layers.readout import Readout
 from .layers.rnn import RNN
@@ -24,17 +25,21 @@ from .version import __version__
 if TYPE_CHECKING:
     from . import data, naive
     from .callbacks.alignment import GradientAlignment
+    from .callbacks.stream_backup import StreamBackup
     from .callbacks.tensorboard import TensorBoard
     from .experiments.pretrained import load_pretrained
+    from .export.learner import learner
     from .export.one_step import one_step
     from .export.to_nir import to_nir
     from .training.alignment import gradient_alignment
 else:
     ON_FIRST_USE = {  # public name: its module, which building and training a model do not need
         "GradientAlignment": ".callbacks.alignment",
+        "StreamBackup": ".callbacks.stream_backup",
         "TensorBoard": ".callbacks.tensorboard",
         "data": ".data",
         "gradient_alignment": ".training.alignment",
+        "learner": ".export.learner",
         "load_pretrained": ".experiments.pretrained",
         "naive": ".naive",
         "one_step": ".export.one_step",
@@ -55,6 +60,7 @@ else:
 
 
 __all__ = [
+    "AudioEncoder",
     "ContextCell",
     "FiringRate",
     "GradientAlignment",
@@ -72,10 +78,12 @@ __all__ = [
     "Readout",
     "ReadoutCell",
     "SpikeEncoder",
+    "StreamBackup",
     "TimeAverage",
     "__version__",
     "data",
     "gradient_alignment",
+    "learner",
     "load_pretrained",
     "naive",
     "one_step",

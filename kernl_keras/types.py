@@ -30,6 +30,7 @@ SurrogateName: TypeAlias = Literal[
 Surrogate: TypeAlias = SurrogateName | Mapping[str, Any] | Callable[[Any], Any]
 Feedback: TypeAlias = Literal["symmetric", "random"]
 Activation: TypeAlias = Literal["tanh", "relu", "identity"]
+Compression: TypeAlias = Literal["log", "pcen"]
 Code: TypeAlias = Literal["bernoulli", "threshold", "current", "population", "delta", "latency"]
 
 # Keras objects: by name, by configuration, or themselves, which are called

@@ -17,7 +17,7 @@ ROOMS = {  # room: the other rooms it may import
     "layers": {"dynamics", "cells", "sequences", "rules"},
     "training": {"sequences", "rules", "layers"},
     "callbacks": {"layers", "training"},
-    "export": {"cells", "layers"},
+    "export": {"cells", "layers", "training"},
     "data": set(),
     "experiments": {"cells", "rules", "layers", "training", "callbacks", "data"},
 }

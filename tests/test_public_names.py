@@ -7,6 +7,7 @@ import pytest
 import kernl_keras as kk
 
 NAMES = {
+    "AudioEncoder",
     "ContextCell",
     "FiringRate",
     "GradientAlignment",
@@ -24,10 +25,12 @@ NAMES = {
     "Readout",
     "ReadoutCell",
     "SpikeEncoder",
+    "StreamBackup",
     "TimeAverage",
     "__version__",
     "data",
     "gradient_alignment",
+    "learner",
     "load_pretrained",
     "naive",
     "one_step",
@@ -47,9 +50,12 @@ def test_public_names_of_data():
         "Splits",
         "adding_problem",
         "anbn",
+        "arrays",
         "ecg",
         "full_batches",
         "sequential_mnist",
+        "spoken_digits",
+        "stream",
     }
 
 

@@ -13,6 +13,7 @@ import pytest
 import kernl_keras as kk
 from kernl_keras import types
 from kernl_keras.cells.readout import FEEDBACKS
+from kernl_keras.dynamics.audio import COMPRESSIONS
 from kernl_keras.dynamics.decays import DECAYS
 from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.rate import ACTIVATIONS
@@ -118,6 +119,7 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
         (types.SurrogateName, SURROGATES),
         (types.Activation, ACTIVATIONS),
         (types.Code, CODES),
+        (types.Compression, COMPRESSIONS),
         (types.Feedback, FEEDBACKS),
     ],
 )

@@ -68,6 +68,12 @@ class TrainedCell(WideCell):
                 above = 2.0 * self.dt if name == "period" else 0.0
                 self._constants[name] = time_constant(self, name, value, self.units, above)
 
+    def hold_constants(self) -> None:
+        """Takes those that do not learn as they are now for good, so that an exported graph knows their values."""
+        for name, made in self._constants.items():
+            if made is not None and name not in self.learn and not isinstance(made, float):
+                self._constants[name] = tf.constant(tf.convert_to_tensor(made).numpy())
+
     def learned_weights(self) -> dict[str, tf.Variable]:
         """The weights of the constants that learn, the logarithms of their values [H], by the constants' names."""
         return {name: self._constants[name] for name in self.learn}

@@ -1,4 +1,4 @@
-"""Sequences to learn from, as `tf.data` pipelines: digits pixel by pixel, heartbeats, the adding problem, and A^n B^n.
+"""Sequences to learn from, as `tf.data` pipelines: digits read or spoken, heartbeats, sums, A^n B^n; and streams.
 
 The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
 """
@@ -6,8 +6,21 @@ The room stands apart: it imports nothing of the package but the checks of argum
 from .adding import adding_problem
 from .anbn import anbn
 from .ecg import ecg
+from .endless import arrays, stream
 from .full_batches import full_batches
 from .mnist import sequential_mnist
+from .spoken_digits import spoken_digits
 from .stream import SequenceData, Splits
 
-__all__ = ["SequenceData", "Splits", "adding_problem", "anbn", "ecg", "full_batches", "sequential_mnist"]
+__all__ = [
+    "SequenceData",
+    "Splits",
+    "adding_problem",
+    "anbn",
+    "arrays",
+    "ecg",
+    "full_batches",
+    "sequential_mnist",
+    "spoken_digits",
+    "stream",
+]

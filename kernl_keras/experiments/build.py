@@ -5,8 +5,9 @@ from ..cells.leaky_rnn import LeakyRNNCell
 from ..cells.lif import LIFCell
 from ..cells.lstm import LSTMCell
 from ..cells.resonator import ResonatorCell
-from ..data import adding_problem, anbn, ecg, sequential_mnist
+from ..data import adding_problem, anbn, ecg, sequential_mnist, spoken_digits
 from ..keras_version import keras
+from ..layers.audio import AudioEncoder
 from ..layers.encoder import SpikeEncoder
 from ..layers.readout import Readout
 from ..layers.rnn import RNN
@@ -37,6 +38,9 @@ def build_data(experiment, skip_batches=0):
     }
     if experiment.task in OWN_DATA:
         return OWN_DATA[experiment.task](**settings)
+    if experiment.task == "spoken_digits":
+        front_end = AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed, name="front_end")
+        return spoken_digits(front_end=front_end, data_dir=experiment.data_dir, **settings)
     return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
 
 

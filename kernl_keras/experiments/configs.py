@@ -8,12 +8,13 @@ from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
 
 SCHEDULES = ("cosine", "constant")
-SOURCES = {
+SOURCES = {  # task: where its data may come from
     "mnist": ("sample", "tfds"),
     "adding": (None,),
     "ecg": (None,),
     "anbn": (None,),
-}  # task: where its data may come from
+    "spoken_digits": ("tfds",),
+}
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 
 
@@ -35,9 +36,9 @@ class Experiment:
     name: str
     description: str
     # data
-    task: str  # "mnist", "adding", "ecg" or "anbn"
+    task: str  # "mnist", "adding", "ecg", "anbn" or "spoken_digits"
     source: str | None  # "sample" or "tfds"; None for a task that draws its own
-    task_settings: dict  # of `data.sequential_mnist`, `data.adding_problem`, `data.ecg` or `data.anbn`
+    task_settings: dict  # of `data.sequential_mnist` or of the task's own function in `data`
     # network
     encoder_settings: dict | None  # of `SpikeEncoder`; None where the hidden layer receives the data itself
     cell: str  # "lif", "adlif", "resonator", "leaky_rnn" or "lstm"
@@ -70,6 +71,7 @@ class Experiment:
     seed: int = 0
     jit_compile: bool = True
     data_dir: str | None = None  # of "tfds"
+    front_end_settings: dict | None = None  # of `AudioEncoder`, of the task "spoken_digits" alone
 
     def __post_init__(self):
         one_of("task", self.task, SOURCES)
@@ -475,6 +477,38 @@ ANBN = dataclasses.replace(
     epochs=2,
 )
 
+# A step is 10 ms. Sound in 40 bands is the input currents; periods from 40 ms to most of a word.
+SPOKEN_DIGITS = dataclasses.replace(
+    SMNIST,
+    name="spoken-digits",
+    description="Spoken digits of five speakers: sound in 40 bands, 100 steps of 10 ms",
+    task="spoken_digits",
+    source="tfds",
+    task_settings={"seconds": 1.0},
+    front_end_settings={
+        "bands": 40,
+        "code": "current",
+        "units": 1,
+        "sampling_rate": 8000.0,
+        "frame": 25.0,
+        "hop": 10.0,
+        "low": 80.0,
+        "high": None,
+        "compression": "pcen",
+        "tau": 400.0,
+        "gain": 1.0,
+    },
+    encoder_settings=None,
+    cell_settings={**RESONATOR, "units": 200, "tau_m": 30.0, "period": spread(4.0, 60.0)},
+    readout_settings={**READOUT, "units": 10, "tau_out": 20.0},
+    window=20,
+    batch_size=32,
+    learning_rate=5e-3,
+    epochs=20,
+    steps=None,
+    validate_every=None,
+)
+
 TWICE = {"steps": 200, "examples": 50_000}
 ADDING_200, ADDING_SPIKING_200 = (
     dataclasses.replace(each, name=f"{each.name}-200", description="The same over 200 steps", task_settings=TWICE)
@@ -499,5 +533,6 @@ EXPERIMENTS = {
         ADDING_SPIKING_200,
         ECG,
         ANBN,
+        SPOKEN_DIGITS,
     )
 }

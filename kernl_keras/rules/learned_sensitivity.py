@@ -41,8 +41,8 @@ class LearnedSensitivity(Rule):
 
     @property
     def perturbed_kernels(self) -> int:  # type: ignore[override]
-        """How many filtered noises [B, H] the layer carries."""
-        return self.kernel.count
+        """How many filtered noises [B, H] the layer carries; 0 where M stands still, for nothing is perturbed."""
+        return self.kernel.count if self.learn_sensitivity else 0
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

@@ -20,6 +20,7 @@ The constants that learn have traces of their own, see `rules.own_traces`.
 Units that reset have other filters, see `rules.reset_filters`.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from ..checks import integer
 from ..sequences.time_loop import loop, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
+from .complex_parts import conjugate, in_parts, plus, product
 from .own_traces import advanced_traces
 from .poles import Poles
 from .reset_filters import GROUPS, SECOND, after_resets
@@ -150,7 +152,7 @@ class Filters:
         self.own = tf.complex(leak, turn)  # lambda [H]
         groups = self.cell.groups(self.cell.CONSTANTS)
         poles = Poles(groups, memory.groups, self.own)
-        self.member, self.weights = poles.member, poles.weights
+        self.member, self.weights = poles.member, self.parts(poles.weights)
         self.leak, self.turn = tf.math.real(poles.values), tf.math.imag(poles.values)  # [G]
         if memory.adapts:
             self.own_decay = tf.broadcast_to(tf.convert_to_tensor(past.p.adaptation_decay, dtype), (units,))
@@ -163,6 +165,10 @@ class Filters:
             seconds += [self.threshold_decay] if memory.adapts else []
             self.of_moved = tf.math.real(poles.weights) if memory.moved else None  # [H, Q]
             self.seconds = tf.concat([*seconds, tf.zeros((0,), dtype)], 0)
+
+    def parts(self, x):
+        """A complex tensor in two real parts, see `rules.complex_parts`."""
+        return tf.math.real(x), tf.math.imag(x) if self.cell.oscillates else None
 
     # Forward, Eq. (31)
 
@@ -215,9 +221,8 @@ class Filters:
         made["x_real"], made["x_imaginary"] = rotated(of_leak, memory.x_real, memory.x_imaginary)
         if memory.y_real is not None:  # Y = lambda^n (Y + n X) + sum (n - d) lambda^(n-1-d) s
             n = every[:, None, None]
-            made["y_real"], made["y_imaginary"] = rotated(
-                of_leak, memory.y_real + n * memory.x_real, plus(memory.y_imaginary, memory.x_imaginary, n)
-            )
+            moved = in_parts(lambda part: n * part, (memory.x_real, memory.x_imaginary))
+            made["y_real"], made["y_imaginary"] = rotated(of_leak, *plus((memory.y_real, memory.y_imaginary), moved))
             made["y_real"] += filtered(by_input[0] * (later + 1.0)[..., None], inputs)
             if memory.y_imaginary is not None:
                 made["y_imaginary"] += filtered(by_input[1] * (later + 1.0)[..., None], inputs)
@@ -269,8 +274,7 @@ class Filters:
     def by_filters(self, memory, own, potential, m, psi, drive):
         """dC/dW [J, H]; arguments as of `gradient`, and the means of psi and drive [B, H]."""
         swings, found = self.cell.oscillates, Coefficients()
-        error = drive * own[0] if not swings else tf.cast(drive, self.own.dtype) * tf.complex(own[0], -own[1])
-        found.add(memory, self.spread(error))
+        found.add(memory, self.spread((drive * own[0], -drive * own[1] if swings else None)))
         if self.memory.adapts:
             self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
         if m is not None:
@@ -296,59 +300,54 @@ class Filters:
         return of_weights + in_all(tf.reshape(weight, (shape[0], shape[1], memory.z_reset.shape[1])), memory.z_reset)
 
     def spread(self, x):
-        """x [B, H] times the weights of its unit, complex [B, H, G]."""
-        return tf.cast(x, self.weights.dtype)[..., None] * self.weights
+        """x [B, H] times the weights of its unit [B, H, G]; all in parts."""
+        return product(in_parts(lambda part: part[..., None], x), self.weights)
 
     def add_threshold(self, found, memory, error):
         """a (1-p) Re Z(p, lambda); `error` is a psi drive."""
         error = error * (1.0 - self.own_decay)
         of_own, of_threshold, near = partial_fractions(tf.cast(self.own_decay, self.own.dtype), self.own)
-        complex_error = tf.cast(error, of_own.dtype)
-        found.add(memory, self.spread(complex_error * of_own))
+        found.add(memory, self.spread(product((error, None), self.parts(of_own))))
         weight = (error * tf.math.real(of_threshold))[..., None] * self.of_threshold
         found.products += in_all(weight, memory.x_threshold)
         if memory.y_real is not None:
-            found.add_cascade(memory, self.spread(complex_error * near))
+            found.add_cascade(memory, self.spread((error * near, None)))
 
     def add_hop(self, found, memory, potential, m, factor):
         """Eq. (33): the pole g' of the unit that is moved in rows, the pole g of unit i in columns."""
-        poles, weights = tf.complex(self.leak, self.turn), self.weights
-        swings, half = self.cell.oscillates, 0.5 if self.cell.oscillates else 1.0
-        error = tf.complex(potential[0], -potential[1] if swings else tf.zeros_like(potential[0]))  # conj(c)
-        moved = tf.einsum("bkg,ki->big", self.spread(error), tf.cast(m, error.dtype))
-        moved *= tf.cast(half * factor, moved.dtype)[..., None]
-        at_other, at_own, of_other, of_own = through(moved, weights, partial_fractions(poles[:, None], poles[None]))
+        poles, weights, swings = tf.complex(self.leak, self.turn), self.weights, self.cell.oscillates
+        error = potential[0], -potential[1] if swings else None  # conj(c)
+        moved = in_parts(lambda part: tf.einsum("bkg,ki->big", part, tf.cast(m, part.dtype)), self.spread(error))
+        moved = product(moved, ((0.5 * factor if swings else factor)[..., None], None))
+        at_other, at_own, of_other, of_own = self.through(moved, weights, poles[None])
         if swings:
-            pair = partial_fractions(poles[:, None], tf.math.conj(poles)[None])
-            mirrored = through(moved, tf.math.conj(weights), pair)
-            at_other += mirrored[0]
-            of_other += mirrored[2]
-            at_own += tf.math.conj(mirrored[1])  # Re(w conj(X)) is Re(conj(w) X)
-            of_own += tf.math.conj(mirrored[3])
-        found.add(memory, at_other + at_own)
-        found.add_cascade(memory, of_other + of_own)
+            mirrored = self.through(moved, conjugate(weights), tf.math.conj(poles)[None])
+            at_other, of_other = plus(at_other, mirrored[0]), plus(of_other, mirrored[2])
+            at_own = plus(at_own, conjugate(mirrored[1]))  # Re(w conj(X)) is Re(conj(w) X)
+            of_own = plus(of_own, conjugate(mirrored[3]))
+        found.add(memory, plus(at_other, at_own))
+        found.add_cascade(memory, plus(of_other, of_own))
 
+    def through(self, moved, weights, own):
+        """The weights of X and Y in Z(g', g), Eq. (33).
 
-def through(moved, weights, pair):
-    """The weights of X and Y in Z(g', g), Eq. (33).
+        Args:
+            moved: weights of the poles g' in what moves the units, in parts [B, H, G].
+            weights: of the poles g in the units, in parts [H, G].
+            own: the poles g, complex [1, G].
 
-    Args:
-        moved: weights of the poles g' in what moves the units, complex [B, H, G].
-        weights: of the poles g in the units, complex [H, G].
-        pair: `partial_fractions` of g' in rows and g in columns.
+        Returns:
+            the weights of X^g', X^g, Y^g' and Y^g, each in parts [B, H, G].
+        """
+        of_own, of_other, near = partial_fractions(tf.complex(self.leak, self.turn)[:, None], own)
 
-    Returns:
-        the weights of X^g', X^g, Y^g' and Y^g, each complex [B, H, G].
-    """
-    of_own, of_other, near = pair
+        def of_pair(other, own):
+            by_unit = product(weights, other, lambda w, part: tf.einsum("ig,kg->ik", w, part))
+            by_pole = product(moved, own, lambda w, part: tf.einsum("bik,kg->big", w, part))
+            return product(moved, by_unit), product(weights, by_pole)
 
-    def of_pair(part):
-        return (
-            moved * tf.einsum("ig,kg->ik", weights, part[0]),
-            weights * tf.einsum("bik,kg->big", moved, part[1]),
-        )
-
-    return *of_pair((of_other, of_own)), *of_pair((0.5 * near, 0.5 * near))
+        half = 0.5 * near, None
+        return *of_pair(self.parts(of_other), self.parts(of_own)), *of_pair(half, half)
 
 
 class Coefficients:
@@ -358,7 +357,7 @@ class Coefficients:
         self.x, self.y, self.products = [], [], 0.0
 
     def add(self, memory, weight):
-        """Re(weight X), of a complex weight [B, H, G]."""
+        """Re(weight X), of a complex weight in parts [B, H, G]."""
         self.x.append((memory.x_real, memory.x_imaginary, weight))
 
     def add_cascade(self, memory, weight):
@@ -371,10 +370,10 @@ class Coefficients:
         for each in (self.x, self.y):
             if each:
                 real, imaginary, _ = each[0]
-                weight = tf.add_n([weight for *_, weight in each])
-                products += in_all(tf.math.real(weight), real)
+                weight = functools.reduce(plus, (weight for *_, weight in each))
+                products += in_all(weight[0], real)
                 if imaginary is not None:
-                    products -= in_all(tf.math.imag(weight), imaginary)
+                    products -= in_all(weight[1], imaginary)
         return products
 
 
@@ -390,14 +389,14 @@ def partial_fractions(other, own):
     it. It is exact where they are equal; else it is wrong by (n gap)^2 / 12, with n = 1 / (1 - |pole|).
 
     Returns:
-        the factors of X^own, of X^other, and 1 where it is the mean of both Y, else 0; all complex.
+        the factors of X^own and of X^other, complex; and 1 where it is the mean of both Y, else 0.
     """
     gap, real = other - own, tf.math.real(own).dtype
     tolerance = (12.0 * real.as_numpy_dtype(np.finfo(real.as_numpy_dtype).eps)) ** (1 / 3)
     near = tf.abs(gap) <= tolerance * (1.0 - tf.maximum(tf.abs(other), tf.abs(own)))
     gap = tf.where(near, tf.ones_like(gap), gap)
     none = tf.zeros_like(gap)
-    return tf.where(near, none, -own / gap), tf.where(near, none, other / gap), tf.cast(near, gap.dtype)
+    return tf.where(near, none, -own / gap), tf.where(near, none, other / gap), tf.cast(near, real)
 
 
 def powers(leak, turn, exponent):
@@ -413,11 +412,6 @@ def rotated(by, real, imaginary):
     if imaginary is None:
         return of_real * real, None
     return of_real * real - of_imaginary * imaginary, of_real * imaginary + of_imaginary * real
-
-
-def plus(x, y, factor):
-    """x + factor y; None where they are None."""
-    return None if x is None else x + factor * y
 
 
 def filtered(weights, inputs):

@@ -66,7 +66,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     Returns:
         the carry after the loop, `kept` [T, ...], `total`, and what `border` kept of the blocks [T/C, ...].
     """
-    if unroll:
+    if unroll or (isinstance(length, int) and length == 1):  # a single step needs no loop
         return unrolled(begin, step, end, carry, total, length, length if border is None else size, reverse, border)
     one_block = size is length
     if not one_block:

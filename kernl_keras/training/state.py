@@ -10,14 +10,14 @@ from ..replicas import under_strategy
 from .updates import where
 
 
-def lasting(model):
+def lasting(model, metrics=True):
     """What a call of a model moves besides its weights, a list of variables.
 
     That is the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators), the
-    states of stateful layers, and the metrics.
+    states of stateful layers, and, if `metrics`, those.
     """
     states = [variable for _, variable in layer_states(model)]  # Keras 3 does not count them among the variables
-    return [*model.non_trainable_variables, *states, *metric_variables(model)]
+    return [*model.non_trainable_variables, *states, *(metric_variables(model) if metrics else [])]
 
 
 def layer_states(model):

@@ -203,7 +203,7 @@ def wrong(factor):
 
 WRONG = tuple(
     Variant(f"constants times {word}, {does}", cell=wrong(factor), changes={"learn": learn})
-    for word, factor in (("1/5", 0.2), ("1", 1.0), ("5", 5.0))
+    for word, factor in (("0.2", 0.2), ("1", 1.0), ("5", 5.0))
     for does, learn in (("stand still", []), ("learn", EVERY_CONSTANT))
 )
 

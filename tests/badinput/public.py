@@ -197,6 +197,14 @@ PUBLIC = {
         "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED, "stateful": flag(),
         "delta": optional(POSITIVE), "period": optional(integer()),
     }, {"units": 2}),
+    "AudioEncoder": Public(kk.AudioEncoder, {
+        "bands": integer(good=st.just(4)), "code": words(types.Code), "units": integer(good=st.sampled_from([2, 4])),
+        "sampling_rate": number(above=0.0, good=st.just(8000.0)), "frame": number(above=0.0, good=st.just(25.0)),
+        "hop": number(above=0.0, good=st.just(10.0)), "low": number(low=0.0, good=st.just(80.0)),
+        "high": optional(number(above=0.0, good=st.just(3000.0))), "compression": words(types.Compression),
+        "tau": optional(POSITIVE), "gain": POSITIVE, "seed": SEED, "stateful": flag(), "delta": optional(POSITIVE),
+        "period": optional(integer()),
+    }, {"units": 2}),
     "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1))), "stateful": flag()}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                          "seed": SEED}, {"low": 1e-3, "high": 1e3}),
@@ -221,6 +229,9 @@ PUBLIC = {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
             n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
         "histograms": flag(), "images": flag(), "raster": flag(),
+    }),
+    "StreamBackup": Public(kk.StreamBackup, {
+        "path": Kind(st.just("a.npz"), an_unknown_word=st.sampled_from(["", "much", "a.h5"])),
     }),
     "GradientAlignment": Public(kk.GradientAlignment, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
@@ -251,6 +262,11 @@ PUBLIC = {
         "validation": integer(0), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
         "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
     }),
+    "data.stream": Public(lambda **settings: kk.data.stream(np.ones((3, 2, 1)), np.arange(3), **settings), {
+        "every": optional(integer(good=st.just(30))), "answer": optional(integer()), "noise": AT_LEAST_0,
+        "piece": integer(), "batch_size": integer(), "seed": integer(0), "skip_pieces": integer(0),
+        "lengths": Kind(st.none(), a_list_that_does_not_fit=st.sampled_from([[1], [0, 1, 1], [1, 1, 9], [1.5, 1, 1]])),
+    }, of=kk.data.stream),
     "data.full_batches": Public(lambda batch_size=2: kk.data.full_batches(BATCHES, batch_size),
                                 {"batch_size": integer(good=st.integers(2, 5))}, of=kk.data.full_batches),
     "load_pretrained": Public(kk.load_pretrained, {"name": Kind(st.nothing(), an_unknown_word=WORDS)}),

@@ -187,6 +187,7 @@ def test_misspelled_arguments_are_refused(make):
         (lambda **more: kk.RNN(kk.LIFCell(2), **more), "statefull", "stateful"),
         (lambda **more: kk.Readout(2, **more), "use_bais", "use_bias"),  # of its cell
         (lambda **more: kk.SpikeEncoder(2, **more), "codes", "code"),
+        (lambda **more: kk.AudioEncoder(**more), "band", "bands"),
         (lambda **more: kk.TimeAverage(**more), "lst", "last"),
     ],
 )
@@ -247,6 +248,6 @@ def test_the_plain_form_has_exponential_kernels():
 
 
 @pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
-@pytest.mark.parametrize("function", [kk.one_step, kk.to_nir])
+@pytest.mark.parametrize("function", [kk.learner, kk.one_step, kk.to_nir])
 def test_models_that_are_none_are_refused(function, model):
     refused("argument: a wrong type", (function.__name__, str(model)[:9]), lambda: function(model), names="model")

@@ -18,6 +18,7 @@ LAYERS = {  # of a name in messages
     "RNN, rates": (lambda **more: kk.RNN(kk.LeakyRNNCell(H, **more)), "sequences"),
     "Readout": (lambda **more: kk.Readout(H, **more), "sequences"),
     "SpikeEncoder": (lambda **more: kk.SpikeEncoder(2, seed=1, **more), "inputs"),
+    "AudioEncoder": (lambda **more: kk.AudioEncoder(2, sampling_rate=1e3, frame=8.0, hop=1.0, **more), "inputs"),
     "TimeAverage": (lambda **more: kk.TimeAverage(**more), "inputs"),
 }
 CELLS = {
@@ -165,7 +166,7 @@ VALUES = st.floats(-1e6, 1e6, width=32)
 @hypothesis.given(data=st.data())
 def test_finite_inputs_give_finite_outputs(name, data):
     """Of any size and dtype policy that the layer knows: no example, one step, one channel."""
-    whole = name in ("SpikeEncoder", "TimeAverage")
+    whole = name in ("AudioEncoder", "SpikeEncoder", "TimeAverage")
     dtype = data.draw(st.sampled_from(["float32", "float64", *(["float16", "bfloat16", "mixed_float16"] * whole)]))
     shape = tuple(data.draw(st.integers(low, 4)) for low in (0, 1, 1))
     layer = LAYERS[name][0](dtype=dtype)

@@ -14,6 +14,7 @@ from kernl_keras.cells.lstm import LSTMCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.keras_version import keras
+from kernl_keras.layers.audio import AudioEncoder
 from kernl_keras.layers.encoder import SpikeEncoder
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
@@ -35,7 +36,7 @@ class Row:
 
     @property
     def recurrent(self):
-        return self.kind not in (SpikeEncoder, TimeAverage)
+        return self.kind not in (AudioEncoder, SpikeEncoder, TimeAverage)
 
     def make_cell(self, **more):
         """The cell alone."""
@@ -95,6 +96,7 @@ ROWS = {
     "SpikeEncoder, delta": Row(SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
     "SpikeEncoder, latency": Row(SpikeEncoder, dict(units=1, code="latency", period=3), values="normal"),
     "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
+    "AudioEncoder": Row(AudioEncoder, dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=1.0)),
     "TimeAverage": Row(TimeAverage, dict(last=3)),
 }
 RECURRENT = [name for name, row in ROWS.items() if row.recurrent]

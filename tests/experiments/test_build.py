@@ -8,6 +8,8 @@ import pytest
 from kernl_keras.experiments.build import build_data, build_model, learning_rate
 from kernl_keras.experiments.configs import EXPERIMENTS
 
+from ..reference import made_up_recordings
+
 SHAPES = {  # name: (time steps, features, channels of the hidden layer's input, outputs)
     "smnist": (838, 2, 81, 10),
     "smnist-alif": (838, 2, 81, 10),
@@ -23,6 +25,7 @@ SHAPES = {  # name: (time steps, features, channels of the hidden layer's input,
     "adding-spiking-200": (200, 2, 2, 1),
     "ecg": (1301, 4, 4, 6),
     "anbn": (200, 2, 2, 2),
+    "spoken-digits": (100, 40, 40, 10),
 }
 
 
@@ -31,9 +34,13 @@ def make(name="adding", data=(50, 2), steps=100, **settings):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_data_and_model_fit(name):
+def test_data_and_model_fit(name, tmp_path):
     steps, features, channels, outputs = SHAPES[name]
-    data = build_data(EXPERIMENTS[name])
+    experiment = EXPERIMENTS[name]
+    if experiment.task == "spoken_digits":
+        made_up_recordings.write(tmp_path, made_up_recordings.recordings())
+        experiment = dataclasses.replace(experiment, data_dir=str(tmp_path))
+    data = build_data(experiment)
     assert (data.time_steps, data.features) == (steps, features)
     model = make(name, (steps, features))
     units = EXPERIMENTS[name].cell_settings["units"]

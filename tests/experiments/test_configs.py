@@ -12,6 +12,7 @@ from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
 from kernl_keras.keras_version import keras
+from kernl_keras.layers.audio import AudioEncoder
 from kernl_keras.layers.encoder import SpikeEncoder
 from kernl_keras.rules import NAMES, PlainKeRNL
 
@@ -20,6 +21,7 @@ def test_names():
     assert list(EXPERIMENTS) == [
         "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
         "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg", "anbn",
+        "spoken-digits",
     ]  # fmt: skip
     assert DEFAULT == "smnist"
     assert all(name == experiment.name for name, experiment in EXPERIMENTS.items())
@@ -57,6 +59,11 @@ def test_no_setting_is_left_to_a_default(name):
             "period",
         }
         assert experiment.encoder_settings.keys() == arguments
+    if experiment.front_end_settings is not None:
+        arguments = inspect.signature(AudioEncoder.__init__).parameters.keys()
+        assert arguments - experiment.front_end_settings.keys() == {
+            "self", "kwargs", "seed", "stateful", "delta", "period",
+        }  # fmt: skip
     assert experiment.rule_settings.keys() == set(NAMES[experiment.rule].names())
     for value in experiment.rule_settings.values():
         if isinstance(value, dict):
@@ -99,6 +106,7 @@ def test_total_steps(length, steps_per_epoch, total):
     [
         ("smnist", {"task": "mnits"}, "task must be one of .*received 'mnits'"),
         ("smnist", {"source": None}, "data must be 'sample' or 'tfds' for experiment smnist; received None"),
+        ("spoken-digits", {"source": "sample"}, "data must be 'tfds' for experiment spoken-digits; received 'sample'"),
         ("adding", {"source": "tfds"}, "data must be left out for experiment adding; received 'tfds'"),
         ("smnist", {"data_dir": "x"}, "data_dir is where data 'tfds' lie; received 'x' with data 'sample'"),
         ("adding", {"rule": "hebb"}, "rule must be one of .*received 'hebb'"),

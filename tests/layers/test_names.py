@@ -90,6 +90,7 @@ AUTOMATIC = {
     "readout": lambda: kk.Readout(2),
     "time_average": kk.TimeAverage,
     "spike_encoder": lambda: kk.SpikeEncoder(2),
+    "audio_encoder": lambda: kk.AudioEncoder(2),
     "lif_cell": lambda: LIFCell(4),
     "resonator_cell": lambda: kk.ResonatorCell(4),
     "leaky_rnn_cell": lambda: LeakyRNNCell(4),

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
 from kernl_keras.rules.poles import closest
+from kernl_keras.rules.reset_filters import GROUPS, SECOND
 
 from ..reference.cases import CELLS, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import Expected, compute, in_pieces, kernels, same
@@ -100,17 +102,32 @@ def test_every_mode_agrees():
             same(one, other)
 
 
-def test_fewer_poles_than_time_constants():
+@pytest.mark.parametrize("cell", ["resonator", "soft euler"])
+def test_fewer_poles_than_time_constants(cell):
     """Neighbours share the pole in their middle: one a unit changes nothing, fewer change the gradient."""
-    network, _, layer = made("resonator", KeRNL(), window=2)
+    network, _, layer = made(cell, KeRNL(), window=2)
     exact = compute(layer, network.inputs, ERROR, training=False)[1]
     for poles, alike in ((H, True), (H - 2, False)):
-        _, _, layer = made("resonator", KeRNL(), window=2, traces=LinearTraces(poles=poles))
+        _, _, layer = made(cell, KeRNL(), window=2, traces=LinearTraces(poles=poles))
         found = compute(layer, network.inputs, ERROR, training=False)[1]
         assert np.allclose(found, exact, rtol=1e-9) == alike
         assert float(np.sum(found * exact) / np.linalg.norm(found) / np.linalg.norm(exact)) > 0.9
-        x_real = layer.memory.shapes.x_real
-        assert x_real[0] == poles
+        shapes = layer.memory.shapes
+        filters, *_ = shapes.v_reset if network.resets else shapes.x_real
+        assert filters == poles
+
+
+def test_many_units_that_reset_share_few_filters():
+    """As many as `reset_filters` allows, whatever the number of time constants."""
+    cell = LIFCell(60, tau_m=list(np.geomspace(5.0, 80.0, 60)), tau_a=list(np.geomspace(9.0, 900.0, 60)),
+                   adaptation_strength=1.0)  # fmt: skip
+    layer = RNN(cell, window=3, traces="linear")
+    layer.build((1, T, I))
+    assert layer.memory.shapes.v_reset == (GROUPS, I + 60 + 1)
+    assert layer.memory.shapes.z_reset == (2 * SECOND * GROUPS, I + 60 + 1)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(3.0 * draw(54, 1, T, I)))
+    assert np.all(np.isfinite(tape.gradient(loss, cell.kernel)))
 
 
 @pytest.mark.parametrize("rule", [RFLO(), PlainKeRNL(), KeRNL("exponential")])

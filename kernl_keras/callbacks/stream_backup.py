@@ -1,0 +1,96 @@
+"""`StreamBackup`: all that is needed to go on with a stream where a process was killed."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from ..archives import read_arrays
+from ..keras_version import keras
+from ..training.model import Model
+from ..training.state import lasting
+
+
+class StreamBackup(keras.callbacks.Callback):
+    """Keeps a file from which training on a stream goes on exactly, as if it had never stopped.
+
+    After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
+    and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. With
+    them goes how many epochs and pieces there were, for `fit` and for the stream, as in the example. Where the file
+    exists, training begins with what it holds; else it begins as always.
+
+    The file is replaced whole or not at all: a kill leaves that of the epoch before.
+
+    Args:
+        path: of the file, which ends in `.npz`; its folder is made if need be.
+
+    Attributes:
+        epochs, pieces: int, how many were learned by the time of the backup; 0 where there is none.
+
+    Raises:
+        ValueError: for a path that does not end in `.npz`, and, when training begins, for another model than a
+            `kk.Model`, or another than that of the backup.
+        OSError: where the file is damaged, or cannot be written.
+
+    Example:
+
+    >>> import tempfile
+    >>> import kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input(batch_shape=(2, 10, 1))
+    >>> model = kk.Model(inputs, kk.Readout(3, stateful=True)(inputs))
+    >>> model.compile("sgd", "mse")
+    >>> words, targets = [[[1.0], [1.0]], [[2.0], [2.0]]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    >>> path, settings = tempfile.mkdtemp() + "/backup.npz", dict(steps_per_epoch=5, shuffle=False, verbose=0)
+    >>> for epochs in (1, 3):  # the second time as after a kill
+    ...     backup = kk.StreamBackup(path)
+    ...     pieces = kk.data.stream(words, targets, piece=10, batch_size=2, skip_pieces=backup.pieces)
+    ...     _ = model.fit(pieces, epochs=epochs, initial_epoch=backup.epochs, callbacks=[backup], **settings)
+    ...     print(backup.epochs, backup.pieces)
+    1 5
+    3 15
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.path = pathlib.Path(path)
+        if self.path.suffix != ".npz":
+            raise ValueError(f"path must end in .npz; received {str(path)!r}.")
+        self._saved = read_arrays(self.path, "Remove it to begin anew.") if self.path.is_file() else {}
+        try:
+            self.epochs, self.pieces = (int(self._saved.pop(name, 0)) for name in ("epochs", "pieces"))
+        except (TypeError, ValueError) as error:
+            raise OSError(f"{self.path} is no backup of a stream: {error}. Remove it to begin anew.") from error
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        if not isinstance(self.model, Model):
+            raise ValueError(f"StreamBackup needs a model that is a kernl_keras.Model; received {self.model!r}.")
+        if self._saved:
+            self._restore()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.epochs, self.pieces = epoch + 1, self.pieces + self.params["steps"]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_name(f".part-{self.path.name}")
+        values = {name: variable.numpy() for name, variable in self._variables().items()}
+        np.savez(part, epochs=self.epochs, pieces=self.pieces, **values)
+        os.replace(part, self.path)
+
+    def _variables(self):
+        """All that training moves, by its place: names of Keras are others in another process."""
+        optimizers = self.model.optimizer, self.model.sensitivity_optimizer
+        moved = [*self.model.trainable_variables, *lasting(self.model, metrics=False)]
+        moved += [variable for optimizer in optimizers for variable in optimizer.variables]
+        return {f"{place:04d}": variable for place, variable in enumerate(moved)}
+
+    def _restore(self):
+        """Sets all of it, or nothing where it does not fit."""
+        ours, saved, self._saved = self._variables(), self._saved, {}
+        shapes = [{name: tuple(value.shape) for name, value in values.items()} for values in (ours, saved)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
+                f"with {len(ours)}, or with other shapes."
+            )
+        for name, variable in ours.items():
+            variable.assign(saved[name])

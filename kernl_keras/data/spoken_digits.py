@@ -1,0 +1,180 @@
+"""Spoken digits: recordings of five speakers, as sound or as what a front end makes of it."""
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import flag, integer, number, one_of
+from .stream import SequenceData, Splits, sequence_data
+from .tfds_folder import Source, read_from_folder
+
+SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
+SAMPLING_RATE = 8000  # Hz
+TEST_TAKES = 5  # of each digit and speaker; their file names end in _0 to _4
+FULL_SCALE = 2.0**15  # of 16-bit sound
+AT_ONCE = 250  # recordings that the front end gets in one call
+
+SPOKEN_DIGIT = Source(
+    name="spoken_digit",
+    title="spoken_digit",
+    asked_by="spoken_digits",
+    url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.9.tar.gz",
+    what_to_do="give data_dir=... (--data-dir) of a folder with a prepared copy (it holds spoken_digit/1.0.9)",
+    needs=("pydub", 'pydub, and on Python 3.13 audioop-lts as well: pip install "kernl-keras[audio]"'),
+)
+
+
+class Recordings(NamedTuple):
+    """Recordings in memory, in the order of their takes, within a take of the digits, then of the speakers.
+
+    Attributes:
+        sounds: list of float32 [samples] in [-1, 1].
+        digits: int32 [n].
+        speakers: list of str.
+        takes: int [n], the last number of the file name: 0 to 49.
+    """
+
+    sounds: list
+    digits: np.ndarray
+    speakers: list
+    takes: np.ndarray
+
+
+def spoken_digits(
+    *,
+    front_end: Callable[[Any], Any] | None = None,
+    speaker: Literal["george", "jackson", "nicolas", "theo", "yweweler"] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    validation: int | None = None,
+    seconds: float = 1.0,
+    batch_size: int = 16,
+    seed: int = 0,
+    repeat: bool = False,
+    skip_batches: int = 0,
+) -> SequenceData:
+    """The Free Spoken Digit Dataset: 2,500 recordings of "zero" to "nine" by five speakers, at 8 kHz.
+
+    All sequences have one length. A recording is preceded by silence, so that it ends with the last step, where
+    recurrent networks in Keras answer, and so Keras' `pad_sequences` pads as well. It needs no mask, XLA compiles one
+    shape, and a word in a stream comes after a pause, too. Half of the recordings are shorter than 0.4 s, and of those
+    longer than `seconds`, 4 of 2,500 with the default, the beginning is left out.
+
+    Args:
+        front_end: a layer or function from sound [n, samples, 1] to sequences [n, T, I], such as `AudioEncoder(40)`. It
+            is applied once to all recordings, and what it makes of them is kept in memory: an epoch costs no Fourier
+            transform. None for the sound itself, [B, 8000 seconds, 1] in [-1, 1].
+        speaker: the one whose 500 recordings make the test part, none of which is trained on. None for the test part of
+            the data set itself: the first 5 of the 50 takes of each digit and speaker (file names that end in _0 to
+            _4).
+        data_dir: folder of prepared TensorFlow Datasets; None for `~/tensorflow_datasets`.
+        download: bool, whether they may be downloaded (10 MB) if they are not in `data_dir`.
+        validation: int, how many recordings are held out from the end of the training set, the last takes of each digit
+            and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
+            validation part.
+        seconds: length of the sequences; a whole number of samples.
+        batch_size: int, B.
+        seed: int, the seed of the order of the training recordings.
+        repeat, skip_batches: as in `sequential_mnist`.
+
+    Returns:
+        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
+        their sizes.
+
+    Raises:
+        ValueError: an argument is out of range, or `front_end` is stateful or returns something else than sequences.
+        ImportError, FileNotFoundError, OSError: the recordings are not prepared and cannot be downloaded, or what TFDS
+            needs to prepare them is not installed; the message says what to do.
+
+    Example (the recordings are not part of the package):
+        >>> import kernl_keras as kk
+        >>> kk.data.spoken_digits(data_dir="nowhere", download=False)
+        Traceback (most recent call last):
+        FileNotFoundError: spoken_digit is not prepared in data_dir='nowhere' (download=False): ...
+
+    References:
+        Jackson et al. 2018, "Jakobovski/free-spoken-digit-dataset: v1.0.8", whose rule for the test part it is.
+    """
+    if front_end is not None and not callable(front_end):
+        raise ValueError(f"front_end must be a layer, a function or None; received {front_end!r}.")
+    if getattr(front_end, "stateful", False):
+        raise ValueError("front_end must not be stateful: recordings do not go on one another; received stateful=True.")
+    if speaker is not None:
+        one_of("speaker", speaker, SPEAKERS)
+    samples = number("seconds", seconds, above=0.0) * SAMPLING_RATE
+    if samples != round(samples):
+        raise ValueError(f"seconds must be a whole number of samples, of 1/8000 s; received {seconds!r}.")
+    validation = None if validation is None else integer("validation", validation, low=0)
+
+    recordings, folder = read_from_folder(SPOKEN_DIGIT, read_recordings, data_dir, flag("download", download))
+    tested = is_test(recordings, speaker)
+    order = np.concatenate([np.flatnonzero(~tested), np.flatnonzero(tested)])
+    train = int(np.sum(~tested))
+    if validation is None:
+        validation = min(50 * (5 if speaker is None else 4), train // 2)
+    if validation >= train:
+        raise ValueError(f"validation must leave some of the {train} training recordings; received {validation}.")
+    examples = Splits(train - validation, validation, len(order) - train)
+
+    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
+        sequences = tf.constant(encoded(padded(recordings.sounds, round(samples)), front_end)[order])
+        digits = tf.constant(recordings.digits[order])
+
+    def make_batch(indices):
+        return tf.gather(sequences, indices), tf.gather(digits, indices)
+
+    return sequence_data(
+        make_batch,
+        first=Splits(0, examples.train, train),
+        examples=examples,
+        description=f"spoken digits, {f'{speaker} for testing' if speaker else 'all speakers'}, read from {folder}: "
+        f"{examples.train:,} for training, {validation:,} for validation, {examples.test:,} for testing",
+        batch_size=batch_size,
+        seed=seed,
+        repeat=repeat,
+        skip_batches=skip_batches,
+    )
+
+
+def read_recordings(builder):
+    """The `Recordings` of a builder of TFDS; a `ValueError` where they are not all there."""
+    found = []
+    for each in builder.as_dataset(split="train", shuffle_files=False).as_numpy_iterator():
+        name = each["audio/filename"].decode()
+        digit, speaker, take = re.fullmatch(r"(\d)_([a-z]+)_(\d+)\.wav", name).groups()
+        found.append((int(take), int(digit), speaker, (each["audio"] / FULL_SCALE).astype(np.float32)))
+    expected = builder.info.splits["train"].num_examples
+    if not len(found) == expected > 0:
+        raise ValueError(f"it holds {len(found)} of {expected} recordings")
+    takes, digits, speakers, sounds = zip(*sorted(found, key=lambda each: each[:3]))
+    return Recordings(list(sounds), np.array(digits, np.int32), list(speakers), np.array(takes))
+
+
+def is_test(recordings, speaker):
+    """Which recordings are for testing, bool [n]: those of the speaker, or the first takes of all."""
+    if speaker is None:
+        return recordings.takes < TEST_TAKES
+    return np.array([each == speaker for each in recordings.speakers])
+
+
+def padded(sounds, samples):
+    """[n, samples, 1], each sound at the end; of a longer one the end."""
+    x = np.zeros((len(sounds), samples, 1), np.float32)
+    for row, sound in zip(x, sounds):
+        end = sound[-samples:]
+        row[samples - len(end) :, 0] = end
+    return x
+
+
+def encoded(x, front_end):
+    """What the front end makes of sounds x [n, samples, 1], float32 [n, T, I]."""
+    if front_end is None:
+        return x
+    parts = [np.asarray(front_end(x[first : first + AT_ONCE]), np.float32) for first in range(0, len(x), AT_ONCE)]
+    if any(part.ndim != 3 for part in parts) or sum(map(len, parts)) != len(x):
+        raise ValueError(f"front_end must return [batch, time, features]; received shape {parts[0].shape}.")
+    return np.concatenate(parts)

@@ -1,0 +1,108 @@
+"""Sound as a cochlea passes it on: the power in bands of frequencies, frame by frame, and its compression."""
+
+import numpy as np
+import tensorflow as tf
+
+FLOOR = 1e-6  # of power; a sine of amplitude 1 has 1, so this is 60 dB below it
+ALPHA, DELTA, ROOT = 0.98, 2.0, 0.5  # of `pcen`
+
+
+def mel_filters(bands, frame_length, sampling_rate, low, high):
+    """Triangles over the frequencies of a Fourier transform, evenly spaced on the mel scale.
+
+        mel(f) = 1127 log(1 + f / 700 Hz)
+
+    Band b rises from the centre of the band below it to its own, and falls to that of the band above it.
+
+    Args:
+        bands: number of them.
+        frame_length: samples in a frame; the transform has the next power of two.
+        sampling_rate, low, high: in Hz; the bands lie between `low` and `high`.
+
+    Returns:
+        NumPy float32 [bins, bands]. A band between two neighbouring frequencies of the transform has zeros alone.
+
+    Example:
+
+    >>> mel_filters(3, 16, 8000.0, 0.0, 4000.0).shape
+    (9, 3)
+
+    Reference: Stevens, Volkmann, Newman, A scale for the measurement of the psychological magnitude pitch (1937); the
+    formula is that of O'Shaughnessy, Speech communication (1987).
+    """
+    bins = transform_length(frame_length) // 2 + 1
+    with tf.init_scope():
+        filters = tf.signal.linear_to_mel_weight_matrix(bands, bins, sampling_rate, low, high, tf.float64)
+        return filters.numpy().astype(np.float32)
+
+
+def transform_length(frame_length):
+    """The next power of two."""
+    return 2 ** (frame_length - 1).bit_length()
+
+
+def framed(x, before, frame_length, hop):
+    """Frames [..., T, L] of x [..., N]: each ends `hop` samples after the one before it.
+
+    Args:
+        x: [..., N], of which the last samples that fill no hop are left out.
+        before: the L - hop samples before them, [..., L - hop].
+        frame_length: L.
+        hop: samples, at most L.
+    """
+    return tf.signal.frame(tf.concat([before, x], axis=-1), frame_length, hop)
+
+
+def band_power(frames, filters):
+    """Power in each band, [..., T, bands]; that of a sine of amplitude 1 in the middle of a band is about 1.
+
+        E_b = sum_k W_kb |sum_n h(n) x(n) exp(-2 pi i k n / K)|^2 / (sum_n h(n) / 2)^2
+
+    Args:
+        frames: [..., T, L].
+        filters: W, [K / 2 + 1, bands].
+
+    Example: a sine of 1000 Hz in 32 samples at 8000 Hz.
+
+    >>> x = np.sin(2.0 * np.pi * np.arange(32) / 8.0)[None].astype("float32")
+    >>> band_power(tf.constant(x), mel_filters(4, 32, 8000.0, 0.0, 4000.0)).numpy().round(2)[0]
+    array([0.02, 0.98, 0.5 , 0.  ], dtype=float32)
+
+    Reference: the window h is that of Hann; Harris, On the use of windows for harmonic analysis (1978).
+    """
+    window = tf.signal.hann_window(frames.shape[-1], periodic=True, dtype=frames.dtype)
+    spectrum = tf.signal.rfft(frames * window, [2 * (filters.shape[0] - 1)])
+    power = tf.math.real(spectrum) ** 2 + tf.math.imag(spectrum) ** 2
+    # not matmul, whose broadcast of the filters crashes (TensorFlow 2.21 with oneDNN on CPU)
+    bands = tf.tensordot(power, tf.constant(filters, frames.dtype), 1)
+    return bands / (tf.reduce_sum(window) / 2.0) ** 2
+
+
+def log_level(power, mean=None):
+    """log(1 + E / E_0) / log(1 + 1 / E_0), from 0 for silence to 1 for a sine of amplitude 1; E_0 is 60 dB below it.
+
+    Example:
+
+    >>> log_level(tf.constant([0.0, 1e-3, 1.0])).numpy().round(2)
+    array([0. , 0.5, 1. ], dtype=float32)
+
+    Reference: Fechner's law, of loudness; Elemente der Psychophysik (1860).
+    """
+    return tf.math.log1p(power / FLOOR) / float(np.log1p(1.0 / FLOOR))
+
+
+def pcen(power, mean):
+    """(E / (E_0 + M)^alpha + delta)^r - delta^r: power relative to its running mean M, as a root.
+
+    Example: what is constant becomes the same, loud or soft.
+
+    >>> pcen(tf.constant([1.0, 0.01]), tf.constant([1.0, 0.01])).numpy().round(1)
+    array([0.3, 0.3], dtype=float32)
+
+    Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
+    (2017), per-channel energy normalization with its alpha = 0.98, delta = 2 and r = 0.5.
+    """
+    return (power / (FLOOR + mean) ** ALPHA + DELTA) ** ROOT - DELTA**ROOT
+
+
+COMPRESSIONS = {"log": log_level, "pcen": pcen}

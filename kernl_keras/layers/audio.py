@@ -1,0 +1,229 @@
+"""`AudioEncoder`: from sound to the spikes, or currents, of input units."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
+from ..dynamics.audio import COMPRESSIONS, band_power, framed, mel_filters
+from ..keras_version import IS_KERAS_3, keras, output_shape
+from ..sequences.leaky_sum import leaky_sum
+from ..serialization import serializable
+from ..types import Code, Compression, Config
+from .encoder import SpikeEncoder
+from .stateful import StatefulLayer
+
+
+@serializable
+class AudioEncoder(StatefulLayer):
+    """Input units that hear: each encodes how strong one band of frequencies is, one time step every `hop`.
+
+        E_b(t) = sum_k W_kb |X_k(t)|^2                                         power in band b
+        y = log(1 + E / E_0) / log(1 + 1 / E_0)                                "log"
+        y = (E / (E_0 + M)^0.98 + 2)^0.5 - 2^0.5,    M(t) = running mean of E  "pcen"
+
+    X(t) is the Fourier transform of a frame, weighed by a Hann window; W has triangles evenly spaced on the mel scale.
+    E is 1 for a sine of amplitude 1, and E_0 = 10^-6. "log" keeps how loud it is, from 0 to about 1. "pcen"
+    (per-channel energy normalization) divides by the running mean M, so that what is steady fades and a soft voice is
+    as a loud one; M(0) = E(0). A `SpikeEncoder` then encodes y by its `code`.
+
+    Frames end where steps end: step t has heard the `frame` before it, and nothing later. Before a sequence is silence.
+    So a stateful layer, which keeps the last `frame` - `hop`, gives for pieces what it gives for the whole.
+
+    Args:
+        bands: number of bands.
+        code: of the `SpikeEncoder`; "current" sends y itself.
+        units: number of channels per band, as of the `SpikeEncoder`.
+        sampling_rate: of the sound, in Hz.
+        frame, hop: length of a frame and time from one to the next, in ms; whole numbers of samples, hop <= frame.
+        low, high: the bands lie between them, in Hz; `high=None` for half of the sampling rate.
+        compression: "pcen" or "log".
+        tau: time constant of the running mean M, in ms; of "pcen" alone, and None for 400.
+        gain, seed, delta, period: as of the `SpikeEncoder`.
+        stateful: whether a call goes on with the sequences of the call before, as Keras' recurrent layers do. It needs
+            a static batch size, and pieces of whole hops.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+
+    Call arguments:
+        inputs: sound [B, N, F] in [-1, 1], of F channels (1 for mono).
+        training: as of the `SpikeEncoder`.
+        mask: True where a sample counts [B, N]; None where all do. A step counts if all samples of its frame do. A
+            stateful layer takes none: a stream has no padding.
+
+    Returns:
+        [B, T, F bands units], with T = N // (samples in a hop). The samples that fill no hop are left out.
+
+    Raises:
+        ValueError: for a setting out of range, for bands so narrow that no frequency of the transform lies in one, for
+            inputs that are not [B, N, F] or shorter than a hop, and of a stateful layer for a mask and for pieces that
+            are not whole hops.
+
+    Example: one second at 8 kHz becomes 100 steps of 40 bands.
+
+    >>> AudioEncoder(40)(tf.zeros((2, 8000, 1))).shape
+    TensorShape([2, 100, 40])
+
+    References: Davis, Mermelstein, Comparison of parametric representations for monosyllabic word recognition (1980),
+    for filters on the mel scale; Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field
+    keyword spotting (2017), for "pcen".
+    """
+
+    def __init__(
+        self,
+        bands: int = 40,
+        code: Code = "current",
+        units: int = 1,
+        sampling_rate: float = 8000.0,
+        frame: float = 25.0,
+        hop: float = 10.0,
+        low: float = 80.0,
+        high: float | None = None,
+        compression: Compression = "pcen",
+        tau: float | None = None,
+        gain: float = 1.0,
+        seed: int | None = None,
+        stateful: bool = False,
+        delta: float | None = None,
+        period: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        with nearest_name(type(self), kwargs):
+            super().__init__(stateful, **kwargs)
+        self.bands = integer("bands", bands)
+        self.sampling_rate = number("sampling_rate", sampling_rate, above=0.0)
+        self.frame, self.hop = number("frame", frame, above=0.0), number("hop", hop, above=0.0)
+        self.frame_length, self.hop_length = self._samples("frame", self.frame), self._samples("hop", self.hop)
+        if self.hop > self.frame:
+            raise ValueError(f"hop must be at most frame, {self.frame:g} ms; received {hop!r}.")
+        half = self.sampling_rate / 2.0
+        self.high = None if high is None else number("high", high, above=0.0, high=half)
+        self.low = number("low", low, low=0.0)
+        if self.low >= (self.high or half):
+            raise ValueError(f"low must be below high, {self.high or half:g} Hz; received {low!r}.")
+        self.compression = one_of("compression", compression, COMPRESSIONS)
+        self.tau = None if tau is None else number("tau", tau, above=0.0)
+        if tau is not None and compression != "pcen":
+            raise ValueError(f"tau must be None unless compression='pcen'; received {tau=} and {compression=}.")
+        self.filters = mel_filters(
+            self.bands, self.frame_length, self.sampling_rate, self.low, self.high or half
+        )  # [bins, bands]
+        if empty := int(np.sum(~np.any(self.filters, axis=0))):
+            raise ValueError(
+                f"bands must be so few, or frame so long, that each band has a frequency of the transform; received "
+                f"bands={bands!r} and frame={frame!r}, which leave {empty} without."
+            )
+        self.encoder = SpikeEncoder(
+            units, code, gain=gain, seed=seed, stateful=stateful, delta=delta, period=period, dtype="float32"
+        )
+        self.supports_masking = True
+
+    def _samples(self, name, milliseconds):
+        """The number of samples in so many milliseconds."""
+        samples = milliseconds * self.sampling_rate / 1000.0
+        if round(samples) < 1 or abs(samples - round(samples)) > 1e-6 * samples:
+            raise ValueError(
+                f"{name} must be a whole number of samples; received {milliseconds!r} ms, {samples:g} samples at "
+                f"{self.sampling_rate:g} Hz."
+            )
+        return integer(name, round(samples))
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        shape = self.compute_output_shape(input_shape)  # checks the shape
+        self.encoder.build((input_shape[0], shape[1], input_shape[2] * self.bands))
+        self.build_states(input_shape)
+        self.built = True
+
+    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
+        """The last samples [B, F, frame - hop]; of "pcen" the running sums of power and of their weights."""
+        batch, channels = input_shape[0], input_shape[2]
+        shapes: list[tuple[tuple[Any, ...], Any]] = [
+            ((batch, channels, self.frame_length - self.hop_length), tf.float32)
+        ]
+        return shapes + [((batch, channels * self.bands + 1), tf.float32)] * (self.compression == "pcen")
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
+        self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
+        check_features("inputs", inputs)
+        if self.stateful:
+            self.check_batch(inputs)
+            if mask is not None:
+                raise ValueError("mask must be None for stateful=True, as a stream has no padding; received a mask.")
+        x = tf.transpose(tf.cast(inputs, tf.float32), (0, 2, 1))  # [B, F, N]
+        kept = self.frame_length - self.hop_length
+        before = self.states[0] if self.stateful else tf.zeros((*tf.unstack(tf.shape(x))[:2], kept))
+        before = tf.convert_to_tensor(before)
+        left = [tf.concat([before, x], axis=-1)[..., tf.shape(x)[-1] :]]
+        power = band_power(framed(x, before, self.frame_length, self.hop_length), self.filters)  # [B, F, T, bands]
+        power = tf.transpose(power, (0, 2, 1, 3))
+        power = tf.reshape(power, (*tf.unstack(tf.shape(power))[:2], inputs.shape[2] * self.bands))
+        counted = None if mask is None else self._frames_that_count(tf.nest.flatten(mask)[0])
+        mean = None
+        if self.compression == "pcen":
+            mean, last = self._running_mean(power, counted)
+            left.append(last)
+        y = COMPRESSIONS[self.compression](power, mean)
+        y = tf.ensure_shape(y, (*self._steps(inputs.shape), inputs.shape[2] * self.bands))
+        outputs = self.encoder(y, training=training, mask=counted)
+        if self.stateful:
+            self.go_on_with(left)
+        return tf.cast(outputs, self.compute_dtype)
+
+    def _running_mean(self, power, counted):
+        """M [B, T, n] of E [B, T, n], and the sums behind the last step: of power and, last, of the weights.
+
+        A mean over what there was so far, with weights that fade. Steps that do not count leave it as it is.
+        """
+        decay = math.exp(-self.hop / (400.0 if self.tau is None else self.tau))
+        x = tf.transpose(tf.concat([power, tf.ones_like(power[..., :1])], -1), (1, 0, 2))  # [T, B, n + 1]
+        if counted is not None:
+            counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]
+            x = tf.where(counted > 0.0, x, tf.zeros_like(x))
+            decay = 1.0 - (1.0 - decay) * counted
+        start = self.states[1] if self.stateful else tf.zeros_like(x[0])
+        sums = leaky_sum(x, decay, tf.convert_to_tensor(start))
+        mean = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])
+        return tf.transpose(mean, (1, 0, 2)), sums[-1]
+
+    def _frames_that_count(self, mask):
+        """[B, T] of a mask [B, N]: whether all samples of a frame count; those before the sequence do."""
+        ops = keras.ops if IS_KERAS_3 else tf  # Keras 3 asks for the mask of what is no tensor yet
+        missing = ops.cumsum(1 - ops.cast(mask, "int32"), axis=1)  # so far
+        before = ops.pad(missing, [[0, 0], [self.frame_length, 0]])[:, : -self.frame_length]  # a frame ago
+        return ops.equal(missing - before, 0)[:, self.hop_length - 1 :: self.hop_length]
+
+    def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor | None:
+        return None if mask is None else self._frames_that_count(mask)
+
+    def reset_state(self) -> None:
+        """The next call begins new sequences."""
+        super().reset_state()
+        self.encoder.reset_state()
+
+    def _steps(self, input_shape):
+        """(B, T); T is None where N is."""
+        samples = time_steps("inputs", input_shape)
+        if samples is not None and samples < self.hop_length:
+            raise ValueError(
+                f"inputs must have at least the {self.hop_length} samples of a hop; received shape "
+                f"{tuple(input_shape)}."
+            )
+        if samples is not None and self.stateful and samples % self.hop_length:
+            raise ValueError(
+                f"inputs must be whole hops of {self.hop_length} samples, as stateful=True; received shape "
+                f"{tuple(input_shape)}."
+            )
+        return input_shape[0], None if samples is None else samples // self.hop_length
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        steps = self._steps(input_shape)
+        if input_shape[2] is None:
+            raise ValueError(f"inputs must have a known number of channels; received shape {tuple(input_shape)}.")
+        return output_shape(*steps, input_shape[2] * self.bands * self.encoder.units)
+
+    def get_config(self) -> Config:
+        encoder = {name: getattr(self.encoder, name) for name in ("code", "units", "gain", "seed", "delta", "period")}
+        own = ("bands", "sampling_rate", "frame", "hop", "low", "high", "compression", "tau", "stateful")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}, **encoder}

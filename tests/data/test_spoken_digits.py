@@ -1,0 +1,164 @@
+"""Spoken digits: parts, speakers, padding and front end, on made-up recordings; and on the true ones where they are."""
+
+import builtins
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.data.spoken_digits import SPOKEN_DIGIT, read_recordings
+from kernl_keras.data.tfds_folder import read_from_folder
+
+from ..reference import made_up_recordings
+
+pytest.importorskip("tensorflow_datasets")
+TAKES = 7
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    return made_up_recordings.recordings(TAKES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, sounds):
+    return made_up_recordings.write(tmp_path_factory.mktemp("data"), sounds)
+
+
+@pytest.fixture(autouse=True)
+def no_download(monkeypatch):
+    """The first thing a download does fails the test."""
+    import requests
+
+    monkeypatch.setattr(requests, "head", lambda *_, **__: pytest.fail("asked the network"))
+
+
+def named(part, sounds):
+    """The file names of a part, told by the sounds themselves: each ends its sequence, after silence."""
+    known = {(sound / 2.0**15).astype("float32").tobytes(): name for name, sound in sounds.items()}
+    names = []
+    for x, y in part.as_numpy_iterator():
+        for row, digit in zip(x[..., 0], y):
+            names.append(known[row[np.flatnonzero(row)[0] :].tobytes()])
+            assert int(names[-1][0]) == digit
+    return names
+
+
+def take(name):
+    return int(name.removesuffix(".wav").rpartition("_")[2])
+
+
+def test_the_test_part_is_that_of_the_data_set(folder, sounds):
+    data = kk.data.spoken_digits(data_dir=folder, seconds=0.125, batch_size=7, validation=50)
+    assert data.examples == (50, 50, 250) and (data.time_steps, data.features) == (1000, 1)
+    test, validation = named(data.test, sounds), named(data.validation, sounds)
+    assert sorted(test) == sorted(name for name in sounds if take(name) <= 4)
+    assert sorted(validation) == sorted(name for name in sounds if take(name) == TAKES - 1)
+    train = set(sum((named(data.train, sounds) for _ in range(4)), []))  # an epoch leaves out one recording
+    assert train == {name for name in sounds if take(name) == TAKES - 2}
+
+
+def test_a_speaker_left_out(folder, sounds):
+    data = kk.data.spoken_digits(speaker="theo", data_dir=folder, seconds=0.125, batch_size=40)
+    assert data.examples == (140, 140, 70) and "theo for testing" in data.description
+    assert sorted(named(data.test, sounds)) == sorted(name for name in sounds if "theo" in name)
+    train = named(data.train, sounds)
+    assert len(train) == 120 and not [name for name in train + named(data.validation, sounds) if "theo" in name]
+
+
+def test_of_a_long_recording_the_end_is_taken(folder, sounds):
+    data = kk.data.spoken_digits(data_dir=folder, seconds=0.025, batch_size=10, validation=0)
+    assert data.validation is None and data.time_steps == 200
+    x, y = next(data.test.as_numpy_iterator())
+    names = [f"{digit}_{speaker}_0.wav" for digit in range(2) for speaker in made_up_recordings.SPEAKERS]
+    np.testing.assert_allclose(x[..., 0], [sounds[name][-200:] / 2.0**15 for name in names], rtol=1e-6)
+    assert y.tolist() == [0] * 5 + [1] * 5
+
+
+def test_the_front_end_is_applied_once(folder):
+    front_end = kk.AudioEncoder(6, compression="log")
+    settings = dict(data_dir=folder, seconds=0.1, batch_size=10, seed=4)
+    calls = []
+    data = kk.data.spoken_digits(front_end=lambda x: calls.append(len(x)) or front_end(x), **settings)
+    assert calls == [250, 100] and (data.time_steps, data.features) == (10, 6)
+    for part in ("train", "validation", "test"):
+        x, y = next(getattr(data, part).as_numpy_iterator())
+        sound, digits = next(getattr(kk.data.spoken_digits(**settings), part).as_numpy_iterator())
+        np.testing.assert_allclose(x, front_end(sound), atol=1e-6)
+        np.testing.assert_array_equal(y, digits)
+    assert calls == [250, 100]
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"front_end": 3}, "front_end must be a layer, a function or None; received 3"),
+        ({"front_end": kk.AudioEncoder(4, stateful=True)}, "front_end must not be stateful"),
+        (
+            {"front_end": lambda x: x[..., 0]},
+            r"front_end must return \[batch, time, features\]; rec.*\(250, 800\)",
+        ),
+        ({"speaker": "anna"}, "speaker must be one of .*received 'anna'"),
+        ({"seconds": 0.0}, "seconds must be > 0; received 0.0"),
+        ({"seconds": 0.00013}, "seconds must be a whole number of samples, of 1/8000 s; received 0.00013"),
+        ({"validation": 100}, "validation must leave some of the 100 training recordings; received 100"),
+        ({"validation": -1}, "validation must be an integer >= 0; received -1"),
+        ({"batch_size": 51}, "batch_size must be at most the 50 training examples; received 51"),
+        ({"skip_batches": 3}, "skip_batches needs repeat=True"),
+    ],
+)
+def test_bad_arguments(folder, settings, message):
+    with pytest.raises(ValueError, match=message):
+        kk.data.spoken_digits(**{"data_dir": folder, "seconds": 0.1, **settings})
+
+
+def test_without_the_data_the_message_says_what_to_do(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"spoken_digit is not prepared in data_dir=.*give data_dir=.*1\.0\.9"):
+        kk.data.spoken_digits(data_dir=tmp_path, download=False)
+    monkeypatch.setitem(sys.modules, "pydub", None)
+    with pytest.raises(ImportError, match=r"preparing it needs pydub, and on Python 3.13 audioop-lts .*\[audio\]"):
+        kk.data.spoken_digits(data_dir=tmp_path)
+    real_import = builtins.__import__
+
+    def without_tfds(name, *arguments, **settings):
+        if name == "tensorflow_datasets":
+            raise ModuleNotFoundError("No module named 'tensorflow_datasets'")
+        return real_import(name, *arguments, **settings)
+
+    monkeypatch.setattr(builtins, "__import__", without_tfds)
+    with pytest.raises(ImportError, match=r"spoken_digits needs TensorFlow Datasets: pip install \S+ \S+\. The import"):
+        kk.data.spoken_digits(data_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names, kept", [(("1 theo.wav", "2_theo_0.wav"), 2), (("1_theo_0.wav", "2_theo_0.wav"), 1)])
+def test_a_folder_of_other_files_or_of_fewer_is_damaged(tmp_path, names, kept):
+    made_up_recordings.write(tmp_path, dict.fromkeys(names, np.ones(3, np.int64)))
+    (path,) = tmp_path.glob("spoken_digit/1.0.9/*.tfrecord*")
+    records = list(tf.data.TFRecordDataset(str(path)).take(kept).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    with pytest.raises(OSError, match="spoken_digit in .* is damaged or not whole: remove the folder .* give data_dir"):
+        kk.data.spoken_digits(data_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_true_recordings():
+    """What the data set says of itself: 50 takes of each digit by each speaker."""
+    name = os.environ.get("KERNL_KERAS_DATA_DIR")
+    if not name or not pathlib.Path(name, "spoken_digit").is_dir():
+        pytest.skip("KERNL_KERAS_DATA_DIR names no folder of TensorFlow Datasets that holds spoken_digit")
+    recordings, _ = read_from_folder(SPOKEN_DIGIT, read_recordings, name, download=False)
+    assert len(recordings.sounds) == 2500 and np.bincount(recordings.digits).tolist() == [250] * 10
+    assert {each: recordings.speakers.count(each) for each in made_up_recordings.SPEAKERS} == dict.fromkeys(
+        made_up_recordings.SPEAKERS, 500
+    )
+    assert max(map(len, recordings.sounds)) == 18262 and sum(len(sound) > 8000 for sound in recordings.sounds) == 4
+    data = kk.data.spoken_digits(front_end=kk.AudioEncoder(40), data_dir=name)
+    assert data.examples == (2000, 250, 250) and (data.time_steps, data.features) == (100, 40)
+    assert kk.data.spoken_digits(speaker="theo", data_dir=name).examples == (1800, 200, 500)

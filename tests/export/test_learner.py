@@ -1,0 +1,337 @@
+"""A network that learns on a device: the weights are those of `fit`, and nothing moves that should not."""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+I, H, O = 5, 8, 3  # noqa: E741
+CELLS = {
+    "rate": lambda: kk.LeakyRNNCell(H, tau=20.0),
+    "swinging rate": lambda: kk.LeakyRNNCell(H, tau=20.0, period=12.0),
+    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, input_gain=6.0),
+    "resonator": lambda: kk.ResonatorCell(H, period=kk.LogSpaced(5.0, 40.0, seed=0), tau_m=100.0, input_gain=6.0),
+    "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
+    "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
+}
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
+    "adam": lambda: keras.optimizers.Adam(1e-2, global_clipnorm=1.0),
+}
+CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+NETWORKS = {  # cell, rule, traces, optimizer, loss
+    "rate": ("rate", kk.rules.EProp, True, "sgd", "mse"),
+    "spiking": ("spiking", kk.rules.KeRNL, "linear", "adam", CLASSES),
+}
+MORE = [
+    *itertools.product(["rate", "resonator"], [kk.rules.KeRNL], [True, "linear"], ["adam"], ["mse"]),
+    *itertools.product(["rate", "spiking", "resonator"], [kk.rules.EProp], ["linear"], ["sgd"], [CLASSES]),
+    ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
+    ("learning", kk.rules.EProp, True, "adam", "mse"),
+    ("adaptation current", kk.rules.KeRNL, None, "adam", CLASSES),
+]
+ONE = np.ones(1, "float32")
+pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
+
+
+def network(cell, rule, traces, optimizer, loss):
+    """A network that goes through a stream step by step."""
+    rule = rule(learn_sensitivity=False) if rule is kk.rules.KeRNL else rule()
+    inputs = keras.Input(batch_shape=(1, 1, I))
+    code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(inputs)
+    x = keras.layers.Dense(6, name="dense")(code)
+    x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
+    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, stateful=True, name="readout")(x))
+    model.compile(OPTIMIZERS[optimizer](), loss)
+    return model
+
+
+def stream(loss, steps, seed=0):
+    """x [N, 1, I], y of what x was two steps before, and weights [N, 1]."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(steps, 1, I)).astype("float32")
+    before = np.concatenate([np.zeros_like(x[:2]), x[:-2]])[..., :O]
+    y = before.argmax(-1).astype("int32") if loss is CLASSES else before
+    return x, y, random.uniform(0.5, 1.5, (steps, 1)).astype("float32")
+
+
+def fit(model, x, y, weights):
+    """`fit`, one step a batch."""
+    data = tf.data.Dataset.from_tensor_slices((x[:, None], y[:, None], weights))
+    model.fit(data, shuffle=False, verbose=0)
+
+
+def begin(model):
+    """New sequences in all layers."""
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            layer.reset_states() if hasattr(layer, "reset_states") else layer.reset_state()
+
+
+def weights_of(model):
+    """The weights by the names that a learner gives them."""
+    return {
+        f"{layer.name}_{weight.name.split('/')[-1].split(':')[0]}": np.array(tf.convert_to_tensor(weight))
+        for layer in model.layers
+        for weight in layer.weights
+    }
+
+
+def interpreter(content):
+    """LiteRT's own, or the one of TensorFlow, which is to go."""
+    with contextlib.suppress(ImportError):
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(model_content=content)
+    return tf.lite.Interpreter(model_content=content)
+
+
+class Device:
+    """A learner in LiteRT, with the methods of one in Python."""
+
+    def __init__(self, learner):
+        self.loaded = interpreter(learner.to_litert())
+        for name in self.loaded.get_signature_list():
+            setattr(self, name, self.loaded.get_signature_runner(name))
+
+    @property
+    def operations(self):
+        return {operation["op_name"] for operation in self.loaded._get_ops_details()}
+
+
+def learn_stream(learner, x, y, weights):
+    """The outputs of each step."""
+    return np.array([learner.learn(x=a, y=b, sample_weight=w)["outputs"] for a, b, w in zip(x, y, weights)])
+
+
+def assert_weights(saved, model, before, tolerance=2e-5):
+    """Those of the model, which have moved."""
+    weights = weights_of(model)
+    learned = [name for name in saved if name in weights and "sensitivity" not in name]
+    assert len(learned) >= 6 and all(np.ptp(weights[name] - before[name]) > 1e-3 for name in learned)
+    for name in learned:
+        np.testing.assert_allclose(saved[name], weights[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def trained(request):
+    """A network that has learned a little, its learner in Python and in LiteRT, and its loss."""
+    keras.utils.set_random_seed(1)
+    *_, loss = NETWORKS[request.param]
+    model = network(*NETWORKS[request.param])
+    fit(model, *stream(loss, 20, seed=1))
+    begin(model)
+    learner = kk.learner(model)
+    return model, learner, Device(learner), loss
+
+
+def test_weights_are_those_of_fit(trained):
+    """Also the optimizer goes on from where the model's was."""
+    model, learner, device, loss = trained
+    start, before, given = learner.save(), weights_of(model), stream(loss, 40)
+    kept = model.get_weights()
+    assert {"FULLY_CONNECTED", "ASSIGN_VARIABLE"} <= device.operations
+    assert not any(name.startswith("Flex") or name == "WHILE" for name in device.operations)
+    outputs = learn_stream(device, *given)
+    np.testing.assert_allclose(outputs, learn_stream(learner, *given), rtol=1e-4, atol=1e-4)
+    fit(model, *given)
+    for saved in (device.save(), learner.save()):
+        assert_weights(saved, model, before)
+    model.set_weights(kept)
+    learner.restore(start)
+    device.restore(**{name: value.numpy() for name, value in start.items()})
+
+
+def test_a_step_answers_and_learns_nothing(trained):
+    """As the network does on the whole sequence; then learning goes on with the states and traces that are there."""
+    model, learner, device, loss = trained
+    x, y, weights = stream(loss, 12)
+    start = learner.save()
+    begin(model)
+    expected = np.array([model.predict_on_batch(each[:, None])[:, 0] for each in x])
+    for each in (learner, device):
+        answered = np.array([each.step(x=now)["outputs"] for now in x])
+        np.testing.assert_allclose(answered, expected, rtol=1e-5, atol=1e-5)
+    after = learner.save()
+    for name in learner.tensors["weights"] | learner.tensors["optimizer"]:
+        np.testing.assert_array_equal(after[name], start[name])
+    assert np.abs(after[next(iter(learner.tensors["traces"]))]).max() > 1e-3
+    learned = learn_stream(learner, x, y, weights)
+    np.testing.assert_allclose(learn_stream(device, x, y, weights), learned, rtol=1e-4, atol=1e-4)
+    learner.restore(start)
+    device.restore(**{name: value.numpy() for name, value in start.items()})
+
+
+def test_reset_save_and_restore(trained):
+    _, learner, device, loss = trained
+    start = {name: value.numpy() for name, value in learner.save().items()}
+    x, y, weights = stream(loss, 12, seed=2)
+    for each in (learner, device):
+        learn_stream(each, x[:6], y[:6], weights[:6])
+        middle = {name: np.array(value) for name, value in each.save().items()}
+        once = learn_stream(each, x[6:], y[6:], weights[6:])
+        each.restore(middle) if each is learner else each.restore(**middle)
+        np.testing.assert_array_equal(learn_stream(each, x[6:], y[6:], weights[6:]), once)
+        end = each.save()
+        each.reset()
+        fresh = each.save()
+        for name in learner.tensors["weights"] | learner.tensors["optimizer"]:
+            np.testing.assert_array_equal(fresh[name], end[name])
+        for name in learner.tensors["states"] | learner.tensors["traces"]:
+            assert (np.any(end[name]) or name == "hidden_refractory") and not np.any(fresh[name]), name
+        each.restore(start) if each is learner else each.restore(**start)
+
+
+def test_a_step_that_is_not_finite_moves_nothing(trained):
+    _, learner, device, loss = trained
+    x, y, _ = stream(loss, 3)
+    for each in (learner, device):
+        each.learn(x=x[0], y=y[0], sample_weight=ONE)
+        before = {name: np.array(value) for name, value in each.save().items()}
+        assert not np.isfinite(each.learn(x=x[1], y=y[1], sample_weight=np.nan * ONE)["loss"])
+        for name, value in each.save().items():
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+        each.learn(x=x[2], y=y[2], sample_weight=ONE)
+        assert np.any(each.save()["dense_kernel"] != before["dense_kernel"])
+
+
+def test_a_step_without_an_error(trained):
+    """A sample weight of 0 makes gradients of 0: momentum moves the weights on, as in `fit`."""
+    _, learner, device, loss = trained
+    x, y, _ = stream(loss, 3)
+    start = {name: value.numpy() for name, value in learner.save().items()}
+    device.restore(**start)
+    for each in (learner, device):
+        learn_stream(each, x[:2], y[:2], [ONE, 0.0 * ONE])
+    after = device.save()
+    for name, value in learner.save().items():
+        np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert np.any(after["readout_bias"] != start["readout_bias"])
+
+
+def test_bad_input(trained):
+    _, learner, _, loss = trained
+    x, y, _ = (each[0] for each in stream(loss, 1))
+    for wrong in (x[0], np.ones((2, I)), "word", None, 1j * x):
+        with pytest.raises(ValueError, match=r"x must be float32 of shape \(1, 5\); received"):
+            learner.step(wrong)
+        with pytest.raises(ValueError, match="x must be float32"):
+            learner.learn(wrong, y)
+    with pytest.raises(ValueError, match="y must be .* received float64"):
+        learner.learn(x, np.ones((1, 7)))
+    with pytest.raises(ValueError, match=r"sample_weight must be float32 of shape \(1,\)"):
+        learner.learn(x, y, 1.0)
+    saved = learner.save()
+    for wrong in (None, {}, {**saved, "other": ONE}):
+        with pytest.raises(ValueError, match=r"tensors must be a dict of \['dense_bias', .*; received"):
+            learner.restore(wrong)
+    with pytest.raises(ValueError, match=r"dense_bias must be float32 of shape \(6,\)"):
+        learner.restore({**saved, "dense_bias": ONE})
+
+
+def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_settings):
+    """A chain of layers is refused."""
+    x = inputs = keras.Input((7, I))
+    for layer in layers:
+        x = layer(x)
+    made = model(inputs, kk.Readout(O)(x))
+    if loss:
+        made.compile("sgd", loss, **compile_settings)
+    with pytest.raises(ValueError, match=message):
+        kk.learner(made, y)
+
+
+def test_models_that_cannot_learn_step_by_step():
+    def hidden(rule="eprop", **settings):
+        return kk.RNN(kk.LIFCell(H), rule, name="hidden", **settings)
+
+    refused("model must be a kernl_keras.Model that is compiled with a loss", hidden(), loss=None)
+    refused("model must be a kernl_keras.Model that is compiled with a loss", hidden(), model=keras.Model)
+    refused("layer 'hidden' must have a rule that learns at every step by traces, .*; received BPTT", hidden("bptt"))
+    refused("layer 'hidden' must have traces; received traces=False", hidden(traces=False))
+    reference = kk.rules.PlainKeRNL.reference(time_steps=7)
+    refused("layer 'hidden' must have a rule that learns at every step", hidden(reference))
+    refused("model must have no Masking, as no step is left out", keras.layers.Masking(), hidden())
+    refused("model must have no BatchNormalization, as one", keras.layers.BatchNormalization(), hidden())
+    refused("must have an encoder without random spikes; received code='bernoulli'", kk.SpikeEncoder(2), hidden())
+    wide = kk.RNN(kk.LIFCell(H, dtype="float64"), "eprop", name="hidden")
+    refused("layer 'hidden' must be in float32; received .*float64", wide)
+    refused("must be made of SpikeEncoder, .*; received 'gru", keras.layers.GRU(3, return_sequences=True, name="gru"))
+    for y in ("float32", tf.TensorSpec((None, 2)), tf.TensorSpec((2, 2))):
+        refused(r"y must be a tf.TensorSpec of shape \[1, ..\], or None; received", hidden(), y=y)
+
+
+@pytest.mark.slow
+def test_constants_that_learn_need_exact_traces_on_a_device():
+    learner = kk.learner(network("learning", kk.rules.EProp, "linear", "sgd", "mse"))
+    with pytest.raises(ValueError, match="own operations; received Complex.*; constants that learn in hidden need"):
+        learner.to_litert()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", MORE, ids=lambda of: f"{of[0]}, {of[1].__name__}, {of[2]}")
+def test_every_rule_and_cell(settings):
+    model, given = network(*settings), stream(settings[-1], 40)
+    device, before = Device(kk.learner(model)), weights_of(model)
+    assert not any(name.startswith("Flex") for name in device.operations)
+    learn_stream(device, *given)
+    fit(model, *given)
+    assert_weights(device.save(), model, before, tolerance=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_thousand_steps(name):
+    """Where a rounding makes or takes a spike, the two part: they agree up to there, and later in what they say."""
+    *_, loss = NETWORKS[name]
+    model, given = network(*NETWORKS[name]), stream(loss, 1000)
+    learner, before = kk.learner(model), weights_of(model)
+    device = Device(learner)
+    start = {name: value.numpy() for name, value in learner.save().items()}
+    ours, theirs = learn_stream(learner, *given), learn_stream(device, *given)
+    apart = np.abs(ours - theirs).max((1, 2)) > 1e-2 * np.ptp(ours)
+    agreed = int(np.argmax(apart)) if apart.any() else len(apart)
+    assert agreed == 1000 if name == "rate" else agreed >= 200
+    if loss is CLASSES:
+        right = [np.mean(each.argmax(-1) == given[1]) for each in (ours, theirs)]
+        assert abs(right[0] - right[1]) < 0.03
+    device.restore(**start)
+    given = [each[:agreed] for each in given]
+    learn_stream(device, *given)
+    fit(model, *given)
+    assert_weights(device.save(), model, before, tolerance=1e-3)
+
+
+@pytest.mark.slow
+def test_a_saved_model(tmp_path):
+    """The same steps without Keras."""
+    learner = kk.learner(network(*NETWORKS["rate"]))
+    learner.export(tmp_path)
+    signatures = (loaded := tf.saved_model.load(str(tmp_path))).signatures  # `loaded` holds the variables
+    assert set(signatures) == {"step", "learn", "reset", "save", "restore"} and loaded
+    x, y, weights = stream("mse", 10)
+    expected = learn_stream(learner, x, y, weights)
+    made = [
+        signatures["learn"](x=tf.constant(a), y=tf.constant(b), sample_weight=tf.constant(w))["outputs"]
+        for a, b, w in zip(x, y, weights)
+    ]
+    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_layers_that_do_nothing_here():
+    """Dropout and the mean over time are left out; y may have a shape and dtype of its own."""
+    inputs = keras.Input((7, I))
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", name="hidden")(keras.layers.Dropout(0.5)(inputs))
+    model = kk.Model(inputs, kk.TimeAverage(3)(kk.Readout(O, name="readout")(x)))
+    model.compile("sgd", lambda y, says: tf.reduce_mean(tf.square(says - tf.cast(y, says.dtype)), -1))
+    learner = kk.learner(model, tf.TensorSpec((1, 1), tf.int64))
+    x = np.full((1, I), 0.5)
+    assert float(learner.learn(x, np.array([[3]]))["loss"]) > float(learner.learn(x, np.array([[0]]))["loss"])
+    assert learner.tensors["weights"].keys() == {
+        "hidden_kernel", "hidden_recurrent_kernel", "hidden_bias", "readout_kernel", "readout_bias"
+    }  # fmt: skip
