@@ -90,7 +90,6 @@ ROWS = {
     "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, OSCILLATING)),
     "RNN, plain_kernl": Row(RNN, dict(rule="plain_kernl", seed=3), cell=(LeakyRNNCell, RATE)),
     "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, OWN_STATE)),
-    "RNN, kernl, LSTM": Row(RNN, dict(rule="kernl", seed=3), cell=(LSTMCell, dict(units=H))),
     "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
     "Readout": Row(Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
     "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
