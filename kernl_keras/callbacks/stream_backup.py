@@ -49,6 +49,8 @@ class StreamBackup(keras.callbacks.Callback):
     ...     print(backup.epochs, backup.pieces)
     1 5
     3 15
+
+    Source: `keras.callbacks.BackupAndRestore`, which does this for models without states.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
