@@ -240,6 +240,14 @@ WORDS = (
     Variant("readout alone", "readout_only"),
 )
 
+STRINGS = (
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("e-prop, window 1", "eprop"),
+    Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
+    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
+    Variant("backpropagation", "bptt"),
+)
+
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
 
 SWEEPS = {
@@ -277,6 +285,13 @@ SWEEPS = {
             LEARNS,
             (1e-2,),
             (0, 1),
+        ),
+        Sweep(
+            "anbn",
+            "A^n B^n, LSTM units",
+            dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+            STRINGS,
+            (1e-2,),
         ),
         Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
         constants(SMALL, (2e-3, 5e-3)),
