@@ -186,7 +186,22 @@ def compiling_table(found):
     return markdown(["rule", "traces", "units, periods", *heads], rows)
 
 
+def device_table(found):
+    """Networks that learn in LiteRT, a line each: microseconds, kilobytes, and agreement with `fit`."""
+    lines = []
+    for row in found["rows"]:
+        name = f"{row['cell']}, {row['rule']}"
+        times = [f"{row[each]:.0f}" for each in ("answer_us", "learn_us")]
+        kilobytes = [f"{row[f'{each}_kb']:.1f}" for each in ("file", "weights", "optimizer", "states", "traces")]
+        accuracies = " / ".join(f"{100.0 * row[each]:.1f}" for each in ("accuracy", "accuracy_of_tensorflow"))
+        agreement = [f"{row['agreed']:,}", f"{row['difference']:.0e}", f"{accuracies} %"]
+        lines.append([name, row["memory"], *times, *kilobytes, *agreement])
+    heads = ["", "memory", "answer, µs", "learn, µs", "file, kB", "weights", "optimizer", "states", "traces"]
+    return markdown([*heads, "steps alike", "weights differ by", "accuracy, LiteRT / TensorFlow"], lines)
+
+
 OWN_TABLES = {
+    "device": device_table,
     "windows": agreement_table,
     "stream": stream_table,
     "compiling": compiling_table,

@@ -15,7 +15,9 @@ CELLS = {
     "rate": lambda: kk.LeakyRNNCell(H, tau=20.0),
     "swinging rate": lambda: kk.LeakyRNNCell(H, tau=20.0, period=12.0),
     "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, input_gain=6.0),
-    "resonator": lambda: kk.ResonatorCell(H, period=kk.LogSpaced(5.0, 40.0, seed=0), tau_m=100.0, input_gain=6.0),
+    "resonator": lambda: kk.ResonatorCell(
+        H, period=kk.LogSpaced(5.0, 40.0), tau_m=kk.LogUniform(50.0, 200.0), input_gain=6.0
+    ),
     "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
     "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
 }
