@@ -63,9 +63,9 @@ def build(cell, rule, memory):
     inputs = keras.Input(batch_shape=(1, 1, INPUTS))
     traces = True if memory == "exact" else "linear"
     hidden = kk.RNN(CELLS[cell](), RULES[rule](), window=1, traces=traces, stateful=True, name="hidden")(inputs)
-    model = kk.Model(inputs, kk.Readout(CLASSES, tau_out=None, stateful=True, name="readout")(hidden))
+    model = kk.Model(inputs, kk.Readout(CLASSES, tau_out=None, gain=1.0, stateful=True, name="readout")(hidden))
     model.compile(
-        keras.optimizers.Adam(3e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        keras.optimizers.Adam(1e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
     return model
 

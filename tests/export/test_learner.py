@@ -48,7 +48,8 @@ def network(cell, rule, traces, optimizer, loss):
     code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(inputs)
     x = keras.layers.Dense(6, name="dense")(code)
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
-    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, stateful=True, name="readout")(x))
+    gain = 1.0 if "rate" in cell else 10.0
+    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, gain=gain, stateful=True, name="readout")(x))
     model.compile(OPTIMIZERS[optimizer](), loss)
     return model
 
