@@ -78,6 +78,16 @@ def test_several_devices(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_learning_on_a_device(tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
+    names = run(PAGES / "device.md", tmp_path, monkeypatch)
+    start, kept, now = names["learner"].save(), names["kept"], names["save"]()
+    assert np.any(kept["hidden_kernel"] != start["hidden_kernel"]) and names["logits"].shape == (1, 4)
+    for name, value in kept.items():
+        np.testing.assert_array_equal(now[name], value)
+
+
+@pytest.mark.slow
 def test_export(tmp_path, monkeypatch):
     pytest.importorskip("nir", reason="the NIR graph needs nir")
     names = run(PAGES / "export.md", tmp_path, monkeypatch)
