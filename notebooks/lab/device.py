@@ -164,7 +164,7 @@ def run(options, command):
         keras.backend.clear_session()
     about = {"machine": machine(), "versions": versions(), "git_revision": revision, "command": command}
     sizes = {"inputs": INPUTS, "units": UNITS, "classes": CLASSES, "steps": options.steps}
-    write_json(path, {"device": {**sizes, "rows": rows, **about}})
+    write_json(path, {"on_device": {**sizes, "rows": rows, **about}})
     print(f"Results    {path}")
 
 

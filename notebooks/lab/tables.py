@@ -201,7 +201,7 @@ def device_table(found):
 
 
 OWN_TABLES = {
-    "device": device_table,
+    "on_device": device_table,
     "windows": agreement_table,
     "stream": stream_table,
     "compiling": compiling_table,

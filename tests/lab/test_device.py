@@ -37,7 +37,7 @@ def test_the_results_file(tmp_path, monkeypatch):
     monkeypatch.setattr(device, "CASES", device.CASES[:1])
     path = tmp_path / "out.json"
     assert device.main(["--steps", "20", "--output", str(path)]) == 0
-    (row,) = json.loads(path.read_text())["device"]["rows"]
+    (row,) = json.loads(path.read_text())["on_device"]["rows"]
     assert row.keys() == ROW.keys() and row["agreed"] == 20 and row["difference"] < 1e-6
     units, inputs, classes = device.UNITS, device.INPUTS, device.CLASSES
     weights = 4e-3 * (units * (units + inputs + 1) + classes * (units + 1))
