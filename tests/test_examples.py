@@ -29,7 +29,7 @@ def run(path, folder, monkeypatch):
 
 def test_every_document_with_code_is_here():
     found = {path.stem for path in [README, *PAGES.rglob("*.md")] if BLOCK.search(path.read_text(encoding="utf-8"))}
-    assert found == {"README", "rules", "streams", "devices", "export"}
+    assert found == {"README", "rules", "streams", "device", "devices", "export"}
 
 
 @pytest.mark.slow
@@ -75,6 +75,16 @@ def test_several_devices(tmp_path, monkeypatch):
     names = run(PAGES / "devices.md", tmp_path, monkeypatch)
     assert names["model"].optimizer.iterations.numpy() == 10
     assert names["strategy"].num_replicas_in_sync == 1  # on CPUs; `tests/training/test_distribution.py` has more
+
+
+@pytest.mark.slow
+def test_learning_on_a_device(tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
+    names = run(PAGES / "device.md", tmp_path, monkeypatch)
+    start, kept, now = names["learner"].save(), names["kept"], names["save"]()
+    assert np.any(kept["hidden_kernel"] != start["hidden_kernel"]) and names["logits"].shape == (1, 4)
+    for name, value in kept.items():
+        np.testing.assert_array_equal(now[name], value)
 
 
 @pytest.mark.slow

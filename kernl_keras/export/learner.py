@@ -83,11 +83,11 @@ class Learner(tf.Module):
 
     def reset(self) -> None:
         """Starts a new sequence: states and traces are 0; weights and optimizer stay."""
-        self._reset()
+        self._start_anew()
 
     def save(self) -> dict[str, tf.Tensor]:
         """All that lasts, by name: weights, the optimizer's variables, states and traces."""
-        return self._save()
+        return self._read()
 
     def restore(self, tensors: Mapping[str, Any]) -> None:
         """Goes on from what `save` returned.

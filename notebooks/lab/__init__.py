@@ -7,6 +7,7 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.benchmark          times the training step, here and in other packages
     python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
     python -m notebooks.lab.stream             learns from a million steps in pieces, and reports its memory
+    python -m notebooks.lab.device             learns in LiteRT, step by step, and compares with fit
     python -m notebooks.lab.compiling          times the first call of a training step, for all that a layer allows
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow
     python -m notebooks.lab.race               trains here and in other packages, and compares accuracy by the second

@@ -194,21 +194,31 @@ def speakers_table(found):
     def mean(key, way, words):
         return 100.0 * statistics.mean(row[key] for row in rows if (row["way"], row["words"]) == (way, words))
 
-    lines = [
-        [
-            way,
-            *(f"{mean('error', way, count):.1f} %" for count in counts),
-            f"{mean('old_error', way, counts[-1]):.1f} %",
-        ]
-        for way in ways
-    ]
-    lines.insert(0, ["frozen", *[lines[0][1]] * len(counts), f"{mean('old_error', ways[0], 0):.1f} %"])
+    lines = [["frozen", *[mean("error", ways[0], 0)] * len(counts), mean("old_error", ways[0], 0)]]
+    for way in ways:
+        lines.append([way, *(mean("error", way, count) for count in counts), mean("old_error", way, counts[-1])])
+    lines = [[way, *(f"{value:.1f} %" for value in values)] for way, *values in lines]
     heads = ["before", *(f"{count} words" for count in counts[1:])]
     return markdown(["learns on by", *heads, "old speakers"], lines)
 
 
+def device_table(found):
+    """Networks that learn in LiteRT, a line each: microseconds, kilobytes, and agreement with `fit`."""
+    lines = []
+    for row in found["rows"]:
+        name = f"{row['cell']}, {row['rule']}"
+        times = [f"{row[each]:.0f}" for each in ("answer_us", "learn_us")]
+        kilobytes = [f"{row[f'{each}_kb']:.1f}" for each in ("file", "weights", "optimizer", "states", "traces")]
+        accuracies = " / ".join(f"{100.0 * row[each]:.1f}" for each in ("accuracy", "accuracy_of_tensorflow"))
+        agreement = [f"{row['agreed']:,}", f"{row['difference']:.0e}", f"{accuracies} %"]
+        lines.append([name, row["memory"], *times, *kilobytes, *agreement])
+    heads = ["", "memory", "answer, µs", "learn, µs", "file, kB", "weights", "optimizer", "states", "traces"]
+    return markdown([*heads, "steps alike", "weights differ by", "accuracy, LiteRT / TensorFlow"], lines)
+
+
 OWN_TABLES = {
     "speakers": speakers_table,
+    "on_device": device_table,
     "windows": agreement_table,
     "stream": stream_table,
     "compiling": compiling_table,

@@ -15,7 +15,9 @@ CELLS = {
     "rate": lambda: kk.LeakyRNNCell(H, tau=20.0),
     "swinging rate": lambda: kk.LeakyRNNCell(H, tau=20.0, period=12.0),
     "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, input_gain=6.0),
-    "resonator": lambda: kk.ResonatorCell(H, period=kk.LogSpaced(5.0, 40.0, seed=0), tau_m=100.0, input_gain=6.0),
+    "resonator": lambda: kk.ResonatorCell(
+        H, period=kk.LogSpaced(5.0, 40.0), tau_m=kk.LogUniform(50.0, 200.0), input_gain=6.0
+    ),
     "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
     "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
 }
@@ -46,7 +48,8 @@ def network(cell, rule, traces, optimizer, loss):
     code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(inputs)
     x = keras.layers.Dense(6, name="dense")(code)
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
-    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, stateful=True, name="readout")(x))
+    gain = 1.0 if "rate" in cell else 10.0
+    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, gain=gain, stateful=True, name="readout")(x))
     model.compile(OPTIMIZERS[optimizer](), loss)
     return model
 
