@@ -1,0 +1,207 @@
+"""Learns from streams by rules that keep a window alone, or a memory of what was before it; errors by the steps heard.
+
+    python -m notebooks.lab.streams words cue --output notebooks/results/streams.json
+
+`words` are spoken digits with pauses between. Of a `cue`, one of two inputs that is on for 20 steps, the network is
+asked
+many steps later, under noise: no window reaches back to it. Weights change after each piece of C steps, which is the
+window. Truncated backpropagation also has windows as long as the numbers that KeRNL's memory would take. The learning
+rate of each row is the one with the fewest errors on a validation stream, with the first seed.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+import kernl_keras as kk
+from kernl_keras import cli
+from kernl_keras.experiments.build import build_data
+from kernl_keras.experiments.configs import SPOKEN_DIGITS
+from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import read_json, write_json
+from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.keras_version import keras
+
+from .options import check_folder, check_seeds
+from .windows import numbers_inside
+
+ROWS, UNITS = 16, 100
+RATES = (2e-3, 5e-3)
+WINDOWS = (16, 64)
+RULES = ("kernl", "eprop", "bptt")
+CUE, DELAY, ANSWER = 20, 400, 10  # steps
+DISTRACTORS, NOISE = 7, 0.1
+
+
+class Task(NamedTuple):
+    """Words of a stream, for training, validation and testing, each (x, y), and how they come."""
+
+    parts: dict
+    settings: dict  # of `kk.data.stream`
+    cell: dict  # of `kk.ResonatorCell`
+    tau_out: float
+    classes: int
+    steps: int  # that a row hears in training, of which there are `ROWS`
+
+
+def words(data_dir):
+    """Spoken digits, 1 s each, in stretches of 1.5 s."""
+    experiment = dataclasses.replace(SPOKEN_DIGITS, data_dir=data_dir, task_settings={"seconds": 1.0})
+    data = build_data(experiment)
+    train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
+    parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
+    cell = {"tau_m": 30.0, "period": kk.LogSpaced(4.0, 60.0)}
+    return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000)
+
+
+def cue(data_dir):
+    """Which of two inputs was on, `DELAY` steps ago; a third one asks. All are noisy, and some say nothing."""
+    draw, parts = np.random.default_rng(0), {}
+    length = CUE + DELAY + ANSWER
+    for name, count in (("train", 512), ("validation", 128), ("test", 128)):
+        y = draw.integers(0, 2, count)
+        x = np.zeros((count, length, 3 + DISTRACTORS), "float32")
+        x[np.arange(count), :CUE, y] = 1.0
+        x[:, -ANSWER:, 2] = 1.0
+        parts[name] = x, y.astype("int32")
+    cell = {"tau_m": 1000.0, "period": kk.LogSpaced(20.0, 2000.0)}
+    return Task(parts, {"every": length + 20, "answer": ANSWER, "noise": NOISE}, cell, 10.0, 2, 20_000)
+
+
+TASKS = {"words": words, "cue": cue}
+
+
+def build(task, rule, window, rate, seed):
+    """The network, for pieces of `window` steps."""
+    keras.utils.set_random_seed(seed)
+    features = task.parts["train"][0].shape[2]
+    inputs = keras.Input(batch_shape=(ROWS, window, features))
+    settings = {} if rule == "bptt" else {"traces": "linear"}
+    cell = kk.ResonatorCell(UNITS, **task.cell)
+    hidden = kk.RNN(cell, rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(inputs)
+    model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
+    updates = task.steps // window
+    model.compile(
+        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, updates), global_clipnorm=1.0),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        sensitivity_every=4,
+        steps_per_execution=min(32, updates),
+        jit_compile=True,
+    )
+    return model
+
+
+def stream(task, part, window, seed):
+    """`kk.data.stream` of a part of the words."""
+    return kk.data.stream(*task.parts[part], **task.settings, piece=window, batch_size=ROWS, seed=seed)
+
+
+def errors(model, task, part, window, stretches=8):
+    """The share of words that are not named, by the mean answer of the steps that ask; the stream is new to it."""
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            layer.reset_state()
+    count = -(-stretches * task.settings["every"] // window)
+    pieces = list(stream(task, part, window, seed=1_000).take(count).as_numpy_iterator())
+    answers = [model.predict_on_batch(x) for x, _, _ in pieces]
+    y, weight = (np.concatenate([piece[k] for piece in pieces], 1) for k in (1, 2))
+    return words_missed(np.concatenate(answers, 1), y, weight)
+
+
+def words_missed(answers, y, weight):
+    """The share of runs of steps that ask, in [B, T], whose mean answer [B, T, n] is another word's."""
+    missed, heard = 0, 0
+    for answer, target, asked in zip(answers, y, weight):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0.0], asked, [0.0]])))
+        for begin, end in zip(edges[::2], edges[1::2]):
+            missed += answer[begin:end].mean(0).argmax() != target[begin]
+            heard += 1
+    return missed / heard
+
+
+def learn(task, rule, window, rate, seed):
+    """One run; a dict of what was measured."""
+    model = build(task, rule, window, rate, seed)
+    layer = model.get_layer("hidden")
+    before, updates = time.perf_counter(), task.steps // window
+    fit = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": 0}
+    model.fit(stream(task, "train", window, seed), **fit)
+    return {
+        "rule": rule,
+        "window": window,
+        "seed": seed,
+        "learning_rate": rate,
+        "numbers": numbers_inside(layer, window) + getattr(layer, "trace_size", 0),
+        "seconds": time.perf_counter() - before,
+        **{part: errors(model, task, part, window) for part in ("validation", "test")},
+    }
+
+
+def longer(task, window):
+    """The window with which truncated backpropagation keeps as many numbers as KeRNL with a window of C steps."""
+    layer = build(task, "kernl", window, RATES[0], 0).get_layer("hidden")
+    return window + round(layer.trace_size / numbers_inside(layer, 1))
+
+
+def measure(names, seeds, data_dir, found, keep, say=print):
+    """Adds the runs of tasks that are missing to `found`, `{task: [run, ...]}`, and keeps what there is after each."""
+    for name in names:
+        task, runs = TASKS[name](data_dir), found.setdefault(name, [])
+        rows = [(rule, window) for window in WINDOWS for rule in RULES]
+        rows += [("bptt", longer(task, window)) for window in WINDOWS]
+        for rule, window in rows:
+            made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
+            for number, seed in enumerate(seeds):
+                if any(run["seed"] == seed for run in made):
+                    continue
+                rates = [made[0]["learning_rate"]] if made else RATES
+                tried = [learn(task, rule, window, rate, seed) for rate in rates]
+                best = min(tried, key=lambda run: run["validation"])
+                if number == 0:
+                    best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
+                runs.append(best)
+                made.append(best)
+                say(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % of words missed")
+                keep(found)
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.streams", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="what it has already stays")
+    cli.add_machine_options(parser)
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """Measures what is missing, and writes the results file after each run."""
+    cli.set_threads(options.threads)
+    check_seeds(options.seeds)
+    check_folder(options.output)
+    found = {}
+    if options.output.exists():
+        try:
+            found = read_json(options.output)["streams"]["tasks"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{options.output} holds no such results: name another --output.") from error
+    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": RATES}
+
+    def keep(tasks):
+        write_json(options.output, {"streams": {"tasks": tasks, **settings, **about}})
+
+    measure(options.tasks, options.seeds, options.data_dir, found, keep)
+    print(f"Results    {options.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

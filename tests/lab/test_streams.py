@@ -1,0 +1,67 @@
+"""Learning from streams: how words are counted, and what the results file says."""
+
+import json
+
+import numpy as np
+import pytest
+
+from notebooks.lab import streams
+
+SMALL = streams.Task(
+    {
+        name: (np.random.default_rng(seed).normal(size=(16, 6, 2)).astype("float32"), np.arange(16, dtype="int32") % 3)
+        for seed, name in enumerate(("train", "validation", "test"))
+    },
+    {"every": 10, "answer": 2},
+    {"tau_m": 5.0, "period": 7.0},
+    tau_out=5.0,
+    classes=3,
+    steps=16,
+)
+
+
+def test_words_missed_by_hand():
+    """Two words in one row and one in the other; the mean over the steps that ask decides."""
+    weight = np.array([[0, 1, 1, 0, 1], [1, 1, 1, 0, 0]], "float32")
+    y = np.array([[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
+    answers = np.zeros((2, 5, 2))
+    answers[0, 1], answers[0, 2] = (5.0, 0.0), (0.0, 6.0)  # 1 in the mean
+    answers[0, 4] = 0.0, 1.0  # wrong
+    answers[1, :3] = (0.0, 1.0), (0.0, 1.0), (3.0, 0.0)  # 0 in the mean: wrong
+    assert streams.words_missed(answers, y, weight) == pytest.approx(2.0 / 3.0)
+
+
+def test_a_cue_is_far_from_its_answer():
+    x, y = streams.cue(None).parts["train"]
+    assert np.all(x[np.arange(len(x)), 0, y] == 1.0) and np.all(x[np.arange(len(x)), 0, 1 - y] == 0.0)
+    silent = x[:, streams.CUE : streams.CUE + streams.DELAY]
+    assert np.all(silent == 0.0) and silent.shape[1] > 10 * max(streams.WINDOWS)
+    assert np.all(x[:, -streams.ANSWER :, 2] == 1.0) and np.all(x[..., 3:] == 0.0)
+
+
+@pytest.mark.slow
+def test_the_results_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+    monkeypatch.setattr(streams, "WINDOWS", (4,))
+    monkeypatch.setattr(streams, "RULES", ("eprop", "bptt"))
+    monkeypatch.setattr(streams, "UNITS", 5)
+    path = tmp_path / "out.json"
+    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0
+    (runs,) = json.loads(path.read_text())["streams"]["tasks"].values()
+    rows = [(run["rule"], run["window"]) for run in runs]
+    assert rows[:2] == [("eprop", 4), ("bptt", 4)] and rows[2][0] == "bptt" and rows[2][1] > 4
+    assert all(0.0 <= run[part] <= 1.0 for run in runs for part in ("validation", "test"))
+    for run in runs:
+        assert min(error for _, error in run["tried"]) == run["validation"]
+    assert runs[2]["numbers"] >= runs[1]["numbers"]
+    before = path.read_text()
+    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0  # nothing is missing
+    assert path.read_text() == before
+
+
+def test_another_file_stays(tmp_path, capsys):
+    path = tmp_path / "out.json"
+    path.write_text('{"streams": 3}')
+    with pytest.raises(SystemExit):
+        streams.main(["cue", "--output", str(path)])
+    assert "holds no such results" in capsys.readouterr().err and path.read_text() == '{"streams": 3}'
