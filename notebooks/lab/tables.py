@@ -216,7 +216,33 @@ def device_table(found):
     return markdown([*heads, "steps alike", "weights differ by", "accuracy, LiteRT / TensorFlow"], lines)
 
 
+RULE_NAMES = {"kernl": "KeRNL", "eprop": "e-prop", "bptt": "truncated backpropagation"}
+
+
+def streams_table(found):
+    """Words missed on streams: a line a rule and window, with the numbers it keeps; a column a task."""
+    tasks, lines = found["tasks"], {}
+    for task, runs in tasks.items():
+        windows = [run["window"] for run in runs if run["rule"] == "kernl"]
+        for run in runs:
+            compared = max(window for window in windows if window <= run["window"])  # with KeRNL of this window
+            same = ", equal memory" if run["window"] > compared else ""
+            lines.setdefault((compared, RULE_NAMES[run["rule"]] + same), {}).setdefault(task, []).append(run)
+    rows = []
+    for (_, name), made in sorted(lines.items(), key=lambda line: line[0][0]):
+        rows.append([name])
+        for runs in (made.get(task) for task in tasks):
+            if runs is None:
+                rows[-1] += [""] * 3
+                continue
+            missed = plain_spread([100.0 * run["test"] for run in runs], 1)
+            rows[-1] += [f"{runs[0]['window']}", f"{runs[0]['numbers']:,}", f"{missed} %"]
+    heads = [head for task in found["tasks"] for head in (f"{task}: window", "numbers", "missed")]
+    return markdown(["", *heads], rows)
+
+
 OWN_TABLES = {
+    "streams": streams_table,
     "speakers": speakers_table,
     "on_device": device_table,
     "windows": agreement_table,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from notebooks.lab import streams
+from notebooks.lab.tables import table_of
 
 SMALL = streams.Task(
     {
@@ -65,3 +66,15 @@ def test_another_file_stays(tmp_path, capsys):
     with pytest.raises(SystemExit):
         streams.main(["cue", "--output", str(path)])
     assert "holds no such results" in capsys.readouterr().err and path.read_text() == '{"streams": 3}'
+
+
+def test_the_table():
+    rows = [("kernl", 16, 0.1), ("kernl", 16, 0.3), ("bptt", 16, 0.5), ("bptt", 24, 0.4)]
+    runs = [{"rule": rule, "window": window, "test": test, "numbers": 100 * window} for rule, window, test in rows]
+    assert table_of([{"streams": {"tasks": {"cue": runs}}}]).splitlines() == [
+        "|  | cue: window | numbers | missed |",
+        "| --- | --- | --- | --- |",
+        "| KeRNL | 16 | 1,600 | 20.0 ± 14.1 % |",
+        "| truncated backpropagation | 16 | 1,600 | 50.0 % |",
+        "| truncated backpropagation, equal memory | 24 | 2,400 | 40.0 % |",
+    ]
