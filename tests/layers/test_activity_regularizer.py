@@ -194,6 +194,7 @@ def test_a_plain_keras_model_and_ours_learn_the_same(rule):
         np.testing.assert_allclose(one, another, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rates_reach_their_target():
     """The cost alone, without another loss."""
     keras.utils.set_random_seed(1)
@@ -247,6 +248,7 @@ def test_modes(jit_compile):
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_alignment_has_its_error():
     """Backpropagation's errors and the rule's are the same: its own gradient has a cosine of 1."""
     model, none = (model_of(kk.Model, each) for each in (kk.FiringRate(300.0, strength=50.0), None))
