@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from . import data, naive
     from .callbacks.alignment import GradientAlignment
     from .callbacks.stream_backup import StreamBackup
+    from .callbacks.stream_monitor import StreamMonitor
     from .callbacks.tensorboard import TensorBoard
     from .experiments.pretrained import load_pretrained
     from .export.learner import learner
@@ -36,6 +37,7 @@ else:
     ON_FIRST_USE = {  # public name: its module, which building and training a model do not need
         "GradientAlignment": ".callbacks.alignment",
         "StreamBackup": ".callbacks.stream_backup",
+        "StreamMonitor": ".callbacks.stream_monitor",
         "TensorBoard": ".callbacks.tensorboard",
         "data": ".data",
         "gradient_alignment": ".training.alignment",
@@ -79,6 +81,7 @@ __all__ = [
     "ReadoutCell",
     "SpikeEncoder",
     "StreamBackup",
+    "StreamMonitor",
     "TimeAverage",
     "__version__",
     "data",

@@ -14,8 +14,10 @@ from .experiments.errors import UserError
 from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
 from .experiments.provenance import cores
 from .experiments.run import evaluate, read_config, train
+from .experiments.stream import StreamSettings, answer_recording, for_stream, read_stream_config, train_stream
 from .rules.rule import NAMES as RULES
 
+STREAM_DEFAULT = "spoken-digits"
 THREADS = min(2, cores())
 SETTINGS = {  # option: field of `Experiment`
     "data": "source",
@@ -94,6 +96,28 @@ def make_parser():
     which.add_argument("--run-dir", type=pathlib.Path, metavar="DIR")
     which.add_argument("--pretrained", choices=NAMES, help="a network that comes with the package")
     add_data_options(command)
+    add_machine_options(command)
+
+    command = commands.add_parser(
+        "stream", help="learn from a stream of words", description="Train a network on an endless stream of words."
+    )
+    command.set_defaults(run=run_stream)
+    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"whose words; {STREAM_DEFAULT} if not given")
+    add_data_options(command)
+    pieces = StreamSettings()
+    command.add_argument("--pieces", type=int, metavar="N", help=f"to learn from, {pieces.pieces} if not given")
+    command.add_argument("--piece", type=int, metavar="P", help=f"steps of each, {pieces.piece} if not given")
+    command.add_argument("--batch-size", type=int, metavar="N", help="streams side by side")
+    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
+    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
+    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
+    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and stream")
+    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/stream-TIME if not given")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
+    command.add_argument(
+        "--wav", type=pathlib.Path, metavar="FILE", help="say which digit the network of --run-dir hears in a recording"
+    )
     add_machine_options(command)
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
@@ -187,6 +211,35 @@ def run_evaluate(options, command):
             raise UserError(str(error)) from error
         return
     evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
+
+
+def run_stream(options, command):
+    """`stream`: a run on a stream, the rest of one, or a recording; returns the exit status."""
+    set_threads(options.threads)
+    if options.run_dir is None and (options.resume or options.wav):
+        raise UserError(f"--{'wav' if options.wav else 'resume'} needs --run-dir, the directory of a run.")
+    if options.wav:
+        digit, share = answer_recording(options.run_dir, options.wav)
+        print(f"{digit} ({100 * share:.0f} %)")
+        return
+    if options.resume:
+        base, settings = read_stream_config(options.run_dir)
+        if options.experiment not in (None, base.name):
+            raise UserError(f"{options.run_dir} holds a run of {base.name}, not of {options.experiment}.")
+    else:
+        base, settings = for_stream(EXPERIMENTS[options.experiment or STREAM_DEFAULT]), StreamSettings()
+    given = {name: value for name in ("pieces", "piece") if (value := getattr(options, name)) is not None}
+    try:
+        settings = dataclasses.replace(settings, **given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    run_dir = options.run_dir or pathlib.Path("runs", f"stream-{time}")
+    try:
+        train_stream(override(base, options), settings, run_dir, options.resume, command, options.verbose)
+    except KeyboardInterrupt:
+        print(f"\nStopped. To go on: kernl-keras stream --resume --run-dir {run_dir}", file=sys.stderr)
+        return 130
 
 
 def run_list(options, command):

@@ -26,6 +26,7 @@ NAMES = {
     "ReadoutCell",
     "SpikeEncoder",
     "StreamBackup",
+    "StreamMonitor",
     "TimeAverage",
     "__version__",
     "data",

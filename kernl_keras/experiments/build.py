@@ -22,18 +22,19 @@ LOSSES = {
 }
 
 
-def build_data(experiment, skip_batches=0):
+def build_data(experiment, skip_batches=0, repeat=True):
     """The experiment's `SequenceData`, training batches as one endless stream.
 
     Args:
         experiment: `Experiment`.
         skip_batches: number of training batches that were used before.
+        repeat: False for one epoch of training batches.
     """
     settings = {
         **experiment.task_settings,
         "batch_size": experiment.batch_size,
         "seed": experiment.seed,
-        "repeat": True,
+        "repeat": repeat,
         "skip_batches": skip_batches,
     }
     if experiment.task in OWN_DATA:
@@ -62,23 +63,30 @@ def build_model(experiment, time_steps, features, total_steps):
     return assemble(experiment, time_steps, features, total_steps)
 
 
-def assemble(experiment, time_steps, features, total_steps):
-    """`build_model` without its seed: initial weights are whatever comes next."""
-    x = inputs = keras.Input((time_steps, features), name="inputs")
+def assemble(experiment, time_steps, features, total_steps, rows=None):
+    """`build_model` without its seed: initial weights are whatever comes next.
+
+    With `rows` the network is stateful, of that batch size, for a stream whose steps have weights.
+    """
+    stateful = rows is not None
+    x = inputs = keras.Input((time_steps, features), batch_size=rows, name="inputs")
     if experiment.encoder_settings is not None:
-        x = SpikeEncoder(**experiment.encoder_settings, seed=2 * experiment.seed, name="encoder")(x)
+        seed = 2 * experiment.seed
+        x = SpikeEncoder(**experiment.encoder_settings, seed=seed, stateful=stateful, name="encoder")(x)
     kind, of_cell = CELLS[experiment.cell], [name for name in experiment.learn if name != "tau_out"]
     hidden = RNN(
         kind(**experiment.cell_settings, **({"learn": of_cell} if kind.LEARNABLE or of_cell else {})),
         rule=experiment.make_rule(),
         seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
+        stateful=stateful,
         name="hidden",
         **experiment.layer_settings,
     )
     of_readout = [name for name in experiment.learn if name == "tau_out"]
-    outputs = Readout(**experiment.readout_settings, learn=of_readout, name="readout")(hidden(x))
+    readout = Readout(**experiment.readout_settings, learn=of_readout, stateful=stateful, name="readout")
+    outputs = readout(hidden(x))
     if experiment.window != 0:
-        outputs = TimeAverage(experiment.window, name="window")(outputs)
+        outputs = TimeAverage(experiment.window, stateful=stateful, name="window")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(
         optimizer=build_optimizer(
@@ -87,7 +95,7 @@ def assemble(experiment, time_steps, features, total_steps):
             experiment.optimizer_settings,
         ),
         loss=LOSSES[experiment.loss](),
-        metrics=[experiment.metric],
+        **{"weighted_metrics" if stateful else "metrics": [experiment.metric]},
         sensitivity_optimizer=build_optimizer(
             experiment.sensitivity_optimizer,
             experiment.sensitivity_learning_rate,

@@ -20,7 +20,7 @@ from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica
 from .state import Kept, fresh_states, lasting, state_kept
-from .validation import arguments, show_validation_data
+from .validation import arguments, show_data
 from .watch import Watch, with_callback
 
 
@@ -92,13 +92,15 @@ class Model(CompiledModel):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
 
+        In the same way `set_training_data` receives x, as it was given.
+
         Where layers are stateful, each validation begins new sequences, and training goes on with its own.
 
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
         check_dt(self)
-        show_validation_data(super().fit, args, kwargs)
+        show_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self), given.get("callbacks"))

@@ -1,4 +1,4 @@
-"""Callbacks see no data in Keras; a callback that needs examples to look at receives the validation data here."""
+"""Callbacks see no data in Keras; a callback that needs examples to look at receives what `fit` was given here."""
 
 import inspect
 import math
@@ -11,13 +11,13 @@ def arguments(fit, args, kwargs):
     return inspect.signature(fit).bind(*args, **kwargs).arguments
 
 
-def show_validation_data(fit, args, kwargs):
-    """Calls `set_validation_data(data)` of every callback that has it, with what `fit(*args, **kwargs)` validates on.
+def show_data(fit, args, kwargs):
+    """Calls `set_validation_data(data)` and `set_training_data(x)` of every callback that has them.
 
     Args:
         fit: `fit` of a Keras model.
         args, kwargs: its arguments. `data` is `validation_data` as it was given, or `(x, y)` of the examples that
-            `validation_split` holds out, or None.
+            `validation_split` holds out, or None; `x` is the first argument as it was given.
     """
     given = arguments(fit, args, kwargs)
     data = given.get("validation_data")
@@ -27,6 +27,8 @@ def show_validation_data(fit, args, kwargs):
     for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)):
         if hasattr(callback, "set_validation_data"):
             callback.set_validation_data(data)
+        if hasattr(callback, "set_training_data"):
+            callback.set_training_data(given.get("x"))
 
 
 def held_out(x, y, share):

@@ -233,6 +233,11 @@ PUBLIC = {
     "StreamBackup": Public(kk.StreamBackup, {
         "path": Kind(st.just("a.npz"), an_unknown_word=st.sampled_from(["", "much", "a.h5"])),
     }),
+    "StreamMonitor": Public(kk.StreamMonitor, {
+        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
+            n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
+        "last": integer(), "steps": integer(),
+    }),
     "GradientAlignment": Public(kk.GradientAlignment, {
         "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
             n.replace(" ", "_"): s for n, s in integer().bad.items()}),

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import keras
-from kernl_keras.training.validation import show_validation_data
+from kernl_keras.training.validation import show_data
 
 X, Y = np.arange(30.0).reshape(10, 3), np.arange(10)
 DATA = (X[:2], Y[:2])
@@ -18,7 +18,7 @@ class Watcher(keras.callbacks.Callback):
 
 def shown(*args, **kwargs):
     watcher = Watcher()
-    show_validation_data(keras.Model().fit, args, {**kwargs, "callbacks": [keras.callbacks.Callback(), watcher]})
+    show_data(keras.Model().fit, args, {**kwargs, "callbacks": [keras.callbacks.Callback(), watcher]})
     return watcher.data
 
 
@@ -29,9 +29,20 @@ def test_validation_data_is_shown_as_it_is():
     assert shown(X, Y, validation_data=DATA, validation_split=0.5) is DATA  # as in Keras, the data come first
 
 
+def test_training_data_are_shown_as_they_are():
+    class Listener(keras.callbacks.Callback):
+        def set_training_data(self, x):
+            self.x = x
+
+    for args, kwargs in (((X, Y), {}), ((), {"x": X, "y": Y})):
+        listener = Listener()
+        show_data(keras.Model().fit, args, {**kwargs, "callbacks": [listener]})
+        assert listener.x is X
+
+
 def test_positional_arguments_are_understood():
     watcher = Watcher()
-    show_validation_data(keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {})
+    show_data(keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {})
     assert watcher.data is DATA
 
 
@@ -50,11 +61,11 @@ def test_without_validation_nothing_is_shown():
 
 @pytest.mark.parametrize("callbacks", [None, [], [keras.callbacks.Callback()]])
 def test_callbacks_that_do_not_ask_are_left_alone(callbacks):
-    show_validation_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
 
 
 def test_a_list_of_callbacks_that_is_keras_own():
     watcher = Watcher()
     callbacks = keras.callbacks.CallbackList([watcher])
-    show_validation_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
     assert watcher.data is DATA

@@ -1,0 +1,218 @@
+"""`StreamMonitor`: how well a network knows the words of a stream while it learns from it, and its last spikes."""
+
+import collections
+import os
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from ..checks import integer
+from ..keras_version import keras
+from ..layers.step import Step, running
+from ..training.state import state_kept
+from .images import raster
+from .steps import training_steps
+from .words import WordCount
+from .writing import needs_tensorboard, writing
+
+
+class StreamMonitor(keras.callbacks.Callback):
+    """Tells while `fit` learns from a `kk.data.stream` how many of the last words were answered wrongly.
+
+    Before the network learns from a piece, it is asked what it hears in it, so that it has learned from none of the
+    words that it is tested on. A word is a run of steps in one row that ask for the same class, and its answer is the
+    class with the largest mean output over them. At the end of each epoch the logs have, and with them the line that
+    Keras prints, and the history:
+
+    - `words`: how many words have been heard
+    - `word_error`: the share of the last words that were answered wrongly
+    - `firing_rate`: spikes a unit and step since the epoch began (mean absolute activity of rate units)
+
+    TensorBoard shows the same (`tensorboard --logdir logs`), in the run `stream`, over training steps:
+
+    - `stream/words`, `stream/word_error`: scalars
+    - `hidden/firing_rate` of each `RNN` layer, since it was last written: scalar
+    - `hidden/spikes` of each `RNN` layer, in the last steps of the first row: image. Time runs rightwards and unit 0
+      is at the top.
+
+    Training is the same, bit for bit, with the callback and without it. It takes one more pass through the network
+    forward in time for each piece.
+
+    Args:
+        log_dir: folder of the event files, in `stream` below it; None for the logs alone, which need no TensorBoard.
+        update_freq: "epoch", or the number of pieces after which to write for TensorBoard.
+        last: how many words the error is the share of.
+        steps: how many steps the picture has. A hundred steps of 10 ms are a second.
+
+    Attributes:
+        count: the words so far. It goes on where `fit` is called again.
+
+    Raises:
+        ImportError: where TensorBoard is not installed, and `log_dir` is not None.
+        OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
+        ValueError: for a setting out of range, and, when training begins, for others than a `kk.Model` and a stream
+            with one class a step, and for epochs that are no whole number of `steps_per_execution`.
+
+    Example: 5 stretches with a word in each of 2 rows, of which all but the last have surely ended.
+
+    >>> import kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> inputs = keras.Input(batch_shape=(2, 10, 1))
+    >>> model = kk.Model(inputs, kk.Readout(2, stateful=True)(inputs))
+    >>> model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> words, classes = [[[1.0], [1.0]], [[2.0], [2.0]]], [0, 1]
+    >>> pieces = kk.data.stream(words, classes, every=10, answer=3, piece=10, batch_size=2)
+    >>> monitor = kk.StreamMonitor(log_dir=None)
+    >>> history = model.fit(pieces, steps_per_epoch=5, callbacks=[monitor], shuffle=False, verbose=0).history
+    >>> 8 <= history["words"][0] <= 10, 0.0 <= history["word_error"][0] <= 1.0
+    (True, True)
+
+    Source: Dawid, Statistical theory: the prequential approach, Journal of the Royal Statistical Society A 147 (1984),
+    who tests on what comes next before it is learned from.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None = "logs",
+        update_freq: int | Literal["epoch"] = "epoch",
+        last: int = 200,
+        steps: int = 100,
+    ) -> None:
+        super().__init__()
+        if log_dir is not None:
+            needs_tensorboard("StreamMonitor")
+        self.log_dir = None if log_dir is None else str(log_dir)
+        self.update_freq = (
+            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
+        )
+        self.last, self.steps = integer("last", last), integer("steps", steps)
+        self.count = WordCount(self.last)
+        self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and not a copy
+        self._pieces: Any = None
+        self._writer: Any = None
+        self._coming: Any = None
+        self._hear: Any = None
+
+    def set_training_data(self, x: Any) -> None:
+        """`Model.fit` tells here what it learns from."""
+        self._pieces = x
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        check_stream(self._pieces)
+        self._at_once = steps_per_execution(self.model)
+        if self.params["steps"] is None or self.params["steps"] % self._at_once:
+            raise ValueError(
+                f"steps_per_epoch must be a multiple of steps_per_execution, {self._at_once}; "
+                f"received {self.params['steps']}."
+            )
+        self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
+        self._seen = 0
+        self._hear = hearing(self.model)
+        self._rates, self._epoch_rates = Rates(), Rates()
+        self._spikes: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
+        if self.log_dir is not None:
+            with writing(self.log_dir):
+                tf.io.gfile.makedirs(self.log_dir)  # a folder that cannot be written shows now
+                self._writer = tf.summary.create_file_writer(f"{self.log_dir}/stream")
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        with state_kept(self.model):
+            for _ in range(self._at_once):
+                x, classes, weights = next(self._coming)
+                outputs, hidden = self._hear(x)
+                self.count.add(outputs.numpy(), classes.numpy(), weights.numpy())
+                self._keep({name: each.numpy() for name, each in hidden.items()})
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        before = self._seen
+        self._seen += self._at_once
+        if self.update_freq != "epoch" and self._seen // self.update_freq > before // self.update_freq:
+            self._write()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if logs is not None:
+            logs |= {"words": self.count.heard, "word_error": self.count.error}
+            if rates := self._epoch_rates.result():
+                logs.setdefault("firing_rate", float(np.mean(list(rates.values()))))
+        self._epoch_rates = Rates()
+        if self.update_freq == "epoch":
+            self._write()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        if self._writer is not None:
+            with writing(self.log_dir):
+                self._writer.close()
+        self._writer = self._pieces = self._coming = self._hear = None
+
+    def _keep(self, hidden):
+        """Takes what each layer sent in a piece, `{name: [B, P, H]}`."""
+        for name, outputs in hidden.items():
+            self._rates.add(name, outputs)
+            self._epoch_rates.add(name, outputs)
+            kept = np.concatenate([*self._spikes[name], outputs[0]])[-self.steps :]
+            self._spikes[name] = [kept]
+
+    def _write(self):
+        if self._writer is None:
+            return
+        with writing(self.log_dir), self._writer.as_default(training_steps(self.model)):
+            tf.summary.scalar("stream/words", self.count.heard)
+            if self.count.heard:
+                tf.summary.scalar("stream/word_error", self.count.error)
+            for name, rate in self._rates.result().items():
+                tf.summary.scalar(f"{name}/firing_rate", rate)
+                tf.summary.image(f"{name}/spikes", raster(self._spikes[name][0][None]))
+            self._writer.flush()
+        self._rates = Rates()
+
+
+class Rates:
+    """Mean absolute outputs of layers."""
+
+    def __init__(self):
+        self._sums = {}  # {layer's name: (sum, how many)}
+
+    def add(self, name, outputs):
+        """Takes outputs of a layer, of any shape."""
+        total, count = self._sums.get(name, (0.0, 0))
+        self._sums[name] = total + float(np.abs(outputs).sum(dtype=np.float64)), count + outputs.size
+
+    def result(self):
+        """`{layer's name: float}`."""
+        return {name: total / count for name, (total, count) in self._sums.items()}
+
+
+def check_stream(pieces):
+    """Raises `ValueError` for anything else than pieces (x, y, weight) with one class a step."""
+    spec = pieces.element_spec if isinstance(pieces, tf.data.Dataset) else None
+    if not isinstance(spec, tuple) or len(spec) != 3 or not isinstance(spec[0], tf.TensorSpec):
+        raise ValueError(
+            f"StreamMonitor needs kernl_keras.Model.fit to learn from a kernl_keras.data.stream; received {pieces!r}."
+        )
+    if not spec[1].dtype.is_integer or spec[1].shape.rank != 2:
+        raise ValueError(
+            f"StreamMonitor needs targets that are classes, integers [batch, time]; received {spec[1].dtype.name} of "
+            f"shape {spec[1].shape}."
+        )
+
+
+def steps_per_execution(model):
+    """How many pieces Keras gives a model in one call."""
+    steps = getattr(model, "steps_per_execution", None) or getattr(model, "_steps_per_execution", 1)
+    return int(steps.numpy() if hasattr(steps, "numpy") else steps)
+
+
+def hearing(model):
+    """A compiled function from a piece x to the outputs of a model, and those of its `RNN` layers by name.
+
+    The states of stateful layers go on with each call; all else stays as it is.
+    """
+
+    def hear(x):
+        with running(Step()) as step:
+            outputs = model(x, training=False)
+        return outputs, {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
+
+    jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
+    return hear if model.run_eagerly else tf.function(hear, jit_compile=jit_compile)

@@ -1,0 +1,155 @@
+"""A run on a stream by the command line: what it prints and writes, its resumption, and recordings."""
+
+import dataclasses
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from kernl_keras import cli
+from kernl_keras.callbacks.stream_backup import StreamBackup
+from kernl_keras.data.spoken_digits import padded
+from kernl_keras.experiments import run, stream
+from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
+from kernl_keras.experiments.errors import UserError
+
+from ..reference import made_up_recordings
+
+pytest.importorskip("tensorflow_datasets", reason="the recordings are read by TensorFlow Datasets")
+
+TINY = dataclasses.replace(
+    SPOKEN_DIGITS,
+    name="tiny",
+    task_settings={"seconds": 0.2},
+    front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": 8},
+    cell="leaky_rnn",
+    cell_settings={"units": 12, "tau": 5.0},
+    rule="eprop",
+    rule_settings={},
+    batch_size=5,
+    learning_rate=0.02,
+    jit_compile=False,
+)
+SETTINGS = ["--pieces", "5", "--piece", "20", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A prepared data set of 300 made-up recordings, 50 of them for learning."""
+    return made_up_recordings.write(tmp_path_factory.mktemp("data"), made_up_recordings.recordings(takes=6))
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    monkeypatch.setattr(stream, "REPORT_EVERY", 2)
+
+
+def command(folder, run_dir, *more):
+    return ["stream", "--experiment", "tiny", "--data-dir", str(folder), "--run-dir", str(run_dir), *SETTINGS, *more]
+
+
+def without_times(results):
+    rows = [{name: value for name, value in row.items() if name != "seconds"} for row in results["curve"]]
+    return {**results, "curve": rows, "seconds": None, "command": None}
+
+
+def test_a_run_its_resumption_and_a_recording(folder, tmp_path, capsys, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert cli.main(command(folder, whole)) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((whole / "results.json").read_text())
+    assert results["command"].startswith("kernl-keras stream --experiment tiny --data-dir")
+    assert results["seed"] == 3 and results["configuration"]["rule"] == "eprop" and "git_revision" in results
+    assert results["stream"] == {"pieces": 5, "piece": 20, "answer": 10, "rows": 5, "every": 37}
+    assert [row["pieces"] for row in results["curve"]] == [2, 4, 5]
+    # 100 steps are two whole stretches of 37, with a word in each of 5 rows, and 26 steps of a third
+    assert 10 <= results["words"] == results["curve"][-1]["words"] <= 15
+    assert results["test_words"] == 250 and results["chance"] == 0.9 and 0.0 < results["test_word_error"] < 1.0
+    for said in (
+        "5 pieces of 20 steps, 5 rows",
+        f"{results['words']} words heard, errors of the last",
+        "Test words 250",
+    ):
+        assert said in printed
+    assert list((whole / "tensorboard" / "stream").glob("events.out.tfevents.*"))
+
+    def kill(self, epoch, logs=None):  # after the progress is written, before the backup is
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        before = StreamBackup.on_epoch_end
+        patched.setattr(StreamBackup, "on_epoch_end", lambda *all: before(*all) if all[1] == 0 else kill(*all))
+        assert cli.main(command(folder, killed)) == 130
+    assert f"kernl-keras stream --resume --run-dir {killed}" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["stream", "--run-dir", str(killed), "--resume", "--seed", "4"])
+    assert "another configuration: seed was 3, now 4" in capsys.readouterr().err
+    assert cli.main(["stream", "--run-dir", str(killed), "--resume", "--verbose", "0"]) == 0
+    resumed = json.loads((killed / "results.json").read_text())
+    assert without_times(resumed) == without_times(results)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["stream", "--run-dir", str(killed), "--resume"])
+    assert "has learned 5 pieces: give more by --pieces" in capsys.readouterr().err
+
+    assert cli.main(["stream", "--run-dir", str(whole), "--wav", str(recording(tmp_path / "a.wav"))]) == 0
+    digit, share, _ = capsys.readouterr().out.split()  # such as "7 (53 %)"
+    assert int(digit) in range(10) and 10 <= int(share[1:]) <= 100
+    with pytest.raises(UserError, match=r"a\.wav must have a sampling rate of 8000 Hz or more; received 4000 Hz"):
+        stream.answer_recording(whole, recording(tmp_path / "a.wav", rate=4000))
+    with pytest.raises(UserError, match=r"none\.wav cannot be read: No such file or directory"):
+        stream.answer_recording(whole, tmp_path / "none.wav")
+
+
+def recording(path, rate=16000):
+    tone = 8000 * np.sin(2 * np.pi * 900 * np.arange(rate // 10) / rate)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(np.pad(tone, (rate // 2, rate // 2)).astype("<i2").tobytes())
+    return path
+
+
+def test_a_recording_becomes_a_word_as_those_of_the_data_set(tmp_path):
+    """At 8 kHz, and with silence around it, exactly what was recorded."""
+    path = recording(tmp_path / "a.wav", rate=8000)
+    tone = (8000 * np.sin(2 * np.pi * 900 * np.arange(800) / 8000)).astype("<i2") / 32768
+    np.testing.assert_array_equal(stream.word_of(path, 0.5), padded([tone], 4000))
+    np.testing.assert_array_equal(stream.word_of(path, 0.05), padded([tone[-400:]], 400))
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--wav", "a.wav"], "--wav needs --run-dir"),
+        (["--resume"], "--resume needs --run-dir"),
+        (["--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        (["--resume", "--run-dir", "RUN"], "holds a run of `train`, not of `stream`"),
+        (["--wav", "a.wav", "--run-dir", "STREAM"], "holds no model.keras: the run is not complete"),
+        (["--wav", "a.wav", "--run-dir", "DIGITS"], "holds a run of row-mnist, which hears no sound"),
+        (["--resume", "--run-dir", "STREAM", "--piece", "9"], "piece was 100, now 9"),
+        (["--run-dir", "RUN"], "already holds something"),
+        (["--experiment", "ecg"], "a stream needs an experiment whose sequences have one class each; received ecg"),
+        (["--pieces", "0"], "pieces must be an integer >= 1; received 0"),
+        (["--piece", "0"], "piece must be an integer >= 1; received 0"),
+        (["--data-dir", "nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes(flags, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stream, "build_data", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("nowhere")))
+    for name in ("EMPTY", "RUN", "STREAM", "DIGITS"):
+        (tmp_path / name).mkdir()
+    run.write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
+    for name, experiment in (("STREAM", SPOKEN_DIGITS), ("DIGITS", EXPERIMENTS["row-mnist"])):
+        content = {
+            "experiment": dataclasses.asdict(stream.for_stream(experiment)),
+            "stream": vars(stream.StreamSettings()),
+        }
+        run.write_json(tmp_path / name / "config.json", content)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["stream", *flags])
+    assert exit.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(tmp_path.rglob("*")) == before
