@@ -55,6 +55,7 @@ def without_times(results):
     return {**results, "curve": rows, "seconds": None, "command": None}
 
 
+@pytest.mark.slow
 def test_a_run_its_resumption_and_a_recording(folder, tmp_path, capsys, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert cli.main(command(folder, whole)) == 0
