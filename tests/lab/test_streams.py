@@ -36,7 +36,7 @@ def test_a_cue_is_far_from_its_answer():
     x, y = streams.cue(None).parts["train"]
     assert np.all(x[np.arange(len(x)), 0, y] == 1.0) and np.all(x[np.arange(len(x)), 0, 1 - y] == 0.0)
     silent = x[:, streams.CUE : streams.CUE + streams.DELAY]
-    assert np.all(silent == 0.0) and silent.shape[1] > 10 * max(streams.WINDOWS)
+    assert np.all(silent == 0.0) and silent.shape[1] > 5 * max(streams.WINDOWS)
     assert np.all(x[:, -streams.ANSWER :, 2] == 1.0) and np.all(x[..., 3:] == 0.0)
 
 
