@@ -31,7 +31,9 @@ def made(cell, rule, **settings):
     return network, m, network.layer(rule, *m, **{"traces": "linear", **settings})
 
 
-@pytest.mark.parametrize(("name", "cell", "window"), taking_turns(pairs(RULES, CELLS, (1, 2, 7))))
+@pytest.mark.parametrize(
+    ("name", "cell", "window"), [*taking_turns(pairs(RULES, CELLS, (1, 2, 7))), ("kernl", "soft euler", 3)]
+)
 def test_filters_are_the_sweep_with_mean_slopes(name, cell, window):
     network, m, layer = made(cell, RULES[name], window=window)
     gradient = compute(layer, network.inputs, ERROR, training=False)[1]
