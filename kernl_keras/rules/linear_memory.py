@@ -44,7 +44,8 @@ class LinearTraces(Settings):
     Args:
         poles: how many filters there are, at most; None for one for each time constant. Where the units have more, the
             filters have the time constants of units spread over all of them. The kernel lambda^n of each unit is then
-            the sum of theirs that comes closest to it, by least squares over all steps.
+            the sum of theirs that comes closest to it, by least squares over all steps. Units that reset have 16 at
+            most in any case, and share the means of leak, reset and slope.
 
     Raises:
         ValueError: for a number that is neither None nor an integer >= 1.
