@@ -65,7 +65,7 @@ def test_the_site(tmp_path):
     assert "Two commands" in pages["index.html"] and 'href="pages/results.html"' in pages["index.html"]
 
     index = (tmp_path / "site" / "searchindex.js").read_text(encoding="utf-8")
-    for word in ("Learning rules", "Long sequences and streams", "ResonatorCell", "eligibl", "pictur"):  # words' stems
+    for word in ("Learning rules", "Long sequences and streams", "ResonatorCell", "perturb", "pictur"):  # words' stems
         assert word in index, word
 
     for page, numbers in {
