@@ -5,12 +5,12 @@ The room stands apart: it imports nothing of the package but the checks of argum
 
 from .adding import adding_problem
 from .anbn import anbn
+from .batches import SequenceData, Splits
 from .ecg import ecg
-from .endless import arrays, stream
 from .full_batches import full_batches
 from .mnist import sequential_mnist
 from .spoken_digits import spoken_digits
-from .stream import SequenceData, Splits
+from .stream import arrays, stream
 
 __all__ = [
     "SequenceData",

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ..checks import integer
-from .stream import SequenceData, Splits, sequence_data
+from .batches import SequenceData, drawn_examples
 
 
 def adding_problem(
@@ -54,12 +54,10 @@ def adding_problem(
         simple way to initialize recurrent networks of rectified linear units".
     """
     steps = integer("steps", steps, low=2)
-    sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
-    seed = integer("seed", seed, low=0)
 
-    def make_example(index):
-        """x [T, 2] and y [1] of one example number."""
-        keys = tf.random.split(tf.stack([tf.constant(seed, tf.int64), index]), 3, alg="philox")  # [3, 2]
+    def make_example(key):
+        """x [T, 2] and y [1] of one example."""
+        keys = tf.random.split(key, 3, alg="philox")  # [3, 2]
         numbers = tf.random.stateless_uniform((steps,), keys[0], alg="philox")
         half = steps // 2
         early = tf.random.stateless_uniform((), keys[1], 0, half, tf.int32, alg="philox")
@@ -67,16 +65,13 @@ def adding_problem(
         markers = tf.one_hot(early, steps) + tf.one_hot(late, steps)
         return tf.stack([numbers, markers], axis=-1), tf.tensordot(numbers, markers, 1)[tf.newaxis]
 
-    def make_batch(indices):
-        spec = (tf.TensorSpec((steps, 2)), tf.TensorSpec((1,)))
-        return tf.map_fn(make_example, indices, fn_output_signature=spec)
-
-    return sequence_data(
-        make_batch,
-        first=Splits(0, 2**40, 2**41),  # far apart: an example does not depend on the sizes of the parts
-        examples=sizes,
-        description=f"the adding problem over {steps} steps, drawn from seed {seed}: {sizes.train:,} examples "
-        f"for training, {sizes.validation:,} for validation, {sizes.test:,} for testing",
+    return drawn_examples(
+        make_example,
+        (tf.TensorSpec((steps, 2)), tf.TensorSpec((1,))),
+        f"the adding problem over {steps} steps",
+        examples=examples,
+        validation=validation,
+        test=test,
         batch_size=batch_size,
         seed=seed,
         repeat=repeat,

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ..checks import integer
-from .stream import SequenceData, Splits, sequence_data
+from .batches import SequenceData, drawn_examples
 
 
 def anbn(
@@ -60,29 +60,23 @@ def anbn(
     steps = integer("steps", steps, low=2)
     shortest = integer("shortest", shortest)
     longest = integer("longest", longest, low=shortest)
-    sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
-    seed = integer("seed", seed, low=0)
     strings = steps // (2 * shortest) + 1  # as many as there may be in T + 1 symbols
 
-    def make_example(index):
-        """x [T, 2] and y [T] of one example number."""
-        key = tf.stack([tf.constant(seed, tf.int64), index])
+    def make_example(key):
+        """x [T, 2] and y [T] of one example."""
         n = tf.random.stateless_uniform((strings,), key, shortest, longest + 1, tf.int32, alg="philox")
         ends, place = tf.cumsum(2 * n), tf.range(steps + 1)
         string = tf.searchsorted(ends, place, side="right")  # which string a symbol is of
         symbols = tf.cast(place >= tf.gather(ends - n, string), tf.int32)  # the last n of it are B
         return tf.one_hot(symbols[:-1], 2), symbols[1:]
 
-    def make_batch(indices):
-        spec = (tf.TensorSpec((steps, 2)), tf.TensorSpec((steps,), tf.int32))
-        return tf.map_fn(make_example, indices, fn_output_signature=spec)
-
-    return sequence_data(
-        make_batch,
-        first=Splits(0, 2**40, 2**41),  # far apart: an example does not depend on the sizes of the parts
-        examples=sizes,
-        description=f"strings A^n B^n, n from {shortest} to {longest}, {steps} steps, drawn from seed {seed}: "
-        f"{sizes.train:,} examples for training, {sizes.validation:,} for validation, {sizes.test:,} for testing",
+    return drawn_examples(
+        make_example,
+        (tf.TensorSpec((steps, 2)), tf.TensorSpec((steps,), tf.int32)),
+        f"strings A^n B^n, n from {shortest} to {longest}, {steps} steps",
+        examples=examples,
+        validation=validation,
+        test=test,
         batch_size=batch_size,
         seed=seed,
         repeat=repeat,

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..archives import read_arrays
 from ..checks import integer
-from .stream import SequenceData, Splits, sequence_data
+from .batches import SequenceData, Splits, sequence_data
 
 ECG_FILE = "ecg_qtdb.npz"
 CLASSES = 6

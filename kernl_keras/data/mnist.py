@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, one_of
+from .batches import SequenceData, Splits, sequence_data
 from .sample import load_sample
-from .stream import SequenceData, Splits, sequence_data
 from .tfds_mnist import load_tfds
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, number, one_of
-from .stream import SequenceData, Splits, sequence_data
+from .batches import SequenceData, Splits, sequence_data
 from .tfds_folder import Source, read_from_folder
 
 SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")

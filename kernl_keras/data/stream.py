@@ -1,126 +1,177 @@
-"""Batches whose order is a pure function of (seed, epoch), so that training can be resumed exactly."""
+"""Streams: rows without end in which the sequences of a data set come at random times."""
 
-import itertools
-from typing import NamedTuple
+import math
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from ..checks import flag, integer
+from ..checks import integer, number
+from ..uniform import uniform
+
+ORDER, TIMES, NOISE = 0, 1, 2  # one key for each kind of draws, with the seed
 
 
-class Splits(NamedTuple):
-    """One number for each part of the data.
+def stream(
+    x: Any,
+    y: Any,
+    lengths: Any = None,
+    *,
+    every: int | None = None,
+    answer: int | None = 10,
+    noise: float = 0.0,
+    piece: int = 100,
+    batch_size: int = 16,
+    seed: int = 0,
+    skip_pieces: int = 0,
+) -> tf.data.Dataset:
+    """Endless rows in which sequences of a data set come one after the other, at random times, in pieces.
 
-    Attributes:
-        train, validation, test: int.
+    Time is cut into stretches of `every` steps. In each of them every row has one sequence, a word, at a random place,
+    and pauses before and after it. Pauses hold zeros, and all steps the noise. In every N words of a batch each of the
+    N words comes once, in an order drawn anew.
 
-    Example:
-
-    >>> Splits(train=6500, validation=500, test=1000)._asdict()["test"]
-    1000
-    """
-
-    train: int
-    validation: int
-    test: int
-
-
-class SequenceData(NamedTuple):
-    """What every task returns: three pipelines of batches (x [B, T, I] float32, y) and their sizes.
-
-    Attributes:
-        train: `tf.data.Dataset` of full batches. Each pass over it has the order of the next epoch. With `repeat=True`
-            it is one endless stream of epochs.
-        validation: `tf.data.Dataset` of all validation examples in a fixed order, or None if there are none.
-        test: `tf.data.Dataset` of all test examples in a fixed order.
-        examples: `Splits`, the number of examples of each part.
-        steps_per_epoch: `Splits`, the number of batches of each part.
-        time_steps: int, T.
-        features: int, I.
-        description: str, a sentence that says where the data come from.
-
-    Example:
-
-    >>> import kernl_keras as kk
-    >>> data = kk.data.adding_problem(steps=30, batch_size=4)
-    >>> data.time_steps, data.features, data.steps_per_epoch.train
-    (30, 2, 25000)
-    """
-
-    train: tf.data.Dataset
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset
-    examples: Splits
-    steps_per_epoch: Splits
-    time_steps: int
-    features: int
-    description: str
-
-
-def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches):
-    """Builds the three pipelines from a function of example numbers.
+    A layer with `stateful=True` learns from it: the rows of a piece go on those of the piece before. The targets hold
+    at every step, with a weight: 1 where there is something to answer, and else 0. All of it is a pure function of the
+    seed and of the number of the piece. So `skip_pieces` goes on with a stream at no cost, to the bit.
 
     Args:
-        make_batch: `indices [B] int64 -> (x [B, T, I], y)`.
-        first: `Splits`, the number of the first example of each part.
-        examples: `Splits`, how many examples each part has.
-        description: str, goes into the result.
-        batch_size, seed, repeat, skip_batches: as in `kernl_keras.data.sequential_mnist`.
+        x: words [N, T, I].
+        y: targets, one a word [N, ...], or one a step [N, T, ...] with `answer=None`.
+        lengths: int [N], how many steps of each word count, from the first on; None for all T. The steps behind them
+            are no part of the stream.
+        every: steps from the begin of one stretch to the next, at least those of the longest word and its answer. None
+            for twice that. With the length of all words and `answer=None` they follow each other without pauses, as one
+            long recording.
+        answer: for how many steps a word is asked for: at its last step, and in the pause that follows. None where y
+            has a target a step: each step of a word is asked for.
+        noise: standard deviation of the Gaussian noise.
+        piece: P, steps in a piece.
+        batch_size: B, rows.
+        seed: int, of order, times and noise.
+        skip_pieces: int, starts the stream where it would be after so many pieces.
 
     Returns:
-        A `SequenceData`.
+        An endless `tf.data.Dataset` of (x float32 [B, P, I], y [B, P, ...], weight float32 [B, P]), one batch a piece.
+        Keras needs `steps_per_epoch`, and `.take(n)` makes the first n pieces a validation set.
+
+    Raises:
+        ValueError: an argument is out of range, or the shapes of x, y and lengths do not fit.
+
+    Example: words of 2 steps, a one and a two; in every 5 steps one of them, each asked for at its last step.
+
+        >>> import kernl_keras as kk
+        >>> words = [[[1.0], [1.0]], [[2.0], [2.0]]]
+        >>> pieces = kk.data.stream(words, [1, 2], every=5, answer=1, piece=10, batch_size=1)
+        >>> x, y, weight = next(iter(pieces))
+        >>> x.shape, y.shape
+        (TensorShape([1, 10, 1]), TensorShape([1, 10]))
+        >>> float(tf.reduce_sum(x)), float(tf.reduce_sum(weight)), sorted(y[weight > 0].numpy().tolist())
+        (6.0, 2.0, [1, 2])
     """
-    batch_size = integer("batch_size", batch_size)
-    if batch_size > examples.train:
-        raise ValueError(f"batch_size must be at most the {examples.train} training examples; received {batch_size}.")
-    epochs = train_indices(first.train, examples.train, batch_size, integer("seed", seed, low=0), repeat, skip_batches)
+    x, y, lengths = checked_words(x, y, lengths, answer)
+    answer = None if answer is None else integer("answer", answer)
+    longest = int(lengths.max()) + (answer or 1) - 1
+    every = 2 * longest if every is None else integer("every", every)
+    if every < longest:
+        raise ValueError(f"every must be at least {longest}, the longest word and its answer; received {every}.")
+    noise, piece = number("noise", noise, low=0.0), integer("piece", piece)
+    rows, seed = integer("batch_size", batch_size), integer("seed", seed, low=0)
+    count, features = len(x), x.shape[2]
+    stretches = (piece - 1) // every + 2  # that a piece can touch
+    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
+        words, targets = tf.constant(x), tf.constant(y)
+        needed, sizes = tf.constant(lengths + (answer or 1) - 1), tf.constant(lengths)
 
-    def in_order(start, count):
-        return tf.data.Dataset.range(start, start + count).batch(batch_size)
+    def drawn_words(first):
+        """The words [K, B] of the stretches from `first` on."""
+        numbers = first * rows + tf.range(stretches * rows, dtype=tf.int64)
+        passes = numbers // count
+        orders = tf.map_fn(
+            lambda each: tf.random.experimental.stateless_shuffle(
+                tf.range(count, dtype=tf.int64), tf.stack([seed, each]), alg="philox"
+            ),
+            tf.range(passes[0], passes[-1] + 1),
+        )  # one pass over all words a row
+        chosen = tf.gather_nd(orders, tf.stack([passes - passes[0], numbers % count], -1))
+        return tf.reshape(chosen, (stretches, rows))
 
-    def batches(indices):
-        return indices.map(make_batch).prefetch(tf.data.AUTOTUNE)
+    def make_piece(number):
+        step = number * piece + tf.range(piece, dtype=tf.int64)  # [P], since the stream began
+        first = step[0] // every
+        chosen = drawn_words(first)  # [K, B]
+        free = every - tf.gather(needed, chosen) + 1  # places where it may begin
+        draws = tf.cast(uniform((stretches, rows), [seed, TIMES], first), tf.float64)
+        begins = tf.cast(draws * tf.cast(free, tf.float64), tf.int64)
+        stretch = step // every - first
+        word, begin = (tf.transpose(tf.gather(each, stretch)) for each in (chosen, begins))  # [B, P]
+        at = step % every - begin  # step of the word, negative before it
+        size = tf.gather(sizes, word)
+        is_word = (at >= 0) & (at < size)
+        place = tf.stack([word, tf.where(is_word, at, 0)], -1)
+        heard = tf.where(is_word[..., None], tf.gather_nd(words, place), 0.0)
+        if noise:
+            heard += noise * normal((piece, rows * features), [seed, NOISE], step[0], rows)
+        asked = is_word if answer is None else (at >= size - 1) & (at < size - 1 + answer)
+        target = tf.gather_nd(targets, place) if answer is None else tf.gather(targets, word)
+        shown = tf.reshape(asked, (rows, piece, *[1] * (target.shape.rank - 2)))
+        return heard, tf.where(shown, target, tf.zeros_like(target)), tf.cast(asked, tf.float32)
 
-    train = batches(epochs)
-    return SequenceData(
-        train=train,
-        validation=batches(in_order(first.validation, examples.validation)) if examples.validation else None,
-        test=batches(in_order(first.test, examples.test)),
-        examples=examples,
-        steps_per_epoch=Splits(
-            examples.train // batch_size, -(-examples.validation // batch_size), -(-examples.test // batch_size)
-        ),
-        time_steps=train.element_spec[0].shape[1],
-        features=train.element_spec[0].shape[2],
-        description=description,
-    )
+    pieces = tf.data.Dataset.counter(integer("skip_pieces", skip_pieces, low=0))
+    return pieces.map(make_piece, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def train_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
-    """Shuffled example numbers [B] int64, `examples // batch_size` full batches an epoch.
+def checked_words(x, y, lengths, answer):
+    """x float32 [N, T, I], y [N, ...] and lengths int64 [N]; raises where they do not fit."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "biuf":
+        raise ValueError(f"x must be numbers [words, time, features]; received {x.dtype} of shape {x.shape}.")
+    axes = 1 if answer is not None else 2
+    if y.shape[:axes] != x.shape[:axes] or y.dtype.kind not in "biuf":
+        what = "a target for each word" if answer is not None else "a target for each step, as answer=None"
+        raise ValueError(f"y must have {what}, {x.shape[:axes]}; received {y.dtype} of shape {y.shape}.")
+    lengths = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
+    whole = lengths.shape == x.shape[:1] and lengths.dtype.kind in "iu"
+    if not whole or lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise ValueError(f"lengths must be {len(x)} integers from 1 to {x.shape[1]}; received {lengths!r}.")
+    y = y.astype({"f": np.float32, "b": np.float32}.get(y.dtype.kind, np.int32))
+    return x.astype(np.float32), y, lengths.astype(np.int64)
 
-    The examples that fill no batch are left out; every epoch leaves out others. Skipping costs no example: it starts at
-    the epoch it belongs to and cuts that epoch's list of numbers.
+
+def normal(shape, key, first, rows):
+    """Gaussian draws [rows, P, n], a step a row of one long draw [.., rows n]: Box and Muller's way.
+
+    Args:
+        shape: (P, rows n).
+        key, first: as of `uniform`.
     """
-    steps = examples // batch_size
-    repeat = flag("repeat", repeat)
-    skip_batches = integer("skip_batches", skip_batches, low=0)
-    if skip_batches and not repeat:
-        raise ValueError(f"skip_batches needs repeat=True, a stream to start later in; received {skip_batches!r}.")
-    first_epoch, first_step = divmod(skip_batches, steps)
+    radius, angle = tf.unstack(uniform((*shape, 2), key, first), axis=-1)
+    drawn = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
+    return tf.transpose(tf.reshape(drawn, (shape[0], rows, -1)), (1, 0, 2))
 
-    def epoch_batches(epoch):
-        # not random.experimental.index_shuffle: its orders for neighbouring seeds resemble each other (correlation 0.8)
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(first, first + examples, dtype=tf.int64), [seed, epoch], alg="philox"
-        )
-        order = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, first_step, 0) :])
 
-    if repeat:
-        epochs = tf.data.Dataset.counter(first_epoch)
-    else:
-        passes = itertools.count()  # one number for each pass that is made over the dataset
-        epochs = tf.data.Dataset.from_generator(lambda: [next(passes)], output_signature=tf.TensorSpec((), tf.int64))
-    length = tf.data.INFINITE_CARDINALITY if repeat else steps
-    return epochs.flat_map(epoch_batches).apply(tf.data.experimental.assert_cardinality(length))
+def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """All examples of a finite pipeline of batches (x, y), such as `ecg().validation`: arrays, as `stream` takes them.
+
+    Args:
+        data: `tf.data.Dataset` of batches (x [B, ...], y [B, ...]).
+
+    Returns:
+        x [N, ...] and y [N, ...].
+
+    Raises:
+        ValueError: for data without end, and for others than pairs.
+
+    Example:
+
+        >>> import kernl_keras as kk
+        >>> x, y = kk.data.arrays(kk.data.ecg().validation)
+        >>> x.shape, y.shape
+        ((100, 1301, 4), (100, 1301))
+    """
+    if not isinstance(data, tf.data.Dataset) or not isinstance(data.element_spec, tuple) or len(data.element_spec) != 2:
+        raise ValueError(f"data must be a tf.data.Dataset of batches (x, y); received {data!r}.")
+    if data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("data must have an end, such as repeat=False gives it; received a pipeline without.")
+    x, y = (np.concatenate(part) for part in zip(*data.as_numpy_iterator()))
+    return x, y

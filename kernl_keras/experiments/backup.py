@@ -13,8 +13,8 @@ import tensorflow as tf
 from ..archives import read_arrays
 from ..keras_version import keras
 from ..training.diagnostics import with_diagnostics
-from .configs import Experiment
 from .errors import GOOD_COPY, UserError
+from .experiment import Experiment
 from .files import BACKUP, MODEL, whole
 
 

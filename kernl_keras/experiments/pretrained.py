@@ -7,7 +7,7 @@ from ..archives import read_arrays
 from ..checks import one_of
 from ..training.model import Model
 from .build import assemble
-from .configs import Experiment
+from .experiment import Experiment
 from .report import print_test
 from .run import load_data
 

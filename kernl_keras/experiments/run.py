@@ -10,8 +10,8 @@ from ..keras_version import keras
 from .alone import alone
 from .backup import Backup, finite, read_backup, restore, write_backup
 from .build import assemble, build_data, build_model
-from .configs import Experiment
 from .errors import GOOD_COPY, UserError, explained
+from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test

@@ -12,16 +12,16 @@ from ..callbacks.stream_backup import StreamBackup
 from ..callbacks.stream_monitor import StreamMonitor, hearing
 from ..callbacks.words import WordCount
 from ..checks import integer
-from ..data.endless import arrays, stream
 from ..data.recording import read_wav, resampled, without_quiet_ends
 from ..data.spoken_digits import SAMPLING_RATE, padded
+from ..data.stream import arrays, stream
 from ..keras_version import keras
 from ..layers.audio import AudioEncoder
 from ..training.state import fresh_states
 from .alone import alone
 from .build import assemble, build_data
-from .configs import Experiment
 from .errors import GOOD_COPY, UserError, explained
+from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, remove_parts, whole, write_json
 from .provenance import devices, git_revision, versions
 from .run import check_model, differences, holds_something

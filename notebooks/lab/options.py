@@ -2,8 +2,8 @@
 
 import pathlib
 
-from kernl_keras.experiments.configs import MAX_SEED
 from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.experiment import MAX_SEED
 
 
 def check_seeds(seeds):

@@ -1,117 +1,179 @@
-"""The order of training batches: shuffled, reproducible, and resumable at any batch."""
+"""Streams: where the words are, what is asked, and that a piece is a function of seed and number alone."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.data.stream import Splits, sequence_data, train_indices
+import kernl_keras as kk
+
+N, T, I = 7, 6, 2  # noqa: E741
+LENGTHS = np.array([6, 1, 3, 4, 2, 5, 6])
+# Step u of word n is 10 n + u + 1, and its negative: a step tells where it is from.
+WORDS = np.stack([10 * np.arange(N)[:, None] + np.arange(T) + 1, -(10 * np.arange(N)[:, None] + np.arange(T) + 1)], -1)
+CLASSES = np.arange(N) + 100
+EVERY_STEP = 1000 + WORDS[..., 0]
 
 
-def batches(dataset, count=None):
-    return np.stack(list((dataset if count is None else dataset.take(count)).as_numpy_iterator()))
+def pieces(count, y=CLASSES, **settings):
+    """The first pieces, joined: x [B, count P, I], y and weight [B, count P, ...]."""
+    settings = {"lengths": LENGTHS, "batch_size": 3, "piece": 40, "answer": 3, **settings}
+    found = list(kk.data.stream(WORDS, y, **settings).take(count).as_numpy_iterator())
+    assert all(x.shape == (3, settings["piece"], I) for x, _, _ in found)
+    return [np.concatenate(part, 1) for part in zip(*found)]
 
 
-def test_an_epoch_draws_every_example_at_most_once_in_full_batches():
-    drawn = batches(train_indices(100, 23, batch_size=5, seed=3))
-    assert drawn.shape == (4, 5) and drawn.dtype == np.int64
-    assert len(np.unique(drawn)) == 20 and drawn.min() >= 100 and drawn.max() < 123
-    assert not np.array_equal(drawn.ravel(), np.sort(drawn.ravel()))
+def heard(row):
+    """`(first step, word)` of each word in a row [steps, I], found by walking along it; every other step is silent."""
+    found, step = [], 0
+    while step < len(row):
+        if row[step, 0] == 0:
+            assert not row[step].any()
+            step += 1
+            continue
+        word = int(row[step, 0] - 1) // 10
+        for u in range(LENGTHS[word]):
+            np.testing.assert_array_equal(row[step + u], WORDS[word, u])
+        found.append((step, word))
+        step += LENGTHS[word]
+    return found
 
 
-def test_every_example_has_its_turn_over_the_epochs():
-    stream = train_indices(0, 23, batch_size=5, seed=3, repeat=True)
-    assert set(batches(stream, 4 * 10).ravel()) == set(range(23))
+@pytest.mark.parametrize("every", [8, 11, 95])  # a piece has 40 steps
+def test_every_stretch_has_one_word_and_its_answer(every):
+    x, y, weight = pieces(60, every=every)
+    steps, words = 2400 // every * every, []
+    for row in range(3):
+        found = heard(x[row, :steps])
+        assert [begin // every for begin, _ in found] == list(range(steps // every))
+        target, asked = np.zeros(steps, int), np.zeros(steps)
+        for begin, word in found:
+            last = begin + LENGTHS[word] - 1
+            assert (last + 2) // every == begin // every  # its answer does not reach into the next stretch
+            target[last : last + 3], asked[last : last + 3] = CLASSES[word], 1.0
+        np.testing.assert_array_equal(y[row, :steps], target)
+        np.testing.assert_array_equal(weight[row, :steps], asked)
+        words.append([word for _, word in found])
+    order = np.array(words).T.ravel()  # stretch by stretch, row by row
+    for first in range(0, len(order) - N + 1, N):
+        assert sorted(order[first : first + N]) == list(range(N))  # each word once
+    assert len({tuple(order[first : first + N]) for first in range(0, len(order) - N + 1, N)}) > len(order) // N // 3
 
 
-def test_passes_over_one_epoch_are_the_epochs_of_the_endless_stream():
-    one_epoch = train_indices(0, 23, batch_size=5, seed=3)
-    passes = np.concatenate([batches(one_epoch) for _ in range(3)])
-    np.testing.assert_array_equal(passes, batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True), 12))
+def test_words_begin_anywhere_in_their_stretch():
+    """A word of one step with one step to answer in 10 steps: each place with 1/10, standard error 0.3 / 900^0.5."""
+    x, _, _ = pieces(75, lengths=np.ones(N, int), every=10, answer=1)
+    places = [step % 10 for row in x for step in np.flatnonzero(row[:, 0])]
+    assert len(places) == 900
+    np.testing.assert_allclose(np.bincount(places, minlength=10) / 900, 0.1, atol=0.04)
 
 
-def test_orders_of_epochs_and_seeds_are_unrelated():
-    """A weak shuffle shows here: `index_shuffle` gives 0.8 between neighbouring epochs of 55,000 examples."""
-    orders = [batches(train_indices(0, 55_000, 55_000, seed, repeat=True), 3) for seed in (0, 1)]
-    correlation = np.corrcoef(np.concatenate([*orders, [np.arange(55_000)]]))
-    assert np.abs(correlation - np.eye(7)).max() < 0.02  # 4 standard deviations, 4 / sqrt(55000)
+def test_a_target_at_every_step():
+    x, y, weight = pieces(5, y=EVERY_STEP, answer=None, every=9)
+    np.testing.assert_array_equal(weight, x[..., 0] != 0)
+    np.testing.assert_array_equal(y, np.where(weight > 0, 1000 + x[..., 0], 0))
+    assert y.dtype == np.int32
 
 
-def test_the_order_depends_on_the_seed_alone():
-    first = batches(train_indices(0, 23, batch_size=5, seed=3))
-    tf.random.set_seed(1234)
-    np.testing.assert_array_equal(first, batches(train_indices(0, 23, batch_size=5, seed=3)))
-    assert not np.array_equal(first, batches(train_indices(0, 23, batch_size=5, seed=4)))
+def test_one_long_recording_without_pauses():
+    x, y, weight = pieces(6, y=EVERY_STEP, answer=None, lengths=None, every=T)
+    assert weight.all()
+    np.testing.assert_array_equal(y, 1000 + x[..., 0])
+    np.testing.assert_array_equal((x[..., 0] - 1) % 10, np.tile(np.arange(240) % T, (3, 1)))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 3, 4, 5, 8, 9])  # 4 batches an epoch
-def test_skipping_starts_where_an_uninterrupted_stream_would_be(skip):
-    whole = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True), 20)
-    rest = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True, skip_batches=skip), 11)
-    np.testing.assert_array_equal(rest, whole[skip : skip + 11])
+def test_targets_of_several_numbers():
+    targets = np.random.default_rng(0).normal(size=(N, 4))
+    _, y, weight = pieces(3, y=targets)
+    assert y.shape == (3, 120, 4) and y.dtype == np.float32 and not y[weight == 0].any()
+    known = {tuple(row) for row in targets.astype("float32").tolist()}
+    assert {tuple(row) for row in y[weight == 1].tolist()} <= known
 
 
-def test_skipping_makes_no_skipped_example():
-    made = []
-
-    def make_batch(indices):
-        tf.py_function(lambda i: made.append(i.numpy()), [indices], [])
-        return tf.zeros((5, 2, 3)), indices
-
-    data = sequence_data(
-        make_batch,
-        first=Splits(0, 23, 30),
-        examples=Splits(23, 7, 8),
-        description="",
-        batch_size=5,
-        seed=0,
-        repeat=True,
-        skip_batches=10**9 + 1,
-    )
-    x, y = next(iter(data.train.take(1)))
-    assert len(made) < 10
-    np.testing.assert_array_equal(made[0], y)
+NOISY = dict(every=13, noise=0.5, seed=5)
 
 
-@pytest.mark.parametrize("repeat, cardinality", [(False, 4), (True, tf.data.INFINITE_CARDINALITY)])
-def test_the_length_is_known_to_keras(repeat, cardinality):
-    assert train_indices(0, 23, batch_size=5, seed=3, repeat=repeat).cardinality() == cardinality
+@pytest.mark.parametrize("piece", [1, 7, 28, 280])
+def test_pieces_of_any_length_are_the_same_stream(piece):
+    """To the last bit but one: sine and logarithm of few numbers round otherwise than those of many."""
+    whole, other = pieces(7, **NOISY), pieces(280 // piece, piece=piece, **NOISY)
+    np.testing.assert_allclose(whole[0], other[0], rtol=1e-6, atol=1e-6)
+    for one, another in zip(whole[1:], other[1:], strict=True):
+        np.testing.assert_array_equal(one, another)
 
 
-def make_data(validation=7, **settings):
-    settings = dict(batch_size=5, seed=0, repeat=False, skip_batches=0) | settings
-    return sequence_data(
-        lambda indices: (tf.zeros((tf.shape(indices)[0], 2, 3)), indices),
-        first=Splits(0, 23, 30),
-        examples=Splits(23, validation, 8),
-        description="numbers",
-        **settings,
-    )
+@pytest.mark.parametrize("skip", [1, 5, 10**9])
+def test_skipping_goes_on_to_the_bit(skip):
+    if skip < 10**6:
+        expected = [part[:, 40 * skip :] for part in pieces(skip + 3, **NOISY)]
+    else:  # the same from a shorter way
+        expected = pieces(4, skip_pieces=skip - 1, **NOISY)
+        expected = [part[:, 40:] for part in expected]
+    for one, other in zip(expected, pieces(3, skip_pieces=skip, **NOISY), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-def test_parts_are_disjoint_and_their_sizes_are_told():
-    data = make_data()
-    assert data.steps_per_epoch == Splits(4, 2, 2) == Splits(len(data.train), len(data.validation), len(data.test))
-    assert (data.time_steps, data.features, data.description) == (2, 3, "numbers")
-    seen = [np.concatenate([y for _, y in part.as_numpy_iterator()]) for part in (data.validation, data.test)]
-    assert seen[0].tolist() == list(range(23, 30)) and seen[1].tolist() == list(range(30, 38))
-    assert all(y.max() < 23 for _, y in data.train.as_numpy_iterator())
+def test_the_seed_decides_order_times_and_noise():
+    first = pieces(5, **NOISY)
+    tf.random.set_seed(99)
+    for one, other in zip(first, pieces(5, **NOISY), strict=True):
+        np.testing.assert_array_equal(one, other)
+    one, other = (heard(pieces(5, every=13, seed=seed)[0][0, :195]) for seed in (0, 1))
+    assert all(a != b for a, b in zip(zip(*one), zip(*other)))  # steps, words
+    other = pieces(5, **{**NOISY, "seed": 6})
+    assert np.mean(first[0] == other[0]) < 0.01
 
 
-def test_no_validation_part():
-    data = make_data(validation=0)
-    assert data.validation is None and data.steps_per_epoch.validation == 0
+def test_the_noise_is_gaussian_and_its_own_at_every_step():
+    silent, noisy = pieces(50, every=13), pieces(50, every=13, noise=0.5)
+    noise = (noisy[0] - silent[0]) / 0.5  # 3 x 2000 x 2
+    assert abs(noise.mean()) < 0.04 and abs(noise.std() - 1.0) < 0.03 and abs(np.mean(noise**4) - 3.0) < 0.3
+    assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.06
+    assert abs(np.corrcoef(noise[0, :, 0], noise[1, :, 0])[0, 1]) < 0.1
+    for one, other in zip(silent[1:], noisy[1:]):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_of_a_data_set():
+    """The heartbeats as one long recording."""
+    x, y = kk.data.arrays(kk.data.ecg(batch_size=30).validation)
+    assert x.shape == (100, 1301, 4) and y.shape == (100, 1301)
+    data = kk.data.stream(x, y, every=1301, answer=None, piece=1301, batch_size=2)
+    heard, target, weight = next(data.as_numpy_iterator())
+    for row in range(2):
+        (number,) = np.flatnonzero((x == heard[row]).all((1, 2)))
+        np.testing.assert_array_equal(target[row], y[number])
+    assert weight.all() and data.cardinality() == tf.data.INFINITE_CARDINALITY
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"batch_size": 24}, "batch_size must be at most the 23 training examples; received 24"),
+        ({"x": WORDS[..., 0]}, r"x must be numbers \[words, time, features\]; received int64 of shape \(7, 6\)"),
+        ({"x": WORDS[:0]}, r"x must be numbers .*received int64 of shape \(0, 6, 2\)"),
+        ({"x": WORDS.astype(str)}, "x must be numbers .*received <U"),
+        ({"y": CLASSES[:3]}, r"y must have a target for each word, \(7,\); received int64 of shape \(3,\)"),
+        ({"answer": None}, r"y must have a target for each step, as answer=None, \(7, 6\); received .*\(7,\)"),
+        ({"lengths": LENGTHS + 1}, "lengths must be 7 integers from 1 to 6; received array"),
+        ({"lengths": LENGTHS - 1}, "lengths must be 7 integers from 1 to 6; received array"),
+        ({"lengths": 1.0 * LENGTHS}, "lengths must be 7 integers from 1 to 6; received array"),
+        ({"every": 7}, "every must be at least 8, the longest word and its answer; received 7"),
+        ({"every": 0}, "every must be an integer >= 1; received 0"),
+        ({"answer": 0}, "answer must be an integer >= 1; received 0"),
+        ({"noise": -1.0}, "noise must be >= 0; received -1.0"),
+        ({"piece": 0}, "piece must be an integer >= 1; received 0"),
         ({"batch_size": 0}, "batch_size must be an integer >= 1; received 0"),
         ({"seed": -1}, "seed must be an integer >= 0; received -1"),
-        ({"repeat": True, "skip_batches": -1}, "skip_batches must be an integer >= 0; received -1"),
-        ({"skip_batches": 2}, "skip_batches needs repeat=True.*received 2"),
+        ({"skip_pieces": -1}, "skip_pieces must be an integer >= 0; received -1"),
     ],
 )
-def test_errors(settings, message):
+def test_bad_arguments(settings, message):
     with pytest.raises(ValueError, match=message):
-        make_data(**settings)
+        kk.data.stream(**{"x": WORDS, "y": CLASSES, "lengths": LENGTHS, "answer": 3, **settings})
+
+
+def test_arrays_of_what_has_no_end_or_no_targets():
+    with pytest.raises(ValueError, match="data must have an end"):
+        kk.data.arrays(kk.data.ecg(repeat=True).train)
+    for data in (WORDS, tf.data.Dataset.range(3)):
+        with pytest.raises(ValueError, match=r"data must be a tf.data.Dataset of batches \(x, y\); received"):
+            kk.data.arrays(data)

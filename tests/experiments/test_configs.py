@@ -10,7 +10,8 @@ import pytest
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS, Experiment
+from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
+from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.audio import AudioEncoder
 from kernl_keras.layers.encoder import SpikeEncoder

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from kernl_keras.experiments.build import CELLS, build_model
-from kernl_keras.experiments.configs import Experiment
+from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.rules import Exponential
 from notebooks.lab.sweeps import SWEEPS, Variant
 
