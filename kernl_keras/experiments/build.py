@@ -73,18 +73,10 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
     if experiment.encoder_settings is not None:
         seed = 2 * experiment.seed
         x = SpikeEncoder(**experiment.encoder_settings, seed=seed, stateful=stateful, name="encoder")(x)
-    kind, of_cell = CELLS[experiment.cell], [name for name in experiment.learn if name != "tau_out"]
-    hidden = RNN(
-        kind(**experiment.cell_settings, **({"learn": of_cell} if kind.LEARNABLE or of_cell else {})),
-        rule=experiment.make_rule(),
-        seed=2 * experiment.seed + 1,  # not the encoder's, or noise and input spikes would be made of the same bits
-        stateful=stateful,
-        name="hidden",
-        **experiment.layer_settings,
-    )
+    for number, layer in enumerate(experiment.hidden_layers, 1):
+        x = hidden_layer(experiment, layer, number, x, stateful)
     of_readout = [name for name in experiment.learn if name == "tau_out"]
-    readout = Readout(**experiment.readout_settings, learn=of_readout, stateful=stateful, name="readout")
-    outputs = readout(hidden(x))
+    outputs = Readout(**experiment.readout_settings, learn=of_readout, stateful=stateful, name="readout")(x)
     if experiment.window != 0:
         outputs = TimeAverage(experiment.window, stateful=stateful, name="window")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
@@ -106,6 +98,20 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
         jit_compile=experiment.jit_compile,
     )
     return model
+
+
+def hidden_layer(experiment, layer, number, x, stateful):
+    """What the hidden layer `number`, from 1, makes of x; `layer` is an entry of `Experiment.hidden_layers`."""
+    name = "hidden" if number == 1 else f"hidden_{number}"
+    if layer["normalization"] == "batch":
+        x = keras.layers.BatchNormalization(name=f"{name}_normalization")(x)
+    # No two layers have the same seed, or noise and input spikes would be made of the same bits; the encoder's is even.
+    seed = (2 * experiment.seed + 2 * number - 1) % 2**31
+    if layer["dropout"]:
+        x = keras.layers.Dropout(layer["dropout"], seed=seed, name=f"{name}_dropout")(x)
+    kind, of_cell = CELLS[layer["cell"]], [name for name in experiment.learn if name != "tau_out"]
+    cell = kind(**layer["cell_settings"], **({"learn": of_cell} if kind.LEARNABLE or of_cell else {}))
+    return RNN(cell, rule=layer["rule"], seed=seed, stateful=stateful, name=name, **layer["layer_settings"])(x)
 
 
 def learning_rate(experiment, total_steps):

@@ -7,6 +7,7 @@ import pytest
 
 from kernl_keras.experiments.build import build_data, build_model, learning_rate
 from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.rules import BPTT, EProp
 
 from ..reference import made_up_recordings
 
@@ -116,3 +117,40 @@ def test_the_learning_rate_falls_over_the_steps_in_which_the_weights_learn():
     experiment = dataclasses.replace(EXPERIMENTS["adding"], learning_rate=0.5, sensitivity_only=20)
     rate = learning_rate(experiment, 100)
     np.testing.assert_allclose([float(rate(t)) for t in (0, 40, 80)], [0.5, 0.25, 0.0], atol=1e-7)
+
+
+def test_layers_above_have_their_own_cells_rules_and_windows():
+    rate = {"units": 7, "tau": 5.0}
+    above = [
+        {"cell": "leaky_rnn", "cell_settings": rate, "normalization": "batch", "dropout": 0.25},
+        {"cell": "lif", "cell_settings": {"units": 4}, "rule": "eprop", "layer_settings": {"window": 3}},
+    ]
+    model = make("adding", above=above, seed=3)
+    assert [layer.name for layer in model.layers[1:-1]] == [
+        "hidden", "hidden_2_normalization", "hidden_2_dropout", "hidden_2", "hidden_3", "readout",
+    ]  # fmt: skip
+    first, second, third = (model.get_layer(name) for name in ("hidden", "hidden_2", "hidden_3"))
+    assert tuple(second.cell.kernel.shape) == (100, 7) and tuple(third.cell.kernel.shape) == (7, 4)
+    assert second.rule.get_config() == first.rule.get_config() == EXPERIMENTS["adding"].make_rule().get_config()
+    assert isinstance(third.rule, EProp) and (second.window, third.window) == (None, 3)
+    assert model.get_layer("hidden_2_dropout").rate == 0.25
+    assert [first.seed, second.seed, third.seed] == [7, 9, 11]
+    whole = make("adding", above=above, rule="bptt", rule_settings={})
+    assert isinstance(whole.get_layer("hidden_2").rule, BPTT) and isinstance(whole.get_layer("hidden_3").rule, EProp)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("lif", "above must hold dicts with cell and cell_settings, of"),
+        ({"cell": "lif"}, "above must hold dicts with cell and cell_settings"),
+        ({"cell": "lif", "cell_settings": {}, "units": 3}, "above must hold dicts with cell and cell_settings"),
+        ({"cell": "lif", "cell_settings": {}, "rule": "hebb"}, "rule must be one of"),
+        ({"cell": "lif", "cell_settings": {}, "rule_settings": {"adaptation": True}}, "rule_settings must be left out"),
+        ({"cell": "lif", "cell_settings": {}, "normalization": "layer"}, "normalization must be one of"),
+        ({"cell": "lif", "cell_settings": {}, "dropout": 1.0}, "dropout must be >= 0 and <= 0.9; received 1.0"),
+    ],
+)
+def test_a_bad_layer_above(entry, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(EXPERIMENTS["adding"], above=[entry])
