@@ -75,7 +75,10 @@ class StreamBackup(keras.callbacks.Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(f".part-{self.path.name}")
         values = {name: variable.numpy() for name, variable in self._variables().items()}
-        np.savez(part, epochs=self.epochs, pieces=self.pieces, **values)
+        with open(part, "wb") as file:
+            np.savez(file, epochs=self.epochs, pieces=self.pieces, **values)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it takes the place of the one before
         os.replace(part, self.path)
 
     def _variables(self):

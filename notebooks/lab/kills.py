@@ -1,10 +1,12 @@
 """Kills training at random moments, goes on with it, and compares with a run that nobody killed.
 
     python -m notebooks.lab.kills --kills 100 --output notebooks/results/kills.json
+    python -m notebooks.lab.kills --of stream --kills 100 --output notebooks/results/kills-stream.json
 
-A trial is one run directory: a process trains there and is killed (SIGKILL), another one goes on by `resume`, is killed
-again, and so on until one comes to the end. Then every variable of the backup, every number of the best model, the
-curve, the test and every scalar in TensorBoard must be those of the run that nobody killed, to the bit.
+A trial is one run directory: a process trains there, on sequences or on a stream, and is killed (SIGKILL), another one
+goes on by `resume`, is killed again, and so on until one comes to the end. Then every variable of the backup, every
+number of the model, the curve, the test and every scalar in TensorBoard must be those of the run that nobody killed, to
+the bit.
 
 Half of the kills fall anywhere in the life of a process (by its processor time), half within milliseconds of a change
 in the run directory, which is where a file could be caught half written. This process imports TensorFlow but runs none
@@ -28,24 +30,114 @@ import tempfile
 import time
 import traceback
 import zipfile
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import h5py
 
 from kernl_keras import cli
+from kernl_keras.archives import read_arrays
+from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.callbacks.tensorboard import TensorBoard
 from kernl_keras.experiments import files
 from kernl_keras.experiments import run as runs
+from kernl_keras.experiments import stream as streams
 from kernl_keras.experiments.backup import read_backup
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.provenance import git_revision, versions
 
-VALIDATE_EVERY = 5
+VALIDATE_EVERY = REPORT_EVERY = 5
 NEAR = 0.02  # s after a change in the directory, the longest
 HEADER = 200  # bytes of an event file, at the most, in which nothing is logged yet
 TICK = 0.002  # s between two looks at it
 
 
-def experiment(epochs):
+class Kind(NamedTuple):
+    """What is killed.
+
+    Attributes:
+        experiment: `Experiment`.
+        learn: `folder -> None`, trains there or goes on.
+        saved: `folder -> (steps, all)`, how many steps are saved there, and of how many.
+        kept: `folder -> dict`, what the backup and what stands beside it hold, by name.
+        order: the files in the order in which an epoch writes them; the last one makes it count.
+    """
+
+    experiment: Any
+    learn: Callable
+    saved: Callable
+    kept: Callable
+    order: tuple
+
+
+def of_training(epochs):
+    """A run of `train`."""
+    of = tiny(epochs)
+
+    def learn(folder):
+        runs.TensorBoard = functools.partial(TensorBoard, histograms=False, images=False, raster=False)
+        runs.train(of, folder, resume=(folder / files.CONFIG).exists(), verbose=0)
+
+    def saved(folder):
+        backup = read_backup(folder)
+        return backup.progress.steps if backup else 0, of.steps
+
+    def kept(folder):
+        backup, results = read_backup(folder), files.read_json(folder / files.RESULTS)
+        found = {f"backup {name}": as_bytes(value) for name, value in backup.values.items()}
+        found |= {f"progress {name}": value for name, value in vars(backup.progress).items() if name != "seconds"}
+        return found | {f"results {name}": results[name] for name in ("curve", "test", "best_epoch", "steps")}
+
+    return Kind(of, learn, saved, kept, (files.MODEL, files.BACKUP))
+
+
+def of_stream(epochs):
+    """A run of `stream`."""
+    of = streams.for_stream(
+        dataclasses.replace(
+            EXPERIMENTS["row-mnist"],
+            name="tiny",
+            cell_settings={"units": 6, "tau_m": 9.0, "period": 7.0},
+            rule_settings={"perturbation": "tangent"},
+            batch_size=3,
+            sensitivity_every=2,
+            jit_compile=False,
+            seed=3,
+        )
+    )
+    settings = streams.StreamSettings(pieces=REPORT_EVERY * epochs + 3, piece=12)
+
+    def learn(folder):
+        streams.REPORT_EVERY = REPORT_EVERY
+        resume = (folder / files.CONFIG).exists()
+        streams.train_stream(of, settings, folder, resume=resume, verbose=0)
+
+    def saved(folder):
+        return StreamBackup(folder / files.BACKUP).pieces, settings.pieces
+
+    def kept(folder):
+        progress, results = (files.read_json(folder / name) for name in (streams.PROGRESS, files.RESULTS))
+        found = {f"backup {name}": as_bytes(value) for name, value in read_arrays(folder / files.BACKUP, "").items()}
+        for curve in (progress["curve"], results["curve"]):
+            for row in curve:
+                del row["seconds"]
+        found |= {f"progress {name}": value for name, value in progress.items()}
+        return found | {
+            f"results {name}": results[name] for name in ("curve", "words", "test_words", "test_word_error")
+        }
+
+    return Kind(of, learn, saved, kept, (streams.PROGRESS, files.BACKUP))
+
+
+KINDS = {"train": of_training, "stream": of_stream}
+
+
+def as_bytes(array):
+    """An array, so that it can be compared to the bit."""
+    return array.dtype.str, array.shape, array.tobytes()
+
+
+def tiny(epochs):
     """Small, and with all that could be forgotten: counters of noise, both optimizers, a schedule, a rest of steps."""
     return dataclasses.replace(
         EXPERIMENTS["adding"],
@@ -68,7 +160,7 @@ def experiment(epochs):
     )
 
 
-def start(of, folder, log):
+def start(kind, folder, log):
     """Forks a process that trains, or goes on; returns its number."""
     child = os.fork()
     if child:
@@ -81,8 +173,8 @@ def start(of, folder, log):
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        runs.TensorBoard = functools.partial(TensorBoard, histograms=False, images=False, raster=False)
-        runs.train(of, folder, resume=(folder / files.CONFIG).exists(), verbose=0)
+        if not (folder / files.RESULTS).exists():  # else it was killed after its end
+            kind.learn(folder)
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -94,7 +186,7 @@ def start(of, folder, log):
 def look(folder):
     """What lies in a run directory and its events: names, sizes, times."""
     found = set()
-    for place in (folder, *(folder / files.EVENTS / part for part in ("train", "validation"))):
+    for place in (folder, *(folder / files.EVENTS / part for part in ("train", "validation", "stream"))):
         with contextlib.suppress(FileNotFoundError), os.scandir(place) as entries:  # not there yet, or no more
             found |= {(entry.path, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries}
     return found
@@ -106,13 +198,13 @@ def age(process):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def live(of, folder, log, limit=None, change=None, delay=0.0):
+def live(kind, folder, log, limit=None, change=None, delay=0.0):
     """The life of one process, killed at an age of `limit`, or `delay` after the `change`-th change in its directory.
 
     Returns:
         dict: whether it was `killed`, its age in `seconds`, and the `changes` that were seen.
     """
-    child, lived, changes, seen = start(of, folder, log), 0.0, 0, look(folder)
+    child, lived, changes, seen = start(kind, folder, log), 0.0, 0, look(folder)
     try:
         while not (ended := os.waitpid(child, os.WNOHANG))[0]:
             lived = age(child)
@@ -135,37 +227,34 @@ def live(of, folder, log, limit=None, change=None, delay=0.0):
     return {"killed": os.WIFSIGNALED(ended[1]), "seconds": lived, "changes": changes}
 
 
-def phase(folder, since):
+def phase(kind, folder, since):
     """Where a killed process stood, as what it left in the directory since it began tells."""
-    if parts := [path for path in sorted(folder.glob(f"{files.PART}*")) if path.stat().st_mtime >= since]:
-        return f"writing {parts[0].name.removeprefix(files.PART)}"
+    if parts := [path for path in sorted(folder.glob(".part-*")) if path.stat().st_mtime >= since]:
+        return f"writing {parts[0].name.removeprefix('.part-')}"
     times = {
         name: (folder / name).stat().st_mtime if (folder / name).exists() else 0.0
-        for name in (files.CONFIG, files.MODEL, files.BACKUP, files.RESULTS)
+        for name in (files.CONFIG, files.RESULTS, *kind.order)
     }
     events = [path.stat() for path in (folder / files.EVENTS).rglob("*.v2")]
     ours = [status for status in events if status.st_mtime >= since]
+    first, backup = kind.order
     if not times[files.CONFIG]:
         return "before the first file"
     if times[files.RESULTS]:
         return "after the results"
     if not ours:
         return "start"
-    if times[files.MODEL] > max(times[files.BACKUP], since):
-        return "between model and backup"
-    if any(status.st_size > HEADER and status.st_mtime > times[files.BACKUP] for status in ours):
-        return "between events and model"
-    saved = read_backup(folder)
-    return "test" if saved and saved.progress.steps == saved.experiment.steps else "in an epoch"
+    if times[first] > max(times[backup], since):
+        return f"between {first} and {backup}"
+    if any(status.st_size > HEADER and status.st_mtime > times[backup] for status in ours):
+        return f"between events and {first}"
+    steps, every = kind.saved(folder)
+    return "test" if steps == every else "in an epoch"
 
 
-def outcome(folder):
+def outcome(kind, folder):
     """All that a run leaves, by name, as bytes or numbers; but for what tells the time."""
-    saved = read_backup(folder)
-    results = files.read_json(folder / files.RESULTS)
-    found = {f"backup {name}": (value.dtype.str, value.shape, value.tobytes()) for name, value in saved.values.items()}
-    found |= {f"progress {name}": value for name, value in vars(saved.progress).items() if name != "seconds"}
-    found |= {f"results {name}": results[name] for name in ("curve", "test", "best_epoch", "steps")}
+    found = kind.kept(folder)
     with zipfile.ZipFile(folder / files.MODEL) as archive:
         # Keras numbers objects by where they lie in memory
         found["model"] = re.sub(r'"shared_object_id": \d+', "", archive.read("config.json").decode())
@@ -196,7 +285,7 @@ def differences(ours, theirs):
     return sorted(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
 
 
-def trial(of, folder, whole_life, draw, kills):
+def trial(kind, folder, whole_life, draw, kills):
     """Kills and goes on until a process comes to its end, `kills` times at most; returns a list of the kills."""
     made, path, log = [], folder / "run", folder / "log.txt"
     while True:
@@ -205,20 +294,19 @@ def trial(of, folder, whole_life, draw, kills):
         if near:
             aim = {"change": draw.randint(1, whole_life["changes"]), "delay": draw.uniform(0.0, NEAR)}
         since = time.time()
-        life = live(of, path, log, **(aim if len(made) < kills else {}))
+        life = live(kind, path, log, **(aim if len(made) < kills else {}))
         if not life["killed"]:
             return made
-        saved = read_backup(path)
-        steps = saved.progress.steps if saved else 0
-        made.append(
-            {"seconds": round(life["seconds"], 3), "saved_steps": steps, "near": near, "phase": phase(path, since)}
-        )
+        steps, _ = kind.saved(path)
+        where = phase(kind, path, since)
+        made.append({"seconds": round(life["seconds"], 3), "saved_steps": steps, "near": near, "phase": where})
 
 
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.kills", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
+    parser.add_argument("--of", choices=KINDS, default="train", help="the command whose runs are killed")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=8, help="of the run, and a rest")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
@@ -228,17 +316,17 @@ def main(arguments=None):
 
 def run(options, command):
     """Makes the trials and writes the report; returns the exit status."""
-    of, draw, trials = experiment(options.epochs), random.Random(options.seed), []
+    kind, draw, trials = KINDS[options.of](options.epochs), random.Random(options.seed), []
     revision = git_revision()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        whole_life = live(of, folder / "run", folder / "log.txt")
-        expected = outcome(folder / "run")
+        whole_life = live(kind, folder / "run", folder / "log.txt")
+        expected = outcome(kind, folder / "run")
         print(f"{whole_life['seconds']:.1f} s, {len(expected)} things to compare", flush=True)
         while (made := sum(len(each["kills"]) for each in trials)) < options.kills:
             with tempfile.TemporaryDirectory(dir=folder) as place:
-                kills = trial(of, pathlib.Path(place), whole_life, draw, options.kills - made)
-                different = differences(outcome(pathlib.Path(place, "run")), expected)
+                kills = trial(kind, pathlib.Path(place), whole_life, draw, options.kills - made)
+                different = differences(outcome(kind, pathlib.Path(place, "run")), expected)
             trials.append({"kills": kills, "differences": different})
             print(f"{len(trials):3}: {[kill['phase'] for kill in kills]} {different or 'identical'}", flush=True)
             phases = collections.Counter(kill["phase"] for each in trials for kill in each["kills"])
@@ -247,7 +335,7 @@ def run(options, command):
                 "git_revision": revision,
                 "versions": versions(),
                 "seed": options.seed,
-                "experiment": dataclasses.asdict(of),
+                "experiment": dataclasses.asdict(kind.experiment),
                 "life": whole_life,
                 "compared": len(expected),
                 "kills": phases.total(),

@@ -1,9 +1,10 @@
 """Learns from one endless sequence in pieces, and reports the memory that the process holds along the way.
 
-    python -m notebooks.lab.stream --output notebooks/results/stream.json
+    python -m notebooks.lab.stream --pieces 100000 --output notebooks/results/stream.json
 
 The inputs jump between -1 and 1, each at random times. The network tells the leaky mean of the first one. Weights move
-after every piece, and `steps_per_execution` pieces are one call. The memory that a layer's formula gives stands beside.
+after every piece, and `steps_per_execution` pieces are one call. The memory that a layer's formula gives stands beside,
+and the largest of the weights, and of the states with what is remembered: all of them have to stay finite.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from kernl_keras import cli
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
+from kernl_keras.training.state import layer_states
 
 from .benchmark.peers.protocol import memory_mb, peak_memory_mb
 from .benchmark.run import machine
@@ -84,6 +86,12 @@ class Samples(keras.callbacks.Callback):
             self.say(f"{steps:>10,} steps{row['memory_mb']:10.1f} MB    loss {row['loss']:.4f}")
 
 
+def largest(variables):
+    """The largest absolute number in variables; NaN if one is not finite."""
+    found = [np.max(np.abs(np.asarray(each)), initial=0.0) for each in variables]
+    return float(np.max(found)) if np.isfinite(found).all() else float("nan")
+
+
 def learn(count, settings, say=print):
     """Learns from `count` pieces; returns a dict of what was measured."""
     idle = memory_mb()
@@ -108,6 +116,10 @@ def learn(count, settings, say=print):
         "window_mb": numbers_inside(layer, settings["piece"]) * number_mb,
         "whole_mb": numbers_inside(layer, samples.rows[-1]["steps"]) * number_mb,
         "variance": variance,
+        "largest": {
+            "weights": largest(model.trainable_variables),
+            "states": largest([state for _, state in layer_states(model)]),
+        },
         "idle_mb": idle,
         "grown_mb": last - first,
         "peak_mb": peak_memory_mb(),

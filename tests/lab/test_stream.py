@@ -32,6 +32,7 @@ def test_the_results_file(tmp_path, monkeypatch):
     filters = 4 * 2 * (3 + 4 + 1)  # X and Y in two parts, of 2 periods
     assert found["trace_size"] >= filters and found["trace_mb"] == pytest.approx(found["trace_size"] * 8e-6)
     assert found["window_mb"] == pytest.approx(10 * (3 + 3 * 4) * 8e-6) and found["whole_mb"] == 8 * found["window_mb"]
+    assert 0.0 < found["largest"]["weights"] < 10.0 and 0.0 < found["largest"]["states"] < 1e3
     assert found["peak_mb"] >= found["samples"][-1]["memory_mb"] > found["idle_mb"] > 100.0
 
 
@@ -42,6 +43,11 @@ def test_the_table():
         *(f"| {2 * step} | 1,00{step}.0 | {1.0 / step:.3f} |" for step in (2, 4, 6, 8)),
         "| 20 | 1,010.0 | 0.100 |",
     ]
+
+
+def test_the_largest_number_says_where_one_is_none():
+    assert stream.largest([np.array([1.0, -3.0]), np.array(2.0), np.zeros(0)]) == 3.0
+    assert np.isnan(stream.largest([np.array([1.0, np.inf])])) and np.isnan(stream.largest([np.array(np.nan)]))
 
 
 def test_no_pieces(tmp_path, capsys):
