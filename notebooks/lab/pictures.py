@@ -25,6 +25,12 @@ CROSSES = {"nothing": "#8c8c8c", "own state": "#c44e52", "own state and M": "#1f
 MEMORIES = {"none": "-", "exact": "-", "linear": "--"}
 SENSITIVITIES = {"learned": "#1f6f8b", "from the weights": "#dd8452", "learned from zero": "#55a868"}
 UNITS = {"smnist": "resonators", "smnist-alif": "adaptive leaky units"}
+STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's
+    ("kernl", False): ("KeRNL", "#1f6f8b", "-"),
+    ("eprop", False): ("e-prop", "#c44e52", "-"),
+    ("bptt", False): ("truncated backpropagation", "#8c8c8c", "-"),
+    ("bptt", True): ("the same, with KeRNL's memory", "#333333", "--"),
+}
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
@@ -179,6 +185,37 @@ def draw_race():
     figure.savefig(PICTURES / "race.png", dpi=110)
 
 
+def draw_streams():
+    """Words missed on a validation stream by the steps heard: a row a task, a panel a window."""
+    tasks = json.loads((RESULTS / "streams.json").read_text())["streams"]["tasks"]
+    windows = sorted({run["window"] for runs in tasks.values() for run in runs if run["rule"] == "kernl"})
+    size = (3.2 * len(windows), 0.6 + 2.4 * len(tasks))
+    figure, axes = panels(len(tasks), len(windows), size=size, squeeze=False, sharey="row", sharex="row")
+    for row, (task, runs) in zip(axes, tasks.items()):
+        for panel, window, following in zip(row, windows, [*windows[1:], np.inf]):
+            for (rule, longer), (label, colour, style) in STREAM_LINES.items():
+                shown = [
+                    run["curve"]
+                    for run in runs
+                    if run["rule"] == rule
+                    and not run["whole"]
+                    and window <= run["window"] < following
+                    and (run["window"] > window) == longer
+                ]
+                if shown:
+                    steps = [point["steps"] for point in shown[0]]
+                    missed = 100.0 * np.array([[point["validation"] for point in curve] for curve in shown])
+                    panel.plot(steps, missed.T, color=colour, linewidth=0.5, alpha=0.5)
+                    panel.plot(steps, missed.mean(0), style, color=colour, linewidth=1.6, label=label)
+            panel.set(title=f"{task}, an update in every {window} steps" if window > 1 else f"{task}, in every step")
+            panel.spines[["top", "right"]].set_visible(False)
+        row[0].set(ylabel="missed (%)", ylim=(0, None))
+    for panel in axes[-1]:
+        panel.set_xlabel("steps heard, of 16 rows")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
+    figure.savefig(PICTURES / "streams.png", dpi=110)
+
+
 def draw_windows():
     """How gradients with a window agree with backpropagation's: some networks for the README, all for the page."""
     networks = json.loads((RESULTS / "window-agreement.json").read_text())["windows"]["networks"]
@@ -280,8 +317,8 @@ def run(options, command):
     draw_alignment()
     draw_kills()
     draw_windows()
-    if (RESULTS / "race.json").exists():
-        draw_race()
+    draw_race()
+    draw_streams()
     draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")
 
 

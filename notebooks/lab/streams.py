@@ -1,20 +1,24 @@
 """Learns from streams by rules that keep a window alone, or a memory of what was before it; errors by the steps heard.
 
     python -m notebooks.lab.streams words cue --output notebooks/results/streams.json
+    python -m notebooks.lab.streams strings --output notebooks/results/strings.json
 
 `words` are spoken digits with pauses between. Of a `cue`, one of two inputs that is on for 20 steps, the network is
-asked
-many steps later, under noise: no window reaches back to it. Weights change after each piece of C steps, which is the
-window. Truncated backpropagation also has windows as long as the numbers that KeRNL's memory would take. The learning
-rate of each row is the one with the fewest errors on a validation stream, with the first seed.
+asked many steps later, under noise: no window reaches back to it. In `strings` A^n B^n, LSTM units tell the next symbol
+at every step, and have to count. Weights change after each piece of C steps, which is the window. Truncated
+backpropagation also has windows as long as the numbers that KeRNL's memory would take, and one that holds a word and
+its pause. The learning rate of each row is the one with the fewest errors on a validation stream, with the first seed.
+Along the way the network is tested on that stream.
 """
 
 import argparse
 import dataclasses
+import functools
 import pathlib
 import sys
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,27 +30,51 @@ from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
+from kernl_keras.training.state import fresh_states
 
 from .options import check_folder, check_seeds
 from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
 RATES = (2e-3, 5e-3)
-WINDOWS = (16, 64)
+WINDOWS = (1, 16, 64)
+POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
 DISTRACTORS, NOISE = 7, 0.1
+LONGEST = 16  # n of A^n B^n
 
 
 class Task(NamedTuple):
-    """Words of a stream, for training, validation and testing, each (x, y), and how they come."""
+    """What a stream is made of, for training, validation and testing, each (x, y), and how it comes.
+
+    Attributes:
+        parts: {name: (x, y)}.
+        settings: of `kk.data.stream`.
+        cell: -> a new cell.
+        tau_out: of the readout.
+        classes: number of its units.
+        steps: that a row hears in training, of which there are `ROWS`.
+        tested: that a row hears in a test.
+        missed: (answers [B, T, n], y [B, T], weight [B, T]) -> what the table shows, a share.
+        traces: of the layer, where it has any.
+        rates: learning rates that are tried.
+        windows: C.
+        whole: a window that holds all that an answer needs; None where none does.
+    """
 
     parts: dict
-    settings: dict  # of `kk.data.stream`
-    cell: dict  # of `kk.ResonatorCell`
-    tau_out: float
+    settings: dict
+    cell: Callable
+    tau_out: float | None
     classes: int
-    steps: int  # that a row hears in training, of which there are `ROWS`
+    steps: int
+    tested: int
+    missed: Callable
+    traces: Any = "linear"
+    rates: tuple = RATES
+    windows: tuple = WINDOWS
+    whole: int | None = None
 
 
 def words(data_dir):
@@ -55,8 +83,8 @@ def words(data_dir):
     data = build_data(experiment)
     train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
     parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
-    cell = {"tau_m": 30.0, "period": kk.LogSpaced(4.0, 60.0)}
-    return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000)
+    cell = resonators(tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
+    return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000, 8 * 150, words_missed, whole=150)
 
 
 def cue(data_dir):
@@ -69,11 +97,29 @@ def cue(data_dir):
         x[np.arange(count), :CUE, y] = 1.0
         x[:, -ANSWER:, 2] = 1.0
         parts[name] = x, y.astype("int32")
-    cell = {"tau_m": 1000.0, "period": kk.LogSpaced(20.0, 2000.0)}
-    return Task(parts, {"every": length + 20, "answer": ANSWER, "noise": NOISE}, cell, 10.0, 2, 20_000)
+    every = length + 20
+    settings = {"every": every, "answer": ANSWER, "noise": NOISE}
+    cell = resonators(tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
+    return Task(parts, settings, cell, 10.0, 2, 20_000, 8 * every, words_missed, whole=every)
 
 
-TASKS = {"words": words, "cue": cue}
+def strings(data_dir):
+    """The next symbol of strings A^n B^n, one long recording a row: gated units that have to count."""
+    steps = 50_000
+    parts = {}
+    for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
+        sizes = {"examples": ROWS, "validation": 0, "test": 1, "batch_size": ROWS}
+        parts[name] = kk.data.arrays(kk.data.anbn(steps, longest=LONGEST, seed=seed, **sizes).train)
+    settings, lstm = {"every": steps, "answer": None}, functools.partial(kk.LSTMCell, 32)
+    return Task(parts, settings, lstm, None, 2, steps, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
+
+
+def resonators(**settings):
+    """Makes cells of them."""
+    return lambda: kk.ResonatorCell(UNITS, **settings)
+
+
+TASKS = {"words": words, "cue": cue, "strings": strings}
 
 
 def build(task, rule, window, rate, seed):
@@ -81,36 +127,41 @@ def build(task, rule, window, rate, seed):
     keras.utils.set_random_seed(seed)
     features = task.parts["train"][0].shape[2]
     inputs = keras.Input(batch_shape=(ROWS, window, features))
-    settings = {} if rule == "bptt" else {"traces": "linear"}
-    cell = kk.ResonatorCell(UNITS, **task.cell)
-    hidden = kk.RNN(cell, rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(inputs)
+    settings = {} if rule == "bptt" else {"traces": task.traces}
+    hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
-    updates = task.steps // window
+    at_once, updates = updates_of(task, window)
+    schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates)
     model.compile(
-        optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, updates), global_clipnorm=1.0),
+        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         sensitivity_every=4,
-        steps_per_execution=min(32, updates),
+        steps_per_execution=at_once,
         jit_compile=True,
     )
     return model
 
 
-def stream(task, part, window, seed):
+def updates_of(task, window):
+    """How many updates are one call, and how many lie between two points of the curve."""
+    between = max(1, task.steps // window // POINTS)
+    at_once = min(32, between)
+    return at_once, between // at_once * at_once
+
+
+def stream(task, part, window, seed, **more):
     """`kk.data.stream` of a part of the words."""
-    return kk.data.stream(*task.parts[part], **task.settings, piece=window, batch_size=ROWS, seed=seed)
+    return kk.data.stream(*task.parts[part], **task.settings, piece=window, batch_size=ROWS, seed=seed, **more)
 
 
-def errors(model, task, part, window, stretches=8):
-    """The share of words that are not named, by the mean answer of the steps that ask; the stream is new to it."""
-    for layer in model.layers:
-        if getattr(layer, "stateful", False):
-            layer.reset_state()
-    count = -(-stretches * task.settings["every"] // window)
+def errors(model, task, part, window):
+    """What a network misses of a stream that is new to it, and the share of steps that it answers wrongly."""
+    count = -(-task.tested // window)
     pieces = list(stream(task, part, window, seed=1_000).take(count).as_numpy_iterator())
-    answers = [model.predict_on_batch(x) for x, _, _ in pieces]
+    with fresh_states(model):
+        answers = np.concatenate([model.predict_on_batch(x) for x, _, _ in pieces], 1)
     y, weight = (np.concatenate([piece[k] for piece in pieces], 1) for k in (1, 2))
-    return words_missed(np.concatenate(answers, 1), y, weight)
+    return task.missed(answers, y, weight), float(np.mean((answers.argmax(-1) != y)[weight > 0.0]))
 
 
 def words_missed(answers, y, weight):
@@ -124,27 +175,54 @@ def words_missed(answers, y, weight):
     return missed / heard
 
 
+def strings_missed(answers, y, weight):
+    """The share of strings A^n B^n whose end is not foreseen: B is over after n, and then comes A.
+
+    What follows is known from the first B on. So all answers must be right from the step that shows it, to the one that
+    shows the last B.
+    """
+    missed, heard = 0, 0
+    for right, symbols in zip(answers.argmax(-1) == y, y):
+        begins = 1 + np.flatnonzero((symbols[:-1] == 0) & (symbols[1:] == 1))  # the first B is what comes next
+        for begin in begins:
+            ends = np.flatnonzero(symbols[begin:] == 0)
+            if len(ends):  # the string is whole
+                missed += not right[begin + 1 : begin + ends[0] + 1].all()
+                heard += 1
+    return missed / heard
+
+
 def learn(task, rule, window, rate, seed):
     """One run; a dict of what was measured."""
     model = build(task, rule, window, rate, seed)
-    layer = model.get_layer("hidden")
-    before, updates = time.perf_counter(), task.steps // window
-    fit = {"steps_per_epoch": updates, "epochs": 1, "shuffle": False, "verbose": 0}
-    model.fit(stream(task, "train", window, seed), **fit)
+    layer, (_, updates) = model.get_layer("hidden"), updates_of(task, window)
+    curve, seconds = [], []
+    for point in range(1, POINTS + 1):
+        before = time.perf_counter()
+        pieces = stream(task, "train", window, seed, skip_pieces=(point - 1) * updates)
+        model.fit(pieces, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=0)
+        seconds.append(time.perf_counter() - before)
+        missed, wrong_steps = errors(model, task, "validation", window)
+        curve.append({"steps": point * updates * window, "validation": missed, "wrong_steps": wrong_steps})
+    missed, wrong_steps = errors(model, task, "test", window)
     return {
         "rule": rule,
         "window": window,
         "seed": seed,
         "learning_rate": rate,
         "numbers": numbers_inside(layer, window) + getattr(layer, "trace_size", 0),
-        "seconds": time.perf_counter() - before,
-        **{part: errors(model, task, part, window) for part in ("validation", "test")},
+        "seconds": sum(seconds),
+        "steps_a_second": updates * window / min(seconds),  # of all rows together; the first part compiles
+        "validation": curve[-1]["validation"],
+        "test": missed,
+        "wrong_steps": wrong_steps,
+        "curve": curve,
     }
 
 
 def longer(task, window):
     """The window with which truncated backpropagation keeps as many numbers as KeRNL with a window of C steps."""
-    layer = build(task, "kernl", window, RATES[0], 0).get_layer("hidden")
+    layer = build(task, "kernl", window, task.rates[0], 0).get_layer("hidden")
     return window + round(layer.trace_size / numbers_inside(layer, 1))
 
 
@@ -152,21 +230,22 @@ def measure(names, seeds, data_dir, found, keep, say=print):
     """Adds the runs of tasks that are missing to `found`, `{task: [run, ...]}`, and keeps what there is after each."""
     for name in names:
         task, runs = TASKS[name](data_dir), found.setdefault(name, [])
-        rows = [(rule, window) for window in WINDOWS for rule in RULES]
-        rows += [("bptt", longer(task, window)) for window in WINDOWS]
+        rows = [(rule, window) for window in task.windows for rule in RULES]
+        rows += [("bptt", longer(task, window)) for window in task.windows]
+        rows += [("bptt", task.whole)] if task.whole else []
         for rule, window in rows:
             made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
             for number, seed in enumerate(seeds):
                 if any(run["seed"] == seed for run in made):
                     continue
-                rates = [made[0]["learning_rate"]] if made else RATES
+                rates = [made[0]["learning_rate"]] if made else task.rates
                 tried = [learn(task, rule, window, rate, seed) for rate in rates]
-                best = min(tried, key=lambda run: run["validation"])
+                best = min(tried, key=lambda run: run["validation"]) | {"whole": window == task.whole}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
                 runs.append(best)
                 made.append(best)
-                say(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % of words missed")
+                say(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % missed")
                 keep(found)
 
 

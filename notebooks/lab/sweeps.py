@@ -166,6 +166,22 @@ def windows(name, steps, learning_rates, seeds):
     return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
 
 
+def adding(steps, learning_rates, seeds):
+    """The rules on longer adding problems; the units' time constants grow with the sequences."""
+    base, factor = EXPERIMENTS["adding"], steps / 100
+    periods = [factor * period for period in base.cell_settings["period"]]
+    experiment = dataclasses.replace(
+        base,
+        name=f"adding-{steps}",
+        description=f"The adding problem over {steps} steps",
+        task_settings={**base.task_settings, "steps": steps},
+        cell_settings={**base.cell_settings, "tau": factor * base.cell_settings["tau"], "period": periods},
+        epochs=2,
+    )
+    variants = Variant("KeRNL"), Variant("e-prop", "eprop"), Variant("backpropagation", "bptt")
+    return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
+
+
 OSCILLATION = ["tau_m", "period"]
 EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
 LEARNS = (  # which constants do, by e-prop, on the validation data
@@ -257,6 +273,8 @@ SWEEPS = {
         alone("row-mnist-rate", epochs=5),
         alone("adding"),
         alone("adding-200", (0,)),
+        adding(500, (1e-3, 3e-3), (0, 1)),
+        adding(1_000, (3e-3,), (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
         rules(SMALL, (2e-3, 5e-3), (0, 1)),

@@ -6,6 +6,7 @@ import statistics
 from .benchmark.speed_table import speed_table, window_table
 from .plot import variants_of
 
+MARKS = (0, 30, 60, 120, 300)  # s, of the race
 SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 
 
@@ -220,28 +221,58 @@ RULE_NAMES = {"kernl": "KeRNL", "eprop": "e-prop", "bptt": "truncated backpropag
 
 
 def streams_table(found):
-    """Words missed on streams: a line a rule and window, with the numbers it keeps; a column a task."""
+    """Words missed on streams: a line a rule and window, with the numbers it keeps and its speed; columns of a task."""
     tasks, lines = found["tasks"], {}
     for task, runs in tasks.items():
         windows = [run["window"] for run in runs if run["rule"] == "kernl"]
         for run in runs:
             compared = max(window for window in windows if window <= run["window"])  # with KeRNL of this window
             same = ", equal memory" if run["window"] > compared else ""
-            lines.setdefault((compared, RULE_NAMES[run["rule"]] + same), {}).setdefault(task, []).append(run)
+            line = compared, RULE_NAMES[run["rule"]] + same
+            if run["whole"]:
+                line = math.inf, "backpropagation, a whole word"
+            lines.setdefault(line, {}).setdefault(task, []).append(run)
     rows = []
     for (_, name), made in sorted(lines.items(), key=lambda line: line[0][0]):
         rows.append([name])
         for runs in (made.get(task) for task in tasks):
             if runs is None:
-                rows[-1] += [""] * 3
+                rows[-1] += [""] * 4
                 continue
             missed = plain_spread([100.0 * run["test"] for run in runs], 1)
-            rows[-1] += [f"{runs[0]['window']}", f"{runs[0]['numbers']:,}", f"{missed} %"]
-    heads = [head for task in found["tasks"] for head in (f"{task}: window", "numbers", "missed")]
+            speed = statistics.median(run["steps_a_second"] for run in runs)
+            rows[-1] += [f"{runs[0]['window']}", f"{runs[0]['numbers']:,}", f"{speed:,.0f}", f"{missed} %"]
+    heads = [head for task in found["tasks"] for head in (f"{task}: window", "numbers", "steps/s", "missed")]
     return markdown(["", *heads], rows)
 
 
+def race_table(rows):
+    """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made."""
+    marks = sorted({round_mark(point["seconds"]) for row in rows.values() for point in row["points"]})
+    lines = []
+    for row in rows.values():
+        found = {round_mark(point["seconds"]): f"{100.0 * point['accuracy']:.1f} %" for point in row["points"]}
+        lines.append([row["label"], f"{row['points'][-1]['steps']:,}", *(found.get(mark, "") for mark in marks)])
+    return markdown(["", "updates", *(f"{mark} s" for mark in marks)], lines)
+
+
+def round_mark(seconds):
+    """The mark that a clock has passed: a step ends a little after it."""
+    return max(mark for mark in MARKS if mark <= seconds)
+
+
+def baseline_table(found):
+    """A network of Keras alone: test accuracy over its seeds."""
+    runs = found["runs"]
+    seconds = statistics.median(run["seconds"] for run in runs)
+    test = spread_of([run["test"] for run in runs], "accuracy")
+    line = [found["label"], test, str(len(runs)), f"{runs[0]['learning_rate']:g}", f"{seconds:.0f}"]
+    return markdown(["", "test accuracy", "seeds", "learning rate", "s"], [line])
+
+
 OWN_TABLES = {
+    "baseline": baseline_table,
+    "rows": race_table,
     "streams": streams_table,
     "speakers": speakers_table,
     "on_device": device_table,

@@ -15,6 +15,7 @@ from notebooks.lab.benchmark.environments import SCRIPTS
 from notebooks.lab.benchmark.peers import task
 from notebooks.lab.race import __main__ as race
 from notebooks.lab.race import ours, rows
+from notebooks.lab.tables import table_of
 
 WORKER = """
 import time
@@ -174,6 +175,22 @@ def test_the_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "PICTURES", tmp_path)
     pictures.draw_race()
     assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table():
+    def points(*pairs):
+        return [{"seconds": seconds, "steps": steps, "accuracy": accuracy} for seconds, steps, accuracy in pairs]
+
+    found = {
+        "kernl": {"label": "KeRNL", "points": points((30.2, 5, 0.5), (300.1, 1200, 0.75))},
+        "norse": {"label": "Norse", "points": points((61.0, 7, 0.25), (310.0, 40, 0.3))},
+    }
+    assert table_of([{"rows": found}]).splitlines() == [
+        "|  | updates | 30 s | 60 s | 300 s |",
+        "| --- | --- | --- | --- | --- |",
+        "| KeRNL | 1,200 | 50.0 % |  | 75.0 % |",
+        "| Norse | 40 |  | 25.0 % | 30.0 % |",
+    ]
 
 
 @pytest.mark.slow

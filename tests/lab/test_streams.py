@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from notebooks.lab import streams
+import kernl_keras as kk
+from notebooks.lab import pictures, streams
 from notebooks.lab.tables import table_of
 
 SMALL = streams.Task(
@@ -14,10 +15,13 @@ SMALL = streams.Task(
         for seed, name in enumerate(("train", "validation", "test"))
     },
     {"every": 10, "answer": 2},
-    {"tau_m": 5.0, "period": 7.0},
+    lambda: kk.ResonatorCell(5, tau_m=5.0, period=7.0),
     tau_out=5.0,
     classes=3,
-    steps=16,
+    steps=96,
+    tested=80,
+    missed=streams.words_missed,
+    windows=(4,),
 )
 
 
@@ -32,6 +36,29 @@ def test_words_missed_by_hand():
     assert streams.words_missed(answers, y, weight) == pytest.approx(2.0 / 3.0)
 
 
+def test_strings_missed_by_hand():
+    """Next symbols B | A A B B | A B | A A: the first string has its first B before the recording, the last no end."""
+    y = np.array([[1, 0, 0, 1, 1, 0, 1, 0, 0, 1, 1]])
+
+    def missed(*wrong):
+        answers = np.eye(2)[y]
+        answers[:, wrong] = 1.0 - answers[:, wrong]
+        return streams.strings_missed(answers, y, None)
+
+    assert missed() == missed(0, 2, 3, 6, 8, 9, 10) == 0.0  # what cannot be known, and a string without an end
+    assert missed(4) == missed(5) == missed(7) == 0.5  # the second B, the A after it; the A after a single B
+    assert missed(5, 7) == 1.0
+
+
+def test_rows_of_strings_are_long_recordings():
+    task = streams.strings(None)
+    x, y = task.parts["train"]
+    assert x.shape == (streams.ROWS, task.steps, 2) and task.settings["every"] == task.steps
+    np.testing.assert_array_equal(x[:, 1:, 1], y[:, :-1])  # one goes on where the other ends
+    lengths = np.diff(np.flatnonzero(np.diff(y[0]) == 1))
+    assert lengths.max() > max(task.windows)  # from one first B to the next
+
+
 def test_a_cue_is_far_from_its_answer():
     x, y = streams.cue(None).parts["train"]
     assert np.all(x[np.arange(len(x)), 0, y] == 1.0) and np.all(x[np.arange(len(x)), 0, 1 - y] == 0.0)
@@ -43,15 +70,15 @@ def test_a_cue_is_far_from_its_answer():
 @pytest.mark.slow
 def test_the_results_file(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
-    monkeypatch.setattr(streams, "WINDOWS", (4,))
     monkeypatch.setattr(streams, "RULES", ("eprop", "bptt"))
-    monkeypatch.setattr(streams, "UNITS", 5)
     path = tmp_path / "out.json"
     assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0
     (runs,) = json.loads(path.read_text())["streams"]["tasks"].values()
     rows = [(run["rule"], run["window"]) for run in runs]
     assert rows[:2] == [("eprop", 4), ("bptt", 4)] and rows[2][0] == "bptt" and rows[2][1] > 4
-    assert all(0.0 <= run[part] <= 1.0 for run in runs for part in ("validation", "test"))
+    assert all(0.0 <= run[part] <= 1.0 for run in runs for part in ("validation", "test", "wrong_steps"))
+    assert [point["steps"] for point in runs[0]["curve"]] == [16, 32, 48, 64, 80, 96]
+    assert all(run["curve"][-1]["validation"] == run["validation"] for run in runs)
     for run in runs:
         assert min(error for _, error in run["tried"]) == run["validation"]
     assert runs[2]["numbers"] >= runs[1]["numbers"]
@@ -69,12 +96,37 @@ def test_another_file_stays(tmp_path, capsys):
 
 
 def test_the_table():
-    rows = [("kernl", 16, 0.1), ("kernl", 16, 0.3), ("bptt", 16, 0.5), ("bptt", 24, 0.4)]
-    runs = [{"rule": rule, "window": window, "test": test, "numbers": 100 * window} for rule, window, test in rows]
-    assert table_of([{"streams": {"tasks": {"cue": runs}}}]).splitlines() == [
-        "|  | cue: window | numbers | missed |",
-        "| --- | --- | --- | --- |",
-        "| KeRNL | 16 | 1,600 | 20.0 ± 14.1 % |",
-        "| truncated backpropagation | 16 | 1,600 | 50.0 % |",
-        "| truncated backpropagation, equal memory | 24 | 2,400 | 40.0 % |",
+    rows = [("kernl", 16, 0.1), ("kernl", 16, 0.3), ("bptt", 16, 0.5), ("bptt", 24, 0.4), ("bptt", 90, 0.2)]
+    runs = [
+        {
+            "rule": rule,
+            "window": window,
+            "whole": window == 90,
+            "test": test,
+            "numbers": 100 * window,
+            "steps_a_second": 1e4 * (1.0 + test),
+        }
+        for rule, window, test in rows
     ]
+    assert table_of([{"streams": {"tasks": {"cue": runs}}}]).splitlines() == [
+        "|  | cue: window | numbers | steps/s | missed |",
+        "| --- | --- | --- | --- | --- |",
+        "| KeRNL | 16 | 1,600 | 12,000 | 20.0 ± 14.1 % |",
+        "| truncated backpropagation | 16 | 1,600 | 15,000 | 50.0 % |",
+        "| truncated backpropagation, equal memory | 24 | 2,400 | 14,000 | 40.0 % |",
+        "| backpropagation, a whole word | 90 | 9,000 | 12,000 | 20.0 % |",
+    ]
+
+
+def test_the_picture(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+    curve = [{"steps": 10, "validation": 0.5}, {"steps": 20, "validation": 0.25}]
+    runs = [
+        {"rule": rule, "window": window, "whole": window == 90, "curve": curve}
+        for rule, window in (("kernl", 1), ("kernl", 16), ("bptt", 16), ("bptt", 24), ("bptt", 90))
+    ]
+    (tmp_path / "streams.json").write_text(json.dumps({"streams": {"tasks": {"cue": runs, "words": runs}}}))
+    monkeypatch.setattr(pictures, "RESULTS", tmp_path)
+    monkeypatch.setattr(pictures, "PICTURES", tmp_path)
+    pictures.draw_streams()
+    assert (tmp_path / "streams.png").read_bytes().startswith(b"\x89PNG")

@@ -16,8 +16,9 @@ def build(settings):
         settings: dict with `batch`, `steps`, `inputs`, `units`, `outputs`, `threads`; `rule`, one of ours or
             "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `rule_settings`, of that
             rule; `layer`, of `RNN`; `jit_compile`; `pieces`: the number of pieces of `steps` steps that a step feeds to
-            a stateful network; and `cadence`: whether M learns as often as by default instead of in every step, and
-            what counts is the mean of as many steps.
+            a stateful network; `one_call`: whether all of them are one call, by `steps_per_execution`; and `cadence`:
+            whether M learns as often as by default instead of in every step, and what counts is the mean of as many
+            steps.
 
     Returns:
         `step`, which trains on a batch and returns the loss, and the versions.
@@ -30,10 +31,16 @@ def build(settings):
     counted = np.ones_like(pixels)  # the context input
     x, y = tf.constant(np.stack([pixels, counted], -1)), tf.constant(labels)
 
+    if settings.get("one_call"):
+        model.make_train_function()
+        data, calls = iter(tf.data.Dataset.from_tensors((x, y)).repeat()), 1
+    else:
+        data, calls = None, settings.get("pieces", 1)
+
     def step():
-        for _ in range(settings.get("pieces", 1) * step.averages):
-            loss = model.train_on_batch(x, y, return_dict=True)["loss"]
-        return loss
+        for _ in range(calls * step.averages):
+            logs = model.train_function(data) if data else model.train_on_batch(x, y, return_dict=True)
+        return float(logs["loss"])
 
     step.averages = model.sensitivity_every
     return step, {"tensorflow": tf.__version__, "keras": keras.__version__}
@@ -67,6 +74,7 @@ def build_model(settings):
         optimizer=keras.optimizers.RMSprop(task.LEARNING_RATE),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=settings.get("jit_compile", True),
+        steps_per_execution=settings["pieces"] if settings.get("one_call") else 1,
         **({} if settings.get("cadence") else {"sensitivity_every": 1}),
     )
     return model

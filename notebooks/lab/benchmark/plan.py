@@ -72,12 +72,14 @@ def window_rows(threads):
         row("KeRNL, window 100, linear memory", layer={"window": 100, **linear}),
         row("KeRNL, window T", layer={"window": REFERENCE["steps"]}),
         row("KeRNL, pieces of 100, linear memory", **IN_PIECES),
+        row("KeRNL, pieces of 100 in one call, linear memory", one_call=True, **IN_PIECES),
         row("KeRNL, pieces of 100, exact traces, window 1", layer=exact, **IN_PIECES),
         row("e-prop", "eprop_alif"),
         row("e-prop, window 64, linear memory", "eprop_alif", layer={"window": 64, **linear}),
         row("e-prop, pieces of 100, exact traces, window 1", "eprop_alif", **IN_PIECES),
         row("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
         row("truncated backpropagation, pieces of 100", "bptt", **IN_PIECES),
+        row("truncated backpropagation, pieces of 100 in one call", "bptt", one_call=True, **IN_PIECES),
     ]
 
 

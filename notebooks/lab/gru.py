@@ -1,0 +1,117 @@
+"""Trains a GRU of Keras on the spoken digits, as the experiment `spoken-digits` is trained, for comparison.
+
+    python -m notebooks.lab.gru --output notebooks/results/gru.json
+
+The same recordings, front end, batches, epochs and answer, the mean of the last 20 steps. The network of each seed is
+that of the epoch with the best validation accuracy, and the learning rate the best there with the first seed.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+import time
+
+from kernl_keras import cli
+from kernl_keras.experiments.build import build_data
+from kernl_keras.experiments.configs import SPOKEN_DIGITS
+from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.time_average import TimeAverage
+
+from .options import check_folder, check_seeds
+
+UNITS = 100
+RATES = (1e-3, 3e-3)
+
+
+def build(data, experiment, rate):
+    """The network, compiled."""
+    inputs = keras.Input((data.time_steps, data.features))
+    hidden = keras.layers.GRU(UNITS, return_sequences=True)(inputs)
+    model = keras.Model(inputs, TimeAverage(experiment.window)(keras.layers.Dense(10)(hidden)))
+    steps = experiment.total_steps(data.steps_per_epoch.train)
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+class Best(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the best validation accuracy."""
+
+    def __init__(self):
+        super().__init__()
+        self.accuracy, self.weights = -1.0, None
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs["val_accuracy"] > self.accuracy:
+            self.accuracy, self.weights = logs["val_accuracy"], self.model.get_weights()
+
+
+def learn(experiment, seed, rate):
+    """One run; a dict of what was measured."""
+    experiment = dataclasses.replace(experiment, seed=seed)
+    keras.utils.set_random_seed(seed)
+    data, best, before = build_data(experiment), Best(), time.perf_counter()
+    model = build(data, experiment, rate)
+    model.fit(
+        data.train,
+        steps_per_epoch=data.steps_per_epoch.train,
+        epochs=experiment.epochs,
+        validation_data=data.validation,
+        callbacks=[best],
+        shuffle=False,
+        verbose=0,
+    )
+    seconds = time.perf_counter() - before
+    model.set_weights(best.weights)
+    test = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
+    return {
+        "seed": seed,
+        "learning_rate": rate,
+        "validation": float(best.accuracy),
+        "test": float(test),
+        "seconds": seconds,
+        "parameters": int(model.count_params()),
+    }
+
+
+def measure(experiment, seeds, say=print):
+    """The runs of all seeds, a list of dicts."""
+    tried = [learn(experiment, seeds[0], rate) for rate in RATES]
+    runs = [max(tried, key=lambda run: run["validation"])]
+    runs[0]["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
+    runs += [learn(experiment, seed, runs[0]["learning_rate"]) for seed in seeds[1:]]
+    for run in runs:
+        say(f"seed {run['seed']}  test {100 * run['test']:.1f} %")
+    return runs
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.gru", description=__doc__.splitlines()[0])
+    parser.set_defaults(run=run)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
+    cli.add_machine_options(parser)
+    return cli.run_command(parser, arguments)
+
+
+def run(options, command):
+    """Trains, and writes the results file."""
+    cli.set_threads(options.threads)
+    check_seeds(options.seeds)
+    check_folder(options.output)
+    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    runs = measure(dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds)
+    write_json(options.output, {"baseline": {"label": f"GRU, {UNITS} units", "runs": runs, **about}})
+    print(f"Results    {options.output}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
