@@ -195,15 +195,12 @@ def draw_streams():
     size = (3.2 * len(windows), 0.6 + 2.4 * len(tasks))
     figure, axes = panels(len(tasks), len(windows), size=size, squeeze=False, sharey="row", sharex="row")
     for row, (task, runs) in zip(axes, tasks.items()):
-        for panel, window, following in zip(row, windows, [*windows[1:], np.inf]):
+        for panel, window in zip(row, windows):
             for (rule, longer), (label, colour, style) in STREAM_LINES.items():
                 shown = [
                     run["curve"]
                     for run in runs
-                    if run["rule"] == rule
-                    and not run["whole"]
-                    and window <= run["window"] < following
-                    and (run["window"] > window) == longer
+                    if (run["rule"], run["compared"], run["window"] > window) == (rule, window, longer)
                 ]
                 if shown:
                     steps = [point["steps"] for point in shown[0]]

@@ -37,7 +37,7 @@ from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
 RATES = (2e-3, 5e-3)
-WINDOWS = (1, 16, 64)
+WINDOWS = (16, 64)
 POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
@@ -206,8 +206,6 @@ def learn(task, rule, window, rate, seed):
         curve.append({"steps": point * updates * window, "validation": missed, "wrong_steps": wrong_steps})
     missed, wrong_steps = errors(model, task, "test", window)
     return {
-        "rule": rule,
-        "window": window,
         "seed": seed,
         "learning_rate": rate,
         "numbers": numbers_inside(layer, window) + getattr(layer, "trace_size", 0),
@@ -226,21 +224,23 @@ def longer(task, window):
     return window + round(layer.trace_size / numbers_inside(layer, 1))
 
 
-def measure(names, seeds, data_dir, found, keep, say=print):
+def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
     """Adds the runs of tasks that are missing to `found`, `{task: [run, ...]}`, and keeps what there is after each."""
     for name in names:
-        task, runs = TASKS[name](data_dir), found.setdefault(name, [])
-        rows = [(rule, window) for window in task.windows for rule in RULES]
-        rows += [("bptt", longer(task, window)) for window in task.windows]
-        rows += [("bptt", task.whole)] if task.whole else []
-        for rule, window in rows:
-            made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
+        task, runs, revision = TASKS[name](data_dir), found.setdefault(name, []), git_revision()
+        chosen = windows or task.windows
+        rows = [(rule, window, window) for window in chosen for rule in RULES]
+        rows += [("bptt", longer(task, window), window) for window in chosen]
+        rows += [("bptt", task.whole, None)] if task.whole else []
+        for rule, window, compared in rows:
+            what = {"rule": rule, "window": window, "compared": compared}  # with KeRNL of this window; None: with none
+            made = [run for run in runs if all(run[key] == value for key, value in what.items())]
             for number, seed in enumerate(seeds):
                 if any(run["seed"] == seed for run in made):
                     continue
                 rates = [made[0]["learning_rate"]] if made else task.rates
                 tried = [learn(task, rule, window, rate, seed) for rate in rates]
-                best = min(tried, key=lambda run: run["validation"]) | {"whole": window == task.whole}
+                best = {**what, **min(tried, key=lambda run: run["validation"]), "git_revision": revision}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
                 runs.append(best)
@@ -255,6 +255,7 @@ def main(arguments=None):
     parser.set_defaults(run=run)
     parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+    parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="what it has already stays")
     cli.add_machine_options(parser)
@@ -265,6 +266,8 @@ def run(options, command):
     """Measures what is missing, and writes the results file after each run."""
     cli.set_threads(options.threads)
     check_seeds(options.seeds)
+    for window in options.windows or ():
+        cli.at_least_one("--windows", window)
     check_folder(options.output)
     found = {}
     if options.output.exists():
@@ -278,7 +281,7 @@ def run(options, command):
     def keep(tasks):
         write_json(options.output, {"streams": {"tasks": tasks, **settings, **about}})
 
-    measure(options.tasks, options.seeds, options.data_dir, found, keep)
+    measure(options.tasks, options.seeds, options.data_dir, found, keep, options.windows)
     print(f"Results    {options.output}")
 
 

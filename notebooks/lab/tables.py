@@ -224,13 +224,10 @@ def streams_table(found):
     """Words missed on streams: a line a rule and window, with the numbers it keeps and its speed; columns of a task."""
     tasks, lines = found["tasks"], {}
     for task, runs in tasks.items():
-        windows = [run["window"] for run in runs if run["rule"] == "kernl"]
         for run in runs:
-            compared = max(window for window in windows if window <= run["window"])  # with KeRNL of this window
+            compared = run["compared"] or math.inf
             same = ", equal memory" if run["window"] > compared else ""
-            line = compared, RULE_NAMES[run["rule"]] + same
-            if run["whole"]:
-                line = math.inf, "backpropagation, a whole word"
+            line = compared, RULE_NAMES[run["rule"]] + same if run["compared"] else "backpropagation, a whole word"
             lines.setdefault(line, {}).setdefault(task, []).append(run)
     rows = []
     for (_, name), made in sorted(lines.items(), key=lambda line: line[0][0]):

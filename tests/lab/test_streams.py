@@ -96,17 +96,23 @@ def test_another_file_stays(tmp_path, capsys):
 
 
 def test_the_table():
-    rows = [("kernl", 16, 0.1), ("kernl", 16, 0.3), ("bptt", 16, 0.5), ("bptt", 24, 0.4), ("bptt", 90, 0.2)]
+    rows = [
+        ("kernl", 16, 16, 0.1),
+        ("kernl", 16, 16, 0.3),
+        ("bptt", 16, 16, 0.5),
+        ("bptt", 24, 16, 0.4),
+        ("bptt", 90, None, 0.2),
+    ]
     runs = [
         {
             "rule": rule,
             "window": window,
-            "whole": window == 90,
+            "compared": compared,
             "test": test,
             "numbers": 100 * window,
             "steps_a_second": 1e4 * (1.0 + test),
         }
-        for rule, window, test in rows
+        for rule, window, compared, test in rows
     ]
     assert table_of([{"streams": {"tasks": {"cue": runs}}}]).splitlines() == [
         "|  | cue: window | numbers | steps/s | missed |",
@@ -122,8 +128,8 @@ def test_the_picture(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="pictures need matplotlib")
     curve = [{"steps": 10, "validation": 0.5}, {"steps": 20, "validation": 0.25}]
     runs = [
-        {"rule": rule, "window": window, "whole": window == 90, "curve": curve}
-        for rule, window in (("kernl", 1), ("kernl", 16), ("bptt", 16), ("bptt", 24), ("bptt", 90))
+        {"rule": rule, "window": window, "compared": compared, "curve": curve}
+        for rule, window, compared in (("kernl", 1, 1), ("bptt", 24, 1), ("kernl", 16, 16), ("bptt", 90, None))
     ]
     (tmp_path / "streams.json").write_text(json.dumps({"streams": {"tasks": {"cue": runs, "words": runs}}}))
     monkeypatch.setattr(pictures, "RESULTS", tmp_path)
