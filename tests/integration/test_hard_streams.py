@@ -42,6 +42,7 @@ def kept(model):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is silent")  # `fit` says that it is
 @pytest.mark.parametrize("case", CASES)
 def test_an_hour_of_silence_is_learned_from(case):
     """Every step says that nobody speaks. The network answers so, and then still hears."""
