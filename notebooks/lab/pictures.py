@@ -191,8 +191,9 @@ def draw_race():
 def draw_streams():
     """Words missed on a validation stream by the steps heard: a row a task, a panel a window."""
     tasks = json.loads((RESULTS / "streams.json").read_text())["streams"]["tasks"]
-    windows = sorted({run["window"] for runs in tasks.values() for run in runs if run["rule"] == "kernl"})
-    size = (3.2 * len(windows), 0.6 + 2.4 * len(tasks))
+    of_tasks = [{run["window"] for run in runs if run["rule"] == "eprop"} for runs in tasks.values()]
+    windows = sorted(set.intersection(*of_tasks))
+    size = (4.2 * len(windows), 0.6 + 2.4 * len(tasks))
     figure, axes = panels(len(tasks), len(windows), size=size, squeeze=False, sharey="row", sharex="row")
     for row, (task, runs) in zip(axes, tasks.items()):
         for panel, window in zip(row, windows):
@@ -207,12 +208,14 @@ def draw_streams():
                     missed = 100.0 * np.array([[point["validation"] for point in curve] for curve in shown])
                     panel.plot(steps, missed.T, color=colour, linewidth=0.5, alpha=0.5)
                     panel.plot(steps, missed.mean(0), style, color=colour, linewidth=1.6, label=label)
-            panel.set(title=f"{task}, an update in every {window} steps" if window > 1 else f"{task}, in every step")
+            panel.set_title(f"{task}, an update in every {window} steps", fontsize=10)
             panel.spines[["top", "right"]].set_visible(False)
         row[0].set(ylabel="missed (%)", ylim=(0, None))
     for panel in axes[-1]:
         panel.set_xlabel("steps heard, of 16 rows")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=4
+    )
     figure.savefig(PICTURES / "streams.png", dpi=110)
 
 

@@ -145,8 +145,8 @@ def build(task, rule, window, rate, seed):
 def updates_of(task, window):
     """How many updates are one call, and how many lie between two points of the curve."""
     between = max(1, task.steps // window // POINTS)
-    at_once = min(32, between)
-    return at_once, between // at_once * at_once
+    calls = -(-between // 32)
+    return between // calls, between // calls * calls
 
 
 def stream(task, part, window, seed, **more):

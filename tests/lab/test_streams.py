@@ -59,6 +59,14 @@ def test_rows_of_strings_are_long_recordings():
     assert lengths.max() > max(task.windows)  # from one first B to the next
 
 
+@pytest.mark.parametrize("window", [1, 4, 16, 46, 64, 94])
+def test_no_more_than_a_few_steps_are_left_out(window):
+    task = SMALL._replace(steps=20_000)
+    at_once, updates = streams.updates_of(task, window)
+    assert updates % at_once == 0 and at_once <= 32
+    assert 0.96 * task.steps < streams.POINTS * updates * window <= task.steps
+
+
 def test_a_cue_is_far_from_its_answer():
     x, y = streams.cue(None).parts["train"]
     assert np.all(x[np.arange(len(x)), 0, y] == 1.0) and np.all(x[np.arange(len(x)), 0, 1 - y] == 0.0)
@@ -129,7 +137,7 @@ def test_the_picture(tmp_path, monkeypatch):
     curve = [{"steps": 10, "validation": 0.5}, {"steps": 20, "validation": 0.25}]
     runs = [
         {"rule": rule, "window": window, "compared": compared, "curve": curve}
-        for rule, window, compared in (("kernl", 1, 1), ("bptt", 24, 1), ("kernl", 16, 16), ("bptt", 90, None))
+        for rule, window, compared in (("kernl", 16, 16), ("eprop", 16, 16), ("bptt", 24, 16), ("bptt", 90, None))
     ]
     (tmp_path / "streams.json").write_text(json.dumps({"streams": {"tasks": {"cue": runs, "words": runs}}}))
     monkeypatch.setattr(pictures, "RESULTS", tmp_path)
