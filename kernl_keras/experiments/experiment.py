@@ -16,7 +16,7 @@ SOURCES = {  # task: where its data may come from
 }
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 NORMALIZATIONS = (None, "batch")
-ABOVE = {  # what an entry of `Experiment.above` may hold, and what holds where it does not
+ABOVE: dict = {  # what an entry of `Experiment.above` may hold, and what holds where it does not
     "cell": None,
     "cell_settings": None,
     "rule": None,  # that of the experiment
