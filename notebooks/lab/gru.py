@@ -8,7 +8,6 @@ that of the epoch with the best validation accuracy, and the learning rate the b
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 import time
 
@@ -20,7 +19,7 @@ from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
-from .options import check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds
 
 UNITS = 100
 RATES = (1e-3, 3e-3)
@@ -95,10 +94,7 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.gru", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
-    cli.add_machine_options(parser)
+    add_run_options(parser)
     return cli.run_command(parser, arguments)
 
 

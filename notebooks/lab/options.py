@@ -2,8 +2,17 @@
 
 import pathlib
 
+from kernl_keras import cli
 from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.experiment import MAX_SEED
+
+
+def add_run_options(parser, output_help=None):
+    """What a command takes that trains with several seeds and writes a results file."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help=output_help)
+    cli.add_machine_options(parser)
 
 
 def check_seeds(seeds):

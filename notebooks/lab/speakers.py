@@ -11,7 +11,6 @@ speaker out.
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 
 import numpy as np
@@ -26,7 +25,7 @@ from kernl_keras.experiments.pretrained import variables
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import load_data
 
-from .options import check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds
 
 WAYS = {"readout only": "readout_only", "e-prop": "eprop", "KeRNL": "kernl"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -146,10 +145,7 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.speakers", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
-    cli.add_machine_options(parser)
+    add_run_options(parser)
     return cli.run_command(parser, arguments)
 
 

@@ -14,7 +14,6 @@ Along the way the network is tested on that stream.
 import argparse
 import dataclasses
 import functools
-import pathlib
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.training.state import fresh_states
 
-from .options import check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds
 from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
@@ -254,11 +253,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.streams", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
     parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
     parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE", help="what it has already stays")
-    cli.add_machine_options(parser)
+    add_run_options(parser, "what it has already stays")
     return cli.run_command(parser, arguments)
 
 
