@@ -90,6 +90,9 @@ def behind_with_mean_slopes(
 ) -> np.ndarray:
     """Eq. (31)-(33) as a sweep: one window's errors before it, with mean slopes in the place of slopes.
 
+    In the means, a step counts by what the unit's kernel leaves of it, |lambda|^n of n steps ago; where the potential
+    resets all steps count alike.
+
     Args:
         own: errors of the states before the window, of V or U [H] and of b [H].
         c: errors of the potentials at its first step [H].
@@ -112,9 +115,10 @@ def behind_with_mean_slopes(
     [0.5, 1.0]
     """
     units = len(c)
-    psi, drive = (np.mean(part[b, :first], 0) for part in (run.psi, run.gain))
+    weights = np.array([[1.0 if resets else abs(x) ** (first - 1 - t) for x in lam] for t in range(first)])
+    psi, drive = (np.average(part[b, :first], 0, weights) for part in (run.psi, run.gain))
     if heard is not None:
-        c = c * np.mean(heard[b, :first], 0)
+        c = c * np.average(heard[b, :first], 0, weights)
     found = np.zeros((first, units))
     for i in range(units):
         alike = [k for k in range(units) if groups[k] == groups[i]]

@@ -1,7 +1,8 @@
 """Linear memory: behind a window's border only filtered inputs are remembered, [poles, J] numbers. Eq. (31)-(33).
 
 Exact traces are [H, J] each, and KeRNL needs several. Here the slopes psi_i and drives of what lies behind the border
-are replaced by their means so far, and the units that share a lambda share a filter:
+are replaced by their means so far, and the units that share a lambda share a filter. A step of n steps ago counts
+|lambda_i|^n in the means, as it does in the filters; in units that reset all steps count alike:
 
     (31) X^g_j(t) = lambda_g X^g_j(t-1) + s_j(t),       Y^g_j(t) = lambda_g Y^g_j(t-1) + X^g_j(t)
     (32) the own potential:   dC/dW_ij += drive_i Re(conj(v_i) X^i_j)
@@ -82,11 +83,11 @@ class Memory(NamedTuple):
     z_reset: Any  # Z, with the second filters of the hop and of the thresholds [B, Q G, J]
     constants: Any  # traces of the constants that learn [B, K, H, F]
     means: Any  # of psi, drive and, where what arrives counts by it, f' [B, 2 or 3, H]
-    count: Any  # steps that the means are of [B, 1, 1]
+    count: Any  # weight of all the steps that the means are of [B, 1, 1 or H]
 
 
 COUNTED = 1e6
-"""Steps after which the means forget the oldest ones."""
+"""The most that the earlier steps count together, so that in single precision the next one still changes the means."""
 
 
 class LinearMemory:
@@ -127,7 +128,7 @@ class LinearMemory:
             z_reset=(second, self.inputs) if second else None,
             constants=(self.rule.own(self.cell).COUNT, self.cell.units, fields) if fields else None,
             means=(3 if self.by_slope else 2, self.cell.units),
-            count=(1, 1),
+            count=(1, 1 if resets else self.cell.units),
         )
 
     def unpack(self, traces):
@@ -150,7 +151,7 @@ class Filters:
         leak, turn = (
             tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,)) for part in past.cell.membrane_kernel(past.p)
         )
-        self.own = tf.complex(leak, turn)  # lambda [H]
+        self.own, self.own_size = tf.complex(leak, turn), tf.sqrt(leak**2 + turn**2)  # lambda, |lambda| [H]
         groups = self.cell.groups(self.cell.CONSTANTS)
         poles = Poles(groups, memory.groups, self.own)
         self.member, self.weights = poles.member, self.parts(poles.weights)
@@ -196,15 +197,25 @@ class Filters:
             made = self.filtered(memory, inputs, counts)
         if memory.constants is not None:
             made["constants"] = advanced_traces(self.memory.rule, past, start, size, counts, memory.constants)
-        like = past.residuals.output[0]
-        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
-        now = [tf.reduce_sum(counts[..., None] * part * tf.ones_like(like), 0) for part in parts]
-        n = tf.reduce_sum(counts, 0)[:, None, None]  # steps [B or 1, 1, 1]
-        count = tf.minimum(memory.count + n, COUNTED)
-        share = tf.math.divide_no_nan(tf.ones_like(count), count)
-        made["means"] = memory.means + (tf.stack(now, 1) - n * memory.means) * share
-        made["count"] = count
+        made |= self.mean_slopes(memory, counts, step)
         return memory._replace(**made)
+
+    def mean_slopes(self, memory, counts, step):
+        """The means after some steps; arguments as of `filtered`, and `StepDerivatives`.
+
+        What a unit that resets has of its own is its share in the slopes of its group, see `by_reset_filters`. Few
+        steps would say little of that.
+        """
+        later = tf.cumsum(counts, exclusive=True, reverse=True)[..., None]  # [C, B or 1, 1], steps that follow
+        every = tf.reduce_sum(counts, 0)[:, None, None]  # [B or 1, 1, 1]
+        keep = tf.ones_like(self.own_size[:1]) if self.cell.resets else self.own_size
+        weights = counts[..., None] * tf.pow(keep, later)  # [C, B or 1, 1 or H]
+        like = tf.ones_like(self.past.residuals.output[:1])
+        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
+        now = tf.stack([tf.reduce_sum(weights * part * like, 0) for part in parts], 1)
+        before = tf.minimum(memory.count, COUNTED) * tf.pow(keep, every)
+        count = before + tf.reduce_sum(weights, 0)[:, None]
+        return {"means": tf.math.divide_no_nan(before * memory.means + now, count), "count": count}
 
     def filtered(self, memory, inputs, counts):
         """The filters after some steps, where they are the same at every step.
