@@ -63,6 +63,7 @@ def test_rules(tmp_path, monkeypatch):
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 def test_streams(tmp_path, monkeypatch):
     model = run(PAGES / "streams.md", tmp_path, monkeypatch)["model"]
     x = np.random.default_rng(0).uniform(size=(25, 100, 81)).astype("float32")

@@ -42,6 +42,7 @@ except ImportError as error:
 """
 
 
+@pytest.mark.slow
 def test_without_tensorboard_its_users_say_what_to_install(tmp_path):
     """Everything else works without it: the package is imported, a configuration is chosen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -65,6 +65,7 @@ SLOW = {"rule": "kernl", "steps_per_execution": 3, "validation_data": pieces(see
 
 
 @pytest.mark.parametrize("settings", [{}, pytest.param(SLOW, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     """Stopped within an epoch, whose steps are made once more; validation on another stream leaves the states alone."""
     path, seen = tmp_path / "run" / "backup.npz", []

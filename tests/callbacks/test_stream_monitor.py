@@ -79,6 +79,7 @@ def everything(model):
     return [np.asarray(tf.convert_to_tensor(each)) for each in (*model.weights, *states)]
 
 
+@pytest.mark.slow
 def test_training_is_the_same_and_the_numbers_are_those_of_the_stream(tmp_path):
     """With weights that stand still the answers are those of `predict`, piece after piece."""
     monitor = kk.StreamMonitor(tmp_path, update_freq=5, last=7, steps=11)

@@ -142,6 +142,7 @@ def run(tmp_path_factory):
     return SimpleNamespace(model=model, events=events(log_dir), epochs=epochs, values=values, traces=traces)
 
 
+@pytest.mark.slow
 def test_the_tags_are_exactly_these(run):
     kinds = {f"fit/{name}": "scalars" for name in (*LOGGED, *DIAGNOSTICS, *RATES)}
     kinds |= {name: "histograms" for name in TENSORS} | {f"{name}/image": "images" for name in TENSORS}
@@ -261,7 +262,7 @@ def dataset():
     "chosen, settings, count",
     [
         (2, {"validation_data": dataset()}, 2),
-        (4, {"validation_data": None, "validation_split": 0.25}, 3),
+        pytest.param(4, {"validation_data": None, "validation_split": 0.25}, 3, marks=pytest.mark.slow),
         pytest.param(tuple(part[:5] for part in VALIDATION), {"validation_data": None}, 5, marks=pytest.mark.slow),
         pytest.param(dataset(), {"validation_data": None}, 3, marks=pytest.mark.slow),
     ],

@@ -198,6 +198,7 @@ def test_m_starts_from_the_connections_that_there_are():
     np.testing.assert_array_equal(layer.sensitivity_tensor.numpy() != 0.0, there.T)
 
 
+@pytest.mark.slow
 def test_alignment_counts_the_connections_that_there_are():
     model = model_of("eprop")
     alignment = kk.gradient_alignment(model, DATA[0][:4], DATA[1][:4], rules=("bptt",), windows=2)
@@ -209,8 +210,8 @@ def test_alignment_counts_the_connections_that_there_are():
 # Saving and export
 
 
-@pytest.mark.parametrize("connectivity", [MASK, 0.5], ids=["matrix", "drawn"])
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("connectivity", [MASK, pytest.param(0.5, marks=pytest.mark.slow)], ids=["matrix", "drawn"])
+@pytest.mark.parametrize("kind", taking_turns(CELLS))
 def test_saved_and_loaded(kind, connectivity, tmp_path):
     model = model_of("eprop", kind=kind, recurrent_connectivity=connectivity)
     cell = model.get_layer("hidden").cell

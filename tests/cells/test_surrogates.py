@@ -12,7 +12,7 @@ from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import keras
 
 from ..reference import oracles
-from ..reference.cases import B, H, I, Network, T, draw, stacked
+from ..reference.cases import B, H, I, Network, T, draw, stacked, taking_turns
 
 KINDS = {"spiking": kk.LIFCell, "resonator": kk.ResonatorCell}
 
@@ -71,7 +71,7 @@ def gradients(layer, network, error):
     return stacked(weights), of_x
 
 
-@pytest.mark.parametrize("name", ["hard adaptive", "resonator"])
+@pytest.mark.parametrize("name", ["hard adaptive", pytest.param("resonator", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
@@ -92,7 +92,7 @@ def test_surrogates_differ():
 
 
 @pytest.mark.parametrize("wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)], ids=["graph", "xla"])
-@pytest.mark.parametrize("surrogate", ["multi_gaussian", "boxcar", cauchy], ids=name_of)
+@pytest.mark.parametrize("surrogate", taking_turns(["multi_gaussian", "boxcar", cauchy]), ids=name_of)
 def test_modes_agree(surrogate, wrap):
     n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
     layer = n.layer("kernl")
@@ -121,6 +121,7 @@ def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
     np.testing.assert_array_equal(one(u), other(u))
 
 
+@pytest.mark.slow
 def test_what_is_not_registered_trains_but_cannot_be_saved(tmp_path):
     inputs = keras.Input((T, I))
     for surrogate in (unregistered, lambda u: 1.0 - u, types.MethodType(lambda self, u: u, "self")):

@@ -63,7 +63,7 @@ def build(rule="kernl", **compiled):
     [
         KeRNL(),
         pytest.param(KeRNL("exponential", perturbation="twin"), marks=pytest.mark.slow),
-        PlainKeRNL(credit="last"),
+        pytest.param(PlainKeRNL(credit="last"), marks=pytest.mark.slow),
     ],
     ids=["membrane", "exponential, twin", "plain, last"],
 )

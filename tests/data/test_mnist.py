@@ -192,6 +192,7 @@ def test_all_of_mnist_from_a_prepared_folder_without_network(data_dir, no_networ
     assert counts[2].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
+@pytest.mark.slow
 def test_data_dir_may_come_from_the_environment_of_tfds(data_dir, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     monkeypatch.setattr(tfds.core.constants, "DATA_DIR", data_dir)

@@ -40,6 +40,7 @@ def test_the_file_is_small_and_its_licence_lies_beside_it(packaged):
     assert "Attribution-ShareAlike 3.0" in licence and "LeCun" in licence and PIXELS_SHA256 in licence
 
 
+@pytest.mark.slow
 def test_the_digits_are_mnist_s_at_the_positions_the_file_names(all_digits):
     sample = load_sample()
     with (

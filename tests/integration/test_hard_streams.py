@@ -91,6 +91,7 @@ def test_sound_that_is_clipped_or_far_too_loud_is_finite_and_still_a_tone(compre
 
 @pytest.mark.parametrize("case", ["resonators, KeRNL", pytest.param("LIF, KeRNL", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_piece_of_no_numbers_is_as_if_it_had_not_come(case, value):
     rng = np.random.default_rng(0)
     pieces = [

@@ -11,6 +11,7 @@ from kernl_keras.data.sample import SAMPLE_FILE, Digits, load_sample
 from notebooks.lab import make_sample
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_packaged_file_again(data_dir, tmp_path, capsys):
     packaged = resources.files("kernl_keras.data").joinpath(SAMPLE_FILE).read_bytes()
     output = tmp_path / "again.npz"

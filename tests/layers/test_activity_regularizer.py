@@ -9,7 +9,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..reference.cases import B, H, I, Network, T, draw, pairs, stacked, taking_turns
+from ..reference.cases import B, H, I, Network, T, draw, pairs, stacked
 
 RULES = ["kernl", "plain_kernl", "eprop", "rflo", "bptt"]
 MASK = np.arange(T) < np.array([[T], [T - 2]])
@@ -212,7 +212,8 @@ def test_rates_reach_their_target():
     assert away() < 0.5 * before
 
 
-@pytest.mark.parametrize("kind", taking_turns([(kind,) for kind in REGULARIZERS]))
+@pytest.mark.parametrize("kind", REGULARIZERS)
+@pytest.mark.slow
 def test_examples_of_weight_zero_count_for_nothing(kind):
     """A batch that was filled up teaches the same as the batch itself, in `kk.Model`."""
     make, _ = REGULARIZERS[kind]

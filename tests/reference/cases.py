@@ -63,9 +63,12 @@ def pairs(*axes):
 
 
 def taking_turns(rows, every=3):
-    """Rows of a table for `pytest.mark.parametrize`, of which every third or so is quick and the others are slow."""
+    """Rows or values for `pytest.mark.parametrize`, of which every third or so is quick and the others are slow."""
     return [
-        pytest.param(*row, marks=() if number % every == 0 else pytest.mark.slow) for number, row in enumerate(rows)
+        pytest.param(
+            *(row if isinstance(row, tuple | list) else [row]), marks=() if n % every == 0 else pytest.mark.slow
+        )
+        for n, row in enumerate(rows)
     ]
 
 

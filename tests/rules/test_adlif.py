@@ -121,7 +121,7 @@ def test_backpropagation_is_that_of_automatic_differentiation(name):
     alike(gradients(network(name, "kernl", learn=LEARNS[name], window=T)[0], X), expected)
 
 
-@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 4])
 @pytest.mark.parametrize(("name", "rule"), [("equal", KeRNL()), ("spread", KeRNL(Exponential(2))), ("spread", EProp())])
 def test_pieces_with_traces_are_the_whole(name, rule, window):
     whole = gradients(network(name, rule, learn=LEARNS[name], window=window)[0], X)

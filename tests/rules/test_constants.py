@@ -54,7 +54,7 @@ def alike(one, other, **tolerance):
         same(one[name], other[name], **tolerance)
 
 
-@pytest.mark.parametrize("cell", LEARNS)
+@pytest.mark.parametrize("cell", taking_turns(LEARNS, every=2))
 def test_backpropagation_is_that_of_automatic_differentiation(cell):
     """And so is every rule with a window of the whole sequence."""
     network, _, tape = made(cell, BPTT(tape=True))
@@ -99,7 +99,7 @@ CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6
 
 @pytest.mark.parametrize(
     ("name", "cell", "cuts", "traces"),
-    taking_turns(pairs([*ONLINE, "exponential"], LEARNS, CUTS, (True, "linear")), every=13),
+    taking_turns(pairs([*ONLINE, "exponential"], LEARNS, CUTS, (True, "linear")), every=25),
 )
 def test_pieces_are_the_whole(name, cell, cuts, traces):
     rule = ONLINE.get(name) or KeRNL(Exponential(2))
@@ -136,7 +136,8 @@ def test_masks_and_resets(name, traces):
     alike(both, {each: parts[0][each] + parts[1][each] for each in both}, tolerance=1e-8)
 
 
-@pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("window", [None, 4])
+@pytest.mark.slow
 def test_every_mode_agrees(window):
     network, _, layer = made("resonator", KeRNL(), window=window)
     expected = gradients(layer, network.inputs)

@@ -27,7 +27,7 @@ from kernl_keras.rules import (
     Twin,
 )
 
-from ..reference.cases import B, H, Network, T, draw
+from ..reference.cases import B, H, Network, T, draw, taking_turns
 from ..reference.expected import compute, in_pieces, kernels, same
 
 # Of every setting of every object: a value that is not the default, and a cell where it matters.
@@ -195,7 +195,7 @@ def test_an_own_rule_gives_its_gradient():
     same(signed, compute(network.layer(EProp(adaptation=False)), network.inputs, 0.5 * np.sign(error))[1])
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", taking_turns(OWN))
 def test_an_own_rule_learns_in_pieces_masked_and_under_xla(name):
     network, rule = Network("hard adaptive"), OWN[name]
     whole = compute(network.layer(rule), network.inputs)[1]
@@ -216,7 +216,7 @@ def test_an_own_rule_learns_in_pieces_masked_and_under_xla(name):
         same(one, other)
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", taking_turns(OWN))
 def test_an_own_rule_is_saved_loaded_and_aligned(name, tmp_path):
     inputs = keras.Input((T, 3))
     hidden = kk.RNN(kk.LIFCell(H), rule=OWN[name], name="hidden")(inputs)

@@ -41,7 +41,7 @@ def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
         same(one, other)
 
 
-@pytest.mark.parametrize("cell", taking_turns([[cell] for cell in CELLS]))
+@pytest.mark.parametrize("cell", taking_turns(CELLS))
 def test_a_window_of_the_whole_sequence_is_backpropagation(cell):
     network, _, layer = made(cell, BPTT())
     exact = compute(layer, network.inputs, ERROR)[1:3]
@@ -93,7 +93,8 @@ def test_a_padded_batch_learns_what_its_sequences_would(name):
     same(tf.concat([*found[:2], found[2][None]], 0), whole)
 
 
-@pytest.mark.parametrize("name", taking_turns([["kernl"], ["kernl, 2 exponentials"], ["bptt"]]))
+@pytest.mark.parametrize("name", ["kernl", "kernl, 2 exponentials", "bptt"])
+@pytest.mark.slow
 def test_every_mode_agrees(name):
     network, _, layer = made("resonator", RULES[name], window=4)
     expected = compute(layer, network.inputs, ERROR, training=False)

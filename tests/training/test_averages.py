@@ -6,6 +6,8 @@ import pytest
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
+from ..reference.cases import taking_turns
+
 MOMENTUM, RATES = 0.8, {"weights": 0.05, "sensitivity": 0.02}
 
 
@@ -20,7 +22,7 @@ class Weights(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(
-    "averaged", [("weights",), ("sensitivity",), pytest.param(("weights", "sensitivity"), marks=pytest.mark.slow)]
+    "averaged", taking_turns([(("weights", "sensitivity"),), (("weights",),), (("sensitivity",),)])
 )
 def test_the_weights_end_as_their_averages(averaged):
     keras.utils.set_random_seed(3)

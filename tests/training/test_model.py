@@ -454,6 +454,7 @@ def test_steps_in_which_m_rests_do_not_count_in_its_means():
     assert abs(both["weight_gradient_norm"] / one["weight_gradient_norm"] - 1.0) > 1e-3
 
 
+@pytest.mark.slow
 def test_keras_own_backup_goes_on_exactly(tmp_path):
     """`BackupAndRestore`: weights, counts of draws and the slots of both optimizers, to the bit."""
 

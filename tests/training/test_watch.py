@@ -9,6 +9,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.training.watch import out_of_range
 
+from ..reference.cases import taking_turns
+
 T, I, B = 20, 3, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (8, T, I)).astype("float32")
 CELLS = {
@@ -61,7 +63,7 @@ def test_a_saturated_layer_is_reported():
     assert "hidden' is saturated: 100% of its units" in message and "input_gain" in message
 
 
-@pytest.mark.parametrize("kind", ["spiking", "no refractory time", "long refractory time", "rate"])
+@pytest.mark.parametrize("kind", taking_turns(["spiking", "no refractory time", "long refractory time", "rate"]))
 def test_inputs_that_are_far_too_large_are_reported(kind):
     """Inputs of one sign, as raw counts or degrees are, hold half of the units at their limit and half of them down."""
     x = np.random.default_rng(0).uniform(size=(8, 100, 1)).astype("float32")
@@ -96,6 +98,7 @@ def test_networks_as_they_are_by_default_are_not_reported(make):
     assert said == [] and found["restarted_perturbations"] == 0.0
 
 
+@pytest.mark.slow
 def test_one_layer_of_several_is_reported_by_its_name():
     inputs = keras.Input((T, I))
     first = kk.RNN(kk.LIFCell(5), name="first")(inputs)
