@@ -38,6 +38,7 @@ if IS_KERAS_3:
         )
 
     from keras.src.backend.common import global_state
+    from keras.src.backend.common.variables import AutocastScope
     from keras.src.models.functional import Functional
 
     class KerasRNN(keras.layers.RNN):
@@ -45,6 +46,13 @@ if IS_KERAS_3:
 
         def get_initial_state(self, batch_size):
             return [tf.zeros((batch_size, size), self.cell.compute_dtype) for size in self.state_size]
+
+        def call(self, sequences, initial_state=None, mask=None, training=False):
+            with AutocastScope(None):
+                if initial_state is None and not self.stateful:
+                    initial_state = self.get_initial_state(sequences.shape[0] or tf.shape(sequences)[0])
+                output, *states = run_loop(self, sequences, initial_state, mask, training)
+            return (output, *states) if self.return_state else output
 
     class AbstractRNNCell(ZeroStates, keras.layers.Layer):
         """The contract of Keras 2's `AbstractRNNCell`, which Keras 3 no longer has.
@@ -118,17 +126,40 @@ else:
             return [tf.zeros((tf.shape(inputs)[0], size), self.cell.compute_dtype) for size in self.state_size]
 
         def call(self, inputs, mask=None, training=None, initial_state=None):
-            inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
-            initial_state = [tf.cast(state, self.cell.compute_dtype) for state in tf.nest.flatten(initial_state)]
-            last_output, outputs, states = self.inner_loop(inputs, initial_state, mask, training)
-            if self.stateful:
-                for variable, state in zip(self.states, states):
-                    variable.assign(tf.cast(state, variable.dtype))
-            output, *states = (
-                tf.cast(each, self.compute_dtype)
-                for each in (outputs if self.return_sequences else last_output, *states)
-            )
+            if initial_state is not None or not self.stateful or isinstance(inputs, list):
+                inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
+            output, *states = run_loop(self, inputs, initial_state, mask, training)
             return [output, *states] if self.return_state else output
+
+
+def run_loop(layer, sequences, initial_state, mask, training):
+    """What `RNN.call` does in Keras. But between the calls of a stateful layer the states are as precise as its cell.
+
+    Args:
+        layer: `KerasRNN`.
+        sequences: [B, T, I].
+        initial_state: list of states; None for those that the layer has.
+        mask, training: as of `call`.
+
+    Returns:
+        the outputs and the states, in the dtype of the layer.
+    """
+    if layer.unroll and sequences.shape[1] is None:
+        raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(sequences.shape)}.")
+    if layer.stateful and not tf.TensorShape(layer.states[0].shape[:1]).is_compatible_with(sequences.shape[:1]):
+        raise ValueError(
+            f"sequences must have {layer.states[0].shape[0]} examples, as the states of a stateful layer; "
+            f"received shape {tuple(sequences.shape)}."
+        )
+    states = tf.nest.flatten(layer.states if initial_state is None else initial_state)
+    states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]
+    last_output, outputs, states = layer.inner_loop(sequences, states, mask, training)
+    if layer.stateful:
+        for variable, state in zip(layer.states, states):
+            variable.assign(state if IS_KERAS_3 else tf.cast(state, variable.dtype))  # Keras 3 casts by itself
+    return [
+        tf.cast(each, layer.compute_dtype) for each in (outputs if layer.return_sequences else last_output, *states)
+    ]
 
 
 def writes_hdf5(model: Any) -> bool:

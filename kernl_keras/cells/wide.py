@@ -19,6 +19,12 @@ def wide_dtype(policy=None):
     return dtype if tf.as_dtype(dtype).size >= 4 else "float32"
 
 
+def wide_policy(policy):
+    """The dtype policy of a layer around such a cell: "mixed_float16" for "float16", or its states would be narrow."""
+    name = policy if isinstance(policy, str) else getattr(policy, "name", None)
+    return f"mixed_{name}" if name in ("float16", "bfloat16") else policy
+
+
 class WideCell(AbstractRNNCell):
     """A cell that computes in float32 or wider.
 

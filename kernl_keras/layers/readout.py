@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
-from ..cells.wide import wide_dtype
-from ..checks import check_sequences, check_states, nearest_name, time_steps
+from ..cells.wide import wide_dtype, wide_policy
+from ..checks import check_sequences, check_states, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
 from ..sequences.valid_steps import Marks, marks
@@ -95,9 +95,10 @@ class Readout(KerasRNN):
         given["learn"] = learn
         given["feedback"] = feedback
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
-        kwargs["dtype"] = kwargs.get("dtype") or dtype
+        kwargs["dtype"] = wide_policy(kwargs.get("dtype") or dtype)
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        self.stateful: bool = flag("stateful", self.stateful)
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well

@@ -8,7 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..checks import check_sequences, check_states, integer, keras_object, nearest_name, time_steps
+from ..cells.wide import wide_policy
+from ..checks import check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..regularizers import cost_of_activity
@@ -111,7 +112,11 @@ class RNN(KerasRNN):
             kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell or an LSTMCell"
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         with nearest_name(type(self), kwargs):
-            super().__init__(cell, return_sequences=return_sequences, **{"dtype": cell.dtype_policy, **kwargs})
+            settings = {"dtype": cell.dtype_policy, **kwargs}
+            super().__init__(
+                cell, return_sequences=return_sequences, **{**settings, "dtype": wide_policy(settings["dtype"])}
+            )
+        self.stateful: bool = flag("stateful", self.stateful)
         self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)

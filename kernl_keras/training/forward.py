@@ -1,5 +1,6 @@
 """The first part of a training step: the network once, and the losses that both updates start from."""
 
+import functools
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -33,7 +34,7 @@ def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
         `Forward`.
     """
     with tf.GradientTape(persistent=True) as tape:
-        with running(Step(present=present(sample_weight), learns=learns)) as step:
+        with running(Step(present=present(sample_weight, x), learns=learns)) as step:
             y_pred = model(x, training=True)
             build_metrics(model, y, y_pred)
             if kept is not None:
@@ -46,8 +47,13 @@ def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
     return Forward(tape, y_pred, loss, sensitivity_loss, whole)
 
 
-def present(sample_weight):
-    """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example."""
+def present(sample_weight, x):
+    """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example.
+
+    Args:
+        sample_weight: as for `fit`. [B, 1] are weights of examples, but of steps where the sequences have one step.
+        x: the inputs of the model.
+    """
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
         return None
     sample_weight = tf.convert_to_tensor(sample_weight)
@@ -55,7 +61,16 @@ def present(sample_weight):
         return None
     if sample_weight.shape.rank == 2 and sample_weight.shape[1] != 1:
         return None
-    return tf.cast(tf.reshape(sample_weight, (-1,)) != 0, sample_weight.dtype)
+    counts = tf.reshape(sample_weight, (-1,)) != 0
+    if sample_weight.shape.rank == 2:
+        sequences = [each for each in tf.nest.flatten(x) if len(each.shape) >= 3]
+        counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(each)[1], 1) for each in sequences], counts)
+    return tf.cast(counts, sample_weight.dtype)
+
+
+def after(data):
+    """Within, nothing runs before the batch is there: where a data set ends inside a compiled step, no state moves."""
+    return tf.control_dependencies([x for x in tf.nest.flatten(data, expand_composites=True) if tf.is_tensor(x)])
 
 
 def build_metrics(model, y, y_pred):

@@ -10,6 +10,7 @@ from kernl_keras import naive as ref
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
+from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Tangent, Twin
 
@@ -229,6 +230,29 @@ def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
     other = RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
     assert other(draw(1, B, T, I), training=True).dtype == tf.float32
     assert other.sensitivity_tensor.dtype == "float64"
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "make", [lambda **given: RNN(LeakyRNNCell(4, tau=2000.0), seed=1, **given), Readout], ids=["RNN", "Readout"]
+)
+def test_states_are_not_in_half_precision(make, policy):
+    """Or a sum over many pieces would leave its range, and pieces would not be the whole."""
+    given = {} if make is not Readout else {"units": 4, "tau_out": 2000.0, "gain": None}
+    stream, whole = (make(dtype=policy, stateful=stateful, **given) for stateful in (True, False))
+    x = np.ones((1, 1200, 3), "float32")
+    stream.build((1, 100, 3))
+    whole.build(x.shape)
+    whole.set_weights(stream.get_weights())
+    pieces = []
+    for start in range(0, 1200, 100):
+        with tf.GradientTape() as tape:
+            outputs = stream(x[:, start : start + 100])
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
+        pieces.append(outputs)
+        assert np.all(np.isfinite(tape.gradient(loss, stream.cell.kernel)))
+    assert pieces[0].dtype == policy and all(state.dtype == "float32" for state in stream.states)
+    np.testing.assert_array_equal(tf.concat(pieces, 1), whole(x))
 
 
 @pytest.mark.parametrize("cell", ["hard adaptive", "tanh"])

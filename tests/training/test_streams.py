@@ -51,3 +51,49 @@ def test_validation_leaves_a_stream_as_it_was(rule):
     fresh = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)
     np.testing.assert_allclose(history["val_loss"][-1], fresh, rtol=1e-6)
     assert abs(gone_on - fresh) > 1e-6
+
+
+def one_layer(steps, seed=0):
+    """A network for pieces of some steps, whose weights stand still while M learns."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input(batch_shape=(B, steps, 2))
+    x = kk.SpikeEncoder(4, seed=1, stateful=True)(inputs)
+    x = kk.RNN(kk.LIFCell(H, input_gain=8.0), window=2, seed=1, stateful=True, name="hidden")(x)
+    model = kk.Model(inputs, kk.Readout(2, stateful=True)(x))
+    sgd = keras.optimizers.SGD
+    model.compile(sgd(0.0), "mse", sensitivity_optimizer=sgd(0.1), sensitivity_every=1, jit_compile=False)
+    return model
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_where_nothing_is_asked_m_learns_all_the_same(steps):
+    """A weight of a step is none of an example, however short the pieces are."""
+    found = []
+    for weight in (0.0, 1.0):
+        model = one_layer(steps)
+        before, measured = tf.convert_to_tensor(model.rule_layers[0].sensitivity_tensor).numpy(), []
+        for start in range(0, T, steps):
+            x, weights = X[:B, start : start + steps], np.full((B, steps), weight, "float32")
+            model.train_on_batch(x, np.zeros((B, steps, 2), "float32"), sample_weight=weights)
+            measured.append([model.diagnostics()[name] for name in ("sensitivity_loss", "firing_rate", "silent_units")])
+        m = tf.convert_to_tensor(model.rule_layers[0].sensitivity_tensor).numpy()
+        assert np.abs(m - before).max() > 1e-4 and max(rate for _, rate, _ in measured) > 0.1
+        found.append((m, measured))
+    for one, other in zip(*found):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras says so even where it learns the length
+def test_a_data_set_that_ends_moves_nothing_more():
+    """Keras learns within its compiled step that one of unknown length is over."""
+    batches = [(X[start : start + B], np.zeros((B, T, 2), "float32")) for start in range(0, len(X), B)]
+    like = tuple(tf.TensorSpec((B, T, 2)) for _ in range(2))
+    known = tf.data.Dataset.from_tensor_slices(tuple(np.stack(part) for part in zip(*batches)))
+    found = []
+    for data in (known, tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=like)):
+        model = one_layer(T)
+        model.fit(data, shuffle=False, verbose=0)
+        model.evaluate(data, verbose=0)
+        found.append([*states(model), int(model.rule_layers[0].draws)])
+    for one, other in zip(*found):
+        np.testing.assert_array_equal(one, other)
