@@ -29,9 +29,10 @@ def add_counter(layer):
     )
 
 
-def next_key(seed, counter):
-    """The next key [2] for `tf.random.stateless_*`; moves the counter on by one."""
-    counter.assign(counter + 1)
+def next_key(seed, counter, inputs=None):
+    """The next key [2] for `tf.random.stateless_*`; the counter moves on by one, once the inputs are there, if given."""
+    with tf.control_dependencies([] if inputs is None else [inputs]):
+        counter.assign(counter + 1)
     return tf.stack([tf.constant(seed, tf.int32), tf.convert_to_tensor(counter)])
 
 

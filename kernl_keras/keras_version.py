@@ -155,8 +155,9 @@ def run_loop(layer, sequences, initial_state, mask, training):
     states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]
     last_output, outputs, states = layer.inner_loop(sequences, states, mask, training)
     if layer.stateful:
-        for variable, state in zip(layer.states, states):
-            variable.assign(state if IS_KERAS_3 else tf.cast(state, variable.dtype))  # Keras 3 casts by itself
+        with tf.control_dependencies([sequences]):  # if the data set is over, Keras learns it within its compiled step
+            for variable, state in zip(layer.states, states):
+                variable.assign(state if IS_KERAS_3 else tf.cast(state, variable.dtype))  # Keras 3 casts by itself
     return [
         tf.cast(each, layer.compute_dtype) for each in (outputs if layer.return_sequences else last_output, *states)
     ]

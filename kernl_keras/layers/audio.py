@@ -168,7 +168,7 @@ class AudioEncoder(StatefulLayer):
         y = tf.ensure_shape(y, (*self._steps(inputs.shape), inputs.shape[2] * self.bands))
         outputs = self.encoder(y, training=training, mask=counted)
         if self.stateful:
-            self.go_on_with(left)
+            self.go_on_with(left, inputs)
         return tf.cast(outputs, self.compute_dtype)
 
     def _running_mean(self, power, counted):

@@ -168,20 +168,21 @@ class SpikeEncoder(StatefulLayer):
             outputs = self._drawn(values, tf.convert_to_tensor(so_far), training)
             left.append(so_far + tf.cast(tf.shape(x)[1], so_far.dtype))
         else:
-            key = next_key(self.seed, self.draws) if training else fixed_key(self.seed)
+            key = next_key(self.seed, self.draws, inputs) if training else fixed_key(self.seed)
             outputs = CODES[self.code](values, self.units, key, rows_before(tf.shape(x)[0]))
         if self.context_switch is not None:
             context = context_code(x[..., features:], self.context_switch, total)
             outputs = tf.concat([outputs, context], axis=-1)
         if self.stateful:
-            self.go_on_with(left)
+            self.go_on_with(left, inputs)
             outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # an export does not know it
         return tf.cast(outputs, self.compute_dtype)
 
     def _drawn(self, x, so_far, training):
         """Bernoulli spikes whose draws are rows of one long draw, one row a step."""
         if training:
-            self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
+            with tf.control_dependencies([x]):
+                self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
         key = tf.stack([self.seed, tf.convert_to_tensor(self.draws) if training else 0])
         probability = tf.repeat(tf.transpose(x, (1, 0, 2)), self.units, axis=-1)  # [T, B, n]
         spikes = tf.cast(uniform(tf.shape(probability), key, so_far) < probability, x.dtype)

@@ -52,10 +52,11 @@ class StatefulLayer(keras.layers.Layer):
                 f"received shape {tuple(inputs.shape)}."
             )
 
-    def go_on_with(self, states: Sequence[tf.Tensor]) -> None:
-        """The next call starts from these."""
-        for variable, state in zip(self.states, states):
-            variable.assign(state)
+    def go_on_with(self, states: Sequence[tf.Tensor], inputs: tf.Tensor) -> None:
+        """The next call starts from these; not where the inputs never come, as at the end of a data set."""
+        with tf.control_dependencies([inputs]):
+            for variable, state in zip(self.states, states):
+                variable.assign(state)
 
     def reset_state(self) -> None:
         """The next call begins new sequences."""

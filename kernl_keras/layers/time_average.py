@@ -110,7 +110,7 @@ class TimeAverage(StatefulLayer):
             else:  # those that count, in their order, at the end
                 order = tf.argsort(tf.cast(counted > 0.0, tf.int32), axis=1, stable=True)[:, -self.last :]
                 left = tuple(tf.gather(each, order, axis=1, batch_dims=1) for each in (x, counted))
-            self.go_on_with(left if steps is None else steps.left(left))
+            self.go_on_with(left if steps is None else steps.left(left), x)
         return mean
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:

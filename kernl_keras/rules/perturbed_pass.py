@@ -68,7 +68,7 @@ class PerturbedPass:
             last=self.rule.last and self.starts is None,  # else an example may have several that count
             several=counted is not None,
         )
-        key = next_key(layer.seed, layer.draws)
+        key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):

@@ -68,11 +68,6 @@ def present(sample_weight, x):
     return tf.cast(counts, sample_weight.dtype)
 
 
-def after(data):
-    """Within, nothing runs before the batch is there: where a data set ends inside a compiled step, no state moves."""
-    return tf.control_dependencies([x for x in tf.nest.flatten(data, expand_composites=True) if tf.is_tensor(x)])
-
-
 def build_metrics(model, y, y_pred):
     """So that all there is can be put back, and read, after a batch that does not count."""
     if not IS_KERAS_3:

@@ -13,7 +13,7 @@ from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
 from .compiled import CompiledModel, NotInHDF5
 from .diagnostics import of_whole_batch, with_measured
-from .forward import after, present, run_forward
+from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
 from .learn import averages_of_both, gradients_of_both, learn, schedule
 from .memory import released_with_model
@@ -182,10 +182,7 @@ class Model(CompiledModel):
     @released_with_model
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
-        with after(data):
-            return self._train_on(*keras.utils.unpack_x_y_sample_weight(data))
-
-    def _train_on(self, x, y, sample_weight):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         learns = None
         if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
             learns = schedule(self).sensitivity
@@ -204,7 +201,7 @@ class Model(CompiledModel):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with after(data), running(Step(present=present(sample_weight, x))) as step:
+        with running(Step(present=present(sample_weight, x))) as step:
             logs = super().test_step(data)
         self._diagnostics.count_evaluation(of_whole_batch(reports_of_here(step)))
         return logs_of_replica(logs)
