@@ -136,6 +136,17 @@ def check_features(name, tensor, features=None):
         raise ValueError(f"{name} must be real numbers; received dtype {dtype.name!r}.")
 
 
+def check_batch(name, tensor, states):
+    """Raises where a stateful layer gets another number of examples than its states have; `states` may be empty."""
+    for state in states[:1]:
+        batch = tf.TensorShape(state.shape[:1])
+        if not batch.is_compatible_with(tensor.shape[:1]):
+            raise ValueError(
+                f"{name} must have {batch[0]} examples, as the states of a stateful layer; "
+                f"received shape {tuple(tensor.shape)}."
+            )
+
+
 def check_states(name, given, count, what):
     """Raises unless `given`, a structure of states, is None or has `count` of them."""
     received = 0 if given is None else len(given) if isinstance(given, (list, tuple)) else 1

@@ -30,7 +30,7 @@ def add_counter(layer):
 
 
 def next_key(seed, counter, inputs=None):
-    """The next key [2] for `tf.random.stateless_*`; the counter moves on, once the inputs, if given, are there."""
+    """The next key [2] for `tf.random.stateless_*`. The counter moves on by one, after `inputs` where given."""
     with tf.control_dependencies([] if inputs is None else [inputs]):
         counter.assign(counter + 1)
     return tf.stack([tf.constant(seed, tf.int32), tf.convert_to_tensor(counter)])

@@ -144,13 +144,6 @@ def run_loop(layer, sequences, initial_state, mask, training):
     Returns:
         the outputs and the states, in the dtype of the layer.
     """
-    if layer.unroll and sequences.shape[1] is None:
-        raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(sequences.shape)}.")
-    if layer.stateful and not tf.TensorShape(layer.states[0].shape[:1]).is_compatible_with(sequences.shape[:1]):
-        raise ValueError(
-            f"sequences must have {layer.states[0].shape[0]} examples, as the states of a stateful layer; "
-            f"received shape {tuple(sequences.shape)}."
-        )
     states = tf.nest.flatten(layer.states if initial_state is None else initial_state)
     states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]
     last_output, outputs, states = layer.inner_loop(sequences, states, mask, training)

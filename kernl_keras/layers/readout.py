@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype, wide_policy
-from ..checks import check_sequences, check_states, flag, nearest_name, time_steps
+from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky_sum import leaky_sum
 from ..sequences.valid_steps import Marks, marks
@@ -96,9 +96,9 @@ class Readout(KerasRNN):
         given["feedback"] = feedback
         cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or dtype)
+        flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
-        self.stateful: bool = flag("stateful", self.stateful)
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well
@@ -115,6 +115,7 @@ class Readout(KerasRNN):
     ) -> tf.Tensor | list[tf.Tensor]:
         x = tf.nest.flatten(sequences)[0]
         check_sequences("sequences", x, self.cell.kernel.shape[0])
+        check_batch("sequences", x, self.states if self.stateful else ())
         check_states("initial_state", initial_state, 1, "the one state v, [B, O]")
         marked = marks(x, mask, reset)
         return super().call(sequences, initial_state=initial_state, mask=marked, training=training)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
-from ..checks import check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
+from ..checks import check_batch, check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
 from ..keras_version import KerasRNN, keras
 from ..regularizers import cost_of_activity
@@ -111,12 +111,10 @@ class RNN(KerasRNN):
         if not isinstance(cell, HiddenCell):
             kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell or an LSTMCell"
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
+        flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
+        kwargs["dtype"] = wide_policy(kwargs.get("dtype") or cell.dtype_policy)
         with nearest_name(type(self), kwargs):
-            settings = {"dtype": cell.dtype_policy, **kwargs}
-            super().__init__(
-                cell, return_sequences=return_sequences, **{**settings, "dtype": wide_policy(settings["dtype"])}
-            )
-        self.stateful: bool = flag("stateful", self.stateful)
+            super().__init__(cell, return_sequences=return_sequences, **kwargs)
         self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
@@ -186,6 +184,9 @@ class RNN(KerasRNN):
     ) -> tf.Tensor | list[tf.Tensor]:
         x = tf.nest.flatten(sequences)[0]
         check_sequences("sequences", x, self.cell.kernel.shape[0])
+        check_batch("sequences", x, self.states if self.stateful else ())
+        if self.unroll and x.shape[1] is None:
+            raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(x.shape)}.")
         count = len(self.state_size)
         what = f"the {count} states that return_state=True gives (the cell's and the rule's)"
         check_states("initial_state", initial_state, count, what)

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import flag
+from ..checks import check_batch, flag
 from ..keras_version import keras
 
 
@@ -45,12 +45,7 @@ class StatefulLayer(keras.layers.Layer):
 
     def check_batch(self, inputs: tf.Tensor) -> None:
         """Raises where there are not as many examples as states."""
-        batch = self.states[0].shape[0] if self.states and self.states[0].shape.rank else None
-        if not inputs.shape[:1].is_compatible_with([batch]):
-            raise ValueError(
-                f"inputs must have {batch} examples, as the states of a stateful layer; "
-                f"received shape {tuple(inputs.shape)}."
-            )
+        check_batch("inputs", inputs, [state for state in self.states or () if state.shape.rank])
 
     def go_on_with(self, states: Sequence[tf.Tensor], inputs: tf.Tensor) -> None:
         """The next call starts from these; not where the inputs never come, as at the end of a data set."""

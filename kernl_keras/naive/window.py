@@ -90,8 +90,7 @@ def behind_with_mean_slopes(
 ) -> np.ndarray:
     """Eq. (31)-(33) as a sweep: one window's errors before it, with mean slopes in the place of slopes.
 
-    In the means, a step counts by what the unit's kernel leaves of it, |lambda|^n of n steps ago; where the potential
-    resets all steps count alike.
+    A slope of n steps ago counts |lambda|^n in the mean; where the potential resets all steps count alike.
 
     Args:
         own: errors of the states before the window, of V or U [H] and of b [H].

@@ -1,8 +1,8 @@
 """Linear memory: behind a window's border only filtered inputs are remembered, [poles, J] numbers. Eq. (31)-(33).
 
 Exact traces are [H, J] each, and KeRNL needs several. Here the slopes psi_i and drives of what lies behind the border
-are replaced by their means so far, and the units that share a lambda share a filter. A step of n steps ago counts
-|lambda_i|^n in the means, as it does in the filters; in units that reset all steps count alike:
+are replaced by their means so far, and the units that share a lambda share a filter. A slope of n steps ago counts
+|lambda_i|^n in the mean, as in the exact trace; in units that reset all steps count alike:
 
     (31) X^g_j(t) = lambda_g X^g_j(t-1) + s_j(t),       Y^g_j(t) = lambda_g Y^g_j(t-1) + X^g_j(t)
     (32) the own potential:   dC/dW_ij += drive_i Re(conj(v_i) X^i_j)

@@ -51,7 +51,7 @@ def present(sample_weight, x):
     """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example.
 
     Args:
-        sample_weight: as for `fit`. [B, 1] are weights of examples, but of steps where the sequences have one step.
+        sample_weight: as for `fit`. [B, 1] weighs examples, or steps where the inputs are sequences of one step.
         x: the inputs of the model.
     """
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
@@ -63,7 +63,7 @@ def present(sample_weight, x):
         return None
     counts = tf.reshape(sample_weight, (-1,)) != 0
     if sample_weight.shape.rank == 2:
-        sequences = [each for each in tf.nest.flatten(x) if len(each.shape) >= 3]
+        sequences = [each for each in tf.nest.flatten(x) if (tf.TensorShape(each.shape).rank or 0) >= 3]
         counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(each)[1], 1) for each in sequences], counts)
     return tf.cast(counts, sample_weight.dtype)
 

@@ -307,7 +307,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
     ("training/alignment.py", "return own - contributions[local], of_exact", "return own, of_exact"),
     ("training/forward.py", "if sample_weight.shape.rank == 2:", "if sample_weight.shape.rank == 9:"),
-    ("layers/rnn.py", "wide_policy(settings[\"dtype\"])", "settings[\"dtype\"]"),
+    ("layers/rnn.py", "wide_policy(kwargs.get(\"dtype\") or cell.dtype_policy)", "kwargs.get(\"dtype\") or cell.dtype_policy"),
     ("layers/stateful.py", "tf.control_dependencies([inputs])", "tf.control_dependencies([])"),
     # sound, streams of words, and what goes on with them
     ("dynamics/audio.py", "tf.concat([before, x], axis=-1), frame_length", "tf.concat([tf.zeros_like(before), x], axis=-1), frame_length"),

@@ -129,6 +129,19 @@ def test_the_perturbed_pass_starts_where_an_unperturbed_piece_ended(mode):
     same(layer.report.sensitivity_loss, loss)
 
 
+def test_what_an_unrolled_or_stateful_layer_does_not_take():
+    unknown = tf.function(RNN(LeakyRNNCell(2), unroll=True), input_signature=[tf.TensorSpec((1, None, 3))])
+    with pytest.raises(ValueError, match=r"unroll=True needs a static number of steps; received shape \(1, None, 3\)"):
+        unknown.get_concrete_function()
+    for layer in (RNN(LeakyRNNCell(2), stateful=True), Readout(2, stateful=True)):
+        layer(np.ones((2, 4, 3), "float32"))
+        with pytest.raises(ValueError, match=r"sequences must have 2 examples, as the states .* shape \(3, 4, 3\)"):
+            layer(np.ones((3, 4, 3), "float32"))
+    for make in (lambda: RNN(LeakyRNNCell(2), stateful="yes"), lambda: Readout(2, stateful="yes")):
+        with pytest.raises(ValueError, match="stateful must be True or False; received 'yes'"):
+            make()
+
+
 @pytest.mark.parametrize("unroll", [False, True])
 def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
     layer = Network("hard").layer(BPTT(tape=True), unroll=unroll)

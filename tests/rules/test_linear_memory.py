@@ -152,6 +152,15 @@ def test_it_is_saved():
     assert again.traces.poles == 8 and again.window == 64
 
 
+def test_the_mean_of_a_stream_without_end_still_moves():
+    """Units that reset count their steps, and single precision would stop at 16,777,216 of them."""
+    _, _, layer = made("hard", KeRNL(), stateful=True)
+    count = layer.states[-1]
+    count.assign(tf.fill(count.shape, 2.0**24))
+    layer(tf.zeros((B, T, I), "float64"))
+    np.testing.assert_array_equal(count, 1e6 + T)
+
+
 def test_what_traces_cost():
     """Filters of 20 time constants against the exact traces of the same layer, and a warning of millions of them."""
     cell = ResonatorCell(200, period=LogSpaced(12.0, 42.0))
