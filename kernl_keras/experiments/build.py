@@ -109,8 +109,8 @@ def hidden_layer(experiment, layer, number, x, stateful):
     seed = (2 * experiment.seed + 2 * number - 1) % 2**31
     if layer["dropout"]:
         x = keras.layers.Dropout(layer["dropout"], seed=seed, name=f"{name}_dropout")(x)
-    kind, of_cell = CELLS[layer["cell"]], [name for name in experiment.learn if name != "tau_out"]
-    cell = kind(**layer["cell_settings"], **({"learn": of_cell} if kind.LEARNABLE or of_cell else {}))
+    kind, learn = CELLS[layer["cell"]], layer["learn"]
+    cell = kind(**layer["cell_settings"], **({"learn": learn} if kind.LEARNABLE or learn else {}))
     return RNN(cell, rule=layer["rule"], seed=seed, stateful=stateful, name=name, **layer["layer_settings"])(x)
 
 

@@ -22,6 +22,7 @@ ABOVE: dict = {  # what an entry of `Experiment.above` may hold, and what holds 
     "rule": None,  # that of the experiment
     "rule_settings": {},  # of a rule that is named
     "layer_settings": {},
+    "learn": [],  # constants of the cell
     "normalization": None,  # "batch": of the outputs of the layer below
     "dropout": 0.0,  # share of the outputs of the layer below
 }
@@ -67,7 +68,7 @@ class Experiment:
     rule: str = "kernl"  # a word of `kernl_keras.rules`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
-    learn: list = dataclasses.field(default_factory=list)  # constants of the cell and of the readout
+    learn: list = dataclasses.field(default_factory=list)  # constants of the first hidden layer and of the readout
     sensitivity_learning_rate: float = 1e-3  # of M and gamma
     sensitivity_optimizer: str = "RMSprop"
     sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
@@ -103,17 +104,18 @@ class Experiment:
             integer("validate_every", self.validate_every)
         number("learning_rate", self.learning_rate, above=0.0)
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
-        if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
-            raise ValueError(f"sensitivity_only needs a rule that has M, such as 'kernl'; received {self.rule!r}.")
         for entry in self.above:
             check_above(entry)
+        if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
+            raise ValueError(f"sensitivity_only needs a rule that has M, such as 'kernl'; received {self.rule!r}.")
 
     @property
     def hidden_layers(self):
         """What each hidden layer is, from the first on: dicts as `ABOVE`, with the rule itself."""
         own = self.make_rule()
-        first = {"cell": self.cell, "cell_settings": self.cell_settings, "layer_settings": self.layer_settings}
-        found = [{**ABOVE, **first, "rule": own}]
+        first = {name: getattr(self, name) for name in ("cell", "cell_settings", "layer_settings")}
+        learn = [name for name in self.learn if name != "tau_out"]
+        found = [{**ABOVE, **first, "learn": learn, "rule": own}]
         for entry in self.above:
             layer = {**ABOVE, **entry}
             rule = RULES[layer["rule"]].from_config(layer["rule_settings"]) if layer["rule"] else own
@@ -122,8 +124,9 @@ class Experiment:
 
     @property
     def learns_sensitivity(self):
-        """Whether the rule has M."""
-        return issubclass(RULES[self.rule], LearnedSensitivity)
+        """Whether a hidden layer has M."""
+        named = [entry.get("rule") for entry in self.above]
+        return any(issubclass(RULES[rule], LearnedSensitivity) for rule in (self.rule, *filter(None, named)))
 
     def make_rule(self):
         """The rule with its settings."""

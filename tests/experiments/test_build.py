@@ -123,9 +123,15 @@ def test_layers_above_have_their_own_cells_rules_and_windows():
     rate = {"units": 7, "tau": 5.0}
     above = [
         {"cell": "leaky_rnn", "cell_settings": rate, "normalization": "batch", "dropout": 0.25},
-        {"cell": "lif", "cell_settings": {"units": 4}, "rule": "eprop", "layer_settings": {"window": 3}},
+        {
+            "cell": "lif",
+            "cell_settings": {"units": 4},
+            "rule": "eprop",
+            "layer_settings": {"window": 3},
+            "learn": ["tau_m"],
+        },
     ]
-    model = make("adding", above=above, seed=3)
+    model = make("adding", above=above, learn=["tau"], seed=3)
     assert [layer.name for layer in model.layers[1:-1]] == [
         "hidden", "hidden_2_normalization", "hidden_2_dropout", "hidden_2", "hidden_3", "readout",
     ]  # fmt: skip
@@ -133,10 +139,19 @@ def test_layers_above_have_their_own_cells_rules_and_windows():
     assert tuple(second.cell.kernel.shape) == (100, 7) and tuple(third.cell.kernel.shape) == (7, 4)
     assert second.rule.get_config() == first.rule.get_config() == EXPERIMENTS["adding"].make_rule().get_config()
     assert isinstance(third.rule, EProp) and (second.window, third.window) == (None, 3)
+    assert [list(layer.cell.learn) for layer in (first, second, third)] == [["tau"], [], ["tau_m"]]
     assert model.get_layer("hidden_2_dropout").rate == 0.25
     assert [first.seed, second.seed, third.seed] == [7, 9, 11]
     whole = make("adding", above=above, rule="bptt", rule_settings={})
     assert isinstance(whole.get_layer("hidden_2").rule, BPTT) and isinstance(whole.get_layer("hidden_3").rule, EProp)
+
+
+def test_m_alone_needs_m_in_one_of_the_hidden_layers():
+    entry = {"cell": "leaky_rnn", "cell_settings": {"units": 3}, "rule": "kernl"}
+    below = dataclasses.replace(EXPERIMENTS["adding"], rule="eprop", rule_settings={}, above=[entry])
+    assert dataclasses.replace(below, sensitivity_only=2).learns_sensitivity
+    with pytest.raises(ValueError, match="sensitivity_only needs a rule that has M"):
+        dataclasses.replace(below, above=[{**entry, "rule": None}], sensitivity_only=2)
 
 
 @pytest.mark.parametrize(
