@@ -28,6 +28,23 @@ class ZeroStates:
         return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
 
+class OutputsMask:
+    """The mask of the outputs, which with `go_backwards` are in the order in which the steps were read.
+
+    Keras hands on the mask as it came, and so the layers above would leave out the wrong steps.
+    """
+
+    go_backwards: bool
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """That of the outputs, or a list with None for each state."""
+        found = super().compute_mask(inputs, mask)  # type: ignore[misc]
+        of_outputs, *of_states = found if isinstance(found, list) else [found]
+        if self.go_backwards and of_outputs is not None:
+            of_outputs = of_outputs[:, ::-1]
+        return [of_outputs, *of_states] if isinstance(found, list) else of_outputs
+
+
 if IS_KERAS_3:
     import keras
 
@@ -41,7 +58,7 @@ if IS_KERAS_3:
     from keras.src.backend.common.variables import AutocastScope
     from keras.src.models.functional import Functional
 
-    class KerasRNN(keras.layers.RNN):
+    class KerasRNN(OutputsMask, keras.layers.RNN):
         """Keras 3's `RNN`, whose states are those that the layer, not the cell, lists in `state_size`."""
 
         def get_initial_state(self, batch_size):
@@ -79,7 +96,7 @@ else:
     class AbstractRNNCell(ZeroStates, keras.layers.AbstractRNNCell):  # type: ignore[no-redef]
         """Keras 2's own, whose states have the dtype of the cell, not of what is around it."""
 
-    class KerasRNN(keras.layers.RNN):  # type: ignore[no-redef]
+    class KerasRNN(OutputsMask, keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
         `call` leaves the loop over time to `inner_loop`."""
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from ..archives import read_arrays
 from ..keras_version import keras
+from ..training.learn import build_optimizers
 from ..training.model import Model
 from ..training.state import lasting
+from .stream_monitor import steps_per_execution
 
 
 class StreamBackup(keras.callbacks.Callback):
@@ -17,7 +19,7 @@ class StreamBackup(keras.callbacks.Callback):
     After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
     and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. With
     them goes how many epochs and pieces there were, for `fit` and for the stream, as in the example. Where the file
-    exists, training begins with what it holds; else it begins as always.
+    exists, each training begins with what it holds; else it begins as always.
 
     The file is replaced whole or not at all: a kill leaves that of the epoch before.
 
@@ -28,8 +30,9 @@ class StreamBackup(keras.callbacks.Callback):
         epochs, pieces: int, how many were learned by the time of the backup; 0 where there is none.
 
     Raises:
-        ValueError: for a path that does not end in `.npz`, and, when training begins, for another model than a
-            `kk.Model`, or another than that of the backup.
+        ValueError: for a path that does not end in `.npz`, and, when training begins, for a model that is no
+            `kk.Model`, is not built, or is another than that of the backup, and where another program has replaced the
+            file.
         OSError: where the file is damaged, or cannot be written.
 
     Example:
@@ -58,28 +61,50 @@ class StreamBackup(keras.callbacks.Callback):
         self.path = pathlib.Path(path)
         if self.path.suffix != ".npz":
             raise ValueError(f"path must end in .npz; received {str(path)!r}.")
-        self._saved = read_arrays(self.path, "Remove it to begin anew.") if self.path.is_file() else {}
-        try:
-            self.epochs, self.pieces = (int(self._saved.pop(name, 0)) for name in ("epochs", "pieces"))
-        except (TypeError, ValueError) as error:
-            raise OSError(f"{self.path} is no backup of a stream: {error}. Remove it to begin anew.") from error
+        self.epochs, self.pieces, _ = self._read()
+        self._since = 0  # pieces after those
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if not isinstance(self.model, Model):
             raise ValueError(f"StreamBackup needs a model that is a kernl_keras.Model; received {self.model!r}.")
-        if self._saved:
-            self._restore()
+        if not all(layer.built for layer in self.model._flatten_layers()):
+            raise ValueError(
+                "StreamBackup needs a model that is built before it trains, as one that begins with keras.Input, or "
+                f"was called once; received {self.model!r}."
+            )
+        build_optimizers(self.model)
+        epochs, pieces, saved = self._read()
+        if (epochs, pieces) != (self.epochs, self.pieces):
+            raise ValueError(
+                f"{self.path} must not change between StreamBackup(path) and the training; it had {self.pieces} "
+                f"pieces, and now has {pieces}."
+            )
+        self._since = 0
+        if saved:
+            self._restore(saved)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._since += steps_per_execution(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.epochs, self.pieces = epoch + 1, self.pieces + self.params["steps"]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(f".part-{self.path.name}")
         values = {name: variable.numpy() for name, variable in self._variables().items()}
+        epochs, pieces = epoch + 1, self.pieces + self._since
         with open(part, "wb") as file:
-            np.savez(file, epochs=self.epochs, pieces=self.pieces, **values)
+            np.savez(file, epochs=epochs, pieces=pieces, trained=trained_layers(self.model), **values)
             file.flush()
             os.fsync(file.fileno())  # on the disk before it takes the place of the one before
         os.replace(part, self.path)
+        self.epochs, self.pieces, self._since = epochs, pieces, 0
+
+    def _read(self):
+        """`(epochs, pieces, the other arrays of the file)`; zeros and nothing where there is no file."""
+        saved = read_arrays(self.path, "Remove it to begin anew.") if self.path.is_file() else {}
+        try:
+            return *(int(saved.pop(name, 0)) for name in ("epochs", "pieces")), saved
+        except (TypeError, ValueError) as error:
+            raise OSError(f"{self.path} is no backup of a stream: {error}. Remove it to begin anew.") from error
 
     def _variables(self):
         """All that training moves, by its place: names of Keras are others in another process."""
@@ -88,14 +113,24 @@ class StreamBackup(keras.callbacks.Callback):
         moved += [variable for optimizer in optimizers for variable in optimizer.variables]
         return {f"{place:04d}": variable for place, variable in enumerate(moved)}
 
-    def _restore(self):
+    def _restore(self, saved):
         """Sets all of it, or nothing where it does not fit."""
-        ours, saved, self._saved = self._variables(), self._saved, {}
+        ours, trained = self._variables(), saved.pop("trained", None)
         shapes = [{name: tuple(value.shape) for name, value in values.items()} for values in (ours, saved)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
                 f"with {len(ours)}, or with other shapes."
             )
+        if not np.array_equal(trained, trained_layers(self.model)):  # their variables would have other places
+            raise ValueError(
+                f"the model must train the same layers as that of the backup {self.path}; some layer that is trained "
+                "in one is frozen in the other (`trainable`)."
+            )
         for name, variable in ours.items():
             variable.assign(saved[name])
+
+
+def trained_layers(model):
+    """Which of a model's layers are trained, in order, a bool array."""
+    return np.array([layer.trainable for layer in model._flatten_layers()])

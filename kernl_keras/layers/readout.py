@@ -99,6 +99,8 @@ class Readout(KerasRNN):
         flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        if not self.trainable:
+            cell.trainable = False  # Keras asks the cell alone
 
     def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
         several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well

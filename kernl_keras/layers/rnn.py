@@ -115,6 +115,8 @@ class RNN(KerasRNN):
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or cell.dtype_policy)
         with nearest_name(type(self), kwargs):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        if not self.trainable:
+            cell.trainable = False  # Keras asks the cell alone
         self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
 B, P, I, STEPS = 2, 8, 3, 6  # noqa: E741
@@ -119,7 +119,6 @@ def test_a_kill_while_the_file_is_written_leaves_the_one_before(tmp_path, monkey
     path = tmp_path / "backup.npz"
     callback = kk.StreamBackup(path)
     callback.set_model(network())
-    callback.set_params({"steps": STEPS})
     callback.on_epoch_end(0)
     before = path.read_bytes()
 
@@ -128,7 +127,6 @@ def test_a_kill_while_the_file_is_written_leaves_the_one_before(tmp_path, monkey
 
     callback = kk.StreamBackup(path)
     callback.set_model(network())
-    callback.set_params({"steps": STEPS})
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         callback.on_epoch_end(1)
@@ -144,7 +142,6 @@ def test_what_does_not_fit_is_said(tmp_path):
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     callback = kk.StreamBackup(path)
     callback.set_model(model)
-    callback.set_params({"steps": 1})
     callback.on_epoch_end(0)
     other, callback = network(), kk.StreamBackup(path)
     before = everything(other)
@@ -162,3 +159,119 @@ def test_what_does_not_fit_is_said(tmp_path):
     np.savez(path, epochs="many")
     with pytest.raises(OSError, match="backup.npz is no backup of a stream: .* Remove it to begin anew"):
         kk.StreamBackup(path)
+
+
+def simple(steps_per_execution=1, frozen=(), units=(3, 3)):
+    """A stateful readout above a Dense layer, with plain gradient descent, which has no slots."""
+    inputs = keras.Input(batch_shape=(B, P, I))
+    below = keras.layers.Dense(units[0], name="below", trainable="below" not in frozen)(inputs)
+    above = kk.Readout(units[1], stateful=True, name="above", trainable="above" not in frozen)(below)
+    model = kk.Model(inputs, above)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=steps_per_execution, jit_compile=False)
+    return model
+
+
+def learn(model, backup, epochs, steps=5, callbacks=(), seed=0):
+    model.fit(
+        pieces(backup.pieces, seed),
+        initial_epoch=backup.epochs,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        callbacks=[*callbacks, backup],
+        shuffle=False,
+        verbose=0,
+    )
+
+
+class Stop(keras.callbacks.Callback):
+    """Stops after so many calls of the training function, or has them interrupted."""
+
+    def __init__(self, after, interrupt=False):
+        super().__init__()
+        self.left, self.interrupt = after, interrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0 and self.interrupt:
+            raise KeyboardInterrupt
+        self.model.stop_training = self.left == 0
+
+
+def test_pieces_are_counted_that_were_learned(tmp_path):
+    """Five steps an epoch, two in a call: Keras 3 makes six."""
+    model, backup = simple(steps_per_execution=2), kk.StreamBackup(tmp_path / "backup.npz")
+    learn(model, backup, epochs=2)
+    assert backup.pieces == int(model.optimizer.iterations) == (12 if IS_KERAS_3 else 10)
+
+
+def test_an_epoch_that_ends_early(tmp_path):
+    model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
+    learn(model, backup, epochs=3, callbacks=[Stop(after=7)])
+    assert backup.pieces == int(model.optimizer.iterations) == 7 and backup.epochs == 2
+    assert kk.StreamBackup(backup.path).pieces == 7
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_of_unknown_size(tmp_path):
+    backup = kk.StreamBackup(tmp_path / "backup.npz")
+    data = tf.data.Dataset.from_generator(lambda: iter(pieces().take(4)), output_signature=pieces().element_spec)
+    simple().fit(data, epochs=1, callbacks=[backup], shuffle=False, verbose=0)
+    assert backup.pieces == 4
+
+
+def test_the_same_objects_go_on_after_an_interrupt(tmp_path):
+    """The pieces of the epoch that was interrupted are learned once."""
+    whole = simple()
+    start, backup = whole.get_weights(), kk.StreamBackup(tmp_path / "whole.npz")
+    learn(whole, backup, epochs=3)
+    model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
+    model.set_weights(start)
+    with pytest.raises(KeyboardInterrupt):
+        learn(model, backup, epochs=3, callbacks=[Stop(after=7, interrupt=True)])
+    assert (backup.epochs, backup.pieces) == (1, 5)
+    learn(model, backup, epochs=3)
+    assert int(model.optimizer.iterations) == backup.pieces == 15
+    for one, other in zip(everything_of_simple(whole), everything_of_simple(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def everything_of_simple(model):
+    return [*model.get_weights(), *(state.numpy() for _, state in layer_states(model))]
+
+
+def test_a_model_that_is_not_built(tmp_path):
+    model = kk.Model([kk.RNN(kk.LeakyRNNCell(3, tau=5.0), "eprop", stateful=True), kk.Readout(3, stateful=True)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    backup = kk.StreamBackup(tmp_path / "backup.npz")
+    with pytest.raises(ValueError, match="StreamBackup needs a model that is built before it trains"):
+        learn(model, backup, epochs=1)
+    assert not backup.path.exists()
+
+
+def test_a_model_that_is_built_after_it_is_compiled(tmp_path):
+    backup = kk.StreamBackup(tmp_path / "backup.npz")
+    for epochs in (1, 2):
+        model = kk.Model([kk.RNN(kk.LeakyRNNCell(3, tau=5.0), "eprop", stateful=True), kk.Readout(3, stateful=True)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model(np.zeros((B, P, I), "float32"))
+        learn(model, backup, epochs=epochs)
+    assert int(model.optimizer.iterations) == backup.pieces == 10
+
+
+def test_other_layers_are_frozen(tmp_path):
+    backup = kk.StreamBackup(tmp_path / "backup.npz")
+    learn(simple(frozen=["below"]), backup, epochs=1)
+    model = simple(frozen=["above"])
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="must train the same layers as that of the backup"):
+        learn(model, kk.StreamBackup(backup.path), epochs=2)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_file_that_another_program_replaced(tmp_path):
+    backup = kk.StreamBackup(tmp_path / "backup.npz")
+    learn(simple(), kk.StreamBackup(backup.path), epochs=1)
+    with pytest.raises(ValueError, match="must not change between StreamBackup.*had 0 pieces, and now has 5"):
+        learn(simple(), backup, epochs=1)

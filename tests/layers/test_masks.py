@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
@@ -283,3 +284,41 @@ def test_steps_of_no_example():
     steps = ValidSteps(tf.zeros((2, 3), tf.bool))
     assert not steps.valid.numpy().any() and not steps.last.numpy().any()
     assert not steps.scatter(steps.gather(tf.ones((2, 3, 1)))).numpy().any()
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_layer_above_one_that_goes_backwards(first):
+    """Three steps, padded to five, are the three by themselves: the mask follows the outputs, which are reversed."""
+    x, y = (np.random.default_rng(seed).normal(size=(2, 3, count)) for seed, count in ((0, 2), (1, 1)))
+    of_three = slice(first, first + 3)
+    padded_x, padded_y = np.zeros((2, 5, 2)), np.zeros((2, 5, 1))
+    padded_x[:, of_three] = x
+    padded_y[:, 2 - first : 5 - first] = y  # outputs come in the order in which the steps are read
+    models = []
+    for steps in (3, 5):
+        inputs = keras.Input((steps, 2), dtype="float64")
+        masked = keras.layers.Masking(0.0, dtype="float64")(inputs)
+        hidden = RNN(LeakyRNNCell(4, tau=5.0, dtype="float64"), "eprop", go_backwards=True)(masked)
+        model = Model(inputs, Readout(1, dtype="float64")(hidden))
+        model.compile(keras.optimizers.SGD(1.0), "mse")
+        models.append(model)
+    alone, padded = models
+    padded.set_weights(alone.get_weights())
+    before = alone.get_weights()
+    outputs = padded.predict(padded_x, verbose=0)[:, 2 - first : 5 - first]
+    np.testing.assert_allclose(outputs, alone.predict(x, verbose=0), rtol=1e-12)
+    alone.train_on_batch(x, y)
+    padded.train_on_batch(padded_x, padded_y)
+    for one, other, earlier in zip(alone.get_weights(), padded.get_weights(), before, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+        assert np.any(one != earlier)
+
+
+def test_both_directions_under_a_mask():
+    x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
+    both = keras.layers.Bidirectional(RNN(LeakyRNNCell(4, tau=5.0), "eprop"))
+    above = Readout(1)
+    alone = above(both(x)).numpy()
+    inputs = np.concatenate([x, np.zeros((2, 2, 2), "float32")], 1)
+    padded = above(both(keras.layers.Masking(0.0)(inputs))).numpy()
+    np.testing.assert_allclose(padded[:, :3], alone, rtol=1e-5)
