@@ -37,7 +37,8 @@ class Model(CompiledModel):
     It is built like any Keras model: of inputs and outputs, of a list of layers as `keras.Sequential` is, or as a
     subclass with a `call`. Clip gradients with the optimizers' own `clipnorm`, `global_clipnorm` or `clipvalue`: each
     optimizer clips its own group. An example whose sample weight is 0 is left out of F and of the activity, too
-    (`kernl_keras.data.full_batches` makes use of it).
+    (`kernl_keras.data.full_batches` makes use of it). Where the model answers at every step, weights are [B, T] and say
+    which answers are asked for; all steps count in F then.
 
     A batch whose loss or gradients are not finite moves nothing that lasts, as if it had never come: no weight, no slot
     of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
