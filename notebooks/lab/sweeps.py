@@ -297,9 +297,16 @@ SWEEPS = {
         ),
         Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
         Sweep(
+            "ecg-all",
+            "Heartbeats, trained on all 618 sequences after all is chosen",
+            dataclasses.replace(ECG, task_settings={"validation": 0}),
+            HEARTBEATS,
+            (1e-2,),
+        ),
+        Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
-            dataclasses.replace(ECG.with_rule("eprop"), epochs=20, learn=[]),
+            dataclasses.replace(ECG.with_rule("eprop"), learn=[]),
             LEARNS,
             (1e-2,),
             (0, 1),
