@@ -263,3 +263,17 @@ def test_the_table_of_windows_by_hand():
         "| exact backpropagation | 0.100 | 1.00 | 1,234 |",
         "| KeRNL, window 64 | 0.150 | 1.50 | 1,000 |",
     ]
+
+
+def test_the_table_of_hops_by_hand():
+    def network(seed, one, every):
+        rows = [{"slopes": "mean", "hops": 1, "cosine": one}, {"slopes": "mean", "hops": None, "cosine": every}]
+        return {"run": {"experiment": "smnist", "steps": 600, "seed": seed}, "rows": rows}
+
+    found = {"networks": [network(0, 0.5, 0.9), network(1, 0.7, 0.9)]}
+    assert table_of([{"hops": found}]).splitlines() == [
+        "| slopes behind the border | hops | `smnist`, 600 steps |",
+        "| --- | --- | --- |",
+        "| mean | 1 | 0.60 ± 0.14 |",
+        "| mean | all | 0.90 ± 0.00 |",
+    ]
