@@ -319,6 +319,13 @@ SWEEPS = {
             (1e-2,),
         ),
         Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
+        Sweep(
+            "spoken-digits-all",
+            "Spoken digits, trained on the validation part too after all is chosen",
+            dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+            WORDS[:4],
+            (5e-3,),
+        ),
         constants(SMALL, (2e-3, 5e-3)),
         constants(SMALL_ALIF, (3e-3, 1e-2)),
         constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
