@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from ..checks import integer
+from ..checks import integer, number
 from .batches import SequenceData, drawn_examples
 
 
@@ -60,12 +60,14 @@ def anbn(
     steps = integer("steps", steps, low=2)
     shortest = integer("shortest", shortest)
     longest = integer("longest", longest, low=shortest)
+    number("longest", longest, high=2**30)
     strings = steps // (2 * shortest) + 1  # as many as there may be in T + 1 symbols
 
     def make_example(key):
         """x [T, 2] and y [T] of one example."""
         n = tf.random.stateless_uniform((strings,), key, shortest, longest + 1, tf.int32, alg="philox")
-        ends, place = tf.cumsum(2 * n), tf.range(steps + 1)
+        n = tf.cast(n, tf.int64)
+        ends, place = tf.cumsum(2 * n), tf.range(steps + 1, dtype=tf.int64)
         string = tf.searchsorted(ends, place, side="right")  # which string a symbol is of
         symbols = tf.cast(place >= tf.gather(ends - n, string), tf.int32)  # the last n of it are B
         return tf.one_hot(symbols[:-1], 2), symbols[1:]

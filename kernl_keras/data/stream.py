@@ -11,6 +11,8 @@ from ..uniform import uniform
 
 ORDER, TIMES, NOISE = 0, 1, 2  # one key for each kind of draws, with the seed
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def stream(
     x: Any,
@@ -75,7 +77,7 @@ def stream(
     every = 2 * longest if every is None else integer("every", every)
     if every < longest:
         raise ValueError(f"every must be at least {longest}, the longest word and its answer; received {every}.")
-    noise, piece = number("noise", noise, low=0.0), integer("piece", piece)
+    noise, piece = number("noise", noise, low=0.0, high=LARGEST / 100), integer("piece", piece)
     rows, seed = integer("batch_size", batch_size), integer("seed", seed, low=0)
     count, features = len(x), x.shape[2]
     stretches = (piece - 1) // every + 2  # that a piece can touch
@@ -134,8 +136,15 @@ def checked_words(x, y, lengths, answer):
     whole = lengths.shape == x.shape[:1] and lengths.dtype.kind in "iu"
     if not whole or lengths.min() < 1 or lengths.max() > x.shape[1]:
         raise ValueError(f"lengths must be {len(x)} integers from 1 to {x.shape[1]}; received {lengths!r}.")
-    y = y.astype({"f": np.float32, "b": np.float32}.get(y.dtype.kind, np.int32))
-    return x.astype(np.float32), y, lengths.astype(np.int64)
+    integers = y.dtype.kind in "iu"
+    if integers and y.size and (y.min() < -(2**31) or y.max() >= 2**31):
+        raise ValueError(f"y must hold integers of 32 bits; received them from {y.min()} to {y.max()}.")
+    with np.errstate(over="ignore"):
+        single = x.astype(np.float32)
+    if np.any(np.isinf(single) & np.isfinite(x)):
+        most = np.max(np.abs(x), initial=0.0, where=np.isfinite(x))
+        raise ValueError(f"x must hold numbers of at most {LARGEST:.4g}, as float32 has; received {most:.4g}.")
+    return single, y.astype(np.int32 if integers else np.float32), lengths.astype(np.int64)
 
 
 def normal(shape, key, first, rows):

@@ -10,6 +10,23 @@ class UserError(Exception):
 
 
 @contextlib.contextmanager
+def as_user_error(*kinds):
+    """Turns a `ValueError`, or what else is named, into a `UserError` with its message.
+
+    Example:
+
+    >>> with as_user_error():
+    ...     raise ValueError("window must be >= 1; received 0.")
+    Traceback (most recent call last):
+    kernl_keras.experiments.errors.UserError: window must be >= 1; received 0.
+    """
+    try:
+        yield
+    except (ValueError, *kinds) as error:
+        raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
 def explained(what, advice=""):
     """Turns an `OSError` into a `UserError` that says what could not be done, why, and what to do.
 

@@ -10,7 +10,7 @@ from ..keras_version import keras
 from .alone import alone
 from .backup import Backup, finite, read_backup, restore, write_backup
 from .build import assemble, build_data, build_model
-from .errors import GOOD_COPY, UserError, explained
+from .errors import GOOD_COPY, UserError, as_user_error, explained
 from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
 from .provenance import devices, git_revision, versions
@@ -42,7 +42,8 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         events = load_tensorboard(run_dir / EVENTS)
         data = load_data(experiment, saved.progress.steps if saved else 0)
         total_steps = experiment.total_steps(data.steps_per_epoch.train)
-        model = build_model(experiment, data.time_steps, data.features, total_steps)
+        with as_user_error():
+            model = build_model(experiment, data.time_steps, data.features, total_steps)
         print_plan(experiment, run_dir, data, model, total_steps)
 
         monitor = f"val_{experiment.metric}" if data.examples.validation else None
@@ -151,7 +152,10 @@ def read_config(run_dir):
     if not path.is_file():
         raise UserError(f"{run_dir} holds no run: it has no {CONFIG}. Train one there, or name another --run-dir.")
     try:
-        return Experiment(**read_json(path))
+        kept = read_json(path)
+        if isinstance(kept, dict) and kept.keys() == {"experiment", "stream"}:
+            raise UserError(f"{run_dir} holds a run of `stream`, not of `train`.")
+        return Experiment(**kept)
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
@@ -166,10 +170,8 @@ def load_tensorboard(folder):
 
 def load_data(experiment, skip_batches=0):
     """`build_data`, its complaints to the user as `UserError`."""
-    try:
+    with as_user_error(ImportError, OSError):
         return build_data(experiment, skip_batches)
-    except (ImportError, OSError, ValueError) as error:
-        raise UserError(str(error)) from error
 
 
 def fit(model, experiment, data, total_steps, progress, callbacks, verbose):

@@ -20,7 +20,7 @@ from ..layers.audio import AudioEncoder
 from ..training.state import fresh_states
 from .alone import alone
 from .build import assemble, build_data
-from .errors import GOOD_COPY, UserError, explained
+from .errors import GOOD_COPY, UserError, as_user_error, explained
 from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, remove_parts, whole, write_json
 from .provenance import devices, git_revision, versions
@@ -87,7 +87,8 @@ def train_stream(experiment, settings, run_dir, resume=False, command="", verbos
     words, tested, about = load_words(experiment)
     keras.utils.set_random_seed(experiment.seed)
     rows, features = experiment.batch_size, words[0].shape[2]
-    model = assemble(experiment, settings.piece, features, settings.pieces, rows=rows)
+    with as_user_error():
+        model = assemble(experiment, settings.piece, features, settings.pieces, rows=rows)
     with contextlib.ExitStack() as stack:
         with explained(f"{run_dir} cannot be made", "Name another --run-dir."):
             run_dir.mkdir(parents=True, exist_ok=True)

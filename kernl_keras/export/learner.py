@@ -61,7 +61,7 @@ class Learner(tf.Module):
         """Answers, and the states advance.
 
         Args:
-            x: [1, F].
+            x: [1, F]. Where it is not finite the states stay as they are.
 
         Returns:
             dict of `outputs` [1, n].
@@ -136,8 +136,11 @@ class Learner(tf.Module):
         return [given(spec.name, value, spec) for spec, value in zip(signature, values)]
 
     def _answer(self, x):
+        kept = Kept(self._states())
         with running(Step()):
-            return {"outputs": self._network(x[:, None], training=False)[:, 0]}
+            outputs = self._network(x[:, None], training=False)[:, 0]
+        kept.put_back(tf.logical_not(tf.reduce_all(tf.math.is_finite(x))))  # or the states would stay NaN
+        return {"outputs": outputs}
 
     @released_with_model
     def _answer_and_learn(self, x, y, sample_weight):

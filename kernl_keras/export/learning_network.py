@@ -106,5 +106,14 @@ def compiled(network, model):
 
 def targets(loss, outputs):
     """`tf.TensorSpec` of the targets of a step, of which a sparse loss has one integer."""
-    sparse = "sparse" in str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()
-    return tf.TensorSpec((1,), tf.int32) if sparse else tf.TensorSpec((1, *outputs.shape[2:]), tf.float32)
+    shape, dtype = ((), tf.int32) if is_sparse(loss) else (outputs.shape[2:], tf.float32)
+    return tf.TensorSpec((1, *shape), dtype)
+
+
+def is_sparse(loss):
+    """Whether a loss compares with integers: by the name of its class or function, not by one that a user gave it."""
+    if isinstance(loss, (list, tuple)):
+        return any(is_sparse(each) for each in loss)
+    functions = loss, getattr(loss, "fn", None)  # itself, or the one that Keras made a loss of
+    names = [type(loss).__name__, *(getattr(each, "__name__", "") for each in functions)]
+    return "sparse" in (loss if isinstance(loss, str) else " ".join(names)).lower()

@@ -75,12 +75,18 @@ def test_sizes_and_description():
     assert "strings A^n B^n, n from 1 to 10, 30 steps, drawn from seed 0: 100,000 examples" in data.description
 
 
+def test_strings_longer_than_any_count_of_32_bits():
+    x, y = next(iter(anbn(12, longest=2**30, batch_size=2, examples=2, validation=0, test=1).train))
+    assert np.all(x[..., 0] == 1.0) and not np.any(y)  # none comes to its first B
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
         ({"steps": 1}, "steps must be an integer >= 2; received 1"),
         ({"shortest": 0}, "shortest must be an integer >= 1; received 0"),
         ({"shortest": 4, "longest": 3}, "longest must be an integer >= 4; received 3"),
+        ({"longest": 2**31 - 1}, "longest must be <= "),
         ({"examples": 0}, "examples must be an integer >= 1; received 0"),
         ({"validation": -1}, "validation must be an integer >= 0; received -1"),
         ({"test": 0}, "test must be an integer >= 1; received 0"),

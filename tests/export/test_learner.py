@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import keras
 
 I, H, O = 5, 8, 3  # noqa: E741
@@ -201,6 +202,34 @@ def test_a_step_that_is_not_finite_moves_nothing(trained):
             np.testing.assert_array_equal(value, before[name], err_msg=name)
         each.learn(x=x[2], y=y[2], sample_weight=ONE)
         assert np.any(each.save()["dense_kernel"] != before["dense_kernel"])
+
+
+def test_an_answer_to_what_is_not_finite_leaves_the_states(trained):
+    _, learner, device, loss = trained
+    x, *_ = stream(loss, 2)
+    for each in (learner, device):
+        each.step(x=x[0])
+        before = {name: np.array(value) for name, value in each.save().items()}
+        each.step(x=np.where(np.arange(I) == 1, np.float32(np.nan), x[1]))
+        for name, value in each.save().items():
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+        each.step(x=x[1])
+        assert any(np.any(value != before[name]) for name, value in each.save().items())
+
+
+@pytest.mark.parametrize(
+    "loss, sparse",
+    [
+        (keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="ce"), True),
+        (keras.losses.MeanSquaredError(name="of sparse events"), False),
+        (keras.losses.sparse_categorical_crossentropy, True),
+        ("sparse_categorical_crossentropy", True),
+        ([keras.losses.SparseCategoricalCrossentropy()], True),
+        ("mse", False),
+    ],
+)
+def test_which_losses_compare_with_integers(loss, sparse):
+    assert is_sparse(loss) is sparse
 
 
 def test_a_step_without_an_error(trained):

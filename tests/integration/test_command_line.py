@@ -143,6 +143,8 @@ def test_list(capsys):
         (["train", "--batch-size", "7000"], "batch_size must be at most the 6500 training examples; received 7000"),
         (["train", "--learning-rate", "nan"], "learning_rate must be a finite number; received nan"),
         (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
+        (["train", "--window", "0"], "window must be an integer >= 1; received 0"),
+        (["train", "--learn", "mass"], "learn must be names out of"),
         (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
         (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs a rule that has M"),
         (["train", "--experiment", "adding", "--data", "tfds"], "data must be left out for experiment adding"),
@@ -150,6 +152,7 @@ def test_list(capsys):
         (["train", "--resume"], "--resume needs --run-dir"),
         (["train", "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["train", "--resume", "--run-dir", "RUN", "--experiment", "adding"], "holds a run of smnist, not of adding"),
+        (["train", "--resume", "--run-dir", "STREAM"], "STREAM holds a run of `stream`, not of `train`"),
         (["train", "--resume", "--run-dir", "RUN"], "has a model.keras but no backup.npz"),
         (["train", "--resume", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["train", "--resume", "--run-dir", "RUN", "--seed", "3"], "seed was 0, now 3"),
@@ -165,11 +168,12 @@ def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     """Status 2 and one line that says what is wrong; nothing is written."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
-    for name in ("RUN", "BROKEN"):
+    for name in ("RUN", "BROKEN", "STREAM"):
         (tmp_path / name).mkdir()
     run.write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
     (tmp_path / "RUN" / "model.keras").write_text("not one")
     (tmp_path / "BROKEN" / "config.json").write_text("")
+    run.write_json(tmp_path / "STREAM" / "config.json", {"experiment": {}, "stream": {}})
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit:
         cli.main(command)
