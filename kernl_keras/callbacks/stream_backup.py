@@ -64,24 +64,34 @@ class StreamBackup(keras.callbacks.Callback):
         self.epochs, self.pieces, _ = self._read()
         self._since = 0  # pieces after those
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        if not isinstance(self.model, Model):
-            raise ValueError(f"StreamBackup needs a model that is a kernl_keras.Model; received {self.model!r}.")
-        if not all(layer.built for layer in self.model._flatten_layers()):
+    def restore(self, model: Model) -> None:
+        """Gives a compiled model all that the file holds, as `fit` does when it begins; nothing where there is no file.
+
+        It is for a model that is not to learn any more, as after the last epoch.
+
+        Raises:
+            ValueError: as of the class.
+        """
+        if not isinstance(model, Model):
+            raise ValueError(f"StreamBackup needs a model that is a kernl_keras.Model; received {model!r}.")
+        if not all(layer.built for layer in model._flatten_layers()):
             raise ValueError(
                 "StreamBackup needs a model that is built before it trains, as one that begins with keras.Input, or "
-                f"was called once; received {self.model!r}."
+                f"was called once; received {model!r}."
             )
-        build_optimizers(self.model)
+        build_optimizers(model)
         epochs, pieces, saved = self._read()
         if (epochs, pieces) != (self.epochs, self.pieces):
             raise ValueError(
                 f"{self.path} must not change between StreamBackup(path) and the training; it had {self.pieces} "
                 f"pieces, and now has {pieces}."
             )
-        self._since = 0
         if saved:
-            self._restore(saved)
+            self._assign(model, saved)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.restore(self.model)
+        self._since = 0
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._since += steps_per_execution(self.model)
@@ -89,7 +99,7 @@ class StreamBackup(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_name(f".part-{self.path.name}")
-        values = {name: variable.numpy() for name, variable in self._variables().items()}
+        values = {name: variable.numpy() for name, variable in moved_variables(self.model).items()}
         epochs, pieces = epoch + 1, self.pieces + self._since
         with open(part, "wb") as file:
             np.savez(file, epochs=epochs, pieces=pieces, trained=trained_layers(self.model), **values)
@@ -106,29 +116,30 @@ class StreamBackup(keras.callbacks.Callback):
         except (TypeError, ValueError) as error:
             raise OSError(f"{self.path} is no backup of a stream: {error}. Remove it to begin anew.") from error
 
-    def _variables(self):
-        """All that training moves, by its place: names of Keras are others in another process."""
-        optimizers = self.model.optimizer, self.model.sensitivity_optimizer
-        moved = [*self.model.trainable_variables, *lasting(self.model, metrics=False)]
-        moved += [variable for optimizer in optimizers for variable in optimizer.variables]
-        return {f"{place:04d}": variable for place, variable in enumerate(moved)}
-
-    def _restore(self, saved):
+    def _assign(self, model, saved):
         """Sets all of it, or nothing where it does not fit."""
-        ours, trained = self._variables(), saved.pop("trained", None)
+        ours, trained = moved_variables(model), saved.pop("trained", None)
         shapes = [{name: tuple(value.shape) for name, value in values.items()} for values in (ours, saved)]
         if shapes[0] != shapes[1]:
             raise ValueError(
                 f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
                 f"with {len(ours)}, or with other shapes."
             )
-        if not np.array_equal(trained, trained_layers(self.model)):  # their variables would have other places
+        if not np.array_equal(trained, trained_layers(model)):  # their variables would have other places
             raise ValueError(
                 f"the model must train the same layers as that of the backup {self.path}; some layer that is trained "
                 "in one is frozen in the other (`trainable`)."
             )
         for name, variable in ours.items():
             variable.assign(saved[name])
+
+
+def moved_variables(model):
+    """All that training moves, by its place: names of Keras are others in another process."""
+    optimizers = model.optimizer, model.sensitivity_optimizer
+    moved = [*model.trainable_variables, *lasting(model, metrics=False)]
+    moved += [variable for optimizer in optimizers for variable in optimizer.variables]
+    return {f"{place:04d}": variable for place, variable in enumerate(moved)}
 
 
 def trained_layers(model):

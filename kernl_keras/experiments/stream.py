@@ -160,6 +160,7 @@ def learn(model, experiment, settings, words, run_dir, verbose):
     except ImportError as error:
         raise UserError(str(error)) from error
     progress = Progress(run_dir / PROGRESS, monitor, backup, verbose)
+    backup.restore(model)  # it may have learned all pieces already
     epochs, rest = divmod(settings.pieces, REPORT_EVERY)
     for last, steps in ((epochs, REPORT_EVERY), (epochs + 1, rest)):
         if steps and backup.epochs < last:

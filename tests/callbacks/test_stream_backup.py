@@ -240,6 +240,17 @@ def everything_of_simple(model):
     return [*model.get_weights(), *(state.numpy() for _, state in layer_states(model))]
 
 
+def test_a_model_that_learns_no_more_is_given_what_the_file_holds(tmp_path):
+    model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
+    backup.restore(model)  # there is no file yet
+    learn(model, backup, epochs=1)
+    other = simple()
+    kk.StreamBackup(backup.path).restore(other)
+    for one, another in zip(everything_of_simple(model), everything_of_simple(other), strict=True):
+        np.testing.assert_array_equal(one, another)
+    assert int(other.optimizer.iterations) == 5
+
+
 def test_a_model_that_is_not_built(tmp_path):
     model = kk.Model([kk.RNN(kk.LeakyRNNCell(3, tau=5.0), "eprop", stateful=True), kk.Readout(3, stateful=True)])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

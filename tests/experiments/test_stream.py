@@ -13,6 +13,7 @@ from kernl_keras.data.spoken_digits import padded
 from kernl_keras.experiments import run, stream
 from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
 from kernl_keras.experiments.errors import UserError
+from kernl_keras.keras_version import keras
 
 from ..reference import made_up_recordings
 
@@ -101,6 +102,22 @@ def test_a_run_its_resumption_and_a_recording(folder, tmp_path, capsys, monkeypa
         stream.answer_recording(whole, recording(tmp_path / "a.wav", rate=4000))
     with pytest.raises(UserError, match=r"none\.wav cannot be read: No such file or directory"):
         stream.answer_recording(whole, tmp_path / "none.wav")
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_while_it_is_tested(folder, tmp_path, monkeypatch):
+    """All pieces are learned, and no `fit` is left that would read the backup."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert cli.main(command(folder, whole, "--verbose", "0")) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "listen", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert cli.main(command(folder, killed, "--verbose", "0")) == 130
+    assert cli.main(["stream", "--run-dir", str(killed), "--resume", "--verbose", "0"]) == 0
+    one, other = (keras.models.load_model(each / "model.keras").get_weights() for each in (whole, killed))
+    for weight, another in zip(one, other, strict=True):
+        np.testing.assert_array_equal(weight, another)
+    results = [without_times(json.loads((each / "results.json").read_text())) for each in (whole, killed)]
+    assert results[0] == results[1]
 
 
 def recording(path, rate=16000):
