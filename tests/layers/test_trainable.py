@@ -20,7 +20,7 @@ def frozen(kind, how):
     if how == "attribute":
         layer.trainable = False
     model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("sgd", "mse", sensitivity_every=1)
+    model.compile("sgd", "mse", sensitivity_every=1, run_eagerly=True)
     return model, layer
 
 
