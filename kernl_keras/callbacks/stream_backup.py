@@ -69,6 +69,9 @@ class StreamBackup(keras.callbacks.Callback):
 
         It is for a model that is not to learn any more, as after the last epoch.
 
+        Args:
+            model: `kernl_keras.Model`, built and compiled as that of the backup.
+
         Raises:
             ValueError: as of the class.
         """

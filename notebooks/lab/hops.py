@@ -12,7 +12,6 @@ backpropagation. The networks must be of resonators.
 
 import argparse
 import dataclasses
-import pathlib
 import sys
 
 import numpy as np
@@ -28,7 +27,7 @@ from kernl_keras.rules.backward import Past
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
-from .options import check_file
+from .options import add_network_options, check_file
 from .windows import EXAMPLES, agreement, read_network
 
 HOPS = (0, 1, 2, 3, None)  # None for all of them
@@ -137,6 +136,7 @@ def measure(experiment, model, window):
 
 def measure_all(networks, path, window, command=""):
     """Measures networks, and writes the results file; arguments as of `windows.measure_all`, and C."""
+    cli.at_least_one("--window", window)
     found = []
     for name in networks:
         experiment, record, model = read_network(name)
@@ -154,9 +154,8 @@ def measure_all(networks, path, window, command=""):
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.hops", description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="+", metavar="RUN_DIR", help="directory of a run, or a pretrained network")
+    add_network_options(parser)
     parser.add_argument("--window", type=int, default=64, metavar="C", help="steps of a window")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
     parser.set_defaults(
         run=lambda options, command: (
             measure_all(options.networks, check_file(options.output), options.window, command) or 0

@@ -15,6 +15,12 @@ def add_run_options(parser, output_help=None):
     cli.add_machine_options(parser)
 
 
+def add_network_options(parser):
+    """What a command takes that measures trained networks and writes a results file."""
+    parser.add_argument("networks", nargs="+", metavar="RUN_DIR", help="directory of a run, or a pretrained network")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
+
+
 def check_seeds(seeds):
     """Raises `UserError` for a seed that no experiment can have, or that is there twice."""
     if any(not 0 <= seed <= MAX_SEED for seed in seeds) or len(set(seeds)) < len(seeds):

@@ -36,7 +36,7 @@ from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import tensors
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
-from .options import check_folder
+from .options import add_network_options, check_folder
 
 WINDOWS = (1, 16, 32, 64, 128, 256, 512)
 EXAMPLES = 32
@@ -250,9 +250,8 @@ def identity(run):
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.windows", description=__doc__.splitlines()[0])
-    parser.add_argument("networks", nargs="+", metavar="RUN_DIR", help="directory of a run, or a pretrained network")
+    add_network_options(parser)
     parser.add_argument("--zero-steps", type=int, default=400, metavar="N", help="steps in which M learns from zero")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
     parser.set_defaults(
         run=lambda options, command: measure_all(options.networks, options.output, options.zero_steps, command) and 0
     )

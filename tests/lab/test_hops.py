@@ -74,6 +74,12 @@ def test_further_hops_come_nearer(tmp_path):
     assert exact[0] < exact[-1]
 
 
+def test_a_window_of_no_step(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        hops.main(["smnist", "--window", "0", "--output", str(tmp_path / "hops.json")])
+    assert "--window must be >= 1; received 0" in capsys.readouterr().err
+
+
 def test_other_units_are_refused(tmp_path, capsys):
     write_run(ADAPTIVE, tmp_path / "run")
     with pytest.raises(SystemExit):
