@@ -29,6 +29,20 @@ def pytest_addoption(parser):
     parser.addoption("--proof", metavar="FILE", help="write the largest error of each check to FILE, as JSON")
     parser.addoption("--contract", metavar="FILE", help="write what each test of the contract came to, as JSON")
     parser.addoption("--bad-input", metavar="FILE", help="write what each class of bad inputs got to FILE, as JSON")
+    parser.addoption("--one-row-in", type=int, default=1, metavar="N", help="of the rows of each test run one in N")
+
+
+@pytest.hookimpl(trylast=True)  # when `-m` has taken its choice
+def pytest_collection_modifyitems(config, items):
+    """Leaves out all but one in N of the rows of each test, and begins with another row from test to test."""
+    every, tests = config.getoption("--one-row-in"), {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = {
+        id(item) for number, rows in enumerate(tests.values()) for item in rows[number % min(every, len(rows)) :: every]
+    }
+    config.hook.pytest_deselected(items=[item for item in items if id(item) not in left])
+    items[:] = [item for item in items if id(item) in left]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -14,7 +14,7 @@ from ..types import Config, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import StepDerivatives
 from .kernel import Coupled
-from .spiking import SpikingCell, SpikingResiduals
+from .spiking import SpikingCell, SpikingResiduals, check_resistance
 
 
 @serializable
@@ -24,7 +24,7 @@ class AdLIFCell(SpikingCell):
     One step, in this order (a = exp(-dt/tau_m), p = exp(-dt/tau_a)):
 
         (1)  I(t)  = x(t) W_in + S(t-1) W_rec + bias
-        (34) V-(t) = a V(t-1) + (1-a) [I(t) - w(t-1)]
+        (34) V-(t) = a V(t-1) + (1-a) [R_m I(t) - w(t-1)]
              z(t)  = 1[V-(t) >= b0],              V(t) = V-(t) (1 - z(t))
              w(t)  = p w(t-1) + (1-p) [A V(t) + b z(t)]
         (5)  psi(t) = damping * shape((V- - b0) / b0) / b0
@@ -48,11 +48,12 @@ class AdLIFCell(SpikingCell):
         coupling: A >= 0, a number or a list of H numbers. The published units have numbers from 0 to 120.
         adaptation_strength: b >= 0, in one of the same forms. The published units have numbers from 0 to 240.
         base_threshold: b0 > 0, in one of the same forms.
+        resistance: R_m > 0, in one of the same forms, or None; see `kernl_keras.LIFCell`.
         dt: length of a step, ms.
         surrogate: shape of psi, see `kernl_keras.LIFCell`.
         surrogate_damping: height of psi at the threshold, times b0.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
-            sqrt(I); the weights themselves are larger by 1 / (1-a). A `kernel_initializer` takes its place.
+            sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
         learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
             "adaptation_strength", "coupling". Each becomes a weight with a number for every unit, see
@@ -108,6 +109,7 @@ class AdLIFCell(SpikingCell):
         coupling: float | Iterable[float] = 60.0,
         adaptation_strength: float | Iterable[float] = 120.0,
         base_threshold: float | Iterable[float] = 1.0,
+        resistance: float | Iterable[float] | None = 1.0,
         dt: float = 1.0,
         surrogate: Surrogate = "exponential",
         surrogate_damping: float = 0.3,
@@ -135,6 +137,7 @@ class AdLIFCell(SpikingCell):
         if tau_a is None:
             self.tau_a = LogUniform(60.0 * self.dt, 300.0 * self.dt)
         self.coupling = per_unit("coupling", coupling, self.units, low=0.0)
+        self.resistance = check_resistance(resistance, self.units)
         self.set_learn(learn)
 
     def parameters(self) -> AdLIFParameters:
@@ -143,6 +146,7 @@ class AdLIFCell(SpikingCell):
             membrane_decay=decay_exp(self.constant("tau_m"), self.dt),
             adaptation_decay=decay_exp(self.constant("tau_a"), self.dt),
             trace_decay=decay_exp(self.constant("tau_s"), self.dt),
+            resistance=self.resistances(),
             base_threshold=self.constant("base_threshold"),
             adaptation_strength=self.constant("adaptation_strength"),
             coupling=self.constant("coupling"),
@@ -154,7 +158,7 @@ class AdLIFCell(SpikingCell):
     def membrane_kernel(self, p: AdLIFParameters) -> Coupled:
         """How V and w go on by themselves."""
         gain = (1.0 - p.adaptation_decay) * p.coupling
-        return Coupled(p.membrane_decay, p.drive, p.adaptation_decay, gain)
+        return Coupled(p.membrane_decay, p.pull, p.adaptation_decay, gain)
 
     def step(self, current: tf.Tensor, state: AdLIFState, p: AdLIFParameters) -> tuple[AdLIFStep, AdLIFState]:
         return adlif_step(current, state, p)
@@ -208,8 +212,8 @@ class AdLIFCell(SpikingCell):
             "coupling": Effects(adaptation=share * v),
         }
         if residuals.quadrature is not None:
-            # V-(t) by a is V(t-1) - [I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
-            of_leak = (before[0] - residuals.potential) / p.drive
+            # V-(t) by a is V(t-1) - [R_m I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
+            of_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
             of_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
             found |= {"membrane_decay": Effects(potential=of_leak), "adaptation_decay": Effects(adaptation=of_decay)}
         return found
@@ -227,4 +231,4 @@ class AdLIFCell(SpikingCell):
         return {"distance": voltage, "voltage": voltage}, change
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "coupling": self.coupling}
+        return {**super().get_config(), "coupling": self.coupling, "resistance": self.resistance}

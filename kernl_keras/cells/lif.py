@@ -13,7 +13,7 @@ from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import StepDerivatives
 from .kernel import Lambda
-from .spiking import SpikingCell, SpikingResiduals
+from .spiking import SpikingCell, SpikingResiduals, check_resistance
 
 
 @serializable
@@ -42,7 +42,9 @@ class LIFCell(SpikingCell):
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
-        resistance: R_m.
+        resistance: R_m > 0, a number or a list of H numbers; or None for 1 / (1-a), so that a current of 1 adds 1 to
+            the potential of every unit. Where time constants are long or differ much, take None: otherwise slow units
+            need larger weights, and an optimizer such as Adam, whose steps are equal for all, teaches them slowly.
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
         reset_potential: V_reset of the hard reset.
@@ -108,7 +110,7 @@ class LIFCell(SpikingCell):
         tau_s: TimeConstant | None = 5.0,
         tau_a: TimeConstant = 200.0,
         tau_ref: float = 1.0,
-        resistance: float = 2.0,
+        resistance: float | Iterable[float] | None = 2.0,
         base_threshold: float | Iterable[float] = 1.0,
         adaptation_strength: float | Iterable[float] = 0.0,
         reset_potential: float = 0.0,
@@ -139,7 +141,7 @@ class LIFCell(SpikingCell):
             **kwargs,
         )
         self.tau_ref = number("tau_ref", tau_ref, low=0.0)
-        self.resistance = number("resistance", resistance, above=0.0)
+        self.resistance = check_resistance(resistance, self.units)
         self.reset_potential = number("reset_potential", reset_potential)
         self.reset = one_of("reset", reset, ("hard", "soft"))
         self.discretization = one_of("discretization", discretization, DECAYS)
@@ -157,7 +159,7 @@ class LIFCell(SpikingCell):
             membrane_decay=decay(self.constant("tau_m"), self.dt),
             adaptation_decay=decay(self.constant("tau_a"), self.dt),
             trace_decay=decay(self.constant("tau_s"), self.dt),
-            resistance=self.resistance,
+            resistance=self.resistances(),
             base_threshold=self.constant("base_threshold"),
             adaptation_strength=self.constant("adaptation_strength"),
             refractory_time=self.tau_ref,
@@ -216,6 +218,8 @@ class LIFCell(SpikingCell):
     ) -> dict[str, Effects]:
         # Eq. (3) by a is V(t-1) - R_m I(t), and V-(t) - V(t-1) is (1-a) times the same with the other sign
         of_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
+        if p.resistance is None:  # V-(t) by a is V(t-1)
+            of_leak = before[0] if residuals.free is None else tf.where(residuals.free, before[0], 0.0)
         return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(potential=of_leak)}
 
     def gate(self, step: LIFStep) -> tf.Tensor | float:

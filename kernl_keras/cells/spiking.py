@@ -30,6 +30,11 @@ class SpikingResiduals(NamedTuple):
         return self.output if self.trace is None else self.trace
 
 
+def check_resistance(value: Any, units: int) -> float | list[float] | None:
+    """The argument `resistance` of a cell."""
+    return None if value is None else per_unit("resistance", value, units, above=0.0)
+
+
 class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
 
@@ -78,6 +83,12 @@ class SpikingCell(HiddenCell):
     def adapts(self) -> bool:  # type: ignore[override]
         """Whether any spike moves a threshold."""
         return self.adaptation_strength != 0.0
+
+    def resistances(self) -> tf.Tensor | float | None:
+        """R_m of cells that have one: a number, a tensor [H], or None for 1 / (1-a)."""
+        return (
+            tf.constant(self.resistance, self.compute_dtype) if isinstance(self.resistance, list) else self.resistance
+        )
 
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms: where gamma starts."""

@@ -1,6 +1,6 @@
 """One time step of leaky units with an adaptation current (AdLIF), Eq. (34), and its tangent.
 
-    (34) V-(t) = a V(t-1) + (1-a) [I(t) - w(t-1)]
+    (34) V-(t) = a V(t-1) + (1-a) [R_m I(t) - w(t-1)]
          z(t)  = 1[V-(t) >= b0],     V(t) = V-(t) (1 - z(t))
          w(t)  = p w(t-1) + (1-p) [A V(t) + b z(t)]
 
@@ -20,6 +20,7 @@ class AdLIFParameters(NamedTuple):
     membrane_decay: Any  # a
     adaptation_decay: Any  # p
     trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
+    resistance: Any  # R_m; None for 1 / (1-a)
     base_threshold: Any  # b0
     adaptation_strength: Any  # b
     coupling: Any  # A
@@ -29,7 +30,12 @@ class AdLIFParameters(NamedTuple):
 
     @property
     def drive(self):
-        """1-a: what a unit of current adds to the potential in one step."""
+        """(1-a) R_m: what a unit of current adds to the potential in one step."""
+        return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
+
+    @property
+    def pull(self):
+        """1-a: what a unit of w takes from the potential in one step."""
         return 1.0 - self.membrane_decay
 
 
@@ -61,7 +67,7 @@ def adlif_step(current, state, p):
     Returns:
         `AdLIFStep` of t and `AdLIFState` at t.
     """
-    potential = p.membrane_decay * state.v + p.drive * (current - state.w)
+    potential = p.membrane_decay * state.v + p.drive * current - p.pull * state.w
     threshold = p.base_threshold + 0.0 * potential
     slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
     spikes = spike(potential, threshold, slope)
@@ -88,7 +94,7 @@ def adlif_tangent(current_change, change, step, p):
     Returns:
         change of V-(t) [B, H], and `AdLIFState` of changes at t.
     """
-    potential = p.membrane_decay * change.v + p.drive * (current_change - change.w)
+    potential = p.membrane_decay * change.v + p.drive * current_change - p.pull * change.w
     spikes = step.slope * potential
     v = potential * (1.0 - step.output) - step.potential * spikes
     trace = p.trace_decay * change.trace + spikes

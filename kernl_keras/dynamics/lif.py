@@ -17,7 +17,7 @@ class LIFParameters(NamedTuple):
     membrane_decay: Any  # a
     adaptation_decay: Any  # p
     trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
-    resistance: Any  # R_m
+    resistance: Any  # R_m; None for 1 / (1-a)
     base_threshold: Any  # b0
     adaptation_strength: Any  # beta
     refractory_time: Any  # tau_ref, ms
@@ -30,7 +30,7 @@ class LIFParameters(NamedTuple):
     @property
     def drive(self):
         """(1-a) R_m: what a unit of current adds to the potential in one step."""
-        return (1.0 - self.membrane_decay) * self.resistance
+        return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
 
 
 class LIFState(NamedTuple):

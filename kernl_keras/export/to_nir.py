@@ -151,10 +151,11 @@ def hidden_nodes(nir, name, cell, tau):
     if cell.tau_s is not None:
         inside["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
         loop.insert(1, "synapse")
-    inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, p.resistance)
+    resistance = to_numpy(p.drive / (1.0 - p.membrane_decay))
+    inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, resistance)
     nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
     edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
-    kernel = weights(nir, cell.kernel, cell.bias, p.resistance)
+    kernel = weights(nir, cell.kernel, cell.bias, resistance)
     return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
 
 
@@ -206,7 +207,7 @@ def leaky_sum(nir, name, decay, units, tau, mean=False):
 def weights(nir, kernel, bias, factor=1.0):
     """`Linear`, or `Affine` where there is a bias; NIR's weights are [out, in]."""
     kernel = to_numpy(kernel)
-    scaled = (factor * kernel.T).astype(kernel.dtype)
+    scaled = (factor * kernel).T.astype(kernel.dtype)
     if bias is None:
         return nir.Linear(scaled)
     return nir.Affine(scaled, (factor * to_numpy(bias)).astype(kernel.dtype))

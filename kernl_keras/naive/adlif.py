@@ -8,8 +8,8 @@ import numpy as np
 from .spiking import Enters, current, decay, pseudo_derivative
 
 ADLIF = dict(
-    tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, dt=1.0,
-    surrogate="exponential", surrogate_damping=0.3,
+    tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=1.0,
+    dt=1.0, surrogate="exponential", surrogate_damping=0.3,
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def adlif_constants(units: int, **settings: Any) -> SimpleNamespace:
     c = SimpleNamespace(**{**ADLIF, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, "exponential", units) for tau in (c.tau_m, c.tau_a, c.tau_s))
     c.couples, c.beta = (np.broadcast_to(np.asarray(x, "float64"), units) for x in (c.coupling, c.adaptation_strength))
-    c.drive = 1.0 - c.a
+    c.resistance = 1.0 / (1.0 - c.a) if c.resistance is None else np.broadcast_to(c.resistance, units)
+    c.drive = (1.0 - c.a) * c.resistance
     return c
 
 
@@ -66,7 +67,7 @@ def adlif(
             s = s + noise[b, t] if enters == "state" else s
             for i in range(c.units):
                 total = current(x[b, t], seen, w_in, w_rec, bias, i) + (noise[b, t, i] if enters == "current" else 0.0)
-                potential = c.a[i] * v[i] + (1.0 - c.a[i]) * (total - w[i])
+                potential = c.a[i] * v[i] + (1.0 - c.a[i]) * (c.resistance[i] * total - w[i])
                 z = 1.0 if potential >= c.base_threshold else 0.0
                 v[i] = 0.0 if z else potential
                 w[i] = c.p[i] * w[i] + (1.0 - c.p[i]) * (c.couples[i] * v[i] + c.beta[i] * z)
@@ -101,7 +102,7 @@ def adlif_tangent(
             for i in range(units):
                 of_current = sum(seen[j] * w_rec[j, i] for j in range(units))
                 of_current += xi[b, t, i] if enters == "current" else 0.0
-                potential = c.a[i] * dv[i] + (1.0 - c.a[i]) * (of_current - dw[i])
+                potential = c.a[i] * dv[i] + (1.0 - c.a[i]) * (c.resistance[i] * of_current - dw[i])
                 spike = run.psi[b, t, i] * potential
                 v = potential * (1.0 - run.z[b, t, i]) - run.potential[b, t, i] * spike
                 w = c.p[i] * dw[i] + (1.0 - c.p[i]) * (c.couples[i] * v + c.beta[i] * spike)
@@ -148,7 +149,7 @@ def adlif_rule(
                     moved[1, k] = c.p[k] * moved[1, k] + (1.0 - c.p[k]) * c.couples[k] * of_k
                     moved[0, k] = of_k
                     gradient[j, i] += error[b, t, k] * run.psi[b, t, k] * m[k, i] * of_k
-            potential = c.a[i] * v + (1.0 - c.a[i]) * (s[b, t, j] - w)
+            potential = c.a[i] * v + (1.0 - c.a[i]) * (c.resistance[i] * s[b, t, j] - w)
             sent = run.psi[b, t, i] * potential
             v = potential * (1.0 - run.z[b, t, i]) - (run.potential[b, t, i] * sent if follow_reset else 0.0)
             w = c.p[i] * w + (1.0 - c.p[i]) * (c.couples[i] * v + c.beta[i] * sent)

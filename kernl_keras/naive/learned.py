@@ -53,7 +53,7 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: np.ndarray
             of_decay = c.dt / tau * (c.a[i] if c.discretization == "exponential" else 1.0)
             if rate or run.on[b, t, i]:
                 arrived = (potential[b, t, i] - c.a[i] * v0) / (1.0 - c.a[i])
-                kick.potential[b, t, i] = of_decay * (v0 - arrived)
+                kick.potential[b, t, i] = of_decay * (v0 - (0.0 if getattr(c, "follows", False) else arrived))
         elif name in ("tau_a", "tau_s"):
             decay = (c.p if name == "tau_a" else c.s)[i]
             tau = of_unit(getattr(c, name), c, i)

@@ -37,6 +37,8 @@ def constants(units: int, **settings: Any) -> SimpleNamespace:
     c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
     c.beta = np.broadcast_to(np.asarray(c.adaptation_strength, "float64"), units)
+    c.follows = c.resistance is None  # R_m follows a
+    c.resistance = 1.0 / (1.0 - c.a) if c.follows else np.broadcast_to(c.resistance, units)
     c.drive = (1.0 - c.a) * c.resistance
     return c
 
@@ -135,7 +137,7 @@ def spiking(
                 on = r0[i] < c.dt
                 potential = v0[i]
                 if on if smooth is None else smooth.on[b, t, i]:
-                    potential = c.a[i] * v0[i] + (1.0 - c.a[i]) * c.resistance * total
+                    potential = c.a[i] * v0[i] + (1.0 - c.a[i]) * c.resistance[i] * total
                 psi = pseudo_derivative(potential, threshold, c) if on else 0.0
                 if smooth is None:
                     z = event = 1.0 if potential >= threshold else 0.0

@@ -83,7 +83,7 @@ class AdaptationCurrent(Leak):
         error = step.psi * (error + share * step.adaptation_strength * w)
         potential = error + step.keep * after_reset
         errors = state_errors((potential, w), step, threshold=-(error + step.threshold_keep * after_reset))
-        before = step.leak * potential, step.adaptation_decay * w - step.drive * potential
+        before = step.leak * potential, step.adaptation_decay * w - (1.0 - step.leak) * potential
         return before, errors._replace(adaptation=w)
 
 

@@ -24,7 +24,7 @@ EVERY = ["tests"]  # what a mutant runs that survives the tests of its room
 
 TESTS = {  # file: the tests that should notice, those most likely to first
     "dynamics/resonator.py": ["tests/cells/test_hidden_cells.py", "tests/rules/test_perturbed_pass.py"],
-    "cells/adlif.py": ["tests/rules/test_adlif.py"],
+    "cells/adlif.py": ["tests/rules/test_adlif.py", "tests/cells/test_resistance.py"],
     "cells/kernel.py": ["tests/rules/test_adlif.py", "tests/rules/test_membrane.py"],
     "dynamics/adlif.py": ["tests/rules/test_adlif.py"],
     "cells/lstm.py": ["tests/rules/test_lstm.py"],
@@ -241,7 +241,10 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/own_traces.py", "step = step.following_reset() if rule.reset_gradient else step", "step = step"),
     ("sequences/leaky_sum.py", "tf.concat([start[None], v[:-1]], 0)", "v"),
     # leaky units with an adaptation current, Eq. (34)
-    ("dynamics/adlif.py", "p.drive * (current - state.w)", "p.drive * (current + state.w)"),
+    ("dynamics/adlif.py", "p.drive * current - p.pull * state.w", "p.drive * current + p.pull * state.w"),
+    ("dynamics/adlif.py", "(1.0 - self.membrane_decay) * self.resistance", "self.resistance"),
+    ("cells/adlif.py", "else before[0] + before[1]", "else before[0]"),
+    ("cells/lif.py", "tf.where(residuals.free, before[0], 0.0)", "before[0]"),
     ("dynamics/adlif.py", "w = adapted(state.w, v, spikes, p)", "w = adapted(state.w, state.v, spikes, p)"),
     ("dynamics/adlif.py", "- step.potential * spikes", "- step.threshold * spikes"),
     ("cells/kernel.py", "back = real * self.gain", "back = real"),
@@ -249,7 +252,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("cells/adlif.py", "reset=psi * residuals.potential", "reset=psi"),
     ("cells/adlif.py", "of_decay = (before[1] - residuals.quadrature)", "of_decay = (before[1] + residuals.quadrature)"),
     ("rules/own_state.py", "after_reset = v + share * step.coupling * w", "after_reset = v"),
-    ("rules/own_state.py", "step.adaptation_decay * w - step.drive * potential", "step.adaptation_decay * w"),
+    ("rules/own_state.py", "step.adaptation_decay * w - (1.0 - step.leak) * potential", "step.adaptation_decay * w"),
     ("rules/own_state.py", "error + share * step.adaptation_strength * w)", "error)"),
     # units with four currents, Eq. (35)
     ("dynamics/lstm.py", "memory = f * state.memory + i * g", "memory = state.memory + i * g"),

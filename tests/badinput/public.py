@@ -94,6 +94,7 @@ SPIKES = {
     "surrogate": words(types.SurrogateName),
     "surrogate_damping": AT_LEAST_0,
 }
+RESISTANCE = optional(per_unit(H, above=0.0, good=st.floats(1e-3, 1e3)))
 PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
 
 
@@ -163,13 +164,13 @@ BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4)))
 
 PUBLIC = {
     "LIFCell": Public(kk.LIFCell, {
-        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "tau_ref": AT_LEAST_0, "resistance": POSITIVE,
+        **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "tau_ref": AT_LEAST_0, "resistance": RESISTANCE,
         "reset_potential": number(), "reset": words(types.Reset),
         "discretization": word("exponential"),
     }, {"units": H}),
     "AdLIFCell": Public(kk.AdLIFCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": optional(TAU), "tau_a": optional(TAU),
-        "coupling": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
+        "resistance": RESISTANCE, "coupling": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
     }, {"units": H}),
     "ResonatorCell": Public(kk.ResonatorCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "period": optional(PERIOD),

@@ -221,6 +221,7 @@ ERRORS = {
     "tau_a": (dict(tau_a=-1.0), "tau_a must be > 0; received -1.0"),
     "tau_ref": (dict(tau_ref=-1.0), "tau_ref must be >= 0; received -1.0"),
     "resistance": (dict(resistance=0.0), "resistance must be > 0; received 0.0"),
+    "a list of resistances": (dict(resistance=[1.0, 2.0]), r"resistance must have one value a unit \(4\); received 2"),
     "base_threshold": (dict(base_threshold=0), "base_threshold must be > 0; received 0"),
     "adaptation_strength": (dict(adaptation_strength=[1.0, 2.0, 3.0, -4.0]), "adaptation_strength must be >= 0"),
     "reset_potential": (dict(reset_potential=np.nan), "reset_potential must be a finite number; received nan"),

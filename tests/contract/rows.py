@@ -74,7 +74,7 @@ LEARNING = {**ADAPTIVE, "learn": ["tau_m", "tau_s", "tau_a", "base_threshold", "
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 
 CURRENT = dict(units=H, tau_m=6.0, tau_a=30.0, input_gain=3.0, learn=["tau_a", "coupling"])
-OSCILLATING = {**RESONATING, "learn": "period"}
+OSCILLATING = {**RESONATING, "period": [3.0, 3.0, 3.0, 5.0, 5.0]}  # exact traces take long to compile for each period
 OWN_STATE = {**LEARNING, "learn": ["tau_m", "tau_a"]}
 
 ROWS = {

@@ -25,7 +25,7 @@ CELLS = {
     "euler": dict(discretization="euler", dt=0.5),
     "each its own": dict(
         tau_m=TAUS,
-        resistance=1.3,
+        resistance=[0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5],
         base_threshold=0.7,
         reset_potential=-0.4,
         tau_ref=0.9,
@@ -33,7 +33,13 @@ CELLS = {
         use_bias=True,
         bias_initializer=keras.initializers.RandomNormal(stddev=0.2, seed=7),
     ),
-    "drawn": dict(tau_m=kk.LogUniform(3, 40, seed=1), tau_s=kk.LogUniform(2, 9, seed=2), reset="soft", use_bias=True),
+    "drawn": dict(
+        tau_m=kk.LogUniform(3, 40, seed=1),
+        tau_s=kk.LogUniform(2, 9, seed=2),
+        reset="soft",
+        use_bias=True,
+        resistance=None,
+    ),
 }
 
 

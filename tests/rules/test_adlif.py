@@ -18,7 +18,7 @@ SETTINGS = {
     "equal": dict(tau_m=6.0, tau_a=30.0, coupling=20.0, adaptation_strength=40.0),
     "spread": dict(
         tau_m=[4.0, 6.0, 9.0, 6.0], tau_a=[30.0, 12.0, 50.0, 12.0], tau_s=3.0, coupling=[9.0, 0.0, 30.0, 0.0],
-        adaptation_strength=[0.0, 5.0, 60.0, 5.0], base_threshold=0.6,
+        adaptation_strength=[0.0, 5.0, 60.0, 5.0], base_threshold=0.6, resistance=[1.0, 3.0, 0.5, 2.0],
     ),
 }  # fmt: skip
 X = draw(66, B, T, I) + 0.5

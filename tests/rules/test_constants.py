@@ -94,6 +94,15 @@ def test_the_rules_are_their_loops(name, cell):
     alike(gradients(layer, network.inputs), expected)
 
 
+@pytest.mark.parametrize("base", ["hard adaptive", "soft euler"])
+@pytest.mark.parametrize("name", ONLINE)
+def test_the_rules_are_their_loops_where_the_resistance_follows(name, base, monkeypatch):
+    cell = {**SPIKING[base], "resistance": None}
+    for table, row in ((SPIKING, cell), (CELLS, cell), (LEARNS, LEARNS[base])):
+        monkeypatch.setitem(table, "follows", row)
+    test_the_rules_are_their_loops(name, "follows")
+
+
 CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6), slice(6, T)]}
 
 
