@@ -30,13 +30,13 @@ class AdLIFCell(SpikingCell):
         (5)  psi(t) = damping * shape((V- - b0) / b0) / b0
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
-    A is the coupling to the potential, b that to the spikes. With a coupling the potential oscillates around 0 while it
+    A is the coupling to the potential, b that to the spikes. If A is large, the potential oscillates around 0 while it
     decays, so that the units tell apart in which order and how fast inputs come. The method is the symplectic Euler
     one: w hears of V at the same step. It is stable where the ordinary one is not.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
-    derivative. In `kernl_keras.RNN` it trains by the rule of that layer. Its own state are V and w, both. Traces in
-    linear memory it has none.
+    derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w.
+    There is no linear memory (`traces="linear"`) for this cell.
 
     Args:
         units: number of units H.
@@ -48,7 +48,7 @@ class AdLIFCell(SpikingCell):
         coupling: A >= 0, a number or a list of H numbers. The published units have numbers from 0 to 120.
         adaptation_strength: b >= 0, in one of the same forms. The published units have numbers from 0 to 240.
         base_threshold: b0 > 0, in one of the same forms.
-        resistance: R_m > 0, in one of the same forms, or None; see `kernl_keras.LIFCell`.
+        resistance: R_m > 0, in one of the same forms, or None for 1 / (1-a); see `kernl_keras.LIFCell`.
         dt: length of a step, ms.
         surrogate: shape of psi, see `kernl_keras.LIFCell`.
         surrogate_damping: height of psi at the threshold, times b0.

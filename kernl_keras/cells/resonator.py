@@ -27,7 +27,7 @@ class ResonatorCell(SpikingCell):
         (1)  I(t)  = x(t) W_in + S(t-1) W_rec + bias
         (24) U(t)  = exp(-dt/tau_m) exp(2 pi i dt/period) U(t-1) + dt I(t),    V-(t) = Re U(t)
         (4)  z(t)  = 1[V-(t) >= B(t-1)],                      B = b0 + beta b
-        (5)  psi(t) = damping * max(0, 1 - |u|) / B,           u = (V- - B) / B
+        (5)  psi(t) = damping * f(u) / B, f the surrogate,     u = (V- - B) / B
         (6)  b(t)  = p b(t-1) + (1-p) z(t)
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 

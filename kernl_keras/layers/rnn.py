@@ -49,13 +49,14 @@ class RNN(KerasRNN):
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
             through time; the rule decides what they reach before it: "kernl" the unit's own state and the units that
             moved it, by M; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
-            at steps 0, C, 2C and so on. None for the rule as it is, with windows of one step; for "bptt", and with
-            linear traces, for all the steps that a call has.
-        traces: what the layer's states carry, so that errors of a later piece of a sequence reach the inputs of the
-            pieces before. "linear" for filtered inputs, [time constants, J] numbers an example, from which the effect
-            of every weight is reckoned with mean slopes (`kernl_keras.rules.LinearTraces`); True for the exact
-            eligibility traces, several [H, J]; False for nothing. None for what suits a layer that is `stateful`:
-            "linear" under KeRNL with the membrane's kernel, True under other rules that have traces.
+            at steps 0, C, 2C and so on of a call. None for one window over the whole call under "bptt" and with linear
+            traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" have no others.
+        traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
+            errors still reach them; J are all inputs of a unit, I + H + 1. "linear", for "kernl" and "eprop": filtered
+            inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
+            the exact eligibility traces, several [H, J]. False: nothing that goes on to the next piece. None: False,
+            but for a layer that is `stateful` "linear" under KeRNL with the membrane's kernel, where the cell has it,
+            and True under other rules that have traces.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (unlike `keras.layers.RNN`, by default).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
@@ -155,10 +156,12 @@ class RNN(KerasRNN):
         self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
+            less = 'traces="linear" keeps a few for each time constant and input.'
+            if not self.cell.linear_memory:
+                less = 'rule="eprop", and units that share their time constants, have fewer.'
             warnings.warn(
                 f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each "
-                'example, and go through all of them after each piece. traces="linear" keeps a few for each time '
-                "constant and input.",
+                f"example, and go through all of them after each piece. {less}",
                 stacklevel=2,
             )
         self.state_size = self._layout.sizes

@@ -157,6 +157,8 @@ def test_what_it_has_not():
     assert kk.RNN(kk.AdLIFCell(3), rule="kernl", stateful=True).carries_traces is True
     with pytest.raises(ValueError, match="traces must be True or False for AdLIFCell, which has none in linear memory"):
         kk.RNN(kk.AdLIFCell(3), traces="linear")
+    with pytest.warns(UserWarning, match='rule="eprop", and units that share their time constants, have fewer'):
+        kk.RNN(kk.AdLIFCell(150), rule="kernl", stateful=True).build((1, 9, 160))
     with pytest.raises(ValueError, match="coupling must be >= 0; received -1"):
         kk.AdLIFCell(3, coupling=-1.0)
 
