@@ -1,6 +1,7 @@
 """The sweeps: which runs are compared with each other, in one place."""
 
 import dataclasses
+import math
 
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, SPOKEN_DIGITS, spread
@@ -78,6 +79,33 @@ SMALL_ALIF = dataclasses.replace(
     rule_settings=SMNIST_ALIF.rule_settings,
     sensitivity_every=1,
 )
+
+
+# Leaky units with an adaptation current whose potentials, left alone, would swing with periods of two rows and more.
+# Spikes reset the potential, and what a unit has heard stays in the current. R_m None: tau_m is long and spread.
+PERIODS_OF_ADLIF, TAU_M_OF_ADLIF, TAU_A_OF_ADLIF = spread(56.0, 840.0), spread(100.0, 1_000.0, count=200), 900.0
+COUPLING = [
+    (2.0 * math.pi / period) ** 2 * tau_m * TAU_A_OF_ADLIF for period, tau_m in zip(PERIODS_OF_ADLIF, TAU_M_OF_ADLIF)
+]
+SMNIST_ADLIF = dataclasses.replace(
+    SMNIST,
+    name="smnist-adlif",
+    description="MNIST pixel by pixel, leaky units with an adaptation current",
+    source="tfds",
+    cell="adlif",
+    cell_settings={
+        **{name: RESONATORS[name] for name in RESONATORS if name != "period"},
+        "tau_m": TAU_M_OF_ADLIF,
+        "tau_a": TAU_A_OF_ADLIF,
+        "coupling": COUPLING,
+        "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
+        "resistance": None,
+        "input_gain": 4.0,
+    },
+    steps=20_000,
+    validate_every=500,
+)
+CURRENTS = (Variant("KeRNL", "kernl", settings={"reset_gradient": False}), Variant("e-prop", "eprop"))
 
 
 def potential_alone(experiment):
@@ -339,6 +367,7 @@ SWEEPS = {
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
+        Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (2e-3, 4e-3), (0,)),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
         Sweep(
