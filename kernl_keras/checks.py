@@ -83,13 +83,13 @@ def flag(name, value):
     return bool(value)
 
 
-def numbers(name, values, length, **bounds):
-    """`values` as a list of `length` floats, each within `bounds`."""
+def numbers(name, values, length, forms="a number or a list", **bounds):
+    """`values` as a list of `length` floats, each within `bounds`; `forms` says in an error what else it may be."""
     if isinstance(values, (str, bytes, Set, Mapping)) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} must be a number, a list or an initializer; received {values!r}.")
+        raise ValueError(f"{name} must be {forms}; received {values!r}.")
     values = values.numpy() if hasattr(values, "numpy") else values  # a tensor's own entries are no numbers
     if np.ndim(values) == 0 and hasattr(values, "ndim"):
-        raise ValueError(f"{name} must be a number, a list or an initializer; received {values!r}.")
+        raise ValueError(f"{name} must be {forms}; received {values!r}.")
     values = list(values)
     if len(values) != length:
         raise ValueError(f"{name} must have one value a unit ({length}); received {len(values)} values.")

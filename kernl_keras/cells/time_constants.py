@@ -28,7 +28,7 @@ def check_time_constant(name, value, units):
         return initializer.values(units) if isinstance(initializer, LogSpaced) else initializer
     if isinstance(value, Real):
         return number(name, value, above=0.0)
-    return numbers(name, value, units, above=0.0)
+    return numbers(name, value, units, forms="a number, a list or an initializer", above=0.0)
 
 
 def check_period(value, units, dt):

@@ -223,6 +223,7 @@ ERRORS = {
     "resistance": (dict(resistance=0.0), "resistance must be > 0; received 0.0"),
     "a list of resistances": (dict(resistance=[1.0, 2.0]), r"resistance must have one value a unit \(4\); received 2"),
     "base_threshold": (dict(base_threshold=0), "base_threshold must be > 0; received 0"),
+    "a word": (dict(base_threshold="1"), "base_threshold must be a number or a list; received '1'"),
     "adaptation_strength": (dict(adaptation_strength=[1.0, 2.0, 3.0, -4.0]), "adaptation_strength must be >= 0"),
     "reset_potential": (dict(reset_potential=np.nan), "reset_potential must be a finite number; received nan"),
     "reset": (dict(reset="none"), r"reset must be one of \['hard', 'soft'\]; received 'none'"),
