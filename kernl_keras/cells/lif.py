@@ -45,7 +45,7 @@ class LIFCell(SpikingCell):
         resistance: R_m > 0, a number or a list of H numbers; or None for 1 / (1-a), so that a current of 1 adds 1 to
             the potential of every unit. Where time constants are long or differ much, take None: otherwise slow units
             need larger weights, and an optimizer such as Adam, whose steps are equal for all, teaches them slowly. A
-            learning rate that was chosen with a number is then too high. Where `tau_m` learns, 1 / (1-a) follows it.
+            learning rate that suited a number may then be too high. Where `tau_m` learns, 1 / (1-a) follows it.
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
         reset_potential: V_reset of the hard reset.

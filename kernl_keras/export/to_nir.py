@@ -151,7 +151,7 @@ def hidden_nodes(nir, name, cell, tau):
     if cell.tau_s is not None:
         inside["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
         loop.insert(1, "synapse")
-    resistance = to_numpy(p.drive / (1.0 - p.membrane_decay))
+    resistance = to_numpy(1.0 / (1.0 - p.membrane_decay) if p.resistance is None else p.resistance)
     inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, resistance)
     nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
     edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output

@@ -80,13 +80,10 @@ SMALL_ALIF = dataclasses.replace(
     sensitivity_every=1,
 )
 
-
-# Leaky units with an adaptation current whose potentials, left alone, would swing with periods of two rows and more.
-# Spikes reset the potential, and what a unit has heard stays in the current. R_m None: tau_m is long and spread.
-PERIODS_OF_ADLIF, TAU_M_OF_ADLIF, TAU_A_OF_ADLIF = spread(56.0, 840.0), spread(100.0, 1_000.0, count=200), 900.0
-COUPLING = [
-    (2.0 * math.pi / period) ** 2 * tau_m * TAU_A_OF_ADLIF for period, tau_m in zip(PERIODS_OF_ADLIF, TAU_M_OF_ADLIF)
-]
+# Leaky units with an adaptation current: between spikes the potential oscillates with a period of two rows and more. A
+# spike resets the potential, and not the current. R_m is None, for tau_m is long and spread.
+TAU_M, TAU_A = spread(100.0, 1_000.0, count=200), 900.0
+COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(spread(56.0, 840.0), TAU_M)]
 SMNIST_ADLIF = dataclasses.replace(
     SMNIST,
     name="smnist-adlif",
@@ -95,8 +92,8 @@ SMNIST_ADLIF = dataclasses.replace(
     cell="adlif",
     cell_settings={
         **{name: RESONATORS[name] for name in RESONATORS if name != "period"},
-        "tau_m": TAU_M_OF_ADLIF,
-        "tau_a": TAU_A_OF_ADLIF,
+        "tau_m": TAU_M,
+        "tau_a": TAU_A,
         "coupling": COUPLING,
         "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
         "resistance": None,

@@ -40,7 +40,7 @@ def made(cell, resistance, scale=1.0, learn=(), **form):
     layer.build((B, T, I))
     for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
         weight.assign(2.5 * draw(73 + number, *weight.shape) / leaks(cell) ** 0.5 / scale)
-    if "kernl" == form["rule"]:
+    if form["rule"] == "kernl":
         layer.reset_sensitivity()  # from these weights
     return layer
 
@@ -103,7 +103,7 @@ def test_time_constants_learn_beside_one_that_follows_them(cell):
             same(one, other, tolerance=1e-8)
 
 
-def test_saved_and_loaded():
-    for resistance in (None, 3.0, [1.0, 2.0, 3.0, 4.0]):
-        cell = kk.LIFCell.from_config(kk.LIFCell(4, resistance=resistance).get_config())
-        assert cell.resistance == resistance
+@pytest.mark.parametrize("kind", [kk.LIFCell, kk.AdLIFCell])
+@pytest.mark.parametrize("resistance", [None, 3.0, [1.0, 2.0, 3.0, 4.0]])
+def test_saved_and_loaded(kind, resistance):
+    assert kind.from_config(kind(4, resistance=resistance).get_config()).resistance == resistance
