@@ -364,7 +364,7 @@ SWEEPS = {
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
-        Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (2e-3, 4e-3), (0,)),
+        Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
         Sweep(
