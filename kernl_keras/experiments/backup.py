@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..archives import read_arrays
 from ..keras_version import keras
+from ..training.averages import averaged
 from ..training.diagnostics import with_diagnostics
 from .errors import GOOD_COPY, UserError
 from .experiment import Experiment
@@ -54,6 +55,9 @@ class Backup(keras.callbacks.Callback):
     makes once more, to the bit. Keras' `BackupAndRestore` goes on exactly, too, but writes two files in place, which a
     kill can leave half written or at odds, and keeps neither the curve nor which model was the best.
 
+    Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup has
+    the weights, with which training goes on.
+
     Args:
         run_dir: `pathlib.Path`.
         experiment: `Experiment` of the run.
@@ -72,6 +76,13 @@ class Backup(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._since = time.monotonic()
 
+    def on_test_begin(self, logs=None):
+        self._averaged = averaged(self.model)
+        self._averaged.__enter__()
+
+    def on_test_end(self, logs=None):
+        self._averaged.__exit__(None, None, None)
+
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in with_diagnostics(self.model, logs).items()}
         progress, now = self.progress, time.monotonic()
@@ -83,7 +94,7 @@ class Backup(keras.callbacks.Callback):
         score = -math.inf if math.isnan(score) else score
         if score >= progress.best_score:
             progress.best_epoch, progress.best_score = epoch + 1, score
-            with whole(self.run_dir / MODEL) as part:
+            with whole(self.run_dir / MODEL) as part, averaged(self.model):
                 self.model.save(str(part))
         write_backup(self.run_dir, self.model, progress, self.experiment)
 

@@ -65,7 +65,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         # TensorBoard comes first: once the backup has counted an epoch, nothing writes it again.
         callbacks = [events, backup]
         with explained("The run stopped", "When that is put right, go on with it by --resume."):
-            fit(model, experiment, data, total_steps, backup.progress, callbacks, verbose)
+            fit(run_dir, model, experiment, data, total_steps, backup.progress, callbacks, verbose)
 
         print("Test set", flush=True)
         test = test_model(run_dir, experiment, data, verbose)
@@ -174,13 +174,17 @@ def load_data(experiment, skip_batches=0):
         return build_data(experiment, skip_batches)
 
 
-def fit(model, experiment, data, total_steps, progress, callbacks, verbose):
+def fit(run_dir, model, experiment, data, total_steps, progress, callbacks, verbose):
     """Trains to `total_steps`, Keras' epochs being the stretches between two validations, the last one what is left."""
     first, per_epoch = progress.steps, experiment.validate_every or data.steps_per_epoch.train
     whole_epochs, rest = divmod(total_steps, per_epoch)
     for last, steps in ((whole_epochs, per_epoch), (whole_epochs + 1, rest)):
         if steps and progress.epochs < last:
-            stream = data if progress.steps == first else load_data(experiment, progress.steps)
+            stream = data
+            if progress.steps != first:
+                stream = load_data(experiment, progress.steps)
+                # Where an optimizer averages, the `fit` before has left the averages, and training goes on with weights.
+                restore(run_dir, read_backup(run_dir), model)
             model.fit(
                 stream.train,
                 initial_epoch=progress.epochs,

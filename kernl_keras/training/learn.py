@@ -1,6 +1,5 @@
 """The two updates of a training step: M and gamma first, then all other weights with the new M and gamma."""
 
-import contextlib
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -101,25 +100,3 @@ def gradients_of_both(model, forward):
         for variable, gradient in zip(variables, gradients(forward.tape, loss, variables)):
             found[id(variable)] = gradient if gradient is None else whole_sum(gradient)
     return [found[id(variable)] for variable in model.trainable_variables]
-
-
-@contextlib.contextmanager
-def averages_of_both(model):
-    """Within, each optimizer with `use_ema` ends a `fit` by giving its own variables their averages.
-
-    Keras knows of one optimizer, and would hand it the variables of both.
-    """
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        yield
-        return
-
-    def finalize(_):
-        for each, variables in zip((model.sensitivity_optimizer, optimizer), variable_groups(model)):
-            type(each).finalize_variable_values(each, variables)
-
-    vars(optimizer)["finalize_variable_values"] = finalize
-    try:
-        yield
-    finally:
-        del vars(optimizer)["finalize_variable_values"]

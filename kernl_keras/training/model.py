@@ -11,11 +11,12 @@ from ..layers.find import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
+from .averages import averages_of_both
 from .compiled import CompiledModel, NotInHDF5
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
-from .learn import averages_of_both, gradients_of_both, learn, schedule
+from .learn import gradients_of_both, learn, schedule
 from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica

@@ -14,15 +14,24 @@ from kernl_keras.experiments.errors import UserError
 EXPERIMENT = EXPERIMENTS["adding"]
 
 
+class Optimizer(SimpleNamespace):
+    """One that keeps no averages."""
+
+    def finalize_variable_values(self, variables):
+        pass
+
+
 class StandIn(SimpleNamespace):
     """A model that saves its first weight as text."""
 
     def __init__(self, values=(0.0, 0.0, 0.0)):
         weight, slot, other = map(tf.Variable, values)
         super().__init__(
+            _flatten_layers=lambda include_self: [],
             weights=[weight],
-            optimizer=SimpleNamespace(variables=[slot]),
-            sensitivity_optimizer=SimpleNamespace(variables=[other]),
+            trainable_variables=[weight],
+            optimizer=Optimizer(variables=[slot]),
+            sensitivity_optimizer=Optimizer(variables=[other]),
         )
 
     def save(self, path):

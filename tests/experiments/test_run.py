@@ -17,6 +17,7 @@ from kernl_keras.experiments import backup, run
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
 from kernl_keras.keras_version import keras
+from kernl_keras.training.averages import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
 
@@ -100,6 +101,43 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b, strict=True)
     for key in ("curve", "test", "best_epoch", "steps"):
         assert results[key] == expected[key]
+
+
+# Without a model that is the best on validation data, the last one is kept.
+AVERAGED = dataclasses.replace(
+    TINY,
+    optimizer_settings={**TINY.optimizer_settings, "use_ema": True, "ema_momentum": 0.8},
+    task_settings={**TINY.task_settings, "validation": 0},
+)
+
+
+def test_averages_of_the_weights_are_kept_and_training_goes_on_with_the_weights(tmp_path, monkeypatch):
+    """The last epoch is a `fit` of its own, before which the weights are no averages."""
+    monkeypatch.setattr(run, "TensorBoard", StopAt)
+    train(AVERAGED, tmp_path / "averaged", verbose=0)
+    train(dataclasses.replace(TINY, task_settings=AVERAGED.task_settings), tmp_path / "plain", verbose=0)
+    model = run.build_model(AVERAGED, 7, 2, 18)
+    run.restore(tmp_path / "averaged", run.read_backup(tmp_path / "averaged"), model)
+    for ours, theirs in zip(model.get_weights(), saved_weights(tmp_path / "plain"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with averaged(model):
+        expected = model.get_weights()
+    kept, weights = saved_weights(tmp_path / "averaged"), model.get_weights()
+    for one, other in zip(kept, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(np.any(one != other) for one, other in zip(kept, weights))
+
+
+def test_averages_of_the_weights_are_validated(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "TensorBoard", StopAt)
+    experiment = dataclasses.replace(AVERAGED, task_settings=TINY.task_settings, steps=15)
+    last = train(experiment, tmp_path / "run", verbose=0)["curve"][-1]["val_mse"]
+    model = run.build_model(experiment, 7, 2, 15)
+    run.restore(tmp_path / "run", run.read_backup(tmp_path / "run"), model)
+    validation = run.load_data(experiment).validation
+    with averaged(model):
+        assert model.evaluate(validation, verbose=0, return_dict=True)["mse"] == pytest.approx(last, rel=1e-6)
+    assert abs(model.evaluate(validation, verbose=0, return_dict=True)["mse"] / last - 1.0) > 1e-3
 
 
 @pytest.mark.slow
