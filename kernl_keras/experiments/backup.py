@@ -55,8 +55,8 @@ class Backup(keras.callbacks.Callback):
     makes once more, to the bit. Keras' `BackupAndRestore` goes on exactly, too, but writes two files in place, which a
     kill can leave half written or at odds, and keeps neither the curve nor which model was the best.
 
-    Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup has
-    the weights, with which training goes on.
+    Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup
+    has the weights, with which training goes on.
 
     Args:
         run_dir: `pathlib.Path`.

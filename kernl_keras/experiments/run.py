@@ -183,7 +183,7 @@ def fit(run_dir, model, experiment, data, total_steps, progress, callbacks, verb
             stream = data
             if progress.steps != first:
                 stream = load_data(experiment, progress.steps)
-                # Where an optimizer averages, the `fit` before has left the averages, and training goes on with weights.
+                # With `use_ema` the `fit` before has left averages, and training goes on with the weights.
                 restore(run_dir, read_backup(run_dir), model)
             model.fit(
                 stream.train,

@@ -13,7 +13,7 @@ def give_averages(model):
 
 @contextlib.contextmanager
 def averages_of_both(model):
-    """Within, a `fit` ends with the averages of both optimizers: Keras knows of one, and would hand it all variables."""
+    """Within, a `fit` ends with the averages of both optimizers: Keras would hand all variables to one."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         yield
