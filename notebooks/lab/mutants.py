@@ -38,6 +38,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
     "callbacks": ["tests/callbacks/test_stream_monitor.py"],
     "export": ["tests/export/test_learner.py"],
     "experiments/stream.py": ["tests/experiments/test_stream.py"],
+    "experiments/backup.py": ["tests/experiments/test_run.py"],
     "dynamics": ["tests/dynamics", "tests/cells/test_hidden_cells.py"],
     "rules/own_traces.py": ["tests/rules/test_constants.py"],
     "rules/products.py": ["tests/rules/test_lstm.py", "tests/rules/test_constants.py", "tests/rules/test_gradients.py"],
@@ -66,6 +67,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
         "tests/layers/test_time_average.py",
         "tests/data/test_full_batches.py",
     ],
+    "training/averages.py": ["tests/experiments/test_run.py", "tests/training/test_averages.py"],
     "training": ["tests/training", "tests/integration/test_learning_contract.py"],
 }
 
@@ -307,6 +309,9 @@ MUTANTS = [  # file, what stands there, what is put in its place
     # training, Eq. (19) first and then the weights with the new M and gamma
     ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),
     ("training/learn.py", "warm >= model.sensitivity_only", "warm > model.sensitivity_only"),
+    ("training/averages.py", "variable.assign(value)", "pass"),
+    ("experiments/backup.py", "as part, averaged(self.model):", "as part:"),
+    ("experiments/backup.py", "self._averaged.__enter__()", "pass"),
     ("training/alignment.py", "for late in range(lag, len(every))", "for late in range(len(every) - lag)"),
     ("training/alignment.py", "return own - contributions[local], of_exact", "return own, of_exact"),
     ("training/forward.py", "if sample_weight.shape.rank == 2:", "if sample_weight.shape.rank == 9:"),
