@@ -271,6 +271,12 @@ HEARTBEATS = (
     Variant("backpropagation, constants stand still", "bptt", changes=STILL),
 )
 
+AVERAGES = (  # chosen on the validation data
+    Variant("cosine", changes={"schedule": "cosine", "optimizer_settings": {"global_clipnorm": 1.0}}),
+    Variant("constant", changes={"optimizer_settings": {"global_clipnorm": 1.0}}),
+    Variant("constant, averages of the weights"),
+)
+
 WORDS = (
     Variant("KeRNL, window 1"),
     Variant("KeRNL, window 16", layer={"window": 16}),
@@ -331,8 +337,18 @@ SWEEPS = {
         Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
-            dataclasses.replace(ECG.with_rule("eprop"), learn=[]),
+            dataclasses.replace(
+                ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}
+            ),
             LEARNS,
+            (1e-2,),
+            (0, 1),
+        ),
+        Sweep(
+            "ecg-averages",
+            "A falling learning rate or averages of the weights, heartbeats",
+            ECG.with_rule("eprop"),
+            AVERAGES,
             (1e-2,),
             (0, 1),
         ),
