@@ -144,9 +144,10 @@ class Experiment:
         """The key settings in one line."""
         units = " and ".join(f"{each['cell_settings']['units']} {each['cell']}" for each in self.hidden_layers)
         length = f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
+        averages = ", averaged weights" if self.optimizer_settings.get("use_ema") else ""
         return (
             f"{units} units, {self.rule}, {self.optimizer} "
-            f"{self.learning_rate:g} {self.schedule}, batches of {self.batch_size}, {length}"
+            f"{self.learning_rate:g} {self.schedule}{averages}, batches of {self.batch_size}, {length}"
         )
 
 
