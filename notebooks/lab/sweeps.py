@@ -99,10 +99,14 @@ SMNIST_ADLIF = dataclasses.replace(
         "resistance": None,
         "input_gain": 4.0,
     },
-    steps=20_000,
+    steps=2_000,
     validate_every=500,
 )
-CURRENTS = (Variant("KeRNL", "kernl", settings={"reset_gradient": False}), Variant("e-prop", "eprop"))
+CURRENTS = (
+    Variant("KeRNL, reset not followed", "kernl", settings={"reset_gradient": False}),
+    Variant("e-prop", "eprop"),
+    Variant("readout only", "readout_only"),
+)
 
 
 def potential_alone(experiment):
