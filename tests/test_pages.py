@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import kernl_keras as kk
+from kernl_keras.experiments import pretrained
 from kernl_keras.keras_version import IS_KERAS_3
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -23,6 +24,22 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert not [link for link in links if not (ROOT / link).is_file()]
     headings = {line.lstrip("# ").lower().replace(" ", "-") for line in text.splitlines() if line.startswith("#")}
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
+
+
+@pytest.mark.parametrize("name", pretrained.NAMES)
+def test_the_card_of_a_network_says_what_its_record_says(name):
+    record, text = pretrained.record(name), (PAGES / "networks.md").read_text(encoding="utf-8")
+    assert len(re.findall("^## `", text, re.MULTILINE)) == len(pretrained.NAMES)
+    (card,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    rows = dict(re.findall(r"^\| ([a-z, ]+) \| (.*) \|$", card, re.MULTILINE))
+    numbers = kk.load_pretrained(name).count_params()
+    accuracy = re.match(r"([0-9.]+) %, on the ([0-9,]+) test", rows["test accuracy"])
+    assert float(accuracy[1]) == round(100.0 * record["test_accuracy"], 1)
+    assert int(accuracy[2].replace(",", "")) == record["examples"]["test"]
+    assert f"{numbers:,} numbers" in rows["units"]
+    assert rows["command"] == f"`{record['command']}`"
+    assert rows["seed, revision"] == f"{record['seed']}, `{record['git_revision'][:10]}`"
+    assert "Not good for: " in card
 
 
 def test_the_settings_are_few():

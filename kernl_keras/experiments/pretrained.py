@@ -19,7 +19,7 @@ def load_pretrained(name: str = "smnist") -> Model:
     """A trained network that comes with the package.
 
     Args:
-        name: of the network; `kernl_keras.experiments.pretrained.NAMES` lists them.
+        name: "smnist" (handwritten digits, one pixel a step), "ecg" (parts of a heartbeat) or "spoken-digits".
 
     Returns:
         `Model`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.

@@ -12,6 +12,7 @@ import sys
 import numpy as np
 
 from kernl_keras import cli
+from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, whole
 from kernl_keras.experiments.pretrained import FOLDER, variables
 from kernl_keras.experiments.run import read_config
@@ -27,8 +28,11 @@ def pack(run_dir, name):
     """
     FOLDER.mkdir(exist_ok=True)
     model = keras.models.load_model(str(run_dir / MODEL))
-    experiment = dataclasses.replace(read_config(run_dir), source="sample", data_dir=None)
+    trained = read_config(run_dir)
+    # data that the package has, where it has some: nothing is downloaded unless one asks for it
+    experiment = dataclasses.replace(trained, source=SOURCES[trained.task][0], data_dir=None)
     results = {key: value for key, value in read_json(run_dir / RESULTS).items() if key != "curve"}
+    results["data"] = results["data"].replace(f"{trained.data_dir}/", "")  # a folder of the machine that trained
     with whole(FOLDER / f"{name}.npz") as part:
         np.savez_compressed(
             part,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments import pretrained
+from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
@@ -34,11 +35,15 @@ def test_the_packaged_digits_come_out_as_the_network_says():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not DATA, reason="KERNL_KERAS_DATA_DIR is not set: all of MNIST is needed")
-def test_the_stated_accuracy_to_the_digit():
-    experiment = dataclasses.replace(pretrained.experiment_of("smnist"), source="tfds", data_dir=DATA)
-    test = pretrained.evaluate_pretrained("smnist", experiment, verbose=0)
-    assert test["accuracy"] == pytest.approx(pretrained.record("smnist")["test_accuracy"], abs=2e-7)
+@pytest.mark.parametrize("name", pretrained.NAMES)
+def test_the_stated_accuracy_to_the_digit(name):
+    experiment = pretrained.experiment_of(name)
+    if "tfds" in SOURCES[experiment.task]:
+        if not DATA:
+            pytest.skip("KERNL_KERAS_DATA_DIR is not set: the whole data set is needed")
+        experiment = dataclasses.replace(experiment, source="tfds", data_dir=DATA)
+    test = pretrained.evaluate_pretrained(name, experiment, verbose=0)
+    assert test["accuracy"] == pytest.approx(pretrained.record(name)["test_accuracy"], abs=5e-5)
 
 
 def test_no_random_state_is_reset():
