@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
+from kernl_keras.experiments import pretrained
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def run(path, folder, monkeypatch):
 
 def test_every_document_with_code_is_here():
     found = {path.stem for path in [README, *PAGES.rglob("*.md")] if BLOCK.search(path.read_text(encoding="utf-8"))}
-    assert found == {"README", "rules", "streams", "device", "devices", "export"}
+    assert found == {"README", "rules", "streams", "device", "devices", "export", "networks"}
 
 
 @pytest.mark.slow
@@ -69,6 +70,13 @@ def test_streams(tmp_path, monkeypatch):
     x = np.random.default_rng(0).uniform(size=(25, 100, 81)).astype("float32")
     first, second = (model.predict(x, batch_size=25, verbose=0) for _ in range(2))
     assert np.abs(first - second).max() > 1e-3  # the second piece goes on where the first ended
+
+
+@pytest.mark.slow
+def test_networks(tmp_path, monkeypatch):
+    names = run(PAGES / "networks.md", tmp_path, monkeypatch)
+    assert names["accuracy"] == pytest.approx(pretrained.record("ecg")["test_accuracy"], abs=5e-4)
+    assert names["model"].optimizer.iterations.numpy() == 2
 
 
 @pytest.mark.slow
