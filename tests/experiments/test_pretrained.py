@@ -22,7 +22,7 @@ def test_a_network_says_how_it_came_about_and_is_small(name):
     for key in ("test_accuracy", "seed", "command", "git_revision", "steps", "versions"):
         assert record[key] is not None
     assert "dirty" not in record["git_revision"]
-    assert (pretrained.FOLDER / f"{name}.npz").stat().st_size < 2e6
+    assert (pretrained.FOLDER / f"{name}.npz").stat().st_size < 1e6
 
 
 @pytest.mark.slow
