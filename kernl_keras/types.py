@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 # Of the layer and the rules
 RuleName: TypeAlias = Literal["kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only"]
-KernelName: TypeAlias = Literal["membrane", "exponential"]
+KernelName: TypeAlias = Literal["membrane", "whole_unit", "exponential"]
 TracesName: TypeAlias = Literal["linear"]
 PerturbationName: TypeAlias = Literal["tangent", "twin", "replica"]
 Observable: TypeAlias = Literal["distance", "voltage", "reset_voltage"]

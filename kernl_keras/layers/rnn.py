@@ -153,7 +153,7 @@ class RNN(KerasRNN):
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
             shapes = [(*each, columns) for each in checked_shapes(self.rule, self.cell, traces=True)]
-        self._layout = StateLayout(self.cell, self.rule.perturbed_kernels, shapes)
+        self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell), shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
             less = 'traces="linear" keeps a few for each time constant and input.'

@@ -10,23 +10,23 @@ from ..rules.perturbed_pass import PerturbedState
 class StateLayout:
     """The cell's states; then the perturbed pass's with its filtered noise; then the traces.
 
-    Keras wants one axis a state, so the filtered noise [B, R, H] and the traces [B, .., H, J] are flattened.
+    Keras wants one axis a state, so the filtered noise [B, R, H], [B, S, H] and the traces [B, .., H, J] are flattened.
 
     Args:
         cell: the cell.
-        kernels: R, rows of filtered noise; 0 for a rule without M.
+        rows: R and S, rows of filtered noise; empty for a rule without M.
         trace_shapes: of the traces without the batch axis, a list.
     """
 
-    def __init__(self, cell, kernels, trace_shapes):
+    def __init__(self, cell, rows, trace_shapes):
         self.cell = cell
-        self.kernels = kernels
+        self.rows = rows
         self.trace_shapes = trace_shapes
 
     @property
     def sizes(self):
         """One int a state."""
-        perturbed = [*self.cell.state_size, *[self.kernels * self.cell.units] * 2] if self.kernels else []
+        perturbed = [*self.cell.state_size, *(rows * self.cell.units for rows in self.rows)] if self.rows else []
         return [*self.cell.state_size, *perturbed, *map(math.prod, self.trace_shapes)]
 
     def unpack(self, states):
@@ -34,10 +34,12 @@ class StateLayout:
         states = list(states)
         cell_state = self.cell.State(*self._take(states, len(self.cell.state_size)))
         perturbed = None
-        if self.kernels:
+        if self.rows:
             changes = self.cell.State(*self._take(states, len(self.cell.state_size)))
-            shape = (-1, self.kernels, self.cell.units)
-            perturbed = PerturbedState(changes, *(tf.reshape(x, shape) for x in self._take(states, 2)))
+            of_noise = zip(self._take(states, 2), self.rows)
+            perturbed = PerturbedState(
+                changes, *(tf.reshape(x, (-1, rows, self.cell.units)) for x, rows in of_noise)
+            )
         return cell_state, perturbed, tuple(tf.reshape(x, (-1, *s)) for x, s in zip(states, self.trace_shapes))
 
     def pack(self, cell_state, perturbed, traces):

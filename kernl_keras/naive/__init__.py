@@ -14,6 +14,7 @@ bias; M is [R, H, H], gamma [R, H].
     sensitivity    (16), (17), (19)
     window         (28), a sweep for every window
     learned        (30), constants that learn
+    whole_unit     (36)
 
 One thing has one name throughout:
 
@@ -37,7 +38,7 @@ Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
-from .adlif import adlif, adlif_constants, adlif_rule, adlif_tangent
+from .adlif import adlif, adlif_constants, adlif_own_step, adlif_rule, adlif_tangent
 from .learned import constant, kicks
 from .lstm import lstm, lstm_rule, lstm_tangent, lstm_windows
 from .membrane import membrane, membrane_sensitivity
@@ -58,12 +59,14 @@ from .rules import (
 )
 from .sensitivity import filtered_noise, sensitivity
 from .spiking import FIELDS, constants, follow_reset, spiking, spiking_tangent
-from .window import windows
+from .whole_unit import own_step, whole_unit, whole_unit_sensitivity
+from .window import whole_unit_hop, windows
 
 __all__ = [
     "FIELDS",
     "adlif",
     "adlif_constants",
+    "adlif_own_step",
     "adlif_rule",
     "adlif_tangent",
     "constant",
@@ -82,6 +85,7 @@ __all__ = [
     "network",
     "membrane",
     "membrane_sensitivity",
+    "own_step",
     "plain",
     "presynaptic",
     "rate",
@@ -97,5 +101,8 @@ __all__ = [
     "spiking",
     "spiking_tangent",
     "weight_gradient",
+    "whole_unit",
+    "whole_unit_hop",
+    "whole_unit_sensitivity",
     "windows",
 ]

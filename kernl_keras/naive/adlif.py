@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .spiking import Enters, current, decay, pseudo_derivative
+from .whole_unit import Step
 
 ADLIF = dict(
     tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=1.0,
@@ -110,6 +111,29 @@ def adlif_tangent(
                 change[b, t, i] = potential
             dv, dw, ds = new
     return change
+
+
+def adlif_own_step(run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool) -> Step:
+    """How a change of V and w goes on in a unit, see `whole_unit`.
+
+    Example: with a = p = 1/2, A = 1 a change of 1 leaves 1/2 - 1/4.
+
+    >>> c = adlif_constants(1, tau_m=1.0 / np.log(2.0), tau_a=1.0 / np.log(2.0), coupling=1.0)
+    >>> zero = np.zeros((1, 2, 1))
+    >>> step = adlif_own_step(SimpleNamespace(psi=zero, z=zero, potential=zero), c, follow_reset=False)
+    >>> _, _, change = step((0.0, 0.0), 1.0, 0, 0, 0)
+    >>> round(float(step(change, 0.0, 0, 1, 0)[0]), 6)
+    0.25
+    """
+
+    def step(change, arrived, b, t, k):
+        v, w = change
+        potential = c.a[k] * v - (1.0 - c.a[k]) * w + arrived
+        spike = run.psi[b, t, k] * potential
+        v = potential * (1.0 - run.z[b, t, k]) - (run.potential[b, t, k] * spike if follow_reset else 0.0)
+        return potential, spike, (v, c.p[k] * w + (1.0 - c.p[k]) * (c.couples[k] * v + c.beta[k] * spike))
+
+    return step
 
 
 def adlif_rule(

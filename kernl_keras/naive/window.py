@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-Hop = Callable[[np.ndarray, int, int, int], np.ndarray]
+from .whole_unit import arrivals
+
+Hop = Callable[[np.ndarray, tuple, int, int, int], np.ndarray]
 
 
 def windows(
@@ -31,8 +33,8 @@ def windows(
         synapse: decay of S in one step, [H] or a number.
         crosses: whether the own state crosses a border; else nothing does.
         adaptation: whether the threshold is a part of what crosses.
-        hop: `(c, d, b, t) -> [H]`: what errors c [H] of the potentials at the first step of a window are for the
-            outputs 1 + d steps before it, at step t of example b; None for no hop.
+        hop: `(c, own, d, b, t) -> [H]`: what errors c [H] of the potentials at the first step of a window, and `own`
+            of the states before it, are for the outputs 1 + d steps before it, at step t of example b; None for no hop.
         means: arguments of `behind_with_mean_slopes`, for linear memory; None for the slopes themselves.
 
     Returns:
@@ -63,17 +65,39 @@ def windows(
                 ]
             if not crosses:
                 continue
-            own = own[0], own[1] if adaptation else np.zeros(units)
+            left, own = own, (own[0], own[1] if adaptation else np.zeros(units))
             if means is not None:
                 of_current[b, :first] += (
                     behind_with_mean_slopes(own, c, run, b=b, first=first, **means) if first else 0.0
                 )
                 continue
             for t in reversed(range(first)):
-                through = np.zeros(units) if hop is None else hop(c, first - 1 - t, b, t)
+                through = np.zeros(units) if hop is None else hop(c, left, first - 1 - t, b, t)
                 before, own = own_back(through, own, run, b, t, adaptation)
                 of_current[b, t] += np.real(before) * run.gain[b, t]
     return of_current
+
+
+def whole_unit_hop(m: np.ndarray, run: SimpleNamespace, adaptation: bool = True) -> Hop:
+    """The hop of `windows` by the kernel of the whole unit that is moved, Eq. (36).
+
+    Args:
+        m: M [H, H].
+
+    Example: the error of the potential two steps later, half of which the leak leaves.
+
+    >>> one, zero = np.ones((1, 3, 1)), np.zeros((1, 3, 1))
+    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, threshold_keep=zero, beta=[0.0], p=[0.0])
+    >>> whole_unit_hop(np.ones((1, 1)), run)(np.ones(1), (np.full(1, 0.5), np.zeros(1)), 1, 0, 0).tolist()
+    [0.5]
+    """
+
+    def hop(c, own, distance, b, t):
+        for step in range(t + distance, t, -1):
+            c, own = own_back(np.zeros(len(c)), own, run, b, step, adaptation)
+        return m.T @ (arrivals(run)[b, t + 1] * np.real(c))
+
+    return hop
 
 
 def behind_with_mean_slopes(

@@ -11,6 +11,7 @@ from .plain_kernl import PlainKeRNL
 from .readout_only import ReadoutOnly
 from .rflo import RFLO
 from .rule import NAMES, Rule, get
+from .whole_unit import WholeUnit
 
 __all__ = [
     "BPTT",
@@ -27,5 +28,6 @@ __all__ = [
     "Rule",
     "Tangent",
     "Twin",
+    "WholeUnit",
     "get",
 ]

@@ -46,12 +46,16 @@ class Crossing(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [*[(cell.units,)] * self.own(cell).COUNT, *self.hop_shapes(cell, traces)]
 
-    def enter(self, potential: tuple, context: Context) -> tuple:
-        """What errors of potentials add to the hop's carry."""
-        return context.hop.enter(potential) if context.hop else ()
+    def enter(self, potential: tuple, own: tuple, context: Context) -> tuple:
+        """What errors of potentials and of the own state before add to the hop's carry."""
+        return context.hop.enter(potential, own) if context.hop else ()
+
+    def followed(self, step: StepDerivatives) -> StepDerivatives:
+        """The derivatives as the rule has them."""
+        return step.following_reset() if self.reset_gradient else step
 
     def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
-        entered = self.enter((error * step.psi,), context) if context.hop else ()
+        entered = context.hop.of_outputs(error, self.followed(step)) if context.hop else ()
         return self.behind(step, entered, carry, context)._replace(error=error)
 
     def prepare_silence(
@@ -66,8 +70,7 @@ class Crossing(Rule):
 
     def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own."""
-        step = step.following_reset() if self.reset_gradient else step
-        through = None
+        step, through = self.followed(step), None
         if context.hop:
             through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step)
         return BackwardStep(0.0, step, entered, through)

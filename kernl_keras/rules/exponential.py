@@ -77,6 +77,10 @@ class Exponential(Settings):
         """The weights that learn with M."""
         return [layer.temporal_filter] if self.learn else []
 
+    def rows(self, cell: HiddenCell) -> tuple[int, int]:
+        """How many rows the perturbed pass carries: Omega, and Gamma."""
+        return self.count, self.count
+
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(self.count, cell.units)]
 
@@ -129,9 +133,9 @@ class ExponentialPredictor:
         """What of it has an effect in the clean step `done`: all."""
         return driven
 
-    def step(self, omega, slope, noise):
+    def step(self, before, noise, residuals):
         """Omega(t) and Gamma(t) [B, R, H]."""
-        return filtered_noise_step(omega, slope, noise, self.decay, self.dt)
+        return filtered_noise_step(*before, noise, self.decay, self.dt)
 
     def keep(self, made):
         """What is kept of every step: nothing."""
@@ -153,6 +157,6 @@ class ExponentialPredictor:
             return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
         return Effect(*(field[-1][None] for field in made))
 
-    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None, heard=None):
+    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None, derivatives=None):
         """`SensitivitySums` of all blocks."""
         return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

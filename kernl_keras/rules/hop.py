@@ -8,9 +8,18 @@ potentials add at a step is what enters the hop there: A(t) = L psi at every ste
 import tensorflow as tf
 
 from ..sequences.time_loop import scan
+from .backward import of_steps, with_steps
 
 
-class TracedHop:
+class Hop:
+    """Base: what enters is known from the errors of the potentials."""
+
+    def of_outputs(self, error, step):
+        """What errors L of outputs add, each [.., B, H]: by A = L psi."""
+        return self.enter((error * step.psi,))
+
+
+class TracedHop(Hop):
     """The adjoint of Eq. (21), kernel by kernel. What it carries has a trace, so a sequence may come in pieces.
 
         C_ri(t) = [A(t+1) M_r]_i + decay_ri C_ri(t+1),        the error of z_i(t) is sum_r C_ri(t)
@@ -28,7 +37,7 @@ class TracedHop:
         self.m, self.decay, self.oscillates = m, decay, isinstance(decay, tuple)
         self.by_slope, self.unit = by_slope, unit
 
-    def enter(self, potential):
+    def enter(self, potential, own=()):
         """What errors of potentials add, [.., B, R, H], from their components, each [.., B, H]."""
         parts = potential if self.oscillates else potential[:1]
         return tuple(sensitivity_product(part, self.m) for part in parts)
@@ -59,7 +68,7 @@ class TracedHop:
         return through, (real, imaginary + now.entered[1] if len(now.entered) > 1 else imaginary)
 
 
-class FilteredHop:
+class FilteredHop(Hop):
     """The same where each kernel belongs to the unit k that is moved: the filter over k precedes the product with M.
 
         (27) C(t) = Re Q(t+1) M,         Q(t) = A(t) + lambda Q(t+1), turned back
@@ -76,7 +85,7 @@ class FilteredHop:
     def __init__(self, m, kernel, by_slope=False):
         self.m, self.kernel, self.by_slope = m[0], kernel, by_slope
 
-    def enter(self, potential):
+    def enter(self, potential, own=()):
         """What errors of potentials add: themselves."""
         return tuple(potential)
 
@@ -109,6 +118,56 @@ class FilteredHop:
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
         return now.through, self.filtered(carry, now.entered, now.step.heard)
+
+
+class WholeUnitHop(Hop):
+    """The same where what arrives at a unit goes on as its whole own state does, with spikes, reset and adaptation.
+
+        C(t) = q(t+1) Re c(t+1) M,         c(t), state(t-1) = own_back(L(t), state(t))
+
+    q is what counts of what arrives: 0 in a refractory unit, f' in a rate unit. There is no trace.
+
+    Args:
+        m: M [1, H, H].
+        own: how an error goes back through the own state of the unit that is moved, of `rules.own_state`.
+    """
+
+    def __init__(self, m, own):
+        self.m, self.own = m[0], own
+
+    def of_outputs(self, error, step):
+        before, errors = self.own.backward((tf.zeros_like(error),) * self.own.COUNT, error, step)
+        return self.enter(errors.potentials, before)
+
+    def enter(self, potential, own=()):
+        """What errors add: to that of V-(t), and to those of the own state before it."""
+        return potential[0], *own
+
+    def through(self, entered, carry, step):
+        """C(t), the errors of z(t) through other units [C, B, H], for a block of steps; arguments as of `FilteredHop`.
+
+        The last that is carried is the error of V-(t+1).
+        """
+        first = entered, step
+
+        def back(carry, now):
+            entered, step = with_steps(first, now)
+            before = self.state_before(carry, entered, step)
+            goes_on = step.continues
+            return (tuple(goes_on * x for x in before) if tf.is_tensor(goes_on) else before), carry[-1]
+
+        later = scan(back, carry, of_steps(first), reverse=True)[1]
+        return tf.einsum("tbk,ki->tbi", later, self.m)
+
+    def state_before(self, carry, entered, step):
+        """What is carried before a step: the errors of the own state, and of the potential at the step."""
+        of_potential, *of_own = entered
+        before, errors = self.own.backward(carry[:-1], 0.0, step)
+        return *map(tf.add, before, of_own), step.gate * step.heard * (errors.potential + of_potential)
+
+    def backward(self, carry, now):
+        """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
+        return now.through, self.state_before(carry, now.entered, now.step)
 
 
 def sensitivity_product(local, m):

@@ -12,6 +12,7 @@ from .linear_memory import LinearTraces
 from .membrane import Membrane
 from .perturbation import Perturbation
 from .rule import named
+from .whole_unit import WholeUnit
 
 
 @named("kernl")
@@ -32,8 +33,10 @@ class KeRNL(Crossing, LearnedSensitivity):
         (19) F = mean (D(t) - Omega(t) M^T)^2,      D = perturbed minus clean observation
 
     Args:
-        kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`); or
-            "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`).
+        kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
+            "whole_unit", the same with its spikes, reset and adaptation, without traces
+            (`kernl_keras.rules.WholeUnit`); or "exponential", exp(-gamma_i d) as published, whose gamma learns
+            (`kernl_keras.rules.Exponential`).
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
@@ -61,7 +64,7 @@ class KeRNL(Crossing, LearnedSensitivity):
 
     def __init__(
         self,
-        kernel: KernelName | Membrane | Exponential = "membrane",
+        kernel: KernelName | Membrane | WholeUnit | Exponential = "membrane",
         perturbation: PerturbationName | Perturbation = "tangent",
         adaptation: bool = True,
         reset_gradient: bool = True,
@@ -77,11 +80,22 @@ class KeRNL(Crossing, LearnedSensitivity):
         return cls() if cell.steady else cls(kernel="exponential")
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        if isinstance(self.kernel, Membrane) and not cell.steady:
+        if not isinstance(self.kernel, Exponential) and not cell.steady:
             raise ValueError(
                 f"kernel must be exponential for {type(cell).__name__}, whose units keep what they have by a gate that "
                 f"changes; received {self.kernel!r}."
             )
+        if isinstance(self.kernel, WholeUnit):
+            if traces:
+                raise ValueError(
+                    "traces must be False for kernel 'whole_unit', which has none: how a unit answers differs from "
+                    f"step to step. Received {traces!r}."
+                )
+            if self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
+                raise ValueError(
+                    f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
+                    f"received {self.perturbation.observe!r}."
+                )
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."

@@ -14,8 +14,9 @@ from .membrane import Membrane
 from .perturbation import Perturbation, get_perturbation
 from .rule import Context, Rule
 from .settings import get_settings
+from .whole_unit import WholeUnit
 
-KERNELS = {"membrane": Membrane, "exponential": Exponential}
+KERNELS = {"membrane": Membrane, "whole_unit": WholeUnit, "exponential": Exponential}
 STARTS = ("recurrent", "local")
 
 
@@ -27,22 +28,21 @@ class LearnedSensitivity(Rule):
 
     def __init__(
         self,
-        kernel: KernelName | Membrane | Exponential,
+        kernel: KernelName | Membrane | WholeUnit | Exponential,
         perturbation: PerturbationName | Perturbation,
         learn_sensitivity: bool,
         sensitivity_initializer: Initializer | None,
     ) -> None:
-        self.kernel = get_settings("kernel", kernel, (Membrane, Exponential), KERNELS)
+        self.kernel = get_settings("kernel", kernel, (Membrane, WholeUnit, Exponential), KERNELS)
         self.perturbation = get_perturbation(perturbation)
         self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
         self.sensitivity_initializer = keras_object(
             "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
         )
 
-    @property
-    def perturbed_kernels(self) -> int:  # type: ignore[override]
-        """How many filtered noises [B, H] the layer carries; 0 where M stands still, for nothing is perturbed."""
-        return self.kernel.count if self.learn_sensitivity else 0
+    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
+        """There are none where M stands still, for nothing is perturbed."""
+        return self.kernel.rows(cell) if self.learn_sensitivity else ()
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

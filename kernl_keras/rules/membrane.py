@@ -55,7 +55,7 @@ class Membrane(Settings):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    count = 1  # rows of filtered noise
+    count = 1  # of matrices in M
 
     def __init__(self, arrival: bool = True) -> None:
         self.arrival = flag("arrival", arrival)
@@ -72,6 +72,10 @@ class Membrane(Settings):
     def weights(self, layer: Any) -> list[tf.Variable]:
         """None learn with M."""
         return []
+
+    def rows(self, cell: HiddenCell) -> tuple[int, int]:
+        """How many rows the perturbed pass carries: Re Y, and Im Y."""
+        return 1, 1
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         if not self.by_slope(cell):
@@ -115,9 +119,9 @@ class MembranePredictor:
         """What of it has an effect in the clean step `done`."""
         return driven * done.slope if self.by_slope else driven
 
-    def step(self, real, imaginary, driven):
+    def step(self, before, driven, residuals):
         """Y(t), both parts [B, 1, H]."""
-        real, imaginary = self.kernel.forward(real, imaginary)
+        real, imaginary = self.kernel.forward(*before)
         return real + driven[:, None], imaginary
 
     def keep(self, made):
@@ -134,7 +138,7 @@ class MembranePredictor:
         squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
         return tuple(map(tf.add, total, squares))
 
-    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None, heard=None):
+    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None, derivatives=None):
         """`SensitivitySums`, by the residuals filtered backward, Eq. (26).
 
         Args:
@@ -145,7 +149,7 @@ class MembranePredictor:
             resync_every: number of steps after which all perturbations start anew, or None.
             unroll: without loops.
             starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
-            heard: f' of every step [T, B, H], where what arrives counts by it.
+            derivatives: `start, C -> StepDerivatives` of the steps, for their f' where what arrives counts by it.
         """
         length = residuals.shape[0] or tf.shape(residuals)[0]
         units, dtype = self.m.shape[0], self.m.dtype
@@ -157,7 +161,7 @@ class MembranePredictor:
                 after = start + tf.range(size) + 1
                 goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
             first = None if starts is None else take(starts, start, size)
-            slope = take(heard, start, size) if self.by_slope else None
+            slope = derivatives(start, size).heard if self.by_slope else None
             return (take(residuals, start, size), within, goes_on, first, slope), noise(start, size)
 
         def step(carry, now):

@@ -2,6 +2,7 @@
 
 This is the known, local part of every rule. Each kind says how many tensors [B, H] it carries (`COUNT`), and goes back
 by one step: from the error of the output z(t) to `StateErrors`, those of the potential V-(t) and of what else moves.
+`forward` is the same step the other way: from a change of the potential to that of V-(t) - B(t-1), linearised.
 """
 
 import tensorflow as tf
@@ -18,18 +19,19 @@ class Leak:
     COUNT = 1
 
     @classmethod
-    def backward(cls, carry, error, step):
+    def backward(cls, carry, error, step, distance=0.0):
         """One step back.
 
         Args:
             carry: tuple of what the later errors make of the state after t, each [B, H].
             error: E(t), of the output z(t) [B, H].
             step: `StepDerivatives` of t.
+            distance: an error of V-(t) - B(t-1) itself [B, H].
 
         Returns:
             the carry for t-1, and `StateErrors`, with R(t) as that of the potential.
         """
-        error = step.psi * error
+        error = step.psi * error + distance
         before, potential = cls.potential_backward(carry, error, step)
         return before, state_errors(potential, step, threshold=-(error + step.threshold_keep * carry[0]))
 
@@ -38,6 +40,26 @@ class Leak:
         """The same from the error of the potential."""
         whole = error + step.keep * carry[0]
         return (step.leak * whole,), (whole,)
+
+    @classmethod
+    def forward(cls, change, arrived, step):
+        """One step forward.
+
+        Args:
+            change: tuple of the changes of the state after t-1, each [B, H].
+            arrived: what else changes V-(t) [B, H].
+            step: `StepDerivatives` of t.
+
+        Returns:
+            the change of V-(t) - B(t-1) [B, H], and of the state after t.
+        """
+        potential = cls.potential_forward(change, arrived, step)
+        return potential[0], (step.keep * potential[0], *potential[1:])
+
+    @staticmethod
+    def potential_forward(change, arrived, step):
+        """The changes of the potential's components, before a spike."""
+        return (step.leak * change[0] + arrived,)
 
 
 class Oscillator(Leak):
@@ -51,6 +73,12 @@ class Oscillator(Leak):
         real, imaginary = error + carry[0], carry[1]
         carry = (step.leak * real + step.turn * imaginary, step.leak * imaginary - step.turn * real)
         return carry, (real, imaginary)
+
+    @staticmethod
+    def potential_forward(change, arrived, step):
+        real, imaginary = change
+        turned = step.turn * real + step.leak * imaginary
+        return step.leak * real - step.turn * imaginary + arrived, turned
 
 
 class Gates(Leak):
@@ -75,16 +103,24 @@ class AdaptationCurrent(Leak):
     COUNT = 2
 
     @staticmethod
-    def backward(carry, error, step):
+    def backward(carry, error, step, distance=0.0):
         """Arguments as of `Leak`; the carry has V and w."""
         v, w = carry
         share = 1.0 - step.adaptation_decay
         after_reset = v + share * step.coupling * w
-        error = step.psi * (error + share * step.adaptation_strength * w)
+        error = step.psi * (error + share * step.adaptation_strength * w) + distance
         potential = error + step.keep * after_reset
         errors = state_errors((potential, w), step, threshold=-(error + step.threshold_keep * after_reset))
         before = step.leak * potential, step.adaptation_decay * w - (1.0 - step.leak) * potential
         return before, errors._replace(adaptation=w)
+
+    @classmethod
+    def forward(cls, change, arrived, step):
+        v, w = change
+        potential = step.leak * v - (1.0 - step.leak) * w + arrived
+        v, spikes = step.keep * potential, step.psi * potential
+        driven = step.coupling * v + step.adaptation_strength * spikes
+        return potential, (v, step.adaptation_decay * w + (1.0 - step.adaptation_decay) * driven)
 
 
 class AdaptiveThreshold:
@@ -99,15 +135,24 @@ class AdaptiveThreshold:
     def __init__(self, own):
         self.own, self.COUNT = own, own.COUNT + 1
 
-    def backward(self, carry, error, step):
+    def backward(self, carry, error, step, distance=0.0):
         """Arguments as of `Leak`; the last of the carry is that of b."""
         *own, later = carry
-        error = step.psi * (error + (1.0 - step.adaptation_decay) * later)
+        error = step.psi * (error + (1.0 - step.adaptation_decay) * later) + distance
         of_threshold = error + step.threshold_keep * own[0]
         own, potential = self.own.potential_backward(own, error, step)
         before = step.adaptation_decay * later - step.adaptation_strength * of_threshold
         errors = state_errors(potential, step, threshold=-of_threshold)
         return (*own, before), errors._replace(adaptation=later)
+
+    def forward(self, change, arrived, step):
+        """Arguments as of `Leak`."""
+        *own, adaptation = change
+        threshold = step.adaptation_strength * adaptation
+        real, *rest = self.own.potential_forward(own, arrived, step)
+        distance, share = real - threshold, 1.0 - step.adaptation_decay
+        after = step.adaptation_decay * adaptation + share * step.psi * distance
+        return distance, (step.keep * real - step.threshold_keep * threshold, *rest, after)
 
 
 def state_errors(potential, step, threshold):

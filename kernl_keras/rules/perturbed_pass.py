@@ -21,7 +21,7 @@ class PerturbedState(NamedTuple):
 
     cell: Any
     filtered_noise: Any  # Omega [B, R, H], or Re Y
-    filtered_noise_slope: Any  # Gamma [B, R, H], or Im Y
+    filtered_noise_slope: Any  # Gamma [B, R, H], or Im Y; or the changes of the own state
 
 
 class Passes(NamedTuple):
@@ -119,7 +119,8 @@ class PerturbedPass:
                 perturbed = self.forget(keep, clean, perturbed)
             done, clean, effect, other = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
             received = cell.gate(done) * driven if enters == "current" else predictor.received(driven, done)
-            filtered = predictor.step(*perturbed[1:], received)
+            saved = cell.save_residuals(done, clean)
+            filtered = predictor.step(perturbed[1:], received, saved)
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
             # passes this line (a maximum may: XLA's takes no notice of NaN).
             bound = min(noise.max_perturbation, effect.dtype.max)
@@ -127,7 +128,7 @@ class PerturbedPass:
             perturbed = self.forget(within_bound, clean, PerturbedState(other, *filtered))
             made = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *perturbed[1:])
             made = where_valid(counts, made, tf.nest.map_structure(tf.zeros_like, made))
-            kept = cell.save_residuals(done, clean), predictor.keep(made), within_bound
+            kept = saved, predictor.keep(made), within_bound
             return where_valid(goes_on, (clean, perturbed), states), kept, made
 
         def end(total, _, made):
@@ -137,9 +138,12 @@ class PerturbedPass:
             begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
         )
         residuals, of_predictor, within_bound = kept
-        heard = getattr(residuals, "slope", None)
+
+        def derivatives(start, size):
+            return cell.from_residuals(take(residuals, start, size), self.p)
+
         sums = predictor.sums(
-            total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts, heard
+            total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives
         )
         return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
 

@@ -122,7 +122,7 @@ class PlainKeRNL(LearnedSensitivity):
         return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
 
     def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.enter((error * step.psi,))  # Eq. (11)
+        entered = context.hop.of_outputs(error, step)  # Eq. (11)
         return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:

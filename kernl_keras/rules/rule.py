@@ -105,7 +105,6 @@ class Rule(Settings):
     by_tape = False  # whether automatic differentiation of the forward pass takes the place of the rule
     windows = False  # whether a window may be longer than one step, see `rules.window`
     crosses = True  # whether anything crosses a window's border
-    perturbed_kernels = 0  # how many filtered noises the layer carries; 0 for a rule without M
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         """Raises where the rule does not go with the cell, or with the traces: False, True or `LinearTraces`."""
@@ -132,6 +131,10 @@ class Rule(Settings):
     def sensitivity_weights(self, layer: Any) -> list[tf.Variable]:
         """The weights that the layer's perturbation trains."""
         return []
+
+    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
+        """How many rows [B, H] of either kind the layer carries of what it predicts of a perturbation; none without M."""
+        return ()
 
     def context(self, layer: Any, p: Any, traces: bool) -> Context:
         """The `Context` of a sequence, with the weights as they are now: M may have learned since the forward pass."""

@@ -92,7 +92,7 @@ class WindowedBackward(Backward):
         past, rule = self.past, self.rule
         nothing = self.carry(inside.current)
         own_count = own_state(past.cell, rule.adaptation).COUNT
-        enters = inside.own[:own_count], rule.enter(inside.potential, self.context)  # each [W, B, ...]
+        enters = inside.own[:own_count], rule.enter(inside.potential, inside.own, self.context)  # each [W, B, ...]
 
         def prepared(start, size, carry):
             """`BackwardStep` of the rule, with what enters at the steps that begin a window."""

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.dynamics.noise import draw_signs, unpack_signs
-from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent
+from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent, WholeUnit
 
 from . import oracles
 from .cases import B, H, T, draw
@@ -94,8 +94,10 @@ class Expected:
             "heard": self.heard,
         }
 
-    def hop(self, c, distance, b, t):
+    def hop(self, c, own, distance, b, t):
         """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""
+        if isinstance(self.rule.kernel, WholeUnit):
+            return ref.whole_unit_hop(self.m[0], self.run)(c, own, distance, b, t)
         if isinstance(self.rule.kernel, Membrane):
             heard = 1.0 if self.heard is None else self.heard[b, t + 1]
             return self.m[0].T @ (heard * np.real(np.conj(self.network.kernel) ** distance * c))
