@@ -36,7 +36,8 @@ class AdLIFCell(SpikingCell):
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
     derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w.
-    There is no linear memory (`traces="linear"`) for this cell.
+    There is no linear memory (`traces="linear"`) for this cell. Under `rule="kernl"` the kernel is that of the whole
+    unit (`kernl_keras.rules.WholeUnit`), where the layer has no traces, and the reset's derivative is not followed.
 
     Args:
         units: number of units H.

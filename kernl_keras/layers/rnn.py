@@ -118,7 +118,7 @@ class RNN(KerasRNN):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
-        self.rule = get(rule, cell)
+        self.rule = get(rule, cell, traces=bool(self.stateful if traces is None else traces))
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)

@@ -35,7 +35,7 @@ class KeRNL(Crossing, LearnedSensitivity):
     Args:
         kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
             "whole_unit", the same with its spikes, reset and adaptation, without traces
-            (`kernl_keras.rules.WholeUnit`); or "exponential", exp(-gamma_i d) as published, whose gamma learns
+            (`kernl_keras.rules.WholeUnit`), which `rule="kernl"` stands for with `kernl_keras.AdLIFCell`; or "exponential", exp(-gamma_i d) as published, whose gamma learns
             (`kernl_keras.rules.Exponential`).
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
@@ -75,8 +75,14 @@ class KeRNL(Crossing, LearnedSensitivity):
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
     @classmethod
-    def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        """With the membrane's kernel where the cell has one."""
+    def default_for(cls, cell: HiddenCell, traces: bool = False) -> "KeRNL":
+        """With the membrane's kernel where the cell has one.
+
+        An adaptation current takes back most of what arrives, so that kernel is too long for units that have one; and
+        with the reset's derivative their gradients explode.
+        """
+        if cell.adapts_by_current:
+            return cls(kernel="membrane" if traces else "whole_unit", reset_gradient=False)
         return cls() if cell.steady else cls(kernel="exponential")
 
     def check(self, cell: HiddenCell, traces: Any) -> None:

@@ -98,13 +98,18 @@ SMNIST_ADLIF = dataclasses.replace(
         "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
         "resistance": None,
         "input_gain": 4.0,
+        "surrogate": "gaussian",
     },
+    learn=["tau_m", "tau_a", "base_threshold", "tau_out"],
+    rule_settings={**SMNIST.rule_settings, "kernel": "whole_unit", "reset_gradient": False},
     steps=2_000,
     validate_every=500,
 )
 CURRENTS = (
-    Variant("KeRNL, reset not followed", "kernl", settings={"reset_gradient": False}),
+    Variant("KeRNL"),
+    Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
     Variant("e-prop", "eprop"),
+    Variant("backpropagation", "bptt"),
     Variant("readout only", "readout_only"),
 )
 
@@ -385,6 +390,14 @@ SWEEPS = {
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
         Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
+        Sweep(
+            "smnist-adlif-16000",
+            "AdLIF units, 784 pixels, 16,000 steps",
+            dataclasses.replace(SMNIST_ADLIF, steps=16_000),
+            CURRENTS[:1],
+            (3e-3,),
+            (0,),
+        ),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
         Sweep(

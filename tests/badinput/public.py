@@ -120,6 +120,7 @@ RULES = {
     "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
     "rules.ReadoutOnly": Public(kk.rules.ReadoutOnly, {}),
     "rules.Membrane": Public(kk.rules.Membrane, {"arrival": flag()}),
+    "rules.WholeUnit": Public(kk.rules.WholeUnit, {}),
     "rules.Exponential": Public(kk.rules.Exponential, {"count": integer(good=st.integers(1, 2)), "learn": flag()}),
     "rules.Tangent": Public(kk.rules.Tangent, {**PERTURBATION, "max_perturbation": POSITIVE}),
     "rules.Twin": Public(kk.rules.Twin, {**PERTURBATION, "std": POSITIVE}),
@@ -138,7 +139,7 @@ def good(name, **more):
 PERTURBATIONS = {"perturbation": good("Tangent") | good("Twin") | good("Replica")}
 EVERY_RULE = st.one_of(
     words(types.RuleName).good,
-    good("KeRNL", kernel=good("Exponential") | good("Membrane"), **PERTURBATIONS),
+    good("KeRNL", kernel=good("Exponential") | good("Membrane") | good("WholeUnit"), **PERTURBATIONS),
     good("PlainKeRNL", kernel=good("Exponential"), **PERTURBATIONS),
     *map(good, ("EProp", "RFLO", "BPTT", "ReadoutOnly")),
 )

@@ -155,6 +155,9 @@ def test_what_it_has_not():
     cell = kk.AdLIFCell(3)
     assert not cell.adapts and cell.get_config()["coupling"] == 60.0
     assert kk.RNN(kk.AdLIFCell(3), rule="kernl", stateful=True).carries_traces is True
+    for settings, kernel in (({}, "whole_unit"), ({"stateful": True}, "membrane"), ({"traces": True}, "membrane")):
+        rule = kk.RNN(kk.AdLIFCell(3), **settings).rule
+        assert rule.get_config() == KeRNL(kernel, reset_gradient=False).get_config()
     with pytest.raises(ValueError, match="traces must be True or False for AdLIFCell, which has none in linear memory"):
         kk.RNN(kk.AdLIFCell(3), traces="linear")
     with pytest.warns(UserWarning, match='rule="eprop", and units that share their time constants, have fewer'):

@@ -25,6 +25,7 @@ from kernl_keras.rules import (
     Rule,
     Tangent,
     Twin,
+    WholeUnit,
 )
 
 from ..reference.cases import B, H, Network, T, draw, taking_turns
@@ -47,6 +48,7 @@ CHANGES = {
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     Replica: dict(std=1.5, resync_every=2, observe="voltage"),
     LinearTraces: dict(poles=2), RFLO: {}, ReadoutOnly: {}, Membrane: dict(arrival=False),
+    WholeUnit: {},
 }  # fmt: skip
 
 
@@ -54,7 +56,7 @@ def in_rule(made):
     """A rule that has the kernel or the perturbation `made`, or is it."""
     if isinstance(made, Rule):
         return made
-    return KeRNL(kernel=made) if isinstance(made, (Exponential, Membrane)) else KeRNL("exponential", made)
+    return KeRNL(kernel=made) if isinstance(made, (Exponential, Membrane, WholeUnit)) else KeRNL("exponential", made)
 
 
 def outcome(made):
@@ -116,8 +118,8 @@ def test_words_are_the_defaults():
 
 
 ERRORS = [
-    (lambda: KeRNL(kernel="mine"), r"kernel must be one of \['exponential', 'membrane'\]; received 'mine'"),
-    (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Membrane or Exponential; received 3"),
+    (lambda: KeRNL(kernel="mine"), r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'"),
+    (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Membrane or WholeUnit or Exponential; received 3"),
     (
         lambda: KeRNL(perturbation="both"),
         r"perturbation must be one of \['replica', 'tangent', 'twin'\]; received 'both'",
