@@ -37,9 +37,7 @@ class StateLayout:
         if self.rows:
             changes = self.cell.State(*self._take(states, len(self.cell.state_size)))
             of_noise = zip(self._take(states, 2), self.rows)
-            perturbed = PerturbedState(
-                changes, *(tf.reshape(x, (-1, rows, self.cell.units)) for x, rows in of_noise)
-            )
+            perturbed = PerturbedState(changes, *(tf.reshape(x, (-1, rows, self.cell.units)) for x, rows in of_noise))
         return cell_state, perturbed, tuple(tf.reshape(x, (-1, *s)) for x, s in zip(states, self.trace_shapes))
 
     def pack(self, cell_state, perturbed, traces):

@@ -18,6 +18,10 @@ class Hop:
         """What errors L of outputs add, each [.., B, H]: by A = L psi."""
         return self.enter((error * step.psi,))
 
+    def to_outputs(self, later):
+        """C(t) [C, B, H], of the errors of the potentials that are moved: one product for a block of steps."""
+        return tf.einsum("tbk,ki->tbi", later, self.m)
+
 
 class TracedHop(Hop):
     """The adjoint of Eq. (21), kernel by kernel. What it carries has a trace, so a sequence may come in pieces.
@@ -107,7 +111,7 @@ class FilteredHop(Hop):
             return before, carry[2 if self.by_slope else 0]
 
         later = scan(back, carry, (entered, heard, continues), reverse=True)[1]
-        return tf.einsum("tbk,ki->tbi", later, self.m)
+        return self.to_outputs(later)
 
     def filtered(self, carry, entered, heard):
         """What is carried before a step: Q(t) of Q(t+1), both in two parts [B, H], and f' Q."""
@@ -157,7 +161,7 @@ class WholeUnitHop(Hop):
             return (tuple(goes_on * x for x in before) if tf.is_tensor(goes_on) else before), carry[-1]
 
         later = scan(back, carry, of_steps(first), reverse=True)[1]
-        return tf.einsum("tbk,ki->tbi", later, self.m)
+        return self.to_outputs(later)
 
     def state_before(self, carry, entered, step):
         """What is carried before a step: the errors of the own state, and of the potential at the step."""

@@ -35,8 +35,8 @@ class KeRNL(Crossing, LearnedSensitivity):
     Args:
         kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
             "whole_unit", the same with its spikes, reset and adaptation, without traces
-            (`kernl_keras.rules.WholeUnit`), which `rule="kernl"` stands for with `kernl_keras.AdLIFCell`; or "exponential", exp(-gamma_i d) as published, whose gamma learns
-            (`kernl_keras.rules.Exponential`).
+            (`kernl_keras.rules.WholeUnit`), which the word "kernl" stands for with `kernl_keras.AdLIFCell`; or
+            "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`).
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).

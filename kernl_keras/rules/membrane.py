@@ -19,6 +19,7 @@ from ..checks import flag
 from ..sequences.time_loop import blockwise, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
+from .backward import of_steps, with_steps
 from .hop import FilteredHop, TracedHop
 from .sensitivity import SensitivitySums, sum_of_squares
 from .settings import Settings
@@ -102,11 +103,16 @@ class Membrane(Settings):
 class MembranePredictor:
     """How the perturbed pass predicts D by Eq. (26), and what it keeps for dF/dM.
 
+    Attributes:
+        parts: number of tensors [B, H] that go back from step to step.
+
     Args:
         m: M [H, H].
         kernel: of `cells.kernel`.
         by_slope: whether what arrives at a unit counts by its slope f' then.
     """
+
+    parts = 2
 
     def __init__(self, m, kernel, by_slope=False):
         self.m, self.kernel, self.by_slope = m, kernel, by_slope
@@ -149,10 +155,10 @@ class MembranePredictor:
             resync_every: number of steps after which all perturbations start anew, or None.
             unroll: without loops.
             starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
-            derivatives: `start, C -> StepDerivatives` of the steps, for their f' where what arrives counts by it.
+            derivatives: `start, C -> StepDerivatives` of the steps.
         """
-        length = residuals.shape[0] or tf.shape(residuals)[0]
-        units, dtype = self.m.shape[0], self.m.dtype
+        length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
+        units, first = self.m.shape[0], self.followed(derivatives, 0, 1)
 
         def begin(start, size, carry):
             within = tf.cast(take(within_bound, start, size), dtype)
@@ -160,24 +166,34 @@ class MembranePredictor:
             if resync_every is not None:  # what came before a new start does not reach the steps after it
                 after = start + tf.range(size) + 1
                 goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
-            first = None if starts is None else take(starts, start, size)
-            slope = derivatives(start, size).heard if self.by_slope else None
-            return (take(residuals, start, size), within, goes_on, first, slope), noise(start, size)
+            fresh = None if starts is None else take(starts, start, size)
+            of_step = of_steps(self.followed(derivatives, start, size))
+            return (take(residuals, start, size), within, goes_on, fresh, of_step), noise(start, size)
 
         def step(carry, now):
-            residual, within, goes_on, first, slope = now
-            real, imaginary = self.kernel.backward(*(part * goes_on for part in carry))
-            real = within * (residual + real)
-            return where_fresh(first, (real, within * imaginary)), (), real if slope is None else slope * real
+            residual, within, goes_on, fresh, of_step = now
+            later = tuple(goes_on * part for part in carry)
+            before, received = self.backward(later, residual, with_steps(first, of_step))
+            return where_fresh(fresh, tuple(within * part for part in before)), (), within * received
 
         def end(total, xi, local):
             q, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))
             return total + tf.matmul(q, xi, transpose_a=True)  # [H, CB] x [CB, H]
 
-        zeros = (tf.zeros_like(residuals[0]),) * 2
+        zeros = (tf.zeros_like(residuals[0]),) * self.parts
         start = tf.zeros((units, units), dtype)
         by_noise = blockwise(begin, step, end, zeros, start, length, reverse=True, unroll=unroll)[2]
         return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
+
+    def followed(self, derivatives, start, size):
+        """The `StepDerivatives` that `backward` needs; None for none."""
+        return derivatives(start, size) if self.by_slope else None
+
+    def backward(self, later, residual, step):
+        """What is carried before a step, and what of it reaches the noise that arrived [B, H]."""
+        real, imaginary = self.kernel.backward(*later)
+        real = residual + real
+        return (real, imaginary), step.heard * real if self.by_slope else real
 
 
 def split_by_kernel(m, kernel, group):

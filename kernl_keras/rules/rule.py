@@ -133,7 +133,7 @@ class Rule(Settings):
         return []
 
     def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
-        """How many rows [B, H] of either kind the layer carries of what it predicts of a perturbation; none without M."""
+        """How many rows [B, H] of both kinds the layer carries to predict a perturbation; none without M."""
         return ()
 
     def context(self, layer: Any, p: Any, traces: bool) -> Context:
@@ -194,9 +194,7 @@ def get(rule: Any, cell: HiddenCell | None = None, traces: bool = False) -> Rule
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
-    table = NAMES if cell is None else {
-        name: partial(kind.default_for, cell, traces) for name, kind in NAMES.items()
-    }
+    table = NAMES if cell is None else {name: partial(kind.default_for, cell, traces) for name, kind in NAMES.items()}
     made = get_settings("rule", rule, Rule, table)
     made.get_config()  # a rule that cannot be saved says so before it has trained
     return made

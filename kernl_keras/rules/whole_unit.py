@@ -13,14 +13,10 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..sequences.time_loop import blockwise, take
-from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .backward import of_steps, with_steps
 from .hop import WholeUnitHop
 from .membrane import MembranePredictor
 from .own_state import own_state
-from .sensitivity import SensitivitySums
 from .settings import Settings
 
 
@@ -91,54 +87,20 @@ class WholeUnitPredictor(MembranePredictor):
     def __init__(self, m, cell, rule, p):
         self.m, self.cell, self.rule, self.p = m, cell, rule, p
         self.own = own_state(cell, adaptation=True)
+        self.parts = self.own.COUNT
 
     def received(self, driven, done):
         return driven
 
-    def derivatives(self, residuals):
-        """`StepDerivatives` as the rule has them."""
-        return self.rule.followed(self.cell.from_residuals(residuals, self.p))
-
     def step(self, before, driven, residuals):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
-        step = self.derivatives(residuals)
+        step = self.rule.followed(self.cell.from_residuals(residuals, self.p))
         distance, changes = self.own.forward(tf.unstack(before[1], axis=1), step.gate * step.heard * driven, step)
         return distance[:, None], tf.stack(changes, 1)
 
-    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None, derivatives=None):
-        """`SensitivitySums`: the residuals go back through the own state of each unit. Arguments as there."""
-        length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
-        units, count = self.m.shape[0], self.own.COUNT
+    def followed(self, derivatives, start, size):
+        return self.rule.followed(derivatives(start, size))
 
-        def steps(start, size):
-            return self.rule.followed(derivatives(start, size))
-
-        first = steps(0, 1)
-
-        def begin(start, size, carry):
-            within = tf.cast(take(within_bound, start, size), dtype)
-            goes_on = tf.ones_like(within)
-            if resync_every is not None:  # what came before a new start does not reach the steps after it
-                after = start + tf.range(size) + 1
-                goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
-            fresh = None if starts is None else take(starts, start, size)
-            return (take(residuals, start, size), within, goes_on, fresh, of_steps(steps(start, size))), noise(
-                start, size
-            )
-
-        def step(carry, now):
-            residual, within, goes_on, fresh, derivatives = now
-            of_step = with_steps(first, derivatives)
-            later = tuple(goes_on * x for x in carry)
-            before, errors = self.own.backward(later, 0.0, of_step, distance=residual)
-            before = tuple(within * x for x in before)
-            return where_fresh(fresh, before), (), within * of_step.gate * of_step.heard * errors.potential
-
-        def end(total, xi, local):
-            c, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))
-            return total + tf.matmul(c, xi, transpose_a=True)  # [H, CB] x [CB, H]
-
-        zeros = (tf.zeros_like(residuals[0]),) * count
-        start = tf.zeros((units, units), dtype)
-        by_noise = blockwise(begin, step, end, zeros, start, length, reverse=True, unroll=unroll)[2]
-        return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
+    def backward(self, later, residual, step):
+        before, errors = self.own.backward(later, 0.0, step, distance=residual)
+        return before, step.gate * step.heard * errors.potential

@@ -118,7 +118,10 @@ def test_words_are_the_defaults():
 
 
 ERRORS = [
-    (lambda: KeRNL(kernel="mine"), r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'"),
+    (
+        lambda: KeRNL(kernel="mine"),
+        r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'",
+    ),
     (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Membrane or WholeUnit or Exponential; received 3"),
     (
         lambda: KeRNL(perturbation="both"),
