@@ -245,7 +245,7 @@ def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
     assert other.sensitivity_tensor.dtype == "float64"
 
 
-@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "make", [lambda **given: RNN(LeakyRNNCell(4, tau=2000.0), seed=1, **given), Readout], ids=["RNN", "Readout"]
 )

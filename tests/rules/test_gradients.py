@@ -65,7 +65,13 @@ def rows():
 ROWS = list(rows())
 
 
-@pytest.mark.parametrize(("cell", "rule"), ROWS, ids=[f"{cell}-{number}" for number, (cell, _) in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    ("cell", "rule"),
+    [
+        pytest.param(*row, id=f"{row[0]}-{number}", marks=pytest.mark.slow if number % 2 else ())
+        for number, row in enumerate(ROWS)
+    ],
+)
 def test_gradients_and_f_are_the_references(cell, rule):
     network = Network(cell)
     layer = layer_of(network, rule)
@@ -159,7 +165,7 @@ def test_contract_of_a_rule(rule):
     assert not whole[1].any() and whole[0].any() and whole[2].any()
 
 
-@pytest.mark.parametrize("size", [1, 4, T - 1])
+@pytest.mark.parametrize("size", [1, pytest.param(4, marks=pytest.mark.slow), T - 1])
 def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     network, last = Network("soft euler"), PlainKeRNL(Exponential(2), "synapse", credit="last")
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)

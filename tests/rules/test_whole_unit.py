@@ -21,8 +21,9 @@ def rule(**settings):
     return KeRNL("whole_unit", **settings)
 
 
-@pytest.mark.parametrize("reset_gradient", [True, False])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    ("name", "reset_gradient"), taking_turns([(name, reset) for name in CELLS for reset in (True, False)])
+)
 def test_the_sweep_back_is_the_traces_forward(name, reset_gradient):
     network, made = Network(name), rule(reset_gradient=reset_gradient)
     _, of_weights, of_x, _ = compute(network.layer(made, M), network.inputs, training=False)
@@ -33,8 +34,9 @@ def test_the_sweep_back_is_the_traces_forward(name, reset_gradient):
     assert (np.abs(of_weights - membrane).max() > 1e-3) == ("tanh" not in name and name != "resonator fixed")
 
 
-@pytest.mark.parametrize("name", adlif.SETTINGS)
-@pytest.mark.parametrize("follow_reset", [False, True])
+@pytest.mark.parametrize(
+    ("name", "follow_reset"), taking_turns([("equal", True), ("equal", False), ("spread", True), ("spread", False)])
+)
 def test_units_with_an_adaptation_current(name, follow_reset):
     layer, c, weights = adlif.network(name, rule(reset_gradient=follow_reset), M[0])
     run, x = ref.adlif(adlif.X, *weights, c), tf.constant(adlif.X)
@@ -56,9 +58,13 @@ def test_units_with_an_adaptation_current(name, follow_reset):
 
 @pytest.mark.parametrize(
     ("name", "mode", "resync"),
-    taking_turns(
-        [(name, mode, 2 if n % 2 else T) for n, name in enumerate(CELLS) for mode in ("eager", "xla", "unroll")], 4
-    ),
+    [
+        pytest.param(
+            name, mode, 2 if n % 2 else T, marks=() if mode == "eager" and n in (0, 3, 5) else pytest.mark.slow
+        )
+        for n, name in enumerate(CELLS)
+        for mode in ("eager", "xla", "unroll")
+    ],
 )
 def test_f_and_its_gradient_are_the_references(name, mode, resync):
     network, made = Network(name), rule(perturbation=Tangent(1e9, resync))
@@ -103,13 +109,14 @@ def test_an_example_beyond_the_bound_starts_anew():
     same(of_m, expected)
 
 
-@pytest.mark.parametrize("window", [2, 4, T - 1, T])
-@pytest.mark.parametrize("name", taking_turns(CELLS))
+@pytest.mark.parametrize(
+    ("name", "window"), taking_turns([(name, window) for name in CELLS for window in (2, 4, T - 1, T)], 5)
+)
 def test_one_sweep_is_a_sweep_for_every_window(name, window):
     network, made = Network(name), rule()
     _, of_weights, of_x, _ = compute(network.layer(made, M, window=window), network.inputs, training=False)
     expected = Expected(network, made, M, window=window).gradients()
-    if window == T:
+    if window == T:  # backpropagation
         expected = compute(network.layer(BPTT()), network.inputs, training=False)[1:3]
     for one, other in zip((of_weights, of_x), expected):
         same(one, other)

@@ -65,7 +65,7 @@ def one_layer(steps, seed=0):
     return model
 
 
-@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("steps", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_where_nothing_is_asked_m_learns_all_the_same(steps):
     """A weight of a step is none of an example, however short the pieces are."""
     found = []
