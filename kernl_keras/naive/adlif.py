@@ -116,6 +116,9 @@ def adlif_tangent(
 def adlif_own_step(run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool) -> Step:
     """How a change of V and w goes on in a unit, see `whole_unit`.
 
+    Args:
+        follow_reset: as of `adlif_rule`.
+
     Example: with a = p = 1/2, A = 1 a change of 1 leaves 1/2 - 1/4.
 
     >>> c = adlif_constants(1, tau_m=1.0 / np.log(2.0), tau_a=1.0 / np.log(2.0), coupling=1.0)

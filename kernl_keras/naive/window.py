@@ -83,6 +83,7 @@ def whole_unit_hop(m: np.ndarray, run: SimpleNamespace, adaptation: bool = True)
 
     Args:
         m: M [H, H].
+        adaptation: whether the threshold is a part of the unit's state.
 
     Example: the error of the potential two steps later, half of which the leak leaves.
 

@@ -125,7 +125,7 @@ class FilteredHop(Hop):
 
 
 class WholeUnitHop(Hop):
-    """The same where what arrives at a unit goes on as its whole own state does, with spikes, reset and adaptation.
+    """The same where what arrives at a unit goes on as its whole own state does, with reset and adaptation, Eq. (36).
 
         C(t) = q(t+1) Re c(t+1) M,         c(t), state(t-1) = own_back(L(t), state(t))
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell, StepDerivatives
+from ..checks import flag
 from .settings import Settings, get_settings
 
 NAMES: dict[str, type["Rule"]] = {}
@@ -194,6 +195,7 @@ def get(rule: Any, cell: HiddenCell | None = None, traces: bool = False) -> Rule
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
+    flag("traces", traces)
     table = NAMES if cell is None else {name: partial(kind.default_for, cell, traces) for name, kind in NAMES.items()}
     made = get_settings("rule", rule, Rule, table)
     made.get_config()  # a rule that cannot be saved says so before it has trained

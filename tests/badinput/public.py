@@ -125,7 +125,11 @@ RULES = {
     "rules.Tangent": Public(kk.rules.Tangent, {**PERTURBATION, "max_perturbation": POSITIVE}),
     "rules.Twin": Public(kk.rules.Twin, {**PERTURBATION, "std": POSITIVE}),
     "rules.Replica": Public(kk.rules.Replica, {**PERTURBATION, "std": POSITIVE}),
-    "rules.get": Public(lambda rule="kernl": kk.rules.get(rule), {"rule": words(types.RuleName)}, of=kk.rules.get),
+    "rules.get": Public(
+        lambda rule="kernl", traces=False: kk.rules.get(rule, traces=traces),
+        {"rule": words(types.RuleName), "traces": flag()},
+        of=kk.rules.get,
+    ),
 }  # fmt: skip
 
 
