@@ -140,6 +140,30 @@ SMNIST_ALIF = dataclasses.replace(
     sensitivity_every=1,
 )
 
+# Leaky units with an adaptation current: between spikes the potential oscillates with a period of two rows and more. A
+# spike resets the potential, and not the current. R_m is None, for tau_m is long and spread.
+TAU_M, TAU_A = spread(100.0, 1_000.0, count=200), 900.0
+COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(spread(56.0, 840.0), TAU_M)]
+SMNIST_ADLIF = dataclasses.replace(
+    SMNIST,
+    name="smnist-adlif",
+    description="MNIST pixel by pixel, leaky units with an adaptation current",
+    cell="adlif",
+    cell_settings={
+        **{name: value for name, value in RESONATOR.items() if name != "tau_a"},
+        "units": 200,
+        "tau_m": TAU_M,
+        "tau_a": TAU_A,
+        "coupling": COUPLING,
+        "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
+        "resistance": None,
+        "surrogate": "gaussian",
+        "input_gain": 4.0,
+    },
+    learn=["tau_m", "tau_a", "base_threshold", "tau_out"],
+    rule_settings={**KERNL, "kernel": "whole_unit", "reset_gradient": False},
+)
+
 # What `PlainKeRNL.reference(time_steps=838)` has.
 REFERENCE_RULE = {
     "kernel": configured(
@@ -407,6 +431,7 @@ EXPERIMENTS = {
     for each in (
         SMNIST,
         SMNIST_ALIF,
+        SMNIST_ADLIF,
         SMNIST_REFERENCE,
         SMNIST_RATE,
         SMNIST_IRNN,

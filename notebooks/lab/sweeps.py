@@ -1,7 +1,6 @@
 """The sweeps: which runs are compared with each other, in one place."""
 
 import dataclasses
-import math
 
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, SPOKEN_DIGITS, spread
@@ -80,31 +79,7 @@ SMALL_ALIF = dataclasses.replace(
     sensitivity_every=1,
 )
 
-# Leaky units with an adaptation current: between spikes the potential oscillates with a period of two rows and more. A
-# spike resets the potential, and not the current. R_m is None, for tau_m is long and spread.
-TAU_M, TAU_A = spread(100.0, 1_000.0, count=200), 900.0
-COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(spread(56.0, 840.0), TAU_M)]
-SMNIST_ADLIF = dataclasses.replace(
-    SMNIST,
-    name="smnist-adlif",
-    description="MNIST pixel by pixel, leaky units with an adaptation current",
-    source="tfds",
-    cell="adlif",
-    cell_settings={
-        **{name: RESONATORS[name] for name in RESONATORS if name != "period"},
-        "tau_m": TAU_M,
-        "tau_a": TAU_A,
-        "coupling": COUPLING,
-        "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
-        "resistance": None,
-        "input_gain": 4.0,
-        "surrogate": "gaussian",
-    },
-    learn=["tau_m", "tau_a", "base_threshold", "tau_out"],
-    rule_settings={**SMNIST.rule_settings, "kernel": "whole_unit", "reset_gradient": False},
-    steps=2_000,
-    validate_every=500,
-)
+SMNIST_ADLIF = dataclasses.replace(EXPERIMENTS["smnist-adlif"], source="tfds", steps=2_000, validate_every=500)
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),

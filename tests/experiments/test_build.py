@@ -14,6 +14,7 @@ from ..reference import made_up_recordings
 SHAPES = {  # name: (time steps, features, channels of the hidden layer's input, outputs)
     "smnist": (838, 2, 81, 10),
     "smnist-alif": (838, 2, 81, 10),
+    "smnist-adlif": (838, 2, 81, 10),
     "smnist-reference": (838, 2, 81, 10),
     "smnist-rate": (838, 2, 81, 10),
     "smnist-irnn": (838, 2, 2, 10),

@@ -20,8 +20,8 @@ from kernl_keras.rules import NAMES, PlainKeRNL
 
 def test_names():
     assert list(EXPERIMENTS) == [
-        "smnist", "smnist-alif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist", "row-mnist",
-        "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg", "anbn",
+        "smnist", "smnist-alif", "smnist-adlif", "smnist-reference", "smnist-rate", "smnist-irnn", "psmnist",
+        "row-mnist", "row-mnist-rate", "adding", "adding-200", "adding-spiking", "adding-spiking-200", "ecg", "anbn",
         "spoken-digits",
     ]  # fmt: skip
     assert DEFAULT == "smnist"
