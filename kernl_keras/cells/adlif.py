@@ -51,7 +51,8 @@ class AdLIFCell(SpikingCell):
         base_threshold: b0 > 0, in one of the same forms.
         resistance: R_m > 0, in one of the same forms, or None for 1 / (1-a); see `kernl_keras.LIFCell`.
         dt: length of a step, ms.
-        surrogate: shape of psi, see `kernl_keras.LIFCell`.
+        surrogate: shape of psi, see `kernl_keras.LIFCell`. The potential is far from the threshold most of the time:
+            with "exponential", which has wide flanks, gradients of long sequences explode.
         surrogate_damping: height of psi at the threshold, times b0.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
@@ -112,7 +113,7 @@ class AdLIFCell(SpikingCell):
         base_threshold: float | Iterable[float] = 1.0,
         resistance: float | Iterable[float] | None = 1.0,
         dt: float = 1.0,
-        surrogate: Surrogate = "exponential",
+        surrogate: Surrogate = "gaussian",
         surrogate_damping: float = 0.3,
         input_gain: float = 1.0,
         recurrent_gain: float = 0.3,

@@ -10,7 +10,7 @@ from .whole_unit import Step
 
 ADLIF = dict(
     tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=1.0,
-    dt=1.0, surrogate="exponential", surrogate_damping=0.3,
+    dt=1.0, surrogate="gaussian", surrogate_damping=0.3,
 )  # fmt: skip
 
 

@@ -78,8 +78,8 @@ class KeRNL(Crossing, LearnedSensitivity):
     def default_for(cls, cell: HiddenCell, traces: bool = False) -> "KeRNL":
         """With the membrane's kernel where the cell has one.
 
-        An adaptation current takes back most of what arrives, so that kernel is too long for units that have one; and
-        with the reset's derivative their gradients explode.
+        An adaptation current takes back most of what arrives, so that kernel is too long for units that have one. With
+        the derivative of their hard reset, gradients may explode.
         """
         if cell.adapts_by_current:
             return cls(kernel="membrane" if traces else "whole_unit", reset_gradient=False)
