@@ -30,7 +30,7 @@ def own_step(run: SimpleNamespace) -> Step:
     >>> run = SimpleNamespace(psi=one, leak=one, keep=one, threshold_keep=zero, beta=[1.0], p=[0.5])
     >>> step = own_step(run)
     >>> distance, spike, change = step((0.0, 0.0), 1.0, 0, 0, 0)
-    >>> distance, float(step(change, 0.0, 0, 1, 0)[0])
+    >>> float(distance), float(step(change, 0.0, 0, 1, 0)[0])
     (1.0, 0.5)
     """
     arrival = arrivals(run)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT
+from kernl_keras.rules import BPTT, EProp, KeRNL
 
 from ..reference.cases import draw
 from ..reference.expected import same
@@ -97,7 +97,7 @@ def test_time_constants_learn_beside_one_that_follows_them(cell):
     for form in (dict(rule="bptt"), dict(rule="kernl", window=T), dict(rule="eprop", window=T)):
         for one, other in zip(of_constants(**form), expected):
             same(one, other, tolerance=1e-8)
-    for rule in ("eprop", "kernl"):
+    for rule in (EProp(), KeRNL()):
         stored, traces = (of_constants(rule=rule, traces=kind) for kind in (False, True))
         for one, other in zip(stored, traces):
             same(one, other, tolerance=1e-8)
