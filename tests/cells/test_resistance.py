@@ -40,7 +40,7 @@ def made(cell, resistance, scale=1.0, learn=(), **form):
     layer.build((B, T, I))
     for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
         weight.assign(2.5 * draw(73 + number, *weight.shape) / leaks(cell) ** 0.5 / scale)
-    if form["rule"] == "kernl":
+    if isinstance(layer.rule, KeRNL):
         layer.reset_sensitivity()  # from these weights
     return layer
 
