@@ -21,12 +21,12 @@ from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .backward import of_steps, with_steps
 from .hop import FilteredHop, TracedHop
+from .known_kernel import KnownKernel
 from .sensitivity import SensitivitySums, sum_of_squares
-from .settings import Settings
 
 
 @serializable
-class Membrane(Settings):
+class Membrane(KnownKernel):
     """The kernel of the membrane: what a spike does to another unit goes on as that unit's own potential does.
 
         M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
@@ -56,23 +56,8 @@ class Membrane(Settings):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    count = 1  # of matrices in M
-
     def __init__(self, arrival: bool = True) -> None:
         self.arrival = flag("arrival", arrival)
-
-    def build(self, layer: Any, learns: bool) -> None:
-        """There are no weights but M."""
-
-    def reset(self, layer: Any) -> None:
-        """There is nothing to start anew."""
-
-    def gamma(self, layer: Any) -> None:
-        """There is none."""
-
-    def weights(self, layer: Any) -> list[tf.Variable]:
-        """None learn with M."""
-        return []
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
         """How many rows the perturbed pass carries: Re Y, and Im Y."""

@@ -15,13 +15,13 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
 from .hop import WholeUnitHop
+from .known_kernel import KnownKernel
 from .membrane import MembranePredictor
 from .own_state import own_state
-from .settings import Settings
 
 
 @serializable
-class WholeUnit(Settings):
+class WholeUnit(KnownKernel):
     """The kernel of the whole unit that is moved: what arrives goes on as everything that the unit has.
 
         c(t), state(t-1) = own_back(L(t), state(t)),        C(t) = c(t+1) M        Eq. (36)
@@ -42,23 +42,8 @@ class WholeUnit(Settings):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    count = 1  # of matrices in M
-
     def __init__(self) -> None:
         """There are no settings."""
-
-    def build(self, layer: Any, learns: bool) -> None:
-        """There are no weights but M."""
-
-    def reset(self, layer: Any) -> None:
-        """There is nothing to start anew."""
-
-    def gamma(self, layer: Any) -> None:
-        """There is none."""
-
-    def weights(self, layer: Any) -> list[tf.Variable]:
-        """None learn with M."""
-        return []
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
         """How many rows the perturbed pass carries: the prediction, and the changes of the own state."""
