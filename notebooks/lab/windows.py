@@ -108,7 +108,7 @@ def numbers_behind(layer, rule, linear):
 def numbers_inside(layer, window):
     """How many numbers an example needs for the steps of a window: inputs, and what the cell keeps of each step."""
     cell = layer.cell
-    silence = tf.zeros((1, cell.units), cell.compute_dtype)
+    silence = tf.zeros((1, cell.kernel.shape[-1]), cell.compute_dtype)  # a current for each gate, where there are gates
     state = cell.State(*cell.get_initial_state(batch_size=1))
     kept = tensors(cell.save_residuals(*cell.step(silence, state, cell.parameters())))
     units = sum(x.shape[-1] * (0.25 if x.dtype == tf.bool else 1.0) for x in kept)  # a bool has a byte

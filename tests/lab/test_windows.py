@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras.experiments.build import build_data, build_model
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
@@ -155,6 +156,9 @@ def test_numbers_by_hand():
     eprop, kernl = (ADAPTIVE.with_rule(word).make_rule() for word in ("eprop", "kernl"))
     assert numbers_inside(layer, 1) == INPUTS + 3 * UNITS + UNITS // 4
     assert numbers_inside(layer, 10) == 10 * numbers_inside(layer, 1)
+    gated = kk.RNN(kk.LSTMCell(UNITS), rule="eprop")
+    gated.build((None, T, INPUTS))
+    assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
     assert numbers_behind(layer, None, False) == 0
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     assert (
