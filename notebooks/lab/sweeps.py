@@ -48,13 +48,13 @@ class Sweep:
     former: tuple = ()  # names of rows that the results file still has, and no code makes any more
 
 
-RULES = {  # name of the variant: the rule, and its settings
+FORMER_RULES = {  # name of the variant: the rule, and its settings
     "KeRNL": ("kernl", {}),  # as the experiment has it
     "backpropagation": ("bptt", {}),
     "e-prop": ("eprop", {"adaptation": False}),
     "e-prop, adaptation": ("eprop", {"adaptation": True}),
     "RFLO": ("rflo", {}),
-    "readout alone": ("readout_only", {}),
+    "readout only": ("readout_only", {}),
 }
 
 # 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
@@ -135,15 +135,26 @@ ALIF_ABLATIONS = (
 )
 
 
-def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
-    """The sweep over the rules on an experiment, without those that are another's twin on its units."""
+def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
+    """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
+    experiment = dataclasses.replace(experiment, **changes)
+    variants = (
+        Variant("KeRNL, window 1", "kernl"),
+        Variant(f"KeRNL, window {window}", "kernl", layer={"window": window}),
+        Variant("e-prop", "eprop"),
+        *[Variant("RFLO", "rflo")] * (experiment.cell != "leaky_rnn"),
+        Variant("readout only", "readout_only"),
+        Variant("backpropagation", "bptt"),
+    )
+    name = f"rules-{experiment.name}"
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
+
+
+def former_rules(experiment, learning_rates, seeds=(0,), **changes):
+    """The same with KeRNL as it was when these were run, and e-prop without adaptation."""
     experiment = potential_alone(dataclasses.replace(experiment, **changes))
-    twins = set()
-    if experiment.cell == "leaky_rnn":
-        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
-    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
-        twins = {"e-prop, adaptation"}
-    variants = tuple(Variant(name, *rule) for name, rule in RULES.items() if name not in twins)
+    twins = {"e-prop, adaptation", "RFLO"} if experiment.cell == "leaky_rnn" else ()  # psi and drive are one factor
+    variants = tuple(Variant(name, *rule) for name, rule in FORMER_RULES.items() if name not in twins)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
@@ -163,7 +174,9 @@ WINDOWS = (
     Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
     Variant("KeRNL, window 1", "kernl"),
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
     Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
@@ -249,6 +262,8 @@ HEARTBEATS = (
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
     Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
     Variant("backpropagation", "bptt"),
     Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
     Variant("e-prop, constants stand still", "eprop", changes=STILL),
@@ -265,18 +280,21 @@ WORDS = (
     Variant("KeRNL, window 1"),
     Variant("KeRNL, window 16", layer={"window": 16}),
     Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
-    Variant("readout alone", "readout_only"),
+    Variant("readout only", "readout_only"),
 )
 
 STRINGS = (
     Variant("KeRNL, window 1", "kernl"),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
     Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("readout only", "readout_only"),
 )
 
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
@@ -292,16 +310,15 @@ SWEEPS = {
         adding(1_000, (3e-3,), (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
-        rules(SMALL, (2e-3, 5e-3), (0, 1)),
-        rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
-        # Half an hour a run and more.
-        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
-        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
-        rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
-        rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), (0,), **BRIEF),  # backpropagation explodes at the others
-        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
-        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
-        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        rules(SMALL, (2e-3, 5e-3)),
+        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
+        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
+        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),  # minutes a run
+        former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+        former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
+        former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
+        former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
         Sweep(
             "rate-perturbation",
             "How far the perturbation of tanh units goes, 784 pixels",
