@@ -1,9 +1,20 @@
 """The sweeps: which runs are compared with each other, in one place."""
 
 import dataclasses
+import math
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, SPOKEN_DIGITS, spread
+from kernl_keras.experiments.configs import (
+    ECG,
+    EXPERIMENTS,
+    RESONATORS,
+    SMNIST,
+    SMNIST_ALIF,
+    SPOKEN_DIGITS,
+    TAU_A,
+    TAU_M,
+    spread,
+)
 from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
@@ -80,6 +91,22 @@ SMALL_ALIF = dataclasses.replace(
 )
 
 SMNIST_ADLIF = dataclasses.replace(EXPERIMENTS["smnist-adlif"], source="tfds", steps=2_000, validate_every=500)
+SMALL_PERIODS = spread(28.0, 420.0, count=200)
+SMALL_COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(SMALL_PERIODS, TAU_M)]
+SMALL_ADLIF = dataclasses.replace(
+    SMNIST_ADLIF,
+    name="smnist14-adlif",
+    description="The same, leaky units with an adaptation current",
+    task_settings=SMALL.task_settings,
+    encoder_settings=SMALL.encoder_settings,
+    cell_settings={
+        **SMNIST_ADLIF.cell_settings,
+        "coupling": SMALL_COUPLING,
+        "adaptation_strength": [5.0 * coupling for coupling in SMALL_COUPLING],
+    },
+    steps=800,
+    validate_every=800,
+)
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
@@ -96,6 +123,9 @@ def potential_alone(experiment):
     return dataclasses.replace(experiment, rule_settings={**experiment.rule_settings, "adaptation": False})
 
 
+OSCILLATION = ["tau_m", "period"]
+EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
+
 ABLATIONS = (
     Variant("KeRNL as it is"),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
@@ -107,30 +137,33 @@ ABLATIONS = (
     Variant("M's learning rate 1e-4", changes={"sensitivity_learning_rate": 1e-4}),
     Variant("M's learning rate 1e-2", changes={"sensitivity_learning_rate": 1e-2}),
     Variant("a twin network, noise 0.1", settings={"perturbation": Twin(std=0.1)}),
-    Variant("a twin network, noise 0.01", settings={"perturbation": Twin(std=0.01)}),
     Variant("a replica", settings={"perturbation": Replica(std=0.1)}),
-    Variant("V observed, not the distance", settings={"perturbation": Tangent(observe="voltage")}),
     Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
-    Variant("the same, gamma frozen", settings={"kernel": Exponential(learn=False)}),
     Variant("the same, 2 kernels", settings={"kernel": Exponential(count=2)}),
-    Variant("the same, 3 kernels", settings={"kernel": Exponential(count=3)}),
+    Variant("the same, 4 kernels", settings={"kernel": Exponential(count=4)}),
+    Variant("the same, 8 kernels", settings={"kernel": Exponential(count=8)}),
+    Variant("the threshold is no part of its traces", settings={"adaptation": False}),
+    Variant("window 16", layer={"window": 16}),
+    Variant("window 64", layer={"window": 64}),
+    Variant("window 64, linear memory", layer={"window": 64, "traces": "linear"}),
+    Variant("all constants learn", changes={"learn": EVERY_CONSTANT}),
     Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
-    Variant("plain form, noise on the synapse", "plain_kernl", {"noise": "synapse"}),
-    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("e-prop", "eprop"),
     Variant("backpropagation", "bptt"),
 )
 
-ALIF_ABLATIONS = (
-    Variant("KeRNL, learned kernel"),
-    Variant("its own kernel", settings={"kernel": "membrane"}),
+OWN_STATE = (  # of units with an adaptation current
+    Variant("KeRNL as it is"),
+    Variant("the reset is followed", settings={"reset_gradient": True}),
+    Variant("the membrane's kernel", settings={"kernel": "membrane"}),
+    Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
+    Variant("the current is no part of its traces", settings={"adaptation": False}),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
-    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
-    Variant("the reset is not followed", settings={"reset_gradient": False}),
-    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
-    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
-    Variant("e-prop", "eprop", {"adaptation": False}),
-    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
+    Variant("window 64", layer={"window": 64}),
+    Variant("no constant learns", changes={"learn": []}),
+    Variant("e-prop", "eprop"),
+    Variant("e-prop, the reset is followed", "eprop", {"reset_gradient": True}),
     Variant("backpropagation", "bptt"),
 )
 
@@ -204,8 +237,6 @@ def adding(steps, learning_rates, seeds):
     return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
 
 
-OSCILLATION = ["tau_m", "period"]
-EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
 LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("none learns"),
     Variant("tau_out", changes={"learn": ["tau_out"]}),
@@ -372,15 +403,8 @@ SWEEPS = {
         constants(SMALL_ALIF, (3e-3, 1e-2)),
         constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
         Sweep("wrong-constants", "Time constants and periods that begin wrong", SMALL, WRONG, (2e-3, 5e-3), (0, 1)),
-        Sweep(
-            "ablations",
-            "What of KeRNL matters, resonators",
-            potential_alone(SMALL),
-            ABLATIONS,
-            (2e-3,),
-            (0, 1),
-            former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
-        ),
+        Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
+        Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
         Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
         Sweep(
             "smnist-adlif-16000",
@@ -392,13 +416,5 @@ SWEEPS = {
         ),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
-        Sweep(
-            "ablations-alif",
-            "What of KeRNL matters, adaptive units",
-            potential_alone(SMALL_ALIF),
-            ALIF_ABLATIONS,
-            (3e-3,),
-            (0, 1),
-        ),
     )
 }
