@@ -301,7 +301,6 @@ HEARTBEATS = (
     Variant("backpropagation, constants stand still", "bptt", changes=STILL),
 )
 
-HEARTBEATS_BEFORE = dataclasses.replace(ECG.with_rule("eprop"), learning_rate=1e-2)  # what the choices began with
 AVERAGES = (  # chosen on the validation data
     Variant("cosine", changes={"schedule": "cosine", "optimizer_settings": {"global_clipnorm": 1.0}}),
     Variant("constant", changes={"optimizer_settings": {"global_clipnorm": 1.0}}),
@@ -359,19 +358,19 @@ SWEEPS = {
             (2e-3,),
             (0,),
         ),
-        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (2e-2,)),
+        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-all",
             "Heartbeats, trained on all 618 sequences after all is chosen",
             dataclasses.replace(ECG, task_settings={"validation": 0}),
             HEARTBEATS,
-            (2e-2,),
+            (1e-2,),
         ),
         Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
             dataclasses.replace(
-                HEARTBEATS_BEFORE, learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}
+                ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}
             ),
             LEARNS,
             (1e-2,),
@@ -380,18 +379,10 @@ SWEEPS = {
         Sweep(
             "ecg-averages",
             "A falling learning rate or averages of the weights, heartbeats",
-            HEARTBEATS_BEFORE,
+            ECG.with_rule("eprop"),
             AVERAGES,
             (1e-2,),
             (0, 1),
-        ),
-        Sweep(
-            "ecg-rates",
-            "Learning rates of heartbeats with averages of the weights",
-            HEARTBEATS_BEFORE,
-            (Variant("e-prop"),),
-            (1e-2, 2e-2, 4e-2),
-            (0,),
         ),
         Sweep(
             "anbn",
