@@ -168,6 +168,32 @@ OWN_STATE = (  # of units with an adaptation current
 )
 
 
+STEPS_OF_M = tuple(
+    Variant(
+        f"{name} {rate:g}",
+        changes={
+            "sensitivity_optimizer": name,
+            "sensitivity_learning_rate": rate,
+            "sensitivity_optimizer_settings": settings,
+        },
+    )
+    for name, rate, settings in (
+        ("RMSprop", 1e-3, {"global_clipnorm": 1.0}),
+        ("RMSprop", 1e-4, {"global_clipnorm": 1.0}),
+        ("Adafactor", 2e-2, {"relative_step": False}),
+        ("Adafactor", 5e-2, {"relative_step": False}),
+        ("Adafactor", 2e-1, {"relative_step": False}),
+    )
+)
+
+
+def steps_of_m(experiment, learning_rate, **changes):
+    """The sweep over how large M's steps are: all alike, or as large as M is."""
+    experiment = dataclasses.replace(experiment, **changes)
+    name, words = f"steps-of-m-{experiment.name}", f"How large M's steps are: {experiment.description}"
+    return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
+
+
 def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
     experiment = dataclasses.replace(experiment, **changes)
@@ -405,6 +431,11 @@ SWEEPS = {
         Sweep("wrong-constants", "Time constants and periods that begin wrong", SMALL, WRONG, (2e-3, 5e-3), (0, 1)),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
         Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
+        steps_of_m(SMALL, 5e-3),
+        steps_of_m(SMALL_ADLIF, 4e-3),
+        steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
+        steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
+        steps_of_m(SPOKEN_DIGITS, 5e-3),
         Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
         Sweep(
             "smnist-adlif-16000",
