@@ -17,9 +17,10 @@ def fingerprint(sweeps):
 
 
 def variants_of(sweeps):
-    """The names of the sweeps' variants, in the order of the sweep that has most."""
-    longest_first = sorted(sweeps, key=lambda sweep: -len({run["variant"] for run in sweep["runs"]}))
-    return list(dict.fromkeys(run["variant"] for sweep in longest_first for run in sweep["runs"]))
+    """The names of the variants, in the sweeps' order; of several sweeps those that more than one has."""
+    found = [{run["variant"] for run in sweep["runs"]} for sweep in sweeps]
+    named = dict.fromkeys(run["variant"] for sweep in sweeps for run in sweep["runs"])
+    return [name for name in named if sum(name in each for each in found) > 1 or len(sweeps) == 1]
 
 
 def draw(sweeps, path):

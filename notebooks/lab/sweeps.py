@@ -1,9 +1,20 @@
 """The sweeps: which runs are compared with each other, in one place."""
 
 import dataclasses
+import math
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, SPOKEN_DIGITS, spread
+from kernl_keras.experiments.configs import (
+    ECG,
+    EXPERIMENTS,
+    RESONATORS,
+    SMNIST,
+    SMNIST_ALIF,
+    SPOKEN_DIGITS,
+    TAU_A,
+    TAU_M,
+    spread,
+)
 from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 from kernl_keras.rules.settings import serialized
 
@@ -54,7 +65,7 @@ RULES = {  # name of the variant: the rule, and its settings
     "e-prop": ("eprop", {"adaptation": False}),
     "e-prop, adaptation": ("eprop", {"adaptation": True}),
     "RFLO": ("rflo", {}),
-    "readout alone": ("readout_only", {}),
+    "readout only": ("readout_only", {}),
 }
 
 # 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
@@ -80,6 +91,22 @@ SMALL_ALIF = dataclasses.replace(
 )
 
 SMNIST_ADLIF = dataclasses.replace(EXPERIMENTS["smnist-adlif"], source="tfds", steps=2_000, validate_every=500)
+SMALL_PERIODS = spread(28.0, 420.0, count=200)
+SMALL_COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(SMALL_PERIODS, TAU_M)]
+SMALL_ADLIF = dataclasses.replace(
+    SMNIST_ADLIF,
+    name="smnist14-adlif",
+    description="The same, leaky units with an adaptation current",
+    task_settings=SMALL.task_settings,
+    encoder_settings=SMALL.encoder_settings,
+    cell_settings={
+        **SMNIST_ADLIF.cell_settings,
+        "coupling": SMALL_COUPLING,
+        "adaptation_strength": [5.0 * coupling for coupling in SMALL_COUPLING],
+    },
+    steps=800,
+    validate_every=800,
+)
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
@@ -135,6 +162,32 @@ ALIF_ABLATIONS = (
 )
 
 
+STEPS_OF_M = tuple(
+    Variant(
+        f"{name} {rate:g}",
+        changes={
+            "sensitivity_optimizer": name,
+            "sensitivity_learning_rate": rate,
+            "sensitivity_optimizer_settings": settings,
+        },
+    )
+    for name, rate, settings in (
+        ("RMSprop", 1e-3, {"global_clipnorm": 1.0}),
+        ("RMSprop", 1e-4, {"global_clipnorm": 1.0}),
+        ("Adafactor", 2e-2, {"relative_step": False}),
+        ("Adafactor", 5e-2, {"relative_step": False}),
+        ("Adafactor", 2e-1, {"relative_step": False}),
+    )
+)
+
+
+def steps_of_m(experiment, learning_rate, **changes):
+    """The sweep over how large M's steps are: all alike, or as large as M is."""
+    experiment = dataclasses.replace(experiment, **changes)
+    name, words = f"steps-of-m-{experiment.name}", f"How large M's steps are: {experiment.description}"
+    return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
+
+
 def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
     """The sweep over the rules on an experiment, without those that are another's twin on its units."""
     experiment = potential_alone(dataclasses.replace(experiment, **changes))
@@ -163,7 +216,7 @@ WINDOWS = (
     Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
     Variant("KeRNL, window 1", "kernl"),
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
     Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
@@ -249,6 +302,8 @@ HEARTBEATS = (
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
     Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
     Variant("backpropagation", "bptt"),
     Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
     Variant("e-prop, constants stand still", "eprop", changes=STILL),
@@ -265,15 +320,15 @@ WORDS = (
     Variant("KeRNL, window 1"),
     Variant("KeRNL, window 16", layer={"window": 16}),
     Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
-    Variant("readout alone", "readout_only"),
+    Variant("readout only", "readout_only"),
 )
 
 STRINGS = (
     Variant("KeRNL, window 1", "kernl"),
-    Variant("e-prop, window 1", "eprop"),
+    Variant("e-prop", "eprop"),
     Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
@@ -364,6 +419,11 @@ SWEEPS = {
             (0, 1),
             former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
         ),
+        steps_of_m(SMALL, 5e-3),
+        steps_of_m(SMALL_ADLIF, 4e-3),
+        steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
+        steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
+        steps_of_m(SPOKEN_DIGITS, 5e-3),
         Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
         Sweep(
             "smnist-adlif-16000",

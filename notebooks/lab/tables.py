@@ -65,7 +65,7 @@ def task_table(sweeps):
 
 
 def comparison(sweeps, heads=()):
-    """Sweeps of the same variants, a column each: test results."""
+    """Sweeps of the same variants, a column each: test results of the variants that more than one of them has."""
     lines = []
     for variant in variants_of(sweeps):
         runs = [by_variant(sweep).get(variant, []) for sweep in sweeps]

@@ -37,12 +37,13 @@ def test_a_table_by_hand():
 
 def test_tables_of_sweeps_by_hand():
     of_errors = {"sweep": "adding", "metric": "mse", "runs": [run("KeRNL", 0, 0.01), run("KeRNL", 1, None)]}
-    assert table_of([RESULTS, of_errors]).splitlines() == [
-        "|  | `rules` | `adding` |",
-        "| --- | --- | --- |",
-        "| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged |",
-        "| e-prop | 50.0 % |  |",
+    assert table_of([RESULTS, of_errors, RESULTS]).splitlines() == [
+        "|  | `rules` | `adding` | `rules` |",
+        "| --- | --- | --- | --- |",
+        "| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged | 92.0 ± 1.4 % |",
+        "| e-prop | 50.0 % |  | 50.0 % |",
     ]
+    assert table_of([RESULTS, of_errors]).splitlines()[2:] == ["| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged |"]
     assert (
         table_of([of_errors, of_errors]).splitlines()[2:]
         == ["| `adding` | 2,000 | 0.0100, 1 diverged | 2 | 0.002 |  | 0.25 | 10 |"] * 2

@@ -48,7 +48,7 @@ def test_a_sweep_over_the_rules_leaves_out_those_that_are_one_on_its_cell(name):
     variants = {variant.name for variant in SWEEPS[name].variants}
     assert ("e-prop, adaptation" in variants) == cell.adapts
     assert ("RFLO" in variants) == (experiment.cell != "leaky_rnn")
-    assert variants >= {"KeRNL", "backpropagation", "e-prop", "readout alone"}
+    assert variants >= {"KeRNL", "backpropagation", "e-prop", "readout only"}
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

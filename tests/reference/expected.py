@@ -29,6 +29,26 @@ def piece(run, cut):
     return type(run)(**{k: v[:, cut] for k, v in vars(run).items() if np.ndim(v) == 3 and k != "end"})
 
 
+def runs_within(network, xi, bound):
+    """The runs of steps in which an example's tangent stays within the bound: (example, steps, D [1, n, H]), a list.
+
+    Each run begins anew behind a step beyond the bound, which is part of none.
+    """
+    found = []
+    for b in range(B):
+        start = 0
+        while start < T:
+            received = np.zeros_like(xi)
+            received[b, start:] = xi[b, start:]
+            effect = network.tangent(received, "state")["distance"][b : b + 1, start:]
+            beyond = np.abs(effect[0]).max(-1) > bound
+            end = int(np.argmax(beyond)) if beyond.any() else T - start
+            if end:
+                found.append((slice(b, b + 1), slice(start, start + end), effect[:, :end]))
+            start += end + 1
+    return found
+
+
 class Expected:
     """What the reference says of `rule` over `network`: everything that the layer computes."""
 

@@ -10,7 +10,7 @@ from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, KeRNL, Tangent, Twin
 
 from ..reference.cases import B, H, Network, T, taking_turns
-from ..reference.expected import ERROR, Expected, compute, kernels, noise, same
+from ..reference.expected import ERROR, Expected, compute, kernels, noise, runs_within, same
 from . import test_adlif as adlif
 
 M = kernels()[0]
@@ -89,23 +89,13 @@ def test_an_example_beyond_the_bound_starts_anew():
     network, bound = Network("hard adaptive"), 0.9
     of_m = compute(network.layer(rule(perturbation=Tangent(bound)), M), network.inputs)[3][0]
     run, xi = ref.follow_reset(network.run(), network.c), noise(T, 1)
-    expected, count = np.zeros((H, H)), 0
-    for b in range(B):
-        start = 0
-        while start < T:
-            received = np.zeros_like(xi)
-            received[b, start:] = xi[b, start:]
-            effect = network.tangent(received, "state")["distance"][b : b + 1, start:]
-            beyond = np.abs(effect[0]).max(-1) > bound
-            end = int(np.argmax(beyond)) if beyond.any() else T - start
-            if end:
-                one = {k: v[b : b + 1, start : start + end] for k, v in vars(run).items() if np.ndim(v) == 3}
-                step = ref.own_step(type(run)(**{**vars(run), **one}))
-                piece = xi[b : b + 1, start : start + end]
-                expected += ref.whole_unit_sensitivity(effect[:, :end], piece, M[0], step)[1] * end / (B * T)
-            count += bool(beyond.any())
-            start += end + 1
-    assert 0 < count < B * T
+    expected, within = np.zeros((H, H)), 0
+    for b, cut, effect in runs_within(network, xi, bound):
+        steps = {k: v[b, cut] for k, v in vars(run).items() if np.ndim(v) == 3}
+        step = ref.own_step(type(run)(**{**vars(run), **steps}))
+        expected += ref.whole_unit_sensitivity(effect, xi[b, cut], M[0], step)[1] * effect.shape[1] / (B * T)
+        within += effect.shape[1]
+    assert 0 < within < B * T
     same(of_m, expected)
 
 
