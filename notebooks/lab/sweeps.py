@@ -162,23 +162,20 @@ ALIF_ABLATIONS = (
 )
 
 
-STEPS_OF_M = tuple(
-    Variant(
-        f"{name} {rate:g}",
-        changes={
-            "sensitivity_optimizer": name,
-            "sensitivity_learning_rate": rate,
-            "sensitivity_optimizer_settings": settings,
-        },
-    )
-    for name, rate, settings in (
-        ("RMSprop", 1e-3, {"global_clipnorm": 1.0}),
-        ("RMSprop", 1e-4, {"global_clipnorm": 1.0}),
-        ("Adafactor", 2e-2, {"relative_step": False}),
-        ("Adafactor", 5e-2, {"relative_step": False}),
-        ("Adafactor", 2e-1, {"relative_step": False}),
-    )
+def steps(optimizer, learning_rate, **settings):
+    """The variant in which M and gamma have that optimizer."""
+    changes = {"sensitivity_optimizer": optimizer, "sensitivity_learning_rate": learning_rate}
+    return Variant(f"{optimizer} {learning_rate:g}", changes={**changes, "sensitivity_optimizer_settings": settings})
+
+
+STEPS_OF_M = (
+    steps("RMSprop", 1e-3, global_clipnorm=1.0),
+    steps("RMSprop", 1e-4, global_clipnorm=1.0),
+    steps("Adafactor", 2e-2, relative_step=False),
+    steps("Adafactor", 5e-2, relative_step=False),  # as by default in `Model.compile`
+    steps("Adafactor", 2e-1, relative_step=False),
 )
+IN_PROPORTION = STEPS_OF_M[3].changes
 
 
 def steps_of_m(experiment, learning_rate, **changes):
@@ -240,7 +237,12 @@ def adding(steps, learning_rates, seeds):
         cell_settings={**base.cell_settings, "tau": factor * base.cell_settings["tau"], "period": periods},
         epochs=2,
     )
-    variants = Variant("KeRNL"), Variant("e-prop", "eprop"), Variant("backpropagation", "bptt")
+    variants = (
+        Variant("KeRNL"),
+        Variant("KeRNL, steps of M as large as M", changes=IN_PROPORTION),
+        Variant("e-prop", "eprop"),
+        Variant("backpropagation", "bptt"),
+    )
     return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
 
 
