@@ -172,10 +172,11 @@ STEPS_OF_M = (
     steps("RMSprop", 1e-3, global_clipnorm=1.0),
     steps("RMSprop", 1e-4, global_clipnorm=1.0),
     steps("Adafactor", 2e-2, relative_step=False),
-    steps("Adafactor", 5e-2, relative_step=False),  # as by default in `Model.compile`
+    steps("Adafactor", 5e-2, relative_step=False),
+    steps("Adafactor", 1e-1, relative_step=False),  # as by default in `Model.compile`
     steps("Adafactor", 2e-1, relative_step=False),
 )
-IN_PROPORTION = STEPS_OF_M[3].changes
+IN_PROPORTION = STEPS_OF_M[4].changes
 
 
 def steps_of_m(experiment, learning_rate, **changes):
@@ -303,6 +304,8 @@ HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
+    Variant("KeRNL, window 64, steps of M as large as M", "kernl", layer={"window": 64}, changes=IN_PROPORTION),
+    Variant("KeRNL, window 1, steps of M as large as M", "kernl", changes=IN_PROPORTION),
     Variant("e-prop", "eprop"),
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
