@@ -240,7 +240,7 @@ def adding(steps, learning_rates, seeds):
     )
     variants = (
         Variant("KeRNL"),
-        Variant("KeRNL, steps of M as large as M", changes=IN_PROPORTION),
+        Variant("KeRNL, steps of M in proportion", changes=IN_PROPORTION),
         Variant("e-prop", "eprop"),
         Variant("backpropagation", "bptt"),
     )
@@ -304,8 +304,8 @@ HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
-    Variant("KeRNL, window 64, steps of M as large as M", "kernl", layer={"window": 64}, changes=IN_PROPORTION),
-    Variant("KeRNL, window 1, steps of M as large as M", "kernl", changes=IN_PROPORTION),
+    Variant("KeRNL, window 64, steps of M in proportion", "kernl", layer={"window": 64}, changes=IN_PROPORTION),
+    Variant("KeRNL, window 1, steps of M in proportion", "kernl", changes=IN_PROPORTION),
     Variant("e-prop", "eprop"),
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
