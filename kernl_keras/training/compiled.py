@@ -20,6 +20,11 @@ def refuse_hdf5(received: str) -> None:
     )
 
 
+def in_proportion() -> keras.optimizers.Optimizer:
+    """The optimizer of M and gamma by default: each step is a share of what the variable is."""
+    return keras.optimizers.Adafactor(0.1, relative_step=False)
+
+
 class CompiledModel(keras.Model):
     """A Keras model with an optimizer of its own for M and gamma. How it learns is what `Model` adds.
 
@@ -43,7 +48,10 @@ class CompiledModel(keras.Model):
         Args:
             optimizer: of the weights.
             loss: Keras loss.
-            sensitivity_optimizer: of M and gamma; None for RMSprop with learning rate 1e-3.
+            sensitivity_optimizer: of M and gamma; None for Adafactor with a learning rate of 0.1. Its steps are in
+                proportion to M: 10 % of its root mean square, and less after 100 steps. How large M is depends on the
+                units: steps of 0.001, as of RMSprop, are more than half of it in slow rate units, and far too small
+                in others.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
@@ -63,7 +71,7 @@ class CompiledModel(keras.Model):
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or keras.optimizers.RMSprop(1e-3))
+        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or in_proportion())
         self._diagnostics = Diagnostics(self)
         self._nonfinite = Record(stop=on_nonfinite == "stop")
         if self.built:

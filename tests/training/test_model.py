@@ -366,10 +366,16 @@ def test_compiling_again_replaces_everything():
     assert network.diagnostics()["sensitivity_loss"] > 0
 
 
-def test_the_sensitivity_optimizer_by_default():
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+def test_steps_of_m_are_in_proportion_to_m_by_default(scale):
+    """Whatever the units are: in one step the root mean square of M changes by 10 % of it."""
     network = model(sensitivity_optimizer=None)
-    assert isinstance(network.sensitivity_optimizer, keras.optimizers.RMSprop)
-    np.testing.assert_allclose(float(network.sensitivity_optimizer.learning_rate), 1e-3, rtol=1e-6)
+    m = network.rule_layers[0].sensitivity_tensor
+    before = scale * np.random.default_rng(0).normal(size=m.shape)
+    m.assign(before)
+    network.train_on_batch(*data())
+    rms = [float(np.sqrt(np.mean(np.square(each)))) for each in (before, m.numpy() - before)]
+    np.testing.assert_allclose(rms[1] / rms[0], 0.1, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
