@@ -7,7 +7,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 7, "proof": 1, "speech": 3}  # notebook: how many
+PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3}  # notebook: how many
 
 nbformat = pytest.importorskip("nbformat", reason="reading the notebook needs nbformat")
 
