@@ -32,6 +32,19 @@ def pytest_addoption(parser):
     parser.addoption("--one-row-in", type=int, default=1, metavar="N", help="of the rows of each test run one in N")
 
 
+@pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+def pytest_slow_rows(items):  # pytest asks for the name
+    """Of the rows of a test that is marked `sampled(n)` all but one in n are slow."""
+    rows = {}
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            rows.setdefault(item.nodeid.partition("[")[0], []).append((item, *sampled.args))
+    for number, of_test in enumerate(rows.values()):
+        for row, (item, every) in enumerate(of_test):
+            if row % every != number % every:
+                item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(trylast=True)  # when `-m` has taken its choice
 def pytest_collection_modifyitems(config, items):
     """Leaves out all but one in N of the rows of each test, and begins with another row from test to test."""

@@ -184,6 +184,7 @@ def test_states_in_a_functional_model(name):
     same(np.concatenate([first, rest], 1), expected)
 
 
+@pytest.mark.sampled(2)
 @row(RECURRENT)
 def test_stateful(name):
     _, x, outputs = made(name)
@@ -288,6 +289,7 @@ def test_dtype_policies(name, policy):
         assert tf.as_dtype(layer.cell.compute_dtype).size >= 4
 
 
+@pytest.mark.sampled(2)
 @row(TRAINED)
 def test_training(name):
     """`fit` moves every trainable weight, M and gamma among them. (With XLA Keras' own layer test trains.)"""

@@ -68,6 +68,7 @@ def test_a_disk_that_ends_leaves_what_was_there(tmp_path, short_disk):
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["a.npz"]
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     """A file system of 100 kB in a namespace of its own."""
     script = f"""

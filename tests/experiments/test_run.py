@@ -111,6 +111,7 @@ AVERAGED = dataclasses.replace(
 )
 
 
+@pytest.mark.slow
 def test_averages_of_the_weights_are_kept_and_training_goes_on_with_the_weights(tmp_path, monkeypatch):
     """The last epoch is a `fit` of its own, before which the weights are no averages."""
     monkeypatch.setattr(run, "TensorBoard", StopAt)

@@ -77,6 +77,7 @@ def run(layer, channels, cuts, training):
     return np.concatenate(pieces, 1)[MASK]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_outputs_of_pieces_are_those_of_the_whole(name, training):
@@ -114,6 +115,7 @@ RULES = {  # of the whole, and what a stateful layer is told
 WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(RULES) for k in range(2)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("rule", "cell"), taking_turns(WHERE))
 def test_a_layer_that_learns(rule, cell):
     """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs."""

@@ -146,6 +146,7 @@ def test_the_plain_trace_is_the_references():
     same(tf.reshape(trace, found.shape), found)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values(), BPTT()], ids=[*LOCAL, *LEARNED, "BPTT"])
 def test_contract_of_a_rule(rule):
     """Linear in the error, a sum over examples, blind to their order; a silent input leaves its weights alone."""

@@ -83,6 +83,7 @@ def observables(name, enters):
     return ["voltage", "distance", "reset_voltage"] if enters == "current" else ["distance"]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("enters", ENTERS)
 @pytest.mark.parametrize("name", CELLS)
 def test_tangents_are_the_references(name, enters):
