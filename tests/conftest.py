@@ -33,7 +33,7 @@ def pytest_addoption(parser):
 
 
 @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
-def pytest_slow_rows(items):  # pytest asks for the name
+def pytest_slow_rows(items):  # pytest looks at no other names
     """Of the rows of a test that is marked `sampled(n)` all but one in n are slow."""
     rows = {}
     for item in items:
