@@ -21,8 +21,13 @@ def refuse_hdf5(received: str) -> None:
 
 
 def in_proportion() -> keras.optimizers.Optimizer:
-    """The optimizer of M and gamma by default: each step is a share of what the variable is."""
-    return keras.optimizers.Adafactor(0.1, relative_step=False)
+    """The optimizer of M and gamma by default: each step is a share of what the variable is.
+
+    Adafactor takes a mean square for each row and for each column, and multiplies the two. Where both have no gradient,
+    as between units that no connection reaches and units that none leaves, the product of Keras' 1e-30 is 0 in float32,
+    and 0 / 0 is NaN.
+    """
+    return keras.optimizers.Adafactor(0.1, relative_step=False, epsilon_1=1e-14)
 
 
 class CompiledModel(keras.Model):

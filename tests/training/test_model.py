@@ -378,6 +378,23 @@ def test_steps_of_m_are_in_proportion_to_m_by_default(scale):
     np.testing.assert_allclose(rms[1] / rms[0], 0.1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_m_stays_finite_where_a_row_and_a_column_have_no_gradient(scale):
+    """Of a unit that receives nothing and of one that sends nothing."""
+    network = model(sensitivity_optimizer=None)
+    weights = network.rule_layers[0].sensitivity_weights
+    before = [weight.numpy() for weight in weights]
+    gradients = [scale * np.random.default_rng(0).normal(size=weight.shape) for weight in weights]
+    gradients[0][1], gradients[0][:, 2] = 0.0, 0.0  # M's, [H, H]
+    for _ in range(3):
+        network.sensitivity_optimizer.apply_gradients(
+            [(tf.constant(gradient, "float32"), weight) for gradient, weight in zip(gradients, weights)]
+        )
+    for gradient, old, weight in zip(gradients, before, weights):
+        assert np.isfinite(weight.numpy()).all()
+        np.testing.assert_array_equal(weight.numpy() != old, gradient != 0.0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
