@@ -123,7 +123,6 @@ SMNIST = Experiment(
     learning_rate=2e-3,
     optimizer_settings={"global_clipnorm": 1.0},
     rule_settings=KERNL,
-    sensitivity_optimizer_settings={"global_clipnorm": 1.0},
     sensitivity_every=4,
     steps=600,
     validate_every=100,
@@ -202,6 +201,8 @@ SMNIST_REFERENCE = dataclasses.replace(
     schedule="constant",
     rule="plain_kernl",
     rule_settings=REFERENCE_RULE,
+    sensitivity_learning_rate=1e-3,
+    sensitivity_optimizer="RMSprop",
     sensitivity_optimizer_settings={},
 )
 
@@ -300,7 +301,6 @@ ADDING = Experiment(
     learning_rate=3e-3,
     optimizer_settings={"global_clipnorm": 10.0},
     rule_settings=KERNL,
-    sensitivity_optimizer_settings={"global_clipnorm": 10.0},
     sensitivity_every=4,
     epochs=5,
 )
@@ -383,7 +383,6 @@ ANBN = dataclasses.replace(
     learning_rate=1e-2,
     optimizer_settings={"global_clipnorm": 1.0},
     rule_settings=EXPONENTIAL_KERNL,
-    sensitivity_optimizer_settings={"global_clipnorm": 1.0},
     epochs=2,
 )
 

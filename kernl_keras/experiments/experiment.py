@@ -69,9 +69,11 @@ class Experiment:
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
     learn: list = dataclasses.field(default_factory=list)  # constants of the first hidden layer and of the readout
-    sensitivity_learning_rate: float = 1e-3  # of M and gamma
-    sensitivity_optimizer: str = "RMSprop"
-    sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
+    sensitivity_learning_rate: float = 0.1  # of M and gamma: by default a step is that share of what they are
+    sensitivity_optimizer: str = "Adafactor"
+    sensitivity_optimizer_settings: dict = dataclasses.field(
+        default_factory=lambda: {"relative_step": False, "epsilon_1": 1e-14}
+    )
     sensitivity_only: int = 0  # first steps, in which M and gamma learn alone
     sensitivity_every: int = 1
     # run

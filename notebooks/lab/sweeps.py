@@ -59,7 +59,7 @@ class Sweep:
     former: tuple = ()  # names of rows that the results file still has, and no code makes any more
 
 
-RULES = {  # name of the variant: the rule, and its settings
+FORMER_RULES = {  # name of the variant: the rule, and its settings
     "KeRNL": ("kernl", {}),  # as the experiment has it
     "backpropagation": ("bptt", {}),
     "e-prop": ("eprop", {"adaptation": False}),
@@ -116,48 +116,61 @@ CURRENTS = (
 )
 
 
-def potential_alone(experiment):
-    """The experiment with KeRNL as most of these sweeps ran it, when the threshold was no part of its own traces."""
-    if experiment.rule != "kernl":
-        return experiment
-    return dataclasses.replace(experiment, rule_settings={**experiment.rule_settings, "adaptation": False})
+def alike(experiment, **changes):
+    """The experiment with the optimizer of M that these sweeps were run with: all steps are about alike."""
+    optimizer = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}
+    norm = experiment.optimizer_settings["global_clipnorm"]
+    optimizer["sensitivity_optimizer_settings"] = {"global_clipnorm": norm}
+    return dataclasses.replace(experiment, **optimizer, **changes)
 
+
+def potential_alone(experiment, **changes):
+    """The same when the threshold was no part of KeRNL's own traces either."""
+    if experiment.rule == "kernl":
+        changes["rule_settings"] = {**experiment.rule_settings, "adaptation": False}
+    return alike(experiment, **changes)
+
+
+OSCILLATION = ["tau_m", "period"]
+EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
 
 ABLATIONS = (
     Variant("KeRNL as it is"),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
+    Variant("M random, trained", settings={"sensitivity_initializer": "orthogonal"}),
     Variant("M random, never trained", settings={"sensitivity_initializer": "orthogonal", "learn_sensitivity": False}),
     Variant("M the identity, never trained", settings={"sensitivity_initializer": "local", "learn_sensitivity": False}),
     Variant("M learns at every step", changes={"sensitivity_every": 1}),
     Variant("M learns at every 16th step", changes={"sensitivity_every": 16}),
-    Variant("M's learning rate 1e-4", changes={"sensitivity_learning_rate": 1e-4}),
-    Variant("M's learning rate 1e-2", changes={"sensitivity_learning_rate": 1e-2}),
     Variant("a twin network, noise 0.1", settings={"perturbation": Twin(std=0.1)}),
-    Variant("a twin network, noise 0.01", settings={"perturbation": Twin(std=0.01)}),
     Variant("a replica", settings={"perturbation": Replica(std=0.1)}),
-    Variant("V observed, not the distance", settings={"perturbation": Tangent(observe="voltage")}),
     Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
-    Variant("the same, gamma frozen", settings={"kernel": Exponential(learn=False)}),
     Variant("the same, 2 kernels", settings={"kernel": Exponential(count=2)}),
-    Variant("the same, 3 kernels", settings={"kernel": Exponential(count=3)}),
+    Variant("the same, 4 kernels", settings={"kernel": Exponential(count=4)}),
+    Variant("the same, 8 kernels", settings={"kernel": Exponential(count=8)}),
+    Variant("the threshold is no part of its traces", settings={"adaptation": False}),
+    Variant("window 16", layer={"window": 16}),
+    Variant("window 64", layer={"window": 64}),
+    Variant("window 64, linear memory", layer={"window": 64, "traces": "linear"}),
+    Variant("all constants learn", changes={"learn": EVERY_CONSTANT}),
     Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
-    Variant("plain form, noise on the synapse", "plain_kernl", {"noise": "synapse"}),
-    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("e-prop", "eprop"),
     Variant("backpropagation", "bptt"),
 )
 
-ALIF_ABLATIONS = (
-    Variant("KeRNL, learned kernel"),
-    Variant("its own kernel", settings={"kernel": "membrane"}),
+OWN_STATE = (  # of units with an adaptation current
+    Variant("KeRNL as it is"),
+    Variant("the reset is followed", settings={"reset_gradient": True}),
+    Variant("the membrane's kernel", settings={"kernel": "membrane"}),
+    Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
+    Variant("the current is no part of its traces", settings={"adaptation": False}),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
-    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
-    Variant("the reset is not followed", settings={"reset_gradient": False}),
-    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
-    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
-    Variant("e-prop", "eprop", {"adaptation": False}),
-    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
+    Variant("window 64", layer={"window": 64}),
+    Variant("no constant learns", changes={"learn": []}),
+    Variant("e-prop", "eprop"),
+    Variant("e-prop, the reset is followed", "eprop", {"reset_gradient": True}),
     Variant("backpropagation", "bptt"),
 )
 
@@ -181,20 +194,31 @@ IN_PROPORTION = STEPS_OF_M[4].changes
 
 def steps_of_m(experiment, learning_rate, **changes):
     """The sweep over how large M's steps are: all alike, or as large as M is."""
-    experiment = dataclasses.replace(experiment, **changes)
+    experiment = alike(experiment, **changes)
     name, words = f"steps-of-m-{experiment.name}", f"How large M's steps are: {experiment.description}"
     return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
 
 
-def rules(experiment, learning_rates, seeds=(0, 1, 2), **changes):
-    """The sweep over the rules on an experiment, without those that are another's twin on its units."""
-    experiment = potential_alone(dataclasses.replace(experiment, **changes))
-    twins = set()
-    if experiment.cell == "leaky_rnn":
-        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
-    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
-        twins = {"e-prop, adaptation"}
-    variants = tuple(Variant(name, *rule) for name, rule in RULES.items() if name not in twins)
+def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
+    """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
+    experiment = dataclasses.replace(experiment, **changes)
+    variants = (
+        Variant("KeRNL, window 1", "kernl"),
+        Variant(f"KeRNL, window {window}", "kernl", layer={"window": window}),
+        Variant("e-prop", "eprop"),
+        *[Variant("RFLO", "rflo")] * (experiment.cell != "leaky_rnn"),
+        Variant("readout only", "readout_only"),
+        Variant("backpropagation", "bptt"),
+    )
+    name = f"rules-{experiment.name}"
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
+
+
+def former_rules(experiment, learning_rates, seeds=(0,), **changes):
+    """The same with KeRNL as it was when these were run, and e-prop without adaptation."""
+    experiment = potential_alone(experiment, **changes)
+    twins = {"e-prop, adaptation", "RFLO"} if experiment.cell == "leaky_rnn" else ()  # psi and drive are one factor
+    variants = tuple(Variant(name, *rule) for name, rule in FORMER_RULES.items() if name not in twins)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
@@ -204,7 +228,7 @@ def alone(name, seeds=(0, 1, 2), **changes):
     experiment = EXPERIMENTS[name]
     if experiment.task == "mnist":
         changes["source"] = "tfds"
-    experiment = potential_alone(dataclasses.replace(experiment, **changes))
+    experiment = potential_alone(experiment, **changes)
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
@@ -215,6 +239,8 @@ WINDOWS = (
     Variant("KeRNL, window 1", "kernl"),
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
     Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
@@ -222,7 +248,7 @@ WINDOWS = (
 
 def windows(name, steps, learning_rates, seeds):
     """The sweep over what crosses a window's border, on all of MNIST pixel by pixel."""
-    experiment = dataclasses.replace(SMNIST, source="tfds", steps=steps, validate_every=500)
+    experiment = alike(SMNIST, source="tfds", steps=steps, validate_every=500)
     return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
 
 
@@ -230,7 +256,7 @@ def adding(steps, learning_rates, seeds):
     """The rules on longer adding problems; the units' time constants grow with the sequences."""
     base, factor = EXPERIMENTS["adding"], steps / 100
     periods = [factor * period for period in base.cell_settings["period"]]
-    experiment = dataclasses.replace(
+    experiment = alike(
         base,
         name=f"adding-{steps}",
         description=f"The adding problem over {steps} steps",
@@ -247,8 +273,6 @@ def adding(steps, learning_rates, seeds):
     return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
 
 
-OSCILLATION = ["tau_m", "period"]
-EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
 LEARNS = (  # which constants do, by e-prop, on the validation data
     Variant("none learns"),
     Variant("tau_out", changes={"learn": ["tau_out"]}),
@@ -261,7 +285,7 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
 
 def constants(experiment, learning_rates, **changes):
     """The sweep over what learns besides the weights."""
-    experiment = dataclasses.replace(experiment, **changes)
+    experiment = alike(experiment, **changes)
     cell = CELLS[experiment.cell](**experiment.cell_settings)
     time = OSCILLATION if cell.oscillates else ["tau_m"]
     rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
@@ -352,38 +376,35 @@ SWEEPS = {
         adding(1_000, (3e-3,), (0,)),
         alone("adding-spiking"),
         alone("adding-spiking-200", (0,)),
-        rules(SMALL, (2e-3, 5e-3), (0, 1)),
-        rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
-        # Half an hour a run and more.
-        rules(SMNIST, (2e-3,), (0,), source="tfds", steps=20_000, validate_every=1_000),
-        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), (0,), source="tfds", steps=2_000, validate_every=1_000),
-        rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
-        rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), (0,), **BRIEF),  # backpropagation explodes at the others
-        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), (0, 1), source="tfds", epochs=1),
-        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), (0, 1), epochs=2),
-        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+        rules(SMALL, (2e-3, 5e-3)),
+        rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
+        rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
+        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+        former_rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
+        former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+        former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
+        former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
+        former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
         Sweep(
             "rate-perturbation",
             "How far the perturbation of tanh units goes, 784 pixels",
-            dataclasses.replace(EXPERIMENTS["smnist-rate"], source="tfds", steps=1_000, validate_every=500),
+            alike(EXPERIMENTS["smnist-rate"], **BRIEF),
             RESTARTS,
             (2e-3,),
             (0,),
         ),
-        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
+        Sweep("ecg", "Heartbeats", alike(ECG), HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-all",
             "Heartbeats, trained on all 618 sequences after all is chosen",
-            dataclasses.replace(ECG, task_settings={"validation": 0}),
+            alike(ECG, task_settings={"validation": 0}),
             HEARTBEATS,
             (1e-2,),
         ),
         Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
-            dataclasses.replace(
-                ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}
-            ),
+            alike(ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}),
             LEARNS,
             (1e-2,),
             (0, 1),
@@ -391,7 +412,7 @@ SWEEPS = {
         Sweep(
             "ecg-averages",
             "A falling learning rate or averages of the weights, heartbeats",
-            ECG.with_rule("eprop"),
+            alike(ECG.with_rule("eprop")),
             AVERAGES,
             (1e-2,),
             (0, 1),
@@ -399,54 +420,41 @@ SWEEPS = {
         Sweep(
             "anbn",
             "A^n B^n, LSTM units",
-            dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+            alike(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
             STRINGS,
             (1e-2,),
         ),
-        Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
+        Sweep("spoken-digits", "Spoken digits", alike(SPOKEN_DIGITS), WORDS, (2e-3, 5e-3)),
         Sweep(
             "spoken-digits-all",
             "Spoken digits, trained on the validation part too after all is chosen",
-            dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+            alike(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
             WORDS[:4],
             (5e-3,),
         ),
         constants(SMALL, (2e-3, 5e-3)),
         constants(SMALL_ALIF, (3e-3, 1e-2)),
         constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
-        Sweep("wrong-constants", "Time constants and periods that begin wrong", SMALL, WRONG, (2e-3, 5e-3), (0, 1)),
         Sweep(
-            "ablations",
-            "What of KeRNL matters, resonators",
-            potential_alone(SMALL),
-            ABLATIONS,
-            (2e-3,),
-            (0, 1),
-            former=("credit to the last step alone",),  # KeRNL had such a setting; of PlainKeRNL it is left
+            "wrong-constants", "Time constants and periods that begin wrong", alike(SMALL), WRONG, (2e-3, 5e-3), (0, 1)
         ),
+        Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
+        Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
         steps_of_m(SMALL, 5e-3),
         steps_of_m(SMALL_ADLIF, 4e-3),
         steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
         steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
         steps_of_m(SPOKEN_DIGITS, 5e-3),
-        Sweep("smnist-adlif", "AdLIF units, 784 pixels", SMNIST_ADLIF, CURRENTS, (4e-3,), (0,)),
+        Sweep("smnist-adlif", "AdLIF units, 784 pixels", alike(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
         Sweep(
             "smnist-adlif-16000",
             "AdLIF units, 784 pixels, 16,000 steps",
-            dataclasses.replace(SMNIST_ADLIF, steps=16_000),
+            alike(SMNIST_ADLIF, steps=16_000),
             CURRENTS[:1],
             (3e-3,),
             (0,),
         ),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
-        Sweep(
-            "ablations-alif",
-            "What of KeRNL matters, adaptive units",
-            potential_alone(SMALL_ALIF),
-            ALIF_ABLATIONS,
-            (3e-3,),
-            (0, 1),
-        ),
     )
 }
