@@ -107,6 +107,18 @@ SMALL_ADLIF = dataclasses.replace(
     steps=800,
     validate_every=800,
 )
+# The best of short runs: with the Gaussian surrogate, with constants that learn, with the whole unit's kernel.
+LONG_ALIF = dataclasses.replace(
+    SMNIST_ALIF,
+    source="tfds",
+    cell_settings={**SMNIST_ALIF.cell_settings, "surrogate": "gaussian"},
+    learn=["tau_m", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
+    rule_settings={**SMNIST_ADLIF.rule_settings},
+    sensitivity_every=4,
+    steps=8_000,
+    validate_every=500,
+)
+LONG = (Variant("KeRNL"), Variant("e-prop", "eprop"), Variant("backpropagation", "bptt"))
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
@@ -454,6 +466,7 @@ SWEEPS = {
             (3e-3,),
             (0,),
         ),
+        Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
     )
