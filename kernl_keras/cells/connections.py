@@ -22,7 +22,7 @@ def check_connectivity(name, value, units):
 
     Args:
         name: the argument's name, for the error.
-        value: None; a number in (0, 1]; or [H, H] of True and False, or of 1 and 0.
+        value: None; a number in [0, 1]; or [H, H] of True and False, or of 1 and 0.
         units: number of units H.
 
     Raises:
@@ -31,7 +31,7 @@ def check_connectivity(name, value, units):
     if value is None:
         return None
     if isinstance(value, Real):
-        return number(name, value, above=0.0, high=1.0)
+        return number(name, value, low=0.0, high=1.0)
     if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a probability or a matrix of True and False; received {value!r}.")
     try:
@@ -109,10 +109,10 @@ def connection_mask(cell, connectivity, seed):
 
 
 def connected_share(connectivity):
-    """How many of all connections there are, in (0, 1]: the mean of the mask, or of what it is drawn by."""
+    """How many of all connections there are: the mean of the mask, or of what it is drawn by; 1 if there are none."""
     if isinstance(connectivity, list):
-        return float(np.mean(connectivity)) or 1.0
-    return 1.0 if connectivity is None else connectivity
+        connectivity = float(np.mean(connectivity))
+    return connectivity or 1.0
 
 
 def connected_initializer(initializer, mask, signs):

@@ -63,8 +63,8 @@ class HiddenCell(TrainedCell):
         bias_initializer: Keras initializer.
         recurrent_connectivity: which recurrent connections there are: a probability, with which each is drawn once and
             then saved with the model, or a matrix [H, H] of True and False, in whose row j stand the connections that
-            leave unit j; None for all. A weight that is not there is 0 and stays 0. `recurrent_gain` holds for the
-            connections that there are.
+            leave unit j; None for all, 0 for none. A weight that is not there is 0 and stays 0. `recurrent_gain` holds
+            for the connections that there are.
         excitatory: Dale's law: the share of units that are excitatory, the first ones, or a list of H times True or
             False; None for weights of any sign. The recurrent weights that leave an excitatory unit are >= 0, of all
             others <= 0. An update that would change a sign ends at 0 (a Keras constraint, before

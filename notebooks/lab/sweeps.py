@@ -171,6 +171,29 @@ ABLATIONS = (
     Variant("backpropagation", "bptt"),
 )
 
+
+def stacked(count, units=200, cell=None, **above):
+    """What makes `count` layers of `SMALL`; `cell` and `above` are settings of the upper ones' cells and layers."""
+    own = {"units": units, "period": spread(6.0, 21.0, units=units)}
+    upper = {"cell": SMALL.cell, "cell_settings": {**SMALL.cell_settings, **own, **(cell or {})}, **above}
+    return {"cell": own, "changes": {"above": [upper] * (count - 1)}}
+
+
+LAYERS = (  # 331 units have as many weights as two layers of 200, and two layers of 124 as one of 200
+    Variant("one layer of 200 units"),
+    Variant("one layer of 331 units", **stacked(1, 331)),
+    Variant("two layers of 124 units", **stacked(2, 124)),
+    Variant("two layers of 200 units", **stacked(2)),
+    Variant("the same, no recurrence in the upper one", **stacked(2, cell={"recurrent_connectivity": 0.0})),
+    Variant("the same, normalized between", **stacked(2, normalization="batch")),
+    Variant("the same, dropout of 20 % between", **stacked(2, dropout=0.2)),
+    Variant("the same, e-prop in the upper one", **stacked(2, rule="eprop")),
+    Variant("the same, window 64 in both", **stacked(2, layer_settings={"window": 64}), layer={"window": 64}),
+    Variant("three layers of 200 units", **stacked(3)),
+    Variant("one layer, backpropagation", "bptt"),
+    Variant("two layers, backpropagation", "bptt", **stacked(2)),
+)
+
 OWN_STATE = (  # of units with an adaptation current
     Variant("KeRNL as it is"),
     Variant("the reset is followed", settings={"reset_gradient": True}),
@@ -451,6 +474,7 @@ SWEEPS = {
             "wrong-constants", "Time constants and periods that begin wrong", alike(SMALL), WRONG, (2e-3, 5e-3), (0, 1)
         ),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
+        Sweep("layers", "One layer and more, 14 x 14 pixels", SMALL, LAYERS, (2e-3, 5e-3), (0, 1)),
         Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
         steps_of_m(SMALL, 5e-3),
         steps_of_m(SMALL_ADLIF, 4e-3),

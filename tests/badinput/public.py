@@ -79,9 +79,7 @@ HIDDEN = {
     "use_bias": flag(),
     "dt": DT,
     "learn": LEARN,
-    "recurrent_connectivity": optional(
-        share(above=0.0, good=st.floats(0.1, 1.0) | bools(H).map(lambda row: [row] * H))
-    ),
+    "recurrent_connectivity": optional(share(low=0.0, good=st.floats(0.0, 1.0) | bools(H).map(lambda row: [row] * H))),
     "excitatory": optional(share(low=0.0, good=st.floats(0.0, 1.0) | bools(H))),
     "connectivity_seed": optional(integer(0)),
 }

@@ -191,6 +191,25 @@ def test_the_adjoint_is_automatic_differentiation():
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("name", "rule"), [("hard adaptive", "kernl"), ("soft euler", "eprop")])
+def test_without_recurrence_every_rule_is_backpropagation(name, rule):
+    """A unit's past reaches its output through its own state alone, which the rule follows as a whole."""
+    n = Network(name)
+    n.settings = {**n.settings, "recurrent_connectivity": 0.0}
+    error = draw(9, B, T, H)
+    rule = {"kernl": kk.rules.KeRNL(), "eprop": kk.rules.EProp(reset_gradient=True)}[rule]
+    for one, other in zip(gradients(n.layer(rule), n, error), gradients(n.layer("bptt"), n, error)):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_what_has_no_recurrence_stays_so():
+    model = model_of("kernl", recurrent_connectivity=0.0)
+    history = model.fit(*DATA, epochs=2, verbose=0).history
+    layer = model.get_layer("hidden")
+    assert not np.any(layer.cell.recurrent_kernel) and not np.any(layer.sensitivity_tensor)
+    assert np.all(np.isfinite(history["loss"])) and np.any(layer.cell.kernel)
+
+
 def test_m_starts_from_the_connections_that_there_are():
     layer = kk.RNN(kk.LIFCell(H, recurrent_connectivity=MASK), rule="kernl")
     layer.build((None, T, I))
@@ -261,8 +280,8 @@ def test_exports_have_the_weights_as_the_units_see_them():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(recurrent_connectivity=0.0), "recurrent_connectivity must be > 0 and <= 1; received 0.0"),
-        (dict(recurrent_connectivity=1.5), "recurrent_connectivity must be > 0 and <= 1; received 1.5"),
+        (dict(recurrent_connectivity=-0.1), "recurrent_connectivity must be >= 0 and <= 1; received -0.1"),
+        (dict(recurrent_connectivity=1.5), "recurrent_connectivity must be >= 0 and <= 1; received 1.5"),
         (dict(recurrent_connectivity="sparse"), "recurrent_connectivity must be a probability or a matrix .*'sparse'"),
         (dict(recurrent_connectivity=np.ones((3, 4))), r"recurrent_connectivity must have shape \(4, 4\)"),
         (dict(recurrent_connectivity=[[True], [True, False]]), r"recurrent_connectivity must have shape \(4, 4\)"),
