@@ -3,17 +3,29 @@
 import hashlib
 import json
 import math
+import re
 
 from kernl_keras.experiments.files import whole
 
 KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
 COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
+WINDOWED = re.compile(r"^KeRNL, window (?!1$)\d+$")
 ACROSS = 3  # panels in a row
 
 
 def fingerprint(sweeps):
     """A digest of the runs' results, the same for the same numbers."""
     return hashlib.sha256(json.dumps([sweep["runs"] for sweep in sweeps], sort_keys=True).encode()).hexdigest()
+
+
+def side_by_side(sweeps):
+    """The sweeps, with one name for KeRNL with windows: how long they are is different from task to task."""
+    if len(sweeps) == 1:
+        return sweeps
+    return [
+        {**sweep, "runs": [{**run, "variant": WINDOWED.sub("KeRNL, windows", run["variant"])} for run in sweep["runs"]]}
+        for sweep in sweeps
+    ]
 
 
 def variants_of(sweeps):
@@ -35,6 +47,7 @@ def draw(sweeps, path):
     """
     from matplotlib.figure import Figure
 
+    digest, sweeps = fingerprint(sweeps), side_by_side(sweeps)
     variants = variants_of(sweeps)
     columns = min(len(sweeps), ACROSS)
     rows = math.ceil(len(sweeps) / columns)
@@ -47,7 +60,7 @@ def draw(sweeps, path):
         axes.remove()
     panels[0].invert_yaxis()
     with whole(path) as part:
-        figure.savefig(part, dpi=110, metadata={KEY: fingerprint(sweeps)})
+        figure.savefig(part, dpi=110, metadata={KEY: digest})
 
 
 def round_numbers(low, high):

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from .benchmark.speed_table import speed_table, window_table
-from .plot import variants_of
+from .plot import side_by_side, variants_of
 
 MARKS = (0, 30, 60, 120, 300)  # s, of the race
 SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
@@ -66,7 +66,7 @@ def task_table(sweeps):
 
 def comparison(sweeps, heads=()):
     """Sweeps of the same variants, a column each: test results of the variants that more than one of them has."""
-    lines = []
+    lines, sweeps = [], side_by_side(sweeps)
     for variant in variants_of(sweeps):
         runs = [by_variant(sweep).get(variant, []) for sweep in sweeps]
         tests = [[run["test"] for run in of_sweep] for of_sweep in runs]

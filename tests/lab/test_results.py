@@ -50,6 +50,19 @@ def test_tables_of_sweeps_by_hand():
     )
 
 
+def test_windows_of_every_length_are_one_row_beside_each_other():
+    """And only there; windows of one step are no windows."""
+    of = [
+        {**RESULTS, "runs": [{**RESULTS["runs"][0], "variant": f"KeRNL, window {window}"} for window in (1, longer)]}
+        for longer in (14, 64)
+    ]
+    assert [line.split(" | ")[0] for line in table_of(of).splitlines()[2:]] == ["| KeRNL, window 1", "| KeRNL, windows"]
+    assert [line.split(" | ")[0] for line in table_of(of[:1]).splitlines()[2:]] == [
+        "| KeRNL, window 1",
+        "| KeRNL, window 14",
+    ]
+
+
 def test_a_table_of_runs_by_hand():
     one = {"experiment": "smnist", "rule": "kernl", "metric": "accuracy", "test_accuracy": 0.9512, "steps": 20000}
     other = {**one, "rule": "eprop", "test_accuracy": 0.5, "seconds": 59.0}
