@@ -68,6 +68,8 @@ def round_numbers(low, high):
     steps = (1.0, 2.0, 5.0)
     if high < 15.0 * low:
         steps = (1.0, 2.0, 3.0, 5.0, 7.0) if high > 5.0 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    if high < 2.2 * low:
+        steps = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 

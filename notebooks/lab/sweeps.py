@@ -172,6 +172,21 @@ ABLATIONS = (
 )
 
 
+ALIF_ABLATIONS = (
+    Variant("KeRNL, learned kernel"),
+    Variant("its own kernel", settings={"kernel": "membrane"}),
+    Variant("M is never trained", settings={"learn_sensitivity": False}),
+    Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
+    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
+    Variant("the reset is not followed", settings={"reset_gradient": False}),
+    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
+    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
+    Variant("e-prop", "eprop", {"adaptation": False}),
+    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
+    Variant("backpropagation", "bptt"),
+)
+
+
 def stacked(count, units=200, cell=None, **above):
     """What makes `count` layers of `SMALL`; `cell` and `above` are settings of the upper ones' cells and layers."""
     own = {"units": units, "period": spread(6.0, 21.0, units=units)}
@@ -252,7 +267,11 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
 def former_rules(experiment, learning_rates, seeds=(0,), **changes):
     """The same with KeRNL as it was when these were run, and e-prop without adaptation."""
     experiment = potential_alone(experiment, **changes)
-    twins = {"e-prop, adaptation", "RFLO"} if experiment.cell == "leaky_rnn" else ()  # psi and drive are one factor
+    twins = set()
+    if experiment.cell == "leaky_rnn":
+        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
+    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
+        twins = {"e-prop, adaptation"}
     variants = tuple(Variant(name, *rule) for name, rule in FORMER_RULES.items() if name not in twins)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
@@ -414,9 +433,9 @@ SWEEPS = {
         rules(SMALL, (2e-3, 5e-3)),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
-        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
         former_rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
         former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+        former_rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
         former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
         former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
         former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
@@ -493,5 +512,13 @@ SWEEPS = {
         Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
         windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
         windows("windows-20000", 20_000, (2e-3,), (0,)),
+        Sweep(
+            "ablations-alif",
+            "What of KeRNL matters, adaptive units",
+            potential_alone(SMALL_ALIF),
+            ALIF_ABLATIONS,
+            (3e-3,),
+            (0, 1),
+        ),
     )
 }
