@@ -118,7 +118,7 @@ LONG_ALIF = dataclasses.replace(
     steps=8_000,
     validate_every=500,
 )
-LONG = (Variant("KeRNL"), Variant("e-prop", "eprop"), Variant("backpropagation", "bptt"))
+LONG = (Variant("KeRNL"), Variant("backpropagation", "bptt"))
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
