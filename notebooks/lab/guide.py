@@ -173,6 +173,7 @@ def score(task, make, rule, seed):
     model.compile(
         keras.optimizers.Adam(rate, global_clipnorm=1.0),
         loss,
+        sensitivity_optimizer=keras.optimizers.RMSprop(1e-3, global_clipnorm=1.0),
         sensitivity_every=4,
     )
     order = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from kernl_keras.experiments.files import whole
 
 KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
 COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
-WINDOWED = re.compile(r"^KeRNL, window (?!1$)\d+$")
+WINDOWED = re.compile(r"^KeRNL, window (?!1$)\d+$")  # a window of one step is none
 ACROSS = 3  # panels in a row
 
 

@@ -128,8 +128,8 @@ CURRENTS = (
 )
 
 
-def alike(experiment, **changes):
-    """The experiment with the optimizer of M that these sweeps were run with: all steps are about alike."""
+def with_rmsprop(experiment, **changes):
+    """The experiment with the optimizer of M that these sweeps were run with."""
     optimizer = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}
     norm = experiment.optimizer_settings["global_clipnorm"]
     optimizer["sensitivity_optimizer_settings"] = {"global_clipnorm": norm}
@@ -140,7 +140,7 @@ def potential_alone(experiment, **changes):
     """The same when the threshold was no part of KeRNL's own traces either."""
     if experiment.rule == "kernl":
         changes["rule_settings"] = {**experiment.rule_settings, "adaptation": False}
-    return alike(experiment, **changes)
+    return with_rmsprop(experiment, **changes)
 
 
 OSCILLATION = ["tau_m", "period"]
@@ -244,7 +244,7 @@ IN_PROPORTION = STEPS_OF_M[4].changes
 
 def steps_of_m(experiment, learning_rate, **changes):
     """The sweep over how large M's steps are: all alike, or as large as M is."""
-    experiment = alike(experiment, **changes)
+    experiment = with_rmsprop(experiment, **changes)
     name, words = f"steps-of-m-{experiment.name}", f"How large M's steps are: {experiment.description}"
     return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
 
@@ -302,7 +302,7 @@ WINDOWS = (
 
 def windows(name, steps, learning_rates, seeds):
     """The sweep over what crosses a window's border, on all of MNIST pixel by pixel."""
-    experiment = alike(SMNIST, source="tfds", steps=steps, validate_every=500)
+    experiment = with_rmsprop(SMNIST, source="tfds", steps=steps, validate_every=500)
     return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
 
 
@@ -310,7 +310,7 @@ def adding(steps, learning_rates, seeds):
     """The rules on longer adding problems; the units' time constants grow with the sequences."""
     base, factor = EXPERIMENTS["adding"], steps / 100
     periods = [factor * period for period in base.cell_settings["period"]]
-    experiment = alike(
+    experiment = with_rmsprop(
         base,
         name=f"adding-{steps}",
         description=f"The adding problem over {steps} steps",
@@ -339,7 +339,7 @@ LEARNS = (  # which constants do, by e-prop, on the validation data
 
 def constants(experiment, learning_rates, **changes):
     """The sweep over what learns besides the weights."""
-    experiment = alike(experiment, **changes)
+    experiment = with_rmsprop(experiment, **changes)
     cell = CELLS[experiment.cell](**experiment.cell_settings)
     time = OSCILLATION if cell.oscillates else ["tau_m"]
     rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
@@ -442,23 +442,25 @@ SWEEPS = {
         Sweep(
             "rate-perturbation",
             "How far the perturbation of tanh units goes, 784 pixels",
-            alike(EXPERIMENTS["smnist-rate"], **BRIEF),
+            with_rmsprop(EXPERIMENTS["smnist-rate"], **BRIEF),
             RESTARTS,
             (2e-3,),
             (0,),
         ),
-        Sweep("ecg", "Heartbeats", alike(ECG), HEARTBEATS, (1e-2,)),
+        Sweep("ecg", "Heartbeats", with_rmsprop(ECG), HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-all",
             "Heartbeats, trained on all 618 sequences after all is chosen",
-            alike(ECG, task_settings={"validation": 0}),
+            with_rmsprop(ECG, task_settings={"validation": 0}),
             HEARTBEATS,
             (1e-2,),
         ),
         Sweep(
             "ecg-constants",
             "Which constants learn, heartbeats",
-            alike(ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}),
+            with_rmsprop(
+                ECG.with_rule("eprop"), learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}
+            ),
             LEARNS,
             (1e-2,),
             (0, 1),
@@ -466,7 +468,7 @@ SWEEPS = {
         Sweep(
             "ecg-averages",
             "A falling learning rate or averages of the weights, heartbeats",
-            alike(ECG.with_rule("eprop")),
+            with_rmsprop(ECG.with_rule("eprop")),
             AVERAGES,
             (1e-2,),
             (0, 1),
@@ -474,15 +476,15 @@ SWEEPS = {
         Sweep(
             "anbn",
             "A^n B^n, LSTM units",
-            alike(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+            with_rmsprop(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
             STRINGS,
             (1e-2,),
         ),
-        Sweep("spoken-digits", "Spoken digits", alike(SPOKEN_DIGITS), WORDS, (2e-3, 5e-3)),
+        Sweep("spoken-digits", "Spoken digits", with_rmsprop(SPOKEN_DIGITS), WORDS, (2e-3, 5e-3)),
         Sweep(
             "spoken-digits-all",
             "Spoken digits, trained on the validation part too after all is chosen",
-            alike(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+            with_rmsprop(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
             WORDS[:4],
             (5e-3,),
         ),
@@ -490,7 +492,12 @@ SWEEPS = {
         constants(SMALL_ALIF, (3e-3, 1e-2)),
         constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
         Sweep(
-            "wrong-constants", "Time constants and periods that begin wrong", alike(SMALL), WRONG, (2e-3, 5e-3), (0, 1)
+            "wrong-constants",
+            "Time constants and periods that begin wrong",
+            with_rmsprop(SMALL),
+            WRONG,
+            (2e-3, 5e-3),
+            (0, 1),
         ),
         Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
         Sweep("layers", "One layer and more, 14 x 14 pixels", SMALL, LAYERS, (2e-3, 5e-3), (0, 1)),
@@ -500,11 +507,11 @@ SWEEPS = {
         steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
         steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
         steps_of_m(SPOKEN_DIGITS, 5e-3),
-        Sweep("smnist-adlif", "AdLIF units, 784 pixels", alike(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
+        Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
         Sweep(
             "smnist-adlif-16000",
             "AdLIF units, 784 pixels, 16,000 steps",
-            alike(SMNIST_ADLIF, steps=16_000),
+            with_rmsprop(SMNIST_ADLIF, steps=16_000),
             CURRENTS[:1],
             (3e-3,),
             (0,),
