@@ -300,12 +300,6 @@ WINDOWS = (
 )
 
 
-def windows(name, steps, learning_rates, seeds):
-    """The sweep over what crosses a window's border, on all of MNIST pixel by pixel."""
-    experiment = with_rmsprop(SMNIST, source="tfds", steps=steps, validate_every=500)
-    return Sweep(name, f"What crosses a window's border, {steps} steps", experiment, WINDOWS, learning_rates, seeds)
-
-
 def adding(steps, learning_rates, seeds):
     """The rules on longer adding problems; the units' time constants grow with the sequences."""
     base, factor = EXPERIMENTS["adding"], steps / 100
@@ -382,8 +376,6 @@ HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
-    Variant("KeRNL, window 64, steps of M in proportion", "kernl", layer={"window": 64}, changes=IN_PROPORTION),
-    Variant("KeRNL, window 1, steps of M in proportion", "kernl", changes=IN_PROPORTION),
     Variant("e-prop", "eprop"),
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
@@ -404,6 +396,7 @@ WORDS = (
     Variant("KeRNL, window 16", layer={"window": 16}),
     Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
     Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
     Variant("readout only", "readout_only"),
@@ -411,10 +404,12 @@ WORDS = (
 
 STRINGS = (
     Variant("KeRNL, window 1", "kernl"),
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("e-prop", "eprop"),
     Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
     Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
     Variant("backpropagation", "bptt"),
+    Variant("readout only", "readout_only"),
 )
 
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run
@@ -433,9 +428,9 @@ SWEEPS = {
         rules(SMALL, (2e-3, 5e-3)),
         rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
         rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
-        former_rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
+        rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+        rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
         former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
-        former_rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
         former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
         former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
         former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
@@ -447,11 +442,11 @@ SWEEPS = {
             (2e-3,),
             (0,),
         ),
-        Sweep("ecg", "Heartbeats", with_rmsprop(ECG), HEARTBEATS, (1e-2,)),
+        Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
         Sweep(
             "ecg-all",
             "Heartbeats, trained on all 618 sequences after all is chosen",
-            with_rmsprop(ECG, task_settings={"validation": 0}),
+            dataclasses.replace(ECG, task_settings={"validation": 0}),
             HEARTBEATS,
             (1e-2,),
         ),
@@ -476,15 +471,15 @@ SWEEPS = {
         Sweep(
             "anbn",
             "A^n B^n, LSTM units",
-            with_rmsprop(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+            dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
             STRINGS,
             (1e-2,),
         ),
-        Sweep("spoken-digits", "Spoken digits", with_rmsprop(SPOKEN_DIGITS), WORDS, (2e-3, 5e-3)),
+        Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
         Sweep(
             "spoken-digits-all",
             "Spoken digits, trained on the validation part too after all is chosen",
-            with_rmsprop(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+            dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
             WORDS[:4],
             (5e-3,),
         ),
@@ -517,8 +512,21 @@ SWEEPS = {
             (0,),
         ),
         Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
-        windows("windows", 2_000, (2e-3, 4e-3), (0, 1, 2)),
-        windows("windows-20000", 20_000, (2e-3,), (0,)),
+        Sweep(
+            "windows",
+            "What crosses a window's border, 2000 steps",
+            dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
+            WINDOWS,
+            (2e-3, 4e-3),
+        ),
+        Sweep(
+            "windows-20000",
+            "What crosses a window's border, 20000 steps",
+            with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
+            WINDOWS,
+            (2e-3,),
+            (0,),
+        ),
         Sweep(
             "ablations-alif",
             "What of KeRNL matters, adaptive units",
