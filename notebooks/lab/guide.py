@@ -170,12 +170,7 @@ def score(task, make, rule, seed):
     x, x_test = task.arrays(scaled=guided)
     y = (task.y - task.y_mean) / task.y_std if guided and task.regression else task.y
     loss = "mse" if task.regression else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        loss,
-        sensitivity_optimizer=keras.optimizers.RMSprop(1e-3, global_clipnorm=1.0),
-        sensitivity_every=4,
-    )
+    model.compile(keras.optimizers.Adam(rate, global_clipnorm=1.0), loss, sensitivity_every=4)
     order = np.random.default_rng(seed)
     epochs = math.ceil(UPDATES * BATCH / len(x))
     rows = np.concatenate([order.permutation(len(x)) for _ in range(epochs)])[: UPDATES * BATCH]
