@@ -1,0 +1,8 @@
+"""The sweeps: which runs are compared with each other."""
+
+from . import ablations, constants, layers, rules
+from .definition import Sweep, Variant
+
+__all__ = ["SWEEPS", "Sweep", "Variant"]
+
+SWEEPS = {sweep.name: sweep for module in (rules, ablations, layers, constants) for sweep in module.SWEEPS}

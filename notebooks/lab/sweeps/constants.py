@@ -1,0 +1,87 @@
+"""Which constants learn beside the weights, and what that gains."""
+
+from kernl_keras.experiments.build import CELLS
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS
+
+from .definition import Sweep, Variant, with_rmsprop
+from .networks import SMALL, SMALL_ALIF
+
+OSCILLATION = ["tau_m", "period"]
+EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
+
+LEARNS = (  # which constants do, by e-prop, on the validation data
+    Variant("none learns"),
+    Variant("tau_out", changes={"learn": ["tau_out"]}),
+    Variant("tau_m and period", changes={"learn": OSCILLATION}),
+    Variant("tau_m, period, tau_out", changes={"learn": [*OSCILLATION, "tau_out"]}),
+    Variant("threshold and adaptation", changes={"learn": ["tau_a", "base_threshold", "adaptation_strength"]}),
+    Variant("all learn", changes={"learn": EVERY_CONSTANT}),
+)
+
+
+def constants(experiment, learning_rates, **changes):
+    """The sweep over what learns besides the weights."""
+    experiment = with_rmsprop(experiment, **changes)
+    cell = CELLS[experiment.cell](**experiment.cell_settings)
+    time = OSCILLATION if cell.oscillates else ["tau_m"]
+    rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
+    learn = {"none learns": [], "time constants learn": [*time, "tau_out"], "all learn": [*time, *rest, "tau_out"]}
+    return Sweep(
+        f"constants-{experiment.name}",
+        f"Which constants learn: {experiment.description}",
+        experiment,
+        tuple(Variant(name, changes={"learn": names}) for name, names in learn.items()),
+        learning_rates,
+        (0, 1),
+    )
+
+
+def wrong(factor):
+    """The cell of `SMALL` with its time constants and periods times a factor. A period has more than two steps."""
+    periods = [max(2.1, factor * period) for period in SMALL.cell_settings["period"]]
+    return {"tau_m": factor * SMALL.cell_settings["tau_m"], "period": periods}
+
+
+WRONG = tuple(
+    Variant(f"constants times {word}, {does}", cell=wrong(factor), changes={"learn": learn})
+    for word, factor in (("0.2", 0.2), ("1", 1.0), ("5", 5.0))
+    for does, learn in (("stand still", []), ("learn", EVERY_CONSTANT))
+)
+
+AVERAGES = (  # chosen on the validation data
+    Variant("cosine", changes={"schedule": "cosine", "optimizer_settings": {"global_clipnorm": 1.0}}),
+    Variant("constant", changes={"optimizer_settings": {"global_clipnorm": 1.0}}),
+    Variant("constant, averages of the weights"),
+)
+
+BY_EPROP = ECG.with_rule("eprop")
+
+SWEEPS = (
+    Sweep(
+        "ecg-constants",
+        "Which constants learn, heartbeats",
+        with_rmsprop(BY_EPROP, learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}),
+        LEARNS,
+        (1e-2,),
+        (0, 1),
+    ),
+    Sweep(
+        "ecg-averages",
+        "A falling learning rate or averages of the weights, heartbeats",
+        with_rmsprop(BY_EPROP),
+        AVERAGES,
+        (1e-2,),
+        (0, 1),
+    ),
+    constants(SMALL, (2e-3, 5e-3)),
+    constants(SMALL_ALIF, (3e-3, 1e-2)),
+    constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+    Sweep(
+        "wrong-constants",
+        "Time constants and periods that begin wrong",
+        with_rmsprop(SMALL),
+        WRONG,
+        (2e-3, 5e-3),
+        (0, 1),
+    ),
+)

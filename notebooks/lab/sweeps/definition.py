@@ -1,0 +1,59 @@
+"""What a sweep is: variants of one experiment."""
+
+import dataclasses
+
+from kernl_keras.rules.settings import serialized
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A row of a table: what is changed in the sweep's experiment."""
+
+    name: str
+    rule: str | None = None  # another rule; its settings are then the variant's alone
+    settings: dict = dataclasses.field(default_factory=dict)  # of the rule
+    cell: dict = dataclasses.field(default_factory=dict)  # settings of the cell
+    layer: dict = dataclasses.field(default_factory=dict)  # settings of `RNN`
+    changes: dict = dataclasses.field(default_factory=dict)  # fields of `Experiment`
+
+    def of(self, experiment):
+        """The experiment with the changes."""
+        base = experiment.with_rule(self.rule or experiment.rule)
+        settings = {name: serialized(value) for name, value in self.settings.items()}
+        return dataclasses.replace(
+            base,
+            rule_settings={**base.rule_settings, **settings},
+            cell_settings={**base.cell_settings, **self.cell},
+            layer_settings={**base.layer_settings, **self.layer},
+            **self.changes,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Variants of one experiment, of which each takes the learning rate that is best on the validation data.
+
+    The learning rate is chosen with the first seed; the other seeds run with the chosen one alone.
+    """
+
+    name: str
+    description: str
+    experiment: object  # `Experiment`
+    variants: tuple
+    learning_rates: tuple
+    seeds: tuple = (0, 1, 2)
+
+
+def with_rmsprop(experiment, **changes):
+    """The experiment with the optimizer of M that these sweeps were run with."""
+    optimizer = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}
+    norm = experiment.optimizer_settings["global_clipnorm"]
+    optimizer["sensitivity_optimizer_settings"] = {"global_clipnorm": norm}
+    return dataclasses.replace(experiment, **optimizer, **changes)
+
+
+def potential_alone(experiment, **changes):
+    """The same when the threshold was no part of KeRNL's own traces either."""
+    if experiment.rule == "kernl":
+        changes["rule_settings"] = {**experiment.rule_settings, "adaptation": False}
+    return with_rmsprop(experiment, **changes)

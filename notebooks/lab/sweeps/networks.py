@@ -1,0 +1,59 @@
+"""Experiments that only sweeps have: smaller digits, and longer runs."""
+
+import dataclasses
+import math
+
+from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, TAU_A, TAU_M, spread
+
+# 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
+SMALL = dataclasses.replace(
+    SMNIST,
+    name="smnist14",
+    description="MNIST of 14 x 14 pixels, one a step",
+    source="tfds",
+    task_settings={"layout": "pixels", "size": 14, "context_steps": 20},
+    encoder_settings={**SMNIST.encoder_settings, "context_switch": 196},  # type: ignore[dict-item]  # not None here
+    cell_settings={**RESONATORS, "tau_m": 150.0, "period": spread(6.0, 21.0)},
+    steps=800,
+    validate_every=800,
+)
+SMALL_ALIF = dataclasses.replace(
+    SMALL,
+    name="smnist14-alif",
+    description="The same, leaky units of which half adapt their threshold",
+    cell="lif",
+    cell_settings={**SMNIST_ALIF.cell_settings, "tau_m": 20.0},
+    rule_settings=SMNIST_ALIF.rule_settings,
+    sensitivity_every=1,
+)
+
+SMNIST_ADLIF = dataclasses.replace(EXPERIMENTS["smnist-adlif"], source="tfds", steps=2_000, validate_every=500)
+SMALL_PERIODS = spread(28.0, 420.0, count=200)
+SMALL_COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(SMALL_PERIODS, TAU_M)]
+SMALL_ADLIF = dataclasses.replace(
+    SMNIST_ADLIF,
+    name="smnist14-adlif",
+    description="The same, leaky units with an adaptation current",
+    task_settings=SMALL.task_settings,
+    encoder_settings=SMALL.encoder_settings,
+    cell_settings={
+        **SMNIST_ADLIF.cell_settings,
+        "coupling": SMALL_COUPLING,
+        "adaptation_strength": [5.0 * coupling for coupling in SMALL_COUPLING],
+    },
+    steps=800,
+    validate_every=800,
+)
+# The best of short runs. With a damping of 0.3 the gradient of backpropagation explodes after 1,000 updates.
+LONG_ALIF = dataclasses.replace(
+    SMNIST_ALIF,
+    source="tfds",
+    cell_settings={**SMNIST_ALIF.cell_settings, "surrogate": "gaussian", "surrogate_damping": 0.1},
+    learn=["tau_m", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
+    rule_settings={**SMNIST_ADLIF.rule_settings},
+    sensitivity_every=4,
+    steps=8_000,
+    validate_every=500,
+)
+
+BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run

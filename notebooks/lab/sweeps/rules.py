@@ -1,0 +1,211 @@
+"""The rules compared with each other, task by task."""
+
+import dataclasses
+
+from kernl_keras.experiments.build import CELLS
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS, spread
+
+from .definition import Sweep, Variant, potential_alone, with_rmsprop
+from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
+
+FORMER_RULES = {  # name of the variant: the rule, and its settings
+    "KeRNL": ("kernl", {}),  # as the experiment has it
+    "backpropagation": ("bptt", {}),
+    "e-prop": ("eprop", {"adaptation": False}),
+    "e-prop, adaptation": ("eprop", {"adaptation": True}),
+    "RFLO": ("rflo", {}),
+    "readout only": ("readout_only", {}),
+}
+
+LONG = (Variant("KeRNL"), Variant("backpropagation", "bptt"))
+CURRENTS = (
+    Variant("KeRNL"),
+    Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
+    Variant("e-prop", "eprop"),
+    Variant("backpropagation", "bptt"),
+    Variant("readout only", "readout_only"),
+)
+
+
+def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
+    """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
+    experiment = dataclasses.replace(experiment, **changes)
+    variants = (
+        Variant("KeRNL, window 1", "kernl"),
+        Variant(f"KeRNL, window {window}", "kernl", layer={"window": window}),
+        Variant("e-prop", "eprop"),
+        *[Variant("RFLO", "rflo")] * (experiment.cell != "leaky_rnn"),
+        Variant("readout only", "readout_only"),
+        Variant("backpropagation", "bptt"),
+    )
+    name = f"rules-{experiment.name}"
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
+
+
+def former_rules(experiment, learning_rates, seeds=(0,), **changes):
+    """The same with KeRNL as it was when these were run, and e-prop without adaptation."""
+    experiment = potential_alone(experiment, **changes)
+    twins = set()
+    if experiment.cell == "leaky_rnn":
+        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
+    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
+        twins = {"e-prop, adaptation"}
+    variants = tuple(Variant(name, *rule) for name, rule in FORMER_RULES.items() if name not in twins)
+    name = f"rules-{experiment.name}"
+    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
+
+
+def alone(name, seeds=(0, 1, 2), **changes):
+    """KeRNL alone on an experiment as it is."""
+    experiment = EXPERIMENTS[name]
+    if experiment.task == "mnist":
+        changes["source"] = "tfds"
+    experiment = potential_alone(experiment, **changes)
+    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
+
+
+WINDOWS = (
+    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
+    Variant("backpropagation", "bptt"),
+    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
+    Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
+    Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
+)
+
+
+IN_PROPORTION = {  # the steps of M as they are by default, but for their epsilon
+    "sensitivity_optimizer": "Adafactor",
+    "sensitivity_learning_rate": 1e-1,
+    "sensitivity_optimizer_settings": {"relative_step": False},
+}
+
+
+def adding(steps, learning_rates, seeds):
+    """The rules on longer adding problems; the units' time constants grow with the sequences."""
+    base, factor = EXPERIMENTS["adding"], steps / 100
+    periods = [factor * period for period in base.cell_settings["period"]]
+    experiment = with_rmsprop(
+        base,
+        name=f"adding-{steps}",
+        description=f"The adding problem over {steps} steps",
+        task_settings={**base.task_settings, "steps": steps},
+        cell_settings={**base.cell_settings, "tau": factor * base.cell_settings["tau"], "period": periods},
+        epochs=2,
+    )
+    variants = (
+        Variant("KeRNL"),
+        Variant("KeRNL, steps of M in proportion", changes=IN_PROPORTION),
+        Variant("e-prop", "eprop"),
+        Variant("backpropagation", "bptt"),
+    )
+    return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
+
+
+STILL: dict = {"learn": []}
+FEW = {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
+HEARTBEATS = (
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("readout only", "readout_only"),
+    Variant("backpropagation", "bptt"),
+    Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
+    Variant("e-prop, constants stand still", "eprop", changes=STILL),
+    Variant("backpropagation, constants stand still", "bptt", changes=STILL),
+)
+
+WORDS = (
+    Variant("KeRNL, window 1"),
+    Variant("KeRNL, window 16", layer={"window": 16}),
+    Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
+    Variant("e-prop", "eprop"),
+    Variant("RFLO", "rflo"),
+    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
+    Variant("backpropagation", "bptt"),
+    Variant("readout only", "readout_only"),
+)
+
+STRINGS = (
+    Variant("KeRNL, window 1", "kernl"),
+    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
+    Variant("e-prop", "eprop"),
+    Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
+    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
+    Variant("backpropagation", "bptt"),
+    Variant("readout only", "readout_only"),
+)
+
+SWEEPS = (
+    alone("row-mnist", epochs=5),
+    alone("row-mnist-rate", epochs=5),
+    alone("adding"),
+    alone("adding-200", (0,)),
+    adding(500, (1e-3, 3e-3), (0, 1)),
+    adding(1_000, (3e-3,), (0,)),
+    alone("adding-spiking"),
+    alone("adding-spiking-200", (0,)),
+    rules(SMALL, (2e-3, 5e-3)),
+    rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
+    rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
+    rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
+    rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
+    former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
+    former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
+    former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
+    former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
+    Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
+    Sweep(
+        "ecg-all",
+        "Heartbeats, trained on all 618 sequences after all is chosen",
+        dataclasses.replace(ECG, task_settings={"validation": 0}),
+        HEARTBEATS,
+        (1e-2,),
+    ),
+    Sweep(
+        "anbn",
+        "A^n B^n, LSTM units",
+        dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+        STRINGS,
+        (1e-2,),
+    ),
+    Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
+    Sweep(
+        "spoken-digits-all",
+        "Spoken digits, trained on the validation part too after all is chosen",
+        dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+        WORDS[:4],
+        (5e-3,),
+    ),
+    Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
+    Sweep(
+        "smnist-adlif-16000",
+        "AdLIF units, 784 pixels, 16,000 steps",
+        with_rmsprop(SMNIST_ADLIF, steps=16_000),
+        CURRENTS[:1],
+        (3e-3,),
+        (0,),
+    ),
+    Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
+    Sweep(
+        "windows",
+        "What crosses a window's border, 2000 steps",
+        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
+        WINDOWS,
+        (2e-3, 4e-3),
+    ),
+    Sweep(
+        "windows-20000",
+        "What crosses a window's border, 20000 steps",
+        with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
+        WINDOWS,
+        (2e-3,),
+        (0,),
+    ),
+)
