@@ -57,7 +57,7 @@ class SequenceData(NamedTuple):
     description: str
 
 
-def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches):
+def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches, augment=None):
     """Builds the three pipelines from a function of example numbers.
 
     Args:
@@ -65,6 +65,7 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
         first: `Splits`, the number of the first example of each part.
         examples: `Splits`, how many examples each part has.
         description: str, goes into the result.
+        augment: `(x, key [2] int64) -> x`, applied to training batches alone. No two batches of a stream have one key.
         batch_size, seed, repeat, skip_batches: as in `kernl_keras.data.sequential_mnist`.
 
     Returns:
@@ -73,7 +74,12 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
     batch_size = integer("batch_size", batch_size)
     if batch_size > examples.train:
         raise ValueError(f"batch_size must be at most the {examples.train} training examples; received {batch_size}.")
-    epochs = train_indices(first.train, examples.train, batch_size, integer("seed", seed, low=0), repeat, skip_batches)
+    seed = integer("seed", seed, low=0)
+    numbered = numbered_indices(first.train, examples.train, batch_size, seed, repeat, skip_batches)
+
+    def make_train_batch(number, indices):
+        x, y = make_batch(indices)
+        return (x if augment is None else augment(x, tf.stack([tf.constant(seed, tf.int64), number]))), y
 
     def in_order(start, count):
         return tf.data.Dataset.range(start, start + count).batch(batch_size)
@@ -81,7 +87,7 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
     def batches(indices):
         return indices.map(make_batch).prefetch(tf.data.AUTOTUNE)
 
-    train = batches(epochs)
+    train = numbered.map(make_train_batch).prefetch(tf.data.AUTOTUNE)
     return SequenceData(
         train=train,
         validation=batches(in_order(first.validation, examples.validation)) if examples.validation else None,
@@ -129,7 +135,13 @@ def drawn_examples(
 
 
 def train_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
-    """Shuffled example numbers [B] int64, `examples // batch_size` full batches an epoch.
+    """Shuffled example numbers [B] int64, `examples // batch_size` full batches an epoch."""
+    numbered = numbered_indices(first, examples, batch_size, seed, repeat, skip_batches)
+    return numbered.map(lambda number, indices: indices)
+
+
+def numbered_indices(first, examples, batch_size, seed, repeat, skip_batches):
+    """The number of each batch since the stream began, and its shuffled example numbers [B] int64.
 
     The examples that fill no batch are left out; every epoch leaves out others. Skipping costs no example: it starts at
     the epoch it belongs to and cuts that epoch's list of numbers.
@@ -147,7 +159,8 @@ def train_indices(first, examples, batch_size, seed, repeat=False, skip_batches=
             tf.range(first, first + examples, dtype=tf.int64), [seed, epoch], alg="philox"
         )
         order = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(order[tf.where(epoch == first_epoch, first_step, 0) :])
+        numbered = tf.data.Dataset.from_tensor_slices((epoch * steps + tf.range(steps, dtype=tf.int64), order))
+        return numbered.skip(tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0))
 
     if repeat:
         epochs = tf.data.Dataset.counter(first_epoch)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer, number, one_of
 from .batches import SequenceData, Splits, sequence_data
+from .shift import shifted
 from .tfds_folder import Source, read_from_folder
 
 SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
@@ -52,6 +53,7 @@ def spoken_digits(
     download: bool = True,
     validation: int | None = None,
     seconds: float = 1.0,
+    shift: tuple[int, int] = (0, 0),
     batch_size: int = 16,
     seed: int = 0,
     repeat: bool = False,
@@ -77,6 +79,10 @@ def spoken_digits(
             and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
             validation part.
         seconds: length of the sequences; a whole number of samples.
+        shift: two int, S and F. Each time it is trained on, a training sequence is moved by up to S steps, earlier or
+            later, and by up to F features, such as the bands of a front end, up or down; what moves in is zero. With
+            (8, 1) and steps of 10 ms, that is as if a word were said 80 ms earlier or later, and a little higher or
+            lower.
         batch_size: int, B.
         seed: int, the seed of the order of the training recordings.
         repeat, skip_batches: as in `sequential_mnist`.
@@ -108,6 +114,9 @@ def spoken_digits(
     samples = number("seconds", seconds, above=0.0) * SAMPLING_RATE
     if samples != round(samples):
         raise ValueError(f"seconds must be a whole number of samples, of 1/8000 s; received {seconds!r}.")
+    if not isinstance(shift, (tuple, list)) or len(shift) != 2:
+        raise ValueError(f"shift must be two integers, of steps and of features; received {shift!r}.")
+    largest = [integer(f"shift[{n}]", most, low=0) for n, most in enumerate(shift)]
     validation = None if validation is None else integer("validation", validation, low=0)
 
     recordings, folder = read_from_folder(SPOKEN_DIGIT, read_recordings, data_dir, flag("download", download))
@@ -124,6 +133,11 @@ def spoken_digits(
         sequences = tf.constant(encoded(padded(recordings.sounds, round(samples)), front_end)[order])
         digits = tf.constant(recordings.digits[order])
 
+    for n, (most, size) in enumerate(zip(largest, sequences.shape[1:])):
+        if most >= size:
+            what = ("steps", "features")[n]
+            raise ValueError(f"shift[{n}] must be less than the {size} {what} of a sequence; received {most}.")
+
     def make_batch(indices):
         return tf.gather(sequences, indices), tf.gather(digits, indices)
 
@@ -137,6 +151,7 @@ def spoken_digits(
         seed=seed,
         repeat=repeat,
         skip_batches=skip_batches,
+        augment=(lambda x, key: shifted(x, largest, key)) if any(largest) else None,
     )
 
 

@@ -93,9 +93,27 @@ def test_the_front_end_is_applied_once(folder):
     assert calls == [250, 100]
 
 
+def test_shift_moves_training_words_in_time_and_over_bands(folder):
+    settings = dict(data_dir=folder, front_end=kk.AudioEncoder(6, compression="log"), seconds=0.1, batch_size=10)
+    plain, data = kk.data.spoken_digits(**settings), kk.data.spoken_digits(**settings, shift=[3, 1])
+    x, moved = (next(each.train.as_numpy_iterator())[0] for each in (plain, data))
+    for before, after in zip(x, moved):
+        padded = np.pad(before, [(3, 3), (1, 1)])
+        places = [padded[t : t + 10, i : i + 6] for t in range(7) for i in range(3)]
+        assert any(np.array_equal(after, place) for place in places)
+    assert not np.array_equal(x, moved)
+    for before, after in ((plain.validation, data.validation), (plain.test, data.test)):
+        np.testing.assert_array_equal(*(next(each.as_numpy_iterator())[0] for each in (before, after)))
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
+        ({"shift": 3}, "shift must be two integers, of steps and of features; received 3"),
+        ({"shift": (1, 2, 3)}, r"shift must be two integers.*received \(1, 2, 3\)"),
+        ({"shift": (-1, 0)}, r"shift\[0\] must be an integer >= 0; received -1"),
+        ({"shift": (800, 0)}, r"shift\[0\] must be less than the 800 steps of a sequence; received 800"),
+        ({"shift": (8, 1)}, r"shift\[1\] must be less than the 1 features of a sequence; received 1"),
         ({"front_end": 3}, "front_end must be a layer, a function or None; received 3"),
         ({"front_end": kk.AudioEncoder(4, stateful=True)}, "front_end must not be stateful"),
         (
