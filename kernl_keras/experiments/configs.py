@@ -393,7 +393,7 @@ SPOKEN_DIGITS = dataclasses.replace(
     description="Spoken digits of five speakers: sound in 40 bands, 100 steps of 10 ms",
     task="spoken_digits",
     source="tfds",
-    task_settings={"seconds": 1.0},
+    task_settings={"seconds": 1.0, "shift": [8, 1]},
     front_end_settings={
         "bands": 40,
         "code": "current",

@@ -124,12 +124,11 @@ HEARTBEATS = (
 WORDS = (
     Variant("KeRNL, window 1"),
     Variant("KeRNL, window 16", layer={"window": 16}),
-    Variant("KeRNL, window 16, linear memory", layer={"window": 16, "traces": "linear"}),
     Variant("e-prop", "eprop"),
+    Variant("e-prop, words are not moved", "eprop", changes={"task_settings": {"seconds": 1.0}}),
     Variant("RFLO", "rflo"),
-    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
-    Variant("backpropagation", "bptt"),
     Variant("readout only", "readout_only"),
+    Variant("backpropagation", "bptt"),
 )
 
 STRINGS = (
@@ -180,7 +179,7 @@ SWEEPS = (
         "spoken-digits-all",
         "Spoken digits, trained on the validation part too after all is chosen",
         dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
-        WORDS[:4],
+        WORDS[:2],
         (5e-3,),
     ),
     Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
