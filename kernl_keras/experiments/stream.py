@@ -51,6 +51,8 @@ class StreamSettings:
 def for_stream(experiment):
     """The experiment as it is on a stream: it answers at every step, the learning rate stays, no words are held back.
 
+    Words are not moved, for the stream has them at random steps anyway, and counts a word where it is.
+
     Raises:
         UserError: for one whose sequences have not one class each.
     """
@@ -58,7 +60,7 @@ def for_stream(experiment):
         raise UserError(
             f"a stream needs an experiment whose sequences have one class each; received {experiment.name}."
         )
-    settings = {**experiment.task_settings, "validation": 0}
+    settings = {name: value for name, value in experiment.task_settings.items() if name != "shift"} | {"validation": 0}
     return dataclasses.replace(experiment, window=0, schedule="constant", task_settings=settings)
 
 

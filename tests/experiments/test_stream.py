@@ -171,3 +171,8 @@ def test_mistakes(flags, message, tmp_path, capsys, monkeypatch):
     assert exit.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_words_of_a_stream_are_not_moved():
+    assert "shift" in SPOKEN_DIGITS.task_settings
+    assert stream.for_stream(SPOKEN_DIGITS).task_settings == {"seconds": 1.0, "validation": 0}

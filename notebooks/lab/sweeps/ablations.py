@@ -1,6 +1,6 @@
 """What of KeRNL matters: one thing is changed or left out at a time."""
 
-from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
+from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 
 from .constants import EVERY_CONSTANT
@@ -113,7 +113,6 @@ SWEEPS = (
     steps_of_m(SMALL_ADLIF, 4e-3),
     steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
     steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
-    steps_of_m(SPOKEN_DIGITS, 5e-3),
     Sweep(
         "rate-perturbation",
         "How far the perturbation of tanh units goes, 784 pixels",
