@@ -176,7 +176,7 @@ SWEEPS = (
         STRINGS,
         (1e-2,),
     ),
-    Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (2e-3, 5e-3)),
+    Sweep("spoken-digits", "Spoken digits", SPOKEN_DIGITS, WORDS, (5e-3,)),
     Sweep(
         "spoken-digits-all",
         "Spoken digits, trained on the validation part too after all is chosen",
