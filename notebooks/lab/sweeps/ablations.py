@@ -54,7 +54,6 @@ OWN_STATE = (  # of units with an adaptation current
     Variant("the reset is followed", settings={"reset_gradient": True}),
     Variant("the membrane's kernel", settings={"kernel": "membrane"}),
     Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
-    Variant("the current is no part of its traces", settings={"adaptation": False}),
     Variant("M is never trained", settings={"learn_sensitivity": False}),
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
     Variant("window 64", layer={"window": 64}),
