@@ -4,8 +4,8 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.rules import Exponential, Membrane, Replica, Tangent, Twin
 
 from .constants import EVERY_CONSTANT
-from .definition import Sweep, Variant, potential_alone, with_rmsprop
-from .networks import BRIEF, SMALL, SMALL_ADLIF, SMALL_ALIF
+from .definition import Sweep, Variant, with_rmsprop
+from .networks import BRIEF, SMALL, SMALL_ADLIF
 from .rules import adding
 
 ABLATIONS = (
@@ -30,21 +30,6 @@ ABLATIONS = (
     Variant("all constants learn", changes={"learn": EVERY_CONSTANT}),
     Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
     Variant("e-prop", "eprop"),
-    Variant("backpropagation", "bptt"),
-)
-
-
-ALIF_ABLATIONS = (
-    Variant("KeRNL, learned kernel"),
-    Variant("its own kernel", settings={"kernel": "membrane"}),
-    Variant("M is never trained", settings={"learn_sensitivity": False}),
-    Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
-    Variant("gamma frozen", settings={"kernel": Exponential(learn=False)}),
-    Variant("the reset is not followed", settings={"reset_gradient": False}),
-    Variant("2 kernels", settings={"kernel": Exponential(count=2)}),
-    Variant("plain form, noise on the current", "plain_kernl", {"noise": "current"}),
-    Variant("e-prop", "eprop", {"adaptation": False}),
-    Variant("e-prop, adaptation and reset", "eprop", {"adaptation": True, "reset_gradient": True}),
     Variant("backpropagation", "bptt"),
 )
 
@@ -100,14 +85,6 @@ RESTARTS = (  # after how many steps the perturbation starts anew: M answers for
 SWEEPS = (
     Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
     Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
-    Sweep(
-        "ablations-alif",
-        "What of KeRNL matters, adaptive units",
-        potential_alone(SMALL_ALIF),
-        ALIF_ABLATIONS,
-        (3e-3,),
-        (0, 1),
-    ),
     steps_of_m(SMALL, 5e-3),
     steps_of_m(SMALL_ADLIF, 4e-3),
     steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
