@@ -172,7 +172,7 @@ SWEEPS = (
     Sweep(
         "anbn",
         "A^n B^n, LSTM units",
-        dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+        with_rmsprop(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
         STRINGS,
         (1e-2,),
     ),
