@@ -19,8 +19,8 @@ def load_pretrained(name: str = "smnist") -> Model:
     """A trained network that comes with the package.
 
     Args:
-        name: "smnist" (handwritten digits, one pixel a step), "psmnist" (the pixels in a random order), "ecg" (parts of a
-            heartbeat) or "spoken-digits".
+        name: "smnist" (handwritten digits, one pixel a step), "psmnist" (their pixels in a random order), "ecg" (parts
+            of a heartbeat) or "spoken-digits".
 
     Returns:
         `Model`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.
