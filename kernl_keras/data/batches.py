@@ -134,17 +134,11 @@ def drawn_examples(
     )
 
 
-def train_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
-    """Shuffled example numbers [B] int64, `examples // batch_size` full batches an epoch."""
-    numbered = numbered_indices(first, examples, batch_size, seed, repeat, skip_batches)
-    return numbered.map(lambda number, indices: indices)
-
-
-def numbered_indices(first, examples, batch_size, seed, repeat, skip_batches):
+def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
     """The number of each batch since the stream began, and its shuffled example numbers [B] int64.
 
-    The examples that fill no batch are left out; every epoch leaves out others. Skipping costs no example: it starts at
-    the epoch it belongs to and cuts that epoch's list of numbers.
+    An epoch has `examples // batch_size` full batches. The examples that fill no batch are left out; every epoch leaves
+    out others. Skipping costs no example: it starts at the epoch it belongs to and cuts that epoch's list of numbers.
     """
     steps = examples // batch_size
     repeat = flag("repeat", repeat)

@@ -19,15 +19,14 @@ def shifted(x, largest, key):
     Example:
 
     >>> x = tf.constant([[[1.0], [2.0], [3.0]]])
-    >>> shifted(x, (1, 0), key=tf.constant([0, 5], tf.int64))[0, :, 0].numpy()
+    >>> shifted(x, (1, 0), key=tf.constant([0, 7], tf.int64))[0, :, 0].numpy()
     array([0., 1., 2.], dtype=float32)
     """
     batch, sizes = tf.shape(x)[0], x.shape[1:]
-    bounds = tf.constant(largest)
-    moves = tf.random.experimental.stateless_split(key, 2)
+    moves = tf.random.experimental.stateless_split(key, 2, alg="philox")
     padded = tf.pad(x, [[0, 0], *([most, most] for most in largest)])
     for axis, most in enumerate(largest):
         move = tf.random.stateless_uniform([batch, 1], moves[axis], -most, most + 1, tf.int32, alg="philox")
-        places = tf.range(sizes[axis]) + bounds[axis] - move
+        places = tf.range(sizes[axis]) + most - move
         padded = tf.gather(padded, places, axis=axis + 1, batch_dims=1)
     return padded

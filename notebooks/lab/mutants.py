@@ -348,7 +348,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("data/batches.py", "tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)", "first_step"),
     ("data/batches.py", "tf.stack([tf.constant(seed, tf.int64), number])", "tf.constant([seed, 0], tf.int64)"),
     ("data/shift.py", "moves[axis], -most", "moves[0], -most"),
-    ("data/shift.py", "bounds[axis] - move", "bounds[axis] - tf.abs(move)"),
+    ("data/shift.py", "most - move", "most - tf.abs(move)"),
     ("callbacks/words.py", "self._open & ~(asked & (now == self._class))", "self._open & ~asked"),
     ("callbacks/words.py", "self._sum[begins], self._class[begins] = 0.0, now[begins]", "self._class[begins] = now[begins]"),
     ("callbacks/words.py", "self._open = asked", "self._open = begins"),

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.data.batches import Splits, sequence_data, train_indices
+from kernl_keras.data.batches import Splits, numbered_indices, sequence_data
+
+
+def train_indices(*arguments, **settings):
+    return numbered_indices(*arguments, **settings).map(lambda number, indices: indices)
 
 
 def batches(dataset, count=None):
