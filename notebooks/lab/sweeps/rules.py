@@ -112,8 +112,6 @@ HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
     Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
-    Variant("KeRNL, window 64, steps of M in proportion", "kernl", layer={"window": 64}, changes=IN_PROPORTION),
-    Variant("KeRNL, window 1, steps of M in proportion", "kernl", changes=IN_PROPORTION),
     Variant("e-prop", "eprop"),
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
@@ -161,18 +159,18 @@ SWEEPS = (
     former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
     former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
     former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
-    Sweep("ecg", "Heartbeats", with_rmsprop(ECG), HEARTBEATS, (1e-2,)),
+    Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
     Sweep(
         "ecg-all",
         "Heartbeats, trained on all 618 sequences after all is chosen",
-        with_rmsprop(ECG, task_settings={"validation": 0}),
+        dataclasses.replace(ECG, task_settings={"validation": 0}),
         HEARTBEATS,
         (1e-2,),
     ),
     Sweep(
         "anbn",
         "A^n B^n, LSTM units",
-        with_rmsprop(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+        dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
         STRINGS,
         (1e-2,),
     ),
@@ -197,7 +195,7 @@ SWEEPS = (
     Sweep(
         "windows",
         "What crosses a window's border, 2000 steps",
-        with_rmsprop(SMNIST, source="tfds", steps=2_000, validate_every=500),
+        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
         WINDOWS,
         (2e-3, 4e-3),
     ),
