@@ -200,6 +200,14 @@ SWEEPS = (
         (2e-3, 4e-3),
     ),
     Sweep(
+        "smnist-25000",
+        "784 pixels, windows of half a sequence, 25,000 steps",
+        dataclasses.replace(SMNIST, source="tfds", steps=25_000, validate_every=500),
+        (Variant("KeRNL, window 419", layer={"window": 419}),),
+        (2e-3,),
+        (0,),
+    ),
+    Sweep(
         "windows-20000",
         "What crosses a window's border, 20000 steps",
         with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
