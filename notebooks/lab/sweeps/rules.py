@@ -186,8 +186,8 @@ SWEEPS = (
     Sweep(
         "smnist-adlif-16000",
         "AdLIF units, 784 pixels, 16,000 steps",
-        with_rmsprop(SMNIST_ADLIF, steps=16_000),
-        CURRENTS[:1],
+        dataclasses.replace(SMNIST_ADLIF, steps=16_000),
+        (Variant("KeRNL, window 64", layer={"window": 64}),),
         (3e-3,),
         (0,),
     ),
