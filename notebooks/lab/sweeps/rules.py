@@ -195,7 +195,7 @@ SWEEPS = (
     Sweep(
         "windows",
         "What crosses a window's border, 2000 steps",
-        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
+        with_rmsprop(SMNIST, source="tfds", steps=2_000, validate_every=500),
         WINDOWS,
         (2e-3, 4e-3),
     ),
