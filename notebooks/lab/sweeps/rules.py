@@ -3,7 +3,7 @@
 import dataclasses
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS, spread
+from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .definition import Sweep, Variant, potential_alone, with_rmsprop
 from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
@@ -107,10 +107,8 @@ def adding(steps, learning_rates, seeds):
 
 
 STILL: dict = {"learn": []}
-FEW = {"units": 36, "period": spread(20.0, 800.0, count=36, units=36)}
 HEARTBEATS = (
     Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("KeRNL, window 64, 36 units", "kernl", layer={"window": 64}, cell=FEW),
     Variant("KeRNL, window 1", "kernl"),
     Variant("e-prop", "eprop"),
     Variant("RFLO", "rflo"),
