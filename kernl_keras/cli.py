@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from .experiments.configs import DEFAULT, EXPERIMENTS
 from .experiments.errors import UserError
-from .experiments.pretrained import NAMES, evaluate_pretrained, experiment_of
+from .experiments.packaged import NAMES
+from .experiments.pretrained import evaluate_pretrained, experiment_of
 from .experiments.provenance import cores
 from .experiments.run import evaluate, read_config, train
 from .experiments.stream import StreamSettings, answer_recording, for_stream, read_stream_config, train_stream
@@ -29,6 +30,7 @@ SETTINGS = {  # option: field of `Experiment`
     "rule": "rule",
     "seed": "seed",
     "learn": "learn",
+    "start": "start",
     "sensitivity_only": "sensitivity_only",
 }
 
@@ -83,6 +85,7 @@ def make_parser():
     command.add_argument(
         "--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out"
     )
+    command.add_argument("--start", choices=NAMES, help="a network that comes with the package, to begin with")
     command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")

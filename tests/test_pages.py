@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import kernl_keras as kk
-from kernl_keras.experiments import pretrained
+from kernl_keras.experiments import packaged, pretrained
 from kernl_keras.keras_version import IS_KERAS_3
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -26,10 +26,10 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-@pytest.mark.parametrize("name", pretrained.NAMES)
+@pytest.mark.parametrize("name", packaged.NAMES)
 def test_the_card_of_a_network_says_what_its_record_says(name):
     record, text = pretrained.record(name), (PAGES / "networks.md").read_text(encoding="utf-8")
-    assert len(re.findall("^## `", text, re.MULTILINE)) == len(pretrained.NAMES)
+    assert len(re.findall("^## `", text, re.MULTILINE)) == len(packaged.NAMES)
     (card,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     rows = dict(re.findall(r"^\| ([a-z, ]+) \| (.*) \|$", card, re.MULTILINE))
     numbers = kk.load_pretrained(name).count_params()

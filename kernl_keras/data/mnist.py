@@ -9,6 +9,7 @@ import tensorflow as tf
 from ..checks import flag, integer, one_of
 from .batches import SequenceData, Splits, sequence_data
 from .sample import load_sample
+from .shift import check_moves, largest_moves, shifted
 from .tfds_mnist import load_tfds
 
 
@@ -23,6 +24,7 @@ def sequential_mnist(
     order: Literal["row", "permuted"] = "row",
     permutation_seed: int = 92916,
     context_steps: int = 54,
+    shift: tuple[int, int] = (0, 0),
     batch_size: int = 25,
     seed: int = 0,
     repeat: bool = False,
@@ -48,6 +50,8 @@ def sequential_mnist(
             digits.
         permutation_seed: int, the seed of that order alone. The default is that of published code for permuted MNIST.
         context_steps: int, steps after the last pixel.
+        shift: two int, R and C. Each time it is trained on, a training digit is moved by up to R rows of pixels, up or
+            down, and by up to C columns, left or right; what moves in is black. This holds for every layout and order.
         batch_size: int, B.
         seed: int, the seed of the order of the training digits, and of nothing else.
         repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next epoch. True: `train`
@@ -86,6 +90,8 @@ def sequential_mnist(
     one_of("order", order, ("row", "permuted"))
     context_steps = integer("context_steps", context_steps, low=0)
     permutation_seed = integer("permutation_seed", permutation_seed, low=0)
+    largest = largest_moves(shift, ("rows", "columns"))
+    check_moves(largest, (size, size), ("rows", "columns"), "digit")
 
     if source == "sample":
         digits, held_out = load_sample(), 500
@@ -103,9 +109,11 @@ def sequential_mnist(
         means = pixels.reshape(-1, 14, 2, 14, 2).astype("float32").mean((2, 4))
         pixels = np.round(means).astype(pixels.dtype)
     pixels = pixels.reshape(-1, size**2)
+    places = np.arange(size**2)  # of the pixels, in the order in which they are read
     if order == "permuted":
         # RandomState, unlike NumPy's newer generators, promises the same stream in every version
-        pixels = pixels[:, np.random.RandomState(permutation_seed).permutation(size**2)]
+        places = np.random.RandomState(permutation_seed).permutation(size**2)
+    pixels = pixels[:, places]
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
         images = tf.constant(pixels.reshape((-1, size**2, 1) if layout == "pixels" else (-1, size, size)))
         labels = tf.constant(digits.labels)
@@ -117,6 +125,14 @@ def sequential_mnist(
             x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
         return x, tf.gather(labels, indices)
 
+    def moved(x, key):
+        read = x[:, : size**2, :1] if layout == "pixels" else x[:, :size, :size]
+        rows = tf.gather(tf.reshape(read, (-1, size**2)), np.argsort(places), axis=1)
+        rows = shifted(tf.reshape(rows, (-1, size, size)), largest, key)
+        again = tf.reshape(tf.gather(tf.reshape(rows, (-1, size**2)), places, axis=1), tf.shape(read))
+        context = x[:, : read.shape[1], read.shape[2] :]
+        return tf.concat([tf.concat([again, context], 2), x[:, read.shape[1] :]], 1)
+
     return sequence_data(
         make_batch,
         first=Splits(0, examples.train, digits.train),
@@ -127,4 +143,5 @@ def sequential_mnist(
         seed=seed,
         repeat=repeat,
         skip_batches=skip_batches,
+        augment=moved if any(largest) else None,
     )

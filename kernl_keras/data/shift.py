@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from ..checks import integer
+
 
 def shifted(x, largest, key):
     """Each sequence of a batch, moved by whole steps and features; what moves in is zero, what moves out is lost.
@@ -30,3 +32,17 @@ def shifted(x, largest, key):
         places = tf.range(sizes[axis]) + most - move
         padded = tf.gather(padded, places, axis=axis + 1, batch_dims=1)
     return padded
+
+
+def largest_moves(shift, words):
+    """`shift` as a list of two int >= 0; `words` say of what: ("steps", "features")."""
+    if not isinstance(shift, (tuple, list)) or len(shift) != 2:
+        raise ValueError(f"shift must be two integers, of {words[0]} and of {words[1]}; received {shift!r}.")
+    return [integer(f"shift[{n}]", most, low=0) for n, most in enumerate(shift)]
+
+
+def check_moves(largest, sizes, words, whole):
+    """Raises `ValueError` for a move that leaves nothing of a whole, such as a "sequence"."""
+    for n, (most, size, word) in enumerate(zip(largest, sizes, words)):
+        if most >= size:
+            raise ValueError(f"shift[{n}] must be less than the {size} {word} of a {whole}; received {most}.")

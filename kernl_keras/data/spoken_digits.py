@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer, number, one_of
 from .batches import SequenceData, Splits, sequence_data
-from .shift import shifted
+from .shift import check_moves, largest_moves, shifted
 from .tfds_folder import Source, read_from_folder
 
 SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
@@ -114,9 +114,7 @@ def spoken_digits(
     samples = number("seconds", seconds, above=0.0) * SAMPLING_RATE
     if samples != round(samples):
         raise ValueError(f"seconds must be a whole number of samples, of 1/8000 s; received {seconds!r}.")
-    if not isinstance(shift, (tuple, list)) or len(shift) != 2:
-        raise ValueError(f"shift must be two integers, of steps and of features; received {shift!r}.")
-    largest = [integer(f"shift[{n}]", most, low=0) for n, most in enumerate(shift)]
+    largest = largest_moves(shift, ("steps", "features"))
     validation = None if validation is None else integer("validation", validation, low=0)
 
     recordings, folder = read_from_folder(SPOKEN_DIGIT, read_recordings, data_dir, flag("download", download))
@@ -133,10 +131,7 @@ def spoken_digits(
         sequences = tf.constant(encoded(padded(recordings.sounds, round(samples)), front_end)[order])
         digits = tf.constant(recordings.digits[order])
 
-    for n, (most, size) in enumerate(zip(largest, sequences.shape[1:])):
-        if most >= size:
-            what = ("steps", "features")[n]
-            raise ValueError(f"shift[{n}] must be less than the {size} {what} of a sequence; received {most}.")
+    check_moves(largest, sequences.shape[1:], ("steps", "features"), "sequence")
 
     def make_batch(indices):
         return tf.gather(sequences, indices), tf.gather(digits, indices)

@@ -5,6 +5,7 @@ import dataclasses
 from ..checks import integer, number, one_of
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
+from .packaged import NAMES as NETWORKS
 
 SCHEDULES = ("cosine", "constant")
 SOURCES = {  # task: where its data may come from
@@ -85,6 +86,7 @@ class Experiment:
     data_dir: str | None = None  # of "tfds"
     front_end_settings: dict | None = None  # of `AudioEncoder`, of the task "spoken_digits" alone
     above: list = dataclasses.field(default_factory=list)  # further hidden layers, dicts as `ABOVE`
+    start: str | None = None  # a network that comes with the package, with whose numbers the run begins
 
     def __post_init__(self):
         one_of("task", self.task, SOURCES)
@@ -108,6 +110,8 @@ class Experiment:
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
         for entry in self.above:
             check_above(entry)
+        if self.start is not None:
+            one_of("start", self.start, NETWORKS)
         if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
             raise ValueError(f"sensitivity_only needs a rule that has M, such as 'kernl'; received {self.rule!r}.")
 

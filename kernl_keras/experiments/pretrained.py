@@ -1,18 +1,13 @@
 """Trained networks that come with the package: weights, configuration and results of a run, without code."""
 
 import json
-import pathlib
 
-from ..archives import read_arrays
-from ..checks import one_of
 from ..training.model import Model
 from .build import assemble
 from .experiment import Experiment
+from .packaged import read, variables
 from .report import print_test
 from .run import load_data
-
-FOLDER = pathlib.Path(__file__).parent / "networks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 
 
 def load_pretrained(name: str = "smnist") -> Model:
@@ -36,7 +31,7 @@ def load_pretrained(name: str = "smnist") -> Model:
     >>> model.input_shape, model.output_shape
     ((None, 838, 2), (None, 10))
     """
-    file = _read(name)
+    file = read(name)
     experiment = Experiment(**json.loads(str(file["experiment"])))
     time_steps, features = map(int, file["input_shape"])
     # not `build_model`: nobody's random state is reset
@@ -48,12 +43,12 @@ def load_pretrained(name: str = "smnist") -> Model:
 
 def record(name="smnist"):
     """What the run that trained the network wrote: test accuracy, seed, command, git revision and so on, a dict."""
-    return json.loads(str(_read(name)["record"]))
+    return json.loads(str(read(name)["record"]))
 
 
 def experiment_of(name):
     """The `Experiment` that trained the network."""
-    return Experiment(**json.loads(str(_read(name)["experiment"])))
+    return Experiment(**json.loads(str(read(name)["experiment"])))
 
 
 def evaluate_pretrained(name, experiment, verbose="auto"):
@@ -70,17 +65,3 @@ def evaluate_pretrained(name, experiment, verbose="auto"):
     test = load_pretrained(name).evaluate(data.test, return_dict=True, verbose=verbose)
     print_test(experiment, test)
     return test
-
-
-def _read(name):
-    return read_arrays(FOLDER / f"{one_of('name', name, NAMES)}.npz", "Install kernl_keras again.")
-
-
-def variables(model):
-    """`{"layer/weight": variable}`, the same names in every Keras."""
-    named = {}
-    for layer in model.layers:
-        for weight in layer.weights:
-            short = weight.name.split("/")[-1].split(":")[0]
-            named[f"{layer.name}/{short}"] = weight
-    return named

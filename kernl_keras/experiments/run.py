@@ -13,6 +13,7 @@ from .build import assemble, build_data, build_model
 from .errors import GOOD_COPY, UserError, as_user_error, explained
 from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
+from .packaged import start_from
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test
 
@@ -44,6 +45,8 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         total_steps = experiment.total_steps(data.steps_per_epoch.train)
         with as_user_error():
             model = build_model(experiment, data.time_steps, data.features, total_steps)
+            if experiment.start is not None and not saved:
+                start_from(experiment.start, model)
         print_plan(experiment, run_dir, data, model, total_steps)
 
         monitor = f"val_{experiment.metric}" if data.examples.validation else None

@@ -21,7 +21,7 @@ from kernl_keras.data.spoken_digits import SPEAKERS
 from kernl_keras.experiments.build import build_model
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.pretrained import variables
+from kernl_keras.experiments.packaged import variables
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import load_data
 

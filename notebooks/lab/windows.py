@@ -23,7 +23,8 @@ from kernl_keras import cli
 from kernl_keras.experiments.build import build_model
 from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, write_json
-from kernl_keras.experiments.pretrained import NAMES, experiment_of, load_pretrained, variables
+from kernl_keras.experiments.packaged import NAMES, variables
+from kernl_keras.experiments.pretrained import experiment_of, load_pretrained
 from kernl_keras.experiments.pretrained import record as record_of
 from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.experiments.run import load_data, read_config

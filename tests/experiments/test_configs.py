@@ -8,7 +8,7 @@ import math
 import pytest
 
 from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.experiments import pretrained
+from kernl_keras.experiments import packaged, pretrained
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.experiment import Experiment
@@ -44,7 +44,7 @@ def pinned(kind, settings):
     assert settings.keys() == arguments
 
 
-@pytest.mark.parametrize("name", [*EXPERIMENTS, *(f"pretrained {name}" for name in pretrained.NAMES)])
+@pytest.mark.parametrize("name", [*EXPERIMENTS, *(f"pretrained {name}" for name in packaged.NAMES)])
 def test_no_setting_is_left_to_a_default(name):
     """A constructor whose defaults change leaves the numbers of experiments and of trained networks alone."""
     experiment = EXPERIMENTS.get(name) or pretrained.experiment_of(name.removeprefix("pretrained "))

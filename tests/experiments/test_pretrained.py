@@ -9,20 +9,20 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments import pretrained
+from kernl_keras.experiments import packaged, pretrained
 from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
 
 
-@pytest.mark.parametrize("name", pretrained.NAMES)
+@pytest.mark.parametrize("name", packaged.NAMES)
 def test_a_network_says_how_it_came_about_and_is_small(name):
     record = pretrained.record(name)
     for key in ("test_accuracy", "seed", "command", "git_revision", "steps", "versions"):
         assert record[key] is not None
     assert "dirty" not in record["git_revision"]
-    assert (pretrained.FOLDER / f"{name}.npz").stat().st_size < 1e6
+    assert (packaged.FOLDER / f"{name}.npz").stat().st_size < 1e6
 
 
 @pytest.mark.slow
@@ -35,7 +35,7 @@ def test_the_packaged_digits_come_out_as_the_network_says():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", pretrained.NAMES)
+@pytest.mark.parametrize("name", packaged.NAMES)
 def test_the_stated_accuracy_to_the_digit(name):
     experiment = pretrained.experiment_of(name)
     if "tfds" in SOURCES[experiment.task]:

@@ -5,6 +5,7 @@ import dataclasses
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
+from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant, potential_alone, with_rmsprop
 from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
 
@@ -25,6 +26,7 @@ CURRENTS = (
     Variant("backpropagation", "bptt"),
     Variant("readout only", "readout_only"),
 )
+HALVES = (Variant("KeRNL, window 419", layer={"window": 419}),)
 
 
 def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
@@ -201,7 +203,38 @@ SWEEPS = (
         "smnist-25000",
         "784 pixels, windows of half a sequence, 25,000 steps",
         dataclasses.replace(SMNIST, source="tfds", steps=25_000, validate_every=500),
-        (Variant("KeRNL, window 419", layer={"window": 419}),),
+        HALVES,
+        (2e-3,),
+        (0,),
+    ),
+    Sweep(
+        "smnist-moved",
+        "784 pixels, further from the packaged network: digits that are moved, constants that learn",
+        dataclasses.replace(
+            SMNIST,
+            source="tfds",
+            task_settings={**SMNIST.task_settings, "shift": [1, 1]},
+            learn=EVERY_CONSTANT,
+            start="smnist",
+            steps=20_000,
+            validate_every=500,
+        ),
+        HALVES,
+        (2e-3,),
+        (0,),
+    ),
+    Sweep(
+        "psmnist-halves",
+        "Pixels in one random order, further from the packaged network: windows of half a sequence",
+        dataclasses.replace(
+            EXPERIMENTS["psmnist"],
+            source="tfds",
+            learn=EVERY_CONSTANT,
+            start="psmnist",
+            steps=20_000,
+            validate_every=500,
+        ),
+        HALVES,
         (2e-3,),
         (0,),
     ),
