@@ -115,6 +115,39 @@ def test_another_permutation_seed_is_another_order():
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("layout, context_steps", [("pixels", 5), ("pixels", 0), ("rows", 5), ("rows", 0)])
+@pytest.mark.parametrize("order", ["row", "permuted"])
+def test_shift_moves_training_digits_as_pictures_whatever_the_order_of_their_pixels(layout, context_steps, order):
+    settings = dict(layout=layout, context_steps=context_steps, order=order, batch_size=40)
+    plain, data = sequential_mnist(**settings), sequential_mnist(**settings, shift=(2, 1))
+    shown = (slice(None), slice(784), slice(1)) if layout == "pixels" else (slice(None), slice(28), slice(28))
+    places = np.random.RandomState(92916).permutation(784) if order == "permuted" else np.arange(784)
+
+    def pictures(x):
+        seen = np.zeros((len(x), 784), x.dtype)
+        seen[:, places] = x[shown].reshape(len(x), 784)
+        return seen.reshape(-1, 28, 28)
+
+    (x, y), (moved, its) = (map(np.array, first_batch(each.train)) for each in (plain, data))
+    np.testing.assert_array_equal(y, its)
+    found = set()
+    for before, after in zip(pictures(x), pictures(moved)):
+        padded = np.pad(before, [(2, 2), (1, 1)])
+        some = [
+            (rows, columns)
+            for rows in range(5)
+            for columns in range(3)
+            if np.array_equal(after, padded[rows : rows + 28, columns : columns + 28])
+        ]
+        assert some
+        found.update(some)
+    assert len(found) > 10  # of the 15
+    x[shown] = moved[shown] = 0.0  # what is no pixel has stayed
+    np.testing.assert_array_equal(x, moved)
+    for part in ("validation", "test"):
+        np.testing.assert_array_equal(first_batch(getattr(plain, part))[0], first_batch(getattr(data, part))[0])
+
+
 def test_the_description_says_where_the_digits_come_from():
     assert "sample of real MNIST digits" in sequential_mnist().description
     assert "6,500 for training, 500 for validation, 1,000 for testing" in sequential_mnist().description
@@ -127,6 +160,10 @@ def test_the_description_says_where_the_digits_come_from():
         ({"layout": "columns"}, r"layout must be one of \['pixels', 'rows'\]; received 'columns'"),
         ({"order": "random"}, r"order must be one of \['permuted', 'row'\]; received 'random'"),
         ({"order": "permuted", "permutation_seed": -1}, "permutation_seed must be an integer >= 0; received -1"),
+        ({"shift": 2}, "shift must be two integers, of rows and of columns; received 2"),
+        ({"shift": (1, -1)}, r"shift\[1\] must be an integer >= 0; received -1"),
+        ({"shift": (28, 0)}, r"shift\[0\] must be less than the 28 rows of a digit; received 28"),
+        ({"size": 14, "shift": (0, 14)}, r"shift\[1\] must be less than the 14 columns of a digit; received 14"),
         ({"context_steps": -1}, "context_steps must be an integer >= 0; received -1"),
         ({"validation": -1}, "validation must be an integer >= 0; received -1"),
         ({"validation": 7000}, "validation must leave some of the 7000 training digits; received 7000"),

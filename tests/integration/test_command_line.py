@@ -83,6 +83,7 @@ def test_train_and_evaluate(tmp_path, capsys):
         ),
         (["--rule", "kernl"], {}),  # the experiment's own rule, with its settings
         (["--sensitivity-only", "30"], {"sensitivity_only": 30}),
+        (["--start", "smnist"], {"start": "smnist"}),
         (["--no-xla"], {"jit_compile": False}),
     ],
 )
@@ -145,6 +146,11 @@ def test_list(capsys):
         (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
         (["train", "--window", "0"], "window must be an integer >= 1; received 0"),
         (["train", "--learn", "mass"], "learn must be names out of"),
+        (["train", "--start", "imagenet"], "invalid choice: 'imagenet'"),
+        (
+            ["train", "--experiment", "ecg", "--start", "smnist", "--run-dir", "NEW"],
+            "received 'smnist', whose hidden/sensitivity_tensor has shape (200, 200), while",
+        ),
         (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
         (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs a rule that has M"),
         (["train", "--experiment", "adding", "--data", "tfds"], "data must be left out for experiment adding"),
