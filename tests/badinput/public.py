@@ -266,6 +266,10 @@ PUBLIC = {
         "validation": optional(integer(0)), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
         "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
         "download": Kind(st.booleans()),
+        "shift": Kind(
+            st.tuples(st.integers(0, 3), st.integers(0, 3)), no_pair_of_integers=st.sampled_from([2, (1,), (0.5, 1)]),
+            a_number_out_of_range=st.sampled_from([(28, 0), (0, 99), (-1, 0)]),
+        ),
     }),
     "data.ecg": Public(kk.data.ecg, {
         "validation": integer(0), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
