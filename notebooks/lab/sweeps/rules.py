@@ -239,6 +239,22 @@ SWEEPS = (
         (0,),
     ),
     Sweep(
+        "psmnist-moved",
+        "Pixels in one random order, further from that network: digits that are moved",
+        dataclasses.replace(
+            EXPERIMENTS["psmnist"],
+            source="tfds",
+            task_settings={**EXPERIMENTS["psmnist"].task_settings, "shift": [1, 1]},
+            learn=EVERY_CONSTANT,
+            start="psmnist",
+            steps=20_000,
+            validate_every=500,
+        ),
+        HALVES,
+        (1.5e-3,),
+        (0,),
+    ),
+    Sweep(
         "windows-20000",
         "What crosses a window's border, 20000 steps",
         with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
