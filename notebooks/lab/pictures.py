@@ -49,7 +49,7 @@ def draw_network():
     example = list(digits).index(3)
     layers = [model.get_layer(name).output for name in ("hidden", "readout")]
     spikes, voltages = (np.array(each)[example] for each in keras.Model(model.input, layers)(pixels))
-    units = np.argsort(model.get_layer("hidden").cell.period)[::4]  # the fastest first
+    units = np.argsort(model.get_layer("hidden").cell.constants()["period"])[::4]  # the fastest first
     pixels, steps = pixels[example, :, 0], len(spikes)
     figure, (top, middle, bottom) = panels(3, 1, size=(8, 5), sharex=True, height_ratios=(1.2, 3, 2.4))
     top.fill_between(range(steps), pixels, color="#333333", linewidth=0)

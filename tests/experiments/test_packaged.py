@@ -82,11 +82,23 @@ def test_constants_that_only_the_run_learns_begin_as_it_has_them(tiny):
         np.testing.assert_array_equal(value, before[name] if name in new else tiny[name], err_msg=name)
 
 
+def test_another_rule_goes_on_without_m(tiny):
+    model = build_model(dataclasses.replace(TINY, rule="eprop", rule_settings={}), 7, 2, 4)
+    packaged.start_from("tiny", model)
+    after = {name: variable.numpy() for name, variable in packaged.variables(model).items()}
+    assert {"hidden/kernel", "hidden/recurrent_kernel", "readout/kernel"} < after.keys() < tiny.keys()
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, tiny[name], err_msg=name)
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"cell_settings": {"units": 6, "tau_m": 4.0}}, r"shape \(5, 5\), while the experiment has shape \(6, 6\)"),
-        ({"rule": "eprop", "rule_settings": {}}, "hidden/sensitivity.* has shape .*, while the experiment has none"),
+        (
+            {"readout_settings": {"units": 1, "tau_out": None, "use_bias": False}},
+            "readout/bias .* while the experiment has none",
+        ),
     ],
 )
 def test_another_network_is_refused_and_nothing_of_it_taken(tiny, changes, message):
