@@ -168,6 +168,13 @@ SWEEPS = (
         (1e-2,),
     ),
     Sweep(
+        "ecg-all-faster",
+        "The same with the learning rate that is better for KeRNL on the validation data",
+        dataclasses.replace(ECG, task_settings={"validation": 0}),
+        tuple(each for each in HEARTBEATS if each.name in ("KeRNL, window 64", "e-prop", "backpropagation")),
+        (1.5e-2,),
+    ),
+    Sweep(
         "anbn",
         "A^n B^n, LSTM units",
         dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
