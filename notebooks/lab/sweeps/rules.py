@@ -120,6 +120,7 @@ HEARTBEATS = (
     Variant("e-prop, constants stand still", "eprop", changes=STILL),
     Variant("backpropagation, constants stand still", "bptt", changes=STILL),
 )
+FASTER = tuple(each for each in HEARTBEATS if each.name in ("KeRNL, window 64", "e-prop", "backpropagation"))
 
 WORDS = (
     Variant("KeRNL, window 1"),
@@ -171,7 +172,18 @@ SWEEPS = (
         "ecg-all-faster",
         "The same with the learning rate that is better for KeRNL on the validation data",
         dataclasses.replace(ECG, task_settings={"validation": 0}),
-        tuple(each for each in HEARTBEATS if each.name in ("KeRNL, window 64", "e-prop", "backpropagation")),
+        FASTER,
+        (1.5e-2,),
+    ),
+    Sweep(
+        "ecg-all-longer-averages",
+        "The same with averages over twice as many batches",
+        dataclasses.replace(
+            ECG,
+            task_settings={"validation": 0},
+            optimizer_settings={**ECG.optimizer_settings, "ema_momentum": 0.995},
+        ),
+        FASTER,
         (1.5e-2,),
     ),
     Sweep(
