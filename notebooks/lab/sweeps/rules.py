@@ -226,7 +226,7 @@ SWEEPS = (
         (2e-3,),
         (0,),
     ),
-    # Where a run starts from is the network that the package had at the revision of the run, as its results file has it.
+    # A run starts from the network that the package had at the revision of the run; its results file has that.
     Sweep(
         "smnist-moved",
         "784 pixels, further from the packaged network: digits that are moved, constants that learn",
