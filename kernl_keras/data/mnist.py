@@ -118,20 +118,22 @@ def sequential_mnist(
         images = tf.constant(pixels.reshape((-1, size**2, 1) if layout == "pixels" else (-1, size, size)))
         labels = tf.constant(digits.labels)
 
-    def make_batch(indices):
-        x = tf.cast(tf.gather(images, indices), tf.float32) / 255  # [B, T, I]
+    def with_context(x):
         if context_steps:
             x = tf.pad(x, [[0, 0], [0, context_steps], [0, 0]])
             x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
-        return x, tf.gather(labels, indices)
+        return x
+
+    def make_batch(indices):
+        x = tf.cast(tf.gather(images, indices), tf.float32) / 255  # [B, T, I]
+        return with_context(x), tf.gather(labels, indices)
 
     def moved(x, key):
-        read = x[:, : size**2, :1] if layout == "pixels" else x[:, :size, :size]
-        rows = tf.gather(tf.reshape(read, (-1, size**2)), np.argsort(places), axis=1)
-        rows = shifted(tf.reshape(rows, (-1, size, size)), largest, key)
-        again = tf.reshape(tf.gather(tf.reshape(rows, (-1, size**2)), places, axis=1), tf.shape(read))
-        context = x[:, : read.shape[1], read.shape[2] :]
-        return tf.concat([tf.concat([again, context], 2), x[:, read.shape[1] :]], 1)
+        steps, features = images.shape[1:]
+        pixels = tf.reshape(x[:, :steps, :features], (-1, size**2))
+        pictures = tf.reshape(tf.gather(pixels, np.argsort(places), axis=1), (-1, size, size))
+        pixels = tf.reshape(shifted(pictures, largest, key), (-1, size**2))
+        return with_context(tf.reshape(tf.gather(pixels, places, axis=1), (-1, steps, features)))
 
     return sequence_data(
         make_batch,

@@ -66,6 +66,21 @@ def alone(name, seeds=(0, 1, 2), **changes):
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
+def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
+    """A run on pixels that goes on from a packaged network: the one of the revision in the results file."""
+    base = EXPERIMENTS[network]
+    experiment = dataclasses.replace(
+        base,
+        source="tfds",
+        task_settings={**base.task_settings, **task_settings},
+        learn=EVERY_CONSTANT,
+        start=network,
+        steps=steps,
+        validate_every=500,
+    )
+    return Sweep(name, f"Further from the packaged {network}: {what}", experiment, HALVES, (learning_rate,), (0,))
+
+
 WINDOWS = (
     Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
     Variant("backpropagation", "bptt"),
@@ -226,54 +241,9 @@ SWEEPS = (
         (2e-3,),
         (0,),
     ),
-    # A run starts from the network that the package had at the revision of the run; its results file has that.
-    Sweep(
-        "smnist-moved",
-        "784 pixels, further from the packaged network: digits that are moved, constants that learn",
-        dataclasses.replace(
-            SMNIST,
-            source="tfds",
-            task_settings={**SMNIST.task_settings, "shift": [1, 1]},
-            learn=EVERY_CONSTANT,
-            start="smnist",
-            steps=40_000,
-            validate_every=500,
-        ),
-        HALVES,
-        (2e-3,),
-        (0,),
-    ),
-    Sweep(
-        "psmnist-halves",
-        "Pixels in one random order, further from the packaged network: windows of half a sequence",
-        dataclasses.replace(
-            EXPERIMENTS["psmnist"],
-            source="tfds",
-            learn=EVERY_CONSTANT,
-            start="psmnist",
-            steps=24_000,
-            validate_every=500,
-        ),
-        HALVES,
-        (2e-3,),
-        (0,),
-    ),
-    Sweep(
-        "psmnist-all",
-        "Pixels in one random order, further from that network: the validation part too",
-        dataclasses.replace(
-            EXPERIMENTS["psmnist"],
-            source="tfds",
-            task_settings={**EXPERIMENTS["psmnist"].task_settings, "validation": 0},
-            learn=EVERY_CONSTANT,
-            start="psmnist",
-            steps=16_000,
-            validate_every=500,
-        ),
-        HALVES,
-        (1e-3,),
-        (0,),
-    ),
+    further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
+    further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
+    further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
     Sweep(
         "windows-20000",
         "What crosses a window's border, 20000 steps",
