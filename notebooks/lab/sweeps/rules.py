@@ -242,6 +242,21 @@ SWEEPS = (
         (0,),
     ),
     further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
+    Sweep(
+        "smnist-50000",
+        "784 pixels, digits that are moved from the start, constants that learn, 50,000 steps",
+        dataclasses.replace(
+            SMNIST,
+            source="tfds",
+            task_settings={**SMNIST.task_settings, "shift": [1, 1]},
+            learn=EVERY_CONSTANT,
+            steps=50_000,
+            validate_every=500,
+        ),
+        HALVES,
+        (2e-3,),
+        (1, 2),
+    ),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
     Sweep(
