@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import kernl_keras as kk
@@ -32,11 +33,13 @@ def test_the_card_of_a_network_says_what_its_record_says(name):
     assert len(re.findall("^## `", text, re.MULTILINE)) == len(packaged.NAMES)
     (card,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     rows = dict(re.findall(r"^\| ([a-z, ]+) \| (.*) \|$", card, re.MULTILINE))
-    numbers = kk.load_pretrained(name).count_params()
+    weights = kk.load_pretrained(name).trainable_weights
+    of_m = sum(int(np.prod(weight.shape)) for weight in weights if "sensitivity_tensor" in weight.name)
+    parameters = sum(int(np.prod(weight.shape)) for weight in weights) - of_m
     accuracy = re.match(r"([0-9.]+) %, on the ([0-9,]+) test", rows["test accuracy"])
     assert float(accuracy[1]) == round(100.0 * record["test_accuracy"], 1)
     assert int(accuracy[2].replace(",", "")) == record["examples"]["test"]
-    assert f"{numbers:,} numbers" in rows["units"]
+    assert f"{parameters:,} parameters, and {of_m:,} of M" in rows["units"]
     assert rows["command"] == f"`{record['command']}`"
     assert rows["seed, revision"] == f"{record['seed']}, `{record['git_revision'][:10]}`"
     assert "Not good for: " in card

@@ -16,18 +16,21 @@ from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import read_json, whole
 
 from .plot import draw
-from .tables import OWN_TABLES, table_of
+from .tables import OWN_TABLES, setup_table, table_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "notebooks" / "pages").glob("*.md")))
-TABLE = re.compile(r"<!-- table: (?P<names>[\w. -]+)(?P<heads>\|[^>\n]*)? -->\n.*?<!-- end -->", re.DOTALL)
+TABLE = re.compile(
+    r"<!-- (?P<kind>table|setup): (?P<names>[\w. -]+)(?P<heads>\|[^>\n]*)? -->\n.*?<!-- end -->", re.DOTALL
+)
 PLOT = re.compile(r"<!-- plot: (?P<names>[\w. -]+) -->\n!\[[^\]]*\]\((?P<path>[^)\s]+)\)")
 
 
 def render(text, folder):
     """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
 
-    The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says.
+    The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says. After
+    `<!-- setup: NAME ... -->` comes what the sweeps trained, instead of what came out.
 
     Args:
         text: the document.
@@ -37,11 +40,12 @@ def render(text, folder):
         FileNotFoundError: for a table without a results file.
         ValueError: for a marker without its end, and for a file that holds no results.
     """
-    for kind, pattern in (("table", TABLE), ("plot", PLOT)):
-        if (marks := text.count(f"<!-- {kind}:")) != (whole_ones := len(pattern.findall(text))):
+    for kind, pattern in (("table", TABLE), ("setup", TABLE), ("plot", PLOT)):
+        whole_ones = sum(match[0].startswith(f"<!-- {kind}:") for match in pattern.finditer(text))
+        if (marks := text.count(f"<!-- {kind}:")) != whole_ones:
             raise ValueError(
                 f"every '<!-- {kind}: NAME ... -->' must be followed by "
-                f"{'its table and <!-- end -->' if kind == 'table' else 'a picture, ![...](PATH)'}; "
+                f"{'a picture, ![...](PATH)' if kind == 'plot' else 'its table and <!-- end -->'}; "
                 f"received {marks} of them, {whole_ones} followed so."
             )
 
@@ -51,7 +55,8 @@ def render(text, folder):
             raise ValueError(f"a table must have a head for each results file; received {heads} for {match['names']}.")
         files = read_results(match["names"], folder)
         opening, _ = match[0].split("\n", 1)
-        return f"{opening}\n{table_of(files, heads)}\n<!-- end -->"
+        made = (setup_table if match["kind"] == "setup" else table_of)(files, heads)
+        return f"{opening}\n{made}\n<!-- end -->"
 
     return TABLE.sub(table, text)
 

@@ -44,13 +44,13 @@ def run_table(runs):
         value = spread_of([run[f"test_{metric}"]], metric)
         minutes = f"{run['seconds'] / 60.0:.0f}"
         lines.append([f"`{run['experiment']}`", run["rule"], f"{run['steps']:,}", minutes, value])
-    return markdown(["experiment", "rule", "steps", "minutes", "test"], lines)
+    return markdown(["experiment", "rule", "updates", "minutes", "test"], lines)
 
 
 def sweep_table(sweep):
     """A sweep's variants: mean and spread over seeds, on the test data; the learning rate; what M explains."""
     return markdown(
-        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes a step", "s"],
+        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes per step", "s"],
         [[variant, *columns(runs, sweep["metric"])] for variant, runs in by_variant(sweep).items()],
     )
 
@@ -61,7 +61,7 @@ def task_table(sweeps):
     for sweep in sweeps:
         (runs,) = by_variant(sweep).values()
         lines.append([f"`{sweep['sweep']}`", f"{runs[0]['steps']:,}", *columns(runs, sweep["metric"])])
-    return markdown(["", "steps", "test", "seeds", "learning rate", "explained", "spikes a step", "s"], lines)
+    return markdown(["", "updates", "test", "seeds", "learning rate", "explained", "spikes per step", "s"], lines)
 
 
 def comparison(sweeps, heads=()):
@@ -73,6 +73,24 @@ def comparison(sweeps, heads=()):
         cells = [spread_of(test, sweep["metric"]) if test else "" for test, sweep in zip(tests, sweeps)]
         lines.append([variant, *cells])
     return markdown(["", *(heads or [f"`{sweep['sweep']}`" for sweep in sweeps])], lines)
+
+
+UNITS = {"resonator": "resonators", "lif": "LIF", "adlif": "AdLIF", "leaky_rnn": "rate units", "lstm": "LSTM"}
+
+
+def setup_table(sweeps, heads=()):
+    """What sweeps trained, a line each: units, batch, updates, the learning rates to choose from, and M's optimizer."""
+    lines = []
+    for sweep, head in zip(sweeps, heads or [""] * len(sweeps)):
+        experiment, runs = sweep["experiment"], sweep["runs"]
+        units = f"{experiment['cell_settings']['units']} {UNITS[experiment['cell']]}"
+        rates = {run["learning_rate"] for run in runs}
+        rates |= {rate for run in runs for rate, _ in run.get("chosen_from") or ()}
+        optimizer = f"{experiment['sensitivity_optimizer']} {experiment['sensitivity_learning_rate']:g}"
+        sizes = [str(experiment["batch_size"]), f"{runs[0]['steps']:,}"]
+        shown = ", ".join(f"{rate:g}" for rate in sorted(rates))
+        lines.append([head, f"`{sweep['sweep']}`", units, *sizes, shown, optimizer])
+    return markdown(["", "results file", "network", "batch", "updates", "learning rates", "M learns by"], lines)
 
 
 def contract_table(kerases):
@@ -155,7 +173,7 @@ def agreement_table(found, window=64):
         means = [columns_of.get(group) for group in groups]
         shown = ["" if each is None else plain_spread(each, 2) for each in means]
         lines.append([*line, f"{numbers[line]:,}", *shown])
-    heads = (f"`{experiment}`, {steps:,} steps" for experiment, steps in groups)
+    heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
     return markdown(["crosses the border", "M", "memory", "numbers", *heads], lines)
 
 
@@ -170,7 +188,7 @@ def hops_table(found):
             line = row["slopes"], "all" if row["hops"] is None else str(row["hops"])
             cells.setdefault(line, {}).setdefault(group, []).append(row["cosine"])
     lines = [[*line, *(plain_spread(columns_of[group], 2) for group in groups)] for line, columns_of in cells.items()]
-    heads = (f"`{experiment}`, {steps:,} steps" for experiment, steps in groups)
+    heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
     return markdown(["slopes behind the border", "hops", *heads], lines)
 
 

@@ -25,7 +25,7 @@ RESULTS = {
     "runs": [run("KeRNL", 0, 0.91, 0.5), run("KeRNL", 1, 0.93, 0.7), run("e-prop", 0, 0.5, None)],
 }
 OF_ONE = """\
-|  | test accuracy | seeds | learning rate | explained | spikes a step | s |
+|  | test accuracy | seeds | learning rate | explained | spikes per step | s |
 | --- | --- | --- | --- | --- | --- | --- |
 | KeRNL | 92.0 ± 1.4 % | 2 | 0.002 | 0.60 | 0.25 | 10 |
 | e-prop | 50.0 % | 1 | 0.002 |  | 0.25 | 10 |"""
@@ -287,8 +287,26 @@ def test_the_table_of_hops_by_hand():
 
     found = {"networks": [network(0, 0.5, 0.9), network(1, 0.7, 0.9)]}
     assert table_of([{"hops": found}]).splitlines() == [
-        "| slopes behind the border | hops | `smnist`, 600 steps |",
+        "| slopes behind the border | hops | `smnist`, 600 updates |",
         "| --- | --- | --- |",
         "| mean | 1 | 0.60 ± 0.14 |",
         "| mean | all | 0.90 ± 0.00 |",
     ]
+
+
+def test_the_setup_of_sweeps_by_hand(tmp_path):
+    """The rates are those that the runs could choose from, and not only the chosen ones."""
+    experiment = {
+        "cell": "lif", "cell_settings": {"units": 3}, "batch_size": 16, "sensitivity_optimizer": "RMSprop",
+        "sensitivity_learning_rate": 0.001,
+    }  # fmt: skip
+    chosen = {**run("KeRNL", 0, 0.91), "chosen_from": [[0.002, 0.9], [0.005, 0.8]]}
+    (tmp_path / "one.json").write_text(json.dumps({**RESULTS, "experiment": experiment, "runs": [chosen]}))
+    text = "<!-- setup: one | small -->\n<!-- end -->"
+    assert render(text, tmp_path).splitlines()[1:-1] == [
+        "|  | results file | network | batch | updates | learning rates | M learns by |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| small | `rules` | 3 LIF | 16 | 2,000 | 0.002, 0.005 | RMSprop 0.001 |",
+    ]
+    with pytest.raises(ValueError, match="received 1 of them, 0 followed so"):
+        render("<!-- setup: one -->\n", tmp_path)
