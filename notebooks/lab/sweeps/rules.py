@@ -167,9 +167,9 @@ SWEEPS = (
     alone("adding-spiking"),
     alone("adding-spiking-200", (0,)),
     rules(SMALL, (2e-3, 5e-3)),
+    rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
     rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
     rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
-    former_rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
     former_rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
     former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
     former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
