@@ -27,7 +27,7 @@ class LogSpaced(keras.initializers.Initializer):
     Args:
         low: smallest value, > 0.
         high: largest value, >= `low`.
-        count: number of distinct values, >= 2; fewer units have as many as they are.
+        count: number of distinct values, >= 2; with fewer units than that, each unit has a value of its own.
 
     Call arguments:
         shape: shape of the values; units are on the last axis.
@@ -41,7 +41,8 @@ class LogSpaced(keras.initializers.Initializer):
 
     Example:
 
-    >>> LogSpaced(10.0, 1000.0, count=3)((5,)).numpy().round()
+    >>> import kernl_keras as kk
+    >>> kk.LogSpaced(10.0, 1000.0, count=3)((5,)).numpy().round()
     array([  10.,  100., 1000.,   10.,  100.], dtype=float32)
 
     Reference: Perez-Nieves et al., Neural heterogeneity promotes robust learning, Nature Communications 12:5791 (2021),
@@ -96,7 +97,8 @@ class LogUniform(keras.initializers.Initializer):
 
     Example:
 
-    >>> tau = LogUniform(10.0, 1000.0, seed=1)((200,))  # ms
+    >>> import kernl_keras as kk
+    >>> tau = kk.LogUniform(10.0, 1000.0, seed=1)((200,))  # ms
     >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
     (TensorShape([200]), True, True)
 

@@ -15,8 +15,8 @@ from .types import Config
 class FiringRate(keras.regularizers.Regularizer):
     """A cost of firing rates that are far from a target, or outside of a band.
 
-        f_i = mean of z_i(t) over the batch and all steps, / dt           spikes per ms
-        R   = strength sum_i (f_i - target)^2,                            of a band its nearer edge; 0 inside
+        f_i = mean of z_i(t) over the batch and all steps, / dt  spikes per ms
+        R   = strength sum_i (f_i - target / 1000)^2,            target in Hz; of a band the nearer edge, 0 inside
 
     As `activity_regularizer` of `kernl_keras.RNN` it adds R to the loss, and dR/dz(t) to the error L(t) that the
     layer's rule learns from, whatever the rule. There steps under a mask and examples of weight zero count for nothing.
@@ -34,15 +34,16 @@ class FiringRate(keras.regularizers.Regularizer):
         mask: True where a step counts [B, T]; None where all do.
 
     Returns:
-        B R, a scalar: of what an activity regularizer returns, Keras takes the mean over the examples.
+        B R, a scalar: Keras divides what an activity regularizer returns by the number of examples.
 
     Raises:
         ValueError: for a number out of its range, and unless there is either a target or a band.
 
     Example: a unit with 20 Hz and a silent one; both are 10 Hz away.
 
+    >>> import tensorflow as tf, kernl_keras as kk
     >>> z = tf.constant([[[1.0, 0.0]] + [[0.0, 0.0]] * 49])
-    >>> round(float(FiringRate(10.0, strength=1e4)(z)), 6)
+    >>> round(float(kk.FiringRate(10.0, strength=1e4)(z)), 6)
     2.0
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), Methods, "Firing rate regularization".
@@ -61,7 +62,7 @@ class FiringRate(keras.regularizers.Regularizer):
         self.low = None if low is None else number("low", low, low=0.0)
         self.high = None if high is None else number("high", high, low=self.low or 0.0)
         if (target is None) == (low is None and high is None):
-            raise ValueError(f"target must be given, or low or high; received {target=}, {low=}, {high=}.")
+            raise ValueError(f"target must be given, or low or high in its place; received {target=}, {low=}, {high=}.")
         self.strength = number("strength", strength, low=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.per_unit = flag("per_unit", per_unit)

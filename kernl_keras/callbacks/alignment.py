@@ -45,7 +45,8 @@ class GradientAlignment(keras.callbacks.Callback):
     Example:
 
     >>> import tempfile, kernl_keras as kk
-    >>> callback = kk.GradientAlignment(tempfile.mkdtemp(), rules=("kernl", "eprop"))  # model.fit(..., callbacks=[it])
+    >>> callback = kk.GradientAlignment(tempfile.mkdtemp(), rules=("kernl", "eprop"))
+    >>> # model.fit(..., callbacks=[callback])
 
     Source: Marschall, Cho, Savin, JMLR 21 (2020).
     """

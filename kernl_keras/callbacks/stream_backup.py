@@ -17,9 +17,9 @@ class StreamBackup(keras.callbacks.Callback):
     """Keeps a file from which training on a stream goes on exactly, as if it had never stopped.
 
     After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
-    and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. With
-    them goes how many epochs and pieces there were, for `fit` and for the stream, as in the example. Where the file
-    exists, each training begins with what it holds; else it begins as always.
+    and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. It
+    also writes the numbers of epochs and pieces so far, from which `fit` and the stream continue, as in the example.
+    Where the file exists, each training begins with what it holds; else it begins as always.
 
     The file is replaced whole or not at all: a kill leaves that of the epoch before.
 

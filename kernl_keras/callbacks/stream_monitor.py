@@ -20,10 +20,10 @@ from .writing import needs_tensorboard, writing
 class StreamMonitor(keras.callbacks.Callback):
     """Tells while `fit` learns from a `kk.data.stream` how many of the last words were answered wrongly.
 
-    Before the network learns from a piece, it is asked what it hears in it, so that it has learned from none of the
-    words that it is tested on. A word is a run of steps in one row that ask for the same class, and its answer is the
-    class with the largest mean output over them. At the end of each epoch the logs have, and with them the line that
-    Keras prints, and the history:
+    Each piece is tested before the network learns from it. The same words come again in later passes, and of a word
+    that goes on in the next piece the first part has been learned by then. A word is a run of steps in one row that ask
+    for the same class, and its answer is the class with the largest mean output over them. At the end of each epoch the
+    logs have, and with them the line that Keras prints, and the history:
 
     - `words`: how many words have been heard
     - `word_error`: the share of the last words that were answered wrongly
@@ -42,7 +42,7 @@ class StreamMonitor(keras.callbacks.Callback):
     Args:
         log_dir: folder of the event files, in `stream` below it; None for the logs alone, which need no TensorBoard.
         update_freq: "epoch", or the number of pieces after which to write for TensorBoard.
-        last: how many words the error is the share of.
+        last: number of most recent words over which `word_error` is computed.
         steps: how many steps the picture has. A hundred steps of 10 ms are a second.
 
     Attributes:

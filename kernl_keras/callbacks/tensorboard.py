@@ -23,7 +23,7 @@ class TensorBoard(keras.callbacks.Callback):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
     The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
-    its own, in both Kerases:
+    its own, in Keras 2 and Keras 3.
 
     Each entry is a tag, with its kind and the run in which it is shown:
 

@@ -32,12 +32,13 @@ class AdLIFCell(SpikingCell):
 
     A is the coupling to the potential, b that to the spikes. If A is large, the potential oscillates around 0 while it
     decays, so that the units tell apart in which order and how fast inputs come. The method is the symplectic Euler
-    one: w hears of V at the same step. It is stable where the ordinary one is not.
+    one: w(t) follows the new V(t). It is stable where the ordinary one is not.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
     derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w.
     There is no linear memory (`traces="linear"`) for this cell. Under `rule="kernl"` the kernel is that of the whole
-    unit (`kernl_keras.rules.WholeUnit`), where the layer has no traces, and the reset's derivative is not followed.
+    unit (`kernl_keras.rules.WholeUnit`), or the membrane's if the layer has traces. In both cases the derivative of the
+    reset is not followed.
 
     Args:
         units: number of units H.
@@ -53,7 +54,7 @@ class AdLIFCell(SpikingCell):
         dt: length of a step, ms.
         surrogate: shape of psi, see `kernl_keras.LIFCell`. The potential is far from the threshold most of the time:
             with "exponential", which has wide flanks, gradients of long sequences explode.
-        surrogate_damping: height of psi at the threshold, times b0.
+        surrogate_damping: psi at the threshold is this number divided by b0.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.

@@ -36,10 +36,11 @@ def check_connectivity(name, value, units):
         raise ValueError(f"{name} must be a probability or a matrix of True and False; received {value!r}.")
     try:
         matrix = np.asarray(value)
-    except ValueError:  # rows of several lengths
-        matrix = np.empty(0)
+        shape = matrix.shape
+    except ValueError:
+        matrix, shape = np.empty(0), "with rows of several lengths"
     if matrix.shape != (units, units):
-        raise ValueError(f"{name} must have shape ({units}, {units}), a row for each unit; received {value!r}.")
+        raise ValueError(f"{name} must have shape ({units}, {units}), a row for each unit; received shape {shape}.")
     if matrix.dtype.kind not in "biuf" or not np.isin(matrix, (0, 1)).all():
         raise ValueError(f"{name} must be a matrix of True and False; received {value!r}.")
     return matrix.astype(bool).tolist()

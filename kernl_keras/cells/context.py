@@ -35,8 +35,9 @@ class ContextCell(WideCell):
 
     Example:
 
+    >>> import tensorflow as tf, kernl_keras as kk
     >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(ContextCell(3), return_sequences=True)
+    >>> layer = keras.layers.RNN(kk.ContextCell(3), return_sequences=True)
     >>> layer(tf.ones((1, 5, 1)))[0, :, 0].numpy()
     array([0., 0., 0., 1., 1.], dtype=float32)
 

@@ -140,8 +140,8 @@ class HiddenCell(TrainedCell):
         drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive)) if self.CONSTANTS else None
         if drive is not None and not np.all(drive > 0.0):
             raise ValueError(
-                f"{self.CONSTANTS[0]} must be such that a step's current moves the potential in {self.variable_dtype}; "
-                f"received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
+                f"{self.CONSTANTS[0]} must be small enough that a step's current moves the potential in "
+                f"{self.variable_dtype}; received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
             )
         self.add_kernel(input_shape, self.kernel_initializer or self.unit_drive_initializer(self.input_gain))
         self.recurrent_mask = connection_mask(self, self.recurrent_connectivity, self.connectivity_seed)

@@ -44,8 +44,9 @@ class InputSpikeCell(WideCell):
 
     Example:
 
+    >>> import tensorflow as tf, kernl_keras as kk
     >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(InputSpikeCell(80, seed=0), return_sequences=True)
+    >>> layer = keras.layers.RNN(kk.InputSpikeCell(80, seed=0), return_sequences=True)
     >>> layer(tf.fill((25, 838, 1), 0.3)).shape
     TensorShape([25, 838, 80])
 

@@ -48,14 +48,15 @@ class LeakyRNNCell(HiddenCell):
         units: number of units H.
         tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; None for no leak,
             h(t) = f(g(t)).
-        period: period of the oscillation, ms, > 2 dt, in one of the same forms; None for none. It needs a tau.
+        period: period of the oscillation, ms, > 2 dt, in one of the same forms; None for none. It needs a tau
+            and discretization="exponential".
         activation: f, "tanh", "relu" or "identity".
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
         self_connections: whether a unit receives its own activity through W_rec.
         learn: which constants learn, "tau" and "period". Each becomes a weight with a number for every unit, which
-            starts at the value given here. The weight is the logarithm, and stays in a range: a tau from 0.1 to 100,000
-            steps, a period from 2.01.
+            starts at the value given here. The weight is the logarithm, and stays in a range: a tau from 0.1 (with
+            "euler" 1.001) to 100,000 steps, a period from 2.01.
         **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
             recurrence and Dale's law; the initializers, regularizers and constraints of the weights
             (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
@@ -127,7 +128,7 @@ class LeakyRNNCell(HiddenCell):
     def parameters(self) -> RateParameters:
         """`RateParameters` of the steps."""
         tau, period = self.constant("tau"), self.constant("period")
-        decay = DECAYS[self.discretization](tau, self.dt)
+        decay = DECAYS[self.discretization](tau, self.dt, "tau")
         if period is None:
             return RateParameters(self.activation, leak=decay, turn=0.0, drive=1.0 - decay)
         # sqrt(1 - a^2), by a difference that keeps its digits where the leak is slow

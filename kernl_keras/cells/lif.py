@@ -58,15 +58,15 @@ class LIFCell(SpikingCell):
             abs(u) < 1/2
             (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
             [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
-        surrogate_damping: height of psi at the threshold, times B.
+        surrogate_damping: psi at the threshold is this number divided by B.
         use_bias: whether to add a trained current.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
         learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
             "adaptation_strength". Each becomes a weight with a number for every unit, which starts at the value given
-            here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000 steps, the other
-            two from 0.001 to 1,000. A strength of 0 stays 0.
+            here. The weight is the logarithm, and stays in a range: time constants from 0.1 steps (1.001 with "euler")
+            to 100,000 steps, the other two from 0.001 to 1,000. A strength of 0 stays 0.
         **kwargs: what all hidden cells take: `self_connections`; `recurrent_connectivity` and `excitatory`, for sparse
             recurrence and Dale's law; the initializers, regularizers and constraints of the weights
             (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
@@ -157,9 +157,9 @@ class LIFCell(SpikingCell):
         """`LIFParameters` of the steps; built outside a time loop it costs nothing inside."""
         decay = DECAYS[self.discretization]
         return LIFParameters(
-            membrane_decay=decay(self.constant("tau_m"), self.dt),
-            adaptation_decay=decay(self.constant("tau_a"), self.dt),
-            trace_decay=decay(self.constant("tau_s"), self.dt),
+            membrane_decay=decay(self.constant("tau_m"), self.dt, "tau_m"),
+            adaptation_decay=decay(self.constant("tau_a"), self.dt, "tau_a"),
+            trace_decay=decay(self.constant("tau_s"), self.dt, "tau_s"),
             resistance=self.resistances(),
             base_threshold=self.constant("base_threshold"),
             adaptation_strength=self.constant("adaptation_strength"),

@@ -41,13 +41,13 @@ class LSTMCell(HiddenCell):
 
     Under KeRNL M says what the output h of a unit does to the memories c of the others. Its kernel is
     `kernl_keras.rules.Exponential`: no kernel of the membrane is known, because the forget gate changes. RFLO and the
-    plain form of KeRNL, which have one current for each unit, do not go with this cell. Traces in linear memory it has
-    none.
+    plain form of KeRNL, which have one current for each unit, do not go with this cell. It has no
+    traces in linear memory (`traces="linear"`).
 
     Args:
         units: number of units H.
         unit_forget_bias: whether the bias of the forget gate starts at 1, so that the unit remembers at first.
-        dt: length of a step, ms: the unit of the kernel's gamma. The units themselves count steps.
+        dt: length of a step, ms. It sets the scale of gamma (1/ms) and of lags; the units themselves count steps.
         self_connections: whether a unit receives its own output through W_rec.
         **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
             recurrence and Dale's law, of all gates alike; the initializers, regularizers and constraints of the weights

@@ -38,13 +38,14 @@ class ReadoutCell(TrainedCell):
         gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
-        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
+        learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
+            0.1 steps (1.001 with "euler") to 100,000 steps.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
         feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
             "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained. W_out
             learns as ever.
-        feedback_initializer: of B, any Keras initializer, with a seed of its own if it shall have one; None for
+        feedback_initializer: of B, any Keras initializer, which may have a seed of its own; None for
             "glorot_uniform" divided by the gain, as W_out begins.
         **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
             (`bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`); and
@@ -62,8 +63,9 @@ class ReadoutCell(TrainedCell):
 
     Example:
 
+    >>> import tensorflow as tf, kernl_keras as kk
     >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(ReadoutCell(10), return_sequences=True)
+    >>> layer = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)
     >>> layer(tf.zeros((25, 7, 200))).shape
     TensorShape([25, 7, 10])
 
@@ -120,7 +122,7 @@ class ReadoutCell(TrainedCell):
     @property
     def decay(self) -> tf.Tensor:
         """d, a scalar or [O], in the variable dtype: `tf.cast` would round a number to single precision first."""
-        decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt)
+        decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt, "tau_out")
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:

@@ -58,7 +58,7 @@ class ResonatorCell(SpikingCell):
             abs(u) < 1/2
             (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
             [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
-        surrogate_damping: height of psi at the threshold, times B.
+        surrogate_damping: psi at the threshold is this number divided by B.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
             sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
             place.

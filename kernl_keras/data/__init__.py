@@ -1,6 +1,6 @@
 """Sequences to learn from, as `tf.data` pipelines: digits read or spoken, heartbeats, sums, A^n B^n; and streams.
 
-The room stands apart: it imports nothing of the package but the checks of arguments and of archives.
+This subpackage stands alone: of the package it imports only the checks of arguments and archives, and uniform draws.
 """
 
 from .adding import adding_problem

@@ -23,10 +23,10 @@ def anbn(
 
         x(t) = the symbol at step t, one-hot,    y(t) = the symbol at step t + 1, 0 for A and 1 for B
 
-    Each n is drawn anew, uniformly from `shortest` to `longest`. How many A will follow cannot be known; after them the
-    rest of the string is known to who has counted. Of strings that begin with n = 1 to N, the best answers are right at
-    a share 1 - (1 - 1/N) / (N + 1) of the steps (92 % for N = 10), and the answer that each symbol comes again, at
-    1 - 2 / (N + 1) (82 %), in the mean of a long sequence.
+    Each n is drawn anew, uniformly from `shortest` to `longest`. The number of A cannot be known in advance. A
+    network that has counted them knows the rest of the string. If n is drawn from 1 to N, the best possible predictor
+    is right at a share 1 - (1 - 1/N) / (N + 1) of the steps of a long sequence (92 % for N = 10). A predictor that
+    always repeats the last symbol is right at 1 - 2 / (N + 1) (82 %).
 
     Args:
         steps: int >= 2, T.

@@ -16,7 +16,8 @@ class Splits(NamedTuple):
 
     Example:
 
-    >>> Splits(train=6500, validation=500, test=1000)._asdict()["test"]
+    >>> import kernl_keras as kk
+    >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
     1000
     """
 
@@ -144,7 +145,7 @@ def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batch
     repeat = flag("repeat", repeat)
     skip_batches = integer("skip_batches", skip_batches, low=0)
     if skip_batches and not repeat:
-        raise ValueError(f"skip_batches needs repeat=True, a stream to start later in; received {skip_batches!r}.")
+        raise ValueError(f"skip_batches must be 0 unless repeat=True; received {skip_batches!r}.")
     first_epoch, first_step = divmod(skip_batches, steps)
 
     def epoch_batches(epoch):

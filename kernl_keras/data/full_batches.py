@@ -27,15 +27,19 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
     Example:
 
+    >>> import tensorflow as tf, kernl_keras as kk
     >>> data = tf.data.Dataset.from_tensor_slices(([[1.0], [2.0], [3.0]], [0, 1, 2])).batch(2)
-    >>> [weight.numpy().tolist() for x, y, weight in full_batches(data, 2)]
+    >>> [weight.numpy().tolist() for x, y, weight in kk.data.full_batches(data, 2)]
     [[1.0, 1.0], [1.0, 0.0]]
 
     Source: padding with zero weights, as TensorFlow's guide to distributed evaluation does.
     """
     batch_size = integer("batch_size", batch_size)
-    if not isinstance(data.element_spec, tuple) or len(data.element_spec) not in (2, 3):
-        raise ValueError(f"data must have batches (x, y) or (x, y, sample_weight); received {data.element_spec}.")
+    spec = getattr(data, "element_spec", None)
+    if not isinstance(data, tf.data.Dataset) or not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            f"data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight [B]); received {spec or data!r}."
+        )
 
     def fill(x, y, weight=None):
         count = tf.shape(tf.nest.flatten(x)[0])[0]

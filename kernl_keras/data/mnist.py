@@ -39,7 +39,8 @@ def sequential_mnist(
     Args:
         source: "sample" for the digits that come with the package (7,000 of MNIST's training set and 1,000 of its test
             set, 700 and 100 of each class), or "tfds" for all 70,000, through TensorFlow Datasets.
-        data_dir: folder of prepared TensorFlow Datasets; None for `~/tensorflow_datasets`. Only for "tfds".
+        data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
+            Only for "tfds".
         download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`. If it is there, the
             network is not used.
         validation: int, how many digits are held out from the end of the training set, whatever the seed. None for 500
@@ -56,7 +57,8 @@ def sequential_mnist(
         seed: int, the seed of the order of the training digits, and of nothing else.
         repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next epoch. True: `train`
             is an endless stream of the same epochs.
-        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost.
+        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost. It needs
+            repeat=True.
 
     Returns:
         A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and

@@ -69,11 +69,11 @@ def spoken_digits(
     Args:
         front_end: a layer or function from sound [n, samples, 1] to sequences [n, T, I], such as `AudioEncoder(40)`. It
             is applied once to all recordings, and what it makes of them is kept in memory: an epoch costs no Fourier
-            transform. None for the sound itself, [B, 8000 seconds, 1] in [-1, 1].
+            transform. None for the sound itself, [B, 8000 * seconds, 1] in [-1, 1].
         speaker: the one whose 500 recordings make the test part, none of which is trained on. None for the test part of
             the data set itself: the first 5 of the 50 takes of each digit and speaker (file names that end in _0 to
             _4).
-        data_dir: folder of prepared TensorFlow Datasets; None for `~/tensorflow_datasets`.
+        data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         download: bool, whether they may be downloaded (10 MB) if they are not in `data_dir`.
         validation: int, how many recordings are held out from the end of the training set, the last takes of each digit
             and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
@@ -103,7 +103,7 @@ def spoken_digits(
         FileNotFoundError: spoken_digit is not prepared in data_dir='nowhere' (download=False): ...
 
     References:
-        Jackson et al. 2018, "Jakobovski/free-spoken-digit-dataset: v1.0.8", whose rule for the test part it is.
+        Jackson et al. 2018, "Jakobovski/free-spoken-digit-dataset: v1.0.8", which defines the test part.
     """
     if front_end is not None and not callable(front_end):
         raise ValueError(f"front_end must be a layer, a function or None; received {front_end!r}.")

@@ -32,18 +32,18 @@ def stream(
     and pauses before and after it. Pauses hold zeros, and all steps the noise. In every N words of a batch each of the
     N words comes once, in an order drawn anew.
 
-    A layer with `stateful=True` learns from it: the rows of a piece go on those of the piece before. The targets hold
-    at every step, with a weight: 1 where there is something to answer, and else 0. All of it is a pure function of the
-    seed and of the number of the piece. So `skip_pieces` goes on with a stream at no cost, to the bit.
+    A layer with `stateful=True` learns from it: each row of a piece continues the same row of the piece before. The
+    targets hold at every step, with a weight: 1 where there is something to answer, and else 0. All of it is a pure
+    function of the seed and of the number of the piece. So `skip_pieces` continues a stream exactly, at no cost.
 
     Args:
         x: words [N, T, I].
         y: targets, one a word [N, ...], or one a step [N, T, ...] with `answer=None`.
         lengths: int [N], how many steps of each word count, from the first on; None for all T. The steps behind them
             are no part of the stream.
-        every: steps from the begin of one stretch to the next, at least those of the longest word and its answer. None
-            for twice that. With the length of all words and `answer=None` they follow each other without pauses, as one
-            long recording.
+        every: steps from the beginning of one stretch to that of the next, at least those of the longest word and its
+            answer. None for twice that. If all words have the same length, `every` is that length and `answer=None`,
+            they follow each other without pauses, as one long recording.
         answer: for how many steps a word is asked for: at its last step, and in the pause that follows. None where y
             has a target a step: each step of a word is asked for.
         noise: standard deviation of the Gaussian noise.
@@ -61,7 +61,7 @@ def stream(
 
     Example: words of 2 steps, a one and a two; in every 5 steps one of them, each asked for at its last step.
 
-        >>> import kernl_keras as kk
+        >>> import tensorflow as tf, kernl_keras as kk
         >>> words = [[[1.0], [1.0]], [[2.0], [2.0]]]
         >>> pieces = kk.data.stream(words, [1, 2], every=5, answer=1, piece=10, batch_size=1)
         >>> x, y, weight = next(iter(pieces))
@@ -168,7 +168,7 @@ def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
         x [N, ...] and y [N, ...].
 
     Raises:
-        ValueError: for data without end, and for others than pairs.
+        ValueError: for a pipeline without end, and for batches that are not pairs (x, y).
 
     Example:
 

@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 
-def decay_exp(tau, dt):
+def decay_exp(tau, dt, name="tau"):
     """The exact decay factor, exp(-dt / tau).
 
     Args:
         tau: time constants > 0 in ms: a number, a NumPy array, a tensor, or None for no memory.
         dt: length of a step in ms.
+        name: of the argument, for the error of the Euler method.
 
     Returns:
         The factor, of the kind and shape of `tau`; 0.0 for None.
@@ -37,12 +38,13 @@ def decay_exp(tau, dt):
     return np.exp(-dt / tau) if isinstance(tau, np.ndarray) else tf.exp(-dt / tf.convert_to_tensor(tau))
 
 
-def decay_euler(tau, dt):
+def decay_euler(tau, dt, name="tau"):
     """The decay factor of the Euler method, 1 - dt / tau.
 
     Args:
         tau: time constants >= dt in ms: a number, a NumPy array, a tensor, or None for no memory.
         dt: length of a step in ms.
+        name: of the argument, for the error of the Euler method.
 
     Returns:
         The factor, of the kind and shape of `tau`; 0.0 for None.
@@ -62,7 +64,7 @@ def decay_euler(tau, dt):
         tau = tf.convert_to_tensor(tau)
     known = tf.get_static_value(tau)
     if known is not None and np.any(known < dt):
-        raise ValueError(f"tau must be >= dt ({dt:g} ms) for the Euler discretization; received {known}.")
+        raise ValueError(f"{name} must be >= dt = {dt:g} ms for discretization='euler'; received {known}.")
     return 1.0 - dt / tau
 
 

@@ -18,7 +18,10 @@ def load_pretrained(name: str = "smnist") -> Model:
             of a heartbeat) or "spoken-digits".
 
     Returns:
-        `Model`, compiled as it was trained, its optimizers as new; `record(name)` says how it came about.
+        `Model`, compiled as it was trained, its optimizers as new. It takes x of `kernl_keras.data.sequential_mnist()`
+        (with `order="permuted"` for "psmnist") [B, 838, 2], of `kernl_keras.data.ecg()` [B, 1301, 4], or of
+        `kernl_keras.data.spoken_digits(front_end=...)` [B, 100, 40]; the page of trained networks says how each was
+        trained.
 
     Raises:
         ValueError: for an unknown name.

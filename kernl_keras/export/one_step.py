@@ -115,7 +115,10 @@ class EncoderStep(keras.layers.Layer):
         if encoder.code == "bernoulli":
             raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         if encoder.code in FOLLOWING:  # it looks back further than by one step
-            raise ValueError(f"model must have an encoder of another code; received code={encoder.code!r}.")
+            raise ValueError(
+                f"model must have an encoder with code 'threshold', 'current' or 'population'; received "
+                f"code={encoder.code!r}."
+            )
         if encoder.stateful:  # here the states are inputs
             encoder = type(encoder).from_config({**encoder.get_config(), "stateful": False})
         self.encoder = encoder

@@ -32,7 +32,8 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     - units, hard reset: `lif`: `LIF` with r = 1
     - units, soft reset: `membrane`: `LI`; `threshold`: `Threshold`; and back `reset`: `Scale` by -a b0 / (1-a)
     - tau_s: `synapse`: `LI` with r = 1 / (1-d) before `recurrent_kernel`
-    - readout: W_out and bias; leak: `Linear` or `Affine`, `NAME_kernel`; `LI` with r = 1 / (1-d), `NAME_units`
+    - readout's weights (W_out times the gain, and bias): `Linear` or `Affine`, `NAME_kernel`
+    - readout's leak: `LI` with r = 1, or r = 1 / (1-d) with `gain=None`, `NAME_units`; none with `tau_out=None`
 
     NIR is of continuous time. Spikes are equal where the importer makes steps of dt, each in this order:
 

@@ -25,10 +25,10 @@ class AudioEncoder(StatefulLayer):
         y = log(1 + E / E_0) / log(1 + 1 / E_0)                                "log"
         y = (E / (E_0 + M)^0.98 + 2)^0.5 - 2^0.5,    M(t) = running mean of E  "pcen"
 
-    X(t) is the Fourier transform of a frame, weighed by a Hann window; W has triangles evenly spaced on the mel scale.
-    E is 1 for a sine of amplitude 1, and E_0 = 10^-6. "log" keeps how loud it is, from 0 to about 1. "pcen"
-    (per-channel energy normalization) divides by the running mean M, so that what is steady fades and a soft voice is
-    as a loud one; M(0) = E(0). A `SpikeEncoder` then encodes y by its `code`.
+    X(t) is the Fourier transform of a frame, weighted by a Hann window; W has triangles evenly spaced on the mel scale.
+    E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps how loud it
+    is, from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that what is
+    steady fades and a soft voice looks like a loud one; M(0) = E(0). A `SpikeEncoder` then encodes y by its `code`.
 
     Frames end where steps end: step t has heard the `frame` before it, and nothing later. Before a sequence is silence.
     So a stateful layer, which keeps the last `frame` - `hop`, gives for pieces what it gives for the whole.
@@ -63,7 +63,8 @@ class AudioEncoder(StatefulLayer):
 
     Example: one second at 8 kHz becomes 100 steps of 40 bands.
 
-    >>> AudioEncoder(40)(tf.zeros((2, 8000, 1))).shape
+    >>> import tensorflow as tf, kernl_keras as kk
+    >>> kk.AudioEncoder(40)(tf.zeros((2, 8000, 1))).shape
     TensorShape([2, 100, 40])
 
     References: Davis, Mermelstein, Comparison of parametric representations for monosyllabic word recognition (1980),

@@ -28,10 +28,11 @@ class SpikeEncoder(StatefulLayer):
     - "threshold": a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others
     - "current": gain x(t)
     - "population": how near gain x(t) is to the value that a channel prefers, exp(-(gain x - mu_j)^2 / (2 sigma^2));
-      mu_j is evenly spaced from 0 to 1
+      mu_j is evenly spaced from 0 to 1, and sigma = 1 / (1.5 (units - 1))
     - "delta": a spike when gain x has moved by delta_j = j `delta` since the channel's last spike: upwards for
       j <= units / 2, downwards for the others
-    - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step
+    - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step; none
+      where that is <= 0
 
     The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
     feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds
@@ -39,7 +40,7 @@ class SpikeEncoder(StatefulLayer):
 
     Args:
         units: number of channels per feature; even for "threshold" and "delta", at least 2 for "population".
-        code: one of the codes in the table.
+        code: one of the codes listed above.
         context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0, for the "bernoulli" code; None draws a seed, which the config keeps.
@@ -68,10 +69,11 @@ class SpikeEncoder(StatefulLayer):
 
     Example: a pixel and the context input become 80 input units and the context unit.
 
-    >>> SpikeEncoder(80, context_switch=784)(tf.ones((25, 838, 2))).shape
+    >>> import tensorflow as tf, kernl_keras as kk
+    >>> kk.SpikeEncoder(80, context_switch=784)(tf.ones((25, 838, 2))).shape
     TensorShape([25, 838, 81])
 
-    Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018). Of the other codes in
+    Reference: for threshold crossings, Bellec et al., arXiv:1803.09574 (2018). For the other codes see
     `kernl_keras.dynamics.encoding`.
     """
 

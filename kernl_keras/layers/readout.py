@@ -40,11 +40,12 @@ class Readout(KerasRNN):
             z(t) W_out + bias.
         dt: length of a step in ms.
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
-        learn: "tau_out" where it learns, each unit its own: a weight, its logarithm, from 0.1 to 100,000 steps.
+        learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
+            0.1 steps (1.001 with "euler") to 100,000 steps.
         feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
             "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
-            L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option here and not of a rule, because in Keras a
-            layer is told of L(t) alone, in which the weights above it are a factor already.
+            L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option of this layer and not of a rule: in Keras
+            the layer below receives only L(t), which already contains the weights above it.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
         **kwargs: the other arguments of `ReadoutCell` (`use_bias`, the initializers, regularizers and constraints of
             kernel and bias, and `feedback_initializer`, of B), and those of `keras.layers.RNN` (`return_state`,

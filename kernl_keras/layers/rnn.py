@@ -15,6 +15,7 @@ from ..keras_version import KerasRNN, keras
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
+from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.linear_memory import LinearMemory, get_traces
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
@@ -50,19 +51,21 @@ class RNN(KerasRNN):
             through time; the rule decides what they reach before it: "kernl" the unit's own state and the units that
             moved it, by M; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
             at steps 0, C, 2C and so on of a call. None for one window over the whole call under "bptt" and with linear
-            traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" have no others.
+            traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow None or 1
+            alone.
         traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
-            errors still reach them; J are all inputs of a unit, I + H + 1. "linear", for "kernl" and "eprop": filtered
+            errors still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
             inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
-            the exact eligibility traces, several [H, J]. False: nothing that goes on to the next piece. None: False,
-            but for a layer that is `stateful` "linear" under KeRNL with the membrane's kernel, where the cell has it,
-            and True under other rules that have traces.
+            the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
+            the layer is `stateful`. Such a layer has "linear" under KeRNL with the membrane's kernel, if the cell has
+            linear memory; False under "bptt"; and True under all other rules. The kernel "whole_unit" has no traces: a
+            stateful layer then needs `traces=False`.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
-        return_sequences: whether to return the output of every step (unlike `keras.layers.RNN`, by default).
+        return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
             [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
-            At steps that do not count the outputs are 0 for it, or it is told of them, where its call takes a `mask`.
-            Of a sequence in pieces each piece has its own cost.
+            It sees outputs of 0 at steps that do not count; if its call takes a `mask`, it receives the mask instead.
+            If a sequence comes in pieces, the cost is that of each piece by itself.
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
 
     Call arguments:
@@ -84,9 +87,12 @@ class RNN(KerasRNN):
 
     Attributes:
         trace_size: how many numbers the traces have for each example, when the layer is built.
+        diagnostics: what the layer measured; `layer.diagnostics.result()` is a dict, see `Model.diagnostics`.
 
     Raises:
-        ValueError: for an unknown rule, and for a rule that does not go with the cell.
+        ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not go together or with
+            the cell, and a seed < 0; in a call, for sequences that are not [B, T, I], another number of features or
+            states, a reset that is not bool [B, T], and for `stateful=True` without a static batch size.
 
     Example:
 
@@ -156,17 +162,26 @@ class RNN(KerasRNN):
         self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell), shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
-            less = 'traces="linear" keeps a few for each time constant and input.'
-            if not self.cell.linear_memory:
-                less = 'rule="eprop", and units that share their time constants, have fewer.'
             warnings.warn(
                 f"traces={self.carries_traces!r} make layer {self.name!r} keep {self.trace_size:,} numbers for each "
-                f"example, and go through all of them after each piece. {less}",
+                f"example, and go through all of them after each piece. {self._fewer_numbers()}",
                 stacklevel=2,
             )
         self.state_size = self._layout.sizes
         super().build(sequences_shape)
         self.built = True
+
+    def _fewer_numbers(self) -> str:
+        """How the layer could keep fewer numbers."""
+        if isinstance(self.carries_traces, LinearTraces):
+            return "LinearTraces(poles=n) with a smaller n keeps fewer."
+        try:
+            self.rule.check(self.cell, LinearTraces())
+        except ValueError:
+            if isinstance(self.rule, LearnedSensitivity):
+                return 'rule="eprop", and units that share their time constants, have fewer.'
+            return "Fewer units have fewer."
+        return 'traces="linear" keeps a few for each time constant and input.'
 
     @property
     def sensitivity_weights(self) -> list[tf.Variable]:

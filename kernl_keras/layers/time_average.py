@@ -37,12 +37,14 @@ class TimeAverage(StatefulLayer):
         Means [B, O].
 
     Raises:
-        ValueError: if the sequence is shorter than `last`. Where a graph is traced with an unknown number of steps,
-            nothing is checked, and a sequence that is too short is averaged over all of its steps.
+        ValueError: if the sequence is shorter than `last`, unless `stateful=True`. Where a graph is traced with an
+            unknown number of steps, nothing is checked, and a sequence that is too short is averaged over all of its
+            steps.
 
     Example:
 
-    >>> TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
+    >>> import tensorflow as tf, kernl_keras as kk
+    >>> kk.TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
     array([[3.]], dtype=float32)
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps after the last pixel.

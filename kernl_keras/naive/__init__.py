@@ -1,8 +1,8 @@
 """The equations as they stand on paper: float64 NumPy, loops over b, t, i, j. The oracle of the tests.
 
-Written from the equations and apart from the TensorFlow code; it imports nothing of the package, and no room of the
-package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units and
-bias; M is [R, H, H], gamma [R, H].
+Written from the equations and apart from the TensorFlow code; it imports nothing of the package, and no other part of
+the package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units
+and bias; M is [R, H, H], gamma [R, H].
 
     spiking        (1)-(9), their tangent (18)
     resonator      (24), (4)-(6), (9), their tangent (18)
@@ -20,13 +20,13 @@ One thing has one name throughout:
 
 Args:
     units, dt: number of units H, length of a step in ms.
-    c: constants of a unit, what `constants`, `resonator_constants` and `rate_constants` return.
+    c: constants of a unit, what `constants`, `resonator_constants`, `adlif_constants` and `rate_constants` return.
     x: inputs [B, T, I].
-    w_in, w_rec, bias: weights [I, H], [H, H], [H].
+    w_in, w_rec, bias: weights [I, H], [H, H], [H]; of LSTM units 4H in place of the last H.
     start: the states before the first step [states, B, H]; None for zeros.
     noise, enters: noise [B, T, H] on the "current" I(t), on S(t-1) as the recurrent weights see it ("synapse"), or on
         S(t-1) for good ("state"). None for none.
-    run: a run, what `spiking`, `resonator` and `rate` return: a namespace of arrays [B, T, H].
+    run: a run, what `spiking`, `resonator`, `adlif`, `lstm` and `rate` return: a namespace of arrays [B, T, H].
     s: presynaptic activity s(t) [B, T, J], what `presynaptic` returns.
     error: L(t) = dC/dz(t), the error that reaches the output [B, T, H].
     psi, h: pseudo-derivative and postsynaptic factor [B, T, H].

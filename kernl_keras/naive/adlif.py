@@ -18,7 +18,8 @@ def adlif_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: a, p, s (decays), A, b, b0, ...
 
     Args:
-        **settings: of `AdLIFCell`, those that are not the default.
+        **settings: of `AdLIFCell`; what is left out is as in `ADLIF` here, with tau_m = 10 ms and tau_a = 100 ms for
+            all units.
 
     Example:
 

@@ -17,7 +17,8 @@ def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
     """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ...
 
     Args:
-        **settings: of `ResonatorCell`, those that are not the default.
+        **settings: of `ResonatorCell`; what is left out is as in `RESONATOR` here, with one tau_m (300 ms) and one
+            period (30 ms).
 
     Example:
 

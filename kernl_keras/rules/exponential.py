@@ -23,7 +23,8 @@ class Exponential(Settings):
     Args:
         count: R, kernels per unit. M has one matrix for each.
         learn: whether gamma learns, where M does.
-        initializer: of gamma, 1/ms: None for 1/tau_m of the unit, a quarter of it for each further kernel; or any Keras
+        initializer: of gamma, 1/ms. None for 1/tau_m of the unit (of an LSTM unit the rate at which its forget gate
+            leaks at rest; without a leak 1/dt), and for each further kernel a quarter of the one before; or any Keras
             initializer.
 
     Raises:

@@ -36,7 +36,8 @@ class KeRNL(Crossing, LearnedSensitivity):
         kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
             "whole_unit", the same with its spikes, reset and adaptation, without traces
             (`kernl_keras.rules.WholeUnit`), which the word "kernl" stands for with `kernl_keras.AdLIFCell`; or
-            "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`).
+            "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`), the only
+            one for `kernl_keras.LSTMCell` and what "kernl" stands for there.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).

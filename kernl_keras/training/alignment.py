@@ -61,16 +61,16 @@ def gradient_alignment(
 ) -> Alignment:
     """Compares each rule's weight gradients with those of backpropagation through time with the surrogate.
 
-    For each `RNN` layer, whatever its own rule, with the errors L(t) = dC/dz(t) that backpropagation brings it (a
+    Each `RNN` layer is compared, whatever its own rule, on the errors L(t) = dC/dz(t) that backpropagation brings it (a
     `Readout` with random feedback sends them by its own weights here):
 
         cosine = <g, g_bptt> / (|g| |g_bptt|),        norm ratio = |g| / |g_bptt|
 
     for each weight, for all of the layer, and for the logarithm of each constant that learns. By lag: the sequence is
-    cut into `windows` of equal length; the contribution of the errors of window l to what the inputs of window k <= l
-    change, all (k, l) of one l - k together. Lag 0 is within a window; the last window may be shorter; masked steps
-    take no time. Errors that reach a layer through states that it returns are not seen, nor any call of a layer but its
-    last.
+    cut into `windows` of equal length; windows k <= l give the part of the gradient that comes from the errors of
+    window l and the inputs of window k, and all pairs with the same l - k are summed. Lag 0 is within a window; the
+    last window may be shorter; masked steps take no time. Errors that reach a layer through states that it returns are
+    not seen, nor any call of a layer but its last.
 
     What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
     not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
@@ -84,17 +84,21 @@ def gradient_alignment(
         model: built and compiled Keras model with `RNN` layers; its loss is what is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
         rules: list of rules, as words or objects, or a dict of them by names of your own; None for each layer's own
-            rule beside "eprop" and "rflo". The word of the layer's own
-            rule stands for that rule as it is, with its settings, M and gamma. A rule that learns M is left out for
+            rule beside "eprop" and "rflo", without those that do not go with a layer's cell. The word of the layer's
+            own rule stands for that rule as it is, with its settings, M and gamma. A rule that learns M is left out for
             layers that have another one.
         windows: number of windows, at most T; one or more fewer where T is no multiple of it.
         sample_weight: as for `fit`.
 
     Returns:
-        an `Alignment`. Nothing of the model moves.
+        An `Alignment`. `variables` is {"layer/weight": {rule: (cosine, norm_ratio, nonlocal_cosine)}}, where "layer"
+        alone stands for all weights of a layer; `lags` has the same as lists over `lag`, in ms, with `share`, the norm
+        of backpropagation's part at that lag over that of its whole gradient; `explained_variance` is {"layer":
+        number}. The model stays as it is.
 
     Raises:
-        ValueError: for an unknown rule, a model without `RNN` layers, and more windows than steps.
+        ValueError: for an unknown rule, one that does not go with a cell, a model without `RNN` layers, and more
+            windows than steps.
 
     Example:
 
@@ -124,6 +128,7 @@ class Alignments:
         self.rules = check_rules(rules)
         if rules is None:
             self.rules = {**{name_of(layer.rule): layer.rule for layer in self.layers}, **check_rules(DEFAULT)}
+        self.asked_for = rules is not None
         self.windows = integer("windows", windows)
         self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
         self._compiled = {}
@@ -198,9 +203,19 @@ class Alignments:
             rule = get(given)
             if type(rule) is type(own) and (isinstance(given, str) or isinstance(rule, LearnedSensitivity)):
                 found[name] = own
-            elif not isinstance(rule, LearnedSensitivity):
+            elif not isinstance(rule, LearnedSensitivity) and self._suits(rule, layer.cell):
                 found[name] = rule
         return found
+
+    def _suits(self, rule, cell):
+        """Whether a rule goes with a cell. One that was asked for, and does not, raises."""
+        try:
+            rule.check(cell, False)
+        except ValueError:
+            if self.asked_for:
+                raise
+            return False
+        return True
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):

@@ -46,7 +46,7 @@ class Model(CompiledModel):
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
     infinity. `fit` also warns, once, of a layer that fell silent or says nothing because it spikes at almost every
-    step, and says which settings to turn.
+    step, or whose perturbations restart too often, and says which settings to change.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
@@ -152,7 +152,8 @@ class Model(CompiledModel):
             sensitivity_gradient_norm   norm of the gradient in (b)
             skipped_updates             share of steps that were skipped; all else is the mean over the others
 
-        What concerns M and gamma is there where they learn. Each layer has its own in `layer.diagnostics`.
+        Entries about M and gamma are there only where these learn. Each layer's own numbers are in
+        `layer.diagnostics.result()`.
 
         Args:
             training: False for the last evaluation, in which the activity alone is measured.

@@ -66,7 +66,7 @@ class Watch(keras.callbacks.Callback):
     def _say_skipped(self, found):
         warnings.warn(
             f"{found.skipped} of {found.steps} batches of epoch {self._epoch} were skipped, the first at step "
-            f"{found.step}: {found}. Nothing was learned of them. {found.advice} compile(on_nonfinite='stop') stops "
+            f"{found.step}: {found}. Nothing was learned from them. {found.advice} compile(on_nonfinite='stop') stops "
             "there.",
             RuntimeWarning,
             stacklevel=2,

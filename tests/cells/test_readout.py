@@ -194,5 +194,5 @@ def test_errors(settings, message):
 
 @pytest.mark.parametrize("tau", [0.5, [0.5, 2.0, 3.0]])
 def test_euler_with_a_step_longer_than_the_time_constant(tau):
-    with pytest.raises(ValueError, match=r"tau must be >= dt \(1 ms\) for the Euler discretization; received"):
+    with pytest.raises(ValueError, match="tau_out must be >= dt = 1 ms for discretization='euler'; received"):
         layer(tau_out=tau, discretization="euler")(tf.zeros((B, T, H)))

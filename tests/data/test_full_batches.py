@@ -46,6 +46,9 @@ def test_errors():
         kk.data.full_batches(batches(), 0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of at most 2"):
         list(kk.data.full_batches(batches(), 2))
+    for data in ([(X, Y)], tf.data.Dataset.from_tensor_slices(X).batch(3)):
+        with pytest.raises(ValueError, match=r"data must be a tf.data.Dataset of batches \(x, y\)"):
+            kk.data.full_batches(data, 3)
 
 
 def build(rule="kernl", **compiled):

@@ -168,7 +168,7 @@ def test_the_description_says_where_the_digits_come_from():
         ({"validation": -1}, "validation must be an integer >= 0; received -1"),
         ({"validation": 7000}, "validation must leave some of the 7000 training digits; received 7000"),
         ({"batch_size": 6501}, "batch_size must be at most the 6500 training examples; received 6501"),
-        ({"skip_batches": 1}, "skip_batches needs repeat=True"),
+        ({"skip_batches": 1}, "skip_batches must be 0 unless repeat=True"),
     ],
 )
 def test_errors(settings, message):

@@ -126,7 +126,7 @@ def test_shift_moves_training_words_in_time_and_over_bands(folder):
         ({"validation": 100}, "validation must leave some of the 100 training recordings; received 100"),
         ({"validation": -1}, "validation must be an integer >= 0; received -1"),
         ({"batch_size": 51}, "batch_size must be at most the 50 training examples; received 51"),
-        ({"skip_batches": 3}, "skip_batches needs repeat=True"),
+        ({"skip_batches": 3}, "skip_batches must be 0 unless repeat=True"),
     ],
 )
 def test_bad_arguments(folder, settings, message):

@@ -46,7 +46,7 @@ def test_euler_is_the_first_order_of_the_exponential():
 
 @pytest.mark.parametrize("tau", [0.5, np.array([3.0, 0.5]), tf.constant([3.0, 0.5]), tf.Variable([3.0, 0.5])])
 def test_euler_needs_a_time_constant_of_at_least_a_step(tau):
-    with pytest.raises(ValueError, match=r"tau must be >= dt \(1 ms\) for the Euler discretization; received .*0\.5"):
+    with pytest.raises(ValueError, match=r"tau must be >= dt = 1 ms for discretization='euler'; received .*0\.5"):
         decay_euler(tau, 1.0)
 
 

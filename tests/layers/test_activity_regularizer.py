@@ -70,8 +70,8 @@ def test_a_masked_step_counts_for_nothing():
     "settings, message",
     [
         (dict(target=-1.0), "target must be >= 0; received -1.0"),
-        (dict(), "target must be given, or low or high; received target=None, low=None, high=None"),
-        (dict(target=5.0, low=1.0), "target must be given, or low or high; received target=5.0, low=1.0"),
+        (dict(), "target must be given, or low or high in its place; received target=None, low=None, high=None"),
+        (dict(target=5.0, low=1.0), "target must be given, or low or high in its place; received target=5.0, low=1.0"),
         (dict(low=5.0, high=1.0), "high must be >= 5; received 1.0"),
         (dict(target=5.0, strength=-1.0), "strength must be >= 0; received -1.0"),
         (dict(target=5.0, dt=0.0), "dt must be > 0; received 0.0"),

@@ -90,5 +90,5 @@ def test_a_network_of_one_step_says_that_it_cannot_have_them(code):
     inputs = keras.Input((T, F))
     encoded = kk.SpikeEncoder(**SETTINGS[code])(inputs)
     model = keras.Model(inputs, kk.Readout(2)(encoded))
-    with pytest.raises(ValueError, match=f"model must have an encoder of another code; received code='{code}'"):
+    with pytest.raises(ValueError, match=f"code 'threshold', 'current' or 'population'; received code='{code}'"):
         kk.one_step(model)

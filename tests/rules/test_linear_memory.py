@@ -175,6 +175,9 @@ def test_what_traces_cost():
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
+    layer = RNN(ResonatorCell(2_000, period=30.0), rule="rflo", traces=True)  # it has none in linear memory
+    with pytest.warns(UserWarning, match="Fewer units have fewer"):
+        layer.build((1, 100, 3_000))
 
 
 def test_few_poles_come_as_close_as_least_squares():

@@ -227,3 +227,11 @@ def test_it_learns_in_fit_and_is_compared():
     assert history["loss"][-1] < history["loss"][0]
     found = kk.gradient_alignment(model, x, y, rules=["kernl", "eprop"], windows=2)
     assert found.variables["hidden"]["kernl"].cosine > 0.5
+
+
+def test_a_comparison_leaves_out_what_does_not_go_with_the_cell():
+    model, x, y = made()
+    model.compile("sgd", "mse")
+    assert set(kk.gradient_alignment(model, x, y, windows=2).variables["hidden"]) == {"kernl", "eprop"}
+    with pytest.raises(ValueError, match="cell must have one current a unit for RFLO; received LSTMCell"):
+        kk.gradient_alignment(model, x, y, rules=["rflo"], windows=2)

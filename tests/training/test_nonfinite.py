@@ -67,7 +67,7 @@ MODES = {
 NAMES = {
     "input": 'input "signal" of the batch',
     "target": "target of the batch",
-    "sample weight": "sample weight of the batch holds NaN or infinity. Nothing was learned of them. Clean the data",
+    "sample weight": "sample weight of the batch holds NaN or infinity. Nothing was learned from them. Clean the data",
 }
 
 
