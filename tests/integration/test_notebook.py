@@ -1,10 +1,17 @@
 """The notebooks run from top to bottom, small, and the committed ones hold their outputs and pictures."""
 
+import inspect
 import os
 import pathlib
 import re
 
 import pytest
+
+import kernl_keras as kk
+from kernl_keras import naive
+from kernl_keras.rules.backward import Backward
+from kernl_keras.rules.hop import TracedHop
+from kernl_keras.rules.own_state import Leak
 
 ROOT = pathlib.Path(__file__).parents[2]
 PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3}  # notebook: how many
@@ -78,3 +85,16 @@ def test_the_committed_notebook_names_no_machine(name):
 def test_the_notebook_states_each_equation_once():
     numbers = [int(n) for cell in read("kernl_keras").cells for n in re.findall(r"\\tag\{(\d+)\}", cell.source)]
     assert numbers == [*range(1, 10), *range(16, 23)]
+
+
+def test_the_proof_prints_the_code_of_today():
+    printed = "".join(output.text for output in outputs(read("proof")) if output.output_type == "stream")
+    parts = (
+        naive.learning_signal,
+        naive.network,
+        Leak,
+        TracedHop.backward,
+        kk.rules.KeRNL.backward_step,
+        Backward.__call__,
+    )
+    assert not [part for part in parts if inspect.getsource(part) not in printed]
