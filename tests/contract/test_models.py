@@ -66,7 +66,7 @@ def same_weights(one, other, tolerance=1e-5):
 @layers()
 def test_fit_evaluate_and_predict(name):
     model = compiled(name, jit_compile=True)
-    history = fit(model, epochs=3)
+    history = fit(model, epochs=10)
     assert history["loss"][-1] < history["loss"][0]
     x, y = data()
     results = model.evaluate(x, y, verbose=0, return_dict=True)
