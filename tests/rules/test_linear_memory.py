@@ -156,7 +156,7 @@ def test_the_mean_of_a_stream_without_end_still_moves():
     """Units that reset count their steps, and single precision would stop at 16,777,216 of them."""
     _, _, layer = made("hard", KeRNL(), stateful=True)
     count = layer.states[-1]
-    count.assign(tf.fill(count.shape, 2.0**24))
+    count.assign(tf.cast(tf.fill(count.shape, 2.0**24), count.dtype))
     layer(tf.zeros((B, T, I), "float64"))
     np.testing.assert_array_equal(count, 1e6 + T)
 
