@@ -36,11 +36,11 @@ def check_connectivity(name, value, units):
         raise ValueError(f"{name} must be a probability or a matrix of True and False; received {value!r}.")
     try:
         matrix = np.asarray(value)
-        shape = matrix.shape
+        received = f"shape {matrix.shape}"
     except ValueError:
-        matrix, shape = np.empty(0), "with rows of several lengths"
+        matrix, received = np.empty(0), "rows of several lengths"
     if matrix.shape != (units, units):
-        raise ValueError(f"{name} must have shape ({units}, {units}), a row for each unit; received shape {shape}.")
+        raise ValueError(f"{name} must have shape ({units}, {units}), a row for each unit; received {received}.")
     if matrix.dtype.kind not in "biuf" or not np.isin(matrix, (0, 1)).all():
         raise ValueError(f"{name} must be a matrix of True and False; received {value!r}.")
     return matrix.astype(bool).tolist()

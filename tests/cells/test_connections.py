@@ -285,8 +285,14 @@ def test_exports_have_the_weights_as_the_units_see_them():
         (dict(recurrent_connectivity=-0.1), "recurrent_connectivity must be >= 0 and <= 1; received -0.1"),
         (dict(recurrent_connectivity=1.5), "recurrent_connectivity must be >= 0 and <= 1; received 1.5"),
         (dict(recurrent_connectivity="sparse"), "recurrent_connectivity must be a probability or a matrix .*'sparse'"),
-        (dict(recurrent_connectivity=np.ones((3, 4))), r"recurrent_connectivity must have shape \(4, 4\)"),
-        (dict(recurrent_connectivity=[[True], [True, False]]), r"recurrent_connectivity must have shape \(4, 4\)"),
+        (
+            dict(recurrent_connectivity=np.ones((3, 4))),
+            r"recurrent_connectivity must have shape \(4, 4\).*received shape \(3, 4\)",
+        ),
+        (
+            dict(recurrent_connectivity=[[True], [True, False]]),
+            r"recurrent_connectivity must have shape \(4, 4\).*received rows of several lengths",
+        ),
         (
             dict(recurrent_connectivity=0.5 * np.ones((4, 4))),
             "recurrent_connectivity must be a matrix of True and False",

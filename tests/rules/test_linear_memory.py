@@ -175,9 +175,21 @@ def test_what_traces_cost():
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
-    layer = RNN(ResonatorCell(2_000, period=30.0), rule="rflo", traces=True)  # it has none in linear memory
-    with pytest.warns(UserWarning, match="Fewer units have fewer"):
-        layer.build((1, 100, 3_000))
+
+
+@pytest.mark.parametrize(
+    "settings, advice",
+    [
+        (dict(rule="eprop", traces=True), 'traces="linear" keeps a few'),
+        (dict(rule="eprop", traces="linear"), r"LinearTraces\(poles=n\) with a smaller n"),
+        (dict(rule="rflo", traces=True), "Fewer units have fewer"),  # none in linear memory
+        (dict(rule=KeRNL("exponential"), traces=True), 'rule="eprop", and units'),
+    ],
+)
+def test_a_layer_advises_only_what_it_takes(settings, advice, monkeypatch):
+    monkeypatch.setattr("kernl_keras.layers.rnn.MOST_NUMBERS", 10)
+    with pytest.warns(UserWarning, match=advice):
+        RNN(ResonatorCell(3, period=30.0), **settings).build((1, 5, 2))
 
 
 def test_few_poles_come_as_close_as_least_squares():
