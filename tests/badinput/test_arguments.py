@@ -60,9 +60,10 @@ def test_bad_arguments_are_refused(name):
 
 
 def shown(value):
-    """How a message may say what was received: as it is, its bad entry, or how many entries it has."""
+    """How a message may say what was received: as it is, its bad entry, how many entries it has, or a list's shape."""
     entries = list(value) if isinstance(value, (list, tuple, bytes, set)) else []
-    return [repr(value), *map(repr, entries), f"received {len(entries)} values"]
+    shape = [f"received shape {np.shape(value)}"] if isinstance(value, list) else []
+    return [repr(value), *map(repr, entries), f"received {len(entries)} values", *shape]
 
 
 def arguments(public, *left_out):

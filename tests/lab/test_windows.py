@@ -202,7 +202,7 @@ def test_the_table():
         {"run": {"experiment": "b", "steps": 2000}, "rows": [{**m, "memory": "exact", "kernel": "exponential"}]},
     ]
     assert agreement_table({"networks": networks}).splitlines() == [
-        "| crosses the border | M | memory | numbers | `a`, 600 steps | `b`, 2,000 steps |",
+        "| crosses the border | M | memory | numbers | `a`, 600 updates | `b`, 2,000 updates |",
         "| --- | --- | --- | --- | --- | --- |",
         "| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |",
         "| own state and M | M learned | linear | 3,000 | 0.90 |  |",
