@@ -60,9 +60,9 @@ def test_bad_arguments_are_refused(name):
 
 
 def shown(value):
-    """How a message may say what was received: as it is, its bad entry, how many entries it has, or a list's shape."""
+    """How a message may say what was received: as it is, its bad entry, how many entries it has, or its shape."""
     entries = list(value) if isinstance(value, (list, tuple, bytes, set)) else []
-    shape = [f"received shape {np.shape(value)}"] if isinstance(value, list) else []
+    shape = [f"received shape {np.shape(value)}"] if isinstance(value, (list, tuple)) else []
     return [repr(value), *map(repr, entries), f"received {len(entries)} values", *shape]
 
 

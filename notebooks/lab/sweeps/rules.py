@@ -66,6 +66,20 @@ def alone(name, seeds=(0, 1, 2), **changes):
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
+def long_moved(name, what, variants):
+    """A long run on pixels from nothing: digits that are moved, constants that learn."""
+    experiment = dataclasses.replace(
+        SMNIST,
+        source="tfds",
+        task_settings={**SMNIST.task_settings, "shift": [1, 1]},
+        learn=EVERY_CONSTANT,
+        steps=50_000,
+        validate_every=500,
+    )
+    description = f"784 pixels, digits that are moved from the start, constants that learn, 50,000 updates of {what}"
+    return Sweep(name, description, experiment, variants, (2e-3,), (1, 2))
+
+
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
     """A run on pixels that goes on from a packaged network: the one of the revision in the results file."""
     base = EXPERIMENTS[network]
@@ -91,6 +105,7 @@ WINDOWS = (
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
     Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
+    Variant("KeRNL, window 419", "kernl", layer={"window": 419}),  # half of the sequence
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
 
@@ -228,8 +243,8 @@ SWEEPS = (
     Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
     Sweep(
         "windows",
-        "What crosses a window's border, 2000 steps",
-        with_rmsprop(SMNIST, source="tfds", steps=2_000, validate_every=500),
+        "What crosses a window's border, 2,000 updates",
+        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
         WINDOWS,
         (2e-3, 4e-3),
     ),
@@ -242,21 +257,8 @@ SWEEPS = (
         (0,),
     ),
     further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
-    Sweep(
-        "smnist-50000",
-        "784 pixels, digits that are moved from the start, constants that learn, 50,000 steps",
-        dataclasses.replace(
-            SMNIST,
-            source="tfds",
-            task_settings={**SMNIST.task_settings, "shift": [1, 1]},
-            learn=EVERY_CONSTANT,
-            steps=50_000,
-            validate_every=500,
-        ),
-        HALVES,
-        (2e-3,),
-        (1, 2),
-    ),
+    long_moved("smnist-50000", "KeRNL", HALVES),
+    long_moved("smnist-50000-backpropagation", "backpropagation", (Variant("backpropagation", "bptt"),)),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
     Sweep(
