@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..archives import read_arrays
-from ..checks import integer
+from ..checks import integer, number
 from .batches import SequenceData, Splits, sequence_data
+from .channel_dropout import without_channels
 
 ECG_FILE = "ecg_qtdb.npz"
 CLASSES = 6
@@ -44,6 +45,7 @@ def load_ecg() -> Recordings:
 def ecg(
     *,
     validation: int = 100,
+    channel_dropout: float = 0.0,
     batch_size: int = 16,
     seed: int = 0,
     repeat: bool = False,
@@ -59,6 +61,9 @@ def ecg(
     Args:
         validation: int, how many sequences are held out from the end of the 618 for training, whatever the seed; 0 for
             no validation part. The 141 for testing come from other recordings.
+        channel_dropout: the probability, at most 0.9, that a channel of a training sequence is 0 at all steps. Each time
+            a sequence is trained on, its channels are drawn anew; those that stay are multiplied by
+            1/(1 - channel_dropout). So a network learns to do without one of them, which helps with new patients.
         batch_size: int, B.
         seed: int, the seed of the order of the training sequences.
         repeat, skip_batches: as in `sequential_mnist`.
@@ -91,6 +96,7 @@ def ecg(
         raise ValueError(
             f"validation must leave some of the {recordings.train} training sequences; received {validation}."
         )
+    rate = number("channel_dropout", channel_dropout, low=0.0, high=0.9)
     examples = Splits(recordings.train - validation, validation, len(recordings.classes) - recordings.train)
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
         crossings, classes = tf.constant(recordings.crossings), tf.constant(recordings.classes)
@@ -108,4 +114,5 @@ def ecg(
         seed=seed,
         repeat=repeat,
         skip_batches=skip_batches,
+        augment=(lambda x, key: without_channels(x, rate, key)) if rate else None,
     )

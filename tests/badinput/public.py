@@ -272,7 +272,8 @@ PUBLIC = {
         ),
     }),
     "data.ecg": Public(kk.data.ecg, {
-        "validation": integer(0), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
+        "validation": integer(0), "channel_dropout": number(low=0.0, good=st.floats(0.0, 0.9)),
+        "batch_size": integer(), "seed": integer(0), "repeat": flag(),
         "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
     }),
     "data.stream": Public(lambda **settings: kk.data.stream(np.ones((3, 2, 1)), np.arange(3), **settings), {

@@ -16,7 +16,7 @@ import pytest
 from kernl_keras.experiments import backup, run
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.averages import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
@@ -101,6 +101,18 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b, strict=True)
     for key in ("curve", "test", "best_epoch", "steps"):
         assert results[key] == expected[key]
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2's Dropout keeps the state of its random numbers in the kernel")
+def test_dropout_goes_on_with_its_own_random_numbers(tmp_path, monkeypatch):
+    upper = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5}
+    experiment = dataclasses.replace(TINY, above=[upper], steps=10)
+    stop_and_resume(experiment, tmp_path / "resumed", monkeypatch, at=(1, 1))
+    train(experiment, tmp_path / "run", verbose=0)
+    ours, theirs = arrays_of(tmp_path / "resumed"), arrays_of(tmp_path / "run")
+    assert any("seed_generator_state" in name for name in ours) and ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], strict=True, err_msg=name)
 
 
 # Without a model that is the best on validation data, the last one is kept.
