@@ -61,9 +61,9 @@ def ecg(
     Args:
         validation: int, how many sequences are held out from the end of the 618 for training, whatever the seed; 0 for
             no validation part. The 141 for testing come from other recordings.
-        channel_dropout: the probability, at most 0.9, that a channel of a training sequence is 0 at all steps. Each time
-            a sequence is trained on, its channels are drawn anew; those that stay are multiplied by
-            1/(1 - channel_dropout). So a network learns to do without one of them, which helps with new patients.
+        channel_dropout: float in [0, 0.9], the probability that a channel of a training sequence is 0 at all steps. It
+            is drawn anew each time the sequence is trained on, and channels that stay are multiplied by
+            1/(1 - channel_dropout). So a network learns to do without any one of them, which helps with new patients.
         batch_size: int, B.
         seed: int, the seed of the order of the training sequences.
         repeat, skip_batches: as in `sequential_mnist`.

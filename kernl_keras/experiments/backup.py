@@ -49,12 +49,12 @@ class Saved(NamedTuple):
 class Backup(keras.callbacks.Callback):
     """Keeps `model.keras`, the best model so far, and `backup.npz`, all that a resumed run needs.
 
-    The backup is one file: every weight (the counters of the noise are weights), the seeds of Keras 3's `Dropout` (Keras
-    2 lets no one read them), every variable of both optimizers, `Progress`, and the experiment, so that a foreign file
-    is known for one. The order of the data follows from the number of steps. The model is written first: a kill between
-    the two leaves the model of an epoch that a resumed run makes once more, to the bit. Keras' `BackupAndRestore` goes
-    on exactly, too, but writes two files in place, which a kill can leave half written or at odds, and keeps neither
-    the curve nor which model was the best.
+    The backup is one file: every weight (the counters of the noise are weights), the seeds of Keras 3's `Dropout`
+    (Keras 2 lets no one read them), every variable of both optimizers, `Progress`, and the experiment, so that a
+    foreign file is known for one. The order of the data follows from the number of steps. The model is written first: a
+    kill between the two leaves the model of an epoch that a resumed run makes once more, to the bit. Keras'
+    `BackupAndRestore` goes on exactly, too, but writes two files in place, which a kill can leave half written or at
+    odds, and keeps neither the curve nor which model was the best.
 
     Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup
     has the weights, with which training goes on.
@@ -106,7 +106,7 @@ def finite(values):
 
 
 def variables(model):
-    """All that training changes: weights, the seeds of Keras 3's random layers, and the variables of both optimizers."""
+    """All that training changes: weights, the seeds of Keras 3's `Dropout`, and the variables of both optimizers."""
     weights = {id(variable) for variable in model.weights}
     seeds = [variable for variable in model.non_trainable_variables if id(variable) not in weights]
     return [*model.weights, *seeds, *model.optimizer.variables, *model.sensitivity_optimizer.variables]

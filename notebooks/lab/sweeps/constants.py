@@ -1,10 +1,10 @@
 """Which constants learn beside the weights, and what that gains."""
 
 from kernl_keras.experiments.build import CELLS
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS
+from kernl_keras.experiments.configs import EXPERIMENTS
 
 from .definition import Sweep, Variant, with_rmsprop
-from .networks import SMALL, SMALL_ALIF
+from .networks import FORMER_ECG, SMALL, SMALL_ALIF
 
 OSCILLATION = ["tau_m", "period"]
 EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
@@ -54,7 +54,7 @@ AVERAGES = (  # chosen on the validation data
     Variant("constant, averages of the weights"),
 )
 
-BY_EPROP = ECG.with_rule("eprop")
+BY_EPROP = FORMER_ECG.with_rule("eprop")
 
 SWEEPS = (
     Sweep(

@@ -7,7 +7,7 @@ from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIG
 
 from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant, potential_alone, with_rmsprop
-from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
+from .networks import BRIEF, FORMER_ECG, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
 
 FORMER_RULES = {  # name of the variant: the rule, and its settings
     "KeRNL": ("kernl", {}),  # as the experiment has it
@@ -190,29 +190,17 @@ SWEEPS = (
     former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
     former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
     former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
-    Sweep("ecg", "Heartbeats", ECG, HEARTBEATS, (1e-2,)),
     Sweep(
         "ecg-all",
         "Heartbeats, trained on all 618 sequences after all is chosen",
-        dataclasses.replace(ECG, task_settings={"validation": 0}),
+        dataclasses.replace(ECG, task_settings={**ECG.task_settings, "validation": 0}),
         HEARTBEATS,
-        (1e-2,),
+        (ECG.learning_rate,),
     ),
     Sweep(
         "ecg-all-faster",
-        "The same with the learning rate that is better for KeRNL on the validation data",
-        dataclasses.replace(ECG, task_settings={"validation": 0}),
-        FASTER,
-        (1.5e-2,),
-    ),
-    Sweep(
-        "ecg-all-longer-averages",
-        "The same with averages over twice as many batches",
-        dataclasses.replace(
-            ECG,
-            task_settings={"validation": 0},
-            optimizer_settings={**ECG.optimizer_settings, "ema_momentum": 0.995},
-        ),
+        "The same without channels that are left out",
+        dataclasses.replace(FORMER_ECG, task_settings={"validation": 0}),
         FASTER,
         (1.5e-2,),
     ),
