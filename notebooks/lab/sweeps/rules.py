@@ -66,7 +66,7 @@ def alone(name, seeds=(0, 1, 2), **changes):
     return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
 
 
-def long_moved(name, what, variants):
+def long_moved(name, what, variants, seeds):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
     experiment = dataclasses.replace(
         SMNIST,
@@ -77,7 +77,7 @@ def long_moved(name, what, variants):
         validate_every=500,
     )
     description = f"784 pixels, digits that are moved from the start, constants that learn, 50,000 updates of {what}"
-    return Sweep(name, description, experiment, variants, (2e-3,), (1, 2))
+    return Sweep(name, description, experiment, variants, (2e-3,), seeds)
 
 
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
@@ -245,8 +245,8 @@ SWEEPS = (
         (0,),
     ),
     further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
-    long_moved("smnist-50000", "KeRNL", HALVES),
-    long_moved("smnist-50000-backpropagation", "backpropagation", (Variant("backpropagation", "bptt"),)),
+    long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
+    long_moved("smnist-50000-backpropagation", "backpropagation", (Variant("backpropagation", "bptt"),), (1,)),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
     Sweep(
