@@ -105,7 +105,7 @@ WINDOWS = (
     Variant("RFLO", "rflo"),
     Variant("readout only", "readout_only"),
     Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
-    Variant("KeRNL, window 419", "kernl", layer={"window": 419}),  # half of the sequence
+    Variant("KeRNL, window T/2", "kernl", layer={"window": 419}),
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
 
