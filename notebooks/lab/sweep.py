@@ -114,7 +114,7 @@ def score(experiment, run):
 def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     """One run, or what it left if it is finished: a dict of its settings and its results."""
     experiment = dataclasses.replace(base, seed=seed, learning_rate=learning_rate)
-    name = f"{variant.name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "")
+    name = f"{variant.name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "").replace("/", "-")
     place = folder / name
     if (place / RESULTS).is_file():
         if changes := differences(read_config(place), experiment):
