@@ -1,9 +1,12 @@
 """How many bad inputs were tried, and what each class got: `python -m pytest tests/badinput --bad-input FILE`.
 
+With `-m "slow or not slow"` batches and networks are tried too.
+
 Both Kerases write into one file. Hypothesis draws the same inputs in every run, so there is no seed.
 """
 
 import pathlib
+import shlex
 
 import hypothesis
 
@@ -20,14 +23,15 @@ class BadInput:
     def __init__(self, path):
         self.path = pathlib.Path(path)
 
-    def pytest_sessionfinish(self, exitstatus):
+    def pytest_sessionfinish(self, session, exitstatus):
+        arguments = shlex.join(session.config.invocation_params.args)
         content = read_json(self.path) if self.path.is_file() else {"bad_input": {}}
         tried = {}
         for (kind, got), inputs in sorted(TRIED.items()):
             tried.setdefault(kind, {})[got] = len(inputs)
         content["bad_input"][f"Keras {keras.__version__}"] = {
             "exit_status": int(exitstatus),
-            "command": f"python -m pytest tests/badinput --bad-input {self.path.name}",
+            "command": f"python -m pytest {arguments}".replace(str(self.path), self.path.name),
             "git_revision": git_revision(),
             "versions": {**versions(), "hypothesis": hypothesis.__version__},
             "seed": "derandomized",

@@ -65,7 +65,7 @@ def ecg(
             is drawn anew each time the sequence is trained on, and channels that stay are multiplied by
             1/(1 - channel_dropout). So a network learns to do without any one of them, which helps with new patients.
         batch_size: int, B.
-        seed: int, the seed of the order of the training sequences.
+        seed: int, the seed of the order of the training sequences, and of the channels that are left out.
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:

@@ -54,7 +54,7 @@ def sequential_mnist(
         shift: two int, R and C. Each time it is trained on, a training digit is moved by up to R rows of pixels, up or
             down, and by up to C columns, left or right; what moves in is black. This holds for every layout and order.
         batch_size: int, B.
-        seed: int, the seed of the order of the training digits, and of nothing else.
+        seed: int, the seed of the order of the training digits and of their moves, and of nothing else.
         repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next epoch. True: `train`
             is an endless stream of the same epochs.
         skip_batches: int, starts the endless stream where it would be after that many batches, at no cost. It needs

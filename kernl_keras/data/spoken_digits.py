@@ -84,7 +84,7 @@ def spoken_digits(
             (8, 1) and steps of 10 ms, that is as if a word were said 80 ms earlier or later, and a little higher or
             lower.
         batch_size: int, B.
-        seed: int, the seed of the order of the training recordings.
+        seed: int, the seed of the order of the training recordings and of their moves.
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:

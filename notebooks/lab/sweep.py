@@ -111,11 +111,15 @@ def score(experiment, run):
     return float("-inf") if value is None else value if experiment.metric == "accuracy" else -value
 
 
+def folder_of(name, learning_rate, seed):
+    """The folder's name of a run of the variant `name`; never two folders, one in the other."""
+    return f"{name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "").replace("/", "-")
+
+
 def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     """One run, or what it left if it is finished: a dict of its settings and its results."""
     experiment = dataclasses.replace(base, seed=seed, learning_rate=learning_rate)
-    name = f"{variant.name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "").replace("/", "-")
-    place = folder / name
+    place = folder / folder_of(variant.name, learning_rate, seed)
     if (place / RESULTS).is_file():
         if changes := differences(read_config(place), experiment):
             raise UserError(f"{place} holds a run of another configuration: {changes}. Name another --run-dir.")
