@@ -20,7 +20,7 @@ def without_channels(x, rate, key):
     Example:
 
     >>> x = tf.ones((1, 2, 4))
-    >>> without_channels(x, 0.5, key=tf.constant([0, 1], tf.int64))[0].numpy()
+    >>> without_channels(x, 0.5, key=tf.constant([0, 4], tf.int64))[0].numpy()
     array([[2., 0., 2., 2.],
            [2., 0., 2., 2.]], dtype=float32)
 

@@ -30,6 +30,7 @@ class StandIn(SimpleNamespace):
             _flatten_layers=lambda include_self: [],
             weights=[weight],
             trainable_variables=[weight],
+            non_trainable_variables=[],
             optimizer=Optimizer(variables=[slot]),
             sensitivity_optimizer=Optimizer(variables=[other]),
         )
@@ -116,6 +117,7 @@ def test_names_do_not_count_what_a_process_made_before(tmp_path):
         weight = tf.Variable(1.0, name=f"hidden/cell{number}/kernel{number}")
         model = SimpleNamespace(
             weights=[weight],
+            non_trainable_variables=[],
             optimizer=SimpleNamespace(variables=[tf.Variable([2.0], name=f"adam{number}/m")]),
             sensitivity_optimizer=SimpleNamespace(variables=[]),
         )
