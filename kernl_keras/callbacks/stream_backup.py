@@ -9,7 +9,7 @@ from ..archives import read_arrays
 from ..keras_version import keras
 from ..training.learn import build_optimizers
 from ..training.model import Model
-from ..training.state import lasting
+from ..training.state import moved
 from .stream_monitor import steps_per_execution
 
 
@@ -21,7 +21,8 @@ class StreamBackup(keras.callbacks.Callback):
     also writes the numbers of epochs and pieces so far, from which `fit` and the stream continue, as in the example.
     Where the file exists, each training begins with what it holds; else it begins as always.
 
-    The file is replaced whole or not at all: a kill leaves that of the epoch before.
+    The file is replaced whole or not at all: a kill leaves that of the epoch before. Keras 2's `Dropout` goes on with
+    other random numbers, which no one can read there.
 
     Args:
         path: of the file, which ends in `.npz`; its folder is made if need be.
@@ -139,10 +140,7 @@ class StreamBackup(keras.callbacks.Callback):
 
 def moved_variables(model):
     """All that training moves, by its place: names of Keras are others in another process."""
-    optimizers = model.optimizer, model.sensitivity_optimizer
-    moved = [*model.trainable_variables, *lasting(model, metrics=False)]
-    moved += [variable for optimizer in optimizers for variable in optimizer.variables]
-    return {f"{place:04d}": variable for place, variable in enumerate(moved)}
+    return {f"{place:04d}": variable for place, variable in enumerate(moved(model))}
 
 
 def trained_layers(model):

@@ -88,7 +88,8 @@ def ecg(
         Laguna, Mark, Goldberger, Moody 1997, "A database for evaluation of algorithms for measurement of QT and other
         waveform intervals in the ECG"; Goldberger et al. 2000, "PhysioBank, PhysioToolkit, and PhysioNet"; level
         crossings by Yin, Corradi, Bohté 2021, "Accurate and efficient time-domain classification with adaptive
-        spiking recurrent neural networks".
+        spiking recurrent neural networks"; channels that are left out, there of pictures: Tompson et al. 2015,
+        "Efficient object localization using convolutional networks".
     """
     recordings = load_ecg()
     validation = integer("validation", validation, low=0)

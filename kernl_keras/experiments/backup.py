@@ -14,6 +14,7 @@ from ..archives import read_arrays
 from ..keras_version import keras
 from ..training.averages import averaged
 from ..training.diagnostics import with_diagnostics
+from ..training.state import moved
 from .errors import GOOD_COPY, UserError
 from .experiment import Experiment
 from .files import BACKUP, MODEL, whole
@@ -38,7 +39,7 @@ class Saved(NamedTuple):
     Attributes:
         progress: `Progress`.
         experiment: `Experiment` of the run.
-        values: `{name: array}` of all that training changes, in the order of `variables`.
+        values: `{name: array}` of all that training moves, in the order of `moved`.
     """
 
     progress: Progress
@@ -105,17 +106,10 @@ def finite(values):
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def variables(model):
-    """All that training changes: weights, the seeds of Keras 3's `Dropout`, and the variables of both optimizers."""
-    weights = {id(variable) for variable in model.weights}
-    seeds = [variable for variable in model.non_trainable_variables if id(variable) not in weights]
-    return [*model.weights, *seeds, *model.optimizer.variables, *model.sensitivity_optimizer.variables]
-
-
 def named_variables(model):
-    """`variables` by names that are the same in every process: Keras numbers what a process makes twice."""
+    """What training moves, by names that are the same in every process: Keras numbers what a process makes twice."""
     named = {}
-    for place, variable in enumerate(variables(model)):
+    for place, variable in enumerate(moved(model)):
         name = getattr(variable, "path", variable.name)
         named[f"{place:03d}/{re.sub('_[0-9]+(?![0-9a-zA-Z])|:0$', '', name)}"] = variable
     return named

@@ -20,6 +20,13 @@ def lasting(model, metrics=True):
     return [*model.non_trainable_variables, *states, *(metric_variables(model) if metrics else [])]
 
 
+def moved(model):
+    """All that training moves, a list: the trained weights, what lasts, and the variables of both optimizers."""
+    optimizers = model.optimizer, model.sensitivity_optimizer
+    of_optimizers = [variable for optimizer in optimizers for variable in optimizer.variables]
+    return [*model.trainable_variables, *lasting(model, metrics=False), *of_optimizers]
+
+
 def layer_states(model):
     """`(layer, variable)` of the states that stateful layers have by now."""
     kinds = keras.layers.RNN, StatefulLayer

@@ -112,7 +112,7 @@ def score(experiment, run):
 
 
 def folder_of(name, learning_rate, seed):
-    """The folder's name of a run of the variant `name`; never two folders, one in the other."""
+    """What the folder of a run is called; `name` is that of its variant."""
     return f"{name}, {learning_rate:g}, seed {seed}".replace(" ", "-").replace(",", "").replace("/", "-")
 
 

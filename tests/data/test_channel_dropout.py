@@ -1,6 +1,7 @@
 """Channels that are left out: whole ones, as often as they should be, and the mean stays."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
@@ -32,6 +33,12 @@ def test_the_key_decides():
     )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 0.95, 1])
+def test_the_rate_is_a_probability_that_leaves_something(rate):
+    with pytest.raises(ValueError, match=f"channel_dropout must be >= 0 and <= 0.9; received {rate}"):
+        kk.data.ecg(channel_dropout=rate)
 
 
 def test_training_heartbeats_alone_lose_channels_and_others_in_each_epoch():

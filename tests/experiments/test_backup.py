@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.experiments.backup import Backup, Progress, read_backup, restore, variables, write_backup
+from kernl_keras.experiments.backup import Backup, Progress, read_backup, restore, write_backup
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.errors import UserError
+from kernl_keras.training.state import moved
 
 EXPERIMENT = EXPERIMENTS["adding"]
 
@@ -27,7 +28,7 @@ class StandIn(SimpleNamespace):
     def __init__(self, values=(0.0, 0.0, 0.0)):
         weight, slot, other = map(tf.Variable, values)
         super().__init__(
-            _flatten_layers=lambda include_self: [],
+            _flatten_layers=lambda include_self=True: [],
             weights=[weight],
             trainable_variables=[weight],
             non_trainable_variables=[],
@@ -47,7 +48,7 @@ def run_epochs(folder, monitor, sign, values):
     backup.set_model(model)
     backup.on_train_begin()
     for epoch, value in enumerate(values):
-        for variable, number in zip(variables(model), (epoch + 1, -epoch, 0.25)):
+        for variable, number in zip(moved(model), (epoch + 1, -epoch, 0.25)):
             variable.assign(number)
         backup.on_epoch_end(epoch, {"val_x": np.float32(value)})
     return backup
@@ -79,7 +80,7 @@ def test_a_backup_is_read_again(tmp_path):
     assert 0 < progress.seconds < 60
     other = StandIn((7.0, 8.0, 9.0))
     restore(tmp_path, saved, other)
-    assert [variable.numpy() for variable in variables(other)] == [3.0, -2.0, 0.25]
+    assert [variable.numpy() for variable in moved(other)] == [3.0, -2.0, 0.25]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.npz", "model.keras"]  # no half-written file
 
 
@@ -116,7 +117,8 @@ def test_names_do_not_count_what_a_process_made_before(tmp_path):
     for number in ("", "_1"):
         weight = tf.Variable(1.0, name=f"hidden/cell{number}/kernel{number}")
         model = SimpleNamespace(
-            weights=[weight],
+            _flatten_layers=list,
+            trainable_variables=[weight],
             non_trainable_variables=[],
             optimizer=SimpleNamespace(variables=[tf.Variable([2.0], name=f"adam{number}/m")]),
             sensitivity_optimizer=SimpleNamespace(variables=[]),
@@ -189,4 +191,4 @@ def test_a_backup_of_another_network_sets_nothing(tmp_path, change, message):
     model = StandIn((7.0, 8.0, 9.0))
     with pytest.raises(UserError, match=rf"backup\.npz is of another network: {message}"):
         restore(tmp_path, saved._replace(values=values), model)
-    assert [variable.numpy() for variable in variables(model)] == [7.0, 8.0, 9.0]
+    assert [variable.numpy() for variable in moved(model)] == [7.0, 8.0, 9.0]
