@@ -77,10 +77,6 @@ def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
     assert json.loads(output.read_text())["runs"] == results["runs"]
 
 
-def test_a_run_has_one_folder_whatever_its_variant_is_called():
-    assert runner.folder_of("KeRNL, window T/2", 2e-3, 1) == "KeRNL-window-T-2-0.002-seed-1"
-
-
 def test_nothing_foreign_is_removed(tmp_path):
     place = tmp_path / "KeRNL-0.01-seed-0"
     place.mkdir()

@@ -9,6 +9,7 @@ import pytest
 from kernl_keras.experiments.build import CELLS, build_model
 from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.rules import Exponential
+from notebooks.lab.sweep import folder_of
 from notebooks.lab.sweeps import SWEEPS, Variant
 
 from .tiny import SWEEP, TINY
@@ -27,6 +28,14 @@ def test_every_variant_can_be_built(name):
         assert experiment.source in ("tfds", None)
         features = {"adding": 2}.get(experiment.task, 28 if experiment.encoder_settings is None else 2)
         assert build_model(experiment, 20, features, 10).trainable_variables
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_variant_has_one_folder_of_its_own(name):
+    """A slash would make two, one in the other."""
+    folders = [folder_of(variant.name, 2e-3, 1) for variant in SWEEPS[name].variants]
+    assert len(set(folders)) == len(folders)
+    assert all(folder == pathlib.PurePosixPath(folder).name for folder in folders)
 
 
 def test_a_variant_changes_what_it_names_alone():
