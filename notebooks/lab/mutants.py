@@ -68,6 +68,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
         "tests/layers/test_time_average.py",
         "tests/data/test_full_batches.py",
     ],
+    "training/state.py": ["tests/callbacks/test_stream_backup.py", "tests/experiments/test_run.py", "tests/training"],
     "training/averages.py": ["tests/experiments/test_run.py", "tests/training/test_averages.py"],
     "training": ["tests/training", "tests/integration/test_learning_contract.py"],
 }
@@ -356,7 +357,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("callbacks/stream_monitor.py", "with state_kept(self.model):", "if True:"),
     ("callbacks/stream_monitor.py", "outputs[0]])[-self.steps :]", "outputs[0]])[: self.steps]"),
     ("callbacks/stream_backup.py", "self.pieces + self._since", "self.pieces + 1"),
-    ("callbacks/stream_backup.py", "optimizers = model.optimizer, model.sensitivity_optimizer", "optimizers = (model.optimizer,)"),
+    ("training/state.py", "optimizers = model.optimizer, model.sensitivity_optimizer", "optimizers = (model.optimizer,)"),
     ("callbacks/stream_backup.py", "self._since += steps_per_execution(self.model)", "self._since += 1"),
     ("export/learning_network.py", "names = [type(loss).__name__, *", "names = [loss.name if hasattr(loss, \"name\") else \"\", *"),
     ("export/learner.py", "kept.put_back(tf.logical_not(tf.reduce_all(tf.math.is_finite(x))))", "pass"),
