@@ -6,14 +6,13 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import per_unit
-from ..dynamics.adlif import AdLIFParameters, AdLIFState, AdLIFStep, adlif_step, adlif_tangent
+from ..dynamics.adlif import AdLIFParameters, AdLIFState, AdLIFStep, adlif_step
 from ..dynamics.decays import decay_exp
 from ..initializers import LogUniform
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
 from .constants import Effects
-from .hidden import StepDerivatives
-from .kernel import Coupled
+from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals, check_resistance
 
 
@@ -89,7 +88,8 @@ class AdLIFCell(SpikingCell):
     """
 
     State = AdLIFState
-    resets = oscillates = adapts_by_current = True
+    own_states = ("v", "w")
+    resets = adapts_by_current = True
     adapts = False  # no threshold moves
     linear_memory = False
     CONSTANTS = ("tau_m", "tau_a", "coupling")
@@ -158,11 +158,6 @@ class AdLIFCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: AdLIFParameters) -> Coupled:
-        """How V and w go on by themselves."""
-        gain = (1.0 - p.adaptation_decay) * p.coupling
-        return Coupled(p.membrane_decay, p.pull, p.adaptation_decay, gain)
-
     def step(self, current: tf.Tensor, state: AdLIFState, p: AdLIFParameters) -> tuple[AdLIFStep, AdLIFState]:
         return adlif_step(current, state, p)
 
@@ -180,20 +175,26 @@ class AdLIFCell(SpikingCell):
             quadrature=state.w if self.keeps_quadrature else None,
         )
 
-    def from_residuals(self, residuals: SpikingResiduals, p: AdLIFParameters) -> StepDerivatives:
-        """The `StepDerivatives` of what `save_residuals` kept."""
+    def linear_step(self, residuals: SpikingResiduals, p: AdLIFParameters) -> LinearStep:
         psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
-        return StepDerivatives(
+        return self.linearised(p, residuals.output, psi, residuals.potential, residuals.presynaptic)
+
+    def silent_step(self, p: AdLIFParameters) -> LinearStep:
+        return self.linearised(p)
+
+    def linearised(self, p, spikes=0.0, psi=0.0, potential=0.0, presynaptic=None):
+        """Eq. (37) of V and w."""
+        share, keep = 1.0 - p.adaptation_decay, 1.0 - spikes
+        return LinearStep(
             psi=psi,
-            drive=p.drive,
-            leak=p.membrane_decay,
-            keep=1.0 - residuals.output,
-            reset=psi * residuals.potential,
+            P=((p.membrane_decay, -p.pull), (0.0, 1.0)),
+            Q=(p.drive, 0.0),
+            r=(1.0, 0.0),
+            K=((keep, 0.0), (share * p.coupling * keep, p.adaptation_decay)),
+            s=(0.0, share * p.adaptation_strength),
+            reset=(-potential, -share * p.coupling * potential),
             arrival=psi,
-            presynaptic=residuals.presynaptic,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
-            coupling=p.coupling,
+            presynaptic=presynaptic,
         )
 
     def potentials(self, residuals: SpikingResiduals, p: AdLIFParameters) -> tuple[tf.Tensor, ...]:
@@ -210,15 +211,15 @@ class AdLIFCell(SpikingCell):
         share, (v, *_) = 1.0 - p.adaptation_decay, self.potentials(residuals, p)
         found = {
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
-            "base_threshold": Effects(threshold=tf.ones_like(v)),
-            "adaptation_strength": Effects(adaptation=share * residuals.output),
-            "coupling": Effects(adaptation=share * v),
+            "base_threshold": Effects(distance=-tf.ones_like(v)),
+            "adaptation_strength": Effects(x=(None, share * residuals.output)),
+            "coupling": Effects(x=(None, share * v)),
         }
         if residuals.quadrature is not None:
             # V-(t) by a is V(t-1) - [R_m I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
             of_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
             of_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
-            found |= {"membrane_decay": Effects(potential=of_leak), "adaptation_decay": Effects(adaptation=of_decay)}
+            found |= {"membrane_decay": Effects(y=(of_leak,)), "adaptation_decay": Effects(x=(None, of_decay))}
         return found
 
     def gate(self, step: AdLIFStep) -> tf.Tensor | float:
@@ -226,12 +227,6 @@ class AdLIFCell(SpikingCell):
 
     def observables(self, step: AdLIFStep, state: AdLIFState) -> dict[str, tf.Tensor]:
         return {"distance": step.potential - step.threshold, "voltage": step.potential}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: AdLIFState, step: AdLIFStep, p: AdLIFParameters
-    ) -> tuple[dict[str, tf.Tensor], AdLIFState]:
-        voltage, change = adlif_tangent(current_change, change, step, p)
-        return {"distance": voltage, "voltage": voltage}, change
 
     def get_config(self) -> Config:
         return {**super().get_config(), "coupling": self.coupling, "resistance": self.resistance}

@@ -2,7 +2,7 @@
 
     (30) dC/dtheta_i = sum_b sum_t (error of what the constant moves in step t) x (how much it moves it)
 
-`Effects` says how much. The rules know the errors, see `rules.rule.StateErrors`.
+`Effects` says how much. The rules know the errors, see `cells.linear.Errors`.
 """
 
 import math
@@ -23,10 +23,9 @@ STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation
 class Effects(NamedTuple):
     """What one more of a step's constant adds to the states in that step. Each [.., H], or None for nothing."""
 
-    potential: Any = None  # V-(t), Re U(t) or h(t)
-    quadrature: Any = None  # Im U(t)
-    threshold: Any = None  # B(t-1)
-    adaptation: Any = None  # b(t)
+    y: tuple = ()  # what there is before a spike, the potential first
+    distance: Any = None  # the distance to the threshold
+    x: tuple = ()  # the own states after the step
     synapse: Any = None  # S(t)
 
 

@@ -1,7 +1,7 @@
 """What the hidden cells share: the weights, Eq. (1), and what a learning rule needs to know of a cell."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,37 +20,8 @@ from .connections import (
     unit_signs,
 )
 from .constants import Effects
+from .linear import Changes, LinearStep
 from .trained import TrainedCell
-
-
-class StepDerivatives(NamedTuple):
-    """The derivatives of one step that a learning rule needs, Eq. (20). Each [.., H] or a number.
-
-    The change of the potential by one weight is eps(t) = leak(t) keep(t-1) eps(t-1) + drive(t) s(t), and the change of
-    the output is psi(t) eps(t). The potential of an oscillating unit turns as well (see `rules.own_state`), and the
-    threshold of an adapting unit changes too (see `rules.eprop`).
-    """
-
-    psi: Any  # psi(t): the output by the potential; 1 of a rate unit
-    drive: Any  # the potential by the current; where units have G currents by each of them, [.., G H]
-    leak: Any  # the potential by the one before
-    turn: Any = 0.0  # the same by the other component of an oscillating unit
-    keep: Any = 1.0  # what a spike leaves of the potential
-    reset: Any = 0.0  # psi(t) times what a spike takes from the potential
-    direct: Any = 0.0  # the output by the currents where the potential stands still, [.., G H]
-    gate: Any = 1.0  # 0 where refractory
-    arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
-    heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
-    presynaptic: Any = None  # S(t), or h(t) of a rate unit
-    adaptation_strength: Any = 0.0  # beta
-    adaptation_decay: Any = 0.0  # p
-    coupling: Any = 0.0  # A, of an adaptation current to the potential, Eq. (34)
-    threshold_keep: Any = 0.0  # how much less of the potential a higher threshold leaves, by a change of it
-    continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
-
-    def following_reset(self):
-        """The same where the derivative of the resetting spike is followed, as backpropagation does."""
-        return self._replace(keep=self.keep - self.reset, threshold_keep=self.threshold_keep - self.reset)
 
 
 class HiddenCell(TrainedCell):
@@ -77,13 +48,13 @@ class HiddenCell(TrainedCell):
     A subclass defines the NamedTuples `State` and `Residuals`, and the methods
 
     - `parameters()`: the constants p of a step;
-    - `step(current, state, p)`: one time step, and `tangent(current_change, change, step, p)`, the same linearised;
+    - `step(current, state, p)`: one time step;
     - `save_residuals(step, state)`: the least that has to be kept of a step, `output` first;
-    - `from_residuals(residuals, p)`: the `StepDerivatives` made of it;
+    - `linear_step(residuals, p)`: the `LinearStep` made of it, of the states in `own_states`; and `silent_step(p)`, that
+      of a unit without a spike, where it is the same at every step;
     - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
     - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
       what the constants of a step do in it, for those in `fields()`;
-    - `membrane_kernel(p)`: how a potential left to itself goes on, see `cells.kernel`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
 
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
@@ -91,12 +62,11 @@ class HiddenCell(TrainedCell):
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    oscillates = False  # whether a second number goes on beside the potential, so that it oscillates
     steady = True  # whether a potential left to itself goes on alike at every step: by a kernel that is known
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
     adapts_by_current = False  # whether a spike and the potential drive a current that works against them
-    hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `StepDerivatives.heard`
+    hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
@@ -195,7 +165,32 @@ class HiddenCell(TrainedCell):
     @property
     def keeps_quadrature(self) -> bool:
         """Whether Im U(t) has to be kept of every step."""
-        return self.oscillates and any(name in self.learn for name in self.CONSTANTS)
+        return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
+
+    @property
+    def own_states(self) -> tuple[str, ...]:
+        """The names in `State` of a unit's own states, the potential first and an adapting threshold last."""
+        raise NotImplementedError(f"{type(self).__name__} must implement own_states.")
+
+    def count_own(self, adaptation: bool) -> int:
+        """How many own states there are, with the adapting threshold or without."""
+        return sum(adaptation or name != "adaptation" for name in self.own_states)
+
+    def linear_step(self, residuals: Any, p: Any) -> LinearStep:
+        """The `LinearStep` of what `save_residuals` kept."""
+        raise NotImplementedError(f"{type(self).__name__} must implement linear_step(residuals, p).")
+
+    def silent_step(self, p: Any) -> LinearStep:
+        """The `LinearStep` of a unit without a spike."""
+        raise NotImplementedError(f"{type(self).__name__} must implement silent_step(p).")
+
+    def free_response(self, p: Any) -> tuple[tuple[Any, ...], ...]:
+        """How the potential, and what goes on with it, goes on by itself: rows of a matrix, see `LinearStep.free_response`."""
+        return self.silent_step(p).first(self.count_own(adaptation=False)).free_response()
+
+    def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:
+        """A `State` of changes one step later, from that before the step and what `LinearStep.forward` gives."""
+        return change._replace(**dict(zip(self.own_states, changes.x)))
 
     def state_potentials(self, state: Any) -> list[tf.Tensor]:
         """Of a state what `potentials` gives of a step."""

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step, rate_tangent
+from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step
 from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
 from .constants import Effects
-from .hidden import HiddenCell, StepDerivatives
-from .kernel import Lambda
+from .hidden import HiddenCell
+from .linear import LinearStep
 from .time_constants import check_period, check_time_constant, serialize_time_constant
 
 
@@ -117,7 +117,7 @@ class LeakyRNNCell(HiddenCell):
                     "period needs a tau and discretization='exponential'; "
                     f"received tau={tau!r}, discretization={discretization!r}."
                 )
-            self.State, self.oscillates = OscillatingState, True
+            self.State = OscillatingState
         self.set_learn(learn)
 
     @property
@@ -142,9 +142,9 @@ class LeakyRNNCell(HiddenCell):
         """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
         return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
 
-    def membrane_kernel(self, p: RateParameters) -> Lambda:
-        """How a unit left to itself goes on."""
-        return Lambda(p.leak, p.turn)
+    @property
+    def own_states(self) -> tuple[str, ...]:
+        return ("activity",) if self.period is None else ("activity", "quadrature")
 
     def step(
         self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters
@@ -155,21 +155,31 @@ class LeakyRNNCell(HiddenCell):
         """The least that has to be kept of a step."""
         return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
 
-    def from_residuals(self, residuals: RateResiduals, p: RateParameters) -> StepDerivatives:
-        """The `StepDerivatives` of what `save_residuals` kept."""
-        drive = p.drive * residuals.slope
-        return StepDerivatives(
+    def linear_step(self, residuals: RateResiduals, p: RateParameters) -> LinearStep:
+        return self.linearised(p, residuals.slope, residuals.presynaptic)
+
+    def silent_step(self, p: RateParameters) -> LinearStep:
+        return self.linearised(p)
+
+    def linearised(self, p, slope=1.0, presynaptic=None):
+        """Eq. (37) of h, and of Im U with a period."""
+        drive = p.drive * slope
+        step = LinearStep(
             psi=1.0,
-            drive=drive,
-            leak=p.leak,
-            turn=p.turn,
+            P=((p.leak, -p.turn), (p.turn, p.leak)),
+            Q=(drive, 0.0),
+            r=(1.0, 0.0),
+            K=((1.0, 0.0), (0.0, 1.0)),
+            s=(0.0, 0.0),
+            reset=(0.0, 0.0),
+            heard=slope,
             arrival=drive,
-            heard=residuals.slope,
-            presynaptic=residuals.presynaptic,
+            presynaptic=presynaptic,
         )
+        return step.first(len(self.own_states))
 
     def fields(self) -> list[str]:
-        return [field for field in super().fields() if field != "turn" or self.oscillates]
+        return [field for field in super().fields() if field != "turn" or self.period is not None]
 
     def potentials(self, residuals: RateResiduals, p: RateParameters) -> tuple[tf.Tensor, ...]:
         """h(t) and, where it is kept, Im U(t)."""
@@ -181,23 +191,16 @@ class LeakyRNNCell(HiddenCell):
         real, kept = before[0], p.leak * before[0]
         if residuals.quadrature is not None:
             kept -= p.turn * before[1]
-        found = {"drive": Effects(potential=(residuals.output - kept) / p.drive)}  # f(g(t))
+        found = {"drive": Effects(y=((residuals.output - kept) / p.drive,))}  # f(g(t))
         if residuals.quadrature is None:
-            return {**found, "leak": Effects(potential=real)}
-        of_leak = Effects(potential=real, quadrature=before[1])
-        return {**found, "leak": of_leak, "turn": Effects(potential=-before[1], quadrature=real)}
+            return {**found, "leak": Effects(y=(real,))}
+        return {**found, "leak": Effects(y=(real, before[1])), "turn": Effects(y=(-before[1], real))}
 
     def gate(self, step: RateStep) -> tf.Tensor | float:
         return 1.0
 
     def observables(self, step: RateStep, state: RateState | OscillatingState) -> dict[str, tf.Tensor]:
         return {"voltage": step.output}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: RateState | OscillatingState, step: RateStep, p: RateParameters
-    ) -> tuple[dict[str, tf.Tensor], RateState | OscillatingState]:
-        activity, change = rate_tangent(current_change, change, step, p)
-        return {"voltage": activity}, change
 
     def perturb(self, state: RateState | OscillatingState, noise: tf.Tensor) -> RateState | OscillatingState:
         """The noise enters h, so that the leak and the recurrent weights both carry it on."""

@@ -7,12 +7,11 @@ import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step, lif_tangent
+from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step
 from ..serialization import serializable
 from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
-from .hidden import StepDerivatives
-from .kernel import Lambda
+from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals, check_resistance
 
 
@@ -171,9 +170,9 @@ class LIFCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: LIFParameters) -> Lambda:
-        """How a potential left to itself goes on."""
-        return Lambda(p.membrane_decay, 0.0)
+    @property
+    def own_states(self) -> tuple[str, ...]:
+        return ("v", "adaptation") if self.adapts else ("v",)
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
         return lif_step(current, state, p)
@@ -188,24 +187,32 @@ class LIFCell(SpikingCell):
             trace=None if self.tau_s is None else state.trace,
         )
 
-    def from_residuals(self, residuals: SpikingResiduals, p: LIFParameters) -> StepDerivatives:
-        """The `StepDerivatives` of what `save_residuals` kept."""
+    def linear_step(self, residuals: SpikingResiduals, p: LIFParameters) -> LinearStep:
         threshold, spikes = self.threshold(residuals, p), residuals.output
         gate = 1.0 if residuals.free is None else tf.cast(residuals.free, spikes.dtype)
         psi = self.slope(residuals.potential, threshold, gate, p)
-        return StepDerivatives(
+        taken = threshold if p.soft_reset else residuals.potential - p.reset_potential  # Eq. (8)
+        return self.linearised(p, spikes, psi, gate, taken, residuals.presynaptic)
+
+    def silent_step(self, p: LIFParameters) -> LinearStep:
+        return self.linearised(p)
+
+    def linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0, presynaptic=None):
+        """Eq. (37) of V and b; `taken` is what a spike takes from V."""
+        leak, decay, beta = 1.0 - gate * (1.0 - p.membrane_decay), p.adaptation_decay, p.adaptation_strength
+        step = LinearStep(
             psi=psi,
-            drive=gate * p.drive,
-            leak=1.0 - gate * (1.0 - p.membrane_decay),
-            keep=1.0 if p.soft_reset else 1.0 - spikes,
-            reset=psi * (threshold if p.soft_reset else residuals.potential - p.reset_potential),  # Eq. (8)
+            P=((leak, 0.0), (0.0, 1.0)),  # Eq. (3)
+            Q=(gate * p.drive, 0.0),
+            r=(1.0, -beta),  # Eq. (4)
+            K=((1.0, -beta * spikes) if p.soft_reset else (1.0 - spikes, 0.0), (0.0, decay)),  # Eq. (8), (6)
+            s=(0.0, 1.0 - decay),
+            reset=(-taken, 0.0),
             gate=gate,
             arrival=psi,
-            presynaptic=residuals.presynaptic,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
-            threshold_keep=spikes if p.soft_reset else 0.0,
+            presynaptic=presynaptic,
         )
+        return step if self.adapts else step.first(1)
 
     def potentials(self, residuals: SpikingResiduals, p: LIFParameters) -> tuple[tf.Tensor, ...]:
         """V(t), after the reset."""
@@ -221,7 +228,7 @@ class LIFCell(SpikingCell):
         of_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
         if p.resistance is None:  # V-(t) by a is V(t-1)
             of_leak = before[0] if residuals.free is None else tf.where(residuals.free, before[0], 0.0)
-        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(potential=of_leak)}
+        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(y=(of_leak,))}
 
     def gate(self, step: LIFStep) -> tf.Tensor | float:
         return step.gate
@@ -229,12 +236,6 @@ class LIFCell(SpikingCell):
     def observables(self, step: LIFStep, state: LIFState) -> dict[str, tf.Tensor]:
         distance = step.potential - step.threshold
         return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: LIFState, step: LIFStep, p: LIFParameters
-    ) -> tuple[dict[str, tf.Tensor], LIFState]:
-        voltage, distance, change = lif_tangent(current_change, change, step, p)
-        return {"distance": distance, "voltage": voltage, "reset_voltage": change.v}, change
 
     def get_config(self) -> Config:
         return {

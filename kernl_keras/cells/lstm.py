@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import flag, number
-from ..dynamics.lstm import LSTMParameters, LSTMState, LSTMStep, lstm_slopes, lstm_step, lstm_tangent
+from ..dynamics.lstm import LSTMParameters, LSTMState, LSTMStep, lstm_slopes, lstm_step
 from ..serialization import serializable
 from ..types import Config
-from .hidden import HiddenCell, StepDerivatives
+from .hidden import HiddenCell
+from .linear import Changes, LinearStep
 
 
 class LSTMResiduals(NamedTuple):
@@ -79,6 +80,7 @@ class LSTMCell(HiddenCell):
     """
 
     State = LSTMState
+    own_states = ("memory",)
     currents = 4
     CONSTANTS = ()
     steady = linear_memory = False
@@ -137,22 +139,28 @@ class LSTMCell(HiddenCell):
         """The least that has to be kept of a step."""
         return LSTMResiduals(step.output, step.gates, step.memory)
 
-    def from_residuals(self, residuals: LSTMResiduals, p: LSTMParameters) -> StepDerivatives:
-        """The `StepDerivatives` of what `save_residuals` kept."""
-        slopes = lstm_slopes(residuals.gates, residuals.memory)
-        return StepDerivatives(**slopes._asdict(), presynaptic=residuals.presynaptic)
+    def linear_step(self, residuals: LSTMResiduals, p: LSTMParameters) -> LinearStep:
+        slopes, presynaptic = lstm_slopes(residuals.gates, residuals.memory), residuals.presynaptic
+        return LinearStep(
+            psi=slopes.psi,
+            P=((slopes.leak,),),
+            Q=(slopes.drive,),
+            r=(1.0,),
+            K=((1.0,),),
+            s=(0.0,),
+            reset=(0.0,),
+            direct=slopes.direct,
+            presynaptic=presynaptic,
+        )
+
+    def changed_state(self, change: LSTMState, changes: Changes, p: LSTMParameters) -> LSTMState:
+        return LSTMState(changes.output, *changes.x)
 
     def gate(self, step: LSTMStep) -> tf.Tensor | float:
         return 1.0
 
     def observables(self, step: LSTMStep, state: LSTMState) -> dict[str, tf.Tensor]:
         return {"voltage": step.memory}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: LSTMState, step: LSTMStep, p: LSTMParameters
-    ) -> tuple[dict[str, tf.Tensor], LSTMState]:
-        memory, change = lstm_tangent(current_change, change, step)
-        return {"voltage": memory}, change
 
     def get_config(self) -> Config:
         return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias, "dt": self.dt}

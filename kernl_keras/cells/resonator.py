@@ -7,13 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from ..dynamics.decays import decay_exp
-from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step, resonator_tangent
+from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step
 from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
 from .constants import Effects
-from .hidden import StepDerivatives
-from .kernel import Lambda
+from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant
 
@@ -95,7 +94,6 @@ class ResonatorCell(SpikingCell):
     """
 
     State = ResonatorState
-    oscillates = True
     CONSTANTS = ("tau_m", "period")
     TIME_CONSTANTS = ("tau_m", "period", "tau_s", "tau_a")
     FIELDS = {
@@ -159,9 +157,9 @@ class ResonatorCell(SpikingCell):
             surrogate_damping=self.surrogate_damping,
         )
 
-    def membrane_kernel(self, p: ResonatorParameters) -> Lambda:
-        """How a potential left to itself goes on."""
-        return Lambda(p.leak, p.turn)
+    @property
+    def own_states(self) -> tuple[str, ...]:
+        return ("v", "quadrature", "adaptation") if self.adapts else ("v", "quadrature")
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters
@@ -178,19 +176,28 @@ class ResonatorCell(SpikingCell):
             quadrature=state.quadrature if self.keeps_quadrature else None,
         )
 
-    def from_residuals(self, residuals: SpikingResiduals, p: ResonatorParameters) -> StepDerivatives:
-        """The `StepDerivatives` of what `save_residuals` kept."""
+    def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
         psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
-        return StepDerivatives(
+        return self.linearised(p, psi, residuals.presynaptic)
+
+    def silent_step(self, p: ResonatorParameters) -> LinearStep:
+        return self.linearised(p)
+
+    def linearised(self, p, psi=0.0, presynaptic=None):
+        """Eq. (37) of Re U, Im U and b."""
+        decay = p.adaptation_decay
+        step = LinearStep(
             psi=psi,
-            drive=p.drive,
-            leak=p.leak,
-            turn=p.turn,
+            P=((p.leak, -p.turn, 0.0), (p.turn, p.leak, 0.0), (0.0, 0.0, 1.0)),  # Eq. (24)
+            Q=(p.drive, 0.0, 0.0),
+            r=(1.0, 0.0, -p.adaptation_strength),  # Eq. (4)
+            K=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, decay)),  # Eq. (6)
+            s=(0.0, 0.0, 1.0 - decay),
+            reset=(0.0, 0.0, 0.0),
             arrival=psi,
-            presynaptic=residuals.presynaptic,
-            adaptation_strength=p.adaptation_strength,
-            adaptation_decay=p.adaptation_decay,
+            presynaptic=presynaptic,
         )
+        return step if self.adapts else step.first(2)
 
     def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
         """Re U(t) and, where it is kept, Im U(t)."""
@@ -205,8 +212,8 @@ class ResonatorCell(SpikingCell):
         if residuals.quadrature is not None:
             real, imaginary = before  # Eq. (24) by lambda is U(t-1)
             found |= {
-                "leak": Effects(potential=real, quadrature=imaginary),
-                "turn": Effects(potential=-imaginary, quadrature=real),
+                "leak": Effects(y=(real, imaginary)),
+                "turn": Effects(y=(-imaginary, real)),
             }
         return found
 
@@ -215,12 +222,6 @@ class ResonatorCell(SpikingCell):
 
     def observables(self, step: ResonatorStep, state: ResonatorState) -> dict[str, tf.Tensor]:
         return {"distance": step.potential - step.threshold, "voltage": step.potential}
-
-    def tangent(
-        self, current_change: tf.Tensor, change: ResonatorState, step: ResonatorStep, p: ResonatorParameters
-    ) -> tuple[dict[str, tf.Tensor], ResonatorState]:
-        voltage, distance, change = resonator_tangent(current_change, change, step, p)
-        return {"distance": distance, "voltage": voltage}, change
 
     def get_config(self) -> Config:
         return {**super().get_config(), "period": serialize_time_constant(self.period)}

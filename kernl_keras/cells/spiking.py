@@ -10,6 +10,7 @@ from ..dynamics.surrogate import surrogate_slope
 from ..types import Config, Initializer, Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import HiddenCell
+from .linear import Changes, plus, times
 from .surrogates import check_surrogate, serialize_surrogate
 from .time_constants import check_time_constant, serialize_time_constant
 
@@ -109,12 +110,19 @@ class SpikingCell(HiddenCell):
         spikes = residuals.output
         above = self.threshold(residuals, p) - p.base_threshold
         adaptation = tf.math.divide_no_nan(above, tf.convert_to_tensor(p.adaptation_strength, above.dtype))  # b(t-1)
+        others = (None,) * self.count_own(adaptation=False)
+        taken = (lambda x: ()) if not getattr(p, "soft_reset", False) else (lambda x: (-x * spikes,))  # Eq. (8)
+        ones = tf.ones_like(spikes)
         return {
-            "adaptation_decay": Effects(adaptation=adaptation - spikes),  # Eq. (6)
-            "base_threshold": Effects(threshold=tf.ones_like(spikes)),  # Eq. (4)
-            "adaptation_strength": Effects(threshold=adaptation),
+            "adaptation_decay": Effects(x=(*others, adaptation - spikes)),  # Eq. (6)
+            "base_threshold": Effects(distance=-ones, x=taken(ones)),  # Eq. (4)
+            "adaptation_strength": Effects(distance=-adaptation, x=taken(adaptation)),
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
         }
+
+    def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:
+        trace = plus(times(p.trace_decay, change.trace), changes.output)  # Eq. (9)
+        return super().changed_state(change, changes, p)._replace(trace=trace)
 
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
         """The noise enters S like a spike, and decays with it."""

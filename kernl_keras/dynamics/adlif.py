@@ -1,4 +1,4 @@
-"""One time step of leaky units with an adaptation current (AdLIF), Eq. (34), and its tangent.
+"""One time step of leaky units with an adaptation current (AdLIF), Eq. (34).
 
     (34) V-(t) = a V(t-1) + (1-a) [R_m I(t) - w(t-1)]
          z(t)  = 1[V-(t) >= b0],     V(t) = V-(t) (1 - z(t))
@@ -72,30 +72,7 @@ def adlif_step(current, state, p):
     slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
     spikes = spike(potential, threshold, slope)
     v = potential * (1.0 - spikes)
-    w = adapted(state.w, v, spikes, p)
+    driven = p.coupling * v + p.adaptation_strength * spikes
+    w = p.adaptation_decay * state.w + (1.0 - p.adaptation_decay) * driven
     trace = p.trace_decay * state.trace + spikes  # Eq. (9)
     return AdLIFStep(spikes, potential, threshold, slope), AdLIFState(v, w, trace)
-
-
-def adapted(w, v, spikes, p):
-    """w, or a change of it, one step later."""
-    return p.adaptation_decay * w + (1.0 - p.adaptation_decay) * (p.coupling * v + p.adaptation_strength * spikes)
-
-
-def adlif_tangent(current_change, change, step, p):
-    """Eq. (34) linearised along the clean step, a spike replaced by psi times the change of the potential.
-
-    Args:
-        current_change: change of I(t) [B, H].
-        change: `AdLIFState` of changes at t-1.
-        step: the clean `AdLIFStep` of t.
-        p: `AdLIFParameters`.
-
-    Returns:
-        change of V-(t) [B, H], and `AdLIFState` of changes at t.
-    """
-    potential = p.membrane_decay * change.v + p.drive * current_change - p.pull * change.w
-    spikes = step.slope * potential
-    v = potential * (1.0 - step.output) - step.potential * spikes
-    trace = p.trace_decay * change.trace + spikes
-    return potential, AdLIFState(v, adapted(change.w, v, spikes, p), trace)

@@ -1,4 +1,4 @@
-"""One time step of adaptive leaky integrate-and-fire units, Eq. (2)-(9), and its tangent.
+"""One time step of adaptive leaky integrate-and-fire units, Eq. (2)-(9).
 
 Pure functions of [B, H] tensors; times in ms.
 Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020).
@@ -77,31 +77,3 @@ def lif_step(current, state, p):
     trace = p.trace_decay * state.trace + spikes  # Eq. (9)
     step = LIFStep(spikes, potential, threshold, slope, gate)
     return step, LIFState(v, adaptation, refractory, trace)
-
-
-def lif_tangent(current_change, change, step, p):
-    """Eq. (2)-(9) linearised along the clean step, a spike replaced by psi times the change in distance to threshold.
-
-    Refractoriness is a discrete event and is not linearised.
-
-    Args:
-        current_change: change of I(t) [B, H].
-        change: `LIFState` of changes at t-1.
-        step: the clean `LIFStep` of t.
-        p: `LIFParameters`.
-
-    Returns:
-        change of V-(t), change of the distance V- - B (both [B, H]), and `LIFState` of changes at t.
-    """
-    threshold = p.adaptation_strength * change.adaptation
-    leak = 1.0 - step.gate * (1.0 - p.membrane_decay)
-    potential = leak * change.v + step.gate * p.drive * current_change  # Eq. (3)
-    distance = potential - threshold
-    spikes = step.slope * distance  # Eq. (4), (5)
-    adaptation = p.adaptation_decay * change.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
-    if p.soft_reset:
-        v = potential - step.threshold * spikes - threshold * step.output  # Eq. (8), soft
-    else:
-        v = potential * (1.0 - step.output) + (p.reset_potential - step.potential) * spikes  # Eq. (8), hard
-    trace = p.trace_decay * change.trace + spikes  # Eq. (9)
-    return potential, distance, LIFState(v, adaptation, tf.zeros_like(v), trace)

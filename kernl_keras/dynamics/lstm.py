@@ -1,4 +1,4 @@
-"""One time step of LSTM units, and its tangent, Eq. (35).
+"""One time step of LSTM units, and its derivatives, Eq. (35).
 
     i, f, o = sigmoid(I_i), sigmoid(I_f), sigmoid(I_o);        g = tanh(I_g)
     c(t) = f(t) c(t-1) + i(t) g(t);        h(t) = o(t) tanh(c(t))
@@ -64,16 +64,3 @@ def lstm_slopes(gates, memory):
         drive=tf.concat([i * (1.0 - i) * g, (1.0 - f) * kept, i * (1.0 - g**2), nothing], -1),
         direct=tf.concat([nothing, nothing, nothing, o * (1.0 - o) * seen], -1),
     )
-
-
-def lstm_tangent(current_change, change, step):
-    """Change of c(t) [B, H] and state of changes, from the changes of the currents and of the state at t-1."""
-    slopes = lstm_slopes(step.gates, step.memory)
-    memory = slopes.leak * change.memory + sum_of_gates(slopes.drive * current_change)
-    output = slopes.psi * memory + sum_of_gates(slopes.direct * current_change)
-    return memory, LSTMState(output, memory)
-
-
-def sum_of_gates(x):
-    """[.., 4H] -> [.., H]."""
-    return tf.add_n(tf.split(x, 4, -1))

@@ -1,4 +1,4 @@
-"""One time step of leaky rate units, and its tangent.
+"""One time step of leaky rate units.
 
     g(t) = I(t);    h(t) = a h(t-1) + (1-a) f(g(t)),    a = exp(-dt / tau), or 0 for a unit without memory of its own.
 
@@ -66,9 +66,3 @@ def rate_step(current, state, p):
     function, derivative = ACTIVATIONS[p.activation]
     state = advance(state, p.drive * function(current), p)
     return RateStep(state.activity, derivative(current)), state
-
-
-def rate_tangent(current_change, change, step, p):
-    """Change of h(t) [B, H] and state of changes, from the changes of g(t) and of the state along the clean `step`."""
-    change = advance(change, p.drive * step.slope * current_change, p)
-    return change.activity, change

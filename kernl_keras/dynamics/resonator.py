@@ -1,4 +1,4 @@
-"""One time step of resonate-and-fire units with an adaptive threshold and no reset, and its tangent.
+"""One time step of resonate-and-fire units with an adaptive threshold and no reset.
 
     (24) U(t) = exp(-dt/tau_m) exp(2 pi i dt/period) U(t-1) + dt I(t),    V-(t) = Re U(t)
 
@@ -75,24 +75,3 @@ def resonator_step(current, state, p):
     trace = p.trace_decay * state.trace + spikes  # Eq. (9)
     step = ResonatorStep(spikes, potential, threshold, slope)
     return step, ResonatorState(potential, quadrature, adaptation, trace)
-
-
-def resonator_tangent(current_change, change, step, p):
-    """The same linearised along the clean step, a spike replaced by psi times the change in distance to threshold.
-
-    Args:
-        current_change: change of I(t) [B, H].
-        change: `ResonatorState` of changes at t-1.
-        step: the clean `ResonatorStep` of t.
-        p: `ResonatorParameters`.
-
-    Returns:
-        change of V-(t), change of the distance V- - B (both [B, H]), and `ResonatorState` of changes at t.
-    """
-    swung, quadrature = turned(change.v, change.quadrature, p)
-    potential = swung + p.drive * current_change  # Eq. (24)
-    distance = potential - p.adaptation_strength * change.adaptation
-    spikes = step.slope * distance  # Eq. (4), (5)
-    adaptation = p.adaptation_decay * change.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
-    trace = p.trace_decay * change.trace + spikes  # Eq. (9)
-    return potential, distance, ResonatorState(potential, quadrature, adaptation, trace)

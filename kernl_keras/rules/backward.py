@@ -7,10 +7,10 @@ import copy
 
 import tensorflow as tf
 
+from ..cells.linear import Errors
 from ..sequences.time_loop import blockwise, scan, take, take_before
 from ..sequences.valid_steps import where_valid
 from .products import Products
-from .rule import StateErrors
 
 
 class Past:
@@ -32,8 +32,8 @@ class Past:
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
 
     def derivatives(self, start, size):
-        """The `StepDerivatives` of the `size` steps from `start` on."""
-        step = self.cell.from_residuals(take(self.residuals, start, size), self.p)
+        """The `LinearStep` of the `size` steps from `start` on."""
+        step = self.cell.linear_step(take(self.residuals, start, size), self.p)
         starts = self.starts(start, size)
         if starts is None:
             return step
@@ -85,14 +85,14 @@ class Backward:
         return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
 
     def step(self, carry, now):
-        """One step back: the carry before it, and `StateErrors`."""
+        """One step back: the carry before it, and `Errors`."""
         found = self.rule.backward_step(carry, now, self.context)
         if not isinstance(found, tuple) or len(found) != 2 or len(found[0]) != len(self.shapes):
             raise ValueError(
                 f"{type(self.rule).__name__}.backward_step must return (carry, error), the carry a tuple of "
                 f"{len(self.shapes)} tensors; received {found!r}."
             )
-        errors = found[1] if isinstance(found[1], StateErrors) else StateErrors(found[1])
+        errors = found[1] if isinstance(found[1], Errors) else Errors(found[1])
         cell = self.past.cell
         if errors.current.shape[-1] != cell.currents * cell.units:
             raise ValueError(
@@ -142,7 +142,7 @@ class Backward:
         return self.errors(error)[0].current
 
     def errors(self, error, carry=None, valid=None):
-        """`StateErrors` [T, B, H] of errors L [T, B, H], all at once.
+        """`Errors` [T, B, H] of errors L [T, B, H], all at once.
 
         Args:
             error: of the outputs [T, B, H]; None where there is none, and the carry alone goes back.

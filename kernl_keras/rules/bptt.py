@@ -4,11 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..cells.hidden import HiddenCell, StepDerivatives
+from ..cells.hidden import HiddenCell
+from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from ..serialization import serializable
-from .own_state import own_state
-from .rule import BackwardStep, Context, Rule, StateErrors, named
+from .rule import BackwardStep, Context, Rule, named
 
 
 @named("bptt")
@@ -53,12 +53,12 @@ class BPTT(Rule):
         return False
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)
+        return [(cell.units,)] * (len(cell.own_states) + 1)
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         return BackwardStep(error, step.following_reset())
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
         return exact_step(carry, now, context)
 
 
@@ -71,9 +71,9 @@ def exact_step(carry, now, context):
         context: `Context`.
 
     Returns:
-        the carry for t-1, and `StateErrors`.
+        the carry for t-1, and `Errors`.
     """
     *own, later = carry
-    own, errors = own_state(context.cell, adaptation=True).backward(own, now.error + later, now.step)
+    own, errors = now.step.back(own, now.error + later)
     through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
     return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)

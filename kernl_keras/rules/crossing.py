@@ -4,11 +4,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..cells.hidden import HiddenCell, StepDerivatives
+from ..cells.hidden import HiddenCell
+from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from .linear_memory import LinearTraces
-from .own_state import own_state
-from .rule import BackwardStep, Context, Rule, StateErrors
+from .rule import BackwardStep, Context, Rule
 
 
 class Crossing(Rule):
@@ -35,31 +35,32 @@ class Crossing(Rule):
                 f"received {traces!r}."
             )
 
-    def own(self, cell: HiddenCell) -> Any:
-        """How an error goes back through the own state, see `rules.own_state`."""
-        return own_state(cell, self.adaptation)
+    def count_own(self, cell: HiddenCell) -> int:
+        """How many of the unit's own states an error goes back through."""
+        return cell.count_own(self.adaptation)
 
     def hop_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         """Shapes of what the hop carries."""
         return []
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [*[(cell.units,)] * self.own(cell).COUNT, *self.hop_shapes(cell, traces)]
+        return [*[(cell.units,)] * self.count_own(cell), *self.hop_shapes(cell, traces)]
 
-    def enter(self, potential: tuple, own: tuple, context: Context) -> tuple:
-        """What errors of potentials and of the own state before add to the hop's carry."""
-        return context.hop.enter(potential, own) if context.hop else ()
+    def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
+        """What errors of y(t) and of the own state before add to the hop's carry."""
+        return context.hop.enter(y, own) if context.hop else ()
 
-    def followed(self, step: StepDerivatives) -> StepDerivatives:
-        """The derivatives as the rule has them."""
+    def followed(self, step: LinearStep, cell: HiddenCell) -> LinearStep:
+        """The step as the rule has it, of the own states that it goes through."""
+        step = step.first(self.count_own(cell))
         return step.following_reset() if self.reset_gradient else step
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.of_outputs(error, self.followed(step)) if context.hop else ()
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        entered = context.hop.of_outputs(error, self.followed(step, context.cell)) if context.hop else ()
         return self.behind(step, entered, carry, context)._replace(error=error)
 
     def prepare_silence(
-        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+        self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context
     ) -> BackwardStep:
         """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
         return self.behind(step, (0.0,) if context.hop else (), carry, context)
@@ -68,18 +69,17 @@ class Crossing(Rule):
         """Each kernel of the hop goes its own way."""
         return context._replace(hop=context.hop.of_kernel(index)) if context.hop else None
 
-    def behind(self, step: StepDerivatives, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
+    def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own."""
-        step, through = self.followed(step), None
+        step, through = self.followed(step, context.cell), None
         if context.hop:
-            through = context.hop.through(entered, carry[self.own(context.cell).COUNT :], step)
+            through = context.hop.through(entered, carry[len(step.s) :], step)
         return BackwardStep(0.0, step, entered, through)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, StateErrors]:
-        own = self.own(context.cell)
-        error, through, hop = now.error, None, ()
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
+        error, through, hop, own = now.error, None, (), len(now.step.s)
         if context.hop:
-            through, hop = context.hop.backward(carry[own.COUNT :], now)
+            through, hop = context.hop.backward(carry[own:], now)
             error += through
-        carry, errors = own.backward(carry[: own.COUNT], error, now.step)
-        return (*carry, *hop), errors._replace(synapse=through)
+        before, errors = now.step.back(carry[:own], error)
+        return (*before, *hop), errors._replace(synapse=through)

@@ -86,7 +86,7 @@ class Exponential(Settings):
         return [(self.count, cell.units)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> TracedHop:
-        return TracedHop(m, kernel_decay(self.gamma(layer), layer.cell.dt))
+        return TracedHop(m, ((kernel_decay(self.gamma(layer), layer.cell.dt),),))
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "ExponentialPredictor":
         return ExponentialPredictor(m, tf.stop_gradient(self.gamma(layer)), layer.cell.dt, last, several)

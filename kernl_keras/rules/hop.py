@@ -5,8 +5,11 @@ potentials add at a step is what enters the hop there: A(t) = L psi at every ste
 `rules.window` has gathered inside it.
 """
 
+import itertools
+
 import tensorflow as tf
 
+from ..cells.linear import dot, plus, tensor
 from ..sequences.time_loop import scan
 from .backward import of_steps, with_steps
 
@@ -30,25 +33,24 @@ class TracedHop(Hop):
 
     Args:
         m: M [R, H, H].
-        decay: of each kernel in one step [R, H]; or a kernel of `cells.kernel` with such parts, of which the first
-            number counts.
+        decay: how each kernel goes on in one step, rows of entries [R, H], see `LinearStep.free_response`; the first number
+            counts.
         by_slope: whether what arrives at unit k counts by its slope f' then. There is one kernel for each unit k, and
             the last that is carried is sum_k f'_k C_k.
         unit: k, where there is the kernel of one unit alone.
     """
 
     def __init__(self, m, decay, by_slope=False, unit=None):
-        self.m, self.decay, self.oscillates = m, decay, isinstance(decay, tuple)
+        self.m, self.decay = m, decay
         self.by_slope, self.unit = by_slope, unit
 
-    def enter(self, potential, own=()):
-        """What errors of potentials add, [.., B, R, H], from their components, each [.., B, H]."""
-        parts = potential if self.oscillates else potential[:1]
-        return tuple(sensitivity_product(part, self.m) for part in parts)
+    def enter(self, y, own=()):
+        """What errors of y(t) add, each [.., B, R, H]."""
+        return tuple(sensitivity_product(part, self.m) for part in y[: len(self.decay)])
 
     def of_kernel(self, index):
         """The hop by one kernel alone."""
-        decay = tf.nest.map_structure(lambda part: tf.gather(part, [index]), self.decay)
+        decay = tf.nest.map_structure(lambda part: tf.gather(part, [index]) if tf.is_tensor(part) else part, self.decay)
         return TracedHop(tf.gather(self.m, [index]), decay, self.by_slope, index)
 
     def through(self, entered, carry, step):
@@ -56,20 +58,12 @@ class TracedHop(Hop):
 
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
-        if self.by_slope:
-            later, imaginary, through = carry
-            real, imaginary = self.decay.backward(later, imaginary)
-            real += now.entered[0]
-            imaginary = imaginary + now.entered[1] if len(now.entered) > 1 else imaginary
-            heard = now.step.heard if self.unit is None else tf.gather(now.step.heard, [self.unit], axis=-1)
-            return through, (real, imaginary, tf.reduce_sum(heard[..., None] * real, 1))
-        later, *turned = carry  # each [B, R, H]
-        through = tf.reduce_sum(later, 1)
-        if not turned:
-            return through, (now.entered[0] + self.decay * later,)
-        real, imaginary = self.decay.backward(later, turned[0])
-        real += now.entered[0]
-        return through, (real, imaginary + now.entered[1] if len(now.entered) > 1 else imaginary)
+        count = len(self.decay)
+        later = gone_on(self.decay, carry[:count], now.entered)
+        if not self.by_slope:
+            return tf.reduce_sum(carry[0], 1), later
+        heard = now.step.heard if self.unit is None else tf.gather(now.step.heard, [self.unit], axis=-1)
+        return carry[count], (*later, tf.reduce_sum(heard[..., None] * later[0], 1))
 
 
 class FilteredHop(Hop):
@@ -81,7 +75,7 @@ class FilteredHop(Hop):
 
     Args:
         m: M [1, H, H].
-        kernel: of `cells.kernel`.
+        kernel: how y(t) goes on by itself, see `LinearStep.free_response`.
         by_slope: whether what arrives at unit k counts by its slope f' then: C(t) = Re [f'(t+1) Q(t+1)] M. The last
             that is carried is f' Q.
     """
@@ -89,9 +83,9 @@ class FilteredHop(Hop):
     def __init__(self, m, kernel, by_slope=False):
         self.m, self.kernel, self.by_slope = m[0], kernel, by_slope
 
-    def enter(self, potential, own=()):
-        """What errors of potentials add: themselves."""
-        return tuple(potential)
+    def enter(self, y, own=()):
+        """What errors of y(t) add: themselves."""
+        return tuple(y[: len(self.kernel)])
 
     def through(self, entered, carry, step):
         """C(t), the errors of z(t) through other units [C, B, H], for a block of steps.
@@ -99,7 +93,7 @@ class FilteredHop(Hop):
         Args:
             entered: A(t) in its parts, each [C, B, H].
             carry: what is carried behind the block, each [B, H].
-            step: `StepDerivatives` of the block.
+            step: `LinearStep` of the block.
         """
         continues = step.continues if tf.is_tensor(step.continues) else None
         heard = step.heard if self.by_slope else None
@@ -108,16 +102,15 @@ class FilteredHop(Hop):
             entered, heard, continues = now
             before = self.filtered(carry, entered, heard)
             before = before if continues is None else tuple(continues * part for part in before)
-            return before, carry[2 if self.by_slope else 0]
+            return before, carry[-1 if self.by_slope else 0]
 
         later = scan(back, carry, (entered, heard, continues), reverse=True)[1]
         return self.to_outputs(later)
 
     def filtered(self, carry, entered, heard):
-        """What is carried before a step: Q(t) of Q(t+1), both in two parts [B, H], and f' Q."""
-        turned = self.kernel.backward(*carry[:2])
-        real, imaginary = entered[0] + turned[0], turned[1] + entered[1] if len(entered) > 1 else turned[1]
-        return (real, imaginary, heard * real) if self.by_slope else (real, imaginary)
+        """What is carried before a step: Q(t) of Q(t+1), each [B, H], and f' Q."""
+        later = gone_on(self.kernel, carry[: len(self.kernel)], entered)
+        return (*later, heard * later[0]) if self.by_slope else later
 
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
@@ -133,19 +126,18 @@ class WholeUnitHop(Hop):
 
     Args:
         m: M [1, H, H].
-        own: how an error goes back through the own state of the unit that is moved, of `rules.own_state`.
     """
 
-    def __init__(self, m, own):
-        self.m, self.own = m[0], own
+    def __init__(self, m):
+        self.m = m[0]
 
     def of_outputs(self, error, step):
-        before, errors = self.own.backward((tf.zeros_like(error),) * self.own.COUNT, error, step)
-        return self.enter(errors.potentials, before)
+        before, errors = step.back((tf.zeros_like(error),) * len(step.s), error)
+        return self.enter(errors.y, before)
 
-    def enter(self, potential, own=()):
+    def enter(self, y, own=()):
         """What errors add: to that of V-(t), and to those of the own state before it."""
-        return potential[0], *own
+        return y[0], *own
 
     def through(self, entered, carry, step):
         """C(t), the errors of z(t) through other units [C, B, H], for a block of steps; arguments as of `FilteredHop`.
@@ -166,12 +158,18 @@ class WholeUnitHop(Hop):
     def state_before(self, carry, entered, step):
         """What is carried before a step: the errors of the own state, and of the potential at the step."""
         of_potential, *of_own = entered
-        before, errors = self.own.backward(carry[:-1], 0.0, step)
-        return *map(tf.add, before, of_own), step.gate * step.heard * (errors.potential + of_potential)
+        before, errors = step.back(carry[:-1], 0.0)
+        return *map(tf.add, before, of_own), step.gate * step.heard * (errors.y[0] + of_potential)
 
     def backward(self, carry, now):
         """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
         return now.through, self.state_before(carry, now.entered, now.step)
+
+
+def gone_on(kernel, later, entered):
+    """The errors of y(t), each [.., H], of those of y(t+1) by a kernel, and of what enters."""
+    every = itertools.zip_longest(zip(*kernel), entered, fillvalue=0.0)  # what does not enter is left out
+    return tuple(tensor(plus(dot(column, later), part), like=later[0]) for column, part in every)
 
 
 def sensitivity_product(local, m):

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..cells.linear import times
 from ..checks import integer
 from ..sequences.time_loop import loop, take
 from ..sequences.valid_steps import where_fresh
@@ -105,6 +106,7 @@ class LinearMemory:
         poles = poles or cell.units
         self.adapts = rule.adaptation and cell.adapts
         self.by_slope = rule.hops and rule.kernel.by_slope(cell)
+        self.swings = cell.count_own(adaptation=False) > 1
         self.groups = min(max(cell.groups(cell.CONSTANTS)) + 1, poles)
         self.thresholds = min(max(cell.groups(("tau_a",))) + 1, poles) if self.adapts else 0
         if cell.resets:
@@ -114,7 +116,7 @@ class LinearMemory:
     @property
     def shapes(self):
         """Of the memory's tensors without the batch axis; None for those that there are not."""
-        fields, resets, swings = len(self.cell.fields()), self.cell.resets, self.cell.oscillates
+        fields, resets, swings = len(self.cell.fields()), self.cell.resets, self.swings
         cascade = self.rule.hops or (self.adapts and not swings)  # p may be as large as lambda
         x = (self.groups, self.inputs)
         second = (self.moved + self.thresholds) * self.groups if resets else 0
@@ -126,7 +128,7 @@ class LinearMemory:
             x_threshold=(self.thresholds, self.inputs) if self.adapts and not resets else None,
             v_reset=x if resets else None,
             z_reset=(second, self.inputs) if second else None,
-            constants=(self.rule.own(self.cell).COUNT, self.cell.units, fields) if fields else None,
+            constants=(self.rule.count_own(self.cell), self.cell.units, fields) if fields else None,
             means=(3 if self.by_slope else 2, self.cell.units),
             count=(1, 1 if resets else self.cell.units),
         )
@@ -148,8 +150,10 @@ class Filters:
     def __init__(self, memory, past):
         self.memory, self.past, self.cell = memory, past, past.cell
         dtype, units = past.residuals.output.dtype, past.cell.units
+        kernel = past.cell.free_response(past.p)
         leak, turn = (
-            tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,)) for part in past.cell.membrane_kernel(past.p)
+            tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,))
+            for part in (kernel[0][0], kernel[-1][0] if len(kernel) > 1 else 0.0)
         )
         self.own, self.own_size = tf.complex(leak, turn), tf.sqrt(leak**2 + turn**2)  # lambda, |lambda| [H]
         groups = self.cell.groups(self.cell.CONSTANTS)
@@ -170,7 +174,7 @@ class Filters:
 
     def parts(self, x):
         """A complex tensor in two real parts, see `rules.complex_parts`."""
-        return tf.math.real(x), tf.math.imag(x) if self.cell.oscillates else None
+        return tf.math.real(x), tf.math.imag(x) if self.memory.swings else None
 
     # Forward, Eq. (31)
 
@@ -201,7 +205,7 @@ class Filters:
         return memory._replace(**made)
 
     def mean_slopes(self, memory, counts, step):
-        """The means after some steps; arguments as of `filtered`, and `StepDerivatives`.
+        """The means after some steps; arguments as of `filtered`, and `LinearStep`.
 
         What a unit that resets has of its own is its share in the slopes of its group, see `by_reset_filters`. Few
         steps would say little of that.
@@ -211,7 +215,7 @@ class Filters:
         keep = tf.ones_like(self.own_size[:1]) if self.cell.resets else self.own_size
         weights = counts[..., None] * tf.pow(keep, later)  # [C, B or 1, 1 or H]
         like = tf.ones_like(self.past.residuals.output[:1])
-        parts = (step.psi, step.drive, step.heard)[: memory.means.shape[1]]
+        parts = (step.psi, step.Q[0], step.heard)[: memory.means.shape[1]]
         now = tf.stack([tf.reduce_sum(weights * part * like, 0) for part in parts], 1)
         before = tf.minimum(memory.count, COUNTED) * tf.pow(keep, every)
         count = before + tf.reduce_sum(weights, 0)[:, None]
@@ -248,10 +252,10 @@ class Filters:
         return made
 
     def after_resets(self, memory, inputs, counts, step):
-        """The filters after some steps, where units reset; arguments as of `filtered`, and `StepDerivatives`."""
-        if self.memory.rule.reset_gradient:
-            step = step.following_reset()
-        keep, leak, psi = (self.of_groups(part, inputs) for part in (step.keep, step.leak, step.psi))  # [C, B, G]
+        """The filters after some steps, where units reset; arguments as of `filtered`, and `LinearStep`."""
+        step = self.memory.rule.followed(step, self.cell)
+        keep = step.K[0][0] + times(step.s[0], step.psi)
+        keep, leak, psi = (self.of_groups(part, inputs) for part in (keep, step.P[0][0], step.psi))  # [C, B, G]
         v, z = after_resets(memory.v_reset, memory.z_reset, self.seconds, inputs, keep, leak, psi, counts)
         return {"v_reset": v, "z_reset": z}
 
@@ -285,7 +289,7 @@ class Filters:
 
     def by_filters(self, memory, own, potential, m, psi, drive):
         """dC/dW [J, H]; arguments as of `gradient`, and the means of psi and drive [B, H]."""
-        swings, found = self.cell.oscillates, Coefficients()
+        swings, found = self.memory.swings, Coefficients()
         found.add(memory, self.spread((drive * own[0], -drive * own[1] if swings else None)))
         if self.memory.adapts:
             self.add_threshold(found, memory, own[2 if swings else 1] * psi * drive)
@@ -327,7 +331,7 @@ class Filters:
 
     def add_hop(self, found, memory, potential, m, factor):
         """Eq. (33): the pole g' of the unit that is moved in rows, the pole g of unit i in columns."""
-        poles, weights, swings = tf.complex(self.leak, self.turn), self.weights, self.cell.oscillates
+        poles, weights, swings = tf.complex(self.leak, self.turn), self.weights, self.memory.swings
         error = potential[0], -potential[1] if swings else None  # conj(c)
         moved = in_parts(lambda part: tf.einsum("bkg,ki->big", part, tf.cast(m, part.dtype)), self.spread(error))
         moved = product(moved, ((0.5 * factor if swings else factor)[..., None], None))

@@ -15,12 +15,13 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
+from ..cells.linear import dot, tensor
 from ..checks import flag
 from ..sequences.time_loop import blockwise, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .backward import of_steps, with_steps
-from .hop import FilteredHop, TracedHop
+from .hop import FilteredHop, TracedHop, gone_on
 from .known_kernel import KnownKernel
 from .sensitivity import SensitivitySums, sum_of_squares
 
@@ -60,13 +61,13 @@ class Membrane(KnownKernel):
         self.arrival = flag("arrival", arrival)
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """How many rows the perturbed pass carries: Re Y, and Im Y."""
-        return 1, 1
+        """How many rows the perturbed pass carries: of Y the potential, and the rest."""
+        return 1, max(1, cell.count_own(adaptation=False) - 1)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        if not self.by_slope(cell):
-            return [(max(cell.kernel_groups()) + 1, cell.units) if traces else (cell.units,)] * 2
-        return [*[(cell.units, cell.units) if traces else (cell.units,)] * 2, (cell.units,)]
+        by_slope, count = self.by_slope(cell), cell.count_own(adaptation=False)
+        kernels = cell.units if by_slope else max(cell.kernel_groups()) + 1
+        return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
 
     def by_slope(self, cell: HiddenCell) -> bool:
         """Whether what arrives at a unit counts by its slope f' then."""
@@ -74,7 +75,7 @@ class Membrane(KnownKernel):
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
         cell, by_slope = layer.cell, self.by_slope(layer.cell)
-        kernel = cell.membrane_kernel(p)
+        kernel = cell.free_response(p)
         if traces:
             groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
             rows, decay = split_by_kernel(m[0], kernel, groups)
@@ -82,7 +83,7 @@ class Membrane(KnownKernel):
         return FilteredHop(m, kernel, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], layer.cell.membrane_kernel(p), self.by_slope(layer.cell))
+        return MembranePredictor(m[0], layer.cell.free_response(p), self.by_slope(layer.cell))
 
 
 class MembranePredictor:
@@ -93,14 +94,12 @@ class MembranePredictor:
 
     Args:
         m: M [H, H].
-        kernel: of `cells.kernel`.
+        kernel: how y(t) goes on by itself, see `LinearStep.free_response`.
         by_slope: whether what arrives at a unit counts by its slope f' then.
     """
 
-    parts = 2
-
     def __init__(self, m, kernel, by_slope=False):
-        self.m, self.kernel, self.by_slope = m, kernel, by_slope
+        self.m, self.kernel, self.by_slope, self.parts = m, kernel, by_slope, len(kernel)
 
     def drive(self, xi):
         """M xi for a block of steps, [C, B, H]."""
@@ -111,9 +110,11 @@ class MembranePredictor:
         return driven * done.slope if self.by_slope else driven
 
     def step(self, before, driven, residuals):
-        """Y(t), both parts [B, 1, H]."""
-        real, imaginary = self.kernel.forward(*before)
-        return real + driven[:, None], imaginary
+        """Y(t), its potential [B, 1, H] and the rest [B, S, H]."""
+        y = [before[0][:, 0], *tf.unstack(before[1], axis=1)][: self.parts]
+        after = [tensor(dot(row, y), like=y[0]) for row in self.kernel]
+        rest = before[1] if self.parts == 1 else tf.stack(after[1:], 1)
+        return (after[0] + driven)[:, None], rest
 
     def keep(self, made):
         """The residual of every step [B, H]."""
@@ -140,7 +141,7 @@ class MembranePredictor:
             resync_every: number of steps after which all perturbations start anew, or None.
             unroll: without loops.
             starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
-            derivatives: `start, C -> StepDerivatives` of the steps.
+            derivatives: `start, C -> LinearStep` of the steps.
         """
         length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
         units, first = self.m.shape[0], self.followed(derivatives, 0, 1)
@@ -171,28 +172,30 @@ class MembranePredictor:
         return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
 
     def followed(self, derivatives, start, size):
-        """The `StepDerivatives` that `backward` needs; None for none."""
+        """The `LinearStep` that `backward` needs; None for none."""
         return derivatives(start, size) if self.by_slope else None
 
     def backward(self, later, residual, step):
         """What is carried before a step, and what of it reaches the noise that arrived [B, H]."""
-        real, imaginary = self.kernel.backward(*later)
-        real = residual + real
-        return (real, imaginary), step.heard * real if self.by_slope else real
+        before = gone_on(self.kernel, later, (residual,))
+        return before, step.heard * before[0] if self.by_slope else before[0]
 
 
 def split_by_kernel(m, kernel, group):
-    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and the kernel with parts
+    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and the kernel with entries
     [R, H].
 
     Args:
         m: M [H, H].
-        kernel: of `cells.kernel`.
+        kernel: how y(t) goes on by itself, see `LinearStep.free_response`.
         group: list of H numbers, which of the R distinct kernels each unit has.
     """
     units, count = m.shape[0], max(group) + 1
     member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
     first = [group.index(r) for r in range(count)]
-    parts = [tf.broadcast_to(tf.convert_to_tensor(part, m.dtype), (units,)) for part in kernel]
-    decay = (tf.repeat(tf.gather(part, first)[:, None], units, 1) for part in parts)
-    return member[:, :, None] * m, type(kernel)(*decay)
+
+    def of_kernels(entry):
+        of_units = tf.broadcast_to(tf.convert_to_tensor(entry, m.dtype), (units,))
+        return tf.repeat(tf.gather(of_units, first)[:, None], units, 1)
+
+    return member[:, :, None] * m, tf.nest.map_structure(of_kernels, kernel)

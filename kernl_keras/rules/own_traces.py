@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from ..sequences.time_loop import scan
 from .backward import of_steps, with_steps
-from .own_state import own_state
 from .products import share
 
 
@@ -21,19 +20,18 @@ def advanced_traces(rule, past, start, size, counts, traces):
         counts: 1 where a step counts, 0 where it is left out [C, B or 1].
         traces: before the block [B, K, H, F], of K carried tensors and F constants.
     """
-    own = own_state(past.cell, rule.adaptation)
-    step = past.derivatives(start, size)
-    step = step.following_reset() if rule.reset_gradient else step
+    step = rule.followed(past.derivatives(start, size), past.cell)
+    count = len(step.s)
     silence = tf.zeros_like(past.residuals.output[0])
-    units = tf.eye(own.COUNT, dtype=silence.dtype)[:, :, None, None]
-    ones = [silence + units[k] for k in range(own.COUNT)]  # each [K, B, H]
+    units = tf.eye(count, dtype=silence.dtype)[:, :, None, None]
+    ones = [silence + units[k] for k in range(count)]  # each [K, B, H]
     effects = past.effects(start, size)
     if counts.shape[1] == 1:
         counts = tf.repeat(counts, tf.shape(silence)[0], 1)
 
     def back(carry, now):
         parts, effects, counted = now
-        before, errors = own.backward(carry, 0.0, with_steps(step, parts))
+        before, errors = with_steps(step, parts).back(carry, 0.0)
         local = tf.stack([share(errors, each) for each in effects], -1)  # [K, B, H, F]
         counted = counted > 0.0
         carry = tuple(tf.where(counted[:, None], after, at) for after, at in zip(before, carry))

@@ -90,8 +90,10 @@ class Tangent(Perturbation):
     def effect(
         self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
     ) -> tuple:
-        observables, state = cell.tangent(recurrent, state, clean[0], p)
-        return self.observed(cell, observables), state
+        step = cell.linear_step(cell.save_residuals(*clean), p).following_reset()
+        changes = step.forward([getattr(state, name) for name in cell.own_states], recurrent)
+        observables = {"distance": changes.distance, "voltage": changes.y[0], "reset_voltage": changes.x[0]}
+        return self.observed(cell, observables), cell.changed_state(state, changes, p)
 
 
 @serializable

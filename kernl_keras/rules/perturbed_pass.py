@@ -140,7 +140,7 @@ class PerturbedPass:
         residuals, of_predictor, within_bound = kept
 
         def derivatives(start, size):
-            return cell.from_residuals(take(residuals, start, size), self.p)
+            return cell.linear_step(take(residuals, start, size), self.p)
 
         sums = predictor.sums(
             total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives

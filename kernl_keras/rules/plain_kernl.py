@@ -4,7 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..cells.hidden import HiddenCell, StepDerivatives
+from ..cells.hidden import HiddenCell
+from ..cells.linear import LinearStep
 from ..checks import integer, one_of
 from ..keras_version import keras
 from ..serialization import serializable
@@ -116,18 +117,18 @@ class PlainKeRNL(LearnedSensitivity):
     def learning_signal(self, error: tf.Tensor, steps: Any) -> tf.Tensor:
         return last_step(error, steps) if self.last else error
 
-    def post(self, step: StepDerivatives, cell: HiddenCell) -> Any:
+    def post(self, step: LinearStep, cell: HiddenCell) -> Any:
         """h(t) [.., B, H], or a number."""
         chosen = self.post_factor or ("gate" if self.noise_of(cell) == "current" else "surrogate")
         return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         entered = context.hop.of_outputs(error, step)  # Eq. (11)
         return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
         reverse = now.entered[0] + carry[0]  # Eq. (13), [B, R, H]
-        return (context.hop.decay * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
+        return (context.hop.decay[0][0] * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
 
 
 def last_step(error, steps=None):

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from .rule import StateErrors
+from ..cells.linear import Errors
 
 
 class Block(NamedTuple):
@@ -34,12 +34,12 @@ class Products:
     def block(self, start, size):
         """`Block` of the `size` steps from `start` on."""
         past = self.past
-        effects, drive = (past.effects(start, size), past.derivatives(start, size).drive) if past.fields else ([], None)
+        effects, drive = (past.effects(start, size), past.derivatives(start, size).Q[0]) if past.fields else ([], None)
         return Block(past.presynaptic(start, size), effects, drive)
 
     def needed(self, errors):
-        """Of `StateErrors` those that the gradients need, so that no others are kept."""
-        return errors if self.past.fields else StateErrors(errors.current)
+        """Of `Errors` those that the gradients need, so that no others are kept."""
+        return errors if self.past.fields else Errors(errors.current)
 
     def add(self, total, block, errors):
         """`total` and a block's share.
@@ -47,7 +47,7 @@ class Products:
         Args:
             total: as of `start`.
             block: `Block`.
-            errors: `StateErrors` [C, B, H].
+            errors: `Errors` [C, B, H].
         """
         local = tf.reshape(errors.current, (-1, errors.current.shape[-1]))  # [CB, G H]
         added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in block.presynaptic]
@@ -95,17 +95,19 @@ class Products:
 
 def shares(errors, block):
     """What the steps add to the gradient of each constant, a list of [C, B, H]."""
-    if errors.potential is None:  # as a current that moves the potential by as much
+    if errors.y is None:  # as a current that moves the potential by as much
         potential = tf.math.divide_no_nan(errors.current, tf.broadcast_to(block.drive, tf.shape(errors.current)))
-        errors = errors._replace(potential=potential)
+        errors = errors._replace(y=(potential,))
     return [share(errors, each) for each in block.effects]
 
 
 def share(errors, effects):
     """The sum over what moves of its error times how much it moves."""
-    products = [
-        getattr(errors, name) * moved
-        for name, moved in effects._asdict().items()
-        if moved is not None and getattr(errors, name) is not None
+    pairs = [
+        *zip(errors.y, effects.y),
+        *zip(errors.x, effects.x),
+        (errors.distance, effects.distance),
+        (errors.synapse, effects.synapse),
     ]
+    products = [error * moved for error, moved in pairs if error is not None and moved is not None]
     return sum(products) if products else tf.zeros_like(errors.current)

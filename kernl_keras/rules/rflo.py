@@ -4,9 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..cells.hidden import HiddenCell, StepDerivatives
+from ..cells.hidden import HiddenCell
+from ..cells.linear import LinearStep, times
 from ..serialization import serializable
-from .own_state import own_state
 from .rule import BackwardStep, Context, Rule, check_one_current, named
 
 
@@ -41,11 +41,14 @@ class RFLO(Rule):
         check_one_current(self, cell)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * own_state(cell, adaptation=False).COUNT
+        return [(cell.units,)] * cell.count_own(adaptation=False)
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
-        return BackwardStep(error, step._replace(psi=1.0, drive=step.psi * step.drive, keep=1.0))
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        cell = context.cell
+        rest = cell.silent_step(context.p)
+        step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=rest.K)
+        return BackwardStep(error, step.first(cell.count_own(adaptation=False)))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        carry, errors = own_state(context.cell, adaptation=False).backward(carry, now.error, now.step)
+        carry, errors = now.step.back(carry, now.error)
         return carry, errors.current

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..cells.hidden import HiddenCell, StepDerivatives
+from ..cells.hidden import HiddenCell
+from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from .settings import Settings, get_settings
 
@@ -20,36 +21,15 @@ class Context(NamedTuple):
     p: Any  # the cell's `parameters()`
     recurrent_weights: Any  # W_rec [H, G H]
     hop: Any = None  # how an error reaches back through other units, see `rules.hop`
-    sensitivity: Any = None  # M [R, H, H]
-    decay: Any = None  # of the kernels [R, H]
 
 
 class BackwardStep(NamedTuple):
     """What a rule needs to go back by one step, or by a block of steps. Each [.., B, H] or a number."""
 
     error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
-    step: StepDerivatives
+    step: LinearStep
     entered: tuple = ()  # what errors of potentials add to what is carried of the hop, see `rules.hop`
     through: Any = None  # the error that reaches z(t) through other units, where it is known beforehand, Eq. (27)
-
-
-class StateErrors(NamedTuple):
-    """What the errors of a step's outputs, and all later ones, make of what moves in that step. Each [.., B, H].
-
-    None where the rule gives no credit to it. For constants that learn, Eq. (30).
-    """
-
-    current: Any  # dC/dI(t), [.., G H] where units have G currents
-    potential: Any = None  # of V-(t), Re U(t) or h(t)
-    quadrature: Any = None  # of Im U(t)
-    threshold: Any = None  # of B(t-1)
-    adaptation: Any = None  # of b(t)
-    synapse: Any = None  # of S(t)
-
-    @property
-    def potentials(self) -> tuple:
-        """Those of the potential in its components."""
-        return (self.potential,) if self.quadrature is None else (self.potential, self.quadrature)
 
 
 class Rule(Settings):
@@ -72,7 +52,7 @@ class Rule(Settings):
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
     - `backward_step(carry, now, context)`: from the carry behind step t and `BackwardStep` now to the carry before it
       and dC/dI(t) [B, H], or [B, G H] where the cell's units have G currents (`cell.currents`). It must be linear in
-      carry and `now.error` together. In place of dC/dI(t) it may return `StateErrors`; else constants that learn get
+      carry and `now.error` together. In place of dC/dI(t) it may return `Errors`; else constants that learn get
       the credit of a current that moves the potential as they do.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
@@ -149,12 +129,12 @@ class Rule(Settings):
         """L(t) [T, B, H] as the rule uses it."""
         return error
 
-    def prepare(self, error: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
     def prepare_silence(
-        self, silence: tf.Tensor, step: StepDerivatives, carry: tuple, context: Context
+        self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context
     ) -> BackwardStep:
         """`prepare` without errors, `silence` being zeros [T, B, H]: what is carried goes back alone."""
         return self.prepare(silence, step, carry, context)
@@ -163,8 +143,8 @@ class Rule(Settings):
         """The `Context` with one kernel alone; None where the R kernels of a carry (R, H) are not separate."""
         return None
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | StateErrors]:
-        """One step back: the carry for t-1, and the error of the current [B, H] or `StateErrors`."""
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | Errors]:
+        """One step back: the carry for t-1, and the error of the current [B, H] or `Errors`."""
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
 
 

@@ -17,7 +17,6 @@ from ..serialization import serializable
 from .hop import WholeUnitHop
 from .known_kernel import KnownKernel
 from .membrane import MembranePredictor
-from .own_state import own_state
 
 
 @serializable
@@ -47,13 +46,13 @@ class WholeUnit(KnownKernel):
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
         """How many rows the perturbed pass carries: the prediction, and the changes of the own state."""
-        return 1, own_state(cell, adaptation=True).COUNT
+        return 1, len(cell.own_states)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)
+        return [(cell.units,)] * (len(cell.own_states) + 1)
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> WholeUnitHop:
-        return WholeUnitHop(m, own_state(layer.cell, adaptation=True))
+        return WholeUnitHop(m)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "WholeUnitPredictor":
         return WholeUnitPredictor(m[0], layer.cell, layer.rule, p)
@@ -71,21 +70,20 @@ class WholeUnitPredictor(MembranePredictor):
 
     def __init__(self, m, cell, rule, p):
         self.m, self.cell, self.rule, self.p = m, cell, rule, p
-        self.own = own_state(cell, adaptation=True)
-        self.parts = self.own.COUNT
+        self.parts = len(cell.own_states)
 
     def received(self, driven, done):
         return driven
 
     def step(self, before, driven, residuals):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
-        step = self.rule.followed(self.cell.from_residuals(residuals, self.p))
-        distance, changes = self.own.forward(tf.unstack(before[1], axis=1), step.gate * step.heard * driven, step)
-        return distance[:, None], tf.stack(changes, 1)
+        step = self.rule.followed(self.cell.linear_step(residuals, self.p), self.cell)
+        changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=step.gate * step.heard * driven)
+        return changes.distance[:, None], tf.stack(changes.x, 1)
 
     def followed(self, derivatives, start, size):
-        return self.rule.followed(derivatives(start, size))
+        return self.rule.followed(derivatives(start, size), self.cell)
 
     def backward(self, later, residual, step):
-        before, errors = self.own.backward(later, 0.0, step, distance=residual)
-        return before, step.gate * step.heard * errors.potential
+        before, errors = step.back(later, 0.0, distance=residual)
+        return before, step.gate * step.heard * errors.y[0]

@@ -18,7 +18,6 @@ from ..sequences.time_loop import blockwise, take, tensors
 from .backward import Backward, going_on, of_steps, with_steps
 from .bptt import exact_step
 from .linear_memory import Filters, after_all, at_borders
-from .own_state import own_state
 from .rule import BackwardStep
 
 
@@ -27,7 +26,7 @@ class Inside(NamedTuple):
 
     current: Any  # dC/dI [T, B, G H]
     own: tuple  # of the own state after t-1: of U or V, and of b where thresholds adapt, each [W, B, H]
-    potential: tuple  # of U(t) or V-(t) in its components, each [W, B, H]
+    y: tuple  # of y(t), each [W, B, H]
 
 
 class WindowedBackward(Backward):
@@ -53,8 +52,8 @@ class WindowedBackward(Backward):
             return BackwardStep(take(error, start, size), past.derivatives(start, size).following_reset())
 
         first, none = prepared(0, 1), tf.zeros_like(error[0])
-        own = own_state(past.cell, adaptation=True)
-        carry = (none,) * (own.COUNT + 1), (none,) * (2 if past.cell.oscillates else 1)
+        count = len(past.cell.own_states)
+        carry = (none,) * (count + 1), (none,) * count
 
         def begin(start, size, carry):
             return of_steps(prepared(start, size)), self.products.block(start, size)
@@ -62,12 +61,12 @@ class WindowedBackward(Backward):
         def step(carry, now):
             now = with_steps(first, now)
             after, errors = exact_step(carry[0], now, self.context)
-            carry = going_on((after, errors.potentials), now.step)
+            carry = going_on((after, errors.y), now.step)
             return carry, errors.current, self.products.needed(errors)
 
         def border(carry):
-            (*own, _), potential = carry
-            return tf.nest.map_structure(tf.zeros_like, carry), (tuple(own), potential)
+            (*own, _), y = carry
+            return tf.nest.map_structure(tf.zeros_like, carry), (tuple(own), y)
 
         zeros = self.products.start(error)
         _, current, total, borders = blockwise(
@@ -91,8 +90,8 @@ class WindowedBackward(Backward):
         """
         past, rule = self.past, self.rule
         nothing = self.carry(inside.current)
-        own_count = own_state(past.cell, rule.adaptation).COUNT
-        enters = inside.own[:own_count], rule.enter(inside.potential, inside.own, self.context)  # each [W, B, ...]
+        own_count = rule.count_own(past.cell)
+        enters = inside.own[:own_count], rule.enter(inside.y, inside.own, self.context)  # each [W, B, ...]
 
         def prepared(start, size, carry):
             """`BackwardStep` of the rule, with what enters at the steps that begin a window."""
@@ -150,8 +149,8 @@ class LinearBackward(WindowedBackward):
         inside, total = self.inside(error)
 
         def visit(total, memory, number):
-            own, potential = tf.nest.map_structure(lambda x: x[number], inside[1:])
-            return total + self.filters.gradient(memory, own, potential, self.m)
+            own, y = tf.nest.map_structure(lambda x: x[number], inside[1:])
+            return total + self.filters.gradient(memory, own, y, self.m)
 
         memory = self.memory.unpack(traces)
         return inside.current, at_borders(self.filters, memory, self.window, visit, tf.concat(total, 0))
