@@ -89,12 +89,13 @@ class LinearStep(NamedTuple):
         error = plus(error, dot(self.s, later))
         distance = plus(times(self.psi, error), distance)
         y = [plus(dot(column, later), times(r, distance)) for column, r in zip(zip(*self.K), self.r)]
+        y = [tensor(each, like=later[0]) for each in y]
         current = dot([to_currents(m, q) for m, q in zip(y, self.Q)], self.Q)
         if not nothing(self.direct):
-            error = tensor(error, like=y[0])
+            error = tensor(error, like=later[0])
             current = plus(current, times(to_currents(error, self.direct), self.direct))
         before = tuple(tensor(dot(column, y), like=later[0]) for column in zip(*self.P))
-        return before, Errors(current, tuple(y), distance, tuple(later))
+        return before, Errors(current, tuple(y), None if nothing(distance) else distance, tuple(later))
 
 
 class Changes(NamedTuple):

@@ -52,11 +52,12 @@ class Sequence:
         step, (x, s) = past.derivatives(0, past.length), past.presynaptic(0, past.length)
         self.error = error.numpy().astype(float)
         self.psi, self.drive = (
-            np.broadcast_to(np.asarray(part, float), error.shape) for part in (step.psi, step.drive)
+            np.broadcast_to(np.asarray(part, float), error.shape) for part in (step.psi, step.Q[0])
         )
         self.inputs = np.concatenate([x, s, np.ones_like(s[..., :1])], -1).astype(float)
-        leak, turn = (np.asarray(part, float) for part in cell.membrane_kernel(p))
-        self.kernel = np.broadcast_to(leak + 1j * turn, cell.units)
+        (leak, *_), *turn = cell.free_response(p)
+        turn = turn[0][0] if turn else 0.0
+        self.kernel = np.broadcast_to(np.asarray(leak, float) + 1j * np.asarray(turn, float), cell.units)
         self.weights = cell.recurrent_weights().numpy().astype(float)
         self.beta, self.keep = np.zeros(cell.units), np.zeros(cell.units)
         if cell.adapts:

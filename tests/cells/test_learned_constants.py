@@ -140,8 +140,8 @@ def test_the_readout_learns_its_time_constant_by_automatic_differentiation():
 def test_kernels_of_m_follow_the_constants():
     """The membrane's kernel of KeRNL is that of the constants as they are now."""
     cell = built(kk.ResonatorCell(2, tau_m=1e4, period=4.0, learn="period", dtype="float64"))
-    np.testing.assert_allclose(cell.membrane_kernel(cell.parameters())[1], 1.0, rtol=1e-3)
+    np.testing.assert_allclose(cell.free_response(cell.parameters())[1][0], 1.0, rtol=1e-3)
     cell.learned_weights()["period"].assign(np.log([8.0, 2.01]))
-    leak, turn = cell.membrane_kernel(cell.parameters())
+    (leak, _), (turn, _) = cell.free_response(cell.parameters())
     np.testing.assert_allclose(leak[0], turn[0], rtol=1e-9)
     assert cell.kernel_groups() == [0, 1]

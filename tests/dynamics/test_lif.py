@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.lif import LIFParameters, LIFState, lif_step, lif_tangent
+from kernl_keras.dynamics.lif import LIFParameters, LIFState, lif_step
 
 from ..reference.cases import SPIKING, B, H, Network, T, by_steps, draw
 
@@ -106,22 +106,25 @@ def test_tangents_match_the_reference(name):
     state = cell.State(*tensors(*network.start))
     change = cell.State(*tensors(*np.zeros((4, B, H))))
     for t in range(network.time):
-        step, new = lif_step(current[t] + state.trace @ weights, state, p)
-        voltage, distance, change = lif_tangent(change.trace @ weights + xi[:, t], change, step, p)
-        state = new
-        np.testing.assert_allclose(voltage, expected["voltage"][:, t], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(distance, expected["distance"][:, t], rtol=1e-9, atol=1e-12)
+        step, state = lif_step(current[t] + state.trace @ weights, state, p)
+        linear = cell.linear_step(cell.save_residuals(step, state), p).following_reset()
+        own = [getattr(change, name) for name in cell.own_states]
+        changes = linear.forward(own, change.trace @ weights + xi[:, t])
+        change = cell.changed_state(change, changes, p)
+        for found, name in zip((changes.y[0], changes.distance, change.v), ("voltage", "distance", "reset_voltage")):
+            np.testing.assert_allclose(found, expected[name][:, t], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", SPIKING)
 def test_automatic_differentiation_sees_the_tangent(name):
-    """The backward pass of a step, with its reset and adaptation, is the transpose of `lif_tangent`."""
-    p = by_steps(Network(name))[1]
+    """The backward pass of a step, with its reset and adaptation, is the transpose of `LinearStep.forward`."""
+    cell, p, *_ = by_steps(Network(name))
     values = [draw(1, B, H), draw(2, B, H), 0.3 * np.abs(draw(3, B, H)), np.zeros((B, H)), draw(4, B, H)]
     current, *state = tensors(*values)
     changes = tensors(*(draw(10 + n, B, H) for n in range(5)))
     changes[3] = tf.zeros_like(changes[3])  # refractoriness is an event
     errors = tensors(*(draw(20 + n, B, H) for n in range(4)))
+    errors[2] *= cell.adapts  # b has no effect where the threshold stands still, and is not followed
     with tf.GradientTape() as tape:
         tape.watch((current, state))
         step, new = lif_step(3.0 * current, LIFState(*state), p)
@@ -130,8 +133,10 @@ def test_automatic_differentiation_sees_the_tangent(name):
         )
     gradients = tape.gradient(loss, [current, *state], unconnected_gradients="zero")
     backward = sum(np.sum(g * c) for g, c in zip(gradients, changes))
-    voltage, _, change = lif_tangent(3.0 * changes[0], LIFState(*changes[1:]), step, p)
-    forward = sum(np.sum(e * c) for e, c in zip(errors, (voltage, change.v, change.adaptation, change.trace)))
+    linear, change = cell.linear_step(cell.save_residuals(step, new), p).following_reset(), LIFState(*changes[1:])
+    made = linear.forward([getattr(change, each) for each in cell.own_states], 3.0 * changes[0])
+    change = cell.changed_state(change, made, p)
+    forward = sum(np.sum(e * c) for e, c in zip(errors, (made.y[0], change.v, change.adaptation, change.trace)))
     assert 0.0 < np.mean(step.output) < 1.0
     np.testing.assert_allclose(backward, forward, rtol=1e-9)
 

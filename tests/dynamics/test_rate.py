@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step, rate_tangent
+from kernl_keras.cells.leaky_rnn import LeakyRNNCell
+from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step
 
 from ..reference.cases import RATE, B, H, Network, T, by_steps, draw
 
@@ -30,11 +31,12 @@ def test_one_step_by_hand(activation):
     np.testing.assert_allclose(step.output[0], 0.75 * np.array([1.0, -2.0, 0.5]) + 0.25 * value, rtol=1e-9)
     np.testing.assert_allclose(step.slope[0], slope, rtol=1e-9)
     np.testing.assert_array_equal(new.activity, step.output)
-    change = RateState(tf.constant([[2.0, 1.0, -1.0]], tf.float64))
-    effect, change = rate_tangent(tf.constant([[1.0, 4.0, -3.0]], tf.float64), change, step, p)
+    changes = [tf.constant(each, tf.float64) for each in ([[2.0, 1.0, -1.0]], [[1.0, 4.0, -3.0]])]
+    cell = LeakyRNNCell(3, activation=activation)
+    made = cell.linear_step(cell.save_residuals(step, new), p).forward(changes[:1], changes[1])
     expected = [1.5 + 0.25 * slope[0], 0.75 + slope[1], -0.75 - 0.75 * slope[2]]
-    np.testing.assert_allclose(effect[0], expected, rtol=1e-9)
-    np.testing.assert_array_equal(change.activity, effect)
+    np.testing.assert_allclose(made.output[0], expected, rtol=1e-9)
+    np.testing.assert_array_equal(made.x[0], made.output)
 
 
 @pytest.mark.parametrize("name", RATE)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL
+from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, Tangent
 
 from ..reference.cases import draw
 from ..reference.expected import compute, same
@@ -72,8 +72,8 @@ def test_the_tangent_is_the_loops(name, enters):
         of_current = change.trace @ recurrent + (xi[:, t] if enters == "current" else 0.0)
         current = cell.input_current(X[:, t]) + state.trace @ recurrent
         step, state = cell.step(current, state, p)
-        observed, change = cell.tangent(of_current, change, step, p)
-        same(observed["voltage"], ref.adlif_tangent(xi, enters, run, weights[1], c)[:, t])
+        effect, change = Tangent(observe="voltage").effect(cell, p, (step, state), None, of_current, change)
+        same(effect, ref.adlif_tangent(xi, enters, run, weights[1], c)[:, t])
 
 
 @pytest.mark.parametrize("name", SETTINGS)

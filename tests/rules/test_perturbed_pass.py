@@ -211,8 +211,8 @@ def test_the_clean_pass_does_not_feel_the_noise(name):
         assert (field is None) == (other is None)
         if field is not None:
             np.testing.assert_array_equal(field, other)
-    run, kept = one.network.run(), one.cell.from_residuals(record, one.p)
-    found = record.output, record.presynaptic, kept.psi, kept.gate, kept.drive, kept.keep
+    run, kept = one.network.run(), one.cell.linear_step(record, one.p)
+    found = record.output, record.presynaptic, kept.psi, kept.gate, kept.Q[0], kept.K[0][0]
     for field, expected in zip(found, (run.output, run.seen, run.psi, run.gate, run.gain, run.keep)):
         same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
 
@@ -248,7 +248,7 @@ def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
         same(field[:first, 0], without[:first, 0])
         assert not field[first, 0].numpy().any()
     # The step after: a unit has felt that step's noise and nothing else.
-    felt = time_major(XI)[first + 1, 0] * one.cell.from_residuals(record, one.p).gate[first + 1, 0]
+    felt = time_major(XI)[first + 1, 0] * one.cell.linear_step(record, one.p).gate[first + 1, 0]
     same(perturbation.filtered_noise[first + 1, 0], np.broadcast_to(felt, (2, H)))
     same(perturbation.effect[first + 1, 0], felt * one.network.c.drive)
     assert np.abs(felt).max() > 0 and all(np.isfinite(x).all() for x in tf.nest.flatten(after))

@@ -23,7 +23,7 @@ def constants(experiment, learning_rates, **changes):
     """The sweep over what learns besides the weights."""
     experiment = with_rmsprop(experiment, **changes)
     cell = CELLS[experiment.cell](**experiment.cell_settings)
-    time = OSCILLATION if cell.oscillates else ["tau_m"]
+    time = OSCILLATION if "period" in cell.LEARNABLE else ["tau_m"]
     rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
     learn = {"none learns": [], "time constants learn": [*time, "tau_out"], "all learn": [*time, *rest, "tau_out"]}
     return Sweep(
