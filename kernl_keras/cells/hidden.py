@@ -50,8 +50,8 @@ class HiddenCell(TrainedCell):
     - `parameters()`: the constants p of a step;
     - `step(current, state, p)`: one time step;
     - `save_residuals(step, state)`: the least that has to be kept of a step, `output` first;
-    - `linear_step(residuals, p)`: the `LinearStep` made of it, of the states in `own_states`; and `silent_step(p)`, that
-      of a unit without a spike, where it is the same at every step;
+    - `linear_step(residuals, p)`: the `LinearStep` made of it, of the states in `own_states`; and `silent_step(p)`, the
+      same without a spike, where it does not differ from step to step;
     - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
     - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
       what the constants of a step do in it, for those in `fields()`;
@@ -185,7 +185,7 @@ class HiddenCell(TrainedCell):
         raise NotImplementedError(f"{type(self).__name__} must implement silent_step(p).")
 
     def free_response(self, p: Any) -> tuple[tuple[Any, ...], ...]:
-        """How the potential, and what goes on with it, goes on by itself: rows of a matrix, see `LinearStep.free_response`."""
+        """How the potential, and what goes on with it, goes on by itself, see `LinearStep.free_response`."""
         return self.silent_step(p).first(self.count_own(adaptation=False)).free_response()
 
     def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:

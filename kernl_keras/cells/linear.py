@@ -24,8 +24,8 @@ import tensorflow as tf
 class LinearStep(NamedTuple):
     """The derivatives of one step of a unit, Eq. (37), for d own states.
 
-    P and K are tuples of d rows of d entries; Q, r, s and reset are tuples of d entries. An entry is a tensor [.., H] or
-    a number. Those that are 0 and 1 are numbers: they cost nothing.
+    P and K are tuples of d rows of d entries; Q, r, s and reset are tuples of d entries. An entry is a tensor [.., H]
+    or a number. Those that are 0 and 1 are numbers: they cost nothing.
     """
 
     psi: Any  # psi(t): the output by the distance to the threshold; 1 of a rate unit

@@ -59,9 +59,7 @@ class Crossing(Rule):
         entered = context.hop.of_outputs(error, self.followed(step, context.cell)) if context.hop else ()
         return self.behind(step, entered, carry, context)._replace(error=error)
 
-    def prepare_silence(
-        self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context
-    ) -> BackwardStep:
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
         return self.behind(step, (0.0,) if context.hop else (), carry, context)
 

@@ -33,8 +33,8 @@ class TracedHop(Hop):
 
     Args:
         m: M [R, H, H].
-        decay: how each kernel goes on in one step, rows of entries [R, H], see `LinearStep.free_response`; the first number
-            counts.
+        decay: how each kernel goes on in one step, rows of entries [R, H], see `LinearStep.free_response`; the first
+            number counts.
         by_slope: whether what arrives at unit k counts by its slope f' then. There is one kernel for each unit k, and
             the last that is carried is sum_k f'_k C_k.
         unit: k, where there is the kernel of one unit alone.

@@ -133,9 +133,7 @@ class Rule(Settings):
         """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
         return BackwardStep(error, step)
 
-    def prepare_silence(
-        self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context
-    ) -> BackwardStep:
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         """`prepare` without errors, `silence` being zeros [T, B, H]: what is carried goes back alone."""
         return self.prepare(silence, step, carry, context)
 

@@ -51,9 +51,7 @@ class Sequence:
         past = Past(layer, x, before, residuals, p)
         step, (x, s) = past.derivatives(0, past.length), past.presynaptic(0, past.length)
         self.error = error.numpy().astype(float)
-        self.psi, self.drive = (
-            np.broadcast_to(np.asarray(part, float), error.shape) for part in (step.psi, step.Q[0])
-        )
+        self.psi, self.drive = (np.broadcast_to(np.asarray(part, float), error.shape) for part in (step.psi, step.Q[0]))
         self.inputs = np.concatenate([x, s, np.ones_like(s[..., :1])], -1).astype(float)
         (leak, *_), *turn = cell.free_response(p)
         turn = turn[0][0] if turn else 0.0

@@ -9,9 +9,9 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras import naive
+from kernl_keras.cells.linear import LinearStep
 from kernl_keras.rules.backward import Backward
 from kernl_keras.rules.hop import TracedHop
-from kernl_keras.rules.own_state import Leak
 
 ROOT = pathlib.Path(__file__).parents[2]
 PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3}  # notebook: how many
@@ -92,7 +92,7 @@ def test_the_proof_prints_the_code_of_today():
     parts = (
         naive.learning_signal,
         naive.network,
-        Leak,
+        LinearStep.back,
         TracedHop.backward,
         kk.rules.KeRNL.backward_step,
         Backward.__call__,
