@@ -89,8 +89,8 @@ def test_every_place_of_the_package_is_in_the_table():
 @pytest.mark.parametrize(
     "place, statement",
     [
-        ("dynamics/lif.py", "from ..cells.lif import LIFCell"),
-        ("dynamics/lif.py", "from ..sequences.time_loop import scan"),
+        ("dynamics/noise.py", "from ..cells.lif import LIFCell"),
+        ("dynamics/noise.py", "from ..sequences.time_loop import scan"),
         ("cells/lif.py", "from .. import layers"),
         ("cells/lif.py", "from ..layers.rnn import RNN"),
         ("cells/lif.py", "from kernl_keras import rules"),

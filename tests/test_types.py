@@ -12,11 +12,11 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras import types
+from kernl_keras.cells.leaky_rnn import ACTIVATIONS
 from kernl_keras.cells.readout import FEEDBACKS
 from kernl_keras.dynamics.audio import COMPRESSIONS
 from kernl_keras.dynamics.decays import DECAYS
 from kernl_keras.dynamics.encoding import CODES
-from kernl_keras.dynamics.rate import ACTIVATIONS
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
 from kernl_keras.rules.learned_sensitivity import KERNELS

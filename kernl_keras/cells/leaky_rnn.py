@@ -8,13 +8,65 @@ import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.rate import ACTIVATIONS, OscillatingState, RateParameters, RateState, RateStep, rate_step
 from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
 from .constants import Effects
 from .hidden import HiddenCell
 from .linear import LinearStep
 from .time_constants import check_period, check_time_constant, serialize_time_constant
+
+ACTIVATIONS = {
+    "tanh": (tf.tanh, lambda g: 1.0 - tf.tanh(g) ** 2),
+    "relu": (tf.nn.relu, lambda g: tf.cast(g > 0.0, g.dtype)),
+    "identity": (tf.identity, tf.ones_like),
+}
+"""Name -> (f, f')."""
+
+
+class RateParameters(NamedTuple):
+    """Constants of a step, numbers or [H]."""
+
+    activation: str  # a key of `ACTIVATIONS`
+    leak: Any  # a, or Re a exp(2 pi i dt/period)
+    turn: Any  # Im of the same; 0 without a period
+    drive: Any  # what a unit of f(g) adds to the activity in one step: 1 - a, with a period sqrt(1 - a^2)
+
+
+class RateState(NamedTuple):
+    """h, or a small change of it [B, H]."""
+
+    activity: Any
+
+
+class OscillatingState(NamedTuple):
+    """The same of units with a period."""
+
+    quadrature: Any  # Im U
+    activity: Any
+
+
+class RateStep(NamedTuple):
+    """What happened in one step. Each [B, H]."""
+
+    output: Any  # h(t)
+    slope: Any  # f'(g(t))
+
+
+def advance(state, added, p):
+    """The state, or a change of it, one step later; what it becomes by itself and what is added to h."""
+    if isinstance(state, RateState):
+        return RateState(p.leak * state.activity + added)
+    activity, quadrature = state.activity, state.quadrature
+    return OscillatingState(
+        quadrature=p.turn * activity + p.leak * quadrature, activity=p.leak * activity - p.turn * quadrature + added
+    )
+
+
+def rate_step(current, state, p):
+    """`RateStep` of t and the state at t, from the current g(t) [B, H] and the state at t-1."""
+    function, derivative = ACTIVATIONS[p.activation]
+    state = advance(state, p.drive * function(current), p)
+    return RateStep(state.activity, derivative(current)), state
 
 
 class RateResiduals(NamedTuple):
@@ -156,12 +208,12 @@ class LeakyRNNCell(HiddenCell):
         return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
 
     def linear_step(self, residuals: RateResiduals, p: RateParameters) -> LinearStep:
-        return self.linearised(p, residuals.slope, residuals.presynaptic)
+        return self._linearised(p, residuals.slope, residuals.presynaptic)
 
     def silent_step(self, p: RateParameters) -> LinearStep:
-        return self.linearised(p)
+        return self._linearised(p)
 
-    def linearised(self, p, slope=1.0, presynaptic=None):
+    def _linearised(self, p, slope=1.0, presynaptic=None):
         """Eq. (37) of h, and of Im U with a period."""
         drive = p.drive * slope
         step = LinearStep(

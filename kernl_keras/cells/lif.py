@@ -1,18 +1,86 @@
 """`LIFCell`: adaptive leaky integrate-and-fire units, Eq. (1)-(9)."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.lif import LIFParameters, LIFState, LIFStep, lif_step
+from ..dynamics.surrogate import spike, surrogate_slope
 from ..serialization import serializable
 from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
 from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals, check_resistance
+
+
+class LIFParameters(NamedTuple):
+    """Constants of a step: each a number or [H]."""
+
+    membrane_decay: Any  # a
+    adaptation_decay: Any  # p
+    trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
+    resistance: Any  # R_m; None for 1 / (1-a)
+    base_threshold: Any  # b0
+    adaptation_strength: Any  # beta
+    refractory_time: Any  # tau_ref, ms
+    reset_potential: Any  # V_reset
+    dt: float  # ms
+    soft_reset: bool
+    surrogate: Any  # a word of `SURROGATES`, or a function
+    surrogate_damping: float
+
+    @property
+    def drive(self):
+        """(1-a) R_m: what a unit of current adds to the potential in one step."""
+        return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
+
+
+class LIFState(NamedTuple):
+    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+
+    v: Any  # V
+    adaptation: Any  # b
+    refractory: Any  # r, ms
+    trace: Any  # S
+
+
+class LIFStep(NamedTuple):
+    """What happened in one step. Each [B, H]."""
+
+    output: Any  # z(t)
+    potential: Any  # V-(t), before the reset
+    threshold: Any  # B(t-1)
+    slope: Any  # psi(t)
+    gate: Any  # on(t): 1, or 0 where refractory
+
+
+def lif_step(current, state, p):
+    """Eq. (2)-(9).
+
+    Args:
+        current: I(t) [B, H], Eq. (1).
+        state: `LIFState` at t-1.
+        p: `LIFParameters`.
+
+    Returns:
+        `LIFStep` of t and `LIFState` at t.
+    """
+    threshold = p.base_threshold + p.adaptation_strength * state.adaptation
+    gate = tf.cast(state.refractory < p.dt, current.dtype)  # Eq. (2)
+    potential = state.v + gate * (p.drive * current - (1.0 - p.membrane_decay) * state.v)  # Eq. (3)
+    slope = surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)  # Eq. (5)
+    spikes = spike(potential, threshold, slope)  # Eq. (4)
+    adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+    refractory = tf.nn.relu(state.refractory - p.dt) + p.refractory_time * tf.stop_gradient(spikes)  # Eq. (7)
+    if p.soft_reset:
+        v = potential - threshold * spikes  # Eq. (8), soft
+    else:
+        v = potential + (p.reset_potential - potential) * spikes  # Eq. (8), hard
+    trace = p.trace_decay * state.trace + spikes  # Eq. (9)
+    step = LIFStep(spikes, potential, threshold, slope, gate)
+    return step, LIFState(v, adaptation, refractory, trace)
 
 
 @serializable
@@ -192,12 +260,12 @@ class LIFCell(SpikingCell):
         gate = 1.0 if residuals.free is None else tf.cast(residuals.free, spikes.dtype)
         psi = self.slope(residuals.potential, threshold, gate, p)
         taken = threshold if p.soft_reset else residuals.potential - p.reset_potential  # Eq. (8)
-        return self.linearised(p, spikes, psi, gate, taken, residuals.presynaptic)
+        return self._linearised(p, spikes, psi, gate, taken, residuals.presynaptic)
 
     def silent_step(self, p: LIFParameters) -> LinearStep:
-        return self.linearised(p)
+        return self._linearised(p)
 
-    def linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0, presynaptic=None):
+    def _linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0, presynaptic=None):
         """Eq. (37) of V and b; `taken` is what a spike takes from V."""
         leak, decay, beta = 1.0 - gate * (1.0 - p.membrane_decay), p.adaptation_decay, p.adaptation_strength
         step = LinearStep(

@@ -6,11 +6,40 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import flag, number
-from ..dynamics.lstm import LSTMParameters, LSTMState, LSTMStep, lstm_slopes, lstm_step
 from ..serialization import serializable
 from ..types import Config
 from .hidden import HiddenCell
 from .linear import Changes, LinearStep
+
+
+class LSTMParameters(NamedTuple):
+    """The constant of a step."""
+
+    drive: Any  # what one more of I_g adds to the memory of a unit at rest [H]
+
+
+class LSTMState(NamedTuple):
+    """Output and memory, or small changes of them. Each [B, H]."""
+
+    activity: Any  # h
+    memory: Any  # c
+
+
+class LSTMStep(NamedTuple):
+    """What happened in one step."""
+
+    output: Any  # h(t) [B, H]
+    gates: Any  # i, f, g, o [B, 4H]
+    memory: Any  # c(t) [B, H]
+
+
+def lstm_step(current, state):
+    """`LSTMStep` of t and the state at t, from the currents [B, 4H] and the state at t-1."""
+    i, f, g, o = tf.split(current, 4, -1)
+    i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+    memory = f * state.memory + i * g
+    output = o * tf.tanh(memory)
+    return LSTMStep(output, tf.concat([i, f, g, o], -1), memory), LSTMState(output, memory)
 
 
 class LSTMResiduals(NamedTuple):
@@ -140,17 +169,19 @@ class LSTMCell(HiddenCell):
         return LSTMResiduals(step.output, step.gates, step.memory)
 
     def linear_step(self, residuals: LSTMResiduals, p: LSTMParameters) -> LinearStep:
-        slopes, presynaptic = lstm_slopes(residuals.gates, residuals.memory), residuals.presynaptic
+        """Eq. (37) of c: what the forget gate kept is c(t) - i(t) g(t)."""
+        (i, f, g, o), memory = tf.split(residuals.gates, 4, -1), residuals.memory
+        seen, kept, nothing = tf.tanh(memory), memory - i * g, tf.zeros_like(memory)
         return LinearStep(
-            psi=slopes.psi,
-            P=((slopes.leak,),),
-            Q=(slopes.drive,),
+            psi=o * (1.0 - seen**2),
+            P=((f,),),
+            Q=(tf.concat([i * (1.0 - i) * g, (1.0 - f) * kept, i * (1.0 - g**2), nothing], -1),),
             r=(1.0,),
             K=((1.0,),),
             s=(0.0,),
             reset=(0.0,),
-            direct=slopes.direct,
-            presynaptic=presynaptic,
+            direct=tf.concat([nothing, nothing, nothing, o * (1.0 - o) * seen], -1),
+            presynaptic=residuals.presynaptic,
         )
 
     def changed_state(self, change: LSTMState, changes: Changes, p: LSTMParameters) -> LSTMState:

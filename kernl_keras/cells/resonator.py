@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..dynamics.decays import decay_exp
-from ..dynamics.resonator import ResonatorParameters, ResonatorState, ResonatorStep, resonator_step
+from ..dynamics.surrogate import spike, surrogate_slope
 from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
@@ -15,6 +15,70 @@ from .constants import Effects
 from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals
 from .time_constants import check_period, serialize_time_constant
+
+
+class ResonatorParameters(NamedTuple):
+    """Constants of a step: each a number or [H]."""
+
+    leak: Any  # Re exp(-dt/tau_m + 2 pi i dt/period)
+    turn: Any  # Im of the same
+    adaptation_decay: Any  # p
+    trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
+    base_threshold: Any  # b0
+    adaptation_strength: Any  # beta
+    dt: float  # ms
+    surrogate: Any  # a word of `SURROGATES`, or a function
+    surrogate_damping: float
+
+    @property
+    def drive(self):
+        """dt: what a unit of current adds to the potential in one step."""
+        return self.dt
+
+
+class ResonatorState(NamedTuple):
+    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+
+    v: Any  # Re U
+    quadrature: Any  # Im U
+    adaptation: Any  # b
+    trace: Any  # S
+
+
+class ResonatorStep(NamedTuple):
+    """What happened in one step. Each [B, H]."""
+
+    output: Any  # z(t)
+    potential: Any  # V-(t)
+    threshold: Any  # B(t-1)
+    slope: Any  # psi(t)
+
+
+def turned(v, quadrature, p):
+    """U, or a change of it, one step later without input: its real and its imaginary part."""
+    return p.leak * v - p.turn * quadrature, p.turn * v + p.leak * quadrature
+
+
+def resonator_step(current, state, p):
+    """Eq. (24), (4)-(6), (9).
+
+    Args:
+        current: I(t) [B, H], Eq. (1).
+        state: `ResonatorState` at t-1.
+        p: `ResonatorParameters`.
+
+    Returns:
+        `ResonatorStep` of t and `ResonatorState` at t.
+    """
+    threshold = p.base_threshold + p.adaptation_strength * state.adaptation
+    swung, quadrature = turned(state.v, state.quadrature, p)
+    potential = swung + p.drive * current  # Eq. (24)
+    slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
+    spikes = spike(potential, threshold, slope)  # Eq. (4)
+    adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+    trace = p.trace_decay * state.trace + spikes  # Eq. (9)
+    step = ResonatorStep(spikes, potential, threshold, slope)
+    return step, ResonatorState(potential, quadrature, adaptation, trace)
 
 
 @serializable
@@ -178,12 +242,12 @@ class ResonatorCell(SpikingCell):
 
     def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
         psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
-        return self.linearised(p, psi, residuals.presynaptic)
+        return self._linearised(p, psi, residuals.presynaptic)
 
     def silent_step(self, p: ResonatorParameters) -> LinearStep:
-        return self.linearised(p)
+        return self._linearised(p)
 
-    def linearised(self, p, psi=0.0, presynaptic=None):
+    def _linearised(self, p, psi=0.0, presynaptic=None):
         """Eq. (37) of Re U, Im U and b."""
         decay = p.adaptation_decay
         step = LinearStep(

@@ -5,8 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.dynamics.rate import ACTIVATIONS, RateParameters, RateState, rate_step
+from kernl_keras.cells.leaky_rnn import ACTIVATIONS, LeakyRNNCell, RateParameters, RateState, rate_step
 
 from ..reference.cases import RATE, B, H, Network, T, by_steps, draw
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.lif import LIFParameters, LIFState, lif_step
+from kernl_keras.cells.lif import LIFParameters, LIFState, lif_step
 
 from ..reference.cases import SPIKING, B, H, Network, T, by_steps, draw
 
