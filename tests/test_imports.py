@@ -94,7 +94,7 @@ def test_every_place_of_the_package_is_in_the_table():
         ("cells/lif.py", "from .. import layers"),
         ("cells/lif.py", "from ..layers.rnn import RNN"),
         ("cells/lif.py", "from kernl_keras import rules"),
-        ("cells/lif.py", "from ..rules.crossing import Crossing"),
+        ("cells/lif.py", "from ..rules.eprop import EProp"),
         ("cells/lif.py", "def call():\n    import kernl_keras.layers.rnn"),
         ("sequences/clean_pass.py", "from ..cells.lif import LIFCell"),
         ("rules/kernl.py", "from ..layers.rnn import RNN"),

@@ -1,13 +1,20 @@
 """`EProp`: the error reaches back through the unit's own state alone."""
 
+from typing import Any
+
+import tensorflow as tf
+
+from ..cells.hidden import HiddenCell
+from ..cells.linear import Errors, LinearStep
+from ..checks import flag
 from ..serialization import serializable
-from .crossing import Crossing
-from .rule import named
+from .linear_memory import LinearTraces
+from .rule import BackwardStep, Context, Rule, named
 
 
 @named("eprop")
 @serializable
-class EProp(Crossing):
+class EProp(Rule):
     """E-prop: a weight's effect on the output of its own unit, and on no other.
 
         eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
@@ -41,5 +48,45 @@ class EProp(Crossing):
     Communications 11:3625 (2020), Methods, "Eligibility traces for ALIF neurons".
     """
 
+    windows = True
+    hops = False  # whether errors reach other units
+
     def __init__(self, adaptation: bool = True, reset_gradient: bool = False) -> None:
-        super().__init__(adaptation, reset_gradient)
+        self.adaptation = flag("adaptation", adaptation)
+        self.reset_gradient = flag("reset_gradient", reset_gradient)
+
+    def check(self, cell: HiddenCell, traces: Any) -> None:
+        if isinstance(traces, LinearTraces) and not cell.linear_memory:
+            raise ValueError(
+                f"traces must be True or False for {type(cell).__name__}, which has none in linear memory; "
+                f"received {traces!r}."
+            )
+
+    def count_own(self, cell: HiddenCell) -> int:
+        """How many of the unit's own states an error goes back through."""
+        return cell.count_own(self.adaptation)
+
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [(cell.units,)] * self.count_own(cell)
+
+    def followed(self, step: LinearStep, cell: HiddenCell) -> LinearStep:
+        """The step as the rule has it, of the own states that it goes through."""
+        step = step.first(self.count_own(cell))
+        return step.following_reset() if self.reset_gradient else step
+
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        return BackwardStep(error, self.followed(step, context.cell))
+
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        return self.behind(step, (), carry, context)
+
+    def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
+        """What errors that leave their window, of y(t) and of the own state before t, add to what the hop carries."""
+        return ()
+
+    def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
+        """The `BackwardStep` of a block of steps without errors of their own; `entered` is what `enter` gave."""
+        return BackwardStep(0.0, self.followed(step, context.cell))
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
+        return now.step.back(carry, now.error)

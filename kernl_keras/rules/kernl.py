@@ -2,22 +2,25 @@
 
 from typing import Any
 
+import tensorflow as tf
+
 from ..cells.hidden import HiddenCell
+from ..cells.linear import Errors, LinearStep
 from ..serialization import serializable
 from ..types import Initializer, KernelName, PerturbationName
-from .crossing import Crossing
+from .eprop import EProp
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .linear_memory import LinearTraces
 from .membrane import Membrane
 from .perturbation import Perturbation
-from .rule import named
+from .rule import BackwardStep, Context, named
 from .whole_unit import WholeUnit
 
 
 @named("kernl")
 @serializable
-class KeRNL(Crossing, LearnedSensitivity):
+class KeRNL(EProp, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
     A weight W_ij moves the potential of its own unit i by eps_ij, which is known. The spikes of i then move every other
@@ -72,7 +75,7 @@ class KeRNL(Crossing, LearnedSensitivity):
         learn_sensitivity: bool = True,
         sensitivity_initializer: Initializer | None = None,
     ) -> None:
-        Crossing.__init__(self, adaptation, reset_gradient)
+        EProp.__init__(self, adaptation, reset_gradient)
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
     @classmethod
@@ -107,7 +110,7 @@ class KeRNL(Crossing, LearnedSensitivity):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
             )
-        Crossing.check(self, cell, traces)
+        EProp.check(self, cell, traces)
         LearnedSensitivity.check(self, cell, bool(traces))
 
     def stream_traces(self, cell: HiddenCell) -> Any:
@@ -119,5 +122,30 @@ class KeRNL(Crossing, LearnedSensitivity):
     def starts_at(self, cell: HiddenCell) -> str:
         return "recurrent"
 
-    def hop_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return self.kernel.carry_shapes(cell, traces)
+    def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
+        return [*super().carry_shapes(cell, traces), *self.kernel.carry_shapes(cell, traces)]
+
+    def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
+        return context.hop.enter(y, own)
+
+    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context:
+        """Each kernel of the hop goes its own way."""
+        return context._replace(hop=context.hop.of_kernel(index))
+
+    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        entered = context.hop.of_outputs(error, self.followed(step, context.cell))
+        return self.behind(step, entered, carry, context)._replace(error=error)
+
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
+        return self.behind(step, (0.0,), carry, context)
+
+    def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
+        step = self.followed(step, context.cell)
+        return BackwardStep(0.0, step, entered, context.hop.through(entered, carry[len(step.s) :], step))
+
+    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
+        own = len(now.step.s)
+        through, hop = context.hop.backward(carry[own:], now)  # of z_i(t), by all units that it moves
+        before, errors = now.step.back(carry[:own], now.error + through)
+        return (*before, *hop), errors._replace(synapse=through)

@@ -96,7 +96,7 @@ class LinearMemory:
 
     Args:
         cell: the cell.
-        rule: `crossing.Crossing`.
+        rule: `EProp` or `KeRNL`.
         poles: number of poles, at most; None for all that there are.
         inputs: J.
     """

@@ -14,7 +14,7 @@ def advanced_traces(rule, past, start, size, counts, traces):
     """The traces after the `size` steps from `start` on.
 
     Args:
-        rule: `crossing.Crossing`.
+        rule: `EProp` or `KeRNL`.
         past: `backward.Past`.
         start, size: of the block.
         counts: 1 where a step counts, 0 where it is left out [C, B or 1].

@@ -61,7 +61,6 @@ TESTS = {  # file: the tests that should notice, those most likely to first
     "rules/poles.py": ["tests/rules/test_linear_memory.py"],
     "rules/linear_memory.py": ["tests/rules/test_linear_memory.py", "tests/layers/test_reset.py"],
     "rules/reset_filters.py": ["tests/rules/test_linear_memory.py"],
-    "rules/crossing.py": ["tests/rules/test_membrane.py", "tests/rules"],
     "rules/hop.py": ["tests/rules/test_membrane.py", "tests/rules/test_whole_unit.py", "tests/rules"],
     "rules": ["tests/rules"],
     "layers": [
@@ -137,7 +136,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/plain_kernl.py", "tf.reduce_sum(reverse, 1) * now.step.arrival", "tf.reduce_sum(reverse, 1)"),
     ("rules/plain_kernl.py", "tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)", "error"),
     ("rules/plain_kernl.py", '"surrogate": step.arrival, "trace": step.presynaptic', '"surrogate": step.presynaptic, "trace": step.arrival'),
-    ("rules/crossing.py", "error += through", "error += 0.0 * through"),
+    ("rules/kernl.py", "now.error + through)", "now.error)"),
     ("rules/bptt.py", "through = tf.matmul(errors.current, ", "through = tf.matmul(errors.y[0], "),
     ("rules/membrane.py", "tf.matmul(xi, self.m, transpose_b=True)", "tf.matmul(xi, self.m)"),
     ("rules/membrane.py", "(), within * received", "(), received"),
@@ -149,7 +148,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     # the whole unit, Eq. (36)
     ("rules/bptt.py", 'getattr(context.p, "trace_decay", 0.0) * later', "later"),
     ("rules/bptt.py", "context.recurrent_weights, transpose_b=True", "context.recurrent_weights"),
-    ("rules/crossing.py", "step.following_reset() if self.reset_gradient else step", "step"),
+    ("rules/eprop.py", "step.following_reset() if self.reset_gradient else step", "step"),
     # one step of a unit, linearised, Eq. (37), (38)
     ("cells/linear.py", "y[0] = plus(y[0], arrived)", "y[-1] = plus(y[-1], arrived)"),
     ("cells/linear.py", "output = plus(times(self.psi, distance)", "output = plus(times(self.psi, y[0])"),
@@ -263,7 +262,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("cells/leaky_rnn.py", "kept -= p.turn * before[1]", "kept += p.turn * before[1]"),
     ("cells/leaky_rnn.py", "(residuals.output - kept) / p.drive", "residuals.output / p.drive"),
     ("rules/bptt.py", "errors._replace(synapse=later)", "errors._replace(synapse=through)"),
-    ("rules/crossing.py", "errors._replace(synapse=through)", "errors"),
+    ("rules/kernl.py", "errors._replace(synapse=through)", "errors"),
     ("rules/backward.py", "tf.concat([x[None], after[:-1]], 0), after)", "after, after)"),
     ("rules/products.py", "found = tf.concat([found, of_constants], -1)", "found = tf.concat([found, 0.0 * of_constants], -1)"),
     ("rules/own_traces.py", "carry = tuple(tf.where(counted[:, None], after, at)", "carry = tuple(tf.where(counted[:, None], after, after)"),
