@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "keras_rnn", "writes_hdf5"]
+__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "writes_hdf5"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -186,29 +186,3 @@ def writes_hdf5(model: Any) -> bool:
 def output_shape(*axes):
     """What `compute_output_shape` returns: Keras 2 wants a `tf.TensorShape`."""
     return axes if IS_KERAS_3 else tf.TensorShape(axes)
-
-
-def keras_rnn(step, inputs, initial_states, unroll=False):
-    """Keras' own loop over time, for time-major nested inputs and outputs.
-
-    Args:
-        step: `(inputs at t, states) -> (outputs at t, new states)`, each a tensor or a flat tuple of tensors.
-        inputs: tensor or tuple of tensors [T, B, n].
-        initial_states: list of tensors [B, n].
-        unroll: unroll the loop instead of a `tf.while_loop`; needs a static T.
-
-    Returns:
-        outputs [T, B, n], in the structure that `step` returns, and the list of final states.
-    """
-    steps = tf.nest.flatten(inputs)[0].shape[0]
-    states = list(initial_states)
-    if not unroll:
-        _, outputs, states = tf.keras.backend.rnn(step, inputs, states, time_major=True, input_length=steps)
-        return outputs, list(states)
-    if steps is None:
-        raise ValueError("unroll must be False where the number of time steps is not known; received unroll=True.")
-    every = []  # Keras' own unrolled loop takes several outputs for one
-    for t in range(steps):
-        outputs, states = step(tf.nest.map_structure(lambda x, t=t: x[t], inputs), states)
-        every.append(outputs)
-    return tf.nest.map_structure(lambda *outputs: tf.stack(outputs), *every), list(states)

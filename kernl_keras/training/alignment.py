@@ -142,7 +142,7 @@ class Alignments:
         with state_kept(self.model):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
             for layer, name, call, error in zip(self.layers, unique_names(self.layers), calls, errors):
-                parts, ofconstant_weights = self._contributions(layer, call, error)
+                parts, by_rule = self._contributions(layer, call, error)
                 asked = [rule for rule in self.rules if rule in parts]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer, name).items():
@@ -150,7 +150,7 @@ class Alignments:
                     variables[weight] = {rule: agreement(of_weight, rule) for rule in asked}
                     lags[weight] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
                 for constant in layer.cell.learn:
-                    of_constant = {rule: every[constant] for rule, every in ofconstant_weights.items()}
+                    of_constant = {rule: every[constant] for rule, every in by_rule.items()}
                     variables[f"{name}/log_{constant}"] = {rule: agreement(of_constant, rule) for rule in asked}
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(layer, call)
@@ -175,7 +175,7 @@ class Alignments:
         windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
         starts = None if call.steps is None else call.steps.starts
-        found, ofconstant_weights = {}, {}
+        found, by_rule = {}, {}
         for name, rule in self._rules_of(layer).items():
             if (id(layer), name) not in self._compiled:
                 self._compiled[id(layer), name] = self._compile(make_current_errors(layer, rule))
@@ -190,8 +190,8 @@ class Alignments:
                 of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
                 of_fields += fields
             found[name] = np.array(of_windows) * trained(layer)
-            ofconstant_weights[name] = by_constant(layer.cell, of_fields)
-        return found, ofconstant_weights
+            by_rule[name] = by_constant(layer.cell, of_fields)
+        return found, by_rule
 
     def _rules_of(self, layer):
         """`{name: rule}` of all that a layer's gradients are made for."""
