@@ -12,6 +12,7 @@ from .cells.lif import LIFCell
 from .cells.lstm import LSTMCell
 from .cells.readout import ReadoutCell
 from .cells.resonator import ResonatorCell
+from .cells.unit import Unit
 from .initializers import LogSpaced, LogUniform
 from .layers.audio import AudioEncoder
 from .layers.encoder import SpikeEncoder
@@ -74,6 +75,7 @@ __all__ = [
     "AdLIFCell",
     "LIFCell",
     "LSTMCell",
+    "Unit",
     "TensorBoard",
     "LogSpaced",
     "LogUniform",

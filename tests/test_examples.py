@@ -52,16 +52,18 @@ def test_readme(tmp_path, monkeypatch):
 
 
 def test_rules(tmp_path, monkeypatch):
-    model = run(PAGES / "rules.md", tmp_path, monkeypatch)["model"]
+    names = run(PAGES / "rules.md", tmp_path, monkeypatch)
     x, y = np.random.default_rng(0).uniform(size=(8, 28, 28)).astype("float32"), np.zeros((8, 10), "float32")
-    before = model.layers[1].cell.kernel.numpy()
-    model.compile("adam", "mse")
-    model.train_on_batch(x, y)
-    assert np.abs(model.layers[1].cell.kernel.numpy() - before).max() > 0.0
-    model.save("model.keras")
-    loaded = keras.models.load_model("model.keras")
-    assert loaded.layers[1].rule.tau == 10.0
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    for name in ("model", "quadratic"):
+        model = names[name]
+        before = model.layers[1].cell.kernel.numpy()
+        model.compile("adam", "mse")
+        model.train_on_batch(x, y)
+        assert np.abs(model.layers[1].cell.kernel.numpy() - before).max() > 0.0
+        model.save("model.keras")
+        loaded = keras.models.load_model("model.keras")
+        assert loaded.layers[1].get_config() == model.layers[1].get_config()
+        np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
 @pytest.mark.slow

@@ -153,9 +153,11 @@ class AdLIFCell(SpikingCell):
 
     State = AdLIFState
     own_states = ("v", "w")
-    resets = adapts_by_current = True
+    resets = True
     adapts = False  # no threshold moves
-    linear_memory = False
+    linear_memory = follows_reset = False  # with the derivative of their hard reset, gradients may explode
+    # The current takes back most of what arrives: the membrane alone is too long a kernel for such units.
+    KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling")
     FIELDS = {
@@ -257,6 +259,7 @@ class AdLIFCell(SpikingCell):
             K=((keep, 0.0), (share * p.coupling * keep, p.adaptation_decay)),
             s=(0.0, share * p.adaptation_strength),
             reset=(-potential, -share * p.coupling * potential),
+            K0=((1.0, 0.0), (share * p.coupling, p.adaptation_decay)),
             arrival=psi,
             presynaptic=presynaptic,
         )

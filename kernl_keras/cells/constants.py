@@ -70,7 +70,7 @@ def check_learn(learn: Any, cell: Any) -> tuple[str, ...]:
 
 def range_of(name: str, cell: Any) -> tuple[float, float]:
     """The lowest and the highest value that a constant has while it learns."""
-    if name in ("base_threshold", "adaptation_strength", "coupling"):
+    if name not in cell.TIME_CONSTANTS:
         return STRENGTHS
     shortest = 0.1
     if name == "period":

@@ -62,10 +62,10 @@ class HiddenCell(TrainedCell):
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    steady = True  # whether a potential left to itself goes on alike at every step: by a kernel that is known
+    KERNELS: tuple[str, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
+    follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
-    adapts_by_current = False  # whether a spike and the potential drive a current that works against them
     hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
     OBSERVABLES: tuple[str, ...]

@@ -222,6 +222,7 @@ class LeakyRNNCell(HiddenCell):
             Q=(drive, 0.0),
             r=(1.0, 0.0),
             K=((1.0, 0.0), (0.0, 1.0)),
+            K0=((1.0, 0.0), (0.0, 1.0)),
             s=(0.0, 0.0),
             reset=(0.0, 0.0),
             heard=slope,

@@ -276,6 +276,7 @@ class LIFCell(SpikingCell):
             K=((1.0, -beta * spikes) if p.soft_reset else (1.0 - spikes, 0.0), (0.0, decay)),  # Eq. (8), (6)
             s=(0.0, 1.0 - decay),
             reset=(-taken, 0.0),
+            K0=((1.0, 0.0), (0.0, decay)),
             gate=gate,
             arrival=psi,
             presynaptic=presynaptic,

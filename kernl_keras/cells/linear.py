@@ -35,6 +35,7 @@ class LinearStep(NamedTuple):
     K: tuple  # x(t) by y(t)
     s: tuple  # x(t) by the output, but for the reset
     reset: tuple  # x(t) by the output: what the reset takes; which a rule follows or not
+    K0: tuple  # K of a step without a spike
     direct: Any = 0.0  # D_0, the output by the currents where the state stands still, [.., G H]
     gate: Any = 1.0  # 0 where refractory
     heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
@@ -49,7 +50,7 @@ class LinearStep(NamedTuple):
 
     def first(self, count):
         """The same of the first own states alone: what the others do is left out."""
-        rows = {name: tuple(row[:count] for row in getattr(self, name)[:count]) for name in ("P", "K")}
+        rows = {name: tuple(row[:count] for row in getattr(self, name)[:count]) for name in ("P", "K", "K0")}
         return self._replace(**rows, **{name: getattr(self, name)[:count] for name in ("Q", "r", "s", "reset")})
 
     def free_response(self):

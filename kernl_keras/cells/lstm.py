@@ -112,7 +112,8 @@ class LSTMCell(HiddenCell):
     own_states = ("memory",)
     currents = 4
     CONSTANTS = ()
-    steady = linear_memory = False
+    linear_memory = False
+    KERNELS = ("exponential",)  # the forget gate changes, so no kernel is known
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("synapse",)
@@ -178,6 +179,7 @@ class LSTMCell(HiddenCell):
             Q=(tf.concat([i * (1.0 - i) * g, (1.0 - f) * kept, i * (1.0 - g**2), nothing], -1),),
             r=(1.0,),
             K=((1.0,),),
+            K0=((1.0,),),
             s=(0.0,),
             reset=(0.0,),
             direct=tf.concat([nothing, nothing, nothing, o * (1.0 - o) * seen], -1),

@@ -250,14 +250,16 @@ class ResonatorCell(SpikingCell):
     def _linearised(self, p, psi=0.0, presynaptic=None):
         """Eq. (37) of Re U, Im U and b."""
         decay = p.adaptation_decay
+        kept = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, decay)  # Eq. (6)
         step = LinearStep(
             psi=psi,
             P=((p.leak, -p.turn, 0.0), (p.turn, p.leak, 0.0), (0.0, 0.0, 1.0)),  # Eq. (24)
             Q=(p.drive, 0.0, 0.0),
             r=(1.0, 0.0, -p.adaptation_strength),  # Eq. (4)
-            K=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, decay)),  # Eq. (6)
+            K=kept,
             s=(0.0, 0.0, 1.0 - decay),
             reset=(0.0, 0.0, 0.0),
+            K0=kept,
             arrival=psi,
             presynaptic=presynaptic,
         )

@@ -10,7 +10,7 @@ from ..serialization import serializable
 from ..types import Initializer, KernelName, PerturbationName
 from .eprop import EProp
 from .exponential import Exponential
-from .learned_sensitivity import LearnedSensitivity
+from .learned_sensitivity import KERNELS, LearnedSensitivity
 from .linear_memory import LinearTraces
 from .membrane import Membrane
 from .perturbation import Perturbation
@@ -80,20 +80,15 @@ class KeRNL(EProp, LearnedSensitivity):
 
     @classmethod
     def default_for(cls, cell: HiddenCell, traces: bool = False) -> "KeRNL":
-        """With the membrane's kernel where the cell has one.
-
-        An adaptation current takes back most of what arrives, so that kernel is too long for units that have one. With
-        the derivative of their hard reset, gradients may explode.
-        """
-        if cell.adapts_by_current:
-            return cls(kernel="membrane" if traces else "whole_unit", reset_gradient=False)
-        return cls() if cell.steady else cls(kernel="exponential")
+        """With the first of the cell's kernels, or of those that have traces."""
+        kernel = next(name for name in cell.KERNELS if not (traces and name == "whole_unit"))
+        return cls(kernel=kernel, reset_gradient=cell.follows_reset)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        if not isinstance(self.kernel, Exponential) and not cell.steady:
+        if not isinstance(self.kernel, tuple(KERNELS[name] for name in cell.KERNELS)):
             raise ValueError(
-                f"kernel must be exponential for {type(cell).__name__}, whose units keep what they have by a gate that "
-                f"changes; received {self.kernel!r}."
+                f"kernel must be {' or '.join(map(repr, cell.KERNELS))} for {type(cell).__name__}; received "
+                f"{self.kernel!r}."
             )
         if isinstance(self.kernel, WholeUnit):
             if traces:

@@ -44,10 +44,8 @@ class RFLO(Rule):
         return [(cell.units,)] * cell.count_own(adaptation=False)
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        cell = context.cell
-        rest = cell.silent_step(context.p)
-        step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=rest.K)
-        return BackwardStep(error, step.first(cell.count_own(adaptation=False)))
+        step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=step.K0)
+        return BackwardStep(error, step.first(context.cell.count_own(adaptation=False)))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
         carry, errors = now.step.back(carry, now.error)

@@ -1,0 +1,332 @@
+"""`Unit`: a spiking unit of one's own, of three elementwise functions."""
+
+from collections import namedtuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..checks import number, per_unit
+from ..dynamics.surrogate import SURROGATES, spike
+from ..types import Config, Surrogate
+from .constants import Effects
+from .hidden import HiddenCell
+from .linear import Changes, LinearStep, nothing
+from .surrogates import check_surrogate, serialize_surrogate
+from .time_constants import check_time_constant, serialize_time_constant
+
+
+class UnitStep(NamedTuple):
+    """What happened in one step. Each [B, H]."""
+
+    output: Any  # z(t)
+    before: tuple  # the states before the spike
+    distance: Any  # to the threshold
+    start: tuple  # the states at t-1
+    current: Any  # I(t)
+
+
+class UnitResiduals(NamedTuple):
+    """What is kept of a step. Each [.., B, H]."""
+
+    output: Any  # z(t)
+    start: tuple  # the states at t-1
+    current: Any  # I(t)
+
+    @property
+    def presynaptic(self) -> Any:
+        """z(t), what the recurrent weights see at the next step."""
+        return self.output
+
+
+class Unit(HiddenCell):
+    """Base of the spiking units that you write yourself. A subclass names its states and defines one step:
+
+        (1) I(t)  = x(t) W_in + z(t-1) W_rec + bias
+            y(t)  = integrate(x(t-1), I(t), p)            the states before a spike, the potential first
+            u(t)  = distance(y(t), p)                     to the threshold
+        (4) z(t)  = 1[u(t) >= 0],        psi(t) = surrogate_damping * surrogate(u(t))
+            x(t)  = recover(y(t), z(t), p)                the states after it: reset, adaptation
+
+    The three are functions of tensors [.., H], element by element: no unit sees another. They may be nonlinear. Their
+    derivatives, which the learning rules need (Eq. 37), are found by automatic differentiation. So the unit learns by
+    every rule of `kernl_keras.RNN`, on whole sequences, in windows and in pieces, and by backpropagation in a plain
+    `keras.layers.RNN`. Under `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), or an
+    exponential one where the layer has traces. There is no linear memory (`traces="linear"`) for it. Register the class
+    by `keras.saving.register_keras_serializable`: it is then saved and loaded with the model.
+
+    Attributes to define in the subclass:
+
+    - `states`: names of the states, a tuple. All start at 0.
+    - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
+      constructor: a number, or a list of `units` numbers. Those whose name begins with "tau" are time constants in ms,
+      which may be initializers too. `p` has them as they are now, and `p.dt`.
+
+    Args:
+        units: number of units H.
+        dt: length of a step, ms.
+        surrogate: shape of psi over u, as of `kernl_keras.LIFCell`.
+        surrogate_damping: psi at the threshold.
+        input_gain: standard deviation of what the initial input weights add to the potential at rest in one step, times
+            sqrt(I). A `kernel_initializer` takes its place.
+        recurrent_gain: the same for the recurrent weights, times sqrt(H).
+        learn: which of the constants learn, by their names. Each becomes a weight with a number > 0 for every unit.
+        **kwargs: the constants; and what all hidden cells take: `use_bias`, `self_connections`,
+            `recurrent_connectivity`, `excitatory`, initializers, regularizers and constraints, and `name`, `dtype` and
+            the other arguments of a Keras layer.
+
+    Call arguments:
+        inputs: x(t) [B, I].
+        states: those of the unit and z(t-1), each [B, H], zero at the start.
+
+    Returns:
+        The spikes z(t) [B, H], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: for an argument out of its range; for functions that return another number of states.
+        NotImplementedError: for a subclass that lacks one of the three functions.
+
+    Example: leaky units whose threshold is 1.
+
+    >>> import numpy as np, kernl_keras as kk
+    >>> class Leaky(kk.Unit):
+    ...     states = ("v",)
+    ...     unit_constants = {"tau": 20.0}
+    ...     def integrate(self, state, current, p):
+    ...         return (state.v + p.dt / p.tau * (current - state.v),)
+    ...     def distance(self, before, p):
+    ...         return before.v - 1.0
+    ...     def recover(self, before, spike, p):
+    ...         return (before.v * (1.0 - spike),)
+    >>> layer = kk.RNN(Leaky(4, tau=10.0, learn="tau"), rule="eprop")
+    >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
+    (2, 7, 4)
+
+    Source: for the surrogate, Neftci, Mostafa, Zenke, Surrogate gradient learning in spiking neural networks, IEEE
+    Signal Processing Magazine 36:51 (2019).
+    """
+
+    states: tuple[str, ...] = ("v",)
+    unit_constants: dict[str, Any] = {}
+    CONSTANTS = ()
+    KERNELS = ("whole_unit", "exponential")
+    follows_reset = linear_memory = False
+    OBSERVABLES = ("distance", "voltage")
+    PERTURBATIONS = ("tangent", "twin", "replica")
+    NOISE = ("current", "synapse")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.own_states = tuple(cls.states)
+        cls.Own = namedtuple("Own", cls.states)
+        cls.State = namedtuple("State", (*cls.states, "trace"))  # type: ignore[misc]
+        cls.LEARNABLE = tuple(cls.unit_constants)
+        cls.TIME_CONSTANTS = tuple(name for name in cls.unit_constants if name.startswith("tau"))
+        cls.FIELDS = {name: (name,) for name in cls.unit_constants}
+        cls.Parameters = namedtuple("Parameters", (*cls.unit_constants, "dt", "drive"))  # type: ignore[misc]
+
+    def __init__(
+        self,
+        units: int,
+        dt: float = 1.0,
+        surrogate: Surrogate = "triangle",
+        surrogate_damping: float = 0.3,
+        use_bias: bool = False,
+        input_gain: float = 1.0,
+        recurrent_gain: float = 0.3,
+        learn: str | Iterable[str] = (),
+        kernel_initializer: Any = None,
+        recurrent_initializer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        own = {name: kwargs.pop(name, default) for name, default in self.unit_constants.items()}
+        super().__init__(
+            units,
+            use_bias=use_bias,
+            kernel_initializer=kernel_initializer,
+            recurrent_initializer=recurrent_initializer,
+            **kwargs,
+        )
+        for name, value in own.items():
+            check = check_time_constant if name in self.TIME_CONSTANTS else per_unit
+            setattr(self, name, check(name, value, self.units))
+        self.dt = number("dt", dt, above=0.0)
+        self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
+        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
+        self.input_gain = number("input_gain", input_gain, low=0.0)
+        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
+        self.set_learn(learn)
+
+    # What a subclass defines
+
+    def integrate(self, state: Any, current: tf.Tensor, p: Any) -> Iterable[tf.Tensor]:
+        """The states before a spike, the potential first: from those at t-1, by name, and I(t) [.., H]."""
+        raise NotImplementedError(f"{type(self).__name__} must implement integrate(state, current, p).")
+
+    def distance(self, before: Any, p: Any) -> tf.Tensor:
+        """The distance to the threshold [.., H], >= 0 for a spike: of the states before it, by name."""
+        raise NotImplementedError(f"{type(self).__name__} must implement distance(before, p).")
+
+    def recover(self, before: Any, spike: tf.Tensor, p: Any) -> Iterable[tf.Tensor]:
+        """The states after a spike, in order: of those before it, by name, and z(t) [.., H], 0 or 1."""
+        raise NotImplementedError(f"{type(self).__name__} must implement recover(before, spike, p).")
+
+    # One step
+
+    def parameters(self) -> Any:
+        """The constants of a step, and dt; `drive` is what a current adds to the potential of a unit at rest."""
+        return self.Parameters(
+            **{name: self.constant(name) for name in self.unit_constants}, dt=self.dt, drive=self._drive
+        )
+
+    def build_constants(self) -> None:
+        """And finds the drive, by the constants with which the unit begins."""
+        super().build_constants()
+        self._drive = 1.0
+        with tf.init_scope():  # in which no tape records
+            drive = tf.function(lambda: self._at_rest(self.parameters()).Q[0], autograph=False)()
+            self._drive = tf.constant(drive.numpy())
+
+    def step(self, current: tf.Tensor, state: Any, p: Any) -> tuple[UnitStep, Any]:
+        start = self.Own(*state[:-1])
+        before = self._named("integrate", self.integrate(start, current, p))
+        distance = self.distance(before, p)
+        spikes = spike(distance, tf.zeros_like(distance), self._slope(distance))
+        after = self._named("recover", self.recover(before, spikes, p))
+        return UnitStep(spikes, before, distance, start, current), self.State(*after, spikes)
+
+    def _named(self, function, values):
+        values = tuple(values)
+        if len(values) != len(self.states):
+            raise ValueError(
+                f"{type(self).__name__}.{function} must return one tensor for each of the states {self.states}; "
+                f"received {len(values)}."
+            )
+        return self.Own(*values)
+
+    def _slope(self, distance):
+        """psi, Eq. (5)."""
+        function = SURROGATES[self.surrogate] if isinstance(self.surrogate, str) else self.surrogate
+        return self.surrogate_damping * function(distance)
+
+    def save_residuals(self, step: UnitStep, state: Any) -> UnitResiduals:
+        """The least that has to be kept of a step."""
+        return UnitResiduals(step.output, step.start, step.current)
+
+    # The same, linearised
+
+    def linear_step(self, residuals: UnitResiduals, p: Any) -> LinearStep:
+        return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
+
+    def _at_rest(self, p):
+        """The `LinearStep` of units at rest [H]."""
+        none = tf.zeros(self.units, self.compute_dtype)
+        return self._linearised(self.Own(*[none] * len(self.states)), none, none, p)
+
+    def _linearised(self, start, current, spikes, p):
+        """Eq. (37). The reset is what the spike takes from the potential, and from the others in proportion to them."""
+        before = self._named("integrate", self.integrate(start, current, p))
+
+        def integrate(*x):
+            return self.integrate(self.Own(*x[:-1]), x[-1], p)
+
+        def recover(*y):
+            return self.recover(self.Own(*y[:-1]), y[-1], p)
+
+        of_start, of_before = derivatives(integrate, (*start, current)), derivatives(recover, (*before, spikes))
+        (r,) = derivatives(lambda *y: (self.distance(self.Own(*y), p),), before)
+        silent = derivatives(recover, (*before, tf.zeros_like(spikes)))
+        added = [row[-1] for row in derivatives(recover, (*map(tf.zeros_like, before), spikes))]
+        s = [row[-1] for row in of_before]
+        psi = self._slope(self.distance(before, p))
+        return LinearStep(
+            psi=psi,
+            P=tuple(row[:-1] for row in of_start),
+            Q=tuple(row[-1] for row in of_start),
+            r=r,
+            K=tuple(row[:-1] for row in of_before),
+            s=(0.0, *added[1:]),
+            reset=(s[0], *(taken - each for taken, each in zip(s[1:], added[1:]))),
+            K0=tuple(row[:-1] for row in silent),
+            arrival=psi,
+            presynaptic=spikes,
+        )
+
+    def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:
+        return super().changed_state(change, changes, p)._replace(trace=changes.output)
+
+    def leak_rate(self) -> tf.Tensor | float:
+        """How fast the potential of a unit at rest leaks [H], 1/ms: where gamma starts."""
+        left = tf.convert_to_tensor(self._at_rest(self.parameters()).free_response()[0][0], self.compute_dtype)
+        return -tf.math.log(tf.clip_by_value(left, 1e-3, 1.0 - 1e-6)) / self.dt
+
+    # Constants that learn
+
+    def potentials(self, residuals: UnitResiduals, p: Any) -> tuple[tf.Tensor, ...]:
+        """None: what the constants do is found from the states before the step, which are kept."""
+        return ()
+
+    def state_potentials(self, state: Any) -> list[tf.Tensor]:
+        return []
+
+    def effects(self, residuals: UnitResiduals, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
+        start, current, spikes = self.Own(*residuals.start), residuals.current, residuals.output
+        before = self._named("integrate", self.integrate(start, current, p))
+        found = {}
+        for name in self.fields():
+            value = tf.zeros_like(current) + getattr(p, name)  # a number for each step, not one for all
+
+            def with_value(value, name=name):
+                return p._replace(**{name: value})
+
+            y = derivatives(lambda value: self.integrate(start, current, with_value(value)), (value,))
+            distance = derivatives(lambda value: (self.distance(before, with_value(value)),), (value,))
+            x = derivatives(lambda value: self.recover(before, spikes, with_value(value)), (value,))
+            y, (distance,), x = (tuple(None if nothing(row) else row for (row,) in each) for each in (y, distance, x))
+            found[name] = Effects(y=y, distance=distance, x=x)
+        return found
+
+    # Perturbations
+
+    def gate(self, step: UnitStep) -> tf.Tensor | float:
+        return 1.0
+
+    def observables(self, step: UnitStep, state: Any) -> dict[str, tf.Tensor]:
+        return {"distance": step.distance, "voltage": step.before[0]}
+
+    def perturb(self, state: Any, noise: tf.Tensor) -> Any:
+        """The noise enters like a spike."""
+        return state._replace(trace=state.trace + noise)
+
+    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
+        """The state after the step `sent`, had the spikes of the step `received` been seen in place of its own."""
+        return state._replace(trace=state.trace + received.output - sent.output)
+
+    def get_config(self) -> Config:
+        return {
+            **super().get_config(),
+            **{name: serialize_time_constant(getattr(self, name)) for name in self.unit_constants},
+            "dt": self.dt,
+            "surrogate": serialize_surrogate("surrogate", self.surrogate),
+            "surrogate_damping": self.surrogate_damping,
+            "input_gain": self.input_gain,
+            "recurrent_gain": self.recurrent_gain,
+        }
+
+
+def derivatives(function, inputs):
+    """The derivatives of elementwise functions, rows of entries: each output by each input.
+
+    Args:
+        function: inputs -> outputs, tensors of one shape.
+        inputs: tuple of tensors.
+
+    Returns:
+        list of tuples of tensors; the number 0 where an output does not depend on an input.
+    """
+    inputs = [tf.stop_gradient(each) for each in inputs]
+    with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        tape.watch(inputs)
+        outputs = [tf.convert_to_tensor(each) for each in function(*inputs)]
+    gradient = tape.gradient if tf.executing_eagerly() else tf.gradients  # a graph needs no tape, which may be paused
+    return [tuple(0.0 if g is None else g for g in gradient(each, inputs)) for each in outputs]

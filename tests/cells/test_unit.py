@@ -1,0 +1,202 @@
+"""Units of one's own: those of the package written once more, and one that it does not have."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica
+
+from ..reference.cases import draw
+from ..reference.expected import compute, in_pieces, same
+
+B, T, I, H = 2, 9, 3, 4  # noqa: E741
+TAUS = [4.0, 6.0, 9.0, 6.0]
+
+
+@keras.utils.register_keras_serializable("tests")
+class Leaky(kk.Unit):
+    """`LIFCell` without refractory time, adaptation and synapse."""
+
+    states = ("v",)
+    unit_constants = {"tau_m": 20.0}
+
+    def integrate(self, state, current, p):
+        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_m, current.dtype))
+        return (left * state.v + 2.0 * (1.0 - left) * current,)
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return (before.v - before.v * spike,)
+
+
+@keras.utils.register_keras_serializable("tests")
+class Adapting(kk.Unit):
+    """`AdLIFCell`."""
+
+    states = ("v", "w")
+    unit_constants = {"tau_m": 6.0, "tau_a": 30.0, "coupling": 20.0, "strength": 40.0}
+
+    def integrate(self, state, current, p):
+        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_m, current.dtype))
+        return left * state.v + (1.0 - left) * (current - state.w), state.w
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_a, spike.dtype))
+        v = before.v * (1.0 - spike)
+        return v, left * before.w + (1.0 - left) * (p.coupling * v + p.strength * spike)
+
+
+@keras.utils.register_keras_serializable("tests")
+class Quadratic(kk.Unit):
+    """A unit that the package does not have, with a step that is not linear: Izhikevich, IEEE Transactions on Neural
+    Networks 14:1569 (2003), scaled so that it rests at 0 and spikes at 1."""
+
+    states = ("v", "w")
+    unit_constants = {"tau_m": 8.0, "tau_w": 30.0, "sharpness": 2.0, "jump": 0.3}
+
+    def integrate(self, state, current, p):
+        v = state.v + p.dt / p.tau_m * (p.sharpness * state.v * (state.v - 0.5) - state.w) + current
+        return v, state.w - p.dt / p.tau_w * state.w
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return before.v * (1.0 - spike), before.w + p.jump * spike
+
+
+PACKAGED = {  # own unit: its settings, and the package's cell with its own
+    "leaky": (Leaky, dict(tau_m=TAUS), kk.LIFCell, dict(tau_m=TAUS, tau_s=None, tau_ref=0.0)),
+    "adapting": (
+        Adapting, dict(tau_m=TAUS, tau_a=30.0), kk.AdLIFCell,
+        dict(tau_m=TAUS, tau_a=30.0, coupling=20.0, adaptation_strength=40.0, surrogate="triangle"),
+    ),
+}  # fmt: skip
+RULES = {
+    "bptt": (BPTT(), {}),
+    "bptt, tape": (BPTT(tape=True), {}),
+    "bptt, window": (BPTT(), {"window": 4}),
+    "eprop": (EProp(reset_gradient=True), {}),
+    "eprop, traces": (EProp(reset_gradient=True), {"traces": True}),
+    "eprop, window": (EProp(reset_gradient=True), {"window": 4}),
+    "kernl": (KeRNL("whole_unit"), {}),
+    "kernl, replica, window": (KeRNL("whole_unit", Replica(0.3)), {"window": 4}),
+    "kernl, exponential, traces": (KeRNL("exponential"), {"traces": True}),
+    "plain": (PlainKeRNL(Exponential(2), noise="synapse"), {}),
+    "rflo": (RFLO(), {}),
+    "readout only": (ReadoutOnly(), {}),
+}
+X, ERROR = 3.0 * draw(71, B, T, I) + 1.0, draw(72, B, T, H)
+WEIGHTS = draw(73, I, H), draw(74, H, H), draw(75, H)
+
+
+def layer_of(cell, rule, **settings):
+    """A layer with weights that do not depend on the cell."""
+    layer = kk.RNN(cell, rule=rule, seed=5, **settings)
+    layer.build((B, T, I))
+    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), WEIGHTS):
+        variable.assign(value)
+    if hasattr(layer, "sensitivity_tensor"):
+        layer.sensitivity_tensor.assign(0.3 * draw(76, *layer.sensitivity_tensor.shape))
+    if hasattr(layer, "temporal_filter"):
+        layer.temporal_filter.assign(0.1 * draw(77, *layer.temporal_filter.shape) ** 2)
+    return layer
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("unit", PACKAGED)
+def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):
+    own, settings, packaged, of_package = PACKAGED[unit]
+    (rule, of_layer), common = RULES[rule], dict(use_bias=True, dtype="float64")
+    found, expected = (
+        compute(layer_of(kind(H, **of_cell, **common), rule, **of_layer), tf.constant(X), ERROR)
+        for kind, of_cell in ((own, settings), (packaged, of_package))
+    )
+    assert 0.05 < np.mean(expected[0]) < 0.95
+    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
+        same(one, other)
+
+
+@pytest.mark.parametrize("learn", [(), ("tau_m", "tau_w", "sharpness", "jump")])
+def test_backpropagation_through_a_unit_of_ones_own_is_that_of_automatic_differentiation(learn):
+    """Its step is not linear, so that each of its matrices differs from step to step."""
+    found = []
+    for tape in (False, True):
+        cell = Quadratic(H, learn=learn, use_bias=True, dtype="float64")
+        layer = layer_of(cell, BPTT(tape=tape))
+        weights = [*layer.cell.weights]
+        with tf.GradientTape() as of_loss:
+            x = tf.constant(X)
+            of_loss.watch(x)
+            outputs = layer(x)
+            loss = tf.reduce_sum(outputs * ERROR)
+        assert 0.05 < np.mean(outputs) < 0.95
+        found.append(of_loss.gradient(loss, [x, *weights]))
+    for one, other in zip(*found):
+        same(one, other)
+        assert np.abs(one).max() > 1e-4
+
+
+@pytest.mark.parametrize("rule", [EProp(), KeRNL("exponential")])
+def test_pieces_of_a_unit_of_ones_own_are_the_whole(rule):
+    settings = dict(learn=("tau_w", "sharpness"), use_bias=True, dtype="float64")
+    whole = compute(layer_of(Quadratic(H, **settings), rule), tf.constant(X), ERROR, training=False)
+    layer = layer_of(Quadratic(H, **settings), rule, traces=True, return_state=True)
+    outputs, gradient = in_pieces(layer, tf.constant(X), [slice(0, 4), slice(4, 9)], ERROR)
+    same(outputs, whole[0])
+    same(gradient, whole[1])
+
+
+@pytest.mark.parametrize("rule", ["kernl", "eprop", "bptt"])
+def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path):
+    inputs = keras.Input((T, I))
+    hidden = kk.RNN(Quadratic(H, learn="sharpness", tau_m=TAUS), rule=rule, name="hidden")(inputs)
+    model = kk.Model(inputs, kk.Readout(2)(hidden))
+    model.compile("adam", "mse", jit_compile=True)
+    before = [each.numpy() for each in model.trainable_variables]
+    model.fit(np.float32(X), np.float32(draw(78, B, T, 2)), epochs=2, verbose=0)
+    moved = [np.any(each.numpy() != old) for each, old in zip(model.trainable_variables, before)]
+    assert all(moved)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("hidden").cell.get_config() == model.get_layer("hidden").cell.get_config()
+    same(loaded(np.float32(X)), model(np.float32(X)))
+    cosines = kk.gradient_alignment(model, np.float32(X), np.float32(draw(78, B, T, 2))).variables["hidden/kernel"]
+    assert 0.0 < cosines["eprop"].cosine < 1.0
+    if rule == "eprop":
+        step, expected = kk.one_step(model), model(np.float32(X)).numpy()
+        found = {name: np.zeros((B, *each.shape[1:]), "float32") for name, each in step.input.items()}
+        for t in range(T):
+            found = step({**found, "x": np.float32(X[:, t])})
+            np.testing.assert_allclose(found.pop("outputs"), expected[:, t], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Quadratic(H, sharpness="steep"), "sharpness must be"),
+        (lambda: Quadratic(H, tau_w=-1.0), "tau_w must be > 0; received -1.0"),
+        (lambda: Quadratic(H, learn="tau"), r"learn must be names out of \['tau_m', 'tau_w', 'sharpness', 'jump'\]"),
+        (lambda: kk.RNN(Quadratic(H), rule="eprop", traces="linear"), "traces must be True or False for Quadratic"),
+        (lambda: kk.RNN(Quadratic(H), rule=KeRNL("membrane")), "kernel must be 'whole_unit' or 'exponential' for Quad"),
+        (lambda: kk.RNN(Short(H)).build((B, T, I)), r"Short.integrate must return one tensor for each .*received 1\."),
+        (lambda: kk.RNN(type("Empty", (kk.Unit,), {})(H)).build((B, T, I)), r"Empty must implement integrate"),
+    ],
+)
+def test_errors(make, message):
+    with pytest.raises((ValueError, NotImplementedError), match=message):
+        make()
+
+
+class Short(Quadratic):
+    """It forgets a state."""
+
+    def integrate(self, state, current, p):
+        return (state.v + current,)
