@@ -28,6 +28,7 @@ NAMES = {
     "StreamBackup",
     "StreamMonitor",
     "TimeAverage",
+    "Unit",
     "__version__",
     "data",
     "gradient_alignment",

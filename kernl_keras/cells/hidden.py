@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import check_features, flag, integer, keras_object
 from ..draws import check_seed
 from ..keras_version import keras
-from ..types import Config, Connectivity, Constraint, Excitatory, Initializer, Regularizer
+from ..types import Config, Connectivity, Constraint, Excitatory, Initializer, KernelName, Regularizer
 from .connections import (
     UnitSigns,
     check_connectivity,
@@ -62,12 +62,13 @@ class HiddenCell(TrainedCell):
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
-    KERNELS: tuple[str, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
+    KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
     follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
     hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
+    own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
@@ -166,11 +167,6 @@ class HiddenCell(TrainedCell):
     def keeps_quadrature(self) -> bool:
         """Whether Im U(t) has to be kept of every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
-
-    @property
-    def own_states(self) -> tuple[str, ...]:
-        """The names in `State` of a unit's own states, the potential first and an adapting threshold last."""
-        raise NotImplementedError(f"{type(self).__name__} must implement own_states.")
 
     def count_own(self, adaptation: bool) -> int:
         """How many own states there are, with the adapting threshold or without."""

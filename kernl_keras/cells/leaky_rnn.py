@@ -195,7 +195,7 @@ class LeakyRNNCell(HiddenCell):
         return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
 
     @property
-    def own_states(self) -> tuple[str, ...]:
+    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("activity",) if self.period is None else ("activity", "quadrature")
 
     def step(

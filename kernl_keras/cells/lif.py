@@ -239,7 +239,7 @@ class LIFCell(SpikingCell):
         )
 
     @property
-    def own_states(self) -> tuple[str, ...]:
+    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("v", "adaptation") if self.adapts else ("v",)
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:

@@ -222,7 +222,7 @@ class ResonatorCell(SpikingCell):
         )
 
     @property
-    def own_states(self) -> tuple[str, ...]:
+    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("v", "quadrature", "adaptation") if self.adapts else ("v", "quadrature")
 
     def step(

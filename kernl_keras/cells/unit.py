@@ -118,7 +118,7 @@ class Unit(HiddenCell):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.own_states = tuple(cls.states)
-        cls.Own = namedtuple("Own", cls.states)
+        cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
         cls.State = namedtuple("State", (*cls.states, "trace"))  # type: ignore[misc]
         cls.LEARNABLE = tuple(cls.unit_constants)
         cls.TIME_CONSTANTS = tuple(name for name in cls.unit_constants if name.startswith("tau"))
@@ -131,22 +131,14 @@ class Unit(HiddenCell):
         dt: float = 1.0,
         surrogate: Surrogate = "triangle",
         surrogate_damping: float = 0.3,
-        use_bias: bool = False,
         input_gain: float = 1.0,
         recurrent_gain: float = 0.3,
         learn: str | Iterable[str] = (),
-        kernel_initializer: Any = None,
-        recurrent_initializer: Any = None,
         **kwargs: Any,
     ) -> None:
         own = {name: kwargs.pop(name, default) for name, default in self.unit_constants.items()}
-        super().__init__(
-            units,
-            use_bias=use_bias,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            **kwargs,
-        )
+        by_gain = {"use_bias": False, "kernel_initializer": None, "recurrent_initializer": None}
+        super().__init__(units, **{**by_gain, **kwargs})
         for name, value in own.items():
             check = check_time_constant if name in self.TIME_CONSTANTS else per_unit
             setattr(self, name, check(name, value, self.units))

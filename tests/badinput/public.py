@@ -165,6 +165,20 @@ def compile_model(model=[], **settings):  # noqa: B006 - made once, when it is n
 
 BATCHES = tf.data.Dataset.from_tensor_slices((np.zeros((4, 3, 2)), np.zeros(4))).batch(2)
 
+
+class Own(kk.Unit):
+    """A unit of one's own."""
+
+    def integrate(self, state, current, p):
+        return (current,)
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return (before.v * (1.0 - spike),)
+
+
 PUBLIC = {
     "LIFCell": Public(kk.LIFCell, {
         **HIDDEN, **GAINS, **SPIKES, "tau_m": TAU, "tau_ref": AT_LEAST_0, "resistance": RESISTANCE,
@@ -185,6 +199,8 @@ PUBLIC = {
     "LSTMCell": Public(kk.LSTMCell, {
         **{name: kind for name, kind in HIDDEN.items() if name != "learn"}, "unit_forget_bias": flag(),
     }, {"units": H}),
+    "Unit": Public(Own, {**HIDDEN, **GAINS, "surrogate": words(types.SurrogateName), "surrogate_damping": AT_LEAST_0},
+        {"units": H}),
     "ReadoutCell": Public(kk.ReadoutCell, {
         "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
         "dt": DT, "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),

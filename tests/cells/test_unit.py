@@ -172,9 +172,9 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
     assert 0.0 < cosines["eprop"].cosine < 1.0
     if rule == "eprop":
         step, expected = kk.one_step(model), model(np.float32(X)).numpy()
-        found = {name: np.zeros((B, *each.shape[1:]), "float32") for name, each in step.input.items()}
+        found = {name: tf.zeros((B, *each.shape[1:])) for name, each in step.input.items()}
         for t in range(T):
-            found = step({**found, "x": np.float32(X[:, t])})
+            found = step({**found, "x": tf.constant(np.float32(X[:, t]))})
             np.testing.assert_allclose(found.pop("outputs"), expected[:, t], rtol=1e-5, atol=1e-6)
 
 
