@@ -183,6 +183,11 @@ def writes_hdf5(model: Any) -> bool:
     return asked
 
 
+def loss_mean(model: Any) -> Any:
+    """The `keras.metrics.Mean` of a compiled model's loss over an epoch."""
+    return model._loss_tracker if IS_KERAS_3 else model.compiled_loss._loss_metric
+
+
 def output_shape(*axes):
     """What `compute_output_shape` returns: Keras 2 wants a `tf.TensorShape`."""
     return axes if IS_KERAS_3 else tf.TensorShape(axes)

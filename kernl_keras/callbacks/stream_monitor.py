@@ -47,6 +47,7 @@ class StreamMonitor(keras.callbacks.Callback):
 
     Attributes:
         count: the words so far. It goes on where `fit` is called again.
+        rates: mean absolute activity of each `RNN` layer since the epoch began.
 
     Raises:
         ImportError: where TensorBoard is not installed, and `log_dir` is not None.
@@ -64,7 +65,7 @@ class StreamMonitor(keras.callbacks.Callback):
     >>> words, classes = [[[1.0], [1.0]], [[2.0], [2.0]]], [0, 1]
     >>> pieces = kk.data.stream(words, classes, every=10, answer=3, piece=10, batch_size=2)
     >>> monitor = kk.StreamMonitor(log_dir=None)
-    >>> history = model.fit(pieces, steps_per_epoch=5, callbacks=[monitor], shuffle=False, verbose=0).history
+    >>> history = model.fit(pieces, steps_per_epoch=5, callbacks=[monitor], verbose=0).history
     >>> 8 <= history["words"][0] <= 10, 0.0 <= history["word_error"][0] <= 1.0
     (True, True)
 
@@ -87,7 +88,7 @@ class StreamMonitor(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.last, self.steps = integer("last", last), integer("steps", steps)
-        self.count = WordCount(self.last)
+        self.count, self.rates = WordCount(self.last), Rates()
         self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and not a copy
         self._pieces: Any = None
         self._writer: Any = None
@@ -109,12 +110,15 @@ class StreamMonitor(keras.callbacks.Callback):
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
         self._seen = 0
         self._hear = hearing(self.model)
-        self._rates, self._epoch_rates = Rates(), Rates()
+        self._rates = Rates()
         self._spikes: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             with writing(self.log_dir):
                 tf.io.gfile.makedirs(self.log_dir)  # a folder that cannot be written shows now
                 self._writer = tf.summary.create_file_writer(f"{self.log_dir}/stream")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.rates = Rates()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         with state_kept(self.model):
@@ -133,9 +137,8 @@ class StreamMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
             logs |= {"words": self.count.heard, "word_error": self.count.error}
-            if rates := self._epoch_rates.result():
+            if rates := self.rates.result():
                 logs.setdefault("firing_rate", float(np.mean(list(rates.values()))))
-        self._epoch_rates = Rates()
         if self.update_freq == "epoch":
             self._write()
 
@@ -149,7 +152,7 @@ class StreamMonitor(keras.callbacks.Callback):
         """Takes what each layer sent in a piece, `{name: [B, P, H]}`."""
         for name, outputs in hidden.items():
             self._rates.add(name, outputs)
-            self._epoch_rates.add(name, outputs)
+            self.rates.add(name, outputs)
             kept = np.concatenate([*self._spikes[name], outputs[0]])[-self.steps :]
             self._spikes[name] = [kept]
 
@@ -181,6 +184,14 @@ class Rates:
     def result(self):
         """`{layer's name: float}`."""
         return {name: total / count for name, (total, count) in self._sums.items()}
+
+    def state(self):
+        """All of it, as JSON has it."""
+        return {name: list(sums) for name, sums in self._sums.items()}
+
+    def restore(self, state):
+        """Goes on from a `state`."""
+        self._sums = {name: tuple(sums) for name, sums in state.items()}
 
 
 def check_stream(pieces):

@@ -13,11 +13,11 @@ from ..keras_version import IS_KERAS_3, keras
 from ..layers.encoder import SpikeEncoder
 from ..layers.step import Step, running
 from ..training.forward import build_metrics, run_forward
-from ..training.learn import gradients
+from ..training.learn import group_of
 from ..training.memory import released_with_model
 from ..training.model import Model
 from ..training.state import Kept, layer_states
-from ..training.updates import group, update
+from ..training.updates import update
 from .learning_network import learning_network, short_name, targets
 
 
@@ -147,10 +147,10 @@ class Learner(tf.Module):
         """The training step of `Model` on a piece of one step, but for metrics and diagnostics."""
         kept = Kept(self._states())
         forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
-        weights = self._network.trainable_variables
-        of_weights = group(gradients(forward.tape, forward.loss, weights), weights)
+        network = self._network
+        of_weights = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
         good = tf.logical_and(of_weights.finite, tf.math.is_finite(forward.loss))
-        update(self._network.optimizer, clipped(of_weights, self._clip), good)
+        update(network.optimizer, clipped(of_weights, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
 

@@ -89,17 +89,18 @@ def short_name(weight):
 
 def compiled(network, model):
     """The network with the model's loss and an optimizer like the model's, in its state; and `global_clipnorm`."""
-    config = model.optimizer.get_config()
+    of_model = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # a loss scale has no use in float32
+    config = of_model.get_config()
     if steps := config.get("gradient_accumulation_steps"):
         raise ValueError(f"the optimizer must learn from every step; received gradient_accumulation_steps={steps}.")
     clip, config["global_clipnorm"] = config.get("global_clipnorm"), None
-    optimizer = type(model.optimizer).from_config(config)
+    optimizer = type(of_model).from_config(config)
     of_loss = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
     network.compile(optimizer, model.loss, loss_weights=of_loss)
     theirs = [variable.shape for variable in variable_groups(model)[1]]
     if theirs != [variable.shape for variable in network.trainable_variables]:
         raise ValueError(f"model must have no trainable weights but those of its chain of layers; received {model!r}.")
-    for own, other in zip(optimizer.variables, model.optimizer.variables):
+    for own, other in zip(optimizer.variables, of_model.variables):
         own.assign(other)
     return network, clip
 

@@ -16,12 +16,12 @@ from .compiled import CompiledModel, NotInHDF5
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
-from .learn import gradients_of_both, learn, schedule
+from .learn import gradients_of_both, learn, lower_loss_scales, schedule
 from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica
 from .state import Kept, fresh_states, lasting, state_kept
-from .validation import arguments, show_data
+from .validation import arguments, has_an_order, show_data
 from .watch import Watch, with_callback
 
 
@@ -45,8 +45,10 @@ class Model(CompiledModel):
     of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
-    infinity. `fit` also warns, once, of a layer that fell silent or says nothing because it spikes at almost every
-    step, or whose perturbations restart too often, and says which settings to change.
+    infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
+    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer that fell silent or says
+    nothing because it spikes at almost every step, or whose perturbations restart too often, and says which settings to
+    change.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
@@ -94,7 +96,9 @@ class Model(CompiledModel):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
 
-        In the same way `set_training_data` receives x, as it was given.
+        In the same way `set_training_data` receives x, as it was given. Arrays are shuffled unless `shuffle=False`. A
+        `tf.data.Dataset` and a generator keep their order, and Keras' warning that it did not shuffle them is left out
+        where nobody asked for it.
 
         Where layers are stateful, each validation begins new sequences, and training goes on with its own.
 
@@ -104,6 +108,8 @@ class Model(CompiledModel):
         check_dt(self)
         show_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
+        if has_an_order(given.get("x")):
+            given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self), given.get("callbacks"))
         with averages_of_both(self):
@@ -173,7 +179,8 @@ class Model(CompiledModel):
             x, y: a batch, as for `fit`.
 
         Returns:
-            one gradient for each of `trainable_variables`, in their order; None for a weight that no loss reaches.
+            one gradient for each of `trainable_variables`, in their order, without the scale of a `LossScaleOptimizer`;
+            None for a weight that no loss reaches.
         """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         with state_kept(self):
@@ -196,7 +203,9 @@ class Model(CompiledModel):
             self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
         logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
         kept.put_back(tf.logical_not(learned.good))
-        self._nonfinite.write(learned.finite, suspects_of_step(self, x, y, sample_weight, learned))
+        lower_loss_scales(self, learned)
+        told = tf.logical_or(learned.finite, learned.overflow)  # Keras does not tell of these either
+        self._nonfinite.write(told, suspects_of_step(self, x, y, sample_weight, learned))
         self._diagnostics.count_training(forward.reports, learned, learns)
         return logs_of_replica({**logs, **self.get_metrics_result()})  # of a batch that was skipped, what it was before
 

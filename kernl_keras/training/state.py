@@ -1,12 +1,14 @@
 """What a step moves besides the weights, and putting it back."""
 
 import contextlib
+import itertools
 
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.stateful import StatefulLayer
 from ..replicas import under_strategy
+from .scaling import optimizer_variables
 from .updates import where
 
 
@@ -22,9 +24,8 @@ def lasting(model, metrics=True):
 
 def moved(model):
     """All that training moves, a list: the trained weights, what lasts, and the variables of both optimizers."""
-    optimizers = model.optimizer, model.sensitivity_optimizer
-    of_optimizers = [variable for optimizer in optimizers for variable in optimizer.variables]
-    return [*model.trainable_variables, *lasting(model, metrics=False), *of_optimizers]
+    of_optimizers = map(optimizer_variables, (model.optimizer, model.sensitivity_optimizer))
+    return [*model.trainable_variables, *lasting(model, metrics=False), *itertools.chain(*of_optimizers)]
 
 
 def layer_states(model):

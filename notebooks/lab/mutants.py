@@ -323,6 +323,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     # training, Eq. (19) first and then the weights with the new M and gamma
     ("training/learn.py", "steps % model.sensitivity_every == 0", "steps % model.sensitivity_every == 1"),
     ("training/learn.py", "warm >= model.sensitivity_only", "warm > model.sensitivity_only"),
+    ("training/scaling.py", "None if scale is None else tf.cast(scale, loss.dtype)", "None"),
     ("training/averages.py", "variable.assign(value)", "pass"),
     ("experiments/backup.py", "as part, averaged(self.model):", "as part:"),
     ("experiments/backup.py", "self._averaged.__enter__()", "pass"),
@@ -356,8 +357,9 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("callbacks/words.py", "not finite or int(", "int("),
     ("callbacks/stream_monitor.py", "with state_kept(self.model):", "if True:"),
     ("callbacks/stream_monitor.py", "outputs[0]])[-self.steps :]", "outputs[0]])[: self.steps]"),
+    ("experiments/stream.py", "self.monitor.rates.restore(begun[\"rates\"])", "pass"),
     ("callbacks/stream_backup.py", "self.pieces + self._since", "self.pieces + 1"),
-    ("training/state.py", "optimizers = model.optimizer, model.sensitivity_optimizer", "optimizers = (model.optimizer,)"),
+    ("training/state.py", "(model.optimizer, model.sensitivity_optimizer)", "(model.optimizer,)"),
     ("callbacks/stream_backup.py", "self._since += steps_per_execution(self.model)", "self._since += 1"),
     ("export/learning_network.py", "names = [type(loss).__name__, *", "names = [loss.name if hasattr(loss, \"name\") else \"\", *"),
     ("export/learner.py", "kept.put_back(tf.logical_not(tf.reduce_all(tf.math.is_finite(x))))", "pass"),
