@@ -145,8 +145,10 @@ class RNN(KerasRNN):
 
     # Weights
 
-    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
-        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
+    def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
+        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
+            sequences_shape[0], (list, tuple, tf.TensorShape)
+        )  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
         time_steps("sequences", shape)
         if not self.cell.built:

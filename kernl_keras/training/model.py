@@ -13,6 +13,7 @@ from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
 from .averages import averages_of_both
 from .compiled import CompiledModel, NotInHDF5
+from .data_checks import check_data
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
@@ -101,6 +102,7 @@ class Model(CompiledModel):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().fit, args, kwargs)
         check_dt(self)
         show_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
@@ -115,6 +117,7 @@ class Model(CompiledModel):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().train_on_batch, args, kwargs)
         self._measure_anew()
         logs = super().train_on_batch(*args, **kwargs)
         self._nonfinite.check()
@@ -122,6 +125,7 @@ class Model(CompiledModel):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`."""
+        check_data(self, super().evaluate, args, kwargs)
         self._measure_anew(training=False)
         of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
         with fresh_states(self) if of_fit else contextlib.nullcontext():
@@ -132,8 +136,19 @@ class Model(CompiledModel):
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.test_on_batch`."""
+        check_data(self, super().test_on_batch, args, kwargs)
         self._measure_anew(training=False)
         return super().test_on_batch(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`."""
+        check_data(self, super().predict, args, kwargs)
+        return super().predict(*args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict_on_batch`."""
+        check_data(self, super().predict_on_batch, args, kwargs)
+        return super().predict_on_batch(*args, **kwargs)
 
     def _measure_anew(self, training=True):
         if hasattr(self, "_diagnostics"):  # if not, Keras says that the model must be compiled
