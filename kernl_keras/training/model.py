@@ -46,8 +46,13 @@ class Model(CompiledModel):
     of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
-    infinity. `fit` also warns, once, of a layer that fell silent or says nothing because it spikes at almost every
-    step, or whose perturbations restart too often, and says which settings to change.
+    infinity. `fit` also warns, once, of a layer whose inputs are not scaled, that fell silent or says nothing because
+    it spikes at almost every step, or whose perturbations restart too often, and says what to change.
+
+    What `fit`, `evaluate`, `predict` and their like are given is looked at before anything is traced. A ValueError
+    names what does not go with the model and says what to do: batches that a stateful model has no states for,
+    sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
+    one target for a sequence where the model answers at every step. Losses of your own are not looked at.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
@@ -100,6 +105,7 @@ class Model(CompiledModel):
         Where layers are stateful, each validation begins new sequences, and training goes on with its own.
 
         Raises:
+            ValueError: before anything is traced, for data that do not go with the model.
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
         check_data(self, super().fit, args, kwargs)
