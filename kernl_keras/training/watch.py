@@ -10,7 +10,7 @@ from .diagnostics import with_diagnostics
 
 SILENT, STILL = 0.9, 1e-3  # share of units without a spike; spikes a unit and step
 SATURATED = 0.25  # share of units that can do no more
-LARGE = 5.0  # root mean square of an input feature: batches of series that are scaled stay below 1.4
+LARGE = 5.0  # root mean square of an input feature; where series are scaled, batches of 16 of them stay below 1.5
 RESTARTED = 0.1  # share of steps in which the perturbation started anew
 
 MESSAGES = {

@@ -60,7 +60,7 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (BATCH, STATEFUL, lambda m: m.predict(X), "batch_size must be 4", "None (Keras takes 32)", "set_weights"),
     (BATCH, STATEFUL, lambda m: m.fit(X, Y, batch_size=2), "batch_size must be 4", "received 2", "set_weights"),
     (BATCH, STATEFUL, lambda m: m.train_on_batch(X, Y), "x must have 4 examples", "8", "x[:4]"),
-    (BATCH, STATEFUL, lambda m: m.test_on_batch(X[:5], Y[:5]), "x must have 4", "5", "sample_weight of 0"),
+    (BATCH, STATEFUL, lambda m: m.test_on_batch(X[:3], Y[:3]), "x must have 4", "3", "sample_weight of 0"),
     (BATCH, STATEFUL, lambda m: m.predict_on_batch(X[:3]), "x must have 4 examples", "3", "up with 1 other"),
     (
         BATCH, STATEFUL, lambda m: m.fit(X[:4], Y[:4], validation_data=(X[:6], Y[:6]), batch_size=B),
