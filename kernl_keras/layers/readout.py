@@ -103,8 +103,10 @@ class Readout(KerasRNN):
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
 
-    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
-        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well
+    def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
+        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
+            sequences_shape[0], (list, tuple, tf.TensorShape)
+        )  # Keras 2: the state's as well
         time_steps("sequences", sequences_shape[0] if several else sequences_shape)
         super().build(sequences_shape)
 

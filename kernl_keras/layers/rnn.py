@@ -145,13 +145,16 @@ class RNN(KerasRNN):
 
     # Weights
 
-    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
-        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
+    def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
+        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
+            sequences_shape[0], (list, tuple, tf.TensorShape)
+        )  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
         time_steps("sequences", shape)
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
+        self.diagnostics.build(shape[-1])
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
         shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
@@ -258,7 +261,11 @@ class RNN(KerasRNN):
             outputs, traces = self._attach(rule, past, x, weights, learned, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
+        tell(
+            self,
+            Report(*sensitivity, *activity(stop_gradient(x), outputs, counted, self.cell.highest_activity)),
+            training,
+        )
         outputs = tf.transpose(outputs, (1, 0, 2))
         if self.regularizer is not None:
             of_examples = None if counted is None else tf.transpose(counted)

@@ -13,6 +13,7 @@ from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
 from .averages import averages_of_both
 from .compiled import CompiledModel, NotInHDF5
+from .data_checks import check_data
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
@@ -46,9 +47,14 @@ class Model(CompiledModel):
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
     infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
-    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer that fell silent or says
-    nothing because it spikes at almost every step, or whose perturbations restart too often, and says which settings to
-    change.
+    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer whose inputs are not scaled,
+    that fell silent or says nothing because it spikes at almost every step, or whose perturbations restart too often,
+    and says what to change.
+
+    What `fit`, `evaluate`, `predict` and their like are given is looked at before anything is traced. A ValueError
+    names what does not go with the model and says what to do: batches that a stateful model has no states for,
+    sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
+    one target for a sequence where the model answers at every step. Losses of your own are not looked at.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
@@ -103,8 +109,10 @@ class Model(CompiledModel):
         Where layers are stateful, each validation begins new sequences, and training goes on with its own.
 
         Raises:
+            ValueError: before anything is traced, for data that do not go with the model.
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().fit, args, kwargs)
         check_dt(self)
         show_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
@@ -121,6 +129,7 @@ class Model(CompiledModel):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().train_on_batch, args, kwargs)
         self._measure_anew()
         logs = super().train_on_batch(*args, **kwargs)
         self._nonfinite.check()
@@ -128,6 +137,7 @@ class Model(CompiledModel):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`."""
+        check_data(self, super().evaluate, args, kwargs)
         self._measure_anew(training=False)
         of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
         with fresh_states(self) if of_fit else contextlib.nullcontext():
@@ -138,8 +148,19 @@ class Model(CompiledModel):
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.test_on_batch`."""
+        check_data(self, super().test_on_batch, args, kwargs)
         self._measure_anew(training=False)
         return super().test_on_batch(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`."""
+        check_data(self, super().predict, args, kwargs)
+        return super().predict(*args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict_on_batch`."""
+        check_data(self, super().predict_on_batch, args, kwargs)
+        return super().predict_on_batch(*args, **kwargs)
 
     def _measure_anew(self, training=True):
         if hasattr(self, "_diagnostics"):  # if not, Keras says that the model must be compiled
