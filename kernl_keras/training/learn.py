@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..layers.find import rule_layers
 from ..replicas import whole_sum
-from .nonfinite import Suspect
+from .nonfinite import Suspect, all_finite, suspects_of_call
 from .updates import group, update
 
 
@@ -22,8 +22,9 @@ class Learned(NamedTuple):
 
     of_sensitivity: Any  # `updates.Group` of M and gamma
     of_weights: Any  # of all other weights
+    left: list  # `Suspect` of new states, and of what else the forward pass has moved
     losses: list  # `Suspect` of the weights' loss and, where M and gamma learn, of F; of the whole batch
-    finite: Any  # scalar bool: losses and gradients
+    finite: Any  # scalar bool: all of these, and the gradients
     good: Any  # scalar bool: finite, and training has not stopped
 
 
@@ -59,14 +60,15 @@ def learn(model, forward, going_on, kept):
     Args:
         forward: `Forward`.
         going_on: scalar bool, False once training has stopped.
-        kept: `Kept`, which M and gamma and their optimizer are added to: they have learned before the gradient of the
-            weights is known.
+        kept: `Kept`, which has what lasts as it was before the forward pass. M and gamma and their optimizer are added
+            to it: they have learned before the gradient of the weights is known.
 
     Returns:
         `Learned`.
     """
     build_optimizers(model)
     (sensitivity, weights), now = variable_groups(model), schedule(model)
+    left = suspects_of_call(model, kept)
     kept.add([*sensitivity, *model.sensitivity_optimizer.variables])
     losses = [Suspect("loss", "result", whole_sum(forward.loss))]
     if forward.sensitivity_loss is not None:
@@ -74,11 +76,11 @@ def learn(model, forward, going_on, kept):
     of_sensitivity = group(gradients(forward.tape, forward.sensitivity_loss, sensitivity), sensitivity)
     update(model.sensitivity_optimizer, of_sensitivity, tf.logical_and(going_on, now.sensitivity))
     of_weights = group(gradients(forward.tape, forward.loss, weights), weights)
-    finite = [of_sensitivity.finite, of_weights.finite, *(tf.math.is_finite(each.tensor) for each in losses)]
+    finite = [of_sensitivity.finite, of_weights.finite, all_finite([*left, *losses])]
     finite = tf.reduce_all(tf.stack(finite))
     good = tf.logical_and(going_on, finite)
     update(model.optimizer, of_weights, tf.logical_and(good, now.weights))
-    return Learned(of_sensitivity, of_weights, losses, finite, good)
+    return Learned(of_sensitivity, of_weights, left, losses, finite, good)
 
 
 def gradients(tape, loss, variables):

@@ -20,7 +20,8 @@ from .learn import gradients_of_both, learn, schedule
 from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica
-from .state import Kept, fresh_states, lasting, state_kept
+from .state import Kept, finite_goes_on, fresh_states, lasting, state_kept
+from .targets import counted_targets, update_metrics
 from .validation import arguments, show_data
 from .watch import Watch, with_callback
 
@@ -182,6 +183,16 @@ class Model(CompiledModel):
 
     # Steps
 
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
+        """Keras' hook: the loss of a batch, in which a target that counts for nothing may be NaN."""
+        y = counted_targets(y, y_pred, sample_weight)
+        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
+        """Keras' hook: adds a batch to the compiled metrics, of which the weighted ones do the same."""
+        update_metrics(self, y, y_pred, sample_weight)
+        return self.get_metrics_result()
+
     @released_with_model
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
@@ -192,11 +203,12 @@ class Model(CompiledModel):
         kept = Kept(lasting(self))
         forward = run_forward(self, x, y, sample_weight, learns, kept)
         learned = learn(self, forward, self._nonfinite.open(), kept)
+        targets = counted_targets(y, forward.y_pred, sample_weight)
         if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
             self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
         logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
         kept.put_back(tf.logical_not(learned.good))
-        self._nonfinite.write(learned.finite, suspects_of_step(self, x, y, sample_weight, learned))
+        self._nonfinite.write(learned.finite, suspects_of_step(self, x, targets, sample_weight, learned))
         self._diagnostics.count_training(forward.reports, learned, learns)
         return logs_of_replica({**logs, **self.get_metrics_result()})  # of a batch that was skipped, what it was before
 
@@ -204,7 +216,7 @@ class Model(CompiledModel):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with running(Step(present=present(sample_weight, x))) as step:
+        with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
             logs = super().test_step(data)
         self._diagnostics.count_evaluation(of_whole_batch(reports_of_here(step)))
         return logs_of_replica(logs)
@@ -212,7 +224,7 @@ class Model(CompiledModel):
     @released_with_model
     def predict_step(self, data: Any) -> tf.Tensor:
         """One batch without targets."""
-        with running(Step()):
+        with running(Step()), finite_goes_on(self):
             return super().predict_step(data)
 
 
