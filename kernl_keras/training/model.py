@@ -42,12 +42,20 @@ class Model(CompiledModel):
     (`kernl_keras.data.full_batches` makes use of it). Where the model answers at every step, weights are [B, T] and say
     which answers are asked for; all steps count in F then.
 
-    A batch whose loss or gradients are not finite moves nothing that lasts, as if it had never come: no weight, no slot
-    of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
+    A batch is judged by its loss, its gradients, and what it leaves behind: the new states of stateful layers and
+    running statistics. If one of these is not finite it moves nothing that lasts, as if it had never come: no weight,
+    no slot of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
     infinity. `fit` also warns, once, of a layer that fell silent or says nothing because it spikes at almost every
     step, or whose perturbations restart too often, and says which settings to change.
+
+    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps, in all stateful layers, those
+    that it had before; the other rows go on. Layers that are called in any other way, as by `model(x)` or in a
+    `keras.Model`, keep whatever comes of their inputs, as Keras' own do: after NaN, `reset_state()` starts anew.
+
+    A target under a sample weight of 0, or at a masked step, counts for nothing and may be NaN, also in
+    `weighted_metrics`. Keras tells `metrics` no sample weights: they count every target as it is, and become NaN.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.

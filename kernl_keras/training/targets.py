@@ -22,7 +22,9 @@ def counted_targets(y, y_pred, sample_weight):
     targets = tf.nest.flatten(y)
     weights = of_each(targets, sample_weight)
     masks = of_each(targets, [getattr(output, "_keras_mask", None) for output in tf.nest.flatten(y_pred)])
-    counted = [finite_where_nothing(finite_where_nothing(y, weight), mask) for y, weight, mask in zip(targets, weights, masks)]
+    counted = [
+        finite_where_nothing(finite_where_nothing(y, weight), mask) for y, weight, mask in zip(targets, weights, masks)
+    ]
     return tf.nest.pack_sequence_as(y, counted)
 
 
