@@ -16,7 +16,7 @@ from ..training.forward import build_metrics, run_forward
 from ..training.learn import gradients
 from ..training.memory import released_with_model
 from ..training.model import Model
-from ..training.state import Kept, finite_goes_on, finite_rows, layer_states
+from ..training.state import Kept, layer_states
 from ..training.updates import group, update
 from .learning_network import learning_network, short_name, targets
 
@@ -61,7 +61,7 @@ class Learner(tf.Module):
         """Answers, and the states advance.
 
         Args:
-            x: [1, F]. If it makes a state that is not finite, all states stay as they are.
+            x: [1, F]. Where it is not finite the states stay as they are.
 
         Returns:
             dict of `outputs` [1, n].
@@ -136,8 +136,10 @@ class Learner(tf.Module):
         return [given(spec.name, value, spec) for spec, value in zip(signature, values)]
 
     def _answer(self, x):
-        with running(Step()), finite_goes_on(self._network):
+        kept = Kept(self._states())
+        with running(Step()):
             outputs = self._network(x[:, None], training=False)[:, 0]
+        kept.put_back(tf.logical_not(tf.reduce_all(tf.math.is_finite(x))))  # or the states would stay NaN
         return {"outputs": outputs}
 
     @released_with_model
@@ -147,7 +149,7 @@ class Learner(tf.Module):
         forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
         weights = self._network.trainable_variables
         of_weights = group(gradients(forward.tape, forward.loss, weights), weights)
-        good = of_weights.finite & tf.math.is_finite(forward.loss) & finite_rows(self._states())[0]
+        good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
         update(self._network.optimizer, clipped(of_weights, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
@@ -189,7 +191,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
         restore   all variables, by name                      -> done
 
     The loss is that of each step's outputs. A `TimeAverage` at the end of the model is left out, and so are its
-    Dropout layers. A step whose loss, gradients or new states are not finite moves nothing, as in `Model`.
+    Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
+    looked at, unlike in `Model`, for a device would spend its time on that.
 
     Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. What
     they say of the effect of a unit on the others is what was true when the model was exported, and no longer quite
