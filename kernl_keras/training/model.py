@@ -192,12 +192,12 @@ class Model(CompiledModel):
     # Steps
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
-        """Keras' hook: the loss of a batch, in which a target that counts for nothing may be NaN."""
+        """Keras' hook: the loss of a batch. A target that counts for nothing may be NaN."""
         y = counted_targets(y, y_pred, sample_weight)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
-        """Keras' hook: adds a batch to the compiled metrics, of which the weighted ones do the same."""
+        """Keras' hook: adds a batch to the compiled metrics. In the weighted ones such a target may be NaN as well."""
         update_metrics(self, y, y_pred, sample_weight)
         return self.get_metrics_result()
 

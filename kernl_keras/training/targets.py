@@ -39,10 +39,10 @@ def finite_where_nothing(y, weight):
     if weight is None or not can_be_nonfinite(y):
         return y
     y, weight = tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
-    if None in (y.shape.rank, weight.shape.rank):
-        return y
-    if weight.shape.rank > y.shape.rank:  # [B, 1] for [B]
-        weight = tf.squeeze(weight, -1)
+    if weight.shape.rank and weight.shape.rank == (y.shape.rank or 0) + 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]  # [B, 1] for [B]
+    if None in (y.shape.rank, weight.shape.rank) or weight.shape.rank > y.shape.rank:
+        return y  # Keras says what is wrong
     weight = tf.reshape(weight, tf.concat([tf.shape(weight), [1] * (y.shape.rank - weight.shape.rank)], 0))
     nothing = tf.equal(tf.cast(weight, y.dtype), 0)
     return tf.where(nothing & ~tf.math.is_finite(y), tf.zeros_like(y), y)
