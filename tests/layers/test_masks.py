@@ -210,7 +210,7 @@ def test_states_are_those_after_the_last_valid_step(mask, training, traces, monk
 
 
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)
-EVERY = {  # every layer, and the recurrent one over every cell; the last steps of 24, where the first are a few
+EVERY = {  # every layer, and `RNN` over every cell
     "LIF, kernl": lambda **more: RNN(LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
     "LIF, bptt": lambda **more: RNN(LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
     "AdLIF, eprop": lambda **more: RNN(AdLIFCell(4, input_gain=9.0), "eprop", **more),
@@ -229,7 +229,7 @@ EVERY = {  # every layer, and the recurrent one over every cell; the last steps 
     "population": lambda **more: SpikeEncoder(2, "population", **more),
     "sound": lambda **more: AudioEncoder(**SMALL_AUDIO, **more),
     "sound, log": lambda **more: AudioEncoder(**SMALL_AUDIO, compression="log", **more),
-    "sound, threshold": lambda **more: AudioEncoder(**SMALL_AUDIO, code="threshold", units=2, **more),
+    "sound, threshold": lambda **more: AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
 }
 
 
