@@ -37,7 +37,6 @@ MASKED[0, 2:] = MASKED[1, 0] = -9.0
 CASES = {  # x, targets by the value where they do not count, weights
     "last": (X, lambda value: with_value(LAST, OF_EXAMPLES == 0, value), OF_EXAMPLES),
     "steps": (X, lambda value: with_value(STEPS, OF_STEPS == 0, value), OF_STEPS),
-    "steps of examples": (X, lambda value: with_value(STEPS, OF_EXAMPLES == 0, value), OF_EXAMPLES),
     "a column": (X, lambda value: with_value(STEPS, OF_EXAMPLES == 0, value), OF_EXAMPLES[:, None]),
     "masked": (MASKED, lambda value: with_value(STEPS, MASKED[..., 0] == -9.0, value), None),
     "both": (
