@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..checks import integer
 from ..keras_version import keras
 from ..layers.step import Step, running
-from ..training.state import state_kept
+from ..training.state import finite_goes_on, state_kept
 from .images import raster
 from .steps import training_steps
 from .words import WordCount
@@ -217,11 +217,11 @@ def steps_per_execution(model):
 def hearing(model):
     """A compiled function from a piece x to the outputs of a model, and those of its `RNN` layers by name.
 
-    The states of stateful layers go on with each call; all else stays as it is.
+    The states of stateful layers go on with each call, in rows where they are finite; all else stays as it is.
     """
 
     def hear(x):
-        with running(Step()) as step:
+        with running(Step()) as step, finite_goes_on(model):
             outputs = model(x, training=False)
         return outputs, {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 

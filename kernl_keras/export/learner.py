@@ -149,7 +149,7 @@ class Learner(tf.Module):
         forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
         network = self._network
         of_weights = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
-        good = tf.logical_and(of_weights.finite, tf.math.is_finite(forward.loss))
+        good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
         update(network.optimizer, clipped(of_weights, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
@@ -191,7 +191,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
         restore   all variables, by name                      -> done
 
     The loss is that of each step's outputs. A `TimeAverage` at the end of the model is left out, and so are its
-    Dropout layers. A step whose loss or gradients are not finite moves nothing, as in `Model`.
+    Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
+    looked at, unlike in `Model`, for a device would spend its time on that.
 
     Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. What
     they say of the effect of a unit on the others is what was true when the model was exported, and no longer quite

@@ -16,7 +16,8 @@ def one_step(model: keras.Model) -> keras.Model:
 
     From x(t) and the states after step t-1 it computes the outputs of step t and the states after it. All states are 0
     at the start. The model has no loop and nothing of a learning rule, so it can be exported to any format, and it runs
-    on streams of any length: `one_step(model).export(folder)`.
+    on streams of any length: `one_step(model).export(folder)`. Whoever keeps the states decides about NaN: where a
+    state comes out that is not finite, go on with the states that went in.
 
     - encoder: `NAME_seen` [B, F]: the values of the last step and, with a context channel, the count
     - hidden: `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on
@@ -59,11 +60,10 @@ def one_step(model: keras.Model) -> keras.Model:
         if isinstance(layer, keras.layers.Masking):
             x, mask = MaskingStep(layer)(x)
         elif isinstance(layer, (keras.layers.RNN, SpikeEncoder)):
-            recurrent = isinstance(layer, keras.layers.RNN)
-            step = CellStep(layer, masked=mask is not None) if recurrent else EncoderStep(layer)
+            step = (CellStep if isinstance(layer, keras.layers.RNN) else EncoderStep)(layer, masked=mask is not None)
             names = [f"{layer.name}_{field}" for field in step.fields]
             before = [keras.Input((size,), name=name, dtype=step.dtype) for name, size in zip(names, step.sizes)]
-            x, *after = step([x, *before, *([mask] if recurrent and mask is not None else [])])
+            x, *after = step([x, *before, *([] if mask is None else [mask])])
             states |= dict(zip(names, before))
             sent |= dict(zip(names, after))
         else:
@@ -107,9 +107,14 @@ class CellStep(keras.layers.Layer):
 
 
 class EncoderStep(keras.layers.Layer):
-    """One step of an encoder: [x, seen] -> [what it sends, seen]."""
+    """One step of an encoder: [x, seen] -> [what it sends, seen].
 
-    def __init__(self, encoder):
+    Args:
+        encoder: the encoder.
+        masked: whether a mask [B, 1] comes last in the inputs: where it is False, `seen` stays.
+    """
+
+    def __init__(self, encoder, masked):
         super().__init__(dtype=encoder.dtype_policy)
         channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
         if encoder.code == "bernoulli":
@@ -121,15 +126,15 @@ class EncoderStep(keras.layers.Layer):
             )
         if encoder.stateful:  # here the states are inputs
             encoder = type(encoder).from_config({**encoder.get_config(), "stateful": False})
-        self.encoder = encoder
+        self.encoder, self.masked = encoder, masked
         self.fields, self.sizes = ["seen"], [channels]
 
     def call(self, inputs):
-        x, seen = inputs
+        x, seen = inputs[:2]
         outputs = self.encoder(tf.stack([seen, x], axis=1))[:, 1]  # it looks back by one step, and counts
         if self.encoder.context_switch is not None:
             x = tf.concat([x[:, :-1], seen[:, -1:] + x[:, -1:]], axis=1)
-        return [outputs, x]
+        return [outputs, tf.where(inputs[2], x, seen) if self.masked else x]
 
 
 class LayerStep(keras.layers.Layer):

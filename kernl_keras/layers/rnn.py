@@ -66,7 +66,8 @@ class RNN(KerasRNN):
             [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
             It sees outputs of 0 at steps that do not count; if its call takes a `mask`, it receives the mask instead.
             If a sequence comes in pieces, the cost is that of each piece by itself.
-        **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
+        **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
+            `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
     Call arguments:
         sequences: x [B, T, I], T >= 1.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ..layers.find import rule_layers
 from ..replicas import whole_sum
-from .nonfinite import Suspect
+from .nonfinite import Suspect, all_finite, suspects_of_call
 from .scaling import optimizer_variables, scaled_gradients, unscaled
 from .updates import group, lower_loss_scale, update
 
@@ -23,8 +23,9 @@ class Learned(NamedTuple):
 
     of_sensitivity: Any  # `updates.Group` of M and gamma
     of_weights: Any  # of all other weights
+    left: list  # `Suspect` of new states, and of what else the forward pass has moved
     losses: list  # `Suspect` of the weights' loss and, where M and gamma learn, of F; of the whole batch
-    finite: Any  # scalar bool: losses and gradients
+    finite: Any  # scalar bool: all of these, and the gradients
     overflow: Any  # scalar bool: gradients are not, because of a loss scale that is to be lowered
     good: Any  # scalar bool: finite, and training has not stopped
 
@@ -61,14 +62,15 @@ def learn(model, forward, going_on, kept):
     Args:
         forward: `Forward`.
         going_on: scalar bool, False once training has stopped.
-        kept: `Kept`, which M and gamma and their optimizer are added to: they have learned before the gradient of the
-            weights is known.
+        kept: `Kept`, which has what lasts as it was before the forward pass. M and gamma and their optimizer are added
+            to it: they have learned before the gradient of the weights is known.
 
     Returns:
         `Learned`.
     """
     build_optimizers(model)
     (sensitivity, weights), now = variable_groups(model), schedule(model)
+    left = suspects_of_call(model, kept)
     kept.add([*sensitivity, *optimizer_variables(model.sensitivity_optimizer)])
     losses = [Suspect("loss", "result", whole_sum(forward.loss))]
     if forward.sensitivity_loss is not None:
@@ -76,13 +78,13 @@ def learn(model, forward, going_on, kept):
     of_sensitivity = group_of(forward.tape, forward.sensitivity_loss, sensitivity, model.sensitivity_optimizer)
     update(model.sensitivity_optimizer, of_sensitivity, tf.logical_and(going_on, now.sensitivity))
     of_weights = group_of(forward.tape, forward.loss, weights, model.optimizer)
-    groups, of_losses = (of_sensitivity, of_weights), [tf.math.is_finite(each.tensor) for each in losses]
-    finite = tf.reduce_all(tf.stack([*of_losses, *(each.finite for each in groups)]))
-    explained = tf.reduce_all(tf.stack([*of_losses, *(tf.logical_or(each.finite, each.overflow) for each in groups)]))
+    groups, before = (of_sensitivity, of_weights), all_finite([*left, *losses])
+    finite = tf.reduce_all(tf.stack([before, *(each.finite for each in groups)]))
+    explained = tf.reduce_all(tf.stack([before, *(tf.logical_or(each.finite, each.overflow) for each in groups)]))
     good = tf.logical_and(going_on, finite)
     update(model.optimizer, of_weights, tf.logical_and(good, now.weights))
     overflow = tf.reduce_all(tf.stack([going_on, explained, tf.logical_not(finite)]))
-    return Learned(of_sensitivity, of_weights, losses, finite, overflow, good)
+    return Learned(of_sensitivity, of_weights, left, losses, finite, overflow, good)
 
 
 def lower_loss_scales(model, learned):

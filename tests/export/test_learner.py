@@ -198,6 +198,7 @@ def test_a_step_that_is_not_finite_moves_nothing(trained):
         each.learn(x=x[0], y=y[0], sample_weight=ONE)
         before = {name: np.array(value) for name, value in each.save().items()}
         assert not np.isfinite(each.learn(x=x[1], y=y[1], sample_weight=np.nan * ONE)["loss"])
+        each.learn(x=np.where(np.arange(I) == 1, np.float32(np.nan), x[1]), y=y[1], sample_weight=ONE)
         for name, value in each.save().items():
             np.testing.assert_array_equal(value, before[name], err_msg=name)
         each.learn(x=x[2], y=y[2], sample_weight=ONE)

@@ -74,7 +74,7 @@ def of_each_step(cell, masking, **settings):
     if masking:
         x = of_keras.Masking(-1.0)(x)
     x = of_keras.LayerNormalization(scale=False)(of_keras.Dense(8)(x))
-    x = kk.SpikeEncoder(2, code="current", name="encoder")(x)
+    x = kk.SpikeEncoder(2, code="threshold" if masking else "current", name="encoder")(x)
     x = kk.RNN(cell(), name="hidden", **settings)(of_keras.Dropout(0.5)(x))
     x = of_keras.TimeDistributed(of_keras.Dense(5, activation="tanh"))(of_keras.BatchNormalization()(x))
     x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="above", **settings)(of_keras.LeakyReLU()(x))
