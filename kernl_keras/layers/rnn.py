@@ -11,7 +11,7 @@ from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
 from ..checks import check_batch, check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
-from ..keras_version import KerasRNN, keras
+from ..keras_version import KerasRNN, keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
@@ -309,7 +309,7 @@ class RNN(KerasRNN):
         """`{name: variable}` of the weights that are the layer's, not the cell's."""
         of_cell = {id(variable) for variable in self.cell.weights}
         own = [variable for variable in self.weights if id(variable) not in of_cell]
-        return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own}
+        return {short_name(variable): variable for variable in own}
 
     def get_config(self) -> Config:
         return {
