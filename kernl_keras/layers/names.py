@@ -23,6 +23,11 @@ def learned_constants(model):
     return found
 
 
+def output_kinds(model):
+    """What the units of each `RNN` layer send, "spikes" or "activity", by the layer's name."""
+    return {layer.name: "spikes" if layer.cell.spikes else "activity" for layer in rule_layers(model)}
+
+
 def layer_names(layers):
     """Names of the layers of a chain, the same whatever else the process has made, for what is kept in files.
 
