@@ -37,7 +37,8 @@ class TensorBoard(keras.callbacks.Callback):
     - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
     - `layer/weight/gradient` of each of them: histogram, train
     - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
-    - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of any other: image, one an example, train
+    - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
+      train
 
     A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma

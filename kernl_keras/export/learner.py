@@ -27,7 +27,9 @@ class Learner(tf.Module):
     """What `learner` returns; see there.
 
     Attributes:
-        tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name.
+        tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name. The names
+            are the layers' and the weights', the same in every process, in Keras 3 and in Keras 2. Names of layers that
+            Keras made, such as `rnn_7`, are counted in the network instead: `rnn`, `rnn_1`.
     """
 
     def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None) -> None:
@@ -55,7 +57,8 @@ class Learner(tf.Module):
             group: {name: variable for name, variable in tensors.items() if id(variable) in used}
             for group, tensors in grouped(network).items()
         }
-        self.__dict__["_model"] = model, learned(checked(model), model.optimizer, variable_groups(model)[1])
+        theirs = learned(checked(model), model.optimizer, variable_groups(model)[1])
+        self.__dict__["_model"] = model, theirs["weights"] | theirs["optimizer"]
         self._all = {name: variable for group in self.tensors.values() for name, variable in group.items()}
         known = {id(variable) for variable in self._all.values()}  # Keras 2 counts the loss in every step
         self._others = [variable for variable in seen if id(variable) not in known]
@@ -121,10 +124,9 @@ class Learner(tf.Module):
             ValueError: as `restore`; then nothing has changed.
         """
         values = self.save() if saved is None else self._fitting("saved", saved)
-        model, groups = self._model
-        for group, variables in groups.items():
-            for name in self.tensors[group]:
-                variables[name].assign(values[name])
+        model, variables = self._model
+        for name in self.tensors["weights"] | self.tensors["optimizer"]:
+            variables[name].assign(values[name])
         return model
 
     # To a device
@@ -164,7 +166,7 @@ class Learner(tf.Module):
         """All of `tensors` as they are kept; raises where any of them does not fit."""
         if not isinstance(tensors, Mapping):
             raise ValueError(f"{argument} must be what save() returned, a dict of arrays; received {tensors!r}.")
-        missing, unknown = sorted(self._all.keys() - tensors.keys()), sorted(map(str, tensors.keys() - self._all.keys()))
+        missing, unknown = sorted(self._all.keys() - tensors.keys()), sorted(tensors.keys() - self._all.keys())
         if missing or unknown:
             raise ValueError(
                 f"{argument} must have the names that save() gives; received a dict without {missing}, and with "
@@ -250,8 +252,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
             the outputs' shape [1, n] under any other.
 
     Returns:
-        `Learner`, a `tf.Module` with the methods `step`, `learn`, `reset`, `save`, `restore`, `export(folder)`, and
-        `to_litert()`, the content of a `.tflite` file.
+        `Learner`, a `tf.Module` with the methods `step`, `learn`, `reset`, `save`, `restore`, `to_keras()`, which puts
+        what was learned back into the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
 
     Raises:
         ValueError: for a model that is not compiled with a loss, or not in single precision; and for layers and rules
@@ -269,6 +271,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     >>> answer = learner.learn(x=np.ones((1, 3)), y=np.zeros((1, 2)))
     >>> tuple(answer["outputs"].shape), {name: [*group] for name, group in learner.tensors.items() if name == "states"}
     ((1, 2), {'states': ['hidden_activity', 'readout_v']})
+    >>> learner.to_keras() is model
+    True
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), for learning while a network runs.
     """

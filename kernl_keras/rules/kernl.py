@@ -97,11 +97,11 @@ class KeRNL(Crossing, LearnedSensitivity):
                 f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
                 f"received {self.perturbation.observe!r}."
             )
+        Crossing.check(self, cell, traces)
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
             )
-        Crossing.check(self, cell, traces)
         LearnedSensitivity.check(self, cell, bool(traces))
 
     def stream_traces(self, cell: HiddenCell) -> Any:

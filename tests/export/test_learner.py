@@ -23,6 +23,12 @@ CELLS = {
     "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
     "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
 }
+
+
+def whole_unit():
+    return kk.rules.KeRNL("whole_unit", reset_gradient=False, learn_sensitivity=False)
+
+
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(1e-2, global_clipnorm=1.0),
@@ -37,7 +43,7 @@ MORE = [
     *itertools.product(["rate", "spiking", "resonator"], [kk.rules.EProp], ["linear"], ["sgd"], [CLASSES]),
     ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
     ("learning", kk.rules.EProp, True, "adam", "mse"),
-    ("adaptation current", kk.rules.KeRNL, None, "adam", CLASSES),
+    ("adaptation current", whole_unit, None, "adam", CLASSES),
 ]
 ONE = np.ones(1, "float32")
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
@@ -316,6 +322,18 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
 def test_no_alarm_for_nothing(trained):
     _, _, device, _ = trained
     assert device.alarms == []
+
+
+def test_a_rule_that_was_not_said_learns_too():
+    """The word "kernl" stands for a kernel that suits the cell, and every one of them has traces."""
+    for cell in (kk.AdLIFCell(H, input_gain=6.0), kk.LSTMCell(H)):
+        inputs = keras.Input((7, I))
+        model = kk.Model(inputs, kk.Readout(O, name="readout")(kk.RNN(cell, name="hidden")(inputs)))
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O))
+        learn_stream(learner, x, [y] * 12, [0.0 * ONE] * 11 + [ONE])
+        moved = np.abs(learner.save()["hidden_recurrent_kernel"] - model.get_layer("hidden").cell.recurrent_kernel)
+        assert moved.max() > 1e-6  # by the error of the last step alone
 
 
 def unnamed():
