@@ -166,7 +166,7 @@ class Learner(tf.Module):
         """All of `tensors` as they are kept; raises where any of them does not fit."""
         if not isinstance(tensors, Mapping):
             raise ValueError(f"{argument} must be what save() returned, a dict of arrays; received {tensors!r}.")
-        missing, unknown = sorted(self._all.keys() - tensors.keys()), sorted(tensors.keys() - self._all.keys())
+        missing, unknown = sorted(self._all.keys() - tensors.keys()), sorted(tensors.keys() - self._all.keys(), key=str)
         if missing or unknown:
             raise ValueError(
                 f"{argument} must have the names that save() gives; received a dict without {missing}, and with "

@@ -5,7 +5,7 @@ import tensorflow as tf
 from ..keras_version import keras, short_name
 from ..layers.encoder import SpikeEncoder
 from ..layers.rnn import RNN
-from ..training.learn import variable_groups
+from ..training.learn import build_optimizers, variable_groups
 from ..training.model import Model
 from .chain import chain
 
@@ -92,6 +92,7 @@ def compiled(network, model):
     theirs = [variable.shape for variable in variable_groups(model)[1]]
     if theirs != [variable.shape for variable in network.trainable_variables]:
         raise ValueError(f"model must have no trainable weights but those of its chain of layers; received {model!r}.")
+    build_optimizers(model)  # a model that was compiled before it was built has no slots yet
     for own, other in zip(optimizer.variables, model.optimizer.variables):
         own.assign(other)
     return network, clip

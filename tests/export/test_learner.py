@@ -285,7 +285,7 @@ def test_what_does_not_fit_changes_nothing(trained):
             (without, rf"{argument} must have the names .* without \['dense_bias'\], and with \[\]"),
             ({**moved, "other": ONE}, rf"{argument} must have the names .* without \[\], and with \['other'\]"),
             ({**moved, "dense_bias": ONE}, r"dense_bias must be float32 of shape \(6,\)"),
-            ({**moved, "hidden_bias": np.nan * saved["hidden_bias"]}, f"{argument} must be finite; .*'hidden_bias'"),
+            ({**moved, "readout_bias": np.nan * saved["readout_bias"]}, f"{argument} must be finite; .*readout_bias"),
         ):
             with pytest.raises(ValueError, match=message):
                 method(wrong)
@@ -302,8 +302,9 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
     first, later = ([part[:20] for part in given], [part[20:] for part in given])
     learn_stream(device, *first)
     assert learner.to_keras(device.save()) is model
-    before = weights_of(model)
-    assert_weights(device.save(), model, {name: value + 1.0 for name, value in before.items()}, tolerance=0.0)
+    before, saved = weights_of(model), device.save()
+    for name in learner.tensors["weights"]:
+        np.testing.assert_array_equal(before[name], saved[name])
     device.reset()
     begin(model)
     learn_stream(device, *later)
@@ -325,51 +326,44 @@ def test_no_alarm_for_nothing(trained):
 
 
 def test_a_rule_that_was_not_said_learns_too():
-    """The word "kernl" stands for a kernel that suits the cell, and every one of them has traces."""
-    for cell in (kk.AdLIFCell(H, input_gain=6.0), kk.LSTMCell(H)):
-        inputs = keras.Input((7, I))
-        model = kk.Model(inputs, kk.Readout(O, name="readout")(kk.RNN(cell, name="hidden")(inputs)))
-        model.compile(keras.optimizers.SGD(0.1), "mse")
-        learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O))
-        learn_stream(learner, x, [y] * 12, [0.0 * ONE] * 11 + [ONE])
-        moved = np.abs(learner.save()["hidden_recurrent_kernel"] - model.get_layer("hidden").cell.recurrent_kernel)
-        assert moved.max() > 1e-6  # by the error of the last step alone
+    """The word "kernl" stands for a kernel that suits the cell, and has traces."""
+    inputs = keras.Input((7, I))
+    hidden = kk.RNN(kk.AdLIFCell(4, input_gain=6.0), name="hidden")(inputs)
+    model = kk.Model(inputs, kk.Readout(O, name="readout")(hidden))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O))
+    learn_stream(learner, x, [y] * 12, [0.0 * ONE] * 11 + [ONE])
+    moved = np.abs(learner.save()["hidden_recurrent_kernel"] - model.get_layer("hidden").cell.recurrent_kernel)
+    assert moved.max() > 1e-6  # by the error of the last step alone
 
 
 def unnamed():
-    """A network whose layers have the names that Keras makes."""
+    """A network whose layers have the names that Keras makes, but for one."""
     inputs = keras.Input((7, I))
     x = keras.layers.Dropout(0.1)(kk.SpikeEncoder(2, "threshold")(inputs))
     x = keras.layers.TimeDistributed(keras.layers.Dense(4))(keras.layers.Dense(4)(x))
-    x = kk.RNN(kk.LIFCell(H), "eprop")(x)
-    x = kk.RNN(kk.LeakyRNNCell(H), "kernl", traces="linear")(keras.layers.Dense(3, name="between")(x))
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop")(x)
+    x = kk.RNN(kk.LeakyRNNCell(4), "kernl", traces="linear")(keras.layers.Dense(3, name="between")(x))
     model = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O)(keras.layers.Dense(3)(x))))
     model.compile(keras.optimizers.Adam(0.01), "mse")
     return model
 
 
 def test_names_do_not_count_what_the_process_has_made():
-    """Nor do they depend on which Keras it is; and what one model learned another goes on with."""
-    ours, theirs = kk.learner(unnamed()), kk.learner(unnamed())
+    """Nor do they depend on which Keras it is, as this test runs with both."""
+    unnamed()
+    tensors = kk.learner(unnamed()).tensors
     weights = {
         f"{layer}_{weight}"
         for layer in ("dense", "time_distributed", "rnn", "between", "rnn_1", "dense_1", "readout")
         for weight in ("kernel", "bias", *(["recurrent_kernel"] if "rnn" in layer else []))
     }
     slots = {f"optimizer_{kind}_{weight}" for kind in ("momentums", "velocities") for weight in weights}
-    states = {"rnn_v", "rnn_adaptation", "rnn_refractory", "rnn_trace", "rnn_1_activity", "readout_v"}
     memory = {f"rnn_1_memory_{name}" for name in ("x_real", "y_real", "means", "count")}
-    for learner in (ours, theirs):
-        assert learner.tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}
-        assert learner.tensors["optimizer"].keys() == slots | {"optimizer_iterations", "optimizer_learning_rate"}
-        assert learner.tensors["states"].keys() == states | {"spike_encoder_state_0"}
-        assert learner.tensors["traces"].keys() == memory | {f"rnn_traces_{number}" for number in range(2)}
-    x, y = np.full((1, I), 0.5), np.ones((1, O))
-    for _ in range(3):
-        ours.learn(x, y)
-    theirs.restore(ours.save())
-    np.testing.assert_array_equal(theirs.learn(x, y)["outputs"], ours.learn(x, y)["outputs"])
-    assert np.ptp(theirs.save()["rnn_kernel"] - ours.save()["rnn_kernel"]) == 0.0
+    assert tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}
+    assert tensors["optimizer"].keys() == slots | {"optimizer_iterations", "optimizer_learning_rate"}
+    assert tensors["states"].keys() == {"spike_encoder_state_0", "rnn_activity", "rnn_1_activity", "readout_v"}
+    assert tensors["traces"].keys() == memory | {"rnn_traces_0"}
 
 
 def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_settings):
