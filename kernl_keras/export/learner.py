@@ -155,7 +155,11 @@ class Learner(tf.Module):
                 if not missing:
                     raise
                 learned = [layer.name for layer in linear_layers(self._network) if layer.cell.learn]
-                why = f"; constants that learn in {', '.join(learned)} need traces=True" if learned else ""
+                why = (
+                    f"; constants that learn in {', '.join(learned)} need traces=True or a pole a unit"
+                    if learned
+                    else ""
+                )
                 raise ValueError(
                     f"the network must do with LiteRT's own operations; received {', '.join(missing)}{why}."
                 ) from error
