@@ -58,8 +58,8 @@ class RNN(KerasRNN):
             inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
             the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
             the layer is `stateful`. Such a layer has "linear" under KeRNL with the membrane's kernel, if the cell has
-            linear memory; False under "bptt"; and True under all other rules. With the kernel "whole_unit" exact
-            traces have H of [H, J] for each number of a unit's state.
+            linear memory; False under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel
+            "whole_unit" are larger, [H, H, J] for each number of a unit's state.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
