@@ -1,4 +1,4 @@
-"""`StreamMonitor`: how well a network knows the words of a stream while it learns from it, and its last spikes."""
+"""`StreamMonitor`: how well a network knows a stream's words while it learns from it, and what its units do."""
 
 import collections
 import os
@@ -9,12 +9,16 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
+from ..layers.names import output_kinds
 from ..layers.step import Step, running
 from ..training.state import finite_goes_on, state_kept
 from .images import raster
 from .steps import training_steps
 from .words import WordCount
 from .writing import needs_tensorboard, writing
+
+MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}
+"""What the mean of the outputs is called, by what they are."""
 
 
 class StreamMonitor(keras.callbacks.Callback):
@@ -27,14 +31,17 @@ class StreamMonitor(keras.callbacks.Callback):
 
     - `words`: how many words have been heard
     - `word_error`: the share of the last words that were answered wrongly
-    - `firing_rate`: spikes a unit and step since the epoch began (mean absolute activity of rate units)
+    - `firing_rate`: spikes a unit and step since the epoch began, the mean of the `RNN` layers whose units spike
+    - `mean_activity`: the mean absolute output since then, the mean of all other `RNN` layers
 
     TensorBoard shows the same (`tensorboard --logdir logs`), in the run `stream`, over training steps:
 
     - `stream/words`, `stream/word_error`: scalars
-    - `hidden/firing_rate` of each `RNN` layer, since it was last written: scalar
-    - `hidden/spikes` of each `RNN` layer, in the last steps of the first row: image. Time runs rightwards and unit 0
-      is at the top.
+    - `hidden/firing_rate` of each `RNN` layer whose units spike, since it was last written: scalar
+    - `hidden/spikes` of the same, in the last steps of the first row: image. Time runs rightwards and unit 0 is at the
+      top.
+    - `hidden/mean_activity` and `hidden/activity` of each other `RNN` layer: the same. 0 is white, red is positive and
+      blue negative; the largest magnitude in the picture is darkest.
 
     Training is the same, bit for bit, with the callback and without it. It takes one more pass through the network
     forward in time for each piece.
@@ -111,7 +118,8 @@ class StreamMonitor(keras.callbacks.Callback):
         self._seen = 0
         self._hear = hearing(self.model)
         self._rates = Rates()
-        self._spikes: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
+        self._kinds = output_kinds(self.model)
+        self._recent: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             with writing(self.log_dir):
                 tf.io.gfile.makedirs(self.log_dir)  # a folder that cannot be written shows now
@@ -137,8 +145,10 @@ class StreamMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
             logs |= {"words": self.count.heard, "word_error": self.count.error}
-            if rates := self.rates.result():
-                logs.setdefault("firing_rate", float(np.mean(list(rates.values()))))
+            rates = self.rates.result()
+            for kind, name in MEANS.items():
+                if of_kind := [rate for layer, rate in rates.items() if self._kinds[layer] == kind]:
+                    logs.setdefault(name, float(np.mean(of_kind)))
         if self.update_freq == "epoch":
             self._write()
 
@@ -153,8 +163,7 @@ class StreamMonitor(keras.callbacks.Callback):
         for name, outputs in hidden.items():
             self._rates.add(name, outputs)
             self.rates.add(name, outputs)
-            kept = np.concatenate([*self._spikes[name], outputs[0]])[-self.steps :]
-            self._spikes[name] = [kept]
+            self._recent[name] = [np.concatenate([*self._recent[name], outputs[0]])[-self.steps :]]
 
     def _write(self):
         if self._writer is None:
@@ -164,8 +173,9 @@ class StreamMonitor(keras.callbacks.Callback):
             if self.count.heard:
                 tf.summary.scalar("stream/word_error", self.count.error)
             for name, rate in self._rates.result().items():
-                tf.summary.scalar(f"{name}/firing_rate", rate)
-                tf.summary.image(f"{name}/spikes", raster(self._spikes[name][0][None]))
+                kind, last = self._kinds[name], np.array(self._recent[name])
+                tf.summary.scalar(f"{name}/{MEANS[kind]}", rate)
+                tf.summary.image(f"{name}/{kind}", raster(last, spikes=kind == "spikes"))
             self._writer.flush()
         self._rates = Rates()
 

@@ -91,6 +91,7 @@ class HiddenCell(TrainedCell):
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
+    spikes = False  # whether the output is 0 or 1
     oscillates = False  # whether a second number goes on beside the potential, so that it oscillates
     steady = True  # whether a potential left to itself goes on alike at every step: by a kernel that is known
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on

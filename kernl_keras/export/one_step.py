@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..keras_version import keras
 from ..layers.encoder import FOLLOWING, SpikeEncoder
+from ..layers.names import layer_names
 from .chain import chain
 
 
@@ -23,6 +24,9 @@ def one_step(model: keras.Model) -> keras.Model:
     - hidden: `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on
     - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
     - readout: `NAME_v` [B, O]
+
+    NAME is the layer's. Where Keras made it, from the class and a number such as `rnn_3`, the number counts the layers
+    of the chain, `rnn` and `rnn_1`, so that the names do not depend on what else the process has made.
 
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and
@@ -56,12 +60,12 @@ def one_step(model: keras.Model) -> keras.Model:
     mask = None
     states: dict[str, Any] = {}
     sent: dict[str, Any] = {}
-    for layer in layers:
+    for layer, layer_name in zip(layers, layer_names(layers)):
         if isinstance(layer, keras.layers.Masking):
             x, mask = MaskingStep(layer)(x)
         elif isinstance(layer, (keras.layers.RNN, SpikeEncoder)):
             step = (CellStep if isinstance(layer, keras.layers.RNN) else EncoderStep)(layer, masked=mask is not None)
-            names = [f"{layer.name}_{field}" for field in step.fields]
+            names = [f"{layer_name}_{field}" for field in step.fields]
             before = [keras.Input((size,), name=name, dtype=step.dtype) for name, size in zip(names, step.sizes)]
             x, *after = step([x, *before, *([] if mask is None else [mask])])
             states |= dict(zip(names, before))

@@ -11,7 +11,7 @@ from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
 from ..checks import check_batch, check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
-from ..keras_version import KerasRNN, keras
+from ..keras_version import KerasRNN, keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
@@ -58,8 +58,8 @@ class RNN(KerasRNN):
             inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
             the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
             the layer is `stateful`. Such a layer has "linear" under KeRNL with the membrane's kernel, if the cell has
-            linear memory; False under "bptt"; and True under all other rules. The kernel "whole_unit" has no traces: a
-            stateful layer then needs `traces=False`.
+            linear memory; False under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel
+            "whole_unit" are larger, [H, H, J] for each number of a unit's state.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
@@ -125,7 +125,7 @@ class RNN(KerasRNN):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
-        self.rule = get(rule, cell, traces=bool(self.stateful if traces is None else traces))
+        self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
@@ -183,7 +183,10 @@ class RNN(KerasRNN):
             self.rule.check(self.cell, LinearTraces())
         except ValueError:
             if isinstance(self.rule, LearnedSensitivity):
-                return 'rule="eprop", and units that share their time constants, have fewer.'
+                return (
+                    'rule="eprop" has fewer, and with any kernel but "whole_unit" so have units that share their time '
+                    "constants."
+                )
             return "Fewer units have fewer."
         return 'traces="linear" keeps a few for each time constant and input.'
 
@@ -317,7 +320,7 @@ class RNN(KerasRNN):
         """`{name: variable}` of the weights that are the layer's, not the cell's."""
         of_cell = {id(variable) for variable in self.cell.weights}
         own = [variable for variable in self.weights if id(variable) not in of_cell]
-        return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own}
+        return {short_name(variable): variable for variable in own}
 
     def get_config(self) -> Config:
         return {

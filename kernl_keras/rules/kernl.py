@@ -34,8 +34,8 @@ class KeRNL(Crossing, LearnedSensitivity):
 
     Args:
         kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
-            "whole_unit", the same with its spikes, reset and adaptation, without traces
-            (`kernl_keras.rules.WholeUnit`), which the word "kernl" stands for with `kernl_keras.AdLIFCell`; or
+            "whole_unit", the same with its spikes, reset and adaptation (`kernl_keras.rules.WholeUnit`), which the
+            word "kernl" stands for with `kernl_keras.AdLIFCell`; or
             "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`), the only
             one for `kernl_keras.LSTMCell` and what "kernl" stands for there.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
@@ -76,14 +76,14 @@ class KeRNL(Crossing, LearnedSensitivity):
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
     @classmethod
-    def default_for(cls, cell: HiddenCell, traces: bool = False) -> "KeRNL":
+    def default_for(cls, cell: HiddenCell) -> "KeRNL":
         """With the membrane's kernel where the cell has one.
 
         An adaptation current takes back most of what arrives, so that kernel is too long for units that have one. With
         the derivative of their hard reset, gradients may explode.
         """
         if cell.adapts_by_current:
-            return cls(kernel="membrane" if traces else "whole_unit", reset_gradient=False)
+            return cls(kernel="whole_unit", reset_gradient=False)
         return cls() if cell.steady else cls(kernel="exponential")
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
@@ -92,22 +92,16 @@ class KeRNL(Crossing, LearnedSensitivity):
                 f"kernel must be exponential for {type(cell).__name__}, whose units keep what they have by a gate that "
                 f"changes; received {self.kernel!r}."
             )
-        if isinstance(self.kernel, WholeUnit):
-            if traces:
-                raise ValueError(
-                    "traces must be False for kernel 'whole_unit', which has none: how a unit answers differs from "
-                    f"step to step. Received {traces!r}."
-                )
-            if self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
-                raise ValueError(
-                    f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
-                    f"received {self.perturbation.observe!r}."
-                )
+        if isinstance(self.kernel, WholeUnit) and self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
+            raise ValueError(
+                f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
+                f"received {self.perturbation.observe!r}."
+            )
+        Crossing.check(self, cell, traces)
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
             )
-        Crossing.check(self, cell, traces)
         LearnedSensitivity.check(self, cell, bool(traces))
 
     def stream_traces(self, cell: HiddenCell) -> Any:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
-from .hop import WholeUnitHop
+from .hop import TracedWholeUnitHop, WholeUnitHop
 from .known_kernel import KnownKernel
 from .membrane import MembranePredictor
 from .own_state import own_state
@@ -31,7 +31,8 @@ class WholeUnit(KnownKernel):
     where S = z. `kernl_keras.rules.Membrane` has the potential left to itself in its place: for units whose spikes take
     back most of what arrives, such as `kernl_keras.AdLIFCell`, that is too much.
 
-    How a unit answers differs from step to step, so there are no traces: it is for sequences that are kept as a whole.
+    How a unit answers differs from step to step, so traces need a kernel for each unit, and there are none in linear
+    memory: a unit's state has H numbers for each of the J inputs of every unit, H^2 J in all.
 
     Example:
 
@@ -50,10 +51,11 @@ class WholeUnit(KnownKernel):
         return 1, own_state(cell, adaptation=True).COUNT
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * (own_state(cell, adaptation=True).COUNT + 1)
+        state = (cell.units, cell.units) if traces else (cell.units,)
+        return [*[state] * own_state(cell, adaptation=True).COUNT, (cell.units,)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> WholeUnitHop:
-        return WholeUnitHop(m, own_state(layer.cell, adaptation=True))
+        return (TracedWholeUnitHop if traces else WholeUnitHop)(m, own_state(layer.cell, adaptation=True))
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "WholeUnitPredictor":
         return WholeUnitPredictor(m[0], layer.cell, layer.rule, p)

@@ -208,7 +208,7 @@ MUTANTS = [  # file, what stands there, what is put in its place
     ("rules/linear_memory.py", "-drive * own[1] if swings", "drive * own[1] if swings"),
     ("rules/linear_memory.py", "own[2 if swings else 1] * psi * drive)", "own[2 if swings else 1] * drive)"),
     ("rules/linear_memory.py", "error = error * (1.0 - self.own_decay)", "error = error * self.own_decay"),
-    ("rules/linear_memory.py", "tf.where(near, none, other / gap)", "tf.where(near, none, own / gap)"),
+    ("rules/linear_memory.py", "for pole in (own, other))", "for pole in (own, own))"),
     ("rules/linear_memory.py", "potential[0], -potential[1] if swings", "potential[0], potential[1] if swings"),
     ("rules/linear_memory.py", "plus(at_own, conjugate(mirrored[1]))", "plus(at_own, mirrored[1])"),
     ("rules/linear_memory.py", "half = 0.5 * near, None", "half = near, None"),

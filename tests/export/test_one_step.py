@@ -58,6 +58,15 @@ def test_names_and_shared_weights():
     assert not [weight.name for weight in step.weights if "sensitivity" in weight.name or "filter" in weight.name]
 
 
+def test_names_do_not_count_what_the_process_has_made():
+    for _ in range(2):
+        x = inputs = keras.Input((T, I))
+        for layer in (kk.SpikeEncoder(2, "threshold"), kk.RNN(CELLS["rate"]()), kk.RNN(CELLS["rate"]()), kk.Readout(O)):
+            x = layer(x)
+        step = kk.one_step(keras.Model(inputs, x))
+        assert step.input.keys() == {"x", "spike_encoder_seen", "rnn_activity", "rnn_1_activity", "readout_v"}
+
+
 def test_double_precision_stays():
     inputs = keras.Input((T, I), dtype="float64")
     layer = kk.RNN(kk.LIFCell(H, dtype="float64"), name="hidden")
