@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from . import rules
+from . import quiet, rules  # noqa: F401, quiet before anything that imports TensorFlow
 from .cells.adlif import AdLIFCell
 from .cells.context import ContextCell
 from .cells.input import InputSpikeCell

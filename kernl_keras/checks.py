@@ -128,7 +128,15 @@ def check_sequences(name, tensor, features=None):
 
 
 def check_features(name, tensor, features=None):
-    """Raises unless it has real numbers and, on the last axis, `features` of them; any number where that is None."""
+    """Raises unless it is dense and has real numbers and, on the last axis, `features` of them; None for any number."""
+    if isinstance(tensor, (tf.RaggedTensor, tf.SparseTensor)):
+        advice = "tf.sparse.to_dense(x) makes a dense one of it."
+        if isinstance(tensor, tf.RaggedTensor):
+            advice = (
+                "x.to_tensor() fills it up with 0, and a keras.layers.Masking() before the layer leaves out the steps "
+                "that are 0."
+            )
+        raise ValueError(f"{name} must be a dense tensor; received a {type(tensor).__name__}. {advice}")
     if features is not None and tensor.shape[-1] not in (None, features):
         raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(tensor.shape)}.")
     dtype = tf.as_dtype(tensor.dtype)
@@ -156,6 +164,8 @@ def check_states(name, given, count, what):
 
 def time_steps(name, shape):
     """The static number of time steps of a [B, T, ...] shape (or None), which must not be 0."""
+    if shape is None or (isinstance(shape, tf.TensorShape) and shape.rank is None):
+        raise ValueError(f"{name} must be a tensor [batch, time, features]; received None, or no known shape.")
     if len(shape) != 3:
         raise ValueError(f"{name} must have shape [batch, time, features]; received {tuple(shape)}.")
     if shape[1] == 0:

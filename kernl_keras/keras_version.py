@@ -4,11 +4,12 @@ Keras 3 is TensorFlow's default; ``TF_USE_LEGACY_KERAS=1`` with the package tf-k
 package imports `keras`, `AbstractRNNCell` and `KerasRNN` from here and works alike on both.
 """
 
+import re
 from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "writes_hdf5"]
+__all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "short_name", "writes_hdf5"]
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -181,6 +182,19 @@ def writes_hdf5(model: Any) -> bool:
     if asked:
         model.use_legacy_config = False  # Keras 2 itself would leave it in a model that is a layer
     return asked
+
+
+def loss_mean(model: Any) -> Any:
+    """The `keras.metrics.Mean` of a compiled model's loss over an epoch."""
+    return model._loss_tracker if IS_KERAS_3 else model.compiled_loss._loss_metric
+
+
+def short_name(variable):
+    """The last part of a variable's name: Keras 2 says "hidden/cell/kernel:0" where Keras 3 says "kernel".
+
+    One without a name is "variable" here, not the process's "variable_12".
+    """
+    return re.sub(r"^[Vv]ariable(_\d+)?$", "variable", variable.name.split("/")[-1].split(":")[0])
 
 
 def output_shape(*axes):

@@ -94,6 +94,8 @@ def test_learning_on_a_device(tmp_path, monkeypatch):
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
     names = run(PAGES / "device.md", tmp_path, monkeypatch)
     start, kept, now = names["learner"].save(), names["kept"], names["save"]()
+    for model in (names["model"], names["loaded"]):
+        np.testing.assert_array_equal(model.get_layer("hidden").cell.kernel, kept["hidden_kernel"])
     assert np.any(kept["hidden_kernel"] != start["hidden_kernel"]) and names["logits"].shape == (1, 4)
     for name, value in kept.items():
         np.testing.assert_array_equal(now[name], value)

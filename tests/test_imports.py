@@ -30,10 +30,12 @@ HELPERS = {
     "draws",
     "initializers",
     "regularizers",
+    "quiet",
     "replicas",
     "types",
     "uniform",
     "version",
+    "whole_files",
 }
 TOP = {"__init__", "__main__", "cli"}  # the front door; it may import every room
 ONLY_IN = {  # package: the place that may import it

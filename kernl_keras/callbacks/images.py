@@ -1,4 +1,4 @@
-"""Pictures of matrices and of spikes, in pure NumPy: uint8 [N, height, width, 3]."""
+"""Pictures of matrices, of spikes and of activity, in pure NumPy: uint8 [N, height, width, 3]."""
 
 import numpy as np
 
@@ -73,14 +73,15 @@ def pictures(values, colours=diverging):
     return _enlarge(colours(values))
 
 
-def raster(outputs):
+def raster(outputs, spikes=True):
     """What a layer sends, a picture an example: time runs rightwards, unit 0 is at the top.
 
     TensorBoard shows a picture that is wider than its card by leaving columns and rows out. So the spike of a long
     sequence is drawn longer than its step, and the line of its unit as much higher.
 
     Args:
-        outputs: [B, T, H], spikes 0 or 1 (black on white), or rates (`diverging`, where any of them is negative).
+        outputs: [B, T, H].
+        spikes: whether they are spikes, 0 or 1, black on white; the activity of other units is drawn as `diverging`.
 
     Returns:
         uint8 [B, height, width, 3].
@@ -92,7 +93,7 @@ def raster(outputs):
     """
     outputs = np.asarray(outputs).transpose(0, 2, 1)
     thickness = -(-outputs.shape[2] // LONG_SIDE)
-    if (outputs < 0.0).any():
+    if not spikes:
         painted = diverging(outputs)
     else:
         marks = outputs.copy()

@@ -10,6 +10,7 @@ from ..keras_version import keras
 from ..training.learn import build_optimizers
 from ..training.model import Model
 from ..training.state import moved
+from ..whole_files import whole
 from .stream_monitor import steps_per_execution
 
 
@@ -45,7 +46,7 @@ class StreamBackup(keras.callbacks.Callback):
     >>> model = kk.Model(inputs, kk.Readout(3, stateful=True)(inputs))
     >>> model.compile("sgd", "mse")
     >>> words, targets = [[[1.0], [1.0]], [[2.0], [2.0]]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
-    >>> path, settings = tempfile.mkdtemp() + "/backup.npz", dict(steps_per_epoch=5, shuffle=False, verbose=0)
+    >>> path, settings = tempfile.mkdtemp() + "/backup.npz", dict(steps_per_epoch=5, verbose=0)
     >>> for epochs in (1, 3):  # the second time as after a kill
     ...     backup = kk.StreamBackup(path)
     ...     pieces = kk.data.stream(words, targets, piece=10, batch_size=2, skip_pieces=backup.pieces)
@@ -102,14 +103,10 @@ class StreamBackup(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_name(f".part-{self.path.name}")
         values = {name: variable.numpy() for name, variable in moved_variables(self.model).items()}
         epochs, pieces = epoch + 1, self.pieces + self._since
-        with open(part, "wb") as file:
-            np.savez(file, epochs=epochs, pieces=pieces, trained=trained_layers(self.model), **values)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it takes the place of the one before
-        os.replace(part, self.path)
+        with whole(self.path) as part:
+            np.savez(part, epochs=epochs, pieces=pieces, trained=trained_layers(self.model), **values)
         self.epochs, self.pieces, self._since = epochs, pieces, 0
 
     def _read(self):

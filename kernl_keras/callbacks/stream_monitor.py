@@ -1,4 +1,4 @@
-"""`StreamMonitor`: how well a network knows the words of a stream while it learns from it, and its last spikes."""
+"""`StreamMonitor`: how well a network knows a stream's words while it learns from it, and what its units do."""
 
 import collections
 import os
@@ -9,12 +9,16 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
+from ..layers.names import output_kinds
 from ..layers.step import Step, running
-from ..training.state import state_kept
+from ..training.state import finite_goes_on, state_kept
 from .images import raster
 from .steps import training_steps
 from .words import WordCount
 from .writing import needs_tensorboard, writing
+
+MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}
+"""What the mean of the outputs is called, by what they are."""
 
 
 class StreamMonitor(keras.callbacks.Callback):
@@ -27,14 +31,17 @@ class StreamMonitor(keras.callbacks.Callback):
 
     - `words`: how many words have been heard
     - `word_error`: the share of the last words that were answered wrongly
-    - `firing_rate`: spikes a unit and step since the epoch began (mean absolute activity of rate units)
+    - `firing_rate`: spikes a unit and step since the epoch began, the mean of the `RNN` layers whose units spike
+    - `mean_activity`: the mean absolute output since then, the mean of all other `RNN` layers
 
     TensorBoard shows the same (`tensorboard --logdir logs`), in the run `stream`, over training steps:
 
     - `stream/words`, `stream/word_error`: scalars
-    - `hidden/firing_rate` of each `RNN` layer, since it was last written: scalar
-    - `hidden/spikes` of each `RNN` layer, in the last steps of the first row: image. Time runs rightwards and unit 0
-      is at the top.
+    - `hidden/firing_rate` of each `RNN` layer whose units spike, since it was last written: scalar
+    - `hidden/spikes` of the same, in the last steps of the first row: image. Time runs rightwards and unit 0 is at the
+      top.
+    - `hidden/mean_activity` and `hidden/activity` of each other `RNN` layer: the same. 0 is white, red is positive and
+      blue negative; the largest magnitude in the picture is darkest.
 
     Training is the same, bit for bit, with the callback and without it. It takes one more pass through the network
     forward in time for each piece.
@@ -47,6 +54,7 @@ class StreamMonitor(keras.callbacks.Callback):
 
     Attributes:
         count: the words so far. It goes on where `fit` is called again.
+        rates: mean absolute activity of each `RNN` layer since the epoch began.
 
     Raises:
         ImportError: where TensorBoard is not installed, and `log_dir` is not None.
@@ -64,7 +72,7 @@ class StreamMonitor(keras.callbacks.Callback):
     >>> words, classes = [[[1.0], [1.0]], [[2.0], [2.0]]], [0, 1]
     >>> pieces = kk.data.stream(words, classes, every=10, answer=3, piece=10, batch_size=2)
     >>> monitor = kk.StreamMonitor(log_dir=None)
-    >>> history = model.fit(pieces, steps_per_epoch=5, callbacks=[monitor], shuffle=False, verbose=0).history
+    >>> history = model.fit(pieces, steps_per_epoch=5, callbacks=[monitor], verbose=0).history
     >>> 8 <= history["words"][0] <= 10, 0.0 <= history["word_error"][0] <= 1.0
     (True, True)
 
@@ -87,7 +95,7 @@ class StreamMonitor(keras.callbacks.Callback):
             update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
         )
         self.last, self.steps = integer("last", last), integer("steps", steps)
-        self.count = WordCount(self.last)
+        self.count, self.rates = WordCount(self.last), Rates()
         self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and not a copy
         self._pieces: Any = None
         self._writer: Any = None
@@ -109,12 +117,16 @@ class StreamMonitor(keras.callbacks.Callback):
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
         self._seen = 0
         self._hear = hearing(self.model)
-        self._rates, self._epoch_rates = Rates(), Rates()
-        self._spikes: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
+        self._rates = Rates()
+        self._kinds = output_kinds(self.model)
+        self._recent: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             with writing(self.log_dir):
                 tf.io.gfile.makedirs(self.log_dir)  # a folder that cannot be written shows now
                 self._writer = tf.summary.create_file_writer(f"{self.log_dir}/stream")
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.rates = Rates()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         with state_kept(self.model):
@@ -133,9 +145,10 @@ class StreamMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
             logs |= {"words": self.count.heard, "word_error": self.count.error}
-            if rates := self._epoch_rates.result():
-                logs.setdefault("firing_rate", float(np.mean(list(rates.values()))))
-        self._epoch_rates = Rates()
+            rates = self.rates.result()
+            for kind, name in MEANS.items():
+                if of_kind := [rate for layer, rate in rates.items() if self._kinds[layer] == kind]:
+                    logs.setdefault(name, float(np.mean(of_kind)))
         if self.update_freq == "epoch":
             self._write()
 
@@ -149,9 +162,8 @@ class StreamMonitor(keras.callbacks.Callback):
         """Takes what each layer sent in a piece, `{name: [B, P, H]}`."""
         for name, outputs in hidden.items():
             self._rates.add(name, outputs)
-            self._epoch_rates.add(name, outputs)
-            kept = np.concatenate([*self._spikes[name], outputs[0]])[-self.steps :]
-            self._spikes[name] = [kept]
+            self.rates.add(name, outputs)
+            self._recent[name] = [np.concatenate([*self._recent[name], outputs[0]])[-self.steps :]]
 
     def _write(self):
         if self._writer is None:
@@ -161,8 +173,9 @@ class StreamMonitor(keras.callbacks.Callback):
             if self.count.heard:
                 tf.summary.scalar("stream/word_error", self.count.error)
             for name, rate in self._rates.result().items():
-                tf.summary.scalar(f"{name}/firing_rate", rate)
-                tf.summary.image(f"{name}/spikes", raster(self._spikes[name][0][None]))
+                kind, last = self._kinds[name], np.array(self._recent[name])
+                tf.summary.scalar(f"{name}/{MEANS[kind]}", rate)
+                tf.summary.image(f"{name}/{kind}", raster(last, spikes=kind == "spikes"))
             self._writer.flush()
         self._rates = Rates()
 
@@ -181,6 +194,14 @@ class Rates:
     def result(self):
         """`{layer's name: float}`."""
         return {name: total / count for name, (total, count) in self._sums.items()}
+
+    def state(self):
+        """All of it, as JSON has it."""
+        return {name: list(sums) for name, sums in self._sums.items()}
+
+    def restore(self, state):
+        """Goes on from a `state`."""
+        self._sums = {name: tuple(sums) for name, sums in state.items()}
 
 
 def check_stream(pieces):
@@ -206,11 +227,11 @@ def steps_per_execution(model):
 def hearing(model):
     """A compiled function from a piece x to the outputs of a model, and those of its `RNN` layers by name.
 
-    The states of stateful layers go on with each call; all else stays as it is.
+    The states of stateful layers go on with each call, in rows where they are finite; all else stays as it is.
     """
 
     def hear(x):
-        with running(Step()) as step:
+        with running(Step()) as step, finite_goes_on(model):
             outputs = model(x, training=False)
         return outputs, {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 

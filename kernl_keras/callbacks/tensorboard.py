@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer
 from ..keras_version import keras
-from ..layers.names import learned_constants, weight_names
+from ..layers.names import learned_constants, output_kinds, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.state import state_kept
@@ -37,11 +37,13 @@ class TensorBoard(keras.callbacks.Callback):
     - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
     - `layer/weight/gradient` of each of them: histogram, train
     - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
-    - `hidden/spikes` of each `RNN` layer: image, one an example, train
+    - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
+      train
 
     A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
     of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
-    goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top.
+    goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top. Spikes are black there;
+    activity has the colours of the images.
 
     All is done between the training steps, and training is the same, bit for bit, with the callback and without it (but
     for Keras 2's own random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
@@ -108,6 +110,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._batches, self._first = 0, 0
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._layer_outputs)
+        self._kinds = output_kinds(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch
@@ -178,8 +181,9 @@ class TensorBoard(keras.callbacks.Callback):
             every = self._outputs(x)
             with self._to("train"):
                 for name, outputs in every.items():
-                    drawn = raster(outputs.numpy()[: self._shown])
-                    tf.summary.image(f"{name}/spikes", drawn, max_outputs=len(drawn))
+                    kind = self._kinds[name]
+                    drawn = raster(outputs.numpy()[: self._shown], spikes=kind == "spikes")
+                    tf.summary.image(f"{name}/{kind}", drawn, max_outputs=len(drawn))
 
     # Where from
 

@@ -100,8 +100,7 @@ class AdLIFCell(SpikingCell):
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
     derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w.
     There is no linear memory (`traces="linear"`) for this cell. Under `rule="kernl"` the kernel is that of the whole
-    unit (`kernl_keras.rules.WholeUnit`), or the membrane's if the layer has traces. In both cases the derivative of the
-    reset is not followed.
+    unit (`kernl_keras.rules.WholeUnit`), and the derivative of the reset is not followed.
 
     Args:
         units: number of units H.

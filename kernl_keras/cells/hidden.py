@@ -62,6 +62,7 @@ class HiddenCell(TrainedCell):
     and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
+    spikes = False  # whether the output is 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
     follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
     linear_memory = True  # whether lambda alone is how a potential left to itself goes on

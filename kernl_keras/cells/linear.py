@@ -157,7 +157,7 @@ def tensor(x, like):
 
 def to_currents(x, q):
     """An error [.., H] once for each of the currents that `q` [.., G H] is of."""
-    if not (tf.is_tensor(q) and tf.is_tensor(x)) or not q.shape.rank or q.shape[-1] == x.shape[-1]:
+    if not (tf.is_tensor(q) and tf.is_tensor(x)) or not q.shape.rank or q.shape[-1] <= x.shape[-1]:
         return x
     return tf.concat([x] * (q.shape[-1] // x.shape[-1]), -1)
 

@@ -39,6 +39,7 @@ def check_resistance(value: Any, units: int) -> float | list[float] | None:
 class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
 
+    spikes = True
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS = ("tangent", "twin", "replica")
     NOISE = ("current", "synapse")

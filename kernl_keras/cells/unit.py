@@ -51,8 +51,8 @@ class Unit(HiddenCell):
     The three are functions of tensors [.., H], element by element: no unit sees another. They may be nonlinear. Their
     derivatives, which the learning rules need (Eq. 37), are found by automatic differentiation. So the unit learns by
     every rule of `kernl_keras.RNN`, on whole sequences, in windows and in pieces, and by backpropagation in a plain
-    `keras.layers.RNN`. Under `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), or an
-    exponential one where the layer has traces. There is no linear memory (`traces="linear"`) for it. Register the class
+    `keras.layers.RNN`. Under `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), whose
+    traces are large. There is no linear memory (`traces="linear"`) for it. Register the class
     by `keras.saving.register_keras_serializable`: it is then saved and loaded with the model.
 
     Attributes to define in the subclass:

@@ -18,6 +18,7 @@ from ..training.state import moved
 from .errors import GOOD_COPY, UserError
 from .experiment import Experiment
 from .files import BACKUP, MODEL, whole
+from .same_bits import computed_with
 
 
 @dataclasses.dataclass
@@ -31,6 +32,7 @@ class Progress:
     best_score: float = -math.inf
     curve: list = dataclasses.field(default_factory=list)  # one dict an epoch
     keras: str = keras.__version__
+    computed_with: list = dataclasses.field(default_factory=lambda: [computed_with()])  # a second after a change
 
 
 class Saved(NamedTuple):

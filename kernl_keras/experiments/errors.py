@@ -40,4 +40,5 @@ def explained(what, advice=""):
     try:
         yield
     except OSError as error:
-        raise UserError(f"{what}: {error.strerror or error}. {advice}".strip()) from error
+        reason = str(error.strerror or error).rstrip(".")
+        raise UserError(f"{what}: {reason}. {advice}".strip()) from error

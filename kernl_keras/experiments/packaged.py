@@ -4,6 +4,7 @@ import pathlib
 
 from ..archives import read_arrays
 from ..checks import one_of
+from ..keras_version import short_name
 
 FOLDER = pathlib.Path(__file__).parent / "networks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -17,12 +18,7 @@ def read(name):
 
 def variables(model):
     """`{"layer/weight": variable}`, the same names in every Keras."""
-    named = {}
-    for layer in model.layers:
-        for weight in layer.weights:
-            short = weight.name.split("/")[-1].split(":")[0]
-            named[f"{layer.name}/{short}"] = weight
-    return named
+    return {f"{layer.name}/{short_name(weight)}": weight for layer in model.layers for weight in layer.weights}
 
 
 def start_from(name, model):

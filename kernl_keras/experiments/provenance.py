@@ -29,6 +29,24 @@ def devices():
     return f"{len(gpus)} GPU" if gpus else "CPU"
 
 
+def processor():
+    """The kind of processor, in words."""
+    return of_processor("model name") or platform.processor()
+
+
+def instructions():
+    """The processor's instructions on several numbers at once, which sum in another order each; in words."""
+    return " ".join(sorted(flag for flag in of_processor("flags").split() if flag.startswith(("amx", "avx", "fma"))))
+
+
+def of_processor(name):
+    """What Linux says of the first processor under a name; nothing elsewhere."""
+    if not os.path.exists("/proc/cpuinfo"):
+        return ""
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
+
+
 def cores():
     """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -25,7 +25,14 @@ def print_plan(experiment, run_dir, data, model, total_steps):
         f"Backend    TensorFlow {tf.__version__}, {devices()}; Keras {keras.__version__}; "
         f"XLA {'yes' if experiment.jit_compile else 'no'}"
     )
+    print_compiling(experiment)
     print(f"Writes to  {run_dir}", flush=True)
+
+
+def print_compiling(experiment):
+    """Says why nothing happens at first."""
+    if experiment.jit_compile:
+        print("Compiling  takes from some seconds to a minute or two, before the first step and before the first test")
 
 
 def print_results(experiment, run_dir, results, test):

@@ -7,15 +7,17 @@ import pathlib
 from ..archives import checked
 from ..callbacks.tensorboard import TensorBoard
 from ..keras_version import keras
+from ..whole_files import PART
 from .alone import alone
 from .backup import Backup, finite, read_backup, restore, write_backup
 from .build import assemble, build_data, build_model
 from .errors import GOOD_COPY, UserError, as_user_error, explained
 from .experiment import Experiment
-from .files import BACKUP, CONFIG, EVENTS, MODEL, PART, RESULTS, read_json, remove_parts, write_json
+from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, remove_parts, write_json
 from .packaged import start_from
 from .provenance import devices, git_revision, versions
 from .report import print_plan, print_results, print_test
+from .same_bits import going_on_with
 
 
 def train(experiment, run_dir, resume=False, command="", verbose="auto"):
@@ -54,6 +56,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto"):
         if saved:
             print(f"Goes on after epoch {saved.progress.epochs}, step {saved.progress.steps}.")
             backup.progress = saved.progress
+            saved.progress.computed_with = going_on_with(saved.progress.computed_with)
             restore(run_dir, saved, model)
         if not run_dir.is_dir():
             with explained(f"{run_dir} cannot be made", "Name another --run-dir."):
@@ -95,6 +98,7 @@ def results_of(experiment, progress, data, test, revision, command):
         "examples": data.examples._asdict(),
         "data": data.description,
         "device": devices(),
+        "computed_with": progress.computed_with,
         "versions": versions(),
         "git_revision": revision,
         "command": command,
@@ -194,7 +198,6 @@ def fit(run_dir, model, experiment, data, total_steps, progress, callbacks, verb
                 epochs=last,
                 steps_per_epoch=steps,
                 validation_data=data.validation,
-                shuffle=False,  # the stream is shuffled already
                 callbacks=callbacks,
                 verbose=verbose,
             )

@@ -15,7 +15,7 @@ from ..checks import integer
 from ..data.recording import read_wav, resampled, without_quiet_ends
 from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..data.stream import arrays, stream
-from ..keras_version import keras
+from ..keras_version import keras, loss_mean
 from ..layers.audio import AudioEncoder
 from ..training.state import fresh_states
 from .alone import alone
@@ -24,7 +24,9 @@ from .errors import GOOD_COPY, UserError, as_user_error, explained
 from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, remove_parts, whole, write_json
 from .provenance import devices, git_revision, versions
+from .report import print_compiling
 from .run import check_model, differences, holds_something
+from .same_bits import computed_with, going_on_with
 
 PROGRESS = "progress.json"
 REPORT_EVERY = 100  # pieces from one line to the next
@@ -118,6 +120,7 @@ def train_stream(experiment, settings, run_dir, resume=False, command="", verbos
             "configuration": {**dataclasses.asdict(experiment), "data_dir": None},
             "data": about,
             "device": devices(),
+            "computed_with": progress.computed_with,
             "versions": versions(),
             "git_revision": revision,
             "command": command,
@@ -151,6 +154,7 @@ def say_plan(experiment, settings, run_dir, model, about):
     print(f"Data       {about}")
     print(f"Stream     {settings.pieces:,} pieces of {settings.piece} steps, {experiment.batch_size} rows")
     print(f"Learning   {experiment.rule}, an update after each piece; {weights:,} trained numbers")
+    print_compiling(experiment)
     print(f"Writes to  {run_dir}", flush=True)
 
 
@@ -163,19 +167,29 @@ def learn(model, experiment, settings, words, run_dir, verbose):
         raise UserError(str(error)) from error
     progress = Progress(run_dir / PROGRESS, monitor, backup, verbose)
     backup.restore(model)  # it may have learned all pieces already
-    epochs, rest = divmod(settings.pieces, REPORT_EVERY)
-    for last, steps in ((epochs, REPORT_EVERY), (epochs + 1, rest)):
-        if steps and backup.epochs < last:
-            model.fit(
-                pieces_of(experiment, settings, words, skip_pieces=backup.pieces),
-                initial_epoch=backup.epochs,
-                epochs=last,
-                steps_per_epoch=steps,
-                callbacks=[monitor, progress, backup],  # the backup last: an epoch that it has is not learned again
-                shuffle=False,
-                verbose=0,
-            )
+    for epochs, steps in reports(backup.pieces, settings.pieces):
+        model.fit(
+            pieces_of(experiment, settings, words, skip_pieces=backup.pieces),
+            initial_epoch=backup.epochs,
+            epochs=backup.epochs + epochs,
+            steps_per_epoch=steps,
+            callbacks=[monitor, progress, backup],  # the backup last: an epoch that it has is not learned again
+            verbose=0,
+        )
     return progress
+
+
+def reports(learned, pieces):
+    """The reports that are left, each an epoch: lists of how many there are and of how many pieces each.
+
+    They end at each `REPORT_EVERY`-th piece of the whole run, and at its last.
+
+    >>> reports(0, 250), reports(20, 40), reports(20, 250)
+    ([(2, 100), (1, 50)], [(1, 20)], [(1, 80), (1, 100), (1, 50)])
+    """
+    begun = min(-learned % REPORT_EVERY, pieces - learned)  # what is left of one
+    whole_ones, rest = divmod(pieces - learned - begun, REPORT_EVERY)
+    return [(count, steps) for count, steps in ((1, begun), (whole_ones, REPORT_EVERY), (1, rest)) if count and steps]
 
 
 def pieces_of(experiment, settings, words, **more):
@@ -206,25 +220,35 @@ class Progress(keras.callbacks.Callback):
     """Keeps what the monitor says of each epoch in a file, and prints it.
 
     The file is written before the backup. What it has of an epoch that the backup has not is left out when a run goes
-    on, and so the words are counted as if the run had never stopped.
+    on, and so the words are counted as if the run had never stopped. A run that ended within a report and learns more
+    pieces goes on with the counts of that report.
     """
 
     def __init__(self, path, monitor, backup, verbose):
         super().__init__()
         self.path, self.monitor, self.backup, self.verbose = path, monitor, backup, verbose
-        self.curve, self.counts = [], {}
+        self.curve, self.counts, self.computed_with = [], {}, [computed_with()]
         if backup.pieces:
             try:
                 kept = read_json(path)
                 self.curve = [row for row in kept["curve"] if row["pieces"] <= backup.pieces]
                 self.counts = {name: count for name, count in kept["counts"].items() if int(name) <= backup.pieces}
-                monitor.count.restore(self.counts[str(backup.pieces)])
+                monitor.count.restore(self.counts[str(backup.pieces)]["words"])
+                self.computed_with = going_on_with(kept["computed_with"])
             except (KeyError, OSError, TypeError, ValueError) as error:
                 raise UserError(f"{path} cannot be read: {error!r}. {GOOD_COPY}") from error
         self.seconds = self.curve[-1]["seconds"] if self.curve else 0.0
 
     def on_train_begin(self, logs=None):
         self._since = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.backup.pieces % REPORT_EVERY:  # the report was begun, and said what it had at the end of the run
+            begun = self.counts[str(self.backup.pieces)]
+            self.monitor.rates.restore(begun["rates"])
+            for variable, value in zip(loss_mean(self.model).variables, begun["loss"], strict=True):
+                variable.assign(value)
+            self.curve.pop()
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.monotonic()
@@ -234,8 +258,13 @@ class Progress(keras.callbacks.Callback):
         for name in ("word_error", "firing_rate", "loss"):
             row[name] = float(logs[name]) if np.isfinite(logs.get(name, np.nan)) else None
         self.curve.append(row)
-        self.counts = {**dict(list(self.counts.items())[-1:]), str(pieces): self.monitor.count.state()}
-        write_json(self.path, {"curve": self.curve, "counts": self.counts})
+        counts = {
+            "words": self.monitor.count.state(),
+            "rates": self.monitor.rates.state(),
+            "loss": [float(variable) for variable in loss_mean(self.model).variables],
+        }
+        self.counts = {**dict(list(self.counts.items())[-1:]), str(pieces): counts}
+        write_json(self.path, {"curve": self.curve, "counts": self.counts, "computed_with": self.computed_with})
         if self.verbose:
             error = "-" if row["word_error"] is None else f"{100 * row['word_error']:.1f} %"
             print(
@@ -284,8 +313,6 @@ def check_resumed(run_dir, experiment, settings):
     learned = open_backup(run_dir / BACKUP).pieces
     if learned > settings.pieces or (learned == settings.pieces and (run_dir / RESULTS).is_file()):
         raise UserError(f"{run_dir} has learned {learned:,} pieces: give more by --pieces to go on.")
-    if learned < settings.pieces and learned % REPORT_EVERY:
-        raise UserError(f"{run_dir} ended within a report, at {learned:,} pieces: it cannot go on.")
 
 
 def answer_recording(run_dir, path):

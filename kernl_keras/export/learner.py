@@ -1,5 +1,6 @@
 """A network of one time step that answers and learns: for streams on small devices, without Keras and this package."""
 
+import itertools
 import pathlib
 import re
 import tempfile
@@ -8,24 +9,27 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from ..keras_version import IS_KERAS_3, keras
-from ..layers.encoder import SpikeEncoder
+from ..keras_version import keras
 from ..layers.step import Step, running
 from ..training.forward import build_metrics, run_forward
-from ..training.learn import gradients
+from ..training.learn import group_of, variable_groups
 from ..training.memory import released_with_model
 from ..training.model import Model
 from ..training.state import Kept, layer_states
-from ..training.updates import group, update
-from .learning_network import learning_network, short_name, targets
+from ..training.updates import update
+from .kept import grouped, learned
+from .learning_network import checked, learning_network, targets
 
 
 class Learner(tf.Module):
     """What `learner` returns; see there.
 
     Attributes:
-        tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name.
+        tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name. The names
+            are the layers' and the weights', the same in every process, in Keras 3 and in Keras 2. Names of layers that
+            Keras made, such as `rnn_7`, are counted in the network instead: `rnn`, `rnn_1`.
     """
 
     def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None) -> None:
@@ -48,7 +52,14 @@ class Learner(tf.Module):
         self._reset = tf.function(self._start_anew, input_signature=[], autograph=False)
         self._save = tf.function(self._read, input_signature=[], autograph=False)
         seen = self._learn.get_concrete_function().graph.variables
-        self.tensors = grouped(network, seen)
+        used = {id(variable) for variable in seen}
+        self.tensors = {
+            group: {name: variable for name, variable in tensors.items() if id(variable) in used}
+            for group, tensors in grouped(network).items()
+        }
+        of_model = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # a loss scale is not learned with
+        theirs = learned(checked(model), of_model, variable_groups(model)[1])
+        self.__dict__["_model"] = model, theirs["weights"] | theirs["optimizer"]
         self._all = {name: variable for group in self.tensors.values() for name, variable in group.items()}
         known = {id(variable) for variable in self._all.values()}  # Keras 2 counts the loss in every step
         self._others = [variable for variable in seen if id(variable) not in known]
@@ -93,11 +104,31 @@ class Learner(tf.Module):
         """Goes on from what `save` returned.
 
         Raises:
-            ValueError: for other names or shapes.
+            ValueError: for other names or shapes, and for numbers that are not finite; then nothing has changed.
         """
-        if not isinstance(tensors, Mapping) or tensors.keys() != self._all.keys():
-            raise ValueError(f"tensors must be a dict of {sorted(self._all)}; received {names_of(tensors)}.")
-        self._restore(**{name: given(name, tensors[name], each) for name, each in self._all.items()})
+        self._restore(**self._fitting("tensors", tensors))
+
+    def to_keras(self, saved: Mapping[str, Any] | None = None) -> Model:
+        """Puts what was learned into the model that this learner was made of: its weights and its optimizer's values.
+
+        After that `fit` goes on where learning step by step ended. Nothing else moves: the model's states, the
+        optimizer of M, and this learner stay. If the model has been compiled anew since, its new optimizer stays too.
+
+        Args:
+            saved: what `save` returned, also on a device, in another process or from a file, such as `np.load` reads
+                it; None for what this learner knows now.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: as `restore`; then nothing has changed.
+        """
+        values = self.save() if saved is None else self._fitting("saved", saved)
+        model, variables = self._model
+        for name in self.tensors["weights"] | self.tensors["optimizer"]:
+            variables[name].assign(values[name])
+        return model
 
     # To a device
 
@@ -106,6 +137,7 @@ class Learner(tf.Module):
         signatures = {name: getattr(self, f"_{name}") for name in ("step", "learn", "reset", "save", "restore")}
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody derives the exported steps
         tf.saved_model.save(self, str(folder), signatures=signatures, options=options)
+        forget_gradients(pathlib.Path(folder))
 
     def to_litert(self) -> bytes:
         """The content of a `.tflite` file with the same signatures, of operations that every LiteRT interpreter has.
@@ -124,12 +156,32 @@ class Learner(tf.Module):
                 if not missing:
                     raise
                 learned = [layer.name for layer in linear_layers(self._network) if layer.cell.learn]
-                why = f"; constants that learn in {', '.join(learned)} need traces=True" if learned else ""
+                why = (
+                    f"; constants that learn in {', '.join(learned)} need traces=True or a pole a unit"
+                    if learned
+                    else ""
+                )
                 raise ValueError(
                     f"the network must do with LiteRT's own operations; received {', '.join(missing)}{why}."
                 ) from error
 
     # How
+
+    def _fitting(self, argument, tensors):
+        """All of `tensors` as they are kept; raises where any of them does not fit."""
+        if not isinstance(tensors, Mapping):
+            raise ValueError(f"{argument} must be what save() returned, a dict of arrays; received {tensors!r}.")
+        missing, unknown = sorted(self._all.keys() - tensors.keys()), sorted(tensors.keys() - self._all.keys(), key=str)
+        if missing or unknown:
+            raise ValueError(
+                f"{argument} must have the names that save() gives; received a dict without {missing}, and with "
+                f"{unknown}, which this network has not."
+            )
+        fitting = {name: given(name, tensors[name], each) for name, each in self._all.items()}
+        wrong = [name for name, value in fitting.items() if not np.isfinite(value).all()]
+        if wrong:
+            raise ValueError(f"{argument} must be finite; received NaN or infinity in {wrong}.")
+        return fitting
 
     def _given(self, function, *values):
         signature = function.input_signature
@@ -147,10 +199,10 @@ class Learner(tf.Module):
         """The training step of `Model` on a piece of one step, but for metrics and diagnostics."""
         kept = Kept(self._states())
         forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
-        weights = self._network.trainable_variables
-        of_weights = group(gradients(forward.tape, forward.loss, weights), weights)
-        good = tf.logical_and(of_weights.finite, tf.math.is_finite(forward.loss))
-        update(self._network.optimizer, clipped(of_weights, self._clip), good)
+        network = self._network
+        of_weights = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
+        good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+        update(network.optimizer, clipped(of_weights, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
 
@@ -191,7 +243,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
         restore   all variables, by name                      -> done
 
     The loss is that of each step's outputs. A `TimeAverage` at the end of the model is left out, and so are its
-    Dropout layers. A step whose loss or gradients are not finite moves nothing, as in `Model`.
+    Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
+    looked at, unlike in `Model`, for a device would spend its time on that.
 
     Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. What
     they say of the effect of a unit on the others is what was true when the model was exported, and no longer quite
@@ -205,8 +258,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
             the outputs' shape [1, n] under any other.
 
     Returns:
-        `Learner`, a `tf.Module` with the methods `step`, `learn`, `reset`, `save`, `restore`, `export(folder)`, and
-        `to_litert()`, the content of a `.tflite` file.
+        `Learner`, a `tf.Module` with the methods `step`, `learn`, `reset`, `save`, `restore`, `to_keras()`, which puts
+        what was learned back into the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
 
     Raises:
         ValueError: for a model that is not compiled with a loss, or not in single precision; and for layers and rules
@@ -224,6 +277,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     >>> answer = learner.learn(x=np.ones((1, 3)), y=np.zeros((1, 2)))
     >>> tuple(answer["outputs"].shape), {name: [*group] for name, group in learner.tensors.items() if name == "states"}
     ((1, 2), {'states': ['hidden_activity', 'readout_v']})
+    >>> learner.to_keras() is model
+    True
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), for learning while a network runs.
     """
@@ -241,48 +296,14 @@ def clipped(gradients, norm):
     return gradients._replace(gradients=[share * each for each in gradients.gradients])
 
 
-def grouped(network, used):
-    """The variables of a network by group and name, as of `Learner.tensors`: those in the list `used`."""
-    used = {id(variable) for variable in used}
-    groups: dict[str, dict[str, tf.Variable]] = {"weights": {}, "optimizer": {}, "states": {}, "traces": {}}
-
-    def add(group, name, variable):
-        name = re.sub(r"\W", "_", name)
-        while name in groups[group]:
-            name += "_"
-        if id(plain(variable)) in used:
-            groups[group][name] = plain(variable)
-
-    for layer in network.layers:
-        for weight in layer.weights:
-            add("weights", f"{layer.name}_{short_name(weight)}", weight)
-    for variable in network.optimizer.variables:
-        _, *parts = getattr(variable, "path", f"optimizer/{variable.name}").split("/")
-        add("optimizer", "optimizer_" + "_".join(parts).split(":")[0], variable)
-    numbers: dict[str, int] = {}
-    for layer, state in layer_states(network):
-        number = numbers[layer.name] = numbers.get(layer.name, -1) + 1
-        add(*state_name(layer, number), state)
-    return groups
-
-
-def state_name(layer, number):
-    """Group and name of one of a layer's states."""
-    if isinstance(layer, SpikeEncoder):
-        return "states", f"{layer.name}_state_{number}"
-    fields = getattr(getattr(layer.cell, "State", None), "_fields", ("v",))
-    if number < len(fields):
-        return "states", f"{layer.name}_{fields[number]}"
-    number -= len(fields)
-    if getattr(layer, "memory", None) is None:
-        return "traces", f"{layer.name}_traces_{number}"
-    named = [name for name, shape in layer.memory.shapes._asdict().items() if shape is not None]
-    return "traces", f"{layer.name}_memory_{named[number]}"
-
-
-def plain(variable):
-    """TensorFlow's variable of one of Keras."""
-    return variable.value if IS_KERAS_3 and isinstance(variable, keras.Variable) else variable
+def forget_gradients(folder):
+    """Takes the names of custom gradients out of a SavedModel, which has none: whoever loads it would be warned."""
+    path, saved = folder / "saved_model.pb", saved_model_pb2.SavedModel()
+    saved.ParseFromString(path.read_bytes())
+    for graph in (meta_graph.graph_def for meta_graph in saved.meta_graphs):
+        for node in itertools.chain(graph.node, *(function.node_def for function in graph.library.function)):
+            node.attr.pop("_gradient_op_type", None)
+    path.write_bytes(saved.SerializeToString())
 
 
 def linear_layers(network):
@@ -306,8 +327,3 @@ def given(name, value, like):
             f"{name} must be {like.dtype.name} of shape {tuple(like.shape)}; received {dtype} of shape {value.shape}."
         )
     return tf.cast(value, like.dtype)
-
-
-def names_of(tensors):
-    """What an error says of tensors that do not fit."""
-    return sorted(map(str, tensors)) if isinstance(tensors, Mapping) else repr(tensors)

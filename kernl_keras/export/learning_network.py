@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from ..keras_version import keras
+from ..keras_version import keras, short_name
 from ..layers.encoder import SpikeEncoder
 from ..layers.rnn import RNN
-from ..training.learn import variable_groups
+from ..training.learn import build_optimizers, variable_groups
 from ..training.model import Model
 from .chain import chain
 
@@ -23,7 +23,7 @@ def learning_network(model):
 
 
 def checked(model):
-    """The layers of a model that can learn step by step; raises for any other."""
+    """The layers of a model that can learn step by step, without Dropout; raises for any other."""
     layers = chain(model, each_step=True)
     if not isinstance(model, Model) or getattr(model, "optimizer", None) is None or not model.loss:
         raise ValueError(f"model must be a kernl_keras.Model that is compiled with a loss; received {model!r}.")
@@ -38,7 +38,7 @@ def checked(model):
             raise ValueError(f"layer {layer.name!r} must be in float32; received {sorted(dtypes)}.")
         if isinstance(layer, RNN):
             check_rule(layer)
-    return layers
+    return [layer for layer in layers if not isinstance(layer, keras.layers.Dropout)]
 
 
 def check_rule(layer):
@@ -56,8 +56,6 @@ def network_of_steps(layers):
     """A `Model` of one example and one step, whose layers are stateful and have the weights of these."""
     x = inputs = keras.Input(batch_shape=(1, 1, *layers[0].input.shape[2:]), dtype="float32")
     for layer in layers:
-        if isinstance(layer, keras.layers.Dropout):
-            continue
         config = layer.get_config()
         if isinstance(layer, keras.layers.RNN):
             config |= {"return_sequences": True, "return_state": False, "stateful": True, "unroll": True}
@@ -82,24 +80,21 @@ def by_name(weights):
     return sorted(weights, key=short_name)
 
 
-def short_name(weight):
-    """The last part of a weight's name."""
-    return weight.name.split("/")[-1].split(":")[0]
-
-
 def compiled(network, model):
     """The network with the model's loss and an optimizer like the model's, in its state; and `global_clipnorm`."""
-    config = model.optimizer.get_config()
+    of_model = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # a loss scale has no use in float32
+    config = of_model.get_config()
     if steps := config.get("gradient_accumulation_steps"):
         raise ValueError(f"the optimizer must learn from every step; received gradient_accumulation_steps={steps}.")
     clip, config["global_clipnorm"] = config.get("global_clipnorm"), None
-    optimizer = type(model.optimizer).from_config(config)
+    optimizer = type(of_model).from_config(config)
     of_loss = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
     network.compile(optimizer, model.loss, loss_weights=of_loss)
     theirs = [variable.shape for variable in variable_groups(model)[1]]
     if theirs != [variable.shape for variable in network.trainable_variables]:
         raise ValueError(f"model must have no trainable weights but those of its chain of layers; received {model!r}.")
-    for own, other in zip(optimizer.variables, model.optimizer.variables):
+    build_optimizers(model)  # a model that was compiled before it was built has no slots yet
+    for own, other in zip(optimizer.variables, of_model.variables):
         own.assign(other)
     return network, clip
 

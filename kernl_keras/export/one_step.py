@@ -8,6 +8,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..keras_version import keras
 from ..layers.encoder import FOLLOWING, SpikeEncoder
+from ..layers.names import layer_names
 from .chain import chain
 
 
@@ -16,12 +17,16 @@ def one_step(model: keras.Model) -> keras.Model:
 
     From x(t) and the states after step t-1 it computes the outputs of step t and the states after it. All states are 0
     at the start. The model has no loop and nothing of a learning rule, so it can be exported to any format, and it runs
-    on streams of any length: `one_step(model).export(folder)`.
+    on streams of any length: `one_step(model).export(folder)`. Whoever keeps the states decides about NaN: where a
+    state comes out that is not finite, go on with the states that went in.
 
     - encoder: `NAME_seen` [B, F]: the values of the last step and, with a context channel, the count
     - hidden: `NAME_FIELD` [B, H] for each field of the cell's `State`: `NAME_v`, `NAME_trace` and so on
     - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
     - readout: `NAME_v` [B, O]
+
+    NAME is the layer's. Where Keras made it, from the class and a number such as `rnn_3`, the number counts the layers
+    of the chain, `rnn` and `rnn_1`, so that the names do not depend on what else the process has made.
 
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and
@@ -55,15 +60,14 @@ def one_step(model: keras.Model) -> keras.Model:
     mask = None
     states: dict[str, Any] = {}
     sent: dict[str, Any] = {}
-    for layer in layers:
+    for layer, layer_name in zip(layers, layer_names(layers)):
         if isinstance(layer, keras.layers.Masking):
             x, mask = MaskingStep(layer)(x)
         elif isinstance(layer, (keras.layers.RNN, SpikeEncoder)):
-            recurrent = isinstance(layer, keras.layers.RNN)
-            step = CellStep(layer, masked=mask is not None) if recurrent else EncoderStep(layer)
-            names = [f"{layer.name}_{field}" for field in step.fields]
+            step = (CellStep if isinstance(layer, keras.layers.RNN) else EncoderStep)(layer, masked=mask is not None)
+            names = [f"{layer_name}_{field}" for field in step.fields]
             before = [keras.Input((size,), name=name, dtype=step.dtype) for name, size in zip(names, step.sizes)]
-            x, *after = step([x, *before, *([mask] if recurrent and mask is not None else [])])
+            x, *after = step([x, *before, *([] if mask is None else [mask])])
             states |= dict(zip(names, before))
             sent |= dict(zip(names, after))
         else:
@@ -107,9 +111,14 @@ class CellStep(keras.layers.Layer):
 
 
 class EncoderStep(keras.layers.Layer):
-    """One step of an encoder: [x, seen] -> [what it sends, seen]."""
+    """One step of an encoder: [x, seen] -> [what it sends, seen].
 
-    def __init__(self, encoder):
+    Args:
+        encoder: the encoder.
+        masked: whether a mask [B, 1] comes last in the inputs: where it is False, `seen` stays.
+    """
+
+    def __init__(self, encoder, masked):
         super().__init__(dtype=encoder.dtype_policy)
         channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
         if encoder.code == "bernoulli":
@@ -121,15 +130,15 @@ class EncoderStep(keras.layers.Layer):
             )
         if encoder.stateful:  # here the states are inputs
             encoder = type(encoder).from_config({**encoder.get_config(), "stateful": False})
-        self.encoder = encoder
+        self.encoder, self.masked = encoder, masked
         self.fields, self.sizes = ["seen"], [channels]
 
     def call(self, inputs):
-        x, seen = inputs
+        x, seen = inputs[:2]
         outputs = self.encoder(tf.stack([seen, x], axis=1))[:, 1]  # it looks back by one step, and counts
         if self.encoder.context_switch is not None:
             x = tf.concat([x[:, :-1], seen[:, -1:] + x[:, -1:]], axis=1)
-        return [outputs, x]
+        return [outputs, tf.where(inputs[2], x, seen) if self.masked else x]
 
 
 class LayerStep(keras.layers.Layer):

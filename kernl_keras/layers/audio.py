@@ -152,7 +152,10 @@ class AudioEncoder(StatefulLayer):
             self.check_batch(inputs)
             if mask is not None:
                 raise ValueError("mask must be None for stateful=True, as a stream has no padding; received a mask.")
-        x = tf.transpose(tf.cast(inputs, tf.float32), (0, 2, 1))  # [B, F, N]
+        x = tf.cast(inputs, tf.float32)
+        if mask is not None:
+            x = tf.where(tf.cast(tf.nest.flatten(mask)[0], tf.bool)[..., None], x, tf.zeros_like(x))
+        x = tf.transpose(x, (0, 2, 1))  # [B, F, N]
         kept = self.frame_length - self.hop_length
         before = self.states[0] if self.stateful else tf.zeros((*tf.unstack(tf.shape(x))[:2], kept))
         before = tf.convert_to_tensor(before)

@@ -1,5 +1,6 @@
 """Whether a `RNN` layer is in a state to learn: means over the calls of an epoch, kept by the layer itself."""
 
+import numpy as np
 import tensorflow as tf
 
 from ..keras_version import keras
@@ -58,13 +59,25 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
     """
 
     def __init__(self):
+        self.input_square = None
         self.training = Means(*LEARNING, EXPLAINED_OF, *ACTIVITY)
         self.evaluation = Means(*ACTIVITY)
+
+    def build(self, features):
+        """Makes room for the mean square of each of the layer's input features."""
+        with tf.init_scope():
+            self.input_square = tf.Variable(
+                tf.zeros(features),
+                trainable=False,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                name="input_square",
+            )
 
     @property
     def variables(self):
         """What holds the means."""
-        return [*self.training.variables, *self.evaluation.variables]
+        own = [] if self.input_square is None else [self.input_square]
+        return [*self.training.variables, *self.evaluation.variables, *own]
 
     def update(self, report, training=True, learns=None, counts=True):
         """Adds a call.
@@ -77,9 +90,16 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         """
         means = self.training if training else self.evaluation
         means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
+        if training:
+            square = tf.cast(tf.stop_gradient(report.input_square), tf.float32)
+            self.input_square.assign(tf.where(counts, square, self.input_square))
         if training and report.sensitivity_loss is not None:
             counts = counts if learns is None else tf.logical_and(counts, learns)
             means.update({name: getattr(report, name) for name in (*LEARNING, EXPLAINED_OF)}, counts)
+
+    def input_sizes(self):
+        """The root mean square of each input feature, an array [I], in the last training step that counted."""
+        return np.sqrt(self.input_square.numpy())
 
     def result(self, training=True):
         """`{name: float}` of training, or the activity of evaluation; NaN where nothing was counted."""

@@ -55,8 +55,8 @@ class SpikeEncoder(StatefulLayer):
         inputs: values [B, T, F], usually in [0, 1].
         training: if True, every call draws anew; of a stateful layer, every sequence. Otherwise all draw the same, so
             that an evaluation can be repeated.
-        mask: True where a step counts [B, T]; None where all do. A layer that is stateful, or has a reset, passes over
-            the others; else they count as steps.
+        mask: True where a step counts [B, T]; None where all do. The others are no steps: what is sent there means
+            nothing, and what follows goes on from the last step that counts.
         reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the
             sum, the reference of "delta" and the period of "latency" start anew. At a masked step it holds for the next
             one that counts, see `RNN`.
@@ -140,9 +140,11 @@ class SpikeEncoder(StatefulLayer):
     ) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
         check_features("inputs", inputs)
-        marked = marks(inputs, mask, reset) if self.stateful or reset is not None else None
+        marked = marks(inputs, mask, reset)
         steps = None if marked is None else marked.steps()
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
+        if steps is not None:
+            x = tf.where(steps.mask[..., None], x, tf.zeros_like(x))  # NaN there would reach gradients
         features = self._encoded_features(inputs.shape)
         states, left = iter(self.states or []), []
         if self.stateful:

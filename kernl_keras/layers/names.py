@@ -1,6 +1,8 @@
 """One name for one tensor, the same in Keras 3 and Keras 2."""
 
-from ..keras_version import keras
+import re
+
+from ..keras_version import keras, short_name
 from .find import rule_layers, sublayers
 
 
@@ -21,6 +23,50 @@ def learned_constants(model):
     return found
 
 
+def output_kinds(model):
+    """What the units of each `RNN` layer send, "spikes" or "activity", by the layer's name."""
+    return {layer.name: "spikes" if layer.cell.spikes else "activity" for layer in rule_layers(model)}
+
+
+def layer_names(layers):
+    """Names of the layers of a chain, the same whatever else the process has made, for what is kept in files.
+
+    A name that was given stays. One of Keras' own making, the class and a number such as `rnn_3`, counts all layers of
+    the process. Here it counts those of the chain: `rnn`, `rnn_1`. What is no letter or digit becomes `_`.
+
+    Args:
+        layers: in their order.
+
+    Returns:
+        list of str, no two alike.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> from kernl_keras.keras_version import keras
+    >>> layers = [keras.layers.Dense(2, name=name) for name in ("dense_7", "out put", "dense_8")]
+    >>> layer_names(layers)
+    ['dense', 'out_put', 'dense_1']
+    """
+    names, taken = {}, set()
+    for of_keras in (False, True):  # those that were given come first
+        for number, layer in enumerate(layers):
+            name = re.sub(r"\W", "_", layer.name)
+            kind = re.sub(r"_\d+$", "", name)
+            if of_keras == (kind.replace("_", "") == type(layer).__name__.lower()):
+                names[number] = distinct(kind if of_keras else name, taken)
+    return [names[number] for number in range(len(layers))]
+
+
+def distinct(name, taken):
+    """A name that is not in the set `taken`, which it joins: the second of a kind ends in `_1`."""
+    number = 0
+    while (found := f"{name}_{number}" if number else name) in taken:
+        number += 1
+    taken.add(found)
+    return found
+
+
 def weight_names(model):
     """`layer/weight` for each of `model.trainable_variables`, in their order.
 
@@ -38,10 +84,5 @@ def weight_names(model):
     for layer in rule_layers(model) + layers:
         for variable in layer.trainable_weights:
             owners.setdefault(id(variable), layer.name)
-    names, taken = [], {}
-    for variable in model.trainable_variables:
-        # Keras 2 says "hidden/cell/kernel:0" where Keras 3 says "kernel".
-        name = f"{owners.get(id(variable), model.name)}/{variable.name.split('/')[-1].split(':')[0]}"
-        names.append(name if name not in taken else f"{name}_{taken[name]}")
-        taken[name] = taken.get(name, 0) + 1
-    return names
+    variables, taken = model.trainable_variables, set()
+    return [distinct(f"{owners.get(id(each), model.name)}/{short_name(each)}", taken) for each in variables]

@@ -103,8 +103,10 @@ class Readout(KerasRNN):
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
 
-    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
-        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the state's as well
+    def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
+        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
+            sequences_shape[0], (list, tuple, tf.TensorShape)
+        )  # Keras 2: the state's as well
         time_steps("sequences", sequences_shape[0] if several else sequences_shape)
         super().build(sequences_shape)
 
@@ -132,6 +134,9 @@ class Readout(KerasRNN):
             sequences, marked = tf.reverse(sequences, [1]), marked.read_backwards()
         steps, mask = (None if marked.reset is None else marked.steps()), marked.mask
         x = tf.transpose(tf.cast(sequences, self.cell.compute_dtype), (1, 0, 2))  # [T, B, H]
+        if mask is not None:
+            mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
+            x = tf.where(mask, x, tf.zeros_like(x))  # NaN there would reach the gradient of the weights
         (start,) = tf.nest.flatten(initial_state)
         # A loop needs to know that its state keeps its shape; one of the two may know the batch size alone.
         batch = x.shape[1:2].merge_with(start.shape[:1])
@@ -143,7 +148,6 @@ class Readout(KerasRNN):
         start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if mask is not None:
-            mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
         if steps is not None:

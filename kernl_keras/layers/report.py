@@ -19,7 +19,8 @@ class Report(NamedTuple):
     credited: Any  # how many steps these three are means over; None likewise
     unit_activity: Any  # mean absolute output of each unit [H]
     saturation: Any  # the mean absolute output from which on a unit does nearly all it can
-    counted: Any  # how many steps these two are means over
+    input_square: Any  # mean square of each input feature [I]
+    counted: Any  # how many steps these three are means over
 
     @property
     def firing_rate(self):
@@ -46,7 +47,7 @@ class Report(NamedTuple):
         """The same of the whole batch, of which this replica had a part; no gradient."""
         if replicas() == 1:
             return self
-        activity, counted = whole_mean([self.unit_activity, self.saturation], self.counted)
+        activity, counted = whole_mean([self.unit_activity, self.saturation, self.input_square], self.counted)
         learned = (None, None, None), None
         if self.credited is not None:
             learned = whole_mean(self[:3], self.credited)
@@ -65,25 +66,27 @@ def whole_mean(means, count):
     return [tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) for total in sums], count
 
 
-def activity(outputs, counted, highest):
-    """The last three numbers of a `Report`.
+def activity(inputs, outputs, counted, highest):
+    """The last four numbers of a `Report`.
 
     Args:
-        outputs: [T, B, H].
+        inputs, outputs: [T, B, I], [T, B, H].
         counted: [T, B], False where an example's step does not count; None where all do.
         highest: the cell's `highest_activity`.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
     if counted is None:
         steps, examples = size[:1], tf.cast(size[1], dtype)  # one number of steps for all
-        mean = tf.reduce_mean(tf.abs(outputs), (0, 1))
+        mean, square = tf.reduce_mean(tf.abs(outputs), (0, 1)), tf.reduce_mean(tf.square(inputs), (0, 1))
         count = tf.cast(size[0], dtype) * examples
     else:
         steps, examples = tf.reduce_sum(tf.cast(counted, tf.int32), 0), tf.constant(1.0, dtype)
         count = tf.reduce_sum(tf.cast(steps, dtype))
         mean = tf.math.divide_no_nan(tf.einsum("tbh,tb->h", tf.abs(outputs), tf.cast(counted, dtype)), count)
+        inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
+        square = tf.math.divide_no_nan(tf.reduce_sum(tf.square(inputs), (0, 1)), count)
     enough = examples * tf.reduce_sum(nearly_all(tf.cast(steps, dtype), highest))
-    return mean, tf.math.divide_no_nan(enough, count), count
+    return mean, tf.math.divide_no_nan(enough, count), square, count
 
 
 def nearly_all(steps, highest):

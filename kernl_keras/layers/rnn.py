@@ -11,7 +11,7 @@ from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
 from ..checks import check_batch, check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
 from ..draws import check_seed
-from ..keras_version import KerasRNN, keras
+from ..keras_version import KerasRNN, keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
@@ -58,15 +58,16 @@ class RNN(KerasRNN):
             inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
             the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
             the layer is `stateful`. Such a layer has "linear" under KeRNL with the membrane's kernel, if the cell has
-            linear memory; False under "bptt"; and True under all other rules. The kernel "whole_unit" has no traces: a
-            stateful layer then needs `traces=False`.
+            linear memory; False under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel
+            "whole_unit" are larger, [H, H, J] for each number of a unit's state.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
             [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
             It sees outputs of 0 at steps that do not count; if its call takes a `mask`, it receives the mask instead.
             If a sequence comes in pieces, the cost is that of each piece by itself.
-        **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s.
+        **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
+            `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
     Call arguments:
         sequences: x [B, T, I], T >= 1.
@@ -124,7 +125,7 @@ class RNN(KerasRNN):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
-        self.rule = get(rule, cell, traces=bool(self.stateful if traces is None else traces))
+        self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
@@ -145,13 +146,16 @@ class RNN(KerasRNN):
 
     # Weights
 
-    def build(self, sequences_shape: Sequence[Any], initial_state_shape: Any = None) -> None:
-        several = isinstance(sequences_shape[0], (list, tuple, tf.TensorShape))  # Keras 2: the states' as well
+    def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
+        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
+            sequences_shape[0], (list, tuple, tf.TensorShape)
+        )  # Keras 2: the states' as well
         shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
         time_steps("sequences", shape)
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         self.rule.build(self)
+        self.diagnostics.build(shape[-1])
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
         shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
@@ -179,7 +183,10 @@ class RNN(KerasRNN):
             self.rule.check(self.cell, LinearTraces())
         except ValueError:
             if isinstance(self.rule, LearnedSensitivity):
-                return 'rule="eprop", and units that share their time constants, have fewer.'
+                return (
+                    'rule="eprop" has fewer, and with any kernel but "whole_unit" so have units that share their time '
+                    "constants."
+                )
             return "Fewer units have fewer."
         return 'traces="linear" keeps a few for each time constant and input.'
 
@@ -258,7 +265,11 @@ class RNN(KerasRNN):
             outputs, traces = self._attach(rule, past, x, weights, learned, traces)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        tell(self, Report(*sensitivity, *activity(outputs, counted, self.cell.highest_activity)), training)
+        tell(
+            self,
+            Report(*sensitivity, *activity(stop_gradient(x), outputs, counted, self.cell.highest_activity)),
+            training,
+        )
         outputs = tf.transpose(outputs, (1, 0, 2))
         if self.regularizer is not None:
             of_examples = None if counted is None else tf.transpose(counted)
@@ -309,7 +320,7 @@ class RNN(KerasRNN):
         """`{name: variable}` of the weights that are the layer's, not the cell's."""
         of_cell = {id(variable) for variable in self.cell.weights}
         own = [variable for variable in self.weights if id(variable) not in of_cell]
-        return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own}
+        return {short_name(variable): variable for variable in own}
 
     def get_config(self) -> Config:
         return {

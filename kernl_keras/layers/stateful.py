@@ -13,7 +13,8 @@ class StatefulLayer(keras.layers.Layer):
     """Base of layers whose `stateful=True` is that of Keras' recurrent layers.
 
     The states are variables of the layer that do not count among its weights, so that weights fit a layer for another
-    batch size; `reset_state()` sets them to zero.
+    batch size; `reset_state()` sets them to zero. What is not finite goes on like any other number, unless a
+    `kernl_keras.Model` trains, evaluates or predicts, see there.
 
     Args:
         stateful: whether a call goes on where the one before ended, example by example.

@@ -88,6 +88,7 @@ class TimeAverage(StatefulLayer):
         if self.last is not None:
             from_end = tf.cumsum(counted, axis=1, reverse=True)
             counted *= tf.cast(from_end <= self.last, x.dtype)
+        x = tf.where(counted[..., None] > 0.0, x, tf.zeros_like(x))  # 0 times NaN is NaN
         total = tf.einsum("bt,bto->bo", counted, x)
         return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
 

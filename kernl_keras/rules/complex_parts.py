@@ -1,6 +1,6 @@
 """Complex numbers as two real tensors, of which the imaginary one is None where it is 0.
 
-Small devices have no others: what depends on the data is in parts, and only what comes of constants alone is complex.
+Small devices have no others.
 """
 
 import tensorflow as tf
@@ -14,6 +14,19 @@ def product(a, b, multiply=tf.multiply):
         real -= multiply(imaginary_a, imaginary_b)
     mixed = [multiply(x, y) for x, y in ((of_a, imaginary_b), (imaginary_a, of_b)) if x is not None and y is not None]
     return real, sum(mixed[1:], mixed[0]) if mixed else None
+
+
+def quotient(a, b):
+    """a / b of two complex tensors in parts; b is not 0."""
+    if b[1] is None:
+        return in_parts(lambda part: part / b[0], a)
+    size = b[0] ** 2 + b[1] ** 2
+    return in_parts(lambda part: part / size, product(a, conjugate(b)))
+
+
+def magnitude(x):
+    """|x| of a complex tensor in parts."""
+    return tf.abs(x[0]) if x[1] is None else tf.sqrt(x[0] ** 2 + x[1] ** 2)
 
 
 def in_parts(act, x):

@@ -69,13 +69,12 @@ class EProp(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * self.count_own(cell)
 
-    def followed(self, step: LinearStep, cell: HiddenCell) -> LinearStep:
-        """The step as the rule has it, of the own states that it goes through."""
-        step = step.first(self.count_own(cell))
+    def followed(self, step: LinearStep) -> LinearStep:
+        """The step as the rule has it: with the derivative of the reset or without."""
         return step.following_reset() if self.reset_gradient else step
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        return BackwardStep(error, self.followed(step, context.cell))
+        return BackwardStep(error, self.followed(step))
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         return self.behind(step, (), carry, context)
@@ -86,7 +85,7 @@ class EProp(Rule):
 
     def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
         """The `BackwardStep` of a block of steps without errors of their own; `entered` is what `enter` gave."""
-        return BackwardStep(0.0, self.followed(step, context.cell))
+        return BackwardStep(0.0, self.followed(step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        return now.step.back(carry, now.error)
+        return now.step.first(self.count_own(context.cell)).back(carry, now.error)

@@ -166,6 +166,45 @@ class WholeUnitHop(Hop):
         return now.through, self.state_before(carry, now.entered, now.step)
 
 
+class TracedWholeUnitHop(WholeUnitHop):
+    """The same for each pair of units by itself. What it carries has a trace, so a sequence may come in pieces.
+
+        C_i(t) = sum_k q_k(t+1) c_ki(t+1),      c_ki(t), state_ki(t-1) = own_back(L_k(t) M_ki, state_ki(t))
+
+    One step back is linear, so M may come first. The last that is carried is C.
+
+    Args:
+        m: as of `WholeUnitHop`.
+        unit: k, where there is the unit k alone.
+    """
+
+    def __init__(self, m, unit=None):
+        super().__init__(m)
+        self.unit = unit
+
+    def of_kernel(self, index):
+        """The hop by one unit k alone."""
+        return TracedWholeUnitHop(self.m[None], index)
+
+    def through(self, entered, carry, step):
+        """Nothing: the step back carries all that there is."""
+
+    def moved(self, x):
+        """What belongs to the units k that are moved, [.., H], beside all units i that move them: [.., K, 1]."""
+        if not getattr(x, "shape", None):
+            return x
+        return (x if self.unit is None else tf.gather(x, [self.unit], axis=-1))[..., None]
+
+    def backward(self, carry, now):
+        """From the carry behind t: the error of z(t) through other units [B, H], and the carry before t."""
+        m = self.m if self.unit is None else tf.gather(self.m, [self.unit])
+        entered = now.entered if len(now.entered) > 1 else (0.0,) * (len(now.step.s) + 1)  # without errors
+        entered = [self.moved(part) * m for part in entered]
+        step = now.step._replace(presynaptic=None, continues=1.0)
+        *state, arrived = self.state_before(carry, entered, tf.nest.map_structure(self.moved, step))
+        return carry[-1], (*state, tf.reduce_sum(arrived, 1))
+
+
 def gone_on(kernel, later, entered):
     """The errors of y(t), each [.., H], of those of y(t+1) by a kernel, and of what enters."""
     every = itertools.zip_longest(zip(*kernel), entered, fillvalue=0.0)  # what does not enter is left out

@@ -37,8 +37,8 @@ class KeRNL(EProp, LearnedSensitivity):
 
     Args:
         kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
-            "whole_unit", the same with its spikes, reset and adaptation, without traces
-            (`kernl_keras.rules.WholeUnit`), which the word "kernl" stands for with `kernl_keras.AdLIFCell`; or
+            "whole_unit", the same with its spikes, reset and adaptation (`kernl_keras.rules.WholeUnit`), which the
+            word "kernl" stands for with `kernl_keras.AdLIFCell`; or
             "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`), the only
             one for `kernl_keras.LSTMCell` and what "kernl" stands for there.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
@@ -79,10 +79,9 @@ class KeRNL(EProp, LearnedSensitivity):
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
     @classmethod
-    def default_for(cls, cell: HiddenCell, traces: bool = False) -> "KeRNL":
-        """With the first of the cell's kernels, or of those that have traces."""
-        kernel = next(name for name in cell.KERNELS if not (traces and name == "whole_unit"))
-        return cls(kernel=kernel, reset_gradient=cell.follows_reset)
+    def default_for(cls, cell: HiddenCell) -> "KeRNL":
+        """With the first of the cell's kernels."""
+        return cls(kernel=cell.KERNELS[0], reset_gradient=cell.follows_reset)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         if not isinstance(self.kernel, tuple(KERNELS[name] for name in cell.KERNELS)):
@@ -90,22 +89,16 @@ class KeRNL(EProp, LearnedSensitivity):
                 f"kernel must be {' or '.join(map(repr, cell.KERNELS))} for {type(cell).__name__}; received "
                 f"{self.kernel!r}."
             )
-        if isinstance(self.kernel, WholeUnit):
-            if traces:
-                raise ValueError(
-                    "traces must be False for kernel 'whole_unit', which has none: how a unit answers differs from "
-                    f"step to step. Received {traces!r}."
-                )
-            if self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
-                raise ValueError(
-                    f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
-                    f"received {self.perturbation.observe!r}."
-                )
+        if isinstance(self.kernel, WholeUnit) and self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
+            raise ValueError(
+                f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
+                f"received {self.perturbation.observe!r}."
+            )
+        EProp.check(self, cell, traces)
         if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
             raise ValueError(
                 f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
             )
-        EProp.check(self, cell, traces)
         LearnedSensitivity.check(self, cell, bool(traces))
 
     def stream_traces(self, cell: HiddenCell) -> Any:
@@ -128,7 +121,7 @@ class KeRNL(EProp, LearnedSensitivity):
         return context._replace(hop=context.hop.of_kernel(index))
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.of_outputs(error, self.followed(step, context.cell))
+        entered = context.hop.of_outputs(error, self.followed(step))
         return self.behind(step, entered, carry, context)._replace(error=error)
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
@@ -136,11 +129,11 @@ class KeRNL(EProp, LearnedSensitivity):
         return self.behind(step, (0.0,), carry, context)
 
     def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
-        step = self.followed(step, context.cell)
-        return BackwardStep(0.0, step, entered, context.hop.through(entered, carry[len(step.s) :], step))
+        step, own = self.followed(step), self.count_own(context.cell)
+        return BackwardStep(0.0, step, entered, context.hop.through(entered, carry[own:], step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        own = len(now.step.s)
+        own = self.count_own(context.cell)
         through, hop = context.hop.backward(carry[own:], now)  # of z_i(t), by all units that it moves
-        before, errors = now.step.back(carry[:own], now.error + through)
+        before, errors = now.step.first(own).back(carry[:own], now.error + through)
         return (*before, *hop), errors._replace(synapse=through)

@@ -32,7 +32,7 @@ from ..checks import integer
 from ..sequences.time_loop import loop, take
 from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .complex_parts import conjugate, in_parts, plus, product
+from .complex_parts import conjugate, in_parts, magnitude, plus, product, quotient
 from .own_traces import advanced_traces
 from .poles import Poles
 from .reset_filters import GROUPS, SECOND, after_resets
@@ -155,26 +155,22 @@ class Filters:
             tf.broadcast_to(tf.convert_to_tensor(part, dtype), (units,))
             for part in (kernel[0][0], kernel[-1][0] if len(kernel) > 1 else 0.0)
         )
-        self.own, self.own_size = tf.complex(leak, turn), tf.sqrt(leak**2 + turn**2)  # lambda, |lambda| [H]
+        self.own = leak, turn if self.memory.swings else None  # lambda in parts [H]
+        self.own_size = magnitude((leak, turn))
         groups = self.cell.groups(self.cell.CONSTANTS)
         poles = Poles(groups, memory.groups, self.own)
-        self.member, self.weights = poles.member, self.parts(poles.weights)
-        self.leak, self.turn = tf.math.real(poles.values), tf.math.imag(poles.values)  # [G]
+        self.member, self.weights, self.poles = poles.member, poles.weights, poles.values
+        self.leak, self.turn = poles.values[0], zeros_without(poles.values)  # [G]
         if memory.adapts:
             self.own_decay = tf.broadcast_to(tf.convert_to_tensor(past.p.adaptation_decay, dtype), (units,))
-            decay = tf.complex(self.own_decay, tf.zeros_like(self.own_decay))
-            poles = Poles(self.cell.groups(("tau_a",)), memory.thresholds, decay)
-            self.of_threshold, self.threshold_decay = tf.math.real(poles.weights), tf.math.real(poles.values)
+            poles = Poles(self.cell.groups(("tau_a",)), memory.thresholds, (self.own_decay, None))
+            self.of_threshold, self.threshold_decay = poles.weights[0], poles.values[0]
         if self.cell.resets:
             poles = Poles(groups, memory.moved, self.own) if memory.moved else None
-            seconds = [tf.math.real(poles.values)] if memory.moved else []  # q
+            seconds = [poles.values[0]] if memory.moved else []  # q
             seconds += [self.threshold_decay] if memory.adapts else []
-            self.of_moved = tf.math.real(poles.weights) if memory.moved else None  # [H, Q]
+            self.of_moved = poles.weights[0] if memory.moved else None  # [H, Q]
             self.seconds = tf.concat([*seconds, tf.zeros((0,), dtype)], 0)
-
-    def parts(self, x):
-        """A complex tensor in two real parts, see `rules.complex_parts`."""
-        return tf.math.real(x), tf.math.imag(x) if self.memory.swings else None
 
     # Forward, Eq. (31)
 
@@ -253,7 +249,7 @@ class Filters:
 
     def after_resets(self, memory, inputs, counts, step):
         """The filters after some steps, where units reset; arguments as of `filtered`, and `LinearStep`."""
-        step = self.memory.rule.followed(step, self.cell)
+        step = self.memory.rule.followed(step)
         keep = step.K[0][0] + times(step.s[0], step.psi)
         keep, leak, psi = (self.of_groups(part, inputs) for part in (keep, step.P[0][0], step.psi))  # [C, B, G]
         v, z = after_resets(memory.v_reset, memory.z_reset, self.seconds, inputs, keep, leak, psi, counts)
@@ -322,22 +318,22 @@ class Filters:
     def add_threshold(self, found, memory, error):
         """a (1-p) Re Z(p, lambda); `error` is a psi drive."""
         error = error * (1.0 - self.own_decay)
-        of_own, of_threshold, near = partial_fractions(tf.cast(self.own_decay, self.own.dtype), self.own)
-        found.add(memory, self.spread(product((error, None), self.parts(of_own))))
-        weight = (error * tf.math.real(of_threshold))[..., None] * self.of_threshold
+        of_own, of_threshold, near = partial_fractions((self.own_decay, None), self.own)
+        found.add(memory, self.spread(product((error, None), of_own)))
+        weight = (error * of_threshold[0])[..., None] * self.of_threshold
         found.products += in_all(weight, memory.x_threshold)
         if memory.y_real is not None:
             found.add_cascade(memory, self.spread((error * near, None)))
 
     def add_hop(self, found, memory, potential, m, factor):
         """Eq. (33): the pole g' of the unit that is moved in rows, the pole g of unit i in columns."""
-        poles, weights, swings = tf.complex(self.leak, self.turn), self.weights, self.memory.swings
+        poles, weights, swings = in_parts(lambda part: part[None], self.poles), self.weights, self.memory.swings
         error = potential[0], -potential[1] if swings else None  # conj(c)
         moved = in_parts(lambda part: tf.einsum("bkg,ki->big", part, tf.cast(m, part.dtype)), self.spread(error))
         moved = product(moved, ((0.5 * factor if swings else factor)[..., None], None))
-        at_other, at_own, of_other, of_own = self.through(moved, weights, poles[None])
+        at_other, at_own, of_other, of_own = self.through(moved, weights, poles)
         if swings:
-            mirrored = self.through(moved, conjugate(weights), tf.math.conj(poles)[None])
+            mirrored = self.through(moved, conjugate(weights), conjugate(poles))
             at_other, of_other = plus(at_other, mirrored[0]), plus(of_other, mirrored[2])
             at_own = plus(at_own, conjugate(mirrored[1]))  # Re(w conj(X)) is Re(conj(w) X)
             of_own = plus(of_own, conjugate(mirrored[3]))
@@ -350,12 +346,12 @@ class Filters:
         Args:
             moved: weights of the poles g' in what moves the units, in parts [B, H, G].
             weights: of the poles g in the units, in parts [H, G].
-            own: the poles g, complex [1, G].
+            own: the poles g, in parts [1, G].
 
         Returns:
             the weights of X^g', X^g, Y^g' and Y^g, each in parts [B, H, G].
         """
-        of_own, of_other, near = partial_fractions(tf.complex(self.leak, self.turn)[:, None], own)
+        of_own, of_other, near = partial_fractions(in_parts(lambda part: part[:, None], self.poles), own)
 
         def of_pair(other, own):
             by_unit = product(weights, other, lambda w, part: tf.einsum("ig,kg->ik", w, part))
@@ -363,7 +359,7 @@ class Filters:
             return product(moved, by_unit), product(weights, by_pole)
 
         half = 0.5 * near, None
-        return *of_pair(self.parts(of_other), self.parts(of_own)), *of_pair(half, half)
+        return *of_pair(of_other, of_own), *of_pair(half, half)
 
 
 class Coefficients:
@@ -404,15 +400,25 @@ def partial_fractions(other, own):
     Where the two poles are so near each other that the difference would lose its digits, the mean of their Y stands for
     it. It is exact where they are equal; else it is wrong by (n gap)^2 / 12, with n = 1 / (1 - |pole|).
 
+    Args:
+        other, own: poles, in parts.
+
     Returns:
-        the factors of X^own and of X^other, complex; and 1 where it is the mean of both Y, else 0.
+        the factors of X^own and of X^other, in parts; and 1 where it is the mean of both Y, else 0.
     """
-    gap, real = other - own, tf.math.real(own).dtype
+    real = own[0].dtype
+    gap = other[0] - own[0], None if own[1] is None else zeros_without(other) - own[1]
     tolerance = (12.0 * real.as_numpy_dtype(np.finfo(real.as_numpy_dtype).eps)) ** (1 / 3)
-    near = tf.abs(gap) <= tolerance * (1.0 - tf.maximum(tf.abs(other), tf.abs(own)))
-    gap = tf.where(near, tf.ones_like(gap), gap)
-    none = tf.zeros_like(gap)
-    return tf.where(near, none, -own / gap), tf.where(near, none, other / gap), tf.cast(near, real)
+    near = magnitude(gap) <= tolerance * (1.0 - tf.maximum(magnitude(other), magnitude(own)))
+    gap = tf.where(near, tf.ones_like(gap[0]), gap[0]), gap[1]
+    apart = 1.0 - tf.cast(near, real)
+    of_own, of_other = (in_parts(lambda part: apart * part, quotient(pole, gap)) for pole in (own, other))
+    return in_parts(tf.negative, of_own), of_other, 1.0 - apart
+
+
+def zeros_without(x):
+    """The imaginary part of a complex tensor in parts, zeros where there is none."""
+    return tf.zeros_like(x[0]) if x[1] is None else x[1]
 
 
 def powers(leak, turn, exponent):

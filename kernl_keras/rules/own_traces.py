@@ -20,7 +20,7 @@ def advanced_traces(rule, past, start, size, counts, traces):
         counts: 1 where a step counts, 0 where it is left out [C, B or 1].
         traces: before the block [B, K, H, F], of K carried tensors and F constants.
     """
-    step = rule.followed(past.derivatives(start, size), past.cell)
+    step = rule.followed(past.derivatives(start, size)).first(rule.count_own(past.cell))
     count = len(step.s)
     silence = tf.zeros_like(past.residuals.output[0])
     units = tf.eye(count, dtype=silence.dtype)[:, :, None, None]

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from .complex_parts import in_parts
+
 RIDGE = 1e-6
 """Of the mean product of a kernel with itself: keeps the weights of kernels that are much alike small."""
 
@@ -12,26 +14,31 @@ class Poles:
     Args:
         groups: which of the distinct constants each unit has, a list of H numbers.
         count: G, how many filters there are.
-        own: lambda of each unit, complex [H].
+        own: lambda of each unit, in parts [H].
 
     Attributes:
-        values: lambda of each filter, complex [G].
+        values: lambda of each filter, in parts [G].
         member: which filter is each unit's own, or the nearest to it, one-hot [H, G].
-        weights: of the filters in each unit, complex [H, G].
+        weights: of the filters in each unit, in parts [H, G].
     """
 
     def __init__(self, groups, count, own):
-        units, real = len(groups), tf.math.real(own).dtype
+        units, real = len(groups), own[0].dtype
         if max(groups) < count:
-            self.values = tf.gather(own, [groups.index(k) for k in range(count)])
+            first = [groups.index(k) for k in range(count)]
+            self.values = in_parts(lambda part: tf.gather(part, first), own)
             self.member = tf.one_hot(groups, count, dtype=real)
-            self.weights = tf.cast(self.member, own.dtype)
+            self.weights = self.member, None if own[1] is None else tf.zeros_like(self.member)
             return
+        swings = own[1] is not None
+        own = tf.complex(own[0], own[1] if swings else tf.zeros_like(own[0]))
         order = tf.argsort(tf.abs(own), stable=True)
         order = tf.gather(order, tf.argsort(tf.abs(tf.math.angle(tf.gather(own, order))), stable=True))
-        self.values = tf.gather(own, tf.gather(order, [(2 * k + 1) * units // (2 * count) for k in range(count)]))
+        values = tf.gather(own, tf.gather(order, [(2 * k + 1) * units // (2 * count) for k in range(count)]))
         self.member = tf.one_hot(tf.argsort(order) * count // units, count, dtype=real)
-        self.weights = closest(own, self.values)
+        self.values, self.weights = (
+            (tf.math.real(x), tf.math.imag(x) if swings else None) for x in (values, closest(own, values))
+        )
 
 
 def closest(own, values):

@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
-from ..checks import flag
 from .settings import Settings, get_settings
 
 NAMES: dict[str, type["Rule"]] = {}
@@ -95,8 +94,8 @@ class Rule(Settings):
             )
 
     @classmethod
-    def default_for(cls, cell: HiddenCell, traces: bool = False) -> "Rule":
-        """The rule with the defaults that suit a cell, in a layer with or without traces: what its word stands for."""
+    def default_for(cls, cell: HiddenCell) -> "Rule":
+        """The rule with the defaults that suit a cell: what its word stands for."""
         return cls()
 
     def stream_traces(self, cell: HiddenCell) -> Any:
@@ -155,14 +154,13 @@ def check_one_current(rule: Rule, cell: HiddenCell) -> None:
         )
 
 
-def get(rule: Any, cell: HiddenCell | None = None, traces: bool = False) -> Rule:
+def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     """The rule that an argument stands for, as `kernl_keras.RNN(cell, rule=...)` takes it.
 
     Args:
         rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
             configuration as `keras.saving.serialize_keras_object` makes it of one.
         cell: whose defaults a word stands for; None for those of the rule's class.
-        traces: whether the layer has traces, for the same.
 
     Raises:
         ValueError: for anything else.
@@ -173,8 +171,7 @@ def get(rule: Any, cell: HiddenCell | None = None, traces: bool = False) -> Rule
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
-    flag("traces", traces)
-    table = NAMES if cell is None else {name: partial(kind.default_for, cell, traces) for name, kind in NAMES.items()}
+    table = NAMES if cell is None else {name: partial(kind.default_for, cell) for name, kind in NAMES.items()}
     made = get_settings("rule", rule, Rule, table)
     made.get_config()  # a rule that cannot be saved says so before it has trained
     return made

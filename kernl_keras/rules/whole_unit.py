@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
-from .hop import WholeUnitHop
+from .hop import TracedWholeUnitHop, WholeUnitHop
 from .known_kernel import KnownKernel
 from .membrane import MembranePredictor
 
@@ -30,7 +30,8 @@ class WholeUnit(KnownKernel):
     where S = z. `kernl_keras.rules.Membrane` has the potential left to itself in its place: for units whose spikes take
     back most of what arrives, such as `kernl_keras.AdLIFCell`, that is too much.
 
-    How a unit answers differs from step to step, so there are no traces: it is for sequences that are kept as a whole.
+    How a unit answers differs from step to step, so traces need a kernel for each unit, and there are none in linear
+    memory: a unit's state has H numbers for each of the J inputs of every unit, H^2 J in all.
 
     Example:
 
@@ -49,10 +50,11 @@ class WholeUnit(KnownKernel):
         return 1, len(cell.own_states)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * (len(cell.own_states) + 1)
+        state = (cell.units, cell.units) if traces else (cell.units,)
+        return [*[state] * len(cell.own_states), (cell.units,)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> WholeUnitHop:
-        return WholeUnitHop(m)
+        return (TracedWholeUnitHop if traces else WholeUnitHop)(m)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "WholeUnitPredictor":
         return WholeUnitPredictor(m[0], layer.cell, layer.rule, p)
@@ -77,12 +79,12 @@ class WholeUnitPredictor(MembranePredictor):
 
     def step(self, before, driven, residuals):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
-        step = self.rule.followed(self.cell.linear_step(residuals, self.p), self.cell)
+        step = self.rule.followed(self.cell.linear_step(residuals, self.p))
         changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=step.gate * step.heard * driven)
         return changes.distance[:, None], tf.stack(changes.x, 1)
 
     def followed(self, derivatives, start, size):
-        return self.rule.followed(derivatives(start, size), self.cell)
+        return self.rule.followed(derivatives(start, size))
 
     def backward(self, later, residual, step):
         before, errors = step.back(later, 0.0, distance=residual)

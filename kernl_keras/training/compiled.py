@@ -60,8 +60,8 @@ class CompiledModel(keras.Model):
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
-            on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss or gradients: "skip"
-                leaves the batch out, "stop" raises `FloatingPointError`.
+            on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss, its gradients or the
+                states that it leaves behind: "skip" leaves the batch out, "stop" raises `FloatingPointError`.
             diagnostics: whether `fit`, and `evaluate` with `return_dict=True`, report the `diagnostics()` as well.
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 

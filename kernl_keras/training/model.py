@@ -13,15 +13,17 @@ from ..layers.step import Step, reports_of_here, running
 from ..serialization import serializable
 from .averages import averages_of_both
 from .compiled import CompiledModel, NotInHDF5
+from .data_checks import check_data
 from .diagnostics import of_whole_batch, with_measured
 from .forward import present, run_forward
 from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
-from .learn import gradients_of_both, learn, schedule
+from .learn import gradients_of_both, learn, lower_loss_scales, schedule
 from .memory import released_with_model
 from .nonfinite import suspects_of_step
 from .shares import batch_size, logs_of_replica
-from .state import Kept, fresh_states, lasting, state_kept
-from .validation import arguments, show_data
+from .state import Kept, finite_goes_on, fresh_states, lasting, state_kept
+from .targets import counted_targets, update_metrics
+from .validation import arguments, has_an_order, show_data
 from .watch import Watch, with_callback
 
 
@@ -41,12 +43,27 @@ class Model(CompiledModel):
     (`kernl_keras.data.full_batches` makes use of it). Where the model answers at every step, weights are [B, T] and say
     which answers are asked for; all steps count in F then.
 
-    A batch whose loss or gradients are not finite moves nothing that lasts, as if it had never come: no weight, no slot
-    of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
+    A batch is judged by its loss, its gradients, and what it leaves behind: the new states of stateful layers and
+    running statistics. If one of these is not finite it moves nothing that lasts, as if it had never come: no weight,
+    no slot of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
-    infinity. `fit` also warns, once, of a layer that fell silent or says nothing because it spikes at almost every
-    step, or whose perturbations restart too often, and says which settings to change.
+    infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
+    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer whose inputs are not scaled,
+    that fell silent or says nothing because it spikes at almost every step, or whose perturbations restart too often,
+    and says what to change.
+
+    What `fit`, `evaluate`, `predict` and their like are given is looked at before anything is traced. A ValueError
+    names what does not go with the model and says what to do: batches that a stateful model has no states for,
+    sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
+    one target for a sequence where the model answers at every step. Losses of your own are not looked at.
+
+    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps, in all stateful layers, those
+    that it had before; the other rows go on. Layers that are called in any other way, as by `model(x)` or in a
+    `keras.Model`, keep whatever comes of their inputs, as Keras' own do: after NaN, `reset_state()` starts anew.
+
+    A target under a sample weight of 0, or at a masked step, counts for nothing and may be NaN, also in
+    `weighted_metrics`. Keras tells `metrics` no sample weights: they count every target as it is, and become NaN.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
@@ -94,16 +111,22 @@ class Model(CompiledModel):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
 
-        In the same way `set_training_data` receives x, as it was given.
+        In the same way `set_training_data` receives x, as it was given. Arrays are shuffled unless `shuffle=False`. A
+        `tf.data.Dataset` and a generator keep their order, and Keras' warning that it did not shuffle them is left out
+        where nobody asked for it.
 
         Where layers are stateful, each validation begins new sequences, and training goes on with its own.
 
         Raises:
+            ValueError: before anything is traced, for data that do not go with the model.
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().fit, args, kwargs)
         check_dt(self)
         show_data(super().fit, args, kwargs)
         given = arguments(super().fit, args, kwargs)
+        if has_an_order(given.get("x")):
+            given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self), given.get("callbacks"))
         with averages_of_both(self):
@@ -115,6 +138,7 @@ class Model(CompiledModel):
         Raises:
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
+        check_data(self, super().train_on_batch, args, kwargs)
         self._measure_anew()
         logs = super().train_on_batch(*args, **kwargs)
         self._nonfinite.check()
@@ -122,6 +146,7 @@ class Model(CompiledModel):
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`."""
+        check_data(self, super().evaluate, args, kwargs)
         self._measure_anew(training=False)
         of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
         with fresh_states(self) if of_fit else contextlib.nullcontext():
@@ -132,8 +157,19 @@ class Model(CompiledModel):
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.test_on_batch`."""
+        check_data(self, super().test_on_batch, args, kwargs)
         self._measure_anew(training=False)
         return super().test_on_batch(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`."""
+        check_data(self, super().predict, args, kwargs)
+        return super().predict(*args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict_on_batch`."""
+        check_data(self, super().predict_on_batch, args, kwargs)
+        return super().predict_on_batch(*args, **kwargs)
 
     def _measure_anew(self, training=True):
         if hasattr(self, "_diagnostics"):  # if not, Keras says that the model must be compiled
@@ -173,7 +209,8 @@ class Model(CompiledModel):
             x, y: a batch, as for `fit`.
 
         Returns:
-            one gradient for each of `trainable_variables`, in their order; None for a weight that no loss reaches.
+            one gradient for each of `trainable_variables`, in their order, without the scale of a `LossScaleOptimizer`;
+            None for a weight that no loss reaches.
         """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         with state_kept(self):
@@ -181,6 +218,16 @@ class Model(CompiledModel):
         return gradients_of_both(self, forward)
 
     # Steps
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
+        """Keras' hook: the loss of a batch. A target that counts for nothing may be NaN."""
+        y = counted_targets(y, y_pred, sample_weight)
+        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
+        """Keras' hook: adds a batch to the compiled metrics. In the weighted ones such a target may be NaN as well."""
+        update_metrics(self, y, y_pred, sample_weight)
+        return self.get_metrics_result()
 
     @released_with_model
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
@@ -192,11 +239,14 @@ class Model(CompiledModel):
         kept = Kept(lasting(self))
         forward = run_forward(self, x, y, sample_weight, learns, kept)
         learned = learn(self, forward, self._nonfinite.open(), kept)
+        targets = counted_targets(y, forward.y_pred, sample_weight)
         if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
             self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
         logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
         kept.put_back(tf.logical_not(learned.good))
-        self._nonfinite.write(learned.finite, suspects_of_step(self, x, y, sample_weight, learned))
+        lower_loss_scales(self, learned)
+        told = tf.logical_or(learned.finite, learned.overflow)  # Keras does not tell of these either
+        self._nonfinite.write(told, suspects_of_step(self, x, targets, sample_weight, learned))
         self._diagnostics.count_training(forward.reports, learned, learns)
         return logs_of_replica({**logs, **self.get_metrics_result()})  # of a batch that was skipped, what it was before
 
@@ -204,7 +254,7 @@ class Model(CompiledModel):
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with running(Step(present=present(sample_weight, x))) as step:
+        with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
             logs = super().test_step(data)
         self._diagnostics.count_evaluation(of_whole_batch(reports_of_here(step)))
         return logs_of_replica(logs)
@@ -212,7 +262,7 @@ class Model(CompiledModel):
     @released_with_model
     def predict_step(self, data: Any) -> tf.Tensor:
         """One batch without targets."""
-        with running(Step()):
+        with running(Step()), finite_goes_on(self):
             return super().predict_step(data)
 
 

@@ -15,6 +15,8 @@ from .state import layer_states
 ADVICE = {
     "weight": "Load or make the weights anew: nothing can be learned from here.",
     "state": "Start the sequence anew with reset_state() of that layer.",
+    "left": "Scale the inputs, whose numbers are too large for it. If it came while the network learned, lower the "
+    "learning rate or clip with global_clipnorm of the optimizer.",
     "data": "Clean the data, or mask the steps (keras.layers.Masking). Of an array x, "
     "np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples with NaN or infinity.",
     "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights "
@@ -126,23 +128,54 @@ def suspects_of_step(model, x, y, sample_weight, learned):
     return [
         *suspects_of_model(model),
         *suspects_of_batch(model, x, y, sample_weight),
+        *learned.left,
         *learned.losses,
         *suspects_of_gradients(model, learned.of_sensitivity, "sensitivity gradient"),
         *suspects_of_gradients(model, learned.of_weights, "gradient"),
     ]
 
 
+def suspects_of_call(model, kept):
+    """What the forward pass has left behind: the new states, and whatever else it moved, such as running statistics.
+
+    Args:
+        kept: `Kept`, which has all of that as it was before. What was not finite then, of no state, is not its doing.
+    """
+    states = [
+        Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
+        for layer, state in layer_states(model)
+    ]
+    others = []
+    for variable in model.non_trainable_variables:
+        new = tf.convert_to_tensor(variable)
+        if can_be_nonfinite(new) and id(variable) in kept.before:
+            _, before = kept.before[id(variable)]
+            new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
+            others.append(Suspect(f'new value of "{name_of(variable)}"', "left", new))
+    return [each for each in states if can_be_nonfinite(each.tensor)] + others
+
+
+def all_finite(suspects):
+    """Whether the tensors of all suspects are finite, on all replicas; scalar bool."""
+    bad = [tf.logical_not(tf.reduce_all(tf.math.is_finite(each.tensor))) for each in suspects]
+    return tf.equal(whole_sum(tf.cast(tf.reduce_any(bad), tf.int32)), 0)
+
+
+def name_of(variable):
+    """The name of a weight that is not trained, with that of its layer."""
+    return getattr(variable, "path", variable.name)
+
+
 def can_be_nonfinite(tensor):
     """Whether it is a tensor, or an array, of floating point numbers."""
-    dense = isinstance(tensor, (tf.Tensor, np.ndarray))
-    return dense and (tf.as_dtype(tensor.dtype).is_floating or tf.as_dtype(tensor.dtype).is_complex)
+    return isinstance(tensor, (tf.Tensor, np.ndarray)) and tf.as_dtype(tensor.dtype).is_floating
 
 
 def suspects_of_model(model):
     """Its weights, trained and not, and the states of its stateful layers; as they were before the batch."""
     trained = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
     for variable in model.weights:
-        name = trained.get(id(variable), getattr(variable, "path", variable.name))
+        name = trained.get(id(variable), name_of(variable))
         yield Suspect(f'weight "{name}"', "weight", tf.convert_to_tensor(variable))
     for layer, state in layer_states(model):
         yield Suspect(f'state of "{layer.name}"', "state", tf.convert_to_tensor(state))

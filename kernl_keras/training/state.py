@@ -1,12 +1,14 @@
 """What a step moves besides the weights, and putting it back."""
 
 import contextlib
+import itertools
 
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.stateful import StatefulLayer
 from ..replicas import under_strategy
+from .scaling import optimizer_variables
 from .updates import where
 
 
@@ -22,9 +24,8 @@ def lasting(model, metrics=True):
 
 def moved(model):
     """All that training moves, a list: the trained weights, what lasts, and the variables of both optimizers."""
-    optimizers = model.optimizer, model.sensitivity_optimizer
-    of_optimizers = [variable for optimizer in optimizers for variable in optimizer.variables]
-    return [*model.trainable_variables, *lasting(model, metrics=False), *of_optimizers]
+    of_optimizers = map(optimizer_variables, (model.optimizer, model.sensitivity_optimizer))
+    return [*model.trainable_variables, *lasting(model, metrics=False), *itertools.chain(*of_optimizers)]
 
 
 def layer_states(model):
@@ -72,6 +73,35 @@ class Kept:
                 strategy.extended.update(own, lambda each, value: each.assign(value), args=(value,))
 
         where(strategy.experimental_local_results(condition)[0], put)
+
+
+@contextlib.contextmanager
+def finite_goes_on(model):
+    """Within, one call of a model that does not learn. A row of the batch goes on if all of its new states are finite.
+
+    If not, it keeps the states that it had before, in all layers. What has no rows, such as a count of steps, goes on
+    if any row does.
+    """
+    before = {id(state): tf.identity(state) for _, state in layer_states(model)}
+    yield
+    states = [state for _, state in layer_states(model)]  # a first call makes them
+    good = finite_rows(states)
+    for state in states:
+        new = tf.convert_to_tensor(state)
+        of_rows = tf.reshape(good, (-1, *[1] * (new.shape.rank - 1))) if new.shape.rank else tf.reduce_any(good)
+        state.assign(tf.where(of_rows, new, before.get(id(state), tf.zeros_like(new))))
+
+
+def finite_rows(states):
+    """Of which rows all states are finite, bool [B]; [1] where the states differ in their number of rows."""
+    of_each = [
+        tf.reduce_all(tf.math.is_finite(state), tuple(range(1, state.shape.rank)))
+        for state in map(tf.convert_to_tensor, states)
+        if state.dtype.is_floating and state.shape.rank
+    ]
+    if len({each.shape[0] for each in of_each}) != 1:
+        of_each = [tf.reduce_all([True, *map(tf.reduce_all, of_each)], keepdims=True)]
+    return tf.reduce_all(tf.stack(of_each), 0)
 
 
 @contextlib.contextmanager

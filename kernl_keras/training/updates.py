@@ -1,12 +1,14 @@
 """Applying a group's gradients, or not."""
 
 import contextlib
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3
 from ..replicas import replicas, under_strategy, whole_sum
+from .scaling import as_received, can_be_lowered, is_dynamic, unscaled
 
 SUMMING = "_all_reduce_sum_gradients"
 
@@ -14,27 +16,31 @@ SUMMING = "_all_reduce_sum_gradients"
 class Group(NamedTuple):
     """The gradients of the variables of one optimizer, of the whole batch."""
 
-    gradients: list  # of the variables that the loss reaches
+    gradients: list  # of the variables that the loss reaches; times the optimizer's loss scale
     variables: list
-    norm: Any  # of all gradients together, before any clipping; scalar
+    norm: Any  # of all gradients together, not scaled, before any clipping; scalar
     finite: Any  # scalar bool
+    overflow: Any  # scalar bool: they are not, and the optimizer's loss scale may be to blame
 
 
-def group(gradients, variables):
+def group(gradients, variables, optimizer):
     """The `Group` of some variables.
 
     Args:
-        gradients: list of tensors, None for a variable that the loss does not reach; of a replica its share, and the
-            sum over all replicas is looked at, clipped and applied: all decide alike.
+        gradients: list of tensors as of `scaled_gradients`, None for a variable that the loss does not reach; of a
+            replica its share, and the sum over all replicas is looked at, clipped and applied: all decide alike.
         variables: list of variables.
+        optimizer: theirs.
     """
     pairs = [(gradient, variable) for gradient, variable in zip(gradients, variables) if gradient is not None]
     if not pairs:
-        return Group([], [], tf.constant(0.0), tf.constant(True))
+        return Group([], [], tf.constant(0.0), tf.constant(True), tf.constant(False))
     gradients, variables = map(list, zip(*pairs))
     gradients = whole_sum(gradients)
-    norm = tf.linalg.global_norm([tf.cast(gradient, tf.float32) for gradient in gradients])
-    return Group(gradients, variables, norm, tf.math.is_finite(norm))
+    norm = tf.linalg.global_norm([tf.cast(unscaled(gradient, optimizer), tf.float32) for gradient in gradients])
+    finite = tf.math.is_finite(norm)
+    overflow = tf.logical_and(tf.logical_not(finite), can_be_lowered(optimizer))
+    return Group(gradients, variables, norm, finite, overflow)
 
 
 def update(optimizer, group, condition=True):
@@ -53,6 +59,16 @@ def update(optimizer, group, condition=True):
         where(now, lambda: apply(optimizer, group.gradients, group.variables))
 
 
+def lower_loss_scale(optimizer, group, condition):
+    """Has a `LossScaleOptimizer` halve its scale where the scalar bool `condition` holds.
+
+    It does so where gradients are not finite, and moves no weight then.
+    """
+    if is_dynamic(optimizer):
+        nan = [tf.fill(variable.shape, tf.constant(math.nan, variable.dtype)) for variable in group.variables]
+        update(optimizer, group._replace(gradients=nan, finite=tf.constant(True)), condition)
+
+
 def where(condition, act):
     """Acts where the condition holds."""
 
@@ -65,11 +81,8 @@ def where(condition, act):
 
 def apply(optimizer, gradients, variables):
     """One step of the optimizer; a replica's gradients are the sum already."""
-    scale = optimizer.scale_loss if IS_KERAS_3 else lambda gradient: gradient  # Keras 3's `apply_gradients` undoes it
     options = {} if IS_KERAS_3 or replicas() == 1 else {"skip_gradients_aggregation": True}
-    optimizer.apply_gradients(
-        [(scale(gradient), variable) for gradient, variable in zip(gradients, variables)], **options
-    )
+    optimizer.apply_gradients(list(zip(as_received(gradients, optimizer), variables)), **options)
 
 
 def apply_on_all(strategy, now, optimizer, gradients, variables):

@@ -1,7 +1,8 @@
-"""Callbacks see no data in Keras; a callback that needs examples to look at receives what `fit` was given here."""
+"""What `fit` was given: callbacks that need examples, which Keras does not show them, receive it here."""
 
 import inspect
 import math
+import types
 
 import tensorflow as tf
 
@@ -9,6 +10,11 @@ import tensorflow as tf
 def arguments(fit, args, kwargs):
     """The arguments of `fit(*args, **kwargs)` by name."""
     return inspect.signature(fit).bind(*args, **kwargs).arguments
+
+
+def has_an_order(x):
+    """Whether data come in an order of their own, which `fit` cannot shuffle."""
+    return isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset, types.GeneratorType))
 
 
 def show_data(fit, args, kwargs):

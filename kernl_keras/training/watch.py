@@ -3,11 +3,14 @@
 import math
 import warnings
 
+import numpy as np
+
 from ..keras_version import keras
 from .diagnostics import with_diagnostics
 
 SILENT, STILL = 0.9, 1e-3  # share of units without a spike; spikes a unit and step
 SATURATED = 0.25  # share of units that can do no more
+LARGE = 5.0  # root mean square of an input feature; where series are scaled, batches of 16 of them stay below 1.5
 RESTARTED = 0.1  # share of steps in which the perturbation started anew
 
 MESSAGES = {
@@ -19,6 +22,10 @@ MESSAGES = {
     "nearly every step of a batch. Scale the inputs (mean 0, standard deviation 1), lower input_gain, recurrent_gain "
     "or the encoder's gain, or raise the threshold (base_threshold, adaptation_strength); lower the learning rate or "
     "set global_clipnorm if it came while it learned.",
+    "large": "Layer {name!r} receives inputs that are not scaled: in the first batch the root mean square of feature "
+    "{feature} is {size:.3g}{smallest}, where the initial weights are made for about 1. Scale every feature to mean 0 "
+    "and standard deviation 1, as with keras.layers.Normalization: its adapt(x) measures the training data, and the "
+    "layer comes first in the model.",
     "restarted": "M of layer {name!r} learns little: in {restarted_perturbations:.0%} of the steps the perturbation "
     "exceeded max_perturbation and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's "
     "perturbation='replica'.",
@@ -39,6 +46,7 @@ class Watch(keras.callbacks.Callback):
         self.record = model._nonfinite
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._said = set()
+        self._looked = False  # at the inputs of the first batch
 
     def on_epoch_begin(self, epoch, logs=None):
         self.record.clear()
@@ -47,6 +55,11 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
+        if not self._looked:
+            self._looked = True
+            for layer in self.model.rule_layers:
+                if message := not_scaled(layer.name, layer.diagnostics.input_sizes()):
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.model.reports_diagnostics:
@@ -88,6 +101,25 @@ def out_of_range(name, means):
     for word, happened in found.items():
         if happened:
             yield word, MESSAGES[word].format(name=name, **means)
+
+
+def not_scaled(name, sizes):
+    """The message for a layer with a feature that is too large for the initial weights; None where there is none.
+
+    Features that are small are not: spikes are rare, and a pixel at the border is mostly 0. A network that hears
+    nothing at all is said to be silent.
+
+    Args:
+        name: of the layer.
+        sizes: root mean square of each of its input features [I].
+    """
+    large = int(np.argmax(sizes))
+    if not sizes[large] > LARGE:
+        return None
+    heard = np.where(sizes > 0.0, sizes, np.inf)
+    small = int(np.argmin(heard))
+    smallest = "" if small == large else f" and that of feature {small} is {heard[small]:.3g}"
+    return MESSAGES["large"].format(name=name, feature=large, size=float(sizes[large]), smallest=smallest)
 
 
 def with_callback(callback, callbacks):

@@ -57,9 +57,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
             except ImportError as error:
                 raise UserError(str(error)) from error
             with explained("The measurement stopped"):
-                history = model.fit(
-                    data.train, steps_per_epoch=total_steps, shuffle=False, callbacks=[callback], verbose=verbose
-                )
+                history = model.fit(data.train, steps_per_epoch=total_steps, callbacks=[callback], verbose=verbose)
         runs.append(
             {
                 "seed": experiment.seed,

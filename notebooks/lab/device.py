@@ -118,7 +118,7 @@ def measure(case, steps, interpreter):
     run["restore"](**start)
     learn(run["learn"], x[:agreed], y[:agreed])
     data = tf.data.Dataset.from_tensor_slices((x[:agreed, None], y[:agreed, None]))
-    model.fit(data, shuffle=False, verbose=0)
+    model.fit(data, verbose=0)
     difference, largest = largest_difference(run["save"](), model)
     late = slice(steps // 2, None)
     accuracies = [float(np.mean(outputs[late].argmax(-1) == y[late, 0])) for outputs in (there, here)]

@@ -75,7 +75,7 @@ def train(model, layout, steps):
         jit_compile=True,
     )
     data = digits(layout, batch_size=batch, repeat=True)
-    model.fit(data.train, steps_per_epoch=steps, shuffle=False, verbose=2)
+    model.fit(data.train, steps_per_epoch=steps, verbose=2)
     return steps
 
 

@@ -43,7 +43,7 @@ def known(speaker, seed, experiment):
     data = load_data(experiment)
     steps = data.steps_per_epoch.train
     model = build_model(experiment, data.time_steps, data.features, experiment.total_steps(steps))
-    model.fit(data.train, epochs=experiment.epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
+    model.fit(data.train, epochs=experiment.epochs, steps_per_epoch=steps, verbose=0)
     words, old = (
         [np.concatenate(each) for each in zip(*part.as_numpy_iterator())] for part in (data.test, data.validation)
     )

@@ -102,7 +102,7 @@ def learn(count, settings, say=print):
     )
     data = tf.data.Dataset.from_generator(lambda: pieces(settings), output_signature=signature)
     samples, every = Samples(settings, say), settings["every"]
-    model.fit(data, steps_per_epoch=every, epochs=count // every, shuffle=False, verbose=0, callbacks=[samples])
+    model.fit(data, steps_per_epoch=every, epochs=count // every, verbose=0, callbacks=[samples])
     number_mb = 4.0 * settings["batch"] / 1e6  # of one number for each example, in single precision
     first, last = samples.rows[0]["memory_mb"], samples.rows[-1]["memory_mb"]
     variance = float(np.mean([np.mean(y**2) for _, (_, y) in zip(range(200), pieces(settings))]))

@@ -199,7 +199,7 @@ def learn(task, rule, window, rate, seed):
     for point in range(1, POINTS + 1):
         before = time.perf_counter()
         pieces = stream(task, "train", window, seed, skip_pieces=(point - 1) * updates)
-        model.fit(pieces, steps_per_epoch=updates, epochs=1, shuffle=False, verbose=0)
+        model.fit(pieces, steps_per_epoch=updates, epochs=1, verbose=0)
         seconds.append(time.perf_counter() - before)
         missed, wrong_steps = errors(model, task, "validation", window)
         curve.append({"steps": point * updates * window, "validation": missed, "wrong_steps": wrong_steps})

@@ -124,7 +124,7 @@ RULES = {
     "rules.Twin": Public(kk.rules.Twin, {**PERTURBATION, "std": POSITIVE}),
     "rules.Replica": Public(kk.rules.Replica, {**PERTURBATION, "std": POSITIVE}),
     "rules.get": Public(
-        lambda rule="kernl", traces=False: kk.rules.get(rule, traces=traces),
+        lambda rule="kernl": kk.rules.get(rule),
         {"rule": words(types.RuleName), "traces": flag()},
         of=kk.rules.get,
     ),

@@ -157,6 +157,24 @@ def test_another_number_of_states_is_refused(name, number):
     )
 
 
+UNLIKE = {  # no dense tensor, and what to do
+    "ragged": (lambda: tf.RaggedTensor.from_row_lengths(tf.ones((5, I)), [2, 3]), "RaggedTensor", "x.to_tensor()"),
+    "sparse": (lambda: tf.sparse.from_dense(tf.ones((2, T, I))), "SparseTensor", "tf.sparse.to_dense(x)"),
+    "nothing": (lambda: None, "None", ""),
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_is_no_dense_tensor_is_refused(name, what):
+    make, received, advice = UNLIKE[what]
+    names = f"{LAYERS[name][1]} must be a {'tensor' if what == 'nothing' else 'dense tensor'}"
+    refused(f"input: {what}", name, lambda: LAYERS[name][0]()(make()), names=names, received=received)
+    with pytest.raises(ValueError) as error:
+        LAYERS[name][0]()(make())
+    assert advice in str(error.value)
+
+
 VALUES = st.floats(-1e6, 1e6, width=32)
 
 

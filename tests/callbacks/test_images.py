@@ -113,7 +113,7 @@ def test_a_raster_leaves_the_outputs_alone():
 def test_rates_have_a_sign():
     outputs = np.zeros((1, 2, 3))
     outputs[0, 0, 1], outputs[0, 1, 2] = -0.5, 1.0
-    (picture,) = raster(outputs)
+    (picture,) = raster(outputs, spikes=False)
     # 133 pixels an entry: units downwards, two steps rightwards
     assert [[tuple(picture[67 + 133 * unit, 67 + 133 * step].tolist()) for step in range(2)] for unit in range(3)] == [
         [WHITE, WHITE],
@@ -122,7 +122,7 @@ def test_rates_have_a_sign():
     ]
 
 
-def test_rates_above_zero_are_grey():
-    picture = raster(np.array([[[0.5], [1.0]]]))
-    assert picture[0, 0, 0].tolist() == [128, 128, 128]
-    assert picture[0, 0, -1].tolist() == [0, 0, 0]
+def test_activity_above_zero_has_the_colours_of_activity():
+    """Also where no unit of the picture is below 0: a reader knows them from spikes."""
+    picture = raster(np.array([[[0.5], [1.0]]]), spikes=False)
+    assert [tuple(picture[0, 0, column].tolist()) for column in (0, -1)] == [RED, DARK_RED]

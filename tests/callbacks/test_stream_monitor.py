@@ -125,6 +125,35 @@ def test_training_is_the_same_where_weights_move(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_units_without_spikes_have_an_activity(tmp_path):
+    inputs = keras.Input(batch_shape=(B, P, I))
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", stateful=True, name="below")(inputs)
+    x = kk.RNN(kk.LIFCell(5, base_threshold=0.2), "eprop", stateful=True, name="hidden")(x)
+    model = kk.Model(inputs, kk.Readout(3, stateful=True)(x))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
+    history = train(model, [kk.StreamMonitor(tmp_path, steps=11)], epochs=1)
+
+    sent = {}
+    for name in ("below", "hidden"):
+        for layer in ("below", "hidden"):
+            model.get_layer(layer).reset_state()
+        hear = keras.Model(inputs, model.get_layer(name).output)
+        sent[name] = np.concatenate([hear(x) for x, *_ in pieces().take(STEPS)], 1)
+    assert history["mean_activity"] == [pytest.approx(np.abs(sent["below"]).mean(), rel=1e-5)]
+    assert history["firing_rate"] == [pytest.approx(sent["hidden"].mean(), rel=1e-5)]
+    events = EventAccumulator(str(tmp_path / "stream"), size_guidance={"tensors": 0}).Reload()
+    tags = {name for name in events.Tags()["tensors"] if not name.startswith("stream/")}
+    assert tags == {"below/mean_activity", "below/activity", "hidden/firing_rate", "hidden/spikes"}
+    width, height, picture = tf.make_ndarray(events.Tensors("below/activity")[0].tensor_proto)
+    drawn = tf.io.decode_png(picture).numpy().astype(int)
+    shown = drawn[drawn.shape[0] // 8 :: drawn.shape[0] // 4, drawn.shape[1] // 22 :: drawn.shape[1] // 11]
+    last = sent["below"][0, -11:].T
+    strong = np.abs(last) > 0.1 * np.abs(last).max()
+    np.testing.assert_array_equal(np.sign(shown[..., 0] - shown[..., 2])[strong], np.sign(last)[strong])
+    assert {-1.0, 1.0} == set(np.sign(last)[strong])
+
+
 def test_what_is_no_stream_of_classes_is_said(tmp_path):
     model = network(run_eagerly=True)
     with pytest.raises(ValueError, match="StreamMonitor needs kernl_keras.Model.fit to learn from a kernl_keras.data"):

@@ -87,6 +87,8 @@ RULES = {
     "eprop, traces": (EProp(reset_gradient=True), {"traces": True}),
     "eprop, window": (EProp(reset_gradient=True), {"window": 4}),
     "kernl": (KeRNL("whole_unit"), {}),
+    "kernl, traces": (KeRNL("whole_unit"), {"traces": True}),
+    "kernl, no adaptation": (KeRNL("whole_unit", adaptation=False), {}),
     "kernl, replica, window": (KeRNL("whole_unit", Replica(0.3)), {"window": 4}),
     "kernl, exponential, traces": (KeRNL("exponential"), {"traces": True}),
     "plain": (PlainKeRNL(Exponential(2), noise="synapse"), {}),
@@ -144,7 +146,7 @@ def test_backpropagation_through_a_unit_of_ones_own_is_that_of_automatic_differe
         assert np.abs(one).max() > 1e-4
 
 
-@pytest.mark.parametrize("rule", [EProp(), KeRNL("exponential")])
+@pytest.mark.parametrize("rule", [EProp(), KeRNL("exponential"), KeRNL("whole_unit")])
 def test_pieces_of_a_unit_of_ones_own_are_the_whole(rule):
     settings = dict(learn=("tau_w", "sharpness"), use_bias=True, dtype="float64")
     whole = compute(layer_of(Quadratic(H, **settings), rule), tf.constant(X), ERROR, training=False)

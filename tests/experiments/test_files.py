@@ -1,5 +1,6 @@
 """Files are replaced whole or not at all, whatever goes wrong; a directory belongs to one run."""
 
+import errno
 import os
 import pathlib
 import shutil
@@ -10,7 +11,6 @@ import sys
 import numpy as np
 import pytest
 
-from kernl_keras.experiments import files
 from kernl_keras.experiments.alone import alone
 from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import remove_parts, whole, write_json
@@ -111,9 +111,9 @@ def test_a_disk_that_fails_is_told_and_one_that_cannot_flush_is_not(tmp_path, mo
 
         monkeypatch.setattr(os, "fsync", fsync)
 
-    fails(files.errno.EINVAL)
+    fails(errno.EINVAL)
     write_json(tmp_path / "a.json", {})
-    fails(files.errno.EIO)
+    fails(errno.EIO)
     with pytest.raises(UserError, match=r"b\.json cannot be written: Input/output error"):
         write_json(tmp_path / "b.json", {})
     assert list(contents(tmp_path)) == ["a.json"]

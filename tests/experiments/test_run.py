@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kernl_keras.experiments import backup, run
+from kernl_keras.experiments import backup, run, same_bits
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
@@ -154,12 +154,16 @@ def test_averages_of_the_weights_are_validated(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkeypatch):
+def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkeypatch, capsys):
+    """With other threads, too, which it says."""
     monkeypatch.setattr(run, "TensorBoard", StopAt)
+    monkeypatch.setattr(same_bits, "threads", lambda: 77)
     shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / "results.json").unlink()
     results = train(TINY, tmp_path, resume=True, verbose=0)
     assert (results["curve"], results["test"]) == (straight[1]["curve"], straight[1]["test"])
+    before, now = (each["threads"] for each in results["computed_with"])
+    assert now == 77 and f"threads was {before}, now 77: the run goes on" in capsys.readouterr().err
 
 
 def test_training_moved_everything(straight):
@@ -185,6 +189,7 @@ def test_results(straight):
     assert results["test_mse"] == results["test"]["mse"] > 0
     assert results["seconds"] > 0
     assert results["versions"]["keras"] == keras.__version__
+    assert results["computed_with"] == [same_bits.computed_with()]
     assert read_config(folder) == TINY
     assert sorted(path.name for path in folder.iterdir()) == [
         "backup.npz",

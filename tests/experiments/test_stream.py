@@ -10,7 +10,7 @@ import pytest
 from kernl_keras import cli
 from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.data.spoken_digits import padded
-from kernl_keras.experiments import run, stream
+from kernl_keras.experiments import run, same_bits, stream
 from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
 from kernl_keras.experiments.errors import UserError
 from kernl_keras.keras_version import keras
@@ -64,6 +64,7 @@ def test_a_run_its_resumption_and_a_recording(folder, tmp_path, capsys, monkeypa
     results = json.loads((whole / "results.json").read_text())
     assert results["command"].startswith("kernl-keras stream --experiment tiny --data-dir")
     assert results["seed"] == 3 and results["configuration"]["rule"] == "eprop" and "git_revision" in results
+    assert results["computed_with"] == [same_bits.computed_with()]
     assert results["stream"] == {"pieces": 5, "piece": 20, "answer": 10, "rows": 5, "every": 37}
     assert [row["pieces"] for row in results["curve"]] == [2, 4, 5]
     # 100 steps are two whole stretches of 37, with a word in each of 5 rows, and 26 steps of a third
@@ -118,6 +119,23 @@ def test_a_run_that_is_killed_while_it_is_tested(folder, tmp_path, monkeypatch):
         np.testing.assert_array_equal(weight, another)
     results = [without_times(json.loads((each / "results.json").read_text())) for each in (whole, killed)]
     assert results[0] == results[1]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_for_any_number_of_pieces(folder, tmp_path):
+    """From within a report to within the same one, to its end and beyond: the numbers of a run that never ended."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stream, "REPORT_EVERY", 4)
+        assert cli.main(command(folder, whole, "--verbose", "0", "--pieces", "9")) == 0
+        assert cli.main(command(folder, parts, "--verbose", "0", "--pieces", "2")) == 0
+        for pieces in ("3", "4", "6", "9"):
+            assert cli.main(["stream", "--run-dir", str(parts), "--resume", "--verbose", "0", "--pieces", pieces]) == 0
+    one, other = (keras.models.load_model(each / "model.keras").get_weights() for each in (whole, parts))
+    for weight, another in zip(one, other, strict=True):
+        np.testing.assert_array_equal(weight, another)
+    results = [without_times(json.loads((each / "results.json").read_text())) for each in (whole, parts)]
+    assert results[0] == results[1] and [row["pieces"] for row in results[0]["curve"]] == [4, 8, 9]
 
 
 def recording(path, rate=16000):

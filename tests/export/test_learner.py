@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 
 import numpy as np
 import pytest
@@ -22,6 +23,12 @@ CELLS = {
     "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
     "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
 }
+
+
+def whole_unit():
+    return kk.rules.KeRNL("whole_unit", reset_gradient=False, learn_sensitivity=False)
+
+
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(1e-2, global_clipnorm=1.0),
@@ -36,7 +43,8 @@ MORE = [
     *itertools.product(["rate", "spiking", "resonator"], [kk.rules.EProp], ["linear"], ["sgd"], [CLASSES]),
     ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
     ("learning", kk.rules.EProp, True, "adam", "mse"),
-    ("adaptation current", kk.rules.KeRNL, None, "adam", CLASSES),
+    ("learning", kk.rules.KeRNL, "linear", "adam", "mse"),
+    ("adaptation current", whole_unit, None, "adam", CLASSES),
 ]
 ONE = np.ones(1, "float32")
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
@@ -99,7 +107,13 @@ class Device:
     """A learner in LiteRT, with the methods of one in Python."""
 
     def __init__(self, learner):
+        self.alarms, handler = [], logging.Handler(logging.WARNING)
+        handler.emit = lambda record: self.alarms.append(record.getMessage())
+        for name in ("absl", "tensorflow"):
+            logging.getLogger(name).addHandler(handler)
         self.loaded = interpreter(learner.to_litert())
+        for name in ("absl", "tensorflow"):
+            logging.getLogger(name).removeHandler(handler)
         for name in self.loaded.get_signature_list():
             setattr(self, name, self.loaded.get_signature_runner(name))
 
@@ -198,6 +212,7 @@ def test_a_step_that_is_not_finite_moves_nothing(trained):
         each.learn(x=x[0], y=y[0], sample_weight=ONE)
         before = {name: np.array(value) for name, value in each.save().items()}
         assert not np.isfinite(each.learn(x=x[1], y=y[1], sample_weight=np.nan * ONE)["loss"])
+        each.learn(x=np.where(np.arange(I) == 1, np.float32(np.nan), x[1]), y=y[1], sample_weight=ONE)
         for name, value in each.save().items():
             np.testing.assert_array_equal(value, before[name], err_msg=name)
         each.learn(x=x[2], y=y[2], sample_weight=ONE)
@@ -258,12 +273,99 @@ def test_bad_input(trained):
         learner.learn(x, np.ones((1, 7)))
     with pytest.raises(ValueError, match=r"sample_weight must be float32 of shape \(1,\)"):
         learner.learn(x, y, 1.0)
-    saved = learner.save()
-    for wrong in (None, {}, {**saved, "other": ONE}):
-        with pytest.raises(ValueError, match=r"tensors must be a dict of \['dense_bias', .*; received"):
-            learner.restore(wrong)
-    with pytest.raises(ValueError, match=r"dense_bias must be float32 of shape \(6,\)"):
-        learner.restore({**saved, "dense_bias": ONE})
+
+
+def test_what_does_not_fit_changes_nothing(trained):
+    model, learner, *_ = trained
+    saved = {name: value.numpy() for name, value in learner.save().items()}
+    before = [*model.get_weights(), *saved.values()]
+    moved = {name: value + 1 for name, value in saved.items()}
+    without = {name: value for name, value in moved.items() if name != "dense_bias"}
+    for method, argument in ((learner.restore, "tensors"), (learner.to_keras, "saved")):
+        for wrong, message in (
+            (5, f"{argument} must be what save.. returned, a dict of arrays; received 5"),
+            (without, rf"{argument} must have the names .* without \['dense_bias'\], and with \[\]"),
+            ({**moved, "other": ONE}, rf"{argument} must have the names .* without \[\], and with \['other'\]"),
+            ({**moved, "dense_bias": ONE}, r"dense_bias must be float32 of shape \(6,\)"),
+            ({**moved, "readout_bias": np.nan * saved["readout_bias"]}, f"{argument} must be finite; .*readout_bias"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                method(wrong)
+    after = [*model.get_weights(), *learner.save().values()]
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_a_device_learned_goes_on_in_keras(trained):
+    """The weights, and the optimizer's slots: `fit` makes of them what the device does."""
+    model, learner, device, loss = trained
+    kept, start, given = model.get_weights(), learner.save(), stream(loss, 40)
+    of_optimizer = [tf.identity(variable) for variable in model.optimizer.variables]
+    first, later = ([part[:20] for part in given], [part[20:] for part in given])
+    learn_stream(device, *first)
+    assert learner.to_keras(device.save()) is model
+    before, saved = weights_of(model), device.save()
+    for name in learner.tensors["weights"]:
+        np.testing.assert_array_equal(before[name], saved[name])
+    device.reset()
+    begin(model)
+    learn_stream(device, *later)
+    fit(model, *later)
+    assert_weights(device.save(), model, before)
+    learn_stream(learner, *first)  # without an argument what it knows itself
+    learner.to_keras()
+    np.testing.assert_array_equal(weights_of(model)["hidden_kernel"], learner.save()["hidden_kernel"])
+    model.set_weights(kept)
+    for variable, value in zip(model.optimizer.variables, of_optimizer):
+        variable.assign(value)
+    learner.restore(start)
+    device.restore(**{name: value.numpy() for name, value in start.items()})
+
+
+def test_no_alarm_for_nothing(trained):
+    _, _, device, _ = trained
+    assert device.alarms == []
+
+
+def test_a_rule_that_was_not_said_learns_too():
+    """The word "kernl" stands for a kernel that suits the cell, and has traces."""
+    inputs = keras.Input((7, I))
+    hidden = kk.RNN(kk.AdLIFCell(4, input_gain=6.0), name="hidden")(inputs)
+    model = kk.Model(inputs, kk.Readout(O, name="readout")(hidden))
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O))
+    learn_stream(learner, x, [y] * 12, [0.0 * ONE] * 11 + [ONE])
+    moved = np.abs(learner.save()["hidden_recurrent_kernel"] - model.get_layer("hidden").cell.recurrent_kernel)
+    assert moved.max() > 1e-6  # by the error of the last step alone
+
+
+def unnamed():
+    """A network whose layers have the names that Keras makes, but for one."""
+    inputs = keras.Input((7, I))
+    x = keras.layers.Dropout(0.1)(kk.SpikeEncoder(2, "threshold")(inputs))
+    x = keras.layers.TimeDistributed(keras.layers.Dense(4))(keras.layers.Dense(4)(x))
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop")(x)
+    x = kk.RNN(kk.LeakyRNNCell(4), "kernl", traces="linear")(keras.layers.Dense(3, name="between")(x))
+    model = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O)(keras.layers.Dense(3)(x))))
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model
+
+
+def test_names_do_not_count_what_the_process_has_made():
+    """Nor do they depend on which Keras it is, as this test runs with both."""
+    unnamed()
+    tensors = kk.learner(unnamed()).tensors
+    weights = {
+        f"{layer}_{weight}"
+        for layer in ("dense", "time_distributed", "rnn", "between", "rnn_1", "dense_1", "readout")
+        for weight in ("kernel", "bias", *(["recurrent_kernel"] if "rnn" in layer else []))
+    }
+    slots = {f"optimizer_{kind}_{weight}" for kind in ("momentums", "velocities") for weight in weights}
+    memory = {f"rnn_1_memory_{name}" for name in ("x_real", "y_real", "means", "count")}
+    assert tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}
+    assert tensors["optimizer"].keys() == slots | {"optimizer_iterations", "optimizer_learning_rate"}
+    assert tensors["states"].keys() == {"spike_encoder_state_0", "rnn_activity", "rnn_1_activity", "readout_v"}
+    assert tensors["traces"].keys() == memory | {"rnn_traces_0"}
 
 
 def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_settings):
@@ -299,9 +401,11 @@ def test_models_that_cannot_learn_step_by_step():
 
 
 @pytest.mark.slow
-def test_constants_that_learn_need_exact_traces_on_a_device():
-    learner = kk.learner(network("learning", kk.rules.EProp, "linear", "sgd", "mse"))
-    with pytest.raises(ValueError, match="own operations; received Complex.*; constants that learn in hidden need"):
+def test_constants_that_learn_need_a_filter_of_their_own_on_a_device():
+    learner = kk.learner(network("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"))
+    with pytest.raises(
+        ValueError, match="own operations; received .*; constants that learn in hidden need traces=True"
+    ):
         learner.to_litert()
 
 
@@ -367,3 +471,28 @@ def test_layers_that_do_nothing_here():
     assert learner.tensors["weights"].keys() == {
         "hidden_kernel", "hidden_recurrent_kernel", "hidden_bias", "readout_kernel", "readout_bias"
     }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smnist", "ecg", "spoken-digits"])
+def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
+    """By names that depend on nothing but the network, into a network that was loaded anew."""
+    learner, features = kk.learner(kk.load_pretrained(name)), kk.load_pretrained(name).input_shape[-1]
+    device, start = Device(learner), learner.save()
+    assert device.alarms == [] and {"hidden_kernel", "readout_bias", "optimizer_velocities_hidden_bias"} <= start.keys()
+    x = np.random.default_rng(0).uniform(size=(12, 1, features)).astype("float32")
+    for now in x:
+        device.learn(x=now, y=np.array([1], "int32"), sample_weight=ONE)
+    saved = device.save()
+    assert np.ptp(saved["hidden_kernel"] - start["hidden_kernel"]) > 1e-4
+    model = kk.learner(kk.load_pretrained(name)).to_keras(saved)
+    np.testing.assert_array_equal(model.get_layer("hidden").cell.kernel, saved["hidden_kernel"])
+    step, reached = kk.one_step(model), {}
+    states = {name: np.zeros((1, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
+    assert states.keys() >= {"hidden_v", "hidden_quadrature", "readout_v"}
+    device.reset()
+    for now in x:
+        states = dict(step({"x": now, **states}))
+        reached = device.step(x=now)["outputs"]
+        np.testing.assert_allclose(states.pop("outputs"), reached, rtol=1e-3, atol=1e-3)
+    assert np.ptp(reached) > 1e-2

@@ -58,6 +58,15 @@ def test_names_and_shared_weights():
     assert not [weight.name for weight in step.weights if "sensitivity" in weight.name or "filter" in weight.name]
 
 
+def test_names_do_not_count_what_the_process_has_made():
+    for _ in range(2):
+        x = inputs = keras.Input((T, I))
+        for layer in (kk.SpikeEncoder(2, "threshold"), kk.RNN(CELLS["rate"]()), kk.RNN(CELLS["rate"]()), kk.Readout(O)):
+            x = layer(x)
+        step = kk.one_step(keras.Model(inputs, x))
+        assert step.input.keys() == {"x", "spike_encoder_seen", "rnn_activity", "rnn_1_activity", "readout_v"}
+
+
 def test_double_precision_stays():
     inputs = keras.Input((T, I), dtype="float64")
     layer = kk.RNN(kk.LIFCell(H, dtype="float64"), name="hidden")
@@ -74,7 +83,7 @@ def of_each_step(cell, masking, **settings):
     if masking:
         x = of_keras.Masking(-1.0)(x)
     x = of_keras.LayerNormalization(scale=False)(of_keras.Dense(8)(x))
-    x = kk.SpikeEncoder(2, code="current", name="encoder")(x)
+    x = kk.SpikeEncoder(2, code="threshold" if masking else "current", name="encoder")(x)
     x = kk.RNN(cell(), name="hidden", **settings)(of_keras.Dropout(0.5)(x))
     x = of_keras.TimeDistributed(of_keras.Dense(5, activation="tanh"))(of_keras.BatchNormalization()(x))
     x = keras.layers.RNN(CELLS["rate"](), return_sequences=True, name="above", **settings)(of_keras.LeakyReLU()(x))

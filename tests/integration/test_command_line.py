@@ -3,12 +3,15 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from kernl_keras import cli
+from kernl_keras.archives import read_arrays
 from kernl_keras.experiments import run
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.keras_version import keras
@@ -190,23 +193,32 @@ def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_as_a_program(tmp_path):
-    """`python -m kernl_keras`, with Keras' progress bar."""
+    """`python -m kernl_keras`, with Keras' progress bar, and without what TensorFlow logs once it is imported.
+
+    Twice, with as many threads: the same bits.
+    """
     command = ["train", "--experiment", "row-mnist", "--steps", "2", "--batch-size", "500", "--rule", "eprop"]
-    process = subprocess.run(
-        [sys.executable, "-m", "kernl_keras", *command],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr
-    assert "2/2" in process.stdout and "XLA yes" in process.stdout
-    (folder,) = (tmp_path / "runs").iterdir()
-    assert {"config.json", "results.json", "model.keras", "backup.npz", "tensorboard"} == {
-        path.name for path in folder.iterdir()
-    }
-    results = json.loads((folder / "results.json").read_text())
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"}
+    env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests set for themselves
+    backups = []
+    for folder in (tmp_path / "one", tmp_path / "other"):
+        folder.mkdir()
+        process = subprocess.run(
+            [sys.executable, "-m", "kernl_keras", *command], cwd=folder, env=env, capture_output=True, text=True
+        )
+        assert process.returncode == 0, process.stderr
+        assert "2/2" in process.stdout and "XLA yes" in process.stdout and "Compiling" in process.stdout
+        logged = [line for line in process.stderr.splitlines() if re.match("[IWEF][0-9]{4} ", line)]
+        assert not [line for line in logged if "port.cc" not in line and "cudart_stub.cc" not in line]
+        (run_dir,) = (folder / "runs").iterdir()
+        backups.append(read_arrays(run_dir / "backup.npz"))
+    names = {"config.json", "results.json", "model.keras", "backup.npz", "tensorboard"}
+    assert names == {path.name for path in run_dir.iterdir()}
+    results = json.loads((run_dir / "results.json").read_text())
     assert results["examples"]["train"] == 6_500 and results["steps"] == 2
+    assert results["computed_with"][0]["threads"] == cli.THREADS
+    for name in backups[0].keys() - {"progress"}:  # which has the seconds
+        np.testing.assert_array_equal(*(each[name] for each in backups), err_msg=name)
 
 
 @pytest.mark.slow

@@ -122,7 +122,10 @@ def test_backpropagation_is_that_of_automatic_differentiation(name):
 
 
 @pytest.mark.parametrize("window", [pytest.param(None, marks=pytest.mark.slow), 4])
-@pytest.mark.parametrize(("name", "rule"), [("equal", KeRNL()), ("spread", KeRNL(Exponential(2))), ("spread", EProp())])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [("equal", KeRNL()), ("spread", KeRNL(Exponential(2))), ("spread", KeRNL("whole_unit")), ("spread", EProp())],
+)
 def test_pieces_with_traces_are_the_whole(name, rule, window):
     whole = gradients(network(name, rule, learn=LEARNS[name], window=window)[0], X)
     layer = network(name, rule, learn=LEARNS[name], window=window, traces=True, return_state=True)[0]
@@ -155,12 +158,12 @@ def test_what_it_has_not():
     cell = kk.AdLIFCell(3)
     assert not cell.adapts and cell.get_config()["coupling"] == 60.0
     assert kk.RNN(kk.AdLIFCell(3), rule="kernl", stateful=True).carries_traces is True
-    for settings, kernel in (({}, "whole_unit"), ({"stateful": True}, "membrane"), ({"traces": True}, "membrane")):
+    for settings in ({}, {"stateful": True}, {"traces": True}):
         rule = kk.RNN(kk.AdLIFCell(3), **settings).rule
-        assert rule.get_config() == KeRNL(kernel, reset_gradient=False).get_config()
+        assert rule.get_config() == KeRNL("whole_unit", reset_gradient=False).get_config()
     with pytest.raises(ValueError, match="traces must be True or False for AdLIFCell, which has none in linear memory"):
         kk.RNN(kk.AdLIFCell(3), traces="linear")
-    with pytest.warns(UserWarning, match='rule="eprop", and units that share their time constants, have fewer'):
+    with pytest.warns(UserWarning, match='rule="eprop" has fewer, and with any kernel but "whole_unit" so have'):
         kk.RNN(kk.AdLIFCell(150), rule="kernl", stateful=True).build((1, 9, 160))
     with pytest.raises(ValueError, match="coupling must be >= 0; received -1"):
         kk.AdLIFCell(3, coupling=-1.0)

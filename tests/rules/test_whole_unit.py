@@ -9,7 +9,7 @@ from kernl_keras import naive as ref
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, KeRNL, Tangent, Twin
 
-from ..reference.cases import B, H, Network, T, taking_turns
+from ..reference.cases import B, H, Network, T, stacked, taking_turns
 from ..reference.expected import ERROR, Expected, compute, kernels, noise, runs_within, same
 from . import test_adlif as adlif
 
@@ -154,6 +154,24 @@ def test_it_is_exact_for_all_paths_through_one_other_unit(name):
     assert np.abs(found[1] - expected).max() > 1e-3 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize(
+    ("name", "reset_gradient"), [("hard adaptive", True), ("resonator", False), ("swinging tanh", True)]
+)
+def test_pieces_teach_what_the_whole_sequence_does(name, reset_gradient):
+    """By exact traces, also with windows; units with an adaptation current are in `test_adlif`."""
+    network, states, found = Network(name), {}, 0.0
+    settings = {"rule": rule(reset_gradient=reset_gradient), "m": M, "window": 2 if name == "resonator" else None}
+    whole = compute(network.layer(**settings), network.inputs, training=False)[1]
+    layer = network.layer(**settings, traces=True, return_state=True)
+    for cut in (slice(0, 2), slice(2, 4), slice(4, T)):
+        with tf.GradientTape() as tape:
+            outputs, *after = layer(network.inputs[:, cut], **states)
+            loss = tf.reduce_sum(outputs * ERROR[:, cut])
+        found += stacked(tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias]))
+        states = {"initial_state": after}
+    same(found, whole)
+
+
 def test_a_padded_batch_learns_what_its_sequences_would():
     lengths, whole = (3, 5), 0.0
     for row, length in enumerate(lengths):
@@ -197,13 +215,10 @@ def test_constants_that_learn_have_its_credit():
 
 def test_what_it_has_not():
     cell = kk.LIFCell(3)
-    for traces in (True, "linear"):
-        with pytest.raises(ValueError, match="traces must be False for kernel 'whole_unit', which has none"):
-            RNN(cell, rule=rule(), traces=traces)
-    with pytest.raises(ValueError, match="traces must be False for kernel 'whole_unit'"):
-        RNN(cell, rule=rule(), stateful=True)
+    with pytest.raises(ValueError, match="traces must be True or False for a kernel that is not the membrane's"):
+        RNN(cell, rule=rule(), traces="linear")
     with pytest.raises(ValueError, match="observe must be None or 'distance' for kernel 'whole_unit'"):
         RNN(cell, rule=rule(perturbation=Twin(observe="voltage")))
     with pytest.raises(ValueError, match="kernel must be exponential for LSTMCell"):
         RNN(kk.LSTMCell(3), rule=rule())
-    RNN(cell, rule=rule(), stateful=True, traces=False)
+    assert RNN(cell, rule=rule(), stateful=True).carries_traces is True

@@ -25,6 +25,7 @@ from kernl_keras.replicas import replica, rows_before
 from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
+OPTIMIZERS = (keras.optimizers.Adam, 0.02), (keras.optimizers.RMSprop, 0.01)  # of the weights, of M and gamma
 BATCH, EXAMPLES, EPOCHS = 6, 11, 2  # of the last batch, of 5, the first replica has 3 and the second 2
 STRATEGIES = {"mirrored": 1, "workers": 2}  # name: processes; two replicas in all
 ROOT = pathlib.Path(__file__).parents[2]
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     sequences: bool = False  # the loss is of every step, and hears of the mask
     weighted: bool = False  # examples have weights, some 0
     nan: bool = False  # one example of the second replica is not finite
+    scale: float | None = None  # loss scale of both optimizers
     evaluate: bool = False  # gradients, predictions and evaluation are looked at, too
 
 
@@ -56,6 +58,8 @@ CASES = {
     "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=True),
     "bptt": Case(dict(rule="bptt"), masked=True, weighted=True),
     "rate": Case(drawn=True, rate=True),
+    "loss scale": Case(clip=0.02, weighted=True, scale=2.0**15),
+    "too large a loss scale": Case(clip=0.02, weighted=True, scale=2.0**124),
 }
 
 
@@ -91,10 +95,13 @@ def build(case, dtype):
     for variable in (*cell.trainable_variables, *model.layers[-1 if case.sequences else -2].trainable_variables):
         scale = 0.1 if len(variable.shape) == 1 else 1.0 if case.rate else 5.0  # which makes them spike now and then
         variable.assign(generator.normal(0.3, 1.0, variable.shape) * scale)
+    optimizers = [kind(rate, global_clipnorm=case.clip) for kind, rate in OPTIMIZERS]
+    if case.scale:
+        optimizers = [keras.mixed_precision.LossScaleOptimizer(each, initial_scale=case.scale) for each in optimizers]
     model.compile(
-        keras.optimizers.Adam(0.02, global_clipnorm=case.clip),
+        optimizers[0],
         "mse",
-        sensitivity_optimizer=keras.optimizers.RMSprop(0.01, global_clipnorm=case.clip),
+        sensitivity_optimizer=optimizers[1],
         metrics=["mae"],
         weighted_metrics=["mse"],
         **case.compile,

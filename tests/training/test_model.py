@@ -11,6 +11,7 @@ from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import Exponential, KeRNL
+from kernl_keras.training import state
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 from kernl_keras.training.model import Model
 from kernl_keras.training.updates import group, update
@@ -256,15 +257,15 @@ def test_update_by_hand():
     optimizer = keras.optimizers.SGD(0.5)
     optimizer.build([variable, other])
     good, bad = tf.constant([3.0, -4.0]), tf.constant([1.0, np.inf])
-    reached = group([good, None], [variable, other])
+    reached = group([good, None], [variable, other], optimizer)
     assert (float(reached.norm), bool(reached.finite)) == (5.0, True)
     update(optimizer, reached)
     np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
-    spoilt = group([bad, tf.constant(1.0)], [variable, other])
+    spoilt = group([bad, tf.constant(1.0)], [variable, other], optimizer)
     assert not bool(spoilt.finite)
     update(optimizer, spoilt)
     update(optimizer, reached, tf.constant(False))
-    nothing = group([None, None], [variable, other])
+    nothing = group([None, None], [variable, other], optimizer)
     assert (float(nothing.norm), bool(nothing.finite)) == (0.0, True)
     update(optimizer, nothing)
     np.testing.assert_allclose(variable.numpy(), [-0.5, 4.0])
@@ -272,16 +273,97 @@ def test_update_by_hand():
     assert int(optimizer.iterations) == 1
 
 
-@pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 have no loss_scale_factor")
-def test_loss_scaling_changes_no_step():
+def scaled(optimizer, scale=2.0**15):
+    return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=scale)
+
+
+def scale_of(optimizer):
+    return float(optimizer.dynamic_scale if IS_KERAS_3 else optimizer.loss_scale)
+
+
+FACTOR = pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 have no loss_scale_factor")
+
+
+@pytest.mark.parametrize("how", ["both", pytest.param("factor", marks=FACTOR)])
+def test_loss_scaling_changes_no_step(how):
+    """In float32, where a power of 2 rounds nothing: KeRNL's gradients and M's, what is measured, what is clipped."""
     (x, y), results = data(), []
-    for factor in (None, 64.0):
+    for scale in (False, True):
         keras.utils.set_random_seed(1)
-        network = model(optimizer=keras.optimizers.SGD(0.1, loss_scale_factor=factor))
+        factor = {"loss_scale_factor": 64.0} if scale and how == "factor" else {}
+        optimizers = [keras.optimizers.SGD(0.1, global_clipnorm=0.01, **factor) for _ in range(2)]
+        if scale and how == "both":
+            optimizers = [scaled(each) for each in optimizers]
+        network = model(optimizer=optimizers[0], sensitivity_optimizer=optimizers[1])
+        gradients = [each.numpy() for each in network.gradients(x, y)]
         network.train_on_batch(x, y)
-        results.append(values(network))
-    for name, value in results[0].items():
-        np.testing.assert_allclose(results[1][name], value, rtol=1e-6, atol=1e-7)
+        results.append([*gradients, *values(network).values(), *network.diagnostics().values()])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("rule", ["bptt", "kernl"])
+def test_tiny_gradients_survive_in_half_precision(rule):
+    """As in `keras.Model`, where they have one way back; the loss is so small that they are 0 without its scale."""
+    x, y = data()
+    changes = {}
+    for kind in (keras.Model, Model):
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((T, I))
+        hidden = RNN(LIFCell(5), rule=rule, seed=1)(inputs)
+        half = keras.layers.Dense(3, dtype="mixed_float16", name="half")(hidden)
+        network = kind(inputs, keras.layers.Dense(O, name="readout")(half))
+        network.compile(scaled(keras.optimizers.SGD(1e8)), "mse", loss_weights=[1e-8], run_eagerly=True)
+        compared = network.get_layer("half").weights if rule == "kernl" else network.trainable_weights
+        before = [weight.numpy() for weight in compared]  # of a hidden layer that learns by M, what is above it
+        network.train_on_batch(x, y)
+        changes[kind] = [weight.numpy() - old for weight, old in zip(compared, before)]
+    for change, right in zip(changes[Model], changes[keras.Model], strict=True):
+        assert np.abs(right).max() > 1e-4
+        np.testing.assert_allclose(change, right, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("of", ["weights", "sensitivity"])
+@pytest.mark.parametrize("wrap", ["eager", pytest.param("xla", marks=pytest.mark.slow)])
+def test_a_loss_scale_that_is_too_large_is_lowered(of, wrap):
+    """Each step that overflows halves it, moves nothing else and is told nobody; then training goes on as without."""
+    x, y = data()
+    y, found = 60 * y, []  # which makes the weights' gradients large, as M below makes its own
+    settings = {"jit_compile": True} if wrap == "xla" else {}
+    for too_large in (True, False):
+        keras.utils.set_random_seed(1)
+        optimizers = {"optimizer": keras.optimizers.SGD(0.05), "sensitivity_optimizer": keras.optimizers.SGD(0.02)}
+        if too_large:
+            name = "optimizer" if of == "weights" else "sensitivity_optimizer"
+            optimizers[name] = scale = scaled(optimizers[name], 2.0**127)
+        network = model(on_nonfinite="stop", sensitivity_every=1, **optimizers, **settings)
+        m = network.get_layer("hidden").sensitivity_tensor
+        m.assign(20 * m)
+        if too_large:
+            before, steps = values(network), 0
+            while not (moved_now := moved(before, values(network))):
+                network.train_on_batch(x, y)
+                steps += 1
+                assert steps < 30
+            assert steps > 1 and scale_of(scale) == 2.0 ** (127 - steps + 1)
+            assert scale_of(scale) in [float(variable) for variable in state.moved(network) if variable.shape == ()]
+            assert moved_now == WEIGHTS | SENSITIVITY and network.diagnostics()["skipped_updates"] == 0.0
+        else:
+            network.train_on_batch(x, y)
+        found.append(values(network))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(value, found[1][name], err_msg=name)
+
+
+def test_a_gradient_that_no_loss_scale_is_to_blame_for_stops():
+    network = model(optimizer=scaled(keras.optimizers.SGD(0.1), 1.0), on_nonfinite="stop")
+    x, y = data()
+    with pytest.raises(FloatingPointError, match="step 1: target of the batch holds"):
+        network.train_on_batch(x, np.full_like(y, np.nan))
+    network.get_layer("readout").kernel.assign(tf.fill((5, O), np.float32(1e38)))
+    with pytest.raises(FloatingPointError, match="holds NaN or infinity"):
+        network.train_on_batch(x, y)
+    assert scale_of(network.optimizer) == 1.0
 
 
 def test_mixed_dtypes_in_one_model():

@@ -1,11 +1,13 @@
-"""Training on the pieces of a stream: validation in between takes nothing from it, and begins with new sequences."""
+"""Training on the pieces of a stream: validation in between takes nothing from it, and what is not finite stays out."""
+
+import contextlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
 B, T, H = 2, 4, 3
@@ -97,3 +99,150 @@ def test_a_data_set_that_ends_moves_nothing_more():
         found.append([*states(model), int(model.rule_layers[0].draws)])
     for one, other in zip(*found):
         np.testing.assert_array_equal(one, other)
+
+
+HOP, STEPS = 4, 3
+SOUND = dict(bands=3, units=4, sampling_rate=1000.0, frame=8.0, hop=float(HOP), seed=1, stateful=True)
+IN_FRONT = {  # name: (the first layer, samples a step, features, the feature that may be spoilt)
+    **{f"sound, {code}": (lambda code=code: kk.AudioEncoder(code=code, **SOUND), HOP, 1, 0) for code in
+       ("threshold", "delta", "bernoulli", "latency")},
+    "context": (lambda: kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True), 1, 2, 1),
+    "frozen": (lambda: kk.RNN(kk.LIFCell(5, input_gain=9.0), "eprop", stateful=True, trainable=False), 1, 2, 0),
+    "statistics": (lambda: keras.layers.BatchNormalization(), 1, 2, 0),
+}  # fmt: skip
+BAD = [
+    *((front, value) for front in IN_FRONT if front.startswith("sound") for value in (np.nan, np.inf, 1e30)),
+    *(("context", value) for value in (np.nan, -np.inf)),
+    *(("frozen", value) for value in (np.nan, np.inf)),
+]
+QUICK = {"sound, threshold": np.nan, "sound, latency": 1e30, "context": -np.inf, "frozen": np.nan}
+
+
+def bad(*rows):
+    """Each of the rows with its bad value; some where time is short."""
+    return pytest.mark.parametrize(
+        ("front", "value"),
+        [
+            pytest.param(
+                *row, marks=() if QUICK.get(row[0]) == row[1] or row[1] is QUICK.get(row[0]) else pytest.mark.slow
+            )
+            for row in rows
+        ],
+    )
+
+
+def behind(front, **settings):
+    """A network whose first layer stops what is not finite, so that its answers are finite all the same."""
+    keras.utils.set_random_seed(4)
+    layer, samples, features, _ = IN_FRONT[front]
+    inputs = keras.Input(batch_shape=(B, STEPS * samples, features), name="signal")
+    x = kk.RNN(kk.LIFCell(2, input_gain=9.0), seed=1, stateful=True, name="hidden")(layer()(inputs))
+    model = kk.Model(inputs, kk.Readout(2, stateful=True)(x))
+    settings = {"run_eagerly": True, "sensitivity_every": 1, **settings}
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], **settings)
+    return model
+
+
+def three_pieces(front, value):
+    """Three pieces of a stream, and the second with a bad value in its first row."""
+    _, samples, features, spoilt = IN_FRONT[front]
+    pieces = np.random.default_rng(3).normal(0.5, 0.5, (3, B, STEPS * samples, features)).astype("float32")
+    broken = pieces[1].copy()
+    broken[0, 2, spoilt] = value
+    return pieces, broken
+
+
+def all_of(model):
+    optimizers = [variable for each in (model.optimizer, model.sensitivity_optimizer) for variable in each.variables]
+    return [np.asarray(variable) for variable in (*model.weights, *optimizers)] + states(model)
+
+
+@bad(*BAD, ("statistics", 1e30))
+def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front, value):
+    """Though its loss and gradients are finite: weights, both optimizers, states, draws and metrics."""
+    (one, two, three), broken = three_pieces(front, value)
+    found = []
+    for course in ((one, two, three), (one, broken, two, three)):
+        model, logs = behind(front), None
+        for piece in course:
+            logs = model.train_on_batch(piece, np.ones((B, STEPS, 2), "float32"))
+            skipped = model.diagnostics()["skipped_updates"]
+            assert skipped == (piece is broken)
+        found.append([*all_of(model), np.asarray(logs), model.predict_on_batch(three)])
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, other)
+        assert np.isfinite(mine).all()
+    assert np.any(mine)
+
+
+@bad(*BAD)
+@pytest.mark.parametrize("ask", ["predict", pytest.param("evaluate", marks=pytest.mark.slow)])
+def test_what_is_not_finite_does_not_go_on(front, value, ask):
+    """The row with the bad piece answers as if it had never come; the other row goes on with its own piece."""
+    (one, two, three), broken = three_pieces(front, value)
+    if front == "sound, bernoulli":  # draws are counted for all rows together
+        broken = np.where(np.isfinite(broken) & (np.abs(broken) < 1e9), broken, value)
+        broken[1] = broken[0]
+    ended = []
+    for second in (None, two, broken):
+        model = behind(front)
+        for piece in (one, second):
+            if piece is None:
+                continue
+            if ask == "predict":
+                model.predict(piece, batch_size=B, verbose=0)
+            else:
+                model.evaluate(piece, np.ones((B, STEPS, 2), "float32"), batch_size=B, verbose=0)
+        ended.append([*states(model), model.predict_on_batch(three)])
+    never_came, good, found = ended
+    for kept, new, state in zip(never_came, good, found, strict=True):
+        if front == "sound, bernoulli" or not np.ndim(state):
+            np.testing.assert_array_equal(state, kept)
+            continue
+        np.testing.assert_array_equal(state[0], kept[0])
+        np.testing.assert_array_equal(state[1], new[1])
+    assert any(np.any(kept != new) for kept, new in zip(never_came, good))
+
+
+WAYS = {
+    "xla": {"jit_compile": True},
+    "several at once": {"steps_per_execution": 2},
+    "accumulated": {"accumulate": 2},
+    "stop": {"on_nonfinite": "stop"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_train_judges_the_states(way):
+    """Also where M and gamma had learned already, and where the gradients of two batches make one step."""
+    settings = dict(WAYS[way])
+    accumulate = settings.pop("accumulate", None)
+    if accumulate and not IS_KERAS_3:
+        pytest.skip("Keras 2 accumulates no gradients")
+    (one, two, three), broken = three_pieces("frozen", np.nan)
+    found, y = [], np.ones((B, STEPS, 2), "float32")
+    for course in ((one, two, three), (one, broken, two, three)):
+        model = behind("frozen", run_eagerly=False, **settings)
+        if accumulate:
+            adam = keras.optimizers.Adam(0.01, gradient_accumulation_steps=accumulate)
+            model.compile(adam, "mse", sensitivity_every=1)
+        told = pytest.warns(RuntimeWarning, match='first at step 2: input "signal" of the batch')
+        if way == "stop":
+            told = pytest.raises(FloatingPointError, match='stopped at step 2 of epoch 1: input "signal"')
+        with told if len(course) == 4 else contextlib.nullcontext():
+            x = np.concatenate(course)
+            model.fit(x, np.concatenate([y] * len(course)), batch_size=B, shuffle=False, verbose=0)
+        if way == "stop" and len(course) == 4:
+            for piece in (two, three):
+                model.train_on_batch(piece, y)
+        found.append(all_of(model))
+    for mine, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_finite_input_that_makes_such_a_state_is_not_blamed():
+    _, broken = three_pieces("sound, threshold", 1e30)
+    model = behind("sound, threshold", on_nonfinite="stop")
+    with pytest.raises(FloatingPointError, match='new state of "audio_encoder.*" holds .* Scale the inputs'):
+        model.train_on_batch(broken, np.ones((B, STEPS, 2), "float32"))

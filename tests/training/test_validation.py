@@ -1,10 +1,13 @@
 """What callbacks are shown of a call of `fit`."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.training.model import Model
 from kernl_keras.training.validation import show_data
 
 X, Y = np.arange(30.0).reshape(10, 3), np.arange(10)
@@ -53,6 +56,23 @@ def test_validation_split_holds_out_the_last_examples(share, held_out):
     np.testing.assert_array_equal(y, Y[-held_out:])
     (x, _), y = shown((X, X), validation_split=share)
     assert len(x) == held_out and y is None
+
+
+@pytest.mark.parametrize("of", ["dataset", "generator", "asked for", "array"])
+def test_only_who_asks_to_shuffle_what_has_an_order_is_warned(of):
+    """A warning is an error in the tests. Arrays are shuffled, as ever."""
+    x, y = np.zeros((8, 3), np.float32), np.arange(8.0, dtype=np.float32)[:, None]
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(1)
+    seen = []
+    inputs = keras.Input((3,))
+    model = Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", lambda y, _: (seen.append(float(y[0, 0])), tf.reduce_sum(y, -1))[1], run_eagerly=True)
+    given = {"generator": ((x[n : n + 1], y[n : n + 1]) for n in range(8)), "array": x}.get(of, data)
+    asked = {"shuffle": True} if of == "asked for" else {"steps_per_epoch": 8} if of == "generator" else {}
+    warned = IS_KERAS_3 and of == "asked for"
+    with pytest.warns(UserWarning, match="will be ignored") if warned else contextlib.nullcontext():
+        model.fit(given, y if of == "array" else None, batch_size=1 if of == "array" else None, verbose=0, **asked)
+    assert sorted(seen) == list(range(8)) and (seen == sorted(seen)) == (of != "array")
 
 
 def test_without_validation_nothing_is_shown():

@@ -7,7 +7,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.training.watch import out_of_range
+from kernl_keras.training.watch import LARGE, not_scaled, out_of_range
 
 from ..reference.cases import taking_turns
 
@@ -147,3 +147,73 @@ def test_whatever_is_logged(kind):
     network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], **settings)
     history = network.fit(X[:4, :5], np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
     assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))
+
+
+def recordings(scaled):
+    """Acceleration, rotation and temperature as in the guide: sizes 0.02, 30 and 30."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, T, I)) * [0.016, 30.0, 0.1] + [0.0, 0.0, 30.0]
+    return np.float32((x - x.mean((0, 1))) / x.std((0, 1)) if scaled else x)
+
+
+@pytest.mark.parametrize("cell", [kk.ResonatorCell, kk.LeakyRNNCell, kk.LSTMCell])
+def test_inputs_that_are_not_scaled_are_reported_once(cell):
+    said, _ = fit(build(cell(5), run_eagerly=True), epochs=2, x=recordings(scaled=False))
+    (message,) = [each for each in said if "not scaled" in each]
+    assert "Layer 'hidden'" in message and "keras.layers.Normalization" in message
+    size = float(message.split(" is ")[1].split(" and ")[0])
+    assert "feature 1 is" in message or "feature 2 is" in message
+    assert 25.0 < size < 35.0 and "and that of feature 0 is 0.01" in message
+
+
+@pytest.mark.parametrize("cell", [kk.ResonatorCell, kk.LeakyRNNCell])
+def test_scaled_inputs_are_not_reported(cell):
+    assert fit(build(cell(5), run_eagerly=True), x=recordings(scaled=True))[0] == []
+
+
+def test_after_the_advice_nothing_is_reported():
+    scale = keras.layers.Normalization()
+    scale.adapt(recordings(scaled=False))
+    inputs = keras.Input((T, I))
+    hidden = kk.RNN(kk.ResonatorCell(5), rule="eprop", return_sequences=False)(scale(inputs))
+    model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
+    model.compile("sgd", "mse", run_eagerly=True)
+    assert fit(model, x=recordings(scaled=False))[0] == []
+
+
+def test_what_a_layer_receives_is_measured_at_the_steps_that_count():
+    x = recordings(scaled=False)
+    x[1, 5:] = 0.0
+    x[4:] = 1e3  # the second batch is another one
+    inputs = keras.Input((T, I))
+    layer = kk.RNN(kk.LIFCell(5), rule="eprop", return_sequences=False)
+    model = kk.Model(inputs, keras.layers.Dense(1)(layer(keras.layers.Masking()(inputs))))
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.train_on_batch(x[:4], np.zeros((4, 1)))
+    steps = np.concatenate([x[0], x[1, :5], x[2], x[3]])
+    np.testing.assert_allclose(layer.diagnostics.input_sizes(), np.sqrt(np.mean(steps**2, 0)), rtol=1e-5)
+    model.train_on_batch(np.full_like(x[:4], np.nan), np.zeros((4, 1)))  # it is left out
+    np.testing.assert_allclose(layer.diagnostics.input_sizes(), np.sqrt(np.mean(steps**2, 0)), rtol=1e-5)
+
+
+TASKS = {
+    "pixels": lambda: kk.data.sequential_mnist("sample", batch_size=16),
+    "rows": lambda: kk.data.sequential_mnist("sample", layout="rows", context_steps=0, batch_size=64),
+    "adding": lambda: kk.data.adding_problem(steps=100, examples=200, batch_size=50),
+    "anbn": lambda: kk.data.anbn(steps=200, shortest=1, longest=32, examples=200, batch_size=50),
+    "heartbeats": lambda: kk.data.ecg(batch_size=16),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_packaged_data_are_scaled(task):
+    """Each feature is far from the limit in every one of the first batches."""
+    for x, *_ in TASKS[task]().train.take(3):
+        sizes = np.sqrt(np.mean(np.square(x), (0, 1)))
+        assert not_scaled("hidden", sizes) is None and sizes.max() < LARGE / 3
+
+
+def test_one_large_feature_is_enough_and_small_ones_are_not():
+    assert not_scaled("hidden", np.array([1.0, 0.0, 1e-4])) is None
+    assert not_scaled("hidden", np.array([np.nan, 1.0])) is None
+    assert "feature 1 is 11, where" in not_scaled("hidden", np.array([0.0, 11.0]))

@@ -1,10 +1,9 @@
 """Measures, prints tables, writes a results file and draws it."""
 
-import os
 import platform
 
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.provenance import cores, devices, git_revision, versions
+from kernl_keras.experiments.provenance import cores, devices, git_revision, processor, versions
 
 from . import plan
 from .plot import draw
@@ -73,12 +72,7 @@ def run_part(part, threads, repeats, peers_folder, say):
 
 def machine():
     """What the numbers were measured on."""
-    name = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        name = names[0] if names else name
-    return {"processor": name, "cores": cores(), "system": platform.platform(), "device": devices()}
+    return {"processor": processor(), "cores": cores(), "system": platform.platform(), "device": devices()}
 
 
 def table(found):
