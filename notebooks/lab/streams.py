@@ -36,7 +36,8 @@ from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
-from kernl_keras.training.state import fresh_states
+from kernl_keras.training.learn import build_optimizers
+from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .options import add_run_options, check_folder, check_seeds
 from .windows import numbers_inside
@@ -222,9 +223,8 @@ def steps_missed(answers, y, weight):
     return float(np.mean((answers.argmax(-1) != y)[weight > 0.0]))
 
 
-def learn(task, rule, window, rate, seed, falls=True):
-    """One run; a dict of what was measured."""
-    model = build(task, rule, window, rate, seed, falls)
+def learn(model, task, window, rate, seed):
+    """One run of a network from `build`; a dict of what was measured."""
     layer, (_, updates) = model.get_layer("hidden"), updates_of(task, window)
     curve, seconds = [], []
     for point in range(1, POINTS + 1):
@@ -269,7 +269,7 @@ def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
                 if any(run["seed"] == seed for run in made):
                     continue
                 rates = [made[0]["learning_rate"]] if made else task.rates
-                tried = [learn(task, rule, window, rate, seed) for rate in rates]
+                tried = [learn(build(task, rule, window, rate, seed), task, window, rate, seed) for rate in rates]
                 best = {**what, **min(tried, key=lambda run: run["validation"]), "git_revision": revision}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
@@ -290,14 +290,25 @@ def measure_rates(names, seeds, data_dir, found, keep, windows, rates, say=print
         for window in windows or task.windows:
             made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
             tried = [run for run in made if run["seed"] == seeds[0] and run["learning_rate"] in rates]
-            for rate in rates if seed == seeds[0] else near_the_best(rates, tried):
-                if any((run["seed"], run["learning_rate"]) == (seed, rate) for run in made):
-                    continue
-                run = {"rule": rule, "window": window, **learn(task, rule, window, rate, seed, falls=False)}
-                runs.append({**run, "git_revision": revision})
-                what = f"{name:10} {rule:5} window {window:<4} seed {seed} rate {rate:<7g}"
+            wanted = rates if seed == seeds[0] else near_the_best(rates, tried)
+            missing = set(wanted) - {run["learning_rate"] for run in made if run["seed"] == seed}
+            for run in runs_of(task, rule, window, sorted(missing), seed):
+                runs.append({"rule": rule, "window": window, **run, "git_revision": revision})
+                what = f"{name:10} {rule:5} window {window:<4} seed {seed} rate {run['learning_rate']:<7g}"
                 say(f"{what} {100 * run['validation']:.1f} % missed")
                 keep(found)
+
+
+def runs_of(task, rule, window, rates, seed):
+    """A run for each learning rate, which stays; the network is compiled once and begins anew each time."""
+    if rates:
+        model = build(task, rule, window, rates[0], seed, falls=False)
+        build_optimizers(model)
+        beginning = Kept(moved(model))
+    for rate in rates:
+        beginning.put_back()
+        model.optimizer.learning_rate = rate
+        yield learn(model, task, window, rate, seed)
 
 
 def near_the_best(rates, tried):
