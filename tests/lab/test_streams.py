@@ -101,8 +101,8 @@ def test_learning_rates_are_compared(tmp_path, monkeypatch):
     begun = []
 
     def learn(model, task, window, rate, seed):
-        kept = [np.array(weight) for weight in model.trainable_variables]
-        now = float(np.asarray(model.optimizer.learning_rate))
+        kept = [weight.numpy() for weight in model.trainable_variables]
+        now = float(model.optimizer.learning_rate.numpy())
         begun.append((now, [weight.sum() for weight in kept]))
         [variable.assign(np.zeros_like(weight)) for variable, weight in zip(model.trainable_variables, kept)]
         return {"seed": seed, "learning_rate": rate, "validation": abs(rate - window * 1e-3), "test": 0.5}
@@ -120,8 +120,7 @@ def test_learning_rates_are_compared(tmp_path, monkeypatch):
     assert all(tried[rule, 1, 1] == [0.0003, 0.001, 0.003] for rule in ("eprop", "kernl"))
     assert all(tried[rule, 8, 1] == [0.003, 0.009] for rule in ("eprop", "kernl"))
     assert [rate for rate, _ in begun] == pytest.approx([run["learning_rate"] for run in runs])  # and it does not fall
-    for one, next_one in zip(range(3), range(1, 4)):
-        assert begun[one][1] == begun[next_one][1] and any(begun[one][1])  # each begins anew
+    assert all(weights == begun[0][1] and any(weights) for _, weights in begun[:4])  # each begins anew
 
 
 def test_learning_rates_out_of_range(tmp_path, capsys):
@@ -132,7 +131,7 @@ def test_learning_rates_out_of_range(tmp_path, capsys):
 
 
 def test_digits_and_heartbeats():
-    """Half of a stretch or more is a digit, asked for at its end; heartbeats have no pauses."""
+    """Digits have pauses between them; heartbeats follow each other without, and each step is asked for."""
     task = streams.digits(None)
     assert task.parts["train"][0].shape == (6500, 196, 1) and task.settings["every"] == 240
     task = streams.heartbeats(None)
