@@ -8,7 +8,7 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
     python -m notebooks.lab.hops RUN_DIR       compares gradients with further hops behind a window, in NumPy
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
-    python -m notebooks.lab.streams TASK       compares rules on streams of words, of cues and of strings
+    python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
     python -m notebooks.lab.speakers           lets a network meet a speaker that it has never heard
     python -m notebooks.lab.gru                trains a GRU on the spoken digits, for comparison
     python -m notebooks.lab.device             learns in LiteRT, step by step, and compares with fit

@@ -276,6 +276,27 @@ def streams_table(found):
     return markdown(["", *heads], rows)
 
 
+def stream_rates_table(found):
+    """Errors of a validation stream by learning rates that stay, and the test's at the best one, which is bold.
+
+    A line is a task, a rule and the steps from update to update. The best rate is one that all seeds tried.
+    """
+    cells = {}
+    for task, runs in found["tasks"].items():
+        for run in runs:
+            line = task, RULE_NAMES[run["rule"]], f"{run['window']}"
+            cells.setdefault(line, {}).setdefault(run["learning_rate"], []).append(run)
+    rates, lines = sorted({rate for columns_of in cells.values() for rate in columns_of}), []
+    for line, made in cells.items():
+        most = max(map(len, made.values()))
+        errors = {rate: 100.0 * statistics.mean(run["validation"] for run in runs) for rate, runs in made.items()}
+        best = min((rate for rate, runs in made.items() if len(runs) == most), key=errors.get)
+        shown = {rate: f"**{error:.1f}**" if rate == best else f"{error:.1f}" for rate, error in errors.items()}
+        test = plain_spread([100.0 * run["test"] for run in made[best]], 1)
+        lines.append([*line, *(shown.get(rate, "") for rate in rates), f"{test} %"])
+    return markdown(["", "rule", "update every", *(f"{rate:g}" for rate in rates), "test"], lines)
+
+
 def race_table(rows):
     """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made."""
     marks = sorted({round_mark(point["seconds"]) for row in rows.values() for point in row["points"]})
@@ -304,6 +325,7 @@ OWN_TABLES = {
     "baseline": baseline_table,
     "rows": race_table,
     "streams": streams_table,
+    "stream_rates": stream_rates_table,
     "speakers": speakers_table,
     "on_device": device_table,
     "windows": agreement_table,
