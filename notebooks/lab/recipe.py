@@ -44,9 +44,13 @@ SERIES = {
 }
 
 GUIDE = {"encoder": False, "input_gain": 1.0, "period": (4, 838), "tau_out": None, "last": None, "rate": 5e-3}
+GUIDE |= {"falling": True, "sensitivity_every": 8}
 PIXELS = {
     "README": {},
-    "the guide": GUIDE | {"falling": True, "sensitivity_every": 8},
+    "the guide": GUIDE,
+    "the guide, no steps after the last pixel": GUIDE | {"context_steps": 0},
+    "the guide, the default tau_m and period": GUIDE | {"context_steps": 0, "tau_m": 100.0, "period": (4, 300)},
+    "the guide, with the encoder and input_gain=3": GUIDE | {"encoder": True, "input_gain": 3.0},
     "mean of all steps": {"last": None},
     "tau_out=10": {"tau_out": 10.0},
     "no encoder": {"encoder": False},
@@ -88,19 +92,20 @@ def series(task, variant, splits):
 def digits(variant, seeds):
     """A change of the README's network: validation accuracies, of each seed."""
     settings = {"encoder": True, "period": (12, 42), "tau_m": 300.0, "input_gain": 3.0, "tau_out": 20.0, "last": 20}
-    settings |= {"rule": "kernl", "rate": 2e-3, "falling": False, "sensitivity_every": 4, **PIXELS[variant]}
+    settings |= {"context_steps": 54, "rate": 2e-3, "falling": False, "sensitivity_every": 4, **PIXELS[variant]}
+    context = settings["context_steps"]
     found = []
     for seed in range(seeds):
         keras.utils.set_random_seed(seed)
-        data = kk.data.sequential_mnist("sample", batch_size=BATCH, repeat=True, seed=seed)
-        x = inputs = keras.Input((838, 2))
+        data = kk.data.sequential_mnist("sample", context_steps=context, batch_size=BATCH, repeat=True)
+        x = inputs = keras.Input((data.time_steps, data.features))
         if settings["encoder"]:
             x = kk.SpikeEncoder(80, code="threshold", context_switch=784)(x)
         else:
-            x = keras.layers.Normalization(mean=[0.12, 0.0], variance=[0.09, 1.0])(x)
+            x = keras.layers.Normalization(mean=[0.12, 0.0][: data.features], variance=[0.09, 1.0][: data.features])(x)
         names = ("tau_m", "input_gain")
         cell = kk.ResonatorCell(200, period=kk.LogSpaced(*settings["period"]), **{n: settings[n] for n in names})
-        v = kk.Readout(10, tau_out=settings["tau_out"])(kk.RNN(cell, rule=settings["rule"])(x))
+        v = kk.Readout(10, tau_out=settings["tau_out"])(kk.RNN(cell, rule="kernl")(x))
         model = kk.Model(inputs, kk.TimeAverage(settings["last"])(v))
         rate = keras.optimizers.schedules.CosineDecay(settings["rate"], UPDATES)
         model.compile(
