@@ -20,8 +20,8 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         batch_size: B, the size of every batch.
 
     Returns:
-        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B]; [B, 1] where y has more than one
-        axis, so that Keras spreads them over the steps of answers at every step.
+        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B], or [B, 1] where y has more than
+        one axis, so that Keras spreads them over the steps of answers at every step.
 
     Raises:
         ValueError: for a `batch_size` < 1, and for data without targets.

@@ -11,6 +11,7 @@ from kernl_keras.keras_version import keras
 from notebooks.lab import guide, recipe
 from notebooks.lab.tables import table_of
 
+ROOT = pathlib.Path(__file__).parents[2]
 TS = """@problemName Two
 @data
 1.0,2.0,3.0:4.0,5.0,6.0:b
@@ -78,6 +79,19 @@ def test_a_missing_package_is_skipped_and_its_reason_kept(tmp_path, monkeypatch)
     guide.main(["--output", str(tmp_path / "guide.json")])
     found = json.loads(pathlib.Path(tmp_path, "guide.json").read_text())["guide"]
     assert found["skipped"] == {"one": "the package no_such_package is not installed"} and not found["rows"]
+
+
+def test_the_notebook_and_the_README_have_the_choices_that_are_measured():
+    notebook = json.loads((ROOT / "notebooks/guide.ipynb").read_text("utf-8"))
+    of_notebook = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    of_readme = (ROOT / "README.md").read_text("utf-8").split("```python")[1].split("```")[0]
+    for text in (of_notebook, of_readme):
+        for choice in ("CosineDecay(5e-3, ", "global_clipnorm=1.0", "tau_out=None", "LogSpaced(4, ", "jit_compile"):
+            assert choice in text
+        assert "sensitivity_every" not in text and "input_gain" not in text
+    assert "SpikeEncoder" not in of_readme
+    assert "(600, 192)\nBATCH_SIZE = 16\n" in of_notebook and "batch_size=16" in of_readme
+    assert (guide.UPDATES, guide.BATCH, guide.RATE) == (600, 16, 5e-3)
 
 
 def shorten(monkeypatch):
