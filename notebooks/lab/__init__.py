@@ -15,7 +15,8 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.compiling          times the first call of a training step, for all that a layer allows
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow
     python -m notebooks.lab.race               trains here and in other packages, and compares accuracy by the second
-    python -m notebooks.lab.guide              compares the guide's choices with earlier ones, on public series
+    python -m notebooks.lab.guide              follows the guide on public series, beside a GRU
+    python -m notebooks.lab.recipe TASK        tries other choices than the guide has, on held-out training data
     python -m notebooks.lab.results            makes the tables and plots of a document from results files
     python -m notebooks.lab.pictures           draws the other pictures
     python -m notebooks.lab.kills              kills training at random moments, and goes on with it

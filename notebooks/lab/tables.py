@@ -137,16 +137,32 @@ def benchmark_table(parts):
 
 
 def guide_table(found):
-    """The guide's choices beside earlier ones, a line a set: test results, of several seeds their mean."""
-    lines = []
+    """The guide beside other networks, a line a set: test results and, in brackets, training; means of all seeds."""
+    lines, networks = [], list(found["rows"][0]["networks"])
     for name in dict.fromkeys(row["set"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["set"] == name]
         first = rows[0]
         metric = "accuracy" if first["metric"] == "accuracy" else "mse"
-        results = [spread_of([row[each] for row in rows], metric) for each in ("before", "after")]
         sizes = [f"{first['steps']:,}", str(first["features"]), f"{first['examples']['train']:,}"]
-        lines.append([name, first["role"], *sizes, *results])
-    return markdown(["series", "", "steps", "features", "examples", "before", "after"], lines)
+        results = []
+        for network in networks:
+            test, train = ([row["networks"][network][part] for row in rows] for part in ("test", "train"))
+            results.append(f"{spread_of(test, metric)} ({spread_of([statistics.mean(train)], metric)})")
+        updates = [f"{first['networks'][network]['updates']:,}" for network in ("guide", "16 epochs")]
+        lines.append([name, first["role"], *sizes, " / ".join(updates), *results])
+    return markdown(["series", "", "steps", "features", "examples", "updates", *networks], lines)
+
+
+def recipe_table(found):
+    """Changes of the guide's choices, a line a change: held-out results of each task, and in brackets training's."""
+    tasks = list(dict.fromkeys(row["task"] for row in found["rows"]))
+    lines = {}
+    for row in found["rows"]:
+        parts = [[statistics.mean(row[part])] for part in ("held_out", "train") if part in row]
+        held_out, *train = (spread_of(part, "accuracy") for part in parts)
+        line = lines.setdefault(row["variant"], dict.fromkeys(tasks, ""))
+        line[row["task"]] = held_out + (f" ({train[0]})" if train else "")
+    return markdown(["", *tasks], [[variant, *line.values()] for variant, line in lines.items()])
 
 
 def agreement_table(found, window=64):
@@ -333,6 +349,7 @@ OWN_TABLES = {
     "stream": stream_table,
     "compiling": compiling_table,
     "guide": guide_table,
+    "recipe": recipe_table,
     "contract": contract_table,
     "networks": simulator_table,
     "bad_input": bad_input_table,
