@@ -17,13 +17,13 @@ from .pretrained import experiment_of, load_pretrained, record
 from .run import check_model
 from .stream import read_stream_config
 
-KINDS = ("word", "cut off", "several words", "no word")
-TOO_QUIET = 3e-9  # power in all bands; 16-bit silence with dither has 1e-9, and a sine of amplitude 1 has 1
+KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
+TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
 STEP, FRAME = 80, 200  # samples, 10 and 25 ms
 FILTERS = mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
 NOISE, ABOVE = -16.0, 3.0  # dB: what stays below the first for a pause is noise, and sound is so much louder
-LOWEST, EDGE = -60.0, -40.0  # dB, of levels and of those at the ends: what is softer makes no difference
+LOWEST = -60.0  # dB: what is softer makes no difference
 PAUSE, SHORTEST = 15, 5  # steps: shorter pauses are inside a word, shorter sounds are none
 WEIGHTS = pathlib.Path(__file__).parent / "kinds.json"
 
@@ -37,7 +37,6 @@ class Heard(NamedTuple):
         digit: int, of the first word; None where it is too quiet.
         share: float, of the chance that it is one word, and this one; None of a network that is not calibrated.
         level: float, dB of the loudest step.
-        where: "begins" or "ends", where a word is cut off.
     """
 
     kind: str
@@ -45,23 +44,21 @@ class Heard(NamedTuple):
     digit: int | None
     share: float | None
     level: float
-    where: str
 
     def __str__(self):
-        sure = (
-            "how sure is not known: the run held no words back" if self.share is None else f"{100 * self.share:.0f} %"
-        )
+        if self.level < -200.0:
+            return "nothing: silence"
         if self.kind == "too quiet":
-            limit = 10.0 * np.log10(TOO_QUIET)
-            return f"nothing: its loudest part has {self.level:.0f} dB, and a word must have {limit:.0f} dB"
-        if self.kind == "cut off":
-            return f"cut off: it {self.where} within a word; what is there sounds like {self.digit} ({sure})"
-        if self.kind == "several words":
-            count = f" ({self.words})" if self.words > 1 else ""
-            return f"several words{count}; the first sounds like {self.digit}"
+            return f"nothing: the loudest 25 ms have {self.level:.0f} dB, and a word must have {TOO_QUIET:.0f} dB"
         if self.kind == "no word":
             return "no word: noise, a tone or another sound"
-        return f"{self.digit} ({sure})"
+        if self.kind == "several words":
+            return f"several words{f' ({self.words})' * (self.words > 1)}; the first sounds like {self.digit}"
+        sure = "how sure is not known: no words were held back" if self.share is None else f"{100 * self.share:.0f} %"
+        if self.kind == "word":
+            return f"{self.digit} ({sure})"
+        edge = self.kind.split()[0]
+        return f"cut off: the recording {edge}s within a word; what is there sounds like {self.digit} ({sure})"
 
 
 def hear(sound, answer, temperature=None):
@@ -74,8 +71,8 @@ def hear(sound, answer, temperature=None):
     """
     power = powers(sound)
     loudest = 10.0 * np.log10(max(power.sum(1).max(), 1e-30))
-    if loudest < 10.0 * np.log10(TOO_QUIET):
-        return Heard("too quiet", 0, None, None, loudest, "")
+    if loudest < TOO_QUIET:
+        return Heard("too quiet", 0, None, None, loudest)
     level = decibels(power)
     parts, chances = segments(level), chances_of(features(power))
     kind = KINDS[int(chances.argmax())]
@@ -84,7 +81,7 @@ def hear(sound, answer, temperature=None):
     digit, share = int(values.argmax()), None
     if temperature is not None:
         share = float(chances[0] * softmax(values / temperature)[digit])
-    return Heard(kind, len(parts), digit, share, loudest, "begins" if level[0] > level[-1] else "ends")
+    return Heard(kind, len(parts), digit, share, loudest)
 
 
 def powers(sound):
@@ -127,13 +124,13 @@ def features(power):
         power: [T, bands].
 
     Returns:
-        float [9]: the level at the first and at the last step, dB; the longest pause inside, 0.1 s; how much the level
-        varies, dB; how flat the spectrum is, dB (0 for noise, less for tones), and its square; how much its shape
-        varies, dB; the logarithm of the length; and the share of loud steps.
+        float [9]: the amplitude at the first and at the last step by that of the loudest; the longest pause inside, 0.1
+        s; how much the level varies, dB; how flat the spectrum is, dB (0 for noise, less for tones), and its square;
+        how much its shape varies, dB; the logarithm of the length; and the share of loud steps.
     """
     level = decibels(power)
     steps = active(level)
-    begins, ends = steps[0] == 0, steps[-1] == len(level) - 1
+    edges = np.where(np.isin([0, len(level) - 1], steps), 10.0 ** (level[[0, -1]] / 20.0), 0.0)
     inside = level[steps[0] : steps[-1] + 1]
     heard = power[steps] + 1e-9 * power.sum(1).max()
     flatness = 10.0 * np.mean(np.log10(heard).mean(1) - np.log10(heard.mean(1)))
@@ -142,8 +139,7 @@ def features(power):
         shape = (shape[:-2] + shape[1:-1] + shape[2:]) / 3.0
     return np.array(
         [
-            max(level[0], EDGE) if begins else EDGE,
-            max(level[-1], EDGE) if ends else EDGE,
+            *edges,
             0.1 * (np.diff(steps).max(initial=1) - 1),
             inside.std(),
             flatness,
@@ -156,7 +152,7 @@ def features(power):
 
 
 def chances_of(features):
-    """The chance of each of `KINDS` [4], by a logistic regression on features [9], or [n, 4] of [n, 9]."""
+    """The chance of each of `KINDS` [5], by a logistic regression on features [9]."""
     fitted = read_json(WEIGHTS)
     scaled = (features - np.array(fitted["mean"])) / np.array(fitted["deviation"])
     return softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"]))
@@ -227,16 +223,17 @@ def answering(model, experiment, answer=None):
 
     With `answer` the model says something at every step: its mean over so many of them counts, from a word's end on.
     """
-    encoder = front_end(experiment)
+    encoder, samples = front_end(experiment), round(experiment.task_settings["seconds"] * SAMPLING_RATE)
 
-    def values(sound):
-        x = np.asarray(encoder(padded([sound], round(experiment.task_settings["seconds"] * SAMPLING_RATE))), np.float32)
+    @tf.function
+    def outputs(sound):
+        x = encoder(sound)
         if answer is None:
-            return np.asarray(model(x, training=False), float)[0]
-        x = np.pad(x, ((0, 0), (0, answer - 1), (0, 0)))  # the pause that follows a word
-        return np.asarray(model(x, training=False), float)[0, -answer:].mean(0)
+            return model(x, training=False)[0]
+        x = tf.pad(x, ((0, 0), (0, answer - 1), (0, 0)))  # the pause that follows a word
+        return tf.reduce_mean(model(x, training=False)[0, -answer:], 0)
 
-    return values
+    return lambda sound: outputs(padded([sound], samples)).numpy().astype(float)
 
 
 def sound_of(path):

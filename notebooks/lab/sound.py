@@ -21,6 +21,7 @@ from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
+from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, of_package, powers, softmax, sound_of
 from kernl_keras.experiments.provenance import git_revision, versions
 
 from .options import check_folder
@@ -37,7 +38,7 @@ WAYS = {  # how words are recorded: gain, bits, whether dither is added, Hz, cha
     "44.1 kHz, stereo, 0.02 times as loud": (0.02, 16, False, 44100, 2),
     "44.1 kHz, stereo, 8 bits": (1.0, 8, False, 44100, 2),
 }
-SAID = ("word", "cut off", "several words", "no word", "too quiet")
+SAID = ("word", "begin cut off", "end cut off", "several words", "no word", "too quiet")
 BINS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)  # of shares
 
 
@@ -92,14 +93,19 @@ class Maker:
         """So many samples."""
         return int(self.rng.uniform(low, high) * SAMPLING_RATE)
 
-    def cut_off(self):
-        """A word without its begin or its end, 30 to 70 % of it; half of them have silence at the other end."""
+    def begin_cut_off(self):
+        """The last 30 to 70 % of a word, half of them with silence behind."""
         word = self.word()
-        at = int(self.rng.uniform(0.3, 0.7) * len(word))
-        silence = np.zeros(self.seconds(0.1, 0.4) * self.rng.integers(2))
-        if self.rng.random() < 0.5:
-            return np.concatenate([silence, word[:at]])
-        return np.concatenate([word[at:], silence])
+        return np.concatenate([word[int(self.rng.uniform(0.3, 0.7) * len(word)) :], self.silence()])
+
+    def end_cut_off(self):
+        """The first 30 to 70 % of a word, half of them with silence before."""
+        word = self.word()
+        return np.concatenate([self.silence(), word[: int(self.rng.uniform(0.3, 0.7) * len(word))]])
+
+    def silence(self):
+        """0.1 to 0.4 s of it, or none."""
+        return np.zeros(self.seconds(0.1, 0.4) * self.rng.integers(2))
 
     def several(self):
         """Two or three words, equally loud, with pauses of 0.2 to 0.6 s between."""
@@ -153,14 +159,14 @@ class Maker:
 
 
 MADE = {
-    "cut off": Maker.cut_off,
+    "begin cut off": Maker.begin_cut_off,
+    "end cut off": Maker.end_cut_off,
     "several words": Maker.several,
     "noise": Maker.noise,
     "8-bit silence with dither": Maker.dithered_silence,
     "tones": Maker.tone,
 }
 TABLE_ONLY = {"melodies": Maker.melody}  # not among what is fitted
-KIND_OF = {"cut off": "cut off", "several words": "several words"}  # of a made sound; of the others "no word"
 
 
 def recordings_of(data_dir):
@@ -232,22 +238,23 @@ def reliability(shares):
 def fit(words, seed=0):
     """What `kinds.json` holds: a logistic regression of `KINDS` on the features of words and of made sounds.
 
-    Half of the weight is that of the words, each in several rooms and recordings.
+    Words have half of the weight. All but what is cut off is in a room, and all is recorded in some way.
     """
-    from kernl_keras.experiments.heard import KINDS, features, powers
-
     maker, x, kinds, weight = Maker(words, seed), [], [], []
 
     def add(sound, kind, share):
-        x.append(features(powers(maker.recorded(maker.in_a_room(sound)))))
+        x.append(features(powers(maker.recorded(sound))))
         kinds.append(KINDS.index(kind))
         weight.append(share)
 
     for word in words:
-        add(word, "word", 0.5 / len(words))
+        add(maker.in_a_room(word), "word", 0.5 / len(words))
+    each = len(words) // len(MADE)
     for name, make in MADE.items():
-        for _ in range(len(words) // len(MADE)):
-            add(make(maker), KIND_OF.get(name, "no word"), 0.5 / len(words))
+        for _ in range(each):
+            sound = make(maker)
+            sound = sound if name.endswith("cut off") else maker.in_a_room(sound)  # its edge is that of the file
+            add(sound, name if name in KINDS else "no word", 0.5 / len(MADE) / each)
     x, weight = np.array(x), np.array(weight)
     mean, deviation = x.mean(0), x.std(0)
     weights = logistic_regression((x - mean) / deviation, np.eye(len(KINDS))[kinds], weight)
@@ -262,9 +269,8 @@ def fit(words, seed=0):
     }
 
 
-def logistic_regression(x, y, weight, penalty=1e-4, steps=2000):
+def logistic_regression(x, y, weight, penalty=1e-4):
     """Weights and, last, biases [F + 1, K] of x [n, F] and y [n, K], whose rows have a weight; by Newton's method."""
-    from kernl_keras.experiments.heard import softmax
 
     x = np.concatenate([x, np.ones((len(x), 1))], 1)
     found = np.zeros((x.shape[1], y.shape[1]))
@@ -280,7 +286,6 @@ def logistic_regression(x, y, weight, penalty=1e-4, steps=2000):
 
 def network(name):
     """What a packaged network makes of a file: a function to a `Heard`."""
-    from kernl_keras.experiments.heard import hear, of_package, sound_of
 
     answer, temperature = of_package(name)
     return lambda path: hear(sound_of(path), answer, temperature)
@@ -302,7 +307,6 @@ def main(arguments=None):
 
 def run(options, command):
     """Measures or fits, and writes the file."""
-    from kernl_keras.experiments.heard import WEIGHTS
 
     about = {"versions": versions(), "git_revision": git_revision(), "command": command}
     (words, digits), (trained, _) = recordings_of(options.data_dir)
