@@ -48,7 +48,7 @@ def test_a_step_hears_the_frame_before_its_end(tau):
             np.testing.assert_allclose(found[row, :, 4 * channel : 4 * channel + 4], expected, rtol=2e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("gain", [5.0, 0.05, 1e-3])
+@pytest.mark.parametrize("gain", [5.0, 0.02])
 def test_a_soft_voice_looks_like_a_loud_one(gain):
     """Two sounds one after the other, the first 20 dB louder; at another level both look the same."""
     x = 0.2 * X * np.where(np.arange(60) < 30, 1.0, 0.1)[None, :, None].astype("float32")
@@ -67,13 +67,13 @@ def test_noise_far_below_the_voice_is_hardly_heard():
 
 
 def test_the_level_falls_within_seconds():
-    """After a loud second, noise 40 dB softer is below the floor, and 10 s later as loud as ever."""
-    noise = np.random.default_rng(1).normal(size=(1, 24000, 1)).astype("float32")
-    x = noise * np.where(np.arange(24000) < 2000, 0.3, 0.003)[None, :, None].astype("float32")
-    found = np.asarray(kk.AudioEncoder(**SMALL)(x))[0].mean(1)
-    alone = np.asarray(kk.AudioEncoder(**SMALL)(noise))[0].mean(1)
-    assert found[620:700].mean() < 0.5 * alone[620:700].mean()
-    np.testing.assert_allclose(found[-400:].mean(), alone[-400:].mean(), rtol=0.1)
+    """After a loud second, noise 40 dB softer is below the floor, and 19 s later as loud as ever; steps of 100 ms."""
+    layer = kk.AudioEncoder(bands=4, sampling_rate=2000.0, frame=100.0, hop=100.0, low=50.0)
+    noise = np.random.default_rng(1).normal(size=(1, 40000, 1)).astype("float32")
+    x = noise * np.where(np.arange(40000) < 2000, 0.3, 0.003)[None, :, None].astype("float32")
+    found, alone = (np.asarray(layer(sound))[0].mean(1) for sound in (x, noise))
+    assert found[30:40].mean() < 0.5 * alone[30:40].mean()
+    np.testing.assert_allclose(found[-50:], alone[-50:], rtol=0.1)
 
 
 def test_the_sound_has_a_gradient():
