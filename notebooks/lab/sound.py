@@ -29,14 +29,16 @@ from .options import check_folder
 NETWORK = "spoken-digits"
 COUNT = 40  # words of the table, and made sounds of each kind
 GAINS = (5.0, 1.0, 0.2, 0.05, 0.02, 0.01)
-WAYS = {  # how words are recorded: gain, bits, whether dither is added, Hz, channels
-    **{f"{gain:g} times as loud, 16 bits": (gain, 16, False, 8000, 1) for gain in GAINS},
-    "8 bits": (1.0, 8, False, 8000, 1),
-    "8 bits with dither": (1.0, 8, True, 8000, 1),
-    "24 bits": (1.0, 24, False, 8000, 1),
-    "44.1 kHz, stereo": (1.0, 16, False, 44100, 2),
-    "44.1 kHz, stereo, 0.02 times as loud": (0.02, 16, False, 44100, 2),
-    "44.1 kHz, stereo, 8 bits": (1.0, 8, False, 44100, 2),
+WAYS = {  # how words are recorded: gain, bits, whether dither is added, Hz, channels, seconds of silence at both ends
+    **{f"{gain:g} times as loud, 16 bits": (gain, 16, False, 8000, 1, 0.0) for gain in GAINS},
+    "8 bits": (1.0, 8, False, 8000, 1, 0.0),
+    "8 bits with dither": (1.0, 8, True, 8000, 1, 0.0),
+    "8 bits with dither, silence at both ends": (1.0, 8, True, 8000, 1, 0.5),
+    "0.02 times as loud, with dither, silence at both ends": (0.02, 16, True, 8000, 1, 0.5),
+    "24 bits": (1.0, 24, False, 8000, 1, 0.0),
+    "44.1 kHz, stereo": (1.0, 16, False, 44100, 2, 0.0),
+    "44.1 kHz, stereo, 0.02 times as loud": (0.02, 16, False, 44100, 2, 0.0),
+    "44.1 kHz, stereo, 8 bits": (1.0, 8, False, 44100, 2, 0.0),
 }
 SAID = ("word", "begin cut off", "end cut off", "several words", "no word", "too quiet")
 BINS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)  # of shares
@@ -194,9 +196,9 @@ def measure(words, digits, hear):
     right, said, shares = {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "sound.wav")
-        for way, (gain, bits, dither, rate, channels) in WAYS.items():
-            generator = np.random.default_rng(1) if dither else None
-            heard = [hear(as_file(path, gain * word, bits, rate, channels, generator)) for word in words]
+        for way, (gain, bits, dither, rate, channels, silence) in WAYS.items():
+            generator, ends = np.random.default_rng(1) if dither else None, round(silence * SAMPLING_RATE)
+            heard = [hear(as_file(path, np.pad(gain * word, ends), bits, rate, channels, generator)) for word in words]
             found = np.array([each.digit == digit for each, digit in zip(heard, digits)])
             named = np.array([each.kind == "word" for each in heard])
             right[way] = {
@@ -205,7 +207,7 @@ def measure(words, digits, hear):
                 "named_otherwise": int((~named[chosen]).sum()),
                 "all_named_otherwise": float(1.0 - named.mean()),
             }
-            print(f"{way:40}{right[way]}", flush=True)
+            print(f"{way:56}{right[way]}", flush=True)
             shares += [[each.share or 0.0, bool(each.digit == digit)] for each, digit in zip(heard, digits)]
         maker = Maker(words, seed=2)
         sounds = {kind: [make(maker) for _ in range(COUNT)] for kind, make in {**MADE, **TABLE_ONLY}.items()}
@@ -219,7 +221,7 @@ def measure(words, digits, hear):
                 "mean_share": float(np.mean([each.share or 0.0 for each in heard])),
                 "largest_share": float(max(each.share or 0.0 for each in heard)),
             }
-            print(f"{kind:40}{said[kind]}", flush=True)
+            print(f"{kind:56}{said[kind]}", flush=True)
     return {"count": COUNT, "words": len(words), "ways": right, "kinds": said, "shares": reliability(shares)}
 
 

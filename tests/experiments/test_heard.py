@@ -17,7 +17,9 @@ def voice(seconds=0.45, pitch=120.0):
     formants = ((300.0 + 500.0 * way, 80.0), (2300.0 - 1200.0 * way, 150.0), (2900.0 + 0.0 * way, 200.0))
     sound = np.zeros(len(time))
     for k in range(1, 32):
-        height = sum(1.0 / (1.0 + ((k * pitch - centre) / width) ** 2) / (n + 1) for n, (centre, width) in enumerate(formants))
+        height = sum(
+            1.0 / (1.0 + ((k * pitch - centre) / width) ** 2) / (n + 1) for n, (centre, width) in enumerate(formants)
+        )
         sound += height * np.sin(2.0 * np.pi * pitch * k * time)
     sound *= np.interp(way, [0.0, 0.15, 0.5, 1.0], [0.02, 1.0, 0.7, 0.01])
     hiss = np.diff(RNG.normal(size=801)) * np.interp(np.arange(800), [0, 300, 800], [0.01, 0.4, 0.2])
@@ -108,7 +110,10 @@ def test_sound_is_between_pauses():
     [
         (Heard("word", 1, 7, 0.934, -20.0), "7 (93 %)"),
         (Heard("word", 1, 7, None, -20.0), "7 (how sure is not known: no words were held back)"),
-        (Heard("too quiet", 0, None, None, -91.2), "nothing: the loudest 25 ms have -91 dB, and a word must have -85 dB"),
+        (
+            Heard("too quiet", 0, None, None, -91.2),
+            "nothing: the loudest 25 ms have -91 dB, and a word must have -85 dB",
+        ),
         (Heard("too quiet", 0, None, None, -300.0), "nothing: silence"),
         (Heard("several words", 3, 4, 0.1, -20.0), "several words (3); the first sounds like 4"),
         (Heard("several words", 1, 4, 0.1, -20.0), "several words; the first sounds like 4"),
