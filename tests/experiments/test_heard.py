@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from kernl_keras.dynamics.audio import band_power
 from kernl_keras.experiments import heard
 from kernl_keras.experiments.heard import Heard, hear
 
@@ -55,7 +57,7 @@ SOUNDS = {
     "a word in a room": (lambda: room(None, voice(), None), "word"),
     "a soft word": (lambda: 0.02 * voice(), "word"),
     "the begin of a word": (lambda: voice()[: int(0.25 * RATE)], "end cut off"),
-    "the end of a word": (lambda: voice()[int(0.2 * RATE) :], "begin cut off"),
+    "the end of a word": (lambda: voice()[int(0.25 * RATE) :], "begin cut off"),
     "two words": (lambda: room(None, voice(), None, voice(0.3, 150.0), None), "several words"),
     "three words": (lambda: room(voice(), None, voice(0.5, 90.0), None, voice(), noise=0.0), "several words"),
 }
@@ -88,6 +90,14 @@ def test_the_network_hears_the_word_alone():
     assert abs(lag - 3000) < 0.06 * RATE
 
 
+def test_the_powers_are_those_of_the_front_end():
+    sound = voice()
+    bands = heard.mel_filters(40, 200, 8000.0, 80.0, 4000.0)
+    frames = np.stack([sound[begin : begin + 200] for begin in range(0, len(sound) - 199, 80)]).astype("float32")
+    np.testing.assert_allclose(heard.powers(sound), band_power(tf.constant(frames), bands), rtol=1e-3, atol=1e-9)
+    assert heard.powers(sound[:30]).shape == (1, 40)
+
+
 def test_the_level_makes_no_difference_and_neither_do_pauses():
     word = room(None, voice(), None)
     features = heard.features(heard.powers(word))
@@ -100,8 +110,8 @@ def test_sound_is_between_pauses():
     level[10:30], level[40:50] = 0.0, -5.0
     level[70:72] = -3.0
     assert heard.segments(level) == [(10, 50)]
-    level[80:90] = -10.0
-    assert heard.segments(level) == [(10, 50), (80, 90)]
+    level[90:98] = -10.0
+    assert heard.segments(level) == [(10, 50), (90, 98)]
     np.testing.assert_array_equal(heard.active(np.full(9, -1.0)), np.arange(9))
 
 
