@@ -1,5 +1,8 @@
 """Sound as a cochlea passes it on: the power in bands of frequencies, frame by frame, and its compression."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -113,4 +116,4 @@ def pcen(power, mean, level):
     return (power / (SHARE * level + LEAST + mean) + DELTA) ** ROOT - DELTA**ROOT
 
 
-COMPRESSIONS = {"log": log_level, "pcen": pcen}
+COMPRESSIONS: dict[str, Callable[..., Any]] = {"log": log_level, "pcen": pcen}
