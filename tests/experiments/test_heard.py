@@ -1,11 +1,15 @@
 """What a recording is taken for, by made-up words, and how it is said."""
 
+import re
+import wave
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import cli
 from kernl_keras.dynamics.audio import band_power
-from kernl_keras.experiments import heard
+from kernl_keras.experiments import heard, pretrained
 from kernl_keras.experiments.heard import Heard, hear
 
 RATE = 8000
@@ -140,3 +144,19 @@ def test_sound_is_between_pauses():
 )
 def test_how_it_is_said(found, said):
     assert str(found) == said
+
+
+def test_the_packaged_network_hears_a_file(tmp_path, capsys):
+    """By the command line, without a run; a soft word is the same as a loud one, to the percent."""
+    said = []
+    word = voice()
+    for sound in (np.zeros(4000), word, 0.05 * word):
+        with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes((32767 * sound).astype("<i2").tobytes())
+        assert cli.main(["stream", "--pretrained", "spoken-digits", "--wav", str(tmp_path / "a.wav")]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == "nothing: silence\n"
+    (digit, share), (again, soft) = (re.fullmatch(r"(\d) \((\d+) %\)\n", line).groups() for line in said[1:])
+    assert digit == again and abs(int(share) - int(soft)) <= 5
+    assert 0.2 < pretrained.record("spoken-digits")["temperature"] < 5.0
