@@ -24,7 +24,8 @@ STEP, FRAME = 80, 200  # samples, 10 and 25 ms
 HANN = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
 FILTERS = mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
-NOISE, ABOVE = -16.0, 3.0  # dB: what stays below the first for a pause is noise, and sound is so much louder
+NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so much louder than noise
+STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
 LOWEST = -60.0  # dB: what is softer makes no difference
 PAUSE, SHORTEST = 15, 5  # steps: shorter pauses are inside a word, shorter sounds are none
 WEIGHTS = pathlib.Path(__file__).parent / "kinds.json"
@@ -102,11 +103,13 @@ def decibels(power):
 def active(level):
     """The steps of a level [T] in which there is sound: it is not much softer than the loudest, and louder than noise.
 
-    Where the level stays low for the time of a pause, that is the noise.
+    Noise is the softest level that stays the same for a while.
     """
     quiet = ACTIVE
-    if len(level) > PAUSE:
-        noise = np.lib.stride_tricks.sliding_window_view(level, PAUSE).max(1).min()
+    if len(level) >= LONG:
+        parts = np.lib.stride_tricks.sliding_window_view(level, LONG)
+        largest = parts.max(1)
+        noise = largest[largest - parts.min(1) < STEADY].min(initial=0.0)
         quiet = max(quiet, noise + ABOVE) if noise < NOISE else quiet
     return np.flatnonzero(level > quiet)
 
