@@ -117,6 +117,7 @@ def test_sound_is_between_pauses():
     level[90:98] = -10.0
     assert heard.segments(level) == [(10, 50), (90, 98)]
     np.testing.assert_array_equal(heard.active(np.full(9, -1.0)), np.arange(9))
+    np.testing.assert_array_equal(heard.active(np.linspace(0.0, -30.0, 60)), np.arange(60))  # a soft end is no noise
 
 
 @pytest.mark.parametrize(
