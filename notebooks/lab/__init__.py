@@ -11,6 +11,7 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
     python -m notebooks.lab.speakers           lets a network meet a speaker that it has never heard
     python -m notebooks.lab.gru                trains a GRU on the spoken digits, for comparison
+    python -m notebooks.lab.sound              lets a network hear words at other levels and depths, and other sounds
     python -m notebooks.lab.device             learns in LiteRT, step by step, and compares with fit
     python -m notebooks.lab.compiling          times the first call of a training step, for all that a layer allows
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow

@@ -337,7 +337,41 @@ def baseline_table(found):
     return markdown(["", "test accuracy", "seeds", "learning rate", "s"], [line])
 
 
+def sound_table(found):
+    """Three tables: words right by the way of recording; what was said of each kind of sound; words right by share."""
+    before, count, words = found["before"]["ways"], found["count"], found["words"]
+
+    def percent(value, digits=0):
+        return f"{100.0 * value:.{digits}f} %"
+
+    heads = [f"right of {count}, before", "now", "called no word", f"right of {words}, before", "now", "called no word"]
+    ways = [
+        [way, str(before[way]["right"]), str(now["right"]), str(now["named_otherwise"])]
+        + [percent(value, 1) for value in (before[way]["all_right"], now["all_right"], now["all_named_otherwise"])]
+        for way, now in found["ways"].items()
+    ]
+    said = list(next(iter(found["kinds"].values()))["said"])
+    kinds = [
+        [kind, *(str(each["said"][name] or "") for name in said)]
+        + [percent(each["mean_share"]), percent(each["largest_share"])]
+        for kind, each in found["kinds"].items()
+    ]
+    shares = [
+        [f"{100.0 * row['low']:.0f} to {percent(row['high'])}", f"{row['count']:,}"]
+        + [percent(row["share"]), percent(row["right"])]
+        for row in found["shares"]
+    ]
+    return "\n\n".join(
+        [
+            markdown(["words", *heads], ways),
+            markdown([f"{count} of each", *said, "mean share", "largest"], kinds),
+            markdown(["share", "words", "mean share", "right"], shares),
+        ]
+    )
+
+
 OWN_TABLES = {
+    "sound": sound_table,
     "baseline": baseline_table,
     "rows": race_table,
     "streams": streams_table,
