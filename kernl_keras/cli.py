@@ -11,11 +11,12 @@ import tensorflow as tf
 
 from .experiments.configs import DEFAULT, EXPERIMENTS
 from .experiments.errors import UserError
+from .experiments.heard import hear_recording
 from .experiments.packaged import NAMES
 from .experiments.pretrained import evaluate_pretrained, experiment_of
 from .experiments.provenance import cores
 from .experiments.run import evaluate, read_config, train
-from .experiments.stream import StreamSettings, answer_recording, for_stream, read_stream_config, train_stream
+from .experiments.stream import StreamSettings, for_stream, read_stream_config, train_stream
 from .rules.rule import NAMES as RULES
 
 STREAM_DEFAULT = "spoken-digits"
@@ -119,8 +120,12 @@ def make_parser():
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
     command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
     command.add_argument(
-        "--wav", type=pathlib.Path, metavar="FILE", help="say which digit the network of --run-dir hears in a recording"
+        "--wav",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="say what the network of --run-dir, or the one that --pretrained names, hears in a recording",
     )
+    command.add_argument("--pretrained", choices=NAMES, help="a network that comes with the package, for --wav")
     add_machine_options(command)
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
@@ -219,12 +224,15 @@ def run_evaluate(options, command):
 def run_stream(options, command):
     """`stream`: a run on a stream, the rest of one, or a recording; returns the exit status."""
     set_threads(options.threads)
-    if options.run_dir is None and (options.resume or options.wav):
-        raise UserError(f"--{'wav' if options.wav else 'resume'} needs --run-dir, the directory of a run.")
     if options.wav:
-        digit, share = answer_recording(options.run_dir, options.wav)
-        print(f"{digit} ({100 * share:.0f} %)")
+        if (options.run_dir is None) == (options.pretrained is None):
+            raise UserError("--wav needs --run-dir, the directory of a run, or --pretrained, one of them.")
+        print(hear_recording(options.wav, options.run_dir, options.pretrained))
         return
+    if options.pretrained:
+        raise UserError("--pretrained needs --wav, a recording: a stream is learned from by a new network.")
+    if options.resume and options.run_dir is None:
+        raise UserError("--resume needs --run-dir, the directory of a run.")
     if options.resume:
         base, settings = read_stream_config(options.run_dir)
         if options.experiment not in (None, base.name):

@@ -1,5 +1,6 @@
 """The code of the README and of the pages runs, and does what they say."""
 
+import math
 import pathlib
 import re
 
@@ -46,7 +47,10 @@ def test_readme(tmp_path, monkeypatch):
     (block,) = BLOCK.findall(README.read_text(encoding="utf-8"))
     assert block.count("\n") <= 25
     names = run(README, tmp_path, monkeypatch)
-    assert names["model"].optimizer.iterations.numpy() == 2
+    assert names["model"].optimizer.iterations.numpy() == 2 * names["epochs"]
+    whole_epoch = whole("sample", context_steps=0, batch_size=16).steps_per_epoch.train
+    assert f"epochs = {names['epochs']}  # of {whole_epoch} updates\n" in block
+    assert names["epochs"] == math.ceil(600 / whole_epoch)  # as the guide counts
     assert np.isfinite(names["model"].history.history["val_loss"]).all()
     assert list(tmp_path.glob("logs/*"))
 

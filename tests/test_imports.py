@@ -19,7 +19,7 @@ ROOMS = {  # room: the other rooms it may import
     "callbacks": {"layers", "training"},
     "export": {"cells", "layers", "training"},
     "data": set(),
-    "experiments": {"cells", "rules", "layers", "training", "callbacks", "data"},
+    "experiments": {"dynamics", "cells", "rules", "layers", "training", "callbacks", "data"},
 }
 # Top-level modules, free for every room; they import no room.
 HELPERS = {

@@ -105,8 +105,7 @@ class ResonatorCell(SpikingCell):
         units: number of units H.
         tau_m: time constant with which the oscillation decays, ms: a number, a list of H numbers, or a Keras
             initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model.
-            Where an answer at the end depends on the beginning, it should be about as long as the
-            sequence.
+            Where an answer depends on the whole sequence, a quarter to a half of its length is a good beginning.
         period: period of the oscillation, ms, in one of the same forms; None for 20 values, log-spaced from 4 to 300
             steps. `kernl_keras.LogSpaced(4, T)` fits sequences of T steps of 1 ms. It must be longer than 2 dt: steps
             cannot follow a faster oscillation.

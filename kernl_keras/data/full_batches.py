@@ -15,11 +15,13 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     the copies: the mean loss of an epoch, which weights every batch by its size, and `metrics` without weights.
 
     Args:
-        data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight [B]); x and y may be nested.
+        data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight), with weights [B], or [B, T] for answers at
+            every step; x and y may be nested.
         batch_size: B, the size of every batch.
 
     Returns:
-        `tf.data.Dataset` of (x, y, sample_weight [B] float32).
+        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B], or [B, 1] where y has more than
+        one axis, so that Keras spreads them over the steps of answers at every step.
 
     Raises:
         ValueError: for a `batch_size` < 1, and for data without targets.
@@ -38,7 +40,7 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     spec = getattr(data, "element_spec", None)
     if not isinstance(data, tf.data.Dataset) or not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(
-            f"data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight [B]); received {spec or data!r}."
+            f"data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight); received {spec or data!r}."
         )
 
     def fill(x, y, weight=None):
@@ -47,11 +49,13 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         with tf.control_dependencies([check]):
             count = tf.identity(count)  # all that follows waits for the check
         rows = tf.range(batch_size) % count
-        weight = tf.ones(count) if weight is None else tf.reshape(tf.cast(weight, tf.float32), (-1,))
-        weight = tf.pad(weight, [[0, batch_size - count]])
+        weight = tf.ones(count) if weight is None else tf.cast(weight, tf.float32)
+        if weight.shape.rank == 1 and not tf.nest.is_nested(y) and y.shape.rank > 1:
+            weight = weight[:, None]
+        weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])
         x, y = tf.nest.map_structure(
             lambda part: tf.ensure_shape(tf.gather(part, rows), (batch_size, *part.shape[1:])), (x, y)
         )
-        return x, y, tf.ensure_shape(weight, (batch_size,))
+        return x, y, tf.ensure_shape(weight, (batch_size, *weight.shape[1:]))
 
     return data.map(fill, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer, number, one_of
 from .batches import SequenceData, Splits, sequence_data
+from .recording import loudness
 from .shift import check_moves, largest_moves, shifted
 from .tfds_folder import Source, read_from_folder
 
@@ -18,6 +19,8 @@ SAMPLING_RATE = 8000  # Hz
 TEST_TAKES = 5  # of each digit and speaker; their file names end in _0 to _4
 FULL_SCALE = 2.0**15  # of 16-bit sound
 AT_ONCE = 250  # recordings that the front end gets in one call
+GAIN = (-1.0, 0.7)  # of poor copies, power of 10: from a tenth to five times as loud
+NOISE = (-2.5, -0.5)  # of poor copies, power of 10: its root mean square by that of the loudest 25 ms
 
 SPOKEN_DIGIT = Source(
     name="spoken_digit",
@@ -54,6 +57,7 @@ def spoken_digits(
     validation: int | None = None,
     seconds: float = 1.0,
     shift: tuple[int, int] = (0, 0),
+    poor_copies: int = 0,
     batch_size: int = 16,
     seed: int = 0,
     repeat: bool = False,
@@ -83,8 +87,11 @@ def spoken_digits(
             later, and by up to F features, such as the bands of a front end, up or down; what moves in is zero. With
             (8, 1) and steps of 10 ms, that is as if a word were said 80 ms earlier or later, and a little higher or
             lower.
+        poor_copies: int, how many copies of each training recording are trained on beside it, each as a poor recorder
+            makes it: at random from a tenth to five times as loud, cut off at full scale, with white noise 10 to 50 dB
+            below its loudest 25 ms. The noise begins at a random time before the word, or with it.
         batch_size: int, B.
-        seed: int, the seed of the order of the training recordings and of their moves.
+        seed: int, the seed of the order of the training recordings, of their moves and of their copies.
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
@@ -116,6 +123,7 @@ def spoken_digits(
         raise ValueError(f"seconds must be a whole number of samples, of 1/8000 s; received {seconds!r}.")
     largest = largest_moves(shift, ("steps", "features"))
     validation = None if validation is None else integer("validation", validation, low=0)
+    copies = integer("poor_copies", poor_copies, low=0)
 
     recordings, folder = read_from_folder(SPOKEN_DIGIT, read_recordings, data_dir, flag("download", download))
     tested = is_test(recordings, speaker)
@@ -125,10 +133,16 @@ def spoken_digits(
         validation = min(50 * (5 if speaker is None else 4), train // 2)
     if validation >= train:
         raise ValueError(f"validation must leave some of the {train} training recordings; received {validation}.")
-    examples = Splits(train - validation, validation, len(order) - train)
+    trained = order[: train - validation]
+    order = np.concatenate(
+        [*[trained] * copies, order]
+    )  # the copies, the recordings, those held out, those for testing
+    examples = Splits((1 + copies) * len(trained), validation, len(order) - copies * len(trained) - train)
 
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        sequences = tf.constant(encoded(padded(recordings.sounds, round(samples)), front_end)[order])
+        x = padded([recordings.sounds[number] for number in order], round(samples))
+        spoil(x[: copies * len(trained)], np.random.default_rng(seed))
+        sequences = tf.constant(encoded(x, front_end))
         digits = tf.constant(recordings.digits[order])
 
     check_moves(largest, sequences.shape[1:], ("steps", "features"), "sequence")
@@ -138,7 +152,7 @@ def spoken_digits(
 
     return sequence_data(
         make_batch,
-        first=Splits(0, examples.train, train),
+        first=Splits(0, examples.train, examples.train + validation),
         examples=examples,
         description=f"spoken digits, {f'{speaker} for testing' if speaker else 'all speakers'}, read from {folder}: "
         f"{examples.train:,} for training, {validation:,} for validation, {examples.test:,} for testing",
@@ -178,6 +192,15 @@ def padded(sounds, samples):
         end = sound[-samples:]
         row[samples - len(end) :, 0] = end
     return x
+
+
+def spoil(x, rng):
+    """Makes each sound of x [n, samples, 1] one of a poor recorder, in place: noise, another level, full scale."""
+    for sound in x[..., 0]:
+        begin = int(rng.integers(0, np.argmax(sound != 0.0) + 1))
+        noise = loudness(sound, SAMPLING_RATE).max() * 10.0 ** rng.uniform(*NOISE)
+        sound[begin:] += noise * rng.normal(size=len(sound) - begin)
+        np.clip(sound * 10.0 ** rng.uniform(*GAIN), -1.0, 1.0, out=sound)
 
 
 def encoded(x, front_end):

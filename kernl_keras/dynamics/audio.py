@@ -1,10 +1,16 @@
 """Sound as a cochlea passes it on: the power in bands of frequencies, frame by frame, and its compression."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 FLOOR = 1e-6  # of power; a sine of amplitude 1 has 1, so this is 60 dB below it
-ALPHA, DELTA, ROOT = 0.98, 2.0, 0.5  # of `pcen`
+DELTA, ROOT = 2.0, 0.5  # of `pcen`
+SHARE = 1e-3  # of the level: what is 30 dB below it, such as the noise of few bits, is hardly heard
+LEAST = 1e-11  # about the power in a band that rounding to 16 bits adds
+RELEASE = 2000.0  # ms, in which the level falls to 1 / e of its power
 
 
 def mel_filters(bands, frame_length, sampling_rate, low, high):
@@ -78,7 +84,7 @@ def band_power(frames, filters):
     return bands / (tf.reduce_sum(window) / 2.0) ** 2
 
 
-def log_level(power, mean=None):
+def log_level(power):
     """log(1 + E / E_0) / log(1 + 1 / E_0), from 0 for silence to 1 for a sine of amplitude 1; E_0 is 60 dB below it.
 
     Example:
@@ -91,18 +97,23 @@ def log_level(power, mean=None):
     return tf.math.log1p(power / FLOOR) / float(np.log1p(1.0 / FLOOR))
 
 
-def pcen(power, mean):
-    """(E / (E_0 + M)^alpha + delta)^r - delta^r: power relative to its running mean M, as a root.
+def pcen(power, mean, level):
+    """(E / (E_0 + M) + delta)^r - delta^r,  E_0 = 10^-3 L + 10^-11: power relative to its running mean M, as a root.
 
-    Example: what is constant becomes the same, loud or soft.
+    The floor E_0 follows the level L of all bands, so that what is soft in all of them becomes the same as what is
+    loud, down to the noise that 16 bits have. Noise that is much softer than the voice stays below it.
 
-    >>> pcen(tf.constant([1.0, 0.01]), tf.constant([1.0, 0.01])).numpy().round(1)
-    array([0.3, 0.3], dtype=float32)
+    Example: 1 / 10,000 of the power changes nothing.
+
+    >>> loud = tf.constant([1.0, 0.01])
+    >>> pcen(loud, 0.5 * loud, 1.01).numpy().round(3), pcen(1e-4 * loud, 0.5e-4 * loud, 1.01e-4).numpy().round(3)
+    (array([0.585, 0.555], dtype=float32), array([0.585, 0.555], dtype=float32))
 
     Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
-    (2017), per-channel energy normalization with its alpha = 0.98, delta = 2 and r = 0.5.
+    (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is
+    divided by (E_0 + M)^0.98, so that a little of the loudness stays.
     """
-    return (power / (FLOOR + mean) ** ALPHA + DELTA) ** ROOT - DELTA**ROOT
+    return (power / (SHARE * level + LEAST + mean) + DELTA) ** ROOT - DELTA**ROOT
 
 
-COMPRESSIONS = {"log": log_level, "pcen": pcen}
+COMPRESSIONS: dict[str, Callable[..., Any]] = {"log": log_level, "pcen": pcen}

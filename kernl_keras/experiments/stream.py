@@ -1,4 +1,4 @@
-"""A run on a stream: a network that learns from words without end, and what it hears in a recording."""
+"""A run on a stream: a network that learns from words without end."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,8 @@ from ..callbacks.stream_backup import StreamBackup
 from ..callbacks.stream_monitor import StreamMonitor, hearing
 from ..callbacks.words import WordCount
 from ..checks import integer
-from ..data.recording import read_wav, resampled, without_quiet_ends
-from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..data.stream import arrays, stream
 from ..keras_version import keras, loss_mean
-from ..layers.audio import AudioEncoder
 from ..training.state import fresh_states
 from .alone import alone
 from .build import assemble, build_data
@@ -25,7 +22,7 @@ from .experiment import Experiment
 from .files import BACKUP, CONFIG, EVENTS, MODEL, RESULTS, read_json, remove_parts, whole, write_json
 from .provenance import devices, git_revision, versions
 from .report import print_compiling
-from .run import check_model, differences, holds_something
+from .run import differences, holds_something
 from .same_bits import computed_with, going_on_with
 
 PROGRESS = "progress.json"
@@ -313,56 +310,3 @@ def check_resumed(run_dir, experiment, settings):
     learned = open_backup(run_dir / BACKUP).pieces
     if learned > settings.pieces or (learned == settings.pieces and (run_dir / RESULTS).is_file()):
         raise UserError(f"{run_dir} has learned {learned:,} pieces: give more by --pieces to go on.")
-
-
-def answer_recording(run_dir, path):
-    """Says which digit a network hears in a recording.
-
-    Quiet ends are cut off, of a longer recording the last second counts, and before a shorter one there is silence, as
-    in `spoken_digits`. The digit is the class with the largest mean output over the steps in which a word is asked for.
-
-    Args:
-        run_dir: of a run on a stream of spoken digits.
-        path: of a WAV file, at 8 kHz or more.
-
-    Returns:
-        int, the digit, and float, its share by the softmax of the mean outputs.
-
-    Raises:
-        UserError: for a directory without a trained network of this kind, and a file that does not do.
-    """
-    experiment, settings = read_stream_config(run_dir)
-    if experiment.front_end_settings is None:
-        raise UserError(f"{run_dir} holds a run of {experiment.name}, which hears no sound.")
-    model_file = pathlib.Path(run_dir) / MODEL
-    if not model_file.is_file():
-        raise UserError(f"{run_dir} holds no {MODEL}: the run is not complete; resume it.")
-    sound = word_of(path, experiment.task_settings["seconds"])
-    front_end = AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed)
-    heard = np.asarray(front_end(sound), np.float32)
-    after = np.zeros((1, settings.answer - 1, heard.shape[2]), np.float32)  # the pause that follows a word
-    x = np.concatenate([heard, after], 1)
-    check_model(model_file)
-    model = assemble(experiment, x.shape[1], x.shape[2], 1)
-    try:
-        model.load_weights(str(model_file))
-    except Exception as error:  # Keras raises what it happens to meet
-        raise UserError(f"{model_file} is no model of this run. {GOOD_COPY}") from error
-    outputs = np.asarray(model(x, training=False), float)[0, -settings.answer :].mean(0)
-    shares = np.exp(outputs - outputs.max())
-    digit = int(outputs.argmax())
-    return digit, float(shares[digit] / shares.sum())
-
-
-def word_of(path, seconds):
-    """A recording as the data set has its own: float32 [1, samples, 1]; complaints as `UserError`."""
-    try:
-        sound, rate = read_wav(path)
-        if rate < SAMPLING_RATE:
-            raise ValueError(f"{path} must have a sampling rate of {SAMPLING_RATE} Hz or more; received {rate} Hz.")
-        sound = without_quiet_ends(sound, rate)[-round(seconds * rate) :]
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return padded([resampled(sound, rate, SAMPLING_RATE)], round(seconds * SAMPLING_RATE))

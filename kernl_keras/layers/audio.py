@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
-from ..dynamics.audio import COMPRESSIONS, band_power, framed, mel_filters
+from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
 from ..keras_version import IS_KERAS_3, keras, output_shape
+from ..sequences.leaky_max import leaky_max
 from ..sequences.leaky_sum import leaky_sum
 from ..serialization import serializable
 from ..types import Code, Compression, Config
@@ -23,12 +24,15 @@ class AudioEncoder(StatefulLayer):
 
         E_b(t) = sum_k W_kb |X_k(t)|^2                                         power in band b
         y = log(1 + E / E_0) / log(1 + 1 / E_0)                                "log"
-        y = (E / (E_0 + M)^0.98 + 2)^0.5 - 2^0.5,    M(t) = running mean of E  "pcen"
+        y = (E / (10^-3 L + 10^-11 + M) + 2)^0.5 - 2^0.5                       "pcen"
+        M(t) = running mean of E,    L(t) = max(sum_b E_b(t), exp(-hop / 2000 ms) L(t - 1))
 
     X(t) is the Fourier transform of a frame, weighted by a Hann window; W has triangles evenly spaced on the mel scale.
     E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps how loud it
     is, from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that what is
-    steady fades and a soft voice looks like a loud one; M(0) = E(0). A `SpikeEncoder` then encodes y by its `code`.
+    steady fades; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a
+    soft voice looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and what is 30 dB
+    below the voice is hardly heard. A `SpikeEncoder` then encodes y by its `code`.
 
     Frames end where steps end: step t has heard the `frame` before it, and nothing later. Before a sequence is silence.
     So a stateful layer, which keeps the last `frame` - `hop`, gives for pieces what it gives for the whole.
@@ -69,7 +73,7 @@ class AudioEncoder(StatefulLayer):
 
     References: Davis, Mermelstein, Comparison of parametric representations for monosyllabic word recognition (1980),
     for filters on the mel scale; Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field
-    keyword spotting (2017), for "pcen".
+    keyword spotting (2017), for "pcen"; there the floor does not follow the level.
     """
 
     def __init__(
@@ -138,12 +142,12 @@ class AudioEncoder(StatefulLayer):
         self.built = True
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """The last samples [B, F, frame - hop]; of "pcen" the running sums of power and of their weights."""
+        """The last samples [B, F, frame - hop]; of "pcen" the running sums of power and of weights, and the level."""
         batch, channels = input_shape[0], input_shape[2]
-        shapes: list[tuple[tuple[Any, ...], Any]] = [
-            ((batch, channels, self.frame_length - self.hop_length), tf.float32)
-        ]
-        return shapes + [((batch, channels * self.bands + 1), tf.float32)] * (self.compression == "pcen")
+        shapes: list[tuple[Any, ...]] = [(batch, channels, self.frame_length - self.hop_length)]
+        if self.compression == "pcen":
+            shapes += [(batch, channels * self.bands + 1), (batch, channels)]
+        return [(shape, tf.float32) for shape in shapes]
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
@@ -162,13 +166,16 @@ class AudioEncoder(StatefulLayer):
         left = [tf.concat([before, x], axis=-1)[..., tf.shape(x)[-1] :]]
         power = band_power(framed(x, before, self.frame_length, self.hop_length), self.filters)  # [B, F, T, bands]
         power = tf.transpose(power, (0, 2, 1, 3))
+        total = tf.reduce_sum(power, -1)  # [B, T, F]
         power = tf.reshape(power, (*tf.unstack(tf.shape(power))[:2], inputs.shape[2] * self.bands))
         counted = None if mask is None else self._frames_that_count(tf.nest.flatten(mask)[0])
-        mean = None
+        past = []  # what the compression compares the power with
         if self.compression == "pcen":
-            mean, last = self._running_mean(power, counted)
-            left.append(last)
-        y = COMPRESSIONS[self.compression](power, mean)
+            mean, last_mean = self._running_mean(power, counted)
+            level, last_level = self._level(total, counted)
+            past = [mean, tf.repeat(level, self.bands, axis=-1)]
+            left += [last_mean, last_level]
+        y = COMPRESSIONS[self.compression](power, *past)
         y = tf.ensure_shape(y, (*self._steps(inputs.shape), inputs.shape[2] * self.bands))
         outputs = self.encoder(y, training=training, mask=counted)
         if self.stateful:
@@ -180,16 +187,28 @@ class AudioEncoder(StatefulLayer):
 
         A mean over what there was so far, with weights that fade. Steps that do not count leave it as it is.
         """
-        decay = math.exp(-self.hop / (400.0 if self.tau is None else self.tau))
-        x = tf.transpose(tf.concat([power, tf.ones_like(power[..., :1])], -1), (1, 0, 2))  # [T, B, n + 1]
-        if counted is not None:
-            counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]
-            x = tf.where(counted > 0.0, x, tf.zeros_like(x))
-            decay = 1.0 - (1.0 - decay) * counted
+        x = tf.concat([power, tf.ones_like(power[..., :1])], -1)
+        x, decay = self._over_time(x, 400.0 if self.tau is None else self.tau, counted)
         start = self.states[1] if self.stateful else tf.zeros_like(x[0])
         sums = leaky_sum(x, decay, tf.convert_to_tensor(start))
         mean = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])
         return tf.transpose(mean, (1, 0, 2)), sums[-1]
+
+    def _level(self, total, counted):
+        """L [B, T, F] of the power in all bands [B, T, F], and the last of it; steps that do not count leave it."""
+        x, decay = self._over_time(total, RELEASE, counted)
+        start = self.states[2] if self.stateful else tf.zeros_like(x[0])
+        level = leaky_max(x, decay, tf.convert_to_tensor(start))
+        return tf.transpose(level, (1, 0, 2)), level[-1]
+
+    def _over_time(self, x, tau, counted):
+        """x [B, T, n] as [T, B, n], and its decay in a step; at steps that do not count they are 0 and 1."""
+        x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
+        if counted is not None:
+            counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]  # [T, B, 1]
+            x = tf.where(counted > 0.0, x, tf.zeros_like(x))
+            decay = 1.0 - (1.0 - decay) * counted
+        return x, decay
 
     def _frames_that_count(self, mask):
         """[B, T] of a mask [B, N]: whether all samples of a frame count; those before the sequence do."""

@@ -8,14 +8,16 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
     python -m notebooks.lab.hops RUN_DIR       compares gradients with further hops behind a window, in NumPy
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
-    python -m notebooks.lab.streams TASK       compares rules on streams of words, of cues and of strings
+    python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
     python -m notebooks.lab.speakers           lets a network meet a speaker that it has never heard
     python -m notebooks.lab.gru                trains a GRU on the spoken digits, for comparison
+    python -m notebooks.lab.sound              lets a network hear words at other levels and depths, and other sounds
     python -m notebooks.lab.device             learns in LiteRT, step by step, and compares with fit
     python -m notebooks.lab.compiling          times the first call of a training step, for all that a layer allows
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow
     python -m notebooks.lab.race               trains here and in other packages, and compares accuracy by the second
-    python -m notebooks.lab.guide              compares the guide's choices with earlier ones, on public series
+    python -m notebooks.lab.guide              follows the guide on public series, beside a GRU
+    python -m notebooks.lab.recipe TASK        tries other choices than the guide has, on held-out training data
     python -m notebooks.lab.results            makes the tables and plots of a document from results files
     python -m notebooks.lab.pictures           draws the other pictures
     python -m notebooks.lab.kills              kills training at random moments, and goes on with it

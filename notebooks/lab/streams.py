@@ -2,6 +2,8 @@
 
     python -m notebooks.lab.streams words cue --output notebooks/results/streams.json
     python -m notebooks.lab.streams strings --output notebooks/results/strings.json
+    python -m notebooks.lab.streams digits --windows 16 60 240 --rates 0.0003 0.0006 0.0012 0.0025 0.005 --seeds 0 1 \
+        --output notebooks/results/rates-digits.json
 
 `words` are spoken digits with pauses between. Of a `cue`, one of two inputs that is on for 20 steps, the network is
 asked many steps later, under noise: no window reaches back to it. In `strings` A^n B^n, LSTM units tell the next symbol
@@ -9,11 +11,16 @@ at every step, and have to count. Weights change after each piece of C steps, wh
 backpropagation also has windows as long as the numbers that KeRNL's memory would take, and one that holds a word and
 its pause. The learning rate of each row is the one with the fewest errors on a validation stream, with the first seed.
 Along the way the network is tested on that stream.
+
+With `--rates` the question is another one: which learning rate is right for an update every C steps? It stays the same
+then, as it does on a stream without an end, and the rules are those with a memory. `digits` are those of MNIST, 14 x 14
+pixels one by one, with pauses; `heartbeats` ask at every step.
 """
 
 import argparse
 import dataclasses
 import functools
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +36,8 @@ from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
-from kernl_keras.training.state import fresh_states
+from kernl_keras.training.learn import build_optimizers
+from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .options import add_run_options, check_folder, check_seeds
 from .windows import numbers_inside
@@ -113,16 +121,35 @@ def strings(data_dir):
     return Task(parts, settings, lstm, None, 2, steps, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
+def digits(data_dir):
+    """Handwritten digits of 14 x 14 pixels, a pixel a step, in stretches of 240 steps."""
+    cell = resonators(tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
+    parts, settings = parts_of(kk.data.sequential_mnist(size=14, context_steps=0)), {"every": 240, "answer": 10}
+    return Task(parts, settings, cell, 20.0, 10, 60_000, 32 * 240, words_missed, whole=240)
+
+
+def heartbeats(data_dir):
+    """Which part of a heartbeat is on, at every step of recordings that follow each other without pauses."""
+    cell = resonators(tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
+    parts, settings = parts_of(kk.data.ecg()), {"every": 1301, "answer": None}
+    return Task(parts, settings, cell, 20.0, 6, 20_000, 6 * 1301, steps_missed)
+
+
+def parts_of(data):
+    """The arrays of a packaged data set."""
+    return {name: kk.data.arrays(getattr(data, name)) for name in ("train", "validation", "test")}
+
+
 def resonators(**settings):
     """Makes cells of them."""
     return lambda: kk.ResonatorCell(UNITS, **settings)
 
 
-TASKS = {"words": words, "cue": cue, "strings": strings}
+TASKS = {"words": words, "cue": cue, "strings": strings, "digits": digits, "heartbeats": heartbeats}
 
 
-def build(task, rule, window, rate, seed):
-    """The network, for pieces of `window` steps."""
+def build(task, rule, window, rate, seed, falls=True):
+    """The network, for pieces of `window` steps; the learning rate falls to zero, or stays."""
     keras.utils.set_random_seed(seed)
     features = task.parts["train"][0].shape[2]
     inputs = keras.Input(batch_shape=(ROWS, window, features))
@@ -130,7 +157,7 @@ def build(task, rule, window, rate, seed):
     hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
     at_once, updates = updates_of(task, window)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates)
+    schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates) if falls else rate
     model.compile(
         optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -160,7 +187,7 @@ def errors(model, task, part, window):
     with fresh_states(model):
         answers = np.concatenate([model.predict_on_batch(x) for x, _, _ in pieces], 1)
     y, weight = (np.concatenate([piece[k] for piece in pieces], 1) for k in (1, 2))
-    return task.missed(answers, y, weight), float(np.mean((answers.argmax(-1) != y)[weight > 0.0]))
+    return task.missed(answers, y, weight), steps_missed(answers, y, weight)
 
 
 def words_missed(answers, y, weight):
@@ -191,9 +218,13 @@ def strings_missed(answers, y, weight):
     return missed / heard
 
 
-def learn(task, rule, window, rate, seed):
-    """One run; a dict of what was measured."""
-    model = build(task, rule, window, rate, seed)
+def steps_missed(answers, y, weight):
+    """The share of steps that are answered wrongly."""
+    return float(np.mean((answers.argmax(-1) != y)[weight > 0.0]))
+
+
+def learn(model, task, window, rate, seed):
+    """One run of a network from `build`; a dict of what was measured."""
     layer, (_, updates) = model.get_layer("hidden"), updates_of(task, window)
     curve, seconds = [], []
     for point in range(1, POINTS + 1):
@@ -238,7 +269,7 @@ def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
                 if any(run["seed"] == seed for run in made):
                     continue
                 rates = [made[0]["learning_rate"]] if made else task.rates
-                tried = [learn(task, rule, window, rate, seed) for rate in rates]
+                tried = [learn(build(task, rule, window, rate, seed), task, window, rate, seed) for rate in rates]
                 best = {**what, **min(tried, key=lambda run: run["validation"]), "git_revision": revision}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
@@ -248,12 +279,51 @@ def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
                 keep(found)
 
 
+def measure_rates(names, seeds, data_dir, found, keep, windows, rates, say=print):
+    """Adds the runs that are missing to `found`, as `measure` does: every learning rate for every window.
+
+    The first seed tries all of them, the others the best and its neighbours.
+    """
+    rates, tasks, revision = sorted(rates), {name: TASKS[name](data_dir) for name in names}, git_revision()
+    for seed, (name, task), rule in itertools.product(seeds, tasks.items(), ("eprop", "kernl")):
+        runs = found.setdefault(name, [])
+        for window in windows or task.windows:
+            made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
+            tried = [run for run in made if run["seed"] == seeds[0] and run["learning_rate"] in rates]
+            wanted = rates if seed == seeds[0] else near_the_best(rates, tried)
+            missing = set(wanted) - {run["learning_rate"] for run in made if run["seed"] == seed}
+            for run in runs_of(task, rule, window, sorted(missing), seed):
+                runs.append({"rule": rule, "window": window, **run, "git_revision": revision})
+                what = f"{name:10} {rule:5} window {window:<4} seed {seed} rate {run['learning_rate']:<7g}"
+                say(f"{what} {100 * run['validation']:.1f} % missed")
+                keep(found)
+
+
+def runs_of(task, rule, window, rates, seed):
+    """A run for each learning rate, which stays; the network is compiled once and begins anew each time."""
+    if rates:
+        model = build(task, rule, window, rates[0], seed, falls=False)
+        build_optimizers(model)
+        beginning = Kept(moved(model))
+    for rate in rates:
+        beginning.put_back()
+        model.optimizer.learning_rate = rate
+        yield learn(model, task, window, rate, seed)
+
+
+def near_the_best(rates, tried):
+    """The learning rate of the run with the fewest errors, and those beside it."""
+    best = rates.index(min(tried, key=lambda run: run["validation"])["learning_rate"])
+    return rates[max(0, best - 1) : best + 2]
+
+
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.streams", description=__doc__.splitlines()[0])
     parser.set_defaults(run=run)
     parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
+    parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
     add_run_options(parser, "what it has already stays")
     return cli.run_command(parser, arguments)
 
@@ -264,20 +334,24 @@ def run(options, command):
     check_seeds(options.seeds)
     for window in options.windows or ():
         cli.at_least_one("--windows", window)
+    for rate in options.rates or ():
+        if not 0.0 < rate < 1.0:
+            raise UserError(f"--rates must be between 0 and 1; received {rate}.")
     check_folder(options.output)
-    found = {}
+    kind, found = "stream_rates" if options.rates else "streams", {}
     if options.output.exists():
         try:
-            found = read_json(options.output)["streams"]["tasks"]
+            found = read_json(options.output)[kind]["tasks"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{options.output} holds no such results: name another --output.") from error
     about = {"versions": versions(), "git_revision": git_revision(), "command": command}
-    settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": RATES}
+    settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": options.rates or RATES}
 
     def keep(tasks):
-        write_json(options.output, {"streams": {"tasks": tasks, **settings, **about}})
+        write_json(options.output, {kind: {"tasks": tasks, **settings, **about}})
 
-    measure(options.tasks, options.seeds, options.data_dir, found, keep, options.windows)
+    what = options.tasks, options.seeds, options.data_dir, found, keep, options.windows
+    measure_rates(*what, options.rates) if options.rates else measure(*what)
     print(f"Results    {options.output}")
 
 

@@ -137,16 +137,32 @@ def benchmark_table(parts):
 
 
 def guide_table(found):
-    """The guide's choices beside earlier ones, a line a set: test results, of several seeds their mean."""
-    lines = []
+    """The guide beside other networks, a line a set: test results and, in brackets, training; means of all seeds."""
+    lines, networks = [], list(found["rows"][0]["networks"])
     for name in dict.fromkeys(row["set"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["set"] == name]
         first = rows[0]
         metric = "accuracy" if first["metric"] == "accuracy" else "mse"
-        results = [spread_of([row[each] for row in rows], metric) for each in ("before", "after")]
         sizes = [f"{first['steps']:,}", str(first["features"]), f"{first['examples']['train']:,}"]
-        lines.append([name, first["role"], *sizes, *results])
-    return markdown(["series", "", "steps", "features", "examples", "before", "after"], lines)
+        results = []
+        for network in networks:
+            test, train = ([row["networks"][network][part] for row in rows] for part in ("test", "train"))
+            results.append(f"{spread_of(test, metric)} ({spread_of([statistics.mean(train)], metric)})")
+        updates = [f"{first['networks'][network]['updates']:,}" for network in ("guide", "16 epochs")]
+        lines.append([name, first["role"], *sizes, " / ".join(updates), *results])
+    return markdown(["series", "", "steps", "features", "examples", "updates", *networks], lines)
+
+
+def recipe_table(found):
+    """Changes of the guide's choices, a line a change: held-out results of each task, and in brackets training's."""
+    tasks = list(dict.fromkeys(row["task"] for row in found["rows"]))
+    lines = {}
+    for row in found["rows"]:
+        parts = [[statistics.mean(row[part])] for part in ("held_out", "train") if part in row]
+        held_out, *train = (spread_of(part, "accuracy") for part in parts)
+        line = lines.setdefault(row["variant"], dict.fromkeys(tasks, ""))
+        line[row["task"]] = held_out + (f" ({train[0]})" if train else "")
+    return markdown(["", *tasks], [[variant, *line.values()] for variant, line in lines.items()])
 
 
 def agreement_table(found, window=64):
@@ -276,6 +292,27 @@ def streams_table(found):
     return markdown(["", *heads], rows)
 
 
+def stream_rates_table(found):
+    """Errors of a validation stream by learning rates that stay, and the test's at the best one, which is bold.
+
+    A line is a task, a rule and the steps from update to update. The best rate is one that all seeds tried.
+    """
+    cells = {}
+    for task, runs in found["tasks"].items():
+        for run in runs:
+            line = task, RULE_NAMES[run["rule"]], f"{run['window']}"
+            cells.setdefault(line, {}).setdefault(run["learning_rate"], []).append(run)
+    rates, lines = sorted({rate for columns_of in cells.values() for rate in columns_of}), []
+    for line, made in cells.items():
+        most = max(map(len, made.values()))
+        errors = {rate: 100.0 * statistics.mean(run["validation"] for run in runs) for rate, runs in made.items()}
+        best = min((rate for rate, runs in made.items() if len(runs) == most), key=errors.get)
+        shown = {rate: f"**{error:.1f}**" if rate == best else f"{error:.1f}" for rate, error in errors.items()}
+        test = plain_spread([100.0 * run["test"] for run in made[best]], 1)
+        lines.append([*line, *(shown.get(rate, "") for rate in rates), f"{test} %"])
+    return markdown(["", "rule", "update every", *(f"{rate:g}" for rate in rates), "test"], lines)
+
+
 def race_table(rows):
     """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made."""
     marks = sorted({round_mark(point["seconds"]) for row in rows.values() for point in row["points"]})
@@ -300,10 +337,45 @@ def baseline_table(found):
     return markdown(["", "test accuracy", "seeds", "learning rate", "s"], [line])
 
 
+def sound_table(found):
+    """Three tables: words right by the way of recording; what was said of each kind of sound; words right by share."""
+    before, count, words = found["before"]["ways"], found["count"], found["words"]
+
+    def percent(value, digits=0):
+        return f"{100.0 * value:.{digits}f} %"
+
+    heads = [f"right of {count}, before", "now", "called no word", f"right of {words}, before", "now", "called no word"]
+    ways = [
+        [way, str(before[way]["right"]), str(now["right"]), str(now["named_otherwise"])]
+        + [percent(value, 1) for value in (before[way]["all_right"], now["all_right"], now["all_named_otherwise"])]
+        for way, now in found["ways"].items()
+    ]
+    said = list(next(iter(found["kinds"].values()))["said"])
+    kinds = [
+        [kind, *(str(each["said"][name] or "") for name in said)]
+        + [percent(each["mean_share"]), percent(each["largest_share"])]
+        for kind, each in found["kinds"].items()
+    ]
+    shares = [
+        [f"{100.0 * row['low']:.0f} to {percent(row['high'])}", f"{row['count']:,}"]
+        + [percent(row["share"]), percent(row["right"])]
+        for row in found["shares"]
+    ]
+    return "\n\n".join(
+        [
+            markdown(["words", *heads], ways),
+            markdown([f"{count} of each", *said, "mean share", "largest"], kinds),
+            markdown(["share", "words", "mean share", "right"], shares),
+        ]
+    )
+
+
 OWN_TABLES = {
+    "sound": sound_table,
     "baseline": baseline_table,
     "rows": race_table,
     "streams": streams_table,
+    "stream_rates": stream_rates_table,
     "speakers": speakers_table,
     "on_device": device_table,
     "windows": agreement_table,
@@ -311,6 +383,7 @@ OWN_TABLES = {
     "stream": stream_table,
     "compiling": compiling_table,
     "guide": guide_table,
+    "recipe": recipe_table,
     "contract": contract_table,
     "networks": simulator_table,
     "bad_input": bad_input_table,

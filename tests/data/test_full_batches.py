@@ -35,6 +35,13 @@ def test_weights_are_kept():
     np.testing.assert_array_equal(np.concatenate([w for _, _, w in found]), [*weight, 0.0])
 
 
+def test_weights_of_steps_are_kept():
+    steps = np.random.default_rng(1).uniform(0.5, 2.0, (7, 12)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((X, np.repeat(Y[:, None], 12, 1), steps)).batch(4)
+    *_, (_, _, weight) = kk.data.full_batches(data, 4)
+    np.testing.assert_array_equal(weight, [*steps[4:], np.zeros(12)])
+
+
 def test_nested_data():
     data = tf.data.Dataset.from_tensor_slices(({"a": X, "b": Y}, (Y, Y))).batch(4)
     *_, (x, y, weight) = kk.data.full_batches(data, 4)
@@ -59,6 +66,29 @@ def build(rule="kernl", **compiled):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
     model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), **compiled)
     return model
+
+
+@pytest.mark.parametrize("loss", ["classes", "numbers"])
+def test_answers_at_every_step(loss):
+    """The last batch of one example moves the weights as it would alone, and metrics do not count its copies."""
+    classes = np.random.default_rng(1).integers(0, 4, (7, 12))
+    y = classes if loss == "classes" else classes[..., None].astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((X, y)).batch(3)
+    found = []
+    for each in (data, kk.data.full_batches(data, 3)):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((12, 3))
+        hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), rule="bptt")(inputs)
+        model = kk.Model(inputs, kk.Readout(4 if loss == "classes" else 1)(hidden))
+        name = "SparseCategoricalCrossentropy" if loss == "classes" else "MeanSquaredError"
+        settings = {"from_logits": True} if loss == "classes" else {}
+        metrics = ["accuracy"] if loss == "classes" else ["mae"]
+        made = getattr(keras.losses, name)(**settings, reduction="sum")
+        model.compile(keras.optimizers.SGD(0.01), made, weighted_metrics=metrics)
+        history = model.fit(each, shuffle=False, verbose=0).history
+        found.append([*model.get_weights(), history.get("accuracy", history.get("mae"))])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,34 @@ def test_shift_moves_training_words_in_time_and_over_bands(folder):
         np.testing.assert_array_equal(*(next(each.as_numpy_iterator())[0] for each in (before, after)))
 
 
+def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
+    """Each recording is still there once, and its copies have noise, any level, and no sample beyond full scale."""
+    settings = dict(data_dir=folder, seconds=0.125, batch_size=10)
+    plain, data = kk.data.spoken_digits(**settings), kk.data.spoken_digits(**settings, poor_copies=3)
+    assert plain.examples.train == 50 and data.examples == (200, *plain.examples[1:])
+    for before, after in ((plain.validation, data.validation), (plain.test, data.test)):
+        for one, other in zip(kk.data.arrays(before), kk.data.arrays(after)):
+            np.testing.assert_array_equal(one, other)
+    (x, _), (clean, _) = kk.data.arrays(data.train), kk.data.arrays(plain.train)
+    originals, found, copies = {row.tobytes(): row for row in clean}, [], []
+    for row in x:
+        if row.tobytes() in originals:
+            found.append(row.tobytes())
+            continue
+        likeness = [np.corrcoef(row[:, 0], each[:, 0])[0, 1] for each in originals.values()]
+        copies.append((row, list(originals.values())[int(np.argmax(likeness))], max(likeness)))
+    assert sorted(found) == sorted(originals) and len(copies) == 150
+    assert np.mean([likeness > 0.9 for *_, likeness in copies]) > 0.9  # of a few the noise is loud
+    gains = [np.abs(row).max() / np.abs(original).max() for row, original, _ in copies]
+    assert min(gains) < 0.15 and max(gains) > 3.0 and max(np.abs(row).max() for row, *_ in copies) == 1.0
+    begins = [int(np.argmax(original[:, 0] != 0.0) - np.argmax(row[:, 0] != 0.0)) for row, original, _ in copies]
+    assert min(begins) < 100 < max(begins)  # samples of noise before the word
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
+        ({"poor_copies": -1}, "poor_copies must be an integer >= 0; received -1"),
         ({"shift": 3}, "shift must be two integers, of steps and of features; received 3"),
         ({"shift": (1, 2, 3)}, r"shift must be two integers.*received \(1, 2, 3\)"),
         ({"shift": (-1, 0)}, r"shift\[0\] must be an integer >= 0; received -1"),

@@ -67,8 +67,8 @@ def test_frames_end_a_hop_apart(samples, steps):
 
 
 def test_compressions_by_hand():
-    """log(1 + 1000) / log(1 + 10^6) = 0.5001; (1 / (1 + 10^-6)^0.98 + 2)^0.5 - 2^0.5 = 0.3178."""
+    """log(1 + 1000) / log(1 + 10^6) = 0.5001; (4 / (0.003 + 2) + 2)^0.5 - 2^0.5 = 0.5850."""
     assert float(log_level(tf.constant(1e-3))) == pytest.approx(0.50007, abs=1e-4)
-    assert float(pcen(tf.constant(1.0), tf.constant(1.0))) == pytest.approx(3.0**0.5 - 2.0**0.5, abs=1e-6)
-    assert float(pcen(tf.constant(4.0), tf.constant(2.0))) == pytest.approx((4 / 2**0.98 + 2) ** 0.5 - 2**0.5, abs=1e-5)
-    assert float(pcen(tf.constant(0.0), tf.constant(0.0))) == 0.0
+    assert float(pcen(tf.constant(4.0), tf.constant(2.0), tf.constant(3.0))) == pytest.approx(0.58504, abs=1e-5)
+    assert float(pcen(tf.constant(1e-11), tf.constant(0.0), tf.constant(0.0))) == pytest.approx(0.31784, abs=1e-5)
+    assert float(pcen(tf.constant(0.0), tf.constant(0.0), tf.constant(0.0))) == 0.0

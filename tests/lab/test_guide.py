@@ -1,13 +1,17 @@
-"""The comparison of the guide's choices on series: how a file is read, what a missing package gives, the rows."""
+"""The guide followed on series: how a file is read, what a missing package gives, the rows."""
 
 import json
 import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from notebooks.lab import guide
+from kernl_keras.keras_version import keras
+from notebooks.lab import guide, recipe
+from notebooks.lab.tables import table_of
 
+ROOT = pathlib.Path(__file__).parents[2]
 TS = """@problemName Two
 @data
 1.0,2.0,3.0:4.0,5.0,6.0:b
@@ -34,31 +38,110 @@ def test_a_file_of_series(tmp_path, monkeypatch):
 
 def test_what_is_scaled_is_the_training_data_without_the_padding():
     task = guide.Task(small)
-    x, x_test = task.arrays(scaled=True)
-    assert (x.shape, x_test.shape, task.equal, task.outputs) == ((6, 5, 2), (4, 5, 2), False, 2)
-    lengths = [len(each) for each in task.sequences[0]]
-    every = np.concatenate([row[:length] for row, length in zip(x, lengths)])
+    assert (task.x.shape, task.x_test.shape, task.equal, task.outputs) == ((6, 5, 2), (4, 5, 2), False, 2)
+    every = np.concatenate([row[:length] for row, length in zip(task.x, (4, 5, 5, 4, 5, 5))])
     np.testing.assert_allclose(every.mean(0), 0.0, atol=1e-6)
     np.testing.assert_allclose(every.std(0), 1.0, atol=1e-5)
-    assert not x[0, 4:].any()
+    assert not task.x[0, 4:].any()
+
+
+def test_numbers_to_predict_are_scaled_as_the_training_data_say():
+    x = [np.float32([[n], [0]]) for n in range(6)]
+    task = guide.Task(lambda: (x[:4], np.float32([[10], [20], [30], [40]]), x[4:], np.float32([[25], [50]])))
+    assert task.regression and not task.every_step
+    np.testing.assert_allclose(task.y[:, 0], np.array([-15, -5, 5, 15]) / np.sqrt(125), rtol=1e-6)
+    np.testing.assert_allclose(task.y_test[:, 0], np.array([0, 25]) / np.sqrt(125), rtol=1e-6)
+
+
+def test_means_of_steps():
+    x, y, x_test, y_test = guide.means(small, 2)
+    assert [len(each) for each in x] == [2] * 6 and len(x_test) == 4
+    np.testing.assert_allclose(x[1][1], (small()[0][1][2] + small()[0][1][3]) / 2)
+
+
+@pytest.mark.parametrize("examples, updates, epochs", [(36, 600, 200), (1250, 600, 8), (16, 3, 3), (17, 3, 2)])
+def test_epochs_of_updates(examples, updates, epochs):
+    assert guide.epochs_of(updates, examples) == epochs
+    batches = len(tf.data.Dataset.range(examples).batch(guide.BATCH))
+    assert (epochs - 1) * batches < updates <= epochs * batches
+
+
+def test_a_GRU_has_about_as_many_weights_as_the_guide_has():
+    task = guide.Task(small)
+    counts = [make(task).count_params() for make in (guide.guide, guide.gru)]
+    assert counts[1] == pytest.approx(counts[0], rel=0.1)
 
 
 def test_a_missing_package_is_skipped_and_its_reason_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(guide, "DEVELOPMENT", {"one": lambda: guide.whole("no_such_package", "One")})
+    monkeypatch.setattr(guide, "BEFORE", {})
     monkeypatch.setattr(guide, "HELD_OUT", {})
     guide.main(["--output", str(tmp_path / "guide.json")])
     found = json.loads(pathlib.Path(tmp_path, "guide.json").read_text())["guide"]
     assert found["skipped"] == {"one": "the package no_such_package is not installed"} and not found["rows"]
 
 
+def test_the_notebook_and_the_README_have_the_choices_that_are_measured():
+    notebook = json.loads((ROOT / "notebooks/guide.ipynb").read_text("utf-8"))
+    of_notebook = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    of_readme = (ROOT / "README.md").read_text("utf-8").split("```python")[1].split("```")[0]
+    for text in (of_notebook, of_readme):
+        for choice in ("CosineDecay(5e-3, ", "global_clipnorm=1.0", "tau_out=None", "LogSpaced(4, ", "jit_compile"):
+            assert choice in text
+        assert "sensitivity_every" not in text and "input_gain" not in text
+    assert "SpikeEncoder" not in of_readme
+    assert "(600, 192)\nBATCH_SIZE = 16\n" in of_notebook and "batch_size=16" in of_readme
+    assert (guide.UPDATES, guide.BATCH, guide.RATE) == (600, 16, 5e-3)
+
+
+def shorten(monkeypatch):
+    sizes = {"UPDATES": 2, "BATCH": 4, "UNITS": 3, "GRU_UNITS": 3}
+    for name, value in {"DEVELOPMENT": {"small": small}, "BEFORE": {}, "HELD_OUT": {}, **sizes}.items():
+        monkeypatch.setattr(guide, name, value)
+
+
 @pytest.mark.slow
 def test_rows_are_made_once(tmp_path, monkeypatch):
-    for name, value in {"DEVELOPMENT": {"small": small}, "HELD_OUT": {}, "UPDATES": 2, "BATCH": 4, "UNITS": 3}.items():
-        monkeypatch.setattr(guide, name, value)
-    arguments = ["--output", str(tmp_path / "guide.json"), "--rule", "eprop"]
+    shorten(monkeypatch)
+    arguments = ["--output", str(tmp_path / "guide.json"), "--seeds", "0"]
     guide.main(arguments)
     first = (tmp_path / "guide.json").read_text()
     guide.main(arguments)
     assert (tmp_path / "guide.json").read_text() == first
     (row,) = json.loads(first)["guide"]["rows"]
-    assert row["metric"] == "accuracy" and all(0.0 <= row[each] <= 1.0 for each in ("before", "after"))
+    assert row["metric"] == "accuracy" and list(row["networks"]) == ["guide", "16 epochs", "GRU"]
+    assert all(0.0 <= each["test"] <= 1.0 for each in row["networks"].values())
+    assert [each["updates"] for each in row["networks"].values()] == [2, 32, 2]
+    assert table_of([json.loads(first)]).count("\n") == 2
+
+
+@pytest.mark.slow
+def test_other_choices_are_tried_on_what_is_held_out(tmp_path, monkeypatch):
+    shorten(monkeypatch)
+    for name, value in {"DEVELOPMENT": guide.DEVELOPMENT, "SETS": ["small"], "BATCH": 4, "UPDATES": 2}.items():
+        monkeypatch.setattr(recipe, name, value)
+    arguments = ["series", "--only", "the guide", "input_gain=3", "--repeats", "2"]
+    recipe.main([*arguments, "--output", str(tmp_path / "recipe.json")])
+    found = json.loads((tmp_path / "recipe.json").read_text())
+    assert [row["variant"] for row in found["recipe"]["rows"]] == ["the guide", "input_gain=3"]
+    assert all(len(row["held_out"]) == len(row["train"]) == 2 for row in found["recipe"]["rows"])
+    assert table_of([found]).count("\n") == 3
+
+
+@pytest.mark.slow
+def test_a_compiled_network_starts_anew(monkeypatch):
+    """As a network compiled anew."""
+    shorten(monkeypatch)
+    task, found = guide.Task(small), []
+    used = guide.compiled(guide.guide(task), task, 4)
+    for seed in (1, 2):
+        recipe.restart(used, task, {}, seed)
+        guide.learn(used, task.x, task.y, 2, seed)
+    recipe.restart(used, task, {}, 3)
+    keras.utils.set_random_seed(3)
+    new = guide.compiled(guide.guide(task), task, 4)
+    for model in (used, new):
+        guide.learn(model, task.x, task.y, 2, 3)
+        found.append(model.get_weights())
+    for one, other in zip(*found):
+        np.testing.assert_array_equal(one, other)

@@ -95,6 +95,50 @@ def test_the_results_file(tmp_path, monkeypatch):
     assert path.read_text() == before
 
 
+def test_learning_rates_are_compared(tmp_path, monkeypatch):
+    """All of them with the first seed, with the next one the best and those beside it; none of them twice."""
+    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+    begun = []
+
+    def learn(model, task, window, rate, seed):
+        kept = [weight.numpy() for weight in model.trainable_variables]
+        now = float(model.optimizer.learning_rate.numpy())
+        begun.append((now, [weight.sum() for weight in kept]))
+        [variable.assign(np.zeros_like(weight)) for variable, weight in zip(model.trainable_variables, kept)]
+        return {"seed": seed, "learning_rate": rate, "validation": abs(rate - window * 1e-3), "test": 0.5}
+
+    monkeypatch.setattr(streams, "learn", learn)
+    path = tmp_path / "out.json"
+    command = ["small", "--windows", "1", "8", "--rates", "0.009", "0.001", "0.003", "0.0003", "--output", str(path)]
+    assert streams.main([*command, "--seeds", "0"]) == 0
+    assert streams.main([*command, "--seeds", "0", "1"]) == 0  # what is there stays
+    (runs,) = json.loads(path.read_text())["stream_rates"]["tasks"].values()
+    tried = {(rule, window, seed): [] for rule in ("eprop", "kernl") for window in (1, 8) for seed in (0, 1)}
+    for run in runs:
+        tried[run["rule"], run["window"], run["seed"]].append(run["learning_rate"])
+    assert all(tried[rule, window, 0] == [0.0003, 0.001, 0.003, 0.009] for rule, window, _ in tried)
+    assert all(tried[rule, 1, 1] == [0.0003, 0.001, 0.003] for rule in ("eprop", "kernl"))
+    assert all(tried[rule, 8, 1] == [0.003, 0.009] for rule in ("eprop", "kernl"))
+    assert [rate for rate, _ in begun] == pytest.approx([run["learning_rate"] for run in runs])  # and it does not fall
+    assert all(weights == begun[0][1] and any(weights) for _, weights in begun[:4])  # each begins anew
+
+
+def test_learning_rates_out_of_range(tmp_path, capsys):
+    path = tmp_path / "out.json"
+    with pytest.raises(SystemExit):
+        streams.main(["digits", "--rates", "0.001", "1.5", "--output", str(path)])
+    assert "--rates must be between 0 and 1; received 1.5" in capsys.readouterr().err and not path.exists()
+
+
+def test_digits_and_heartbeats():
+    """Digits have pauses between them; heartbeats follow each other without, and each step is asked for."""
+    task = streams.digits(None)
+    assert task.parts["train"][0].shape == (6500, 196, 1) and task.settings["every"] == 240
+    task = streams.heartbeats(None)
+    x, y = task.parts["validation"]
+    assert x.shape == (100, task.settings["every"], 4) and y.shape == x.shape[:2] and task.settings["answer"] is None
+
+
 def test_another_file_stays(tmp_path, capsys):
     path = tmp_path / "out.json"
     path.write_text('{"streams": 3}')
@@ -129,6 +173,26 @@ def test_the_table():
         "| truncated backpropagation | 16 | 1,600 | 15,000 | 50.0 % |",
         "| truncated backpropagation, equal memory | 24 | 2,400 | 14,000 | 40.0 % |",
         "| backpropagation, a whole word | 90 | 9,000 | 12,000 | 20.0 % |",
+    ]
+
+
+def test_the_table_of_learning_rates():
+    """The mean over seeds decides, among the rates that all of them tried."""
+    rows = [
+        (16, 0, 0.001, 0.2, 0.3),
+        (16, 0, 0.003, 0.1, 0.2),
+        (16, 0, 0.01, 0.04, 0.9),
+        (16, 1, 0.001, 0.1, 0.1),
+        (16, 1, 0.003, 0.3, 0.3),
+        (64, 0, 0.003, 0.25, 0.26),
+    ]
+    names = "window", "seed", "learning_rate", "validation", "test"
+    runs = [{"rule": "eprop", **dict(zip(names, row))} for row in rows]
+    assert table_of([{"stream_rates": {"tasks": {"digits": runs}}}]).splitlines() == [
+        "|  | rule | update every | 0.001 | 0.003 | 0.01 | test |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| digits | e-prop | 16 | **15.0** | 20.0 | 4.0 | 20.0 ± 14.1 % |",
+        "| digits | e-prop | 64 |  | **25.0** |  | 26.0 % |",
     ]
 
 

@@ -26,11 +26,13 @@ def power_by_steps(x, steps):
 
 
 def pcen_by_steps(power, tau=400.0):
-    """The mean with fading weights, a step at a time."""
-    decay, total, weight, out = math.exp(-5.0 / tau), 0.0, 0.0, []
+    """The mean with fading weights and the level that fades, a step at a time."""
+    decay, fade = math.exp(-5.0 / tau), math.exp(-5.0 / 2000.0)
+    total, weight, level, out = 0.0, 0.0, 0.0, []
     for now in power:
         total, weight = decay * total + now, decay * weight + 1.0
-        out.append((now / (1e-6 + total / weight) ** 0.98 + 2.0) ** 0.5 - 2.0**0.5)
+        level = max(float(now.sum()), fade * level)
+        out.append((now / (0.001 * level + 1e-11 + total / weight) + 2.0) ** 0.5 - 2.0**0.5)
     return np.array(out)
 
 
@@ -44,6 +46,52 @@ def test_a_step_hears_the_frame_before_its_end(tau):
         for channel in range(2):
             expected = pcen_by_steps(power_by_steps(x[row, :, channel], 6), tau or 400.0)
             np.testing.assert_allclose(found[row, :, 4 * channel : 4 * channel + 4], expected, rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gain", [5.0, 0.02])
+def test_a_soft_voice_looks_like_a_loud_one(gain):
+    """Two sounds one after the other, the first 20 dB louder; at another level both look the same."""
+    x = 0.2 * X * np.where(np.arange(60) < 30, 1.0, 0.1)[None, :, None].astype("float32")
+    loud, soft = (np.asarray(kk.AudioEncoder(**SMALL)(np.float32(factor) * x)) for factor in (1.0, gain))
+    np.testing.assert_allclose(soft, loud, atol=2e-3)
+    assert loud.std() > 0.1
+
+
+def test_noise_far_below_the_voice_is_hardly_heard():
+    """A tone in the lowest band, and noise 40 dB below it in the others, as of 8 bits: without the floor it has 0.3."""
+    time = np.arange(4000) / 2000.0
+    noise = np.random.default_rng(1).normal(size=4000)
+    x = np.sin(2 * np.pi * 150.0 * time) + np.where(time < 1.0, 0.01 * noise, 0.0)
+    found = np.asarray(kk.AudioEncoder(**SMALL)(x[None, :, None].astype("float32")))[0, 20:180]
+    assert found[:, 0].mean() > 0.3 and found[:, 2:].mean() < 0.05
+
+
+def test_the_level_falls_within_seconds():
+    """After a loud second, noise 40 dB softer is below the floor, and 19 s later as loud as ever; steps of 100 ms."""
+    layer = kk.AudioEncoder(bands=4, sampling_rate=2000.0, frame=100.0, hop=100.0, low=50.0)
+    noise = np.random.default_rng(1).normal(size=(1, 40000, 1)).astype("float32")
+    x = noise * np.where(np.arange(40000) < 2000, 0.3, 0.003)[None, :, None].astype("float32")
+    found, alone = (np.asarray(layer(sound))[0].mean(1) for sound in (x, noise))
+    assert found[30:40].mean() < 0.5 * alone[30:40].mean()
+    np.testing.assert_allclose(found[-50:], alone[-50:], rtol=0.1)
+
+
+def test_the_sound_has_a_gradient():
+    """Of the mean and of the level, by finite differences: the loudest step is not the last."""
+    x = X[:1, :40, :1] * np.where(np.arange(40) < 20, 1.0, 0.3)[None, :, None].astype("float32")
+    layer, direction = kk.AudioEncoder(**SMALL), np.random.default_rng(2).normal(size=x.shape).astype("float32")
+
+    def value(x):
+        return tf.reduce_sum(layer(x) * tf.constant([[[1.0, -2.0, 0.5, 3.0]]]))
+
+    at = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(at)
+        y = value(at)
+    slope = float(tf.reduce_sum(tape.gradient(y, at) * direction))
+    step = 1e-3
+    found = float(value(x + step * direction) - value(x - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, found, rtol=0.01)
 
 
 def test_log_and_a_code():
@@ -80,6 +128,7 @@ def test_a_stream_in_a_model_and_validation_leave_its_states_alone():
     y = np.zeros((9, 2, 2), "float32")
     model.fit(x, y, batch_size=3, shuffle=False, verbose=0, validation_data=(x[:6], y[:6]), validation_batch_size=3)
     np.testing.assert_array_equal(layer.states[0], np.transpose(X[:, -22:], (0, 2, 1)))  # frame - hop
+    assert [tuple(state.shape) for state in layer.states[1:]] == [(3, 9), (3, 2)]  # mean and weight; level
 
 
 def test_steps_whose_frame_is_whole_count():

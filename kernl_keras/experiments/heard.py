@@ -1,0 +1,254 @@
+"""What is heard in a recording: a digit and how sure it is, or why there is none: too quiet, cut off, several words."""
+
+import math
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..data.recording import read_wav, resampled
+from ..data.spoken_digits import SAMPLING_RATE, padded
+from ..dynamics.audio import mel_filters
+from ..layers.audio import AudioEncoder
+from .build import assemble
+from .errors import GOOD_COPY, UserError
+from .files import MODEL, read_json
+from .pretrained import experiment_of, load_pretrained, record
+from .run import check_model
+from .stream import read_stream_config
+
+KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
+TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
+STEP, FRAME = 80, 200  # samples, 10 and 25 ms
+HANN = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
+FILTERS = mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
+ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
+NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so much louder than noise
+STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
+LOWEST = -60.0  # dB: what is softer makes no difference
+PAUSE, SHORTEST = 15, 5  # steps: shorter pauses are inside a word, shorter sounds are none
+WEIGHTS = pathlib.Path(__file__).parent / "kinds.json"
+
+
+class Heard(NamedTuple):
+    """What a recording was taken for.
+
+    Attributes:
+        kind: of `KINDS`, or "too quiet".
+        words: how many were counted; 0 where it is too quiet.
+        digit: int, of the first word; None where it is too quiet.
+        share: float, of the chance that it is one word, and this one; None of a network that is not calibrated.
+        level: float, dB of the loudest step.
+    """
+
+    kind: str
+    words: int
+    digit: int | None
+    share: float | None
+    level: float
+
+    def __str__(self):
+        if self.level < -200.0:
+            return "nothing: silence"
+        if self.kind == "too quiet":
+            return f"nothing: the loudest 25 ms have {self.level:.0f} dB, and a word must have {TOO_QUIET:.0f} dB"
+        if self.kind == "no word":
+            return "no word: noise, a tone or another sound"
+        if self.kind == "several words":
+            return f"several words{f' ({self.words})' * (self.words > 1)}; the first sounds like {self.digit}"
+        sure = "how sure is not known: no words were held back" if self.share is None else f"{100 * self.share:.0f} %"
+        if self.kind == "word":
+            return f"{self.digit} ({sure})"
+        edge = self.kind.split()[0]
+        return f"cut off: the recording {edge}s within a word; what is there sounds like {self.digit} ({sure})"
+
+
+def hear(sound, answer, temperature=None):
+    """The `Heard` of a sound.
+
+    Args:
+        sound: float [samples] at 8 kHz.
+        answer: the network: from a word, float [samples], to the values of its classes [n].
+        temperature: of its softmax; None where it is not known.
+    """
+    power = powers(sound)
+    loudest = 10.0 * math.log10(max(power.sum(1).max(), 1e-30))
+    if loudest < TOO_QUIET:
+        return Heard("too quiet", 0, None, None, loudest)
+    level = decibels(power)
+    parts, chances = segments(level), chances_of(features(power))
+    kind = KINDS[int(chances.argmax())]
+    begin, end = parts[0][0], parts[0 if kind == "several words" else -1][1]
+    values = answer(sound[begin * STEP : (end - 1) * STEP + FRAME])
+    digit, share = int(values.argmax()), None
+    if temperature is not None:
+        share = float(chances[0] * softmax(values / temperature)[digit])
+    return Heard(kind, len(parts), digit, share, loudest)
+
+
+def powers(sound):
+    """`dynamics.audio.band_power` of a sound at 8 kHz, in NumPy: [T, 40], every 10 ms, of 25 ms that lie inside it."""
+    sound = np.pad(sound, (0, max(FRAME - len(sound), 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::STEP]
+    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(FILTERS) - 1))) ** 2 @ FILTERS / (HANN.sum() / 2.0) ** 2
+
+
+def decibels(power):
+    """The level of each step by that of the loudest one, [T]."""
+    level = power.sum(1)
+    return 10.0 * np.log10(np.maximum(level / level.max(), 10.0 ** (LOWEST / 10.0)))
+
+
+def active(level):
+    """The steps of a level [T] in which there is sound: it is not much softer than the loudest, and louder than noise.
+
+    Noise is the softest level that stays the same for a while.
+    """
+    quiet = ACTIVE
+    if len(level) >= LONG:
+        parts = np.lib.stride_tricks.sliding_window_view(level, LONG)
+        largest = parts.max(1)
+        noise = largest[largest - parts.min(1) < STEADY].min(initial=0.0)
+        quiet = max(quiet, noise + ABOVE) if noise < NOISE else quiet
+    return np.flatnonzero(level > quiet)
+
+
+def segments(level):
+    """Where there is sound: [(first step, step behind the last), ...] between pauses."""
+    steps = active(level)
+    parts = np.split(steps, np.flatnonzero(np.diff(steps) > PAUSE) + 1)
+    long = [part for part in parts if len(part) >= SHORTEST] or parts
+    return [(int(part[0]), int(part[-1]) + 1) for part in long]
+
+
+def features(power):
+    """What tells a word from other sounds, none of which depends on how loud it is.
+
+    Args:
+        power: [T, bands].
+
+    Returns:
+        float [9]: the amplitude at the first and at the last step by that of the loudest; the longest pause inside, 0.1
+        s; how much the level varies, dB; how flat the spectrum is, dB (0 for noise, less for tones), and its square;
+        how much its shape varies, dB; the logarithm of the length; and the share of loud steps.
+    """
+    level = decibels(power)
+    steps = active(level)
+    edges = np.where(np.isin([0, len(level) - 1], steps), 10.0 ** (level[[0, -1]] / 20.0), 0.0)
+    inside = level[steps[0] : steps[-1] + 1]
+    heard = power[steps] + 1e-9 * power.sum(1).max()
+    flatness = 10.0 * np.mean(np.log10(heard).mean(1) - np.log10(heard.mean(1)))
+    shape = 10.0 * np.log10(heard / heard.sum(1, keepdims=True) + 1e-3)
+    if len(shape) > 2:
+        shape = (shape[:-2] + shape[1:-1] + shape[2:]) / 3.0
+    return np.array(
+        [
+            *edges,
+            0.1 * (np.diff(steps).max(initial=1) - 1),
+            inside.std(),
+            flatness,
+            flatness**2,
+            shape.std(0).mean(),
+            np.log(len(steps)),
+            (inside > LOUD).mean(),
+        ]
+    )
+
+
+def chances_of(features):
+    """The chance of each of `KINDS` [5], by a logistic regression on features [9]."""
+    fitted = read_json(WEIGHTS)
+    scaled = (features - np.array(fitted["mean"])) / np.array(fitted["deviation"])
+    return softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"]))
+
+
+def softmax(values):
+    """Over the last axis."""
+    shares = np.exp(values - values.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+def hear_recording(path, run_dir=None, pretrained=None):
+    """What a network hears in a recording, a `Heard`.
+
+    Quiet ends are cut off, of a longer word the last second counts, and before a shorter one there is silence, as in
+    `spoken_digits`. The digit is the class with the largest mean output over the steps in which a word is asked for.
+
+    Args:
+        path: of a WAV file, at 8 kHz or more.
+        run_dir: of a run on a stream of spoken digits.
+        pretrained: the name of a network that comes with the package, instead.
+
+    Raises:
+        UserError: for a network that hears no sound or is not complete, and a file that does not do.
+    """
+    answer, temperature = of_package(pretrained) if pretrained else of_run(run_dir)
+    return hear(sound_of(path), answer, temperature)
+
+
+def of_package(name):
+    """How a packaged network answers a word, and its temperature."""
+    experiment = experiment_of(name)
+    check_hears(experiment, name)
+    return answering(load_pretrained(name), experiment), record(name)["temperature"]
+
+
+def of_run(run_dir):
+    """How the network of a run on a stream answers a word; it has no temperature, as it held no words back."""
+    experiment, settings = read_stream_config(run_dir)
+    check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
+    model_file = pathlib.Path(run_dir) / MODEL
+    if not model_file.is_file():
+        raise UserError(f"{run_dir} holds no {MODEL}: the run is not complete; resume it.")
+    check_model(model_file)
+    encoder = front_end(experiment)
+    steps = round(experiment.task_settings["seconds"] * 1000.0 / encoder.hop) + settings.answer - 1
+    model = assemble(experiment, steps, encoder.bands * encoder.encoder.units, 1)
+    try:
+        model.load_weights(str(model_file))
+    except Exception as error:  # Keras raises what it happens to meet
+        raise UserError(f"{model_file} is no model of this run. {GOOD_COPY}") from error
+    return answering(model, experiment, settings.answer), None
+
+
+def check_hears(experiment, whose):
+    """Raises `UserError` for an experiment without sound."""
+    if experiment.front_end_settings is None:
+        raise UserError(f"{whose} hears no sound.")
+
+
+def front_end(experiment):
+    """The experiment's `AudioEncoder`, with the seed that it has in training."""
+    return AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed)
+
+
+def answering(model, experiment, answer=None):
+    """From a word, float [samples], to a model's values of its classes [n].
+
+    With `answer` the model says something at every step: its mean over so many of them counts, from a word's end on.
+    """
+    encoder, samples = front_end(experiment), round(experiment.task_settings["seconds"] * SAMPLING_RATE)
+
+    @tf.function
+    def outputs(sound):
+        x = encoder(sound)
+        if answer is None:
+            return model(x, training=False)[0]
+        x = tf.pad(x, ((0, 0), (0, answer - 1), (0, 0)))  # the pause that follows a word
+        return tf.reduce_mean(model(x, training=False)[0, -answer:], 0)
+
+    return lambda sound: outputs(padded([sound], samples)).numpy().astype(float)
+
+
+def sound_of(path):
+    """A recording at 8 kHz, float [samples]; complaints as `UserError`."""
+    try:
+        sound, rate = read_wav(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if rate < SAMPLING_RATE:
+        raise UserError(f"{path} must have a sampling rate of {SAMPLING_RATE} Hz or more; received {rate} Hz.")
+    return resampled(sound, rate, SAMPLING_RATE)

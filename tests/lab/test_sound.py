@@ -1,0 +1,90 @@
+"""The table of levels and depths: the files it writes, its made sounds, what it counts, and its regression."""
+
+import wave
+
+import numpy as np
+import pytest
+
+from kernl_keras.data.recording import read_wav
+from kernl_keras.experiments.heard import Heard
+from notebooks.lab import pack, sound
+from notebooks.lab.tables import table_of
+
+TIME = np.arange(800) / 8000.0
+TONE = 0.5 * np.sin(2.0 * np.pi * 440.0 * TIME)
+
+
+@pytest.mark.parametrize("bits, rate, channels", [(8, 8000, 1), (16, 44100, 2)])
+def test_files_as_python_reads_them(bits, rate, channels, tmp_path):
+    path = sound.as_file(tmp_path / "a.wav", TONE, bits, rate, channels)
+    with wave.open(str(path)) as file:
+        assert file.getparams()[:4] == (channels, bits // 8, rate, rate // 10)
+        data = np.frombuffer(file.readframes(rate), np.uint8 if bits == 8 else "<i2").reshape(-1, channels)
+    found = (data - 128.0) / 128.0 if bits == 8 else data / 32768.0
+    expected = 0.5 * np.sin(2.0 * np.pi * 440.0 * np.arange(rate // 10) / rate)
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], channels, 1), atol=2.0**-bits * 1.01)
+
+
+def test_24_bits_and_what_is_beyond_full_scale(tmp_path):
+    found, rate = read_wav(sound.as_file(tmp_path / "a.wav", 5.0 * TONE, 24))
+    assert rate == 8000
+    np.testing.assert_allclose(found, np.clip(5.0 * TONE, -1.0, 1.0), atol=2.0**-22)
+
+
+def test_dither_is_two_steps_wide(tmp_path):
+    found, _ = read_wav(sound.as_file(tmp_path / "a.wav", np.zeros(8000), 8, dither=np.random.default_rng(0)))
+    assert set(found * 128.0) == {-1.0, 0.0, 1.0}
+    np.testing.assert_allclose(
+        np.mean(found != 0.0), 0.25, atol=0.02
+    )  # beyond half a step lies a quarter of a triangle
+
+
+def test_made_sounds_are_decided_by_the_seed():
+    for make in {**sound.MADE, **sound.TABLE_ONLY}.values():
+        one, same, other = (make(sound.Maker([TONE, TONE[::-1]], seed)) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(one, same)
+        assert one.shape != other.shape or not np.array_equal(one, other)
+        assert np.isfinite(one).all() and np.abs(one).max() <= 1.0
+    pauses = sound.Maker([TONE], 3).several() == 0.0
+    assert pauses.sum() > 1600 and not pauses[1]
+
+
+def test_what_is_counted(tmp_path, monkeypatch):
+    """A network that is right of loud words alone, and takes all else for noise."""
+    monkeypatch.setattr(sound, "COUNT", 3)
+    monkeypatch.setattr(
+        sound, "WAYS", {"as they are": (1.0, 16, False, 8000, 1, 0.1), "soft": (0.01, 16, False, 8000, 1, 0.0)}
+    )
+
+    def hear(path):
+        loud = np.abs(read_wav(path)[0]).max() > 0.45
+        return Heard("word" if loud else "no word", 1, 7 if loud else 3, 0.9 if loud else 0.1, -9.0)
+
+    found = sound.measure([TONE] * 4, np.array([7, 7, 7, 1]), hear)
+    first, soft = found["ways"].values()
+    assert first["all_right"] == 0.75 and 2 <= first["right"] <= 3 and first["named_otherwise"] == 0
+    assert soft == {"right": 0, "all_right": 0.0, "named_otherwise": 3, "all_named_otherwise": 1.0}
+    assert found["kinds"]["silence"]["said"]["no word"] == 3 and found["kinds"]["silence"]["largest_share"] == 0.1
+    assert [(row["low"], row["count"], row["right"]) for row in found["shares"]] == [(0.0, 4, 0.0), (0.9, 4, 0.75)]
+    before = {"ways": {way: {"right": 1, "all_right": 0.25} for way in found["ways"]}}
+    lines = table_of([{"sound": {**found, "before": before}}]).splitlines()
+    assert "| soft | 1 | 0 | 3 | 25.0 % | 0.0 % | 100.0 % |" in lines
+    assert "| 90 to 95 % | 4 | 90 % | 75 % |" in lines
+
+
+def test_the_regression_finds_the_chances_of_a_table():
+    """One feature that is 0 or 1: its best chances are the shares that were counted, and weights count as copies."""
+    x = np.array([[0.0], [0.0], [0.0], [1.0], [1.0]])
+    y = np.eye(2)[[0, 0, 1, 0, 1]]
+    weight = np.array([1.0, 1.0, 1.0, 1.0, 3.0])
+    found = sound.logistic_regression(x, y, weight, penalty=1e-9)
+    odds = found[1] @ [1.0, -1.0], (found[0] + found[1]) @ [1.0, -1.0]
+    np.testing.assert_allclose(odds, [np.log(2.0), np.log(1.0 / 3.0)], rtol=1e-4)
+
+
+def test_the_temperature_of_outputs_that_are_too_sure():
+    """Classes drawn by the softmax of values; a network that says three times the values has the temperature 3."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(20_000, 4))
+    classes = (values + rng.gumbel(size=values.shape)).argmax(1)
+    np.testing.assert_allclose(pack.best_temperature(3.0 * values, classes), 3.0, rtol=0.05)
