@@ -176,7 +176,7 @@ def test_what_it_has_not():
     for rule in ("rflo", "plain_kernl"):
         with pytest.raises(ValueError, match="cell must have one current a unit for .*; received LSTMCell, whose"):
             kk.RNN(cell, rule=rule)
-    with pytest.raises(ValueError, match="kernel must be exponential for LSTMCell, .* received Membrane"):
+    with pytest.raises(ValueError, match="kernel must be .exponential. for LSTMCell; received Membrane"):
         kk.RNN(cell, rule=KeRNL())
     with pytest.raises(ValueError, match="traces must be True or False"):
         kk.RNN(cell, traces="linear")

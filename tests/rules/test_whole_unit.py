@@ -219,6 +219,6 @@ def test_what_it_has_not():
         RNN(cell, rule=rule(), traces="linear")
     with pytest.raises(ValueError, match="observe must be None or 'distance' for kernel 'whole_unit'"):
         RNN(cell, rule=rule(perturbation=Twin(observe="voltage")))
-    with pytest.raises(ValueError, match="kernel must be exponential for LSTMCell"):
+    with pytest.raises(ValueError, match="kernel must be .exponential. for LSTMCell"):
         RNN(kk.LSTMCell(3), rule=rule())
     assert RNN(cell, rule=rule(), stateful=True).carries_traces is True
