@@ -125,7 +125,7 @@ RULES = {
     "rules.Replica": Public(kk.rules.Replica, {**PERTURBATION, "std": POSITIVE}),
     "rules.get": Public(
         lambda rule="kernl": kk.rules.get(rule),
-        {"rule": words(types.RuleName), "traces": flag()},
+        {"rule": words(types.RuleName)},
         of=kk.rules.get,
     ),
 }  # fmt: skip
