@@ -183,7 +183,7 @@ def test_what_traces_cost():
         (dict(rule="eprop", traces=True), 'traces="linear" keeps a few'),
         (dict(rule="eprop", traces="linear"), r"LinearTraces\(poles=n\) with a smaller n"),
         (dict(rule="rflo", traces=True), "Fewer units have fewer"),  # none in linear memory
-        (dict(rule=KeRNL("exponential"), traces=True), 'rule="eprop", and units'),
+        (dict(rule=KeRNL("exponential"), traces=True), 'rule="eprop" has fewer, and with any kernel but'),
     ],
 )
 def test_a_layer_advises_only_what_it_takes(settings, advice, monkeypatch):
