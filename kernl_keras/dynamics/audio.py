@@ -107,7 +107,7 @@ def pcen(power, mean, level):
 
     >>> loud = tf.constant([1.0, 0.01])
     >>> pcen(loud, 0.5 * loud, 1.01).numpy().round(3), pcen(1e-4 * loud, 0.5e-4 * loud, 1.01e-4).numpy().round(3)
-    (array([0.585, 0.555], dtype=float32), array([0.585, 0.555], dtype=float32))
+    (array([0.585, 0.5  ], dtype=float32), array([0.585, 0.5  ], dtype=float32))
 
     Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
     (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is

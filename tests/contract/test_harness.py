@@ -35,6 +35,7 @@ def arguments(row):
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has another harness")
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed, but will be ignored:UserWarning")  # a `keras.Model` fits
 @every
 def test_keras_3(name):
     from keras.src.testing import TestCase

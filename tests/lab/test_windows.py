@@ -164,7 +164,7 @@ def test_numbers_by_hand():
     assert (
         numbers_behind(layer, eprop, True) == (2 + 2 * 1) * J + 2 * UNITS + 1
     )  # V of two time constants, and each with the threshold's filter
-    assert numbers_behind(layer, kernl, False) == (2 + 2 * 2) * UNITS * J  # of each time constant, two
+    assert numbers_behind(layer, kernl, False) == (2 + 2) * UNITS * J  # of each time constant, one
     assert numbers_behind(layer, kernl, True) == (2 + 2 * (2 + 1)) * J + 2 * UNITS + 1
 
 
