@@ -156,7 +156,9 @@ def test_pieces_of_a_unit_of_ones_own_are_the_whole(rule):
     same(gradient, whole[1])
 
 
-@pytest.mark.parametrize("rule", ["kernl", "eprop", "bptt"])
+@pytest.mark.parametrize(
+    "rule", [pytest.param("kernl", marks=pytest.mark.slow), "eprop", pytest.param("bptt", marks=pytest.mark.slow)]
+)
 def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path):
     inputs = keras.Input((T, I))
     hidden = kk.RNN(Quadratic(H, learn="sharpness", tau_m=TAUS), rule=rule, name="hidden")(inputs)
