@@ -29,6 +29,7 @@ TESTS = {  # file: the tests that should notice, those most likely to first
         "tests/cells/test_spiking_step.py",
         "tests/rules/test_gradients.py",
         "tests/rules/test_adlif.py",
+        "tests/rules/test_whole_unit.py",
     ],
     "cells/lstm.py": ["tests/rules/test_lstm.py"],
     "dynamics/audio.py": ["tests/dynamics/test_audio.py", "tests/layers/test_audio.py"],
