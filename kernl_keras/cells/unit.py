@@ -83,7 +83,8 @@ class Unit(HiddenCell):
         The spikes z(t) [B, H], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range; for functions that return another number of states.
+        ValueError: for an argument out of its range; for functions that return another number of states; where a
+            current does not raise the potential of a unit at rest.
         NotImplementedError: for a subclass that lacks one of the three functions.
 
     Example: leaky units whose threshold is 1.
@@ -178,6 +179,11 @@ class Unit(HiddenCell):
         with tf.init_scope():  # in which no tape records
             drive = tf.function(lambda: self._at_rest(self.parameters()).Q[0], autograph=False)()
             self._drive = tf.constant(drive.numpy())
+        if not (drive.numpy() > 0.0).all():  # else initial weights would be infinite, and M could not begin
+            raise ValueError(
+                f"{type(self).__name__}.integrate must let a current raise the first of the states {self.states} "
+                f"in the same step, when all are 0; received a derivative of {drive.numpy().min():g}."
+            )
 
     def step(self, current: tf.Tensor, state: Any, p: Any) -> tuple[UnitStep, Any]:
         start = self.Own(*state[:-1])

@@ -43,8 +43,8 @@ class RNN(KerasRNN):
     Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
-        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell`, `kernl_keras.LeakyRNNCell` or
-            `kernl_keras.LSTMCell`.
+        cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell`, `kernl_keras.LeakyRNNCell`,
+            `kernl_keras.LSTMCell`, or a `kernl_keras.Unit` of your own.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
         window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
@@ -117,7 +117,7 @@ class RNN(KerasRNN):
         **kwargs: Any,
     ) -> None:
         if not isinstance(cell, HiddenCell):
-            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell or an LSTMCell"
+            kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell, an LSTMCell or a Unit"
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or cell.dtype_policy)

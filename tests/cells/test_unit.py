@@ -192,12 +192,20 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
         (lambda: kk.RNN(Quadratic(H), rule="eprop", traces="linear"), "traces must be True or False for Quadratic"),
         (lambda: kk.RNN(Quadratic(H), rule=KeRNL("membrane")), "kernel must be 'whole_unit' or 'exponential' for Quad"),
         (lambda: kk.RNN(Short(H)).build((B, T, I)), r"Short.integrate must return one tensor for each .*received 1\."),
+        (lambda: kk.RNN(Deaf(H)).build((B, T, I)), r"Deaf.integrate must let a current raise .*derivative of 0\."),
         (lambda: kk.RNN(type("Empty", (kk.Unit,), {})(H)).build((B, T, I)), r"Empty must implement integrate"),
     ],
 )
 def test_errors(make, message):
     with pytest.raises((ValueError, NotImplementedError), match=message):
         make()
+
+
+class Deaf(Quadratic):
+    """Its potential does not move with the current."""
+
+    def integrate(self, state, current, p):
+        return state.v, state.w + current
 
 
 class Short(Quadratic):
