@@ -98,9 +98,9 @@ class AdLIFCell(SpikingCell):
     one: w(t) follows the new V(t). It is stable where the ordinary one is not.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
-    derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w.
-    There is no linear memory (`traces="linear"`) for this cell. Under `rule="kernl"` the kernel is that of the whole
-    unit (`kernl_keras.rules.WholeUnit`), and the derivative of the reset is not followed.
+    derivative. In `kernl_keras.RNN` it trains by the rule of that layer. A unit's own state is V and w. Under
+    `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), and the derivative of the reset
+    is not followed.
 
     Args:
         units: number of units H.
@@ -154,7 +154,7 @@ class AdLIFCell(SpikingCell):
     own_states = ("v", "w")
     resets = True
     adapts = False  # no threshold moves
-    linear_memory = follows_reset = False  # with the derivative of their hard reset, gradients may explode
+    follows_reset = False  # with the derivative of their hard reset, gradients may explode
     # The current takes back most of what arrives: the membrane alone is too long a kernel for such units.
     KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")

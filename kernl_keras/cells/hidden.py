@@ -65,7 +65,6 @@ class HiddenCell(TrainedCell):
     spikes = False  # whether the output is 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
     follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
-    linear_memory = True  # whether lambda alone is how a potential left to itself goes on
     adapts = False  # whether a spike moves a threshold
     hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
@@ -159,6 +158,23 @@ class HiddenCell(TrainedCell):
         of_unit = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
         distinct = list(dict.fromkeys(of_unit))
         return [distinct.index(each) for each in of_unit]
+
+    def time_scales(self) -> tuple[float, tuple[float, float] | None]:
+        """The longest time constant of a unit and the range of their periods, in ms; None where they have none.
+
+        Where an initializer draws them, those of 1,000 draws with another seed.
+        """
+        ranges = {}
+        for name in self.TIME_CONSTANTS:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not isinstance(value, (float, list)):
+                config = value.get_config()
+                value = type(value).from_config({**config, "seed": 0} if "seed" in config else config)((1000,))
+            ranges[name] = float(np.min(value)), float(np.max(value))
+        periods = ranges.pop("period", None)
+        return max((high for _, high in ranges.values()), default=20.0 * self.dt), periods
 
     def fields(self) -> list[str]:
         """The constants of a step, by their names in `parameters()`, that come of constants that learn."""

@@ -57,6 +57,24 @@ class LinearStep(NamedTuple):
         """P K: how y(t) goes on to y(t+1) by itself, rows of entries."""
         return tuple(tuple(dot(row, column) for column in zip(*self.K)) for row in self.P)
 
+    def combined(self):
+        """The `Jacobian` of the step: what it makes of changes, without those in between."""
+        d = range(len(self.r))
+        s_r = [[times(self.psi, times(s, r)) for r in self.r] for s in self.s]
+        after = [[plus(self.K[i][j], s_r[i][j]) for j in d] for i in d]  # x(t) by y(t)
+        columns = tuple(zip(*self.P))
+        q = self.Q
+        direct = self.direct
+        return Jacobian(
+            A=tuple(tuple(dot(row, column) for column in columns) for row in after),
+            B=tuple(
+                plus(dot([to_currents(x, each) for x, each in zip(row, q)], q), times(to_currents(s, direct), direct))
+                for row, s in zip(after, self.s)
+            ),
+            D=tuple(times(self.psi, dot(self.r, column)) for column in columns),
+            g=plus(dot([to_currents(times(self.psi, r), each) for r, each in zip(self.r, q)], q), direct),
+        )
+
     def forward(self, x, current, arrived=0.0):
         """Eq. (37).
 
@@ -97,6 +115,25 @@ class LinearStep(NamedTuple):
             current = plus(current, times(to_currents(error, self.direct), self.direct))
         before = tuple(tensor(dot(column, y), like=later[0]) for column in zip(*self.P))
         return before, Errors(current, tuple(y), None if nothing(distance) else distance, tuple(later))
+
+
+class Jacobian(NamedTuple):
+    """The derivatives of one step by what comes before it: dx(t) = A dx(t-1) + B dI(t), dz(t) = D . dx(t-1) + g dI(t).
+
+    A is a tuple of d rows of d entries, B and D are tuples of d entries; entries as of `LinearStep`.
+    """
+
+    A: tuple
+    B: tuple
+    D: tuple
+    g: Any
+
+    def back(self, later, error):
+        """R = B . l + g e and l(t-1) = A^T l + D e, of l(t), each [.., H], and the error e of the output."""
+        current = dot([to_currents(x, b) for x, b in zip(later, self.B)], self.B)
+        current = plus(current, times(to_currents(error, self.g), self.g))
+        before = [plus(dot(column, later), times(d, error)) for column, d in zip(zip(*self.A), self.D)]
+        return tuple(tensor(x, like=later[0]) for x in before), tensor(current, like=later[0])
 
 
 class Changes(NamedTuple):

@@ -71,8 +71,8 @@ class LSTMCell(HiddenCell):
 
     Under KeRNL M says what the output h of a unit does to the memories c of the others. Its kernel is
     `kernl_keras.rules.Exponential`: no kernel of the membrane is known, because the forget gate changes. RFLO and the
-    plain form of KeRNL, which have one current for each unit, do not go with this cell. It has no
-    traces in linear memory (`traces="linear"`).
+    plain form of KeRNL, which have one current for each unit, do not go with this cell. Under e-prop it has traces in
+    linear memory (`traces="linear"`).
 
     Args:
         units: number of units H.
@@ -112,7 +112,6 @@ class LSTMCell(HiddenCell):
     own_states = ("memory",)
     currents = 4
     CONSTANTS = ()
-    linear_memory = False
     KERNELS = ("exponential",)  # the forget gate changes, so no kernel is known
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")

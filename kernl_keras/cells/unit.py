@@ -52,8 +52,8 @@ class Unit(HiddenCell):
     derivatives, which the learning rules need (Eq. 37), are found by automatic differentiation. So the unit learns by
     every rule of `kernl_keras.RNN`, on whole sequences, in windows and in pieces, and by backpropagation in a plain
     `keras.layers.RNN`. Under `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), whose
-    traces are large. There is no linear memory (`traces="linear"`) for it. Register the class
-    by `keras.saving.register_keras_serializable`: it is then saved and loaded with the model.
+    exact traces are large; linear memory (`traces="linear"`) is small for every unit. Register the class by
+    `keras.saving.register_keras_serializable`: it is then saved and loaded with the model.
 
     Attributes to define in the subclass:
 
@@ -111,7 +111,6 @@ class Unit(HiddenCell):
     unit_constants: dict[str, Any] = {}
     CONSTANTS = ()
     KERNELS = ("whole_unit", "exponential")
-    follows_reset = linear_memory = False
     OBSERVABLES = ("distance", "voltage")
     PERTURBATIONS = ("tangent", "twin", "replica")
     NOISE = ("current", "synapse")

@@ -16,7 +16,7 @@ from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.backward import Past, attach_gradient, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
-from ..rules.linear_memory import LinearMemory, get_traces
+from ..rules.memory import LinearMemory, get_traces
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
@@ -55,11 +55,11 @@ class RNN(KerasRNN):
             alone.
         traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
             errors still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
-            inputs, [time constants, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
+            inputs, [filters, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
             the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
-            the layer is `stateful`. Such a layer has "linear" under KeRNL with the membrane's kernel, if the cell has
-            linear memory; False under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel
-            "whole_unit" are larger, [H, H, J] for each number of a unit's state.
+            the layer is `stateful`. Such a layer has "linear" under KeRNL, but for the exponential kernel; False
+            under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel "whole_unit" are larger,
+            [H, H, J] for each number of a unit's state.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
@@ -159,11 +159,11 @@ class RNN(KerasRNN):
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
         shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
-            self.memory = LinearMemory(self.cell, self.rule, self.carries_traces.poles, presynaptic)
+            self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic, self.window)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
             shapes = [(*each, columns) for each in checked_shapes(self.rule, self.cell, traces=True)]
-        self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell), shapes)
+        self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell, self.memory is not None), shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
             warnings.warn(
@@ -188,7 +188,7 @@ class RNN(KerasRNN):
                     "constants."
                 )
             return "Fewer units have fewer."
-        return 'traces="linear" keeps a few for each time constant and input.'
+        return 'traces="linear" keeps a few for each input.'
 
     @property
     def sensitivity_weights(self) -> list[tf.Variable]:

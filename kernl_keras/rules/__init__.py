@@ -3,9 +3,10 @@
 from .bptt import BPTT
 from .eprop import EProp
 from .exponential import Exponential
+from .kernel import Kernel
 from .kernl import KeRNL
-from .linear_memory import LinearTraces
 from .membrane import Membrane
+from .memory import LinearTraces
 from .perturbation import Replica, Tangent, Twin
 from .plain_kernl import PlainKeRNL
 from .readout_only import ReadoutOnly
@@ -18,6 +19,7 @@ __all__ = [
     "EProp",
     "Exponential",
     "KeRNL",
+    "Kernel",
     "LinearTraces",
     "Membrane",
     "NAMES",

@@ -224,7 +224,11 @@ def going_on(carry, step):
     """A carry for t-1, a structure of tensors [B, .., H]: nothing of it where a sequence starts with step t."""
     if not tf.is_tensor(step.continues):
         return carry
-    return tf.nest.map_structure(lambda x: tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x, carry)
+
+    def goes_on(x):
+        return None if x is None else tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x
+
+    return tf.nest.map_structure(goes_on, carry)
 
 
 def checked_shapes(rule, cell, traces):

@@ -8,7 +8,6 @@ from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from ..serialization import serializable
-from .linear_memory import LinearTraces
 from .rule import BackwardStep, Context, Rule, named
 
 
@@ -56,11 +55,7 @@ class EProp(Rule):
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        if isinstance(traces, LinearTraces) and not cell.linear_memory:
-            raise ValueError(
-                f"traces must be True or False for {type(cell).__name__}, which has none in linear memory; "
-                f"received {traces!r}."
-            )
+        """Goes with all cells, and has traces of every kind."""
 
     def count_own(self, cell: HiddenCell) -> int:
         """How many of the unit's own states an error goes back through."""

@@ -10,12 +10,12 @@ from ..keras_version import NO_AUTOCAST
 from ..serialization import serializable
 from ..types import Initializer
 from .hop import TracedHop
+from .kernel import Kernel, Predictor
 from .sensitivity import Effect, SensitivitySums, flat, sensitivity_sums
-from .settings import Settings
 
 
 @serializable
-class Exponential(Settings):
+class Exponential(Kernel):
     """Kernels exp(-gamma_i d) of the unit i that spikes: how its effect on the others fades after d milliseconds.
 
     gamma, the temporal filter, is a weight of the layer, `temporal_filter`, and learns together with M.
@@ -39,6 +39,8 @@ class Exponential(Settings):
 
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
+
+    word, linear_memory = "exponential", False
 
     def __init__(self, count: int = 1, learn: bool = True, initializer: Initializer | None = None) -> None:
         self.count = integer("count", count)
@@ -79,7 +81,6 @@ class Exponential(Settings):
         return [layer.temporal_filter] if self.learn else []
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """How many rows the perturbed pass carries: Omega, and Gamma."""
         return self.count, self.count
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
@@ -112,7 +113,7 @@ def filtered_noise_step(omega, slope, noise, decay, dt):
     return decay * omega + noise[:, None, :], decay * (slope - dt * omega)
 
 
-class ExponentialPredictor:
+class ExponentialPredictor(Predictor):
     """How the perturbed pass predicts D: by Omega M^T. Eq. (16), (17), (19).
 
     Args:
@@ -126,21 +127,9 @@ class ExponentialPredictor:
     def __init__(self, m, gamma, dt, last=False, several=False):
         self.m, self.decay, self.dt, self.last, self.several = m, kernel_decay(gamma, dt), dt, last, several
 
-    def drive(self, xi):
-        """What the filter receives in a block of steps, [C, B, H]."""
-        return xi
-
-    def received(self, driven, done):
-        """What of it has an effect in the clean step `done`: all."""
-        return driven
-
-    def step(self, before, noise, residuals):
+    def step(self, before, noise, saved, changed):
         """Omega(t) and Gamma(t) [B, R, H]."""
         return filtered_noise_step(*before, noise, self.decay, self.dt)
-
-    def keep(self, made):
-        """What is kept of every step: nothing."""
-        return None
 
     def start(self, like):
         """What the blocks add up to, before the first; `like` is a `PerturbedState`."""
@@ -158,6 +147,5 @@ class ExponentialPredictor:
             return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
         return Effect(*(field[-1][None] for field in made))
 
-    def sums(self, total, kept, within_bound, noise, resync_every, unroll, starts=None, derivatives=None):
-        """`SensitivitySums` of all blocks."""
+    def sums(self, total, kept, run):
         return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

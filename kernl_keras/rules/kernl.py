@@ -9,13 +9,11 @@ from ..cells.linear import Errors, LinearStep
 from ..serialization import serializable
 from ..types import Initializer, KernelName, PerturbationName
 from .eprop import EProp
-from .exponential import Exponential
-from .learned_sensitivity import KERNELS, LearnedSensitivity
-from .linear_memory import LinearTraces
-from .membrane import Membrane
+from .kernel import Kernel
+from .learned_sensitivity import LearnedSensitivity
+from .memory import LinearTraces
 from .perturbation import Perturbation
 from .rule import BackwardStep, Context, named
-from .whole_unit import WholeUnit
 
 
 @named("kernl")
@@ -68,7 +66,7 @@ class KeRNL(EProp, LearnedSensitivity):
 
     def __init__(
         self,
-        kernel: KernelName | Membrane | WholeUnit | Exponential = "membrane",
+        kernel: KernelName | Kernel = "membrane",
         perturbation: PerturbationName | Perturbation = "tangent",
         adaptation: bool = True,
         reset_gradient: bool = True,
@@ -84,25 +82,15 @@ class KeRNL(EProp, LearnedSensitivity):
         return cls(kernel=cell.KERNELS[0], reset_gradient=cell.follows_reset)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        if not isinstance(self.kernel, tuple(KERNELS[name] for name in cell.KERNELS)):
-            raise ValueError(
-                f"kernel must be {' or '.join(map(repr, cell.KERNELS))} for {type(cell).__name__}; received "
-                f"{self.kernel!r}."
-            )
-        if isinstance(self.kernel, WholeUnit) and self.perturbation.observe not in (None, cell.OBSERVABLES[0]):
-            raise ValueError(
-                f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
-                f"received {self.perturbation.observe!r}."
-            )
-        EProp.check(self, cell, traces)
-        if isinstance(traces, LinearTraces) and not isinstance(self.kernel, Membrane):
-            raise ValueError(
-                f"traces must be True or False for a kernel that is not the membrane's; received {traces!r}."
-            )
         LearnedSensitivity.check(self, cell, bool(traces))
+        if isinstance(traces, LinearTraces) and not self.kernel.linear_memory:
+            raise ValueError(
+                f"traces must be True or False for the kernel {self.kernel!r}, which has none in linear memory; "
+                f"received {traces!r}."
+            )
 
     def stream_traces(self, cell: HiddenCell) -> Any:
-        return LinearTraces() if isinstance(self.kernel, Membrane) and cell.linear_memory else True
+        return LinearTraces() if self.kernel.linear_memory else True
 
     def noise_enters(self, cell: HiddenCell) -> str:
         return "state" if "trace" in cell.State._fields else "synapse"

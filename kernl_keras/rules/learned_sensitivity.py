@@ -9,7 +9,9 @@ from ..checks import flag, keras_object
 from ..draws import add_counter
 from ..keras_version import NO_AUTOCAST
 from ..types import Initializer, KernelName, PerturbationName
+from .direct import DirectPredictor
 from .exponential import Exponential
+from .kernel import Kernel, Predictor
 from .membrane import Membrane
 from .perturbation import Perturbation, get_perturbation
 from .rule import Context, Rule
@@ -28,25 +30,34 @@ class LearnedSensitivity(Rule):
 
     def __init__(
         self,
-        kernel: KernelName | Membrane | WholeUnit | Exponential,
+        kernel: KernelName | Kernel,
         perturbation: PerturbationName | Perturbation,
         learn_sensitivity: bool,
         sensitivity_initializer: Initializer | None,
     ) -> None:
-        self.kernel = get_settings("kernel", kernel, (Membrane, WholeUnit, Exponential), KERNELS)
+        self.kernel = get_settings("kernel", kernel, Kernel, KERNELS)
         self.perturbation = get_perturbation(perturbation)
         self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
         self.sensitivity_initializer = keras_object(
             "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
         )
 
-    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
+    def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
         """There are none where M stands still, for nothing is perturbed."""
-        return self.kernel.rows(cell) if self.learn_sensitivity else ()
+        if not self.learn_sensitivity:
+            return ()
+        return DirectPredictor.rows if linear else self.kernel.rows(cell)
+
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> Predictor:
+        """What M learns by: the kernel's own prediction, in linear memory that of a single step."""
+        if layer.memory is not None:
+            return DirectPredictor(m[0], layer.cell, p, self.perturbation)
+        return self.kernel.predictor(layer, p, m, last, several)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)
         self.perturbation.check(cell)
+        self.kernel.check(cell, self.perturbation)
 
     def noise_enters(self, cell: HiddenCell) -> str:
         """Where the noise enters: "current" I(t); "synapse" S(t-1) as W_rec sees it; "state" S(t-1) or h(t-1)."""

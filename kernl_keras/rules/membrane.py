@@ -22,12 +22,12 @@ from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
 from .backward import of_steps, with_steps
 from .hop import FilteredHop, TracedHop, gone_on
-from .known_kernel import KnownKernel
+from .kernel import Kernel, Predictor
 from .sensitivity import SensitivitySums, sum_of_squares
 
 
 @serializable
-class Membrane(KnownKernel):
+class Membrane(Kernel):
     """The kernel of the membrane: what a spike does to another unit goes on as that unit's own potential does.
 
         M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
@@ -40,7 +40,7 @@ class Membrane(KnownKernel):
 
         Y(t) = lambda Y(t-1) + f'(t) M xi(t),        C(t) = Re [f'(t+1) Q(t+1)] M
 
-    Exact traces then need a kernel for every unit. In linear memory the mean of f' takes its place.
+    Exact traces then need a kernel for every unit.
 
     Args:
         arrival: whether that slope counts. Without it M has to stand for its mean.
@@ -57,11 +57,16 @@ class Membrane(KnownKernel):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
+    word = "membrane"
+
     def __init__(self, arrival: bool = True) -> None:
         self.arrival = flag("arrival", arrival)
 
+    def response(self, cell: HiddenCell, p: Any) -> tuple[tuple[Any, ...], ...]:
+        """How what arrived goes on in one step, see `LinearStep.free_response`; the first number is the potential."""
+        return cell.free_response(p)
+
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """How many rows the perturbed pass carries: of Y the potential, and the rest."""
         return 1, max(1, cell.count_own(adaptation=False) - 1)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
@@ -75,7 +80,7 @@ class Membrane(KnownKernel):
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
         cell, by_slope = layer.cell, self.by_slope(layer.cell)
-        kernel = cell.free_response(p)
+        kernel = self.response(cell, p)
         if traces:
             groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
             rows, decay = split_by_kernel(m[0], kernel, groups)
@@ -83,10 +88,10 @@ class Membrane(KnownKernel):
         return FilteredHop(m, kernel, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], layer.cell.free_response(p), self.by_slope(layer.cell))
+        return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell))
 
 
-class MembranePredictor:
+class MembranePredictor(Predictor):
     """How the perturbed pass predicts D by Eq. (26), and what it keeps for dF/dM.
 
     Attributes:
@@ -109,7 +114,7 @@ class MembranePredictor:
         """What of it has an effect in the clean step `done`."""
         return driven * done.slope if self.by_slope else driven
 
-    def step(self, before, driven, residuals):
+    def step(self, before, driven, saved, changed):
         """Y(t), its potential [B, 1, H] and the rest [B, S, H]."""
         y = [before[0][:, 0], *tf.unstack(before[1], axis=1)][: self.parts]
         after = [tensor(dot(row, y), like=y[0]) for row in self.kernel]
@@ -130,31 +135,20 @@ class MembranePredictor:
         squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
         return tuple(map(tf.add, total, squares))
 
-    def sums(self, total, residuals, within_bound, noise, resync_every, unroll, starts=None, derivatives=None):
-        """`SensitivitySums`, by the residuals filtered backward, Eq. (26).
-
-        Args:
-            total: what `accumulate` made.
-            residuals: what `keep` gave of every step [T, B, H].
-            within_bound: whether a perturbation went on after the step [T, B, 1].
-            noise: `start, C -> xi [C, B, H]`.
-            resync_every: number of steps after which all perturbations start anew, or None.
-            unroll: without loops.
-            starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
-            derivatives: `start, C -> LinearStep` of the steps.
-        """
+    def sums(self, total, residuals, run):
+        """`SensitivitySums`, by the residuals [T, B, H] filtered backward, Eq. (26)."""
         length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
-        units, first = self.m.shape[0], self.followed(derivatives, 0, 1)
+        units, first = self.m.shape[0], self.followed(run.derivatives, 0, 1)
 
         def begin(start, size, carry):
-            within = tf.cast(take(within_bound, start, size), dtype)
+            within = tf.cast(take(run.within_bound, start, size), dtype)
             goes_on = tf.ones_like(within)
-            if resync_every is not None:  # what came before a new start does not reach the steps after it
+            if run.resync_every is not None:  # what came before a new start does not reach the steps after it
                 after = start + tf.range(size) + 1
-                goes_on *= tf.cast(after % resync_every != 0, dtype)[:, None, None]
-            fresh = None if starts is None else take(starts, start, size)
-            of_step = of_steps(self.followed(derivatives, start, size))
-            return (take(residuals, start, size), within, goes_on, fresh, of_step), noise(start, size)
+                goes_on *= tf.cast(after % run.resync_every != 0, dtype)[:, None, None]
+            fresh = None if run.starts is None else take(run.starts, start, size)
+            of_step = of_steps(self.followed(run.derivatives, start, size))
+            return (take(residuals, start, size), within, goes_on, fresh, of_step), run.noise(start, size)
 
         def step(carry, now):
             residual, within, goes_on, fresh, of_step = now
@@ -168,7 +162,7 @@ class MembranePredictor:
 
         zeros = (tf.zeros_like(residuals[0]),) * self.parts
         start = tf.zeros((units, units), dtype)
-        by_noise = blockwise(begin, step, end, zeros, start, length, reverse=True, unroll=unroll)[2]
+        by_noise = blockwise(begin, step, end, zeros, start, length, reverse=True, unroll=run.unroll)[2]
         return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
 
     def followed(self, derivatives, start, size):

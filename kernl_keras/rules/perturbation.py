@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
+from ..cells.linear import Changes
 from ..checks import integer, number, one_of
 from ..serialization import serializable
 from ..types import Observable
@@ -33,9 +34,18 @@ class Perturbation(Settings):
         """The observed one [B, H]; by default the cell's first."""
         return observables[self.observe or cell.OBSERVABLES[0]]
 
+    def observed_of_changes(self, cell: HiddenCell, changes: Changes) -> tf.Tensor:
+        """The same of what `LinearStep.forward` gives."""
+        observables = {"distance": changes.distance, "voltage": changes.y[0], "reset_voltage": changes.x[0]}
+        return self.observed(cell, observables)
+
     def start(self, clean: Any) -> Any:
         """The cell state of the perturbed pass before any noise: a noisy network is where the clean one is."""
         return clean
+
+    def change(self, clean: tf.Tensor, perturbed: tf.Tensor) -> tf.Tensor:
+        """How far the perturbed pass is from the clean one, in units of the noise."""
+        return (perturbed - clean) / self.scale
 
     def effect(
         self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
@@ -87,13 +97,15 @@ class Tangent(Perturbation):
     def start(self, clean: Any) -> Any:
         return tf.nest.map_structure(tf.zeros_like, clean)
 
+    def change(self, clean: tf.Tensor, perturbed: tf.Tensor) -> tf.Tensor:
+        return perturbed
+
     def effect(
         self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
     ) -> tuple:
         step = cell.linear_step(cell.save_residuals(*clean), p).following_reset()
         changes = step.forward([getattr(state, name) for name in cell.own_states], recurrent)
-        observables = {"distance": changes.distance, "voltage": changes.y[0], "reset_voltage": changes.x[0]}
-        return self.observed(cell, observables), cell.changed_state(state, changes, p)
+        return self.observed_of_changes(cell, changes), cell.changed_state(state, changes, p)
 
 
 @serializable

@@ -36,6 +36,24 @@ class Passes(NamedTuple):
     credited: Any  # how many steps of examples the last three are means over
 
 
+class Changed(NamedTuple):
+    """How far the perturbed network is from the clean one before a step, in units of the noise. Each [B, H]."""
+
+    own: tuple  # the own states
+    presynaptic: Any  # S(t-1), as the recurrent weights see it
+
+
+class Run(NamedTuple):
+    """What is known of both passes at their end, for dF/dM."""
+
+    within_bound: Any  # whether a perturbation went on after the step [T, B, 1]
+    noise: Any  # start, C -> xi [C, B, H]
+    resync_every: Any  # number of steps after which all perturbations start anew, or None
+    unroll: bool  # without loops
+    starts: Any  # [T, B], True where a step is the first of its sequence; None where none is but the first
+    derivatives: Any  # start, C -> `LinearStep` of the steps
+
+
 def unperturbed(perturbation, clean, like):
     """The `PerturbedState`, shaped like `like`, before any noise."""
     return PerturbedState(perturbation.start(clean), *map(tf.zeros_like, like[1:]))
@@ -61,7 +79,7 @@ class PerturbedPass:
         self.input_weights = [None if each is None else tf.stop_gradient(each) for each in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
-        self.predictor = self.rule.kernel.predictor(
+        self.predictor = self.rule.predictor(
             layer,
             p,
             tf.stop_gradient(self.m),
@@ -117,10 +135,10 @@ class PerturbedPass:
             if noise.resync_every is not None:
                 keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
                 perturbed = self.forget(keep, clean, perturbed)
-            done, clean, effect, other = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
+            done, clean, effect, other, changed = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
             received = cell.gate(done) * driven if enters == "current" else predictor.received(driven, done)
             saved = cell.save_residuals(done, clean)
-            filtered = predictor.step(perturbed[1:], received, saved)
+            filtered = predictor.step(perturbed[1:], received, saved, changed)
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
             # passes this line (a maximum may: XLA's takes no notice of NaN).
             bound = min(noise.max_perturbation, effect.dtype.max)
@@ -142,24 +160,25 @@ class PerturbedPass:
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)
 
-        sums = predictor.sums(
-            total, of_predictor, within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives
-        )
+        run = Run(within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives)
+        sums = predictor.sums(total, of_predictor, run)
         return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
 
     def advance(self, current, xi, enters, clean, other):
-        """One step of both passes: the clean step, its new state, D, and the other pass's new state."""
-        cell, weights = self.cell, self.weights
+        """One step of both passes: the clean step, its new state, D, the other pass's new state, and `Changed`."""
+        cell, weights, perturbation = self.cell, self.weights, self.rule.perturbation
         if enters == "state":
             other = cell.perturb(other, xi)
-        presynaptic = cell.presynaptic(other) + (xi if enters == "synapse" else 0.0)
-        both = tf.matmul(tf.concat([cell.presynaptic(clean), presynaptic], 0), weights)  # [2B, H] x [H, H], one product
+        sent, presynaptic = cell.presynaptic(clean), cell.presynaptic(other) + (xi if enters == "synapse" else 0.0)
+        own = (perturbation.change(getattr(clean, name), getattr(other, name)) for name in cell.own_states)
+        changed = Changed(tuple(own), perturbation.change(sent, presynaptic))
+        both = tf.matmul(tf.concat([sent, presynaptic], 0), weights)  # [2B, H] x [H, H], one product
         recurrent, other_recurrent = tf.split(both, 2)
         if enters == "current":
             other_recurrent += xi
         done, clean = cell.step(current + recurrent, clean, self.p)
-        effect, other = self.rule.perturbation.effect(cell, self.p, (done, clean), current, other_recurrent, other)
-        return done, clean, effect, other
+        effect, other = perturbation.effect(cell, self.p, (done, clean), current, other_recurrent, other)
+        return done, clean, effect, other, changed
 
     def forget(self, keep, clean, perturbed):
         """The perturbed pass starts anew where `keep` [B or 1, 1] is false."""

@@ -49,12 +49,16 @@ class Products:
             block: `Block`.
             errors: `Errors` [C, B, H].
         """
-        local = tf.reshape(errors.current, (-1, errors.current.shape[-1]))  # [CB, G H]
-        added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), local, transpose_a=True) for s in block.presynaptic]
-        added.append(tf.reduce_sum(local, 0, keepdims=True))
+        added = self.add_weights(total[:3], block.presynaptic, errors.current)
         if block.effects:
-            added.append(tf.stack([tf.reduce_sum(each, (0, 1)) for each in shares(errors, block)]))
-        return tuple(map(tf.add, total, added))
+            added += (total[3] + tf.stack([tf.reduce_sum(each, (0, 1)) for each in shares(errors, block)]),)
+        return added
+
+    def add_weights(self, total, presynaptic, current):
+        """`total` of the weights alone and the share of errors of the currents [C, B, G H]."""
+        current = tf.reshape(current, (-1, current.shape[-1]))  # [CB, G H]
+        added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), current, transpose_a=True) for s in presynaptic]
+        return tuple(map(tf.add, total, [*added, tf.reduce_sum(current, 0, keepdims=True)]))
 
     def of_examples(self, block, errors):
         """The same for each example of a block [B, H, J G + F]: all weights into a unit, those of an input together."""

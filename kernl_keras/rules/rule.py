@@ -112,7 +112,7 @@ class Rule(Settings):
         """The weights that the layer's perturbation trains."""
         return []
 
-    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
+    def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
         """How many rows [B, H] of both kinds the layer carries to predict a perturbation; none without M."""
         return ()
 

@@ -15,12 +15,13 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
 from .hop import TracedWholeUnitHop, WholeUnitHop
-from .known_kernel import KnownKernel
+from .kernel import Kernel
 from .membrane import MembranePredictor
+from .perturbation import Perturbation
 
 
 @serializable
-class WholeUnit(KnownKernel):
+class WholeUnit(Kernel):
     """The kernel of the whole unit that is moved: what arrives goes on as everything that the unit has.
 
         c(t), state(t-1) = own_back(L(t), state(t)),        C(t) = c(t+1) M        Eq. (36)
@@ -30,8 +31,8 @@ class WholeUnit(KnownKernel):
     where S = z. `kernl_keras.rules.Membrane` has the potential left to itself in its place: for units whose spikes take
     back most of what arrives, such as `kernl_keras.AdLIFCell`, that is too much.
 
-    How a unit answers differs from step to step, so traces need a kernel for each unit, and there are none in linear
-    memory: a unit's state has H numbers for each of the J inputs of every unit, H^2 J in all.
+    How a unit answers differs from step to step, so exact traces need a kernel for each unit: a unit's state has H
+    numbers for each of the J inputs of every unit, H^2 J in all.
 
     Example:
 
@@ -42,11 +43,20 @@ class WholeUnit(KnownKernel):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
+    word = "whole_unit"
+
     def __init__(self) -> None:
         """There are no settings."""
 
+    def check(self, cell: HiddenCell, perturbation: Perturbation) -> None:
+        super().check(cell, perturbation)
+        if perturbation.observe not in (None, cell.OBSERVABLES[0]):
+            raise ValueError(
+                f"observe must be None or {cell.OBSERVABLES[0]!r} for kernel 'whole_unit', which predicts that; "
+                f"received {perturbation.observe!r}."
+            )
+
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """How many rows the perturbed pass carries: the prediction, and the changes of the own state."""
         return 1, len(cell.own_states)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
@@ -77,9 +87,9 @@ class WholeUnitPredictor(MembranePredictor):
     def received(self, driven, done):
         return driven
 
-    def step(self, before, driven, residuals):
+    def step(self, before, driven, saved, changed):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
-        step = self.rule.followed(self.cell.linear_step(residuals, self.p))
+        step = self.rule.followed(self.cell.linear_step(saved, self.p))
         changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=step.gate * step.heard * driven)
         return changes.distance[:, None], tf.stack(changes.x, 1)
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..cells.linear import Errors
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, going_on, of_steps, with_steps
+from .backward import Backward, going_on, of_steps, with_steps, zeros_like
 from .bptt import exact_step
-from .linear_memory import Filters, after_all, at_borders
+from .memory import Recollection
 from .rule import BackwardStep
 
 
@@ -26,7 +27,7 @@ class Inside(NamedTuple):
 
     current: Any  # dC/dI [T, B, G H]
     own: tuple  # of the own state after t-1: of U or V, and of b where thresholds adapt, each [W, B, H]
-    y: tuple  # of y(t), each [W, B, H]
+    first: Any  # `Errors` of step t, each [W, B, H]
 
 
 class WindowedBackward(Backward):
@@ -52,8 +53,9 @@ class WindowedBackward(Backward):
             return BackwardStep(take(error, start, size), past.derivatives(start, size).following_reset())
 
         first, none = prepared(0, 1), tf.zeros_like(error[0])
-        count = len(past.cell.own_states)
-        carry = (none,) * (count + 1), (none,) * count
+        count, cell = len(past.cell.own_states), past.cell
+        nothing = Errors(tf.concat([none] * cell.currents, -1), (none,) * count, synapse=none)
+        carry = (none,) * (count + 1), nothing
 
         def begin(start, size, carry):
             return of_steps(prepared(start, size)), self.products.block(start, size)
@@ -61,12 +63,11 @@ class WindowedBackward(Backward):
         def step(carry, now):
             now = with_steps(first, now)
             after, errors = exact_step(carry[0], now, self.context)
-            carry = going_on((after, errors.y), now.step)
-            return carry, errors.current, self.products.needed(errors)
+            at_first = Errors(errors.current, errors.y, synapse=errors.synapse)
+            return going_on((after, at_first), now.step), errors.current, self.products.needed(errors)
 
         def border(carry):
-            (*own, _), y = carry
-            return tf.nest.map_structure(tf.zeros_like, carry), (tuple(own), y)
+            return zeros_like(carry), (carry[0][:-1], carry[1])
 
         zeros = self.products.start(error)
         _, current, total, borders = blockwise(
@@ -91,7 +92,7 @@ class WindowedBackward(Backward):
         past, rule = self.past, self.rule
         nothing = self.carry(inside.current)
         own_count = rule.count_own(past.cell)
-        enters = inside.own[:own_count], rule.enter(inside.y, inside.own, self.context)  # each [W, B, ...]
+        enters = inside.own[:own_count], rule.enter(inside.first.y, inside.own, self.context)  # each [W, B, ...]
 
         def prepared(start, size, carry):
             """`BackwardStep` of the rule, with what enters at the steps that begin a window."""
@@ -130,34 +131,29 @@ class WindowedBackward(Backward):
 
 
 class LinearBackward(WindowedBackward):
-    """The same where behind the border filtered inputs alone are remembered, Eq. (31)-(33).
+    """The same where behind the border there is linear memory, see `rules.memory`.
 
     Errors that leave their window reach the weights, and neither the inputs nor the layer below.
 
     Args:
         rule, past, window: as of `WindowedBackward`.
-        memory: `linear_memory.LinearMemory`.
+        memory: `memory.LinearMemory`.
     """
 
     def __init__(self, rule, past, window, memory):
         super().__init__(rule, past, window)
-        self.memory, self.filters = memory, Filters(memory, past)
-        self.m = self.context.hop.m if rule.hops else None
+        m = self.context.hop.m if rule.hops else None
+        self.memory, self.recollection = memory, Recollection(memory, past, self.window, m)
 
     def __call__(self, error, traces=()):
         """Arguments and result as of `Backward`."""
         inside, total = self.inside(error)
-
-        def visit(total, memory, number):
-            own, y = tf.nest.map_structure(lambda x: x[number], inside[1:])
-            return total + self.filters.gradient(memory, own, y, self.m)
-
-        memory = self.memory.unpack(traces)
-        return inside.current, at_borders(self.filters, memory, self.window, visit, tf.concat(total, 0))
+        behind = self.recollection.gradient(self.memory.unpack(traces), inside, self.products)
+        return inside.current, tf.concat(list(map(tf.add, total, behind)), 0)
 
     def advance(self, traces):
         """The memory after the last valid step, a tuple of tensors."""
-        return tuple(tensors(after_all(self.filters, self.memory.unpack(traces), self.window)))
+        return tuple(tensors(self.recollection.after_all(self.memory.unpack(traces))))
 
 
 def way_back(rule, past, window=None, traces=False, memory=None):
@@ -168,7 +164,7 @@ def way_back(rule, past, window=None, traces=False, memory=None):
         past: `backward.Past`.
         window: C; None for the rule as it is.
         traces: whether exact traces are carried in from the pieces before.
-        memory: `linear_memory.LinearMemory`; None for none.
+        memory: `memory.LinearMemory`; None for none.
     """
     if memory is not None:
         return LinearBackward(rule, past, past.length if window is None else window, memory)

@@ -31,7 +31,7 @@ from kernl_keras.experiments.run import load_data, read_config
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane
 from kernl_keras.rules.backward import Past
-from kernl_keras.rules.linear_memory import LinearMemory
+from kernl_keras.rules.memory import LinearMemory, LinearTraces
 from kernl_keras.rules.window import way_back
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import tensors
@@ -80,7 +80,7 @@ class Gradients:
         residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
         past, memory, traces = Past(layer, x, before, residuals, p), None, ()
         if linear:
-            memory = LinearMemory(cell, rule, None, presynaptic(layer))
+            memory = LinearMemory(cell, rule, LinearTraces(), presynaptic(layer), window)
             traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
         return way_back(rule, past, window, memory=memory)(error, traces)[1]
 
@@ -101,7 +101,7 @@ def numbers_behind(layer, rule, linear):
     if rule is None:
         return 0
     if linear:
-        shapes = LinearMemory(layer.cell, rule, None, presynaptic(layer)).shapes
+        shapes = LinearMemory(layer.cell, rule, LinearTraces(), presynaptic(layer), None).shapes
         return sum(int(np.prod(shape)) for shape in shapes if shape is not None)
     return sum(int(np.prod(shape)) for shape in rule.carry_shapes(layer.cell, traces=True)) * presynaptic(layer)
 

@@ -1,0 +1,440 @@
+"""Linear memory: behind a window's border only filtered inputs are remembered, and mean slopes. Eq. (37)-(40).
+
+Exact traces are [H, J] numbers each, and KeRNL needs several. Here G filters of the inputs take their place, whatever
+the number of units, and the leaky mean of each unit's linear step:
+
+    X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
+    (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
+
+At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
+that have these means, and so through all units that spikes have moved:
+
+    (38) R = B . l + g e,    l <- A^T l + D e,    e <- M^T (R / drive) + kappa e
+
+With the same means at every step the sum of the response R(n), n steps before the border, has a closed form for each
+pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h that of h hops.
+
+    (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + T E,    E = rho [e + p_g M^T (r^(h-1) / drive)] / (1 - p_g kappa)
+         r^0 = B . (1 - p_g A^T)^-1 l,    T = g + p_g B . (1 - p_g A^T)^-1 D
+    (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
+
+kappa is the decay of the synaptic trace S, and rho the damping of a hop. A finite number of hops cannot explode, as the
+gradient of a network of means with all of them might. The constants that learn have traces of their own, see
+`rules.own_traces`.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..cells.linear import dot, nothing, plus, tensor, times, to_currents
+from ..checks import integer, number
+from ..sequences.time_loop import scan, take
+from ..sequences.valid_steps import where_fresh
+from ..serialization import serializable
+from .backward import of_steps, with_steps
+from .own_traces import advanced_traces
+from .settings import Settings, get_settings
+
+RIDGE = 1e-6
+"""Of the mean square of the filters' responses: keeps the weights of filters that are much alike small."""
+
+
+@serializable
+class LinearTraces(Settings):
+    """Traces in linear memory: filtered inputs, some filters for all units instead of traces for each weight.
+
+    Args:
+        poles: how many filters there are; None for 40 that swing where the units have periods, and 8 that decay where
+            not. They have periods spread over those of the units, half of them with the units' longest time constant
+            and half with a tenth of it; or time constants spread from 3 steps to beyond the longest. Or the filters
+            themselves: a list of time constants in ms, or of pairs of a time constant and a period.
+        hops: through how many other units an error goes back under KeRNL.
+        damping: rho, the factor of an error for each of them, from 0 to 1.
+        average: time constant of the means, in steps; None for two windows, from 32 to 128 steps.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.RNN(kk.LIFCell(4), window=64, traces=kk.rules.LinearTraces(poles=8)).traces.poles
+    8
+    """
+
+    def __init__(self, poles: Any = None, hops: int = 4, damping: float = 0.9, average: float | None = None) -> None:
+        self.poles = check_poles(poles)
+        self.hops = integer("hops", hops, low=0)
+        self.damping = number("damping", damping, low=0.0, high=1.0)
+        self.average = None if average is None else number("average", average, above=0.0)
+
+    def keep(self, window: int | None) -> float:
+        """What is left in one step of the weight that a step has in the means."""
+        return math.exp(-1.0 / (self.average or min(max(2.0 * (window or 64), 32.0), 128.0)))
+
+
+def check_poles(poles: Any) -> Any:
+    """The argument `poles`: None, an integer >= 1, or a list of time constants or of pairs with a period."""
+    if poles is None or isinstance(poles, (int, np.integer)):
+        return None if poles is None else integer("poles", poles)
+    if isinstance(poles, (list, tuple)) and poles:
+        pairs = [each if isinstance(each, (list, tuple)) else (each,) for each in poles]
+        if all(len(pair) in (1, 2) and all(np.isreal(x) and x > 0 for x in pair) for pair in pairs):
+            return [list(map(float, pair)) for pair in pairs]
+    raise ValueError(
+        f"poles must be None, an integer >= 1, or a list of time constants > 0 or of pairs (time constant, period); "
+        f"received {poles!r}."
+    )
+
+
+def get_traces(traces: Any) -> Any:
+    """What the argument `traces` of a layer stands for: None, True, False or `LinearTraces`."""
+    if traces is None or isinstance(traces, bool):
+        return traces
+    if isinstance(traces, str) and traces != "linear":
+        raise ValueError(f"traces must be None, True, False, 'linear' or LinearTraces; received {traces!r}.")
+    return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
+
+
+class Filters:
+    """The filters of the inputs: G poles p, real or complex.
+
+    Args:
+        poles: p [G], NumPy.
+
+    Attributes:
+        count: number of real responses: Re p^n of all, and Im p^n where they are complex.
+        inverse: of the responses' products with each other, summed over all n [count, count].
+    """
+
+    def __init__(self, poles):
+        self.poles, self.swings = poles, bool(np.any(poles.imag))
+        self.count = len(poles) * (1 + self.swings)
+        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (poles, poles.conj()))
+        gram = (plain + crossed).real / 2.0  # sum x^n y^n = 1 / (1 - x y), and Re x Re y = Re (x y + x conj y) / 2
+        if self.swings:
+            mixed = (plain - crossed).imag / 2.0
+            gram = np.block([[gram, mixed], [mixed.T, (crossed - plain).real / 2.0]])
+        self.inverse = np.linalg.inv(gram + RIDGE * np.trace(gram) / self.count * np.eye(self.count))
+
+    def powers(self, n):
+        """p^n in parts [.., count], of a tensor n [..]."""
+        n = n[..., None]
+        size, angle = (tf.constant(x, n.dtype) for x in (np.abs(self.poles), np.angle(self.poles)))
+        size = tf.pow(size, n)
+        return tf.concat([size * tf.cos(angle * n), size * tf.sin(angle * n)], -1) if self.swings else size
+
+    def shifted(self, weights, n):
+        """The weights of the responses n steps later, of weights [count, B, H] and n [B]."""
+        powers = tf.transpose(self.powers(n))[..., None]  # [count, B, 1]
+        if not self.swings:
+            return powers * weights
+        (real, imaginary), (a, b) = tf.split(powers, 2), tf.split(weights, 2)
+        return tf.concat([real * a + imaginary * b, real * b - imaginary * a], 0)
+
+    def decayed(self, x, n):
+        """What n [B] steps leave of filtered inputs x [B, count, J]."""
+        powers = self.powers(n)[..., None]
+        if not self.swings:
+            return powers * x
+        (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
+        return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
+
+    def weights(self, step, later, error=0.0, hop=None, decay=0.0, hops=0):
+        """w of Eq. (40), [count, B, G H], by Eq. (39).
+
+        Args:
+            step: `Jacobian` of all steps behind the border.
+            later: l at the border, each [B, H].
+            error: rho e there [B, H].
+            hop: R -> rho M^T (R / drive), of R [.., H].
+            decay: kappa.
+            hops: h.
+        """
+        like = later[0]
+        p = [tf.constant(x[:, None, None], like.dtype) for x in (self.poles.real, self.poles.imag)]
+        p = p[0], p[1] if self.swings else 0.0
+        d = range(len(later))
+        rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
+        own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
+        found = own
+        if hops:
+            gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
+            gain = quotient(add((step.g, 0.0), gain), minus((1.0, 0.0), product(p, (decay, 0.0))))
+            for _ in range(hops):
+                arrived = product(p, tuple(x if nothing(x) else hop(x) for x in found))
+                found = add(own, product(gain, add((error, 0.0), arrived)))
+        sums = tf.concat([tensor(x, like=found[0]) for x in found[: 1 + self.swings]], 0)
+        inverse = tf.constant(self.inverse, like.dtype)
+        return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
+
+
+# Complex numbers in two parts, each a tensor or a number: small devices have no others.
+
+
+def product(a, b):
+    """a b."""
+    return add(
+        (times(a[0], b[0]), times(a[0], b[1])),
+        (times(-1.0, times(a[1], b[1])), times(a[1], b[0])),
+    )
+
+
+def add(a, b):
+    """a + b."""
+    return tuple(map(plus, a, b))
+
+
+def minus(a, b):
+    """a - b."""
+    return tuple(plus(x, times(-1.0, y)) for x, y in zip(a, b))
+
+
+def quotient(a, b):
+    """a / b."""
+    if not nothing(b[1]):
+        a, b = product(a, (b[0], -b[1])), (b[0] ** 2 + b[1] ** 2, 0.0)
+    return tuple(x if nothing(x) else x / b[0] for x in a)
+
+
+def solve(rows, right):
+    """x of `rows` x = `right`, of few equations: by elimination."""
+    rows, right, d = [list(row) for row in rows], list(right), range(len(right))
+    for k in d:
+        for i in d[k + 1 :]:
+            factor = quotient(rows[i][k], rows[k][k])
+            rows[i] = [minus(x, product(factor, y)) for x, y in zip(rows[i], rows[k])]
+            right[i] = minus(right[i], product(factor, right[k]))
+    for k in reversed(d):
+        for j in d[k + 1 :]:
+            right[k] = minus(right[k], product(rows[k][j], right[j]))
+        right[k] = quotient(right[k], rows[k][k])
+    return right
+
+
+def through(b, x):
+    """B . x, once for each of the unit's currents."""
+    return tuple(dot([to_currents(part, q) for part, q in zip(parts, b)], b) for parts in zip(*x))
+
+
+def poles_of(cell, poles):
+    """p [G], complex: as given, or of time constants and periods spread over those of the cell's units."""
+    if isinstance(poles, list):
+        pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
+        return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
+    longest, periods = cell.time_scales()
+    if periods is None:
+        taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
+        return np.exp(-cell.dt / taus) + 0j
+    taus = np.array([[longest], [0.1 * longest]])[: poles or 2]
+    periods = np.unique(np.geomspace(*periods, max(1, (poles or 40) // len(taus))))
+    return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
+
+
+class Memory(NamedTuple):
+    """What is remembered of the steps so far. None where it is not needed."""
+
+    x: Any  # filtered inputs, in parts [B, count, J]
+    means: Any  # of what differs from step to step in Eq. (37) [B, F]
+    weight: Any  # of all the steps that the means are of [B, 1]
+    constants: Any  # traces of the constants that learn [B, d, H, F]
+
+
+class LinearMemory:
+    """The memory of a layer.
+
+    Args:
+        cell: the cell.
+        rule: `EProp` or `KeRNL`.
+        settings: `LinearTraces`.
+        inputs: J.
+        window: C, or None.
+
+    Attributes:
+        shapes: `Memory` of shapes without the batch axis.
+    """
+
+    def __init__(self, cell, rule, settings, inputs, window):
+        self.cell, self.rule, self.settings = cell, rule, settings
+        self.filters, self.keep = Filters(poles_of(cell, settings.poles)), settings.keep(window)
+        fields, own = len(cell.fields()), rule.count_own(cell)
+        self.shapes = Memory(
+            x=(self.filters.count, inputs),
+            means=(sum(x.shape[-1] for x in features_of(self.any_step())),),
+            weight=(1,),
+            constants=(own, cell.units, fields) if fields else None,
+        )
+
+    def any_step(self):
+        """The `LinearStep` of one step, for the shapes of its entries."""
+        cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
+        p, state = cell.parameters(), cell.State(*[like] * len(cell.State._fields))
+        step, after = cell.step(tf.concat([like] * cell.currents, -1), state, p)
+        return self.followed(cell.linear_step(cell.save_residuals(step, after), p))
+
+    def followed(self, step):
+        """The `LinearStep` of the own states that the rule follows."""
+        own = self.rule.followed(step).first(self.rule.count_own(self.cell))
+        return own._replace(gate=1.0, heard=1.0, arrival=1.0, presynaptic=None, continues=1.0)
+
+    def unpack(self, traces):
+        """`Memory` of a list of its tensors."""
+        rest = iter(traces)
+        return Memory(*(None if shape is None else next(rest) for shape in self.shapes))
+
+
+def features_of(step):
+    """What is averaged, tensors [C, B, ..]: the entries of (37), or psi where they are affine in it."""
+    return [step.psi] if affine(step) else of_steps(step.combined())
+
+
+def of_means(step, means):
+    """The `Jacobian` of means [B, F] of the features; `step` is any of the steps."""
+    if affine(step):
+        return step._replace(psi=means).combined()
+    step = step.combined()
+    return with_steps(step, tf.split(means, [x.shape[-1] for x in of_steps(step)], -1))
+
+
+def affine(step):
+    """Whether psi alone differs from step to step."""
+    return len(of_steps(step)) == len(of_steps(step.psi)) == 1
+
+
+class Recollection:
+    """The memory along a piece of a sequence, with weights and constants as they are now.
+
+    Args:
+        memory: `LinearMemory`.
+        past: `backward.Past`.
+        window: C.
+        m: M [H, H]; None under a rule without hops.
+    """
+
+    def __init__(self, memory, past, window, m):
+        self.memory, self.past, self.window = memory, past, window
+        self.filters, self.dtype = memory.filters, past.residuals.output.dtype
+        self.windows = -(-past.length // window)
+        self.first, self.m = memory.followed(past.derivatives(0, 1)), None
+        if m is not None:
+            drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
+            self.m = memory.settings.damping * tf.cast(m, self.dtype) / drive[:, None]
+
+    def scan(self, step, carry, elements, reverse=False):
+        return scan(step, carry, elements, reverse=reverse, unroll=self.past.unroll)
+
+    def steps_of(self, number):
+        """A window: where its steps are taken from; which count [C, B or 1]; how many that count follow each; and in
+        which examples a sequence starts, [B] or None."""
+        past, begins = self.past, number * self.window
+        start = tf.minimum(begins, past.length - self.window)
+        counts = tf.cast(tf.range(self.window) >= begins - start, self.dtype)[:, None]
+        if past.steps is not None:
+            counts *= tf.cast(take(past.steps.valid, start, self.window), self.dtype)
+        fresh, starts = None, past.starts(start, self.window)
+        if starts is not None:  # of what is before the last start nothing is left
+            starts = tf.cast(starts, self.dtype) * counts
+            fresh = tf.reduce_sum(starts, 0) > 0.5
+            counts *= tf.cast(tf.cumsum(starts, exclusive=True, reverse=True) < 0.5, self.dtype)
+        return start, counts, tf.cumsum(counts, exclusive=True, reverse=True), fresh
+
+    # Forward
+
+    def advance(self, memory, number):
+        """`Memory` after a window; inputs are left out where `memory.x` is None."""
+        start, counts, later, fresh = self.steps_of(number)
+        every, keep = tf.reduce_sum(counts, 0), tf.constant(self.memory.keep, self.dtype)
+        if fresh is not None:
+            memory = Memory(*(None if x is None else where_fresh(fresh, x) for x in memory))
+        if memory.x is not None:
+            x, s = self.past.presynaptic(start, self.window)
+            inputs = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]
+            responses = self.filters.powers(later) * counts[..., None]
+            memory = memory._replace(x=self.filters.decayed(memory.x, every) + weighted_sum(responses, inputs))
+        features = tf.concat(features_of(self.memory.followed(self.past.derivatives(start, self.window))), -1)
+        weights, before = counts * tf.pow(keep, later), tf.pow(keep, every)[:, None] * memory.weight
+        weight = before + tf.reduce_sum(weights, 0)[:, None]
+        now = weighted_sum(weights[..., None], features)[:, 0]
+        memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
+        if memory.constants is None:
+            return memory
+        constants = advanced_traces(self.memory.rule, self.past, start, self.window, counts, memory.constants)
+        return memory._replace(constants=constants)
+
+    def after_all(self, memory):
+        """`Memory` after the last step."""
+        return self.scan(lambda memory, number: (self.advance(memory, number), ()), memory, tf.range(self.windows))[0]
+
+    # Backward
+
+    def gradient(self, memory, inside, products):
+        """dC/dW, in its parts, of the errors that left their windows.
+
+        Args:
+            memory: `Memory` before the first step.
+            inside: `window.Inside`.
+            products: `products.Products`.
+        """
+        x, numbers = memory.x, tf.range(self.windows)
+        forward = self.scan(
+            lambda memory, number: (self.advance(memory, number), memory), memory._replace(x=None), numbers
+        )
+        borders = forward[1]  # the memory at each border [W, B, ..]
+
+        def back(carry, now):
+            """A window: of the filtered inputs behind it, those of before it, decayed, and its own."""
+            (after, total), (number, *border) = carry, now
+            start, counts, later, fresh = self.steps_of(number)
+            powers = tf.broadcast_to(
+                self.filters.powers(later) * counts[..., None], (self.window, tf.shape(after)[1], self.filters.count)
+            )
+            current = tf.einsum("cbg,gbh->cbh", powers, after)
+            total = products.add_weights(total, self.past.presynaptic(start, self.window), current)
+            before = self.filters.shifted(after, tf.reduce_sum(counts, 0))
+            if fresh is not None:
+                before = tf.where(fresh[:, None], tf.zeros_like(before), before)
+            return (before + self.weights(*border), total), ()
+
+        every = borders.means, inside.own, inside.first
+        last, rest = (
+            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
+        )
+        carry = self.weights(*last), products.start(x)[:3]
+        if not (isinstance(self.windows, int) and self.windows == 1):
+            carry = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)[0]
+        first, total = carry
+        of_first = tf.einsum("gbh,bgj->jh", first, x)
+        total = tuple(map(tf.add, total, tf.split(of_first, [part.shape[0] for part in total])))
+        if borders.constants is None:
+            return total
+        own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
+        return *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
+
+    def weights(self, means, own, first):
+        """Of the filtered inputs at a border, [count, B, G H].
+
+        Args:
+            means: there [B, F].
+            own, first: a border of `window.Inside`.
+        """
+        step = of_means(self.first, means)
+        own = own[: len(step.D)]
+        if self.m is None:
+            return self.filters.weights(step, own)
+        decay = getattr(self.past.p, "trace_decay", 0.0)
+        error = self.hop(first.current) + self.memory.settings.damping * decay * first.synapse
+        return self.filters.weights(step, own, error, self.hop, decay, self.memory.settings.hops)
+
+    def hop(self, current):
+        """rho M^T (R / drive)."""
+        return tf.einsum("...bk,ki->...bi", current, self.m)
+
+
+def weighted_sum(weights, x):
+    """sum_c weights(c) x(c): [C, B or 1, G] by [C, B, J] -> [B, G, J]."""
+    if weights.shape[1] == 1:
+        return tf.einsum("cg,cbj->bgj", weights[:, 0], x)
+    return tf.einsum("cbg,cbj->bgj", weights, x)
