@@ -1,5 +1,6 @@
 """Eq. (37)-(40): the linear step of every unit, and the memory of means, step by step and unit by unit."""
 
+import itertools
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Literal, TypeAlias
@@ -7,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from .lstm import gate_slopes, seen_memory
+
 Kind: TypeAlias = Literal["spiking", "resonator", "adlif", "rate", "lstm"]
 
 
@@ -185,8 +187,10 @@ def errors_behind(
     hops: int | None = None,
     damping: float = 1.0,
     bound: bool = False,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eq. (39): errors that cross a border, back over the virtual steps.
+
+    They are kept apart by the number of units on their path; of all hops there are two sorts, none and any number.
 
     Args:
         means: what `means_before` returns, or as many of the first of them as steps are to be followed.
@@ -197,35 +201,85 @@ def errors_behind(
             that it had at the border.
 
     Returns:
-        R at the steps first-1, first-2, .. [N, n H].
+        R at the steps first-1, first-2, .. [N, n H], and what is left after them, of the states [sorts, H, d] and of
+        what is seen [sorts, H].
 
     Example: each step leaves half of an error; with the hop, what arrives at the step before comes on top.
 
     >>> half = np.full((1, 1, 1, 1), 0.5)
     >>> step = SimpleNamespace(A=half, B=2 * half, seen_D=half[0], seen_g=0 * half[0])
-    >>> [errors_behind(3 * [step], np.ones((1, 1)), np.zeros(1), np.eye(1), 0, hops).ravel().tolist() for hops in (0, 1)]
+    >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
+    >>> [errors_behind(3 * [step], *start, hops)[0].ravel().tolist() for hops in (0, 1)]
     [[1.0, 0.5, 0.25], [1.0, 0.5, 0.75]]
     """
-    levels = 2 if hops is None else hops + 1  # by the number of units on the path; the last of all hops goes on to itself
-    states, seen = np.zeros((levels, *state.shape)), np.zeros((levels, len(of_seen)))
+    sorts = 2 if hops is None else hops + 1
+    states, seen = np.zeros((sorts, *state.shape)), np.zeros((sorts, len(of_seen)))
     states[0] = state
-    if levels > 1:
+    if sorts > 1:
         seen[1] = damping * of_seen
     found, most = np.zeros((len(means), w_rec.shape[1])), np.linalg.norm(state)
     for n, step in enumerate(means):
-        of_current = np.zeros((levels, w_rec.shape[1]))
-        for level in range(levels):
-            of_current[level], states[level] = back(step, states[level], np.zeros(len(of_seen)), seen[level], b)
+        of_current = np.zeros((sorts, w_rec.shape[1]))
+        for sort in range(sorts):
+            of_current[sort], states[sort] = back(step, states[sort], np.zeros(len(of_seen)), seen[sort], b)
         seen = np.zeros(seen.shape)
-        for level in range(1, levels):
-            seen[level] = damping * through(w_rec, of_current[level - 1])
+        for sort in range(1, sorts):
+            seen[sort] = damping * through(w_rec, of_current[sort - 1])
         if hops is None:
             seen[1] += damping * through(w_rec, of_current[1])
         found[n] = of_current.sum(0)
         norm = np.linalg.norm(states.sum(0))
         if bound and norm > most:
             states, seen = states * most / norm, seen * most / norm
-    return found
+    return found, states, seen
+
+
+def errors_without_end(
+    step: SimpleNamespace,
+    states: np.ndarray,
+    seen: np.ndarray,
+    w_rec: np.ndarray,
+    b: int,
+    pole: complex,
+    hops: int | None = None,
+    damping: float = 1.0,
+) -> np.ndarray:
+    """The sum over all n of p^n R_n where one mean stands for all steps: a closed form instead of virtual steps.
+
+        r^h = B^T (1 - p A^T)^-1 l^h + T (e^h + damping p W r^(h-1)),        T = g + p B^T (1 - p A^T)^-1 D
+
+    h counts the units on the path. The sum of a finite number of hops always exists: what a unit does by itself fades.
+
+    Args:
+        states, seen: what `errors_behind` leaves, [sorts, H, d] and [sorts, H].
+        pole: p.
+        hops, damping: as of `errors_behind`.
+
+    Returns:
+        b [n H], complex.
+
+    Example: 1 + p/2 + p^2/4 + ..
+
+    >>> half = np.full((1, 1, 1, 1), 0.5)
+    >>> step = SimpleNamespace(A=half, B=2 * half, seen_D=half[0], seen_g=0 * half[0])
+    >>> errors_without_end(step, np.ones((1, 1, 1)), np.zeros((1, 1)), np.eye(1), 0, 0.5, 0).real.round(3).tolist()
+    [1.333]
+    """
+    units, currents = step.B.shape[1], step.B.shape[-1]
+    own, gain = np.zeros((len(states), units * currents), complex), np.zeros((units * currents, units), complex)
+    for i in range(units):
+        inverse = np.linalg.inv(np.eye(states.shape[-1]) - pole * step.A[b, i].T)
+        gain[i::units, i] = step.seen_g[b, i] + pole * step.B[b, i].T @ inverse @ step.seen_D[b, i]
+        for sort in range(len(states)):
+            own[sort, i::units] = step.B[b, i].T @ inverse @ states[sort, i] + gain[i::units, i] * seen[sort, i]
+    again = damping * pole * gain @ w_rec
+    if hops is None:
+        return np.linalg.solve(np.eye(units * currents) - again, own.sum(0))
+    total = last = own[0]
+    for sort in range(1, hops + 1):
+        last = own[sort] + again @ last
+        total = total + last
+    return total
 
 
 def kernels(poles: Sequence[complex], count: int) -> np.ndarray:
@@ -236,9 +290,44 @@ def kernels(poles: Sequence[complex], count: int) -> np.ndarray:
     >>> kernels([0.5, 1j], 3).T.tolist()
     [[1.0, 0.5, 0.25], [1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
     """
-    powers = [[complex(pole) ** n for n in range(count)] for pole in poles]
-    columns = [np.real(row) for row in powers] + [np.imag(row) for row, p in zip(powers, poles) if np.imag(p) != 0.0]
-    return np.array(columns).T
+    return in_parts(poles, np.array([[complex(pole) ** n for n in range(count)] for pole in poles])).T
+
+
+def in_parts(poles: Sequence[complex], rows: np.ndarray) -> np.ndarray:
+    """The real parts of G rows, and the imaginary parts of those whose poles have one.
+
+    Example:
+
+    >>> in_parts([0.5, 1j], np.array([[1.0], [2.0 + 3.0j]])).tolist()
+    [[1.0], [2.0], [3.0]]
+    """
+    return np.array([row.real for row in rows] + [row.imag for row, pole in zip(rows, poles) if np.imag(pole) != 0.0])
+
+
+def gram_matrix(poles: Sequence[complex], count: int | None = None) -> np.ndarray:
+    """The products of the sequences of `kernels` with each other [basis, basis].
+
+    Args:
+        count: the number of steps; None for all, where |p| < 1.
+
+    Example: 1 / (1 - p^2), p = 1/2.
+
+    >>> gram_matrix([0.5]).round(3).tolist()
+    [[1.333]]
+    """
+    if count is not None:
+        basis = kernels(poles, count)
+        return np.array([[one @ other for other in basis.T] for one in basis.T])
+    # Of x and y: sum x^n y^n = 1 / (1 - x y), and Re a Re b = Re (a b + a conj b) / 2, and so on.
+    parts = [(pole, False) for pole in poles] + [(pole, True) for pole in poles if np.imag(pole) != 0.0]
+    gram = np.zeros((len(parts), len(parts)))
+    for (k, (x, x_imaginary)), (n, (y, y_imaginary)) in itertools.product(enumerate(parts), repeat=2):
+        plain, crossed = 1.0 / (1.0 - x * y), 1.0 / (1.0 - x * np.conj(y))
+        if x_imaginary == y_imaginary:
+            gram[k, n] = np.real(crossed - plain if x_imaginary else crossed + plain) / 2.0
+        else:
+            gram[k, n] = np.imag(plain + crossed if x_imaginary else plain - crossed) / 2.0
+    return gram
 
 
 def filtered_inputs(poles: Sequence[complex], s: np.ndarray) -> np.ndarray:
@@ -252,27 +341,25 @@ def filtered_inputs(poles: Sequence[complex], s: np.ndarray) -> np.ndarray:
     filters = np.zeros((len(poles), s.shape[-1]), complex)
     for now in s:
         filters = np.array(poles)[:, None] * filters + now
-    return np.concatenate([filters.real, filters.imag[np.imag(poles) != 0.0]])
+    return in_parts(poles, filters)
 
 
-def projected(
-    poles: Sequence[complex], of_current: np.ndarray, filters: np.ndarray, ridge: float = 1e-8
-) -> np.ndarray:
-    """Eq. (39), (40): the gradient of errors R_n [N, n H], from the filtered inputs [basis, J].
+def projected(gram: np.ndarray, products: np.ndarray, filters: np.ndarray, ridge: float = 1e-8) -> np.ndarray:
+    """Eq. (40): the gradient from the filtered inputs.
 
     Args:
+        gram: products of the kernels with each other [basis, basis].
+        products: of the kernels with the errors R_n, b [basis, n H].
+        filters: X [basis, J].
         ridge: is added to the diagonal of the Gram matrix, times its mean.
 
-    Example: an error that falls as the filter does is met exactly.
+    Example: errors of 2 and 1 fall as the filter does, and the inputs were 3 and 1: 2 * 3 + 1 * 1.
 
-    >>> s = np.array([[1.0], [3.0]])
-    >>> projected([0.5], np.array([[2.0], [1.0]]), filtered_inputs([0.5], s)).round(6).tolist()
+    >>> products = np.array([[2.5]])
+    >>> projected(gram_matrix([0.5], 2), products, np.array([[3.5]])).round(6).tolist()
     [[7.0]]
     """
-    basis = kernels(poles, len(of_current))
-    gram = np.array([[one @ other for other in basis.T] for one in basis.T])
-    gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
-    weights = np.linalg.solve(gram, basis.T @ of_current)
+    weights = np.linalg.solve(gram + ridge * np.trace(gram) / len(gram) * np.eye(len(gram)), products)
     return sum(np.outer(x, w) for x, w in zip(filters, weights))
 
 
@@ -291,6 +378,7 @@ def memory_of_means(
     bound: bool = False,
     horizon: int | None = None,
     poles: Sequence[complex] | None = None,
+    endless: bool = False,
 ) -> np.ndarray:
     """Windows of C steps, exact inside, Eq. (38); before them the memory of means, Eq. (39), (40).
 
@@ -301,6 +389,8 @@ def memory_of_means(
         hops, damping, bound: as of `errors_behind`.
         horizon: how many virtual steps are followed; None for all.
         poles: of the G filters; None where the inputs themselves are remembered.
+        endless: whether the virtual steps end with the ring, and the mean before it stands for all that is older,
+            without end: in closed form, and so is the Gram matrix.
 
     Returns:
         dC/dW [J, n H].
@@ -326,10 +416,21 @@ def memory_of_means(
                 gradient += np.outer(s[b, t], of_current)
             if not first:
                 continue
-            means = means_before(steps, first, segment or size, ring, tau)[:horizon]
-            found = errors_behind(means, state, seen, w_rec, b, hops, damping, bound)
+            means = means_before(steps, first, segment or size, ring, tau)
+            if endless:
+                last, rest = sum(mean is not means[-1] for mean in means), means[-1]
+                means = means[:last]
+            else:
+                means = means[:horizon]
+            settings = hops, damping
+            found, *left = errors_behind(means, state, seen, w_rec, b, *settings, bound)
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
-            else:
-                gradient += projected(poles, found, filtered_inputs(poles, s[b, :first]))
+                continue
+            products = kernels(poles, len(found)).T @ found
+            if endless:
+                older = [p ** len(found) * errors_without_end(rest, *left, w_rec, b, p, *settings) for p in poles]
+                products = products + in_parts(poles, np.array(older))
+            gram = gram_matrix(poles, None if endless else len(found))
+            gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]))
     return gradient

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.naive.means import NAMES
+from kernl_keras.naive.means import NAMES, errors_without_end, gram_matrix
 from kernl_keras.rules import BPTT
 
 from ..reference.cases import Network, draw
@@ -77,7 +77,7 @@ BORDER = np.concatenate([STATE.ravel(), OF_SEEN])
 @pytest.mark.parametrize("damping", [1.0, 0.6])
 def test_errors_behind_the_border_are_the_effects_of_currents_run_forward(damping):
     means = [random_means(90 + 4 * n) for n in range(STEPS)]
-    found = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, damping=damping)
+    found = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, damping=damping)[0]
     for n in range(STEPS):
         effect = transition(means[n], damping)[1]
         for later in reversed(range(n)):
@@ -87,20 +87,40 @@ def test_errors_behind_the_border_are_the_effects_of_currents_run_forward(dampin
 
 def test_damping_counts_the_units_on_a_path():
     means = [random_means(90 + 4 * n) for n in range(STEPS)]
-    by_hops = [ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, hops) for hops in range(STEPS + 1)]
+    by_hops = [ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, hops)[0] for hops in range(STEPS + 1)]
     each = [by_hops[0], *np.diff(by_hops, axis=0)]
     assert all(np.abs(one).max() > 1e-6 for one in each)
-    found = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, damping=0.3)
+    found = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, damping=0.3)[0]
     same(found, sum(0.3**hops * one for hops, one in enumerate(each)))
 
 
-def test_one_mean_alone_has_a_closed_form():
-    step, pole, count = random_means(90), 0.8 * np.exp(0.7j), 40
-    found = ref.errors_behind(count * [step], STATE, OF_SEEN, W_REC, 0)
-    whole, entry = transition(step)
-    eye, turned = np.eye(len(whole)), pole * whole.T
-    closed = np.linalg.solve(eye - turned, (eye - np.linalg.matrix_power(turned, count)) @ BORDER)
-    same(np.array([pole**n for n in range(count)]) @ found, entry.T @ closed)
+@pytest.mark.parametrize(("hops", "damping"), [(0, 1.0), (2, 0.7), (None, 0.3)])
+def test_one_mean_alone_has_a_closed_form(hops, damping):
+    step, pole = random_means(90), 0.6 * np.exp(0.7j)
+    rest = 2 * [random_means(94)]
+    found, *left = ref.errors_behind(rest, STATE, OF_SEEN, W_REC, 0, hops, damping)
+    closed = pole**2 * errors_without_end(step, *left, W_REC, 0, pole, hops, damping)
+    closed += np.array([1.0, pole]) @ found
+    all_steps = ref.errors_behind(rest + 100 * [step], STATE, OF_SEEN, W_REC, 0, hops, damping)[0]
+    same(pole ** np.arange(102) @ all_steps, closed)
+
+
+def test_the_gram_matrix_without_end_is_that_of_many_steps():
+    poles = [0.9, 0.8 * np.exp(0.7j), 0.5, 0.9 * np.exp(2.0j)]
+    same(gram_matrix(poles), gram_matrix(poles, 400))
+
+
+def test_what_has_no_end_is_what_is_far_enough():
+    time, step = 84, random_means(90)
+    steps = SimpleNamespace(**{name: np.repeat(0.5 * x[:, None], time, 1) for name, x in vars(step).items()})
+    steps.D, steps.g = steps.seen_D, steps.seen_g
+    error, s = np.zeros((1, time, UNITS)), draw(83, 1, time, 4)
+    error[:, -4:] = draw(84, 1, 4, UNITS)  # of the last window: a border with 80 steps before it
+    arguments = error, s, steps, W_REC, 4
+    settings = dict(ring=2, poles=[0.7, 0.6 * np.exp(0.7j)], hops=3)
+    expected = ref.memory_of_means(*arguments, **settings)
+    same(ref.memory_of_means(*arguments, **settings, endless=True), expected, 1e-7)
+    assert np.abs(ref.memory_of_means(*arguments, **settings, horizon=8) - expected).max() > 1e-5
 
 
 @pytest.mark.parametrize("name", ["hard adaptive", "resonator", "spread", "lstm"])
@@ -123,14 +143,15 @@ def test_what_is_old_has_a_leaky_mean():
     same([mean.A for mean in means], expected)
 
 
-def test_the_bound_holds_and_changes_nothing_below_it():
-    means = 30 * [random_means(90)]
-    means[0].A[:] *= 3.0
-    norm = np.linalg.norm(STATE)
-    free = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0)
-    bound = ref.errors_behind(means, STATE, OF_SEEN, W_REC, 0, bound=True)
-    largest = np.linalg.norm(means[0].B) * norm
-    assert np.abs(free).max() > 1e3 * largest
-    quiet = [SimpleNamespace(**{name: 0.1 * x for name, x in vars(random_means(95)).items()})] * 5
-    same(*(ref.errors_behind(quiet, STATE, OF_SEEN, W_REC, 0, bound=on) for on in (True, False)))
-    assert np.isfinite(bound).all()
+def test_the_bound_scales_the_whole_error_to_the_norm_of_the_states_at_the_border():
+    step = random_means(90)
+    whole, entry = transition(step)
+    error, expected, scaled = BORDER, [], []
+    for _ in range(12):
+        expected.append(error @ entry)
+        error = error @ whole
+        scaled.append(min(1.0, np.linalg.norm(STATE) / np.linalg.norm(error[: UNITS * STATES])))
+        error = scaled[-1] * error
+    same(ref.errors_behind(12 * [step], STATE, OF_SEEN, W_REC, 0, bound=True)[0], expected)
+    assert min(scaled) < 0.9
+    assert max(scaled) == 1.0
