@@ -195,6 +195,7 @@ def errors_behind(
     Args:
         means: what `means_before` returns, or as many of the first of them as steps are to be followed.
         state, of_seen: errors at the border, of the states [H, d] and of what the recurrent weights see [H].
+        b: the example.
         hops: how many units may lie on a path from the border to a current; None for any number, 0 for the own state.
         damping: factor of an error for each unit that it came through.
         bound: whether the error of the states is scaled down, at each virtual step and in all units alike, to the norm
@@ -390,7 +391,7 @@ def memory_of_means(
         horizon: how many virtual steps are followed; None for all.
         poles: of the G filters; None where the inputs themselves are remembered.
         endless: whether the virtual steps end with the ring, and the mean before it stands for all that is older,
-            without end: in closed form, and so is the Gram matrix.
+            without end: in closed form, and so is the Gram matrix. Where nothing is older, the oldest segment's does.
 
     Returns:
         dC/dW [J, n H].
