@@ -45,7 +45,7 @@ def linear_steps(
     found: dict = {name: np.empty(shape, object) for name in ("A", "B", "D", "g")}
     for b, t, i in np.ndindex(*shape):
         psi, P, Q, r, K, s, reset, past = (np.array(x, "float64") for x in step(run, c, b, t, i))
-        if trace:  # S(t) = exp(-dt/tau_s) S(t-1) + z(t)
+        if c is not None and trace:  # S(t) = exp(-dt/tau_s) S(t-1) + z(t)
             d = len(r)
             P, K = (np.block([[x, np.zeros((d, 1))], [np.zeros((1, d)), last]]) for x, last in ((P, c.s[i]), (K, 1.0)))
             Q = np.concatenate([Q, np.zeros((1, Q.shape[1]))])
@@ -109,6 +109,7 @@ def means_before(
 
     Args:
         steps: what `linear_steps` returns.
+        first: the first step of the window.
         segment: number of steps that have one mean; segments begin at steps 0, segment and so on.
         ring: how many of the last segments have their own mean; None for all.
         tau: what is older has one leaky mean: a segment's steps count by exp(-1/tau) less for each step that follows
@@ -361,7 +362,7 @@ def projected(gram: np.ndarray, products: np.ndarray, filters: np.ndarray, ridge
     [[7.0]]
     """
     weights = np.linalg.solve(gram + ridge * np.trace(gram) / len(gram) * np.eye(len(gram)), products)
-    return sum(np.outer(x, w) for x, w in zip(filters, weights))
+    return np.sum([np.outer(x, w) for x, w in zip(filters, weights)], 0)
 
 
 def memory_of_means(
@@ -424,13 +425,15 @@ def memory_of_means(
             else:
                 means = means[:horizon]
             settings = hops, damping
-            found, *left = errors_behind(means, state, seen, w_rec, b, *settings, bound)
+            found, states, left = errors_behind(means, state, seen, w_rec, b, *settings, bound)
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
             products = kernels(poles, len(found)).T @ found
             if endless:
-                older = [p ** len(found) * errors_without_end(rest, *left, w_rec, b, p, *settings) for p in poles]
+                older = [
+                    p ** len(found) * errors_without_end(rest, states, left, w_rec, b, p, *settings) for p in poles
+                ]
                 products = products + in_parts(poles, np.array(older))
             gram = gram_matrix(poles, None if endless else len(found))
             gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]))
