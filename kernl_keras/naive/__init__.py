@@ -15,6 +15,7 @@ and bias; M is [R, H, H], gamma [R, H].
     window         (28), a sweep for every window
     learned        (30), constants that learn
     whole_unit     (36)
+    means          (37)-(40), the linear step of every unit and the memory of means
 
 One thing has one name throughout:
 
@@ -41,6 +42,7 @@ Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 from .adlif import adlif, adlif_constants, adlif_own_step, adlif_rule, adlif_tangent
 from .learned import constant, kicks
 from .lstm import lstm, lstm_rule, lstm_tangent, lstm_windows
+from .means import errors_behind, linear_steps, means_before, memory_of_means
 from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
@@ -73,15 +75,19 @@ __all__ = [
     "constants",
     "eprop",
     "eprop_alif",
+    "errors_behind",
     "filtered_noise",
     "follow_reset",
     "input_gradient",
     "kicks",
     "learning_signal",
+    "linear_steps",
     "lstm",
     "lstm_rule",
     "lstm_tangent",
     "lstm_windows",
+    "means_before",
+    "memory_of_means",
     "network",
     "membrane",
     "membrane_sensitivity",
