@@ -187,7 +187,6 @@ def errors_behind(
     b: int,
     hops: int | None = None,
     damping: float = 1.0,
-    bound: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eq. (39): errors that cross a border, back over the virtual steps.
 
@@ -199,8 +198,6 @@ def errors_behind(
         b: the example.
         hops: how many units may lie on a path from the border to a current; None for any number, 0 for the own state.
         damping: factor of an error for each unit that it came through.
-        bound: whether the error of the states is scaled down, at each virtual step and in all units alike, to the norm
-            that it had at the border.
 
     Returns:
         R at the steps first-1, first-2, .. [N, n H], and what is left after them, of the states [sorts, H, d] and of
@@ -219,7 +216,7 @@ def errors_behind(
     states[0] = state
     if sorts > 1:
         seen[1] = damping * of_seen
-    found, most = np.zeros((len(means), w_rec.shape[1])), np.linalg.norm(state)
+    found = np.zeros((len(means), w_rec.shape[1]))
     for n, step in enumerate(means):
         of_current = np.zeros((sorts, w_rec.shape[1]))
         for sort in range(sorts):
@@ -230,9 +227,6 @@ def errors_behind(
         if hops is None:
             seen[1] += damping * through(w_rec, of_current[1])
         found[n] = of_current.sum(0)
-        norm = np.linalg.norm(states.sum(0))
-        if bound and norm > most:
-            states, seen = states * most / norm, seen * most / norm
     return found, states, seen
 
 
@@ -377,10 +371,12 @@ def memory_of_means(
     tau: float | None = None,
     hops: int | None = None,
     damping: float = 1.0,
-    bound: bool = False,
     horizon: int | None = None,
     poles: Sequence[complex] | None = None,
     endless: bool = False,
+    followed: SimpleNamespace | None = None,
+    behind: np.ndarray | None = None,
+    ridge: float = 1e-8,
 ) -> np.ndarray:
     """Windows of C steps, exact inside, Eq. (38); before them the memory of means, Eq. (39), (40).
 
@@ -388,11 +384,14 @@ def memory_of_means(
         steps: what `linear_steps` returns.
         size: C, steps of a window; windows begin at steps 0, C, 2C and so on.
         segment, ring, tau: as of `means_before`; a segment has C steps where None.
-        hops, damping, bound: as of `errors_behind`.
+        hops, damping: as of `errors_behind`.
         horizon: how many virtual steps are followed; None for all.
         poles: of the G filters; None where the inputs themselves are remembered.
         endless: whether the virtual steps end with the ring, and the mean before it stands for all that is older,
             without end: in closed form, and so is the Gram matrix. Where nothing is older, the oldest segment's does.
+        followed: the linear steps whose means stand behind the border; `steps` where None.
+        behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
+        ridge: as of `projected`.
 
     Returns:
         dC/dW [J, n H].
@@ -416,25 +415,27 @@ def memory_of_means(
                 of_current, state = back(now, state, error[b, t], seen, b)
                 seen = through(w_rec, of_current)
                 gradient += np.outer(s[b, t], of_current)
+            if behind is not None:
+                seen = through(behind, of_current)
             if not first:
                 continue
-            means = means_before(steps, first, segment or size, ring, tau)
+            means = means_before(followed or steps, first, segment or size, ring, tau)
             if endless:
                 last, rest = sum(mean is not means[-1] for mean in means), means[-1]
                 means = means[:last]
             else:
                 means = means[:horizon]
-            settings = hops, damping
-            found, states, left = errors_behind(means, state, seen, w_rec, b, *settings, bound)
+            settings, again = (hops, damping), w_rec if behind is None else behind
+            found, states, left = errors_behind(means, state, seen, again, b, *settings)
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
             products = kernels(poles, len(found)).T @ found
             if endless:
                 older = [
-                    p ** len(found) * errors_without_end(rest, states, left, w_rec, b, p, *settings) for p in poles
+                    p ** len(found) * errors_without_end(rest, states, left, again, b, p, *settings) for p in poles
                 ]
                 products = products + in_parts(poles, np.array(older))
             gram = gram_matrix(poles, None if endless else len(found))
-            gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]))
+            gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]), ridge)
     return gradient

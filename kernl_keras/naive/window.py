@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,6 @@ def windows(
     crosses: bool = True,
     adaptation: bool = True,
     hop: Hop | None = None,
-    means: dict[str, Any] | None = None,
 ) -> np.ndarray:
     """The errors of each window by themselves, back to the first step of the sequence.
 
@@ -35,7 +33,6 @@ def windows(
         adaptation: whether the threshold is a part of what crosses.
         hop: `(c, own, d, b, t) -> [H]`: what errors c [H] of the potentials at the first step of a window, and `own`
             of the states before it, are for the outputs 1 + d steps before it, at step t of example b; None for no hop.
-        means: arguments of `behind_with_mean_slopes`, for linear memory; None for the slopes themselves.
 
     Returns:
         dC/dI(t) [B, T, H].
@@ -66,11 +63,6 @@ def windows(
             if not crosses:
                 continue
             left, own = own, (own[0], own[1] if adaptation else np.zeros(units))
-            if means is not None:
-                of_current[b, :first] += (
-                    behind_with_mean_slopes(own, c, run, b=b, first=first, **means) if first else 0.0
-                )
-                continue
             for t in reversed(range(first)):
                 through = np.zeros(units) if hop is None else hop(c, left, first - 1 - t, b, t)
                 before, own = own_back(through, own, run, b, t, adaptation)
@@ -99,67 +91,6 @@ def whole_unit_hop(m: np.ndarray, run: SimpleNamespace, adaptation: bool = True)
         return m.T @ (arrivals(run)[b, t + 1] * np.real(c))
 
     return hop
-
-
-def behind_with_mean_slopes(
-    own: tuple[np.ndarray, np.ndarray],
-    c: np.ndarray,
-    run: SimpleNamespace,
-    lam: np.ndarray,
-    m: np.ndarray | None,
-    b: int,
-    first: int,
-    groups: list[int],
-    resets: bool,
-    heard: np.ndarray | None = None,
-) -> np.ndarray:
-    """Eq. (31)-(33) as a sweep: one window's errors before it, with mean slopes in the place of slopes.
-
-    A slope of n steps ago counts |lambda|^n in the mean; where the potential resets all steps count alike.
-
-    Args:
-        own: errors of the states before the window, of V or U [H] and of b [H].
-        c: errors of the potentials at its first step [H].
-        lam: lambda [H].
-        m: M [H, H]; None for no hop.
-        b, first: the example, and the window's first step.
-        heard: f' of the units that are moved [B, T, H], of which the mean counts; 1 where None.
-        groups: which units share their filter, where the potential `resets`. What leak and reset leave of it is
-            the mean over these units at each step, and so is the slope, times the unit's mean slope over theirs.
-
-    Returns:
-        dC/dI(t) [first, H].
-
-    Example: an error of 1 in the potential, half of which is left a step earlier.
-
-    >>> one = np.ones((1, 2, 1))
-    >>> run = SimpleNamespace(psi=one, gain=one, leak=0.5 * one, keep=one, p=np.zeros(1))
-    >>> own = np.ones(1), np.zeros(1)
-    >>> behind_with_mean_slopes(own, np.zeros(1), run, np.array([0.5]), None, 0, 2, [0], False).ravel().tolist()
-    [0.5, 1.0]
-    """
-    units = len(c)
-    weights = np.array([[1.0 if resets else abs(x) ** (first - 1 - t) for x in lam] for t in range(first)])
-    psi, drive = (np.average(part[b, :first], 0, weights) for part in (run.psi, run.gain))
-    if heard is not None:
-        c = c * np.average(heard[b, :first], 0, weights)
-    found = np.zeros((first, units))
-    for i in range(units):
-        alike = [k for k in range(units) if groups[k] == groups[i]]
-        v, a = own[0][i], own[1][i]
-        for t in reversed(range(first)):
-            hop = 0.0
-            if m is not None:
-                hop = sum(m[k, i] * np.real(np.conj(lam[k]) ** (first - 1 - t) * c[k]) for k in range(units))
-            kept, leak, slope = 1.0, np.conj(lam[i]), psi[i]
-            if resets:
-                kept, leak, of_all = (np.mean([x[b, t, k] for k in alike]) for x in (run.keep, run.leak, run.psi))
-                mean = np.mean(psi[alike])
-                slope = of_all * psi[i] / mean if mean else 0.0
-            v = kept * v + slope * ((1.0 - run.p[i]) * a + hop)
-            found[t, i] = drive[i] * np.real(v)
-            a, v = run.p[i] * a, leak * v
-    return found
 
 
 def own_back(

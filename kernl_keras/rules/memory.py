@@ -14,13 +14,13 @@ that have these means, and so through all units that spikes have moved:
 With the same means at every step the sum of the response R(n), n steps before the border, has a closed form for each
 pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h that of h hops.
 
-    (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + T E,    E = rho [e + p_g M^T (r^(h-1) / drive)] / (1 - p_g kappa)
-         r^0 = B . (1 - p_g A^T)^-1 l,    T = g + p_g B . (1 - p_g A^T)^-1 D
+    (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
+         r^0 = B . (1 - p_g A^T)^-1 l + T kappa g(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
 
-kappa is the decay of the synaptic trace S, and rho the damping of a hop. A finite number of hops cannot explode, as the
-gradient of a network of means with all of them might. The constants that learn have traces of their own, see
-`rules.own_traces`.
+kappa is the decay of the synaptic trace S, whose error at t0 is g(t0); rho is the damping of a hop. A finite number of
+hops cannot explode, as the gradient of a network of means with all of them might. The constants that learn have traces
+of their own, see `rules.own_traces`.
 """
 
 import math
@@ -143,13 +143,14 @@ class Filters:
         (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
         return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
 
-    def weights(self, step, later, error=0.0, hop=None, decay=0.0, hops=0):
+    def weights(self, step, later, error=None, synapse=0.0, hop=None, decay=0.0, hops=0):
         """w of Eq. (40), [count, B, G H], by Eq. (39).
 
         Args:
             step: `Jacobian` of all steps behind the border.
             later: l at the border, each [B, H].
-            error: rho e there [B, H].
+            error: e there, through the currents [B, H], times rho; None where there are no hops.
+            synapse: the rest of e, by the decay of S itself.
             hop: R -> rho M^T (R / drive), of R [.., H].
             decay: kappa.
             hops: h.
@@ -160,10 +161,12 @@ class Filters:
         d = range(len(later))
         rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
         own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
-        found = own
-        if hops:
+        if error is not None:
             gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
             gain = quotient(add((step.g, 0.0), gain), minus((1.0, 0.0), product(p, (decay, 0.0))))
+            own = add(own, product(gain, (synapse, 0.0)))
+        found = own
+        if error is not None:
             for _ in range(hops):
                 arrived = product(p, tuple(x if nothing(x) else hop(x) for x in found))
                 found = add(own, product(gain, add((error, 0.0), arrived)))
@@ -425,8 +428,8 @@ class Recollection:
         if self.m is None:
             return self.filters.weights(step, own)
         decay = getattr(self.past.p, "trace_decay", 0.0)
-        error = self.hop(first.current) + self.memory.settings.damping * decay * first.synapse
-        return self.filters.weights(step, own, error, self.hop, decay, self.memory.settings.hops)
+        error, synapse = self.hop(first.current), times(decay, first.synapse)
+        return self.filters.weights(step, own, error, synapse, self.hop, decay, self.memory.settings.hops)
 
     def hop(self, current):
         """rho M^T (R / drive)."""

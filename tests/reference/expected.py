@@ -52,9 +52,9 @@ def runs_within(network, xi, bound):
 class Expected:
     """What the reference says of `rule` over `network`: everything that the layer computes."""
 
-    def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1, linear=False):
+    def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1):
         self.network, self.rule, self.m, self.gamma = network, rule, m, gamma
-        self.window, self.linear = window, linear
+        self.window = window
         self.run = self.exact = network.run()
         if network.resets:
             self.exact = ref.follow_reset(self.run, network.c)
@@ -68,7 +68,7 @@ class Expected:
     def weight_gradient(self, s):
         """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
         rule, run, dt = self.rule, self.run, self.network.c.dt
-        if self.window > 1 or self.linear or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
+        if self.window > 1 or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
             return ref.weight_gradient(self.windowed(), s)
         if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
             return ref.membrane(self.error, s, run, self.m[0], self.network.kernel, self.heard)
@@ -93,7 +93,6 @@ class Expected:
             crosses=not isinstance(rule, BPTT),
             adaptation=getattr(rule, "adaptation", False),
             hop=self.hop if isinstance(rule, KeRNL) else None,
-            means=self.means() if self.linear else None,
         )
 
     @property
@@ -102,17 +101,6 @@ class Expected:
         rule = self.rule
         by_slope = isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane) and rule.kernel.arrival
         return self.run.slope if by_slope and not self.network.spiking else None
-
-    def means(self):
-        """What the sweep with mean slopes needs."""
-        network = self.network
-        return {
-            "lam": np.broadcast_to(network.kernel, H),
-            "m": self.m[0] if isinstance(self.rule, KeRNL) else None,
-            "groups": network.cell().groups(network.kind.CONSTANTS),
-            "resets": network.resets,
-            "heard": self.heard,
-        }
 
     def hop(self, c, own, distance, b, t):
         """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""

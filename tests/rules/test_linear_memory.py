@@ -1,44 +1,97 @@
-"""Linear memory: filters of the inputs give what a sweep with mean slopes gives, whole and in pieces."""
+"""Linear memory is the oracle's memory of means, whole and in pieces, for every unit; M learns the direct effect."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.lif import LIFCell
+import kernl_keras as kk
+from kernl_keras import naive as ref
 from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
-from kernl_keras.rules.poles import closest
-from kernl_keras.rules.reset_filters import GROUPS, SECOND
+from kernl_keras.rules.memory import RIDGE, Filters, poles_of
 
-from ..reference.cases import CELLS, B, H, I, Network, draw, pairs, taking_turns
-from ..reference.expected import Expected, compute, in_pieces, kernels, same
+from ..reference.cases import CELLS, RATE, B, H, I, Network, draw, pairs, taking_turns
+from ..reference.expected import compute, in_pieces, kernels, same
+from . import test_adlif as adlif
+from . import test_lstm as lstm
 
 T = 9
 ERROR = draw(53, B, T, H)
+TRACES = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0)
 RULES = {
-    "kernl": KeRNL(),
-    "kernl, potential alone": KeRNL(adaptation=False, reset_gradient=False),
+    "kernl": KeRNL(reset_gradient=False),
+    "kernl, reset": KeRNL(),
     "e-prop": EProp(),
-    "e-prop, reset": EProp(reset_gradient=True),
+    "e-prop, reset": EProp(True, True),
 }
 
 
 def made(cell, rule, **settings):
     network = Network(cell, time=T)
     m = kernels() if hasattr(rule, "kernel") else ()
-    return network, m, network.layer(rule, *m, **{"traces": "linear", **settings})
+    return network, m, network.layer(rule, *m, **{"traces": TRACES, **settings})
 
 
-@pytest.mark.parametrize(
-    ("name", "cell", "window"), [*taking_turns(pairs(RULES, CELLS, (1, 2, 7))), ("kernl", "soft euler", 3)]
-)
-def test_filters_are_the_sweep_with_mean_slopes(name, cell, window):
-    network, m, layer = made(cell, RULES[name], window=window)
+def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
+    """The oracle's gradient; `followed` is the linear step that the rule follows behind the border."""
+    settings, arguments = layer.memory.settings, {"hops": 0}
+    if m is not None:  # M stands for the weights, times the drive
+        drive = np.broadcast_to(layer.cell.parameters().drive, len(m))
+        arguments = {"hops": settings.hops, "damping": settings.damping, "behind": (m / drive[:, None]).T}
+    arguments |= {"tau": settings.average, "poles": layer.memory.filters.poles, "ridge": RIDGE, "followed": followed}
+    return ref.memory_of_means(error, s, exact, w_rec, layer.window, segment=1, endless=True, **arguments)
+
+
+@pytest.mark.parametrize(("name", "cell", "window"), taking_turns(pairs(RULES, CELLS, (1, 2, 7)), every=4))
+def test_it_is_the_memory_of_means(name, cell, window):
+    rule = RULES[name]
+    network, m, layer = made(cell, rule, window=window)
+    if not rule.hops and network.settings.get("tau_s", 5.0) is not None and network.spiking:
+        pytest.skip("the oracle has S as an own state, e-prop has not")
     gradient = compute(layer, network.inputs, ERROR, training=False)[1]
-    expected = Expected(network, RULES[name], *m, error=ERROR, window=window, linear=True)
-    same(gradient, network.used(expected.weight_gradient(expected.s)), tolerance=1e-8)
+    run, kind = network.run(), network.forward.__name__
+    exact, behind = (ref.linear_steps(kind, run, network.c, follow) for follow in (True, rule.reset_gradient))
+    expected = memory_of_means(
+        layer, ERROR, network.presynaptic(run), exact, behind, network.w_used, np.reshape(m[0], (H, H)) if m else None
+    )
+    same(gradient, network.used(expected), tolerance=1e-7)
+
+
+@pytest.mark.parametrize("rule", [KeRNL("whole_unit"), EProp()])
+@pytest.mark.parametrize("name", adlif.SETTINGS)
+def test_adlif_units_have_it(name, rule):
+    if not rule.hops and adlif.SETTINGS[name].get("tau_s") is not None:
+        pytest.skip("the oracle has S as an own state, e-prop has not")
+    layer, c, (w_in, w, bias) = adlif.network(name, rule, window=2, traces=TRACES)
+    found = compute(layer, tf.constant(adlif.X), adlif.ERROR, training=False)[1]
+    run = ref.adlif(adlif.X, w_in, w, bias, c)
+    steps, behind = (ref.linear_steps("adlif", run, c, follow) for follow in (True, rule.reset_gradient))
+    s = ref.presynaptic(adlif.X, run.seen, np.zeros((adlif.B, adlif.H)))
+    m = layer.sensitivity_tensor.numpy() if rule.hops else None
+    same(found, adlif.used(memory_of_means(layer, adlif.ERROR, s, steps, behind, w, m)), tolerance=1e-7)
+
+
+def test_lstm_units_have_it_under_eprop():
+    layer, run = lstm.network(EProp(), window=2, traces=TRACES), ref.lstm(lstm.X, *lstm.WEIGHTS)
+    s = ref.presynaptic(lstm.X, run.h, np.zeros((lstm.B, lstm.H)))
+    expected = memory_of_means(layer, lstm.ERROR, s, ref.linear_steps("lstm", run), None, lstm.WEIGHTS[1])
+    same(compute(layer, tf.constant(lstm.X), lstm.ERROR, training=False)[1], expected, tolerance=1e-7)
+
+
+@pytest.mark.parametrize("period", [None, [6.0, 7.0, 9.0, 11.0]])
+def test_of_linear_units_nothing_is_lost(period):
+    """Where the means are what they are means of, enough filters and hops give backpropagation."""
+    cell = kk.LeakyRNNCell(4, tau=8.0, period=period, activation="identity", dtype="float64",
+                           recurrent_initializer=tf.keras.initializers.RandomNormal(stddev=0.15, seed=1))  # fmt: skip
+    x, error = tf.constant(draw(60, B, 30, I)), draw(61, B, 30, 4)
+    traces = LinearTraces(poles=24, hops=12, damping=1.0)
+    found = compute(RNN(cell, window=3, traces=traces), x, error, training=False)[1]
+    exact = compute(RNN(cell, rule="bptt"), x, error)[1]
+    fewer = compute(RNN(cell, window=3, traces=LinearTraces(poles=24, hops=1)), x, error, training=False)[1]
+    distances = [float(np.linalg.norm(each - exact) / np.linalg.norm(exact)) for each in (found, fewer)]
+    assert distances[0] < 0.02 < distances[1]
 
 
 CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6), slice(6, T)]}
@@ -104,34 +157,6 @@ def test_every_mode_agrees():
             same(one, other)
 
 
-@pytest.mark.parametrize("cell", ["resonator", "soft euler"])
-def test_fewer_poles_than_time_constants(cell):
-    """Neighbours share the pole in their middle: one a unit changes nothing, fewer change the gradient."""
-    network, _, layer = made(cell, KeRNL(), window=2)
-    exact = compute(layer, network.inputs, ERROR, training=False)[1]
-    for poles, alike in ((H, True), (H - 2, False)):
-        _, _, layer = made(cell, KeRNL(), window=2, traces=LinearTraces(poles=poles))
-        found = compute(layer, network.inputs, ERROR, training=False)[1]
-        assert np.allclose(found, exact, rtol=1e-9) == alike
-        assert float(np.sum(found * exact) / np.linalg.norm(found) / np.linalg.norm(exact)) > 0.9
-        shapes = layer.memory.shapes
-        filters, *_ = shapes.v_reset if network.resets else shapes.x_real
-        assert filters == poles
-
-
-def test_many_units_that_reset_share_few_filters():
-    """As many as `reset_filters` allows, whatever the number of time constants."""
-    cell = LIFCell(60, tau_m=list(np.geomspace(5.0, 80.0, 60)), tau_a=list(np.geomspace(9.0, 900.0, 60)),
-                   adaptation_strength=1.0)  # fmt: skip
-    layer = RNN(cell, window=3, traces="linear")
-    layer.build((1, T, I))
-    assert layer.memory.shapes.v_reset == (GROUPS, I + 60 + 1)
-    assert layer.memory.shapes.z_reset == (2 * SECOND * GROUPS, I + 60 + 1)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(3.0 * draw(54, 1, T, I)))
-    assert np.all(np.isfinite(tape.gradient(loss, cell.kernel)))
-
-
 @pytest.mark.parametrize("rule", [RFLO(), PlainKeRNL(), KeRNL("exponential")])
 def test_rules_without_it_say_so(rule):
     with pytest.raises(ValueError, match="traces must be True or False for .*; received LinearTraces"):
@@ -152,31 +177,6 @@ def test_it_is_saved():
     assert again.traces.poles == 8 and again.window == 64
 
 
-def test_the_mean_of_a_stream_without_end_still_moves():
-    """Units that reset count their steps, and single precision would stop at 16,777,216 of them."""
-    _, _, layer = made("hard", KeRNL(), stateful=True)
-    count = layer.states[-1]
-    count.assign(tf.cast(tf.fill(count.shape, 2.0**24), count.dtype))
-    layer(tf.zeros((B, T, I), "float64"))
-    np.testing.assert_array_equal(count, 1e6 + T)
-
-
-def test_what_traces_cost():
-    """Filters of 20 time constants against the exact traces of the same layer, and a warning of millions of them."""
-    cell = ResonatorCell(200, period=LogSpaced(12.0, 42.0))
-    sizes = {}
-    for traces in ("linear", True):
-        layer = RNN(cell, window=64, traces=traces)
-        layer.build((1, 100, 81))
-        sizes[traces] = layer.trace_size
-    inputs = 81 + 200 + 1
-    assert sizes[True] == (3 + 2 * 20) * 200 * inputs
-    assert sizes["linear"] == (4 * 20 + 1) * inputs + 3 * 200 < 0.05 * sizes[True]
-    layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
-    with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
-        layer.build((1, 100, 81))
-
-
 @pytest.mark.parametrize(
     "settings, advice",
     [
@@ -192,18 +192,64 @@ def test_a_layer_advises_only_what_it_takes(settings, advice, monkeypatch):
         RNN(ResonatorCell(3, period=30.0), **settings).build((1, 5, 2))
 
 
-def test_few_poles_come_as_close_as_least_squares():
-    """Of kernels that decay and swing: the squares over 3,000 steps, by NumPy's own solver."""
-    tau, period = np.full(9, 80.0), 12.0 * 1.1 ** np.arange(9)
-    own = np.exp(-1.0 / tau + 2j * np.pi / period)
-    values = own[[1, 4, 7]]
-    steps = np.arange(3000)[:, None]
-    best = np.linalg.lstsq(values**steps, own**steps)[0].T
-    found = closest(tf.constant(own), tf.constant(values)).numpy()
+def test_what_traces_cost():
+    """40 filters that swing against the exact traces of the same layer, and a warning of millions of them."""
+    cell = ResonatorCell(200, period=LogSpaced(12.0, 42.0))
+    sizes = {}
+    for traces in ("linear", True):
+        layer = RNN(cell, window=64, traces=traces)
+        layer.build((1, 100, 81))
+        sizes[traces] = layer.trace_size
+    inputs = 81 + 200 + 1
+    assert sizes[True] == (3 + 2 * 20) * 200 * inputs
+    assert sizes["linear"] == 2 * 40 * inputs + 200 + 1 < 0.05 * sizes[True]
+    layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
+    with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
+        layer.build((1, 100, 81))
 
-    def missed(weights):
-        return np.sum(np.abs(own**steps - values**steps @ weights.T) ** 2)
 
-    nearest = np.abs(own[:, None] - values).argmin(1)
-    assert missed(best) <= missed(found) < 1.001 * missed(best) < missed(np.eye(3)[nearest])
-    np.testing.assert_allclose(found[[1, 4, 7]], np.eye(3), atol=1e-4)
+@pytest.mark.parametrize(
+    ("cell", "poles", "expected"),
+    [
+        (kk.LIFCell(2, tau_a=700.0), None, np.exp(-1.0 / np.geomspace(3.0, 1050.0, 8))),
+        (kk.LIFCell(2), [5.0, 50.0], np.exp([-0.2, -0.02])),
+        (kk.ResonatorCell(2, tau_m=100.0, period=[10.0, 20.0], tau_a=50.0), 4,
+         np.exp(np.array([[-0.01], [-0.1]]) + 2j * np.pi / np.array([10.0, 20.0])).ravel()),
+        (kk.LeakyRNNCell(2, dt=0.5), [(8.0, 4.0)], [np.exp(-0.5 / 8.0 + 1j * np.pi / 4.0)]),
+    ],
+)  # fmt: skip
+def test_the_poles_are_those_of_the_units_or_as_given(cell, poles, expected):
+    same(poles_of(cell, LinearTraces(poles=poles).poles), expected)
+
+
+def test_the_weights_of_filters_are_those_of_least_squares():
+    """A response of two poles that there are is found again; of others, over 3,000 steps, as NumPy's solver has it."""
+    poles = np.exp(-1.0 / 30.0 + 2j * np.pi / np.array([8.0, 11.0, 15.0]))
+    n = np.arange(3000)[:, None]
+    basis = np.concatenate([(poles**n).real, (poles**n).imag], 1)
+    other = np.exp(-n[:, 0] / 25.0) * np.cos(2 * np.pi * n[:, 0] / 10.0)
+    best = np.linalg.lstsq(basis, other)[0]
+    same(Filters(poles).inverse @ (basis.T @ other), best, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("perturbation", ["tangent", "twin", "replica"])
+@pytest.mark.parametrize("cell", ["hard", "hard adaptive", "resonator", "swinging tanh"])
+def test_m_learns_the_direct_effect_from_one_step(cell, perturbation):
+    """F is 0 for M = drive W_rec^T under the tangent, and its gradient leads there from zero."""
+    if cell in RATE and perturbation == "replica":
+        pytest.skip("rate units have no replica")
+    network = Network(cell, time=T)
+    drive = np.broadcast_to(network.cell().parameters().drive, H)
+    direct = (network.w_used * drive).T
+    for m in (direct, 0.0 * direct, 1.5 * direct):
+        layer = network.layer(KeRNL(perturbation=perturbation), m=m, traces="linear", window=2)
+        gradient = compute(layer, network.inputs, ERROR)[3][0].numpy().reshape(H, H)
+        if perturbation == "tangent":  # sampled noise tells the direction only in the mean
+            assert m is not direct or np.abs(gradient).max() < 1e-12
+            assert m is direct or np.sum(gradient * (m - direct)) > 1e-6
+        assert np.isfinite(gradient).all()
+
+
+def test_a_user_can_give_the_filters():
+    with pytest.raises(ValueError, match=r"poles must be None, an integer >= 1, or a list of time constants > 0"):
+        LinearTraces(poles=[0.0])

@@ -71,9 +71,6 @@ def transition(step, damping=1.0):
     return whole, entry
 
 
-BORDER = np.concatenate([STATE.ravel(), OF_SEEN])
-
-
 @pytest.mark.parametrize("damping", [1.0, 0.6])
 def test_errors_behind_the_border_are_the_effects_of_currents_run_forward(damping):
     means = [random_means(90 + 4 * n) for n in range(STEPS)]
@@ -141,17 +138,3 @@ def test_what_is_old_has_a_leaky_mean():
     weights = np.exp(-np.repeat([2.0, 0.0], 2) / 3.0)  # two segments, of two steps each
     expected = [values[:, 6], *2 * [values[:, 4:6].mean(1)], *4 * [np.average(values[:, :4], 1, weights)]]
     same([mean.A for mean in means], expected)
-
-
-def test_the_bound_scales_the_whole_error_to_the_norm_of_the_states_at_the_border():
-    step = random_means(90)
-    whole, entry = transition(step)
-    error, expected, scaled = BORDER, [], []
-    for _ in range(12):
-        expected.append(error @ entry)
-        error = error @ whole
-        scaled.append(min(1.0, np.linalg.norm(STATE) / np.linalg.norm(error[: UNITS * STATES])))
-        error = scaled[-1] * error
-    same(ref.errors_behind(12 * [step], STATE, OF_SEEN, W_REC, 0, bound=True)[0], expected)
-    assert min(scaled) < 0.9
-    assert max(scaled) == 1.0
