@@ -4,23 +4,17 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from .network import Array, gradient
+
 GATES = "ifgo"
 
 
 def sigmoid(x: float) -> float:
-    """The logistic function.
-
-    Example:
-
-    >>> float(sigmoid(0.0))
-    0.5
-    """
+    """The logistic function."""
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def lstm(
-    x: np.ndarray, w_in: np.ndarray, w_rec: np.ndarray, bias: np.ndarray, noise: np.ndarray | None = None
-) -> SimpleNamespace:
+def lstm(x: Array, w_in: Array, w_rec: Array, bias: Array, noise: Array | None = None) -> SimpleNamespace:
     """Eq. (35), as `LSTMCell` has it. The weights of gate number n into unit i are column n H + i.
 
     Args:
@@ -56,39 +50,24 @@ def lstm(
     return run
 
 
-def gate_slopes(run: SimpleNamespace, b: int, t: int, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """The derivatives of c(t) by the four currents, and of h(t) by them where c(t) stands still, each [4].
-
-    Example: of closed gates nothing passes, and a memory that is kept counts by the slope of its gate, 1/4.
-
-    >>> one, half = np.ones((1, 1, 1)), np.full((1, 1, 1), 0.5)
-    >>> run = SimpleNamespace(i=0 * one, f=half, g=one, o=0 * one, c=one, c0=one)
-    >>> [part.tolist() for part in gate_slopes(run, 0, 0, 0)]
-    [[0.0, 0.25, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
-    """
-    gates = {name: getattr(run, name)[b, t, i] for name in GATES}
+def gate_slopes(run: SimpleNamespace, b: int, t: int, i: int) -> tuple[Array, Array]:
+    """The derivatives of c(t) by the four currents, and of h(t) by them where c(t) stands still, each [4]."""
+    gate, forget, candidate, output = (getattr(run, name)[b, t, i] for name in GATES)
     of_memory = [
-        gates["i"] * (1.0 - gates["i"]) * gates["g"],
-        gates["f"] * (1.0 - gates["f"]) * run.c0[b, t, i],
-        gates["i"] * (1.0 - gates["g"] ** 2),
+        gate * (1.0 - gate) * candidate,
+        forget * (1.0 - forget) * run.c0[b, t, i],
+        gate * (1.0 - candidate**2),
         0.0,
     ]
-    of_output = [0.0, 0.0, 0.0, gates["o"] * (1.0 - gates["o"]) * np.tanh(run.c[b, t, i])]
-    return np.array(of_memory), np.array(of_output)
+    return np.array(of_memory), np.array([0.0, 0.0, 0.0, output * (1.0 - output) * np.tanh(run.c[b, t, i])])
 
 
 def seen_memory(run: SimpleNamespace, b: int, t: int, i: int) -> float:
-    """The derivative of h(t) by c(t).
-
-    Example:
-
-    >>> float(seen_memory(SimpleNamespace(o=np.full((1, 1, 1), 0.5), c=np.zeros((1, 1, 1))), 0, 0, 0))
-    0.5
-    """
+    """The derivative of h(t) by c(t)."""
     return run.o[b, t, i] / np.cosh(run.c[b, t, i]) ** 2
 
 
-def lstm_tangent(xi: np.ndarray, run: SimpleNamespace, w_rec: np.ndarray) -> np.ndarray:
+def lstm_tangent(xi: Array, run: SimpleNamespace, w_rec: Array) -> Array:
     """Eq. (18) for infinitely small noise on h(t-1) as the recurrent weights see it: the change of c [B, T, H].
 
     Example: what the candidate's weight 2 makes of it with an input gate that is half open, and what is left of it.
@@ -113,13 +92,8 @@ def lstm_tangent(xi: np.ndarray, run: SimpleNamespace, w_rec: np.ndarray) -> np.
 
 
 def lstm_rule(
-    error: np.ndarray,
-    s: np.ndarray,
-    run: SimpleNamespace,
-    m: np.ndarray | None = None,
-    gamma: np.ndarray | None = None,
-    dt: float = 1.0,
-) -> np.ndarray:
+    error: Array, s: Array, run: SimpleNamespace, m: Array | None = None, gamma: Array | None = None, dt: float = 1.0
+) -> Array:
     """E-prop of LSTM units, and KeRNL with exponential kernels, by traces: Eq. (20)-(22) with the memory as own state.
 
         eps(t) = f(t) eps(t-1) + dc(t)/dW,          zeta(t) = o (1 - tanh(c)^2) eps(t) + tanh(c) do(t)/dW
@@ -138,34 +112,35 @@ def lstm_rule(
     >>> lstm_rule(np.array([[[0.0], [1.0]]]), x, run).tolist()
     [[0.0, 0.0, 0.125, 0.0]]
     """
-    batch, time, units = error.shape
-    gradient = np.zeros((s.shape[-1], 4 * units))
-    for b, i, j, number in np.ndindex(batch, units, s.shape[-1], 4):
-        eps, sent = 0.0, 0.0
-        e, total = np.zeros(0 if m is None else len(m)), 0.0
-        for t in range(time):
-            if m is not None and gamma is not None:
-                e = np.exp(-gamma[:, i] * dt) * e + sent
-                for k in range(units):
-                    total += error[b, t, k] * seen_memory(run, b, t, k) * (m[:, k, i] @ e)
-            of_memory, of_output = gate_slopes(run, b, t, i)
-            eps = run.f[b, t, i] * eps + of_memory[number] * s[b, t, j]
-            sent = seen_memory(run, b, t, i) * eps + of_output[number] * s[b, t, j]
-            total += error[b, t, i] * sent
-        gradient[j, number * units + i] += total
-    return gradient
+    units = error.shape[-1]
+
+    def own(change, place, weight):
+        j, number = divmod(weight, 4)
+        of_memory, of_output = gate_slopes(run, *place)
+        arrived = s[(*place[:2], j)]
+        eps = run.f[place] * change[0] + of_memory[number] * arrived
+        sent = seen_memory(run, *place) * eps + of_output[number] * arrived
+        return sent, sent, (eps,)
+
+    def hop(e, sent, place):
+        b, t, i = place
+        e = np.exp(-gamma[:, i] * dt) * (0.0 if e is None else e) + sent  # [R]
+        return [seen_memory(run, b, t, k) * (m[:, k, i] @ e) for k in range(units)], e
+
+    total = gradient(error, 4 * s.shape[-1], own, None if m is None else hop)
+    return total.reshape(-1, 4 * units)  # [J 4, H] to [J, 4 H]
 
 
 def lstm_windows(
-    error: np.ndarray,
+    error: Array,
     run: SimpleNamespace,
-    w_rec: np.ndarray,
+    w_rec: Array,
     size: int,
     crosses: bool = True,
-    m: np.ndarray | None = None,
-    gamma: np.ndarray | None = None,
+    m: Array | None = None,
+    gamma: Array | None = None,
     dt: float = 1.0,
-) -> np.ndarray:
+) -> Array:
     """Eq. (28) for LSTM units: the errors of each window by themselves, back to the first step of the sequence.
 
     Args:

@@ -1,16 +1,18 @@
-"""The learning rules, Eq. (10)-(15) and (20)-(23): every weight's trace by itself, every error by itself.
+"""The learning rules, Eq. (10)-(15), (20)-(23), (25) and (27): every weight's trace by itself, every error by itself.
 
-The leak of a resonator is complex, so that eps turns; what is seen of it is its real part. The examples have one input,
-which is on at the first of two steps, one unit without recurrent weights, and an error at the second.
+The leak of a resonator is complex, so that eps turns; what is seen of it is its real part.
 """
 
 from types import SimpleNamespace
 
 import numpy as np
 
+from .network import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
+from .whole_unit import linear_step
 
-def presynaptic(x: np.ndarray, seen: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """What weights see at a step, inputs, units and bias.
+
+def presynaptic(x: Array, seen: Array, before: Array) -> Array:
+    """Presynaptic activity of all weights, of inputs, units and bias.
 
         s(t) = [x(t), S(t-1), 1]
 
@@ -31,7 +33,7 @@ def presynaptic(x: np.ndarray, seen: np.ndarray, before: np.ndarray) -> np.ndarr
     return np.concatenate([x, previous, np.ones_like(x[..., :1])], -1)
 
 
-def learning_signal(error: np.ndarray, psi: np.ndarray, m: np.ndarray) -> np.ndarray:
+def learning_signal(error: Array, psi: Array, m: Array) -> Array:
     """The error that comes back through M.
 
         (11) d_i(t) = sum_k L_k(t) psi_k(t) M_ki
@@ -51,9 +53,7 @@ def learning_signal(error: np.ndarray, psi: np.ndarray, m: np.ndarray) -> np.nda
     return d
 
 
-def plain(
-    error: np.ndarray, s: np.ndarray, psi: np.ndarray, h: np.ndarray, m: np.ndarray, gamma: np.ndarray, dt: float
-) -> tuple[np.ndarray, np.ndarray]:
+def plain(error: Array, s: Array, psi: Array, h: Array, m: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
     """KeRNL's plain form, Eq. (10)-(12).
 
     Returns:
@@ -76,9 +76,7 @@ def plain(
     return gradient, e
 
 
-def network(
-    error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamma: np.ndarray, dt: float
-) -> np.ndarray:
+def network(error: Array, s: Array, run: SimpleNamespace, m: Array, gamma: Array, dt: float) -> Array:
     """KeRNL's network form, Eq. (20)-(22). Where refractory a_i = 1 and nothing is added; a hard reset forgets eps.
 
     Returns:
@@ -86,49 +84,46 @@ def network(
 
     Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
 
-    >>> from types import SimpleNamespace
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
-    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
+    >>> error, s, run = two_steps()
     >>> network(error, s, run, m=np.ones((1, 1, 1)), gamma=np.zeros((1, 1)), dt=1.0).tolist()
     [[0.75]]
     """
-    batch, time, units = error.shape
-    d = learning_signal(error, run.psi, m)
-    gradient = np.zeros((s.shape[-1], units))
-    for b, i, j in np.ndindex(batch, units, s.shape[-1]):
-        eps, through, e = 0.0, 0.0, np.zeros(len(m))  # `through` is psi_i(t-1) eps_ij(t-1)
-        for t in range(time):
-            reset = run.keep[b, t - 1, i] if t else 1.0
-            eps = run.leak[b, t, i] * reset * eps + run.gain[b, t, i] * s[b, t, j]
-            gradient[j, i] += error[b, t, i] * run.psi[b, t, i] * np.real(eps)
-            for r in range(len(m)):
-                e[r] = np.exp(-gamma[r, i] * dt) * e[r] + through
-                gradient[j, i] += d[b, t, r, i] * e[r]
-            through = run.psi[b, t, i] * np.real(eps)
-    return gradient
+
+    def hop(e, sent, place):
+        b, t, i = place
+        e = np.exp(-gamma[:, i] * dt) * (0.0 if e is None else e) + sent  # [R]
+        return run.psi[b, t] * (e @ m[:, :, i]), e
+
+    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
 
 
-def eprop(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
-    """The first term of Eq. (22).
+def own_weights(s, run, adaptation):
+    """What each weight j does to its own unit, for `gradient`: eps of Eq. (20), and the adaptation b beside it."""
+    step = linear_step(run, adaptation)
+
+    def own(change, place, j):
+        _, spike, change = step(change, run.gain[place] * s[(*place[:2], j)], place)
+        return spike, spike, change
+
+    return own
+
+
+def eprop(error: Array, s: Array, run: SimpleNamespace) -> Array:
+    """E-prop, the first term of Eq. (22).
 
     Returns:
         dC/dW [J, H].
 
     Example:
 
-    >>> from types import SimpleNamespace
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
-    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
+    >>> error, s, run = two_steps()
     >>> eprop(error, s, run).tolist()
     [[0.25]]
     """
-    units = error.shape[-1]
-    return network(error, s, run, np.zeros((1, units, units)), np.zeros((1, units)), 1.0)
+    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False))
 
 
-def eprop_alif(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
+def eprop_alif(error: Array, s: Array, run: SimpleNamespace) -> Array:
     """E-prop with the trace of two components: eps of the potential, c of the adaptation b.
 
         zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]
@@ -143,29 +138,14 @@ def eprop_alif(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.nda
 
     Example: e-prop's 0.25, less 0.2 by which the first step's spike raised the threshold.
 
-    >>> from types import SimpleNamespace
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
-    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one,
-    ...     threshold_keep=zero, beta=[2.0], p=[0.8])
+    >>> error, s, run = two_steps(beta=[2.0], p=[0.8])
     >>> eprop_alif(error, s, run).round(3).tolist()
     [[0.05]]
     """
-    batch, time, units = error.shape
-    gradient = np.zeros((s.shape[-1], units))
-    for b, i, j in np.ndindex(batch, units, s.shape[-1]):
-        v, c = 0.0, 0.0  # changes of V(t-1) and of b(t-1)
-        for t in range(time):
-            threshold = run.beta[i] * c
-            potential = run.leak[b, t, i] * v + run.gain[b, t, i] * s[b, t, j]
-            spike = run.psi[b, t, i] * (np.real(potential) - threshold)
-            v = run.keep[b, t, i] * potential - run.threshold_keep[b, t, i] * threshold
-            c = run.p[i] * c + (1.0 - run.p[i]) * spike
-            gradient[j, i] += error[b, t, i] * spike
-    return gradient
+    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=True))
 
 
-def rflo(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
+def rflo(error: Array, s: Array, run: SimpleNamespace) -> Array:
     """Random-feedback local online learning, for any error L(t): what random feedback makes of it comes before.
 
         p_ij(t)  = a_i p_ij(t-1) + psi_i(t) (1-a_i) R_m s_j(t)
@@ -178,26 +158,56 @@ def rflo(error: np.ndarray, s: np.ndarray, run: SimpleNamespace) -> np.ndarray:
 
     Example:
 
-    >>> from types import SimpleNamespace
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
-    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
+    >>> error, s, run = two_steps()
     >>> rflo(error, s, run).tolist()
     [[0.25]]
     """
-    batch, time, units = error.shape
-    gradient = np.zeros((s.shape[-1], units))
-    for b, i, j in np.ndindex(batch, units, s.shape[-1]):
-        p = 0.0
-        for t in range(time):
-            p = run.leak[b, t, i] * p + run.psi[b, t, i] * run.gain[b, t, i] * s[b, t, j]
-            gradient[j, i] += error[b, t, i] * np.real(p)
-    return gradient
+
+    def own(change, place, j):
+        p = run.leak[place] * change[0] + run.psi[place] * run.gain[place] * s[(*place[:2], j)]
+        return np.real(p), 0.0, (p,)
+
+    return gradient(error, s.shape[-1], own)
 
 
-def reverse_plain(
-    error: np.ndarray, psi: np.ndarray, h: np.ndarray, m: np.ndarray, gamma: np.ndarray, dt: float
-) -> np.ndarray:
+def membrane(error: Array, s: Array, run: SimpleNamespace, m: Array, lam: Array, heard: Array | None = None) -> Array:
+    """The network form with the kernel of the unit that is moved.
+
+        (25) K_k(d) = Re lambda_k^(d/dt)
+        (27) dC/dW_ij = sum_b sum_t [A_i(t) eps_ij(t) + psi_i(t) (sum_k M_ki Q_k(t+1)) eps_ij(t)]
+
+    Q is A = L psi, filtered back by lambda.
+
+    Args:
+        m: sensitivity tensor [H, H].
+        lam: lambda [H], complex or real.
+        heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
+
+    Returns:
+        dC/dW [J, H].
+
+    Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
+
+    >>> error, s, run = two_steps()
+    >>> membrane(error, s, run, m=np.ones((1, 1)), lam=np.array([0.5])).tolist()
+    [[0.75]]
+    """
+    hop = membrane_hop(run, m, lam, heard)
+    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
+
+
+def membrane_hop(run, m, lam, heard=None):
+    """The hop of `membrane`, for `gradient`."""
+
+    def hop(e, sent, place):
+        b, t, i = place
+        e = lam * (0.0 if e is None else e) + (1.0 if heard is None else heard[b, t]) * sent
+        return run.psi[b, t] * m[:, i] * np.real(e), e
+
+    return hop
+
+
+def reverse_plain(error: Array, psi: Array, h: Array, m: Array, gamma: Array, dt: float) -> Array:
     """The plain form backward in time.
 
         (13) R_i(t) = d_i(t) + exp(-gamma_i dt) R_i(t+1)
@@ -221,7 +231,7 @@ def reverse_plain(
     return of_current
 
 
-def reverse_network(error: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamma: np.ndarray, dt: float) -> np.ndarray:
+def reverse_network(error: Array, run: SimpleNamespace, m: Array, gamma: Array, dt: float) -> Array:
     """The network form backward in time. After a hard reset R starts anew.
 
         (23) C_i(t) = sum_k A_k(t+1) M_ki + exp(-gamma_i dt) C_i(t+1),      A_k(t) = L_k(t) psi_k(t)
@@ -232,10 +242,7 @@ def reverse_network(error: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamm
 
     Example:
 
-    >>> from types import SimpleNamespace
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
-    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
+    >>> error, s, run = two_steps()
     >>> reverse_network(error, run, m=np.ones((1, 1, 1)), gamma=np.zeros((1, 1)), dt=1.0).tolist()
     [[[0.75], [0.5]]]
     """
@@ -254,8 +261,8 @@ def reverse_network(error: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamm
     return of_current
 
 
-def weight_gradient(of_current: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """The weights' gradient, where the rule went backward in time.
+def weight_gradient(of_current: Array, s: Array) -> Array:
+    """The weights' gradient by a rule that goes backward in time.
 
         (14) dC/dW_ij = sum_b sum_t R_i(t) h_i(t) s_j(t)
 
@@ -273,8 +280,8 @@ def weight_gradient(of_current: np.ndarray, s: np.ndarray) -> np.ndarray:
     return gradient
 
 
-def input_gradient(of_current: np.ndarray, w_in: np.ndarray) -> np.ndarray:
-    """What the layer below receives.
+def input_gradient(of_current: Array, w_in: Array) -> Array:
+    """The error of the layer below.
 
         (15) dC/dx(t) = (R(t) h(t)) W_in^T
 

@@ -1,9 +1,13 @@
-"""What M and gamma learn from, Eq. (16), (17) and (19)."""
+"""The loss of M and gamma, Eq. (16), (17) and (19), and of M with the membrane's kernel, Eq. (26)."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from .network import Array
 
-def filtered_noise(xi: np.ndarray, gate: np.ndarray, gamma: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray]:
+
+def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
     """The filtered noise and its derivative by gamma, from zero.
 
         (16) Omega(t) = exp(-gamma dt) Omega(t-1) + q(t) xi(t)
@@ -32,10 +36,8 @@ def filtered_noise(xi: np.ndarray, gate: np.ndarray, gamma: np.ndarray, dt: floa
     return omega, slope
 
 
-def sensitivity(
-    effect: np.ndarray, omega: np.ndarray, slope: np.ndarray, m: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """What M and gamma learn from.
+def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[float, Array, Array]:
+    """The loss of M and gamma, and its gradients.
 
         (19) F = mean (D(t) - Omega(t) M^T)^2
 
@@ -66,3 +68,45 @@ def sensitivity(
             of_m[r, k, i] -= 2.0 * residual * omega[b, t, r, i] / count
             of_gamma[r, i] -= 2.0 * residual * m[r, k, i] * slope[b, t, r, i] / count
     return loss, of_m, of_gamma
+
+
+def squared_residual(effect: Array, done: Array, m: Array) -> tuple[float, Array]:
+    """F = mean (D_k - sum_i M_ki d_ki)^2 of d [B, T, H, H], and dF/dM [H, H]."""
+    loss, of_m = 0.0, np.zeros(m.shape)
+    for b, t, k in np.ndindex(*effect.shape):
+        residual = effect[b, t, k] - m[k] @ done[b, t, k]
+        loss += residual**2 / effect.size
+        of_m[k] -= 2.0 * residual * done[b, t, k] / effect.size
+    return loss, of_m
+
+
+def membrane_sensitivity(
+    effect: Array, xi: Array, m: Array, lam: Array, starts: Sequence[int] = (0,), heard: Array | None = None
+) -> tuple[float, Array]:
+    """The loss of M where the kernel is that of the unit that is moved.
+
+        (26) Y(t) = lambda Y(t-1) + M xi(t),        F = mean (D(t) - Re Y(t))^2
+
+    Args:
+        effect: D [B, T, H].
+        m: sensitivity tensor [H, H].
+        lam: lambda [H], complex or real.
+        starts: steps at which the noise before is forgotten.
+        heard: as of `membrane`.
+
+    Returns:
+        F, and dF/dM [H, H].
+
+    Example: an M that predicts all of D.
+
+    >>> xi, effect = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [1.0]]])
+    >>> loss, of_m = membrane_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
+    >>> float(loss), of_m.tolist()
+    (0.0, [[0.0]])
+    """
+    batch, time, units = xi.shape
+    omega = np.zeros((batch, time, units, units), complex)  # of each unit k by the noise of each
+    for b, t, k in np.ndindex(batch, time, units):
+        before = 0.0 if t in starts else lam[k] * omega[b, t - 1, k]
+        omega[b, t, k] = before + (1.0 if heard is None else heard[b, t, k]) * xi[b, t]
+    return squared_residual(effect, omega.real, m)
