@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import integer, number
 from ..uniform import uniform
 
-ORDER, TIMES, NOISE = 0, 1, 2  # one key for each kind of draws, with the seed
+TIMES, NOISE = 1, 2  # one key for each kind of draws, with the seed
 LARGEST = float(np.finfo(np.float32).max)  # what the pieces, which are float32, can hold
 
 
