@@ -16,7 +16,7 @@ from .uniform import uniform
 
 @serializable
 class LogSpaced(keras.initializers.Initializer):
-    """The same few values for every layer, spaced evenly over the orders of magnitude between two bounds.
+    """A few values, the same for every layer, spaced evenly over the orders of magnitude between two bounds.
 
         x_i = low (high / low)^(k / (count - 1)),  k = i mod count
 

@@ -2,7 +2,7 @@
 
 Every code is a function `(x [B, T, F], units, key, first) -> [B, T, F * units]` with `units` channels a feature, those
 of the first feature first; `key` [2] is the key of its random draws, and `first` the number of examples that come
-before these in a larger batch.
+before these in a larger batch. A code that goes on with a sequence takes what was `before` the first step.
 """
 
 import numpy as np
@@ -94,7 +94,6 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
     The reference k_j delta_j, 0 at the start, follows x by at most one spike a step.
 
     Args:
-        delta: > 0.
         before: the list of states before the first step, k [B, F * units / 2] alone; zeros where None.
         starts: [B, T], True where a step is the first of a sequence; None where none is but the first.
         with_states: whether to return the list of states after every step [B, T, ..] as well.
@@ -117,7 +116,7 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
         up, down = (tf.cast(moved, x.dtype) for moved in (now >= (state[0] + 1) * level, now <= (state[0] - 1) * level))
         return [state[0] + up - down], (up, down)
 
-    states, (up, down) = follow(step, x, [tf.zeros_like(x[:, 0])] if before is None else before, starts)
+    states, (up, down) = _follow(step, x, [tf.zeros_like(x[:, 0])] if before is None else before, starts)
     batch, steps = tf.unstack(tf.shape(x)[:2])
     channels = [tf.reshape(sent, (batch, steps, features, half)) for sent in (up, down)]
     outputs = tf.reshape(tf.concat(channels, -1), (batch, steps, features * units))
@@ -154,20 +153,18 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
         return [after, held], (tf.cast(tf.equal(phase, when) & (held > 0.0), x.dtype),)
 
     before = [tf.zeros_like(x[:, 0, :1]), tf.zeros_like(x[:, 0])] if before is None else before
-    states, (spikes,) = follow(step, x, before, starts)
+    states, (spikes,) = _follow(step, x, before, starts)
     outputs = tf.repeat(spikes, units, axis=-1)
     return (outputs, states) if with_states else outputs
 
 
-def follow(step, x, state, starts):
-    """A loop over time: all states [B, T, ...] and all that is sent [B, T, ...].
+def _follow(step, x, state, starts):
+    """A loop over time: all states and all outputs [B, T, ...].
 
     Args:
-        step: `(states, x(t) [B, n]) -> (states, tuple of what is sent)`.
-        x: [B, T, n].
+        step: `(states, x(t) [B, n]) -> (states, tuple of outputs)`.
         state: list of states before the first step, each [B, ...].
-        starts: [B, T], True where a step is the first of a sequence, whose states are 0; None where none is but the
-            first.
+        starts: as of `delta_code`.
     """
     goes_on = tf.ones_like(x[..., :1]) if starts is None else 1.0 - tf.cast(starts, x.dtype)[..., None]
     like = step(state, x[:, 0])[1]

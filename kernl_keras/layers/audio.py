@@ -10,8 +10,7 @@ import tensorflow as tf
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
 from ..keras_version import IS_KERAS_3, keras, output_shape
-from ..sequences.leaky_max import leaky_max
-from ..sequences.leaky_sum import leaky_sum
+from ..sequences.leaky import leaky_max, leaky_sum
 from ..serialization import serializable
 from ..types import Code, Compression, Config
 from .encoder import SpikeEncoder

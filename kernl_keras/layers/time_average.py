@@ -93,7 +93,7 @@ class TimeAverage(StatefulLayer):
         return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
 
     def _mean_so_far(self, x, marked):
-        """The same of the last sequence of each example, with what the calls before left of it."""
+        """The mean of the last sequence of each example, with the steps of the calls before."""
         steps = None if marked is None else marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:

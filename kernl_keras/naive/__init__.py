@@ -4,7 +4,7 @@ Written from the equations and apart from the TensorFlow code; it imports nothin
 the package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units
 and bias; M is [R, H, H], gamma [R, H].
 
-    network        loops that the others share
+    loops          those over time that the others share
     spiking        (1)-(9), their tangent (18)
     resonator      (24), (4)-(6), (9), their tangent (18)
     adlif          (34), its tangent (18), its traces
@@ -63,46 +63,10 @@ from .whole_unit import own_step, whole_unit, whole_unit_sensitivity
 from .window import whole_unit_hop, windows
 
 __all__ = [
-    "FIELDS",
-    "adlif",
-    "adlif_constants",
-    "adlif_own_step",
-    "adlif_rule",
-    "adlif_tangent",
-    "constant",
-    "constants",
-    "eprop",
-    "eprop_alif",
-    "filtered_noise",
-    "follow_reset",
-    "input_gradient",
-    "kicks",
-    "learning_signal",
-    "lstm",
-    "lstm_rule",
-    "lstm_tangent",
-    "lstm_windows",
-    "network",
-    "membrane",
-    "membrane_sensitivity",
-    "own_step",
-    "plain",
-    "presynaptic",
-    "rate",
-    "rate_constants",
-    "rate_tangent",
-    "resonator",
-    "resonator_constants",
-    "resonator_tangent",
-    "reverse_network",
-    "reverse_plain",
-    "rflo",
-    "sensitivity",
-    "spiking",
-    "spiking_tangent",
-    "weight_gradient",
-    "whole_unit",
-    "whole_unit_hop",
-    "whole_unit_sensitivity",
-    "windows",
-]
+    "FIELDS", "adlif", "adlif_constants", "adlif_own_step", "adlif_rule", "adlif_tangent", "constant", "constants",
+    "eprop", "eprop_alif", "filtered_noise", "follow_reset", "input_gradient", "kicks", "learning_signal", "lstm",
+    "lstm_rule", "lstm_tangent", "lstm_windows", "membrane", "membrane_sensitivity", "network", "own_step", "plain",
+    "presynaptic", "rate", "rate_constants", "rate_tangent", "resonator", "resonator_constants", "resonator_tangent",
+    "reverse_network", "reverse_plain", "rflo", "sensitivity", "spiking", "spiking_tangent", "weight_gradient",
+    "whole_unit", "whole_unit_hop", "whole_unit_sensitivity", "windows",
+]  # fmt: skip

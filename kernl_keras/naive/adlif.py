@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array, Enters, decay, forward, gradient, tangent
+from .loops import Array, Enters, decay, forward, gradient, tangent
 from .spiking import pseudo_derivative
 from .whole_unit import Step
 

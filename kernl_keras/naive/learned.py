@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .network import Array, gradient
+from .loops import Array, gradient
 from .rules import membrane_hop
 from .whole_unit import linear_step
 
@@ -43,7 +43,7 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
         """A state [B, T, H] of the step before each, by its number among the first states."""
         return np.concatenate([first[number][:, None], sequence[:, :-1]], 1)
 
-    def of_decay(tau, factor):
+    def decay_slope(tau, factor):
         """A decay factor's derivative by log tau."""
         return c.dt / np.asarray(tau) * (factor if exponential else 1.0)
 
@@ -57,11 +57,11 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
     elif name in ("tau_m", "tau"):
         v0 = before(v, -1 if rate else 0)
         arrived = 0.0 if getattr(c, "follows", False) else (potential - c.a * v0) / (1.0 - c.a)
-        kick.potential = (1.0 if rate else run.on) * of_decay(c.tau if rate else c.tau_m, c.a) * (v0 - arrived)
+        kick.potential = (1.0 if rate else run.on) * decay_slope(c.tau if rate else c.tau_m, c.a) * (v0 - arrived)
     elif name == "tau_a":
-        kick.adaptation = of_decay(c.tau_a, c.p) * (before(run.b, -2) - run.z)
+        kick.adaptation = decay_slope(c.tau_a, c.p) * (before(run.b, -2) - run.z)
     elif name == "tau_s":
-        kick.synapse = of_decay(c.tau_s, c.s) * before(run.s, -1)
+        kick.synapse = decay_slope(c.tau_s, c.s) * before(run.s, -1)
     elif name == "base_threshold":
         kick.threshold += c.base_threshold
     else:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward, tangent
 
 RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
 ACTIVATIONS = {  # f(g), f'(g)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward, tangent
 from .spiking import fire, pseudo_derivative
 
 RESONATOR = dict(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .network import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
+from .loops import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
 from .whole_unit import linear_step
 
 
@@ -98,7 +98,7 @@ def network(error: Array, s: Array, run: SimpleNamespace, m: Array, gamma: Array
 
 
 def own_weights(s, run, adaptation):
-    """What each weight j does to its own unit, for `gradient`: eps of Eq. (20), and the adaptation b beside it."""
+    """The effect of each weight j on its own unit, for `gradient`: eps of Eq. (20), and the adaptation b beside it."""
     step = linear_step(run, adaptation)
 
     def own(change, place, j):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .network import Array
+from .loops import Array
 
 
 def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
@@ -50,14 +50,14 @@ def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[fl
 
     Example:
 
-    >>> loss, of_m, of_gamma = sensitivity(
+    >>> loss, m_gradient, gamma_gradient = sensitivity(
     ...     np.array([[[3.0]]]), omega=np.ones((1, 1, 1, 1)), slope=np.ones((1, 1, 1, 1)), m=np.array([[[1.0]]])
     ... )
-    >>> float(loss), of_m.tolist(), of_gamma.tolist()  # (3 - 1)^2, and twice -2
+    >>> float(loss), m_gradient.tolist(), gamma_gradient.tolist()  # (3 - 1)^2, and twice -2
     (4.0, [[[-4.0]]], [[-4.0]])
     """
     batch, time, units = effect.shape
-    loss, of_m, of_gamma = 0.0, np.zeros(m.shape), np.zeros(m.shape[:2])
+    loss, m_gradient, gamma_gradient = 0.0, np.zeros(m.shape), np.zeros(m.shape[:2])
     count = batch * time * units
     for b, t, k in np.ndindex(batch, time, units):
         residual = effect[b, t, k]
@@ -65,19 +65,19 @@ def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[fl
             residual -= omega[b, t, r, i] * m[r, k, i]
         loss += residual**2 / count
         for r, i in np.ndindex(len(m), units):
-            of_m[r, k, i] -= 2.0 * residual * omega[b, t, r, i] / count
-            of_gamma[r, i] -= 2.0 * residual * m[r, k, i] * slope[b, t, r, i] / count
-    return loss, of_m, of_gamma
+            m_gradient[r, k, i] -= 2.0 * residual * omega[b, t, r, i] / count
+            gamma_gradient[r, i] -= 2.0 * residual * m[r, k, i] * slope[b, t, r, i] / count
+    return loss, m_gradient, gamma_gradient
 
 
 def squared_residual(effect: Array, done: Array, m: Array) -> tuple[float, Array]:
     """F = mean (D_k - sum_i M_ki d_ki)^2 of d [B, T, H, H], and dF/dM [H, H]."""
-    loss, of_m = 0.0, np.zeros(m.shape)
+    loss, m_gradient = 0.0, np.zeros(m.shape)
     for b, t, k in np.ndindex(*effect.shape):
         residual = effect[b, t, k] - m[k] @ done[b, t, k]
         loss += residual**2 / effect.size
-        of_m[k] -= 2.0 * residual * done[b, t, k] / effect.size
-    return loss, of_m
+        m_gradient[k] -= 2.0 * residual * done[b, t, k] / effect.size
+    return loss, m_gradient
 
 
 def membrane_sensitivity(
@@ -100,8 +100,8 @@ def membrane_sensitivity(
     Example: an M that predicts all of D.
 
     >>> xi, effect = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [1.0]]])
-    >>> loss, of_m = membrane_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
-    >>> float(loss), of_m.tolist()
+    >>> loss, m_gradient = membrane_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
+    >>> float(loss), m_gradient.tolist()
     (0.0, [[0.0]])
     """
     batch, time, units = xi.shape

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .network import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward, tangent
 
 SPIKING = dict(
     tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,

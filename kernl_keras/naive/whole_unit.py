@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .network import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
+from .loops import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
 from .sensitivity import squared_residual
 
 Step = Callable[[tuple, float, int, int, int], tuple[float, float, tuple]]
@@ -113,8 +113,8 @@ def whole_unit_sensitivity(
     >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
     >>> run = SimpleNamespace(psi=zero, leak=0.5 * one, keep=one, threshold_keep=zero, beta=[0.0], p=[0.0])
     >>> xi, effect = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [1.0]]])
-    >>> loss, of_m = whole_unit_sensitivity(effect, xi, np.array([[2.0]]), own_step(run))
-    >>> float(loss), of_m.tolist()
+    >>> loss, m_gradient = whole_unit_sensitivity(effect, xi, np.array([[2.0]]), own_step(run))
+    >>> float(loss), m_gradient.tolist()
     (0.0, [[0.0]])
     """
     batch, time, units = xi.shape

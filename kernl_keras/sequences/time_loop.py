@@ -190,6 +190,6 @@ def take(x, start, size):
 
 
 def take_before(x, first, start, size):
-    """The same rows of what comes one step earlier; `first` [...] comes before the first step."""
+    """`take` of the entries one step earlier; `first` [...] comes before the first step."""
     rows = take(x, tf.maximum(start - 1, 0), size)
     return tf.where(tf.equal(start, 0), tf.concat([first[None], rows[:-1]], 0), rows)

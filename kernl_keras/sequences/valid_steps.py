@@ -12,13 +12,13 @@ import tensorflow as tf
 
 
 class Marks(NamedTuple):
-    """What a layer was told of the steps of its sequences. Keras passes it on in the place of the mask."""
+    """Mask and reset of a layer's sequences. Keras passes them on in the place of the mask."""
 
     mask: Any  # True where a step counts [B, T], or None
     reset: Any  # True where a new sequence starts [B, T], or None
 
     def read_backwards(self):
-        """The same of sequences that are read from the last step to the first: between the same steps they part."""
+        """`Marks` of sequences that are read from the last step to the first: between the same steps they part."""
         mask = None if self.mask is None else tf.reverse(self.mask, [1])
         if self.reset is None:
             return Marks(mask, None)
@@ -30,15 +30,9 @@ class Marks(NamedTuple):
 
 
 def marks(sequences, mask, reset):
-    """`Marks` of a call; None where there are none.
+    """`Marks` of a call by its arguments; None where there are none.
 
-    Args:
-        sequences: [B, T, n].
-        mask: the call's argument; None for that of the sequences. Keras 3 leaves it out where there is a second tensor.
-        reset: the call's argument.
-
-    Raises:
-        ValueError: for a reset that is not one bool for each step of each example.
+    Where there is a second tensor Keras 3 leaves out the mask, which is then that of the sequences [B, T, n].
     """
     if mask is not None:
         mask = tf.nest.flatten(mask)[0]  # Keras 2 has one for the states as well
@@ -55,15 +49,12 @@ def marks(sequences, mask, reset):
 
 
 class ValidSteps:
-    """Where the valid steps of each example are.
+    """The places of the valid steps of each example, by mask and reset [B, T], see `Marks`.
 
-    Args:
-        mask: True where a step is valid [B, T]; None where all are.
-        reset: True where an example starts a new sequence [B, T]; None for nowhere. At a step that is not valid it
-            counts for the next one that is, and where none follows for the states that are left.
+    At a step that is not valid a reset counts for the next one that is, and where none follows for the states left.
 
     Attributes:
-        valid: [T, B], the same of sequences that were gathered.
+        valid: [T, B], the mask of sequences that were gathered.
         last: [T, B], True at the last valid step of each sequence of an example.
         starts: [T, B], True where a new sequence starts, of sequences that were gathered; None without resets.
         over: [B], True where a new sequence starts behind the last valid step; None without resets.
@@ -105,7 +96,7 @@ class ValidSteps:
         return tf.where(shown[..., None], rows, tf.zeros_like(rows))
 
     def starts_in_place(self):
-        """Where new sequences start, [B, T], each at a valid step."""
+        """True where a new sequence starts [B, T], each at a valid step."""
         return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
 
     def behind(self, x, first):
@@ -129,7 +120,7 @@ def where_valid(valid, new, old):
         return new
 
     def chosen(x, before):
-        return None if x is None else tf.where(of_examples(valid, x), x, before)
+        return None if x is None else tf.where(_aligned(valid, x), x, before)
 
     return tf.nest.map_structure(chosen, new, old)
 
@@ -141,9 +132,9 @@ def where_fresh(starts, states):
     """
     if starts is None:
         return states
-    return tf.nest.map_structure(lambda x: tf.where(of_examples(starts, x), tf.zeros_like(x), x), states)
+    return tf.nest.map_structure(lambda x: tf.where(_aligned(starts, x), tf.zeros_like(x), x), states)
 
 
-def of_examples(x, like):
-    """x [B] as [B, 1, ...] with as many axes as `like` [B, ...]."""
-    return tf.reshape(x, (-1, *[1] * (like.shape.rank - 1)))
+def _aligned(flags, x):
+    """Flags [B] as [B, 1, ...] with as many axes as x [B, ...]."""
+    return tf.reshape(flags, (-1, *[1] * (x.shape.rank - 1)))
