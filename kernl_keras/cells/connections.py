@@ -65,9 +65,8 @@ def unit_signs(excitatory, units):
     """1 for an excitatory unit and -1 for an inhibitory one [H]; None where units have no sign. The share comes first.
 
     Example:
-
-    >>> unit_signs(0.8, 5).tolist()
-    [1.0, 1.0, 1.0, 1.0, -1.0]
+        >>> unit_signs(0.8, 5).tolist()
+        [1.0, 1.0, 1.0, 1.0, -1.0]
     """
     if excitatory is None:
         return None

@@ -134,8 +134,11 @@ def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
             start = tf.broadcast_to(tf.constant(value, dtype), shape)
         else:
             start = tf.cast(value(shape, dtype=dtype), dtype)
-        if tf.executing_eagerly() and np.any(_outside(start.numpy(), low, high)):
-            raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
+        if tf.executing_eagerly():  # in a graph there is no value yet
+            values = start.numpy()
+            outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
+            if np.any(outside & (values != 0.0)):
+                raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
         return tf.math.log(tf.clip_by_value(start, low, high))
 
     return cell.add_weight(
@@ -145,11 +148,6 @@ def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
         constraint=Between(math.log(low), math.log(high)),
         **NO_AUTOCAST,
     )
-
-
-def _outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """True where a value is out of the range, by more than rounding; 0 is in it."""
-    return (values != 0.0) & ((values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6)))
 
 
 def value_of(weight: tf.Variable, start: Any) -> tf.Tensor:

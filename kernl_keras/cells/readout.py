@@ -51,12 +51,11 @@ class ReadoutCell(TrainedCell):
         ValueError: for a setting out of range.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)
-    >>> layer(tf.zeros((25, 7, 200))).shape
-    TensorShape([25, 7, 10])
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> layer = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)
+        >>> layer(tf.zeros((25, 7, 200))).shape
+        TensorShape([25, 7, 10])
 
     Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020). For random feedback,
     Lillicrap et al., Nature Communications 7:13276 (2016).

@@ -15,10 +15,9 @@ class Splits(NamedTuple):
         train, validation, test: int.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
-    1000
+        >>> import kernl_keras as kk
+        >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
+        1000
     """
 
     train: int
@@ -41,11 +40,10 @@ class SequenceData(NamedTuple):
         description: str, a sentence that says where the data come from.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> data = kk.data.adding_problem(steps=30, batch_size=4)
-    >>> data.time_steps, data.features, data.steps_per_epoch.train
-    (30, 2, 25000)
+        >>> import kernl_keras as kk
+        >>> data = kk.data.adding_problem(steps=30, batch_size=4)
+        >>> data.time_steps, data.features, data.steps_per_epoch.train
+        (30, 2, 25000)
     """
 
     train: tf.data.Dataset
@@ -108,9 +106,8 @@ def held_out(validation, train, total, words):
 
 def counted(examples, words=""):
     """The sizes of the parts in words, the end of a description."""
-    return (
-        f"{examples.train:,}{words} for training, {examples.validation:,} for validation, {examples.test:,} for testing"
-    )
+    train, validation, test = (f"{size:,}" for size in examples)
+    return f"{train}{words} for training, {validation} for validation, {test} for testing"
 
 
 def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
@@ -167,11 +164,10 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         tf.errors.InvalidArgumentError: when it runs, for a batch with more than `batch_size` examples.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> data = tf.data.Dataset.from_tensor_slices(([[1.0], [2.0], [3.0]], [0, 1, 2])).batch(2)
-    >>> [weight.numpy().tolist() for x, y, weight in kk.data.full_batches(data, 2)]
-    [[1.0, 1.0], [1.0, 0.0]]
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> data = tf.data.Dataset.from_tensor_slices(([[1.0], [2.0], [3.0]], [0, 1, 2])).batch(2)
+        >>> [weight.numpy().tolist() for x, y, weight in kk.data.full_batches(data, 2)]
+        [[1.0, 1.0], [1.0, 0.0]]
 
     Source: padding with zero weights, as TensorFlow's guide to distributed evaluation does.
     """

@@ -99,11 +99,7 @@ def anbn(
     Args:
         steps: int >= 2, T.
         shortest, longest: int, from which n are drawn. Example i begins with a whole string and ends anywhere.
-        batch_size: int, B.
-        examples, validation, test: int, how many examples each part has; `validation=0` gives no validation part.
-            Examples are drawn when they are needed and take no memory.
-        seed: int. Example i of a part depends on (seed, part, i) alone, and the order of the training examples on
-            (seed, epoch).
+        batch_size, examples, validation, test, seed: as in `adding_problem`.
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:

@@ -59,10 +59,10 @@ def spoken_digits(
 ) -> SequenceData:
     """The Free Spoken Digit Dataset: 2,500 recordings of "zero" to "nine" by five speakers, at 8 kHz.
 
-    All sequences have one length. A recording is preceded by silence, so that it ends with the last step, where
-    recurrent networks in Keras answer, and so Keras' `pad_sequences` pads as well. It needs no mask, XLA compiles one
-    shape, and a word in a stream comes after a pause, too. Half of the recordings are shorter than 0.4 s, and of those
-    longer than `seconds`, 4 of 2,500 with the default, the beginning is left out.
+    All sequences have one length, so that they need no mask and XLA compiles one shape. A recording is preceded by
+    silence, as Keras' `pad_sequences` pads: it ends with the last step, where recurrent networks in Keras answer. Half
+    of the recordings are shorter than 0.4 s, and of those longer than `seconds`, 4 of 2,500 with the default, the
+    beginning is left out.
 
     Args:
         front_end: a layer or function from sound [n, samples, 1] to sequences [n, T, I], such as `AudioEncoder(40)`. It
@@ -71,8 +71,7 @@ def spoken_digits(
         speaker: the one whose 500 recordings make the test part, none of which is trained on. None for the test part of
             the data set itself: the first 5 of the 50 takes of each digit and speaker (file names that end in _0 to
             _4).
-        data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
-        download: bool, whether they may be downloaded (10 MB) if they are not in `data_dir`.
+        data_dir, download: as in `sequential_mnist`, of 10 MB.
         validation: int, how many recordings are held out from the end of the training set, the last takes of each digit
             and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
             validation part.

@@ -44,16 +44,15 @@ def one_step(model: keras.Model) -> keras.Model:
             or with the code "delta" or "latency".
 
     Example:
-
-    >>> import numpy as np, kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    >>> step = kk.one_step(model)
-    >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
-    >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}
-    {'hidden_activity': (5, 4), 'outputs': (5, 2), 'readout_v': (5, 2)}
+        >>> import numpy as np, kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> inputs = keras.Input((7, 3))
+        >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
+        >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
+        >>> step = kk.one_step(model)
+        >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
+        >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}
+        {'hidden_activity': (5, 4), 'outputs': (5, 2), 'readout_v': (5, 2)}
     """
     layers = chain(model, each_step=True)
     x = received = keras.Input(model.inputs[0].shape[2:], name="x", dtype=model.inputs[0].dtype)

@@ -62,17 +62,16 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
             units), for a model that is no such chain, and for cells of several dt.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    >>> graph = kk.to_nir(model)
-    >>> sorted(graph.nodes)
-    ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
-    >>> sorted(graph.nodes["hidden_units"].nodes)
-    ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
+        >>> import kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> inputs = keras.Input((7, 3))
+        >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
+        >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
+        >>> graph = kk.to_nir(model)
+        >>> sorted(graph.nodes)
+        ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
+        >>> sorted(graph.nodes["hidden_units"].nodes)
+        ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
 
     Source: Pedersen, Abreu, Jobst et al., Neuromorphic intermediate representation, Nature Communications 15:8122
     (2024).

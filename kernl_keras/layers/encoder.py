@@ -213,10 +213,7 @@ class SpikeEncoder(StatefulLayer):
 def _before_each(x, steps, first):
     """x(t-1) of each step t of the same sequence, [B, T, F], and x of the last step [B, F].
 
-    Args:
-        x: [B, T, F].
-        steps: `ValidSteps`, or None.
-        first: x before the first step [B, F]; None for 0.
+    `steps` are `ValidSteps` or None; `first` is x before the first step [B, F], or None for 0.
     """
     first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
     x = x if steps is None else steps.gather(x)
@@ -229,10 +226,7 @@ def _before_each(x, steps, first):
 
 
 def _summed(x, steps, first):
-    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1].
-
-    Args: as of `_before_each`.
-    """
+    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1]."""
     first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
     x = x if steps is None else steps.gather(x)
     if steps is None or steps.starts is None:

@@ -69,10 +69,9 @@ class Readout(KerasRNN):
         ValueError: for a setting out of range, and for inputs that are not [B, T, H].
 
     Example:
-
-    >>> import numpy as np, kernl_keras as kk
-    >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
-    (25, 7, 10)
+        >>> import numpy as np, kernl_keras as kk
+        >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
+        (25, 7, 10)
 
     Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020), where random feedback is
     "broadcast"; Murray, eLife 8:e43299 (2019).

@@ -42,10 +42,9 @@ class TimeAverage(StatefulLayer):
             steps.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> kk.TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
-    array([[3.]], dtype=float32)
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> kk.TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
+        array([[3.]], dtype=float32)
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps after the last pixel.
     """

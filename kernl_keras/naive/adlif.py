@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .loops import Array, Enters, decay, forward, gradient, tangent
+from .loops import Array, Enters, decay, forward, tangent, traces_gradient
 from .spiking import pseudo_derivative
 from .whole_unit import Step
 
@@ -23,10 +23,9 @@ def adlif_constants(units: int, **settings: Any) -> SimpleNamespace:
             all units.
 
     Example:
-
-    >>> c = adlif_constants(2, tau_m=[10.0, 20.0])
-    >>> c.a.round(3).tolist(), c.drive.round(3).tolist()
-    ([0.905, 0.951], [0.095, 0.049])
+        >>> c = adlif_constants(2, tau_m=[10.0, 20.0])
+        >>> c.a.round(3).tolist(), c.drive.round(3).tolist()
+        ([0.905, 0.951], [0.095, 0.049])
     """
     c = SimpleNamespace(**{**ADLIF, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, "exponential", units) for tau in (c.tau_m, c.tau_a, c.tau_s))
@@ -45,10 +44,7 @@ def adlif(
     noise: Array | None = None,
     enters: Enters | None = None,
 ) -> SimpleNamespace:
-    """Eq. (34), as `AdLIFCell` has it.
-
-    Returns:
-        namespace of [B, T, H] arrays: potential, psi, z, v, w, s.
+    """Eq. (34), as `AdLIFCell` has it: a namespace of arrays [B, T, H], potential, psi, z, v, w, s.
 
     Example: an input at the first step; the potential swings below 0 and comes back.
 
@@ -123,14 +119,11 @@ def adlif_own_step(run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool)
 def adlif_rule(
     error: Array, s: Array, run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool, m: Array | None = None
 ) -> Array:
-    """E-prop, and KeRNL with the membrane's kernel: Eq. (20)-(22) with an own state of V and w.
+    """E-prop, and KeRNL with the membrane's kernel: Eq. (20)-(22) with an own state of V and w, dC/dW [J, H].
 
     Args:
         follow_reset: whether what is left after a spike follows the spike's derivative.
         m: M [H, H] for KeRNL; None for e-prop.
-
-    Returns:
-        dC/dW [J, H].
 
     Example: what an input at the first step does to a spike at the second, with a = p = 1/2, A = 1: 1/2 (1/2 - 1/4).
 
@@ -154,4 +147,4 @@ def adlif_rule(
         v = c.a * v - (1.0 - c.a) * w + sent
         return run.psi[b, t] * m[:, i] * v, (v, c.p * w + (1.0 - c.p) * c.couples * v)
 
-    return gradient(error, s.shape[-1], own, None if m is None else hop)
+    return traces_gradient(error, s.shape[-1], own, None if m is None else hop)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array, gradient
+from .loops import Array, traces_gradient
 from .rules import membrane_hop
 from .whole_unit import linear_step
 
@@ -77,16 +77,13 @@ def constant(
     lam: Array | None = None,
     heard: Array | None = None,
 ) -> Array:
-    """The gradient of a constant's logarithm by e-prop, or by KeRNL with the membrane's kernel: Eq. (20), (21), (30).
+    """The gradient [H] of a constant's logarithm by e-prop, or KeRNL with the membrane's kernel: Eq. (20), (21), (30).
 
     Args:
         kick: what `kicks` returns.
         m: M [H, H], for KeRNL; None for e-prop.
         lam: lambda of each unit [H].
         heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
-
-    Returns:
-        [H].
 
     Example: a threshold that is higher by 1 at the first of two steps takes psi from the spike there.
 
@@ -102,4 +99,4 @@ def constant(
         _, spike, (u, c) = step(change, kick.potential[place], place, kick.threshold[place])
         return spike, spike + kick.synapse[place], (u, c + kick.adaptation[place])
 
-    return gradient(error, 1, own, None if m is None or lam is None else membrane_hop(run, m, lam, heard))[0]
+    return traces_gradient(error, 1, own, None if m is None or lam is None else membrane_hop(run, m, lam, heard))[0]

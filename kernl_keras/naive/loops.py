@@ -1,4 +1,4 @@
-"""The loops that all units share: a network forward in time, with noise, and its linearisation, Eq. (18)."""
+"""Loops over time that units and rules share: a network with noise, its linearisation (18), and traces of weights."""
 
 from types import SimpleNamespace
 from typing import Literal, TypeAlias
@@ -73,7 +73,7 @@ def tangent(xi, enters, w_rec, states, step):
     return effect
 
 
-def gradient(error, weights, own, hop=None):
+def traces_gradient(error, weights, own, hop=None):
     """dC/dW [weights, H] forward in time: the trace of each weight by itself.
 
     Args:

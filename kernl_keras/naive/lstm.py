@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array, gradient
+from .loops import Array, traces_gradient
 
 FIELDS = ("i", "f", "g", "o", "c", "c0", "h")
 
@@ -75,16 +75,13 @@ def lstm_tangent(xi: Array, run: SimpleNamespace, w_rec: Array) -> Array:
 def lstm_rule(
     error: Array, s: Array, run: SimpleNamespace, m: Array | None = None, gamma: Array | None = None, dt: float = 1.0
 ) -> Array:
-    """E-prop of LSTM units, and KeRNL with exponential kernels, by traces: Eq. (20)-(22) with the memory as own state.
+    """E-prop of LSTM units, and KeRNL with exponential kernels, by traces: Eq. (20)-(22), dC/dW [J, 4H].
 
         eps(t) = f(t) eps(t-1) + dc(t)/dW,          zeta(t) = o (1 - tanh(c)^2) eps(t) + tanh(c) do(t)/dW
         e(t)   = exp(-gamma dt) e(t-1) + zeta(t-1),        dC/dW = sum [L_i zeta + (sum_k L_k dh_k/dc_k M_ki) e]
 
     Args:
         m: M [R, H, H] and gamma [R, H] for KeRNL; None for e-prop.
-
-    Returns:
-        dC/dW [J, 4H].
 
     Example: the memory of an input at the first step, half of which is forgotten: candidate weight, 0.5 * 0.5 * 0.5.
 
@@ -107,7 +104,7 @@ def lstm_rule(
         e = np.exp(-gamma[:, i] * dt) * (0.0 if e is None else e) + sent  # [R]
         return slopes(run, b, t)[2] * (e @ m[:, :, i]), e
 
-    total = gradient(error, 4 * s.shape[-1], own, None if m is None else hop)
+    total = traces_gradient(error, 4 * s.shape[-1], own, None if m is None else hop)
     return total.reshape(-1, 4 * units)  # [J 4, H] to [J, 4 H]
 
 
@@ -121,15 +118,12 @@ def lstm_windows(
     gamma: Array | None = None,
     dt: float = 1.0,
 ) -> Array:
-    """Eq. (28) for LSTM units: the errors of each window by themselves, back to the first step of the sequence.
+    """Eq. (28) for LSTM units: dC/dI(t) [B, T, 4H], the errors of each window back to the first step.
 
     Args:
         size: C, steps of a window.
         crosses: whether the memory crosses a border.
         m: M [R, H, H] and gamma [R, H] of a hop besides; None for none.
-
-    Returns:
-        dC/dI(t) [B, T, 4H].
 
     Example: what the candidate's current at the first step does to the output at the second, through the memory.
 

@@ -22,9 +22,8 @@ def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
         **settings: of `LeakyRNNCell`, those that are not the default.
 
     Example:
-
-    >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
-    [0.905, 0.951]
+        >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
+        [0.905, 0.951]
     """
     c = SimpleNamespace(**{**RATE, **settings}, units=units)
     c.a = decay(c.tau, c.dt, c.discretization, units)
@@ -48,11 +47,10 @@ def rate(
         h(t) = a h(t-1) + (1-a) f(g(t)),        g(t) = x(t) W_in + h(t-1) W_rec + bias
 
     Example:
-
-    >>> x, w, bias = np.ones((1, 3, 1)), np.ones((1, 1)), np.zeros(1)
-    >>> c = rate_constants(1, tau=1.0 / np.log(2.0), activation="identity")  # a = 1/2
-    >>> rate(x, w, 0.0 * w, bias, c).output[0, :, 0].round(3).tolist()
-    [0.5, 0.75, 0.875]
+        >>> x, w, bias = np.ones((1, 3, 1)), np.ones((1, 1)), np.zeros(1)
+        >>> c = rate_constants(1, tau=1.0 / np.log(2.0), activation="identity")  # a = 1/2
+        >>> rate(x, w, 0.0 * w, bias, c).output[0, :, 0].round(3).tolist()
+        [0.5, 0.75, 0.875]
     """
 
     def step(state, g, place):
@@ -84,11 +82,10 @@ def rate_tangent(xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, 
     """Eq. (18) for infinitely small noise: the change of h [B, T, H].
 
     Example:
-
-    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
-    >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
-    >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
-    [0.5, 0.25, 0.125]
+        >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
+        >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
+        >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
+        [0.5, 0.25, 0.125]
     """
 
     def step(change, g, place):

@@ -22,9 +22,8 @@ def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
             period (30 ms).
 
     Example:
-
-    >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
-    True
+        >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
+        True
     """
     c = SimpleNamespace(**{**RESONATOR, **settings}, units=units)
     tau_m, period = (np.broadcast_to(np.asarray(value, "float64"), units) for value in (c.tau_m, c.period))

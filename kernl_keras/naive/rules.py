@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
+from .loops import Array, traces_gradient, two_steps  # noqa: F401, two_steps is for the examples
 from .whole_unit import linear_step
 
 
 def presynaptic(x: Array, seen: Array, before: Array) -> Array:
-    """Presynaptic activity of all weights, of inputs, units and bias.
+    """Presynaptic activity s [B, T, J] of all weights, of inputs, units and bias.
 
         s(t) = [x(t), S(t-1), 1]
 
@@ -20,31 +20,23 @@ def presynaptic(x: Array, seen: Array, before: Array) -> Array:
         seen: S(t) [B, T, H].
         before: S before the first step [B, H].
 
-    Returns:
-        s [B, T, J].
-
     Example:
-
-    >>> x, seen = np.array([[[5.0], [6.0]]]), np.array([[[1.0], [2.0]]])
-    >>> presynaptic(x, seen, before=np.zeros((1, 1))).tolist()
-    [[[5.0, 0.0, 1.0], [6.0, 1.0, 1.0]]]
+        >>> x, seen = np.array([[[5.0], [6.0]]]), np.array([[[1.0], [2.0]]])
+        >>> presynaptic(x, seen, before=np.zeros((1, 1))).tolist()
+        [[[5.0, 0.0, 1.0], [6.0, 1.0, 1.0]]]
     """
     previous = np.concatenate([before[:, None], seen[:, :-1]], 1)
     return np.concatenate([x, previous, np.ones_like(x[..., :1])], -1)
 
 
 def learning_signal(error: Array, psi: Array, m: Array) -> Array:
-    """The error that comes back through M.
+    """The error that comes back through M, d [B, T, R, H].
 
         (11) d_i(t) = sum_k L_k(t) psi_k(t) M_ki
 
-    Returns:
-        d [B, T, R, H].
-
     Example:
-
-    >>> learning_signal(np.array([[[1.0, 2.0]]]), np.ones((1, 1, 2)), np.array([[[1.0, 0.0], [3.0, 4.0]]])).tolist()
-    [[[[7.0, 8.0]]]]
+        >>> learning_signal(np.array([[[1.0, 2.0]]]), np.ones((1, 1, 2)), np.array([[[1.0, 0.0], [3.0, 4.0]]])).tolist()
+        [[[[7.0, 8.0]]]]
     """
     batch, time, units = error.shape
     d = np.zeros((batch, time, len(m), units))
@@ -54,10 +46,7 @@ def learning_signal(error: Array, psi: Array, m: Array) -> Array:
 
 
 def plain(error: Array, s: Array, psi: Array, h: Array, m: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
-    """KeRNL's plain form, Eq. (10)-(12).
-
-    Returns:
-        dC/dW [J, H], and the traces e [B, R, H, J] after the last step.
+    """KeRNL's plain form, Eq. (10)-(12): dC/dW [J, H], and the traces e [B, R, H, J] after the last step.
 
     Example: half of the trace of the first step is left when the error comes.
 
@@ -77,10 +66,9 @@ def plain(error: Array, s: Array, psi: Array, h: Array, m: Array, gamma: Array, 
 
 
 def network(error: Array, s: Array, run: SimpleNamespace, m: Array, gamma: Array, dt: float) -> Array:
-    """KeRNL's network form, Eq. (20)-(22). Where refractory a_i = 1 and nothing is added; a hard reset forgets eps.
+    """KeRNL's network form, Eq. (20)-(22): dC/dW [J, H].
 
-    Returns:
-        dC/dW [J, H].
+    Where refractory a_i = 1 and nothing is added; a hard reset forgets eps.
 
     Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
 
@@ -94,11 +82,11 @@ def network(error: Array, s: Array, run: SimpleNamespace, m: Array, gamma: Array
         e = np.exp(-gamma[:, i] * dt) * (0.0 if e is None else e) + sent  # [R]
         return run.psi[b, t] * (e @ m[:, :, i]), e
 
-    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
+    return traces_gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
 
 
 def own_weights(s, run, adaptation):
-    """The effect of each weight j on its own unit, for `gradient`: eps of Eq. (20), and the adaptation b beside it."""
+    """The effect of each weight j on its own unit, for `traces_gradient`: eps of Eq. (20), and the adaptation b."""
     step = linear_step(run, adaptation)
 
     def own(change, place, j):
@@ -109,22 +97,18 @@ def own_weights(s, run, adaptation):
 
 
 def eprop(error: Array, s: Array, run: SimpleNamespace) -> Array:
-    """E-prop, the first term of Eq. (22).
-
-    Returns:
-        dC/dW [J, H].
+    """E-prop, the first term of Eq. (22): dC/dW [J, H].
 
     Example:
-
-    >>> error, s, run = two_steps()
-    >>> eprop(error, s, run).tolist()
-    [[0.25]]
+        >>> error, s, run = two_steps()
+        >>> eprop(error, s, run).tolist()
+        [[0.25]]
     """
-    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False))
+    return traces_gradient(error, s.shape[-1], own_weights(s, run, adaptation=False))
 
 
 def eprop_alif(error: Array, s: Array, run: SimpleNamespace) -> Array:
-    """E-prop with the trace of two components: eps of the potential, c of the adaptation b.
+    """E-prop with the trace of two components: eps of the potential, c of the adaptation b. It returns dC/dW [J, H].
 
         zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]
         c_ij(t)    = p_i c_ij(t-1) + (1-p_i) zeta_ij(t)
@@ -133,45 +117,38 @@ def eprop_alif(error: Array, s: Array, run: SimpleNamespace) -> Array:
     At a soft reset what a spike takes away, B z, moves with the threshold; the spike itself counts as given, or see
     `follow_reset`.
 
-    Returns:
-        dC/dW [J, H].
-
     Example: e-prop's 0.25, less 0.2 by which the first step's spike raised the threshold.
 
     >>> error, s, run = two_steps(beta=[2.0], p=[0.8])
     >>> eprop_alif(error, s, run).round(3).tolist()
     [[0.05]]
     """
-    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=True))
+    return traces_gradient(error, s.shape[-1], own_weights(s, run, adaptation=True))
 
 
 def rflo(error: Array, s: Array, run: SimpleNamespace) -> Array:
-    """Random-feedback local online learning, for any error L(t): what random feedback makes of it comes before.
+    """Random-feedback local online learning, for any error L(t), with random feedback or without: dC/dW [J, H].
 
         p_ij(t)  = a_i p_ij(t-1) + psi_i(t) (1-a_i) R_m s_j(t)
         dC/dW_ij = sum_b sum_t L_i(t) p_ij(t)
 
     For rate units psi (1-a) R_m is (1-a) f'.
 
-    Returns:
-        dC/dW [J, H].
-
     Example:
-
-    >>> error, s, run = two_steps()
-    >>> rflo(error, s, run).tolist()
-    [[0.25]]
+        >>> error, s, run = two_steps()
+        >>> rflo(error, s, run).tolist()
+        [[0.25]]
     """
 
     def own(change, place, j):
         p = run.leak[place] * change[0] + run.psi[place] * run.gain[place] * s[(*place[:2], j)]
         return np.real(p), 0.0, (p,)
 
-    return gradient(error, s.shape[-1], own)
+    return traces_gradient(error, s.shape[-1], own)
 
 
 def membrane(error: Array, s: Array, run: SimpleNamespace, m: Array, lam: Array, heard: Array | None = None) -> Array:
-    """The network form with the kernel of the unit that is moved.
+    """The network form with the kernel of the unit that is moved: dC/dW [J, H].
 
         (25) K_k(d) = Re lambda_k^(d/dt)
         (27) dC/dW_ij = sum_b sum_t [A_i(t) eps_ij(t) + psi_i(t) (sum_k M_ki Q_k(t+1)) eps_ij(t)]
@@ -183,9 +160,6 @@ def membrane(error: Array, s: Array, run: SimpleNamespace, m: Array, lam: Array,
         lam: lambda [H], complex or real.
         heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
 
-    Returns:
-        dC/dW [J, H].
-
     Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
 
     >>> error, s, run = two_steps()
@@ -193,11 +167,11 @@ def membrane(error: Array, s: Array, run: SimpleNamespace, m: Array, lam: Array,
     [[0.75]]
     """
     hop = membrane_hop(run, m, lam, heard)
-    return gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
+    return traces_gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
 
 
 def membrane_hop(run, m, lam, heard=None):
-    """The hop of `membrane`, for `gradient`."""
+    """The hop of `membrane`, for `traces_gradient`."""
 
     def hop(e, sent, place):
         b, t, i = place
@@ -208,18 +182,14 @@ def membrane_hop(run, m, lam, heard=None):
 
 
 def reverse_plain(error: Array, psi: Array, h: Array, m: Array, gamma: Array, dt: float) -> Array:
-    """The plain form backward in time.
+    """The plain form backward in time: R(t) h(t) [B, T, H], summed over kernels.
 
         (13) R_i(t) = d_i(t) + exp(-gamma_i dt) R_i(t+1)
 
-    Returns:
-        R(t) h(t) [B, T, H], summed over kernels.
-
     Example:
-
-    >>> error, one = np.array([[[0.0], [1.0]]]), np.ones((1, 2, 1))
-    >>> reverse_plain(error, psi=one, h=one, m=np.ones((1, 1, 1)), gamma=np.log([[2.0]]), dt=1.0).round(3).tolist()
-    [[[0.5], [1.0]]]
+        >>> error, one = np.array([[[0.0], [1.0]]]), np.ones((1, 2, 1))
+        >>> reverse_plain(error, psi=one, h=one, m=np.ones((1, 1, 1)), gamma=np.log([[2.0]]), dt=1.0).round(3).tolist()
+        [[[0.5], [1.0]]]
     """
     batch, time, units = error.shape
     d, of_current = learning_signal(error, psi, m), np.zeros(error.shape)
@@ -232,19 +202,15 @@ def reverse_plain(error: Array, psi: Array, h: Array, m: Array, gamma: Array, dt
 
 
 def reverse_network(error: Array, run: SimpleNamespace, m: Array, gamma: Array, dt: float) -> Array:
-    """The network form backward in time. After a hard reset R starts anew.
+    """The network form backward in time: R(t) (1-a) R_m [B, T, H]. After a hard reset R starts anew.
 
         (23) C_i(t) = sum_k A_k(t+1) M_ki + exp(-gamma_i dt) C_i(t+1),      A_k(t) = L_k(t) psi_k(t)
              R_i(t) = A_i(t) + psi_i(t) C_i(t) + a_i R_i(t+1)
 
-    Returns:
-        R(t) (1-a) R_m [B, T, H].
-
     Example:
-
-    >>> error, s, run = two_steps()
-    >>> reverse_network(error, run, m=np.ones((1, 1, 1)), gamma=np.zeros((1, 1)), dt=1.0).tolist()
-    [[[0.75], [0.5]]]
+        >>> error, s, run = two_steps()
+        >>> reverse_network(error, run, m=np.ones((1, 1, 1)), gamma=np.zeros((1, 1)), dt=1.0).tolist()
+        [[[0.75], [0.5]]]
     """
     batch, time, units = error.shape
     local, of_current = error * run.psi, np.zeros(error.shape)
@@ -262,17 +228,13 @@ def reverse_network(error: Array, run: SimpleNamespace, m: Array, gamma: Array, 
 
 
 def weight_gradient(of_current: Array, s: Array) -> Array:
-    """The weights' gradient by a rule that goes backward in time.
+    """The weights' gradient dC/dW [J, H] by a rule that goes backward in time.
 
         (14) dC/dW_ij = sum_b sum_t R_i(t) h_i(t) s_j(t)
 
-    Returns:
-        dC/dW [J, H].
-
     Example:
-
-    >>> weight_gradient(np.array([[[0.75], [0.5]]]), np.array([[[1.0], [0.0]]])).tolist()
-    [[0.75]]
+        >>> weight_gradient(np.array([[[0.75], [0.5]]]), np.array([[[1.0], [0.0]]])).tolist()
+        [[0.75]]
     """
     gradient = np.zeros((s.shape[-1], of_current.shape[-1]))
     for b, t, j, i in np.ndindex(*s.shape, of_current.shape[-1]):
@@ -281,17 +243,13 @@ def weight_gradient(of_current: Array, s: Array) -> Array:
 
 
 def input_gradient(of_current: Array, w_in: Array) -> Array:
-    """The error of the layer below.
+    """The error of the layer below, dC/dx [B, T, I].
 
         (15) dC/dx(t) = (R(t) h(t)) W_in^T
 
-    Returns:
-        dC/dx [B, T, I].
-
     Example:
-
-    >>> input_gradient(np.array([[[0.75], [0.5]]]), np.array([[2.0], [-2.0]])).tolist()
-    [[[1.5, -1.5], [1.0, -1.0]]]
+        >>> input_gradient(np.array([[[0.75], [0.5]]]), np.array([[2.0], [-2.0]])).tolist()
+        [[[1.5, -1.5], [1.0, -1.0]]]
     """
     gradient = np.zeros((*of_current.shape[:2], len(w_in)))
     for b, t, i, j in np.ndindex(*of_current.shape, len(w_in)):

@@ -8,7 +8,7 @@ from .loops import Array
 
 
 def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
-    """The filtered noise and its derivative by gamma, from zero.
+    """The filtered noise Omega and its derivative Gamma by gamma, from zero, [B, T, R, H] both.
 
         (16) Omega(t) = exp(-gamma dt) Omega(t-1) + q(t) xi(t)
         (17) Gamma(t) = exp(-gamma dt) (Gamma(t-1) - dt Omega(t-1))
@@ -16,15 +16,11 @@ def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Arr
     Args:
         gate: q [B, T, H], 0 where a unit feels no noise.
 
-    Returns:
-        Omega and Gamma [B, T, R, H].
-
     Example:
-
-    >>> xi, one = np.array([[[1.0], [0.0], [0.0]]]), np.ones((1, 3, 1))
-    >>> omega, slope = filtered_noise(xi, one, gamma=np.log([[2.0]]), dt=1.0)
-    >>> omega[0, :, 0, 0].round(3).tolist(), slope[0, :, 0, 0].round(3).tolist()
-    ([1.0, 0.5, 0.25], [0.0, -0.5, -0.5])
+        >>> xi, one = np.array([[[1.0], [0.0], [0.0]]]), np.ones((1, 3, 1))
+        >>> omega, slope = filtered_noise(xi, one, gamma=np.log([[2.0]]), dt=1.0)
+        >>> omega[0, :, 0, 0].round(3).tolist(), slope[0, :, 0, 0].round(3).tolist()
+        ([1.0, 0.5, 0.25], [0.0, -0.5, -0.5])
     """
     batch, time, units = xi.shape
     omega, slope = np.zeros((2, batch, time, len(gamma), units))
@@ -37,7 +33,7 @@ def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Arr
 
 
 def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[float, Array, Array]:
-    """The loss of M and gamma, and its gradients.
+    """The loss F of M and gamma, and its gradients by M [R, H, H] and gamma [R, H], term by term.
 
         (19) F = mean (D(t) - Omega(t) M^T)^2
 
@@ -45,16 +41,12 @@ def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[fl
         effect: D [B, T, H].
         omega, slope: what `filtered_noise` returns.
 
-    Returns:
-        F, and its gradients by M [R, H, H] and gamma [R, H], term by term.
-
     Example:
-
-    >>> loss, m_gradient, gamma_gradient = sensitivity(
-    ...     np.array([[[3.0]]]), omega=np.ones((1, 1, 1, 1)), slope=np.ones((1, 1, 1, 1)), m=np.array([[[1.0]]])
-    ... )
-    >>> float(loss), m_gradient.tolist(), gamma_gradient.tolist()  # (3 - 1)^2, and twice -2
-    (4.0, [[[-4.0]]], [[-4.0]])
+        >>> loss, m_gradient, gamma_gradient = sensitivity(
+        ...     np.array([[[3.0]]]), omega=np.ones((1, 1, 1, 1)), slope=np.ones((1, 1, 1, 1)), m=np.array([[[1.0]]])
+        ... )
+        >>> float(loss), m_gradient.tolist(), gamma_gradient.tolist()  # (3 - 1)^2, and twice -2
+        (4.0, [[[-4.0]]], [[-4.0]])
     """
     batch, time, units = effect.shape
     loss, m_gradient, gamma_gradient = 0.0, np.zeros(m.shape), np.zeros(m.shape[:2])
@@ -83,7 +75,7 @@ def squared_residual(effect: Array, done: Array, m: Array) -> tuple[float, Array
 def membrane_sensitivity(
     effect: Array, xi: Array, m: Array, lam: Array, starts: Sequence[int] = (0,), heard: Array | None = None
 ) -> tuple[float, Array]:
-    """The loss of M where the kernel is that of the unit that is moved.
+    """The loss F of M where the kernel is that of the unit that is moved, and dF/dM [H, H].
 
         (26) Y(t) = lambda Y(t-1) + M xi(t),        F = mean (D(t) - Re Y(t))^2
 
@@ -93,9 +85,6 @@ def membrane_sensitivity(
         lam: lambda [H], complex or real.
         starts: steps at which the noise before is forgotten.
         heard: as of `membrane`.
-
-    Returns:
-        F, and dF/dM [H, H].
 
     Example: an M that predicts all of D.
 

@@ -21,10 +21,9 @@ def constants(units: int, **settings: Any) -> SimpleNamespace:
         **settings: of `LIFCell`, those that are not the default; a `surrogate` of your own is called with one number u.
 
     Example:
-
-    >>> c = constants(2, tau_m=[10.0, 20.0])
-    >>> c.a.round(3).tolist(), c.reset
-    ([0.905, 0.951], 'hard')
+        >>> c = constants(2, tau_m=[10.0, 20.0])
+        >>> c.a.round(3).tolist(), c.reset
+        ([0.905, 0.951], 'hard')
     """
     c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
@@ -148,11 +147,10 @@ def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
     """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8).
 
     Example:
-
-    >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
-    >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
-    >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
-    True
+        >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
+        >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
+        >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
+        True
     """
     taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
     less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}

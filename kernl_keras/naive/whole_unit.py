@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array, gradient, two_steps  # noqa: F401, two_steps is for the examples
+from .loops import Array, traces_gradient, two_steps  # noqa: F401, two_steps is for the examples
 from .sensitivity import squared_residual
 
 Step = Callable[[tuple, float, int, int, int], tuple[float, float, tuple]]
@@ -58,15 +58,12 @@ def own_step(run: SimpleNamespace) -> Step:
 def whole_unit(
     error: Array, s: Array, run: SimpleNamespace, m: Array, step: Step | None = None, gain: Array | None = None
 ) -> Array:
-    """KeRNL with the kernel of the whole unit that is moved.
+    """KeRNL with the kernel of the whole unit that is moved: dC/dW [J, H].
 
     Args:
         m: M [H, H].
         step: a step of a change of a unit's state; `own_step(run)` where None.
         gain: V-(t) by the current [B, T, H]; `run.gain` where None.
-
-    Returns:
-        dC/dW [J, H].
 
     Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
 
@@ -89,13 +86,15 @@ def whole_unit(
         done = [step(moved[k], m[k, i] * sent, b, t, k) for k in range(units)]
         return [spike for _, spike, _ in done], [change for _, _, change in done]
 
-    return gradient(error, s.shape[-1], own, hop)
+    return traces_gradient(error, s.shape[-1], own, hop)
 
 
 def whole_unit_sensitivity(
     effect: Array, xi: Array, m: Array, step: Step, starts: Sequence[int] = (0,)
 ) -> tuple[float, Array]:
-    """The loss of M where the kernel is that of the whole unit that is moved: F = mean (D - sum_i M_ki d_ki)^2.
+    """The loss F of M where the kernel is that of the whole unit that is moved, and dF/dM [H, H].
+
+        F = mean (D - sum_i M_ki d_ki)^2
 
     d_ki is what the noise of i, had it moved k by itself, would do to it.
 
@@ -104,9 +103,6 @@ def whole_unit_sensitivity(
         m: M [H, H].
         step: as of `whole_unit`.
         starts: steps at which the noise before is forgotten.
-
-    Returns:
-        F, and dF/dM [H, H].
 
     Example: an M that predicts all of D.
 

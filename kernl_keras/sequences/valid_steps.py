@@ -60,12 +60,11 @@ class ValidSteps:
         over: [B], True where a new sequence starts behind the last valid step; None without resets.
 
     Example:
-
-    >>> steps = ValidSteps([[False, True, False, True]])
-    >>> steps.gather(tf.constant([[[1.0], [2.0], [3.0], [4.0]]]))[0, :, 0].numpy()
-    array([2., 4., 0., 0.], dtype=float32)
-    >>> steps.scatter(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
-    array([0., 5., 5., 6.], dtype=float32)
+        >>> steps = ValidSteps([[False, True, False, True]])
+        >>> steps.gather(tf.constant([[[1.0], [2.0], [3.0], [4.0]]]))[0, :, 0].numpy()
+        array([2., 4., 0., 0.], dtype=float32)
+        >>> steps.scatter(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
+        array([0., 5., 5., 6.], dtype=float32)
     """
 
     def __init__(self, mask, reset=None):
