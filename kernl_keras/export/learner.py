@@ -170,7 +170,7 @@ class Learner(tf.Module):
             raise ValueError(f"{argument} must be finite; received NaN or infinity in {wrong}.")
         return fitting
 
-    def _as_tensor(self, function, *values):
+    def _given(self, function, *values):
         signature = function.input_signature
         return [_as_tensor(spec.name, value, spec) for spec, value in zip(signature, values)]
 
