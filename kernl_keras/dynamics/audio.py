@@ -1,4 +1,4 @@
-"""Sound as a cochlea passes it on: the power in bands of frequencies, frame by frame, and its compression."""
+"""The power of sound in bands of frequencies, frame by frame, and its compression."""
 
 from collections.abc import Callable
 from typing import Any

@@ -233,9 +233,9 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
     looked at, unlike in `Model`, for a device would spend its time on that.
 
-    Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. What
-    they say of the effect of a unit on the others is what was true when the model was exported, and no longer quite
-    true once the recurrent weights have changed. The effect of a weight on its own unit does not depend on them.
+    Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. They
+    describe the effect of a unit on the others at the time of the export, and are no longer exact once the recurrent
+    weights have changed. The effect of a weight on its own unit does not depend on them.
 
     Args:
         model: a built and compiled `kernl_keras.Model`, a chain of layers as `one_step` takes them, but without Masking

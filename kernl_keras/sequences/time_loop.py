@@ -37,8 +37,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     loop leaves out the steps that belong to that one; the rows of `local` that it does not fill are zeros.
 
     Args:
-        begin: `(start, C, carry) -> (elements, extra)`: what the C steps from `start` on need: a structure of tensors
-            [C, ...]; and anything else for `end`. The carry is the one with which the block begins.
+        begin: `(start, C, carry) -> (elements, extra)`: a structure of tensors [C, ...] for the C steps from `start`
+            on, and anything else for `end`. The carry is the one with which the block begins.
         step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
         end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.

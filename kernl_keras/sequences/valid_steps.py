@@ -1,9 +1,7 @@
-"""Masked steps are no steps: the valid ones move to the front, so that each finds the valid one before it next to it.
+"""Masked steps are no steps: the valid ones of each example move to the front, next to each other.
 
-What the steps behind them make of a unit or of a trace reaches nothing: no error comes from there, and states stand
-still. So every rule is exact under a mask, and none has to know of it.
-
-Where an example starts a new sequence, its states are those of a first step, and no error goes back over it.
+No error comes from the steps behind them, and states stand still there: every rule is exact under a mask without
+knowing of it. Where an example starts a new sequence, its states are zero before, and no error goes further back.
 """
 
 from typing import Any, NamedTuple
