@@ -29,14 +29,18 @@ def presynaptic(x: Array, seen: Array, before: Array) -> Array:
     return np.concatenate([x, previous, np.ones_like(x[..., :1])], -1)
 
 
-def learning_signal(error: Array, psi: Array, m: Array) -> Array:
-    """The error that comes back through M, d [B, T, R, H].
+def learning_signal(error: np.ndarray, psi: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """The error that comes back through M.
 
         (11) d_i(t) = sum_k L_k(t) psi_k(t) M_ki
 
+    Returns:
+        d [B, T, R, H].
+
     Example:
-        >>> learning_signal(np.array([[[1.0, 2.0]]]), np.ones((1, 1, 2)), np.array([[[1.0, 0.0], [3.0, 4.0]]])).tolist()
-        [[[[7.0, 8.0]]]]
+
+    >>> learning_signal(np.array([[[1.0, 2.0]]]), np.ones((1, 1, 2)), np.array([[[1.0, 0.0], [3.0, 4.0]]])).tolist()
+    [[[[7.0, 8.0]]]]
     """
     batch, time, units = error.shape
     d = np.zeros((batch, time, len(m), units))
@@ -65,24 +69,37 @@ def plain(error: Array, s: Array, psi: Array, h: Array, m: Array, gamma: Array, 
     return gradient, e
 
 
-def network(error: Array, s: Array, run: SimpleNamespace, m: Array, gamma: Array, dt: float) -> Array:
-    """KeRNL's network form, Eq. (20)-(22): dC/dW [J, H].
+def network(
+    error: np.ndarray, s: np.ndarray, run: SimpleNamespace, m: np.ndarray, gamma: np.ndarray, dt: float
+) -> np.ndarray:
+    """KeRNL's network form, Eq. (20)-(22). Where refractory a_i = 1 and nothing is added; a hard reset forgets eps.
 
-    Where refractory a_i = 1 and nothing is added; a hard reset forgets eps.
+    Returns:
+        dC/dW [J, H].
 
     Example: through the own leak 0.25, through the spike of the first step 0.5 M more.
 
-    >>> error, s, run = two_steps()
+    >>> from types import SimpleNamespace
+    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
+    >>> error, s = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]])
+    >>> run = SimpleNamespace(psi=one, leak=0.5 * one, keep=one, gain=0.5 * one)
     >>> network(error, s, run, m=np.ones((1, 1, 1)), gamma=np.zeros((1, 1)), dt=1.0).tolist()
     [[0.75]]
     """
-
-    def hop(e, sent, place):
-        b, t, i = place
-        e = np.exp(-gamma[:, i] * dt) * (0.0 if e is None else e) + sent  # [R]
-        return run.psi[b, t] * (e @ m[:, :, i]), e
-
-    return traces_gradient(error, s.shape[-1], own_weights(s, run, adaptation=False), hop)
+    batch, time, units = error.shape
+    d = learning_signal(error, run.psi, m)
+    gradient = np.zeros((s.shape[-1], units))
+    for b, i, j in np.ndindex(batch, units, s.shape[-1]):
+        eps, through, e = 0.0, 0.0, np.zeros(len(m))  # `through` is psi_i(t-1) eps_ij(t-1)
+        for t in range(time):
+            reset = run.keep[b, t - 1, i] if t else 1.0
+            eps = run.leak[b, t, i] * reset * eps + run.gain[b, t, i] * s[b, t, j]
+            gradient[j, i] += error[b, t, i] * run.psi[b, t, i] * np.real(eps)
+            for r in range(len(m)):
+                e[r] = np.exp(-gamma[r, i] * dt) * e[r] + through
+                gradient[j, i] += d[b, t, r, i] * e[r]
+            through = run.psi[b, t, i] * np.real(eps)
+    return gradient
 
 
 def own_weights(s, run, adaptation):
