@@ -14,6 +14,11 @@ def shifted(x, largest, key):
         x: [B, T, I].
         largest: (S, F), int.
         key: int64 [2], which decides all s_b and f_b.
+
+    Example:
+        >>> x = tf.constant([[[1.0], [2.0], [3.0]]])
+        >>> shifted(x, (1, 0), key=tf.constant([0, 7], tf.int64))[0, :, 0].numpy()
+        array([0., 1., 2.], dtype=float32)
     """
     batch, sizes = tf.shape(x)[0], x.shape[1:]
     moves = tf.random.experimental.stateless_split(key, 2, alg="philox")
@@ -43,6 +48,11 @@ def without_channels(x, rate, key):
     """Sequences x [B, T, I], each channel 0 at all steps with the probability `rate`, and else times 1 / (1 - rate).
 
     That is `keras.layers.SpatialDropout1D` in training, but decided by the key, so that a run resumes to the bit.
+
+    Example:
+        >>> without_channels(tf.ones((1, 2, 4)), 0.5, key=tf.constant([0, 4], tf.int64))[0].numpy()
+        array([[2., 0., 2., 2.],
+               [2., 0., 2., 2.]], dtype=float32)
 
     Source:
         Tompson et al. 2015, "Efficient object localization using convolutional networks" (arXiv:1411.4280).
