@@ -16,7 +16,7 @@ from .uniform import uniform
 
 @serializable
 class LogSpaced(keras.initializers.Initializer):
-    """The same few values for every layer, spaced evenly over the orders of magnitude between two bounds.
+    """A few values, the same for every layer, spaced evenly over the orders of magnitude between two bounds.
 
         x_i = low (high / low)^(k / (count - 1)),  k = i mod count
 
@@ -40,10 +40,9 @@ class LogSpaced(keras.initializers.Initializer):
         ValueError: unless 0 < low <= high and count >= 2.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> kk.LogSpaced(10.0, 1000.0, count=3)((5,)).numpy().round()
-    array([  10.,  100., 1000.,   10.,  100.], dtype=float32)
+        >>> import kernl_keras as kk
+        >>> kk.LogSpaced(10.0, 1000.0, count=3)((5,)).numpy().round()
+        array([  10.,  100., 1000.,   10.,  100.], dtype=float32)
 
     Reference: Perez-Nieves et al., Neural heterogeneity promotes robust learning, Nature Communications 12:5791 (2021),
     for why time constants should differ.
@@ -96,11 +95,10 @@ class LogUniform(keras.initializers.Initializer):
         ValueError: unless 0 < low <= high.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> tau = kk.LogUniform(10.0, 1000.0, seed=1)((200,))  # ms
-    >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
-    (TensorShape([200]), True, True)
+        >>> import kernl_keras as kk
+        >>> tau = kk.LogUniform(10.0, 1000.0, seed=1)((200,))  # ms
+        >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
+        (TensorShape([200]), True, True)
 
     Reference: the reciprocal distribution; for why time constants should differ, Perez-Nieves et al., Neural
     heterogeneity promotes robust learning, Nature Communications 12:5791 (2021).

@@ -1,7 +1,6 @@
 """Regularizers that Keras lacks."""
 
 import inspect
-from typing import Any
 
 import tensorflow as tf
 
@@ -86,38 +85,23 @@ class FiringRate(keras.regularizers.Regularizer):
         return self.strength * tf.reduce_sum(away**2) * tf.cast(tf.shape(x)[0], x.dtype)
 
     def get_config(self) -> Config:
-        return {
-            "target": self.target,
-            "low": self.low,
-            "high": self.high,
-            "strength": self.strength,
-            "dt": self.dt,
-            "per_unit": self.per_unit,
-        }
+        names = ("target", "low", "high", "strength", "dt", "per_unit")
+        return {name: getattr(self, name) for name in names}
 
 
 def cost_of_activity(regularizer, outputs, counted):
-    """What an activity regularizer adds to the loss of a layer over sequences.
+    """The loss of a layer by an activity regularizer of its outputs [B, T, H], per example of which a step counts.
 
     Args:
-        regularizer: any Keras regularizer of outputs [B, T, H]. One whose call takes a `mask` is told which steps
-            count; for any other the outputs are 0 at those that do not.
-        outputs: [B, T, H].
+        regularizer: any Keras regularizer. One whose call takes a `mask` is told which steps count; for any other the
+            outputs are 0 at those that do not.
         counted: True where an example's step counts [B, T]; None where all do.
-
-    Returns:
-        a scalar: what it returns, divided by the number of examples, of which a step counts.
     """
     examples = tf.cast(tf.shape(outputs)[0], outputs.dtype)
     if counted is None:
         return regularizer(outputs) / examples
-    if takes_mask(regularizer):
+    if "mask" in inspect.signature(regularizer).parameters:
         return regularizer(outputs, mask=counted) / examples
     present = tf.reduce_sum(tf.cast(tf.reduce_any(counted, 1), outputs.dtype))
     outputs = tf.where(counted[..., None], outputs, tf.zeros_like(outputs))
     return tf.math.divide_no_nan(regularizer(outputs), present)
-
-
-def takes_mask(regularizer: Any) -> bool:
-    """Whether a regularizer can be told which steps count."""
-    return "mask" in inspect.signature(regularizer).parameters

@@ -1,4 +1,4 @@
-"""Which recurrent connections there are, and which units are excitatory: a mask and signs for W_rec [H, H].
+"""Sparse recurrent connections, and excitatory and inhibitory units: a mask and signs for W_rec [H, H].
 
 Row j of W_rec holds the weights of all connections that leave unit j.
 Source: Song, Yang, Wang, Training excitatory-inhibitory recurrent neural networks for cognitive tasks: a simple and
@@ -18,21 +18,14 @@ from ..uniform import uniform
 
 
 def check_connectivity(name, value, units):
-    """What a cell's constructor keeps of `value`: None, a probability, or a matrix as lists of bools.
-
-    Args:
-        name: the argument's name, for the error.
-        value: None; a number in [0, 1]; or [H, H] of True and False, or of 1 and 0.
-        units: number of units H.
+    """The argument `name` of a cell as its constructor keeps it: None, a probability, or a matrix as lists of bools.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: unless `value` is None, a number in [0, 1], or [H, H] of True and False, or of 1 and 0.
     """
-    if value is None:
-        return None
-    if isinstance(value, Real):
-        return number(name, value, low=0.0, high=1.0)
-    if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
+    if value is None or isinstance(value, Real):
+        return None if value is None else number(name, value, low=0.0, high=1.0)
+    if not _is_sequence(value):
         raise ValueError(f"{name} must be a probability or a matrix of True and False; received {value!r}.")
     try:
         matrix = np.asarray(value)
@@ -47,20 +40,16 @@ def check_connectivity(name, value, units):
 
 
 def check_excitatory(name, value, units):
-    """What a cell's constructor keeps of `value`: None, a share of the units, or a list of H bools.
-
-    Args: as of `check_connectivity`.
+    """The argument `name` of a cell as its constructor keeps it: None, a share of the units, or a list of H bools.
 
     Raises:
         ValueError: for anything else.
     """
-    if value is None:
-        return None
-    if isinstance(value, Real):
-        return number(name, value, low=0.0, high=1.0)
-    if isinstance(value, (str, bytes, Set, Mapping)) or not isinstance(value, Iterable):
-        raise ValueError(f"{name} must be a share of the units or a list of True and False; received {value!r}.")
-    values = np.asarray(value).tolist() if hasattr(value, "shape") else list(value)
+    if value is None or isinstance(value, Real):
+        return None if value is None else number(name, value, low=0.0, high=1.0)
+    values = None
+    if _is_sequence(value):
+        values = np.asarray(value).tolist() if hasattr(value, "shape") else list(value)
     if not isinstance(values, list) or not all(isinstance(each, bool) for each in values):
         raise ValueError(f"{name} must be a share of the units or a list of True and False; received {value!r}.")
     if len(values) != units:
@@ -68,16 +57,16 @@ def check_excitatory(name, value, units):
     return values
 
 
-def unit_signs(excitatory, units):
-    """1 for an excitatory unit and -1 for an inhibitory one [H], float; None where units have no sign.
+def _is_sequence(value):
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Set, Mapping))
 
-    Args:
-        excitatory: what `check_excitatory` returned. Of a share the first units are excitatory.
+
+def unit_signs(excitatory, units):
+    """1 for an excitatory unit and -1 for an inhibitory one [H]; None where units have no sign. The share comes first.
 
     Example:
-
-    >>> unit_signs(0.8, 5).tolist()
-    [1.0, 1.0, 1.0, 1.0, -1.0]
+        >>> unit_signs(0.8, 5).tolist()
+        [1.0, 1.0, 1.0, 1.0, -1.0]
     """
     if excitatory is None:
         return None
@@ -89,12 +78,7 @@ def unit_signs(excitatory, units):
 def connection_mask(cell, connectivity, seed):
     """1 where there is a connection and 0 elsewhere [H, H]; None where all are there.
 
-    A matrix is a constant. What is drawn is an untrained weight of the cell, which is saved with the model.
-
-    Args:
-        cell: the hidden cell that is built.
-        connectivity: what `check_connectivity` returned.
-        seed: of the draws.
+    A matrix is a constant. A drawn mask is an untrained weight of the cell, which is saved with the model.
     """
     if connectivity is None:
         return None
@@ -110,7 +94,7 @@ def connection_mask(cell, connectivity, seed):
 
 
 def connected_share(connectivity):
-    """How many of all connections there are: the mean of the mask, or of what it is drawn by; 1 if there are none."""
+    """The share of all connections that there are: the mean of the mask, or the probability; 1 where all are there."""
     if isinstance(connectivity, list):
         connectivity = float(np.mean(connectivity))
     return connectivity or 1.0
@@ -120,18 +104,14 @@ def connected_initializer(initializer, mask, signs):
     """A Keras initializer of W_rec whose weights are 0 where no connection is, and have the signs of their units.
 
     Weights that leave inhibitory units are larger by (excitatory units) / (inhibitory units), so that the two cancel in
-    the mean; then all are made smaller so that their mean square stays.
-
-    Args:
-        initializer: of the weights without either; None for Keras' own default.
-        mask: [H, H] or None.
-        signs: [H] or None.
+    the mean; then all are made smaller so that their mean square stays. Mask [H, H] and signs [H] may be None, and so
+    may the initializer, for Keras' own default.
     """
     if mask is None and signs is None:
         return initializer
     initializer = initializer or keras.initializers.GlorotUniform()
 
-    def made(shape, dtype=None, **_):
+    def connected(shape, dtype=None, **_):
         values = tf.convert_to_tensor(initializer(shape, dtype=dtype))
         if signs is not None:
             excitatory = np.mean(signs > 0.0)
@@ -141,7 +121,7 @@ def connected_initializer(initializer, mask, signs):
             values = tf.abs(values) * tf.constant(factor[:, None], values.dtype)
         return values if mask is None else values * tf.cast(tf.convert_to_tensor(mask), values.dtype)
 
-    return made
+    return connected
 
 
 class UnitSigns(keras.constraints.Constraint):
@@ -149,9 +129,7 @@ class UnitSigns(keras.constraints.Constraint):
 
         W_ji <- s_j max(0, s_j W_ji)
 
-    Args:
-        signs: s [H], 1 or -1.
-        then: another constraint, which follows; None for none.
+    Another constraint, `then`, may follow.
     """
 
     def __init__(self, signs, then=None):

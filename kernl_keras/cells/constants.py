@@ -1,4 +1,7 @@
-"""Constants that learn: of each a weight [H], the logarithm of its values. It stays in a range, whatever the optimizer.
+"""Constants of units: time constants given for all units or for each, and constants that learn.
+
+Of each constant that learns there is a weight [H], the logarithm of its values. It stays in a range, whatever the
+optimizer.
 
     (30) dC/dtheta_i = sum_b sum_t (error of what the constant moves in step t) x (how much it moves it)
 
@@ -13,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..checks import keras_object, number, numbers
+from ..initializers import LogSpaced
 from ..keras_version import NO_AUTOCAST, keras
 from ..serialization import serializable
 
@@ -20,8 +25,58 @@ LONGEST = 1e5  # steps; of time constants and periods that learn
 STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation
 
 
+def check_time_constant(name, value, units):
+    """The argument `name` of a cell as its constructor keeps it: a number > 0 in ms, a list of `units`, an initializer.
+
+    Of `LogSpaced` the values are kept, as a list: they are known without drawing.
+
+    Raises:
+        ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
+    """
+    if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
+        initializer = keras_object("initializers", name, value)
+        return initializer.values(units) if isinstance(initializer, LogSpaced) else initializer
+    if isinstance(value, Real):
+        return number(name, value, above=0.0)
+    return numbers(name, value, units, forms="a number, a list or an initializer", above=0.0)
+
+
+def check_period(value, units, dt):
+    """`check_time_constant` of the argument `period`, which must be longer than two steps, or another one is seen."""
+    period = check_time_constant("period", value, units)
+    every = period if isinstance(period, list) else [period]
+    if any(isinstance(each, float) and each <= 2.0 * dt for each in every):
+        raise ValueError(f"period must be > 2 dt = {2.0 * dt:g} ms; received {value!r}.")
+    return period
+
+
+def time_constant(layer, name, value, units, above=0.0):
+    """A checked time constant when the cell is built: a number or None as it is, a list as a constant [H].
+
+    An initializer becomes an untrained weight [H], which is saved with the model; what it draws must exceed `above`.
+    Both have the variable dtype, under mixed precision as well: half precision would round exp(-1/700) to a tau of
+    683 ms.
+    """
+    if isinstance(value, list):
+        with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
+            return tf.constant(value, layer.variable_dtype)
+    if value is None or isinstance(value, Real):
+        return value
+    weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **NO_AUTOCAST)
+    if tf.executing_eagerly() and not np.all((drawn := weight.numpy()) > above):  # in a graph there is no value yet
+        raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
+    return weight
+
+
+def serialize_time_constant(value):
+    """A checked `value` for `get_config`; the constructor accepts it again."""
+    if isinstance(value, list):
+        return list(value)
+    return value if value is None or isinstance(value, Real) else keras.initializers.serialize(value)
+
+
 class Effects(NamedTuple):
-    """What one more of a step's constant adds to the states in that step. Each [.., H], or None for nothing."""
+    """Derivatives of a step's states by a constant in that step. Each [.., H], or None for nothing."""
 
     y: tuple = ()  # what there is before a spike, the potential first
     distance: Any = None  # the distance to the threshold
@@ -31,16 +86,7 @@ class Effects(NamedTuple):
 
 @serializable
 class Between(keras.constraints.Constraint):
-    """Values below a range become its lowest, values above it its highest. Keras' optimizers apply it.
-
-    Args:
-        low, high: the range.
-
-    Example:
-
-    >>> Between(0.0, 1.0)([-1.0, 0.5, 7.0]).numpy().tolist()
-    [0.0, 0.5, 1.0]
-    """
+    """A Keras constraint that keeps values in a range."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = low, high
@@ -53,11 +99,7 @@ class Between(keras.constraints.Constraint):
 
 
 def check_learn(learn: Any, cell: Any) -> tuple[str, ...]:
-    """The argument `learn` of a cell as a tuple: the names of constants that the cell has.
-
-    Raises:
-        ValueError: for another name, and for a constant that the cell as it is set does without.
-    """
+    """The argument `learn` of a cell as a tuple, of constants that the cell has and that are in use as it is set."""
     names = [learn] if isinstance(learn, str) else learn
     known = cell.LEARNABLE
     if not isinstance(names, Iterable) or isinstance(names, Mapping) or any(name not in known for name in names):
@@ -68,7 +110,7 @@ def check_learn(learn: Any, cell: Any) -> tuple[str, ...]:
     return tuple(name for name in known if name in names)
 
 
-def range_of(name: str, cell: Any) -> tuple[float, float]:
+def _learning_range(name: str, cell: Any) -> tuple[float, float]:
     """The lowest and the highest value that a constant has while it learns."""
     if name not in cell.TIME_CONSTANTS:
         return STRENGTHS
@@ -83,23 +125,20 @@ def range_of(name: str, cell: Any) -> tuple[float, float]:
 def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
     """The weight of a constant: the logarithm of its values [H], which start at `value`.
 
-    Args:
-        cell: the cell.
-        name: the argument that has the value.
-        value: a number, a list of numbers, or an initializer. A value of 0 stays 0, see `value_of`.
-
-    Raises:
-        ValueError: for a value out of the range in which it may learn.
+    A value of 0 stays 0, see `value_of`; any other must be in the range in which it may learn.
     """
-    low, high = range_of(name, cell)
+    low, high = _learning_range(name, cell)
 
     def initializer(shape, dtype=None, **_):
         if isinstance(value, (Real, list)):
             start = tf.broadcast_to(tf.constant(value, dtype), shape)
         else:
             start = tf.cast(value(shape, dtype=dtype), dtype)
-        if tf.executing_eagerly() and np.any(outside(start.numpy(), low, high)):
-            raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
+        if tf.executing_eagerly():  # in a graph there is no value yet
+            values = start.numpy()
+            outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
+            if np.any(outside & (values != 0.0)):
+                raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
         return tf.math.log(tf.clip_by_value(start, low, high))
 
     return cell.add_weight(
@@ -109,11 +148,6 @@ def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
         constraint=Between(math.log(low), math.log(high)),
         **NO_AUTOCAST,
     )
-
-
-def outside(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Which values are out of the range, by more than rounding; 0 is in it."""
-    return (values != 0.0) & ((values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6)))
 
 
 def value_of(weight: tf.Variable, start: Any) -> tf.Tensor:

@@ -43,12 +43,11 @@ class InputSpikeCell(WideCell):
     A `stateful` RNN repeats its draws after a reset, because Keras resets the states to 0.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(kk.InputSpikeCell(80, seed=0), return_sequences=True)
-    >>> layer(tf.fill((25, 838, 1), 0.3)).shape
-    TensorShape([25, 838, 80])
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> layer = keras.layers.RNN(kk.InputSpikeCell(80, seed=0), return_sequences=True)
+        >>> layer(tf.fill((25, 838, 1), 0.3)).shape
+        TensorShape([25, 838, 80])
 
     Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2, the Poisson process in
     discrete time.

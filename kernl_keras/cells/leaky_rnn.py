@@ -10,10 +10,9 @@ from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..serialization import serializable
 from ..types import Activation, Config, Discretization, TimeConstant
-from .constants import Effects
+from .constants import Effects, check_period, check_time_constant, serialize_time_constant
 from .hidden import HiddenCell
 from .linear import LinearStep
-from .time_constants import check_period, check_time_constant, serialize_time_constant
 
 ACTIVATIONS = {
     "tanh": (tf.tanh, lambda g: 1.0 - tf.tanh(g) ** 2),

@@ -10,8 +10,7 @@ from ..dynamics.decays import DECAYS
 from ..keras_version import keras
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, Initializer, TimeConstant
-from .feedback import product_with_feedback
-from .time_constants import check_time_constant, serialize_time_constant
+from .constants import check_time_constant, serialize_time_constant
 from .trained import TrainedCell
 
 FEEDBACKS = ("symmetric", "random")
@@ -29,22 +28,12 @@ class ReadoutCell(TrainedCell):
 
     It trains by ordinary automatic differentiation. With `feedback="random"` the error goes back to the layer below by
     fixed random weights. Under the rules "eprop" and "rflo" that makes broadcast e-prop and RFLO as published, which
-    know nothing of W_out. `kernl_keras.Readout` computes the same over a whole sequence, much
-    faster.
+    know nothing of W_out. `kernl_keras.Readout` computes the same over a whole sequence, much faster.
 
     Args:
-        units: number of readout units O.
-        tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
-        gain: > 0; about 10 for spikes, 1 for units without spikes. None for the sum.
-        dt: length of a step in ms.
-        discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
-        learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
-            0.1 steps (1.001 with "euler") to 100,000 steps.
+        units, tau_out, gain, dt, discretization, learn, feedback: as of `kernl_keras.Readout`.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
-        feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
-            "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained. W_out
-            learns as ever.
         feedback_initializer: of B, any Keras initializer, which may have a seed of its own; None for
             "glorot_uniform" divided by the gain, as W_out begins.
         **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
@@ -62,12 +51,11 @@ class ReadoutCell(TrainedCell):
         ValueError: for a setting out of range.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> layer = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)
-    >>> layer(tf.zeros((25, 7, 200))).shape
-    TensorShape([25, 7, 10])
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> layer = keras.layers.RNN(kk.ReadoutCell(10), return_sequences=True)
+        >>> layer(tf.zeros((25, 7, 200))).shape
+        TensorShape([25, 7, 10])
 
     Reference: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020). For random feedback,
     Lillicrap et al., Nature Communications 7:13276 (2016).
@@ -133,7 +121,7 @@ class ReadoutCell(TrainedCell):
         if self.feedback_kernel is None or symmetric:
             current = tf.matmul(inputs, self.kernel)
         else:
-            current = product_with_feedback(inputs, self.kernel, self.feedback_kernel)
+            current = _product_with_feedback(inputs, self.kernel, self.feedback_kernel)
         if self.gain is not None:
             current *= self.gain
         if self.bias is not None:
@@ -161,3 +149,21 @@ class ReadoutCell(TrainedCell):
             "feedback_initializer": self.feedback_initializer
             and keras.initializers.serialize(self.feedback_initializer),
         }
+
+
+def _product_with_feedback(inputs, kernel, feedback):
+    """z W [n, O], whose gradient by z is e B^T where backpropagation has e W^T; that by W is z^T e as ever.
+
+    Source: Lillicrap, Cownden, Tweed, Akerman, Random synaptic feedback weights support error backpropagation for deep
+    learning, Nature Communications 7:13276 (2016).
+    """
+    feedback = tf.stop_gradient(feedback)
+
+    @tf.custom_gradient
+    def product(inputs, kernel):
+        def gradient(error):
+            return tf.matmul(error, feedback, transpose_b=True), tf.matmul(inputs, error, transpose_a=True)
+
+        return tf.matmul(inputs, kernel), gradient
+
+    return product(inputs, tf.convert_to_tensor(kernel))

@@ -11,10 +11,9 @@ from ..dynamics.surrogate import spike, surrogate_slope
 from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Config, Surrogate, TimeConstant
-from .constants import Effects
+from .constants import Effects, check_period, serialize_time_constant
 from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals
-from .time_constants import check_period, serialize_time_constant
 
 
 class ResonatorParameters(NamedTuple):

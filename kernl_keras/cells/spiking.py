@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import number, per_unit
-from ..dynamics.surrogate import surrogate_slope
+from ..dynamics.surrogate import check_surrogate, serialize_surrogate, surrogate_slope
 from ..types import Config, Initializer, Surrogate, TimeConstant
-from .constants import Effects
+from .constants import Effects, check_time_constant, serialize_time_constant
 from .hidden import HiddenCell
 from .linear import Changes, plus, times
-from .surrogates import check_surrogate, serialize_surrogate
-from .time_constants import check_time_constant, serialize_time_constant
 
 
 class SpikingResiduals(NamedTuple):

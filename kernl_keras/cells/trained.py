@@ -1,4 +1,4 @@
-"""What the cells with trained weights share: units, input weights and a bias."""
+"""Base of the cells with trained weights: units, input weights, a bias, and constants."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -8,21 +8,14 @@ import tensorflow as tf
 from ..checks import flag, integer, keras_object
 from ..keras_version import keras
 from ..types import Config, Constraint, Initializer, Regularizer
-from .constants import check_learn, learned_constant, value_of
-from .time_constants import time_constant
+from .constants import check_learn, learned_constant, time_constant, value_of
 from .wide import WideCell
 
 
 class TrainedCell(WideCell):
-    """Base of the cells with trained input weights and a trained bias.
+    """Base of the cells with trained input weights and a trained bias; its arguments are those of a Keras `Dense`.
 
-    Args:
-        units: number of units.
-        use_bias: whether to add a trained bias.
-        kernel_initializer, bias_initializer: Keras initializers; None for Keras' own default, if a subclass has none.
-        kernel_regularizer, bias_regularizer: Keras regularizers.
-        kernel_constraint, bias_constraint: Keras constraints.
-        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+    A `kernel_initializer` of None is Keras' own default, if a subclass has none.
     """
 
     def __init__(
@@ -70,9 +63,9 @@ class TrainedCell(WideCell):
 
     def hold_constants(self) -> None:
         """Takes those that do not learn as they are now for good, so that an exported graph knows their values."""
-        for name, made in self._constants.items():
-            if made is not None and name not in self.learn and not isinstance(made, float):
-                self._constants[name] = tf.constant(tf.convert_to_tensor(made).numpy())
+        for name, value in self._constants.items():
+            if value is not None and name not in self.learn and not isinstance(value, float):
+                self._constants[name] = tf.constant(tf.convert_to_tensor(value).numpy())
 
     def learned_weights(self) -> dict[str, tf.Variable]:
         """The weights of the constants that learn, the logarithms of their values [H], by the constants' names."""
@@ -80,8 +73,8 @@ class TrainedCell(WideCell):
 
     def constant(self, name: str) -> Any:
         """A constant as it is now: a number, a tensor [H], or None."""
-        made = self._constants[name]
-        return value_of(made, getattr(self, name)) if name in self.learn else made
+        value = self._constants[name]
+        return value_of(value, getattr(self, name)) if name in self.learn else value
 
     def constants(self) -> dict[str, Any]:
         """The constants of the units as they are now, by name: numbers, or tensors [H]; without those that are None."""

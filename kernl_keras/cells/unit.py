@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import number, per_unit
-from ..dynamics.surrogate import SURROGATES, spike
+from ..dynamics.surrogate import SURROGATES, check_surrogate, serialize_surrogate, spike
 from ..types import Config, Surrogate
-from .constants import Effects
+from .constants import Effects, check_time_constant, serialize_time_constant
 from .hidden import HiddenCell
 from .linear import Changes, LinearStep, nothing
-from .surrogates import check_surrogate, serialize_surrogate
-from .time_constants import check_time_constant, serialize_time_constant
 
 
 class UnitStep(NamedTuple):

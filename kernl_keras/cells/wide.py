@@ -1,4 +1,4 @@
-"""What all cells share: they compute in float32 or wider, whatever the dtype policy around them."""
+"""Base of all cells: they compute in float32 or wider, whatever the dtype policy around them."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""Batches whose order is a pure function of (seed, epoch), so that training can be resumed exactly."""
+"""Batches whose order is a pure function of (seed, epoch), so that training can be resumed exactly; and full ones."""
 
 import itertools
 from typing import NamedTuple
@@ -15,10 +15,9 @@ class Splits(NamedTuple):
         train, validation, test: int.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
-    1000
+        >>> import kernl_keras as kk
+        >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
+        1000
     """
 
     train: int
@@ -27,7 +26,7 @@ class Splits(NamedTuple):
 
 
 class SequenceData(NamedTuple):
-    """What every task returns: three pipelines of batches (x [B, T, I] float32, y) and their sizes.
+    """Three pipelines of batches (x [B, T, I] float32, y) and their sizes: the data of a task.
 
     Attributes:
         train: `tf.data.Dataset` of full batches. Each pass over it has the order of the next epoch. With `repeat=True`
@@ -41,11 +40,10 @@ class SequenceData(NamedTuple):
         description: str, a sentence that says where the data come from.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> data = kk.data.adding_problem(steps=30, batch_size=4)
-    >>> data.time_steps, data.features, data.steps_per_epoch.train
-    (30, 2, 25000)
+        >>> import kernl_keras as kk
+        >>> data = kk.data.adding_problem(steps=30, batch_size=4)
+        >>> data.time_steps, data.features, data.steps_per_epoch.train
+        (30, 2, 25000)
     """
 
     train: tf.data.Dataset
@@ -59,7 +57,7 @@ class SequenceData(NamedTuple):
 
 
 def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches, augment=None):
-    """Builds the three pipelines from a function of example numbers.
+    """The `SequenceData` of a function of example numbers.
 
     Args:
         make_batch: `indices [B] int64 -> (x [B, T, I], y)`.
@@ -68,31 +66,26 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
         description: str, goes into the result.
         augment: `(x, key [2] int64) -> x`, applied to training batches alone. No two batches of a stream have one key.
         batch_size, seed, repeat, skip_batches: as in `kernl_keras.data.sequential_mnist`.
-
-    Returns:
-        A `SequenceData`.
     """
     batch_size = integer("batch_size", batch_size)
     if batch_size > examples.train:
         raise ValueError(f"batch_size must be at most the {examples.train} training examples; received {batch_size}.")
     seed = integer("seed", seed, low=0)
-    numbered = numbered_indices(first.train, examples.train, batch_size, seed, repeat, skip_batches)
 
     def make_train_batch(number, indices):
         x, y = make_batch(indices)
         return (x if augment is None else augment(x, tf.stack([tf.constant(seed, tf.int64), number]))), y
 
     def in_order(start, count):
-        return tf.data.Dataset.range(start, start + count).batch(batch_size)
-
-    def batches(indices):
+        indices = tf.data.Dataset.range(start, start + count).batch(batch_size)
         return indices.map(make_batch).prefetch(tf.data.AUTOTUNE)
 
-    train = numbered.map(make_train_batch).prefetch(tf.data.AUTOTUNE)
+    train = numbered_indices(first.train, examples.train, batch_size, seed, repeat, skip_batches)
+    train = train.map(make_train_batch).prefetch(tf.data.AUTOTUNE)
     return SequenceData(
         train=train,
-        validation=batches(in_order(first.validation, examples.validation)) if examples.validation else None,
-        test=batches(in_order(first.test, examples.test)),
+        validation=in_order(first.validation, examples.validation) if examples.validation else None,
+        test=in_order(first.test, examples.test),
         examples=examples,
         steps_per_epoch=Splits(
             examples.train // batch_size, -(-examples.validation // batch_size), -(-examples.test // batch_size)
@@ -103,36 +96,18 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
     )
 
 
-def drawn_examples(
-    make_example, spec, description, *, examples, validation, test, batch_size, seed, repeat, skip_batches
-):
-    """The `sequence_data` of examples that are drawn when they are needed.
+def held_out(validation, train, total, words):
+    """`Splits` of `total` examples, the first `train` of them for training, less those for validation."""
+    validation = integer("validation", validation, low=0)
+    if validation >= train:
+        raise ValueError(f"validation must leave some of the {train} training {words}; received {validation}.")
+    return Splits(train - validation, validation, total - train)
 
-    Args:
-        make_example: `key [2] int64 -> (x [T, I], y)` of one example.
-        spec: `tf.TensorSpec` of x and y.
-        description: str, what an example is.
-        examples, validation, test: int, how many examples each part has.
-        batch_size, seed, repeat, skip_batches: as of `sequence_data`.
-    """
-    sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
-    seed = integer("seed", seed, low=0)
 
-    def make_batch(indices):
-        keys = tf.stack([tf.fill(tf.shape(indices), tf.constant(seed, tf.int64)), indices], -1)
-        return tf.map_fn(make_example, keys, fn_output_signature=spec)
-
-    return sequence_data(
-        make_batch,
-        first=Splits(0, 2**40, 2**41),  # far apart: an example does not depend on the sizes of the parts
-        examples=sizes,
-        description=f"{description}, drawn from seed {seed}: {sizes.train:,} examples for training, "
-        f"{sizes.validation:,} for validation, {sizes.test:,} for testing",
-        batch_size=batch_size,
-        seed=seed,
-        repeat=repeat,
-        skip_batches=skip_batches,
-    )
+def counted(examples, words=""):
+    """The sizes of the parts in words, the end of a description."""
+    train, validation, test = (f"{size:,}" for size in examples)
+    return f"{train}{words} for training, {validation} for validation, {test} for testing"
 
 
 def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
@@ -164,3 +139,58 @@ def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batch
         epochs = tf.data.Dataset.from_generator(lambda: [next(passes)], output_signature=tf.TensorSpec((), tf.int64))
     length = tf.data.INFINITE_CARDINALITY if repeat else steps
     return epochs.flat_map(epoch_batches).apply(tf.data.experimental.assert_cardinality(length))
+
+
+def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Fills up a short batch, such as the last one of an epoch, with examples of weight 0.
+
+    For every new batch size XLA compiles the training step again, which takes seconds. Here all batches have the same
+    size. A short one is filled with copies of its own examples. They have weight 0 in the loss, in `weighted_metrics`,
+    in the sensitivity loss and in the activity. With `reduction="mean_with_sample_weight"` (Keras 3) or "sum" as the
+    reduction of the loss, a training step is exactly that of the short batch. Two numbers that Keras reports do count
+    the copies: the mean loss of an epoch, which weights every batch by its size, and `metrics` without weights.
+
+    Args:
+        data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight), with weights [B], or [B, T] for answers at
+            every step; x and y may be nested.
+        batch_size: B, the size of every batch.
+
+    Returns:
+        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B], or [B, 1] where y has more than
+        one axis, so that Keras spreads them over the steps of answers at every step.
+
+    Raises:
+        ValueError: for a `batch_size` < 1, and for data without targets.
+        tf.errors.InvalidArgumentError: when it runs, for a batch with more than `batch_size` examples.
+
+    Example:
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> data = tf.data.Dataset.from_tensor_slices(([[1.0], [2.0], [3.0]], [0, 1, 2])).batch(2)
+        >>> [weight.numpy().tolist() for x, y, weight in kk.data.full_batches(data, 2)]
+        [[1.0, 1.0], [1.0, 0.0]]
+
+    Source: padding with zero weights, as TensorFlow's guide to distributed evaluation does.
+    """
+    batch_size = integer("batch_size", batch_size)
+    spec = getattr(data, "element_spec", None)
+    if not isinstance(data, tf.data.Dataset) or not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            f"data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight); received {spec or data!r}."
+        )
+
+    def fill(x, y, weight=None):
+        count = tf.shape(tf.nest.flatten(x)[0])[0]
+        check = tf.debugging.assert_less_equal(count, batch_size, f"data must have batches of at most {batch_size}.")
+        with tf.control_dependencies([check]):
+            count = tf.identity(count)  # all that follows waits for the check
+        rows = tf.range(batch_size) % count
+        weight = tf.ones(count) if weight is None else tf.cast(weight, tf.float32)
+        if weight.shape.rank == 1 and not tf.nest.is_nested(y) and y.shape.rank > 1:
+            weight = weight[:, None]
+        weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])
+        x, y = tf.nest.map_structure(
+            lambda part: tf.ensure_shape(tf.gather(part, rows), (batch_size, *part.shape[1:])), (x, y)
+        )
+        return x, y, tf.ensure_shape(weight, (batch_size, *weight.shape[1:]))
+
+    return data.map(fill, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

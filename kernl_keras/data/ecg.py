@@ -7,37 +7,24 @@ import numpy as np
 import tensorflow as tf
 
 from ..archives import read_arrays
-from ..checks import integer, number
-from .batches import SequenceData, Splits, sequence_data
-from .channel_dropout import without_channels
+from ..checks import number
+from .augment import without_channels
+from .batches import SequenceData, Splits, counted, held_out, sequence_data
 
 ECG_FILE = "ecg_qtdb.npz"
 CLASSES = 6
 
 
 class Recordings(NamedTuple):
-    """The packaged recordings in memory.
+    """The packaged recordings, those for training before those for testing."""
 
-    Attributes:
-        crossings: int8 [N, 1301, 4] of -1, 0 and 1; those for training before those for testing.
-        classes: int32 [N, 1301].
-        train: int, how many are for training.
-    """
-
-    crossings: np.ndarray
-    classes: np.ndarray
-    train: int
+    crossings: np.ndarray  # int8 [N, 1301, 4] of -1, 0 and 1
+    classes: np.ndarray  # int32 [N, 1301]
+    train: int  # how many are for training
 
 
 def load_ecg() -> Recordings:
-    """Reads the packaged recordings.
-
-    Returns:
-        A `Recordings`.
-
-    Raises:
-        OSError: the file is damaged; the message names it.
-    """
+    """The packaged recordings; an OSError that names the file where it is damaged."""
     file = read_arrays(resources.files(__package__).joinpath(ECG_FILE), "Install kernl_keras again.")
     return Recordings(file["crossings"], file["classes"].astype(np.int32), int(file["train"]))
 
@@ -92,13 +79,8 @@ def ecg(
         "Efficient object localization using convolutional networks".
     """
     recordings = load_ecg()
-    validation = integer("validation", validation, low=0)
-    if validation >= recordings.train:
-        raise ValueError(
-            f"validation must leave some of the {recordings.train} training sequences; received {validation}."
-        )
+    examples = held_out(validation, recordings.train, len(recordings.classes), "sequences")
     rate = number("channel_dropout", channel_dropout, low=0.0, high=0.9)
-    examples = Splits(recordings.train - validation, validation, len(recordings.classes) - recordings.train)
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
         crossings, classes = tf.constant(recordings.crossings), tf.constant(recordings.classes)
 
@@ -107,13 +89,9 @@ def ecg(
 
     return sequence_data(
         make_batch,
-        first=Splits(0, examples.train, recordings.train),
-        examples=examples,
-        description=f"heartbeats of the QT Database, which come with kernl_keras: {examples.train:,} sequences for "
-        f"training, {validation:,} for validation, {examples.test:,} for testing",
-        batch_size=batch_size,
-        seed=seed,
-        repeat=repeat,
-        skip_batches=skip_batches,
+        Splits(0, examples.train, recordings.train),
+        examples,
+        f"heartbeats of the QT Database, which come with kernl_keras: {counted(examples, ' sequences')}",
         augment=(lambda x, key: without_channels(x, rate, key)) if rate else None,
+        **dict(batch_size=batch_size, seed=seed, repeat=repeat, skip_batches=skip_batches),
     )

@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, one_of
-from .batches import SequenceData, Splits, sequence_data
-from .sample import load_sample
-from .shift import check_moves, largest_moves, shifted
-from .tfds_mnist import load_tfds
+from .augment import check_moves, largest_moves, shifted
+from .batches import SequenceData, Splits, counted, held_out, sequence_data
+from .digits import load_sample, load_tfds
 
 
 def sequential_mnist(
@@ -96,15 +95,12 @@ def sequential_mnist(
     check_moves(largest, (size, size), ("rows", "columns"), "digit")
 
     if source == "sample":
-        digits, held_out = load_sample(), 500
+        digits, default = load_sample(), 500
         description = "the sample of real MNIST digits that comes with kernl_keras"
     else:
-        (digits, folder), held_out = load_tfds(data_dir, flag("download", download)), 5000
+        (digits, folder), default = load_tfds(data_dir, flag("download", download)), 5000
         description = f"MNIST through TensorFlow Datasets, read from {folder}"
-    validation = held_out if validation is None else integer("validation", validation, low=0)
-    if validation >= digits.train:
-        raise ValueError(f"validation must leave some of the {digits.train} training digits; received {validation}.")
-    examples = Splits(digits.train - validation, validation, len(digits.labels) - digits.train)
+    examples = held_out(default if validation is None else validation, digits.train, len(digits.labels), "digits")
 
     pixels = digits.images
     if size == 14:
@@ -139,13 +135,9 @@ def sequential_mnist(
 
     return sequence_data(
         make_batch,
-        first=Splits(0, examples.train, digits.train),
-        examples=examples,
-        description=f"{description}: {examples.train:,} for training, {validation:,} for validation, "
-        f"{examples.test:,} for testing",
-        batch_size=batch_size,
-        seed=seed,
-        repeat=repeat,
-        skip_batches=skip_batches,
+        Splits(0, examples.train, digits.train),
+        examples,
+        f"{description}: {counted(examples)}",
         augment=moved if any(largest) else None,
+        **dict(batch_size=batch_size, seed=seed, repeat=repeat, skip_batches=skip_batches),
     )

@@ -15,14 +15,10 @@ KINDS = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}  # format: bits a sample
 def read_wav(path):
     """Sound of a WAV file, of one channel or the mean of two: 8, 16, 24 or 32 bits a sample, or floating point.
 
-    Args:
-        path: of the file.
-
     Returns:
         float64 [samples], in [-1, 1] unless it is floating point and goes beyond; and the sampling rate in Hz.
 
     Raises:
-        OSError: where there is no such file, or it cannot be read.
         ValueError: for a file that is no WAV file of this kind, or that is empty.
 
     Source: Microsoft, Multiple channel audio data and WAVE files (2001), for the format 65534.
@@ -104,12 +100,12 @@ def resampled(sound, rate, to):
     width = ZERO_CROSSINGS / (2.0 * highest)  # s
     reach = int(np.ceil(width * rate))
     times, wide = np.arange(len(sound) * to // rate) / to, np.pad(sound, reach + 1)
-    found = np.empty(len(times))
+    sampled = np.empty(len(times))
     for begin in range(0, len(times), AT_ONCE):  # memory for a part of it alone
         part = times[begin : begin + AT_ONCE]
         near = np.rint(part * rate).astype(int)[:, None] + np.arange(-reach, reach + 1)  # [n, K], samples k
         away = part[:, None] - near / rate  # s
         window = np.where(np.abs(away) < width, np.cos(0.5 * np.pi * away / width) ** 2, 0.0)
         weights = 2.0 * highest / rate * np.sinc(2.0 * highest * away) * window
-        found[begin : begin + AT_ONCE] = (wide[near + reach + 1] * weights).sum(1)
-    return found
+        sampled[begin : begin + AT_ONCE] = (wide[near + reach + 1] * weights).sum(1)
+    return sampled

@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, number, one_of
-from .batches import SequenceData, Splits, sequence_data
+from ..keras_version import keras
+from .augment import check_moves, largest_moves, shifted
+from .batches import SequenceData, Splits, counted, held_out, sequence_data
 from .recording import loudness
-from .shift import check_moves, largest_moves, shifted
 from .tfds_folder import Source, read_from_folder
 
 SPEAKERS = ("george", "jackson", "nicolas", "theo", "yweweler")
@@ -33,19 +34,12 @@ SPOKEN_DIGIT = Source(
 
 
 class Recordings(NamedTuple):
-    """Recordings in memory, in the order of their takes, within a take of the digits, then of the speakers.
+    """Recordings in the order of their takes, within a take of the digits, then of the speakers."""
 
-    Attributes:
-        sounds: list of float32 [samples] in [-1, 1].
-        digits: int32 [n].
-        speakers: list of str.
-        takes: int [n], the last number of the file name: 0 to 49.
-    """
-
-    sounds: list
-    digits: np.ndarray
-    speakers: list
-    takes: np.ndarray
+    sounds: list  # of float32 [samples] in [-1, 1]
+    digits: np.ndarray  # int32 [n]
+    speakers: list  # of str
+    takes: np.ndarray  # int [n], the last number of the file name: 0 to 49
 
 
 def spoken_digits(
@@ -65,10 +59,10 @@ def spoken_digits(
 ) -> SequenceData:
     """The Free Spoken Digit Dataset: 2,500 recordings of "zero" to "nine" by five speakers, at 8 kHz.
 
-    All sequences have one length. A recording is preceded by silence, so that it ends with the last step, where
-    recurrent networks in Keras answer, and so Keras' `pad_sequences` pads as well. It needs no mask, XLA compiles one
-    shape, and a word in a stream comes after a pause, too. Half of the recordings are shorter than 0.4 s, and of those
-    longer than `seconds`, 4 of 2,500 with the default, the beginning is left out.
+    All sequences have one length, so that they need no mask and XLA compiles one shape. A recording is preceded by
+    silence, as Keras' `pad_sequences` pads: it ends with the last step, where recurrent networks in Keras answer. Half
+    of the recordings are shorter than 0.4 s, and of those longer than `seconds`, 4 of 2,500 with the default, the
+    beginning is left out.
 
     Args:
         front_end: a layer or function from sound [n, samples, 1] to sequences [n, T, I], such as `AudioEncoder(40)`. It
@@ -77,8 +71,7 @@ def spoken_digits(
         speaker: the one whose 500 recordings make the test part, none of which is trained on. None for the test part of
             the data set itself: the first 5 of the 50 takes of each digit and speaker (file names that end in _0 to
             _4).
-        data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
-        download: bool, whether they may be downloaded (10 MB) if they are not in `data_dir`.
+        data_dir, download: as in `sequential_mnist`, of 10 MB.
         validation: int, how many recordings are held out from the end of the training set, the last takes of each digit
             and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
             validation part.
@@ -131,13 +124,10 @@ def spoken_digits(
     train = int(np.sum(~tested))
     if validation is None:
         validation = min(50 * (5 if speaker is None else 4), train // 2)
-    if validation >= train:
-        raise ValueError(f"validation must leave some of the {train} training recordings; received {validation}.")
-    trained = order[: train - validation]
-    order = np.concatenate(
-        [*[trained] * copies, order]
-    )  # the copies, the recordings, those held out, those for testing
-    examples = Splits((1 + copies) * len(trained), validation, len(order) - copies * len(trained) - train)
+    examples = held_out(validation, train, len(order), "recordings")
+    trained = order[: examples.train]
+    order = np.concatenate([*[trained] * copies, order])  # copies, recordings, those held out, those for testing
+    examples = examples._replace(train=(1 + copies) * len(trained))
 
     with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
         x = padded([recordings.sounds[number] for number in order], round(samples))
@@ -152,46 +142,39 @@ def spoken_digits(
 
     return sequence_data(
         make_batch,
-        first=Splits(0, examples.train, examples.train + validation),
-        examples=examples,
-        description=f"spoken digits, {f'{speaker} for testing' if speaker else 'all speakers'}, read from {folder}: "
-        f"{examples.train:,} for training, {validation:,} for validation, {examples.test:,} for testing",
-        batch_size=batch_size,
-        seed=seed,
-        repeat=repeat,
-        skip_batches=skip_batches,
+        Splits(0, examples.train, examples.train + examples.validation),
+        examples,
+        f"spoken digits, {f'{speaker} for testing' if speaker else 'all speakers'}, read from {folder}: "
+        f"{counted(examples)}",
         augment=(lambda x, key: shifted(x, largest, key)) if any(largest) else None,
+        **dict(batch_size=batch_size, seed=seed, repeat=repeat, skip_batches=skip_batches),
     )
 
 
 def read_recordings(builder):
     """The `Recordings` of a builder of TFDS; a `ValueError` where they are not all there."""
-    found = []
+    rows = []
     for each in builder.as_dataset(split="train", shuffle_files=False).as_numpy_iterator():
         name = each["audio/filename"].decode()
         digit, speaker, take = re.fullmatch(r"(\d)_([a-z]+)_(\d+)\.wav", name).groups()
-        found.append((int(take), int(digit), speaker, (each["audio"] / FULL_SCALE).astype(np.float32)))
+        rows.append((int(take), int(digit), speaker, (each["audio"] / FULL_SCALE).astype(np.float32)))
     expected = builder.info.splits["train"].num_examples
-    if not len(found) == expected > 0:
-        raise ValueError(f"it holds {len(found)} of {expected} recordings")
-    takes, digits, speakers, sounds = zip(*sorted(found, key=lambda each: each[:3]))
+    if not len(rows) == expected > 0:
+        raise ValueError(f"it holds {len(rows)} of {expected} recordings")
+    takes, digits, speakers, sounds = zip(*sorted(rows, key=lambda each: each[:3]))
     return Recordings(list(sounds), np.array(digits, np.int32), list(speakers), np.array(takes))
 
 
 def is_test(recordings, speaker):
-    """Which recordings are for testing, bool [n]: those of the speaker, or the first takes of all."""
+    """True where a recording is for testing [n]: those of the speaker, or the first takes of all."""
     if speaker is None:
         return recordings.takes < TEST_TAKES
-    return np.array([each == speaker for each in recordings.speakers])
+    return np.array(recordings.speakers) == speaker
 
 
 def padded(sounds, samples):
     """[n, samples, 1], each sound at the end; of a longer one the end."""
-    x = np.zeros((len(sounds), samples, 1), np.float32)
-    for row, sound in zip(x, sounds):
-        end = sound[-samples:]
-        row[samples - len(end) :, 0] = end
-    return x
+    return keras.utils.pad_sequences(sounds, samples, "float32")[..., None]
 
 
 def spoil(x, rng):
@@ -204,7 +187,7 @@ def spoil(x, rng):
 
 
 def encoded(x, front_end):
-    """What the front end makes of sounds x [n, samples, 1], float32 [n, T, I]."""
+    """The outputs of the front end for sounds x [n, samples, 1], float32 [n, T, I]."""
     if front_end is None:
         return x
     parts = [np.asarray(front_end(x[first : first + AT_ONCE]), np.float32) for first in range(0, len(x), AT_ONCE)]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import integer, number
 from ..uniform import uniform
 
-ORDER, TIMES, NOISE = 0, 1, 2  # one key for each kind of draws, with the seed
+TIMES, NOISE = 1, 2  # one key for each kind of draws, with the seed
 LARGEST = float(np.finfo(np.float32).max)  # what the pieces, which are float32, can hold
 
 
@@ -70,7 +70,7 @@ def stream(
         >>> float(tf.reduce_sum(x)), float(tf.reduce_sum(weight)), sorted(y[weight > 0].numpy().tolist())
         (6.0, 2.0, [1, 2])
     """
-    x, y, lengths = checked_words(x, y, lengths, answer)
+    x, y, lengths = _checked_words(x, y, lengths, answer)
     answer = None if answer is None else integer("answer", answer)
     longest = int(lengths.max()) + (answer or 1) - 1
     every = 2 * longest if every is None else integer("every", every)
@@ -112,7 +112,7 @@ def stream(
         place = tf.stack([word, tf.where(is_word, at, 0)], -1)
         heard = tf.where(is_word[..., None], tf.gather_nd(words, place), 0.0)
         if noise:
-            heard += noise * normal((piece, rows * features), [seed, NOISE], step[0], rows)
+            heard += noise * _normal((piece, rows * features), [seed, NOISE], step[0], rows)
         asked = is_word if answer is None else (at >= size - 1) & (at < size - 1 + answer)
         target = tf.gather_nd(targets, place) if answer is None else tf.gather(targets, word)
         shown = tf.reshape(asked, (rows, piece, *[1] * (target.shape.rank - 2)))
@@ -122,7 +122,7 @@ def stream(
     return pieces.map(make_piece, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def checked_words(x, y, lengths, answer):
+def _checked_words(x, y, lengths, answer):
     """x float32 [N, T, I], y [N, ...] and lengths int64 [N]; raises where they do not fit."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "biuf":
@@ -146,13 +146,8 @@ def checked_words(x, y, lengths, answer):
     return single, y.astype(np.int32 if integers else np.float32), lengths.astype(np.int64)
 
 
-def normal(shape, key, first, rows):
-    """Gaussian draws [rows, P, n], a step a row of one long draw [.., rows n]: Box and Muller's way.
-
-    Args:
-        shape: (P, rows n).
-        key, first: as of `uniform`.
-    """
+def _normal(shape, key, first, rows):
+    """Gaussian draws [rows, P, n] of `shape` (P, rows n), a step a row of one long draw: Box and Muller's way."""
     radius, angle = tf.unstack(uniform((*shape, 2), key, first), axis=-1)
     drawn = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
     return tf.transpose(tf.reshape(drawn, (shape[0], rows, -1)), (1, 0, 2))

@@ -8,38 +8,25 @@ import tensorflow as tf
 
 
 class Source(NamedTuple):
-    """A data set of TFDS, and what to say where it cannot be had.
+    """A data set of TFDS, and the words of messages where it cannot be had."""
 
-    Attributes:
-        name: its name in TFDS, and of its folder.
-        title: its name in messages.
-        asked_by: the argument or function that asks for it.
-        url: where TFDS gets it from. Asked first whether it answers, because TFDS itself would retry for minutes.
-        what_to_do: without it.
-        instead: of TFDS; "" where there is nothing.
-        needs: `(module, what to install)` of what prepares it besides TFDS; None for nothing.
-    """
-
-    name: str
-    title: str
-    asked_by: str
-    url: str
-    what_to_do: str
-    instead: str = ""
-    needs: tuple[str, str] | None = None
+    name: str  # in TFDS, and of its folder
+    title: str  # in messages
+    asked_by: str  # the argument or function that asks for it
+    url: str  # asked first whether it answers, because TFDS itself would retry for minutes
+    what_to_do: str  # without it
+    instead: str = ""  # of TFDS
+    needs: tuple[str, str] | None = None  # (module, what to install) of what prepares it besides TFDS
 
 
 def read_from_folder(source, read, data_dir=None, download=True):
-    """Reads a data set, which is downloaded and prepared first where it is not there.
+    """A data set, which is downloaded and prepared first where it is not there, and the folder it was read from.
 
     Args:
         source: `Source`.
-        read: of a builder of TFDS, what to return; it raises any error where the data are not whole.
+        read: `builder of TFDS -> data`; it raises any error where the data are not whole.
         data_dir: folder of prepared data sets; None is TFDS' own, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
         download: bool, whether TFDS may download and prepare it in `data_dir`.
-
-    Returns:
-        What `read` returned, and the folder it was read from.
 
     Raises:
         ImportError: TFDS, or what it needs to prepare the data, is not installed.
@@ -55,13 +42,13 @@ def read_from_folder(source, read, data_dir=None, download=True):
         ) from error
 
     data_dir = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
-    if not prepared(source, data_dir):
+    if not _prepared(source, data_dir):
         missing = f"{source.title} is not prepared in data_dir={data_dir!r}"
         if not download:
             raise FileNotFoundError(f"{missing} (download=False): {source.what_to_do}.")
-        prepare(source, tfds, data_dir, missing)
+        _prepare(source, tfds, data_dir, missing)
 
-    folder = prepared(source, data_dir)[-1]
+    folder = _prepared(source, data_dir)[-1]
     try:
         # It reads the folder alone; tfds.load may look for news in the cloud.
         return read(tfds.builder_from_directory(folder)), folder
@@ -73,13 +60,13 @@ def read_from_folder(source, read, data_dir=None, download=True):
         ) from error
 
 
-def prepared(source, data_dir):
+def _prepared(source, data_dir):
     """Folders of prepared versions, the oldest first. An interrupted download leaves others, `incomplete.*`."""
-    found = tf.io.gfile.glob(os.path.join(data_dir, source.name, "[0-9]*", "dataset_info.json"))
-    return sorted(map(os.path.dirname, found))
+    infos = tf.io.gfile.glob(os.path.join(data_dir, source.name, "[0-9]*", "dataset_info.json"))
+    return sorted(map(os.path.dirname, infos))
 
 
-def prepare(source, tfds, data_dir, missing):
+def _prepare(source, tfds, data_dir, missing):
     """Downloads the data set, and prepares it."""
     import requests  # what TFDS downloads with: the same proxies and certificates
 

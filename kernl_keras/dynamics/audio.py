@@ -1,4 +1,4 @@
-"""Sound as a cochlea passes it on: the power in bands of frequencies, frame by frame, and its compression."""
+"""The power of sound in bands of frequencies, frame by frame, and its compression."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,44 +18,23 @@ def mel_filters(bands, frame_length, sampling_rate, low, high):
 
         mel(f) = 1127 log(1 + f / 700 Hz)
 
-    Band b rises from the centre of the band below it to its own, and falls to that of the band above it.
-
-    Args:
-        bands: number of them.
-        frame_length: samples in a frame; the transform has the next power of two.
-        sampling_rate, low, high: in Hz; the bands lie between `low` and `high`.
+    Band b rises from the centre of the band below it to its own, and falls to that of the band above it. The bands lie
+    between `low` and `high`, in Hz. The transform of `frame_length` samples has the next power of two.
 
     Returns:
         NumPy float32 [bins, bands]. A band between two neighbouring frequencies of the transform has zeros alone.
 
-    Example:
-
-    >>> mel_filters(3, 16, 8000.0, 0.0, 4000.0).shape
-    (9, 3)
-
     Reference: Stevens, Volkmann, Newman, A scale for the measurement of the psychological magnitude pitch (1937); the
     formula is that of O'Shaughnessy, Speech communication (1987).
     """
-    bins = transform_length(frame_length) // 2 + 1
+    bins = 2 ** (frame_length - 1).bit_length() // 2 + 1
     with tf.init_scope():
         filters = tf.signal.linear_to_mel_weight_matrix(bands, bins, sampling_rate, low, high, tf.float64)
         return filters.numpy().astype(np.float32)
 
 
-def transform_length(frame_length):
-    """The next power of two."""
-    return 2 ** (frame_length - 1).bit_length()
-
-
 def framed(x, before, frame_length, hop):
-    """Frames [..., T, L] of x [..., N]: each ends `hop` samples after the one before it.
-
-    Args:
-        x: [..., N], of which the last samples that fill no hop are left out.
-        before: the L - hop samples before them, [..., L - hop].
-        frame_length: L.
-        hop: samples, at most L.
-    """
+    """Frames [..., T, L] of x [..., N], each ends `hop` samples after the last; `before` has L - hop samples."""
     return tf.signal.frame(tf.concat([before, x], axis=-1), frame_length, hop)
 
 
@@ -67,12 +46,6 @@ def band_power(frames, filters):
     Args:
         frames: [..., T, L].
         filters: W, [K / 2 + 1, bands].
-
-    Example: a sine of 1000 Hz in 32 samples at 8000 Hz.
-
-    >>> x = np.sin(2.0 * np.pi * np.arange(32) / 8.0)[None].astype("float32")
-    >>> band_power(tf.constant(x), mel_filters(4, 32, 8000.0, 0.0, 4000.0)).numpy().round(2)[0]
-    array([0.02, 0.98, 0.5 , 0.  ], dtype=float32)
 
     Reference: the window h is that of Hann; Harris, On the use of windows for harmonic analysis (1978).
     """
@@ -87,11 +60,6 @@ def band_power(frames, filters):
 def log_level(power):
     """log(1 + E / E_0) / log(1 + 1 / E_0), from 0 for silence to 1 for a sine of amplitude 1; E_0 is 60 dB below it.
 
-    Example:
-
-    >>> log_level(tf.constant([0.0, 1e-3, 1.0])).numpy().round(2)
-    array([0. , 0.5, 1. ], dtype=float32)
-
     Reference: Fechner's law, of loudness; Elemente der Psychophysik (1860).
     """
     return tf.math.log1p(power / FLOOR) / float(np.log1p(1.0 / FLOOR))
@@ -102,12 +70,6 @@ def pcen(power, mean, level):
 
     The floor E_0 follows the level L of all bands, so that what is soft in all of them becomes the same as what is
     loud, down to the noise that 16 bits have. Noise that is much softer than the voice stays below it.
-
-    Example: 1 / 10,000 of the power changes nothing.
-
-    >>> loud = tf.constant([1.0, 0.01])
-    >>> pcen(loud, 0.5 * loud, 1.01).numpy().round(3), pcen(1e-4 * loud, 0.5e-4 * loud, 1.01e-4).numpy().round(3)
-    (array([0.585, 0.5  ], dtype=float32), array([0.585, 0.5  ], dtype=float32))
 
     Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
     (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is

@@ -5,7 +5,7 @@ Two discretizations of tau dx/dt = -x, that is of the factor d in x(t) = d x(t -
     exponential:  d = exp(-dt / tau)        exact
     Euler:        d = 1 - dt / tau          its first-order approximation, for tau >= dt
 
-`tau` is a number, a NumPy array or a tensor, and so is the factor; `tau=None` stands for no memory, d = 0.
+`tau` > 0, in ms, is a number, a NumPy array or a tensor, and so is the factor; `tau=None` stands for no memory, d = 0.
 """
 
 import math
@@ -16,21 +16,7 @@ import tensorflow as tf
 
 
 def decay_exp(tau, dt, name="tau"):
-    """The exact decay factor, exp(-dt / tau).
-
-    Args:
-        tau: time constants > 0 in ms: a number, a NumPy array, a tensor, or None for no memory.
-        dt: length of a step in ms.
-        name: of the argument, for the error of the Euler method.
-
-    Returns:
-        The factor, of the kind and shape of `tau`; 0.0 for None.
-
-    Example:
-
-    >>> round(decay_exp(20.0, 1.0), 4)
-    0.9512
-    """
+    """The exact decay factor of a step of `dt` ms, exp(-dt / tau)."""
     if tau is None:
         return 0.0
     if isinstance(tau, Real):
@@ -39,24 +25,9 @@ def decay_exp(tau, dt, name="tau"):
 
 
 def decay_euler(tau, dt, name="tau"):
-    """The decay factor of the Euler method, 1 - dt / tau.
+    """The decay factor of the Euler method, 1 - dt / tau; a ValueError for a `tau` < `dt`, where it would be negative.
 
-    Args:
-        tau: time constants >= dt in ms: a number, a NumPy array, a tensor, or None for no memory.
-        dt: length of a step in ms.
-        name: of the argument, for the error of the Euler method.
-
-    Returns:
-        The factor, of the kind and shape of `tau`; 0.0 for None.
-
-    Raises:
-        ValueError: where a `tau` is less than `dt`, for the factor would be negative. A tensor whose values are not
-            known while a graph is traced is not checked.
-
-    Example:
-
-    >>> decay_euler(20.0, 1.0)
-    0.95
+    A tensor whose values are not known while a graph is traced is not checked.
     """
     if tau is None:
         return 0.0

@@ -2,7 +2,7 @@
 
 Every code is a function `(x [B, T, F], units, key, first) -> [B, T, F * units]` with `units` channels a feature, those
 of the first feature first; `key` [2] is the key of its random draws, and `first` the number of examples that come
-before these in a larger batch.
+before these in a larger batch. A code that goes on with a sequence takes what was `before` the first step.
 """
 
 import numpy as np
@@ -13,11 +13,6 @@ from ..uniform import uniform
 
 def bernoulli_code(x, units, key, first=0):
     """Every channel spikes with the probability x, cut to [0, 1].
-
-    Example:
-
-    >>> bernoulli_code(tf.ones((2, 3, 1)), 4, [0, 0]).shape
-    TensorShape([2, 3, 4])
 
     Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2.
     """
@@ -38,11 +33,10 @@ def threshold_code(x, units, key=None, first=0, before=None):
     `before` is x(t-1) [B, T, F]; None where the sequence begins with the first step, before which x is 0.
 
     Example:
-
-    >>> threshold_code(tf.constant([[[0.4], [0.9], [0.1]]]), 4)[0].numpy()  # thresholds 1/3 and 2/3
-    array([[1., 0., 0., 0.],
-           [0., 1., 0., 0.],
-           [0., 0., 1., 1.]], dtype=float32)
+        >>> threshold_code(tf.constant([[[0.4], [0.9], [0.1]]]), 4)[0].numpy()  # thresholds 1/3 and 2/3
+        array([[1., 0., 0., 0.],
+               [0., 1., 0., 0.],
+               [0., 0., 1., 1.]], dtype=float32)
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), sequential MNIST.
     """
@@ -56,11 +50,6 @@ def threshold_code(x, units, key=None, first=0, before=None):
 def current_code(x, units, key=None, first=0):
     """Every channel sends x itself, as a current.
 
-    Example:
-
-    >>> current_code(tf.constant([[[0.25, 0.5]]]), 3).numpy()
-    array([[[0.25, 0.25, 0.25, 0.5 , 0.5 , 0.5 ]]], dtype=float32)
-
     Reference: the constant-current input of Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 1.3.
     """
     return tf.repeat(x, units, axis=-1)
@@ -71,12 +60,7 @@ def population_code(x, units, key=None, first=0):
 
         exp(-(x - mu_j)^2 / (2 sigma^2)),    mu_j = (j - 1) / (units - 1),    sigma = 1 / (1.5 (units - 1))
 
-    What it sends is a current, or the probability of a spike: `SpikeEncoder(1, "bernoulli")` after it makes spikes.
-
-    Example:
-
-    >>> population_code(tf.constant([[[0.5]]]), 3)[0, 0].numpy().round(3)
-    array([0.325, 1.   , 0.325], dtype=float32)
+    The output is a current, or the probability of a spike: `SpikeEncoder(1, "bernoulli")` after it makes spikes.
 
     Reference: Bohte, Kok, La Poutre, Error-backpropagation in temporally encoded networks of spiking neurons,
     Neurocomputing 48:17 (2002).
@@ -94,18 +78,16 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
     The reference k_j delta_j, 0 at the start, follows x by at most one spike a step.
 
     Args:
-        delta: > 0.
         before: the list of states before the first step, k [B, F * units / 2] alone; zeros where None.
         starts: [B, T], True where a step is the first of a sequence; None where none is but the first.
         with_states: whether to return the list of states after every step [B, T, ..] as well.
 
     Example:
-
-    >>> delta_code(tf.constant([[[0.1], [0.5], [0.5], [0.0]]]), 2, delta=0.25)[0].numpy()
-    array([[0., 0.],
-           [1., 0.],
-           [1., 0.],
-           [0., 1.]], dtype=float32)
+        >>> delta_code(tf.constant([[[0.1], [0.5], [0.5], [0.0]]]), 2, delta=0.25)[0].numpy()
+        array([[0., 0.],
+               [1., 0.],
+               [1., 0.],
+               [0., 1.]], dtype=float32)
 
     Reference: Miskowicz, Send-on-delta concept: an event-based data reporting strategy, Sensors 6:49 (2006).
     """
@@ -117,7 +99,7 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
         up, down = (tf.cast(moved, x.dtype) for moved in (now >= (state[0] + 1) * level, now <= (state[0] - 1) * level))
         return [state[0] + up - down], (up, down)
 
-    states, (up, down) = follow(step, x, [tf.zeros_like(x[:, 0])] if before is None else before, starts)
+    states, (up, down) = _follow(step, x, [tf.zeros_like(x[:, 0])] if before is None else before, starts)
     batch, steps = tf.unstack(tf.shape(x)[:2])
     channels = [tf.reshape(sent, (batch, steps, features, half)) for sent in (up, down)]
     outputs = tf.reshape(tf.concat(channels, -1), (batch, steps, features * units))
@@ -139,9 +121,8 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
         starts, with_states: as of `delta_code`.
 
     Example:
-
-    >>> latency_code(tf.fill((1, 3, 1), 0.5), 1, period=3)[0, :, 0].numpy()
-    array([0., 1., 0.], dtype=float32)
+        >>> latency_code(tf.fill((1, 3, 1), 0.5), 1, period=3)[0, :, 0].numpy()
+        array([0., 1., 0.], dtype=float32)
 
     Reference: Thorpe, Delorme, Van Rullen, Spike-based strategies for rapid processing, Neural Networks 14:715 (2001).
     """
@@ -154,20 +135,18 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
         return [after, held], (tf.cast(tf.equal(phase, when) & (held > 0.0), x.dtype),)
 
     before = [tf.zeros_like(x[:, 0, :1]), tf.zeros_like(x[:, 0])] if before is None else before
-    states, (spikes,) = follow(step, x, before, starts)
+    states, (spikes,) = _follow(step, x, before, starts)
     outputs = tf.repeat(spikes, units, axis=-1)
     return (outputs, states) if with_states else outputs
 
 
-def follow(step, x, state, starts):
-    """A loop over time: all states [B, T, ...] and all that is sent [B, T, ...].
+def _follow(step, x, state, starts):
+    """A loop over time: all states and all outputs [B, T, ...].
 
     Args:
-        step: `(states, x(t) [B, n]) -> (states, tuple of what is sent)`.
-        x: [B, T, n].
+        step: `(states, x(t) [B, n]) -> (states, tuple of outputs)`.
         state: list of states before the first step, each [B, ...].
-        starts: [B, T], True where a step is the first of a sequence, whose states are 0; None where none is but the
-            first.
+        starts: as of `delta_code`.
     """
     goes_on = tf.ones_like(x[..., :1]) if starts is None else 1.0 - tf.cast(starts, x.dtype)[..., None]
     like = step(state, x[:, 0])[1]
@@ -182,14 +161,9 @@ def follow(step, x, state, starts):
 
 
 def context_code(counted, context_switch, total=None):
-    """0, then 1 once more than `context_switch` was counted: [B, T, 1] -> [B, T, 1], what `ContextCell` sends.
+    """0, then 1 once more than `context_switch` was counted, as `ContextCell` sends: [B, T, 1] -> [B, T, 1].
 
     `total` is the count so far [B, T, 1]; None where the sequence begins with the first step.
-
-    Example:
-
-    >>> context_code(tf.ones((1, 5, 1)), 3)[0, :, 0].numpy()
-    array([0., 0., 0., 1., 1.], dtype=float32)
     """
     total = tf.cumsum(counted, axis=1) if total is None else total
     return tf.cast(total > context_switch, counted.dtype)

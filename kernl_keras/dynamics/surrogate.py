@@ -1,11 +1,15 @@
 """The spike and its pseudo-derivative: Eq. (4) and (5).
 
-A surrogate is a function of u = (V- - B) / B, the distance to the threshold in thresholds. Each is 1 at u = 0.
+A surrogate is a function of u = (V- - B) / B, the distance to the threshold in thresholds: a word of `SURROGATES`, each
+of which is 1 at u = 0, or a function of the user's.
 """
 
 import math
+from collections.abc import Mapping
 
 import tensorflow as tf
+
+from ..keras_version import keras
 
 
 def triangle(u):
@@ -65,6 +69,50 @@ SURROGATES = {
 }
 
 
+def check_surrogate(name, value, dtype):
+    """The argument `name` of a cell that computes in `dtype`, as its constructor keeps it: a word or a function.
+
+    It may also be the configuration of a function, as `keras.saving.serialize_keras_object` makes it.
+
+    Raises:
+        ValueError: for anything else, and for a function that does not return a tensor of the shape and dtype of u.
+    """
+    if isinstance(value, str) and value in SURROGATES:
+        return value
+    function = value
+    if isinstance(value, Mapping):
+        try:
+            function = keras.saving.deserialize_keras_object(value)
+        except (KeyError, TypeError, ValueError) as error:  # Keras' own, which does not say of which argument
+            raise ValueError(
+                f"{name} must be a configuration that Keras can load; received {value!r}. {error}"
+            ) from error
+    if not callable(function) or isinstance(function, type):
+        raise ValueError(f"{name} must be one of {sorted(SURROGATES)}, or a function f(u); received {value!r}.")
+    wanted = f"{name} must be a function of a tensor u [B, H] to a slope of the same shape and dtype, in TensorFlow"
+    try:
+        slope = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec((None, 3), dtype))
+        received = slope.structured_outputs
+    except Exception as error:  # what a function of another kind does with a tensor is of many kinds
+        raise ValueError(f"{wanted}; received {value!r}, which raised {type(error).__name__}: {error}") from error
+    if not tf.is_tensor(received) or received.dtype != dtype or not received.shape.is_compatible_with((None, 3)):
+        raise ValueError(f"{wanted}; received {value!r}, which returned {received!r}.")
+    return function
+
+
+def serialize_surrogate(name, value):
+    """A checked `value` for `get_config`; a ValueError for a function or class that is not registered with Keras."""
+    if isinstance(value, str):
+        return value
+    registered = value if hasattr(value, "__name__") else type(value)
+    if keras.saving.get_registered_object(keras.saving.get_registered_name(registered)) is not registered:
+        raise ValueError(
+            f"{name} must be registered with keras.saving.register_keras_serializable, so that Keras can save it and "
+            f"load it again; received {value!r}."
+        )
+    return keras.saving.serialize_keras_object(value)
+
+
 def surrogate_slope(potential, threshold, gate, damping, shape):
     """Eq. (5): psi = damping * f(u) / B with u = (V- - B) / B; 0 where `gate` is 0 (refractory). All [B, H].
 
@@ -77,14 +125,7 @@ def surrogate_slope(potential, threshold, gate, damping, shape):
 
 @tf.custom_gradient
 def spike(potential, threshold, slope):
-    """Eq. (4): z = 1[V- >= B], whose derivative is `slope` by V- and `-slope` by B.
-
-    Args:
-        potential, threshold, slope: [B, H].
-
-    Returns:
-        spikes [B, H], 0 or 1, in the dtype of `potential`.
-    """
+    """Eq. (4): z = 1[V- >= B], whose derivative is `slope` by V- and `-slope` by B. All [B, H]."""
 
     def gradient(error):
         return error * slope, -error * slope, tf.zeros_like(slope)

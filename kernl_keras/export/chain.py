@@ -14,17 +14,11 @@ ALONG_AXIS = ("LayerNormalization", "BatchNormalization", "Softmax")
 
 
 def chain(model, each_step=False):
-    """The layers of a built Keras model in their order, without a `TimeAverage` at the end.
+    """The layers of a built Keras model in their order, without a `TimeAverage` at the end; a ValueError for any other.
 
     They are `RNN`, `Readout` and `keras.layers.RNN` over a cell of this package, at least one of them, and a
-    `SpikeEncoder`, which comes first.
-
-    Args:
-        each_step: whether Keras layers that act on each step alone may be among them, and the encoder anywhere.
-
-    Raises:
-        ValueError: for a model that is not built, layers that are not one after the other from its one input to its one
-            output, and any other layer.
+    `SpikeEncoder`, which comes first. With `each_step` Keras layers that act on each step alone may be among them, and
+    the encoder anywhere.
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"model must be a built Keras model; received {model!r}.")
@@ -71,7 +65,7 @@ def layers_of(model):
 
 
 def acts_on_each_step(layer):
-    """Whether it is a Keras layer whose output at a step depends on that step alone, except in training."""
+    """True for a Keras layer whose output at a step depends on that step alone, except in training."""
     if isinstance(layer, tuple(getattr(keras.layers, name) for name in ALONG_AXIS)):
         return all(axis in (-1, 2) for axis in tf.nest.flatten(layer.axis))
     return isinstance(layer, tuple(getattr(keras.layers, name) for name in EACH_STEP))

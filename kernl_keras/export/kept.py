@@ -1,4 +1,4 @@
-"""What a learner keeps, by name: the same names in every process, and in Keras 3 and Keras 2."""
+"""The variables that a learner keeps, by name: the same names in every process, and in Keras 3 and Keras 2."""
 
 import tensorflow as tf
 
@@ -21,56 +21,46 @@ def grouped(network):
     numbers: dict[int, int] = {}
     for layer, state in layer_states(network):
         number = numbers[id(layer)] = numbers.get(id(layer), -1) + 1
-        group, of_state = state_name(layer, number)
-        groups[group][distinct(f"{names[id(layer)]}_{of_state}", taken)] = plain(state)
+        group, field = _state_name(layer, number)
+        groups[group][distinct(f"{names[id(layer)]}_{field}", taken)] = _plain(state)
     return groups
 
 
 def learned(layers, optimizer, trained):
-    """The groups "weights" and "optimizer".
-
-    Args:
-        layers: of a chain.
-        optimizer: Keras optimizer.
-        trained: the variables that it is built on, in their order.
-    """
+    """The groups "weights" and "optimizer"; the optimizer is built on the variables `trained`, in their order."""
     weights: dict[str, tf.Variable] = {}
     taken: set[str] = set()
     for layer, name in zip(layers, layer_names(layers)):
         for weight in layer.weights:
-            weights[distinct(f"{name}_{short_name(weight)}", taken)] = plain(weight)
+            weights[distinct(f"{name}_{short_name(weight)}", taken)] = _plain(weight)
     names = {id(variable): name for name, variable in weights.items()}
-    of_optimizer = optimizer_variables(optimizer, [names[id(plain(variable))] for variable in trained])
+    slots = _optimizer_variables(optimizer, [names[id(_plain(variable))] for variable in trained])
     return {
         "weights": weights,
-        "optimizer": {distinct(f"optimizer_{name}", taken): variable for name, variable in of_optimizer.items()},
+        "optimizer": {distinct(f"optimizer_{name}", taken): variable for name, variable in slots.items()},
     }
 
 
-def optimizer_variables(optimizer, trained):
-    """An optimizer's variables by name.
+def _optimizer_variables(optimizer, trained):
+    """An optimizer's variables by name; `trained` are the names of the weights that it is built on, in their order.
 
     Their own names count the models of the process, and each Keras has others. The optimizer's attributes have not:
     there each kind of slot is a list with an entry for every weight.
-
-    Args:
-        optimizer: Keras optimizer.
-        trained: names of the weights that it is built on, in their order.
     """
-    found = {}
+    named = {}
     for attribute, value in vars(optimizer).items():
         kind, value = attribute.strip("_"), () if attribute in NOT_OWN else value
         if isinstance(value, (list, tuple)) and len(value) == len(trained):
-            found |= {f"{kind}_{name}": slot for name, slot in zip(trained, value)}
+            named |= {f"{kind}_{name}": slot for name, slot in zip(trained, value)}
         else:
-            found[kind] = value
-    found = {name: plain(value) for name, value in found.items() if isinstance(plain(value), tf.Variable)}
-    known, taken = {id(variable) for variable in found.values()}, set(found)
-    others = [plain(variable) for variable in optimizer.variables]
-    return found | {distinct(short_name(each), taken): each for each in others if id(each) not in known}
+            named[kind] = value
+    named = {name: _plain(value) for name, value in named.items() if isinstance(_plain(value), tf.Variable)}
+    known, taken = {id(variable) for variable in named.values()}, set(named)
+    others = [_plain(variable) for variable in optimizer.variables]
+    return named | {distinct(short_name(each), taken): each for each in others if id(each) not in known}
 
 
-def state_name(layer, number):
+def _state_name(layer, number):
     """Group and short name of one of a layer's states."""
     if isinstance(layer, SpikeEncoder):
         return "states", f"state_{number}"
@@ -80,10 +70,10 @@ def state_name(layer, number):
     number -= len(fields)
     if getattr(layer, "memory", None) is None:
         return "traces", f"traces_{number}"
-    named = [name for name, shape in layer.memory.shapes._asdict().items() if shape is not None]
-    return "traces", f"memory_{named[number]}"
+    fields = [name for name, shape in layer.memory.shapes._asdict().items() if shape is not None]
+    return "traces", f"memory_{fields[number]}"
 
 
-def plain(variable):
+def _plain(variable):
     """TensorFlow's variable of one of Keras; anything else as it is."""
     return variable.value if IS_KERAS_3 and isinstance(variable, keras.Variable) else variable

@@ -20,11 +20,11 @@ from ..training.model import Model
 from ..training.state import Kept, layer_states
 from ..training.updates import update
 from .kept import grouped, learned
-from .learning_network import checked, learning_network, targets
+from .learning_network import checked, learning_network, optimizer_of, targets
 
 
 class Learner(tf.Module):
-    """What `learner` returns; see there.
+    """A network of one time step that answers and learns, see `learner`.
 
     Attributes:
         tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name. The names
@@ -36,15 +36,12 @@ class Learner(tf.Module):
         super().__init__(name="learner")
         network, self._clip = learning_network(model)
         (inputs,), (outputs,) = network.inputs, network.outputs
-        y = checked_targets(y) or targets(network.loss, outputs)
-        x, y, weight = (
-            tf.TensorSpec((1, *shape), dtype, name)
-            for name, shape, dtype in (
-                ("x", inputs.shape[2:], tf.float32),
-                ("y", y.shape[1:], y.dtype),
-                ("sample_weight", (), tf.float32),
-            )
-        )
+        if y is not None and not (isinstance(y, tf.TensorSpec) and y.shape.is_fully_defined() and y.shape[:1] == (1,)):
+            raise ValueError(f"y must be a tf.TensorSpec of shape [1, ..], or None; received {y!r}.")
+        y = y or targets(network.loss, outputs)
+        x = tf.TensorSpec((1, *inputs.shape[2:]), tf.float32, "x")
+        y = tf.TensorSpec(y.shape, y.dtype, "y")
+        weight = tf.TensorSpec((1,), tf.float32, "sample_weight")
         build_metrics(network, tf.zeros((1, *y.shape), y.dtype), tf.zeros(outputs.shape))
         self.__dict__["_network"] = network  # past TensorFlow, which would export Keras' own functions as well
         self._step = tf.function(self._answer, input_signature=[x], autograph=False)
@@ -57,16 +54,13 @@ class Learner(tf.Module):
             group: {name: variable for name, variable in tensors.items() if id(variable) in used}
             for group, tensors in grouped(network).items()
         }
-        of_model = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # a loss scale is not learned with
-        theirs = learned(checked(model), of_model, variable_groups(model)[1])
+        theirs = learned(checked(model), optimizer_of(model), variable_groups(model)[1])
         self.__dict__["_model"] = model, theirs["weights"] | theirs["optimizer"]
         self._all = {name: variable for group in self.tensors.values() for name, variable in group.items()}
         known = {id(variable) for variable in self._all.values()}  # Keras 2 counts the loss in every step
         self._others = [variable for variable in seen if id(variable) not in known]
         specs = {name: tf.TensorSpec(each.shape, each.dtype, name) for name, each in self._all.items()}
         self._restore = tf.function(self._write, autograph=False).get_concrete_function(**specs)
-
-    # What it does
 
     def step(self, x: Any) -> dict[str, tf.Tensor]:
         """Answers, and the states advance.
@@ -130,14 +124,12 @@ class Learner(tf.Module):
             variables[name].assign(values[name])
         return model
 
-    # To a device
-
     def export(self, folder: str | pathlib.Path) -> None:
         """Writes a SavedModel with the signatures `step`, `learn`, `reset`, `save` and `restore`."""
         signatures = {name: getattr(self, f"_{name}") for name in ("step", "learn", "reset", "save", "restore")}
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody derives the exported steps
         tf.saved_model.save(self, str(folder), signatures=signatures, options=options)
-        forget_gradients(pathlib.Path(folder))
+        _forget_gradients(pathlib.Path(folder))
 
     def to_litert(self) -> bytes:
         """The content of a `.tflite` file with the same signatures, of operations that every LiteRT interpreter has.
@@ -155,17 +147,12 @@ class Learner(tf.Module):
                 missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
                 if not missing:
                     raise
-                learned = [layer.name for layer in linear_layers(self._network) if layer.cell.learn]
-                why = (
-                    f"; constants that learn in {', '.join(learned)} need traces=True or a pole a unit"
-                    if learned
-                    else ""
-                )
+                in_memory = [layer for layer in self._network.rule_layers if layer.memory is not None]
+                names = ", ".join(layer.name for layer in in_memory if layer.cell.learn)
+                why = f"; constants that learn in {names} need traces=True or a pole a unit" if names else ""
                 raise ValueError(
                     f"the network must do with LiteRT's own operations; received {', '.join(missing)}{why}."
                 ) from error
-
-    # How
 
     def _fitting(self, argument, tensors):
         """All of `tensors` as they are kept; raises where any of them does not fit."""
@@ -177,7 +164,7 @@ class Learner(tf.Module):
                 f"{argument} must have the names that save() gives; received a dict without {missing}, and with "
                 f"{unknown}, which this network has not."
             )
-        fitting = {name: given(name, tensors[name], each) for name, each in self._all.items()}
+        fitting = {name: _as_tensor(name, tensors[name], each) for name, each in self._all.items()}
         wrong = [name for name, value in fitting.items() if not np.isfinite(value).all()]
         if wrong:
             raise ValueError(f"{argument} must be finite; received NaN or infinity in {wrong}.")
@@ -185,7 +172,7 @@ class Learner(tf.Module):
 
     def _given(self, function, *values):
         signature = function.input_signature
-        return [given(spec.name, value, spec) for spec, value in zip(signature, values)]
+        return [_as_tensor(spec.name, value, spec) for spec, value in zip(signature, values)]
 
     def _answer(self, x):
         kept = Kept(self._states())
@@ -200,9 +187,9 @@ class Learner(tf.Module):
         kept = Kept(self._states())
         forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
         network = self._network
-        of_weights = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
-        good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
-        update(network.optimizer, clipped(of_weights, self._clip), good)
+        group = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
+        good = group.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+        update(network.optimizer, _clipped(group, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
 
@@ -246,9 +233,9 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
     looked at, unlike in `Model`, for a device would spend its time on that.
 
-    Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. What
-    they say of the effect of a unit on the others is what was true when the model was exported, and no longer quite
-    true once the recurrent weights have changed. The effect of a weight on its own unit does not depend on them.
+    Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. They
+    describe the effect of a unit on the others at the time of the export, and are no longer exact once the recurrent
+    weights have changed. The effect of a weight on its own unit does not depend on them.
 
     Args:
         model: a built and compiled `kernl_keras.Model`, a chain of layers as `one_step` takes them, but without Masking
@@ -285,8 +272,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     return Learner(model, y)
 
 
-def clipped(gradients, norm):
-    """A `Group` of which all gradients together have at most that norm; None for any norm.
+def _clipped(gradients, norm):
+    """A `Group` whose gradients together have at most that norm; None for any norm.
 
     It is not left to Keras, which divides by the norm: LiteRT's XNNPACK makes NaN of that where all gradients are 0.
     """
@@ -296,8 +283,8 @@ def clipped(gradients, norm):
     return gradients._replace(gradients=[share * each for each in gradients.gradients])
 
 
-def forget_gradients(folder):
-    """Takes the names of custom gradients out of a SavedModel, which has none: whoever loads it would be warned."""
+def _forget_gradients(folder):
+    """Removes the names of custom gradients from a SavedModel, which has none: whoever loads it would be warned."""
     path, saved = folder / "saved_model.pb", saved_model_pb2.SavedModel()
     saved.ParseFromString(path.read_bytes())
     for graph in (meta_graph.graph_def for meta_graph in saved.meta_graphs):
@@ -306,24 +293,12 @@ def forget_gradients(folder):
     path.write_bytes(saved.SerializeToString())
 
 
-def linear_layers(network):
-    """The layers with traces in linear memory."""
-    return [layer for layer in network.rule_layers if layer.memory is not None]
-
-
-def checked_targets(y):
-    """The argument `y` of `learner`."""
-    if y is not None and not (isinstance(y, tf.TensorSpec) and y.shape.is_fully_defined() and y.shape[:1] == (1,)):
-        raise ValueError(f"y must be a tf.TensorSpec of shape [1, ..], or None; received {y!r}.")
-    return y
-
-
-def given(name, value, like):
-    """A value as a tensor of the shape and dtype of `like`; raises where it is none."""
-    value, wanted = (value if tf.is_tensor(value) else np.asarray(value)), like.dtype.as_numpy_dtype
+def _as_tensor(name, value, spec):
+    """A value as a tensor of the shape and dtype of `spec`; raises where it is none."""
+    value, wanted = (value if tf.is_tensor(value) else np.asarray(value)), spec.dtype.as_numpy_dtype
     dtype = np.dtype(getattr(value.dtype, "as_numpy_dtype", value.dtype))
-    if tuple(value.shape) != tuple(like.shape) or not np.can_cast(dtype, wanted, "same_kind"):
+    if tuple(value.shape) != tuple(spec.shape) or not np.can_cast(dtype, wanted, "same_kind"):
         raise ValueError(
-            f"{name} must be {like.dtype.name} of shape {tuple(like.shape)}; received {dtype} of shape {value.shape}."
+            f"{name} must be {spec.dtype.name} of shape {tuple(spec.shape)}; received {dtype} of shape {value.shape}."
         )
-    return tf.cast(value, like.dtype)
+    return tf.cast(value, spec.dtype)

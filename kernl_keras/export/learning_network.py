@@ -13,13 +13,9 @@ from .chain import chain
 def learning_network(model):
     """A compiled `Model` of one example and one step, with the weights of a model and its optimizer's values.
 
-    Returns:
-        the network, and the global norm to which its optimizer leaves it to others to clip gradients, or None.
-
-    Raises:
-        ValueError: for a model that cannot learn step by step.
+    And the global norm to which the caller has to clip gradients, for this optimizer leaves it out; or None.
     """
-    return compiled(network_of_steps(checked(model)), model)
+    return _compiled(_network_of_steps(checked(model)), model)
 
 
 def checked(model):
@@ -37,11 +33,11 @@ def checked(model):
         if dtypes != {"float32"}:
             raise ValueError(f"layer {layer.name!r} must be in float32; received {sorted(dtypes)}.")
         if isinstance(layer, RNN):
-            check_rule(layer)
+            _check_rule(layer)
     return [layer for layer in layers if not isinstance(layer, keras.layers.Dropout)]
 
 
-def check_rule(layer):
+def _check_rule(layer):
     """Raises unless a `RNN` learns by traces, one step after the other."""
     if layer.traces is False:
         raise ValueError(f"layer {layer.name!r} must have traces; received traces=False.")
@@ -52,7 +48,7 @@ def check_rule(layer):
         )
 
 
-def network_of_steps(layers):
+def _network_of_steps(layers):
     """A `Model` of one example and one step, whose layers are stateful and have the weights of these."""
     x = inputs = keras.Input(batch_shape=(1, 1, *layers[0].input.shape[2:]), dtype="float32")
     for layer in layers:
@@ -68,35 +64,36 @@ def network_of_steps(layers):
             copy.rule.learn_sensitivity = False
         x = copy(x)
         copy.trainable = layer.trainable
-        for of_copy, of_layer in zip(by_name(copy.weights), by_name(layer.weights)):
-            of_copy.assign(of_layer)
+        pairs = zip(*(sorted(each.weights, key=short_name) for each in (copy, layer)))  # a fixed M has another place
+        for new, old in pairs:
+            new.assign(old)
         if hasattr(copy, "cell"):
             copy.cell.hold_constants()
     return Model(inputs, x)
 
 
-def by_name(weights):
-    """A layer's weights in the order of their names: M comes in another place where it does not learn."""
-    return sorted(weights, key=short_name)
-
-
-def compiled(network, model):
+def _compiled(network, model):
     """The network with the model's loss and an optimizer like the model's, in its state; and `global_clipnorm`."""
-    of_model = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # a loss scale has no use in float32
-    config = of_model.get_config()
+    theirs = optimizer_of(model)
+    config = theirs.get_config()
     if steps := config.get("gradient_accumulation_steps"):
         raise ValueError(f"the optimizer must learn from every step; received gradient_accumulation_steps={steps}.")
     clip, config["global_clipnorm"] = config.get("global_clipnorm"), None
-    optimizer = type(of_model).from_config(config)
-    of_loss = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
-    network.compile(optimizer, model.loss, loss_weights=of_loss)
-    theirs = [variable.shape for variable in variable_groups(model)[1]]
-    if theirs != [variable.shape for variable in network.trainable_variables]:
+    optimizer = type(theirs).from_config(config)
+    weights = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
+    network.compile(optimizer, model.loss, loss_weights=weights)
+    shapes = [variable.shape for variable in variable_groups(model)[1]]
+    if shapes != [variable.shape for variable in network.trainable_variables]:
         raise ValueError(f"model must have no trainable weights but those of its chain of layers; received {model!r}.")
     build_optimizers(model)  # a model that was compiled before it was built has no slots yet
-    for own, other in zip(optimizer.variables, of_model.variables):
+    for own, other in zip(optimizer.variables, theirs.variables):
         own.assign(other)
     return network, clip
+
+
+def optimizer_of(model):
+    """A model's optimizer without its loss scale, which has no use in float32."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def targets(loss, outputs):
@@ -106,7 +103,7 @@ def targets(loss, outputs):
 
 
 def is_sparse(loss):
-    """Whether a loss compares with integers: by the name of its class or function, not by one that a user gave it."""
+    """True for a loss that compares with integers: by the name of its class or function, not by a user's."""
     if isinstance(loss, (list, tuple)):
         return any(is_sparse(each) for each in loss)
     functions = loss, getattr(loss, "fn", None)  # itself, or the one that Keras made a loss of

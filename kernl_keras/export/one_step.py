@@ -44,16 +44,15 @@ def one_step(model: keras.Model) -> keras.Model:
             or with the code "delta" or "latency".
 
     Example:
-
-    >>> import numpy as np, kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    >>> step = kk.one_step(model)
-    >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
-    >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}
-    {'hidden_activity': (5, 4), 'outputs': (5, 2), 'readout_v': (5, 2)}
+        >>> import numpy as np, kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> inputs = keras.Input((7, 3))
+        >>> hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(inputs)
+        >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
+        >>> step = kk.one_step(model)
+        >>> answer = step({"x": np.ones((5, 3)), "hidden_activity": np.zeros((5, 4)), "readout_v": np.zeros((5, 2))})
+        >>> {name: tuple(value.shape) for name, value in sorted(answer.items())}
+        {'hidden_activity': (5, 4), 'outputs': (5, 2), 'readout_v': (5, 2)}
     """
     layers = chain(model, each_step=True)
     x = received = keras.Input(model.inputs[0].shape[2:], name="x", dtype=model.inputs[0].dtype)
@@ -78,21 +77,17 @@ def one_step(model: keras.Model) -> keras.Model:
 class CellStep(keras.layers.Layer):
     """One step of a recurrent layer's cell: [x, *states] -> [outputs, *states].
 
-    Args:
-        layer: the recurrent layer.
-        masked: whether a mask [B, 1] comes last in the inputs: where it is False, the states stay and the output
-            repeats.
+    If it is `masked`, a mask [B, 1] comes last in the inputs: where it is False, states stay and the output repeats.
     """
 
     def __init__(self, layer, masked):
         super().__init__(dtype=layer.cell.dtype_policy)
         self.cell, self.masked, self.zero = layer.cell, masked, layer.zero_output_for_mask
         self.of_outputs = layer.compute_dtype
-        self.fields = [*(layer.cell.State._fields if isinstance(layer.cell, HiddenCell) else ("v",))]
+        hidden = isinstance(layer.cell, HiddenCell)
+        self.fields = [*(layer.cell.State._fields if hidden else ("v",))]
         self.sizes = [*layer.cell.state_size]
-        self.repeats = (
-            masked and isinstance(layer.cell, HiddenCell) and not self.zero
-        )  # a readout's output is its state
+        self.repeats = masked and hidden and not self.zero  # a readout's output is its state
         if self.repeats:
             self.fields.append("output")
             self.sizes.append(layer.cell.units)
@@ -111,12 +106,7 @@ class CellStep(keras.layers.Layer):
 
 
 class EncoderStep(keras.layers.Layer):
-    """One step of an encoder: [x, seen] -> [what it sends, seen].
-
-    Args:
-        encoder: the encoder.
-        masked: whether a mask [B, 1] comes last in the inputs: where it is False, `seen` stays.
-    """
+    """One step of an encoder: [x, seen] -> [outputs, seen]; `masked` as of `CellStep`."""
 
     def __init__(self, encoder, masked):
         super().__init__(dtype=encoder.dtype_policy)

@@ -62,67 +62,58 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
             units), for a model that is no such chain, and for cells of several dt.
 
     Example:
-
-    >>> import kernl_keras as kk
-    >>> from tensorflow import keras
-    >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
-    >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    >>> graph = kk.to_nir(model)
-    >>> sorted(graph.nodes)
-    ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
-    >>> sorted(graph.nodes["hidden_units"].nodes)
-    ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
+        >>> import kernl_keras as kk
+        >>> from tensorflow import keras
+        >>> inputs = keras.Input((7, 3))
+        >>> hidden = kk.RNN(kk.LIFCell(4, tau_ref=0.0), name="hidden")(inputs)
+        >>> model = keras.Model(inputs, kk.Readout(2, name="readout")(hidden))
+        >>> graph = kk.to_nir(model)
+        >>> sorted(graph.nodes)
+        ['hidden_kernel', 'hidden_units', 'input', 'output', 'readout_kernel', 'readout_units']
+        >>> sorted(graph.nodes["hidden_units"].nodes)
+        ['input', 'lif', 'output', 'recurrent_kernel', 'synapse']
 
     Source: Pedersen, Abreu, Jobst et al., Neuromorphic intermediate representation, Nature Communications 15:8122
     (2024).
     """
-    nir = import_nir()
+    try:
+        import nir
+    except ImportError as error:
+        raise ImportError("NIR graphs need the package nir: pip install kernl-keras[nir].") from error
     one_of("discretization", discretization, DISCRETIZATIONS)
     layers = [layer for layer in chain(model) if not isinstance(layer, SpikeEncoder)]
     for layer in layers:
-        check_units(layer)
+        _check_units(layer)
     steps = {layer.cell.dt for layer in layers}
     if len(steps) != 1:
         raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
     dt = steps.pop() * MS if dt is None else number("dt", dt, above=0.0)
-    tau = Tau(dt, DISCRETIZATIONS[discretization])
+    tau = _time_constants(dt, DISCRETIZATIONS[discretization])
     nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
     for layer in layers:
-        make = hidden_nodes if isinstance(layer.cell, LIFCell) else readout_nodes
-        nodes |= make(nir, layer.name, layer.cell, tau)
+        nodes_of = _hidden_nodes if isinstance(layer.cell, LIFCell) else _readout_nodes
+        nodes |= nodes_of(nir, layer.name, layer.cell, tau)
     nodes["output"] = nir.Output(np.array([layers[-1].cell.units]))
     names = list(nodes)
     metadata = {"dt": dt, "discretization": discretization, "recurrent_delay": dt, "writer": "kernl_keras"}
     return nir.NIRGraph(nodes, list(zip(names, names[1:])), metadata=metadata)
 
 
-def import_nir():
-    """The package nir, which is an option."""
-    try:
-        import nir
-    except ImportError as error:
-        raise ImportError("NIR graphs need the package nir: pip install kernl-keras[nir].") from error
-    return nir
+def _time_constants(dt, inverse):
+    """`(name, decay, units)` -> tau of each unit in seconds, which the importer turns into `decay` again."""
 
-
-class Tau:
-    """Time constants in seconds from decays of a step."""
-
-    def __init__(self, dt, inverse):
-        self.dt, self.inverse = dt, inverse
-
-    def __call__(self, name, decay, units):
-        """One of each unit [units], so that the importer finds `decay` again; `name` is the cell's argument."""
+    def tau(name, decay, units):
         decay = np.full(units, decay, "float64")
         with np.errstate(divide="ignore"):
-            tau = self.inverse(decay, self.dt)
-        if not np.all(tau > 0.0):
+            seconds = inverse(decay, dt)
+        if not np.all(seconds > 0.0):
             raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
-        return tau
+        return seconds
+
+    return tau
 
 
-def check_units(layer):
+def _check_units(layer):
     """Raises where NIR has no primitive for what the units of a layer do."""
     cell = layer.cell
     if isinstance(cell, ReadoutCell):
@@ -144,76 +135,76 @@ def check_units(layer):
         )
 
 
-def hidden_nodes(nir, name, cell, tau):
+def _hidden_nodes(nir, name, cell, tau):
     """Input weights, and the subgraph of the units with their recurrent weights."""
     p, units = cell.parameters(), cell.units
-    inside, edges, first, spikes = (soft_units if p.soft_reset else hard_units)(nir, cell, p, tau)
+    inside, edges, first, spikes = (_soft_units if p.soft_reset else _hard_units)(nir, cell, p, tau)
     loop = [spikes, "recurrent_kernel", first]
     if cell.tau_s is not None:
-        inside["synapse"] = leaky_sum(nir, "tau_s", to_numpy(p.trace_decay), units, tau)
+        inside["synapse"] = _leaky_sum(nir, "tau_s", _to_numpy(p.trace_decay), units, tau)
         loop.insert(1, "synapse")
-    resistance = to_numpy(1.0 / (1.0 - p.membrane_decay) if p.resistance is None else p.resistance)
-    inside["recurrent_kernel"] = weights(nir, cell.recurrent_weights(), None, resistance)
+    resistance = _to_numpy(1.0 / (1.0 - p.membrane_decay) if p.resistance is None else p.resistance)
+    inside["recurrent_kernel"] = _weights(nir, cell.recurrent_weights(), None, resistance)
     nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
     edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
-    kernel = weights(nir, cell.kernel, cell.bias, resistance)
+    kernel = _weights(nir, cell.kernel, cell.bias, resistance)
     return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
 
 
-def hard_units(nir, cell, p, tau):
-    """`(nodes, edges, the node that hears the current, the node that spikes)`: NIR's own unit."""
-    membrane = potential(cell, p, tau)
+def _hard_units(nir, cell, p, tau):
+    """`(nodes, edges, the node that receives the current, the node that spikes)`: NIR's own unit."""
+    membrane = _potential(cell, p, tau)
     reset = np.full(cell.units, p.reset_potential)
-    return {"lif": nir.LIF(**membrane, v_threshold=threshold(cell), v_reset=reset)}, [], "lif", "lif"
+    return {"lif": nir.LIF(**membrane, v_threshold=_threshold(cell), v_reset=reset)}, [], "lif", "lif"
 
 
-def soft_units(nir, cell, p, tau):
-    """The same without a primitive: (1-a) times what comes back a step later is -a b0, what is left of the reset."""
-    decay = to_numpy(p.membrane_decay)
+def _soft_units(nir, cell, p, tau):
+    """`_hard_units` for a soft reset, without a primitive: what comes back a step later, times (1-a), is -a b0."""
+    decay = _to_numpy(p.membrane_decay)
     nodes = {
-        "membrane": nir.LI(**potential(cell, p, tau)),
-        "threshold": nir.Threshold(threshold(cell)),
-        "reset": nir.Scale(np.full(cell.units, -decay * to_numpy(p.base_threshold) / (1.0 - decay))),
+        "membrane": nir.LI(**_potential(cell, p, tau)),
+        "threshold": nir.Threshold(_threshold(cell)),
+        "reset": nir.Scale(np.full(cell.units, -decay * _to_numpy(p.base_threshold) / (1.0 - decay))),
     }
     return nodes, [*zip(nodes, [*nodes][1:]), ("reset", "membrane")], "membrane", "threshold"
 
 
-def potential(cell, p, tau):
-    """What `LIF` and `LI` have in common; R_m is in the weights, for Norse does not read r."""
+def _potential(cell, p, tau):
+    """Arguments of both `LIF` and `LI`; R_m is in the weights, for Norse does not read r."""
     ones = np.ones(cell.units)
-    return {"tau": tau("tau_m", to_numpy(p.membrane_decay), cell.units), "r": ones, "v_leak": 0.0 * ones}
+    return {"tau": tau("tau_m", _to_numpy(p.membrane_decay), cell.units), "r": ones, "v_leak": 0.0 * ones}
 
 
-def threshold(cell):
+def _threshold(cell):
     """The largest number below b0 [H]: what is above it is at least b0."""
-    b0 = np.full(cell.units, to_numpy(cell.constant("base_threshold")), cell.compute_dtype)
+    b0 = np.full(cell.units, _to_numpy(cell.constant("base_threshold")), cell.compute_dtype)
     return np.nextafter(b0, np.zeros_like(b0))
 
 
-def readout_nodes(nir, name, cell, tau):
+def _readout_nodes(nir, name, cell, tau):
     """Output weights, and the leak where there is one."""
     mean = cell.gain is not None
-    nodes = {f"{name}_kernel": weights(nir, cell.kernel * cell.gain if mean else cell.kernel, cell.bias)}
+    nodes = {f"{name}_kernel": _weights(nir, cell.kernel * cell.gain if mean else cell.kernel, cell.bias)}
     if cell.tau_out is not None:
-        nodes[f"{name}_units"] = leaky_sum(nir, "tau_out", to_numpy(cell.decay), cell.units, tau, mean)
+        nodes[f"{name}_units"] = _leaky_sum(nir, "tau_out", _to_numpy(cell.decay), cell.units, tau, mean)
     return nodes
 
 
-def leaky_sum(nir, name, decay, units, tau, mean=False):
+def _leaky_sum(nir, name, decay, units, tau, mean=False):
     """v(t) = d v(t-1) + x(t) as an `LI`; d v(t-1) + (1-d) x(t) for a mean."""
     r = np.ones(units) if mean else 1.0 / (1.0 - np.full(units, decay, "float64"))
     return nir.LI(tau=tau(name, decay, units), r=r, v_leak=np.zeros(units))
 
 
-def weights(nir, kernel, bias, factor=1.0):
+def _weights(nir, kernel, bias, factor=1.0):
     """`Linear`, or `Affine` where there is a bias; NIR's weights are [out, in]."""
-    kernel = to_numpy(kernel)
+    kernel = _to_numpy(kernel)
     scaled = (factor * kernel).T.astype(kernel.dtype)
     if bias is None:
         return nir.Linear(scaled)
-    return nir.Affine(scaled, (factor * to_numpy(bias)).astype(kernel.dtype))
+    return nir.Affine(scaled, (factor * _to_numpy(bias)).astype(kernel.dtype))
 
 
-def to_numpy(value):
+def _to_numpy(value):
     """A number, a tensor or a variable as an array; of a number all digits."""
     return np.asarray(value if isinstance(value, Real) else tf.convert_to_tensor(value))

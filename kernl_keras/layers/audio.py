@@ -10,8 +10,7 @@ import tensorflow as tf
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
 from ..keras_version import IS_KERAS_3, keras, output_shape
-from ..sequences.leaky_max import leaky_max
-from ..sequences.leaky_sum import leaky_sum
+from ..sequences.leaky import leaky_max, leaky_sum
 from ..serialization import serializable
 from ..types import Code, Compression, Config
 from .encoder import SpikeEncoder
@@ -20,7 +19,7 @@ from .stateful import StatefulLayer
 
 @serializable
 class AudioEncoder(StatefulLayer):
-    """Input units that hear: each encodes how strong one band of frequencies is, one time step every `hop`.
+    """Input units that encode the power of sound in bands of frequencies, one time step every `hop`.
 
         E_b(t) = sum_k W_kb |X_k(t)|^2                                         power in band b
         y = log(1 + E / E_0) / log(1 + 1 / E_0)                                "log"
@@ -31,11 +30,11 @@ class AudioEncoder(StatefulLayer):
     E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps how loud it
     is, from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that what is
     steady fades; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a
-    soft voice looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and what is 30 dB
-    below the voice is hardly heard. A `SpikeEncoder` then encodes y by its `code`.
+    soft voice looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and sounds 30 dB
+    below the voice hardly count. A `SpikeEncoder` then encodes y by its `code`.
 
-    Frames end where steps end: step t has heard the `frame` before it, and nothing later. Before a sequence is silence.
-    So a stateful layer, which keeps the last `frame` - `hop`, gives for pieces what it gives for the whole.
+    Frames end where steps end: step t depends on the `frame` before it, and on nothing later. Before a sequence is
+    silence. So a stateful layer, which keeps the last `frame` - `hop`, gives the same in pieces as in one call.
 
     Args:
         bands: number of bands.

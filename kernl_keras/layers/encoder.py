@@ -10,7 +10,7 @@ from ..draws import add_counter, check_seed, fixed_key, next_key
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
 from ..replicas import rows_before
-from ..sequences.leaky_sum import leaky_sum
+from ..sequences.leaky import leaky_sum
 from ..sequences.valid_steps import marks
 from ..serialization import serializable
 from ..types import Code, Config
@@ -116,20 +116,12 @@ class SpikeEncoder(StatefulLayer):
         self.built = True
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """What the code remembers, the sum of the context unit, and the number of steps so far; what is needed."""
+        """The states of the code, the sum of the context unit, the number of steps so far; those that are needed."""
         batch, features = input_shape[0], self._encoded_features(input_shape)
-        shapes: list[tuple[tuple[Any, ...], Any]] = []
-        if self.code == "threshold":
-            shapes.append(((batch, features), tf.float32))
-        if self.code == "delta":
-            shapes.append(((batch, features * self.units // 2), tf.float32))
-        if self.code == "latency":
-            shapes += [((batch, 1), tf.float32), ((batch, features), tf.float32)]
-        if self.context_switch is not None:
-            shapes.append(((batch, 1), tf.float32))
-        if self.code == "bernoulli":
-            shapes.append(((), tf.int64))
-        return shapes
+        of_code = {"threshold": [features], "delta": [features * self.units // 2], "latency": [1, features]}
+        sizes = [*of_code.get(self.code, ()), *([] if self.context_switch is None else [1])]
+        steps: list[tuple[tuple[Any, ...], Any]] = [((), tf.int64)] if self.code == "bernoulli" else []
+        return [((batch, size), tf.float32) for size in sizes] + steps
 
     def call(
         self,
@@ -146,34 +138,30 @@ class SpikeEncoder(StatefulLayer):
         if steps is not None:
             x = tf.where(steps.mask[..., None], x, tf.zeros_like(x))  # NaN there would reach gradients
         features = self._encoded_features(inputs.shape)
-        states, left = iter(self.states or []), []
+        values, states, left = self.gain * x[..., :features], iter(self.states or []), []
         if self.stateful:
             self.check_batch(inputs)
-        values, given = self.gain * x[..., :features], {}
-        if self.code == "threshold" and (self.stateful or steps is not None):
-            given["before"], last = before_each(values, steps, next(states, None))
-            left.append(last)
+        code, outputs, total, given = CODES[self.code], None, None, {}
         if self.code in FOLLOWING:
             before = (
                 [tf.convert_to_tensor(next(states)) for _ in range(FOLLOWING[self.code])] if self.stateful else None
             )
-            followed, last = self._followed(values, steps, before)
-            left += last
-        total = None
-        if self.context_switch is not None and (self.stateful or steps is not None):
-            total, last = summed(x[..., features:], steps, next(states, None))
+            outputs, left = self._followed(values, steps, before)
+        elif self.code == "threshold" and (self.stateful or steps is not None):
+            given["before"], last = _before_each(values, steps, next(states, None))
             left.append(last)
-        if self.code in FOLLOWING:
-            outputs = followed
-        elif self.code != "bernoulli":
-            outputs = CODES[self.code](values, self.units, **given)
-        elif self.stateful:
+        if self.context_switch is not None and (self.stateful or steps is not None):
+            total, last = _summed(x[..., features:], steps, next(states, None))
+            left.append(last)
+        if self.code == "bernoulli" and self.stateful:
             so_far = next(states)
             outputs = self._drawn(values, tf.convert_to_tensor(so_far), training)
             left.append(so_far + tf.cast(tf.shape(x)[1], so_far.dtype))
-        else:
+        elif self.code == "bernoulli":
             key = next_key(self.seed, self.draws, inputs) if training else fixed_key(self.seed)
-            outputs = CODES[self.code](values, self.units, key, rows_before(tf.shape(x)[0]))
+            outputs = code(values, self.units, key, rows_before(tf.shape(x)[0]))
+        elif outputs is None:
+            outputs = code(values, self.units, **given)
         if self.context_switch is not None:
             context = context_code(x[..., features:], self.context_switch, total)
             outputs = tf.concat([outputs, context], axis=-1)
@@ -194,8 +182,8 @@ class SpikeEncoder(StatefulLayer):
 
     def _followed(self, x, steps, before):
         """Spikes of a code that loops over time; a masked step sends none. And its states after the last step."""
-        settings = {} if self.delta is None else {"delta": self.delta}
-        settings |= {} if self.period is None else {"period": self.period}
+        settings = {"delta": self.delta, "period": self.period}
+        settings = {name: value for name, value in settings.items() if value is not None}
         starts = None
         if steps is not None:
             x = steps.gather(x)
@@ -218,26 +206,14 @@ class SpikeEncoder(StatefulLayer):
         return output_shape(*input_shape[:-1], channels)
 
     def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "code": self.code,
-            "context_switch": self.context_switch,
-            "gain": self.gain,
-            "seed": self.seed,
-            "stateful": self.stateful,
-            "delta": self.delta,
-            "period": self.period,
-        }
+        names = ("units", "code", "context_switch", "gain", "seed", "stateful", "delta", "period")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def before_each(x, steps, first):
+def _before_each(x, steps, first):
     """x(t-1) of each step t of the same sequence, [B, T, F], and x of the last step [B, F].
 
-    Args:
-        x: [B, T, F].
-        steps: `ValidSteps`, or None.
-        first: x before the first step [B, F]; None for 0.
+    `steps` are `ValidSteps` or None; `first` is x before the first step [B, F], or None for 0.
     """
     first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
     x = x if steps is None else steps.gather(x)
@@ -249,11 +225,8 @@ def before_each(x, steps, first):
     return steps.scatter(before), steps.behind(x, first)
 
 
-def summed(x, steps, first):
-    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1].
-
-    Args: as of `before_each`.
-    """
+def _summed(x, steps, first):
+    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1]."""
     first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
     x = x if steps is None else steps.gather(x)
     if steps is None or steps.starts is None:

@@ -9,7 +9,7 @@ from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype, wide_policy
 from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN
-from ..sequences.leaky_sum import leaky_sum
+from ..sequences.leaky import leaky_sum
 from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, TimeConstant
@@ -69,10 +69,9 @@ class Readout(KerasRNN):
         ValueError: for a setting out of range, and for inputs that are not [B, T, H].
 
     Example:
-
-    >>> import numpy as np, kernl_keras as kk
-    >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
-    (25, 7, 10)
+        >>> import numpy as np, kernl_keras as kk
+        >>> tuple(kk.Readout(10, tau_out=20.0)(np.ones((25, 7, 200))).shape)
+        (25, 7, 10)
 
     Source: Bellec et al., arXiv:1803.09574 (2018); Nature Communications 11:3625 (2020), where random feedback is
     "broadcast"; Murray, eLife 8:e43299 (2019).
@@ -91,11 +90,8 @@ class Readout(KerasRNN):
         **kwargs: Any,
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
-        of_cell = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
-        given: dict[str, Any] = {"tau_out": tau_out, "gain": gain, "dt": dt, "discretization": discretization}
-        given["learn"] = learn
-        given["feedback"] = feedback
-        cell = ReadoutCell(units, **given, **of_cell, dtype=dtype)
+        settings = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
+        cell = ReadoutCell(units, tau_out, gain, dt, discretization, learn, feedback=feedback, dtype=dtype, **settings)
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or dtype)
         flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
@@ -104,10 +100,10 @@ class Readout(KerasRNN):
             cell.trainable = False  # Keras asks the cell alone
 
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
-        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
-            sequences_shape[0], (list, tuple, tf.TensorShape)
-        )  # Keras 2: the state's as well
-        time_steps("sequences", sequences_shape[0] if several else sequences_shape)
+        shape = sequences_shape
+        if isinstance(shape, (list, tuple)) and isinstance(shape[0], (list, tuple, tf.TensorShape)):
+            shape = shape[0]  # Keras 2 adds the state's
+        time_steps("sequences", shape)
         super().build(sequences_shape)
 
     def call(
@@ -161,9 +157,9 @@ class Readout(KerasRNN):
         return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [state]
 
     def get_config(self) -> Config:
-        config, of_cell = super().get_config(), self.cell.get_config()
+        config, settings = super().get_config(), self.cell.get_config()
         del config["cell"]
-        return {**config, **{name: of_cell[name] for name in self.cell.arguments()}}
+        return {**config, **{name: settings[name] for name in self.cell.arguments()}}
 
     @classmethod
     def from_config(cls, config: Config) -> "Readout":

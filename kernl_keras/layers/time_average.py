@@ -42,10 +42,9 @@ class TimeAverage(StatefulLayer):
             steps.
 
     Example:
-
-    >>> import tensorflow as tf, kernl_keras as kk
-    >>> kk.TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
-    array([[3.]], dtype=float32)
+        >>> import tensorflow as tf, kernl_keras as kk
+        >>> kk.TimeAverage(2)(tf.constant([[[1.0], [2.0], [4.0]]])).numpy()
+        array([[3.]], dtype=float32)
 
     Reference: Bellec et al., arXiv:1803.09574 (2018), who average the readouts over the steps after the last pixel.
     """
@@ -93,7 +92,7 @@ class TimeAverage(StatefulLayer):
         return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
 
     def _mean_so_far(self, x, marked):
-        """The same of the last sequence of each example, with what the calls before left of it."""
+        """The mean of the last sequence of each example, with the steps of the calls before."""
         steps = None if marked is None else marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:

@@ -4,14 +4,14 @@ Written from the equations and apart from the TensorFlow code; it imports nothin
 the package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units
 and bias; M is [R, H, H], gamma [R, H].
 
+    loops          those over time that the others share
     spiking        (1)-(9), their tangent (18)
     resonator      (24), (4)-(6), (9), their tangent (18)
     adlif          (34), its tangent (18), its traces
     lstm           (35), its tangent (18), its traces, its windows
     rate           leaky rate units, their tangent (18)
-    rules          (10)-(15), (20)-(23), e-prop, RFLO
-    membrane       (25)-(27)
-    sensitivity    (16), (17), (19)
+    rules          (10)-(15), (20)-(23), (25), (27), e-prop, RFLO
+    sensitivity    (16), (17), (19), (26)
     window         (28), a sweep for every window
     learned        (30), constants that learn
     whole_unit     (36)
@@ -43,7 +43,6 @@ from .adlif import adlif, adlif_constants, adlif_own_step, adlif_rule, adlif_tan
 from .learned import constant, kicks
 from .lstm import lstm, lstm_rule, lstm_tangent, lstm_windows
 from .means import errors_behind, linear_steps, means_before, memory_of_means
-from .membrane import membrane, membrane_sensitivity
 from .rate import rate, rate_constants, rate_tangent
 from .resonator import resonator, resonator_constants, resonator_tangent
 from .rules import (
@@ -51,6 +50,7 @@ from .rules import (
     eprop_alif,
     input_gradient,
     learning_signal,
+    membrane,
     network,
     plain,
     presynaptic,
@@ -59,56 +59,16 @@ from .rules import (
     rflo,
     weight_gradient,
 )
-from .sensitivity import filtered_noise, sensitivity
+from .sensitivity import filtered_noise, membrane_sensitivity, sensitivity
 from .spiking import FIELDS, constants, follow_reset, spiking, spiking_tangent
 from .whole_unit import own_step, whole_unit, whole_unit_sensitivity
 from .window import whole_unit_hop, windows
 
 __all__ = [
-    "FIELDS",
-    "adlif",
-    "adlif_constants",
-    "adlif_own_step",
-    "adlif_rule",
-    "adlif_tangent",
-    "constant",
-    "constants",
-    "eprop",
-    "eprop_alif",
-    "errors_behind",
-    "filtered_noise",
-    "follow_reset",
-    "input_gradient",
-    "kicks",
-    "learning_signal",
-    "linear_steps",
-    "lstm",
-    "lstm_rule",
-    "lstm_tangent",
-    "lstm_windows",
-    "means_before",
-    "memory_of_means",
-    "network",
-    "membrane",
-    "membrane_sensitivity",
-    "own_step",
-    "plain",
-    "presynaptic",
-    "rate",
-    "rate_constants",
-    "rate_tangent",
-    "resonator",
-    "resonator_constants",
-    "resonator_tangent",
-    "reverse_network",
-    "reverse_plain",
-    "rflo",
-    "sensitivity",
-    "spiking",
-    "spiking_tangent",
-    "weight_gradient",
-    "whole_unit",
-    "whole_unit_hop",
-    "whole_unit_sensitivity",
-    "windows",
-]
+    "FIELDS", "adlif", "adlif_constants", "adlif_own_step", "adlif_rule", "adlif_tangent", "constant", "constants",
+    "eprop", "eprop_alif", "errors_behind", "filtered_noise", "follow_reset", "input_gradient", "kicks", "learning_signal",
+    "linear_steps", "lstm",    "lstm_rule", "lstm_tangent", "lstm_windows", "means_before", "membrane", "membrane_sensitivity", "memory_of_means", "network", "own_step", "plain",
+    "presynaptic", "rate", "rate_constants", "rate_tangent", "resonator", "resonator_constants", "resonator_tangent",
+    "reverse_network", "reverse_plain", "rflo", "sensitivity", "spiking", "spiking_tangent", "weight_gradient",
+    "whole_unit", "whole_unit_hop", "whole_unit_sensitivity", "windows",
+]  # fmt: skip

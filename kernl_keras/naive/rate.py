@@ -5,21 +5,25 @@ from typing import Any
 
 import numpy as np
 
-from .spiking import Enters, current, decay
+from .loops import Array, Enters, decay, forward, tangent
 
 RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
+ACTIVATIONS = {  # f(g), f'(g)
+    "tanh": lambda g: (np.tanh(g), 1.0 / np.cosh(g) ** 2),
+    "relu": lambda g: (max(g, 0.0), float(g > 0.0)),
+    "identity": lambda g: (g, 1.0),
+}
 
 
 def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
-    """What one unit's step needs: a, the complex factor of a unit with a period, f, dt.
+    """The constants of one unit's step: a, the complex factor of a unit with a period, f, dt.
 
     Args:
         **settings: of `LeakyRNNCell`, those that are not the default.
 
     Example:
-
-    >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
-    [0.905, 0.951]
+        >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
+        [0.905, 0.951]
     """
     c = SimpleNamespace(**{**RATE, **settings}, units=units)
     c.a = decay(c.tau, c.dt, c.discretization, units)
@@ -29,13 +33,13 @@ def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
 
 
 def rate(
-    x: np.ndarray,
-    w_in: np.ndarray,
-    w_rec: np.ndarray,
-    bias: np.ndarray,
+    x: Array,
+    w_in: Array,
+    w_rec: Array,
+    bias: Array,
     c: SimpleNamespace,
-    start: np.ndarray | None = None,
-    noise: np.ndarray | None = None,
+    start: Array | None = None,
+    noise: Array | None = None,
     enters: Enters | None = None,
 ) -> SimpleNamespace:
     """Leaky rate units, as `LeakyRNNCell` has them; `enters` "state" is noise on h(t-1) itself.
@@ -43,34 +47,20 @@ def rate(
         h(t) = a h(t-1) + (1-a) f(g(t)),        g(t) = x(t) W_in + h(t-1) W_rec + bias
 
     Example:
-
-    >>> x, w, bias = np.ones((1, 3, 1)), np.ones((1, 1)), np.zeros(1)
-    >>> c = rate_constants(1, tau=1.0 / np.log(2.0), activation="identity")  # a = 1/2
-    >>> rate(x, w, 0.0 * w, bias, c).output[0, :, 0].round(3).tolist()
-    [0.5, 0.75, 0.875]
+        >>> x, w, bias = np.ones((1, 3, 1)), np.ones((1, 1)), np.zeros(1)
+        >>> c = rate_constants(1, tau=1.0 / np.log(2.0), activation="identity")  # a = 1/2
+        >>> rate(x, w, 0.0 * w, bias, c).output[0, :, 0].round(3).tolist()
+        [0.5, 0.75, 0.875]
     """
-    batch, time, _ = x.shape
-    noise = np.zeros((batch, time, c.units)) if noise is None else noise
-    run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in ("output", "slope", "quadrature")})
-    u = np.zeros((batch, c.units), c.turn.dtype)
-    if start is not None:  # [h], or [Im U, h]
-        u = u + start[-1] + (1j * start[0] if len(start) > 1 else 0.0)
-    for b in range(batch):
-        for t in range(time):
-            u0 = u[b] + (noise[b, t] if enters == "state" else 0.0)
-            seen = u0.real + (noise[b, t] if enters == "synapse" else 0.0)
-            for i in range(c.units):
-                g = current(x[b, t], seen, w_in, w_rec, bias, i)
-                if enters == "current":
-                    g += noise[b, t, i]
-                value, slope = {
-                    "tanh": (np.tanh(g), 1.0 / np.cosh(g) ** 2),
-                    "relu": (max(g, 0.0), float(g > 0.0)),
-                    "identity": (g, 1.0),
-                }[c.activation]
-                u[b, i] = c.turn[i] * u0[i] + c.drive[i] * value
-                run.output[b, t, i], run.slope[b, t, i], run.quadrature[b, t, i] = u[b, i].real, slope, u[b, i].imag
-    run.end = np.stack([u.real] if c.period is None else [u.imag, u.real])
+
+    def step(state, g, place):
+        i = place[-1]
+        value, slope = ACTIVATIONS[c.activation](g)
+        u = c.turn[i] * _potential(state) + c.drive[i] * value
+        return (u.real, slope, u.imag), _states(u, c)
+
+    start = np.zeros((1 if c.period is None else 2, len(x), c.units)) if start is None else start
+    run = forward(x, w_in, w_rec, bias, start, ("output", "slope", "quadrature"), step, noise, enters)
     run.seen, run.observed = run.output, {"voltage": run.output}
     run.gain = c.drive * run.slope
     run.leak = np.broadcast_to(c.turn, run.output.shape)
@@ -79,29 +69,27 @@ def rate(
     return run
 
 
-def rate_tangent(
-    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
-) -> dict[str, np.ndarray]:
+def _potential(state):
+    """U of the states h, or Im U and h."""
+    return state[-1] if len(state) == 1 else complex(state[1], state[0])
+
+
+def _states(u, c):
+    return (u,) if c.period is None else (u.imag, u.real)
+
+
+def rate_tangent(xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace) -> dict[str, Array]:
     """Eq. (18) for infinitely small noise: the change of h [B, T, H].
 
     Example:
-
-    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
-    >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
-    >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
-    [0.5, 0.25, 0.125]
+        >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
+        >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
+        >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
+        [0.5, 0.25, 0.125]
     """
-    batch, time, units = xi.shape
-    effect = np.zeros((batch, time, units))
-    for b in range(batch):
-        du = np.zeros(units, c.turn.dtype)
-        for t in range(time):
-            du = du + (xi[b, t] if enters == "state" else 0.0)
-            seen = du.real + (xi[b, t] if enters == "synapse" else 0.0)
-            new = np.zeros(units, c.turn.dtype)
-            for i in range(units):
-                change = sum(seen[j] * w_rec[j, i] for j in range(units))
-                change += xi[b, t, i] if enters == "current" else 0.0
-                new[i] = c.turn[i] * du[i] + c.drive[i] * run.slope[b, t, i] * change
-            effect[b, t], du = new.real, new
-    return {"voltage": effect}
+
+    def step(change, g, place):
+        u = c.turn[place[-1]] * _potential(change) + c.drive[place[-1]] * run.slope[place] * g
+        return {"voltage": u.real}, _states(u, c)
+
+    return tangent(xi, enters, w_rec, 1 if c.period is None else 2, step)

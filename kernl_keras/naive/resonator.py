@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .spiking import Enters, current, decay, pseudo_derivative
+from .loops import Array, Enters, decay, forward, tangent
+from .spiking import fire, pseudo_derivative
 
 RESONATOR = dict(
     tau_m=300.0, period=30.0, tau_s=None, tau_a=10.0, base_threshold=1.0, adaptation_strength=10.0, dt=1.0,
@@ -14,16 +15,15 @@ RESONATOR = dict(
 
 
 def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
-    """What one unit's step needs: lambda (complex), p, s (decays), b0, beta, ...
+    """The constants of one unit's step: lambda (complex), p, s (decays), b0, beta, ...
 
     Args:
         **settings: of `ResonatorCell`; what is left out is as in `RESONATOR` here, with one tau_m (300 ms) and one
             period (30 ms).
 
     Example:
-
-    >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
-    True
+        >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
+        True
     """
     c = SimpleNamespace(**{**RESONATOR, **settings}, units=units)
     tau_m, period = (np.broadcast_to(np.asarray(value, "float64"), units) for value in (c.tau_m, c.period))
@@ -35,17 +35,17 @@ def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
 
 
 def resonator(
-    x: np.ndarray,
-    w_in: np.ndarray,
-    w_rec: np.ndarray,
-    bias: np.ndarray,
+    x: Array,
+    w_in: Array,
+    w_rec: Array,
+    bias: Array,
     c: SimpleNamespace,
-    start: np.ndarray | None = None,
-    noise: np.ndarray | None = None,
+    start: Array | None = None,
+    noise: Array | None = None,
     enters: Enters | None = None,
     smooth: SimpleNamespace | None = None,
     stop_reset: bool = False,
-    heard: np.ndarray | None = None,
+    heard: Array | None = None,
 ) -> SimpleNamespace:
     """Eq. (24), (4)-(6), (9), as `ResonatorCell` has them.
 
@@ -60,37 +60,20 @@ def resonator(
     >>> (run.potential[0, :, 0].round(3) + 0.0).tolist()
     [0.1, 0.0, -0.1, 0.0, 0.1]
     """
-    batch, time, _ = x.shape
-    noise = np.zeros((batch, time, c.units)) if noise is None else noise
+
+    def step(state, current, place):
+        real, imaginary, b, s = state
+        i = place[-1]
+        u = c.turn[i] * complex(real, imaginary) + c.dt * current
+        threshold = c.base_threshold + c.beta[i] * b
+        z, _ = fire(u.real, threshold, smooth, place)
+        b = c.p[i] * b + (1.0 - c.p[i]) * z
+        s = c.s[i] * s + (z if heard is None else heard[place])
+        return (u.real, threshold, pseudo_derivative(u.real, threshold, c), z, u.imag, b, s), (u.real, u.imag, b, s)
+
+    start = np.zeros((4, len(x), c.units)) if start is None else start
     fields = ("potential", "threshold", "psi", "z", "quadrature", "b", "s")
-    run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in fields})
-    state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
-    for b in range(batch):
-        for t in range(time):
-            re0, im0, b0, s0 = state[:, b].copy()
-            seen = s0.copy()
-            if enters == "state":
-                s0 = s0 + noise[b, t]
-            if enters in ("state", "synapse"):
-                seen = seen + noise[b, t]
-            for i in range(c.units):
-                total = current(x[b, t], seen, w_in, w_rec, bias, i)
-                if enters == "current":
-                    total += noise[b, t, i]
-                u = c.turn[i] * complex(re0[i], im0[i]) + c.dt * total
-                threshold = c.base_threshold + c.beta[i] * b0[i]
-                psi = pseudo_derivative(u.real, threshold, c)
-                if smooth is None:
-                    z = 1.0 if u.real >= threshold else 0.0
-                else:
-                    distance = smooth.potential[b, t, i] - smooth.threshold[b, t, i]
-                    z = smooth.z[b, t, i] + smooth.psi[b, t, i] * (u.real - threshold - distance)
-                adaptation = c.p[i] * b0[i] + (1.0 - c.p[i]) * z
-                trace = c.s[i] * s0[i] + (z if heard is None else heard[b, t, i])
-                state[:, b, i] = u.real, u.imag, adaptation, trace
-                for name, value in zip(fields, (u.real, threshold, psi, z, u.imag, adaptation, trace)):
-                    getattr(run, name)[b, t, i] = value
-    run.end = state
+    run = forward(x, w_in, w_rec, bias, start, fields, step, noise, enters)
     run.output, run.seen = run.z, run.s
     run.v = run.potential
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold}
@@ -102,8 +85,8 @@ def resonator(
 
 
 def resonator_tangent(
-    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
-) -> dict[str, np.ndarray]:
+    xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace
+) -> dict[str, Array]:
     """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
 
     Example:
@@ -113,22 +96,14 @@ def resonator_tangent(
     >>> (resonator_tangent(xi, "current", resonator(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3) + 0).tolist()
     [1.0, 0.0, -1.0]
     """
-    batch, time, units = xi.shape
-    voltage, distance = np.zeros((2, batch, time, units))
-    for b in range(batch):
-        du, db, ds = np.zeros(units, complex), np.zeros(units), np.zeros(units)
-        for t in range(time):
-            if enters == "state":
-                ds = ds + xi[b, t]
-            seen = ds + (xi[b, t] if enters == "synapse" else 0.0)
-            u1, b1, s1 = np.zeros(units, complex), np.zeros(units), np.zeros(units)
-            for i in range(units):
-                change = sum(seen[j] * w_rec[j, i] for j in range(units))
-                change += xi[b, t, i] if enters == "current" else 0.0
-                u1[i] = c.turn[i] * du[i] + c.dt * change
-                voltage[b, t, i], distance[b, t, i] = u1[i].real, u1[i].real - c.beta[i] * db[i]
-                dz = run.psi[b, t, i] * distance[b, t, i]
-                b1[i] = c.p[i] * db[i] + (1.0 - c.p[i]) * dz
-                s1[i] = c.s[i] * ds[i] + dz
-            du, db, ds = u1, b1, s1
-    return {"voltage": voltage, "distance": distance}
+
+    def step(change, current, place):
+        real, imaginary, b, s = change
+        i = place[-1]
+        u = c.turn[i] * complex(real, imaginary) + c.dt * current
+        distance = u.real - c.beta[i] * b
+        spike = run.psi[place] * distance
+        after = (u.real, u.imag, c.p[i] * b + (1.0 - c.p[i]) * spike, c.s[i] * s + spike)
+        return {"voltage": u.real, "distance": distance}, after
+
+    return tangent(xi, enters, w_rec, 4, step)

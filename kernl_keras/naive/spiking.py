@@ -1,11 +1,11 @@
 """Eq. (1)-(9) and their linearisation (18), unit by unit."""
 
 from types import SimpleNamespace
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-Enters: TypeAlias = Literal["current", "synapse", "state"]  # where the noise does
+from .loops import Array, Enters, decay, forward, tangent
 
 SPIKING = dict(
     tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
@@ -14,25 +14,16 @@ SPIKING = dict(
 )  # fmt: skip
 
 
-def decay(tau, dt, discretization, units):
-    """[H] decay factors of one step; tau=None has no memory."""
-    if tau is None:
-        return np.zeros(units)
-    tau = np.broadcast_to(np.asarray(tau, "float64"), units)
-    return np.exp(-dt / tau) if discretization == "exponential" else 1.0 - dt / tau
-
-
 def constants(units: int, **settings: Any) -> SimpleNamespace:
-    """What one unit's step needs: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
+    """The constants of one unit's step: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
 
     Args:
         **settings: of `LIFCell`, those that are not the default; a `surrogate` of your own is called with one number u.
 
     Example:
-
-    >>> c = constants(2, tau_m=[10.0, 20.0])
-    >>> c.a.round(3).tolist(), c.reset
-    ([0.905, 0.951], 'hard')
+        >>> c = constants(2, tau_m=[10.0, 20.0])
+        >>> c.a.round(3).tolist(), c.reset
+        ([0.905, 0.951], 'hard')
     """
     c = SimpleNamespace(**{**SPIKING, **settings}, units=units)
     c.a, c.p, c.s = (decay(tau, c.dt, c.discretization, units) for tau in (c.tau_m, c.tau_a, c.tau_s))
@@ -41,16 +32,6 @@ def constants(units: int, **settings: Any) -> SimpleNamespace:
     c.resistance = 1.0 / (1.0 - c.a) if c.follows else np.broadcast_to(c.resistance, units)
     c.drive = (1.0 - c.a) * c.resistance
     return c
-
-
-def current(x, seen, w_in, w_rec, bias, i):
-    """Eq. (1) for unit i: the inputs x [I] and the presynaptic activity `seen` [H]."""
-    total = bias[i]
-    for j in range(len(x)):
-        total += x[j] * w_in[j, i]
-    for j in range(len(seen)):
-        total += seen[j] * w_rec[j, i]
-    return total
 
 
 def pseudo_derivative(v, threshold, c):
@@ -81,21 +62,30 @@ SHAPES = {
 }
 
 
+def fire(potential, threshold, smooth, place):
+    """Eq. (4): z, and whether there is a spike; of a smooth run z moves with the distance to the threshold."""
+    if smooth is None:
+        z = 1.0 if potential >= threshold else 0.0
+        return z, z
+    moved = potential - threshold - (smooth.potential[place] - smooth.threshold[place])
+    return smooth.z[place] + smooth.psi[place] * moved, smooth.z[place]
+
+
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
 def spiking(
-    x: np.ndarray,
-    w_in: np.ndarray,
-    w_rec: np.ndarray,
-    bias: np.ndarray,
+    x: Array,
+    w_in: Array,
+    w_rec: Array,
+    bias: Array,
     c: SimpleNamespace,
-    start: np.ndarray | None = None,
-    noise: np.ndarray | None = None,
+    start: Array | None = None,
+    noise: Array | None = None,
     enters: Enters | None = None,
     smooth: SimpleNamespace | None = None,
     stop_reset: bool = False,
-    heard: np.ndarray | None = None,
+    heard: Array | None = None,
 ) -> SimpleNamespace:
     """Eq. (1)-(9), as `LIFCell` has them.
 
@@ -117,55 +107,38 @@ def spiking(
     >>> np.flatnonzero(run.z[0, :, 0]).tolist()  # every 14 steps, and one refractory step
     [13, 28]
     """
-    batch, time, _ = x.shape
-    noise = np.zeros((batch, time, c.units)) if noise is None else noise
-    run = SimpleNamespace(**{name: np.zeros((batch, time, c.units)) for name in FIELDS})
-    state = np.zeros((4, batch, c.units)) if start is None else np.array(start, "float64")
-    for b in range(batch):
-        for t in range(time):
-            v0, b0, r0, s0 = state[:, b].copy()
-            seen = s0.copy()
-            if enters == "state":
-                s0 = s0 + noise[b, t]
-            if enters in ("state", "synapse"):
-                seen = seen + noise[b, t]
-            for i in range(c.units):
-                total = current(x[b, t], seen, w_in, w_rec, bias, i)
-                if enters == "current":
-                    total += noise[b, t, i]
-                threshold = c.base_threshold + c.beta[i] * b0[i]
-                on = r0[i] < c.dt
-                potential = v0[i]
-                if on if smooth is None else smooth.on[b, t, i]:
-                    potential = c.a[i] * v0[i] + (1.0 - c.a[i]) * c.resistance[i] * total
-                psi = pseudo_derivative(potential, threshold, c) if on else 0.0
-                if smooth is None:
-                    z = event = 1.0 if potential >= threshold else 0.0
-                else:
-                    distance = smooth.potential[b, t, i] - smooth.threshold[b, t, i]
-                    event = smooth.z[b, t, i]
-                    z = event + smooth.psi[b, t, i] * (potential - threshold - distance)
-                reset = event if stop_reset else z
-                if c.reset == "soft":
-                    v = potential - threshold * reset
-                else:
-                    v = potential * (1.0 - reset) + c.reset_potential * reset
-                adaptation = c.p[i] * b0[i] + (1.0 - c.p[i]) * z
-                refractory = max(r0[i] - c.dt, 0.0) + c.tau_ref * event
-                trace = c.s[i] * s0[i] + (z if heard is None else heard[b, t, i])
-                state[:, b, i] = v, adaptation, refractory, trace
-                for name, value in zip(FIELDS, (potential, threshold, on, psi, z, v, adaptation, refractory, trace)):
-                    getattr(run, name)[b, t, i] = value
-    run.end = state
+
+    def step(state, current, place):
+        v, b, r, s = state
+        i = place[-1]
+        threshold = c.base_threshold + c.beta[i] * b
+        on = r < c.dt
+        potential = v
+        if on if smooth is None else smooth.on[place]:
+            potential = c.a[i] * v + (1.0 - c.a[i]) * c.resistance[i] * current
+        psi = pseudo_derivative(potential, threshold, c) if on else 0.0
+        z, event = fire(potential, threshold, smooth, place)
+        reset = event if stop_reset else z
+        if c.reset == "soft":
+            v = potential - threshold * reset
+        else:
+            v = potential * (1.0 - reset) + c.reset_potential * reset
+        b = c.p[i] * b + (1.0 - c.p[i]) * z
+        r = max(r - c.dt, 0.0) + c.tau_ref * event
+        s = c.s[i] * s + (z if heard is None else heard[place])
+        return (potential, threshold, on, psi, z, v, b, r, s), (v, b, r, s)
+
+    start = np.zeros((4, len(x), c.units)) if start is None else start
+    run = forward(x, w_in, w_rec, bias, start, FIELDS, step, noise, enters)
     run.output, run.seen = run.z, run.s
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold, "reset_voltage": run.v}
     run.slope, run.gate = run.psi, run.on
     # Eq. (20): the own leak, and what is left of it after a hard reset.
     run.leak = np.where(run.on > 0, c.a, 1.0)
     run.gain = run.on * c.drive
-    run.soft = c.reset == "soft"
-    run.keep = np.ones_like(run.z) if run.soft else 1.0 - run.z
-    run.threshold_keep = run.z if run.soft else np.zeros_like(run.z)
+    soft = c.reset == "soft"
+    run.keep = np.ones_like(run.z) if soft else 1.0 - run.z
+    run.threshold_keep = run.z if soft else np.zeros_like(run.z)
     run.beta, run.p = c.beta, c.p
     return run
 
@@ -174,11 +147,10 @@ def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
     """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8).
 
     Example:
-
-    >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
-    >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
-    >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
-    True
+        >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
+        >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
+        >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
+        True
     """
     taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
     less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}
@@ -186,8 +158,8 @@ def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
 
 
 def spiking_tangent(
-    xi: np.ndarray, enters: Enters, run: SimpleNamespace, w_rec: np.ndarray, c: SimpleNamespace
-) -> dict[str, np.ndarray]:
+    xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace
+) -> dict[str, Array]:
     """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
 
     Example: what is left of a current of 1 at the first step.
@@ -197,28 +169,18 @@ def spiking_tangent(
     >>> spiking_tangent(xi, "current", spiking(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3).tolist()
     [1.0, 0.5, 0.25, 0.125]
     """
-    batch, time, units = xi.shape
-    voltage, distance, reset_voltage = np.zeros((3, batch, time, units))
-    for b in range(batch):
-        dv, db, ds = np.zeros((3, units))
-        for t in range(time):
-            if enters == "state":
-                ds = ds + xi[b, t]
-            seen = ds + (xi[b, t] if enters == "synapse" else 0.0)
-            v1, b1, s1 = np.zeros((3, units))
-            for i in range(units):
-                change = sum(seen[j] * w_rec[j, i] for j in range(units))
-                change += xi[b, t, i] if enters == "current" else 0.0
-                dpotential = c.a[i] * dv[i] + c.drive[i] * change if run.on[b, t, i] else dv[i]
-                dthreshold = c.beta[i] * db[i]
-                z, dz = run.z[b, t, i], run.psi[b, t, i] * (dpotential - dthreshold)
-                if c.reset == "soft":
-                    v1[i] = dpotential - dthreshold * z - run.threshold[b, t, i] * dz
-                else:
-                    v1[i] = dpotential * (1.0 - z) - run.potential[b, t, i] * dz + c.reset_potential * dz
-                b1[i] = c.p[i] * db[i] + (1.0 - c.p[i]) * dz
-                s1[i] = c.s[i] * ds[i] + dz
-                voltage[b, t, i], distance[b, t, i] = dpotential, dpotential - dthreshold
-                reset_voltage[b, t, i] = v1[i]
-            dv, db, ds = v1, b1, s1
-    return {"voltage": voltage, "distance": distance, "reset_voltage": reset_voltage}
+
+    def step(change, current, place):
+        v, b, s = change
+        i, z = place[-1], run.z[place]
+        potential = c.a[i] * v + c.drive[i] * current if run.on[place] else v
+        threshold = c.beta[i] * b
+        spike = run.psi[place] * (potential - threshold)
+        if c.reset == "soft":
+            v = potential - threshold * z - run.threshold[place] * spike
+        else:
+            v = potential * (1.0 - z) - run.potential[place] * spike + c.reset_potential * spike
+        observed = {"voltage": potential, "distance": potential - threshold, "reset_voltage": v}
+        return observed, (v, c.p[i] * b + (1.0 - c.p[i]) * spike, c.s[i] * s + spike)
+
+    return tangent(xi, enters, w_rec, 3, step)

@@ -7,20 +7,15 @@ from .valid_steps import where_fresh, where_valid
 
 
 def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):
-    """Runs a cell over a sequence.
+    """The residuals of every step [T, ...], of which only the output has a gradient, and the state after the last.
 
     Args:
-        cell, p: the cell and its `parameters()`.
+        p: the cell's `parameters()`.
         weights: W_rec [H, H].
         current: x(t) W_in + bias [T, B, H].
         state: `cell.State` before the first step.
         valid: [T, B], False where the state stays as it is; None where it goes on in every step.
-        unroll: without a loop.
         starts: [T, B], True where a step is the first of its sequence; None where none is but the first.
-
-    Returns:
-        the cell's residuals of every step [T, ...], of which only the output has a gradient, and the state after the
-        last step.
     """
 
     def step(state, now):

@@ -11,7 +11,7 @@ BLOCK = 32
 
 
 def scan(step, carry, elements, reverse=False, unroll=False):
-    """The loop in a single block: it keeps the outputs of every step, and the last carry.
+    """The loop in a single block: the carry after it, and the outputs of every step [T, ...] in the order of time.
 
     Args:
         step: `(carry, elements at t) -> (carry, outputs at t)`.
@@ -20,28 +20,14 @@ def scan(step, carry, elements, reverse=False, unroll=False):
         reverse: run from the last step to the first.
         unroll: write the steps one after the other into the graph, instead of a loop; needs a static T.
 
-    Returns:
-        the carry after the loop, and the outputs [T, ...] in the order of time.
-
     Example:
-
-    >>> float(scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0])
-    3.0
+        >>> float(scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0])
+        3.0
     """
     first = tensors(elements)[0]
     length = first.shape[0] or tf.shape(first)[0]
-    carry, kept, *_ = blockwise(
-        lambda start, size, carry: (elements, ()),
-        lambda carry, now: (*step(carry, now), ()),
-        None,
-        carry,
-        (),
-        length,
-        size=length,
-        reverse=reverse,
-        unroll=unroll,
-    )
-    return carry, kept
+    begin, one = lambda start, size, carry: (elements, ()), lambda carry, now: (*step(carry, now), ())
+    return blockwise(begin, one, None, carry, (), length, length, reverse, unroll)[:2]
 
 
 def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, unroll=False, border=None):
@@ -51,8 +37,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     loop leaves out the steps that belong to that one; the rows of `local` that it does not fill are zeros.
 
     Args:
-        begin: `(start, C, carry) -> (elements, extra)`: what the C steps from `start` on need: a structure of tensors
-            [C, ...]; and anything else for `end`. The carry is the one with which the block begins.
+        begin: `(start, C, carry) -> (elements, extra)`: a structure of tensors [C, ...] for the C steps from `start`
+            on, and anything else for `end`. The carry is the one with which the block begins.
         step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
         end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.
@@ -190,6 +176,6 @@ def take(x, start, size):
 
 
 def take_before(x, first, start, size):
-    """The same rows of what comes one step earlier; `first` [...] comes before the first step."""
+    """`take` of the entries one step earlier; `first` [...] comes before the first step."""
     rows = take(x, tf.maximum(start - 1, 0), size)
     return tf.where(tf.equal(start, 0), tf.concat([first[None], rows[:-1]], 0), rows)

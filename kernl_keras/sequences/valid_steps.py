@@ -1,9 +1,7 @@
-"""Masked steps are no steps: the valid ones move to the front, so that each finds the valid one before it next to it.
+"""Masked steps are no steps: the valid ones of each example move to the front, next to each other.
 
-What the steps behind them make of a unit or of a trace reaches nothing: no error comes from there, and states stand
-still. So every rule is exact under a mask, and none has to know of it.
-
-Where an example starts a new sequence, its states are those of a first step, and no error goes back over it.
+No error comes from the steps behind them, and states stand still there: every rule is exact under a mask without
+knowing of it. Where an example starts a new sequence, its states are zero before, and no error goes further back.
 """
 
 from typing import Any, NamedTuple
@@ -12,13 +10,13 @@ import tensorflow as tf
 
 
 class Marks(NamedTuple):
-    """What a layer was told of the steps of its sequences. Keras passes it on in the place of the mask."""
+    """Mask and reset of a layer's sequences. Keras passes them on in the place of the mask."""
 
     mask: Any  # True where a step counts [B, T], or None
     reset: Any  # True where a new sequence starts [B, T], or None
 
     def read_backwards(self):
-        """The same of sequences that are read from the last step to the first: between the same steps they part."""
+        """`Marks` of sequences that are read from the last step to the first: between the same steps they part."""
         mask = None if self.mask is None else tf.reverse(self.mask, [1])
         if self.reset is None:
             return Marks(mask, None)
@@ -30,15 +28,9 @@ class Marks(NamedTuple):
 
 
 def marks(sequences, mask, reset):
-    """`Marks` of a call; None where there are none.
+    """`Marks` of a call by its arguments; None where there are none.
 
-    Args:
-        sequences: [B, T, n].
-        mask: the call's argument; None for that of the sequences. Keras 3 leaves it out where there is a second tensor.
-        reset: the call's argument.
-
-    Raises:
-        ValueError: for a reset that is not one bool for each step of each example.
+    Where there is a second tensor Keras 3 leaves out the mask, which is then that of the sequences [B, T, n].
     """
     if mask is not None:
         mask = tf.nest.flatten(mask)[0]  # Keras 2 has one for the states as well
@@ -55,26 +47,22 @@ def marks(sequences, mask, reset):
 
 
 class ValidSteps:
-    """Where the valid steps of each example are.
+    """The places of the valid steps of each example, by mask and reset [B, T], see `Marks`.
 
-    Args:
-        mask: True where a step is valid [B, T]; None where all are.
-        reset: True where an example starts a new sequence [B, T]; None for nowhere. At a step that is not valid it
-            counts for the next one that is, and where none follows for the states that are left.
+    At a step that is not valid a reset counts for the next one that is, and where none follows for the states left.
 
     Attributes:
-        valid: [T, B], the same of sequences that were gathered.
+        valid: [T, B], the mask of sequences that were gathered.
         last: [T, B], True at the last valid step of each sequence of an example.
         starts: [T, B], True where a new sequence starts, of sequences that were gathered; None without resets.
         over: [B], True where a new sequence starts behind the last valid step; None without resets.
 
     Example:
-
-    >>> steps = ValidSteps([[False, True, False, True]])
-    >>> steps.gather(tf.constant([[[1.0], [2.0], [3.0], [4.0]]]))[0, :, 0].numpy()
-    array([2., 4., 0., 0.], dtype=float32)
-    >>> steps.scatter(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
-    array([0., 5., 5., 6.], dtype=float32)
+        >>> steps = ValidSteps([[False, True, False, True]])
+        >>> steps.gather(tf.constant([[[1.0], [2.0], [3.0], [4.0]]]))[0, :, 0].numpy()
+        array([2., 4., 0., 0.], dtype=float32)
+        >>> steps.scatter(tf.constant([[[5.0], [6.0], [7.0], [8.0]]]))[0, :, 0].numpy()
+        array([0., 5., 5., 6.], dtype=float32)
     """
 
     def __init__(self, mask, reset=None):
@@ -105,7 +93,7 @@ class ValidSteps:
         return tf.where(shown[..., None], rows, tf.zeros_like(rows))
 
     def starts_in_place(self):
-        """Where new sequences start, [B, T], each at a valid step."""
+        """True where a new sequence starts [B, T], each at a valid step."""
         return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
 
     def behind(self, x, first):
@@ -129,7 +117,7 @@ def where_valid(valid, new, old):
         return new
 
     def chosen(x, before):
-        return None if x is None else tf.where(of_examples(valid, x), x, before)
+        return None if x is None else tf.where(_aligned(valid, x), x, before)
 
     return tf.nest.map_structure(chosen, new, old)
 
@@ -141,9 +129,9 @@ def where_fresh(starts, states):
     """
     if starts is None:
         return states
-    return tf.nest.map_structure(lambda x: tf.where(of_examples(starts, x), tf.zeros_like(x), x), states)
+    return tf.nest.map_structure(lambda x: tf.where(_aligned(starts, x), tf.zeros_like(x), x), states)
 
 
-def of_examples(x, like):
-    """x [B] as [B, 1, ...] with as many axes as `like` [B, ...]."""
-    return tf.reshape(x, (-1, *[1] * (like.shape.rank - 1)))
+def _aligned(flags, x):
+    """Flags [B] as [B, 1, ...] with as many axes as x [B, ...]."""
+    return tf.reshape(flags, (-1, *[1] * (x.shape.rank - 1)))

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from kernl_keras import cli, data
-from kernl_keras.data.sample import SAMPLE_FILE
-from kernl_keras.data.tfds_mnist import load_tfds
+from kernl_keras.data.digits import SAMPLE_FILE, load_tfds
 
 TRAIN_PER_CLASS = 700
 TEST_PER_CLASS = 100

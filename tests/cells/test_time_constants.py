@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.time_constants import check_time_constant, serialize_time_constant, time_constant
+from kernl_keras.cells.constants import check_time_constant, serialize_time_constant, time_constant
 from kernl_keras.initializers import LogUniform
 from kernl_keras.keras_version import keras
 

@@ -12,8 +12,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.data import sequential_mnist
-from kernl_keras.data.sample import SAMPLE_FILE
-from kernl_keras.data.tfds_mnist import DOWNLOAD_URL, load_tfds
+from kernl_keras.data.digits import DOWNLOAD_URL, SAMPLE_FILE, load_tfds
 from kernl_keras.experiments import run
 from kernl_keras.experiments.configs import EXPERIMENTS
 

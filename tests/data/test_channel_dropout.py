@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.data.channel_dropout import without_channels
+from kernl_keras.data.augment import without_channels
 
 X = np.random.default_rng(0).uniform(1, 2, (500, 3, 4)).astype("float32")
 

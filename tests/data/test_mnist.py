@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kernl_keras.data import Splits, sequential_mnist
-from kernl_keras.data.sample import load_sample
+from kernl_keras.data.digits import load_sample
 
 
 def first_batch(dataset):

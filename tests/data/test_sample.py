@@ -6,8 +6,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from kernl_keras.data.sample import SAMPLE_FILE, load_sample
-from kernl_keras.data.tfds_mnist import load_tfds
+from kernl_keras.data.digits import SAMPLE_FILE, load_sample, load_tfds
 
 PIXELS_SHA256 = "525aee69543f006d9bb00b52bd4fecd75874c6a84c6b5bde952efe2f93ea4a54"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras.data.augment import shifted
 from kernl_keras.data.batches import Splits, sequence_data
-from kernl_keras.data.shift import shifted
 
 STEPS, FEATURES = 7, 5
 X = np.random.default_rng(0).uniform(1, 2, (600, STEPS, FEATURES)).astype("float32")

@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from kernl_keras.data.sample import SAMPLE_FILE, Digits, load_sample
+from kernl_keras.data.digits import SAMPLE_FILE, Digits, load_sample
 from notebooks.lab import make_sample
 
 

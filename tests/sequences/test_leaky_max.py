@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from kernl_keras.sequences.leaky_max import leaky_max
+from kernl_keras.sequences.leaky import leaky_max
 
 
 def looped(x, decay, start):

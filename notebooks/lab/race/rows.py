@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernl_keras.data.sample import load_sample
+from kernl_keras.data.digits import load_sample
 
 from ..benchmark.environments import PEERS, environment
 

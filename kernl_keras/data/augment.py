@@ -1,4 +1,4 @@
-"""Sequences that are moved at random, in time and over their features: more examples out of few."""
+"""Training sequences that are moved, or lack channels, at random: more examples out of few."""
 
 import tensorflow as tf
 
@@ -15,14 +15,10 @@ def shifted(x, largest, key):
         largest: (S, F), int.
         key: int64 [2], which decides all s_b and f_b.
 
-    Returns:
-        [B, T, I].
-
     Example:
-
-    >>> x = tf.constant([[[1.0], [2.0], [3.0]]])
-    >>> shifted(x, (1, 0), key=tf.constant([0, 7], tf.int64))[0, :, 0].numpy()
-    array([0., 1., 2.], dtype=float32)
+        >>> x = tf.constant([[[1.0], [2.0], [3.0]]])
+        >>> shifted(x, (1, 0), key=tf.constant([0, 7], tf.int64))[0, :, 0].numpy()
+        array([0., 1., 2.], dtype=float32)
     """
     batch, sizes = tf.shape(x)[0], x.shape[1:]
     moves = tf.random.experimental.stateless_split(key, 2, alg="philox")
@@ -35,7 +31,7 @@ def shifted(x, largest, key):
 
 
 def largest_moves(shift, words):
-    """`shift` as a list of two int >= 0; `words` say of what: ("steps", "features")."""
+    """`shift` as a list of two int >= 0, of `words`, such as ("steps", "features")."""
     if not isinstance(shift, (tuple, list)) or len(shift) != 2:
         raise ValueError(f"shift must be two integers, of {words[0]} and of {words[1]}; received {shift!r}.")
     return [integer(f"shift[{n}]", most, low=0) for n, most in enumerate(shift)]
@@ -46,3 +42,20 @@ def check_moves(largest, sizes, words, whole):
     for n, (most, size, word) in enumerate(zip(largest, sizes, words)):
         if most >= size:
             raise ValueError(f"shift[{n}] must be less than the {size} {word} of a {whole}; received {most}.")
+
+
+def without_channels(x, rate, key):
+    """Sequences x [B, T, I], each channel 0 at all steps with the probability `rate`, and else times 1 / (1 - rate).
+
+    That is `keras.layers.SpatialDropout1D` in training, but decided by the key, so that a run resumes to the bit.
+
+    Example:
+        >>> without_channels(tf.ones((1, 2, 4)), 0.5, key=tf.constant([0, 4], tf.int64))[0].numpy()
+        array([[2., 0., 2., 2.],
+               [2., 0., 2., 2.]], dtype=float32)
+
+    Source:
+        Tompson et al. 2015, "Efficient object localization using convolutional networks" (arXiv:1411.4280).
+    """
+    draws = tf.random.stateless_uniform([tf.shape(x)[0], 1, x.shape[2]], key, dtype=x.dtype, alg="philox")
+    return tf.where(draws < rate, tf.zeros_like(x), x / (1.0 - rate))

@@ -1,0 +1,73 @@
+"""A leaky sum and a maximum that fades, over time, with gradients in closed form: no tape of the loop is kept."""
+
+import tensorflow as tf
+
+from .time_loop import scan
+
+
+def leaky_sum(x, decay, start):
+    """v(t) = d(t) v(t-1) + x(t).
+
+        dC/dx(t) = R(t) = dC/dv(t) + d(t+1) R(t+1),     dC/dv(-1) = d(0) R(0),     dC/dd(t) = R(t) v(t-1)
+
+    Args:
+        x: [T, B, O].
+        decay: d: a number, [O], or [T, B, 1] where it differs from step to step.
+        start: v before the first step [B, O].
+
+    Returns:
+        v [T, B, O]; it has a gradient by all three.
+
+    Source: the adjoint of a linear filter is the filter run backward in time; Eq. (13) is another.
+    """
+    return _filtered(x, decay, start, tf.add, lambda x, faded: (None, None))
+
+
+def leaky_max(x, decay, start):
+    """v(t) = max(x(t), d(t) v(t-1)).
+
+        dC/dx(t) = R(t) where x(t) is the larger, else 0
+        R(t) = dC/dv(t) + d(t+1) R(t+1) where d(t+1) v(t) is the larger, else dC/dv(t)
+
+    Args, Returns: as of `leaky_sum`.
+
+    Source: the subgradient of a maximum goes to the larger one; of equals it goes to x here.
+    """
+
+    def slopes(x, faded):
+        larger = tf.cast(faded > x, x.dtype)
+        return 1.0 - larger, larger
+
+    return _filtered(x, decay, start, tf.maximum, slopes)
+
+
+def _filtered(x, decay, start, combine, slopes):
+    """v(t) = combine(x(t), d(t) v(t-1)), with slopes of `combine` by the two, [T, B, O] each, or None for 1."""
+    decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
+
+    @tf.custom_gradient
+    def filtered(x, decay, start):
+        def forward(carry, now):
+            x, decay = now
+            v = combine(x, decay * carry)
+            return v, v
+
+        v = scan(forward, start, (x, decay))[1]
+
+        def gradient(error):
+            before = tf.concat([start[None], v[:-1]], 0)
+            x_slope, faded_slope = slopes(x, decay * before)
+
+            def back(carry, now):
+                error, decay, faded_slope = now
+                reverse = error + carry
+                passed = reverse if faded_slope is None else faded_slope * reverse
+                return decay * passed, reverse
+
+            start_gradient, reverse = scan(back, tf.zeros_like(start), (error, decay, faded_slope), reverse=True)
+            decay_gradient = reverse * before if faded_slope is None else faded_slope * reverse * before
+            return reverse if x_slope is None else x_slope * reverse, decay_gradient, start_gradient
+
+        return v, gradient
+
+    return filtered(x, decay, start)
