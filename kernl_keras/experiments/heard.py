@@ -12,11 +12,9 @@ from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..dynamics.audio import mel_filters
 from ..layers.audio import AudioEncoder
 from .build import assemble
-from .errors import GOOD_COPY, UserError
-from .files import MODEL, read_json
+from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
-from .run import check_model
-from .stream import read_stream_config
+from .run import load_saved, read_settings
 
 KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
 TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
@@ -196,19 +194,12 @@ def of_package(name):
 
 def of_run(run_dir):
     """How the network of a run on a stream answers a word; it has no temperature, as it held no words back."""
-    experiment, settings = read_stream_config(run_dir)
+    experiment, settings = read_settings(run_dir, stream=True)
     check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
-    model_file = pathlib.Path(run_dir) / MODEL
-    if not model_file.is_file():
-        raise UserError(f"{run_dir} holds no {MODEL}: the run is not complete; resume it.")
-    check_model(model_file)
     encoder = front_end(experiment)
     steps = round(experiment.task_settings["seconds"] * 1000.0 / encoder.hop) + settings.answer - 1
-    model = assemble(experiment, steps, encoder.bands * encoder.encoder.units, 1)
-    try:
-        model.load_weights(str(model_file))
-    except Exception as error:  # Keras raises what it happens to meet
-        raise UserError(f"{model_file} is no model of this run. {GOOD_COPY}") from error
+    features = encoder.bands * encoder.encoder.units
+    model = load_saved(run_dir, lambda: assemble(experiment, steps, features, total_steps=1))
     return answering(model, experiment, settings.answer), None
 
 
@@ -243,12 +234,8 @@ def answering(model, experiment, answer=None):
 
 def sound_of(path):
     """A recording at 8 kHz, float [samples]; complaints as `UserError`."""
-    try:
+    with as_user_error(), explained(f"{path} cannot be read"):
         sound, rate = read_wav(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
     if rate < SAMPLING_RATE:
         raise UserError(f"{path} must have a sampling rate of {SAMPLING_RATE} Hz or more; received {rate} Hz.")
     return resampled(sound, rate, SAMPLING_RATE)

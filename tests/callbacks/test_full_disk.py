@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.callbacks.writing import writing
+from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.keras_version import keras
 
 ROOT = pathlib.Path(__file__).parents[2]

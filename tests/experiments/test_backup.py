@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kernl_keras.experiments.backup import Backup, Progress, read_backup, restore, write_backup
 from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import UserError
 from kernl_keras.training.state import moved
 
 EXPERIMENT = EXPERIMENTS["adding"]

@@ -11,9 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from kernl_keras.experiments.alone import alone
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import remove_parts, whole, write_json
+from kernl_keras.experiments.files import UserError, alone, remove_parts, whole, write_json
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -128,7 +126,7 @@ def test_what_a_killed_process_had_begun_is_removed(tmp_path):
 
 HOLDER = """
 import pathlib, sys, time
-from kernl_keras.experiments.alone import alone
+from kernl_keras.experiments.files import alone
 with alone(pathlib.Path(sys.argv[1])):
     print("mine", flush=True)
     time.sleep(60)

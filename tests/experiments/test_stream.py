@@ -11,7 +11,7 @@ from kernl_keras import cli
 from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.experiments import heard, run, same_bits, stream
 from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
-from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import UserError
 from kernl_keras.keras_version import keras
 
 from ..reference import made_up_recordings

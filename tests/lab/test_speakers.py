@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
-from kernl_keras.experiments.packaged import variables
+from kernl_keras.experiments.pretrained import variables
 from notebooks.lab import speakers
 from notebooks.lab.tables import table_of
 
