@@ -82,8 +82,8 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
         x = _hidden_layer(experiment, layer, number, x, stateful)
     learn = [name for name in experiment.learn if name == "tau_out"]
     outputs = Readout(**experiment.readout_settings, learn=learn, stateful=stateful, name="readout")(x)
-    if experiment.window != 0:
-        outputs = TimeAverage(experiment.window, stateful=stateful, name="window")(outputs)
+    if experiment.answer_steps != 0:
+        outputs = TimeAverage(experiment.answer_steps, stateful=stateful, name="answer")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(
         optimizer=_build_optimizer(

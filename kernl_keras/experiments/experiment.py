@@ -33,7 +33,10 @@ ABOVE: dict = {  # the keys of an entry of `Experiment.above`, and their default
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All settings of a run; what `config.json` holds. Plain numbers, strings, lists and dicts only.
+    """All settings of a run, as `config.json` holds them: plain numbers, strings, lists and dicts only.
+
+    A `window` is that of `RNN`, the steps inside which errors go back exactly: `layer_settings["window"]`, or `--window`
+    on the command line. The steps over whose outputs an answer is averaged are `answer_steps`.
 
     Raises:
         ValueError: for a setting out of range, and for settings that do not go together.
@@ -57,7 +60,7 @@ class Experiment:
     cell: str  # "lif", "adlif", "resonator", "leaky_rnn" or "lstm"
     cell_settings: dict  # of the cell
     readout_settings: dict  # of `ReadoutCell`
-    window: int | None  # of `TimeAverage`, steps; 0 for an answer at every step
+    answer_steps: int | None  # last steps whose mean is the answer; None for all, 0 for an answer at every step
     # goal
     loss: str  # "cross_entropy" or "mse"
     metric: str  # "accuracy" or "mse"

@@ -180,7 +180,7 @@ def for_stream(experiment):
             f"a stream needs an experiment whose sequences have one class each; received {experiment.name}."
         )
     settings = {name: value for name, value in experiment.task_settings.items() if name != "shift"} | {"validation": 0}
-    return dataclasses.replace(experiment, window=0, schedule="constant", task_settings=settings)
+    return dataclasses.replace(experiment, answer_steps=0, schedule="constant", task_settings=settings)
 
 
 class Stream(Feed):

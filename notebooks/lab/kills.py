@@ -132,7 +132,7 @@ def tiny(epochs):
         cell="lif",
         cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
         rule_settings={"kernel": "exponential", "perturbation": "tangent"},
-        window=3,
+        answer_steps=3,
         batch_size=4,
         learning_rate=0.01,
         sensitivity_only=4,

@@ -49,7 +49,7 @@ def test_data_and_model_fit(name, tmp_path):
     cell = model.get_layer("hidden").cell
     assert tuple(cell.kernel.shape) == (channels, cell.currents * units)
     assert tuple(model.get_layer("hidden").sensitivity_tensor.shape) == (units, units)
-    every_step = (steps,) if EXPERIMENTS[name].window == 0 else ()
+    every_step = (steps,) if EXPERIMENTS[name].answer_steps == 0 else ()
     assert model.output_shape == (None, *every_step, outputs)
     assert model.jit_compile is True
 

@@ -89,7 +89,7 @@ def test_the_reference_is_that_of_the_design():
     for weights in ("kernel_initializer", "recurrent_initializer"):
         assert cell[weights]["config"] == {"mean": 0.0, "stddev": pytest.approx(28.284271)}
     assert (reference.readout_settings["units"], reference.readout_settings["tau_out"]) == (10, 10.0)
-    assert (reference.window, reference.batch_size) == (54, 25)
+    assert (reference.answer_steps, reference.batch_size) == (54, 25)
     assert reference.make_rule().get_config() == PlainKeRNL.reference(time_steps=838).get_config()
     assert (reference.optimizer, reference.optimizer_settings) == ("RMSprop", {"clipnorm": 200.0})
     assert (reference.sensitivity_optimizer, reference.sensitivity_learning_rate) == ("RMSprop", 1e-3)
