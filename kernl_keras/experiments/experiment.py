@@ -35,8 +35,8 @@ ABOVE: dict = {  # the keys of an entry of `Experiment.above`, and their default
 class Experiment:
     """All settings of a run, as `config.json` holds them: plain numbers, strings, lists and dicts only.
 
-    A `window` is that of `RNN`, the steps inside which errors go back exactly: `layer_settings["window"]`, or `--window`
-    on the command line. The steps over whose outputs an answer is averaged are `answer_steps`.
+    A `window` is that of `RNN`, the steps inside which errors go back exactly: `layer_settings["window"]`, or
+    `--window` on the command line. The steps over whose outputs an answer is averaged are `answer_steps`.
 
     Raises:
         ValueError: for a setting out of range, and for settings that do not go together.

@@ -20,7 +20,18 @@ STREAM_TASKS = ("mnist", "spoken_digits")  # that have one class for each sequen
 
 
 class Feed:
-    """Base of the ways to feed an experiment; says what a run needs of one.
+    """Base of the ways to feed an experiment. What a run needs of one, and a subclass has:
+
+    - `config()`: what `config.json` holds
+    - `check_unfinished(run_dir, learned)`: raises `UserError` where the run there has learned all, and is tested
+    - `load(learned)`: reads the data, of which so many batches are learned, and sets all attributes
+    - `batches(learned)`: the `tf.data.Dataset` of the training batches after those
+    - `plan(weights)`: lines that say what will be learned, by so many trained numbers
+    - `callbacks(run_dir, counts)`: what shows the run, which goes on with the `counts(model)` of its last epoch, if any
+    - `go_on_within_epoch(model, counts)`: where the run had ended within an epoch
+    - `row(model, epoch, learned, seconds, logs)`: the entry of the learning curve for an epoch
+    - `test(model)`, `print_test(test)`: the test of the saved model, a dict
+    - `results(backup, test)`: the part of `results.json` that is of this kind of run
 
     Args:
         experiment: `Experiment`.
@@ -39,54 +50,6 @@ class Feed:
 
     def __init__(self, experiment, verbose="auto"):
         self.experiment, self.verbose = experiment, verbose
-
-    def config(self):
-        """Returns what `config.json` holds, a dict."""
-        raise NotImplementedError
-
-    def check_unfinished(self, run_dir, learned):
-        """Raises `UserError` where the run in a directory has `learned` all batches, and is tested."""
-        raise NotImplementedError
-
-    def load(self, learned):
-        """Reads the data, of which a run has learned some batches."""
-        raise NotImplementedError
-
-    def batches(self, learned):
-        """Returns the `tf.data.Dataset` of the training batches that follow those learned."""
-        raise NotImplementedError
-
-    def plan(self, weights):
-        """Returns lines that say what will be learned, by a network of so many trained weights."""
-        raise NotImplementedError
-
-    def callbacks(self, run_dir, counts):
-        """Returns the callbacks that show a run, which goes on with `counts` of the last epoch, if any."""
-        raise NotImplementedError
-
-    def go_on_within_epoch(self, model, counts):
-        """Goes on with the means of an epoch that was begun; `counts` are those at its end so far."""
-        raise NotImplementedError
-
-    def row(self, model, epoch, learned, seconds, logs):
-        """Returns the entry of the learning curve for an epoch, and prints it where Keras does not."""
-        raise NotImplementedError
-
-    def counts(self, model):
-        """Returns all that is counted over epochs, as JSON has it."""
-        return {}
-
-    def test(self, model):
-        """Returns what the test of the saved model gave, a dict."""
-        raise NotImplementedError
-
-    def results(self, backup, test):
-        """Returns what `results.json` holds of this kind of run, a dict."""
-        raise NotImplementedError
-
-    def print_test(self, test):
-        """Prints what the test gave."""
-        raise NotImplementedError
 
 
 class Epochs(Feed):
@@ -125,6 +88,9 @@ class Epochs(Feed):
 
     def callbacks(self, run_dir, counts):
         return [TensorBoard(str(run_dir / EVENTS))]
+
+    def counts(self, model):
+        return {}
 
     def row(self, model, epoch, learned, seconds, logs):
         return {"epoch": epoch, "steps": learned, **_finite(with_diagnostics(model, logs))}

@@ -1,4 +1,4 @@
-"""What is heard in a recording: a digit and how sure it is, or why there is none: too quiet, cut off, several words."""
+"""A recording's digit and how sure it is, or why there is none: too quiet, cut off, several words."""
 
 import math
 import pathlib
@@ -121,7 +121,7 @@ def segments(level):
 
 
 def features(power):
-    """What tells a word from other sounds, none of which depends on how loud it is.
+    """The numbers that tell a word from other sounds, none of which depends on how loud it is.
 
     Args:
         power: [T, bands].
@@ -168,7 +168,7 @@ def softmax(values):
 
 
 def hear_recording(path, run_dir=None, pretrained=None):
-    """What a network hears in a recording, a `Heard`.
+    """Lets a network hear a recording; returns a `Heard`.
 
     Quiet ends are cut off, of a longer word the last second counts, and before a shorter one there is silence, as in
     `spoken_digits`. The digit is the class with the largest mean output over the steps in which a word is asked for.
@@ -181,21 +181,21 @@ def hear_recording(path, run_dir=None, pretrained=None):
     Raises:
         UserError: for a network that hears no sound or is not complete, and a file that does not do.
     """
-    answer, temperature = of_package(pretrained) if pretrained else of_run(run_dir)
+    answer, temperature = packaged_network(pretrained) if pretrained else trained_network(run_dir)
     return hear(sound_of(path), answer, temperature)
 
 
-def of_package(name):
-    """How a packaged network answers a word, and its temperature."""
+def packaged_network(name):
+    """The answers of a packaged network to a word, a function, and its temperature."""
     experiment = experiment_of(name)
-    check_hears(experiment, name)
+    _check_hears(experiment, name)
     return answering(load_pretrained(name), experiment), record(name)["temperature"]
 
 
-def of_run(run_dir):
-    """How the network of a run on a stream answers a word; it has no temperature, as it held no words back."""
+def trained_network(run_dir):
+    """The same of the network of a run on a stream, which has no temperature, as it held no words back."""
     experiment, settings = read_settings(run_dir, stream=True)
-    check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
+    _check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
     encoder = front_end(experiment)
     steps = round(experiment.task_settings["seconds"] * 1000.0 / encoder.hop) + settings.answer - 1
     features = encoder.bands * encoder.encoder.units
@@ -203,7 +203,7 @@ def of_run(run_dir):
     return answering(model, experiment, settings.answer), None
 
 
-def check_hears(experiment, whose):
+def _check_hears(experiment, whose):
     """Raises `UserError` for an experiment without sound."""
     if experiment.front_end_settings is None:
         raise UserError(f"{whose} hears no sound.")
