@@ -25,56 +25,39 @@ def configured(name, **settings):
 # constructor whose defaults change leaves the experiments' numbers alone.
 WEIGHTS = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
 DRIVEN_WEIGHTS = {**WEIGHTS, "kernel_initializer": None, "recurrent_initializer": None}  # by their gains
+SPIKING = {
+    "base_threshold": 1.0,
+    "dt": 1.0,
+    "surrogate_damping": 0.3,
+    "self_connections": False,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    **DRIVEN_WEIGHTS,
+}
 LIF = {
+    **SPIKING,
     "tau_s": 5.0,
     "tau_a": 200.0,
     "tau_ref": 1.0,
     "resistance": 2.0,
-    "base_threshold": 1.0,
     "adaptation_strength": 0.0,
     "reset_potential": 0.0,
     "reset": "hard",
-    "dt": 1.0,
     "discretization": "exponential",
     "surrogate": "triangle",
-    "surrogate_damping": 0.3,
     "use_bias": False,
-    "self_connections": False,
-    "input_gain": 3.0,
-    "recurrent_gain": 0.3,
-    **DRIVEN_WEIGHTS,
 }
 RESONATOR = {
+    **SPIKING,
     "tau_s": None,
     "tau_a": 10.0,
-    "base_threshold": 1.0,
     "adaptation_strength": 10.0,
-    "dt": 1.0,
     "surrogate": "exponential",
-    "surrogate_damping": 0.3,
     "use_bias": True,
-    "self_connections": False,
-    "input_gain": 3.0,
-    "recurrent_gain": 0.3,
-    **DRIVEN_WEIGHTS,
 }
-LEAKY_RNN = {
-    "period": None,
-    "dt": 1.0,
-    "discretization": "exponential",
-    "use_bias": True,
-    "self_connections": True,
-    "recurrent_initializer": "orthogonal",
-    **WEIGHTS,
-}
-LSTM = {
-    "unit_forget_bias": True,
-    "dt": 1.0,
-    "use_bias": True,
-    "self_connections": True,
-    "recurrent_initializer": "orthogonal",
-    **WEIGHTS,
-}
+CONTINUOUS = {"dt": 1.0, "use_bias": True, "self_connections": True, "recurrent_initializer": "orthogonal", **WEIGHTS}
+LEAKY_RNN = {"period": None, "discretization": "exponential", **CONTINUOUS}
+LSTM = {"unit_forget_bias": True, **CONTINUOUS}
 READOUT = {"gain": None, "dt": 1.0, "discretization": "exponential", "use_bias": False, **WEIGHTS}
 ENCODER = {"units": 80, "code": "threshold", "context_switch": 784, "gain": 1.0}
 KERNL = {
