@@ -44,9 +44,10 @@ class Feed:
         description: str, of the data.
         monitor, sign: the logged value that tells which model is the best, or None; 1 where more is better, else -1.
         validation: data to validate on, or None.
+        settings: `StreamSettings`, or None.
     """
 
-    monitor, sign, rows, validation = None, 1, None, None
+    monitor, sign, rows, validation, settings = None, 1, None, None, None
 
     def __init__(self, experiment, verbose="auto"):
         self.experiment, self.verbose = experiment, verbose

@@ -116,7 +116,7 @@ def open_backup(run_dir, feed, resume):
             f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
         )
     if resume:
-        before, settings = read_settings(run_dir, stream=isinstance(feed, Stream))
+        before, settings = read_settings(run_dir, stream=feed.settings is not None)
         changes = differences(before, feed.experiment)
         if settings and not changes:
             changes = _changes(settings, feed.settings, besides=("pieces",))
@@ -143,13 +143,13 @@ def open_backup(run_dir, feed, resume):
 
 
 def _holds_something(run_dir):
-    """Whether there is more in a directory than a process that was killed at once leaves there."""
+    """True if a directory holds more than what a process leaves there that was killed at once."""
     with explained(f"{run_dir} cannot be read", "Name another --run-dir."):
         return any(not path.name.startswith(PART) for path in run_dir.iterdir())
 
 
 def differences(before, experiment):
-    """What has changed from one `Experiment` to another, in words; not its description, nor where its data lie."""
+    """The changes from one `Experiment` to another, in words; not its description, nor where its data lie."""
     if before.name != experiment.name:  # that says it all
         return f"name was {before.name!r}, now {experiment.name!r}"
     return _changes(before, experiment, besides=("description", "data_dir"))
@@ -185,7 +185,7 @@ def read_settings(run_dir, stream=False):
 
 
 def _print_plan(run_dir, feed, model):
-    """Says what will be done."""
+    """Prints what will be done."""
     experiment = feed.experiment
     print(f"Experiment {experiment.name}: {experiment.description}")
     print(f"Data       {feed.description}")

@@ -276,7 +276,7 @@ def run_epochs(backup, values):
     for epoch, value in enumerate(values, 1):
         for batch in range(3):
             backup.on_train_batch_end(batch)
-        backup.model.set_weights([[[float(epoch)]]])
+        backup.model.set_weights([np.full((1, 1), float(epoch))])
         backup.on_epoch_end(epoch - 1, {"val_x": np.float32(value)})
     return backup
 
@@ -371,7 +371,7 @@ def test_a_backup_of_another_network_sets_nothing(tmp_path, change, message):
     run_epochs(a_backup(tmp_path), [0.1])
     change_backup(tmp_path, change)
     model = network()
-    model.set_weights([[[7.0]]])
+    model.set_weights([np.full((1, 1), 7.0)])
     with pytest.raises(ValueError, match=rf"must be that of the backup .*backup\.npz, which has .*: {message}"):
         a_backup(tmp_path, model=model)
     assert model.get_weights() == [[[7.0]]]
