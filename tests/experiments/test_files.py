@@ -146,7 +146,7 @@ def test_a_directory_belongs_to_one_process_until_it_dies(tmp_path):
             assert not list(tmp_path.iterdir())
             other = os.open(tmp_path, os.O_RDONLY)
             with pytest.raises(BlockingIOError):
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
             os.close(other)
 
 
