@@ -84,12 +84,12 @@ class GradientAlignment(EventWriter):
         alignment = self._measure(*self._batch)
         self.history.append((self._steps, alignment))
         with self._run("alignment"):
-            for name, value in _scalars(alignment).items():
+            for name, value in scalars(alignment).items():
                 tf.summary.scalar(name, value, step=self._steps)
         self._flush()
 
 
-def _scalars(alignment):
+def scalars(alignment):
     """`{tag: number}` of an `Alignment`, what does not exist left out."""
     tags = {}
     for weight, rules in alignment.variables.items():
