@@ -214,9 +214,12 @@ class Stream(Feed):
         words = self._monitor.count.heard
         if self._reports:
             error = "-" if values["word_error"] is None else f"{100 * values['word_error']:.1f} %"
+            activity = f"mean activity {logs.get('mean_activity', np.nan):.3f}"
+            if "firing_rate" in logs:
+                activity = f"{logs['firing_rate']:.3f} spikes a unit and step"
             print(
                 f"{learned:>7,} pieces, {words:>7,} words heard, errors of the last {min(self._monitor.last, words)}: "
-                f"{error}; loss {logs['loss']:.4f}, {logs['firing_rate']:.3f} spikes a unit and step",
+                f"{error}; loss {logs['loss']:.4f}, {activity}",
                 flush=True,
             )
         return {"pieces": learned, "seconds": seconds, "words": words, **values}
