@@ -1,5 +1,6 @@
 """A recording's digit and how sure it is, or why there is none: too quiet, cut off, several words."""
 
+import functools
 import math
 import pathlib
 from typing import NamedTuple
@@ -20,7 +21,6 @@ KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
 TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
 STEP, FRAME = 80, 200  # samples, 10 and 25 ms
 HANN = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
-FILTERS = mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
 NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so much louder than noise
 STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
@@ -89,7 +89,14 @@ def powers(sound):
     """`dynamics.audio.band_power` of a sound at 8 kHz, in NumPy: [T, 40], every 10 ms, of 25 ms that lie inside it."""
     sound = np.pad(sound, (0, max(FRAME - len(sound), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::STEP]
-    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(FILTERS) - 1))) ** 2 @ FILTERS / (HANN.sum() / 2.0) ** 2
+    filters = _filters()
+    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(filters) - 1))) ** 2 @ filters / (HANN.sum() / 2.0) ** 2
+
+
+@functools.cache
+def _filters():
+    """The bands; not made when the module is imported, for that runs TensorFlow, whose threads are not set by then."""
+    return mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 
 
 def decibels(power):
