@@ -10,13 +10,13 @@ import sys
 import tensorflow as tf
 
 from .experiments.configs import DEFAULT, EXPERIMENTS
-from .experiments.errors import UserError
+from .experiments.experiment import NETWORKS
+from .experiments.feeds import StreamSettings, for_stream
+from .experiments.files import UserError, as_user_error
 from .experiments.heard import hear_recording
-from .experiments.packaged import NAMES
-from .experiments.pretrained import evaluate_pretrained, experiment_of
+from .experiments.pretrained import experiment_of
 from .experiments.provenance import cores
-from .experiments.run import evaluate, read_config, train
-from .experiments.stream import StreamSettings, for_stream, read_stream_config, train_stream
+from .experiments.run import evaluate, evaluate_pretrained, read_config, read_settings, train
 from .rules.rule import NAMES as RULES
 
 STREAM_DEFAULT = "spoken-digits"
@@ -51,15 +51,15 @@ def run_command(parser, arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
     try:
-        return options.run(options, shlex.join([*parser.prog.split(), *map(recorded, arguments)])) or 0
+        return options.run(options, shlex.join([*parser.prog.split(), *map(_without_folder, arguments)])) or 0
     except UserError as error:
         parser.error(str(error))  # exits with status 2
 
 
-def recorded(argument):
+def _without_folder(argument):
     """An argument as a results file has it: of an absolute path, which is of one machine, the name alone.
 
-    >>> recorded("--data-dir=/home/me/datasets"), recorded("--steps=3")
+    >>> _without_folder("--data-dir=/home/me/datasets"), _without_folder("--steps=3")
     ('--data-dir=datasets', '--steps=3')
     """
     option, equals, value = argument.rpartition("=")
@@ -73,64 +73,59 @@ def make_parser():
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = commands.add_parser("train", help="train an experiment", description="Train an experiment.")
-    command.set_defaults(run=run_train)
-    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"see `list`; {DEFAULT} if not given")
-    add_data_options(command)
+    command.set_defaults(run=run_train, verb="train")
+    _add_training_options(command, DEFAULT, "EXPERIMENT")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
     length.add_argument("--steps", type=int, metavar="N", help="batches to train on")
-    command.add_argument("--batch-size", type=int, metavar="N")
-    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
-    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
-    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
     command.add_argument(
         "--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out"
     )
-    command.add_argument("--start", choices=NAMES, help="a network that comes with the package, to begin with")
+    command.add_argument("--start", choices=NETWORKS, help="a network that comes with the package, to begin with")
     command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
-    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
-    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/EXPERIMENT-TIME if not given")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
-    add_machine_options(command)
 
     command = commands.add_parser("evaluate", help="test a trained model", description="Test a run's model.")
     command.set_defaults(run=run_evaluate)
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--run-dir", type=pathlib.Path, metavar="DIR")
-    which.add_argument("--pretrained", choices=NAMES, help="a network that comes with the package")
+    which.add_argument("--pretrained", choices=NETWORKS, help="a network that comes with the package")
     add_data_options(command)
     add_machine_options(command)
 
     command = commands.add_parser(
         "stream", help="learn from a stream of words", description="Train a network on an endless stream of words."
     )
-    command.set_defaults(run=run_stream)
-    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"whose words; {STREAM_DEFAULT} if not given")
-    add_data_options(command)
+    command.set_defaults(run=run_stream, verb="stream")
+    _add_training_options(command, STREAM_DEFAULT, "stream")
     pieces = StreamSettings()
     command.add_argument("--pieces", type=int, metavar="N", help=f"to learn from, {pieces.pieces} if not given")
     command.add_argument("--piece", type=int, metavar="P", help=f"steps of each, {pieces.piece} if not given")
-    command.add_argument("--batch-size", type=int, metavar="N", help="streams side by side")
-    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
-    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
-    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
-    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and stream")
-    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/stream-TIME if not given")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
     command.add_argument(
         "--wav",
         type=pathlib.Path,
         metavar="FILE",
         help="say what the network of --run-dir, or the one that --pretrained names, hears in a recording",
     )
-    command.add_argument("--pretrained", choices=NAMES, help="a network that comes with the package, for --wav")
-    add_machine_options(command)
+    command.add_argument("--pretrained", choices=NETWORKS, help="a network that comes with the package, for --wav")
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
     command.set_defaults(run=run_list)
     return parser
+
+
+def _add_training_options(command, default, name):
+    """Options of a run, in epochs or on a stream; `name` begins that of its directory."""
+    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"see `list`; {default} if not given")
+    add_data_options(command)
+    command.add_argument("--batch-size", type=int, metavar="N", help="sequences, or streams, side by side")
+    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
+    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
+    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
+    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
+    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help=f"runs/{name}-TIME if not given")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
+    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
+    add_machine_options(command)
 
 
 def add_data_options(command):
@@ -140,7 +135,7 @@ def add_data_options(command):
 
 
 def add_machine_options(command):
-    """How TensorFlow computes, and how much Keras prints."""
+    """Options of how TensorFlow computes, and how much Keras prints."""
     command.add_argument(
         "--threads", type=int, default=THREADS, metavar="N", help=f"of TensorFlow's operations, {THREADS} if not given"
     )
@@ -165,10 +160,8 @@ def override(experiment, options):
         given["validate_every"] = 10 * experiment.validate_every  # there are ten times as many digits to validate on
     if getattr(options, "no_xla", False):
         given["jit_compile"] = False
-    try:
+    with as_user_error():
         return dataclasses.replace(experiment, **given)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def at_least_one(name, value):
@@ -188,73 +181,58 @@ def set_threads(threads):
 
 
 def run_train(options, command):
-    """`train`: a new run, or the rest of one; returns the exit status."""
+    """`train` and `stream`: a new run, or the rest of one; returns the exit status."""
     set_threads(options.threads)
+    on_stream, settings = options.verb == "stream", None
     if options.resume:
         if options.run_dir is None:
             raise UserError("--resume needs --run-dir, the directory of the run to go on with.")
-        base = read_config(options.run_dir)
-        if options.experiment not in (None, base.name):
-            raise UserError(f"{options.run_dir} holds a run of {base.name}, not of {options.experiment}.")
+        experiment, settings = read_settings(options.run_dir, on_stream)
+        if options.experiment not in (None, experiment.name):
+            raise UserError(f"{options.run_dir} holds a run of {experiment.name}, not of {options.experiment}.")
     else:
-        base = EXPERIMENTS[options.experiment or DEFAULT]
-    experiment = override(base, options)
+        experiment = EXPERIMENTS[options.experiment or (STREAM_DEFAULT if on_stream else DEFAULT)]
+        if on_stream:
+            experiment, settings = for_stream(experiment), StreamSettings()
+    experiment = override(experiment, options)
+    if on_stream:
+        given = {name: value for name in ("pieces", "piece") if (value := getattr(options, name)) is not None}
+        with as_user_error():
+            settings = dataclasses.replace(settings, **given)
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    run_dir = options.run_dir or pathlib.Path("runs", f"{experiment.name}-{time}")
+    run_dir = options.run_dir or pathlib.Path("runs", f"{'stream' if on_stream else experiment.name}-{time}")
     try:
-        train(experiment, run_dir, options.resume, command, options.verbose)
+        train(experiment, run_dir, options.resume, command, options.verbose, settings)
     except KeyboardInterrupt:
-        print(f"\nStopped. To go on: kernl-keras train --resume --run-dir {run_dir}", file=sys.stderr)
+        print(f"\nStopped. To go on: kernl-keras {options.verb} --resume --run-dir {run_dir}", file=sys.stderr)
         return 130
 
 
 def run_evaluate(options, command):
     """`evaluate`: the test set, once more or another."""
     set_threads(options.threads)  # sums in the same order as in training: the same digits
-    if options.pretrained:
-        try:
-            experiment = override(experiment_of(options.pretrained), options)
-            evaluate_pretrained(options.pretrained, experiment, options.verbose)
-        except OSError as error:  # a damaged file
-            raise UserError(str(error)) from error
+    if not options.pretrained:
+        evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
         return
-    evaluate(options.run_dir, override(read_config(options.run_dir), options), options.verbose)
+    with as_user_error(OSError):  # a damaged file
+        experiment = override(experiment_of(options.pretrained), options)
+        evaluate_pretrained(options.pretrained, experiment, options.verbose)
 
 
 def run_stream(options, command):
     """`stream`: a run on a stream, the rest of one, or a recording; returns the exit status."""
+    if not options.wav:
+        if options.pretrained:
+            raise UserError("--pretrained needs --wav, a recording: a stream is learned from by a new network.")
+        return run_train(options, command)
+    if (options.run_dir is None) == (options.pretrained is None):
+        raise UserError("--wav needs --run-dir, the directory of a run, or --pretrained, one of them.")
     set_threads(options.threads)
-    if options.wav:
-        if (options.run_dir is None) == (options.pretrained is None):
-            raise UserError("--wav needs --run-dir, the directory of a run, or --pretrained, one of them.")
-        print(hear_recording(options.wav, options.run_dir, options.pretrained))
-        return
-    if options.pretrained:
-        raise UserError("--pretrained needs --wav, a recording: a stream is learned from by a new network.")
-    if options.resume and options.run_dir is None:
-        raise UserError("--resume needs --run-dir, the directory of a run.")
-    if options.resume:
-        base, settings = read_stream_config(options.run_dir)
-        if options.experiment not in (None, base.name):
-            raise UserError(f"{options.run_dir} holds a run of {base.name}, not of {options.experiment}.")
-    else:
-        base, settings = for_stream(EXPERIMENTS[options.experiment or STREAM_DEFAULT]), StreamSettings()
-    given = {name: value for name in ("pieces", "piece") if (value := getattr(options, name)) is not None}
-    try:
-        settings = dataclasses.replace(settings, **given)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    run_dir = options.run_dir or pathlib.Path("runs", f"stream-{time}")
-    try:
-        train_stream(override(base, options), settings, run_dir, options.resume, command, options.verbose)
-    except KeyboardInterrupt:
-        print(f"\nStopped. To go on: kernl-keras stream --resume --run-dir {run_dir}", file=sys.stderr)
-        return 130
+    print(hear_recording(options.wav, options.run_dir, options.pretrained))
 
 
 def run_list(options, command):
-    """`list`: names, what they are, key settings."""
+    """`list`: the name, the description and the key settings of every experiment."""
     for name, experiment in EXPERIMENTS.items():
         print(f"{name:20}{experiment.description}{' (the default)' if name == DEFAULT else ''}")
         print(f"{'':20}{experiment.summary()}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
-from kernl_keras.experiments import packaged, pretrained
+from kernl_keras.experiments import pretrained
 from kernl_keras.keras_version import IS_KERAS_3
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -27,10 +27,10 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= headings
 
 
-@pytest.mark.parametrize("name", packaged.NAMES)
+@pytest.mark.parametrize("name", pretrained.NETWORKS)
 def test_the_card_of_a_network_says_what_its_record_says(name):
     record, text = pretrained.record(name), (PAGES / "networks.md").read_text(encoding="utf-8")
-    assert len(re.findall("^## `", text, re.MULTILINE)) == len(packaged.NAMES)
+    assert len(re.findall("^## `", text, re.MULTILINE)) == len(pretrained.NETWORKS)
     (card,) = re.findall(rf"^## `{name}`.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     rows = dict(re.findall(r"^\| ([a-z, ]+) \| (.*) \|$", card, re.MULTILINE))
     weights = kk.load_pretrained(name).trainable_weights

@@ -58,12 +58,14 @@ class StreamBackup(keras.callbacks.Callback):
     Source: `keras.callbacks.BackupAndRestore`, which does this for models without states.
     """
 
+    _kind, _advice = "stream", "Remove it to begin anew."  # of what it is a backup, and what to do if it is damaged
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".npz":
             raise ValueError(f"path must end in .npz; received {str(path)!r}.")
-        self.epochs, self.pieces, _ = self._read()
+        self.epochs, self.pieces, self._texts, _ = self._read()
         self._since = 0  # pieces after those
 
     def restore(self, model: Model) -> None:
@@ -85,7 +87,7 @@ class StreamBackup(keras.callbacks.Callback):
                 f"was called once; received {model!r}."
             )
         build_optimizers(model)
-        epochs, pieces, saved = self._read()
+        epochs, pieces, _, saved = self._read()
         if (epochs, pieces) != (self.epochs, self.pieces):
             raise ValueError(
                 f"{self.path} must not change between StreamBackup(path) and the training; it had {self.pieces} "
@@ -102,44 +104,55 @@ class StreamBackup(keras.callbacks.Callback):
         self._since += steps_per_execution(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._write(self.model, epoch + 1, self.pieces + self._since)
+
+    def _write(self, model, epochs, pieces):
+        """Writes the file: the numbers, `_texts` by name, and the variables."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        values = {name: variable.numpy() for name, variable in moved_variables(self.model).items()}
-        epochs, pieces = epoch + 1, self.pieces + self._since
+        values = {name: variable.numpy() for name, variable in _moved_variables(model).items()}
+        facts = {"epochs": epochs, "pieces": pieces, "trained": _trained_layers(model), **self._texts}
         with whole(self.path) as part:
-            np.savez(part, epochs=epochs, pieces=pieces, trained=trained_layers(self.model), **values)
+            np.savez(part, **facts, **values)
         self.epochs, self.pieces, self._since = epochs, pieces, 0
 
     def _read(self):
-        """`(epochs, pieces, the other arrays of the file)`; zeros and nothing where there is no file."""
-        saved = read_arrays(self.path, "Remove it to begin anew.") if self.path.is_file() else {}
+        """`(epochs, pieces, {name: text}, all other arrays of the file)`; zeros and nothing where there is no file."""
+        saved = read_arrays(self.path, self._advice) if self.path.is_file() else {}
         try:
-            return *(int(saved.pop(name, 0)) for name in ("epochs", "pieces")), saved
+            epochs, pieces = (int(saved.pop(name, 0)) for name in ("epochs", "pieces"))
         except (TypeError, ValueError) as error:
-            raise OSError(f"{self.path} is no backup of a stream: {error}. Remove it to begin anew.") from error
+            raise OSError(f"{self.path} is no backup of a {self._kind}: {error}. {self._advice}") from error
+        texts = {name: str(saved.pop(name)) for name in list(saved) if saved[name].dtype.kind == "U"}
+        return epochs, pieces, texts, saved
 
     def _assign(self, model, saved):
-        """Sets all of it, or nothing where it does not fit."""
-        ours, trained = moved_variables(model), saved.pop("trained", None)
-        shapes = [{name: tuple(value.shape) for name, value in values.items()} for values in (ours, saved)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(
-                f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
-                f"with {len(ours)}, or with other shapes."
-            )
-        if not np.array_equal(trained, trained_layers(model)):  # their variables would have other places
+        """Sets all variables, or none where one does not fit."""
+        variables, trained = _moved_variables(model), saved.pop("trained", None)
+        ours, theirs = (
+            {name: f"{value.dtype} {list(value.shape)}" for name, value in values.items()}
+            for values in ({name: variable.numpy() for name, variable in variables.items()}, saved)
+        )
+        for name in {**ours, **theirs}:
+            if ours.get(name) != theirs.get(name):
+                raise ValueError(
+                    f"the model must be that of the backup {self.path}, which has {len(saved)} variables; received one "
+                    f"with {len(ours)}, or with other shapes: number {name} is {theirs.get(name, 'missing')} in the "
+                    f"backup and {ours.get(name, 'missing')} in the model."
+                )
+        if not np.array_equal(trained, _trained_layers(model)):  # their variables would have other places
             raise ValueError(
                 f"the model must train the same layers as that of the backup {self.path}; some layer that is trained "
                 "in one is frozen in the other (`trainable`)."
             )
-        for name, variable in ours.items():
+        for name, variable in variables.items():
             variable.assign(saved[name])
 
 
-def moved_variables(model):
+def _moved_variables(model):
     """All that training moves, by its place: names of Keras are others in another process."""
     return {f"{place:04d}": variable for place, variable in enumerate(moved(model))}
 
 
-def trained_layers(model):
+def _trained_layers(model):
     """Which of a model's layers are trained, in order, a bool array."""
     return np.array([layer.trainable for layer in model._flatten_layers()])

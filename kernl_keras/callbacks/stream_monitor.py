@@ -8,20 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..keras_version import keras
 from ..layers.names import output_kinds
 from ..layers.step import Step, running
 from ..training.state import finite_goes_on, state_kept
+from .event_writer import EventWriter
 from .images import raster
-from .steps import training_steps
 from .words import WordCount
-from .writing import needs_tensorboard, writing
 
 MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}
 """What the mean of the outputs is called, by what they are."""
 
 
-class StreamMonitor(keras.callbacks.Callback):
+class StreamMonitor(EventWriter):
     """Tells while `fit` learns from a `kk.data.stream` how many of the last words were answered wrongly.
 
     Each piece is tested before the network learns from it. The same words come again in later passes, and of a word
@@ -57,7 +55,6 @@ class StreamMonitor(keras.callbacks.Callback):
         rates: mean absolute activity of each `RNN` layer since the epoch began.
 
     Raises:
-        ImportError: where TensorBoard is not installed, and `log_dir` is not None.
         OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
         ValueError: for a setting out of range, and, when training begins, for others than a `kk.Model` and a stream
             with one class a step, and for epochs that are no whole number of `steps_per_execution`.
@@ -87,18 +84,10 @@ class StreamMonitor(keras.callbacks.Callback):
         last: int = 200,
         steps: int = 100,
     ) -> None:
-        super().__init__()
-        if log_dir is not None:
-            needs_tensorboard("StreamMonitor")
-        self.log_dir = None if log_dir is None else str(log_dir)
-        self.update_freq = (
-            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
-        )
+        super().__init__(log_dir, update_freq)
         self.last, self.steps = integer("last", last), integer("steps", steps)
         self.count, self.rates = WordCount(self.last), Rates()
-        self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and not a copy
         self._pieces: Any = None
-        self._writer: Any = None
         self._coming: Any = None
         self._hear: Any = None
 
@@ -115,32 +104,24 @@ class StreamMonitor(keras.callbacks.Callback):
                 f"received {self.params['steps']}."
             )
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
-        self._seen = 0
         self._hear = hearing(self.model)
         self._rates = Rates()
         self._kinds = output_kinds(self.model)
         self._recent: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
         if self.log_dir is not None:
-            with writing(self.log_dir):
-                tf.io.gfile.makedirs(self.log_dir)  # a folder that cannot be written shows now
-                self._writer = tf.summary.create_file_writer(f"{self.log_dir}/stream")
+            self._open("stream")
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.rates = Rates()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        super().on_train_batch_begin(batch, logs)
         with state_kept(self.model):
             for _ in range(self._at_once):
                 x, classes, weights = next(self._coming)
                 outputs, hidden = self._hear(x)
                 self.count.add(outputs.numpy(), classes.numpy(), weights.numpy())
                 self._keep({name: each.numpy() for name, each in hidden.items()})
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        before = self._seen
-        self._seen += self._at_once
-        if self.update_freq != "epoch" and self._seen // self.update_freq > before // self.update_freq:
-            self._write()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
@@ -149,14 +130,11 @@ class StreamMonitor(keras.callbacks.Callback):
             for kind, name in MEANS.items():
                 if of_kind := [rate for layer, rate in rates.items() if self._kinds[layer] == kind]:
                     logs.setdefault(name, float(np.mean(of_kind)))
-        if self.update_freq == "epoch":
-            self._write()
+        super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self._writer is not None:
-            with writing(self.log_dir):
-                self._writer.close()
-        self._writer = self._pieces = self._coming = self._hear = None
+        super().on_train_end(logs)
+        self._pieces = self._coming = self._hear = None
 
     def _keep(self, hidden):
         """Takes what each layer sent in a piece, `{name: [B, P, H]}`."""
@@ -165,10 +143,10 @@ class StreamMonitor(keras.callbacks.Callback):
             self.rates.add(name, outputs)
             self._recent[name] = [np.concatenate([*self._recent[name], outputs[0]])[-self.steps :]]
 
-    def _write(self):
-        if self._writer is None:
+    def _write(self, logs):
+        if self.log_dir is None:
             return
-        with writing(self.log_dir), self._writer.as_default(training_steps(self.model)):
+        with self._run("stream"):
             tf.summary.scalar("stream/words", self.count.heard)
             if self.count.heard:
                 tf.summary.scalar("stream/word_error", self.count.error)
@@ -176,7 +154,7 @@ class StreamMonitor(keras.callbacks.Callback):
                 kind, last = self._kinds[name], np.array(self._recent[name])
                 tf.summary.scalar(f"{name}/{MEANS[kind]}", rate)
                 tf.summary.image(f"{name}/{kind}", raster(last, spikes=kind == "spikes"))
-            self._writer.flush()
+        self._flush()
         self._rates = Rates()
 
 

@@ -1,25 +1,23 @@
 """`TensorBoard`: what a run shows of itself in TensorBoard."""
 
-import contextlib
 import os
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from ..checks import flag, integer
+from ..checks import flag
 from ..keras_version import keras
 from ..layers.names import learned_constants, output_kinds, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.state import state_kept
+from .event_writer import EventWriter
 from .examples import check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
-from .steps import training_steps
-from .writing import needs_tensorboard, writing
 
 
-class TensorBoard(keras.callbacks.Callback):
+class TensorBoard(EventWriter):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
     The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
@@ -61,7 +59,6 @@ class TensorBoard(keras.callbacks.Callback):
         raster: whether to write rasters.
 
     Raises:
-        ImportError: where TensorBoard is not installed.
         OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
         ValueError: for an unknown `update_freq`, and for `examples` of another kind.
 
@@ -82,20 +79,12 @@ class TensorBoard(keras.callbacks.Callback):
         images: bool = True,
         raster: bool = True,
     ) -> None:
-        needs_tensorboard("TensorBoard")
-        super().__init__()
-        self.log_dir = str(log_dir)
-        self.update_freq = (
-            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
-        )
+        super().__init__(log_dir, update_freq)
         self.examples = check_examples(examples)
         self.histograms = flag("histograms", histograms)
         self.images = flag("images", images)
         self.raster = flag("raster", raster)
-        self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
-        self._validation_data = None
         self._shown = examples if isinstance(examples, int) else None  # how many examples have a raster
-        self._writers: dict[str, tf.summary.SummaryWriter] = {}
 
     # When
 
@@ -104,43 +93,29 @@ class TensorBoard(keras.callbacks.Callback):
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._writers = {}
-        self._writer("train")  # a folder that cannot be written shows now, not after an epoch
+        self._open("train")
         self._batch = None  # (x, y), looked up when it is first needed
-        self._batches, self._first = 0, 0
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._layer_outputs)
         self._kinds = output_kinds(self.model)
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._first = batch
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if self.update_freq == "epoch":
-            return
-        before = self._batches
-        self._batches += batch - self._first + 1  # more than 1 with `steps_per_execution`
-        if self._batches // self.update_freq > before // self.update_freq:
-            self._write_all(with_diagnostics(self.model, logs))
-
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        super().on_epoch_end(epoch, logs)
         logs = with_diagnostics(self.model, logs or {})
-        validation = {name for name in logs if name.startswith("val_")}
-        if self.update_freq == "epoch":
-            self._write_all({name: value for name, value in logs.items() if name not in validation})
-        self._write_scalars("validation", {name[4:]: logs[name] for name in validation})
+        validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
+        self._write_scalars("validation", validation)
         self._flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        with writing(self.log_dir):
-            for writer in self._writers.values():
-                writer.close()
-        self._batch = self._validation_data = None
+        super().on_train_end(logs)
+        self._batch = None
 
     # What, one method a quantity
 
-    def _write_all(self, logs):
-        self._write_scalars("train", {**logs, **self._learning_rates()})
+    def _write(self, logs):
+        logs = with_diagnostics(self.model, logs or {})
+        training = {name: value for name, value in logs.items() if not name.startswith("val_")}
+        self._write_scalars("train", {**training, **self._learning_rates()})
         if self.histograms or self.images:
             tensors = self._tensors()
             if self.histograms:
@@ -152,24 +127,19 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_rasters()
         self._flush()
 
-    def _flush(self):
-        with writing(self.log_dir):
-            for writer in self._writers.values():
-                writer.flush()
-
     def _write_scalars(self, run, values):
         if values:
-            with self._to(run):
+            with self._run(run):
                 for name, value in values.items():
                     tf.summary.scalar(f"fit/{name}", value)
 
     def _write_histograms(self, tensors):
-        with self._to("train"):
+        with self._run("train"):
             for name, value in tensors.items():
                 tf.summary.histogram(name, value[np.isfinite(value)])
 
     def _write_images(self, tensors):
-        with self._to("train"):
+        with self._run("train"):
             for name, value in tensors.items():
                 if 1 <= value.ndim <= 3:
                     drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
@@ -179,7 +149,7 @@ class TensorBoard(keras.callbacks.Callback):
         x, _ = self._fixed_examples()
         if x is not None:
             every = self._outputs(x)
-            with self._to("train"):
+            with self._run("train"):
                 for name, outputs in every.items():
                     kind = self._kinds[name]
                     drawn = raster(outputs.numpy()[: self._shown], spikes=kind == "spikes")
@@ -187,24 +157,12 @@ class TensorBoard(keras.callbacks.Callback):
 
     # Where from
 
-    def _writer(self, run):
-        if run not in self._writers:
-            with writing(self.log_dir):
-                tf.io.gfile.makedirs(self.log_dir)
-                self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
-        return self._writers[run]
-
-    @contextlib.contextmanager
-    def _to(self, run):
-        with writing(self.log_dir), self._writer(run).as_default(training_steps(self.model)):
-            yield
-
     def _learning_rates(self):
         optimizers = {
             "learning_rate": self.model.optimizer,
             "sensitivity_learning_rate": getattr(self.model, "sensitivity_optimizer", None),
         }
-        return {name: learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
+        return {name: _learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
 
     def _tensors(self):
         """The trainable weights and, where they can be had, their gradients: `{name: NumPy array}`."""
@@ -231,7 +189,7 @@ class TensorBoard(keras.callbacks.Callback):
         return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 
 
-def learning_rate(optimizer):
+def _learning_rate(optimizer):
     """The learning rate of the next step."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
     # Keras 2's `learning_rate` is a schedule's value at the last step.

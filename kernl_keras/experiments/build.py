@@ -13,6 +13,7 @@ from ..layers.readout import Readout
 from ..layers.rnn import RNN
 from ..layers.time_average import TimeAverage
 from ..training.model import Model
+from .files import as_user_error
 
 CELLS = {"lif": LIFCell, "adlif": AdLIFCell, "resonator": ResonatorCell, "leaky_rnn": LeakyRNNCell, "lstm": LSTMCell}
 OWN_DATA = {"adding": adding_problem, "anbn": anbn, "ecg": ecg}  # tasks that have no source to choose
@@ -45,13 +46,20 @@ def build_data(experiment, skip_batches=0, repeat=True):
     return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
 
 
-def build_model(experiment, time_steps, features, total_steps):
+def load_data(experiment, skip_batches=0, repeat=True):
+    """`build_data`, with a `UserError` where the data cannot be had."""
+    with as_user_error(ImportError, OSError, ValueError):
+        return build_data(experiment, skip_batches, repeat)
+
+
+def build_model(experiment, time_steps, features, total_steps, rows=None):
     """The experiment's `Model`, built and compiled; its seed decides all initial weights and all noise.
 
     Args:
         experiment: `Experiment`.
         time_steps, features: T and I of the data.
         total_steps: number of training steps, over which the learning rate falls.
+        rows: batch size of a network for a stream, which is stateful; None for one of sequences.
 
     Example:
 
@@ -60,35 +68,30 @@ def build_model(experiment, time_steps, features, total_steps):
     (None, 1)
     """
     keras.utils.set_random_seed(experiment.seed)
-    return assemble(experiment, time_steps, features, total_steps)
+    return assemble(experiment, time_steps, features, total_steps, rows)
 
 
 def assemble(experiment, time_steps, features, total_steps, rows=None):
-    """`build_model` without its seed: initial weights are whatever comes next.
-
-    With `rows` the network is stateful, of that batch size, for a stream whose steps have weights.
-    """
+    """`build_model` without its seed: the initial weights are drawn from the present random state."""
     stateful = rows is not None
     x = inputs = keras.Input((time_steps, features), batch_size=rows, name="inputs")
     if experiment.encoder_settings is not None:
         seed = 2 * experiment.seed
         x = SpikeEncoder(**experiment.encoder_settings, seed=seed, stateful=stateful, name="encoder")(x)
     for number, layer in enumerate(experiment.hidden_layers, 1):
-        x = hidden_layer(experiment, layer, number, x, stateful)
-    of_readout = [name for name in experiment.learn if name == "tau_out"]
-    outputs = Readout(**experiment.readout_settings, learn=of_readout, stateful=stateful, name="readout")(x)
-    if experiment.window != 0:
-        outputs = TimeAverage(experiment.window, stateful=stateful, name="window")(outputs)
+        x = _hidden_layer(experiment, layer, number, x, stateful)
+    learn = [name for name in experiment.learn if name == "tau_out"]
+    outputs = Readout(**experiment.readout_settings, learn=learn, stateful=stateful, name="readout")(x)
+    if experiment.answer_steps != 0:
+        outputs = TimeAverage(experiment.answer_steps, stateful=stateful, name="answer")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
     model.compile(
-        optimizer=build_optimizer(
-            experiment.optimizer,
-            learning_rate(experiment, total_steps),
-            experiment.optimizer_settings,
+        optimizer=_build_optimizer(
+            experiment.optimizer, learning_rate(experiment, total_steps), experiment.optimizer_settings
         ),
         loss=LOSSES[experiment.loss](),
         **{"weighted_metrics" if stateful else "metrics": [experiment.metric]},
-        sensitivity_optimizer=build_optimizer(
+        sensitivity_optimizer=_build_optimizer(
             experiment.sensitivity_optimizer,
             experiment.sensitivity_learning_rate,
             experiment.sensitivity_optimizer_settings,
@@ -100,8 +103,8 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
     return model
 
 
-def hidden_layer(experiment, layer, number, x, stateful):
-    """What the hidden layer `number`, from 1, makes of x; `layer` is an entry of `Experiment.hidden_layers`."""
+def _hidden_layer(experiment, layer, number, x, stateful):
+    """The outputs of the hidden layer `number`, from 1, for x; `layer` is an entry of `Experiment.hidden_layers`."""
     name = "hidden" if number == 1 else f"hidden_{number}"
     if layer["normalization"] == "batch":
         x = keras.layers.BatchNormalization(name=f"{name}_normalization")(x)
@@ -122,6 +125,6 @@ def learning_rate(experiment, total_steps):
     return keras.optimizers.schedules.CosineDecay(experiment.learning_rate, steps)
 
 
-def build_optimizer(name, learning_rate, settings):
+def _build_optimizer(name, learning_rate, settings):
     """A Keras optimizer by its class name."""
     return getattr(keras.optimizers, name)(learning_rate, **settings)

@@ -25,56 +25,39 @@ def configured(name, **settings):
 # constructor whose defaults change leaves the experiments' numbers alone.
 WEIGHTS = {"kernel_initializer": "glorot_uniform", "bias_initializer": "zeros"}
 DRIVEN_WEIGHTS = {**WEIGHTS, "kernel_initializer": None, "recurrent_initializer": None}  # by their gains
+SPIKING = {
+    "base_threshold": 1.0,
+    "dt": 1.0,
+    "surrogate_damping": 0.3,
+    "self_connections": False,
+    "input_gain": 3.0,
+    "recurrent_gain": 0.3,
+    **DRIVEN_WEIGHTS,
+}
 LIF = {
+    **SPIKING,
     "tau_s": 5.0,
     "tau_a": 200.0,
     "tau_ref": 1.0,
     "resistance": 2.0,
-    "base_threshold": 1.0,
     "adaptation_strength": 0.0,
     "reset_potential": 0.0,
     "reset": "hard",
-    "dt": 1.0,
     "discretization": "exponential",
     "surrogate": "triangle",
-    "surrogate_damping": 0.3,
     "use_bias": False,
-    "self_connections": False,
-    "input_gain": 3.0,
-    "recurrent_gain": 0.3,
-    **DRIVEN_WEIGHTS,
 }
 RESONATOR = {
+    **SPIKING,
     "tau_s": None,
     "tau_a": 10.0,
-    "base_threshold": 1.0,
     "adaptation_strength": 10.0,
-    "dt": 1.0,
     "surrogate": "exponential",
-    "surrogate_damping": 0.3,
     "use_bias": True,
-    "self_connections": False,
-    "input_gain": 3.0,
-    "recurrent_gain": 0.3,
-    **DRIVEN_WEIGHTS,
 }
-LEAKY_RNN = {
-    "period": None,
-    "dt": 1.0,
-    "discretization": "exponential",
-    "use_bias": True,
-    "self_connections": True,
-    "recurrent_initializer": "orthogonal",
-    **WEIGHTS,
-}
-LSTM = {
-    "unit_forget_bias": True,
-    "dt": 1.0,
-    "use_bias": True,
-    "self_connections": True,
-    "recurrent_initializer": "orthogonal",
-    **WEIGHTS,
-}
+CONTINUOUS = {"dt": 1.0, "use_bias": True, "self_connections": True, "recurrent_initializer": "orthogonal", **WEIGHTS}
+LEAKY_RNN = {"period": None, "discretization": "exponential", **CONTINUOUS}
+LSTM = {"unit_forget_bias": True, **CONTINUOUS}
 READOUT = {"gain": None, "dt": 1.0, "discretization": "exponential", "use_bias": False, **WEIGHTS}
 ENCODER = {"units": 80, "code": "threshold", "context_switch": 784, "gain": 1.0}
 KERNL = {
@@ -115,7 +98,7 @@ SMNIST = Experiment(
     cell="resonator",
     cell_settings=RESONATORS,
     readout_settings={**READOUT, "units": 10, "tau_out": 20.0},
-    window=20,
+    answer_steps=20,
     loss="cross_entropy",
     metric="accuracy",
     chance=0.1,
@@ -193,7 +176,7 @@ SMNIST_REFERENCE = dataclasses.replace(
         "recurrent_initializer": normal(2.0 * math.sqrt(200)),
     },
     readout_settings={**READOUT, "units": 10, "tau_out": 10.0},
-    window=54,
+    answer_steps=54,
     batch_size=25,
     learning_rate=1e-3,
     optimizer="RMSprop",
@@ -257,7 +240,7 @@ ROW_MNIST = dataclasses.replace(
     task_settings={"layout": "rows", "context_steps": 0},
     encoder_settings=None,
     cell_settings={**RESONATORS, "tau_m": 20.0, "period": spread(4.0, 60.0)},
-    window=14,
+    answer_steps=14,
     batch_size=64,
     learning_rate=5e-3,
     epochs=10,
@@ -293,7 +276,7 @@ ADDING = Experiment(
         "recurrent_initializer": normal(0.01),
     },
     readout_settings={**READOUT, "units": 1, "tau_out": None, "use_bias": True},
-    window=1,
+    answer_steps=1,
     loss="mse",
     metric="mse",
     chance=1.0 / 6.0,
@@ -355,7 +338,7 @@ ECG = dataclasses.replace(
         "use_bias": True,
         "kernel_initializer": normal(1 / 128),
     },
-    window=0,
+    answer_steps=0,
     learn=["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
     chance=1.0 / 6.0,
     learning_rate=1.5e-2,
@@ -376,7 +359,7 @@ ANBN = dataclasses.replace(
     cell="lstm",
     cell_settings={**LSTM, "units": 32},
     readout_settings={**READOUT, "units": 2, "tau_out": None, "use_bias": True},
-    window=0,
+    answer_steps=0,
     loss="cross_entropy",
     metric="accuracy",
     chance=0.5,
@@ -410,7 +393,7 @@ SPOKEN_DIGITS = dataclasses.replace(
     encoder_settings=None,
     cell_settings={**RESONATOR, "units": 200, "tau_m": 30.0, "period": spread(4.0, 60.0)},
     readout_settings={**READOUT, "units": 10, "tau_out": 20.0},
-    window=20,
+    answer_steps=20,
     batch_size=32,
     learning_rate=5e-3,
     epochs=5,

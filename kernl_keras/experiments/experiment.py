@@ -1,11 +1,11 @@
 """`Experiment`: every setting of a run."""
 
 import dataclasses
+import pathlib
 
 from ..checks import integer, number, one_of
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
-from .packaged import NAMES as NETWORKS
 
 SCHEDULES = ("cosine", "constant")
 SOURCES = {  # task: where its data may come from
@@ -15,9 +15,11 @@ SOURCES = {  # task: where its data may come from
     "anbn": (None,),
     "spoken_digits": ("tfds",),
 }
+FOLDER = pathlib.Path(__file__).parent / "networks"
+NETWORKS = sorted(path.stem for path in FOLDER.glob("*.npz"))  # that come with the package
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
 NORMALIZATIONS = (None, "batch")
-ABOVE: dict = {  # what an entry of `Experiment.above` may hold, and what holds where it does not
+ABOVE: dict = {  # the keys of an entry of `Experiment.above`, and their defaults
     "cell": None,
     "cell_settings": None,
     "rule": None,  # that of the experiment
@@ -31,7 +33,10 @@ ABOVE: dict = {  # what an entry of `Experiment.above` may hold, and what holds 
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All settings of a run; what `config.json` holds. Plain numbers, strings, lists and dicts only.
+    """All settings of a run, as `config.json` holds them: plain numbers, strings, lists and dicts only.
+
+    A `window` is that of `RNN`, the steps inside which errors go back exactly: `layer_settings["window"]`, or
+    `--window` on the command line. The steps over whose outputs an answer is averaged are `answer_steps`.
 
     Raises:
         ValueError: for a setting out of range, and for settings that do not go together.
@@ -55,7 +60,7 @@ class Experiment:
     cell: str  # "lif", "adlif", "resonator", "leaky_rnn" or "lstm"
     cell_settings: dict  # of the cell
     readout_settings: dict  # of `ReadoutCell`
-    window: int | None  # of `TimeAverage`, steps; 0 for an answer at every step
+    answer_steps: int | None  # last steps whose mean is the answer; None for all, 0 for an answer at every step
     # goal
     loss: str  # "cross_entropy" or "mse"
     metric: str  # "accuracy" or "mse"
@@ -109,7 +114,7 @@ class Experiment:
         number("learning_rate", self.learning_rate, above=0.0)
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
         for entry in self.above:
-            check_above(entry)
+            _check_above(entry)
         if self.start is not None:
             one_of("start", self.start, NETWORKS)
         if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
@@ -117,16 +122,16 @@ class Experiment:
 
     @property
     def hidden_layers(self):
-        """What each hidden layer is, from the first on: dicts as `ABOVE`, with the rule itself."""
+        """The hidden layers, from the first on: dicts as `ABOVE`, with the rule itself."""
         own = self.make_rule()
         first = {name: getattr(self, name) for name in ("cell", "cell_settings", "layer_settings")}
         learn = [name for name in self.learn if name != "tau_out"]
-        found = [{**ABOVE, **first, "learn": learn, "rule": own}]
+        layers = [{**ABOVE, **first, "learn": learn, "rule": own}]
         for entry in self.above:
             layer = {**ABOVE, **entry}
             rule = RULES[layer["rule"]].from_config(layer["rule_settings"]) if layer["rule"] else own
-            found.append({**layer, "rule": rule})
-        return found
+            layers.append({**layer, "rule": rule})
+        return layers
 
     @property
     def learns_sensitivity(self):
@@ -157,8 +162,8 @@ class Experiment:
         )
 
 
-def check_above(entry):
-    """Raises `ValueError` for what is no further hidden layer."""
+def _check_above(entry):
+    """Raises `ValueError` unless an entry describes a further hidden layer."""
     if not isinstance(entry, dict) or not {"cell", "cell_settings"} <= entry.keys() <= ABOVE.keys():
         raise ValueError(f"above must hold dicts with cell and cell_settings, of {list(ABOVE)}; received {entry!r}.")
     layer = {**ABOVE, **entry}

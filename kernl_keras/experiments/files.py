@@ -1,26 +1,65 @@
-"""Files of a run directory, each of them replaced whole or not at all."""
+"""Files of a run directory: written whole or not at all, by one process at a time, with errors that say what to do."""
 
 import contextlib
 import json
+import os
 
 from .. import whole_files
-from .errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 CONFIG, RESULTS, MODEL, BACKUP, EVENTS = "config.json", "results.json", "model.keras", "backup.npz", "tensorboard"
+GOOD_COPY = "Put a good copy of it there, or train again in another --run-dir."  # what to do with a damaged file
+
+
+class UserError(Exception):
+    """An error that the user can put right; the message says how."""
+
+
+@contextlib.contextmanager
+def as_user_error(*kinds):
+    """Turns errors of some kinds, or a `ValueError` where none is named, into a `UserError` with their message.
+
+    >>> with as_user_error():
+    ...     raise ValueError("window must be >= 1; received 0.")
+    Traceback (most recent call last):
+    kernl_keras.experiments.files.UserError: window must be >= 1; received 0.
+    """
+    kinds = kinds or (ValueError,)
+    try:
+        yield
+    except kinds as error:
+        raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
+def explained(problem, advice=""):
+    """Turns an `OSError` into a `UserError` that says what could not be done, why, and what to do.
+
+    >>> with explained("nothing.txt cannot be read", "Write it first."):
+    ...     _ = open("nothing.txt")
+    Traceback (most recent call last):
+    kernl_keras.experiments.files.UserError: nothing.txt cannot be read: No such file or directory. Write it first.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = str(error.strerror or error).rstrip(".")
+        raise UserError(f"{problem}: {reason}. {advice}".strip()) from error
 
 
 @contextlib.contextmanager
 def whole(path):
-    """`whole_files.whole`, whose complaint is a `UserError`."""
-    try:
-        with whole_files.whole(path) as part:
-            yield part
-    except OSError as error:
-        raise UserError(str(error)) from error
+    """`whole_files.whole` with a `UserError` where the file cannot be written."""
+    with as_user_error(OSError), whole_files.whole(path) as part:
+        yield part
 
 
 def remove_parts(folder):
-    """Removes what a killed process had begun to write."""
+    """Removes the half-written files of a process that was killed."""
     for part in folder.glob(f"{whole_files.PART}*"):
         part.unlink()
 
@@ -34,3 +73,36 @@ def write_json(path, content):
 def read_json(path):
     """The dict in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def alone(run_dir):
+    """Keeps other runs out of a directory.
+
+    The kernel holds the lock, on the directory itself, and frees it when the process ends, however it ends: nothing is
+    left behind that would have to be removed. Where there are no such locks (Windows, some network file systems) runs
+    are not kept apart.
+
+    Args:
+        run_dir: `pathlib.Path` of a directory.
+
+    Raises:
+        UserError: where another process holds the directory.
+    """
+    if fcntl is None:
+        yield
+        return
+    with explained(f"{run_dir} cannot be read"):
+        descriptor = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{run_dir} is in use by a run in another process: wait for its end, or name another --run-dir."
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)

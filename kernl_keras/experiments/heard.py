@@ -1,5 +1,6 @@
-"""What is heard in a recording: a digit and how sure it is, or why there is none: too quiet, cut off, several words."""
+"""A recording's digit and how sure it is, or why there is none: too quiet, cut off, several words."""
 
+import functools
 import math
 import pathlib
 from typing import NamedTuple
@@ -12,17 +13,14 @@ from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..dynamics.audio import mel_filters
 from ..layers.audio import AudioEncoder
 from .build import assemble
-from .errors import GOOD_COPY, UserError
-from .files import MODEL, read_json
+from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
-from .run import check_model
-from .stream import read_stream_config
+from .run import load_saved, read_settings
 
 KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
 TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
 STEP, FRAME = 80, 200  # samples, 10 and 25 ms
 HANN = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
-FILTERS = mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
 NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so much louder than noise
 STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
@@ -91,7 +89,14 @@ def powers(sound):
     """`dynamics.audio.band_power` of a sound at 8 kHz, in NumPy: [T, 40], every 10 ms, of 25 ms that lie inside it."""
     sound = np.pad(sound, (0, max(FRAME - len(sound), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::STEP]
-    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(FILTERS) - 1))) ** 2 @ FILTERS / (HANN.sum() / 2.0) ** 2
+    filters = _filters()
+    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(filters) - 1))) ** 2 @ filters / (HANN.sum() / 2.0) ** 2
+
+
+@functools.cache
+def _filters():
+    """The bands; not made when the module is imported, for that runs TensorFlow, whose threads are not set by then."""
+    return mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 
 
 def decibels(power):
@@ -123,7 +128,7 @@ def segments(level):
 
 
 def features(power):
-    """What tells a word from other sounds, none of which depends on how loud it is.
+    """The numbers that tell a word from other sounds, none of which depends on how loud it is.
 
     Args:
         power: [T, bands].
@@ -170,7 +175,7 @@ def softmax(values):
 
 
 def hear_recording(path, run_dir=None, pretrained=None):
-    """What a network hears in a recording, a `Heard`.
+    """Lets a network hear a recording; returns a `Heard`.
 
     Quiet ends are cut off, of a longer word the last second counts, and before a shorter one there is silence, as in
     `spoken_digits`. The digit is the class with the largest mean output over the steps in which a word is asked for.
@@ -183,36 +188,29 @@ def hear_recording(path, run_dir=None, pretrained=None):
     Raises:
         UserError: for a network that hears no sound or is not complete, and a file that does not do.
     """
-    answer, temperature = of_package(pretrained) if pretrained else of_run(run_dir)
+    answer, temperature = packaged_network(pretrained) if pretrained else trained_network(run_dir)
     return hear(sound_of(path), answer, temperature)
 
 
-def of_package(name):
-    """How a packaged network answers a word, and its temperature."""
+def packaged_network(name):
+    """The answers of a packaged network to a word, a function, and its temperature."""
     experiment = experiment_of(name)
-    check_hears(experiment, name)
+    _check_hears(experiment, name)
     return answering(load_pretrained(name), experiment), record(name)["temperature"]
 
 
-def of_run(run_dir):
-    """How the network of a run on a stream answers a word; it has no temperature, as it held no words back."""
-    experiment, settings = read_stream_config(run_dir)
-    check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
-    model_file = pathlib.Path(run_dir) / MODEL
-    if not model_file.is_file():
-        raise UserError(f"{run_dir} holds no {MODEL}: the run is not complete; resume it.")
-    check_model(model_file)
+def trained_network(run_dir):
+    """The same of the network of a run on a stream, which has no temperature, as it held no words back."""
+    experiment, settings = read_settings(run_dir, stream=True)
+    _check_hears(experiment, f"{run_dir} holds a run of {experiment.name}, which")
     encoder = front_end(experiment)
     steps = round(experiment.task_settings["seconds"] * 1000.0 / encoder.hop) + settings.answer - 1
-    model = assemble(experiment, steps, encoder.bands * encoder.encoder.units, 1)
-    try:
-        model.load_weights(str(model_file))
-    except Exception as error:  # Keras raises what it happens to meet
-        raise UserError(f"{model_file} is no model of this run. {GOOD_COPY}") from error
+    features = encoder.bands * encoder.encoder.units
+    model = load_saved(run_dir, lambda: assemble(experiment, steps, features, total_steps=1))
     return answering(model, experiment, settings.answer), None
 
 
-def check_hears(experiment, whose):
+def _check_hears(experiment, whose):
     """Raises `UserError` for an experiment without sound."""
     if experiment.front_end_settings is None:
         raise UserError(f"{whose} hears no sound.")
@@ -243,12 +241,8 @@ def answering(model, experiment, answer=None):
 
 def sound_of(path):
     """A recording at 8 kHz, float [samples]; complaints as `UserError`."""
-    try:
+    with as_user_error(), explained(f"{path} cannot be read"):
         sound, rate = read_wav(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        raise UserError(str(error)) from error
     if rate < SAMPLING_RATE:
         raise UserError(f"{path} must have a sampling rate of {SAMPLING_RATE} Hz or more; received {rate} Hz.")
     return resampled(sound, rate, SAMPLING_RATE)

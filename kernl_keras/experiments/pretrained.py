@@ -2,12 +2,14 @@
 
 import json
 
+from ..archives import read_arrays
+from ..checks import one_of
+from ..keras_version import short_name
 from ..training.model import Model
 from .build import assemble
-from .experiment import Experiment
-from .packaged import read, variables
-from .report import print_test
-from .run import load_data
+from .experiment import FOLDER, NETWORKS, Experiment
+
+OF_A_RULE = {"sensitivity_tensor", "temporal_filter", "draws"}  # weights that no answer depends on
 
 
 def load_pretrained(name: str = "smnist") -> Model:
@@ -34,7 +36,7 @@ def load_pretrained(name: str = "smnist") -> Model:
     >>> model.input_shape, model.output_shape
     ((None, 838, 2), (None, 10))
     """
-    file = read(name)
+    file = _read(name)
     experiment = Experiment(**json.loads(str(file["experiment"])))
     time_steps, features = map(int, file["input_shape"])
     # not `build_model`: nobody's random state is reset
@@ -46,25 +48,45 @@ def load_pretrained(name: str = "smnist") -> Model:
 
 def record(name="smnist"):
     """What the run that trained the network wrote: test accuracy, seed, command, git revision and so on, a dict."""
-    return json.loads(str(read(name)["record"]))
+    return json.loads(str(_read(name)["record"]))
 
 
 def experiment_of(name):
     """The `Experiment` that trained the network."""
-    return Experiment(**json.loads(str(read(name)["experiment"])))
+    return Experiment(**json.loads(str(_read(name)["experiment"])))
 
 
-def evaluate_pretrained(name, experiment, verbose="auto"):
-    """Tests a network that comes with the package; returns a dict of the loss and the metrics.
+def _read(name):
+    """What the file of a network holds, `{name: array}`."""
+    return read_arrays(FOLDER / f"{one_of('name', name, NETWORKS)}.npz", "Install kernl_keras again.")
+
+
+def variables(model):
+    """`{"layer/weight": variable}`, the same names in every Keras."""
+    return {f"{layer.name}/{short_name(weight)}": weight for layer in model.layers for weight in layer.weights}
+
+
+def start_from(name, model):
+    """Gives a model the numbers of a packaged network.
+
+    Constants that only the model learns stay as they are, and M is left out where the model's rule has none.
 
     Args:
         name: of the network.
-        experiment: `Experiment` whose test set to take.
-        verbose: as in `keras.Model.evaluate`.
+        model: `Model` of the same layers.
+
+    Raises:
+        ValueError: for a model that has other layers, or of another size.
     """
-    data = load_data(experiment)
-    print(f"Network    {name}: {experiment.summary()}")
-    print(f"Data       {data.description}")
-    test = load_pretrained(name).evaluate(data.test, return_dict=True, verbose=verbose)
-    print_test(experiment, test)
-    return test
+    file, own = _read(name), variables(model)
+    names = [key for key in file if "/" in key and (key in own or key.split("/")[1] not in OF_A_RULE)]
+    for key in names:
+        shape = tuple(own[key].shape) if key in own else None
+        if shape != file[key].shape:
+            has = "has none" if shape is None else f"has shape {shape}"
+            raise ValueError(
+                f"start must be a network of the experiment's layers, sizes and learned constants; received {name!r}, "
+                f"whose {key} has shape {file[key].shape}, while the experiment {has}."
+            )
+    for key in names:
+        own[key].assign(file[key])

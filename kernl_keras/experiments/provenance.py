@@ -1,15 +1,29 @@
-"""Where a result came from: versions, the source's git revision, the machine."""
+"""Where a result came from: versions, the source's git revision, the machine, and all that decides its last bits."""
 
 import os
 import pathlib
 import platform
 import subprocess
+import sys
 
 import numpy as np
 import tensorflow as tf
 
 from ..keras_version import keras
 from ..version import __version__
+
+# What decides the last bits of a run besides its configuration and its seed, and how to have it as it was. It decides
+# in which order sums are added and how each is rounded; a spiking network turns a last bit into a spike more or less.
+ADVICE = {
+    "threads": "give --threads {}",
+    "tensorflow": "install tensorflow {}",
+    "keras": "install keras {}",
+    "TF_ENABLE_ONEDNN_OPTS": "set TF_ENABLE_ONEDNN_OPTS={}",
+    "XLA_FLAGS": "set XLA_FLAGS='{}'",
+    "device": "compute on {}",
+    "processor": "compute on {}",
+    "instructions": "compute on a processor with {}",
+}
 
 
 def versions():
@@ -31,16 +45,11 @@ def devices():
 
 def processor():
     """The kind of processor, in words."""
-    return of_processor("model name") or platform.processor()
+    return _processor_entry("model name") or platform.processor()
 
 
-def instructions():
-    """The processor's instructions on several numbers at once, which sum in another order each; in words."""
-    return " ".join(sorted(flag for flag in of_processor("flags").split() if flag.startswith(("amx", "avx", "fma"))))
-
-
-def of_processor(name):
-    """What Linux says of the first processor under a name; nothing elsewhere."""
+def _processor_entry(name):
+    """The value that Linux has for the first processor under a name; nothing elsewhere."""
     if not os.path.exists("/proc/cpuinfo"):
         return ""
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
@@ -70,3 +79,42 @@ def _git(folder, *arguments):
     return subprocess.run(
         ["git", "-C", folder, *arguments], check=True, capture_output=True, encoding="utf-8"
     ).stdout.strip()
+
+
+def computed_with():
+    """`{name: value}` of all in `ADVICE`."""
+    flags = _processor_entry("flags").split()
+    return {
+        "threads": threads(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "device": devices(),
+        "processor": processor(),
+        # those on several numbers at once sum in another order each
+        "instructions": " ".join(sorted(flag for flag in flags if flag.startswith(("amx", "avx", "fma")))),
+    }
+
+
+def threads():
+    """The number of threads that share one operation."""
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or cores()
+
+
+def going_on_with(before):
+    """Warns of what is not as it was when a run goes on; returns the list `before` with what is true now.
+
+    Args:
+        before: list of the `computed_with` of a run so far, each of which differs from the one before.
+    """
+    last, now = before[-1], computed_with()
+    for name in (name for name in now if now[name] != last.get(name)):
+        advice = ADVICE[name].format(last.get(name))
+        print(
+            f"Warning    {name} was {last.get(name)!r}, now {now[name]!r}: the run goes on, but does not end with the "
+            f"same bits as if it had never stopped. For these, {advice}.",
+            file=sys.stderr,
+        )
+    return before if now == last else [*before, now]

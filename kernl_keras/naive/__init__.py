@@ -66,9 +66,10 @@ from .window import whole_unit_hop, windows
 
 __all__ = [
     "FIELDS", "adlif", "adlif_constants", "adlif_own_step", "adlif_rule", "adlif_tangent", "constant", "constants",
-    "eprop", "eprop_alif", "errors_behind", "filtered_noise", "follow_reset", "input_gradient", "kicks", "learning_signal",
-    "linear_steps", "lstm",    "lstm_rule", "lstm_tangent", "lstm_windows", "means_before", "membrane", "membrane_sensitivity", "memory_of_means", "network", "own_step", "plain",
-    "presynaptic", "rate", "rate_constants", "rate_tangent", "resonator", "resonator_constants", "resonator_tangent",
-    "reverse_network", "reverse_plain", "rflo", "sensitivity", "spiking", "spiking_tangent", "weight_gradient",
-    "whole_unit", "whole_unit_hop", "whole_unit_sensitivity", "windows",
+    "eprop", "eprop_alif", "errors_behind", "filtered_noise", "follow_reset", "input_gradient", "kicks",
+    "learning_signal", "linear_steps", "lstm", "lstm_rule", "lstm_tangent", "lstm_windows", "means_before",
+    "membrane", "membrane_sensitivity", "memory_of_means", "network", "own_step", "plain", "presynaptic", "rate",
+    "rate_constants", "rate_tangent", "resonator", "resonator_constants", "resonator_tangent", "reverse_network",
+    "reverse_plain", "rflo", "sensitivity", "spiking", "spiking_tangent", "weight_gradient", "whole_unit",
+    "whole_unit_hop", "whole_unit_sensitivity", "windows",
 ]  # fmt: skip

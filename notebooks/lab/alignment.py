@@ -12,12 +12,10 @@ import tempfile
 
 from kernl_keras import cli
 from kernl_keras.callbacks.alignment import GradientAlignment
-from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
-from kernl_keras.experiments.errors import UserError, explained
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, explained, write_json
 from kernl_keras.experiments.provenance import devices, git_revision, versions
-from kernl_keras.experiments.run import load_data
 from kernl_keras.rules import EProp
 
 from .options import check_file, check_seeds

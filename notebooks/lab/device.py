@@ -17,8 +17,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 

@@ -29,7 +29,7 @@ def build(data, experiment, rate):
     """The network, compiled."""
     inputs = keras.Input((data.time_steps, data.features))
     hidden = keras.layers.GRU(UNITS, return_sequences=True)(inputs)
-    model = keras.Model(inputs, TimeAverage(experiment.window)(keras.layers.Dense(10)(hidden)))
+    model = keras.Model(inputs, TimeAverage(experiment.answer_steps)(keras.layers.Dense(10)(hidden)))
     steps = experiment.total_steps(data.steps_per_epoch.train)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=1.0),

@@ -19,10 +19,9 @@ import tensorflow as tf
 
 from kernl_keras import cli
 from kernl_keras.cells.resonator import ResonatorCell
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.build import load_data
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
-from kernl_keras.experiments.run import load_data
 from kernl_keras.rules.backward import Past
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained

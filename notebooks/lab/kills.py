@@ -20,6 +20,7 @@ import contextlib
 import dataclasses
 import functools
 import io
+import json
 import os
 import pathlib
 import random
@@ -30,7 +31,6 @@ import tempfile
 import time
 import traceback
 import zipfile
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import h5py
@@ -39,12 +39,10 @@ from kernl_keras import cli
 from kernl_keras.archives import read_arrays
 from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.callbacks.tensorboard import TensorBoard
-from kernl_keras.experiments import files
-from kernl_keras.experiments import run as runs
-from kernl_keras.experiments import stream as streams
-from kernl_keras.experiments.backup import read_backup
+from kernl_keras.experiments import feeds, files
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.experiments.run import train
 
 VALIDATE_EVERY = REPORT_EVERY = 5
 NEAR = 0.02  # s after a change in the directory, the longest
@@ -57,43 +55,33 @@ class Kind(NamedTuple):
 
     Attributes:
         experiment: `Experiment`.
-        learn: `folder -> None`, trains there or goes on.
-        saved: `folder -> (steps, all)`, how many steps are saved there, and of how many.
-        kept: `folder -> dict`, what the backup and what stands beside it hold, by name.
-        order: the files in the order in which an epoch writes them; the last one makes it count.
+        stream: `StreamSettings`, or None for a run in epochs.
+        steps: int, batches of the whole run.
+        results: the entries of the results file that must be the same.
     """
 
     experiment: Any
-    learn: Callable
-    saved: Callable
-    kept: Callable
-    order: tuple
+    stream: Any
+    steps: int
+    results: tuple
+
+    def learn(self, folder):
+        """Trains there, or goes on."""
+        feeds.REPORT_EVERY = REPORT_EVERY
+        feeds.TensorBoard = functools.partial(TensorBoard, histograms=False, images=False, raster=False)
+        resume = (folder / files.CONFIG).exists()
+        train(self.experiment, folder, resume=resume, verbose=0, stream=self.stream)
 
 
 def of_training(epochs):
     """A run of `train`."""
-    of = tiny(epochs)
-
-    def learn(folder):
-        runs.TensorBoard = functools.partial(TensorBoard, histograms=False, images=False, raster=False)
-        runs.train(of, folder, resume=(folder / files.CONFIG).exists(), verbose=0)
-
-    def saved(folder):
-        backup = read_backup(folder)
-        return backup.progress.steps if backup else 0, of.steps
-
-    def kept(folder):
-        backup, results = read_backup(folder), files.read_json(folder / files.RESULTS)
-        found = {f"backup {name}": as_bytes(value) for name, value in backup.values.items()}
-        found |= {f"progress {name}": value for name, value in vars(backup.progress).items() if name != "seconds"}
-        return found | {f"results {name}": results[name] for name in ("curve", "test", "best_epoch", "steps")}
-
-    return Kind(of, learn, saved, kept, (files.MODEL, files.BACKUP))
+    experiment = tiny(epochs)
+    return Kind(experiment, None, experiment.steps, ("curve", "test", "best_epoch", "steps"))
 
 
 def of_stream(epochs):
     """A run of `stream`."""
-    of = streams.for_stream(
+    experiment = feeds.for_stream(
         dataclasses.replace(
             EXPERIMENTS["row-mnist"],
             name="tiny",
@@ -105,31 +93,28 @@ def of_stream(epochs):
             seed=3,
         )
     )
-    settings = streams.StreamSettings(pieces=REPORT_EVERY * epochs + 3, piece=12)
-
-    def learn(folder):
-        streams.REPORT_EVERY = REPORT_EVERY
-        resume = (folder / files.CONFIG).exists()
-        streams.train_stream(of, settings, folder, resume=resume, verbose=0)
-
-    def saved(folder):
-        return StreamBackup(folder / files.BACKUP).pieces, settings.pieces
-
-    def kept(folder):
-        progress, results = (files.read_json(folder / name) for name in (streams.PROGRESS, files.RESULTS))
-        found = {f"backup {name}": as_bytes(value) for name, value in read_arrays(folder / files.BACKUP, "").items()}
-        for curve in (progress["curve"], results["curve"]):
-            for row in curve:
-                del row["seconds"]
-        found |= {f"progress {name}": value for name, value in progress.items()}
-        return found | {
-            f"results {name}": results[name] for name in ("curve", "words", "test_words", "test_word_error")
-        }
-
-    return Kind(of, learn, saved, kept, (streams.PROGRESS, files.BACKUP))
+    settings = feeds.StreamSettings(pieces=REPORT_EVERY * epochs + 3, piece=12)
+    return Kind(experiment, settings, settings.pieces, ("curve", "words", "test_words", "test_word_error"))
 
 
 KINDS = {"train": of_training, "stream": of_stream}
+
+
+def saved_steps(folder):
+    """How many batches the backup in a run directory has learned."""
+    return StreamBackup(folder / files.BACKUP).pieces
+
+
+def kept(kind, folder):
+    """What the backup and the results file hold, by name, but for what tells the time."""
+    backup, results = read_arrays(folder / files.BACKUP, ""), files.read_json(folder / files.RESULTS)
+    progress = json.loads(str(backup.pop("progress")))
+    del progress["seconds"]
+    for row in (*progress["curve"], *results["curve"]):
+        row.pop("seconds", None)
+    found = {f"backup {name}": as_bytes(value) for name, value in backup.items()}
+    found |= {f"progress {name}": value for name, value in progress.items()}
+    return found | {f"results {name}": results[name] for name in kind.results}
 
 
 def as_bytes(array):
@@ -147,7 +132,7 @@ def tiny(epochs):
         cell="lif",
         cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
         rule_settings={"kernel": "exponential", "perturbation": "tangent"},
-        window=3,
+        answer_steps=3,
         batch_size=4,
         learning_rate=0.01,
         sensitivity_only=4,
@@ -233,11 +218,11 @@ def phase(kind, folder, since):
         return f"writing {parts[0].name.removeprefix('.part-')}"
     times = {
         name: (folder / name).stat().st_mtime if (folder / name).exists() else 0.0
-        for name in (files.CONFIG, files.RESULTS, *kind.order)
+        for name in (files.CONFIG, files.RESULTS, files.MODEL, files.BACKUP)
     }
     events = [path.stat() for path in (folder / files.EVENTS).rglob("*.v2")]
     ours = [status for status in events if status.st_mtime >= since]
-    first, backup = kind.order
+    first, backup = files.MODEL, files.BACKUP
     if not times[files.CONFIG]:
         return "before the first file"
     if times[files.RESULTS]:
@@ -248,13 +233,12 @@ def phase(kind, folder, since):
         return f"between {first} and {backup}"
     if any(status.st_size > HEADER and status.st_mtime > times[backup] for status in ours):
         return f"between events and {first}"
-    steps, every = kind.saved(folder)
-    return "test" if steps == every else "in an epoch"
+    return "test" if saved_steps(folder) == kind.steps else "in an epoch"
 
 
 def outcome(kind, folder):
     """All that a run leaves, by name, as bytes or numbers; but for what tells the time."""
-    found = kind.kept(folder)
+    found = kept(kind, folder)
     with zipfile.ZipFile(folder / files.MODEL) as archive:
         # Keras numbers objects by where they lie in memory
         found["model"] = re.sub(r'"shared_object_id": \d+', "", archive.read("config.json").decode())
@@ -297,7 +281,7 @@ def trial(kind, folder, whole_life, draw, kills):
         life = live(kind, path, log, **(aim if len(made) < kills else {}))
         if not life["killed"]:
             return made
-        steps, _ = kind.saved(path)
+        steps = saved_steps(path)
         where = phase(kind, path, since)
         made.append({"seconds": round(life["seconds"], 3), "saved_steps": steps, "near": near, "phase": where})
 

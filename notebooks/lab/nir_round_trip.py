@@ -25,8 +25,7 @@ import numpy as np
 
 import kernl_keras as kk
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.keras_version import keras
 from tests.reference.nir_executor import run as execute

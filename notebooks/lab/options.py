@@ -3,8 +3,8 @@
 import pathlib
 
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.experiment import MAX_SEED
+from kernl_keras.experiments.files import UserError
 
 
 def add_run_options(parser, output_help=None):

@@ -12,8 +12,7 @@ import re
 import sys
 
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import read_json, whole
+from kernl_keras.experiments.files import UserError, read_json, whole
 
 from .plot import draw
 from .tables import OWN_TABLES, setup_table, table_of

@@ -21,7 +21,7 @@ from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
-from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, of_package, powers, softmax, sound_of
+from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, softmax, sound_of
 from kernl_keras.experiments.provenance import git_revision, versions
 
 from .options import check_folder
@@ -289,7 +289,7 @@ def logistic_regression(x, y, weight, penalty=1e-4):
 def network(name):
     """What a packaged network makes of a file: a function to a `Heard`."""
 
-    answer, temperature = of_package(name)
+    answer, temperature = packaged_network(name)
     return lambda path: hear(sound_of(path), answer, temperature)
 
 

@@ -18,12 +18,11 @@ import tensorflow as tf
 
 from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SPEAKERS
-from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.packaged import variables
+from kernl_keras.experiments.pretrained import variables
 from kernl_keras.experiments.provenance import git_revision, versions
-from kernl_keras.experiments.run import load_data
 
 from .options import add_run_options, check_folder, check_seeds
 

@@ -32,8 +32,7 @@ import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.experiments.build import build_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import read_json, write_json
+from kernl_keras.experiments.files import UserError, read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.training.learn import build_optimizers

@@ -11,10 +11,9 @@ import sys
 import tensorflow as tf
 
 from kernl_keras import cli
-from kernl_keras.callbacks.writing import writing
-from kernl_keras.experiments.errors import UserError, explained
+from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.experiments.experiment import Experiment
-from kernl_keras.experiments.files import CONFIG, EVENTS, RESULTS, read_json, write_json
+from kernl_keras.experiments.files import CONFIG, EVENTS, RESULTS, UserError, explained, read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import differences, read_config, train
 from kernl_keras.keras_version import keras

@@ -20,14 +20,13 @@ import numpy as np
 import tensorflow as tf
 
 from kernl_keras import cli
-from kernl_keras.experiments.build import build_model
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import MODEL, RESULTS, read_json, write_json
-from kernl_keras.experiments.packaged import NAMES, variables
-from kernl_keras.experiments.pretrained import experiment_of, load_pretrained
+from kernl_keras.experiments.build import build_model, load_data
+from kernl_keras.experiments.experiment import NETWORKS
+from kernl_keras.experiments.files import MODEL, RESULTS, UserError, read_json, write_json
+from kernl_keras.experiments.pretrained import experiment_of, load_pretrained, variables
 from kernl_keras.experiments.pretrained import record as record_of
 from kernl_keras.experiments.provenance import devices, git_revision, versions
-from kernl_keras.experiments.run import load_data, read_config
+from kernl_keras.experiments.run import read_config
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane
 from kernl_keras.rules.backward import Past
@@ -184,7 +183,7 @@ def learned_from_zero(experiment, data, model, steps):
 
 def read_network(name):
     """`(experiment, record, model)` of a directory of a run, or of a network that comes with the package."""
-    if name in NAMES:
+    if name in NETWORKS:
         return experiment_of(name), record_of(name), load_pretrained(name)
     folder = pathlib.Path(name)
     experiment, record = read_config(folder), read_json(folder / RESULTS)

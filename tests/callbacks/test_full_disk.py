@@ -1,18 +1,11 @@
-"""Event files on a disk that is full, and callbacks without TensorBoard: clear errors of Python, not of TensorFlow."""
-
-import os
-import pathlib
-import subprocess
-import sys
+"""Event files on a disk that is full: clear errors of Python, not of TensorFlow."""
 
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.callbacks.writing import writing
+from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.keras_version import keras
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path, short_disk):
@@ -39,41 +32,3 @@ def test_a_full_disk_leaves_the_backup_before_and_nothing_else(tmp_path, short_d
         backup.on_epoch_end(1)
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["backup.npz"]
     assert backup.epochs == 1
-
-
-WITHOUT = """
-import importlib.machinery
-found = importlib.machinery.PathFinder.find_spec
-importlib.machinery.PathFinder.find_spec = classmethod(
-    lambda cls, name, *rest: None if name.split(".")[0] == "tensorboard" else found(name, *rest)
-)
-import kernl_keras as kk
-from kernl_keras import cli
-try:
-    cli.main(["train", "--run-dir", "run", "--verbose", "0"])
-except SystemExit as error:
-    print("status", error.code)
-try:
-    kk.GradientAlignment(None, "log")
-except ImportError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
-def test_without_tensorboard_its_users_say_what_to_install(tmp_path):
-    """Everything else works without it: the package is imported, a configuration is chosen."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    errors = [line for line in done.stderr.splitlines() if "kernl-keras: error:" in line]
-    assert [line.split("error: ")[1] for line in errors] == [
-        "TensorBoard needs the package tensorboard: pip install tensorboard"
-    ], done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout.splitlines() == [
-        "status 2",
-        "GradientAlignment needs the package tensorboard: pip install tensorboard",
-    ]
-    assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """The event files of small runs: exactly these tags, these values, and training as if nobody looked."""
 
-import importlib.util
 import pathlib
 from types import SimpleNamespace
 
@@ -329,12 +328,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path)
     callback.set_model(build())
     with pytest.raises(OSError, match=r"log_dir must be a folder that can be written; received '.*file.logs'"):
         callback.on_train_begin()
-
-
-def test_without_tensorboard_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="needs the package tensorboard: pip install tensorboard"):
-        TensorBoard()
 
 
 @pytest.mark.parametrize(

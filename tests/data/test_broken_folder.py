@@ -13,8 +13,9 @@ import tensorflow as tf
 
 from kernl_keras.data import sequential_mnist
 from kernl_keras.data.digits import DOWNLOAD_URL, SAMPLE_FILE, load_tfds
-from kernl_keras.experiments import run
+from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.files import UserError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 TRAIN, TEST = 12, 5
@@ -118,8 +119,8 @@ def test_a_broken_folder_is_named_and_what_to_do(copy, break_it):
     with pytest.raises(OSError, match=message):
         load_tfds(data_dir)
     experiment = EXPERIMENTS["row-mnist"]
-    with pytest.raises(run.UserError, match=message):
-        run.load_data(type(experiment)(**{**vars(experiment), "source": "tfds", "data_dir": str(data_dir)}))
+    with pytest.raises(UserError, match=message):
+        load_data(type(experiment)(**{**vars(experiment), "source": "tfds", "data_dir": str(data_dir)}))
 
 
 def test_what_an_interrupted_download_left_is_no_data(copy, prepared):

@@ -4,18 +4,15 @@ import errno
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from kernl_keras.experiments.alone import alone
-from kernl_keras.experiments.errors import UserError
-from kernl_keras.experiments.files import remove_parts, whole, write_json
-
-ROOT = pathlib.Path(__file__).parents[2]
+from kernl_keras import whole_files
+from kernl_keras.experiments import files
+from kernl_keras.experiments.files import UserError, alone, remove_parts, whole, write_json
 
 
 def contents(folder):
@@ -68,13 +65,13 @@ def test_a_disk_that_ends_leaves_what_was_there(tmp_path, short_disk):
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["a.npz"]
 
 
-@pytest.mark.slow
 def test_a_full_disk(tmp_path):
-    """A file system of 100 kB in a namespace of its own."""
+    """A file system of 100 kB in a namespace of its own; the module alone, which imports no TensorFlow."""
     script = f"""
         mount -t tmpfs -o size=100k none {tmp_path} && cd {tmp_path} && {sys.executable} - <<'END'
-import pathlib
-from kernl_keras.experiments.files import whole
+import pathlib, sys
+sys.path.insert(0, {str(pathlib.Path(whole_files.__file__).parent)!r})
+from whole_files import whole
 path = pathlib.Path("a.txt")
 path.write_text("old")
 try:
@@ -87,12 +84,11 @@ END
     """
     if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, env=environment)
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
     if "mount" in done.stderr:
         pytest.skip(f"no file system can be mounted here: {done.stderr}")
     assert done.stdout.splitlines() == [
-        "UserError a.txt cannot be written: No space left on device. What was there before still is.",
+        "OSError a.txt cannot be written: No space left on device. What was there before still is.",
         "['a.txt'] old",
     ]
 
@@ -127,34 +123,35 @@ def test_what_a_killed_process_had_begun_is_removed(tmp_path):
 
 
 HOLDER = """
-import pathlib, sys, time
-from kernl_keras.experiments.alone import alone
-with alone(pathlib.Path(sys.argv[1])):
-    print("mine", flush=True)
-    time.sleep(60)
-"""
+import fcntl, os, sys, time
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)
+print("mine", flush=True)
+time.sleep(60)
+"""  # what `alone` does; a process that imports it would import TensorFlow
 
 
 def test_a_directory_belongs_to_one_process_until_it_dies(tmp_path):
-    pytest.importorskip("fcntl")
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    fcntl = pytest.importorskip("fcntl")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "mine\n"
         with pytest.raises(UserError, match="is in use by a run in another process: wait for its end, or name another"):
             with alone(tmp_path):
                 pytest.fail("two of them")
     finally:
-        holder.send_signal(signal.SIGKILL)
+        holder.kill()
         holder.communicate()
     for _ in range(2):  # the kernel has freed it, and so does the end of the block
         with alone(tmp_path):
             assert not list(tmp_path.iterdir())
+            other = os.open(tmp_path, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.close(other)
 
 
 def test_where_there_are_no_locks_runs_go_on(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
-    from kernl_keras.experiments import alone as module
 
     def none(*_):
         raise OSError(37, "No locks available")
@@ -162,6 +159,6 @@ def test_where_there_are_no_locks_runs_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", none)
     with alone(tmp_path):
         pass
-    monkeypatch.setattr(module, "fcntl", None)
+    monkeypatch.setattr(files, "fcntl", None)
     with alone(tmp_path):
         pass

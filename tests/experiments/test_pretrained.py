@@ -1,4 +1,4 @@
-"""Networks that come with the package: what they hold, and that they test as they say."""
+"""Networks that come with the package: what they hold, that they test as they say, and runs that begin with one."""
 
 import dataclasses
 import os
@@ -9,20 +9,25 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments import packaged, pretrained
-from kernl_keras.experiments.experiment import SOURCES
+from kernl_keras.experiments import experiment as experiment_module
+from kernl_keras.experiments import pretrained, run
+from kernl_keras.experiments.backup import Backup
+from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.experiment import FOLDER, NETWORKS, SOURCES
+from kernl_keras.experiments.feeds import Epochs
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
 
 
-@pytest.mark.parametrize("name", packaged.NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_says_how_it_came_about_and_is_small(name):
     record = pretrained.record(name)
     for key in ("test_accuracy", "seed", "command", "git_revision", "steps", "versions"):
         assert record[key] is not None
     assert "dirty" not in record["git_revision"]
-    assert (packaged.FOLDER / f"{name}.npz").stat().st_size < 1e6
+    assert (FOLDER / f"{name}.npz").stat().st_size < 1e6
 
 
 @pytest.mark.slow
@@ -35,14 +40,14 @@ def test_the_packaged_digits_come_out_as_the_network_says():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", packaged.NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_stated_accuracy_to_the_digit(name):
     experiment = pretrained.experiment_of(name)
     if "tfds" in SOURCES[experiment.task]:
         if not DATA:
             pytest.skip("KERNL_KERAS_DATA_DIR is not set: the whole data set is needed")
         experiment = dataclasses.replace(experiment, source="tfds", data_dir=DATA)
-    test = pretrained.evaluate_pretrained(name, experiment, verbose=0)
+    test = run.evaluate_pretrained(name, experiment, verbose=0)
     assert test["accuracy"] == pytest.approx(pretrained.record(name)["test_accuracy"], abs=5e-5)
 
 
@@ -53,11 +58,6 @@ def test_no_random_state_is_reset():
         kk.load_pretrained("smnist")
         drawn.append((random.random(), np.random.random()))
     assert drawn[0][0] != drawn[1][0] and drawn[0][1] != drawn[1][1]
-
-
-def test_an_unknown_network_is_an_error():
-    with pytest.raises(ValueError, match="name must be one of .*received 'imagenet'"):
-        kk.load_pretrained("imagenet")
 
 
 def test_it_loads_under_mixed_precision():
@@ -72,3 +72,105 @@ def test_it_loads_under_mixed_precision():
     finally:
         set_policy("float32")
     np.testing.assert_allclose(np.float32(answer), expected, rtol=0.02, atol=0.02)
+
+
+# Runs that begin with the numbers of a network
+
+TINY = dataclasses.replace(
+    EXPERIMENTS["adding"],
+    name="tiny",
+    task_settings={"steps": 7, "examples": 8, "validation": 8, "test": 5},
+    cell="lif",
+    cell_settings={"units": 5, "tau_m": 4.0},
+    batch_size=4,
+    epochs=2,
+    jit_compile=False,
+)
+
+
+def build(**changes):
+    return build_model(dataclasses.replace(TINY, **changes), 7, 2, 4)
+
+
+def numbers(model):
+    """`{layer/weight: array}`."""
+    return {name: variable.numpy() for name, variable in pretrained.variables(model).items()}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A network among the packaged ones; what its file holds."""
+    file = numbers(build(seed=9))
+    monkeypatch.setattr(experiment_module, "NETWORKS", [*NETWORKS, "tiny"])
+    monkeypatch.setattr(pretrained, "_read", lambda name: {**file, "record": np.array("{}")})
+    return file
+
+
+def test_a_run_begins_with_the_numbers_of_the_network_once(tiny, tmp_path, monkeypatch):
+    """A resumed run goes on from where it was: the package may have another network by then."""
+    experiment = dataclasses.replace(TINY, start="tiny")
+    monkeypatch.setattr(run, "fit", lambda *_: None)
+    for resume in (False, True):
+        with pytest.raises(run.UserError, match=r"holds no model\.keras"):  # no epoch, no model to test
+            run.train(experiment, tmp_path / "run", resume, verbose=0)
+        model = build()
+        Backup(tmp_path / "run", Epochs(experiment)).restore(model)
+        begun = numbers(model)
+        assert begun.keys() == tiny.keys() and "hidden/recurrent_kernel" in tiny
+        for name, value in tiny.items():
+            np.testing.assert_array_equal(begun[name], value, err_msg=name)
+        monkeypatch.setattr(run, "start_from", None)
+
+
+@pytest.mark.parametrize(
+    "changes, new, missing",
+    [
+        ({"learn": ["tau_m", "base_threshold"]}, 2, False),  # which begin as the run has them
+        ({"rule": "eprop", "rule_settings": {}}, 0, True),  # goes on without M
+    ],
+)
+def test_numbers_that_only_the_run_or_only_the_network_has(tiny, changes, new, missing):
+    model = build(**changes)
+    before = numbers(model)
+    pretrained.start_from("tiny", model)
+    after = numbers(model)
+    left_out = {name.split("/")[1] for name in tiny.keys() - after.keys()}
+    assert len(after.keys() - tiny.keys()) == new and left_out <= pretrained.OF_A_RULE
+    assert ("sensitivity_tensor" in left_out) == missing
+    assert {"hidden/kernel", "hidden/recurrent_kernel", "readout/kernel"} < after.keys()
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, tiny.get(name, before[name]), err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"cell_settings": {"units": 6, "tau_m": 4.0}}, r"shape \(5, 5\), while the experiment has shape \(6, 6\)"),
+        (
+            {"readout_settings": {"units": 1, "tau_out": None, "use_bias": False}},
+            "readout/bias .* while the experiment has none",
+        ),
+    ],
+)
+def test_another_network_is_refused_and_nothing_of_it_taken(tiny, changes, message):
+    model = build(**changes)
+    before = numbers(model)
+    with pytest.raises(ValueError, match=f"start must be a network of .*received 'tiny'.*{message}"):
+        pretrained.start_from("tiny", model)
+    for name, value in numbers(model).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match="start must be one of .*received 'imagenet'"):
+        dataclasses.replace(TINY, start="imagenet")
+    with pytest.raises(ValueError, match="name must be one of .*received 'imagenet'"):
+        kk.load_pretrained("imagenet")
+
+
+def test_of_a_real_network_every_number_is_taken():
+    experiment = pretrained.experiment_of("smnist")
+    model = build_model(dataclasses.replace(experiment, seed=5), 838, 2, 1)
+    pretrained.start_from("smnist", model)
+    for ours, theirs in zip(model.get_weights(), kk.load_pretrained("smnist").get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -5,23 +5,23 @@ import subprocess
 
 import pytest
 
-from kernl_keras.experiments import same_bits
+from kernl_keras.experiments import provenance
 from kernl_keras.experiments.provenance import git_revision, versions
 
 
 def test_what_decides_the_bits_is_told_where_it_changed(monkeypatch, capsys):
-    monkeypatch.setattr(same_bits.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 2)
+    monkeypatch.setattr(provenance.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 2)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    before = [same_bits.computed_with()]
-    assert same_bits.going_on_with(before) == before and not capsys.readouterr().err
-    monkeypatch.setattr(same_bits.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    before = [provenance.computed_with()]
+    assert provenance.going_on_with(before) == before and not capsys.readouterr().err
+    monkeypatch.setattr(provenance.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
-    after = same_bits.going_on_with(before)
+    after = provenance.going_on_with(before)
     assert [each["threads"] for each in after] == [2, 1]
     for_threads, of_onednn = capsys.readouterr().err.splitlines()
     assert "threads was 2, now 1: the run goes on" in for_threads and "give --threads 2." in for_threads
     assert "'0', now '1'" in of_onednn and "set TF_ENABLE_ONEDNN_OPTS=0." in of_onednn
-    assert set(same_bits.ADVICE) == set(after[0])
+    assert set(provenance.ADVICE) == set(after[0])
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Runs: a stopped and resumed run is the run that never stopped, bit for bit."""
+"""Runs: a stopped and resumed run is the run that never stopped, bit for bit; directories and files that do not fit."""
 
 import collections
 import dataclasses
 import errno
-import importlib.util
 import json
+import math
 import os
 import pathlib
 import shutil
@@ -13,15 +13,22 @@ import zipfile
 import numpy as np
 import pytest
 
-from kernl_keras.experiments import backup, run, same_bits
+import kernl_keras as kk
+from kernl_keras.callbacks.stream_backup import StreamBackup
+from kernl_keras.experiments import feeds, provenance, run
+from kernl_keras.experiments.backup import Backup, Progress
 from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.experiments.run import UserError, evaluate, read_config, train
+from kernl_keras.experiments.feeds import Epochs
+from kernl_keras.experiments.files import UserError, write_json
+from kernl_keras.experiments.run import evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.averages import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
 
-# 5 batches an epoch; Bernoulli spikes, so that there are two counters of random draws; M and gamma alone at first.
+# All that a resumed run could forget: two counters of Bernoulli spikes and noise, the seeds of Dropout (which Keras 2
+# lets no one read), M and gamma alone at first, averages of the weights. 5 batches an epoch.
+UPPER = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5 if IS_KERAS_3 else 0.0}
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
     rule_settings={"kernel": "exponential"},  # so that there are M and gamma
@@ -31,12 +38,14 @@ TINY = dataclasses.replace(
     encoder_settings={"units": 3, "code": "bernoulli"},
     cell="lif",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
-    window=3,
+    above=[UPPER],
+    answer_steps=3,
     batch_size=4,
     learning_rate=0.01,
+    optimizer_settings={"global_clipnorm": 10.0, "use_ema": True, "ema_momentum": 0.8},
     sensitivity_only=4,
     epochs=None,
-    steps=18,  # three epochs, and three steps of a fourth
+    steps=18,  # three epochs, and three steps of a fourth, which are a `fit` of their own
     seed=3,
     jit_compile=False,
 )
@@ -58,122 +67,134 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(feeds, "TensorBoard", StopAt)
+
+
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     """A run that was never stopped: its directory and results."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "TensorBoard", StopAt)
+        patch.setattr(feeds, "TensorBoard", StopAt)
         folder = tmp_path_factory.mktemp("straight") / "new" / "run"
         return folder, train(TINY, folder, command="the command", verbose=0)
 
 
+@pytest.fixture
+def copy(straight, tmp_path):
+    """The directory of a copy of that run, and its results."""
+    return shutil.copytree(straight[0], tmp_path / "run"), straight[1]
+
+
 def arrays_of(folder):
+    """The variables in the backup, by their places."""
     with np.load(folder / "backup.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in file.files if name not in ("progress", "experiment")}
+        return {name: file[name] for name in file.files if name.isdigit()}
+
+
+def restored(folder, experiment=TINY):
+    """The model as the backup has it."""
+    model = run.build_model(experiment, 7, 2, experiment.steps)
+    Backup(folder, Epochs(experiment)).restore(model)
+    return model
 
 
 def saved_weights(folder):
     return keras.models.load_model(str(folder / "model.keras")).get_weights()
 
 
-def stop_and_resume(experiment, folder, monkeypatch, at):
-    """The results of a run that was stopped at (epoch, batch), both counted from 0, and gone on with."""
-    monkeypatch.setattr(run, "TensorBoard", StopAt)
-    monkeypatch.setattr(StopAt, "at", at)
-    with pytest.raises(KeyboardInterrupt):
-        train(experiment, folder, verbose=0)
-    assert not (folder / "results.json").exists()
-    monkeypatch.setattr(StopAt, "at", None)
-    return train(experiment, folder, resume=True, verbose=0)
+def stop(how, patch):
+    """Has the next run stopped in some way; returns what `train` then raises."""
+    if how == "in the first epoch":
+        patch.setattr(StopAt, "at", (0, 2))
+    elif how == "in the third epoch":
+        patch.setattr(StopAt, "at", (2, 1))
+    elif how == "between the first model and its backup":
+        patch.setattr(StreamBackup, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    else:  # the backup of the second epoch cannot be written; the first is that of the beginning
+        real, times = os.replace, collections.Counter()
+
+        def full(source, target):
+            times[target.name] += 1
+            if (target.name, times[target.name]) == ("backup.npz", 3):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(source, target)
+
+        patch.setattr(os, "replace", full)
+        return pytest.raises(UserError, match=r"backup\.npz cannot be written: No space left on device\. What was")
+    return pytest.raises(KeyboardInterrupt)
 
 
-@slow
-def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
-    """Stopped inside the third epoch, it goes on from the end of the second; under XLA, as the experiments are."""
-    experiment, folder, straight = dataclasses.replace(TINY, jit_compile=True), tmp_path / "resumed", tmp_path / "run"
-    results = stop_and_resume(experiment, folder, monkeypatch, at=(2, 1))
-    expected = train(experiment, straight, verbose=0)
-    ours, theirs = arrays_of(folder), arrays_of(straight)
+@pytest.mark.parametrize(
+    "how, xla",
+    [
+        ("in the third epoch", False),
+        pytest.param("in the third epoch", True, marks=slow),  # as the experiments are
+        pytest.param("in the first epoch", False, marks=slow),
+        pytest.param("between the first model and its backup", False, marks=slow),
+        pytest.param("at a full disk", False, marks=slow),
+    ],
+)
+def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeypatch, how, xla):
+    (whole, expected), experiment = straight, dataclasses.replace(TINY, jit_compile=xla)
+    if xla:
+        whole = tmp_path / "whole"
+        expected = train(experiment, whole, verbose=0)
+    with monkeypatch.context() as patch, stop(how, patch):
+        train(experiment, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run" / "results.json").exists() and not list(tmp_path.rglob(".part-*"))
+    assert Backup(tmp_path / "run", Epochs(experiment)).epochs == {"third": 2, "full": 1}.get(how.split()[-2], 0)
+    results = train(experiment, tmp_path / "run", resume=True, verbose=0)
+    ours, theirs = arrays_of(tmp_path / "run"), arrays_of(whole)
     assert ours.keys() == theirs.keys() and len(ours) >= 20
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], strict=True, err_msg=name)
-    for a, b in zip(saved_weights(folder), saved_weights(straight)):
-        np.testing.assert_array_equal(a, b, strict=True)
+    for one, other in zip(saved_weights(tmp_path / "run"), saved_weights(whole), strict=True):
+        np.testing.assert_array_equal(one, other, strict=True)
     for key in ("curve", "test", "best_epoch", "steps"):
         assert results[key] == expected[key]
 
 
-@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2's Dropout keeps the state of its random numbers in the kernel")
-def test_dropout_goes_on_with_its_own_random_numbers(tmp_path, monkeypatch):
-    upper = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5}
-    experiment = dataclasses.replace(TINY, above=[upper], steps=10)
-    stop_and_resume(experiment, tmp_path / "resumed", monkeypatch, at=(1, 1))
-    train(experiment, tmp_path / "run", verbose=0)
-    ours, theirs = arrays_of(tmp_path / "resumed"), arrays_of(tmp_path / "run")
-    assert any("seed_generator_state" in name for name in ours) and ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], strict=True, err_msg=name)
-
-
-# Without a model that is the best on validation data, the last one is kept.
-AVERAGED = dataclasses.replace(
-    TINY,
-    optimizer_settings={**TINY.optimizer_settings, "use_ema": True, "ema_momentum": 0.8},
-    task_settings={**TINY.task_settings, "validation": 0},
-)
-
-
-@pytest.mark.slow
-def test_averages_of_the_weights_are_kept_and_training_goes_on_with_the_weights(tmp_path, monkeypatch):
-    """The last epoch is a `fit` of its own, before which the weights are no averages."""
-    monkeypatch.setattr(run, "TensorBoard", StopAt)
-    train(AVERAGED, tmp_path / "averaged", verbose=0)
-    train(dataclasses.replace(TINY, task_settings=AVERAGED.task_settings), tmp_path / "plain", verbose=0)
-    model = run.build_model(AVERAGED, 7, 2, 18)
-    run.restore(tmp_path / "averaged", run.read_backup(tmp_path / "averaged"), model)
-    for ours, theirs in zip(model.get_weights(), saved_weights(tmp_path / "plain"), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    with averaged(model):
-        expected = model.get_weights()
-    kept, weights = saved_weights(tmp_path / "averaged"), model.get_weights()
-    for one, other in zip(kept, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert any(np.any(one != other) for one, other in zip(kept, weights))
-
-
-def test_averages_of_the_weights_are_validated(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "TensorBoard", StopAt)
-    experiment = dataclasses.replace(AVERAGED, task_settings=TINY.task_settings, steps=15)
-    last = train(experiment, tmp_path / "run", verbose=0)["curve"][-1]["val_mse"]
-    model = run.build_model(experiment, 7, 2, 15)
-    run.restore(tmp_path / "run", run.read_backup(tmp_path / "run"), model)
-    validation = run.load_data(experiment).validation
-    with averaged(model):
-        assert model.evaluate(validation, verbose=0, return_dict=True)["mse"] == pytest.approx(last, rel=1e-6)
-    assert abs(model.evaluate(validation, verbose=0, return_dict=True)["mse"] / last - 1.0) > 1e-3
-
-
-@pytest.mark.slow
-def test_a_run_that_stopped_before_its_test_is_tested(straight, tmp_path, monkeypatch, capsys):
-    """With other threads, too, which it says."""
-    monkeypatch.setattr(run, "TensorBoard", StopAt)
-    monkeypatch.setattr(same_bits, "threads", lambda: 77)
-    shutil.copytree(straight[0], tmp_path, dirs_exist_ok=True)
-    (tmp_path / "results.json").unlink()
-    results = train(TINY, tmp_path, resume=True, verbose=0)
-    assert (results["curve"], results["test"]) == (straight[1]["curve"], straight[1]["test"])
-    before, now = (each["threads"] for each in results["computed_with"])
-    assert now == 77 and f"threads was {before}, now 77: the run goes on" in capsys.readouterr().err
-
-
 def test_training_moved_everything(straight):
     """The comparison above would be empty if nothing had learned."""
-    start, trained = (run.build_model(TINY, 7, 2, 18) for _ in range(2))
-    run.restore(straight[0], run.read_backup(straight[0]), trained)
+    start, trained = run.build_model(TINY, 7, 2, 18), restored(straight[0])
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
     assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18
     assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [18, 18]
+    if IS_KERAS_3:
+        seeds = [variable for variable in trained.non_trainable_variables if "seed_generator" in variable.path]
+        assert len(seeds) == 1 and {*seeds[0].numpy().tolist()} not in [
+            {*variable.numpy().tolist()} for variable in start.non_trainable_variables if "seed_gen" in variable.path
+        ]
+
+
+def test_averages_of_the_weights_are_validated_and_kept_in_the_model(straight):
+    """Training goes on with the weights, and these are in the backup."""
+    folder, results = straight
+    model, feed = restored(folder), Epochs(TINY)
+    feed.load()
+    scores = [entry["val_mse"] for entry in results["curve"]]
+
+    def score(model):
+        return model.evaluate(feed.validation, verbose=0, return_dict=True)["mse"]
+
+    assert abs(score(model) / scores[-1] - 1.0) > 1e-3
+    with averaged(model):
+        assert score(model) == pytest.approx(scores[-1], rel=1e-6)
+    best = keras.models.load_model(str(folder / "model.keras"))
+    assert score(best) == pytest.approx(scores[results["best_epoch"] - 1], rel=1e-6)
+
+
+@slow
+def test_training_goes_on_with_the_weights_and_not_with_their_averages(straight, tmp_path):
+    """The last epoch is a `fit` of its own, and the one before ended with the averages."""
+    plain = dataclasses.replace(TINY, optimizer_settings={"global_clipnorm": 10.0})
+    train(plain, tmp_path / "plain", verbose=0)
+    one, other = restored(straight[0]), restored(tmp_path / "plain", plain)
+    for ours, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_results(straight):
@@ -189,48 +210,174 @@ def test_results(straight):
     assert results["test_mse"] == results["test"]["mse"] > 0
     assert results["seconds"] > 0
     assert results["versions"]["keras"] == keras.__version__
-    assert results["computed_with"] == [same_bits.computed_with()]
+    assert results["computed_with"] == [provenance.computed_with()]
     assert read_config(folder) == TINY
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "backup.npz",
-        "config.json",
-        "model.keras",
-        "results.json",
-    ]
+    names = ["backup.npz", "config.json", "model.keras", "results.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
 
 
-def test_the_test_is_that_of_the_saved_model(straight):
+def test_the_test_is_that_of_the_saved_model_and_evaluate_gives_the_same_digits(straight, capsys):
     """The mean squared error by NumPy over the test set, a batch of four and one of one."""
     folder, results = straight
-    model = keras.models.load_model(str(folder / "model.keras"))
-    errors = [model(x).numpy() - y.numpy() for x, y in run.build_data(TINY).test]
+    model, feed = keras.models.load_model(str(folder / "model.keras")), Epochs(TINY)
+    feed.load()
+    errors = [model(x).numpy() - y.numpy() for x, y in feed.data.test]
     error = np.mean(np.concatenate(errors) ** 2, dtype=np.float64)
     assert len(errors) == 2 and results["test_mse"] == pytest.approx(error, rel=1e-5)
-
-
-def test_evaluate_gives_the_same_digits(straight, capsys):
-    folder, results = straight
     assert evaluate(folder, verbose=0) == results["test"]
     assert f"Test mse {results['test_mse']:.4f} (chance 0.17)" in capsys.readouterr().out
 
 
 @slow
-def test_stopped_in_the_first_epoch_and_without_validation(tmp_path, monkeypatch):
-    """The run goes on from its start, and the last model counts."""
-    experiment = dataclasses.replace(
-        TINY,
-        task_settings={**TINY.task_settings, "validation": 0},
-        rule="eprop",
-        rule_settings={},
-        sensitivity_only=0,
-        validate_every=4,
-        steps=6,
-    )
-    results = stop_and_resume(experiment, tmp_path, monkeypatch, at=(0, 2))
-    assert [entry["steps"] for entry in results["curve"]] == [4, 6]
-    assert results["best_epoch"] == 2 and "val_loss" not in results["curve"][0]
-    model = keras.models.load_model(str(tmp_path / "model.keras"))
-    assert int(model.optimizer.iterations) == int(model.get_layer("encoder").draws) == 6
+def test_a_run_that_stopped_before_its_test_is_tested(copy, monkeypatch, capsys):
+    """With other threads, too, which it says."""
+    folder, expected = copy
+    monkeypatch.setattr(provenance, "threads", lambda: 77)
+    (folder / "results.json").unlink()
+    results = train(TINY, folder, resume=True, verbose=0)
+    assert (results["curve"], results["test"]) == (expected["curve"], expected["test"])
+    before, now = (each["threads"] for each in results["computed_with"])
+    assert now == 77 and f"threads was {before}, now 77: the run goes on" in capsys.readouterr().err
+
+
+def test_it_is_validated_after_so_many_steps():
+    feed = Epochs(dataclasses.replace(TINY, validate_every=7))
+    feed.load()
+    assert (feed.every, feed.total, feed.monitor, feed.sign) == (7, 18, "val_mse", -1)
+    feed = Epochs(dataclasses.replace(TINY, task_settings={**TINY.task_settings, "validation": 0}))
+    feed.load()
+    assert (feed.every, feed.monitor) == (5, None)  # an epoch
+
+
+# The backup itself
+
+
+def network():
+    """One whose weight is the first of what training moves."""
+    inputs = keras.Input((1,))
+    model = kk.Model(inputs, keras.layers.Dense(1, use_bias=False)(inputs))
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.5), "mse")
+    return model
+
+
+def a_backup(folder, monitor="val_x", sign=1, model=None):
+    """A `Backup` of epochs of 3 batches."""
+    feed = Epochs(TINY)
+    feed.monitor, feed.sign, feed.every = monitor, sign, 3
+    feed.row = lambda model, epoch, learned, seconds, logs: {"epoch": epoch, "steps": learned, **feeds._finite(logs)}
+    backup = Backup(folder, feed)
+    backup.set_model(model or network())
+    backup.on_train_begin()
+    return backup
+
+
+def run_epochs(backup, values):
+    """Epochs 1, 2, .. that log `values`; the weight is the number of the epoch."""
+    for epoch, value in enumerate(values, 1):
+        for batch in range(3):
+            backup.on_train_batch_end(batch)
+        backup.model.set_weights([np.full((1, 1), float(epoch))])
+        backup.on_epoch_end(epoch - 1, {"val_x": np.float32(value)})
+    return backup
+
+
+@pytest.mark.parametrize(
+    "monitor, sign, values, best",
+    [
+        ("val_x", 1, [0.1, 0.3, 0.3, 0.2], 3),  # the latest of equals
+        ("val_x", -1, [0.5, 0.2, math.nan, 0.2, 0.3], 4),
+        ("val_x", 1, [math.nan, 0.1, math.nan], 2),
+        (None, 1, [0.5, 0.2, 0.1], 3),  # nothing to go by: the last
+    ],
+)
+def test_the_best_model_is_kept(tmp_path, monitor, sign, values, best):
+    backup = run_epochs(a_backup(tmp_path, monitor, sign), values)
+    assert backup.progress.best_epoch == best and saved_weights(tmp_path) == [[[best]]]
+
+
+def test_a_backup_is_read_again(tmp_path):
+    progress = run_epochs(a_backup(tmp_path), [0.1, math.nan, 0.3]).progress
+    model = network()
+    again = a_backup(tmp_path, model=model)  # which restores it
+    assert (again.progress, again.experiment, again.begun) == (progress, TINY, True)
+    assert (again.epochs, again.pieces, progress.best_score) == (3, 9, np.float32(0.3))
+    assert [entry["val_x"] for entry in progress.curve] == [np.float32(0.1), None, np.float32(0.3)]
+    assert [(entry["epoch"], entry["steps"]) for entry in progress.curve] == [(1, 3), (2, 6), (3, 9)]
+    assert 0 < progress.seconds < 60
+    assert model.get_weights() == [[[3.0]]]
+    again.progress = Progress(seconds=1000.0)
+    again.on_epoch_end(3, {"val_x": 0.0})
+    assert 1000 < again.progress.seconds < 1060  # they add up over pieces of a run
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.npz", "model.keras"]  # no half-written file
+
+
+def test_an_epoch_counts_when_its_model_is_there(tmp_path, monkeypatch):
+    """A kill may fall between the two files: a model that is ahead is made again, one that lags would stay so."""
+    backup = run_epochs(a_backup(tmp_path), [0.1])
+    monkeypatch.setattr(type(backup.model), "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_epochs(backup, [0.2])
+    again = a_backup(tmp_path)
+    assert again.progress.best_score == np.float32(0.1) and again.epochs == 1
+    assert again.model.get_weights() == saved_weights(tmp_path) == [[[1.0]]]
+
+
+def change_backup(folder, change):
+    """Does something to the backup in a folder."""
+    path = folder / "backup.npz"
+    content = path.read_bytes()
+    if change == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    elif change == "a wrong bit":
+        place = content.index(arrays_of(folder)["0000"].tobytes(), content.index(b"0000"))
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    else:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {**file, **{name: np.array(value) for name, value in change.items()}}
+        np.savez(path, **{name: array for name, array in arrays.items() if array.dtype != bool or array.ndim})
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("cut short", "cannot be read: .*not a zip file"),
+        ("a wrong bit", "cannot be read: its member '0000.npy' is damaged"),
+        ({"0000": [print]}, "cannot be read: Object arrays cannot be loaded"),
+        ({"progress": "null"}, "is no backup of a run: "),
+        ({"progress": '{"loss": 1}'}, "is no backup of a run: .*unexpected keyword argument 'loss'"),
+        ({"progress": "{"}, "is no backup of a run: Expecting property name"),
+        ({"experiment": "3"}, "is no backup of a run: "),
+        ({"epochs": "many"}, "is no backup of a run: "),
+    ],
+)
+def test_a_damaged_backup_says_what_to_do(tmp_path, change, message):
+    run_epochs(a_backup(tmp_path), [0.1])
+    change_backup(tmp_path, change)
+    with pytest.raises(OSError, match=rf"backup\.npz {message}.*Put a good copy of it there, or train again") as found:
+        a_backup(tmp_path)
+    assert str(found.value).count("backup.npz") == 1
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"0001": np.zeros(2, "int64")}, r"number 0001 is int64 \[2\] in the backup and \w+ \[\] in the model"),
+        ({"0000": np.ones((1, 1))}, r"number 0000 is float64 \[1, 1\] in the backup and float32 \[1, 1\] in the model"),
+        ({"0001": False}, "number 0001 is missing in the backup"),
+        ({"9999": 1.0}, r"number 9999 is float64 \[\] in the backup and missing in the model"),
+    ],
+)
+def test_a_backup_of_another_network_sets_nothing(tmp_path, change, message):
+    run_epochs(a_backup(tmp_path), [0.1])
+    change_backup(tmp_path, change)
+    model = network()
+    model.set_weights([np.full((1, 1), 7.0)])
+    with pytest.raises(ValueError, match=rf"must be that of the backup .*backup\.npz, which has .*: {message}"):
+        a_backup(tmp_path, model=model)
+    assert model.get_weights() == [[[7.0]]]
+
+
+# Directories
 
 
 def break_model(folder, change):
@@ -243,42 +390,33 @@ def break_model(folder, change):
 
 
 def prepare_directory(kind, folder, straight):
-    """Makes a run directory of some kind."""
-    if kind == "none":
-        return
-    if kind in ("empty", "other", "broken", "not a dict"):
+    """Makes a run directory of some kind: of new files, or a copy of a run that lacks its results, or is damaged."""
+    new = {
+        "empty": {},
+        "other": {"notes.txt": "mine"},
+        "broken": {"config.json": '{"colour": 1}'},
+        "not a dict": {"config.json": "3"},
+    }
+    if kind in new:
         folder.mkdir()
-        if kind == "other":
-            (folder / "notes.txt").write_text("mine")
-        if kind != "empty":
-            (folder / "config.json").write_text('{"colour": 1}' if kind == "broken" else "3")
-        return
-    shutil.copytree(straight, folder)
-    if kind == "complete":
+        for name, text in new[kind].items():
+            (folder / name).write_text(text)
+    elif kind != "none":
+        shutil.copytree(straight, folder)
+    if kind in ("none", "complete", *new):
         return
     (folder / "results.json").unlink()
-    model, backup = folder / "model.keras", folder / "backup.npz"
-    if kind == "no backup":
-        backup.unlink()
-    elif kind == "no model":
-        model.unlink()
-    elif kind == "half a backup":
-        backup.write_bytes(backup.read_bytes()[:-500])
-    elif kind == "half a model":
-        model.write_bytes(model.read_bytes()[:-500])
+    file = folder / ("model.keras" if "model" in kind else "backup.npz")
+    if kind.startswith("no "):
+        file.unlink()
+    elif kind.startswith("half "):
+        file.write_bytes(file.read_bytes()[:-500])
     elif kind == "a model that leads out":
         break_model(folder, lambda parts: {**parts, "../../evil.py": b"x"})
     elif kind == "another run's backup":
-        saved = run.read_backup(folder)
-        arrays = {name: value for name, value in arrays_of(folder).items()}
-        experiment = json.dumps(dataclasses.asdict(dataclasses.replace(TINY, seed=9)))
-        np.savez(backup, progress=json.dumps(dataclasses.asdict(saved.progress)), experiment=experiment, **arrays)
+        change_backup(folder, {"experiment": json.dumps(dataclasses.asdict(dataclasses.replace(TINY, seed=9)))})
     elif kind == "another network's backup":
-        changed = {"004": np.zeros((3, 3), "float32")}
-        saved = run.read_backup(folder)
-        arrays = {name: changed.get(name[:3], value) for name, value in arrays_of(folder).items()}
-        texts = {"progress": saved.progress, "experiment": TINY}
-        np.savez(backup, **arrays, **{name: json.dumps(dataclasses.asdict(value)) for name, value in texts.items()})
+        change_backup(folder, {"0004": np.zeros((3, 3), "float32")})
 
 
 @pytest.mark.parametrize(
@@ -300,7 +438,7 @@ def prepare_directory(kind, folder, straight):
         ("half a model", {}, True, r"model\.keras cannot be read: .*not a zip file\. Put a good copy of it there"),
         ("a model that leads out", {}, True, r"model\.keras cannot be read: its member '\.\./\.\./evil\.py' leads out"),
         ("another run's backup", {}, True, r"backup\.npz is that of another run: seed was 9, now 3"),
-        ("another network's backup", {}, True, r"backup\.npz is of another network: 004/.* is float32 \[3, 3\] in it"),
+        ("another network's backup", {}, True, r"backup\.npz.* number 0004 is float32 \[3, 3\] in .* Put a good copy"),
     ],
 )
 def test_a_directory_that_does_not_fit(straight, tmp_path, prepare, settings, resume, message):
@@ -315,73 +453,70 @@ def test_a_directory_that_does_not_fit(straight, tmp_path, prepare, settings, re
 def test_a_run_that_was_killed_at_once_is_begun_again(straight, tmp_path):
     """Before there is a configuration by the same command, after by `resume`; see `notebooks.lab.kills`."""
     (tmp_path / ".part-config.json").write_text("{")
-    assert run.check_directory(tmp_path, TINY, resume=False) is None
+    assert not run.open_backup(tmp_path, Epochs(TINY), resume=False).begun
     shutil.copy(straight[0] / "config.json", tmp_path)
     (tmp_path / ".part-backup.npz").write_text("PK")
     (tmp_path / "tensorboard").mkdir()
-    assert run.check_directory(tmp_path, TINY, resume=True) is None
+    assert not run.open_backup(tmp_path, Epochs(TINY), resume=True).begun
 
 
-def test_a_second_run_in_the_directory_is_told_so(straight, tmp_path):
+def test_data_may_move_and_another_keras_may_not(straight, tmp_path):
+    saved = dataclasses.replace(EXPERIMENTS["row-mnist"], source="tfds", data_dir="here")
+    moved = Epochs(dataclasses.replace(saved, data_dir="there"))
+    write_json(tmp_path / "config.json", dataclasses.asdict(saved))
+    for name in ("backup.npz", "model.keras"):
+        shutil.copy(straight[0] / name, tmp_path)
+    change_backup(tmp_path, {"experiment": json.dumps(dataclasses.asdict(saved))})
+    assert run.open_backup(tmp_path, moved, resume=True).pieces == 18
+    change_backup(tmp_path, {"progress": '{"keras": "1.0"}'})
+    with pytest.raises(UserError, match=rf"was written by Keras 1\.0, this is {keras.__version__}; resume with the fo"):
+        run.open_backup(tmp_path, moved, resume=True)
+
+
+def test_a_second_run_in_the_directory_is_told_so(copy):
     """Two open files lock each other out, be they of one process or of two; `test_files` has two."""
     pytest.importorskip("fcntl")
-    shutil.copytree(straight[0], tmp_path / "run")
-    with run.alone(tmp_path / "run"), pytest.raises(UserError, match="is in use by a run in another process"):
-        train(TINY, tmp_path / "run", resume=True, verbose=0)
+    with run.alone(copy[0]), pytest.raises(UserError, match="is in use by a run in another process"):
+        train(TINY, copy[0], resume=True, verbose=0)
 
 
 @slow
-def test_a_disk_that_is_full_costs_no_more_than_an_epoch(straight, tmp_path, monkeypatch):
-    """The backup of the second epoch cannot be written; the run goes on from the first's."""
-    monkeypatch.setattr(run, "TensorBoard", StopAt)
-    real, times = os.replace, collections.Counter()
-
-    def full(source, target):
-        times[target.name] += 1
-        if (target.name, times[target.name]) == ("backup.npz", 3):  # the first is that of the beginning
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(source, target)
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(
-        UserError, match=r"backup\.npz cannot be written: No space left on device\. What was there before"
-    ):
-        train(TINY, tmp_path, verbose=0)
-    assert not list(tmp_path.glob(".part-*")) and run.read_backup(tmp_path).progress.epochs == 1
-    results = train(TINY, tmp_path, resume=True, verbose=0)
-    assert (results["curve"], results["test"]) == (straight[1]["curve"], straight[1]["test"])
-
-
-@slow
-def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk):
+def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk, monkeypatch):
     """Nothing is replaced by stand-ins: the system refuses to let files grow."""
+    monkeypatch.setattr(feeds, "TensorBoard", kk.TensorBoard)
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
-    with short_disk(20_000), pytest.raises(UserError, match=message):
-        train(dataclasses.replace(TINY, steps=4), tmp_path / "run", verbose=0)
+    experiment = dataclasses.replace(TINY, steps=4, above=[], optimizer_settings={})
+    with short_disk(40_000), pytest.raises(UserError, match=message):
+        train(experiment, tmp_path / "run", verbose=0)
     assert read_config(tmp_path / "run").name == "tiny"
 
 
-def test_a_directory_that_cannot_be_made_or_written(straight, tmp_path, monkeypatch):
+def test_a_directory_that_cannot_be_made_or_written(copy, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made: Not a directory. Name another --run-dir"):
         train(TINY, tmp_path / "file" / "run", verbose=0)
-    shutil.copytree(straight[0], tmp_path / "run")
-    (tmp_path / "run" / "results.json").unlink()
-    (tmp_path / "run" / ".part-model.keras").write_text("")
+    (copy[0] / "results.json").unlink()
+    (copy[0] / ".part-model.keras").write_text("")
 
     def read_only(self, missing_ok=False):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(pathlib.Path, "unlink", read_only)
     with pytest.raises(UserError, match="run cannot be written: Read-only file system. Name another --run-dir"):
-        train(TINY, tmp_path / "run", resume=True, verbose=0)
+        train(TINY, copy[0], resume=True, verbose=0)
 
 
-def test_without_tensorboard_nothing_is_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="needs the package tensorboard: pip install tensorboard"):
+def test_missing_data_leave_no_directory(tmp_path, monkeypatch):
+    def missing(*_):
+        raise UserError("MNIST is not prepared")
+
+    monkeypatch.setattr(feeds, "load_data", missing)
+    with pytest.raises(UserError, match="MNIST is not prepared"):
         train(TINY, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
+
+
+# The model of a run
 
 
 def poisoned(parts, path):
@@ -394,19 +529,19 @@ def poisoned(parts, path):
     return {**parts, "config.json": json.dumps(config).encode()}
 
 
-def test_nothing_in_a_model_file_is_run(straight, tmp_path, monkeypatch):
+def test_nothing_in_a_model_file_is_run(copy, tmp_path, monkeypatch):
     """Numbers alone are taken from it; Keras' own deserialization is never asked."""
-    shutil.copytree(straight[0], tmp_path / "run")
-    break_model(tmp_path / "run", lambda parts: poisoned(parts, tmp_path / "ran"))
+    folder, results = copy
+    break_model(folder, lambda parts: poisoned(parts, tmp_path / "ran"))
     with pytest.raises(Exception):  # noqa: B017  the file is one that Keras refuses
-        keras.models.load_model(str(tmp_path / "run" / "model.keras"), safe_mode=True)
+        keras.models.load_model(str(folder / "model.keras"), safe_mode=True)
 
     def asked(*_, **__):
         pytest.fail("a configuration was deserialized")
 
     monkeypatch.setattr(keras.models, "load_model", asked)
     monkeypatch.setattr(keras.models.Model, "from_config", asked)
-    assert evaluate(tmp_path / "run", verbose=0) == straight[1]["test"]
+    assert evaluate(folder, verbose=0) == results["test"]
 
 
 @pytest.mark.parametrize(
@@ -415,73 +550,25 @@ def test_nothing_in_a_model_file_is_run(straight, tmp_path, monkeypatch):
         (lambda parts: {"config.json": parts["config.json"]}, "is no model of this run"),
         (lambda parts: {**parts, "model.weights.h5": b"no HDF5"}, "is no model of this run"),
         (lambda parts: {**parts, "/tmp/evil.py": b"x"}, "cannot be read: its member '/tmp/evil.py' leads out of it"),
+        (None, "is no model of this run"),  # of another network
     ],
 )
-def test_a_model_that_is_none_is_not_evaluated(straight, tmp_path, change, message):
-    shutil.copytree(straight[0], tmp_path / "run")
-    break_model(tmp_path / "run", change)
+def test_a_model_that_is_none_is_not_evaluated(copy, change, message):
+    if change is None:
+        other = dataclasses.replace(TINY, cell_settings={**TINY.cell_settings, "units": 6})
+        write_json(copy[0] / "config.json", dataclasses.asdict(other))
+    else:
+        break_model(copy[0], change)
     with pytest.raises(UserError, match=rf"model\.keras {message}"):
-        evaluate(tmp_path / "run", verbose=0)
+        evaluate(copy[0], verbose=0)
 
 
-@slow
-def test_another_network_s_model_is_not_evaluated(straight, tmp_path):
-    shutil.copytree(straight[0], tmp_path / "run")
-    other = dataclasses.replace(TINY, cell_settings={**TINY.cell_settings, "units": 6})
-    run.write_json(tmp_path / "run" / "config.json", dataclasses.asdict(other))
-    with pytest.raises(UserError, match=r"model\.keras is no model of this run"):
-        evaluate(tmp_path / "run", verbose=0)
-
-
-def test_data_may_move(straight, tmp_path):
-    saved = dataclasses.replace(EXPERIMENTS["row-mnist"], source="tfds", data_dir="here")
-    run.write_json(tmp_path / "config.json", dataclasses.asdict(saved))
-    progress = run.read_backup(straight[0]).progress
-    texts = {
-        name: json.dumps(dataclasses.asdict(part)) for name, part in (("progress", progress), ("experiment", saved))
-    }
-    np.savez(tmp_path / "backup.npz", **texts)
-    shutil.copy(straight[0] / "model.keras", tmp_path)
-    assert run.check_directory(tmp_path, dataclasses.replace(saved, data_dir="there"), resume=True).progress.steps == 18
-
-
-def test_missing_data_leave_no_directory(tmp_path, monkeypatch):
-    def missing(*_):
-        raise FileNotFoundError("MNIST is not prepared")
-
-    monkeypatch.setattr(run, "build_data", missing)
-    with pytest.raises(UserError, match="MNIST is not prepared"):
-        train(TINY, tmp_path / "run", verbose=0)
-    assert not (tmp_path / "run").exists()
-
-
-@slow
-def test_killed_between_the_first_model_and_its_backup(straight, tmp_path, monkeypatch):
-    """The model is there, the backup still that of the beginning."""
-    folder = tmp_path / "run"
-    written = run.write_backup  # that of the beginning is written by `run`, those of the epochs by `backup`
-
-    class Killed(BaseException):
-        pass
-
-    def killed(*_):
-        raise Killed
-
-    monkeypatch.setattr(backup, "write_backup", killed)
-    with pytest.raises(Killed):
-        run.train(TINY, folder, verbose=0)
-    monkeypatch.setattr(backup, "write_backup", written)
-    assert (folder / "model.keras").is_file()
-    run.train(TINY, folder, resume=True, verbose=0)
-    for name, values in arrays_of(straight[0]).items():
-        np.testing.assert_array_equal(arrays_of(folder)[name], values, err_msg=name)
-
-
-def test_a_configuration_of_no_network_is_named(straight, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(straight[0], folder)
-    config = json.loads((folder / "config.json").read_text())
+def test_a_configuration_of_no_network_is_named(copy):
+    config = json.loads((copy[0] / "config.json").read_text())
     config["cell_settings"]["units"] = -1
-    (folder / "config.json").write_text(json.dumps(config))
+    write_json(copy[0] / "config.json", config)
     with pytest.raises(UserError, match=r"config\.json describes no network: units must be an integer >= 1"):
-        run.evaluate(folder, verbose=0)
+        evaluate(copy[0], verbose=0)
+    (copy[0] / "model.keras").unlink()
+    with pytest.raises(UserError, match=r"holds no model\.keras: the run stopped before its first epoch ended; resume"):
+        evaluate(copy[0], verbose=0)

@@ -12,8 +12,8 @@ import pytest
 
 from kernl_keras import cli
 from kernl_keras.archives import read_arrays
-from kernl_keras.experiments import run
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
+from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 
 EVERY = EXPERIMENTS[DEFAULT].validate_every
@@ -96,17 +96,17 @@ def test_options_change_the_configuration(flags, changed, monkeypatch, tmp_path)
     monkeypatch.setattr(cli, "train", lambda *arguments: called.append(arguments))
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", *flags]) == 0
-    ((experiment, run_dir, resume, command, verbose),) = called
+    ((experiment, run_dir, resume, command, verbose, stream),) = called
     assert experiment == dataclasses.replace(EXPERIMENTS[DEFAULT], **changed)
     assert run_dir.parts[0] == "runs" and run_dir.name.startswith(f"{DEFAULT}-2")
-    assert (resume, command, verbose) == (False, " ".join(["kernl-keras", "train", *flags]), 1)
+    assert (resume, command, verbose, stream) == (False, " ".join(["kernl-keras", "train", *flags]), 1, None)
 
 
 def test_resume_takes_the_configuration_of_the_run(monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(cli, "train", lambda *arguments: called.append(arguments))
     saved = dataclasses.replace(EXPERIMENTS["row-mnist"], seed=5, epochs=None, steps=8)
-    run.write_json(tmp_path / "config.json", dataclasses.asdict(saved))
+    write_json(tmp_path / "config.json", dataclasses.asdict(saved))
     assert cli.main(["train", "--resume", "--run-dir", str(tmp_path)]) == 0
     assert cli.main(["train", "--resume", "--run-dir", str(tmp_path), "--steps", "9"]) == 0  # `train` refuses it
     assert [arguments[:3] for arguments in called] == [
@@ -179,10 +179,10 @@ def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     (tmp_path / "EMPTY").mkdir()
     for name in ("RUN", "BROKEN", "STREAM"):
         (tmp_path / name).mkdir()
-    run.write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
+    write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
     (tmp_path / "RUN" / "model.keras").write_text("not one")
     (tmp_path / "BROKEN" / "config.json").write_text("")
-    run.write_json(tmp_path / "STREAM" / "config.json", {"experiment": {}, "stream": {}})
+    write_json(tmp_path / "STREAM" / "config.json", {"experiment": {}, "stream": {}})
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit:
         cli.main(command)

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import RESONATOR
-from kernl_keras.experiments.run import load_data
 from kernl_keras.rules import BPTT, EProp, KeRNL
 from kernl_keras.training.alignment import backpropagated_errors
 from notebooks.lab import hops

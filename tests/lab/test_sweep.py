@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.experiments.run import UserError
+from kernl_keras.experiments.files import UserError
 from notebooks.lab import sweep as runner
 from notebooks.lab.sweeps import SWEEPS
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kernl_keras.experiments.run import UserError
+from kernl_keras.experiments.files import UserError
 from notebooks.lab import sweep as runner
 
 from .tiny import SWEEP, TINY

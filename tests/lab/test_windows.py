@@ -11,7 +11,7 @@ import kernl_keras as kk
 from kernl_keras.experiments.build import build_data, build_model
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.packaged import variables
+from kernl_keras.experiments.pretrained import variables
 from notebooks.lab import windows
 from notebooks.lab.tables import agreement_table
 from notebooks.lab.windows import main, numbers_behind, numbers_inside

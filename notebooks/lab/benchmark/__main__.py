@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
+from kernl_keras.experiments.files import UserError
 
 from ..options import check_file
 from .run import PARTS, benchmark

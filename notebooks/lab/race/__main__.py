@@ -13,9 +13,8 @@ import pathlib
 import sys
 
 from kernl_keras import cli
-from kernl_keras.experiments.errors import UserError
 from kernl_keras.experiments.experiment import MAX_SEED
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import cores, git_revision, versions
 
 from ..benchmark.run import machine

@@ -11,7 +11,7 @@ import pathlib
 import sys
 
 from kernl_keras import cli
-from kernl_keras.experiments.errors import explained
+from kernl_keras.experiments.files import explained
 from kernl_keras.experiments.provenance import git_revision, versions
 
 from ..benchmark.plan import REFERENCE, RULES

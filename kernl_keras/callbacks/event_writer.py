@@ -1,0 +1,91 @@
+"""`EventWriter`: what the callbacks share that write for TensorBoard."""
+
+import contextlib
+import os
+from typing import Any, Literal
+
+import tensorflow as tf
+
+from ..checks import integer
+from ..keras_version import keras
+
+
+class EventWriter(keras.callbacks.Callback):
+    """Base of the callbacks that write event files, every `update_freq` training steps or after each epoch.
+
+    A subclass writes in `_write(logs)`, within `_run(name)`.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str] | None, update_freq: int | Literal["epoch"]) -> None:
+        super().__init__()
+        self.log_dir = None if log_dir is None else str(log_dir)
+        self.update_freq = (
+            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
+        )
+        self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and copies none to NumPy
+        self._validation_data: Any = None
+        self._writers: dict[str, tf.summary.SummaryWriter] = {}
+        self._steps = self._first = 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self._first = batch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        before = self._steps
+        self._steps += batch - self._first + 1  # more than 1 with `steps_per_execution`
+        if self.update_freq != "epoch" and self._steps // self.update_freq > before // self.update_freq:
+            self._write(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self.update_freq == "epoch":
+            self._write(logs)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        with writing(self.log_dir):
+            for writer in self._writers.values():
+                writer.close()
+        self._validation_data = None
+
+    def _write(self, logs):
+        raise NotImplementedError
+
+    def _open(self, run, steps=0):
+        """Makes the folder of a run, so that one that cannot be written shows now; `steps` are those made so far."""
+        self._steps, self._writers = steps, {}
+        self._writer(run)
+
+    def _writer(self, run):
+        if run not in self._writers:
+            with writing(self.log_dir):
+                tf.io.gfile.makedirs(self.log_dir)
+                self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
+        return self._writers[run]
+
+    @contextlib.contextmanager
+    def _run(self, run):
+        """Within, summaries go to a run, at the training step of the model."""
+        with writing(self.log_dir), self._writer(run).as_default(training_steps(self.model)):
+            yield
+
+    def _flush(self):
+        with writing(self.log_dir):
+            for writer in self._writers.values():
+                writer.flush()
+
+
+def training_steps(model):
+    """How many training steps were made; the optimizers count them, and a resumed run goes on with their counts."""
+    steps = int(model.optimizer.iterations.numpy())
+    if getattr(model, "sensitivity_only", 0):  # the first steps do not move the weights
+        steps += min(int(model.sensitivity_optimizer.iterations.numpy()), model.sensitivity_only)
+    return steps
+
+
+@contextlib.contextmanager
+def writing(log_dir):
+    """Turns what TensorFlow says of a folder that cannot be written, or of a full disk, into an `OSError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0].split("}} ")[-1]
+        raise OSError(f"log_dir must be a folder that can be written; received {log_dir!r}: {reason}") from error
