@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from ..archives import read_arrays
 from ..keras_version import keras
-from ..training.averages import averaged
 from ..training.diagnostics import with_diagnostics
+from ..training.optimizers import averaged
 from ..training.state import moved
 from .errors import GOOD_COPY, UserError
 from .experiment import Experiment

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
-from ..layers.find import rule_layers
+from ..layers.names import rule_layers
 from ..layers.step import Step, running
 from ..rules import BPTT, EProp, KeRNL, PlainKeRNL, get
 from ..rules.backward import Past

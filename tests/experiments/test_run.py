@@ -17,7 +17,7 @@ from kernl_keras.experiments import backup, run, same_bits
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import UserError, evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
-from kernl_keras.training.averages import averaged
+from kernl_keras.training.optimizers import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
 

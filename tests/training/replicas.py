@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.dynamics.noise import draw_signs
+from kernl_keras.draws import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.replicas import replica, rows_before
 from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL

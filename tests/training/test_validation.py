@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.training.data_checks import check_data, show_data
 from kernl_keras.training.model import Model
-from kernl_keras.training.validation import show_data
 
 X, Y = np.arange(30.0).reshape(10, 3), np.arange(10)
 DATA = (X[:2], Y[:2])
@@ -19,9 +19,9 @@ class Watcher(keras.callbacks.Callback):
         self.data = data
 
 
-def shown(*args, **kwargs):
+def shown(x, y=None, **given):
     watcher = Watcher()
-    show_data(keras.Model().fit, args, {**kwargs, "callbacks": [keras.callbacks.Callback(), watcher]})
+    show_data({"x": x, "y": y, **given, "callbacks": [keras.callbacks.Callback(), watcher]})
     return watcher.data
 
 
@@ -37,15 +37,14 @@ def test_training_data_are_shown_as_they_are():
         def set_training_data(self, x):
             self.x = x
 
-    for args, kwargs in (((X, Y), {}), ((), {"x": X, "y": Y})):
-        listener = Listener()
-        show_data(keras.Model().fit, args, {**kwargs, "callbacks": [listener]})
-        assert listener.x is X
+    listener = Listener()
+    show_data({"x": X, "callbacks": listener})
+    assert listener.x is X
 
 
 def test_positional_arguments_are_understood():
     watcher = Watcher()
-    show_data(keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {})
+    show_data(check_data(keras.Sequential(), keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {}))
     assert watcher.data is DATA
 
 
@@ -81,11 +80,11 @@ def test_without_validation_nothing_is_shown():
 
 @pytest.mark.parametrize("callbacks", [None, [], [keras.callbacks.Callback()]])
 def test_callbacks_that_do_not_ask_are_left_alone(callbacks):
-    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+    show_data({"x": X, "callbacks": callbacks, "validation_data": DATA})
 
 
 def test_a_list_of_callbacks_that_is_keras_own():
     watcher = Watcher()
     callbacks = keras.callbacks.CallbackList([watcher])
-    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
+    show_data({"x": X, "callbacks": callbacks, "validation_data": DATA})
     assert watcher.data is DATA

@@ -7,7 +7,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.training.watch import LARGE, not_scaled, out_of_range
+from kernl_keras.training.diagnostics import LARGE, not_scaled, out_of_range
 
 from ..reference.cases import taking_turns
 
