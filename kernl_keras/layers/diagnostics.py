@@ -103,11 +103,6 @@ class Means(tf.__internal__.tracking.AutoTrackable):
     def __init__(self, *names):
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
 
-    @property
-    def variables(self):
-        """The totals and counts."""
-        return [variable for mean in self._means.values() for variable in mean.variables]
-
     def update(self, values, counts=True):
         """Adds one number to each of the means that are among `{name: scalar}`, where the scalar bool `counts`."""
         for name, value in values.items():
@@ -150,12 +145,6 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
             self.input_square = tf.Variable(tf.zeros(features), trainable=False, aggregation=first, name="input_square")
-
-    @property
-    def variables(self):
-        """What holds the means."""
-        own = [] if self.input_square is None else [self.input_square]
-        return [*self.training.variables, *self.evaluation.variables, *own]
 
     def update(self, report, training=True, learns=None, counts=True):
         """Adds the `Report` of a call.
