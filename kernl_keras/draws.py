@@ -45,14 +45,10 @@ def fixed_key(seed):
 
 
 def random_bits(shape, key, dtype, first=0):
-    """Random integers, the same in every mode.
+    """Random integers, the same in every mode, by an int32 key [2].
 
-    Args:
-        shape: shape of the draws, of rank >= 1 where there is a `first`.
-        key: int32 [2]; the same key gives the same draws.
-        dtype: `tf.int32` or `tf.uint32`.
-        first: rows of a longer draw that come before these, a number or a scalar tensor: a replica that has a part of
-            a batch draws what one device with the whole batch draws for these rows.
+    `first` are the rows of a longer draw that come before these: a replica that has a part of a batch draws what one
+    device with the whole batch draws for these rows.
     """
     if not tf.is_tensor(first) and first == 0:
         return tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=dtype, alg="philox")
@@ -74,13 +70,7 @@ def _philox(key, counter, shape, dtype):
 
 
 def uniform(shape, key, first=0):
-    """Uniform draws in [0, 1), multiples of 2^-24: u = floor(bits / 2^8) / 2^24.
-
-    Args:
-        shape, key, first: as of `random_bits`.
-
-    Returns:
-        float32 tensor of `shape`.
+    """Uniform draws in [0, 1), float32, multiples of 2^-24: u = floor(bits / 2^8) / 2^24. See `random_bits`.
 
     Example:
 
@@ -99,13 +89,7 @@ def draw_signs(steps, batch, units, key, first=0):
     Eq. (19) needs independent noise of mean 0 and variance 1, not a bell curve, and a sign costs a bit: the bits are
     drawn once before the loop over time and unpacked where they are used. To draw normal numbers took longer than the
     two passes together, as XLA drew them anew for every use. The signs of an example do not depend on how many follow
-    it in the batch.
-
-    Args:
-        steps, batch: T and B, numbers or scalar tensors.
-        units: H.
-        key: [2], as `next_key` gives it.
-        first: examples that come before these in a larger batch, see `random_bits`.
+    it in the batch; `first` come before them in a larger one.
     """
     bits = random_bits((batch, steps, -(-units // WORD)), key, tf.int32, first)
     return tf.transpose(bits, (1, 0, 2))

@@ -39,11 +39,9 @@ def rows_of_each(rows):
 
 
 def rows_before(rows, alike=False):
-    """How many rows of the whole batch the replicas before this one have.
+    """How many rows of the whole batch the replicas before this one have, which has `rows`.
 
-    Args:
-        rows: how many this one has.
-        alike: whether all have as many, as `equal_parts` makes sure; then nothing is sent.
+    If all have as many (`alike`), as `equal_parts` makes sure, nothing is sent.
     """
     if replicas() == 1:
         return 0
@@ -84,14 +82,8 @@ def act_if(condition, act, *args):
 def share_of_loss(loss, losses, y_pred, x):
     """A replica's part of the whole batch's loss; of a mean, in proportion to what it is the mean of.
 
-    Args:
-        loss: of the replica's examples, scalar.
-        losses: what `compile` was given as `loss`.
-        y_pred, x: the replica's predictions and inputs.
-
-    Raises:
-        ValueError: for losses that have no one reduction, and for masks among several outputs, each of whose losses
-            would need a count of its own.
+    Raises a ValueError for `losses` (of `compile`) that have no one reduction, and for masks among several outputs,
+    each of whose losses would need a count of its own.
     """
     divided_by = tf.distribute.get_strategy().num_replicas_in_sync  # by Keras, whatever the replicas have
     reductions = {getattr(each, "reduction", "mean") for each in tf.nest.flatten(losses)}
@@ -114,12 +106,7 @@ def share_of_loss(loss, losses, y_pred, x):
 
 
 def share_of_sensitivity_loss(reports, whole):
-    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps. None without F.
-
-    Args:
-        reports: `(layer, Report)` of every call of a layer.
-        whole: the same of the whole batch.
-    """
+    """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps. None without F."""
     shares = []
     for (_, report), (_, of_whole) in zip(reports, whole):
         loss = report.sensitivity_loss

@@ -73,8 +73,7 @@ def activity(inputs, outputs, counted, highest):
     and it need not be at its limit. Where there is no room for more than a few, a unit must do more than is possible.
 
     Args:
-        inputs, outputs: [T, B, I], [T, B, H].
-        counted: [T, B], False where an example's step does not count; None where all do.
+        inputs, outputs, counted: [T, B, I], [T, B, H], [T, B], which is None where all steps of all examples count.
         highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
@@ -147,13 +146,7 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
             self.input_square = tf.Variable(tf.zeros(features), trainable=False, aggregation=first, name="input_square")
 
     def update(self, report, training=True, learns=None, counts=True):
-        """Adds the `Report` of a call.
-
-        Args:
-            training: whether the model trains or evaluates.
-            learns: scalar bool, whether M and gamma learned in this call; None for True.
-            counts: scalar bool, whether the call counts at all.
-        """
+        """Adds the `Report` of a call; says whether M and gamma learned in it, None for True, and whether it counts."""
         means = self.training if training else self.evaluation
         means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
         if training:

@@ -14,13 +14,8 @@ from ..rules.perturbed_pass import PerturbedState
 class StateLayout:
     """How the states of a `kernl_keras.RNN` lie in the flat list that Keras carries, of one axis a state.
 
-    They are the cell's; then the perturbed pass's with its filtered noise [B, R, H], [B, S, H]; then the traces
-    [B, .., H, J].
-
-    Args:
-        cell: the cell.
-        rows: R and S, rows of filtered noise; empty for a rule without M.
-        trace_shapes: of the traces without the batch axis, a list.
+    They are the cell's; then the perturbed pass's with its filtered noise [B, R, H], [B, S, H], whose `rows` are R and
+    S, none for a rule without M; then the traces [B, .., H, J].
     """
 
     def __init__(self, cell, rows, trace_shapes):

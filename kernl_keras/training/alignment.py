@@ -163,9 +163,8 @@ class Alignments:
     def _contributions(self, layer, call, error):
         """What the errors of each window make of the weights by the inputs of each, and of the constants.
 
-        Returns:
-            `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
-            `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
+        `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
+        `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
         """
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
         steps = x.shape[0]

@@ -32,7 +32,7 @@ def refuse_hdf5(received: str) -> None:
 
 @contextlib.contextmanager
 def gradients_released_with(model: Any) -> Iterator[None]:
-    """Within, whatever registers gradients has them forgotten when the model is garbage collected.
+    """Within, gradients that are registered are forgotten when the model is garbage collected.
 
     TensorFlow registers every gradient that a traced step defines by `tf.custom_gradient` for good, those of Keras'
     optimizers among them, and by it holds the graph: some 20 MB for each model, `clear_session` or not. Nothing can ask

@@ -34,13 +34,7 @@ LOSSES = {  # what is asked of the targets, by the losses of Keras that ask it
 def check_data(model, method, args, kwargs):
     """Raises a ValueError for data that the model could not be run with, or could not learn from.
 
-    Args:
-        model: `Model`.
-        method: a method of a Keras model, of the name `fit`, `evaluate`, `predict`, or one of those on a batch.
-        args, kwargs: what it is called with.
-
-    Returns:
-        these arguments by name.
+    The data are what `fit`, `evaluate`, `predict`, or one of those on a batch is called with. Returns it by name.
     """
     signature = inspect.signature(method)
     given, targets = signature.bind(*args, **kwargs).arguments, "y" in signature.parameters
@@ -88,10 +82,7 @@ def show_data(given):
     """Calls `set_validation_data(data)` and `set_training_data(x)` of every callback that has them.
 
     `data` is `validation_data` as it was given, or `(x, y)` of the last examples, which `validation_split` holds out
-    before `fit` shuffles, or None.
-
-    Args:
-        given: the arguments of `fit` by name.
+    before `fit` shuffles, or None; x is the first argument as it was given.
     """
     x, data, share = given.get("x"), given.get("validation_data"), given.get("validation_split")
     if data is None and share:
@@ -195,9 +186,7 @@ def _check_batches(model, name, count, batch, steps, targets=True):
     """Raises where a stateful model would get a batch of another size.
 
     Args:
-        model: `Model`.
-        name: of the examples, in messages.
-        count: how many there are; None where it is not known.
+        name, count: of the examples; None where it is not known how many there are.
         batch: name and value of the argument that is the batch size; None where all examples are one batch.
         steps: how many batches are used; None for all.
         targets: whether they have targets, and so may have weights.
@@ -260,12 +249,9 @@ class Target(NamedTuple):
 
 
 def _check_targets(model, name, y, weight):
-    """Raises for targets that the compiled losses cannot be computed from, or only by mistake.
+    """Raises for targets, or their `tf.TensorSpec`, that the compiled losses cannot be computed from, or by mistake.
 
-    Args:
-        model: compiled `Model`. A step of the user's own may ask for anything.
-        name: of the targets, in messages.
-        y, weight: targets and sample weights, as for `fit`; or the `tf.TensorSpec` of the targets, and None.
+    A step of the user's own may ask for anything.
     """
     rooms = {method.__module__.split(".")[0] for method in (type(model).compute_loss, type(model).train_step)}
     if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:

@@ -54,11 +54,7 @@ class Diagnostics:
     def count_training(self, reports, of_sensitivity, of_weights, good, learns):
         """Adds a training step; one that was not good counts as skipped, and nowhere else.
 
-        Args:
-            reports: `(layer, Report)` of every call of a layer, of the whole batch.
-            of_sensitivity, of_weights: `Group` of M and gamma, and of all other weights.
-            good: scalar bool.
-            learns: scalar bool, whether M and gamma learned in this step; None for True.
+        `learns` says whether M and gamma learned in it, None for True.
         """
         for layer, report in reports:
             layer.diagnostics.update(report, learns=learns, counts=good)
@@ -97,12 +93,7 @@ def _mean(numbers):
 
 
 def with_diagnostics(model, logs):
-    """The logs of an epoch, and behind them all that the model measured in it; in evaluation under the prefix `val_`.
-
-    Args:
-        model: any Keras model; one that measures nothing has the logs as they are.
-        logs: dict of what Keras logs; its entries stay as they are.
-    """
+    """The logs of an epoch, and behind them all that any model measured in it; in evaluation with the prefix `val_`."""
     if not hasattr(model, "diagnostics"):
         return dict(logs)
     found = model.diagnostics()
@@ -112,12 +103,7 @@ def with_diagnostics(model, logs):
 
 
 class Watch(keras.callbacks.Callback):
-    """Counts each epoch anew; stops at a batch that is not finite, or warns of those that were skipped; warns of layers
-    out of range.
-
-    Args:
-        model: compiled `Model`.
-    """
+    """`fit`'s own callback: stops at a batch that is not finite; warns of those skipped, and of layers out of range."""
 
     def __init__(self, model):
         super().__init__()
@@ -163,12 +149,7 @@ class Watch(keras.callbacks.Callback):
 
 
 def out_of_range(name, means):
-    """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by the means of an epoch.
-
-    Args:
-        name: of the layer.
-        means: what `layer.diagnostics` has.
-    """
+    """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by a layer's means of an epoch."""
     found = {
         "silent": means["silent_units"] > SILENT and means["firing_rate"] < STILL,
         "saturated": means["saturated_units"] > SATURATED,
@@ -178,14 +159,10 @@ def out_of_range(name, means):
 
 
 def not_scaled(name, sizes):
-    """The message for a layer with a feature that is too large for the initial weights; None where there is none.
+    """The message for a layer with a feature that is too large for the initial weights, by their sizes [I]; or None.
 
-    Features that are small are not: spikes are rare, and a pixel at the border is mostly 0. A network that hears
-    nothing at all is said to be silent.
-
-    Args:
-        name: of the layer.
-        sizes: root mean square of each of its input features [I].
+    Features that are small are not told of: spikes are rare, and a pixel at the border is mostly 0. A network that
+    hears nothing at all is said to be silent.
     """
     large = int(np.argmax(sizes))
     if not sizes[large] > LARGE:

@@ -17,9 +17,7 @@ UNWEIGHTED, WEIGHTED = ("_flat_metrics", "_flat_weighted_metrics") if IS_KERAS_3
 def present(sample_weight, x):
     """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example.
 
-    Args:
-        sample_weight: as for `fit`. [B, 1] weighs examples, or steps where the inputs are sequences of one step.
-        x: the inputs of the model.
+    Weights [B, 1] are of examples, or of steps where the inputs `x` are sequences of one step.
     """
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
         return None
@@ -34,11 +32,7 @@ def present(sample_weight, x):
 
 
 def counted_targets(y, y_pred, sample_weight):
-    """The targets, in which 0 stands for NaN and infinity that count for nothing: 0 times NaN would be NaN.
-
-    Args:
-        y, y_pred, sample_weight: as of `keras.Model.compute_loss`.
-    """
+    """The targets, in which 0 stands for NaN and infinity that count for nothing: 0 times NaN would be NaN."""
     if isinstance(y, dict) and isinstance(sample_weight, dict):
         sample_weight = {name: sample_weight.get(name) for name in y}
     targets = tf.nest.flatten(y)

@@ -51,8 +51,7 @@ class Found(NamedTuple):
 class Record:
     """What a compiled step writes down of batches that are not finite.
 
-    Args:
-        stop: whether no step after the first such batch may update anything, until the record is cleared.
+    If it is to `stop`, no step after the first such batch may update anything, until the record is cleared.
     """
 
     def __init__(self, stop):
@@ -69,12 +68,7 @@ class Record:
         return self._numbers[1] == 0 if self.stop else tf.constant(True)
 
     def write(self, good, suspects):
-        """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite.
-
-        Args:
-            good: scalar bool, the same on all replicas.
-            suspects: list of `Suspect`, in the order in which one makes the next.
-        """
+        """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite."""
         suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
 
         def look():
@@ -100,11 +94,7 @@ class Record:
         self._numbers.assign([0, 0, 0, 0])
 
     def check(self, epoch=None):
-        """Raises where training is to stop, and clears the record.
-
-        Args:
-            epoch: number of the running epoch from 1, for the message; None outside of `fit`.
-        """
+        """Raises where training is to stop, and clears the record; `epoch` counts from 1, None outside of `fit`."""
         if not self.stop or not (found := self.read()).skipped:
             return
         self.clear()
@@ -129,8 +119,7 @@ def all_finite(suspects):
 def suspects_left(model, kept):
     """The `Suspect` of all that the forward pass has left behind: new states, and what else it moved.
 
-    Args:
-        kept: `Kept`, which has all of that as it was before. What was not finite then, of no state, is not its doing.
+    `kept` has all of that as it was before. What was not finite then, of no state, is not its doing.
     """
     left = [
         Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
@@ -148,11 +137,8 @@ def suspects_left(model, kept):
 def suspects_of_step(model, batch, results, groups):
     """The `Suspect` of a training step, in the order in which one makes the next.
 
-    Args:
-        model: `Model`, whose weights and states are those before the batch.
-        batch: inputs, targets and sample weights.
-        results: the suspects of what the forward pass made.
-        groups: `Group` of M and gamma, and of all other weights.
+    The model's weights and states are those before the batch `(x, y, sample_weight)`; `results` are the suspects of the
+    forward pass, and `groups` the gradients of M and gamma and of all other weights.
     """
     names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
     for variable in model.weights:

@@ -90,14 +90,10 @@ def unscaled(gradient, scale):
 
 
 def take_gradients(tape, loss, variables, optimizer):
-    """The `Group` of some variables.
+    """The `Group` of some variables, by a persistent tape; `loss` is not scaled, and may be None.
 
-    Args:
-        tape: `tf.GradientTape`, persistent.
-        loss: scalar, not scaled; of a replica its share. The sum over all replicas is looked at, clipped and applied,
-            so all decide alike. None where there is no loss.
-        variables: list of variables.
-        optimizer: theirs.
+    Of a replica the loss is its share. The sum of the gradients over all replicas is looked at, clipped and applied, so
+    all decide alike.
     """
     scale, found = loss_scale(optimizer), []
     if variables and loss is not None:
@@ -151,10 +147,7 @@ def _summed_already(optimizer):
 
 
 def lower_loss_scale(group, condition):
-    """Has a `LossScaleOptimizer` halve its scale where the scalar bool `condition` holds.
-
-    It does so where gradients are not finite, and moves no weight then.
-    """
+    """Has a `LossScaleOptimizer` halve its scale, by gradients that are not finite, which move no weight."""
     if is_dynamic(group.optimizer):
         nan = [tf.fill(variable.shape, tf.constant(math.nan, variable.dtype)) for variable in group.variables]
         update(group._replace(gradients=nan), condition)

@@ -34,10 +34,7 @@ class Forward(NamedTuple):
 def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
     """The `Forward` of a `Model`: once clean and, where M and gamma learn, perturbed.
 
-    Args:
-        x, y, sample_weight: a batch, or a replica's part of it.
-        learns: scalar bool, whether M and gamma learn in this step; None for True.
-        kept: `Kept`, which learns of the metrics that come into being here.
+    `learns` says whether they learn in this step, None for True; `kept` hears of metrics that come into being here.
     """
     with tf.GradientTape(persistent=True) as tape:
         with running(Step(present=present(sample_weight, x), learns=learns)) as step:
