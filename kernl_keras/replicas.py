@@ -108,10 +108,10 @@ def share_of_loss(loss, losses, y_pred, x):
 def share_of_sensitivity_loss(reports, whole):
     """F of all layers; of a replica its part of the whole batch's F, in proportion to its steps. None without F."""
     shares = []
-    for (_, report), (_, of_whole) in zip(reports, whole):
+    for (_, report), (_, whole_report) in zip(reports, whole):
         loss = report.sensitivity_loss
         if loss is not None and replicas() > 1:
-            loss *= tf.math.divide_no_nan(*(tf.cast(each.credited, loss.dtype) for each in (report, of_whole)))
+            loss *= tf.math.divide_no_nan(*(tf.cast(each.credited, loss.dtype) for each in (report, whole_report)))
         shares += [] if loss is None else [loss]
     return tf.add_n(shares) if shares else None
 

@@ -50,7 +50,7 @@ class Report(NamedTuple):
         unexplained = tf.math.divide_no_nan(self.sensitivity_loss, self.perturbation_variance)
         return tf.where(self.perturbation_variance == 0.0, tf.zeros_like(unexplained), 1.0 - unexplained)
 
-    def of_whole_batch(self):
+    def over_whole_batch(self):
         """The same of the whole batch, of which this replica had a part; no gradient."""
         if replicas() == 1:
             return self

@@ -34,7 +34,7 @@ class Step:
     reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 
-    def reports_of_here(self):
+    def own_reports(self):
         """The reports, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
         here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         return [each for each in self.reports if getattr(each[1].unit_activity, "graph", None) is here]

@@ -147,8 +147,8 @@ class Alignments:
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer).items():
                     weight = f"{name}/{weight}" if weight else name
-                    of_weight = {rule: every[:, :, rows] for rule, every in parts.items()}
-                    compared = {rule: beside_exact(of_weight, rule) for rule in asked}
+                    of_this = {rule: every[:, :, rows] for rule, every in parts.items()}
+                    compared = {rule: beside_exact(of_this, rule) for rule in asked}
                     variables[weight] = {rule: agreement(both.sum((1, 2))) for rule, both in compared.items()}
                     lags[weight] = {rule: lag_agreement(both, step) for rule, both in compared.items()}
                 for constant in layer.cell.learn:
@@ -181,18 +181,18 @@ class Alignments:
                 if not self.model.run_eagerly:
                     function = tf.function(function, jit_compile=self.jit_compile)
                 self._compiled[id(layer), name] = function
-            of_windows, of_fields = [], 0.0
-            of_rule = rule.learning_signal(error, call.steps)
+            rows, field_gradients = [], 0.0
+            signal = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
                 currents, s, fields = self._compiled[id(layer), name](
-                    x, tf.where(now, of_rule, tf.zeros_like(error)), state, starts
+                    x, tf.where(now, signal, tf.zeros_like(error)), state, starts
                 )
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
-                of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
-                of_fields += fields
-            found[name] = np.array(of_windows) * trained(layer)
-            by_rule[name] = by_constant(layer.cell, of_fields)
+                rows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
+                field_gradients += fields
+            found[name] = np.array(rows) * trained(layer)
+            by_rule[name] = constant_gradients(layer.cell, field_gradients)
         return found, by_rule
 
     def _rules_of(self, layer):
@@ -246,12 +246,12 @@ def make_current_errors(layer, rule):
     return current_errors
 
 
-def by_constant(cell, of_fields):
+def constant_gradients(cell, field_gradients):
     """The gradients of the logarithms of the constants that learn, each [1, 1, 1, H], from those of a step's [F, H]."""
     weights = cell.learned_weights()
     with tf.GradientTape() as tape:
         p = cell.parameters()
-        total = [tf.reduce_sum(getattr(p, field) * of_field) for field, of_field in zip(cell.fields(), of_fields)]
+        total = [tf.reduce_sum(getattr(p, field) * gradient) for field, gradient in zip(cell.fields(), field_gradients)]
         total = tf.add_n(total) if total else tf.zeros(())
     found = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
     return {name: each.numpy()[None, None, None] for name, each in zip(weights, found)}
@@ -304,10 +304,10 @@ def beside_exact(contributions, rule):
     The third is NaN where it is not known.
     """
     own, exact = contributions[rule], contributions[EXACT]
-    through, of_exact = np.full_like(own, np.nan), exact - contributions[OWN]
+    through, exact_through = np.full_like(own, np.nan), exact - contributions[OWN]
     if rule != name_of(PlainKeRNL()):  # whose M holds the unit's own leak and the others' together
         through = own - contributions[{EXACT: OWN, name_of(KeRNL()): LOCAL}.get(rule, rule)]
-    return np.stack([own, exact, through, of_exact])
+    return np.stack([own, exact, through, exact_through])
 
 
 def agreement(parts):

@@ -292,9 +292,9 @@ def _targets_of(model, name, y, weight):
     if len(outputs) > 1:
         named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
         for number, (key, output) in enumerate(named.items()):
-            y_of, weight_of, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
-            if loss is not None and (y is None or hasattr(y_of, "shape")):
-                yield Target(f"{name}, of the output {key!r},", y_of, weight_of, tuple(output.shape), loss)
+            target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
+            if loss is not None and (y is None or hasattr(target, "shape")):
+                yield Target(f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss)
         return
     y, losses, weight = (tf.nest.flatten(each) for each in (y, losses, weight))
     if len(y) == len(losses) == len(weight) == 1 and (y[0] is None or hasattr(y[0], "shape")):
@@ -413,10 +413,10 @@ def _check_class_numbers(target, classes):
         )
 
 
-def _fits(shape, of_output):
+def _fits(shape, output):
     """Whether a target's shape is that of an output, as far as both are known; the batch is any."""
-    return len(shape) == len(of_output) and all(
-        one == other or None in (one, other) for one, other in zip(shape[1:], of_output[1:])
+    return len(shape) == len(output) and all(
+        one == other or None in (one, other) for one, other in zip(shape[1:], output[1:])
     )
 
 

@@ -51,7 +51,7 @@ class Diagnostics:
         for layer in rule_layers(self.model):
             layer.diagnostics.reset_state(training)
 
-    def count_training(self, reports, of_sensitivity, of_weights, good, learns):
+    def count_training(self, reports, sensitivity_group, weight_group, good, learns):
         """Adds a training step; one that was not good counts as skipped, and nowhere else.
 
         `learns` says whether M and gamma learned in it, None for True.
@@ -59,19 +59,19 @@ class Diagnostics:
         for layer, report in reports:
             layer.diagnostics.update(report, learns=learns, counts=good)
         self.own.update({"skipped_updates": 1.0 - tf.cast(good, tf.float32)})
-        self.own.update({"weight_gradient_norm": of_weights.norm}, good)
-        if of_sensitivity.variables:
+        self.own.update({"weight_gradient_norm": weight_group.norm}, good)
+        if sensitivity_group.variables:
             with_m = good if learns is None else tf.logical_and(good, learns)
-            self.own.update({"sensitivity_gradient_norm": of_sensitivity.norm}, with_m)
+            self.own.update({"sensitivity_gradient_norm": sensitivity_group.norm}, with_m)
 
     def result(self, training=True):
         """`{name: float}`; F is the sum over layers, all else but the variance explained a plain mean."""
         layers = rule_layers(self.model)
-        of_layers = [layer.diagnostics.result(training) for layer in layers]
-        found = {name: _mean([each[name] for each in of_layers]) for name in ACTIVITY if layers}
+        by_layer = [layer.diagnostics.result(training) for layer in layers]
+        found = {name: _mean([each[name] for each in by_layer]) for name in ACTIVITY if layers}
         if not training:
             return found
-        learning = [each for layer, each in zip(layers, of_layers) if layer.sensitivity_weights]
+        learning = [each for layer, each in zip(layers, by_layer) if layer.sensitivity_weights]
         own = self.own.result()
         if not learning:
             return {**found, **{name: own[name] for name in OWN if name != "sensitivity_gradient_norm"}}

@@ -15,7 +15,7 @@ from .compiled import CompiledModel, NotInHDF5, gradients_released_with
 from .data_checks import ORDERED, check_data, check_dt, show_data
 from .diagnostics import Watch, with_callback
 from .metrics import counted_targets, present, update_metrics
-from .optimizers import averages_of_both, loss_scale, take_gradients, unscaled, variable_groups
+from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
 from .state import finite_goes_on, fresh_states, state_kept
 from .step import run_forward, train_step
 
@@ -122,7 +122,7 @@ class Model(CompiledModel):
             given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self), given.get("callbacks"))
-        with averages_of_both(self):
+        with ending_in_averages(self):
             return super().fit(**given)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -141,8 +141,8 @@ class Model(CompiledModel):
         """`keras.Model.evaluate`."""
         check_data(self, super().evaluate, args, kwargs)
         self._measure_anew(training=False)
-        of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
-        with fresh_states(self) if of_fit else contextlib.nullcontext():
+        validates = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
+        with fresh_states(self) if validates else contextlib.nullcontext():
             logs = super().evaluate(*args, **kwargs)
         if isinstance(logs, dict) and self.reports_diagnostics:
             return {**logs, **self.diagnostics(training=False), **logs}
@@ -241,8 +241,8 @@ class Model(CompiledModel):
         with gradients_released_with(self):
             with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
                 logs = super().test_step(data)
-            for layer, report in step.reports_of_here():
-                layer.diagnostics.update(report.of_whole_batch(), training=False)
+            for layer, report in step.own_reports():
+                layer.diagnostics.update(report.over_whole_batch(), training=False)
         return logs_of_replica(logs)
 
     def predict_step(self, data: Any) -> tf.Tensor:

@@ -32,7 +32,7 @@ class Suspect(NamedTuple):
     tensor: Any
 
 
-class Found(NamedTuple):
+class Summary(NamedTuple):
     """What a `Record` has found since it was cleared."""
 
     steps: int  # that were made
@@ -85,9 +85,9 @@ class Record:
         self._numbers.assign(tf.stack([steps, skipped, step, suspect]))
 
     def read(self):
-        """`Found`."""
+        """`Summary`."""
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
-        return Found(steps, skipped, step, self._suspects[suspect] if skipped else None)
+        return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
 
     def clear(self):
         """Starts anew."""

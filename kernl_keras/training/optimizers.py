@@ -34,6 +34,11 @@ class Group(NamedTuple):
     finite: Any  # scalar bool
     overflow: Any  # scalar bool: they are not, and the optimizer's loss scale may be to blame
 
+    @property
+    def explained(self):
+        """Whether the gradients are finite, or a loss scale may be to blame."""
+        return self.finite | self.overflow
+
 
 def variable_groups(model):
     """`(M and gamma of all layers, all other trainable weights)`."""
@@ -163,14 +168,14 @@ def give_averages(model):
 
 
 @contextlib.contextmanager
-def averages_of_both(model):
+def ending_in_averages(model):
     """Within, a `fit` ends with the averages of both optimizers: Keras would hand all variables to one."""
-    of_optimizer = {} if getattr(model, "optimizer", None) is None else vars(model.optimizer)
-    of_optimizer["finalize_variable_values"] = lambda _: give_averages(model)
+    attributes = {} if getattr(model, "optimizer", None) is None else vars(model.optimizer)
+    attributes["finalize_variable_values"] = lambda _: give_averages(model)
     try:
         yield
     finally:
-        del of_optimizer["finalize_variable_values"]
+        del attributes["finalize_variable_values"]
 
 
 @contextlib.contextmanager

@@ -43,8 +43,8 @@ def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
             if kept is not None:
                 kept.add(variable for metric in model.metrics for variable in metric.variables)
             loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-        reports = step.reports_of_here()
-        whole = [(layer, report.of_whole_batch()) for layer, report in reports]
+        reports = step.own_reports()
+        whole = [(layer, report.over_whole_batch()) for layer, report in reports]
         sensitivity_loss = share_of_sensitivity_loss(reports, whole)
         loss = share_of_loss(loss, model.loss, y_pred, x)
     return Forward(tape, y_pred, loss, sensitivity_loss, whole)
@@ -58,38 +58,37 @@ def train_step(model, data):
     kept = Kept(lasting(model))
     learns = schedule(model).sensitivity if model.built and model.sensitivity_every > 1 else None
     forward = run_forward(model, x, y, sample_weight, learns, kept)
-    left, results = suspects_left(model, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
+    left, losses = suspects_left(model, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
     if forward.sensitivity_loss is not None:
-        results.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
+        losses.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
 
     # M and gamma by F, if they learn in this step. They have learned before the gradient of the weights is known.
     build_optimizers(model)
     (sensitivity, weights), now = variable_groups(model), schedule(model)
     kept.add([*sensitivity, *optimizer_variables(model.sensitivity_optimizer)])
     goes_on = model._nonfinite.goes_on()
-    of_m = take_gradients(forward.tape, forward.sensitivity_loss, sensitivity, model.sensitivity_optimizer)
-    update(of_m, goes_on & of_m.finite & now.sensitivity)
+    sensitivity_group = take_gradients(forward.tape, forward.sensitivity_loss, sensitivity, model.sensitivity_optimizer)
+    update(sensitivity_group, goes_on & sensitivity_group.finite & now.sensitivity)
 
     # All other weights by the loss, with the new M and gamma, if everything is finite.
-    of_weights = take_gradients(forward.tape, forward.loss, weights, model.optimizer)
-    before = all_finite([*left, *results])
-    finite = before & of_m.finite & of_weights.finite
+    weight_group = take_gradients(forward.tape, forward.loss, weights, model.optimizer)
+    groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
+    finite = before & sensitivity_group.finite & weight_group.finite
     good = goes_on & finite
-    update(of_weights, good & now.weights)
+    update(weight_group, good & now.weights)
 
     # Metrics. Then, after a batch that does not count, all is as before it, but for a loss scale that was too large.
     targets = counted_targets(y, forward.y_pred, sample_weight)
     if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-        model._loss_tracker.update_state(results[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+        model._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
     logs = model.compute_metrics(x, y, forward.y_pred, sample_weight)
     kept.put_back(~good)
-    explained = before & (of_m.finite | of_m.overflow) & (of_weights.finite | of_weights.overflow)
-    overflow = goes_on & explained & ~finite
-    for group in (of_m, of_weights):
+    overflow = goes_on & before & sensitivity_group.explained & weight_group.explained & ~finite
+    for group in groups:
         lower_loss_scale(group, overflow & group.overflow)
 
     # What is told between the steps. Keras does not tell of gradients that overflow, either.
-    suspects = suspects_of_step(model, (x, targets, sample_weight), [*left, *results], (of_m, of_weights))
+    suspects = suspects_of_step(model, (x, targets, sample_weight), [*left, *losses], groups)
     model._nonfinite.write(finite | overflow, suspects)
-    model._diagnostics.count_training(forward.reports, of_m, of_weights, good, learns)
+    model._diagnostics.count_training(forward.reports, sensitivity_group, weight_group, good, learns)
     return logs_of_replica({**logs, **model.get_metrics_result()})  # of a batch that was skipped, what it was before
