@@ -19,9 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.draws import draw_signs
 from kernl_keras.keras_version import keras
-from kernl_keras.replicas import replica, rows_before
+from kernl_keras.replicas import replica
 from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
@@ -174,18 +173,6 @@ def gradients(model, x, y, strategy):
     return {f"gradient {n}": local(each)[0].numpy() for n, each in enumerate(every) if each is not None}
 
 
-def noise(strategy=None):
-    """The packed noise of 5 examples, [B, T, words], or those of this process' replicas."""
-
-    def of_replica(rows):
-        return draw_signs(T, rows, 33, tf.constant([3, 4]), rows_before(rows))
-
-    if strategy is None:
-        return np.swapaxes(of_replica(5), 0, 1)
-    parts = strategy.run(tf.function(lambda: of_replica(3 - replica())))
-    return np.concatenate([np.swapaxes(part, 0, 1) for part in strategy.experimental_local_results(parts)])
-
-
 def elsewhere(strategy, names, folder, timeout=900.0):
     """What each process of a strategy found of some "DTYPE/CASE": a dict of arrays each.
 
@@ -237,8 +224,8 @@ def make_strategy(name):
 
 
 def run(names, strategy=None):
-    """`{"DTYPE/CASE/NAME": value}` of some "DTYPE/CASE", and the noise."""
-    found = {"noise": noise(strategy)}
+    """`{"DTYPE/CASE/NAME": value}` of some "DTYPE/CASE"."""
+    found = {}
     for name in names:
         dtype, case = name.split("/")
         found |= {f"{name}/{key}": value for key, value in train(CASES[case], dtype, strategy).items()}

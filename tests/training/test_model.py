@@ -212,7 +212,7 @@ def test_evaluate_and_predict_move_nothing():
 def test_steps_in_which_m_rests_do_not_count_in_its_means():
     """Of two steps M learns in the first: what is reported of it is that step's alone, of the weights both's."""
     found = []
-    for examples in (2, 4):
+    for examples in (2, 4):  # in two batches
         model = build(sensitivity_every=2)
         model.fit(X[:examples], Y[:examples], batch_size=2, verbose=0, shuffle=False)
         found.append(model.diagnostics())
@@ -276,7 +276,7 @@ def test_a_step_of_plain_descent_follows_the_gradients(group):
 WRAPS = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 
 
-@pytest.mark.parametrize("mode", taking_turns(["graph", "eager", "xla"]))
+@pytest.mark.parametrize("mode", taking_turns(["eager", "graph", "xla"]))
 def test_gradients_move_nothing_and_the_modes_agree(mode):
     model = build(below=drawing())
     x, y = tf.constant(np.random.default_rng(0).uniform(size=X.shape), tf.float32), tf.constant(Y)
@@ -369,8 +369,9 @@ def test_tiny_gradients_survive_in_half_precision(rule):
         np.testing.assert_allclose(change, right, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("of", ["weights", "sensitivity"])
-@pytest.mark.parametrize("mode", ["eager", pytest.param("xla", marks=slow)])
+@pytest.mark.parametrize(
+    "of, mode", taking_turns([(of, mode) for of in ("weights", "sensitivity") for mode in ("eager", "xla")], 4)
+)
 def test_a_loss_scale_that_is_too_large_is_lowered(of, mode):
     """Each step that overflows halves it, moves nothing else and is told nobody; then training goes on as without."""
     found = []
@@ -429,7 +430,7 @@ def test_each_group_is_clipped_by_its_own_optimizer():
     assert model.diagnostics()["weight_gradient_norm"] > 1e-3 and norms[1] > 1e-3
 
 
-@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e2])
+@pytest.mark.parametrize("scale", taking_turns([1e2, 1.0, 1e-2]))
 def test_steps_of_m_are_in_proportion_to_m_by_default(scale):
     """Whatever the units are: in one step the root mean square of M changes by 10 % of it."""
     model = build(sensitivity_optimizer=None)

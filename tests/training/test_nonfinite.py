@@ -73,14 +73,14 @@ NAMES = {
 }
 
 
+@slow
 @pytest.mark.parametrize(
     "mode, where",
     [
-        ("eager", "input"),
-        *(pytest.param("eager", where, marks=slow) for where in ("target", "sample weight")),
-        *(pytest.param("stateful", where, marks=slow) for where in ("input", "target")),
-        pytest.param("several steps at once", "input", marks=slow),
-        pytest.param("xla", "target", marks=slow),
+        *(("eager", where) for where in ("input", "target", "sample weight")),
+        *(("stateful", where) for where in ("input", "target")),
+        ("several steps at once", "input"),
+        ("xla", "target"),
     ],
 )
 def test_a_batch_that_is_left_out_never_came(mode, where):
