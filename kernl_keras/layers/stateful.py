@@ -57,7 +57,7 @@ class StatefulLayer(keras.layers.Layer):
     def __init__(self, stateful: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stateful = flag("stateful", stateful)
-        vars(self)["states"] = None  # past Keras, which would count them among the weights
+        self._keep_states(None)
 
     def build_states(self, input_shape: Sequence[int | None]) -> None:
         """Makes the states that `state_shapes` lists."""
@@ -66,10 +66,8 @@ class StatefulLayer(keras.layers.Layer):
         if input_shape[0] is None:
             raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
         with tf.init_scope():
-            vars(self)["states"] = [
-                tf.Variable(tf.zeros(shape, dtype), trainable=False, name="state")
-                for shape, dtype in self.state_shapes(input_shape)
-            ]
+            shapes = self.state_shapes(input_shape)
+            self._keep_states([tf.Variable(tf.zeros(*each), trainable=False, name="state") for each in shapes])
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """Shape and dtype of each state."""
@@ -93,3 +91,6 @@ class StatefulLayer(keras.layers.Layer):
     def reset_states(self) -> None:
         """`reset_state`, by its other name."""
         self.reset_state()
+
+    def _keep_states(self, states):
+        vars(self)["states"] = states  # past Keras, which would count them among the weights
