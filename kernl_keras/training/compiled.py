@@ -140,9 +140,12 @@ class CompiledModel(keras.Model):
         if several and iterator is not None:
             # The first replica's part of the first batch. Keras would take the mean of all parts, which no two workers
             # can form (3.15), nor replicas with unlike numbers of examples.
-            _, _, batches = next(iter(iterator))
-            first = tf.nest.map_structure(lambda part: strategy.experimental_local_results(part)[0], next(batches))
-            iterator, data_batch = None, first
+            for _, _, batches in iterator:
+                data_batch = tf.nest.map_structure(
+                    lambda part: strategy.experimental_local_results(part)[0], next(batches)
+                )
+                break
+            iterator = None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
         if several and self.built:
             with strategy.scope():
