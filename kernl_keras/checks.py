@@ -20,10 +20,8 @@ LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
 def nearest_name(cls, given, also=()):
     """Within, Keras' error for an argument that it does not know names the nearest one that the class has.
 
-    Args:
-        cls: class of a layer, whose constructor passes the arguments on to Keras.
-        given: what it passes on, by name.
-        also: names of arguments that stand in no signature of the class and its bases.
+    `given` is what the constructor of the class passes on to Keras, by name; `also` are names of arguments that stand
+    in no signature of the class and its bases.
     """
     try:
         yield
@@ -102,11 +100,9 @@ def per_unit(name, value, units, **bounds):
 
 
 def keras_object(kind, name, value, words=()):
-    """What Keras makes of `value`, which may be None: an initializer, a regularizer or a constraint.
+    """What Keras makes of `value` by its `kind`, "initializers", "regularizers" or "constraints"; None stays None.
 
-    Args:
-        kind: "initializers", "regularizers" or "constraints".
-        words: what else it may be; these stay as they are.
+    `words` are what else it may be; these stay as they are.
     """
     if isinstance(value, str) and value in words:
         return value

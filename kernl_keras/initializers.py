@@ -7,11 +7,10 @@ from typing import Any
 import tensorflow as tf
 
 from .checks import integer, number
-from .draws import check_seed, fixed_key
+from .draws import check_seed, fixed_key, uniform
 from .keras_version import keras
 from .serialization import serializable
 from .types import Config
-from .uniform import uniform
 
 
 @serializable

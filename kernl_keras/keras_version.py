@@ -151,16 +151,9 @@ else:
 
 
 def run_loop(layer, sequences, initial_state, mask, training):
-    """What `RNN.call` does in Keras. But between the calls of a stateful layer the states are as precise as its cell.
+    """What `RNN.call` does in Keras: the outputs and the states, in the dtype of the layer.
 
-    Args:
-        layer: `KerasRNN`.
-        sequences: [B, T, I].
-        initial_state: list of states; None for those that the layer has.
-        mask, training: as of `call`.
-
-    Returns:
-        the outputs and the states, in the dtype of the layer.
+    But between the calls of a stateful layer the states are as precise as its cell.
     """
     states = tf.nest.flatten(layer.states if initial_state is None else initial_state)
     states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]

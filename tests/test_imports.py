@@ -33,7 +33,6 @@ HELPERS = {
     "quiet",
     "replicas",
     "types",
-    "uniform",
     "version",
     "whole_files",
 }
@@ -91,8 +90,8 @@ def test_every_place_of_the_package_is_in_the_table():
 @pytest.mark.parametrize(
     "place, statement",
     [
-        ("dynamics/noise.py", "from ..cells.lif import LIFCell"),
-        ("dynamics/noise.py", "from ..sequences.time_loop import scan"),
+        ("dynamics/decays.py", "from ..cells.lif import LIFCell"),
+        ("dynamics/decays.py", "from ..sequences.time_loop import scan"),
         ("cells/lif.py", "from .. import layers"),
         ("cells/lif.py", "from ..layers.rnn import RNN"),
         ("cells/lif.py", "from kernl_keras import rules"),

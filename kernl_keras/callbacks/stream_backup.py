@@ -7,8 +7,8 @@ import numpy as np
 
 from ..archives import read_arrays
 from ..keras_version import keras
-from ..training.learn import build_optimizers
 from ..training.model import Model
+from ..training.optimizers import build_optimizers
 from ..training.state import moved
 from ..whole_files import whole
 from .stream_monitor import steps_per_execution

@@ -12,9 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import number
-from ..draws import fixed_key
+from ..draws import fixed_key, uniform
 from ..keras_version import NO_AUTOCAST, keras
-from ..uniform import uniform
 
 
 def check_connectivity(name, value, units):

@@ -6,11 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import check_features, integer
-from ..draws import add_counter, check_seed, next_key
+from ..draws import add_counter, check_seed, next_key, uniform
 from ..replicas import equal_parts, replicas, rows_before
 from ..serialization import serializable
 from ..types import Config
-from ..uniform import uniform
 from .wide import WideCell
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer, number
-from ..uniform import uniform
+from ..draws import uniform
 
 TIMES, NOISE = 1, 2  # one key for each kind of draws, with the seed
 LARGEST = float(np.finfo(np.float32).max)  # what the pieces, which are float32, can hold

@@ -8,7 +8,7 @@ before these in a larger batch. A code that goes on with a sequence takes what w
 import numpy as np
 import tensorflow as tf
 
-from ..uniform import uniform
+from ..draws import uniform
 
 
 def bernoulli_code(x, units, key, first=0):

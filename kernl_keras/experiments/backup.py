@@ -7,7 +7,7 @@ import time
 
 from ..callbacks.stream_backup import StreamBackup
 from ..keras_version import keras
-from ..training.averages import averaged
+from ..training.optimizers import averaged
 from ..whole_files import whole
 from .experiment import Experiment
 from .files import BACKUP, GOOD_COPY, MODEL

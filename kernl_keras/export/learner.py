@@ -13,12 +13,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from ..keras_version import keras
 from ..layers.step import Step, running
-from ..training.forward import build_metrics, run_forward
-from ..training.learn import group_of, variable_groups
-from ..training.memory import released_with_model
+from ..training.compiled import gradients_released_with
+from ..training.metrics import build_metrics
 from ..training.model import Model
+from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
-from ..training.updates import update
+from ..training.step import run_forward
 from .kept import grouped, learned
 from .learning_network import checked, learning_network, optimizer_of, targets
 
@@ -181,15 +181,14 @@ class Learner(tf.Module):
         kept.put_back(tf.logical_not(tf.reduce_all(tf.math.is_finite(x))))  # or the states would stay NaN
         return {"outputs": outputs}
 
-    @released_with_model
     def _answer_and_learn(self, x, y, sample_weight):
         """The training step of `Model` on a piece of one step, but for metrics and diagnostics."""
-        kept = Kept(self._states())
-        forward = run_forward(self._network, x[:, None], y[:, None], sample_weight)
-        network = self._network
-        group = group_of(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
-        good = group.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
-        update(network.optimizer, _clipped(group, self._clip), good)
+        network, kept = self._network, Kept(self._states())
+        with gradients_released_with(self):
+            forward = run_forward(network, x[:, None], y[:, None], sample_weight)
+            of_weights = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
+            good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+            update(_clipped(of_weights, self._clip), good)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
 

@@ -5,8 +5,8 @@ import tensorflow as tf
 from ..keras_version import keras, short_name
 from ..layers.encoder import SpikeEncoder
 from ..layers.rnn import RNN
-from ..training.learn import build_optimizers, variable_groups
 from ..training.model import Model
+from ..training.optimizers import build_optimizers, variable_groups
 from .chain import chain
 
 

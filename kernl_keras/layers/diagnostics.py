@@ -1,14 +1,95 @@
-"""Whether a `RNN` layer is in a state to learn: means over the calls of an epoch, kept by the layer itself."""
+"""Whether a `RNN` layer is in a state to learn: the report of each call, and means over the calls of an epoch."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ..keras_version import keras
+from ..replicas import replicas, whole_sum
 from .step import running_step
 
 ACTIVITY = ("firing_rate", "silent_units", "saturated_units")
 LEARNING = ("sensitivity_loss", "explained_variance", "restarted_perturbations")
 EXPLAINED_OF = "perturbation_variance"  # what `explained_variance` is a share of
+
+NEARLY = 0.95  # of all that a unit can do
+FEW = 10  # spikes
+
+
+class Report(NamedTuple):
+    """What a layer says of one call: means over the steps of all examples."""
+
+    sensitivity_loss: Any  # F; None where M and gamma did not learn
+    perturbation_variance: Any  # mean D^2; None likewise
+    restarted_perturbations: Any  # share of steps in which a perturbation reached its bound; None likewise
+    credited: Any  # how many steps these three are means over; None likewise
+    unit_activity: Any  # mean absolute output of each unit [H]
+    saturation: Any  # the mean absolute output from which on a unit does nearly all it can
+    input_square: Any  # mean square of each input feature [I]
+    counted: Any  # how many steps these three are means over
+
+    @property
+    def firing_rate(self):
+        """Mean absolute output: spikes a unit and step."""
+        return tf.reduce_mean(self.unit_activity)
+
+    @property
+    def silent_units(self):
+        """Share of units whose output was zero for the whole batch."""
+        return tf.reduce_mean(tf.cast(self.unit_activity == 0.0, self.unit_activity.dtype))
+
+    @property
+    def saturated_units(self):
+        """Share of units that spiked at nearly every step at which they could, in the whole batch."""
+        return tf.reduce_mean(tf.cast(self.unit_activity > self.saturation, self.unit_activity.dtype))
+
+    @property
+    def explained_variance(self):
+        """1 - F / mean D^2: share of the perturbation's effect that M and gamma predict; 0 where nothing moved."""
+        unexplained = tf.math.divide_no_nan(self.sensitivity_loss, self.perturbation_variance)
+        return tf.where(self.perturbation_variance == 0.0, tf.zeros_like(unexplained), 1.0 - unexplained)
+
+    def over_whole_batch(self):
+        """The same of the whole batch, of which this replica had a part; no gradient."""
+        if replicas() == 1:
+            return self
+        learned = [None] * 4 if self.credited is None else whole_mean(self[:3], self.credited)
+        return Report(*learned, *whole_mean(self[4:7], self.counted))
+
+
+def whole_mean(means, count):
+    """Means over all replicas of what each has as means over `count`; and behind them how many they are over."""
+    sums = [tf.math.multiply_no_nan(tf.stop_gradient(mean), tf.cast(count, mean.dtype)) for mean in means]
+    *sums, count = whole_sum([*sums, count])
+    return [*(tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) for total in sums), count]
+
+
+def activity(inputs, outputs, counted, highest):
+    """The last four numbers of a `Report`.
+
+    A unit does nearly all it can from 0.95 of its steps at the highest activity on. But few spikes tell nothing: two in
+    five steps are more than the 1.25 that a unit can have there in the long run if it rests for three steps after each,
+    and it need not be at its limit. Where there is no room for more than a few, a unit must do more than is possible.
+
+    Args:
+        inputs, outputs, counted: [T, B, I], [T, B, H], [T, B], which is None where all steps of all examples count.
+        highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
+    """
+    size, dtype = tf.shape(outputs), outputs.dtype
+    if counted is None:
+        steps, examples = size[:1], tf.cast(size[1], dtype)  # one number of steps for all
+        mean, square = tf.reduce_mean(tf.abs(outputs), (0, 1)), tf.reduce_mean(tf.square(inputs), (0, 1))
+        count = tf.cast(size[0], dtype) * examples
+    else:
+        steps, examples = tf.reduce_sum(tf.cast(counted, tf.int32), 0), tf.constant(1.0, dtype)
+        count = tf.reduce_sum(tf.cast(steps, dtype))
+        mean = tf.math.divide_no_nan(tf.einsum("tbh,tb->h", tf.abs(outputs), tf.cast(counted, dtype)), count)
+        inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
+        square = tf.math.divide_no_nan(tf.reduce_sum(tf.square(inputs), (0, 1)), count)
+    steps = tf.cast(steps, dtype)
+    enough = examples * tf.reduce_sum(tf.where(steps * highest < FEW, steps, NEARLY * highest * steps))
+    return mean, tf.math.divide_no_nan(enough, count), square, count
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
@@ -20,11 +101,6 @@ class Means(tf.__internal__.tracking.AutoTrackable):
 
     def __init__(self, *names):
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
-
-    @property
-    def variables(self):
-        """The totals and counts."""
-        return [variable for mean in self._means.values() for variable in mean.variables]
 
     def update(self, values, counts=True):
         """Adds one number to each of the means that are among `{name: scalar}`, where the scalar bool `counts`."""
@@ -65,29 +141,12 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
 
     def build(self, features):
         """Makes room for the mean square of each of the layer's input features."""
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
-            self.input_square = tf.Variable(
-                tf.zeros(features),
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="input_square",
-            )
-
-    @property
-    def variables(self):
-        """What holds the means."""
-        own = [] if self.input_square is None else [self.input_square]
-        return [*self.training.variables, *self.evaluation.variables, *own]
+            self.input_square = tf.Variable(tf.zeros(features), trainable=False, aggregation=first, name="input_square")
 
     def update(self, report, training=True, learns=None, counts=True):
-        """Adds a call.
-
-        Args:
-            report: `Report` of the call.
-            training: whether the model trains or evaluates.
-            learns: scalar bool, whether M and gamma learned in this call; None for True.
-            counts: scalar bool, whether the call counts at all.
-        """
+        """Adds the `Report` of a call; says whether M and gamma learned in it, None for True, and whether it counts."""
         means = self.training if training else self.evaluation
         means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
         if training:

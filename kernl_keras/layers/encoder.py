@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
-from ..draws import add_counter, check_seed, fixed_key, next_key
+from ..draws import add_counter, check_seed, fixed_key, next_key, uniform
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
 from ..replicas import rows_before
@@ -14,7 +14,6 @@ from ..sequences.leaky import leaky_sum
 from ..sequences.valid_steps import marks
 from ..serialization import serializable
 from ..types import Code, Config
-from ..uniform import uniform
 from .stateful import StatefulLayer
 
 FOLLOWING = {"delta": 1, "latency": 2}  # codes that loop over time: how many states they have

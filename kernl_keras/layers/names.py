@@ -1,20 +1,23 @@
-"""One name for one tensor, the same in Keras 3 and Keras 2."""
+"""The layers of a model, and names for them and their weights that are the same in Keras 3 and Keras 2."""
 
 import re
 
 from ..keras_version import keras, short_name
-from .find import rule_layers, sublayers
+from .rnn import RNN
+
+
+def sublayers(model):
+    """All layers inside, the outer before the inner."""
+    return list(model._flatten_layers(include_self=False))
+
+
+def rule_layers(model):
+    """The `kernl_keras.RNN` layers of any Keras model, however deep inside."""
+    return [layer for layer in sublayers(model) if isinstance(layer, RNN)]
 
 
 def learned_constants(model):
-    """The constants that learn, as they are now, by `layer/constant`: those of the cells of all layers.
-
-    Args:
-        model: built Keras model.
-
-    Returns:
-        dict of tensors [H].
-    """
+    """The constants that learn, as they are now, tensors [H] by `layer/constant`: those of the cells of all layers."""
     found = {}
     for layer in sublayers(model):
         cell = getattr(layer, "cell", None)
@@ -32,13 +35,8 @@ def layer_names(layers):
     """Names of the layers of a chain, the same whatever else the process has made, for what is kept in files.
 
     A name that was given stays. One of Keras' own making, the class and a number such as `rnn_3`, counts all layers of
-    the process. Here it counts those of the chain: `rnn`, `rnn_1`. What is no letter or digit becomes `_`.
-
-    Args:
-        layers: in their order.
-
-    Returns:
-        list of str, no two alike.
+    the process. Here it counts those of the chain: `rnn`, `rnn_1`. What is no letter or digit becomes `_`. No two are
+    alike.
 
     Example:
 
@@ -68,16 +66,10 @@ def distinct(name, taken):
 
 
 def weight_names(model):
-    """`layer/weight` for each of `model.trainable_variables`, in their order.
+    """`layer/weight` for each of a built model's `trainable_variables`, in their order, no two alike.
 
     The layer is the `RNN` layer that has the weight, else the outermost layer that is no model: cells and other
     layers inside layers lend no names. Where that makes two alike, the second ends in `_1`.
-
-    Args:
-        model: built Keras model.
-
-    Returns:
-        list of str, no two alike.
     """
     owners = {}
     layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]

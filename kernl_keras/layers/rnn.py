@@ -24,9 +24,8 @@ from ..sequences.clean_pass import clean_pass
 from ..sequences.valid_steps import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Regularizer, RuleName, TracesName
-from .diagnostics import Diagnostics, tell
-from .report import Report, activity
-from .states import StateLayout
+from .diagnostics import Diagnostics, Report, activity, tell
+from .stateful import StateLayout
 from .step import Call, Step, running_step
 
 MOST_NUMBERS = 10_000_000

@@ -1,4 +1,4 @@
-"""What a `Model` and its `RNN` layers tell each other in one call of the model.
+"""What a `Model` and its layers tell each other in one call of the model.
 
 It belongs to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
 """
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 RUNNING = contextvars.ContextVar("kernl_keras_step", default=None)
+running_step = RUNNING.get  # the `Step` of the model that calls; None where a layer is called by anything else
 
 
 class Call(NamedTuple):
@@ -33,6 +34,11 @@ class Step:
     reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 
+    def own_reports(self):
+        """The reports, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
+        here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+        return [each for each in self.reports if getattr(each[1].unit_activity, "graph", None) is here]
+
 
 @contextlib.contextmanager
 def running(step):
@@ -42,19 +48,3 @@ def running(step):
         yield step
     finally:
         RUNNING.reset(token)
-
-
-def running_step():
-    """The `Step` of the model that calls; None where a layer is called by itself or by another model."""
-    return RUNNING.get()
-
-
-def reports_of_here(step):
-    """The reports of a step, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
-    here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-    return [(layer, report) for layer, report in step.reports if graph_of(report.unit_activity) is here]
-
-
-def graph_of(tensor):
-    """The graph that a tensor belongs to; None for a value."""
-    return tensor.graph if tf.is_symbolic_tensor(tensor) else None

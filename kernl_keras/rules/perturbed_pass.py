@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..draws import next_key
-from ..dynamics.noise import draw_signs, unpack_signs
+from ..draws import draw_signs, next_key, unpack_signs
 from ..replicas import rows_before
 from ..sequences.clean_pass import clean_pass
 from ..sequences.time_loop import blockwise, take

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..keras_version import keras
-from ..layers.find import rule_layers
+from ..layers.names import distinct, rule_layers
 from ..layers.step import Step, running
 from ..rules import BPTT, EProp, KeRNL, PlainKeRNL, get
 from ..rules.backward import Past
@@ -44,10 +44,9 @@ class LagAgreement(NamedTuple):
 class Alignment(NamedTuple):
     """What `gradient_alignment` found."""
 
-    variables: dict[
-        str, dict[str, Agreement]
-    ]  # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
-    lags: dict[str, dict[str, LagAgreement]]  # {"layer/weight": {rule: LagAgreement}}, likewise; not of constants
+    # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
+    variables: dict[str, dict[str, Agreement]]
+    lags: dict[str, dict[str, LagAgreement]]  # likewise; not of constants
     explained_variance: dict[str, float]  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
 
 
@@ -138,34 +137,34 @@ class Alignments:
         x, y, sample_weight = tf.nest.map_structure(
             lambda part: None if part is None else tf.convert_to_tensor(part), (x, y, sample_weight)
         )
-        variables, lags, explained = {}, {}, {}
+        variables, lags, explained, taken = {}, {}, {}, set()
         with state_kept(self.model):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
-            for layer, name, call, error in zip(self.layers, unique_names(self.layers), calls, errors):
+            for layer, call, error in zip(self.layers, calls, errors):
+                name = distinct(layer.name, taken)
                 parts, by_rule = self._contributions(layer, call, error)
                 asked = [rule for rule in self.rules if rule in parts]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
-                for weight, rows in weight_rows(layer, name).items():
-                    of_weight = {rule: every[:, :, rows] for rule, every in parts.items()}
-                    variables[weight] = {rule: agreement(of_weight, rule) for rule in asked}
-                    lags[weight] = {rule: lag_agreement(of_weight, rule, step) for rule in asked}
+                for weight, rows in weight_rows(layer).items():
+                    weight = f"{name}/{weight}" if weight else name
+                    of_this = {rule: every[:, :, rows] for rule, every in parts.items()}
+                    compared = {rule: beside_exact(of_this, rule) for rule in asked}
+                    variables[weight] = {rule: agreement(both.sum((1, 2))) for rule, both in compared.items()}
+                    lags[weight] = {rule: lag_agreement(both, step) for rule, both in compared.items()}
                 for constant in layer.cell.learn:
                     of_constant = {rule: every[constant] for rule, every in by_rule.items()}
-                    variables[f"{name}/log_{constant}"] = {rule: agreement(of_constant, rule) for rule in asked}
+                    variables[f"{name}/log_{constant}"] = {
+                        rule: agreement(beside_exact(of_constant, rule).sum((1, 2))) for rule in asked
+                    }
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
 
-    def _compile(self, function):
-        """As the model's own steps are."""
-        return function if self.model.run_eagerly else tf.function(function, jit_compile=self.jit_compile)
-
     def _contributions(self, layer, call, error):
         """What the errors of each window make of the weights by the inputs of each, and of the constants.
 
-        Returns:
-            `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
-            `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
+        `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
+        `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
         """
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
         steps = x.shape[0]
@@ -177,24 +176,27 @@ class Alignments:
         starts = None if call.steps is None else call.steps.starts
         found, by_rule = {}, {}
         for name, rule in self._rules_of(layer).items():
-            if (id(layer), name) not in self._compiled:
-                self._compiled[id(layer), name] = self._compile(make_current_errors(layer, rule))
-            of_windows, of_fields = [], 0.0
-            of_rule = rule.learning_signal(error, call.steps)
+            if (id(layer), name) not in self._compiled:  # as the model's own steps are
+                function = make_current_errors(layer, rule)
+                if not self.model.run_eagerly:
+                    function = tf.function(function, jit_compile=self.jit_compile)
+                self._compiled[id(layer), name] = function
+            rows, field_gradients = [], 0.0
+            signal = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
                 currents, s, fields = self._compiled[id(layer), name](
-                    x, tf.where(now, of_rule, tf.zeros_like(error)), state, starts
+                    x, tf.where(now, signal, tf.zeros_like(error)), state, starts
                 )
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
-                of_windows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
-                of_fields += fields
-            found[name] = np.array(of_windows) * trained(layer)
-            by_rule[name] = by_constant(layer.cell, of_fields)
+                rows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
+                field_gradients += fields
+            found[name] = np.array(rows) * trained(layer)
+            by_rule[name] = constant_gradients(layer.cell, field_gradients)
         return found, by_rule
 
     def _rules_of(self, layer):
-        """`{name: rule}` of all that a layer's gradients are made for."""
+        """`{name: rule}` of all that a layer's gradients are made for; raises where one was asked for and cannot be."""
         own = layer.rule
         found = {EXACT: BPTT(), OWN: EProp(reset_gradient=True)}
         if isinstance(own, KeRNL):
@@ -203,19 +205,15 @@ class Alignments:
             rule = get(given)
             if type(rule) is type(own) and (isinstance(given, str) or isinstance(rule, LearnedSensitivity)):
                 found[name] = own
-            elif not isinstance(rule, LearnedSensitivity) and self._suits(rule, layer.cell):
-                found[name] = rule
+            elif not isinstance(rule, LearnedSensitivity):
+                try:
+                    rule.check(layer.cell, False)
+                except ValueError:
+                    if self.asked_for:
+                        raise
+                else:
+                    found[name] = rule
         return found
-
-    def _suits(self, rule, cell):
-        """Whether a rule goes with a cell. One that was asked for, and does not, raises."""
-        try:
-            rule.check(cell, False)
-        except ValueError:
-            if self.asked_for:
-                raise
-            return False
-        return True
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):
@@ -248,12 +246,12 @@ def make_current_errors(layer, rule):
     return current_errors
 
 
-def by_constant(cell, of_fields):
+def constant_gradients(cell, field_gradients):
     """The gradients of the logarithms of the constants that learn, each [1, 1, 1, H], from those of a step's [F, H]."""
     weights = cell.learned_weights()
     with tf.GradientTape() as tape:
         p = cell.parameters()
-        total = [tf.reduce_sum(getattr(p, field) * of_field) for field, of_field in zip(cell.fields(), of_fields)]
+        total = [tf.reduce_sum(getattr(p, field) * gradient) for field, gradient in zip(cell.fields(), field_gradients)]
         total = tf.add_n(total) if total else tf.zeros(())
     found = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
     return {name: each.numpy()[None, None, None] for name, each in zip(weights, found)}
@@ -271,13 +269,6 @@ def check_rules(rules):
     return dict(named)
 
 
-def unique_names(layers):
-    """The layers' names; the second of one name ends in `_1`."""
-    names = [layer.name for layer in layers]
-    before = (names[:place].count(name) for place, name in enumerate(names))
-    return [f"{name}_{count}" if count else name for name, count in zip(names, before)]
-
-
 def trained(layer):
     """[J, G H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
     inputs, units, columns = layer.cell.kernel.shape[0], layer.cell.units, layer.cell.kernel.shape[1]
@@ -286,18 +277,13 @@ def trained(layer):
     return mask
 
 
-def weight_rows(layer, name):
-    """`{name: rows of [J, H]}`: each weight's, and all of them under the layer's name."""
+def weight_rows(layer):
+    """`{name: rows of [J, H]}`: each weight's, and under "" all of them."""
     inputs, units = layer.cell.kernel.shape[0], layer.cell.units
-    rows = {
-        "kernel": slice(0, inputs),
-        "recurrent_kernel": slice(inputs, inputs + units),
-        "bias": slice(inputs + units, None),
-    }
-    if layer.cell.bias is None:
-        del rows["bias"]
-    whole = slice(0, None if layer.cell.bias is not None else -1)
-    return {name: whole, **{f"{name}/{weight}": each for weight, each in rows.items()}}
+    rows = {"": slice(0, inputs + units), "kernel": slice(0, inputs), "recurrent_kernel": slice(inputs, inputs + units)}
+    if layer.cell.bias is not None:
+        rows |= {"": slice(None), "bias": slice(inputs + units, None)}
+    return rows
 
 
 def cosine(one, other):
@@ -312,48 +298,38 @@ def ratio(one, other):
     return float(np.linalg.norm(one) / norm) if norm > 0.0 else float("nan")
 
 
-def agreement(contributions, rule):
-    """The `Agreement` of a rule's whole gradient, from contributions [K, K, J, H] of every rule."""
-    own, exact = (contributions[name].sum((0, 1)) for name in (rule, EXACT))
-    through = nonlocal_parts(contributions, rule)
-    return Agreement(cosine(own, exact), ratio(own, exact), cosine(*(part.sum((0, 1)) for part in through)))
+def beside_exact(contributions, rule):
+    """[4, K, K, ..] of a rule's contributions and backpropagation's, and of what travels through other units in both.
 
-
-def nonlocal_parts(contributions, rule):
-    """The part of a rule's contributions, and of backpropagation's, through other units; NaN where it is not known."""
+    The third is NaN where it is not known.
+    """
     own, exact = contributions[rule], contributions[EXACT]
-    of_exact = exact - contributions[OWN]
-    if rule == name_of(PlainKeRNL()):  # M holds the unit's own leak and the others' together
-        return np.full_like(own, np.nan), of_exact
-    local = {EXACT: OWN, name_of(KeRNL()): LOCAL}.get(rule, rule)
-    return own - contributions[local], of_exact
+    through, exact_through = np.full_like(own, np.nan), exact - contributions[OWN]
+    if rule != name_of(PlainKeRNL()):  # whose M holds the unit's own leak and the others' together
+        through = own - contributions[{EXACT: OWN, name_of(KeRNL()): LOCAL}.get(rule, rule)]
+    return np.stack([own, exact, through, exact_through])
 
 
-def lag_agreement(contributions, rule, step):
-    """The `LagAgreement` of a rule; `step` is a window's length in ms."""
+def agreement(parts):
+    """The `Agreement` of four gradients, in the order of `beside_exact`."""
+    own, exact, *through = parts
+    return Agreement(cosine(own, exact), ratio(own, exact), cosine(*through))
 
-    def by_lag(every):  # all [l, k] of one l - k
-        return [sum(every[late, late - lag] for late in range(lag, len(every))) for lag in range(len(every))]
 
-    own, exact = by_lag(contributions[rule]), by_lag(contributions[EXACT])
-    whole = contributions[EXACT].sum((0, 1))
-    return LagAgreement(
-        lag=[float(lag * step) for lag in range(len(own))],
-        cosine=[cosine(*pair) for pair in zip(own, exact)],
-        norm_ratio=[ratio(*pair) for pair in zip(own, exact)],
-        nonlocal_cosine=[cosine(*pair) for pair in zip(*map(by_lag, nonlocal_parts(contributions, rule)))],
-        share=[ratio(part, whole) for part in exact],
-    )
+def lag_agreement(parts, step):
+    """The `LagAgreement` of what `beside_exact` has; `step` is a window's length in ms."""
+    lags = range(parts.shape[1])
+    by_lag = [sum(parts[:, late, late - lag] for late in range(lag, len(lags))) for lag in lags]  # all of one l - k
+    share = [ratio(exact, parts[1].sum((0, 1))) for _, exact, *_ in by_lag]
+    return LagAgreement([float(lag * step) for lag in lags], *map(list, zip(*map(agreement, by_lag))), share)
 
 
 def explained_variance(layer, call):
     """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
-    sequences, steps = call.sequences, call.steps
-    read = (
-        Marks(None, None)
-        if steps is None
-        else Marks(tf.transpose(steps.valid), None if steps.starts is None else tf.transpose(steps.starts))
-    )
+    sequences, read = call.sequences, Marks(None, None)
+    if call.steps is not None:
+        valid, starts = call.steps.valid, call.steps.starts
+        read = Marks(tf.transpose(valid), None if starts is None else tf.transpose(starts))
     if layer.go_backwards:
         sequences, read = tf.reverse(sequences, [1]), read.read_backwards()
     with running(Step()) as step:

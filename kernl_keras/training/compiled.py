@@ -1,15 +1,25 @@
-"""What `Model.compile` is given, a second optimizer above all: kept, built, saved and loaded."""
+"""What `Model.compile` is given, a second optimizer above all: kept, built, saved and loaded; and what steps leave."""
 
-from collections.abc import Callable
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import tensorflow as tf
+from tensorflow.python.framework import ops
 
 from ..checks import flag, integer, one_of
 from ..keras_version import keras, writes_hdf5
 from ..types import Config, OnNonfinite
 from .diagnostics import Diagnostics
-from .learn import build_optimizers
 from .nonfinite import Record
-from .shares import first_part
+from .optimizers import build_optimizers
+
+# Of Adafactor, the optimizer of M and gamma by default: each step is a share of what the variable is. It takes a mean
+# square for each row and for each column, and multiplies the two. Where both have no gradient, as between units that no
+# connection reaches and units that none leaves, the product of Keras' own epsilon_1, 1e-30, is 0 in float32, and 0 / 0
+# is NaN.
+_IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 
 def refuse_hdf5(received: str) -> None:
@@ -20,14 +30,27 @@ def refuse_hdf5(received: str) -> None:
     )
 
 
-def in_proportion() -> keras.optimizers.Optimizer:
-    """The optimizer of M and gamma by default: each step is a share of what the variable is.
+@contextlib.contextmanager
+def gradients_released_with(model: Any) -> Iterator[None]:
+    """Within, gradients that are registered are forgotten when the model is garbage collected.
 
-    Adafactor takes a mean square for each row and for each column, and multiplies the two. Where both have no gradient,
-    as between units that no connection reaches and units that none leaves, the product of Keras' 1e-30 is 0 in float32,
-    and 0 / 0 is NaN.
+    TensorFlow registers every gradient that a traced step defines by `tf.custom_gradient` for good, those of Keras'
+    optimizers among them, and by it holds the graph: some 20 MB for each model, `clear_session` or not. Nothing can ask
+    for such a gradient once the step's graph is gone.
     """
-    return keras.optimizers.Adafactor(0.1, relative_step=False, epsilon_1=1e-14)
+    registered = getattr(ops.gradient_registry, "_registry", {})  # not public: without it nothing is forgotten
+    before = set(registered)
+    try:
+        yield
+    finally:
+        names = [name for name in set(registered) - before if name.startswith("CustomGradient-")]
+        if names:
+            weakref.finalize(model, _forget, registered, names).atexit = False
+
+
+def _forget(registered, names):
+    for name in names:
+        registered.pop(name, None)
 
 
 class CompiledModel(keras.Model):
@@ -76,7 +99,8 @@ class CompiledModel(keras.Model):
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or in_proportion())
+        sensitivity_optimizer = sensitivity_optimizer or keras.optimizers.Adafactor(**_IN_PROPORTION)
+        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer)
         self._diagnostics = Diagnostics(self)
         self._nonfinite = Record(stop=on_nonfinite == "stop")
         if self.built:
@@ -111,11 +135,20 @@ class CompiledModel(keras.Model):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Keras 3's hook: before the first step under a strategy, what is not built yet is built by a symbolic call."""
-        if iterator is not None and self.distribute_strategy.num_replicas_in_sync > 1:
-            iterator, data_batch = None, first_part(iterator, self.distribute_strategy)
+        strategy = self.distribute_strategy
+        several = strategy.num_replicas_in_sync > 1
+        if several and iterator is not None:
+            # The first replica's part of the first batch. Keras would take the mean of all parts, which no two workers
+            # can form (3.15), nor replicas with unlike numbers of examples.
+            for _, _, batches in iterator:
+                data_batch = tf.nest.map_structure(
+                    lambda part: strategy.experimental_local_results(part)[0], next(batches)
+                )
+                break
+            iterator = None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-        if self.built and self.distribute_strategy.num_replicas_in_sync > 1:
-            with self.distribute_strategy.scope():
+        if several and self.built:
+            with strategy.scope():
                 build_optimizers(self)
 
 

@@ -1,78 +1,126 @@
 """What `fit` and its like are given, looked at before anything is traced: an error says what is wrong and what to do.
 
 Only what could not run, or could not learn what it says, is refused. Of a `tf.data.Dataset` shapes and dtypes are
-known, and no element is taken; of a generator nothing is. Ragged and sparse tensors are left to the layers.
+known, and no element is taken; of a generator nothing is. Ragged and sparse tensors are left to the layers. Targets are
+looked at where the losses are those of Keras, for what another asks of its targets is its author's to say.
 """
 
 import inspect
 import math
+import types
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras
+from ..layers.names import sublayers
 from .state import layer_states
-from .target_checks import check_targets
-from .validation import arguments
 
+ORDERED = tf.data.Dataset, tf.distribute.DistributedDataset, types.GeneratorType  # `fit` cannot shuffle them
 SEQUENCES = (
     "Fill them up with keras.utils.pad_sequences(x, dtype='float32', padding='post'), and put a keras.layers.Masking() "
     "first in the model, which leaves out the steps that are 0."
 )
+LOSSES = {  # what is asked of the targets, by the losses of Keras that ask it
+    "numbers": ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
+    "one-hot": ("CategoricalCrossentropy", "categorical_crossentropy"),
+    "values": ("MeanSquaredError", "mean_squared_error", "MeanAbsoluteError", "mean_absolute_error", "Huber", "huber",
+               "BinaryCrossentropy", "binary_crossentropy"),
+}  # fmt: skip
 
 
 def check_data(model, method, args, kwargs):
     """Raises a ValueError for data that the model could not be run with, or could not learn from.
 
-    Args:
-        model: `Model`.
-        method: a method of a Keras model, of the name `fit`, `evaluate`, `predict`, or one of those on a batch.
-        args, kwargs: what it is called with.
+    The data are what `fit`, `evaluate`, `predict`, or one of those on a batch is called with. Returns it by name.
     """
+    signature = inspect.signature(method)
+    given, targets = signature.bind(*args, **kwargs).arguments, "y" in signature.parameters
     if kwargs.get("_use_cached_eval_dataset"):  # `fit` validates, and has looked at it
-        return
-    given, targets = arguments(method, args, kwargs), "y" in inspect.signature(method).parameters
+        return given
     x, validation = given.get("x"), given.get("validation_data")
-    check_part(model, x, given.get("y"), given.get("sample_weight"), "", targets)
+    _check_part(model, x, given.get("y"), given.get("sample_weight"), "", targets)
     batch = None if method.__name__.endswith("on_batch") else ("batch_size", given.get("batch_size"))
-    steps, count, split = given.get("steps_per_epoch") or given.get("steps"), examples(x), given.get("validation_split")
-    if split and count:
+    steps, count = given.get("steps_per_epoch") or given.get("steps"), _examples(x)
+    if count and (split := given.get("validation_split")):
         learned_from = math.floor(count * (1.0 - split))
-        check_batches(model, "x without its validation_split", learned_from, batch, steps)
-        check_batches(model, "the validation_split of x", count - learned_from, batch, steps)
+        _check_batches(model, "x without its validation_split", learned_from, batch, steps)
+        _check_batches(model, "the validation_split of x", count - learned_from, batch, steps)
     else:
-        check_batches(model, "x", count, batch, steps, targets)
+        _check_batches(model, "x", count, batch, steps, targets)
     if isinstance(validation, tf.data.Dataset):
-        check_part(model, validation, None, None, " of validation_data")
+        _check_part(model, validation, None, None, " of validation_data")
     elif isinstance(validation, (tuple, list)) and len(validation) in (2, 3):
-        check_part(model, *validation, *[None] * (3 - len(validation)), " of validation_data")
+        _check_part(model, *validation, *[None] * (3 - len(validation)), " of validation_data")
         size = given.get("validation_batch_size")
         batch = ("validation_batch_size", size) if size else batch
-        check_batches(model, "x of validation_data", examples(validation[0]), batch, given.get("validation_steps"))
+        _check_batches(model, "x of validation_data", _examples(validation[0]), batch, given.get("validation_steps"))
+    return given
 
 
-def check_part(model, x, y, weight, of, targets=True):
+def _check_part(model, x, y, weight, of, targets=True):
     """Raises for x and y that do not fit the model; `of` says in messages where they are from."""
     if isinstance(x, tf.data.Dataset):
         of = of or " of the data set"
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
-        check_batch_of_dataset(model, f"x{of}", x)
+        _check_batch_of_dataset(model, f"x{of}", x)
         weight = None
-    elif x is None or examples(x) is not None or isinstance(x, (list, tuple)):
-        check_inputs(model, f"x{of}", x)
+    elif x is None or _examples(x) is not None or isinstance(x, (list, tuple)):
+        _check_inputs(model, f"x{of}", x)
     else:
         return  # a generator, or something else that makes batches
     if targets:
         if isinstance(y, (list, tuple)):
-            check_list(f"y{of}", y, taken=isinstance(x, list))
-        check_targets(model, f"y{of}", y, weight)
+            _check_list(f"y{of}", y, taken=isinstance(x, list))
+        _check_targets(model, f"y{of}", y, weight)
+
+
+def show_data(given):
+    """Calls `set_validation_data(data)` and `set_training_data(x)` of every callback that has them.
+
+    `data` is `validation_data` as it was given, or `(x, y)` of the last examples, which `validation_split` holds out
+    before `fit` shuffles, or None; x is the first argument as it was given.
+    """
+    x, data, share = given.get("x"), given.get("validation_data"), given.get("validation_split")
+    if data is None and share:
+        first = math.floor(len(tf.nest.flatten(x)[0]) * (1.0 - share))
+        data = tf.nest.map_structure(lambda array: None if array is None else array[first:], (x, given.get("y")))
+    callbacks = given.get("callbacks")
+    for callback in tf.nest.flatten(getattr(callbacks, "callbacks", callbacks)):
+        if hasattr(callback, "set_validation_data"):
+            callback.set_validation_data(data)
+        if hasattr(callback, "set_training_data"):
+            callback.set_training_data(x)
+
+
+def check_dt(model):
+    """Warns if the cells in a Keras model's layers have different `dt`, and names the layers.
+
+    One step of a sequence is one step of every layer. So different values usually mean that one cell was left at its
+    default. They are right only if a layer in between changes the number of steps, which no cell can know.
+    """
+    found = {}
+    for layer in sublayers(model):
+        if isinstance(layer, keras.layers.RNN):
+            for cell in getattr(layer.cell, "cells", [layer.cell]):
+                if hasattr(cell, "dt"):
+                    found.setdefault(cell.dt, []).append(layer.name)
+    if len(found) > 1:
+        each = "; ".join(f"dt = {dt:g} ms in {', '.join(map(repr, names))}" for dt, names in sorted(found.items()))
+        warnings.warn(
+            f"All cells should have the same dt, the time of one step, unless a layer between them changes the number "
+            f"of steps; received {each}.",
+            stacklevel=2,
+        )
 
 
 # Inputs
 
 
-def examples(x):
+def _examples(x):
     """How many examples there are in arrays or tensors, or in a structure of them; None for anything else."""
     leaves = tf.nest.flatten(x)
     if not leaves or not all(hasattr(leaf, "shape") and len(leaf.shape) for leaf in leaves):
@@ -80,26 +128,26 @@ def examples(x):
     return leaves[0].shape[0]
 
 
-def check_inputs(model, name, x):
+def _check_inputs(model, name, x):
     """Raises where there is nothing, and for lists of sequences where one array is needed."""
     inputs = getattr(model, "inputs", None) or ([None] if isinstance(model, keras.Sequential) else [])
     if x is None and inputs:
         raise ValueError(f"{name} must be an array or a tensor [examples, time, features]; received None.")
     for leaf in tf.nest.flatten(x):
         if isinstance(leaf, np.ndarray) and leaf.dtype == object:
-            check_lengths(name, list(leaf))
+            _check_lengths(name, list(leaf))
     if not isinstance(x, (list, tuple)):
         return
-    if len(x) > 1 and examples(x) is not None and len(inputs) == 1:
-        check_lengths(name, x)
+    if len(x) > 1 and _examples(x) is not None and len(inputs) == 1:
+        _check_lengths(name, x)
         raise ValueError(
             f"{name} must be one array [examples, time, features], as the model has one input; received a "
             f"{type(x).__name__} of {len(x)}. Put them together with np.stack(x)."
         )
-    check_list(name, x, taken=True)
+    _check_list(name, x, taken=True)
 
 
-def check_lengths(name, sequences):
+def _check_lengths(name, sequences):
     """Raises where sequences have different lengths."""
     lengths = {len(each) for each in sequences if np.ndim(each) or isinstance(each, (list, tuple))}
     if len(lengths) > 1:
@@ -109,12 +157,12 @@ def check_lengths(name, sequences):
         )
 
 
-def check_list(name, values, taken):
+def _check_list(name, values, taken):
     """Raises for a list of plain numbers or words, which Keras takes apart; Keras 2 not where it is `taken`."""
     first = next(iter(tf.nest.flatten(values)), None)
     if isinstance(first, (int, float, str)):
         if name.startswith("x"):
-            check_lengths(name, values)
+            _check_lengths(name, values)
         if IS_KERAS_3 or not taken:
             raise ValueError(
                 f"{name} must be an array or a tensor; received a {type(values).__name__} of {len(values)}. "
@@ -125,7 +173,7 @@ def check_list(name, values, taken):
 # Batches of stateful models
 
 
-def static_batch(model):
+def _static_batch(model):
     """The batch size that a stateful model is made for; None for any."""
     states = [state for _, state in layer_states(model) if len(state.shape)]
     if not states or model.distribute_strategy.num_replicas_in_sync > 1:
@@ -134,18 +182,16 @@ def static_batch(model):
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def check_batches(model, name, count, batch, steps, targets=True):
+def _check_batches(model, name, count, batch, steps, targets=True):
     """Raises where a stateful model would get a batch of another size.
 
     Args:
-        model: `Model`.
-        name: of the examples, in messages.
-        count: how many there are; None where it is not known.
+        name, count: of the examples; None where it is not known how many there are.
         batch: name and value of the argument that is the batch size; None where all examples are one batch.
         steps: how many batches are used; None for all.
         targets: whether they have targets, and so may have weights.
     """
-    needed = static_batch(model)
+    needed = _static_batch(model)
     if needed is None or not count:
         return
     argument, received = batch or (None, count)
@@ -176,9 +222,9 @@ def check_batches(model, name, count, batch, steps, targets=True):
     )
 
 
-def check_batch_of_dataset(model, name, spec):
+def _check_batch_of_dataset(model, name, spec):
     """Raises where batches are known to have another size than a stateful model is made for."""
-    needed = static_batch(model)
+    needed = _static_batch(model)
     for each in tf.nest.flatten(spec):
         batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
         if None not in (needed, batch) and batch != needed:
@@ -187,3 +233,193 @@ def check_batch_of_dataset(model, name, spec):
                 f"those of {needed} examples; received batches of {batch}. Use data.batch({needed}, "
                 "drop_remainder=True), or kernl_keras.data.full_batches."
             )
+
+
+# Targets
+
+
+class Target(NamedTuple):
+    """What is known of the targets of one output."""
+
+    name: str  # in messages
+    values: Any  # array or tensor, or the `tf.TensorSpec` of one
+    weight: Any  # array or tensor; None where all count, or where it is not known
+    output: tuple | None  # shape of the output; None where it is not known
+    loss: Any
+
+
+def _check_targets(model, name, y, weight):
+    """Raises for targets, or their `tf.TensorSpec`, that the compiled losses cannot be computed from, or by mistake.
+
+    A step of the user's own may ask for anything.
+    """
+    rooms = {method.__module__.split(".")[0] for method in (type(model).compute_loss, type(model).train_step)}
+    if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
+        return
+    for target in _targets_of(model, name, y, weight):
+        asked = _asked_of_targets(target.loss)
+        if asked is None:
+            continue
+        if target.values is None:
+            raise ValueError(f"{target.name} must have the targets of the loss that compile was given; received None.")
+        shape, dtype = tf.TensorShape(target.values.shape), getattr(target.values, "dtype", None)
+        if not shape.rank or dtype is None:
+            continue
+        _check_words(target, getattr(dtype, "name", str(dtype)), asked)
+        if target.output is not None and len(target.output) > 1:
+            check = {"numbers": _check_classes, "one-hot": _check_one_hot, "values": _check_values}[asked]
+            check(target, tuple(target.values.shape), target.output)
+
+
+def _asked_of_targets(loss):
+    """The key of `LOSSES`; None for a loss of the user's, or one that is set up in an uncommon way."""
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:  # Keras says that it does not know it
+            return None
+    is_class = isinstance(loss, keras.losses.Loss)
+    kind = type(loss) if is_class else loss
+    for word, names in LOSSES.items():
+        if any(kind is getattr(keras.losses, name) for name in names):
+            return None if is_class and loss.get_config().get("axis", -1) != -1 else word
+    return None
+
+
+def _targets_of(model, name, y, weight):
+    """A `Target` for each output whose target and loss can be told."""
+    outputs, losses = getattr(model, "outputs", None) or [], model.loss
+    if len(outputs) > 1:
+        named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
+        for number, (key, output) in enumerate(named.items()):
+            target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
+            if loss is not None and (y is None or hasattr(target, "shape")):
+                yield Target(f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss)
+        return
+    y, losses, weight = (tf.nest.flatten(each) for each in (y, losses, weight))
+    if len(y) == len(losses) == len(weight) == 1 and (y[0] is None or hasattr(y[0], "shape")):
+        yield Target(name, y[0], weight[0], tuple(outputs[0].shape) if outputs else None, losses[0])
+
+
+def _part_of(structure, key, number):
+    """What a dict has for a key, or a list at a place; anything else holds for all outputs."""
+    if isinstance(structure, dict):
+        return structure.get(key)
+    if isinstance(structure, (list, tuple)):
+        return structure[number] if number < len(structure) else None
+    return structure
+
+
+def _check_words(target, dtype, asked):
+    """Raises for names of classes."""
+    words = dtype == "string" or dtype.startswith(("str", "bytes"))
+    if dtype == "object":  # of pandas, or by hand
+        words = any(isinstance(each, (str, bytes)) for each in np.ravel(np.asarray(target.values))[:1])
+    if words:
+        advice = "names, y = np.unique(y, return_inverse=True) numbers the names, 0, 1, 2, ..."
+        advice += ", and keras.utils.to_categorical(y) makes vectors of these." if asked == "one-hot" else "."
+        raise ValueError(f"{target.name} must be numbers; received dtype {dtype}. {advice}")
+
+
+def _check_classes(target, shape, output):
+    """Raises unless there is one class for each answer, and the model has it."""
+    received, classes = shape, output[-1]
+    if len(shape) == len(output) and shape[-1] == 1:
+        shape = shape[:-1]
+    if _fits(shape, output[:-1]):
+        _check_class_numbers(target, classes)
+    elif len(shape) == len(output) and shape[-1] == classes and _fits(shape, output):
+        raise ValueError(
+            f"{target.name} must have the number of a class for each answer of the model, shape "
+            f"{_text(output[:-1])}; received shape {received}. Vectors with a 1 for the class go with "
+            "CategoricalCrossentropy; y.argmax(-1) makes numbers of them."
+        )
+    else:
+        raise ValueError(f"{target.name} must have shape {_text(output[:-1])}, the number of a class for each answer "
+                         f"of the model; received shape {received}.{_steps_or_sequences(shape, output)}")  # fmt: skip
+
+
+def _check_one_hot(target, shape, output):
+    """Raises unless there is a vector for each answer."""
+    classes = output[-1]
+    if _fits(shape, output):
+        return
+    if classes != 1 and (_fits(shape, output[:-1]) or (_fits(shape[:-1], output[:-1]) and shape[-1] == 1)):
+        raise ValueError(
+            f"{target.name} must have a vector for each answer of the model, shape {_text(output)}; received shape "
+            f"{shape}. The numbers of classes go with SparseCategoricalCrossentropy; "
+            f"keras.utils.to_categorical(y, {classes}) makes vectors of them."
+        )
+    if len(shape) != len(output):
+        raise ValueError(f"{target.name} must have shape {_text(output)}, a vector for each answer of the model; "
+                         f"received shape {shape}.{_steps_or_sequences(shape[:-1], output)}")  # fmt: skip
+
+
+def _check_values(target, shape, output):
+    """Raises where the model answers at every step, and there is one target for a sequence."""
+    if len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and output[-1] not in (1, None))):
+        raise ValueError(f"{target.name} must have shape {_text(output)}, as the model answers at every step; received "
+                         f"shape {shape}.{_steps_or_sequences(shape[:1], output)}")  # fmt: skip
+
+
+def _steps_or_sequences(shape, output):
+    """What to do where the model answers at every step and should answer once, or the other way round."""
+    if len(output) == 3 and (len(shape) == 1 or shape[1:] == (1,)):
+        return (
+            " The model answers at every step: for one answer to a sequence put a kernl_keras.TimeAverage() behind the "
+            "readout, or give a target for every step."
+        )
+    if len(output) == 2 and len(shape) == 2:
+        return (
+            " The model answers once: for an answer at every step leave out TimeAverage (return_sequences=True of the "
+            "last recurrent layer)."
+        )
+    return ""
+
+
+def _check_class_numbers(target, classes):
+    """Raises for numbers that are no classes of the model. NaN, weights of 0 and the class to ignore do not count."""
+    if isinstance(target.values, tf.TypeSpec) or classes is None:
+        return
+    values = np.asarray(target.values)
+    if values.dtype.kind not in "iufb":
+        return
+    counts = np.isfinite(values)
+    if target.weight is not None:
+        weight = np.asarray(target.weight)
+        weight = weight[..., 0] if weight.ndim > values.ndim else weight
+        counts = counts & (np.reshape(weight, (*weight.shape, *[1] * (values.ndim - weight.ndim))) != 0)
+    ignored = target.loss.get_config().get("ignore_class") if isinstance(target.loss, keras.losses.Loss) else None
+    if ignored is not None:
+        counts = counts & (values != ignored)
+    values = values[np.broadcast_to(counts, values.shape)]
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high >= classes:
+        advice = "np.unique(y, return_inverse=True)[1] numbers the classes that there are."
+        if low >= 1 and high == classes:
+            advice = "Subtract 1: y - 1."
+        elif low >= 0:
+            advice = f"Give the readout {int(high) + 1} units, one for each class. Or {advice}"
+        raise ValueError(
+            f"{target.name} must be the numbers of classes, 0 to {classes - 1}, as the model has {classes} outputs; "
+            f"received {low:g} to {high:g}. {advice}"
+        )
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        raise ValueError(
+            f"{target.name} must be the numbers of classes, which are whole; received fractions from {low:g} to "
+            f"{high:g}. For a regression take the loss 'mse'."
+        )
+
+
+def _fits(shape, output):
+    """Whether a target's shape is that of an output, as far as both are known; the batch is any."""
+    return len(shape) == len(output) and all(
+        one == other or None in (one, other) for one, other in zip(shape[1:], output[1:])
+    )
+
+
+def _text(shape):
+    """A shape in words, whose first axis is the batch."""
+    return f"[{', '.join(['examples', *('any' if each is None else str(each) for each in shape[1:])])}]"

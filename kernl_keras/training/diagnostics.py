@@ -1,18 +1,44 @@
-"""What a `Model` says about its training besides the loss and the metrics: its layers' means, and its own."""
+"""What a `Model` measures besides the loss and the metrics, and what `fit` warns of between the steps."""
 
 import math
+import warnings
 
+import numpy as np
 import tensorflow as tf
 
+from ..keras_version import keras
 from ..layers.diagnostics import ACTIVITY, EXPLAINED_OF, LEARNING, Means
-from ..layers.find import rule_layers
+from ..layers.names import rule_layers
 
 OWN = ("weight_gradient_norm", "sensitivity_gradient_norm", "skipped_updates")
 DIAGNOSTICS = (*LEARNING, *ACTIVITY, *OWN)
 
+SILENT, STILL = 0.9, 1e-3  # share of units without a spike; spikes a unit and step
+SATURATED = 0.25  # share of units that can do no more
+LARGE = 5.0  # root mean square of an input feature; where series are scaled, batches of 16 of them stay below 1.5
+RESTARTED = 0.1  # share of steps in which the perturbation started anew
+
+MESSAGES = {
+    "silent": "Layer {name!r} is silent: {silent_units:.0%} of its units sent nothing in a batch, and the mean "
+    "activity was {firing_rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the "
+    "threshold (base_threshold, adaptation_strength); see that the inputs are not all 0; lower the learning rate if it "
+    "fell silent while it learned.",
+    "saturated": "Layer {name!r} is saturated: {saturated_units:.0%} of its units were as active as they can be at "
+    "nearly every step of a batch. Scale the inputs (mean 0, standard deviation 1), lower input_gain, recurrent_gain "
+    "or the encoder's gain, or raise the threshold (base_threshold, adaptation_strength); lower the learning rate or "
+    "set global_clipnorm if it came while it learned.",
+    "large": "Layer {name!r} receives inputs that are not scaled: in the first batch the root mean square of feature "
+    "{feature} is {size:.3g}{smallest}, where the initial weights are made for about 1. Scale every feature to mean 0 "
+    "and standard deviation 1, as with keras.layers.Normalization: its adapt(x) measures the training data, and the "
+    "layer comes first in the model.",
+    "restarted": "M of layer {name!r} learns little: in {restarted_perturbations:.0%} of the steps the perturbation "
+    "exceeded max_perturbation and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's "
+    "perturbation='replica'.",
+}
+
 
 class Diagnostics:
-    """The means of the model itself, and those of its `RNN` layers put together."""
+    """The means of a `Model` itself, and those of its `RNN` layers put together."""
 
     def __init__(self, model):
         self.model = model
@@ -25,35 +51,27 @@ class Diagnostics:
         for layer in rule_layers(self.model):
             layer.diagnostics.reset_state(training)
 
-    def count_training(self, reports, learned, learns):
-        """Adds a training step; one that was not finite counts as skipped, and nowhere else.
+    def count_training(self, reports, sensitivity_group, weight_group, good, learns):
+        """Adds a training step; one that was not good counts as skipped, and nowhere else.
 
-        Args:
-            reports: `(layer, Report)` of every call of a layer, of the whole batch.
-            learned: `Learned`.
-            learns: scalar bool, whether M and gamma learned in this step; None for True.
+        `learns` says whether M and gamma learned in it, None for True.
         """
         for layer, report in reports:
-            layer.diagnostics.update(report, learns=learns, counts=learned.good)
-        self.own.update({"skipped_updates": 1.0 - tf.cast(learned.good, tf.float32)})
-        self.own.update({"weight_gradient_norm": learned.of_weights.norm}, learned.good)
-        if learned.of_sensitivity.variables:
-            with_m = learned.good if learns is None else tf.logical_and(learned.good, learns)
-            self.own.update({"sensitivity_gradient_norm": learned.of_sensitivity.norm}, with_m)
-
-    def count_evaluation(self, reports):
-        """Adds the activity of a step of evaluation; `reports` as above."""
-        for layer, report in reports:
-            layer.diagnostics.update(report, training=False)
+            layer.diagnostics.update(report, learns=learns, counts=good)
+        self.own.update({"skipped_updates": 1.0 - tf.cast(good, tf.float32)})
+        self.own.update({"weight_gradient_norm": weight_group.norm}, good)
+        if sensitivity_group.variables:
+            with_m = good if learns is None else tf.logical_and(good, learns)
+            self.own.update({"sensitivity_gradient_norm": sensitivity_group.norm}, with_m)
 
     def result(self, training=True):
         """`{name: float}`; F is the sum over layers, all else but the variance explained a plain mean."""
         layers = rule_layers(self.model)
-        of_layers = [layer.diagnostics.result(training) for layer in layers]
-        found = {name: mean([each[name] for each in of_layers]) for name in ACTIVITY if layers}
+        by_layer = [layer.diagnostics.result(training) for layer in layers]
+        found = {name: _mean([each[name] for each in by_layer]) for name in ACTIVITY if layers}
         if not training:
             return found
-        learning = [each for layer, each in zip(layers, of_layers) if layer.sensitivity_weights]
+        learning = [each for layer, each in zip(layers, by_layer) if layer.sensitivity_weights]
         own = self.own.result()
         if not learning:
             return {**found, **{name: own[name] for name in OWN if name != "sensitivity_gradient_norm"}}
@@ -62,38 +80,105 @@ class Diagnostics:
         return {
             "sensitivity_loss": sum(each["sensitivity_loss"] for each in learning),
             "explained_variance": explained / sum(variances) if sum(variances) else explained,
-            "restarted_perturbations": mean([each["restarted_perturbations"] for each in learning]),
+            "restarted_perturbations": _mean([each["restarted_perturbations"] for each in learning]),
             **found,
             **own,
         }
 
 
-def mean(numbers):
+def _mean(numbers):
     """Of a list of numbers, NaN for what was not counted left out."""
     numbers = [number for number in numbers if not math.isnan(number)]
     return sum(numbers) / len(numbers) if numbers else math.nan
 
 
-def of_whole_batch(reports):
-    """The `(layer, Report)` of every call of a layer, each of the whole batch instead of this replica's part."""
-    return [(layer, report.of_whole_batch()) for layer, report in reports]
-
-
 def with_diagnostics(model, logs):
-    """The logs of an epoch with all that the model measured in it, in evaluation under Keras' prefix `val_`.
-
-    Args:
-        model: any Keras model; one that measures nothing has the logs as they are.
-        logs: dict of what Keras logs.
-    """
+    """The logs of an epoch, and behind them all that any model measured in it; in evaluation with the prefix `val_`."""
     if not hasattr(model, "diagnostics"):
         return dict(logs)
     found = model.diagnostics()
     if any(name.startswith("val_") for name in logs):
         found |= {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
-    return with_measured(logs, found)
+    return {**logs, **found, **logs}
 
 
-def with_measured(logs, found):
-    """The logs, and behind them whatever else was `found`; an entry of the logs stays as it is."""
-    return {**logs, **{name: value for name, value in found.items() if name not in logs}}
+class Watch(keras.callbacks.Callback):
+    """`fit`'s own callback: stops at a batch that is not finite; warns of those skipped, and of layers out of range."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.set_model(model)
+        self.record = model._nonfinite
+        self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
+        self._said = set()
+        self._looked = False  # at the inputs of the first batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.record.clear()
+        self.model._diagnostics.reset_state()
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.record.check(self._epoch)
+        if not self._looked:
+            self._looked = True
+            for layer in self.model.rule_layers:
+                if message := not_scaled(layer.name, layer.diagnostics.input_sizes()):
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.reports_diagnostics:
+            logs.update(with_diagnostics(self.model, logs))
+        found = self.record.read()
+        if found.skipped:
+            warnings.warn(
+                f"{found.skipped} of {found.steps} batches of epoch {self._epoch} were skipped, the first at step "
+                f"{found.step}: {found}. Nothing was learned from them. {found.advice} compile(on_nonfinite='stop') "
+                "stops there.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if found.steps and found.skipped == found.steps:  # nothing was counted: no loss is not a loss of 0
+            logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
+            return
+        for layer in self.model.rule_layers:
+            for word, message in out_of_range(layer.name, layer.diagnostics.result()):
+                if (layer, word) not in self._said:  # once a fit
+                    self._said.add((layer, word))
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def out_of_range(name, means):
+    """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by a layer's means of an epoch."""
+    found = {
+        "silent": means["silent_units"] > SILENT and means["firing_rate"] < STILL,
+        "saturated": means["saturated_units"] > SATURATED,
+        "restarted": means["restarted_perturbations"] > RESTARTED,
+    }
+    return [(word, MESSAGES[word].format(name=name, **means)) for word, happened in found.items() if happened]
+
+
+def not_scaled(name, sizes):
+    """The message for a layer with a feature that is too large for the initial weights, by their sizes [I]; or None.
+
+    Features that are small are not told of: spikes are rare, and a pixel at the border is mostly 0. A network that
+    hears nothing at all is said to be silent.
+    """
+    large = int(np.argmax(sizes))
+    if not sizes[large] > LARGE:
+        return None
+    heard = np.where(sizes > 0.0, sizes, np.inf)
+    small = int(np.argmin(heard))
+    smallest = "" if small == large else f" and that of feature {small} is {heard[small]:.3g}"
+    return MESSAGES["large"].format(name=name, feature=large, size=float(sizes[large]), smallest=smallest)
+
+
+def with_callback(callback, callbacks):
+    """What `fit` takes as `callbacks`, with one more, which comes before the others where they are a list."""
+    if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
+        kept = [each for each in callbacks.callbacks if not isinstance(each, Watch)]  # that of a `fit` before
+        callbacks.callbacks[:] = kept
+        callbacks.append(callback)
+        return callbacks
+    others = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
+    return [callback, *others]

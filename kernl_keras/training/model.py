@@ -5,26 +5,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..keras_version import IS_KERAS_3, Functional, keras
-from ..layers.check_dt import check_dt
-from ..layers.find import rule_layers
+from ..keras_version import Functional, keras
+from ..layers.names import rule_layers
 from ..layers.rnn import RNN
-from ..layers.step import Step, reports_of_here, running
+from ..layers.step import Step, running
+from ..replicas import logs_of_replica
 from ..serialization import serializable
-from .averages import averages_of_both
-from .compiled import CompiledModel, NotInHDF5
-from .data_checks import check_data
-from .diagnostics import of_whole_batch, with_measured
-from .forward import present, run_forward
-from .kinds import FUNCTIONAL, SEQUENTIAL, give_kind, kind_of
-from .learn import gradients_of_both, learn, lower_loss_scales, schedule
-from .memory import released_with_model
-from .nonfinite import suspects_of_step
-from .shares import batch_size, logs_of_replica
-from .state import Kept, finite_goes_on, fresh_states, lasting, state_kept
-from .targets import counted_targets, update_metrics
-from .validation import arguments, has_an_order, show_data
-from .watch import Watch, with_callback
+from .compiled import CompiledModel, NotInHDF5, gradients_released_with
+from .data_checks import ORDERED, check_data, check_dt, show_data
+from .diagnostics import Watch, with_callback
+from .metrics import counted_targets, present, update_metrics
+from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
+from .state import finite_goes_on, fresh_states, state_kept
+from .step import run_forward, train_step
 
 
 @serializable
@@ -94,11 +87,12 @@ class Model(CompiledModel):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
-        return super().__new__(KINDS.get(kind_of(args, kwargs), cls) if cls is Model else cls)
+        kind = _kind_of(args, kwargs)
+        return super().__new__(kind if cls is Model and kind else cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kind := kind_of(args, kwargs):
-            give_kind(type(self), Model, KINDS[kind])
+        if kind := _kind_of(args, kwargs):
+            _give_kind(type(self), kind)
         super().__init__(*args, **kwargs)
 
     # What a user asks for
@@ -121,15 +115,14 @@ class Model(CompiledModel):
             ValueError: before anything is traced, for data that do not go with the model.
             FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
         """
-        check_data(self, super().fit, args, kwargs)
+        given = check_data(self, super().fit, args, kwargs)
         check_dt(self)
-        show_data(super().fit, args, kwargs)
-        given = arguments(super().fit, args, kwargs)
-        if has_an_order(given.get("x")):
+        show_data(given)
+        if isinstance(given.get("x"), ORDERED):
             given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn
         if hasattr(self, "_nonfinite"):
             given["callbacks"] = with_callback(Watch(self), given.get("callbacks"))
-        with averages_of_both(self):
+        with ending_in_averages(self):
             return super().fit(**given)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -148,11 +141,11 @@ class Model(CompiledModel):
         """`keras.Model.evaluate`."""
         check_data(self, super().evaluate, args, kwargs)
         self._measure_anew(training=False)
-        of_fit = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
-        with fresh_states(self) if of_fit else contextlib.nullcontext():
+        validates = kwargs.get("_use_cached_eval_dataset", False)  # as `fit` validates
+        with fresh_states(self) if validates else contextlib.nullcontext():
             logs = super().evaluate(*args, **kwargs)
         if isinstance(logs, dict) and self.reports_diagnostics:
-            return with_measured(logs, self.diagnostics(training=False))
+            return {**logs, **self.diagnostics(training=False), **logs}
         return logs
 
     def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
@@ -199,7 +192,6 @@ class Model(CompiledModel):
         """
         return self._diagnostics.result(training)
 
-    @released_with_model
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
         """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
 
@@ -213,9 +205,18 @@ class Model(CompiledModel):
             None for a weight that no loss reaches.
         """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
-        with state_kept(self):
-            forward = run_forward(self, x, y)
-        return gradients_of_both(self, forward)
+        found: dict[int, tf.Tensor] = {}
+        with gradients_released_with(self):
+            with state_kept(self):
+                forward = run_forward(self, x, y)
+            losses = forward.sensitivity_loss, forward.loss
+            for loss, variables, optimizer in zip(
+                losses, variable_groups(self), (self.sensitivity_optimizer, self.optimizer)
+            ):
+                group = take_gradients(forward.tape, loss, variables, optimizer)
+                for variable, gradient in zip(group.variables, group.gradients):
+                    found[id(variable)] = unscaled(gradient, loss_scale(optimizer))
+        return [found.get(id(variable)) for variable in self.trainable_variables]
 
     # Steps
 
@@ -229,40 +230,24 @@ class Model(CompiledModel):
         update_metrics(self, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
-    @released_with_model
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        learns = None
-        if self.built and self.sensitivity_every > 1:  # the other steps need no perturbed pass
-            learns = schedule(self).sensitivity
-        kept = Kept(lasting(self))
-        forward = run_forward(self, x, y, sample_weight, learns, kept)
-        learned = learn(self, forward, self._nonfinite.open(), kept)
-        targets = counted_targets(y, forward.y_pred, sample_weight)
-        if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-            self._loss_tracker.update_state(learned.losses[0].tensor, sample_weight=batch_size(x))
-        logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
-        kept.put_back(tf.logical_not(learned.good))
-        lower_loss_scales(self, learned)
-        told = tf.logical_or(learned.finite, learned.overflow)  # Keras does not tell of these either
-        self._nonfinite.write(told, suspects_of_step(self, x, targets, sample_weight, learned))
-        self._diagnostics.count_training(forward.reports, learned, learns)
-        return logs_of_replica({**logs, **self.get_metrics_result()})  # of a batch that was skipped, what it was before
+        with gradients_released_with(self):
+            return train_step(self, data)
 
-    @released_with_model
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
         x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
-            logs = super().test_step(data)
-        self._diagnostics.count_evaluation(of_whole_batch(reports_of_here(step)))
+        with gradients_released_with(self):
+            with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
+                logs = super().test_step(data)
+            for layer, report in step.own_reports():
+                layer.diagnostics.update(report.over_whole_batch(), training=False)
         return logs_of_replica(logs)
 
-    @released_with_model
     def predict_step(self, data: Any) -> tf.Tensor:
         """One batch without targets."""
-        with running(Step()), finite_goes_on(self):
+        with gradients_released_with(self), running(Step()), finite_goes_on(self):
             return super().predict_step(data)
 
 
@@ -280,4 +265,23 @@ class SequentialModel(NotInHDF5, Model, keras.Sequential):
     __init__ = keras.Sequential.__init__
 
 
-KINDS = {FUNCTIONAL: FunctionalModel, SEQUENTIAL: SequentialModel}
+def _kind_of(args, kwargs):
+    """The class that the arguments of a model ask for; None for a subclass with a `call` of its own.
+
+    Keras would make the class `Model` itself a functional one, and none of its subclasses that has a `call` of its own
+    could be built any more. So each kind is a subclass, and classes of users are given it as a base.
+    """
+    if len(args) > 1 or "inputs" in kwargs or "outputs" in kwargs:
+        return FunctionalModel
+    if "layers" in kwargs or (args and isinstance(args[0], (list, tuple))):
+        return SequentialModel
+    return None
+
+
+def _give_kind(cls, kind):
+    """Replaces `Model` by the class `kind` among all bases of a class; returns what to use instead of the class."""
+    if cls is Model:
+        return kind
+    if issubclass(cls, Model):
+        cls.__bases__ = tuple(_give_kind(each, kind) for each in cls.__bases__)
+    return cls

@@ -32,7 +32,7 @@ class Suspect(NamedTuple):
     tensor: Any
 
 
-class Found(NamedTuple):
+class Summary(NamedTuple):
     """What a `Record` has found since it was cleared."""
 
     steps: int  # that were made
@@ -51,33 +51,24 @@ class Found(NamedTuple):
 class Record:
     """What a compiled step writes down of batches that are not finite.
 
-    Args:
-        stop: whether no step after the first such batch may update anything, until the record is cleared.
+    If it is to `stop`, no step after the first such batch may update anything, until the record is cleared.
     """
 
     def __init__(self, stop):
         self.stop = stop
         self._suspects = []
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
             self._numbers = tf.Variable(
-                [0, 0, 0, 0],
-                dtype=tf.int64,
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name="nonfinite",
+                [0, 0, 0, 0], dtype=tf.int64, trainable=False, aggregation=first, name="nonfinite"
             )
 
-    def open(self):
+    def goes_on(self):
         """Whether a step may update: always but after a batch at which training stops. Scalar bool."""
         return self._numbers[1] == 0 if self.stop else tf.constant(True)
 
     def write(self, good, suspects):
-        """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite.
-
-        Args:
-            good: scalar bool, the same on all replicas.
-            suspects: list of `Suspect`, in the order in which one makes the next.
-        """
+        """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite."""
         suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
 
         def look():
@@ -94,20 +85,16 @@ class Record:
         self._numbers.assign(tf.stack([steps, skipped, step, suspect]))
 
     def read(self):
-        """`Found`."""
+        """`Summary`."""
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
-        return Found(steps, skipped, step, self._suspects[suspect] if skipped else None)
+        return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
 
     def clear(self):
         """Starts anew."""
         self._numbers.assign([0, 0, 0, 0])
 
     def check(self, epoch=None):
-        """Raises where training is to stop, and clears the record.
-
-        Args:
-            epoch: number of the running epoch from 1, for the message; None outside of `fit`.
-        """
+        """Raises where training is to stop, and clears the record; `epoch` counts from 1, None outside of `fit`."""
         if not self.stop or not (found := self.read()).skipped:
             return
         self.clear()
@@ -118,41 +105,9 @@ class Record:
         )
 
 
-def suspects_of_step(model, x, y, sample_weight, learned):
-    """What may hold NaN or infinity in a training step, in the order in which one makes the next.
-
-    Args:
-        x, y, sample_weight: the batch.
-        learned: `learn.Learned`.
-    """
-    return [
-        *suspects_of_model(model),
-        *suspects_of_batch(model, x, y, sample_weight),
-        *learned.left,
-        *learned.losses,
-        *suspects_of_gradients(model, learned.of_sensitivity, "sensitivity gradient"),
-        *suspects_of_gradients(model, learned.of_weights, "gradient"),
-    ]
-
-
-def suspects_of_call(model, kept):
-    """What the forward pass has left behind: the new states, and whatever else it moved, such as running statistics.
-
-    Args:
-        kept: `Kept`, which has all of that as it was before. What was not finite then, of no state, is not its doing.
-    """
-    states = [
-        Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
-        for layer, state in layer_states(model)
-    ]
-    others = []
-    for variable in model.non_trainable_variables:
-        new = tf.convert_to_tensor(variable)
-        if can_be_nonfinite(new) and id(variable) in kept.before:
-            _, before = kept.before[id(variable)]
-            new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
-            others.append(Suspect(f'new value of "{name_of(variable)}"', "left", new))
-    return [each for each in states if can_be_nonfinite(each.tensor)] + others
+def can_be_nonfinite(tensor):
+    """Whether it is a tensor, or an array, of floating point numbers."""
+    return isinstance(tensor, (tf.Tensor, np.ndarray)) and tf.as_dtype(tensor.dtype).is_floating
 
 
 def all_finite(suspects):
@@ -161,48 +116,48 @@ def all_finite(suspects):
     return tf.equal(whole_sum(tf.cast(tf.reduce_any(bad), tf.int32)), 0)
 
 
-def name_of(variable):
-    """The name of a weight that is not trained, with that of its layer."""
-    return getattr(variable, "path", variable.name)
+def suspects_left(model, kept):
+    """The `Suspect` of all that the forward pass has left behind: new states, and what else it moved.
+
+    `kept` has all of that as it was before. What was not finite then, of no state, is not its doing.
+    """
+    left = [
+        Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
+        for layer, state in layer_states(model)
+    ]
+    for variable in model.non_trainable_variables:
+        new = tf.convert_to_tensor(variable)
+        if can_be_nonfinite(new) and id(variable) in kept.before:
+            _, before = kept.before[id(variable)]
+            new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
+            left.append(Suspect(f'new value of "{getattr(variable, "path", variable.name)}"', "left", new))
+    return [each for each in left if can_be_nonfinite(each.tensor)]
 
 
-def can_be_nonfinite(tensor):
-    """Whether it is a tensor, or an array, of floating point numbers."""
-    return isinstance(tensor, (tf.Tensor, np.ndarray)) and tf.as_dtype(tensor.dtype).is_floating
+def suspects_of_step(model, batch, results, groups):
+    """The `Suspect` of a training step, in the order in which one makes the next.
 
-
-def suspects_of_model(model):
-    """Its weights, trained and not, and the states of its stateful layers; as they were before the batch."""
-    trained = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
+    The model's weights and states are those before the batch `(x, y, sample_weight)`; `results` are the suspects of the
+    forward pass, and `groups` the gradients of M and gamma and of all other weights.
+    """
+    names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
     for variable in model.weights:
-        name = trained.get(id(variable), name_of(variable))
+        name = names.get(id(variable), getattr(variable, "path", variable.name))
         yield Suspect(f'weight "{name}"', "weight", tf.convert_to_tensor(variable))
     for layer, state in layer_states(model):
         yield Suspect(f'state of "{layer.name}"', "state", tf.convert_to_tensor(state))
-
-
-def suspects_of_batch(model, x, y, sample_weight):
-    """Inputs, targets and sample weights."""
     inputs = [each._keras_history[0].name for each in getattr(model, "inputs", None) or []]  # the input layers'
-    for kind, part, names in (("input", x, inputs), ("target", y, ()), ("sample weight", sample_weight, ())):
-        for name, tensor in leaves(part, names):
-            yield Suspect(kind + (f' "{name}"' if name else "") + " of the batch", "data", tensor)
-
-
-def leaves(structure, names):
-    """`(name, tensor)` of each tensor of a nested structure: its keys in dicts, one of `names`, or its number."""
-    flat = tf.nest.flatten(structure)
-    if isinstance(structure, dict):
-        names = [str(key) for key in sorted(structure)]
-    elif len(names) != len(flat):
-        names = [str(number) for number in range(len(flat))] if len(flat) > 1 else [""]
-    return list(zip(names, flat))
-
-
-def suspects_of_gradients(model, group, of):
-    """The gradients of a `Group`, and their norm, which may be too large for its dtype where they are not."""
-    names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
-    for gradient, variable in zip(group.gradients, group.variables):
-        gradient = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
-        yield Suspect(f'{of} of "{names.get(id(variable), variable.name)}"', "result", gradient)
-    yield Suspect(f"norm of the {of}s", "result", group.norm)
+    for kind, part, keys in zip(("input", "target", "sample weight"), batch, (inputs, (), ())):
+        tensors = tf.nest.flatten(part)
+        if isinstance(part, dict):
+            keys = sorted(map(str, part))
+        elif len(keys) != len(tensors):
+            keys = range(len(tensors)) if len(tensors) > 1 else [""]
+        for key, tensor in zip(keys, tensors):
+            yield Suspect(kind + (f' "{key}"' if key != "" else "") + " of the batch", "data", tensor)
+    yield from results
+    for group, kind in zip(groups, ("sensitivity gradient", "gradient")):
+        for variable, gradient in zip(group.variables, group.gradients):
+            gradient = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+            yield Suspect(f'{kind} of "{names[id(variable)]}"', "result", gradient)
+        yield Suspect(f"norm of the {kind}s", "result", group.norm)  # it may be too large for its dtype where none is

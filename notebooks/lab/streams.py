@@ -35,7 +35,7 @@ from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
-from kernl_keras.training.learn import build_optimizers
+from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .options import add_run_options, check_folder, check_seeds

@@ -22,7 +22,7 @@ from kernl_keras.experiments.feeds import Epochs
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.run import evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
-from kernl_keras.training.averages import averaged
+from kernl_keras.training.optimizers import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
 

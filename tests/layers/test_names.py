@@ -8,8 +8,7 @@ from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.find import rule_layers
-from kernl_keras.layers.names import weight_names
+from kernl_keras.layers.names import rule_layers, weight_names
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import KeRNL
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.layers.report import Report, activity
+from kernl_keras.layers.diagnostics import Report, activity
 
 
 def saturated(outputs, highest, counted=None):

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.noise import draw_signs, unpack_signs
+from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent, WholeUnit
 
 from . import oracles

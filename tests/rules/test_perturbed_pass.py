@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.dynamics.noise import draw_signs, unpack_signs
+from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
 from kernl_keras.rules.sensitivity import Effect

@@ -19,9 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
-from kernl_keras.replicas import replica, rows_before
+from kernl_keras.replicas import replica
 from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
 T, I, H, O = 7, 3, 4, 2  # noqa: E741
@@ -42,7 +41,8 @@ class Case(NamedTuple):
     masked: bool = False  # sequences of unlike lengths
     sequences: bool = False  # the loss is of every step, and hears of the mask
     weighted: bool = False  # examples have weights, some 0
-    nan: bool = False  # one example of the second replica is not finite
+    nan: int | None = None  # the example that is not finite
+    stateful: bool = False  # an encoder with states is in front; its batches are full
     scale: float | None = None  # loss scale of both optimizers
     evaluate: bool = False  # gradients, predictions and evaluation are looked at, too
 
@@ -55,7 +55,8 @@ CASES = {
     "twin, M alone at first": Case(dict(rule=KeRNL(perturbation="twin")), dict(sensitivity_only=1), weighted=True),
     "every step's error, masks": Case(masked=True, sequences=True),
     "plain form, last step": Case(dict(rule=PlainKeRNL(kernel=Exponential(2), credit="last"))),
-    "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=True),
+    "e-prop, not finite": Case(dict(rule="eprop"), clip=0.02, nan=4),  # on the second replica
+    "states, not finite": Case(nan=7, stateful=True),  # on the first
     "bptt": Case(dict(rule="bptt"), masked=True, weighted=True),
     "rate": Case(drawn=True, rate=True),
     "loss scale": Case(clip=0.02, weighted=True, scale=2.0**15),
@@ -66,24 +67,28 @@ CASES = {
 def data(case):
     """x, y and weights of the examples (or None)."""
     generator = np.random.default_rng(5)
-    x = generator.normal(0.6, 1.0, (EXAMPLES, T, I))
-    y = generator.normal(size=(EXAMPLES, T, O) if case.sequences else (EXAMPLES, O))
+    examples = 2 * BATCH if case.stateful else EXAMPLES
+    x = generator.normal(0.6, 1.0, (examples, T, I))
+    y = generator.normal(size=(examples, T, O) if case.sequences else (examples, O))
     weights = np.array([1.0, 2.0, 0.0, 0.5, 1.0, 3.0, 1.0, 0.0, 0.0, 4.0, 1.0]) if case.weighted else None
     if case.masked:
         lengths = np.array([7, 2, 5, 1, 3, 2, 6, 7, 0, 3, 1])
         x *= np.arange(T)[None, :, None] < lengths[:, None, None]
-    if case.nan:
-        x[4] = np.nan
+    if case.nan is not None:
+        x[case.nan] = np.nan
     return x, y, weights
 
 
 def build(case, dtype):
     """The network of a case, compiled, its weights drawn by NumPy."""
-    x = inputs = keras.Input((T, I), dtype=dtype)
+    batch = BATCH // tf.distribute.get_strategy().num_replicas_in_sync if case.stateful else None
+    x = inputs = keras.Input(batch_shape=(batch, T, I), dtype=dtype)
     if case.masked:
         x = keras.layers.Masking(dtype=dtype)(x)
     if case.drawn:
         x = kk.SpikeEncoder(2, seed=3, dtype=dtype)(x)
+    if case.stateful:
+        x = kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True, dtype=dtype, name="front")(x)
     if case.rate:
         cell = kk.LeakyRNNCell(H, tau=[3.0, 6.0, 9.0, 4.0], dtype=dtype)
     else:
@@ -98,14 +103,8 @@ def build(case, dtype):
     optimizers = [kind(rate, global_clipnorm=case.clip) for kind, rate in OPTIMIZERS]
     if case.scale:
         optimizers = [keras.mixed_precision.LossScaleOptimizer(each, initial_scale=case.scale) for each in optimizers]
-    model.compile(
-        optimizers[0],
-        "mse",
-        sensitivity_optimizer=optimizers[1],
-        metrics=["mae"],
-        weighted_metrics=["mse"],
-        **case.compile,
-    )
+    metrics = dict(metrics=["mae"], weighted_metrics=["mse"])
+    model.compile(optimizers[0], "mse", sensitivity_optimizer=optimizers[1], **metrics, **case.compile)
     return model
 
 
@@ -133,10 +132,15 @@ def train(case, dtype, strategy=None):
         keras.utils.set_random_seed(1)
         model = build(case, dtype)
         found = gradients(model, x, y, strategy) if case.evaluate else {}
-        with warnings.catch_warnings():
-            if case.nan:  # what is skipped is said: see test_nonfinite.py
-                warnings.simplefilter("ignore", RuntimeWarning)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", RuntimeWarning)
             fitted = model.fit(x, y, BATCH, EPOCHS, verbose=0, sample_weight=weights, shuffle=False)
+        found["said"] = "".join(str(each.message) for each in said if "skipped" in str(each.message))
+        if case.stateful:
+            local = tf.distribute.get_strategy().experimental_local_results
+            for n, state in enumerate(model.get_layer("front").states):
+                parts = [part.numpy() for part in local(state)]
+                found[f"state {n}"] = np.concatenate(parts) if parts[0].ndim else parts[0]
         found |= numbers(model) | {f"logged {name}": values for name, values in fitted.history.items()}
         found |= {f"logged {name}": value for name, value in model.diagnostics().items()}
         if case.evaluate:
@@ -167,18 +171,6 @@ def gradients(model, x, y, strategy):
     every = strategy.run(of_replica) if strategy else model.gradients(x[:5], y[:5])
     local = tf.distribute.get_strategy().experimental_local_results
     return {f"gradient {n}": local(each)[0].numpy() for n, each in enumerate(every) if each is not None}
-
-
-def noise(strategy=None):
-    """The packed noise of 5 examples, [B, T, words], or those of this process' replicas."""
-
-    def of_replica(rows):
-        return draw_signs(T, rows, 33, tf.constant([3, 4]), rows_before(rows))
-
-    if strategy is None:
-        return np.swapaxes(of_replica(5), 0, 1)
-    parts = strategy.run(tf.function(lambda: of_replica(3 - replica())))
-    return np.concatenate([np.swapaxes(part, 0, 1) for part in strategy.experimental_local_results(parts)])
 
 
 def elsewhere(strategy, names, folder, timeout=900.0):
@@ -232,8 +224,8 @@ def make_strategy(name):
 
 
 def run(names, strategy=None):
-    """`{"DTYPE/CASE/NAME": value}` of some "DTYPE/CASE", and the noise."""
-    found = {"noise": noise(strategy)}
+    """`{"DTYPE/CASE/NAME": value}` of some "DTYPE/CASE"."""
+    found = {}
     for name in names:
         dtype, case = name.split("/")
         found |= {f"{name}/{key}": value for key, value in train(CASES[case], dtype, strategy).items()}

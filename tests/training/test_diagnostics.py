@@ -14,7 +14,8 @@ from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 T, I, O = 5, 3, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
-BOTH = pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
+SGD = keras.optimizers.SGD
+still = dict(optimizer=SGD(0.0), loss="mse", run_eagerly=True)
 
 
 def build(kind=kk.Model, layers=1, **settings):
@@ -27,15 +28,20 @@ def build(kind=kk.Model, layers=1, **settings):
     return model
 
 
-def hidden(model):
-    return [layer for layer in model.layers if isinstance(layer, kk.RNN)]
+def plain(**settings):
+    """A model of Keras with a hidden layer, and the layer."""
+    inputs = keras.Input((T, I))
+    layer = kk.RNN(kk.LIFCell(5), seed=1, name="hidden")
+    model = keras.Model(inputs, keras.layers.Dense(O)(layer(inputs)))
+    model.compile(loss="mse", **settings)
+    return model, layer
 
 
 def fit(model, **more):
     return model.fit(X, Y, batch_size=3, shuffle=False, verbose=0, **more).history
 
 
-@BOTH
+@pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
 def test_loss_and_metrics_are_all_that_is_reported(kind):
     model = build(kind)
     assert set(fit(model, validation_data=(X, Y))) == {"loss", "mae", "val_loss", "val_mae"}
@@ -80,17 +86,17 @@ def test_an_entry_of_the_logs_keeps_its_name():
 
 def test_the_numbers_are_means_over_an_epoch_and_start_anew():
     """Of two batches each counts half, whether in one epoch or in two."""
-    zero = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
     model = build(layers=2)
-    model.compile(zero[0], "mse", sensitivity_optimizer=zero[1], run_eagerly=True)
-    model.train_on_batch(X[:3], Y[:3])
-    one = model.diagnostics()
-    model.train_on_batch(X[3:], Y[3:])
-    other = model.diagnostics()
-    for layer in hidden(model):
+    assert np.isnan([*model.diagnostics().values(), *model.diagnostics(training=False).values()]).all()
+    model.compile(**still, sensitivity_optimizer=SGD(0.0))
+    alone = []
+    for half in (slice(0, 3), slice(3, 6)):
+        model.train_on_batch(X[half], Y[half])
+        alone.append(model.diagnostics())
+    for layer in model.rule_layers:
         layer.draws.assign(0)
     fit(model)
-    both = model.diagnostics()
+    both, (one, other) = model.diagnostics(), alone
     for name in set(DIAGNOSTICS) - {"explained_variance"}:
         np.testing.assert_allclose(both[name], (one[name] + other[name]) / 2, rtol=1e-5, err_msg=name)
     assert one["firing_rate"] != other["firing_rate"] and both["skipped_updates"] == 0.0
@@ -100,7 +106,7 @@ def test_layers_are_put_together():
     """F is summed, the variance explained is that of the sum, the activity is a plain mean."""
     model = build(layers=2)
     model.train_on_batch(X, Y)
-    found, layers = model.diagnostics(), [layer.diagnostics.result() for layer in hidden(model)]
+    found, layers = model.diagnostics(), [layer.diagnostics.result() for layer in model.rule_layers]
     loss, variance = (sum(each[name] for each in layers) for name in ("sensitivity_loss", "perturbation_variance"))
     np.testing.assert_allclose(found["sensitivity_loss"], loss, rtol=1e-6)
     np.testing.assert_allclose(found["explained_variance"], 1.0 - loss / variance, rtol=1e-5)
@@ -109,32 +115,24 @@ def test_layers_are_put_together():
 
 
 def test_evaluation_leaves_the_numbers_of_training():
-    model = build()
     seen = []
-    look = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(model.diagnostics()))
-    fit(model, validation_data=(10.0 * X, Y), callbacks=[look])
-    without = build()
-    fit(without)
-    assert seen == [without.diagnostics()]
-    of_validation = model.diagnostics(training=False)
-    assert set(of_validation) == set(ACTIVITY) and of_validation["firing_rate"] != seen[0]["firing_rate"]
-
-
-def test_what_was_not_counted_is_no_number():
-    model = build()
-    assert np.isnan(list(model.diagnostics().values())).all()
-    assert np.isnan(list(model.diagnostics(training=False).values())).all()
+    for validation in ((10.0 * X, Y), None):
+        model = build()
+        look = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, model=model: seen.append(model.diagnostics())
+        )
+        fit(model, validation_data=validation, callbacks=[look])
+        if validation:
+            measured = model.diagnostics(training=False)
+    assert seen[0] == seen[1]
+    assert set(measured) == set(ACTIVITY) and measured["firing_rate"] != seen[0]["firing_rate"]
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_plain_model_learns_m_and_reports_its_own_loss(jit_compile):
     """F is an added loss of value zero, whose gradient reaches M."""
-    inputs = keras.Input((T, I))
-    layer = kk.RNN(kk.LIFCell(5), seed=1)
-    model = keras.Model(inputs, keras.layers.Dense(O)(layer(inputs)))
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    before = layer.sensitivity_tensor.numpy()
-    y = np.zeros((6, T, O))
+    model, layer = plain(optimizer=SGD(0.01), jit_compile=jit_compile)
+    before, y = layer.sensitivity_tensor.numpy(), np.zeros((6, T, O))
     expected = np.mean(model.predict(X, verbose=0) ** 2)
     history = model.fit(X, y, verbose=0).history
     np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)
@@ -159,25 +157,16 @@ def test_the_added_loss_is_zero_with_the_gradient_of_f():
         gradient = tape.gradient(added, weight)
         np.testing.assert_array_equal(gradient, tape.gradient(loss, weight))
         assert np.abs(gradient).max() > 0.0
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 2.5])
-def test_the_added_loss_is_zero_whatever_f_is(value):
-    assert float(gradient_alone(tf.constant(value))) == 0.0
+    for value in (np.nan, np.inf, -np.inf, 2.5):
+        assert float(gradient_alone(tf.constant(value))) == 0.0
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no MultiOptimizer")
 def test_keras_own_multi_optimizer_gives_m_its_own_in_a_plain_model():
     """Both groups at once, by the gradients of one pass: what `Model` adds is M first, and the schedule."""
-    inputs = keras.Input((T, I))
-    layer = kk.RNN(kk.LIFCell(5), seed=1, name="hidden")
-    model = keras.Model(inputs, keras.layers.Dense(O)(layer(inputs)))
-    still, moving = keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1)
-    chosen = keras.optimizers.OptimizerMap(still, {".*sensitivity_tensor": moving})
-    model.compile(keras.optimizers.MultiOptimizer(chosen), "mse")
+    chosen = keras.optimizers.OptimizerMap(SGD(0.0), {".*sensitivity_tensor": SGD(0.1)})
+    model, _ = plain(optimizer=keras.optimizers.MultiOptimizer(chosen), run_eagerly=True)
     before = [weight.numpy() for weight in model.trainable_variables]
     model.fit(X, np.zeros((6, T, O)), verbose=0)
-    moved = {
-        weight.path.split("/")[-1] for old, weight in zip(before, model.trainable_variables) if (old != weight).any()
-    }
-    assert moved == {"sensitivity_tensor"}
+    variables = zip(before, model.trainable_variables)
+    assert {weight.path.split("/")[-1] for old, weight in variables if (old != weight).any()} == {"sensitivity_tensor"}

@@ -45,6 +45,9 @@ def same(theirs, ours, names):
         assert keys and sorted(keys) == sorted(key for key in theirs if key.startswith(f"{name}/"))
         for key in keys:
             what = key.removeprefix(f"{name}/")
+            if what == "said":
+                assert theirs[key] == ours[key] and bool(ours[key]) == (CASES[name.split("/")[1]].nan is not None)
+                continue
             tolerance = max(TOLERANCES[dtype], OF_LOGS if what.split()[0] in ("logged", "tested") else 0.0)
             scale = np.nanmax(np.abs(ours[key]), initial=0.0)
             np.testing.assert_allclose(theirs[key], ours[key], rtol=0.0, atol=tolerance * scale, err_msg=key)
@@ -54,7 +57,10 @@ def same(theirs, ours, names):
     "row", [row if row == "mirrored" else pytest.param(row, marks=pytest.mark.slow) for row in TABLE]
 )
 def test_as_one_device(row, one_device, tmp_path):
-    """Gradients, weights, M, gamma, counters, both optimizers' slots, what fit and evaluate report; and the noise."""
+    """Gradients, weights, M, gamma, counters, both optimizers' slots, what fit and evaluate report.
+
+    M's gradient is that of the noise of the whole batch: each replica draws what one device does for its examples.
+    """
     strategy, names = TABLE[row]
     try:
         processes = elsewhere(strategy, names, tmp_path)
@@ -63,9 +69,7 @@ def test_as_one_device(row, one_device, tmp_path):
     ours = one_device(names)
     for found in processes:
         same(found, ours, names)
-    drawn = np.concatenate([found["noise"] for found in processes])
-    np.testing.assert_array_equal(drawn, ours["noise"])
-    assert len(processes) == STRATEGIES[strategy] and len(np.unique(drawn)) == drawn.size
+    assert len(processes) == STRATEGIES[strategy]
 
 
 def test_there_is_something_to_compare(one_device):

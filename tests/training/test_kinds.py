@@ -1,20 +1,43 @@
-"""`Model` made of inputs and outputs, of a list of layers, or as a subclass: each as Keras' own."""
+"""`Model` made of inputs and outputs, of a list of layers, or as a subclass: built and saved as Keras' own are."""
+
+import gc
+import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow.python.framework import ops
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
+
+from ..reference.cases import taking_turns
 
 T, I, O = 5, 3, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
+FIT = dict(batch_size=3, verbose=0, shuffle=False)
 
 
 def layers(first=None):
     keras.utils.set_random_seed(3)
-    made = [kk.RNN(kk.LIFCell(5), seed=1, name="hidden"), kk.Readout(O, name="readout")]
-    return [*([] if first is None else [first]), *made, kk.TimeAverage(4, name="window")]
+    found = [kk.RNN(kk.LIFCell(5), seed=1, name="hidden"), kk.Readout(O, name="readout")]
+    return [*([] if first is None else [first]), *found, kk.TimeAverage(4, name="window")]
+
+
+def functional(kind=kk.Model):
+    inputs = x = keras.Input((T, I))
+    for layer in layers():
+        x = layer(x)
+    return kind(inputs, x)
+
+
+KINDS = {
+    "functional": functional,
+    "sequential, of an input": lambda: kk.Model(layers(keras.Input((T, I)))),
+    "sequential, of a batch": lambda: kk.Model(layers()),  # built by the first
+}
+every_kind = pytest.mark.parametrize("kind", taking_turns([*KINDS][::-1]))
 
 
 def compiled(model, **settings):
@@ -22,21 +45,21 @@ def compiled(model, **settings):
     return model
 
 
-def weights(model):
-    return [weight.numpy() for weight in model.weights]
+def arrays(variables):
+    return [np.asarray(variable) for variable in variables]
 
 
-def test_a_list_of_layers_learns_as_the_same_layers_between_inputs_and_outputs():
-    inputs = x = keras.Input((T, I))
-    for layer in layers():
-        x = layer(x)
-    models = kk.Model(inputs, x), kk.Model(layers(keras.Input((T, I))))
-    one, other = (compiled(model, sensitivity_every=1) for model in models)  # an epoch without M has no numbers of it
-    histories = [model.fit(X, Y, batch_size=3, epochs=2, verbose=0, shuffle=False).history for model in (one, other)]
-    assert histories[0] == histories[1]
-    for mine, theirs in zip(weights(one), weights(other), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert one.diagnostics() == other.diagnostics()
+def same(one, other, **tolerance):
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(mine, theirs, **{"rtol": 0.0, **tolerance})
+
+
+def test_every_kind_learns_the_same():
+    models = [compiled(make(), sensitivity_every=1) for make in KINDS.values()]
+    histories = [model.fit(X, Y, **FIT).history for model in models]
+    for model, history in zip(models[1:], histories[1:]):
+        assert history == histories[0] and model.diagnostics() == models[0].diagnostics()
+        same(arrays(model.weights), arrays(models[0].weights))
 
 
 def test_it_is_a_sequential_model():
@@ -48,21 +71,19 @@ def test_it_is_a_sequential_model():
     for each, said in zip((model, plain), lines):
         each.summary(print_fn=lambda line, said=said, **_: said.append(line))
     assert "hidden (RNN)" in "\n".join(lines[0]) and len(lines[0]) == len(lines[1])
-    np.testing.assert_array_equal(model.predict(X, verbose=0), plain.predict(X, verbose=0))
+    np.testing.assert_array_equal(model.predict_on_batch(X), plain.predict_on_batch(X))
 
 
-@pytest.mark.parametrize(
-    "time", [pytest.param(T, marks=pytest.mark.slow), None], ids=["length known", "length unknown"]
-)
-def test_it_may_be_built_by_its_first_batch(time):
-    model = compiled(kk.Model(layers()), sensitivity_every=2, run_eagerly=False, jit_compile=False)
+@pytest.mark.parametrize("length, run_eagerly", taking_turns([(None, True), (None, False), (T, False)]))
+def test_it_may_be_built_by_its_first_batch(length, run_eagerly):
+    model = compiled(kk.Model(layers()), sensitivity_every=2, run_eagerly=run_eagerly, jit_compile=False)
     assert not model.built
-    if time is None:
+    if length is None:
         model.build((None, None, I))
-    model.fit(X, Y, batch_size=3, verbose=0)
+    model.fit(X, Y, **FIT)
     assert model.built and model.output_shape[-1] == O
     assert model.diagnostics()["sensitivity_loss"] > 0.0 and len(model.rule_layers) == 1
-    if time is None:
+    if length is None:
         assert model.predict(X[:, :4], verbose=0).shape == (6, O)
 
 
@@ -73,48 +94,65 @@ def test_layers_are_added_and_taken():
     model.add(keras.layers.Dense(4))
     assert model.output_shape == (None, 4)
     model.pop()
-    compiled(model).fit(X, Y, verbose=0)
+    compiled(model).train_on_batch(X, Y)
     assert model.output_shape == (None, O)
 
 
-@pytest.mark.parametrize("built", ["by an input", "by a batch"])
-def test_it_is_saved_and_goes_on(built, tmp_path):
-    model = kk.Model(layers(keras.Input((T, I)) if built == "by an input" else None))
-    compiled(model, sensitivity_optimizer=keras.optimizers.RMSprop(0.01), on_nonfinite="stop", diagnostics=True)
-    model.fit(X, Y, batch_size=3, verbose=0, shuffle=False)
+@every_kind
+def test_a_loaded_model_goes_on_where_the_saved_one_was(kind, tmp_path):
+    """Weights, both optimizers' slots, all settings, the schedule and the count of draws."""
+    model, settings = KINDS[kind](), dict(sensitivity_only=1, sensitivity_every=2, on_nonfinite="stop")
+    adam, rmsprop = keras.optimizers.Adam(0.01), keras.optimizers.RMSprop(0.003, momentum=0.5)
+    model.compile(
+        adam, "mse", sensitivity_optimizer=rmsprop, metrics=["mae"], diagnostics=True, run_eagerly=True, **settings
+    )
+    model.fit(X, Y, **{**FIT, "batch_size": 2})
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded) is type(model) and loaded.on_nonfinite == "stop" and loaded.reports_diagnostics
-    histories = [each.fit(X, Y, batch_size=3, verbose=0, shuffle=False).history for each in (model, loaded)]
-    assert histories[0].keys() == histories[1].keys()
-    for name in histories[0]:
-        np.testing.assert_allclose(histories[1][name], histories[0][name], rtol=1e-5, err_msg=name)
+    assert type(loaded) is type(model) and isinstance(loaded, kk.Model)
+    assert {name: getattr(loaded, name) for name in settings} == settings and loaded.reports_diagnostics
+    for name in ("optimizer", "sensitivity_optimizer"):
+        one, other = getattr(model, name), getattr(loaded, name)
+        assert type(one) is type(other) and int(one.iterations) == int(other.iterations) > 0
+        slots = [each.variables() if callable(each.variables) else each.variables for each in (one, other)]
+        assert len(slots[0]) > 2
+        same(*map(arrays, slots))
+    one, other = (each.fit(X, Y, **{**FIT, "batch_size": 2}).history for each in (model, loaded))
+    assert one.keys() == other.keys()
+    same(one.values(), other.values(), rtol=1e-5)
+    same(arrays(model.weights), arrays(loaded.weights), rtol=1e-5, atol=1e-6)
 
 
-def test_weights_and_copies(tmp_path):
-    model = compiled(kk.Model(layers(keras.Input((T, I)))))
-    model.fit(X, Y, verbose=0)
-    model.save_weights(tmp_path / "model.weights.h5")
-    again = kk.Model(layers(keras.Input((T, I))))
-    again.load_weights(tmp_path / "model.weights.h5")
-    np.testing.assert_allclose(again.predict(X, verbose=0), model.predict(X, verbose=0), rtol=1e-6)
-    copy = type(model).from_config(model.get_config())
-    assert isinstance(copy, kk.Model) and [layer.name for layer in copy.layers] == ["hidden", "readout", "window"]
-
-
-@pytest.mark.parametrize("first", [True, False], ids=["built by an input", "built by a batch"])
-def test_a_copy_of_a_sequential_model_is_compiled_as_the_model_was(first):
-    """The way that the page on Keras names, where `clone_model` would make a plain `keras.Sequential`."""
-    model = compiled(kk.Model(layers(keras.Input((T, I)) if first else None)), sensitivity_every=3)
-    model.fit(X, Y, verbose=0)
+@every_kind
+def test_a_copy_is_compiled_as_the_model_was(kind):
+    """The way that the page on Keras names, where `clone_model` would make a plain Keras model."""
+    model = compiled(KINDS[kind](), sensitivity_every=3)
+    model.train_on_batch(X, Y)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     assert type(copy) is type(model) and copy.sensitivity_every == 3
+    assert [layer.name for layer in copy.layers][-3:] == ["hidden", "readout", "window"]
     copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(copy.predict(X, verbose=0), model.predict(X, verbose=0))
+    np.testing.assert_array_equal(copy.predict_on_batch(X), model.predict_on_batch(X))
     before = model.get_weights()
-    copy.fit(X, Y, verbose=0)
-    for mine, was in zip(weights(model), before, strict=True):  # nothing is shared
-        np.testing.assert_array_equal(mine, was)
+    copy.train_on_batch(X, Y)
+    same(model.get_weights(), before)  # nothing is shared
+
+
+def test_weights_alone_are_saved(tmp_path):
+    model, again = compiled(KINDS["sequential, of an input"]()), KINDS["sequential, of an input"]()
+    model.train_on_batch(X, Y)
+    model.save_weights(tmp_path / "model.weights.h5")
+    again.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_allclose(again.predict_on_batch(X), model.predict_on_batch(X), rtol=1e-6)
+
+
+class Called(kk.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.hidden, self.readout = kk.RNN(kk.LIFCell(units), seed=1), keras.layers.Dense(O)
+
+    def call(self, x, training=None):
+        return self.readout(self.hidden(x, training=training))
 
 
 def test_subclasses_are_made_as_keras_makes_them():
@@ -126,14 +164,6 @@ def test_subclasses_are_made_as_keras_makes_them():
                 return {"loss": super().train_step(data)["loss"]}
 
         return Mine
-
-    class Called(kk.Model):
-        def __init__(self, units):
-            super().__init__()
-            self.hidden, self.readout = kk.RNN(kk.LIFCell(units), seed=1), keras.layers.Dense(O)
-
-        def call(self, x, training=None):
-            return self.readout(self.hidden(x, training=training))
 
     inputs = keras.Input((T, I))
     hidden = kk.RNN(kk.LIFCell(4), seed=1)(inputs)
@@ -149,23 +179,87 @@ def test_subclasses_are_made_as_keras_makes_them():
         assert model.diagnostics()["sensitivity_loss"] > 0.0
 
 
-@pytest.mark.parametrize("name", ["model.h5", "model.hdf5"])
-def test_a_file_that_could_not_hold_both_optimizers_is_refused(name, tmp_path):
-    """Before anything is written: what lies there stays."""
-    for model in (compiled(kk.Model(layers(keras.Input((T, I))))), kk.Model(layers())):
-        with pytest.raises(ValueError, match=rf"filepath must end in '.keras', or .*; received '.*{name}'.*optimizer"):
-            model.save(tmp_path / name)
-    assert not (tmp_path / name).exists()
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["compile fit", "compile call fit", "call compile fit"])
+def test_a_subclassed_model_trains_whenever_it_is_built(order):
+    """Also after a model of inputs and outputs: Keras would expect these of the subclasses of its class."""
+    functional()
+    model = Called(4)
+    settings = dict(sensitivity_every=2, jit_compile=False)
+    steps = {"compile": lambda: model.compile("sgd", "mse", **settings), "call": lambda: model(X)}
+    steps["fit"] = lambda: model.fit(X, np.zeros((6, T, O)), verbose=0)
+    for step in order.split():
+        steps[step]()
+    assert model.diagnostics()["sensitivity_loss"] > 0.0
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")  # Keras' own, before it asks the model
-def test_such_a_file_is_refused_however_it_is_saved(tmp_path):
-    """Keras' function goes past the model's `save`. It could write the file, but nothing could load it."""
-    inputs = keras.Input((T, I))
-    functional = compiled(kk.Model(layers(inputs)))
-    sequential = kk.Model([keras.Input((T, I)), *layers()])
-    for model in (functional, sequential, keras.Model(inputs, functional(inputs))):
+def test_a_file_that_could_not_hold_both_optimizers_is_refused_however_it_is_saved(tmp_path):
+    """Before anything is written. Keras' function goes past the model's `save`: nothing could load what it writes."""
+    model, sequential, inputs = compiled(functional()), kk.Model(layers(keras.Input((T, I)))), keras.Input((T, I))
+    for name, each in (("model.h5", model), ("model.hdf5", kk.Model(layers()))):
+        with pytest.raises(ValueError, match=rf"filepath must end in '.keras', or .*; received '.*{name}'.*optimizer"):
+            each.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    for each in (model, sequential, keras.Model(inputs, model(inputs))):
         with pytest.raises(ValueError, match="filepath must end in '.keras', or .*HDF5 file has no place for sensitiv"):
-            keras.saving.save_model(model, tmp_path / "model.h5")
-        keras.saving.save_model(model, tmp_path / "model.keras")  # nothing of the refusal remains
-        assert keras.saving.load_model(tmp_path / "model.keras").count_params() == model.count_params()
+            keras.saving.save_model(each, tmp_path / "model.h5")
+        keras.saving.save_model(each, tmp_path / "model.keras")  # nothing of the refusal remains
+        assert keras.saving.load_model(tmp_path / "model.keras").count_params() == each.count_params()
+
+
+@pytest.mark.slow
+def test_keras_own_backup_goes_on_exactly(tmp_path):
+    """`BackupAndRestore`: weights, counts of draws and the slots of both optimizers, to the bit."""
+
+    def train(*callbacks):
+        model = functional()
+        slots = keras.optimizers.Adam(0.01), keras.optimizers.RMSprop(0.01, momentum=0.5)
+        model.compile(slots[0], "mse", sensitivity_optimizer=slots[1], run_eagerly=True)
+        history = model.fit(X[:2], Y[:2], epochs=4, callbacks=list(callbacks), **FIT)
+        optimizers = model.optimizer, model.sensitivity_optimizer
+        return len(history.epoch), arrays([*model.weights, *(v for each in optimizers for v in each.variables)])
+
+    def stop(epoch, logs):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup" if IS_KERAS_3 else str(tmp_path / "backup"))
+
+    with pytest.raises(KeyboardInterrupt):
+        train(backup(), keras.callbacks.LambdaCallback(on_epoch_begin=stop))
+    epochs, resumed = train(backup())
+    assert epochs == 2
+    same(train()[1], resumed)
+
+
+def registered():
+    """How many gradients TensorFlow holds."""
+    return sum(name.startswith("CustomGradient-") for name in ops.gradient_registry._registry)
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.slow
+def test_the_graphs_of_a_model_go_with_it():
+    """Nothing that it leaves behind is held by TensorFlow for good."""
+
+    def graphs():
+        keras.backend.clear_session()
+        gc.collect()
+        return sum(isinstance(each, tf.Graph) for each in gc.get_objects())
+
+    def use_a_model():
+        """How many gradients are held before and after a model trains, evaluates, predicts and shows gradients."""
+        model = compiled(functional(), run_eagerly=False, jit_compile=False)
+        before = registered()  # Keras 2 has traced the layers by now
+        model.fit(X, Y, validation_data=(X, Y), **FIT)
+        model.predict(X, verbose=0)
+        tf.function(model.gradients)(X, Y)
+        return weakref.ref(model), before, registered()
+
+    before = graphs()
+    model, built, used = use_a_model()
+    after = graphs()
+    assert model() is None and used > built == registered()
+    assert not IS_KERAS_3 or after <= before + 1  # the default graph

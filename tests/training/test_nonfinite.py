@@ -1,8 +1,9 @@
-"""A batch with NaN or infinity: as if it had never come, or the end of training; both say which tensor and step."""
+"""A batch with NaN or infinity: as if it had never come, or the end of training; both say which tensor and step.
+
+On several replicas it is asked in test_distribution.py.
+"""
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
-pytestmark = pytest.mark.slow
+from ..reference.cases import taking_turns
 
 T, I, O, B = 7, 3, 2, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (16, T, I)).astype("float32")
@@ -19,6 +20,7 @@ Y = np.random.default_rng(1).normal(size=(16, O)).astype("float32")
 WEIGHT = np.linspace(0.5, 1.5, 16).astype("float32")
 SKIPPED = "1 of 4 batches of epoch 1 were skipped, the first at step 2: "
 BAD, GOOD = np.arange(4, 8), np.r_[0:4, 8:16]  # the second batch, and all others
+slow = pytest.mark.slow
 
 
 def build(on_nonfinite="skip", stateful=False, run_eagerly=None, **settings):
@@ -53,8 +55,8 @@ def everything(model):
     return [np.asarray(v) for v in (*model.weights, *optimizers, *states)]
 
 
-def the_same(one, other):
-    for mine, theirs in zip(everything(one), everything(other), strict=True):
+def same(one, other):
+    for mine, theirs in zip(one, other, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -71,62 +73,64 @@ NAMES = {
 }
 
 
+@slow
 @pytest.mark.parametrize(
     "mode, where",
-    [("eager", "input"), ("eager", "target"), ("eager", "sample weight"), ("stateful", "input"), ("stateful", "target"),
-     ("several steps at once", "input"), ("xla", "target")],
-)  # fmt: skip
+    [
+        *(("eager", where) for where in ("input", "target", "sample weight")),
+        *(("stateful", where) for where in ("input", "target")),
+        ("several steps at once", "input"),
+        ("xla", "target"),
+    ],
+)
 def test_a_batch_that_is_left_out_never_came(mode, where):
     """Weights, both optimizers, counts of draws, states, running statistics and logs: those of the other batches."""
     one, other = build(**MODES[mode]), build(**MODES[mode])
-    with pytest.warns(RuntimeWarning, match=SKIPPED + re.escape(NAMES[where])):
-        with_it = fit(one, *spoilt(where))
+    data = spoilt(where)
+    with pytest.warns(RuntimeWarning, match=SKIPPED + re.escape(NAMES[where])) as said:
+        with_it = fit(one, *data)
+    if where == "input":
+        assert "Of an array x, np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples" in str(said[0].message)
+        np.testing.assert_array_equal(np.unique(np.argwhere(~np.isfinite(data[0]))[:, 0]), [5])
     without = fit(other, *(part[GOOD] for part in (X, Y, WEIGHT)))
-    the_same(one, other)
-    assert with_it == without and np.isfinite(list(with_it.values())).all()
-    with_it, without = one.diagnostics(), other.diagnostics()
-    assert with_it.pop("skipped_updates") == 0.25 and without.pop("skipped_updates") == 0.0
-    assert with_it == without and np.isfinite(list(with_it.values())).all()
+    same(everything(one), everything(other))
+    found, right = one.diagnostics(), other.diagnostics()
+    assert found.pop("skipped_updates") == 0.25 and right.pop("skipped_updates") == 0.0
+    assert (with_it, found) == (without, right)
+    assert np.isfinite([*(value for (value,) in with_it.values()), *found.values()]).all()
 
 
+@slow
 @pytest.mark.parametrize("mode", ["eager", "several steps at once"])
 def test_stop_leaves_all_as_it_was_before_the_batch(mode):
-    """Also where the steps after it were under way already."""
+    """Also where the steps after it were under way already; and training goes on, once the data are good."""
     one, other = build("stop", **MODES[mode]), build(**MODES[mode])
-    data = spoilt("target", np.inf)
     message = "Training stopped at step 2 of epoch 1: target of the batch holds NaN or infinity. All weights are as"
     with pytest.raises(FloatingPointError, match=message):
-        fit(one, *data)
+        fit(one, *spoilt("target", np.inf))
     fit(other, X[:B], Y[:B], WEIGHT[:B])
-    the_same(one, other)
-    fit(one, X[8:], Y[8:], WEIGHT[8:])  # and it goes on, once the data are good
-    fit(other, X[8:], Y[8:], WEIGHT[8:])
-    the_same(one, other)
+    same(everything(one), everything(other))
+    for model in (one, other):
+        fit(model, X[8:], Y[8:], WEIGHT[8:])
+    same(everything(one), everything(other))
 
 
+@slow
 def test_a_single_batch_stops_too():
     model = build("stop")
     before = everything(model)
     x, y, weight = (part[BAD] for part in spoilt("input", -np.inf))
     with pytest.raises(FloatingPointError, match='stopped at step 1: input "signal" of the batch.*Clean the data'):
         model.train_on_batch(x, y, sample_weight=weight)
-    for old, new in zip(before, everything(model), strict=True):
-        np.testing.assert_array_equal(old, new)
+    same(before, everything(model))
     model.train_on_batch(X[:B], Y[:B])
-
-
-def test_the_warning_says_how_to_find_the_examples():
-    x, *rest = spoilt("input")
-    with pytest.warns(RuntimeWarning, match="skipped") as said:
-        fit(build(), x, *rest)
-    assert "Of an array x, np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples" in str(said[0].message)
-    np.testing.assert_array_equal(np.unique(np.argwhere(~np.isfinite(x))[:, 0]), [5])
 
 
 def nan_in(variable):
     variable.assign(tf.fill(variable.shape, np.nan))
 
 
+@slow
 @pytest.mark.parametrize(
     "spoil, message",
     [
@@ -143,6 +147,7 @@ def test_what_else_is_not_finite_is_named(spoil, message):
         model.train_on_batch(X[:B], Y[:B])
 
 
+@slow
 def test_a_gradient_that_is_not_finite_is_named():
     @tf.custom_gradient
     def spoil(x):
@@ -155,10 +160,10 @@ def test_a_gradient_that_is_not_finite_is_named():
     before = [w.numpy() for w in model.weights]
     with pytest.raises(FloatingPointError, match='1: gradient of "hidden/kernel" holds.*global_clipnorm'):
         model.train_on_batch(X[:B], np.zeros((B, T, O)))
-    for old, new in zip(before, model.weights):
-        np.testing.assert_array_equal(old, new.numpy())  # M and gamma, which had learned already, were put back
+    same(before, [w.numpy() for w in model.weights])  # M and gamma, which had learned already, were put back
 
 
+@slow
 def test_inputs_and_targets_go_by_their_names():
     one, other = keras.Input((T, I), name="left"), keras.Input((T, I), name="right")
     shared = kk.RNN(kk.LIFCell(5), name="hidden", seed=1)
@@ -166,32 +171,26 @@ def test_inputs_and_targets_go_by_their_names():
     model = kk.Model({"left": one, "right": other}, outputs)
     model.compile("sgd", {"a": "mse", "b": "mse"}, on_nonfinite="stop", run_eagerly=True)
     x, y = {"left": X[:B], "right": X[:B]}, {"a": np.zeros((B, T, O)), "b": np.zeros((B, T, O))}
-    bad = {**x, "right": np.full_like(X[:B], np.nan)}
     with pytest.raises(FloatingPointError, match='input "right" of the batch'):
-        model.train_on_batch(bad, y)
+        model.train_on_batch({**x, "right": np.full_like(X[:B], np.nan)}, y)
     with pytest.raises(FloatingPointError, match='target "b" of the batch'):
         model.train_on_batch(x, {**y, "b": np.full((B, T, O), np.inf)})
     model.train_on_batch(x, y)
 
 
+@slow
 def test_an_epoch_without_a_good_batch_has_no_loss():
-    """A loss of 0 would be the best there is."""
+    """A loss of 0 would be the best there is. The step is counted from the beginning of each epoch."""
     model = build(diagnostics=True)
-    with pytest.warns(RuntimeWarning, match="2 of 2 batches of epoch 1 were skipped, the first at step 1"):
-        history = fit(model, np.full_like(X[:8], np.nan), Y[:8], None)
-    assert history.pop("skipped_updates") == [1.0]
+    with pytest.warns(RuntimeWarning) as said:
+        history = fit(model, np.full_like(X[:8], np.nan), Y[:8], None, epochs=2)
+    for epoch, warning in enumerate(said, 1):
+        assert str(warning.message).startswith(f"2 of 2 batches of epoch {epoch} were skipped, the first at step 1")
+    assert len(said) == 2 and history.pop("skipped_updates") == [1.0, 1.0]
     assert np.isnan(list(history.values())).all()
 
 
-def test_the_step_is_counted_from_the_beginning_of_each_epoch():
-    model = build()
-    with pytest.warns(RuntimeWarning) as said:
-        fit(model, *spoilt("target"), epochs=2)
-    for epoch, warning in enumerate(said, 1):
-        assert str(warning.message).startswith(f"1 of 4 batches of epoch {epoch} were skipped, the first at step 2:")
-    assert len(said) == 2
-
-
+@slow
 def test_a_masked_step_may_hold_nan():
     inputs = keras.Input((T, I))
     mask = keras.Input((T,), dtype="bool")
@@ -205,17 +204,7 @@ def test_a_masked_step_may_hold_nan():
     assert found["skipped_updates"] == 0.0 and np.isfinite([*logs.values(), *found.values()]).all()
 
 
-def test_a_loaded_model_does_with_such_batches_what_the_saved_one_did(tmp_path):
-    model = build("stop", run_eagerly=True)
-    model.save(tmp_path / "model.keras")
-    assert keras.models.load_model(tmp_path / "model.keras").on_nonfinite == "stop"
-
-
-def test_an_unknown_word_is_an_error():
-    with pytest.raises(ValueError, match=r"on_nonfinite must be one of \['skip', 'stop'\]; received 'ignore'"):
-        build("ignore")
-
-
+@slow
 def test_what_a_users_compute_metrics_says_is_kept():
     model = build()
     ours = model.compute_metrics
@@ -224,57 +213,85 @@ def test_what_a_users_compute_metrics_says_is_kept():
     assert float(logs["mine"]) == 3.0 and model.diagnostics()["firing_rate"] > 0.0
 
 
-REPLICAS = """
-import sys, warnings
-import numpy as np, tensorflow as tf
-import kernl_keras as kk
-from kernl_keras.keras_version import keras
-
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], two)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-x = np.random.default_rng(0).normal(1.0, 2.0, (12, 7, 3)).astype("float32")
-y = np.random.default_rng(1).normal(size=(12, 2)).astype("float32")
-bad_x, bad_y = x.copy(), y.copy()
-bad_x[4, 2, 2] = bad_y[4] = np.nan  # on the first replica alone
-good = [0, 1, 2, 3, 8, 9, 10, 11]
-
-def train(x, y, stateful=False):
-    # with `stateful` there is an encoder in front, in whose states NaN stays
-    keras.utils.set_random_seed(3)
-    with strategy.scope():
-        inputs = keras.Input(batch_shape=(2, 7, 3)) if stateful else keras.Input((7, 3))
-        front = kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True) if stateful else lambda x: x
-        hidden = kk.RNN(kk.LIFCell(5), seed=1)(front(inputs))
-        model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(2)(hidden)))
-        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        history = model.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(4), verbose=0).history
-    named = 'input "' if stateful else "target of the batch"
-    print(sum("first at step 2: " + named in str(each.message) for each in said))
-    states = [part for state in getattr(front, "states", ()) for part in strategy.experimental_local_results(state)]
-    variables = [*model.weights, *model.optimizer.variables, *model.sensitivity_optimizer.variables, *states]
-    found = history | model.diagnostics()
-    found.pop("skipped_updates")
-    return [v.numpy() for v in variables], found
-
-for x_of_one, y_of_one, stateful in ((x, bad_y, False), (bad_x, y, True)):
-    one, logs = train(x_of_one, y_of_one, stateful)
-    other, logs_of_other = train(x[good], y[good], stateful)
-    print(all((a == b).all() for a, b in zip(one, other, strict=True)), logs == logs_of_other)
-"""
-
-
-@pytest.mark.slow
-def test_all_replicas_leave_a_batch_out_of_which_one_is_not_finite():
-    """In a process of its own, for it has two devices."""
-    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=300)
-    assert done.stdout.split() == 2 * ["1", "0", "True", "True"], done.stderr[-2000:]
-
-
+@slow
 @pytest.mark.skipif(not IS_KERAS_3, reason="the same code under both Kerases")
 def test_a_list_of_callbacks_that_is_keras_own_is_added_to():
     model = build()
     with pytest.warns(RuntimeWarning, match="1 of 4 batches"):
         fit(model, *spoilt("target"), callbacks=keras.callbacks.CallbackList([], model=model))
+
+
+# A target under a sample weight of 0, or at a masked step, counts for nothing: it may be NaN
+
+RNG = np.random.default_rng(0)
+SEQUENCES, STEPS, LAST = (RNG.normal(size=shape).astype("float32") for shape in ((3, 4, I), (3, 4, O), (3, O)))
+OF_EXAMPLES = np.float32([1.0, 0.0, 2.0])
+OF_STEPS = np.float32([[1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 3.0]])
+MASKED = SEQUENCES.copy()
+MASKED[0, 2:] = MASKED[1, 0] = -9.0
+NOTHING = {  # x, targets, where they do not count, weights
+    "last": (SEQUENCES, LAST, OF_EXAMPLES == 0, OF_EXAMPLES),
+    "steps": (SEQUENCES, STEPS, OF_STEPS == 0, OF_STEPS),
+    "a column": (SEQUENCES, STEPS, OF_EXAMPLES == 0, OF_EXAMPLES[:, None]),
+    "masked": (MASKED, STEPS, MASKED[..., 0] == -9.0, None),
+    "both": (SEQUENCES, {"last": LAST, "steps": STEPS}, {"last": OF_EXAMPLES == 0, "steps": OF_STEPS == 0},
+             {"last": OF_EXAMPLES, "steps": OF_STEPS}),
+}  # fmt: skip
+
+
+def data(case, value):
+    """x, the targets with a value where they do not count, and the weights."""
+    x, y, where, weights = NOTHING[case]
+    y = tf.nest.map_structure(
+        lambda y, where: np.where(where.reshape(where.shape + (1,) * (y.ndim - where.ndim)), np.float32(value), y),
+        y, where,
+    )  # fmt: skip
+    return x, y, weights
+
+
+def answering(case="steps", **settings):
+    """For an answer at every step, or one for each sequence ("last"), or both, by name."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((4, I))
+    x = keras.layers.Masking(-9.0)(inputs) if case == "masked" else inputs
+    steps = kk.Readout(O, name="steps")(kk.RNN(kk.LeakyRNNCell(3, tau=5.0), seed=1)(x))
+    last = kk.TimeAverage(2, name="last")
+    outputs = {"last": lambda: last(steps), "both": lambda: {"last": last(steps), "steps": steps}}
+    model = kk.Model(inputs, outputs.get(case, lambda: steps)())
+    loss = {"last": "mse", "steps": "mse"} if case == "both" else "mse"
+    metrics = {"last": ["mae"], "steps": ["mae"]} if case == "both" else ["mae"]
+    model.compile(keras.optimizers.SGD(0.1), loss, weighted_metrics=metrics, run_eagerly=True, **settings)
+    return model
+
+
+@pytest.mark.parametrize("case", taking_turns(NOTHING, 2))
+def test_a_target_that_counts_for_nothing_may_be_anything(case):
+    """Loss, weighted metrics and what is learned are those with a finite number there; in `evaluate`, too."""
+    found = []
+    for value in (0.5, np.nan, -np.inf):
+        model, (x, y, weights) = answering(case), data(case, value)
+        tested = model.test_on_batch(x, y, sample_weight=weights, return_dict=True)
+        logs = model.train_on_batch(x, y, sample_weight=weights, return_dict=True)
+        assert model.diagnostics()["skipped_updates"] == 0.0
+        found.append([*map(float, (*tested.values(), *logs.values())), *model.get_weights()])
+    assert all(np.isfinite(each).all() for each in found[0])
+    for other in found[1:]:
+        same(found[0], other)
+
+
+def test_a_metric_without_weights_counts_no_made_up_target():
+    model = answering(metrics=[keras.metrics.MeanSquaredError(name="plain")])
+    x, y, weights = data("steps", np.nan)
+    for ask in (model.test_on_batch, model.train_on_batch):
+        logs = ask(x, y, sample_weight=weights, return_dict=True)
+        assert np.isnan(logs.pop("plain")) and np.isfinite([float(each) for each in logs.values()]).all()
+        model.reset_metrics()
+    y = data("steps", 0.5)[1]
+    logs = model.test_on_batch(x, y, sample_weight=weights, return_dict=True)
+    np.testing.assert_allclose(logs["plain"], np.mean((model(x) - y) ** 2), rtol=1e-5)
+
+
+def test_a_target_that_counts_is_named():
+    x, y, weights = data("steps", np.nan)
+    with pytest.raises(FloatingPointError, match="stopped at step 1: target of the batch"):
+        answering(on_nonfinite="stop").train_on_batch(x, y, sample_weight=weights + 1.0)

@@ -1,4 +1,4 @@
-"""Training on the pieces of a stream: validation in between takes nothing from it, and what is not finite stays out."""
+"""Pieces of a stream: validation takes nothing from it, what counts for nothing or is not finite stays out of it."""
 
 import contextlib
 
@@ -8,45 +8,50 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.layers.step import running_step
 from kernl_keras.training.state import layer_states
 
 B, T, H = 2, 4, 3
 X = np.random.default_rng(0).uniform(size=(6 * B, T, 2)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6 * B, 2)).astype("float32")
 HELD_OUT = X[::-1][: 2 * B], Y[: 2 * B]
-
-
-def network(rule):
-    """Every layer that can be stateful; the window of the mean reaches into the piece before."""
-    keras.utils.set_random_seed(4)
-    inputs = keras.Input(batch_shape=(B, T, 2))
-    x = kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True)(inputs)
-    x = kk.RNN(kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=5.0), rule=rule, seed=1, stateful=True)(x)
-    x = keras.layers.LSTM(H, return_sequences=True, stateful=True)(x)
-    x = kk.Readout(2, stateful=True)(x)
-    model = kk.Model(inputs, kk.TimeAverage(T + 2, stateful=True)(x))
-    model.compile(keras.optimizers.SGD(0.1), "mse", sensitivity_every=1)
-    return model
+SGD = keras.optimizers.SGD
+slow = pytest.mark.slow
 
 
 def states(model):
     return [tf.convert_to_tensor(state).numpy() for _, state in layer_states(model)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rule", ["kernl", pytest.param("eprop", marks=pytest.mark.slow)])
+def same(one, other):
+    for mine, theirs in zip(one, other, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@slow
+@pytest.mark.parametrize("rule", ["kernl", "eprop"])
 def test_validation_leaves_a_stream_as_it_was(rule):
     """States and traces of every layer, linear memory and exact traces; and so what is learned from then on."""
-    validated, plain = network(rule), network(rule)
+
+    def network():
+        """Every layer that can be stateful; the window of the mean reaches into the piece before."""
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input(batch_shape=(B, T, 2))
+        x = kk.SpikeEncoder(4, "threshold", context_switch=3, stateful=True)(inputs)
+        x = kk.RNN(kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=5.0), rule=rule, seed=1, stateful=True)(x)
+        x = keras.layers.LSTM(H, return_sequences=True, stateful=True)(x)
+        x = kk.Readout(2, stateful=True)(x)
+        model = kk.Model(inputs, kk.TimeAverage(T + 2, stateful=True)(x))
+        model.compile(SGD(0.1), "mse", sensitivity_every=1)
+        return model
+
+    validated, plain = network(), network()
     settings = dict(batch_size=B, shuffle=False, verbose=0, epochs=2)
     history = validated.fit(X, Y, validation_data=HELD_OUT, validation_batch_size=B, **settings).history
     plain.fit(X, Y, **settings)
     found = states(validated)
     assert len(found) >= 10 and sum(np.any(state) for state in found) >= len(found) - 2
-    for one, other in zip(found, states(plain)):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(validated.get_weights(), plain.get_weights()):
-        np.testing.assert_array_equal(one, other)
+    same(found + validated.get_weights(), states(plain) + plain.get_weights())
     gone_on = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)  # asked by itself it goes on from where training is
     for _, state in layer_states(plain):
         state.assign(tf.zeros_like(state))
@@ -55,24 +60,24 @@ def test_validation_leaves_a_stream_as_it_was(rule):
     assert abs(gone_on - fresh) > 1e-6
 
 
-def one_layer(steps, seed=0):
+def one_layer(steps, seed=0, **settings):
     """A network for pieces of some steps, whose weights stand still while M learns."""
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(batch_shape=(B, steps, 2))
     x = kk.SpikeEncoder(4, seed=1, stateful=True)(inputs)
     x = kk.RNN(kk.LIFCell(H, input_gain=8.0), window=2, seed=1, stateful=True, name="hidden")(x)
     model = kk.Model(inputs, kk.Readout(2, stateful=True)(x))
-    sgd = keras.optimizers.SGD
-    model.compile(sgd(0.0), "mse", sensitivity_optimizer=sgd(0.1), sensitivity_every=1, jit_compile=False)
+    settings = {"jit_compile": False, **settings}
+    model.compile(SGD(0.0), "mse", sensitivity_optimizer=SGD(0.1), sensitivity_every=1, **settings)
     return model
 
 
-@pytest.mark.parametrize("steps", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("steps", [1, pytest.param(2, marks=slow)])
 def test_where_nothing_is_asked_m_learns_all_the_same(steps):
     """A weight of a step is none of an example, however short the pieces are."""
     found = []
     for weight in (0.0, 1.0):
-        model = one_layer(steps)
+        model = one_layer(steps, run_eagerly=True)
         before, measured = tf.convert_to_tensor(model.rule_layers[0].sensitivity_tensor).numpy(), []
         for start in range(0, T, steps):
             x, weights = X[:B, start : start + steps], np.full((B, steps), weight, "float32")
@@ -81,25 +86,87 @@ def test_where_nothing_is_asked_m_learns_all_the_same(steps):
         m = tf.convert_to_tensor(model.rule_layers[0].sensitivity_tensor).numpy()
         assert np.abs(m - before).max() > 1e-4 and max(rate for _, rate, _ in measured) > 0.1
         found.append((m, measured))
-    for one, other in zip(*found):
-        np.testing.assert_array_equal(one, other)
+    same(*found)
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras says so even where it learns the length
 def test_a_data_set_that_ends_moves_nothing_more():
     """Keras learns within its compiled step that one of unknown length is over."""
     batches = [(X[start : start + B], np.zeros((B, T, 2), "float32")) for start in range(0, len(X), B)]
-    like = tuple(tf.TensorSpec((B, T, 2)) for _ in range(2))
+    shape = tuple(tf.TensorSpec((B, T, 2)) for _ in range(2))
     known = tf.data.Dataset.from_tensor_slices(tuple(np.stack(part) for part in zip(*batches)))
     found = []
-    for data in (known, tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=like)):
-        model = one_layer(T)
+    for data in (known, tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=shape)):
+        model = one_layer(T, run_eagerly=data is known)  # which needs no compiled step
         model.fit(data, shuffle=False, verbose=0)
         model.evaluate(data, verbose=0)
         found.append([*states(model), int(model.rule_layers[0].draws)])
-    for one, other in zip(*found):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
+
+# Examples of weight 0 are not there: in F, in the activity, whatever they carry, and never beyond their step
+
+EXAMPLES = np.random.default_rng(0).normal(1.0, 2.0, (4, 9, 3)).astype("float32")
+TARGETS = np.random.default_rng(1).normal(size=(4, 2)).astype("float32")
+ABSENT = np.array([1.0, 1.0, 0.0, 0.0], "float32")
+
+
+def learner(batch, stateful=False, run_eagerly=True, pairs=False):
+    """The same weights and noise every time; with `pairs` the layer sees two sequences an example."""
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input(batch_shape=(batch, 18 if pairs else 9, 3))
+    x = keras.layers.Lambda(lambda x: tf.reshape(x, (2 * batch, 9, 3)))(inputs) if pairs else inputs
+    hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), seed=7, stateful=stateful, name="hidden")(x)
+    outputs = kk.TimeAverage(4)(kk.Readout(2, stateful=stateful)(hidden))
+    if pairs:
+        outputs = keras.layers.Lambda(lambda x: x[:batch])(outputs)
+    model = kk.Model(inputs, outputs)
+    model.compile(SGD(0.0), "mse", sensitivity_optimizer=SGD(0.0), run_eagerly=run_eagerly, jit_compile=False)
+    return model
+
+
+def measured(model, x, y, evaluate=False, **arguments):
+    """What is measured in a step, and nothing of those before it."""
+    (model.test_on_batch if evaluate else model.train_on_batch)(x, y, **arguments)
+    return model.diagnostics(training=not evaluate)
+
+
+@slow
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("stateful", [False, True])
+def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
+    whole, alone = (learner(batch, stateful, run_eagerly) for batch in (4, 2))
+    everyone = measured(whole, EXAMPLES, TARGETS)  # all of them leave something behind
+    measured(alone, EXAMPLES[:2], TARGETS[:2])
+    for evaluate in (False, True):
+        one = measured(whole, EXAMPLES, TARGETS, evaluate, sample_weight=ABSENT)
+        other = measured(alone, EXAMPLES[:2], TARGETS[:2], evaluate)
+        assert one.keys() == other.keys()
+        for name in one.keys() & {"sensitivity_loss", "explained_variance", "firing_rate", "silent_units"}:
+            np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6)
+        assert abs(everyone["firing_rate"] - one["firing_rate"]) > 1e-3
+
+
+@slow
+def test_a_layer_of_another_batch_counts_all():
+    x = np.concatenate([EXAMPLES, EXAMPLES[::-1]], 1)
+    one, other = (
+        measured(learner(4, pairs=True), x, TARGETS, **arguments) for arguments in ({"sample_weight": np.ones(4)}, {})
+    )
+    np.testing.assert_allclose(one["sensitivity_loss"], other["sensitivity_loss"], rtol=1e-6)
+
+
+@slow
+def test_a_step_that_fails_leaves_nothing():
+    model = learner(4)
+    with pytest.raises(Exception):  # noqa: B017 - Keras' own, of many kinds
+        model.train_on_batch(EXAMPLES, np.zeros((4, 5)), sample_weight=ABSENT)
+    assert running_step() is None and model.rule_layers[0].report is None
+    assert np.isfinite(model.predict_on_batch(EXAMPLES)).all()
+
+
+# What is not finite in the states alone
 
 HOP, STEPS = 4, 3
 SOUND = dict(bands=3, units=4, sampling_rate=1000.0, frame=8.0, hop=float(HOP), seed=1, stateful=True)
@@ -110,24 +177,22 @@ IN_FRONT = {  # name: (the first layer, samples a step, features, the feature th
     "frozen": (lambda: kk.RNN(kk.LIFCell(5, input_gain=9.0), "eprop", stateful=True, trainable=False), 1, 2, 0),
     "statistics": (lambda: keras.layers.BatchNormalization(), 1, 2, 0),
 }  # fmt: skip
-BAD = [
-    *((front, value) for front in IN_FRONT if front.startswith("sound") for value in (np.nan, np.inf, 1e30)),
-    *(("context", value) for value in (np.nan, -np.inf)),
-    *(("frozen", value) for value in (np.nan, np.inf)),
-]
-QUICK = {"sound, threshold": np.nan, "sound, latency": 1e30, "context": -np.inf, "frozen": np.nan}
+BAD = {  # values that stay in the states
+    "sound, threshold": (np.nan, np.inf, 1e30),
+    "sound, delta": (np.nan, np.inf, 1e30),
+    "sound, bernoulli": (np.nan, np.inf, 1e30),
+    "sound, latency": (1e30, np.nan, np.inf),
+    "context": (-np.inf, np.nan),
+    "frozen": (np.nan, np.inf),
+}
 
 
-def bad(*rows):
-    """Each of the rows with its bad value; some where time is short."""
+def bad(*quick, more=()):
+    """Each kind of state with each bad value; those of the `quick` kinds with their first one where time is short."""
+    rows = [*((front, value) for front, values in BAD.items() for value in values), *more]
+    marks = [() if front in quick and value is BAD[front][0] else slow for front, value in rows]
     return pytest.mark.parametrize(
-        ("front", "value"),
-        [
-            pytest.param(
-                *row, marks=() if QUICK.get(row[0]) == row[1] or row[1] is QUICK.get(row[0]) else pytest.mark.slow
-            )
-            for row in rows
-        ],
+        ("front", "value"), [pytest.param(*row, marks=mark) for row, mark in zip(rows, marks)]
     )
 
 
@@ -157,7 +222,10 @@ def all_of(model):
     return [np.asarray(variable) for variable in (*model.weights, *optimizers)] + states(model)
 
 
-@bad(*BAD, ("statistics", 1e30))
+ONES = np.ones((B, STEPS, 2), "float32")
+
+
+@bad("sound, threshold", "frozen", more=[("statistics", 1e30)])
 def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front, value):
     """Though its loss and gradients are finite: weights, both optimizers, states, draws and metrics."""
     (one, two, three), broken = three_pieces(front, value)
@@ -165,18 +233,15 @@ def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front,
     for course in ((one, two, three), (one, broken, two, three)):
         model, logs = behind(front), None
         for piece in course:
-            logs = model.train_on_batch(piece, np.ones((B, STEPS, 2), "float32"))
-            skipped = model.diagnostics()["skipped_updates"]
-            assert skipped == (piece is broken)
+            logs = model.train_on_batch(piece, ONES)
+            assert model.diagnostics()["skipped_updates"] == (piece is broken)
         found.append([*all_of(model), np.asarray(logs), model.predict_on_batch(three)])
-    for mine, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(mine, other)
-        assert np.isfinite(mine).all()
-    assert np.any(mine)
+    same(*found)
+    assert all(np.isfinite(each).all() for each in found[0]) and np.any(found[0][-1])
 
 
-@bad(*BAD)
-@pytest.mark.parametrize("ask", ["predict", pytest.param("evaluate", marks=pytest.mark.slow)])
+@bad("sound, latency", "context")
+@pytest.mark.parametrize("ask", ["predict", pytest.param("evaluate", marks=slow)])
 def test_what_is_not_finite_does_not_go_on(front, value, ask):
     """The row with the bad piece answers as if it had never come; the other row goes on with its own piece."""
     (one, two, three), broken = three_pieces(front, value)
@@ -184,15 +249,13 @@ def test_what_is_not_finite_does_not_go_on(front, value, ask):
         broken = np.where(np.isfinite(broken) & (np.abs(broken) < 1e9), broken, value)
         broken[1] = broken[0]
     ended = []
-    for second in (None, two, broken):
+    for course in ((one,), (one, two), (one, broken)):
         model = behind(front)
-        for piece in (one, second):
-            if piece is None:
-                continue
+        for piece in course:
             if ask == "predict":
-                model.predict(piece, batch_size=B, verbose=0)
+                model.predict_on_batch(piece)
             else:
-                model.evaluate(piece, np.ones((B, STEPS, 2), "float32"), batch_size=B, verbose=0)
+                model.test_on_batch(piece, ONES)
         ended.append([*states(model), model.predict_on_batch(three)])
     never_came, good, found = ended
     for kept, new, state in zip(never_came, good, found, strict=True):
@@ -212,7 +275,7 @@ WAYS = {
 }
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_train_judges_the_states(way):
     """Also where M and gamma had learned already, and where the gradients of two batches make one step."""
@@ -221,7 +284,7 @@ def test_every_way_to_train_judges_the_states(way):
     if accumulate and not IS_KERAS_3:
         pytest.skip("Keras 2 accumulates no gradients")
     (one, two, three), broken = three_pieces("frozen", np.nan)
-    found, y = [], np.ones((B, STEPS, 2), "float32")
+    found = []
     for course in ((one, two, three), (one, broken, two, three)):
         model = behind("frozen", run_eagerly=False, **settings)
         if accumulate:
@@ -231,18 +294,17 @@ def test_every_way_to_train_judges_the_states(way):
         if way == "stop":
             told = pytest.raises(FloatingPointError, match='stopped at step 2 of epoch 1: input "signal"')
         with told if len(course) == 4 else contextlib.nullcontext():
-            x = np.concatenate(course)
-            model.fit(x, np.concatenate([y] * len(course)), batch_size=B, shuffle=False, verbose=0)
+            y = np.concatenate([ONES] * len(course))
+            model.fit(np.concatenate(course), y, batch_size=B, shuffle=False, verbose=0)
         if way == "stop" and len(course) == 4:
             for piece in (two, three):
-                model.train_on_batch(piece, y)
+                model.train_on_batch(piece, ONES)
         found.append(all_of(model))
-    for mine, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(mine, other)
+    same(*found)
 
 
 def test_a_finite_input_that_makes_such_a_state_is_not_blamed():
     _, broken = three_pieces("sound, threshold", 1e30)
     model = behind("sound, threshold", on_nonfinite="stop")
     with pytest.raises(FloatingPointError, match='new state of "audio_encoder.*" holds .* Scale the inputs'):
-        model.train_on_batch(broken, np.ones((B, STEPS, 2), "float32"))
+        model.train_on_batch(broken, ONES)

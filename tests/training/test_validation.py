@@ -7,55 +7,56 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.training.data_checks import check_data, show_data
 from kernl_keras.training.model import Model
-from kernl_keras.training.validation import show_data
 
 X, Y = np.arange(30.0).reshape(10, 3), np.arange(10)
 DATA = (X[:2], Y[:2])
 
 
-class Watcher(keras.callbacks.Callback):
+class Listener(keras.callbacks.Callback):
     def set_validation_data(self, data):
         self.data = data
 
-
-def shown(*args, **kwargs):
-    watcher = Watcher()
-    show_data(keras.Model().fit, args, {**kwargs, "callbacks": [keras.callbacks.Callback(), watcher]})
-    return watcher.data
+    def set_training_data(self, x):
+        self.x = x
 
 
-def test_validation_data_is_shown_as_it_is():
-    assert shown(X, Y, validation_data=DATA) is DATA
-    dataset = tf.data.Dataset.from_tensor_slices(DATA).batch(2)
-    assert shown(dataset, validation_data=dataset) is dataset
-    assert shown(X, Y, validation_data=DATA, validation_split=0.5) is DATA  # as in Keras, the data come first
+DATASET = tf.data.Dataset.from_tensor_slices(DATA).batch(2)
 
 
-def test_training_data_are_shown_as_they_are():
-    class Listener(keras.callbacks.Callback):
-        def set_training_data(self, x):
-            self.x = x
-
-    for args, kwargs in (((X, Y), {}), ((), {"x": X, "y": Y})):
-        listener = Listener()
-        show_data(keras.Model().fit, args, {**kwargs, "callbacks": [listener]})
-        assert listener.x is X
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (dict(x=X, y=Y, validation_data=DATA), DATA),
+        (dict(x=DATASET, validation_data=DATASET), DATASET),
+        (dict(x=X, y=Y, validation_data=DATA, validation_split=0.5), DATA),  # as in Keras, the data come first
+        (dict(x=X, y=Y), None),
+    ],
+)
+@pytest.mark.parametrize("wrap", [list, keras.callbacks.CallbackList], ids=["list", "Keras' own list"])
+def test_data_are_shown_as_they_are(given, expected, wrap):
+    """To callbacks that ask; the others are left alone."""
+    listener = Listener()
+    show_data({**given, "callbacks": wrap([keras.callbacks.Callback(), listener])})
+    assert listener.data is expected and listener.x is given["x"]
+    for callbacks in (None, [], [keras.callbacks.Callback()]):
+        show_data({**given, "callbacks": callbacks})
 
 
 def test_positional_arguments_are_understood():
-    watcher = Watcher()
-    show_data(keras.Model().fit, (X, Y, 4, 1, 0, [watcher], 0.0, DATA), {})
-    assert watcher.data is DATA
+    listener = Listener()
+    show_data(check_data(keras.Sequential(), keras.Model().fit, (X, Y, 4, 1, 0, [listener], 0.0, DATA), {}))
+    assert listener.data is DATA
 
 
 @pytest.mark.parametrize("share, held_out", [(0.3, 3), (0.25, 3), (0.5, 5)])  # Keras rounds the rest down
 def test_validation_split_holds_out_the_last_examples(share, held_out):
-    x, y = shown(X, Y, validation_split=share)
-    np.testing.assert_array_equal(x, X[-held_out:])
-    np.testing.assert_array_equal(y, Y[-held_out:])
-    (x, _), y = shown((X, X), validation_split=share)
-    assert len(x) == held_out and y is None
+    for x, y in ((X, Y), ((X, X), None)):
+        listener = Listener()
+        show_data({"x": x, "y": y, "validation_split": share, "callbacks": listener})
+        right = tf.nest.map_structure(lambda part: None if part is None else part[-held_out:], (x, y))
+        tf.nest.map_structure(np.testing.assert_array_equal, listener.data, right)
 
 
 @pytest.mark.parametrize("of", ["dataset", "generator", "asked for", "array"])
@@ -73,19 +74,3 @@ def test_only_who_asks_to_shuffle_what_has_an_order_is_warned(of):
     with pytest.warns(UserWarning, match="will be ignored") if warned else contextlib.nullcontext():
         model.fit(given, y if of == "array" else None, batch_size=1 if of == "array" else None, verbose=0, **asked)
     assert sorted(seen) == list(range(8)) and (seen == sorted(seen)) == (of != "array")
-
-
-def test_without_validation_nothing_is_shown():
-    assert shown(X, Y) is None
-
-
-@pytest.mark.parametrize("callbacks", [None, [], [keras.callbacks.Callback()]])
-def test_callbacks_that_do_not_ask_are_left_alone(callbacks):
-    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
-
-
-def test_a_list_of_callbacks_that_is_keras_own():
-    watcher = Watcher()
-    callbacks = keras.callbacks.CallbackList([watcher])
-    show_data(keras.Model().fit, (X, Y), {"callbacks": callbacks, "validation_data": DATA})
-    assert watcher.data is DATA

@@ -7,7 +7,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.training.watch import LARGE, not_scaled, out_of_range
+from kernl_keras.training.diagnostics import LARGE, not_scaled, out_of_range
 
 from ..reference.cases import taking_turns
 
@@ -23,13 +23,15 @@ CELLS = {
 }
 
 
-def build(cell, features=I, run_eagerly=False, **settings):
+def build(cell, features=I, eager=True, front=(), **settings):
     """A model of that cell. To trace a loop takes as long as some ten steps in eager mode."""
     keras.utils.set_random_seed(2)
-    inputs = keras.Input((None, features))
-    hidden = kk.RNN(cell, seed=1, return_sequences=False, name="hidden", **settings)(inputs)
+    x = inputs = keras.Input((None, features))
+    for layer in front:
+        x = layer(x)
+    hidden = kk.RNN(cell, seed=1, return_sequences=False, name="hidden", **settings)(x)
     model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("sgd", "mse", jit_compile=False, run_eagerly=run_eagerly)
+    model.compile("sgd", "mse", jit_compile=False, run_eagerly=eager)
     return model
 
 
@@ -37,7 +39,7 @@ def fit(model, epochs=1, x=X):
     """What `fit` warns of, and what the model measured."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        model.fit(x, np.zeros((8, 1)), batch_size=B, epochs=epochs, verbose=0)
+        model.fit(x, np.zeros((8, 1)), batch_size=8, epochs=epochs, verbose=0)
     return [str(each.message) for each in said if each.category is RuntimeWarning], model.diagnostics()
 
 
@@ -50,45 +52,48 @@ def test_the_highest_activity_is_that_of_a_network_under_strong_currents(name):
     np.testing.assert_allclose(np.mean(np.abs(outputs)), highest, rtol=0.03)
 
 
-def test_a_silent_layer_is_reported_once():
-    (message,), found = fit(build(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0)), epochs=2)
-    assert found["silent_units"] == 1.0
-    assert "hidden' is silent: 100% of its units" in message and "input_gain" in message and "base_threshold" in message
+STRONG = dict(kernel_initializer=keras.initializers.Constant(1e4), recurrent_gain=0.0)
+RESTARTING = kk.rules.KeRNL(perturbation=kk.rules.Tangent(max_perturbation=1e-6))  # every effect exceeds it
+OUT_OF_RANGE = {  # word: (model, inputs, words of the message, lowest and highest that is measured at last)
+    "silent": (lambda: build(kk.LIFCell(5, input_gain=0.0, recurrent_gain=0.0)), X,
+               ("100% of its units", "input_gain", "base_threshold"), {"silent_units": (1.0, 1.0)}),
+    "saturated": (lambda: build(kk.LIFCell(5, **STRONG)), np.abs(X), ("100% of its units", "input_gain"),
+                  {"firing_rate": (0.45, 1.0), "saturated_units": (1.0, 1.0)}),
+    "learns little": (lambda: build(kk.LIFCell(5, input_gain=6.0), rule=RESTARTING), X,
+                      ("max_perturbation", "recurrent_gain"),
+                      {"restarted_perturbations": (0.9, 1.0), "sensitivity_loss": (0.0, 1e-9)}),
+}  # fmt: skip
 
 
-def test_a_saturated_layer_is_reported():
-    cell = kk.LIFCell(5, kernel_initializer=keras.initializers.Constant(1e4), recurrent_gain=0.0)
-    (message,), found = fit(build(cell), x=np.abs(X))
-    assert found["firing_rate"] > 0.45 and found["saturated_units"] == 1.0
-    assert "hidden' is saturated: 100% of its units" in message and "input_gain" in message
+@pytest.mark.parametrize("word", OUT_OF_RANGE)
+def test_a_layer_out_of_range_is_reported_once(word):
+    make, x, words, measured = OUT_OF_RANGE[word]
+    said, found = fit(make(), epochs=1 if word == "learns little" else 2, x=x)  # M learns in the first step
+    (message,) = [each for each in said if word in each]
+    assert len(said) == 1 or word == "learns little"
+    assert "ayer 'hidden'" in message and all(each in message for each in words)
+    for name, (low, high) in measured.items():
+        assert low <= found[name] <= high
 
 
 @pytest.mark.parametrize("kind", taking_turns(["spiking", "no refractory time", "long refractory time", "rate"]))
 def test_inputs_that_are_far_too_large_are_reported(kind):
     """Inputs of one sign, as raw counts or degrees are, hold half of the units at their limit and half of them down."""
     x = np.random.default_rng(0).uniform(size=(8, 100, 1)).astype("float32")
-    model = build(CELLS[kind][0](40), features=1)
+    model = build(CELLS[kind][0](40), features=1, eager=False)
     assert fit(model, x=x - x.mean())[0] == []
     said, found = fit(model, x=1000.0 * x)
     assert 0.3 < found["saturated_units"] and (kind == "rate" or found["firing_rate"] < 0.7)
     assert any("saturated" in message and "Scale the inputs" in message for message in said)
 
 
-@pytest.mark.parametrize("steps", [1, 5, 19])
+@pytest.mark.parametrize("steps", taking_turns([5, 1, 19]))
 def test_short_sequences_are_not_reported(steps):
     """In 5 steps a unit that can spike every fourth one sends 2, more than it could in the long run, or 1."""
-    model = build(kk.LIFCell(20, tau_ref=3.5, dt=1.0, tau_m=5.0), run_eagerly=steps < 10)
+    model = build(kk.LIFCell(20, tau_ref=3.5, dt=1.0, tau_m=5.0), eager=steps < 10)
     said, found = fit(model, x=np.ones((8, steps, I), "float32"))
     assert found["saturated_units"] == 0.0 and not any("saturated" in message for message in said)
     assert steps == 1 or found["firing_rate"] > 0.05
-
-
-def test_a_perturbation_that_does_not_hold_is_reported():
-    """Its restarts are counted: with a bound that every effect exceeds in every step, all of them."""
-    rule = kk.rules.KeRNL(perturbation=kk.rules.Tangent(max_perturbation=1e-6))
-    said, found = fit(build(kk.LIFCell(5, input_gain=6.0), rule=rule))
-    assert found["restarted_perturbations"] > 0.9 and found["sensitivity_loss"] < 1e-9
-    assert any("max_perturbation" in message and "recurrent_gain" in message for message in said)
 
 
 @pytest.mark.slow
@@ -129,24 +134,15 @@ def test_what_is_out_of_range(rate, silent, saturated, restarted, words):
     assert [word for word, _ in out_of_range("hidden", means)] == words
 
 
-class OwnStep(kk.Model):
-    """A model whose step returns what it likes."""
-
-    def train_step(self, data):
-        return {"loss": super().train_step(data)["loss"]}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kk.Model, OwnStep])
-def test_whatever_is_logged(kind):
-    """Metrics of several numbers, steps that leave ours out."""
+def test_a_metric_may_have_several_numbers():
+    """A step of the user's own that leaves ours out is in test_kinds.py."""
     inputs = keras.Input((5, 3))
     spikes = kk.RNN(kk.LIFCell(4, input_gain=1.5, tau_ref=0.0))(inputs)
-    network = kind(inputs, keras.layers.Softmax()(kk.TimeAverage(5)(kk.Readout(2)(spikes))))
-    settings = {"jit_compile": False} if kind is kk.Model else {"run_eagerly": True}
-    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], **settings)
+    network = kk.Model(inputs, keras.layers.Softmax()(kk.TimeAverage(5)(kk.Readout(2)(spikes))))
+    network.compile("sgd", "mse", metrics=[keras.metrics.F1Score(average=None)], run_eagerly=True)
     history = network.fit(X[:4, :5], np.eye(2)[[0, 1, 1, 0]], batch_size=2, verbose=0).history
-    assert np.isfinite(history["loss"]).all() and (np.shape(history.get("f1_score", [[0, 0]])) == (1, 2))
+    assert np.isfinite(history["loss"]).all() and np.shape(history["f1_score"]) == (1, 2)
 
 
 def recordings(scaled):
@@ -156,9 +152,9 @@ def recordings(scaled):
     return np.float32((x - x.mean((0, 1))) / x.std((0, 1)) if scaled else x)
 
 
-@pytest.mark.parametrize("cell", [kk.ResonatorCell, kk.LeakyRNNCell, kk.LSTMCell])
+@pytest.mark.parametrize("cell", taking_turns([kk.LeakyRNNCell, kk.ResonatorCell, kk.LSTMCell]))
 def test_inputs_that_are_not_scaled_are_reported_once(cell):
-    said, _ = fit(build(cell(5), run_eagerly=True), epochs=2, x=recordings(scaled=False))
+    said, _ = fit(build(cell(5)), epochs=2, x=recordings(scaled=False))
     (message,) = [each for each in said if "not scaled" in each]
     assert "Layer 'hidden'" in message and "keras.layers.Normalization" in message
     size = float(message.split(" is ")[1].split(" and ")[0])
@@ -166,18 +162,15 @@ def test_inputs_that_are_not_scaled_are_reported_once(cell):
     assert 25.0 < size < 35.0 and "and that of feature 0 is 0.01" in message
 
 
-@pytest.mark.parametrize("cell", [kk.ResonatorCell, kk.LeakyRNNCell])
+@pytest.mark.parametrize("cell", taking_turns([kk.ResonatorCell, kk.LeakyRNNCell]))
 def test_scaled_inputs_are_not_reported(cell):
-    assert fit(build(cell(5), run_eagerly=True), x=recordings(scaled=True))[0] == []
+    assert fit(build(cell(5)), x=recordings(scaled=True))[0] == []
 
 
 def test_after_the_advice_nothing_is_reported():
     scale = keras.layers.Normalization()
     scale.adapt(recordings(scaled=False))
-    inputs = keras.Input((T, I))
-    hidden = kk.RNN(kk.ResonatorCell(5), rule="eprop", return_sequences=False)(scale(inputs))
-    model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
-    model.compile("sgd", "mse", run_eagerly=True)
+    model = build(kk.ResonatorCell(5), rule="eprop", front=[scale])
     assert fit(model, x=recordings(scaled=False))[0] == []
 
 
@@ -185,15 +178,12 @@ def test_what_a_layer_receives_is_measured_at_the_steps_that_count():
     x = recordings(scaled=False)
     x[1, 5:] = 0.0
     x[4:] = 1e3  # the second batch is another one
-    inputs = keras.Input((T, I))
-    layer = kk.RNN(kk.LIFCell(5), rule="eprop", return_sequences=False)
-    model = kk.Model(inputs, keras.layers.Dense(1)(layer(keras.layers.Masking()(inputs))))
-    model.compile("sgd", "mse", run_eagerly=True)
-    model.train_on_batch(x[:4], np.zeros((4, 1)))
+    model = build(kk.LIFCell(5), rule="eprop", front=[keras.layers.Masking()])
     steps = np.concatenate([x[0], x[1, :5], x[2], x[3]])
-    np.testing.assert_allclose(layer.diagnostics.input_sizes(), np.sqrt(np.mean(steps**2, 0)), rtol=1e-5)
-    model.train_on_batch(np.full_like(x[:4], np.nan), np.zeros((4, 1)))  # it is left out
-    np.testing.assert_allclose(layer.diagnostics.input_sizes(), np.sqrt(np.mean(steps**2, 0)), rtol=1e-5)
+    for batch in (x[:4], np.full_like(x[:4], np.nan)):  # the second is left out
+        model.train_on_batch(batch, np.zeros((4, 1)))
+        sizes = model.get_layer("hidden").diagnostics.input_sizes()
+        np.testing.assert_allclose(sizes, np.sqrt(np.mean(steps**2, 0)), rtol=1e-5)
 
 
 TASKS = {

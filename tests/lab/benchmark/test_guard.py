@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.training.learn import build_optimizers
+from kernl_keras.training.optimizers import build_optimizers
 from notebooks.lab.benchmark import floor, network, plan
 
 BASELINE = pathlib.Path(__file__).with_name("baseline.json")

@@ -6,7 +6,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.check_dt import check_dt
+from kernl_keras.training.data_checks import check_dt
 
 
 def chain(*layers):

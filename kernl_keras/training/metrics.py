@@ -1,0 +1,95 @@
+"""Which examples and targets count in the loss and the metrics.
+
+A target under a sample weight of 0, or at a masked step, counts for nothing: it may be NaN.
+"""
+
+import contextlib
+import functools
+
+import tensorflow as tf
+
+from ..keras_version import IS_KERAS_3
+from .nonfinite import can_be_nonfinite
+
+UNWEIGHTED, WEIGHTED = ("_flat_metrics", "_flat_weighted_metrics") if IS_KERAS_3 else ("_metrics", "_weighted_metrics")
+
+
+def present(sample_weight, x):
+    """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example.
+
+    Weights [B, 1] are of examples, or of steps where the inputs `x` are sequences of one step.
+    """
+    if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
+        return None
+    sample_weight = tf.convert_to_tensor(sample_weight)
+    if sample_weight.shape.rank not in (1, 2) or sample_weight.shape[1:] not in ((), (1,)):
+        return None
+    counts = tf.reshape(sample_weight, (-1,)) != 0
+    if sample_weight.shape.rank == 2:
+        sequences = [each for each in tf.nest.flatten(x) if (tf.TensorShape(each.shape).rank or 0) >= 3]
+        counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(each)[1], 1) for each in sequences], counts)
+    return tf.cast(counts, sample_weight.dtype)
+
+
+def counted_targets(y, y_pred, sample_weight):
+    """The targets, in which 0 stands for NaN and infinity that count for nothing: 0 times NaN would be NaN."""
+    if isinstance(y, dict) and isinstance(sample_weight, dict):
+        sample_weight = {name: sample_weight.get(name) for name in y}
+    targets = tf.nest.flatten(y)
+    for given in (sample_weight, [getattr(output, "_keras_mask", None) for output in tf.nest.flatten(y_pred)]):
+        weights = tf.nest.flatten(given)
+        if len(weights) == 1:  # for all of them
+            weights *= len(targets)
+        if len(weights) == len(targets):  # else Keras says what is wrong
+            targets = list(map(_finite_where_nothing, targets, weights))
+    return tf.nest.pack_sequence_as(y, targets)
+
+
+def _finite_where_nothing(y, weight):
+    """Targets with 0 for NaN and infinity where the weight, or the mask, is 0."""
+    if weight is None or not can_be_nonfinite(y):
+        return y
+    y, weight = tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
+    if weight.shape.rank and weight.shape.rank == (y.shape.rank or 0) + 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]  # [B, 1] for [B]
+    if None in (y.shape.rank, weight.shape.rank) or weight.shape.rank > y.shape.rank:
+        return y  # Keras says what is wrong
+    weight = tf.reshape(weight, tf.concat([tf.shape(weight), [1] * (y.shape.rank - weight.shape.rank)], 0))
+    nothing = tf.equal(tf.cast(weight, y.dtype), 0)
+    return tf.where(nothing & ~tf.math.is_finite(y), tf.zeros_like(y), y)
+
+
+def build_metrics(model, y, y_pred):
+    """So that all there is can be put back, and read, after a batch that does not count."""
+    if not IS_KERAS_3:
+        if not model.compiled_loss.built:  # it counts the losses of each output
+            model.compiled_loss.build(y_pred)
+        if model.compiled_metrics is not None and not model.compiled_metrics.built:
+            model.compiled_metrics.build(y_pred, y)
+    elif model._compile_metrics is not None and not model._compile_metrics.built:
+        model._compile_metrics.build(y, y_pred)
+
+
+def update_metrics(model, y, y_pred, sample_weight):
+    """Adds a batch to all compiled metrics.
+
+    Those that hear of no weight are told the targets as they are, for Keras counts all of them there.
+    """
+    build_metrics(model, y, y_pred)
+    metrics = model._compile_metrics if IS_KERAS_3 else model.compiled_metrics
+    if metrics is None:
+        return
+    for kind, targets in ((WEIGHTED, y), (UNWEIGHTED, counted_targets(y, y_pred, sample_weight))):
+        with _without(metrics, kind):
+            metrics.update_state(targets, y_pred, sample_weight)
+
+
+@contextlib.contextmanager
+def _without(metrics, kind):
+    """Within, compiled metrics of one kind hear of nothing."""
+    kept = vars(metrics)[kind]
+    vars(metrics)[kind] = [()] * len(kept)  # past Keras, which would track them
+    try:
+        yield
+    finally:
+        vars(metrics)[kind] = kept

@@ -1,0 +1,193 @@
+"""The two optimizers of a model, one for M and gamma and one for all other weights: gradients, updates and averages.
+
+An optimizer with a loss scale multiplies the loss, so that tiny gradients do not become 0 in half precision. They are
+as many times larger all the way back to the weights, and the optimizer gets them so.
+"""
+
+import contextlib
+import math
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..keras_version import IS_KERAS_3, keras
+from ..layers.names import rule_layers
+from ..replicas import act_if, replicas, whole_sum
+
+_SUMMING = "_all_reduce_sum_gradients"
+
+
+class Schedule(NamedTuple):
+    """Whether a step updates M and gamma, and whether it updates the weights; scalar bools."""
+
+    sensitivity: Any
+    weights: Any
+
+
+class Group(NamedTuple):
+    """The variables of one optimizer that the loss reaches, and their gradients of the whole batch."""
+
+    optimizer: Any
+    variables: list
+    gradients: list  # times the optimizer's loss scale
+    norm: Any  # of all gradients together, not scaled, before any clipping; scalar
+    finite: Any  # scalar bool
+    overflow: Any  # scalar bool: they are not, and the optimizer's loss scale may be to blame
+
+    @property
+    def explained(self):
+        """Whether the gradients are finite, or a loss scale may be to blame."""
+        return self.finite | self.overflow
+
+
+def variable_groups(model):
+    """`(M and gamma of all layers, all other trainable weights)`."""
+    sensitivity = [weight for layer in rule_layers(model) for weight in layer.sensitivity_weights]
+    theirs = {id(weight) for weight in sensitivity}
+    return sensitivity, [weight for weight in model.trainable_variables if id(weight) not in theirs]
+
+
+def build_optimizers(model):
+    """Each optimizer on its own variables, so that a saved model finds its slots again."""
+    for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
+        if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
+            with tf.init_scope():
+                optimizer.build(variables)
+
+
+def schedule(model):
+    """The `Schedule` of a step. The optimizers' own counts decide, so a resumed run goes on as before."""
+    if not variable_groups(model)[0]:
+        return Schedule(False, True)
+    steps, warm = (
+        tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
+        for optimizer in (model.optimizer, model.sensitivity_optimizer)
+    )
+    return Schedule(steps % model.sensitivity_every == 0, warm >= model.sensitivity_only)
+
+
+def loss_scale(optimizer):
+    """What the optimizer multiplies the loss by, scalar; None for optimizers that leave it as it is."""
+    scaled = getattr(optimizer, "scale_loss" if IS_KERAS_3 else "get_scaled_loss", lambda loss: loss)
+    one = tf.constant(1.0)
+    scale = scaled(one)
+    return None if scale is one else tf.convert_to_tensor(scale)
+
+
+def is_dynamic(optimizer):
+    """Whether the optimizer makes the scale smaller where gradients are not finite, and larger in time."""
+    return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer) and getattr(optimizer, "dynamic", True)
+
+
+def optimizer_variables(optimizer):
+    """All variables of an optimizer; Keras 2 does not count those of a loss scale among them."""
+    if IS_KERAS_3 or not is_dynamic(optimizer):
+        return optimizer.variables
+    return [*optimizer.variables, optimizer._loss_scale.current_loss_scale, optimizer.dynamic_counter]
+
+
+def unscaled(gradient, scale):
+    """A gradient without a loss scale, in float32 at least; also of `tf.IndexedSlices`."""
+    if scale is None:
+        return gradient
+    wide = gradient if gradient.dtype == tf.float64 else tf.cast(gradient, tf.float32)
+    return tf.math.scalar_mul(1.0 / tf.cast(scale, wide.dtype), wide)
+
+
+def take_gradients(tape, loss, variables, optimizer):
+    """The `Group` of some variables, by a persistent tape; `loss` is not scaled, and may be None.
+
+    Of a replica the loss is its share. The sum of the gradients over all replicas is looked at, clipped and applied, so
+    all decide alike.
+    """
+    scale, found = loss_scale(optimizer), []
+    if variables and loss is not None:
+        found = tape.gradient(loss, variables, None if scale is None else tf.cast(scale, loss.dtype))
+    pairs = [(variable, gradient) for variable, gradient in zip(variables, found) if gradient is not None]
+    if not pairs:
+        return Group(optimizer, [], [], tf.constant(0.0), tf.constant(True), tf.constant(False))
+    variables, gradients = map(list, zip(*pairs))
+    gradients = whole_sum(gradients)
+    norm = tf.linalg.global_norm([tf.cast(unscaled(gradient, scale), tf.float32) for gradient in gradients])
+    finite = tf.math.is_finite(norm)
+    overflow = tf.logical_and(tf.logical_not(finite), scale > 1.0 if is_dynamic(optimizer) else tf.constant(False))
+    return Group(optimizer, variables, gradients, norm, finite, overflow)
+
+
+def update(group, condition):
+    """Applies the gradients of a `Group` where the scalar bool `condition` holds."""
+    optimizer = group.optimizer
+
+    def apply(gradients):
+        options = {}
+        if not IS_KERAS_3:
+            if hasattr(optimizer, "get_unscaled_gradients"):
+                gradients = optimizer.get_unscaled_gradients(gradients)
+            if replicas() > 1:
+                options = {"skip_gradients_aggregation": True}  # they are the sum already
+        optimizer.apply_gradients(list(zip(gradients, group.variables)), **options)
+
+    def apply_on_all(strategy, gradients):
+        if strategy is None:
+            apply(gradients)
+        else:
+            with _summed_already(optimizer):
+                strategy.extended.call_for_each_replica(apply, args=(gradients,))
+
+    if group.variables:
+        act_if(condition, apply_on_all, group.gradients)
+
+
+@contextlib.contextmanager
+def _summed_already(optimizer):
+    """Within, an optimizer of Keras 3 does not sum over replicas: it would, after it has clipped each one's part."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if IS_KERAS_3 and not hasattr(optimizer, _SUMMING):
+        raise NotImplementedError(f"This version of Keras has no {_SUMMING}, so that gradients would be summed twice.")
+    vars(optimizer)[_SUMMING] = lambda pairs: pairs
+    try:
+        yield
+    finally:
+        del vars(optimizer)[_SUMMING]
+
+
+def lower_loss_scale(group, condition):
+    """Has a `LossScaleOptimizer` halve its scale, by gradients that are not finite, which move no weight."""
+    if is_dynamic(group.optimizer):
+        nan = [tf.fill(variable.shape, tf.constant(math.nan, variable.dtype)) for variable in group.variables]
+        update(group._replace(gradients=nan), condition)
+
+
+# Averages of the weights, which Keras' optimizers keep with `use_ema`
+
+
+def give_averages(model):
+    """Each optimizer with `use_ema` gives its own variables their averages."""
+    for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
+        type(optimizer).finalize_variable_values(optimizer, variables)
+
+
+@contextlib.contextmanager
+def ending_in_averages(model):
+    """Within, a `fit` ends with the averages of both optimizers: Keras would hand all variables to one."""
+    attributes = {} if getattr(model, "optimizer", None) is None else vars(model.optimizer)
+    attributes["finalize_variable_values"] = lambda _: give_averages(model)
+    try:
+        yield
+    finally:
+        del attributes["finalize_variable_values"]
+
+
+@contextlib.contextmanager
+def averaged(model):
+    """Within, the weights are their averages, and afterwards what they were, to the bit.
+
+    Keras 3's `SwapEMAWeights` does so for one optimizer, and Keras 2 has no such callback.
+    """
+    kept = [(variable, variable.numpy()) for variables in variable_groups(model) for variable in variables]
+    give_averages(model)
+    try:
+        yield
+    finally:
+        for variable, value in kept:
+            variable.assign(value)

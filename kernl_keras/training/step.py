@@ -1,0 +1,94 @@
+"""One training step: forward, M and gamma, weights, metrics; and all back again if something was not finite."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from ..keras_version import IS_KERAS_3, keras
+from ..layers.step import Step, running
+from ..replicas import logs_of_replica, share_of_loss, share_of_sensitivity_loss, whole_sum
+from .metrics import build_metrics, counted_targets, present
+from .nonfinite import Suspect, all_finite, suspects_left, suspects_of_step
+from .optimizers import (
+    build_optimizers,
+    lower_loss_scale,
+    optimizer_variables,
+    schedule,
+    take_gradients,
+    update,
+    variable_groups,
+)  # fmt: skip
+from .state import Kept, lasting
+
+
+class Forward(NamedTuple):
+    """What came of running the network once. The losses are a replica's shares, which add up to the whole batch's."""
+
+    tape: tf.GradientTape  # persistent
+    y_pred: Any
+    loss: Any  # of the weights
+    sensitivity_loss: Any  # F; None where M and gamma do not learn
+    reports: list  # `(layer, Report)` of every call of a layer, of the whole batch
+
+
+def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
+    """The `Forward` of a `Model`: once clean and, where M and gamma learn, perturbed.
+
+    `learns` says whether they learn in this step, None for True; `kept` hears of metrics that come into being here.
+    """
+    with tf.GradientTape(persistent=True) as tape:
+        with running(Step(present=present(sample_weight, x), learns=learns)) as step:
+            y_pred = model(x, training=True)
+            build_metrics(model, y, y_pred)
+            if kept is not None:
+                kept.add(variable for metric in model.metrics for variable in metric.variables)
+            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+        reports = step.own_reports()
+        whole = [(layer, report.over_whole_batch()) for layer, report in reports]
+        sensitivity_loss = share_of_sensitivity_loss(reports, whole)
+        loss = share_of_loss(loss, model.loss, y_pred, x)
+    return Forward(tape, y_pred, loss, sensitivity_loss, whole)
+
+
+def train_step(model, data):
+    """The step of a `Model` for one batch; returns the logs."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+    # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
+    kept = Kept(lasting(model))
+    learns = schedule(model).sensitivity if model.built and model.sensitivity_every > 1 else None
+    forward = run_forward(model, x, y, sample_weight, learns, kept)
+    left, losses = suspects_left(model, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
+    if forward.sensitivity_loss is not None:
+        losses.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
+
+    # M and gamma by F, if they learn in this step. They have learned before the gradient of the weights is known.
+    build_optimizers(model)
+    (sensitivity, weights), now = variable_groups(model), schedule(model)
+    kept.add([*sensitivity, *optimizer_variables(model.sensitivity_optimizer)])
+    goes_on = model._nonfinite.goes_on()
+    sensitivity_group = take_gradients(forward.tape, forward.sensitivity_loss, sensitivity, model.sensitivity_optimizer)
+    update(sensitivity_group, goes_on & sensitivity_group.finite & now.sensitivity)
+
+    # All other weights by the loss, with the new M and gamma, if everything is finite.
+    weight_group = take_gradients(forward.tape, forward.loss, weights, model.optimizer)
+    groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
+    finite = before & sensitivity_group.finite & weight_group.finite
+    good = goes_on & finite
+    update(weight_group, good & now.weights)
+
+    # Metrics. Then, after a batch that does not count, all is as before it, but for a loss scale that was too large.
+    targets = counted_targets(y, forward.y_pred, sample_weight)
+    if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+        model._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+    logs = model.compute_metrics(x, y, forward.y_pred, sample_weight)
+    kept.put_back(~good)
+    overflow = goes_on & before & sensitivity_group.explained & weight_group.explained & ~finite
+    for group in groups:
+        lower_loss_scale(group, overflow & group.overflow)
+
+    # What is told between the steps. Keras does not tell of gradients that overflow, either.
+    suspects = suspects_of_step(model, (x, targets, sample_weight), [*left, *losses], groups)
+    model._nonfinite.write(finite | overflow, suspects)
+    model._diagnostics.count_training(forward.reports, sensitivity_group, weight_group, good, learns)
+    return logs_of_replica({**logs, **model.get_metrics_result()})  # of a batch that was skipped, what it was before
