@@ -1,7 +1,5 @@
 """ContextCell: the step at which it switches on."""
 
-import inspect
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,20 +32,6 @@ def test_counts_beyond_256_under_mixed_precision():
     finally:
         keras.mixed_precision.set_global_policy("float32")
     np.testing.assert_array_equal(tf.cast(outputs, tf.float32)[0, :, 0], [0] * 300 + [1] * 2)
-
-
-def test_save_and_load(tmp_path):
-    model = keras.Sequential([keras.Input((None, 1)), keras.layers.RNN(ContextCell(3), return_sequences=True)])
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(tf.ones((1, 5, 1)))[0, :, 0], [0, 0, 0, 1, 1])
-
-
-def test_config_covers_the_signature():
-    assert set(inspect.signature(ContextCell).parameters) - {"kwargs"} == {"context_switch"}
-    config = ContextCell(5).get_config()
-    assert config["context_switch"] == 5
-    assert ContextCell.from_config(config).get_config() == config
 
 
 def test_errors():

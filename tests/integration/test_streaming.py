@@ -45,17 +45,6 @@ def gradient(steps, tau_out, **settings):
     return np.concatenate([np.sum(parts, 0).ravel() for parts in zip(*pieces)])
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_pieces_are_the_whole_where_no_layer_above_remembers(rule):
-    """Where the layer carries exact traces."""
-    whole = gradient(T, None, rule=rule)
-    assert np.linalg.norm(whole) > 1.0
-    np.testing.assert_allclose(gradient(40, None, rule=rule), whole, rtol=1e-9, atol=1e-9)
-    if rule == "kernl":
-        without = gradient(40, None, traces=False)
-        assert np.linalg.norm(without - whole) > 0.01 * np.linalg.norm(whole)
-
-
 def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
     """The errors that v would send back over a border: those of the first tau_out or so of every piece."""
     whole = gradient(T, TAU_OUT)

@@ -241,7 +241,7 @@ def test_pieces_have_a_cost_each():
     np.testing.assert_allclose(sum(costs), 0.75 * np.sum(n.run().output ** 2) / B, rtol=1e-12)
 
 
-@pytest.mark.parametrize("jit_compile", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_modes(jit_compile):
     model = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), jit_compile=jit_compile)
     eager = model_of(kk.Model, kk.FiringRate(low=50.0, high=90.0, strength=9.0), run_eagerly=True)

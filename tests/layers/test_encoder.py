@@ -19,6 +19,7 @@ def values(batch=3, steps=11, features=2):
     return tf.constant(np.random.default_rng(0).uniform(size=(batch, steps, features)), tf.float32)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize(
     "settings, shape, expected",

@@ -67,16 +67,6 @@ def test_a_reset_in_a_later_piece(code):
     np.testing.assert_array_equal(found[1], np.concatenate([alone(code, X[1, :8]), alone(code, X[1, 8:])]))
 
 
-@codes
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_in_a_model(code, jit_compile):
-    inputs = keras.Input((None, F))
-    layer = kk.SpikeEncoder(**SETTINGS[code], context_switch=3)
-    model = keras.Model(inputs, layer(inputs))
-    found = tf.function(model, jit_compile=jit_compile)(tf.constant(X))
-    np.testing.assert_array_equal(found, layer(X))
-
-
 def test_population_and_bernoulli_make_spikes():
     x = np.tile(np.float32([[[0.0]], [[0.5]]]), (1, 400, 1))
     spikes = kk.SpikeEncoder(1, "bernoulli", seed=1)(kk.SpikeEncoder(3, "population")(x)).numpy()

@@ -1,14 +1,14 @@
-"""Sequences under a mask learn as they would without their masked steps, by every rule."""
+"""Masks in models and wrappers, against Keras' own layer, and over steps that hold anything.
 
-import copy
+That a masked sequence learns what it would by itself is asked in `test_marks`.
+"""
+
 import inspect
-import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive as ref
 from kernl_keras.cells.adlif import AdLIFCell
 from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.cells.lif import LIFCell
@@ -20,25 +20,13 @@ from kernl_keras.layers.encoder import SpikeEncoder
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.layers.time_average import TimeAverage
-from kernl_keras.rules import (
-    BPTT,
-    RFLO,
-    EProp,
-    Exponential,
-    KeRNL,
-    Membrane,
-    PlainKeRNL,
-    Replica,
-    Tangent,
-    Twin,
-    perturbed_pass,
-)
+from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.sequences.valid_steps import ValidSteps
 from kernl_keras.training.alignment import gradient_alignment
 from kernl_keras.training.model import Model
 
-from ..reference.cases import B, I, Network, T, draw
-from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+from ..reference.cases import B, I, Network, draw
+from ..reference.expected import compute, same
 
 MASKS = {
     "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
@@ -47,110 +35,10 @@ MASKS = {
     "whole": [[0, 0, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0]],
 }
 MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
-FREE = Tangent(1e9)
-ROWS = [
-    ("soft euler", KeRNL(Exponential(2), FREE, reset_gradient=False), {}),
-    ("hard adaptive", KeRNL(Exponential(2), Replica(STD)), {}),
-    ("hard", KeRNL("membrane", Twin(STD)), {"traces": True}),
-    ("resonator", KeRNL("membrane", FREE), {"traces": True}),
-    ("swinging tanh", KeRNL("membrane", FREE), {}),
-    ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD, observe="voltage")), {"traces": True}),
-    ("hard", PlainKeRNL(Exponential(2), credit="last", perturbation=Tangent(1e9, observe="voltage")), {}),
-    ("relu", PlainKeRNL(Exponential(2), perturbation=Twin(STD)), {"unroll": True}),
-    ("hard adaptive", EProp(), {}),
-    ("soft euler", EProp(adaptation=False), {"traces": True}),
-    ("resonator", RFLO(), {}),
-]
-
-
-def rows():
-    """Each of `ROWS` with two masks, which take turns."""
-    pairs = list(itertools.combinations(MASKS, 2))
-    for number, row in enumerate(ROWS):
-        for mask in pairs[number % len(pairs)]:
-            quick = mask == pairs[number % len(pairs)][number % 2]
-            marks = () if quick else pytest.mark.slow  # each row with one mask, each mask with several rows
-            yield pytest.param(*row, mask, id=f"{row[0]}-{number}-{mask}", marks=marks)
 
 
 def valid(mask, example):
     return np.flatnonzero(MASKS[mask][example])
-
-
-def alone(network, mask, example):
-    """The network, which hears one sequence without its masked steps."""
-    single = copy.copy(network)
-    single.x = network.x[example : example + 1, valid(mask, example)]
-    single.start = network.start[:, :1]
-    return single
-
-
-def error_of(mask, example, zeros):
-    """L of the valid steps [1, n, H]: each output also stands for the masked steps behind it, unless these are 0."""
-    steps = valid(mask, example)
-    behind = [[t] if zeros else range(t, after) for t, after in zip(steps, [*steps[1:], T])]
-    return np.array([ERROR[example, list(these)].sum(0) for these in behind])[None]
-
-
-def examples(network, rule, mask, zeros):
-    """`{example: Expected}` of the sequences that have a step at all."""
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return {
-        b: Expected(alone(network, mask, b), rule, *m_and_gamma, error=error_of(mask, b, zeros))
-        for b in range(B)
-        if len(valid(mask, b))
-    }
-
-
-def spread(values, mask, zeros=False):
-    """What Keras shows of the valid steps' values, `{example: [1, n, H]}`: a masked step repeats, at first it is 0."""
-    shown = np.zeros((B, T, next(iter(values.values())).shape[-1]))
-    for b, of_example in values.items():
-        last, found = np.zeros(shown.shape[-1]), iter(of_example[0])
-        for t in range(T):
-            if MASKS[mask][b][t]:
-                last = next(found)
-            shown[b, t] = last if MASKS[mask][b][t] or not zeros else 0.0
-    return shown
-
-
-def sensitivity(expected, b):
-    """F and its gradients for one sequence alone, with the noise of its example, and how many steps are in it."""
-    network, rule, n = expected.network, expected.rule, expected.run.output.shape[1]
-    xi = noise(T, 1)[b : b + 1, :n]
-    effect = expected.effect(xi, slice(0, n))
-    if isinstance(rule.kernel, Membrane):
-        loss, of_m = ref.membrane_sensitivity(effect, xi, expected.m[0], network.kernel, [0], expected.heard)
-        return n, loss, of_m[None]
-    gate = expected.run.gate if expected.enters == "current" else np.ones_like(xi)
-    parts = effect, *ref.filtered_noise(xi, gate, expected.gamma, network.c.dt)
-    return 1 if rule.last else n, *ref.sensitivity(*(part[:, -1:] if rule.last else part for part in parts), expected.m)
-
-
-@pytest.mark.parametrize(("cell", "rule", "more", "mask"), list(rows()))
-def test_everything_is_the_references_of_the_sequences_alone(cell, rule, more, mask):
-    network, zeros = Network(cell), mask == "within"
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    layer = network.layer(rule, *m_and_gamma, zero_output_for_mask=zeros, **more)
-    outputs, of_weights, of_x, of_sensitivity = compute(masked(layer, mask), network.inputs)
-    expected = examples(network, rule, mask, zeros)
-    same(outputs, spread({b: each.run.output for b, each in expected.items()}, mask, zeros))
-    gradients = {b: each.gradients() for b, each in expected.items()}
-    same(of_weights, sum(of_weights for of_weights, _ in gradients.values()))
-    for b in range(B):
-        x_expected = np.zeros((T, I))
-        x_expected[valid(mask, b)] = gradients[b][1][0] if b in gradients else 0.0
-        same(of_x[b], x_expected)
-    rates = np.concatenate([np.abs(each.run.output[0]) for each in expected.values()])
-    same(layer.report.firing_rate, rates.mean())
-    same(layer.report.silent_units, np.mean(rates.sum(0) == 0.0))
-    if not m_and_gamma:
-        return
-    counts, losses, *of_each = zip(*(sensitivity(each, b) for b, each in expected.items()))
-    same(layer.report.sensitivity_loss, np.average(losses, weights=counts))
-    assert len(of_sensitivity) == len(of_each)
-    for found, parts in zip(of_sensitivity, of_each):
-        same(tf.reshape(found, parts[0].shape), np.average(parts, axis=0, weights=counts))
 
 
 class masked:  # noqa: N801
@@ -182,31 +70,6 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
     plain = keras.layers.RNN(network.cell(), return_sequences=True, zero_output_for_mask=zeros, dtype="float64")
     for one, other in zip(*(compute(masked(each, mask), network.inputs)[:3] for each in (layer, plain))):
         same(one, other)
-
-
-@pytest.mark.parametrize(
-    ("mask", "training", "traces"),
-    [("within", True, True), ("within", False, True), ("whole", True, True), ("whole", False, False)],
-)
-def test_states_are_those_after_the_last_valid_step(mask, training, traces, monkeypatch):
-    """Also the perturbed pass's and the traces; where no step is valid, what they were."""
-    drawn = perturbed_pass.draw_signs  # of a shorter sequence the same, as far as it goes
-    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda length, *rest: drawn(T, *rest)[:length])
-    network, rule = Network("soft euler"), KeRNL(Exponential(2), FREE)
-    settings = dict(return_state=True, traces=traces)
-    layer = network.layer(rule, **settings)
-    before = [tf.constant(0.1 + 0.1 * draw(n, B, size)) for n, size in enumerate(layer.state_size)]
-    _, *states = layer(network.inputs, mask=tf.constant(MASKS[mask]), initial_state=before, training=training)
-    for b in range(B):
-        if len(steps := valid(mask, b)):
-            short = network.layer(rule, **settings)
-            _, *expected = short(tf.constant(network.x[:, steps]), initial_state=before, training=training)
-        elif training:
-            expected = before
-        else:
-            expected = before[: len(layer.cell.state_size)]  # an unperturbed piece forgets what was perturbed
-        for one, other in zip(states, expected):
-            same(one[b], other[b])
 
 
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)

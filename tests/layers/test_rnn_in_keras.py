@@ -12,7 +12,7 @@ from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.readout import Readout
 from kernl_keras.layers.rnn import RNN
-from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Tangent, Twin
+from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
@@ -48,40 +48,6 @@ def test_layers_stack():
     same(tape.gradient(loss, x), of_x)
 
 
-@pytest.mark.parametrize("rule", [KeRNL(Exponential(2)), EProp()], ids=["kernl", "eprop"])
-def test_a_sequence_in_pieces_learns_as_one(rule):
-    network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
-    m_and_gamma = (m, gamma) if isinstance(rule, KeRNL) else ()
-    layer = network.layer(rule, *m_and_gamma, traces=True, return_state=True)
-    weights = layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias
-
-    def learn(pieces):
-        states, outputs, total = None, [], 0.0
-        for now in pieces:
-            with tf.GradientTape() as tape:
-                out, *states = layer(network.inputs[:, now], initial_state=states)
-                loss = tf.reduce_sum(out * ERROR[:, now])
-            total = total + stacked(tape.gradient(loss, weights))
-            outputs.append(out)
-        return tf.concat(outputs, 1), total, states
-
-    (one_out, one, one_states), (out, several, states) = (
-        learn([slice(T)]),
-        learn([slice(cut), slice(cut, 5), slice(5, T)]),
-    )
-    same(out, one_out)
-    same(several, one)
-    assert len(states) == len(layer.state_size) and all(s.shape == (B, n) for s, n in zip(states, layer.state_size))
-    for state, one_state in zip(states, one_states):
-        same(state, one_state)
-    # without the states the pieces are strangers
-    with tf.GradientTape() as tape:
-        out, *_ = layer(network.inputs[:, cut:])
-        loss = tf.reduce_sum(out * ERROR[:, cut:])
-    assert np.abs(out - one_out[:, cut:]).max() > 0
-    assert np.isfinite(stacked(tape.gradient(loss, weights))).all()
-
-
 @pytest.mark.parametrize("rule", [KeRNL(), BPTT(), BPTT(tape=True)], ids=["kernl", "bptt", "tape"])
 def test_the_gradient_of_the_final_state_is_cut_but_on_the_tape(rule):
     network = Network("soft euler")
@@ -94,7 +60,7 @@ def test_the_gradient_of_the_final_state_is_cut_but_on_the_tape(rule):
         assert (gradient is None) != rule.by_tape
 
 
-NOISY = {"tangent": Tangent(), "twin": Twin(STD)}
+NOISY = {"tangent": Tangent(), "twin": Twin(STD), "replica": Replica(STD)}
 
 
 @pytest.mark.parametrize("mode", NOISY)
@@ -149,39 +115,6 @@ def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
     assert any("While" in operation.type for operation in graph.get_operations()) != unroll
 
 
-def test_stateful():
-    network, (m, gamma) = Network("hard adaptive"), kernels(1)
-    layer = network.layer(NETWORK, m, gamma)
-    whole = compute(layer, network.inputs, training=False)
-    stateful = RNN(network.cell(), rule=NETWORK, stateful=True)
-    stateful.build((B, 3, I))
-    for variable, value in zip(stateful.sensitivity_weights, (m[0], gamma[0])):
-        variable.assign(value)
-    found = [
-        compute(stateful, network.inputs[:, cut], ERROR[:, cut], training=False) for cut in (slice(3), slice(3, T))
-    ]
-    same(tf.concat([each[0] for each in found], 1), whole[0])
-    same(found[0][1] + found[1][1], whole[1])  # it carries traces
-    reset = stateful.reset_state if hasattr(stateful, "reset_state") else stateful.reset_states
-    reset()
-    same(stateful(network.inputs[:, :3]), found[0][0])
-    assert not RNN(network.cell(), rule=NETWORK, stateful=True, traces=False).carries_traces
-    assert not RNN(network.cell(), rule="bptt", stateful=True).carries_traces
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_go_backwards(training):
-    network, (m, gamma) = Network("hard adaptive"), kernels(1)
-    layer = network.layer(NETWORK, m, gamma, go_backwards=True)
-    outputs, of_weights, of_x, _ = compute(layer, network.inputs, training=training)
-    network.x = network.x[:, ::-1]
-    expected = Expected(network, NETWORK, m, gamma)
-    weights_expected, x_expected = expected.gradients()
-    same(outputs, expected.run.output)  # like Keras, in the order in which they were computed
-    same(of_weights, weights_expected)
-    same(of_x, x_expected[:, ::-1])
-
-
 def test_the_last_output_alone():
     network, (m, gamma) = Network("hard adaptive"), kernels(1)
     layer = network.layer(NETWORK, m, gamma, return_sequences=False)
@@ -192,34 +125,6 @@ def test_the_last_output_alone():
     same(outputs, expected.run.output[:, -1])
     for one, other in zip((of_weights, of_x), expected.gradients()):
         same(one, other)
-
-
-@pytest.mark.parametrize(
-    ("cell", "rule"),
-    [
-        ("hard adaptive", KeRNL(perturbation=Twin(STD, resync_every=2))),
-        ("soft euler", PlainKeRNL(Exponential(2), "synapse", credit="last")),
-    ],
-    ids=["kernl", "plain"],
-)
-@pytest.mark.parametrize("mode", ["graph", pytest.param("xla", marks=pytest.mark.slow), "unroll"])
-def test_every_mode_agrees(cell, rule, mode):
-    """Gradients of everything, the noise included; the graph knows neither batch nor length."""
-    network = Network(cell)
-    m, gamma = kernels(rule.kernel.count)
-    expected = compute(network.layer(rule, m, gamma), network.inputs)
-    assert np.abs(expected[1]).max() > 1e-3
-    signature = [tf.TensorSpec((None, None, I), tf.float64)]
-    modes = {
-        "graph": (lambda f: tf.function(f, input_signature=signature), {}),
-        "xla": (lambda f: tf.function(f, jit_compile=True), {}),
-        "unroll": (lambda f: f, dict(unroll=True)),
-    }
-    wrap, loop = modes[mode]
-    layer = network.layer(rule, m, gamma, **loop)
-    found = wrap(lambda x: compute(layer, x))(network.inputs)
-    for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_single_precision():
@@ -287,34 +192,6 @@ def test_no_step_is_an_error():
     layer = Network("hard").layer()
     with pytest.raises(ValueError, match=r"sequences must have at least one time step; received shape \(2, 0, 3\)"):
         layer(tf.zeros((B, 0, I), tf.float64))
-
-
-ERRORS = [
-    (dict(rule="rtrl"), r"rule must be one of \['bptt', 'eprop', .*, 'rflo'\]; received 'rtrl'"),
-    (dict(rule=5), r"rule must be one of \['bptt', .*\] or a Rule; received 5"),
-    (dict(rule="bptt", traces=True), "traces must be False for BPTT, which has no traces; received True"),
-    (dict(rule=PlainKeRNL(noise="activity")), r"noise must be one of \['current', 'synapse'\]; received 'activity'"),
-    (
-        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation="replica")),
-        r"perturbation must be one of \['tangent', 'twin'\]; received 'replica'",
-    ),
-    (
-        dict(cell=LeakyRNNCell(H), rule=KeRNL(perturbation=Tangent(observe="distance"))),
-        r"observe must be one of \['voltage'\]; received 'distance'",
-    ),
-    (dict(traces="yes"), "traces must be None, True, False, 'linear' or LinearTraces; received 'yes'"),
-    (dict(seed=-1), "seed must be an integer >= 0; received -1"),
-    (
-        dict(cell=keras.layers.SimpleRNNCell(3)),
-        "cell must be a LIFCell, an AdLIFCell, a Resonator",
-    ),
-]
-
-
-@pytest.mark.parametrize(("settings", "message"), ERRORS, ids=[next(iter(e[0])) + str(n) for n, e in enumerate(ERRORS)])
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        RNN(**{"cell": LIFCell(H), **settings})
 
 
 def test_the_config_covers_the_signature():
@@ -394,19 +271,6 @@ def test_weights_of_a_model_with_another_rule_load(tmp_path):
     other = small_model(rule="bptt")
     other.load_weights(tmp_path / "kernl.weights.h5")
     same(other.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
-
-
-def test_states_in_a_functional_model():
-    """One layer's states start another, and come out with the shapes that were promised."""
-    inputs = keras.Input((T, I))
-    first, second = (RNN(LIFCell(H), return_state=True, traces=True) for _ in range(2))
-    _, *states = first(inputs)
-    out, *_ = second(inputs, initial_state=states)
-    model = keras.Model(inputs, [out, *states])
-    x, _ = data()
-    values = model(x)
-    assert [tuple(v.shape) for v in values] == [(6, T, H)] + [(6, n) for n in first.state_size]
-    same(values[0], second(x, initial_state=first(x)[1:])[0], 1e-5)
 
 
 def test_the_settings_of_the_reference_code():

@@ -1,7 +1,5 @@
 """TimeAverage against NumPy means."""
 
-import inspect
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,16 +14,14 @@ def values(batch=3, steps=7, outputs=2):
     return np.random.default_rng(0).normal(size=(batch, steps, outputs)).astype("float32")
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("window", [1, 4, 7, None])
+@pytest.mark.parametrize(("window", "mode"), [(1, "eager"), (4, "xla"), (7, "graph"), (None, "eager"), (None, "graph")])
 def test_mean_of_the_last_steps(window, mode):
     layer, x = TimeAverage(window), values()
     outputs = MODES[mode](lambda x: layer(x))(tf.constant(x))
     np.testing.assert_allclose(outputs, x[:, 7 - (window or 7) :].astype("float64").mean(1), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("window", [1, 2, None])
+@pytest.mark.parametrize(("window", "mode"), [(1, "eager"), (2, "xla"), (None, "graph"), (None, "eager")])
 def test_masked_steps_do_not_count(window, mode):
     mask = np.array([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]], bool)
     layer, x = TimeAverage(window), values()
@@ -66,20 +62,6 @@ def test_half_precision_sums_in_float32():
     outputs = TimeAverage(dtype="mixed_float16")(x)
     assert outputs.dtype == tf.float16
     np.testing.assert_array_equal(outputs, [[200.0]])
-
-
-def test_save_and_load(tmp_path):
-    model = keras.Sequential([keras.Input((7, 2)), TimeAverage(3)])
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(values()), model(values()))
-
-
-def test_config_covers_the_signature():
-    assert set(inspect.signature(TimeAverage).parameters) - {"kwargs"} == {"last", "stateful"}
-    config = TimeAverage(3).get_config()
-    assert config["last"] == 3
-    assert TimeAverage.from_config(config).get_config() == config
 
 
 @pytest.mark.parametrize("window", [0, -1, 1.5, "3"])
