@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.input import InputSpikeCell
+import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 
 
 def layer(units=4, seed=3, **settings):
-    return keras.layers.RNN(InputSpikeCell(units, seed=seed), return_sequences=True, **settings)
+    return keras.layers.RNN(kk.InputSpikeCell(units, seed=seed), return_sequences=True, **settings)
 
 
 def half(batch=5, steps=7, channels=1):
@@ -100,7 +100,7 @@ def test_spikes_are_data():
 def test_counts_are_exact_under_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        encode = keras.layers.RNN(InputSpikeCell(100, seed=3), return_sequences=True)
+        encode = keras.layers.RNN(kk.InputSpikeCell(100, seed=3), return_sequences=True)
         spikes = tf.cast(tf.function(encode)(half(1, 300)), tf.float32).numpy()
     finally:
         keras.mixed_precision.set_global_policy("float32")
@@ -118,7 +118,7 @@ def test_counts_are_exact_under_mixed_precision():
 )
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        InputSpikeCell(**settings)
+        kk.InputSpikeCell(**settings)
 
 
 def test_wrong_number_of_channels():

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.initializers import LogUniform
+import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 B, T, H, O = 2, 7, 5, 3  # noqa: E741
-DRAWN = LogUniform(2.0, 50.0, seed=1)
+DRAWN = kk.LogUniform(2.0, 50.0, seed=1)
 TAU = {"number": 10.0, "list": [2.0, 30.0, 7.0], "initializer": DRAWN, "none": None}
 
 
@@ -20,7 +19,7 @@ def spikes():
 
 def layer(seed=2, **settings):
     initializer = keras.initializers.GlorotUniform(seed=seed)
-    cell = ReadoutCell(O, kernel_initializer=initializer, **settings)
+    cell = kk.ReadoutCell(O, kernel_initializer=initializer, **settings)
     return keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy)
 
 
@@ -91,10 +90,10 @@ def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
 
 def test_the_gain_does_not_change_where_the_readout_begins():
     keras.utils.set_random_seed(1)
-    one = ReadoutCell(O, gain=None)
+    one = kk.ReadoutCell(O, gain=None)
     one.build((B, H))
     keras.utils.set_random_seed(1)
-    other = ReadoutCell(O, gain=8.0)
+    other = kk.ReadoutCell(O, gain=8.0)
     other.build((B, H))
     for kernel in (one.kernel, 8.0 * other.kernel):  # the limits of "glorot_uniform" are +- sqrt(6 / (H + O))
         assert 0.5 * (6 / (H + O)) ** 0.5 < np.abs(kernel).max() <= (6 / (H + O)) ** 0.5
@@ -121,7 +120,7 @@ def test_regularizers_and_constraints_are_used():
 @pytest.mark.parametrize("kind", TAU)
 def test_mixed_precision(kind):
     """The cell computes in float32; Keras 3 casts what it returns to the layer's compute dtype."""
-    readout = keras.layers.RNN(ReadoutCell(O, tau_out=TAU[kind]), return_sequences=True, dtype="mixed_float16")
+    readout = keras.layers.RNN(kk.ReadoutCell(O, tau_out=TAU[kind]), return_sequences=True, dtype="mixed_float16")
     outputs = readout(tf.constant(spikes(), tf.float32))
     assert outputs.dtype == (tf.float16 if IS_KERAS_3 else tf.float32)
     assert readout.trainable_weights[0].dtype == "float32"
@@ -143,7 +142,7 @@ def test_mixed_precision(kind):
 )
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        ReadoutCell(**{"units": 3, **settings})
+        kk.ReadoutCell(**{"units": 3, **settings})
 
 
 @pytest.mark.parametrize("tau", [0.5, [0.5, 2.0, 3.0]])

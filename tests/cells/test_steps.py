@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.cells.leaky_rnn import ACTIVATIONS, LeakyRNNCell, RateParameters, RateState, rate_step
+from kernl_keras.cells.leaky_rnn import ACTIVATIONS, RateParameters, RateState, rate_step
 from kernl_keras.cells.lif import LIFParameters, LIFState, lif_step
 
 from ..reference.cases import CELLS, B, H, Network, T, draw
@@ -94,7 +95,7 @@ def test_one_step_of_rate_units_by_hand(activation):
     np.testing.assert_allclose(step.slope[0], slope, rtol=1e-9)
     np.testing.assert_array_equal(new.activity, step.output)
     changes = [tf.constant(each, tf.float64) for each in ([[2.0, 1.0, -1.0]], [[1.0, 4.0, -3.0]])]
-    cell = LeakyRNNCell(3, activation=activation)
+    cell = kk.LeakyRNNCell(3, activation=activation)
     made = cell.linear_step(cell.save_residuals(step, new), p).forward(changes[:1], changes[1])
     expected = [1.5 + 0.25 * slope[0], 0.75 + slope[1], -0.75 - 0.75 * slope[2]]
     np.testing.assert_allclose(made.output[0], expected, rtol=1e-9)

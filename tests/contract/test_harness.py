@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
+import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import NAMES
 
 from .rows import ROWS, TRAINED, B, Row
 
 UNTRAINED = set(ROWS) - set(TRAINED)
 HIDDEN = ["LIFCell", "ResonatorCell", "LeakyRNNCell"]
-LAYERS = {name: row for name, row in ROWS.items() if row.kind is not RNN}
+LAYERS = {name: row for name, row in ROWS.items() if row.kind is not kk.RNN}
 RULES = {
-    f"{cell}, {rule}": Row(RNN, {"rule": rule, "seed": 3}, cell=(ROWS[cell].kind, ROWS[cell].settings))
+    f"{cell}, {rule}": Row(kk.RNN, {"rule": rule, "seed": 3}, cell=(ROWS[cell].kind, ROWS[cell].settings))
     for cell in HIDDEN
     for rule in NAMES
 }

@@ -9,21 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.adlif import AdLIFCell
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.cells.lif import LIFCell
-from kernl_keras.cells.lstm import LSTMCell
-from kernl_keras.cells.resonator import ResonatorCell
+import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.audio import AudioEncoder
-from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.rnn import RNN
-from kernl_keras.layers.time_average import TimeAverage
 from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.sequences.valid_steps import ValidSteps
-from kernl_keras.training.alignment import gradient_alignment
-from kernl_keras.training.model import Model
 
 from ..reference.cases import B, I, Network, draw
 from ..reference.expected import compute, same
@@ -74,25 +63,27 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
 
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)
 EVERY = {  # every layer, and `RNN` over every cell
-    "LIF, kernl": lambda **more: RNN(LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
-    "LIF, bptt": lambda **more: RNN(LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
-    "AdLIF, eprop": lambda **more: RNN(AdLIFCell(4, input_gain=9.0), "eprop", **more),
-    "resonator, kernl": lambda **more: RNN(ResonatorCell(4, tau_m=9.0, period=5.0, input_gain=9.0), seed=1, **more),
-    "rate, by the tape": lambda **more: RNN(LeakyRNNCell(4, tau=5.0), BPTT(tape=True), **more),
-    "LSTM, kernl": lambda **more: RNN(LSTMCell(4), seed=1, **more),
-    "readout": lambda **more: Readout(2, tau_out=5.0, use_bias=True, learn="tau_out", **more),
-    "backwards": lambda **more: Readout(2, tau_out=5.0, go_backwards=True, **more),
-    "mean of the last": lambda **more: TimeAverage(2, **more),
-    "mean of all": lambda **more: TimeAverage(**more),
-    "bernoulli": lambda **more: SpikeEncoder(2, "bernoulli", context_switch=1, seed=1, **more),
-    "threshold": lambda **more: SpikeEncoder(2, "threshold", context_switch=1, **more),
-    "delta": lambda **more: SpikeEncoder(2, "delta", **more),
-    "latency": lambda **more: SpikeEncoder(2, "latency", period=3, **more),
-    "current": lambda **more: SpikeEncoder(2, "current", context_switch=1, **more),
-    "population": lambda **more: SpikeEncoder(2, "population", **more),
-    "sound": lambda **more: AudioEncoder(**SMALL_AUDIO, **more),
-    "sound, log": lambda **more: AudioEncoder(**SMALL_AUDIO, compression="log", **more),
-    "sound, threshold": lambda **more: AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
+    "LIF, kernl": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
+    "LIF, bptt": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
+    "AdLIF, eprop": lambda **more: kk.RNN(kk.AdLIFCell(4, input_gain=9.0), "eprop", **more),
+    "resonator, kernl": lambda **more: kk.RNN(
+        kk.ResonatorCell(4, tau_m=9.0, period=5.0, input_gain=9.0), seed=1, **more
+    ),
+    "rate, by the tape": lambda **more: kk.RNN(kk.LeakyRNNCell(4, tau=5.0), BPTT(tape=True), **more),
+    "LSTM, kernl": lambda **more: kk.RNN(kk.LSTMCell(4), seed=1, **more),
+    "readout": lambda **more: kk.Readout(2, tau_out=5.0, use_bias=True, learn="tau_out", **more),
+    "backwards": lambda **more: kk.Readout(2, tau_out=5.0, go_backwards=True, **more),
+    "mean of the last": lambda **more: kk.TimeAverage(2, **more),
+    "mean of all": lambda **more: kk.TimeAverage(**more),
+    "bernoulli": lambda **more: kk.SpikeEncoder(2, "bernoulli", context_switch=1, seed=1, **more),
+    "threshold": lambda **more: kk.SpikeEncoder(2, "threshold", context_switch=1, **more),
+    "delta": lambda **more: kk.SpikeEncoder(2, "delta", **more),
+    "latency": lambda **more: kk.SpikeEncoder(2, "latency", period=3, **more),
+    "current": lambda **more: kk.SpikeEncoder(2, "current", context_switch=1, **more),
+    "population": lambda **more: kk.SpikeEncoder(2, "population", **more),
+    "sound": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, **more),
+    "sound, log": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, compression="log", **more),
+    "sound, threshold": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
 }
 
 
@@ -154,9 +145,9 @@ def model(rule, jit_compile=False):
     inputs = keras.Input((None, I), dtype="float64")
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
-    hidden = RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
-    voltage = Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
-    made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
+    hidden = kk.RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
+    voltage = kk.Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
+    made = kk.Model(inputs, kk.TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile, run_eagerly=not jit_compile)
     return made, network
 
@@ -191,7 +182,7 @@ def test_padding_does_not_change_how_rules_agree_with_backpropagation():
     padded.run_eagerly = True
     y, x = draw(61, B, 2), network.x[:, :4]
     longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
-    one, other = (gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
+    one, other = (kk.gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
     for name, of_rules in one.variables.items():
         for rule, agreement in of_rules.items():
             np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
@@ -215,8 +206,8 @@ def test_a_layer_above_one_that_goes_backwards(first):
     for steps in (3, 5):
         inputs = keras.Input((steps, 2), dtype="float64")
         masked = keras.layers.Masking(0.0, dtype="float64")(inputs)
-        hidden = RNN(LeakyRNNCell(4, tau=5.0, dtype="float64"), "eprop", go_backwards=True)(masked)
-        model = Model(inputs, Readout(1, dtype="float64")(hidden))
+        hidden = kk.RNN(kk.LeakyRNNCell(4, tau=5.0, dtype="float64"), "eprop", go_backwards=True)(masked)
+        model = kk.Model(inputs, kk.Readout(1, dtype="float64")(hidden))
         model.compile(keras.optimizers.SGD(1.0), "mse")
         models.append(model)
     alone, padded = models
@@ -233,8 +224,8 @@ def test_a_layer_above_one_that_goes_backwards(first):
 
 def test_both_directions_under_a_mask():
     x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
-    both = keras.layers.Bidirectional(RNN(LeakyRNNCell(4, tau=5.0), "eprop"))
-    above = Readout(1)
+    both = keras.layers.Bidirectional(kk.RNN(kk.LeakyRNNCell(4, tau=5.0), "eprop"))
+    above = kk.Readout(1)
     alone = above(both(x)).numpy()
     inputs = np.concatenate([x, np.zeros((2, 2, 2), "float32")], 1)
     padded = above(both(keras.layers.Masking(0.0)(inputs))).numpy()

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.cells.lif import LIFCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
@@ -30,8 +27,8 @@ def test_layers_stack():
     upper_gradient, error = Expected(upper, NETWORK, m, gamma).gradients()
     of_lower, of_x = Expected(lower, NETWORK, m, gamma, error).gradients()
     layers = [lower.layer(NETWORK, m, gamma), None]
-    cell = LIFCell(H, use_bias=True, dtype="float64", **upper.settings)
-    layers[1] = RNN(cell, rule=NETWORK)
+    cell = kk.LIFCell(H, use_bias=True, dtype="float64", **upper.settings)
+    layers[1] = kk.RNN(cell, rule=NETWORK)
     layers[1].build((B, T, H))
     values = upper.w_in, upper.w_rec, upper.bias, m[0], gamma[0]
     weights = cell.kernel, cell.recurrent_kernel, cell.bias, *layers[1].sensitivity_weights
@@ -96,14 +93,14 @@ def test_the_perturbed_pass_starts_where_an_unperturbed_piece_ended(mode):
 
 
 def test_what_an_unrolled_or_stateful_layer_does_not_take():
-    unknown = tf.function(RNN(LeakyRNNCell(2), unroll=True), input_signature=[tf.TensorSpec((1, None, 3))])
+    unknown = tf.function(kk.RNN(kk.LeakyRNNCell(2), unroll=True), input_signature=[tf.TensorSpec((1, None, 3))])
     with pytest.raises(ValueError, match=r"unroll=True needs a static number of steps; received shape \(1, None, 3\)"):
         unknown.get_concrete_function()
-    for layer in (RNN(LeakyRNNCell(2), stateful=True), Readout(2, stateful=True)):
+    for layer in (kk.RNN(kk.LeakyRNNCell(2), stateful=True), kk.Readout(2, stateful=True)):
         layer(np.ones((2, 4, 3), "float32"))
         with pytest.raises(ValueError, match=r"sequences must have 2 examples, as the states .* shape \(3, 4, 3\)"):
             layer(np.ones((3, 4, 3), "float32"))
-    for make in (lambda: RNN(LeakyRNNCell(2), stateful="yes"), lambda: Readout(2, stateful="yes")):
+    for make in (lambda: kk.RNN(kk.LeakyRNNCell(2), stateful="yes"), lambda: kk.Readout(2, stateful="yes")):
         with pytest.raises(ValueError, match="stateful must be True or False; received 'yes'"):
             make()
 
@@ -137,26 +134,28 @@ def test_single_precision():
 
 
 def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
-    layer = RNN(LeakyRNNCell(H, dtype="float64"))
+    layer = kk.RNN(kk.LeakyRNNCell(H, dtype="float64"))
     assert layer.compute_dtype == "float64"
     assert layer(draw(1, B, T, I), training=True).dtype == tf.float64
     assert layer.sensitivity_tensor.dtype == "float64"
-    assert RNN.from_config(layer.get_config()).compute_dtype == "float64"
-    narrow = RNN(LeakyRNNCell(H), dtype="mixed_bfloat16")
+    assert kk.RNN.from_config(layer.get_config()).compute_dtype == "float64"
+    narrow = kk.RNN(kk.LeakyRNNCell(H), dtype="mixed_bfloat16")
     outputs = narrow(tf.cast(draw(1, B, T, I), tf.float32), training=True)
     assert outputs.dtype == tf.bfloat16 and narrow.cell.compute_dtype == "float32"
-    other = RNN(LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
+    other = kk.RNN(kk.LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
     assert other(draw(1, B, T, I), training=True).dtype == tf.float32
     assert other.sensitivity_tensor.dtype == "float64"
 
 
 @pytest.mark.parametrize("policy", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "make", [lambda **given: RNN(LeakyRNNCell(4, tau=2000.0), seed=1, **given), Readout], ids=["RNN", "Readout"]
+    "make",
+    [lambda **given: kk.RNN(kk.LeakyRNNCell(4, tau=2e3), seed=1, **given), kk.Readout],
+    ids=["RNN", "Readout"],
 )
 def test_states_are_not_in_half_precision(make, policy):
     """Or a sum over many pieces would leave its range, and pieces would not be the whole."""
-    given = {} if make is not Readout else {"units": 4, "tau_out": 2000.0, "gain": None}
+    given = {} if make is not kk.Readout else {"units": 4, "tau_out": 2000.0, "gain": None}
     stream, whole = (make(dtype=policy, stateful=stateful, **given) for stateful in (True, False))
     x = np.ones((1, 400, 3), "float32")
     stream.build((1, 100, 3))
@@ -197,21 +196,21 @@ def test_no_step_is_an_error():
 def test_the_config_covers_the_signature():
     settings = dict(rule=KeRNL(adaptation=False), window=3, traces="linear", seed=9, return_sequences=False)
     settings["activity_regularizer"] = "l2"
-    names = {name for name in inspect.signature(RNN).parameters if name != "kwargs"}
+    names = {name for name in inspect.signature(kk.RNN).parameters if name != "kwargs"}
     assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
-    layer, default = RNN(LIFCell(H, tau_m=7.0), **settings, **keras_own), RNN(LIFCell(H))
+    layer, default = kk.RNN(kk.LIFCell(H, tau_m=7.0), **settings, **keras_own), kk.RNN(kk.LIFCell(H))
     config = layer.get_config()
     assert all(config[name] != default.get_config()[name] for name in names)
-    again = RNN.from_config(dict(config))  # Keras takes the cell out
+    again = kk.RNN.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
     assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == config
-    assert RNN.from_config(default.get_config()).get_config() == default.get_config()
+    assert kk.RNN.from_config(default.get_config()).get_config() == default.get_config()
 
 
 def small_model(**settings):
     inputs = keras.Input((T, I))
-    hidden = RNN(LIFCell(H), seed=3, name="hidden", **settings)(inputs)
+    hidden = kk.RNN(kk.LIFCell(H), seed=3, name="hidden", **settings)(inputs)
     return keras.Model(inputs, keras.layers.Dense(2)(hidden))
 
 
@@ -278,7 +277,7 @@ def test_the_settings_of_the_reference_code():
     assert (rule.noise, rule.post_factor, rule.credit) == ("synapse", "trace", "last")
     assert (type(rule.perturbation).__name__, rule.perturbation.std) == ("Replica", 0.5)
     assert rule.perturbation.observe == "reset_voltage"
-    layer = RNN(LIFCell(H), rule=rule)
+    layer = kk.RNN(kk.LIFCell(H), rule=rule)
     layer.build((None, 50, I))
     gamma = layer.temporal_filter.numpy()
     assert (gamma >= 0).all() and (gamma <= 0.02).all() and len(set(gamma)) == H
@@ -288,13 +287,13 @@ def test_the_settings_of_the_reference_code():
 
 
 def test_a_drawn_seed_is_kept():
-    layer = RNN(LIFCell(H))
-    assert layer.seed == layer.get_config()["seed"] == RNN.from_config(layer.get_config()).seed
-    assert layer.seed != RNN(LIFCell(H)).seed
+    layer = kk.RNN(kk.LIFCell(H))
+    assert layer.seed == layer.get_config()["seed"] == kk.RNN.from_config(layer.get_config()).seed
+    assert layer.seed != kk.RNN(kk.LIFCell(H)).seed
 
 
 def test_states_of_another_number_are_an_error():
-    layer = RNN(LIFCell(H))
+    layer = kk.RNN(kk.LIFCell(H))
     layer(x := data()[0])
     with pytest.raises(
         ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
@@ -309,7 +308,7 @@ def test_states_of_another_number_are_an_error():
 )
 def test_a_single_unit_trains(settings):
     inputs = keras.Input((3, 3))
-    hidden = RNN(LIFCell(1, input_gain=3.0), **settings)(inputs)
+    hidden = kk.RNN(kk.LIFCell(1, input_gain=3.0), **settings)(inputs)
     model = keras.Model(inputs, hidden)
     model.compile("sgd", "mse", run_eagerly=True)
     history = model.fit(np.ones((4, 3, 3), "float32"), np.ones((4, 3, 1), "float32"), verbose=0).history

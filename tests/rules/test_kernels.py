@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.initializers import LogUniform
 from kernl_keras.rules import KeRNL, Tangent
 
 from ..reference import oracles
@@ -115,7 +115,7 @@ def test_the_whole_unit_is_exact_for_all_paths_through_one_other_unit(unit):
         [
             (dict(period=[5.0, 7.0, 5.0, 7.0], tau_m=[20.0, 20.0, 9.0, 20.0]), 3),
             (dict(period=[5.0, 7.0, 5.0, 7.0], tau_m=20.0), 2),
-            (dict(period=LogUniform(5.0, 9.0, seed=1)), H),
+            (dict(period=kk.LogUniform(5.0, 9.0, seed=1)), H),
         ]
     ),
 )

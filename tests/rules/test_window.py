@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernl_keras.layers.rnn import RNN
+import kernl_keras as kk
 from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL
 
 from ..reference.cases import CELLS, B, H, Network, draw, pairs, taking_turns
@@ -50,5 +50,5 @@ def test_a_shorter_window_is_not(name):
 
 
 def test_the_window_is_saved():
-    layer = RNN(Network("tanh").cell(), window=64)
-    assert RNN.from_config(layer.get_config()).window == 64
+    layer = kk.RNN(Network("tanh").cell(), window=64)
+    assert kk.RNN.from_config(layer.get_config()).window == 64
