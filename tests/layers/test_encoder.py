@@ -181,3 +181,20 @@ def test_errors(settings, message):
 def test_wrong_inputs(shape, message):
     with pytest.raises(ValueError, match=message):
         kk.SpikeEncoder(4, context_switch=5)(tf.zeros(shape))
+
+
+def test_population_and_bernoulli_make_spikes():
+    x = np.tile(np.float32([[[0.0]], [[0.5]]]), (1, 400, 1))
+    spikes = kk.SpikeEncoder(1, "bernoulli", seed=1)(kk.SpikeEncoder(3, "population")(x)).numpy()
+    expected = np.exp(-0.5 * (np.array([[0.0, -0.5, -1.0], [0.5, 0.0, -0.5]]) * 3.0) ** 2)
+    assert set(np.unique(spikes)) == {0.0, 1.0}
+    np.testing.assert_allclose(spikes.mean(1), expected, atol=0.13)
+
+
+@pytest.mark.parametrize(("code", "settings"), [("delta", dict(delta=0.2)), ("latency", dict(period=4))])
+def test_a_network_of_one_step_says_that_it_cannot_have_them(code, settings):
+    inputs = keras.Input((11, 2))
+    encoded = kk.SpikeEncoder(2, code, **settings)(inputs)
+    model = keras.Model(inputs, kk.Readout(2)(encoded))
+    with pytest.raises(ValueError, match=f"code 'threshold', 'current' or 'population'; received code='{code}'"):
+        kk.one_step(model)

@@ -165,15 +165,18 @@ def alone(row, mask):
 
 @pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
 @pytest.mark.parametrize("stateful", [False, True])
-@pytest.mark.parametrize("code", ["threshold", "current"])
+@pytest.mark.parametrize("code", ["threshold", "current", "delta", "latency"])
 def test_an_encoder_whose_rows_begin_anew(code, stateful, mask):
-    make, _ = encoder(code)
+    """Masked steps are no steps, whether a reset stands there or not; those of "delta" and "latency" send nothing."""
+    make, _ = encoder(code, **({"delta": dict(delta=0.2), "latency": dict(period=3)}.get(code, {})))
     layer = make(stateful)
     pieces = cuts(3, 5) if stateful else cuts()
     found = np.concatenate([layer(X[cut], mask=mask[cut], reset=RESET[cut]) for cut in pieces], 1)
     for row in range(B):
         for steps in alone(row, mask):
             np.testing.assert_array_equal(found[row, steps], make()(X[row : row + 1, steps])[0])
+    assert code not in ("delta", "latency") or not found[~mask][:, :-1].any()  # the last channel is the context
+    assert np.any(found != make()(X))
 
 
 @pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
