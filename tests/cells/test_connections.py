@@ -184,17 +184,6 @@ def test_every_rules_gradient_is_that_of_a_network_masked_by_hand(name, rule):
     assert np.abs(expected[0][I : I + H][~MASK]).max() > 0.0  # the mask matters
 
 
-@pytest.mark.parametrize(("name", "rule"), [("hard adaptive", "kernl"), ("soft euler", "eprop")])
-def test_without_recurrence_every_rule_is_backpropagation(name, rule):
-    """A unit's past reaches its output through its own state alone, which the rule follows as a whole."""
-    n = Network(name)
-    n.settings = {**n.settings, "recurrent_connectivity": 0.0}
-    error = draw(9, B, T, H)
-    rule = {"kernl": kk.rules.KeRNL(), "eprop": kk.rules.EProp(reset_gradient=True)}[rule]
-    for one, other in zip(gradients(n.layer(rule), n, error), gradients(n.layer("bptt"), n, error)):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-
-
 def test_what_has_no_recurrence_stays_so():
     """With the optimizer that M has by default, too: a step of it is a share of M, which is 0."""
     model = model_of("kernl", recurrent_connectivity=0.0)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import keras
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 B, T, H, O = 2, 7, 5, 3  # noqa: E741
@@ -115,17 +115,6 @@ def test_regularizers_and_constraints_are_used():
     readout(tf.zeros((B, T, H)))
     np.testing.assert_allclose(readout.losses, [np.abs(readout.cell.kernel.numpy()).sum()], rtol=1e-6)
     assert isinstance(readout.cell.kernel.constraint, keras.constraints.NonNeg)
-
-
-@pytest.mark.parametrize("kind", TAU)
-def test_mixed_precision(kind):
-    """The cell computes in float32; Keras 3 casts what it returns to the layer's compute dtype."""
-    readout = keras.layers.RNN(kk.ReadoutCell(O, tau_out=TAU[kind]), return_sequences=True, dtype="mixed_float16")
-    outputs = readout(tf.constant(spikes(), tf.float32))
-    assert outputs.dtype == (tf.float16 if IS_KERAS_3 else tf.float32)
-    assert readout.trainable_weights[0].dtype == "float32"
-    exact = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
-    np.testing.assert_allclose(outputs, exact, atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -52,17 +52,6 @@ def test_the_context_feature_is_counted_not_encoded():
     np.testing.assert_array_equal(outputs[..., -1], np.cumsum(x[..., 2], 1) > 5)
 
 
-def test_bernoulli_rates_are_those_of_the_input_cell():
-    x = tf.tile(values(1, 6, 1), (100, 1, 1))
-    encoded = kk.SpikeEncoder(20, gain=1.0, seed=1)(x, training=True).numpy()
-    stepped = keras.layers.RNN(kk.InputSpikeCell(20, seed=2), return_sequences=True)(x).numpy()
-    assert encoded.shape == stepped.shape == (100, 6, 20)
-    # 2000 draws a step each: 5 standard deviations of a difference are at most 0.08
-    np.testing.assert_allclose(encoded.mean((0, 2)), stepped.mean((0, 2)), atol=0.08)
-    np.testing.assert_allclose(encoded.mean((0, 2)), x[0, :, 0], atol=0.06)
-    assert abs(((encoded * 2 - 1) * (stepped * 2 - 1)).mean() - ((x * 2 - 1) ** 2).numpy().mean()) < 0.05
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_training_draws_anew_and_evaluation_repeats(mode):
     eager, encoder = kk.SpikeEncoder(4, seed=3), kk.SpikeEncoder(4, seed=3)

@@ -152,20 +152,6 @@ def test_a_batch_size_that_one_side_alone_knows(of_x, of_state):
     np.testing.assert_allclose(run(X, START), layer(tf.constant(X), initial_state=[tf.constant(START)]), rtol=1e-12)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_a_half_precision_policy_casts_the_outputs_alone(policy):
-    layer, wide = kk.Readout(O, dtype=policy, return_state=True), kk.Readout(O)
-    wide.build((B, T, H))
-    x = 100.0 * np.float32(X)
-    layer.build(x.shape)
-    layer.set_weights(wide.get_weights())
-    outputs, state = layer(x)
-    assert outputs.dtype == state.dtype == layer.compute_dtype != "float32"
-    assert layer.cell.compute_dtype == layer.cell.kernel.dtype == "float32"
-    expected = wide(tf.cast(tf.cast(x, outputs.dtype), tf.float32))
-    np.testing.assert_array_equal(outputs, tf.cast(expected, outputs.dtype))
-
-
 def test_float32_is_the_default_under_mixed_precision():
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("mixed_float16")

@@ -9,7 +9,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
+from kernl_keras.rules import BPTT, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, J, Network, T, draw, stacked
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
@@ -157,14 +157,14 @@ def test_states_are_not_in_half_precision(make, policy):
     """Or a sum over many pieces would leave its range, and pieces would not be the whole."""
     given = {} if make is not kk.Readout else {"units": 4, "tau_out": 2000.0, "gain": None}
     stream, whole = (make(dtype=policy, stateful=stateful, **given) for stateful in (True, False))
-    x = np.ones((1, 400, 3), "float32")
-    stream.build((1, 100, 3))
+    x = np.full((1, 100, 3), 4.0, "float32")
+    stream.build((1, 25, 3))
     whole.build(x.shape)
     whole.set_weights(stream.get_weights())
     pieces = []
-    for start in range(0, 400, 100):
+    for start in range(0, 100, 25):
         with tf.GradientTape() as tape:
-            outputs = stream(x[:, start : start + 100])
+            outputs = stream(x[:, start : start + 25])
             loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
         pieces.append(outputs)
         assert np.all(np.isfinite(tape.gradient(loss, stream.cell.kernel)))
@@ -172,9 +172,8 @@ def test_states_are_not_in_half_precision(make, policy):
     np.testing.assert_array_equal(tf.concat(pieces, 1), whole(x))
 
 
-@pytest.mark.parametrize("cell", ["hard adaptive", "tanh"])
 @pytest.mark.parametrize(
-    "rule", [KeRNL(), NETWORK, PlainKeRNL(credit="last")], ids=["membrane", "exponential", "plain"]
+    ("rule", "cell"), [(KeRNL(), "hard adaptive"), (NETWORK, "tanh"), (PlainKeRNL(credit="last"), "hard adaptive")]
 )
 def test_one_step(rule, cell):
     network = Network(cell, time=1)
@@ -231,27 +230,6 @@ def test_m_and_gamma_learn_in_any_keras_model():
     prediction = model.predict(x, verbose=0)
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), np.mean((prediction - y) ** 2), rtol=1e-4)
     assert history["loss"][0] > 0
-
-
-@pytest.mark.parametrize(
-    ("rule", "count"),
-    [("kernl", 4), (PlainKeRNL(Exponential(2), "synapse", perturbation=Twin(0.2)), 5), (EProp(adaptation=False), 2)],
-    ids=["kernl", "plain", "eprop"],
-)
-def test_save_and_load(rule, count, tmp_path):
-    model = small_model(rule=rule, traces=True)
-    x, y = data()
-    model.compile("sgd", "mse", run_eagerly=True)
-    model.fit(x, y, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
-    assert len(loaded.get_layer("hidden").weights) == count  # kernels; M, gamma, the count of draws
-    assert loaded.get_layer("hidden").rule.get_config() == model.get_layer("hidden").rule.get_config()
-    for one, other in zip(loaded.get_layer("hidden").weights, model.get_layer("hidden").weights):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
-    if count > 2:
-        assert loaded.get_layer("hidden").draws.numpy() == 1
 
 
 def test_weights_of_a_model_with_another_rule_load(tmp_path):

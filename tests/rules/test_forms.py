@@ -11,7 +11,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL,
 
 from ..reference.cases import CELLS, B, H, I, draw
 from ..reference.expected import STD, same
-from ..reference.units import OTHERS, UNITS, build_layer, learn
+from ..reference.units import UNITS, build_layer, learn
 from .test_rules import OWN
 
 T = 6
@@ -149,7 +149,7 @@ MODES = [  # unit, rule, settings of the layer
 ]
 
 
-QUICK = {(3, "unroll"), (5, "unroll"), (12, "unroll"), (6, "graph"), (7, "graph"), (0, "xla")}
+QUICK = {(3, "unroll"), (5, "unroll"), (7, "graph"), (12, "xla")}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_every_mode_agrees(number, mode):
             same(one, another)
 
 
-@pytest.mark.parametrize("size", [1, pytest.param(4, marks=pytest.mark.slow), T - 1])
+@pytest.mark.parametrize("size", [4, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, T - 1))])
 def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
     last = PlainKeRNL(Exponential(2), "synapse", credit="last")
@@ -201,20 +201,18 @@ EXACT = {  # where a window is the whole sequence
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_backpropagation_is_that_of_automatic_differentiation(unit):
-    """By the tape of the layer, Keras' own layer, the adjoint, and every rule whose window is the whole sequence."""
-    backwards = UNITS.index(unit) % 2 == 1
+    """By the tape of the layer, Keras' own layer, the adjoint, and rules with a window of the whole sequence."""
+    turn = UNITS.index(unit) % 2
+    backwards = turn == 1
     layer, x = build_layer(unit, BPTT(tape=True), T, go_backwards=backwards)
     plain = keras.layers.RNN(layer.cell, return_sequences=True, dtype="float64", go_backwards=backwards)
     outputs, _, of_x, of_weights, *_ = learn(layer, x, ERROR)
     assert 0.01 < np.abs(of_weights["kernel"]).max()  # tau_a has no effect where the threshold does not move
     assert all(np.abs(each).max() > 1e-5 or name == "log_tau_a" for name, each in of_weights.items())
     others = [plain, build_layer(unit, BPTT(), T, go_backwards=backwards)[0]]
-    for rule, settings in EXACT.values():
-        if "linear" in settings.values() and unit in OTHERS:  # which have none
-            continue
-        if unit in FEW and rule.get_config() not in [RULES[name].get_config() for name in FEW[unit]]:
-            continue
-        others.append(build_layer(unit, rule, T, window=T + len(others) % 2, go_backwards=backwards, **settings)[0])
+    rules = [name for name in EXACT if name in RULES and suits(name, unit) or name not in RULES and unit in CELLS]
+    for rule, settings in (EXACT[name] for name in rules[turn::2]):  # they take turns
+        others.append(build_layer(unit, rule, T, window=T + turn, go_backwards=backwards, **settings)[0])
     for other in others:
         found = learn(other, x, ERROR)
         same(found.outputs, outputs)
