@@ -10,20 +10,9 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import (
-    BPTT,
-    RFLO,
-    EProp,
-    Exponential,
-    KeRNL,
-    PlainKeRNL,
-    ReadoutOnly,
-    Replica,
-    Tangent,
-    Twin,
-    perturbed_pass,
-)
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 from kernl_keras.sequences.valid_steps import ValidSteps
 
 from ..reference.cases import B, H, I, Network, draw
@@ -37,6 +26,7 @@ MASK = np.ones((B, T), bool)
 MASK[0, [2, 6, 7]] = MASK[1, [0, 4, 9, 10]] = False  # both rows have a reset that waits, one of them for the next piece
 MASKS = {"gaps": MASK, "none": MASK.copy(), "ends": np.arange(T) < np.array([[T], [T - 4]])}
 MASKS["none"][1] = False  # no step of this row is valid
+DRAW = "kernl_keras.rules.perturbed_pass.draw_signs"
 FREE = Tangent(1e9)
 LINEAR, EXACT, ZEROS = {"traces": "linear"}, {"traces": True}, {"zero_output_for_mask": True}
 ROWS = [
@@ -109,11 +99,11 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, resets, mask, m
     network, mask, reset = Network(cell, time=T), MASKS.get(mask), RESET if resets else np.zeros_like(RESET)
     m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
     layer = network.layer(rule, *m_and_gamma, return_state=True, **settings)
-    signs = perturbed_pass.draw_signs(T, B, H, [1, 2])
+    signs = draw_signs(T, B, H, [1, 2])
     training = mask is not MASKS["ends"]  # without it nothing is perturbed
     learns = training and bool(layer.sensitivity_weights)
     before = states_before(layer)
-    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda *_: signs)
+    monkeypatch.setattr(DRAW, lambda *_: signs)
     outputs, of_weights, of_x, of_m, states = compute(
         Marked(layer, reset if resets else None, mask), network.inputs, ERROR, training, initial_state=before
     )
@@ -128,9 +118,7 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, resets, mask, m
             if not len(steps):
                 continue
             places = np.searchsorted(read, steps)  # valid steps are read in a row, and so is the noise
-            monkeypatch.setattr(
-                perturbed_pass, "draw_signs", lambda *_, p=places, r=row: tf.gather(signs, p)[:, r : r + 1]
-            )
+            monkeypatch.setattr(DRAW, lambda *_, p=places, r=row: tf.gather(signs, p)[:, r : r + 1])
             after = [*read[1:], T]  # an output also stands for the masked steps behind it
             stops = [t + 1 if zeros else after[place] for t, place in zip(steps, places)]  # unless these are zeros
             error = np.array([ERROR[row, t:stop].sum(0) for t, stop in zip(steps, stops)])[None]

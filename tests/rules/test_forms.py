@@ -221,6 +221,22 @@ def test_backpropagation_is_that_of_automatic_differentiation(unit):
         assert other is plain or other.report.sensitivity_loss is None
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_eprop_is_automatic_differentiation_without_the_recurrent_paths(unit):
+    """Of the cell's own steps, where nobody hears how what others send would change."""
+    layer, x = build_layer(unit, EProp(reset_gradient=unit != "LSTM"), T)
+    cell, found = layer.cell, learn(layer, x, ERROR).of_weights
+    with tf.GradientTape() as tape:
+        total, p, recurrent = 0.0, cell.parameters(), cell.recurrent_weights()
+        state = cell.State(*(tf.zeros((B, size), x.dtype) for size in cell.state_size))
+        for t in range(T):
+            heard = tf.stop_gradient(cell.presynaptic(state)) @ recurrent
+            step, state = cell.step(cell.input_current(x[:, t]) + heard, state, p)
+            total += tf.reduce_sum(step.output * ERROR[:, t])
+    expected = tape.gradient(total, cell.trainable_weights, unconnected_gradients="zero")
+    same_gradients(found, dict(zip(found, expected)))
+
+
 def test_constants_in_use():
     """The table has all of them."""
     learned = {unit: set(build_layer(unit, "eprop", T)[0].cell.learn) for unit in UNITS if unit != "LSTM"}

@@ -261,47 +261,6 @@ def test_the_local_rules_are_one_for_rate_cells(cell):
         same(gradient, gradients[0])
 
 
-@pytest.mark.parametrize("cell", SPIKING)
-@pytest.mark.parametrize("follows", [True, False])
-def test_eprop_is_automatic_differentiation_without_the_recurrent_paths(cell, follows):
-    network = Network(cell)
-    expected = network.used(local_gradient(network, ERROR, follows))
-    assert np.abs(expected).max() > 0.01
-    same(compute(network.layer(EProp(reset_gradient=follows)), network.inputs)[1], expected)
-
-
-def local_gradient(network, error, reset_gradient):
-    """Automatic differentiation of Eq. (1)-(9), the gradients through S and, if asked, the resetting spike stopped."""
-    c, stop = network.c, tf.stop_gradient
-    resets = tf.identity if reset_gradient else stop
-    weights = [tf.constant(w) for w in (network.w_in, network.w_used, network.bias)]
-
-    @tf.custom_gradient
-    def spike(v, threshold, on):
-        u = (v - threshold) / threshold
-        shape = tf.nn.relu(1.0 - tf.abs(u)) if c.surrogate == "triangle" else tf.exp(-0.5 * tf.abs(u))
-        psi = on * c.surrogate_damping * shape / threshold
-        return tf.cast(v >= threshold, v.dtype), lambda dz: (psi * dz, -psi * dz, None)
-
-    with tf.GradientTape() as tape:
-        tape.watch(weights)
-        v, b, r, s = tf.zeros((4, B, H), tf.float64)
-        cost = 0.0
-        for t in range(network.time):
-            current = network.x[:, t] @ weights[0] + stop(s) @ weights[1] + weights[2]  # Eq. (1)
-            on = tf.cast(r < c.dt, v.dtype)  # Eq. (2)
-            potential = on * (c.a * v + c.drive * current) + (1.0 - on) * v  # Eq. (3)
-            threshold = c.base_threshold + c.beta * b
-            z = spike(potential, threshold, on)  # Eq. (4), (5)
-            b = c.p * b + (1.0 - c.p) * z  # Eq. (6)
-            r = tf.nn.relu(r - c.dt) + c.tau_ref * stop(z)  # Eq. (7)
-            taken = threshold if c.reset == "soft" else potential - c.reset_potential
-            v, s = potential - taken * resets(z), c.s * s + z  # Eq. (8), (9)
-            cost += tf.reduce_sum(z * error[:, t])
-    of_in, of_rec, of_bias = tape.gradient(cost, weights)
-    return np.concatenate([of_in, of_rec, of_bias[None]])
-
-
 # M, gamma, the noise
 
 
