@@ -36,9 +36,11 @@ SPREAD = dict(
     tau_m=TAUS, tau_a=[30.0, 12.0, 50.0, 12.0], tau_s=3.0, coupling=[9.0, 0.0, 30.0, 0.0],
     adaptation_strength=[0.0, 5.0, 60.0, 5.0], base_threshold=0.6, resistance=[1.0, 3.0, 0.5, 2.0],
 )  # fmt: skip
+FOLLOWS = dict(tau_m=TAUS, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4, resistance=None)
 OTHERS = {  # name: class, settings, constants that learn, scale of the weights and of the inputs, and the inputs' mean
-    "current": (kk.AdLIFCell, CURRENT, (*CURRENT, "base_threshold"), 6.0, 1.0, 0.5),
-    "spread currents": (kk.AdLIFCell, SPREAD, ("tau_s", "tau_a"), 5.0, 1.0, 0.5),
+    "resistance follows": (kk.LIFCell, FOLLOWS, ("tau_m", "tau_a"), 1.0, 1.0, 0.5),
+    "current": (kk.AdLIFCell, {**CURRENT, "resistance": None}, (*CURRENT, "base_threshold"), 1.3, 1.0, 0.5),
+    "spread currents": (kk.AdLIFCell, SPREAD, ("tau_m", "tau_s", "tau_a"), 5.0, 1.0, 0.5),
     "LSTM": (kk.LSTMCell, {}, None, 1.0, 1.0, 0.0),
     "own": (Quadratic, {}, ("tau_w", "sharpness"), 1.0, 3.0, 1.0),
 }

@@ -22,7 +22,7 @@ ONLINE = {
 }
 
 
-def made(cell, rule, **settings):
+def build(cell, rule, **settings):
     network = Network(cell, time=T, learn=LEARNS[cell])
     m = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
     return network, m, network.layer(rule, *m, **settings)
@@ -47,7 +47,7 @@ def alike(one, other, **tolerance):
 @pytest.mark.parametrize(("name", "cell"), taking_turns(pairs(ONLINE, LEARNS)))
 def test_the_rules_are_their_loops(name, cell):
     rule = ONLINE[name]
-    network, m, layer = made(cell, rule)
+    network, m, layer = build(cell, rule)
     run = network.run()
     if network.resets and rule.reset_gradient:
         run = ref.follow_reset(run, network.c)
@@ -78,13 +78,13 @@ def test_the_rules_are_their_loops_where_the_resistance_follows(name, base, monk
 
 def test_rflo_is_e_prop_on_rate_units():
     """It returns the errors of the currents alone: a constant gets the credit of a current."""
-    network, _, layer = made("tanh", RFLO())
-    alike(gradients(layer, network.inputs), gradients(made("tanh", EProp())[2], network.inputs))
+    network, _, layer = build("tanh", RFLO())
+    alike(gradients(layer, network.inputs), gradients(build("tanh", EProp())[2], network.inputs))
 
 
 @pytest.mark.parametrize("rule", [PlainKeRNL(), ReadoutOnly()])
 def test_other_rules_give_finite_gradients(rule):
-    network, _, layer = made("hard adaptive", rule)
+    network, _, layer = build("hard adaptive", rule)
     found = gradients(layer, network.inputs)
     assert all(np.isfinite(each).all() for each in found.values())
     assert np.any(found["tau_m"]) == isinstance(rule, PlainKeRNL)
@@ -92,7 +92,7 @@ def test_other_rules_give_finite_gradients(rule):
 
 def test_m_has_no_part_in_it():
     """F teaches M and gamma, and no constant."""
-    network, _, layer = made("resonator", KeRNL())
+    network, _, layer = build("resonator", KeRNL())
     alike(gradients(layer, network.inputs, training=True), gradients(layer, network.inputs, training=False))
     layer(network.inputs, training=True)
     with tf.GradientTape() as tape:

@@ -55,7 +55,7 @@ def rows():
         for other, unit in enumerate(UNITS):
             if suits(rule, unit):
                 window = 2 if (one + other) % 2 and rule not in WITHOUT_WINDOWS else None
-                quick = (one + other) % 14 == 0 or rule in OWN or unit in FEW and rule == "e-prop"
+                quick = (one + other) % len(UNITS) == 0 or rule in OWN or unit in FEW and rule == "e-prop"
                 yield pytest.param(rule, unit, window, False, marks=() if quick else pytest.mark.slow)
     for number, (rule, unit) in enumerate(itertools.product(LINEAR, CELLS)):
         yield pytest.param(rule, unit, 2, "linear", marks=() if number % 13 == 0 else pytest.mark.slow)

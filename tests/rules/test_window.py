@@ -22,7 +22,7 @@ RULES = {
 }
 
 
-def made(cell, rule, **settings):
+def build(cell, rule, **settings):
     network = Network(cell, time=T)
     m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
     return network, m_and_gamma, network.layer(rule, *m_and_gamma, **settings)
@@ -34,7 +34,7 @@ def made(cell, rule, **settings):
 )
 def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
     """C that divides T or not; C = 1 of the other rules is in `test_gradients`."""
-    network, m_and_gamma, layer = made(cell, RULES[name], window=window)
+    network, m_and_gamma, layer = build(cell, RULES[name], window=window)
     _, of_weights, of_x, _ = compute(layer, network.inputs, ERROR, training=False)
     expected = Expected(network, RULES[name], *m_and_gamma, error=ERROR, window=window)
     for one, other in zip((of_weights, of_x), expected.gradients()):
@@ -43,9 +43,9 @@ def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_shorter_window_is_not(name):
-    network, _, layer = made("resonator", BPTT())
+    network, _, layer = build("resonator", BPTT())
     exact = compute(layer, network.inputs, ERROR)[1]
-    _, _, layer = made("resonator", RULES[name], window=T - 1)
+    _, _, layer = build("resonator", RULES[name], window=T - 1)
     assert np.abs(compute(layer, network.inputs, ERROR, training=False)[1] - exact).max() > 1e-3
 
 
