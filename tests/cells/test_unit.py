@@ -93,7 +93,7 @@ def layer_of(cell, rule, **settings):
     return layer
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("unit", PACKAGED)
 def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):

@@ -44,7 +44,7 @@ def alike(one, other, **tolerance):
         same(one[name], other[name], **tolerance)
 
 
-@pytest.mark.parametrize(("name", "cell"), taking_turns(pairs(ONLINE, LEARNS)))
+@pytest.mark.parametrize(("name", "cell"), taking_turns(pairs(ONLINE, LEARNS), every=5))
 def test_the_rules_are_their_loops(name, cell):
     rule = ONLINE[name]
     network, m, layer = build(cell, rule)
@@ -67,6 +67,7 @@ def test_the_rules_are_their_loops(name, cell):
     alike(gradients(layer, network.inputs), expected)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("base", ["hard adaptive", "soft euler"])
 @pytest.mark.parametrize("name", ONLINE)
 def test_the_rules_are_their_loops_where_the_resistance_follows(name, base, monkeypatch):

@@ -69,7 +69,7 @@ ROWS = list(rows())
 @pytest.mark.parametrize(
     ("cell", "rule"),
     [
-        pytest.param(*row, id=f"{row[0]}-{number}", marks=pytest.mark.slow if number % 3 else ())
+        pytest.param(*row, id=f"{row[0]}-{number}", marks=pytest.mark.slow if number % 5 else ())
         for number, row in enumerate(ROWS)
     ],
 )
@@ -96,8 +96,8 @@ def test_gradients_and_f_are_the_references(cell, rule):
 @pytest.mark.parametrize(
     ("name", "cell"),
     [
-        # where time is short each cell is asked with half of the rules, which take turns
-        pytest.param(name, cell, marks=pytest.mark.slow if (one + other) % 2 else ())
+        # where time is short each cell is asked with one of the rules, which take turns
+        pytest.param(name, cell, marks=pytest.mark.slow if (one + other) % 4 else ())
         for one, name in enumerate(LOCAL)
         for other, cell in enumerate(CELLS)
     ],
@@ -124,7 +124,7 @@ def test_the_plain_trace_is_the_references():
     same(tf.reshape(trace, found.shape), found)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values(), BPTT()], ids=[*LOCAL, *LEARNED, "BPTT"])
 def test_contract_of_a_rule(rule):
     """Linear in the error, a sum over examples, blind to their order; a silent input leaves its weights alone."""
@@ -144,6 +144,7 @@ def test_contract_of_a_rule(rule):
     assert not whole[1].any() and whole[0].any() and whole[2].any()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("mode", "resync"), [("tangent", 3), ("twin", 1), ("twin", T), ("replica", 4), ("tangent", T + 1)]
 )
@@ -188,6 +189,7 @@ def test_plain_current_from_its_local_start_is_eprop():
         same(one, other)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("number", "cell"), list(enumerate(CELLS)))
 def test_without_m_it_is_eprop(cell, number):
     network = Network(cell)

@@ -85,7 +85,7 @@ def outcome_by_default(kind):
     return outcome(kind())
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, changes in CHANGES.items() for name in changes], ids=str
 )

@@ -30,7 +30,7 @@ def build(cell, rule, **settings):
 
 @pytest.mark.parametrize(
     ("name", "cell", "window"),
-    taking_turns([*pairs(RULES, CELLS, (2, 7, T - 1)), *(("bptt", cell, 1) for cell in CELLS)], every=6),
+    taking_turns([*pairs(RULES, CELLS, (2, 7, T - 1)), *(("bptt", cell, 1) for cell in CELLS)], every=9),
 )
 def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
     """C that divides T or not; C = 1 of the other rules is in `test_gradients`."""
