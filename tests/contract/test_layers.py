@@ -18,7 +18,9 @@ SLOW = {name: pytest.mark.slow for name in ("RNN, kernl", "RNN, plain_kernl", "R
 
 
 def row(names=ROWS):
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
+    """A test of these rows; where time is short of a third of them, which take turns."""
+    rows = pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
+    return lambda test: pytest.mark.sampled(3)(rows(test))
 
 
 def same(one, other, tolerance=1e-5):
@@ -184,7 +186,6 @@ def test_states_in_a_functional_model(name):
     same(np.concatenate([first, rest], 1), expected)
 
 
-@pytest.mark.sampled(2)
 @row(RECURRENT)
 def test_stateful(name):
     _, x, outputs = build(name)
@@ -264,7 +265,7 @@ def policies(names):
     """Each name with double precision and one of the halves, which take turns."""
     pairs = [(name, policy) for name in names for policy in ("float64", next(HALVES))]
     rows = [pytest.param(*pair, marks=SLOW.get(pair[0], ())) for pair in pairs]
-    return pytest.mark.parametrize(("name", "policy"), rows)
+    return lambda test: pytest.mark.sampled(3)(pytest.mark.parametrize(("name", "policy"), rows)(test))
 
 
 @policies(ROWS)
@@ -289,7 +290,6 @@ def test_dtype_policies(name, policy):
         assert tf.as_dtype(layer.cell.compute_dtype).size >= 4
 
 
-@pytest.mark.sampled(2)
 @row(TRAINED)
 def test_training(name):
     """`fit` moves every trainable weight, M and gamma among them. (With XLA Keras' own layer test trains.)"""
