@@ -131,7 +131,7 @@ def test_what_is_not_registered_trains_but_cannot_be_saved(tmp_path):
     inputs = keras.Input((T, I))
     for surrogate in (unregistered, lambda u: 1.0 - u, types.MethodType(lambda self, u: u, "self")):
         model = kk.Model(inputs, kk.RNN(kk.LIFCell(H, surrogate=surrogate), rule="eprop")(inputs))
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", jit_compile=False)
         model.fit(np.ones((2, T, I)), np.ones((2, T, H)), verbose=0)
         with pytest.raises(ValueError, match="surrogate must be registered with .*register_keras_ser.*; received <"):
             model.save(tmp_path / "model.keras")

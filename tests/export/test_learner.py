@@ -59,7 +59,7 @@ def network(cell, rule, traces, optimizer, loss):
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
     gain = 1.0 if "rate" in cell else 10.0
     model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, gain=gain, stateful=True, name="readout")(x))
-    model.compile(OPTIMIZERS[optimizer](), loss)
+    model.compile(OPTIMIZERS[optimizer](), loss, jit_compile=False)
     return model
 
 

@@ -51,7 +51,7 @@ ROWS = [
     ("soft euler", BPTT(tape=True), {}),
     ("hard", ReadoutOnly(), {}),
     ("soft euler", KeRNL("whole_unit", Twin(STD)), {"window": 3, **EXACT}),
-    ("resonator", KeRNL("whole_unit", FREE), EXACT),
+    ("hard", KeRNL("whole_unit", FREE), EXACT),
     ("swinging tanh", KeRNL(Exponential(2), FREE, reset_gradient=False), ZEROS),
     ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD, observe="voltage")), ZEROS),
 ]
