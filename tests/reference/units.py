@@ -38,7 +38,7 @@ SPREAD = dict(
 )  # fmt: skip
 FOLLOWS = dict(tau_m=TAUS, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4, resistance=None)
 OTHERS = {  # name: class, settings, constants that learn, scale of the weights and of the inputs, and the inputs' mean
-    "resistance follows": (kk.LIFCell, FOLLOWS, ("tau_m", "tau_a"), 1.0, 1.0, 0.5),
+    "resistance follows": (kk.LIFCell, FOLLOWS, ("tau_m", "tau_a"), 0.6, 1.0, 0.5),
     "current": (kk.AdLIFCell, {**CURRENT, "resistance": None}, (*CURRENT, "base_threshold"), 1.3, 1.0, 0.5),
     "spread currents": (kk.AdLIFCell, SPREAD, ("tau_m", "tau_s", "tau_a"), 5.0, 1.0, 0.5),
     "LSTM": (kk.LSTMCell, {}, None, 1.0, 1.0, 0.0),
@@ -90,6 +90,12 @@ class Learned(NamedTuple):
     report: list  # F, and the variance of the perturbation
 
 
+def gradients_or_zeros(tape, loss, variables):
+    """Zeros in the place of None."""
+    found = tape.gradient(loss, variables)
+    return [tf.zeros(each.shape, each.dtype) if one is None else one for one, each in zip(found, variables)]
+
+
 def learn(layer, x, error, training=False, **arguments):
     """`Learned` of the loss sum(outputs * error), and of F in training."""
     weights = layer.cell.trainable_weights
@@ -98,7 +104,7 @@ def learn(layer, x, error, training=False, **arguments):
         outputs, *states = tf.nest.flatten(layer(x, training=training, **arguments))
         loss = tf.reduce_sum(outputs * error)
         added = tf.add_n(layer.losses) if layer.losses else None
-    *of_weights, of_x = tape.gradient(loss, [*weights, x], unconnected_gradients="zero")
+    *of_weights, of_x = gradients_or_zeros(tape, loss, [*weights, x])
     of_sensitivity, report = [], []
     if added is not None:
         of_sensitivity = tape.gradient(added, layer.sensitivity_weights)
