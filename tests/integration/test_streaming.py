@@ -1,4 +1,4 @@
-"""A sequence that arrives in pieces, through a stateful network: what a layer above cuts, and how `fit` goes through it."""
+"""A sequence that arrives in pieces, through a stateful network: what a layer above cuts, and pieces in `fit`."""
 
 import numpy as np
 import pytest
