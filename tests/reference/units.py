@@ -66,13 +66,13 @@ def build_layer(unit, rule, time, learn=True, **settings):
         network.learn = constants_in_use(network.kind, network.settings) if learn else ()
         layer, x = network.layer(rule, **settings), network.inputs
     else:
-        kind, of_unit, constants, scale, of_inputs, mean = OTHERS[unit]
-        of_unit = {**of_unit, **({"learn": constants} if learn and constants else {})}
-        layer = kk.RNN(kind(H, use_bias=True, dtype="float64", **of_unit), rule=rule, seed=5, **settings)
+        kind, unit_settings, constants, scale, input_scale, mean = OTHERS[unit]
+        unit_settings = {**unit_settings, **({"learn": constants} if learn and constants else {})}
+        layer = kk.RNN(kind(H, use_bias=True, dtype="float64", **unit_settings), rule=rule, seed=5, **settings)
         layer.build((B, time, I))
         for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
             weight.assign((scale, scale, 0.5 * scale)[number] * draw(67 + number, *weight.shape))
-        x = tf.constant(of_inputs * draw(66, B, time, I) + mean)
+        x = tf.constant(input_scale * draw(66, B, time, I) + mean)
     for number, weight in enumerate(layer.sensitivity_weights):  # M, and gamma, which is not negative
         values = draw(51 + number, *weight.shape)
         weight.assign(0.1 * values**2 if number else 0.5 * values)
@@ -84,9 +84,9 @@ class Learned(NamedTuple):
 
     outputs: Any  # [B, T, H]
     states: list  # behind the last step, if the layer returns them
-    of_x: Any  # gradients of the inputs
-    of_weights: dict  # of every weight of the cell, by name
-    of_sensitivity: list  # of M and gamma, by F
+    x_gradient: Any  # gradients of the inputs
+    gradients: dict  # of every weight of the cell, by name
+    sensitivity_gradients: list  # of M and gamma, by F
     report: list  # F, and the variance of the perturbation
 
 
@@ -104,10 +104,10 @@ def learn(layer, x, error, training=False, **arguments):
         outputs, *states = tf.nest.flatten(layer(x, training=training, **arguments))
         loss = tf.reduce_sum(outputs * error)
         added = tf.add_n(layer.losses) if layer.losses else None
-    *of_weights, of_x = gradients_or_zeros(tape, loss, [*weights, x])
-    of_sensitivity, report = [], []
+    *gradients, x_gradient = gradients_or_zeros(tape, loss, [*weights, x])
+    sensitivity_gradients, report = [], []
     if added is not None:
-        of_sensitivity = tape.gradient(added, layer.sensitivity_weights)
+        sensitivity_gradients = tape.gradient(added, layer.sensitivity_weights)
         report = [layer.report.sensitivity_loss, layer.report.perturbation_variance]
     names = [weight.name.split("/")[-1].split(":")[0] for weight in weights]
-    return Learned(outputs, states, of_x, dict(zip(names, of_weights)), of_sensitivity, report)
+    return Learned(outputs, states, x_gradient, dict(zip(names, gradients)), sensitivity_gradients, report)

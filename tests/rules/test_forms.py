@@ -67,7 +67,7 @@ def learn_in_pieces(layer, x, borders):
     for start, stop in zip((0, *borders), (*borders, T)):
         found = learn(layer, x[:, start:stop], ERROR[:, start:stop], initial_state=states)
         outputs.append(found.outputs)
-        total = {name: total.get(name, 0.0) + each for name, each in found.of_weights.items()}
+        total = {name: total.get(name, 0.0) + each for name, each in found.gradients.items()}
         states = found.states
     return tf.concat(outputs, 1), total, states
 
@@ -85,16 +85,16 @@ def test_pieces_with_traces_are_the_whole(rule, unit, window, memory):
     stored, x = build_layer(unit, RULES[rule], T, traces=memory, **settings)
     traced, _ = build_layer(unit, RULES[rule], T, traces=memory or True, return_state=True, **settings)
     whole, by_traces = learn(stored, x, ERROR), learn(traced, x, ERROR)
-    same_gradients(by_traces.of_weights, whole.of_weights)
+    same_gradients(by_traces.gradients, whole.gradients)
     borders = (1, 4) if window is None else (2, 4)
     outputs, gradients, states = learn_in_pieces(traced, x, borders)
     same(outputs, whole.outputs)
-    same_gradients(gradients, whole.of_weights)
+    same_gradients(gradients, whole.gradients)
     for one, other in zip(states, by_traces.states, strict=True):
         same(one, other, 1e-8)
     if unit == "hard adaptive" and not memory:
         without, _ = build_layer(unit, RULES[rule], T, window=window, return_state=True)
-        assert np.abs(learn_in_pieces(without, x, borders)[1]["kernel"] - whole.of_weights["kernel"]).max() > 1e-4
+        assert np.abs(learn_in_pieces(without, x, borders)[1]["kernel"] - whole.gradients["kernel"]).max() > 1e-4
 
 
 MASK = np.array([[1, 1, 0, 1, 1, 0], [0, 1, 1, 1, 1, 1]], bool)
@@ -121,12 +121,12 @@ def test_a_masked_batch_learns_what_its_sequences_would(unit, rule, settings):
         steps = np.flatnonzero(MASK[row])
         alone = learn(layer, tf.gather(x[row : row + 1], steps, axis=1), ERROR[row : row + 1, steps])
         same(tf.gather(masked.outputs[row], steps), alone.outputs[0])
-        same(tf.gather(masked.of_x[row], steps), alone.of_x[0], 1e-8)
-        total = {name: total.get(name, 0.0) + each for name, each in alone.of_weights.items()}
-    same_gradients(masked.of_weights, total)
+        same(tf.gather(masked.x_gradient[row], steps), alone.x_gradient[0], 1e-8)
+        total = {name: total.get(name, 0.0) + each for name, each in alone.gradients.items()}
+    same_gradients(masked.gradients, total)
     cut = settings.get("window", 3)
-    parts = [learn(layer, x[:, steps], ERROR[:, steps]).of_weights for steps in (slice(0, cut), slice(cut, T))]
-    both = learn(layer, x, ERROR, reset=tf.one_hot([cut, cut], T) > 0.5).of_weights
+    parts = [learn(layer, x[:, steps], ERROR[:, steps]).gradients for steps in (slice(0, cut), slice(cut, T))]
+    both = learn(layer, x, ERROR, reset=tf.one_hot([cut, cut], T) > 0.5).gradients
     same_gradients(both, {name: parts[0][name] + parts[1][name] for name in both})
 
 
@@ -182,10 +182,8 @@ def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
     last = PlainKeRNL(Exponential(2), "synapse", credit="last")
     for rule in (KeRNL(), KeRNL("exponential"), last, BPTT()):
-        found, expected = (
-            tf.nest.flatten(learn(build_layer("soft euler", rule, T, unroll=unroll)[0], x, ERROR, training=True))
-            for unroll, (_, x) in ((each, build_layer("soft euler", rule, T)) for each in (False, True))
-        )
+        layers = [build_layer("soft euler", rule, T, unroll=unroll) for unroll in (False, True)]
+        found, expected = (tf.nest.flatten(learn(layer, x, ERROR, training=True)) for layer, x in layers)
         for one, other in zip(found, expected, strict=True):
             same(one, other)
 
@@ -206,9 +204,9 @@ def test_backpropagation_is_that_of_automatic_differentiation(unit):
     backwards = turn == 1
     layer, x = build_layer(unit, BPTT(tape=True), T, go_backwards=backwards)
     plain = keras.layers.RNN(layer.cell, return_sequences=True, dtype="float64", go_backwards=backwards)
-    outputs, _, of_x, of_weights, *_ = learn(layer, x, ERROR)
-    assert 0.01 < np.abs(of_weights["kernel"]).max()  # tau_a has no effect where the threshold does not move
-    assert all(np.abs(each).max() > 1e-5 or name == "log_tau_a" for name, each in of_weights.items())
+    outputs, _, x_gradient, gradients, *_ = learn(layer, x, ERROR)
+    assert 0.01 < np.abs(gradients["kernel"]).max()  # tau_a has no effect where the threshold does not move
+    assert all(np.abs(each).max() > 1e-5 or name == "log_tau_a" for name, each in gradients.items())
     others = [plain, build_layer(unit, BPTT(), T, go_backwards=backwards)[0]]
     rules = [name for name in EXACT if name in RULES and suits(name, unit) or name not in RULES and unit in CELLS]
     for rule, settings in (EXACT[name] for name in rules[turn::2]):  # they take turns
@@ -216,8 +214,8 @@ def test_backpropagation_is_that_of_automatic_differentiation(unit):
     for other in others:
         found = learn(other, x, ERROR)
         same(found.outputs, outputs)
-        same(found.of_x, of_x, 1e-8)
-        same_gradients(found.of_weights, of_weights)
+        same(found.x_gradient, x_gradient, 1e-8)
+        same_gradients(found.gradients, gradients)
         assert other is plain or other.report.sensitivity_loss is None
 
 
@@ -225,7 +223,7 @@ def test_backpropagation_is_that_of_automatic_differentiation(unit):
 def test_eprop_is_automatic_differentiation_without_the_recurrent_paths(unit):
     """Of the cell's own steps, where nobody hears how what others send would change."""
     layer, x = build_layer(unit, EProp(reset_gradient=unit != "LSTM"), T)
-    cell, found = layer.cell, learn(layer, x, ERROR).of_weights
+    cell, found = layer.cell, learn(layer, x, ERROR).gradients
     with tf.GradientTape() as tape:
         total, p, recurrent = 0.0, cell.parameters(), cell.recurrent_weights()
         state = cell.State(*(tf.zeros((B, size), x.dtype) for size in cell.state_size))

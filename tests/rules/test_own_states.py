@@ -225,7 +225,7 @@ def test_sparse_recurrence_of_lstm_and_no_connections_to_itself():
     there = np.tile(matrix & ~np.eye(H, dtype=bool), (1, 4))
     np.testing.assert_array_equal(cell.recurrent_weights() != 0.0, there)
     np.testing.assert_array_equal(cell.connections() > 0.0, there)
-    np.testing.assert_array_equal(learn(layer, tf.constant(X), ERROR).of_weights["recurrent_kernel"] != 0.0, there)
+    np.testing.assert_array_equal(learn(layer, tf.constant(X), ERROR).gradients["recurrent_kernel"] != 0.0, there)
 
 
 def test_a_rule_of_ones_own_has_to_give_the_error_of_each_current():
