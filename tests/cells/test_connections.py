@@ -74,7 +74,7 @@ def model_of(rule="kernl", optimizer="adam", kind="lif", **settings):
     settings = {"recurrent_connectivity": MASK, "excitatory": DALE, **settings}
     hidden = kk.RNN(CELLS[kind](H, **settings), rule=rule, name="hidden", seed=2)(inputs)
     model = kk.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    model.compile(OPTIMIZERS[optimizer](), "mse", sensitivity_optimizer="adam", jit_compile=False)
+    model.compile(OPTIMIZERS[optimizer](), "mse", sensitivity_optimizer="adam", run_eagerly=True)
     return model
 
 
@@ -117,7 +117,7 @@ def test_a_plain_keras_model_keeps_them_as_well():
     cell = kk.LIFCell(H, recurrent_connectivity=MASK, excitatory=DALE)
     model = keras.Model(inputs, keras.layers.RNN(cell, return_sequences=True)(inputs))
     begin_near_zero(cell)
-    model.compile(keras.optimizers.SGD(5.0), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(5.0), "mse", run_eagerly=True)
     model.fit(DATA[0], draw(3, 16, T, H), epochs=3, verbose=0)
     weights = cell.recurrent_kernel.numpy()
     np.testing.assert_array_equal(weights[~MASK], 0.0)
@@ -187,7 +187,7 @@ def test_every_rules_gradient_is_that_of_a_network_masked_by_hand(name, rule):
 def test_what_has_no_recurrence_stays_so():
     """With the optimizer that M has by default, too: a step of it is a share of M, which is 0."""
     model = model_of("kernl", recurrent_connectivity=0.0)
-    model.compile("adam", "mse", sensitivity_every=1, jit_compile=False)
+    model.compile("adam", "mse", sensitivity_every=1, run_eagerly=True)
     history = model.fit(*DATA, epochs=2, verbose=0).history
     layer = model.get_layer("hidden")
     assert not np.any(layer.cell.recurrent_kernel) and not np.any(layer.sensitivity_tensor)

@@ -56,7 +56,7 @@ def test_no_learning_rate_drives_them_out_of_range(optimizer, discretization):
     layer = kk.RNN(kk.LIFCell(4, adaptation_strength=1.0, learn=ALL, dt=0.5, discretization=discretization), seed=1)
     inputs = keras.Input((12, 3))
     model = kk.Model(inputs, kk.Readout(2, learn="tau_out", dt=0.5)(layer(inputs)))
-    model.compile(getattr(keras.optimizers, optimizer)(1e4), "mse", jit_compile=False)
+    model.compile(getattr(keras.optimizers, optimizer)(1e4), "mse", run_eagerly=True)
     x = np.random.default_rng(0).normal(2.0, 3.0, (8, 12, 3))
     model.fit(x, np.ones((8, 12, 2)), batch_size=4, epochs=3, verbose=0)
     values = {name: np.asarray(value) for name, value in layer.cell.constants().items()}

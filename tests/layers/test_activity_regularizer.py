@@ -149,7 +149,7 @@ def model_of(kind, regularizer, rule="eprop", **settings):
     inputs = keras.Input(settings.pop("shape", (T, I)))
     layer = kk.RNN(kk.LIFCell(H, tau_s=None), rule=rule, seed=2, activity_regularizer=regularizer, name="hidden")
     model = kind(inputs, kk.Readout(2, name="readout")(layer(inputs)))
-    model.compile(keras.optimizers.SGD(0.01), "mse", **{"jit_compile": False, **settings})
+    model.compile(keras.optimizers.SGD(0.01), "mse", **(settings or {"run_eagerly": True}))
     return model
 
 
