@@ -50,6 +50,7 @@ def test_draws_are_independent_in_examples_steps_units_and_calls():
         assert abs((one * other).mean()) < 5 / np.sqrt(one.size)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode", MODES)
 def test_one_seed_gives_the_same_bits_in_every_mode(mode):
     eager, other = layer(), layer()

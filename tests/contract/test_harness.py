@@ -18,8 +18,8 @@ RULES = {
     for rule in NAMES
 }
 LAYERS |= RULES
-# Where time is short a cell of each kind is asked and a rule of each; all of them the rest of the contract asks often.
-OFTEN = {"LeakyRNNCell", "Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, kernl", "LeakyRNNCell, bptt"}
+# Where time is short a layer of each kind is asked; all of them the rest of the contract asks often.
+OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, kernl"}
 SLOW = set(LAYERS) - OFTEN
 assert set(LAYERS) >= OFTEN
 every = pytest.mark.parametrize(
