@@ -136,7 +136,7 @@ def assert_weights(saved, model, before, tolerance=2e-5):
         np.testing.assert_allclose(saved[name], weights[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.fixture(scope="module", params=[pytest.param("rate", marks=pytest.mark.slow), "spiking"])
+@pytest.fixture(scope="module", params=["rate", pytest.param("spiking", marks=pytest.mark.slow)])
 def built(request):
     """A network that has learned a little, its learner in Python and in LiteRT, and its loss."""
     keras.utils.set_random_seed(1)
