@@ -74,7 +74,7 @@ def model_of(rule="kernl", optimizer="adam", kind="lif", **settings):
     settings = {"recurrent_connectivity": MASK, "excitatory": DALE, **settings}
     hidden = kk.RNN(CELLS[kind](H, **settings), rule=rule, name="hidden", seed=2)(inputs)
     model = kk.Model(inputs, kk.Readout(2, name="readout")(hidden))
-    model.compile(OPTIMIZERS[optimizer](), "mse", sensitivity_optimizer="adam")
+    model.compile(OPTIMIZERS[optimizer](), "mse", sensitivity_optimizer="adam", run_eagerly=True)
     return model
 
 
@@ -117,7 +117,7 @@ def test_a_plain_keras_model_keeps_them_as_well():
     cell = kk.LIFCell(H, recurrent_connectivity=MASK, excitatory=DALE)
     model = keras.Model(inputs, keras.layers.RNN(cell, return_sequences=True)(inputs))
     begin_near_zero(cell)
-    model.compile(keras.optimizers.SGD(5.0), "mse")
+    model.compile(keras.optimizers.SGD(5.0), "mse", run_eagerly=True)
     model.fit(DATA[0], draw(3, 16, T, H), epochs=3, verbose=0)
     weights = cell.recurrent_kernel.numpy()
     np.testing.assert_array_equal(weights[~MASK], 0.0)
@@ -163,6 +163,7 @@ def gradients(layer, n, error):
     return stacked(weights), of_x, outputs
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rule", ["kernl", "plain_kernl", "eprop", "rflo", "bptt"])
 @pytest.mark.parametrize("name", ["hard", "resonator", "tanh"])
 def test_every_rules_gradient_is_that_of_a_network_masked_by_hand(name, rule):
@@ -183,29 +184,10 @@ def test_every_rules_gradient_is_that_of_a_network_masked_by_hand(name, rule):
     assert np.abs(expected[0][I : I + H][~MASK]).max() > 0.0  # the mask matters
 
 
-def test_the_adjoint_is_automatic_differentiation():
-    n, _ = masked("hard adaptive")
-    error = draw(9, B, T, H)
-    plain = keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype)
-    for one, other in zip(gradients(n.layer("bptt"), n, error), gradients(plain, n, error)):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize(("name", "rule"), [("hard adaptive", "kernl"), ("soft euler", "eprop")])
-def test_without_recurrence_every_rule_is_backpropagation(name, rule):
-    """A unit's past reaches its output through its own state alone, which the rule follows as a whole."""
-    n = Network(name)
-    n.settings = {**n.settings, "recurrent_connectivity": 0.0}
-    error = draw(9, B, T, H)
-    rule = {"kernl": kk.rules.KeRNL(), "eprop": kk.rules.EProp(reset_gradient=True)}[rule]
-    for one, other in zip(gradients(n.layer(rule), n, error), gradients(n.layer("bptt"), n, error)):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-
-
 def test_what_has_no_recurrence_stays_so():
     """With the optimizer that M has by default, too: a step of it is a share of M, which is 0."""
     model = model_of("kernl", recurrent_connectivity=0.0)
-    model.compile("adam", "mse", sensitivity_every=1)
+    model.compile("adam", "mse", sensitivity_every=1, run_eagerly=True)
     history = model.fit(*DATA, epochs=2, verbose=0).history
     layer = model.get_layer("hidden")
     assert not np.any(layer.cell.recurrent_kernel) and not np.any(layer.sensitivity_tensor)

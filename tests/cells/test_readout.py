@@ -4,15 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.initializers import LogUniform
-from kernl_keras.keras_version import IS_KERAS_3, keras
-
-from ..signatures import constructor_arguments
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 B, T, H, O = 2, 7, 5, 3  # noqa: E741
-DRAWN = LogUniform(2.0, 50.0, seed=1)
+DRAWN = kk.LogUniform(2.0, 50.0, seed=1)
 TAU = {"number": 10.0, "list": [2.0, 30.0, 7.0], "initializer": DRAWN, "none": None}
 
 
@@ -22,7 +19,7 @@ def spikes():
 
 def layer(seed=2, **settings):
     initializer = keras.initializers.GlorotUniform(seed=seed)
-    cell = ReadoutCell(O, kernel_initializer=initializer, **settings)
+    cell = kk.ReadoutCell(O, kernel_initializer=initializer, **settings)
     return keras.layers.RNN(cell, return_sequences=True, dtype=cell.dtype_policy)
 
 
@@ -48,10 +45,13 @@ def reference(z, kernel, bias, decay, gain=10.0):
 @pytest.mark.parametrize("discretization", ["exponential", "euler"])
 @pytest.mark.parametrize("kind", TAU)
 def test_leaky_integration(kind, discretization, gain):
-    readout = layer(tau_out=TAU[kind], gain=gain, dt=0.5, discretization=discretization, bias_initializer="ones")
-    outputs = readout(tf.constant(spikes(), tf.float32))
+    """In double precision; in single precision see the gradient, below."""
+    settings = dict(gain=gain, dt=0.5, discretization=discretization, bias_initializer="ones", dtype="float64")
+    readout = layer(tau_out=TAU[kind], **settings)
+    outputs = readout(tf.constant(spikes()))
     expected = reference(spikes(), readout.cell.kernel.numpy(), 1.0, decay_of(kind, discretization, 0.5), gain)
-    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+    digits = 1e-5 if kind == "initializer" else 1e-12  # what is drawn is drawn in single precision
+    np.testing.assert_allclose(outputs, expected, rtol=digits, atol=digits)
 
 
 @pytest.mark.parametrize("tau_out", [None, 2.0, 40.0, [1.0, 10.0, 100.0]])
@@ -60,14 +60,6 @@ def test_a_lasting_input_ends_at_the_same_value_whatever_the_time_constant(tau_o
     steady = np.random.default_rng(3).uniform(size=(B, 1, H))
     outputs = tf.function(readout)(tf.constant(np.repeat(steady, 2000, 1), tf.float32))
     np.testing.assert_allclose(outputs[:, -1], 4.0 * steady[:, 0] @ readout.cell.kernel.numpy() + 1.0, rtol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["number", "list"])
-def test_double_precision_keeps_its_digits(kind):
-    readout = layer(tau_out=TAU[kind], dtype="float64")
-    outputs = readout(tf.constant(spikes()))
-    expected = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
-    np.testing.assert_allclose(outputs, expected, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +90,10 @@ def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
 
 def test_the_gain_does_not_change_where_the_readout_begins():
     keras.utils.set_random_seed(1)
-    one = ReadoutCell(O, gain=None)
+    one = kk.ReadoutCell(O, gain=None)
     one.build((B, H))
     keras.utils.set_random_seed(1)
-    other = ReadoutCell(O, gain=8.0)
+    other = kk.ReadoutCell(O, gain=8.0)
     other.build((B, H))
     for kernel in (one.kernel, 8.0 * other.kernel):  # the limits of "glorot_uniform" are +- sqrt(6 / (H + O))
         assert 0.5 * (6 / (H + O)) ** 0.5 < np.abs(kernel).max() <= (6 / (H + O)) ** 0.5
@@ -125,56 +117,6 @@ def test_regularizers_and_constraints_are_used():
     assert isinstance(readout.cell.kernel.constraint, keras.constraints.NonNeg)
 
 
-@pytest.mark.parametrize("kind", TAU)
-def test_mixed_precision(kind):
-    """The cell computes in float32; Keras 3 casts what it returns to the layer's compute dtype."""
-    readout = keras.layers.RNN(ReadoutCell(O, tau_out=TAU[kind]), return_sequences=True, dtype="mixed_float16")
-    outputs = readout(tf.constant(spikes(), tf.float32))
-    assert outputs.dtype == (tf.float16 if IS_KERAS_3 else tf.float32)
-    assert readout.trainable_weights[0].dtype == "float32"
-    exact = reference(spikes(), readout.cell.kernel.numpy(), 0.0, decay_of(kind, "exponential", 1.0))
-    np.testing.assert_allclose(outputs, exact, atol=0.02)
-
-
-@pytest.mark.parametrize("kind", ["list", "initializer"])
-def test_save_and_load_after_training(kind, tmp_path):
-    model = keras.Sequential([keras.Input((None, H)), layer(seed=None, tau_out=TAU[kind])])
-    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
-    target = np.random.default_rng(1).normal(size=(B, T, O))
-    losses = model.fit(spikes(), target, epochs=3, verbose=0).history["loss"]
-    assert losses[2] < losses[1] < losses[0]
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    z = tf.constant(spikes(), tf.float32)
-    np.testing.assert_array_equal(again(z), model(z))
-    assert again.layers[-1].cell.get_config() == model.layers[-1].cell.get_config()
-
-
-def test_config_covers_the_signature():
-    settings = {
-        "units": 3,
-        "tau_out": [2.0, 30.0, 7.0],
-        "gain": 3.0,
-        "dt": 0.5,
-        "discretization": "euler",
-        "learn": ["tau_out"],
-        "use_bias": False,
-        "kernel_initializer": keras.initializers.HeNormal(seed=1),
-        "bias_initializer": "ones",
-        "kernel_regularizer": keras.regularizers.L1(0.25),
-        "bias_regularizer": keras.regularizers.L2(0.5),
-        "kernel_constraint": keras.constraints.MaxNorm(2),
-        "bias_constraint": "non_neg",
-        "feedback": "random",
-        "feedback_initializer": keras.initializers.HeNormal(seed=2),
-    }
-    assert set(constructor_arguments(ReadoutCell)) == set(ReadoutCell.arguments()) == set(settings)
-    config = ReadoutCell(**settings).get_config()
-    default = ReadoutCell(4).get_config()
-    assert all(config[name] != default[name] for name in settings)
-    assert ReadoutCell.from_config(config).get_config() == config
-
-
 @pytest.mark.parametrize(
     "settings, message",
     [
@@ -189,7 +131,7 @@ def test_config_covers_the_signature():
 )
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
-        ReadoutCell(**{"units": 3, **settings})
+        kk.ReadoutCell(**{"units": 3, **settings})
 
 
 @pytest.mark.parametrize("tau", [0.5, [0.5, 2.0, 3.0]])

@@ -91,7 +91,11 @@ def test_surrogates_differ():
         assert all(np.abs(one - other).max() > 1e-3 for other in found[:place])
 
 
-@pytest.mark.parametrize("wrap", [tf.function, lambda f: tf.function(f, jit_compile=True)], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "wrap",
+    [tf.function, pytest.param(lambda f: tf.function(f, jit_compile=True), marks=pytest.mark.slow)],
+    ids=["graph", "xla"],
+)
 @pytest.mark.parametrize("surrogate", taking_turns(["multi_gaussian", "boxcar", cauchy]), ids=name_of)
 def test_modes_agree(surrogate, wrap):
     n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
@@ -106,6 +110,7 @@ def test_modes_agree(surrogate, wrap):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
@@ -126,7 +131,7 @@ def test_what_is_not_registered_trains_but_cannot_be_saved(tmp_path):
     inputs = keras.Input((T, I))
     for surrogate in (unregistered, lambda u: 1.0 - u, types.MethodType(lambda self, u: u, "self")):
         model = kk.Model(inputs, kk.RNN(kk.LIFCell(H, surrogate=surrogate), rule="eprop")(inputs))
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", jit_compile=False)
         model.fit(np.ones((2, T, I)), np.ones((2, T, H)), verbose=0)
         with pytest.raises(ValueError, match="surrogate must be registered with .*register_keras_ser.*; received <"):
             model.save(tmp_path / "model.keras")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras.cells.constants import check_time_constant, serialize_time_constant, time_constant
-from kernl_keras.initializers import LogUniform
 from kernl_keras.keras_version import keras
 
 GIVEN = {
@@ -16,8 +16,8 @@ GIVEN = {
     "array": np.array([3.0, 40.0, 5.0]),
     "tensor": tf.constant([3.0, 40.0, 5.0]),
     "values of a dict": {"a": 3, "b": 40.0, "c": 5}.values(),
-    "initializer": LogUniform(10.0, 100.0, seed=1),
-    "config": keras.initializers.serialize(LogUniform(10.0, 100.0, seed=1)),
+    "initializer": kk.LogUniform(10.0, 100.0, seed=1),
+    "config": keras.initializers.serialize(kk.LogUniform(10.0, 100.0, seed=1)),
     "keras initializer": keras.initializers.Constant(7.0),
     "class": keras.initializers.Ones,
 }
@@ -61,7 +61,7 @@ def test_a_list_outlives_the_graph_in_which_the_cell_was_built():
 def test_an_initializer_becomes_an_untrained_weight_that_keeps_its_digits(policy):
     class Reader(keras.layers.Layer):
         def build(self, input_shape):
-            self.tau = time_constant(self, "tau", LogUniform(10.0, 1000.0, seed=1), 5)
+            self.tau = time_constant(self, "tau", kk.LogUniform(10.0, 1000.0, seed=1), 5)
             self.built = True
 
         def call(self, inputs):
@@ -72,7 +72,7 @@ def test_an_initializer_becomes_an_untrained_weight_that_keeps_its_digits(policy
     assert layer.trainable_weights == [] and len(layer.weights) == 1
     assert layer.weights[0].name.split("/")[-1].split(":")[0] == "tau"
     assert tau.dtype == tf.float32
-    np.testing.assert_array_equal(tau, LogUniform(10.0, 1000.0, seed=1)((5,)))
+    np.testing.assert_array_equal(tau, kk.LogUniform(10.0, 1000.0, seed=1)((5,)))
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from kernl_keras.cells.adlif import AdLIFCell
-from kernl_keras.cells.context import ContextCell
-from kernl_keras.cells.input import InputSpikeCell
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.cells.lif import LIFCell
-from kernl_keras.cells.lstm import LSTMCell
-from kernl_keras.cells.readout import ReadoutCell
-from kernl_keras.cells.resonator import ResonatorCell
+import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.audio import AudioEncoder
-from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.rnn import RNN
-from kernl_keras.layers.time_average import TimeAverage
 
 B, T, I, H = 4, 6, 3, 5  # noqa: E741
 
@@ -36,7 +24,7 @@ class Row:
 
     @property
     def recurrent(self):
-        return self.kind not in (AudioEncoder, SpikeEncoder, TimeAverage)
+        return self.kind not in (kk.AudioEncoder, kk.SpikeEncoder, kk.TimeAverage)
 
     def make_cell(self, **more):
         """The cell alone."""
@@ -78,29 +66,29 @@ OSCILLATING = {**RESONATING, "period": [3.0, 3.0, 3.0, 5.0, 5.0]}  # exact trace
 OWN_STATE = {**LEARNING, "learn": ["tau_m", "tau_a"]}
 
 ROWS = {
-    "InputSpikeCell": Row(InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
-    "ContextCell": Row(ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
-    "LIFCell": Row(LIFCell, LEARNING, keras.layers.RNN),
-    "ResonatorCell": Row(ResonatorCell, RESONATING, keras.layers.RNN),
-    "AdLIFCell": Row(AdLIFCell, CURRENT, keras.layers.RNN),
-    "LeakyRNNCell": Row(LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
-    "LSTMCell": Row(LSTMCell, dict(units=H), keras.layers.RNN),
-    "ReadoutCell": Row(ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
-    "RNN, kernl": Row(RNN, dict(rule="kernl", seed=3), cell=(LIFCell, ADAPTIVE)),
-    "RNN, kernl, traces": Row(RNN, dict(rule="kernl", traces=True, seed=3), cell=(ResonatorCell, OSCILLATING)),
-    "RNN, plain_kernl": Row(RNN, dict(rule="plain_kernl", seed=3), cell=(LeakyRNNCell, RATE)),
-    "RNN, eprop, traces": Row(RNN, dict(rule="eprop", traces=True), cell=(LIFCell, OWN_STATE)),
-    "RNN, bptt": Row(RNN, dict(rule="bptt"), cell=(LIFCell, ADAPTIVE)),
-    "Readout": Row(Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
-    "SpikeEncoder": Row(SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
-    "SpikeEncoder, delta": Row(SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
-    "SpikeEncoder, latency": Row(SpikeEncoder, dict(units=1, code="latency", period=3), values="normal"),
-    "SpikeEncoder, Bernoulli": Row(SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
-    "AudioEncoder": Row(AudioEncoder, dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=1.0)),
-    "TimeAverage": Row(TimeAverage, dict(last=3)),
+    "InputSpikeCell": Row(kk.InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
+    "ContextCell": Row(kk.ContextCell, dict(context_switch=2), keras.layers.RNN, channels=1, values="ones"),
+    "LIFCell": Row(kk.LIFCell, LEARNING, keras.layers.RNN),
+    "ResonatorCell": Row(kk.ResonatorCell, RESONATING, keras.layers.RNN),
+    "AdLIFCell": Row(kk.AdLIFCell, CURRENT, keras.layers.RNN),
+    "LeakyRNNCell": Row(kk.LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
+    "LSTMCell": Row(kk.LSTMCell, dict(units=H), keras.layers.RNN),
+    "ReadoutCell": Row(kk.ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
+    "RNN, kernl": Row(kk.RNN, dict(rule="kernl", seed=3), cell=(kk.LIFCell, ADAPTIVE)),
+    "RNN, kernl, traces": Row(kk.RNN, dict(rule="kernl", traces=True, seed=3), cell=(kk.ResonatorCell, OSCILLATING)),
+    "RNN, plain_kernl": Row(kk.RNN, dict(rule="plain_kernl", seed=3), cell=(kk.LeakyRNNCell, RATE)),
+    "RNN, eprop, traces": Row(kk.RNN, dict(rule="eprop", traces=True), cell=(kk.LIFCell, OWN_STATE)),
+    "RNN, bptt": Row(kk.RNN, dict(rule="bptt"), cell=(kk.LIFCell, ADAPTIVE)),
+    "Readout": Row(kk.Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
+    "SpikeEncoder": Row(kk.SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
+    "SpikeEncoder, delta": Row(kk.SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
+    "SpikeEncoder, latency": Row(kk.SpikeEncoder, dict(units=1, code="latency", period=3), values="normal"),
+    "SpikeEncoder, Bernoulli": Row(kk.SpikeEncoder, dict(units=4, context_switch=2, seed=1), values="bits"),
+    "AudioEncoder": Row(kk.AudioEncoder, dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=1.0)),
+    "TimeAverage": Row(kk.TimeAverage, dict(last=3)),
 }
 RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
 CELLS = [name for name, row in ROWS.items() if row.of_cell]
 STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
 TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell")]
-LAYERS = [name for name, row in ROWS.items() if row.kind is RNN]
+LAYERS = [name for name, row in ROWS.items() if row.kind is kk.RNN]

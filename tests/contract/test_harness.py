@@ -3,23 +3,23 @@
 import numpy as np
 import pytest
 
+import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import NAMES
 
 from .rows import ROWS, TRAINED, B, Row
 
 UNTRAINED = set(ROWS) - set(TRAINED)
 HIDDEN = ["LIFCell", "ResonatorCell", "LeakyRNNCell"]
-LAYERS = {name: row for name, row in ROWS.items() if row.kind is not RNN}
+LAYERS = {name: row for name, row in ROWS.items() if row.kind is not kk.RNN}
 RULES = {
-    f"{cell}, {rule}": Row(RNN, {"rule": rule, "seed": 3}, cell=(ROWS[cell].kind, ROWS[cell].settings))
+    f"{cell}, {rule}": Row(kk.RNN, {"rule": rule, "seed": 3}, cell=(ROWS[cell].kind, ROWS[cell].settings))
     for cell in HIDDEN
     for rule in NAMES
 }
 LAYERS |= RULES
-# Where time is short a cell of each kind is asked and a rule of each; all of them the rest of the contract asks often.
-OFTEN = {"LeakyRNNCell", "Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, kernl", "LeakyRNNCell, bptt"}
+# Where time is short a layer of each kind is asked; all of them the rest of the contract asks often.
+OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, kernl"}
 SLOW = set(LAYERS) - OFTEN
 assert set(LAYERS) >= OFTEN
 every = pytest.mark.parametrize(

@@ -18,7 +18,9 @@ SLOW = {name: pytest.mark.slow for name in ("RNN, kernl", "RNN, plain_kernl", "R
 
 
 def row(names=ROWS):
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
+    """A test of these rows; where time is short of a third of them, which take turns."""
+    rows = pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
+    return lambda test: pytest.mark.sampled(3)(rows(test))
 
 
 def same(one, other, tolerance=1e-5):
@@ -39,7 +41,7 @@ def functional(layer, row, shape=(T,)):
 
 
 @functools.cache
-def made(name):
+def build(name):
     """A layer of the row, its inputs and its outputs. Made once, so no test may change the layer."""
     keras.utils.set_random_seed(1)
     layer, x = ROWS[name].make(), ROWS[name].inputs()
@@ -49,14 +51,14 @@ def made(name):
 @functools.cache
 def model_of(name):
     """The functional model of that layer."""
-    return functional(made(name)[0], ROWS[name])
+    return functional(build(name)[0], ROWS[name])
 
 
 def alike(name, **settings):
     """Another layer of the row, with the same weights."""
     other = ROWS[name].make(**settings)
     other.build(ROWS[name].inputs().shape) if not IS_KERAS_3 else other(ROWS[name].inputs())
-    other.set_weights(made(name)[0].get_weights())
+    other.set_weights(build(name)[0].get_weights())
     return other
 
 
@@ -81,7 +83,7 @@ def test_config(name):
 @row()
 def test_saved_model(name, tmp_path):
     """As `.keras`, loaded without `custom_objects`, in safe mode."""
-    model, (_, x, outputs) = model_of(name), made(name)
+    model, (_, x, outputs) = model_of(name), build(name)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(call(loaded, x), outputs)
@@ -102,7 +104,7 @@ def test_saved_weights(name, tmp_path):
 
 @row()
 def test_clone_model(name):
-    model, (_, x, outputs) = model_of(name), made(name)
+    model, (_, x, outputs) = model_of(name), build(name)
     clone = keras.models.clone_model(model)
     assert clone.layers[-1].get_config() == model.layers[-1].get_config()
     clone.set_weights(model.get_weights())
@@ -111,7 +113,7 @@ def test_clone_model(name):
 
 @row()
 def test_summary_and_output_shape(name, capsys):
-    model, (layer, x, outputs) = model_of(name), made(name)
+    model, (layer, x, outputs) = model_of(name), build(name)
     model.summary(print_fn=print)
     printed = capsys.readouterr().out
     assert tuple(model.output_shape) == (None, *outputs.shape[1:])
@@ -123,7 +125,7 @@ def test_summary_and_output_shape(name, capsys):
 
 @row()
 def test_unknown_batch_and_time(name):
-    layer = made(name)[0]
+    layer = build(name)[0]
     model = functional(layer, ROWS[name], (None,))
     assert model.output_shape[0] is None and (None in model.output_shape[1:]) == (name != "TimeAverage")
     graph = tf.function(lambda x: model(x), [tf.TensorSpec((None, None, ROWS[name].channels))])
@@ -134,7 +136,7 @@ def test_unknown_batch_and_time(name):
 
 @row()
 def test_sequential(name):
-    layer, x, outputs = made(name)
+    layer, x, outputs = build(name)
     model = keras.Sequential([keras.Input((T, ROWS[name].channels)), layer])
     same(model.predict(x, verbose=0), outputs)
 
@@ -149,13 +151,13 @@ def test_subclassed(name):
         def call(self, x, training=False):
             return self.layer(x, training=training) if name in LAYERS else self.layer(x)
 
-    layer, x, outputs = made(name)
+    layer, x, outputs = build(name)
     same(call(Subclassed(layer), x), outputs)
 
 
 @row(RECURRENT)
 def test_return_sequences(name):
-    _, x, outputs = made(name)
+    _, x, outputs = build(name)
     same(call(alike(name, return_sequences=False), x), outputs[:, -1])
     assert outputs.shape[:2] == (B, T)
 
@@ -163,7 +165,7 @@ def test_return_sequences(name):
 @row(RECURRENT)
 def test_return_state_and_initial_state(name):
     """A sequence in two pieces, the states handed over, is the sequence."""
-    _, x, outputs = made(name)
+    _, x, outputs = build(name)
     stepwise = alike(name, return_state=True)
     first, *states = stepwise(x[:, :2])
     rest, *_ = stepwise(x[:, 2:], initial_state=states)
@@ -184,10 +186,9 @@ def test_states_in_a_functional_model(name):
     same(np.concatenate([first, rest], 1), expected)
 
 
-@pytest.mark.sampled(2)
 @row(RECURRENT)
 def test_stateful(name):
-    _, x, outputs = made(name)
+    _, x, outputs = build(name)
     carried = alike(name, stateful=True)
     reset(carried)
     for _ in range(2):
@@ -198,13 +199,13 @@ def test_stateful(name):
 
 @row(RECURRENT)
 def test_go_backwards(name):
-    _, x, outputs = made(name)
+    _, x, outputs = build(name)
     same(call(alike(name, go_backwards=True), x[:, ::-1]), outputs)
 
 
 @row(RECURRENT)
 def test_unroll(name):
-    _, x, outputs = made(name)
+    _, x, outputs = build(name)
     same(call(alike(name, unroll=True), x), outputs)
 
 
@@ -236,7 +237,7 @@ def test_bidirectional(name):
 
 @row()
 def test_time_distributed(name):
-    layer, x = made(name)[0], ROWS[name].inputs(B, 3, T)
+    layer, x = build(name)[0], ROWS[name].inputs(B, 3, T)
     expected = np.stack([call(layer, x[:, n]) for n in range(3)], 1)
     same(call(functional(keras.layers.TimeDistributed(layer), ROWS[name], (3, T)), x), expected)
 
@@ -247,7 +248,7 @@ MASK = np.array([[1, 1, 1, 1, 0, 0], [0, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], [1,
 @row(RECURRENT)
 def test_masks(name):
     """Valid steps are those of the sequence without the masked ones, and the mask goes on."""
-    layer, x, _ = made(name)
+    layer, x, _ = build(name)
     masked = call(layer, np.where(MASK[..., None], x, 7.0).astype("float32"), mask=tf.constant(MASK))
     for b in range(B):
         same(masked[b, MASK[b]], call(layer, np.repeat(x[b : b + 1, MASK[b]], B, 0))[b])
@@ -264,13 +265,13 @@ def policies(names):
     """Each name with double precision and one of the halves, which take turns."""
     pairs = [(name, policy) for name in names for policy in ("float64", next(HALVES))]
     rows = [pytest.param(*pair, marks=SLOW.get(pair[0], ())) for pair in pairs]
-    return pytest.mark.parametrize(("name", "policy"), rows)
+    return lambda test: pytest.mark.sampled(3)(pytest.mark.parametrize(("name", "policy"), rows)(test))
 
 
 @policies(ROWS)
 def test_dtype_policies(name, policy):
     """Finite in every policy; recurrent states and traces in float32 at least; float64 is exact to float32."""
-    row_, (expected, x, outputs) = ROWS[name], made(name)
+    row_, (expected, x, outputs) = ROWS[name], build(name)
     before = keras.mixed_precision.global_policy() if not IS_KERAS_3 else keras.config.dtype_policy()
     set_policy = keras.mixed_precision.set_global_policy if not IS_KERAS_3 else keras.config.set_dtype_policy
     set_policy(policy)
@@ -289,7 +290,6 @@ def test_dtype_policies(name, policy):
         assert tf.as_dtype(layer.cell.compute_dtype).size >= 4
 
 
-@pytest.mark.sampled(2)
 @row(TRAINED)
 def test_training(name):
     """`fit` moves every trainable weight, M and gamma among them. (With XLA Keras' own layer test trains.)"""

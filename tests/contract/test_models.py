@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, Functional, keras
-from kernl_keras.layers.time_average import TimeAverage
-from kernl_keras.training.model import Model
 
 from .rows import LAYERS, ROWS, B, I, T
 
@@ -28,14 +27,14 @@ def data():
     return generator.normal(0.5, 1.5, (EXAMPLES, T, I)).astype("float32"), generator.integers(0, CLASSES, EXAMPLES)
 
 
-def build(name, depth=1, model=Model, **settings):
+def build(name, depth=1, model=kk.Model, **settings):
     """`depth` layers of the row, a readout, and a mean over the last steps."""
     keras.utils.set_random_seed(1)
     inputs = x = keras.Input((T, I))
     for number in range(depth):
         x = ROWS[name].make(name=f"hidden_{number}", **settings)(x)
     x = keras.layers.Dense(CLASSES, name="readout")(x)
-    return model(inputs, TimeAverage(3, name="answer")(x))
+    return model(inputs, kk.TimeAverage(3, name="answer")(x))
 
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -81,7 +80,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
     fit(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    assert isinstance(loaded, Model)
+    assert isinstance(loaded, kk.Model)
     for each in (model, loaded):
         fit(each)
     for one, other in zip(model.get_weights(), loaded.get_weights()):
@@ -92,7 +91,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
 def test_clone_and_summary(name, capsys):
     model = compiled(name)
     clone = keras.models.clone_model(model)
-    assert isinstance(clone, Model) or not IS_KERAS_3  # Keras 2 clones as a plain model
+    assert isinstance(clone, kk.Model) or not IS_KERAS_3  # Keras 2 clones as a plain model
     clone.set_weights(model.get_weights())
     x, _ = data()
     np.testing.assert_array_equal(clone.predict(x, verbose=0), model.predict(x, verbose=0))
@@ -144,8 +143,8 @@ def test_several_outputs(name):
     inputs = keras.Input((T, I))
     hidden = ROWS[name].make()(inputs)
     answers = {"class": keras.layers.Dense(CLASSES, name="class"), "value": keras.layers.Dense(1, name="value")}
-    outputs = {key: TimeAverage(2, name=f"mean_{key}")(layer(hidden)) for key, layer in answers.items()}
-    model = Model(inputs, outputs)
+    outputs = {key: kk.TimeAverage(2, name=f"mean_{key}")(layer(hidden)) for key, layer in answers.items()}
+    model = kk.Model(inputs, outputs)
     model.compile("sgd", {"class": LOSS, "value": "mse"}, loss_weights={"class": 1.0, "value": 0.5})
     x, y = data()
     history = model.fit(x, {"class": y, "value": np.ones((EXAMPLES, 1))}, batch_size=B, epochs=2, verbose=0).history
@@ -227,18 +226,18 @@ def test_subclasses_build_after_a_functional_model():
     """Keras must not turn the class itself into a functional one, nor may a subclass that is functional."""
     build(LAYERS[0])
 
-    class OfTensors(Model):
+    class OfTensors(kk.Model):
         """A functional one."""
 
         def __init__(self):
             made = build(LAYERS[0], model=keras.Model)
             super().__init__(made.inputs, made.outputs)
 
-    class Subclass(Model):
+    class Subclass(kk.Model):
         def __init__(self):
             super().__init__()
             self.hidden, self.readout = ROWS[LAYERS[0]].make(), keras.layers.Dense(CLASSES)
-            self.answer = TimeAverage(3)
+            self.answer = kk.TimeAverage(3)
 
         def call(self, x, training=False):
             return self.answer(self.readout(self.hidden(x, training=training)))
@@ -246,4 +245,4 @@ def test_subclasses_build_after_a_functional_model():
     for model in (OfTensors(), Subclass(), OfTensors(), build(LAYERS[0])):
         model.compile("adam", LOSS)
         assert np.isfinite(fit(model)["loss"]).all()
-        assert isinstance(model, Model) and isinstance(model, Functional) == (type(model) is not Subclass)
+        assert isinstance(model, kk.Model) and isinstance(model, Functional) == (type(model) is not Subclass)

@@ -59,7 +59,7 @@ def network(cell, rule, traces, optimizer, loss):
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
     gain = 1.0 if "rate" in cell else 10.0
     model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, gain=gain, stateful=True, name="readout")(x))
-    model.compile(OPTIMIZERS[optimizer](), loss)
+    model.compile(OPTIMIZERS[optimizer](), loss, jit_compile=False)
     return model
 
 
@@ -136,8 +136,8 @@ def assert_weights(saved, model, before, tolerance=2e-5):
         np.testing.assert_allclose(saved[name], weights[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
-def trained(request):
+@pytest.fixture(scope="module", params=["rate", pytest.param("spiking", marks=pytest.mark.slow)])
+def built(request):
     """A network that has learned a little, its learner in Python and in LiteRT, and its loss."""
     keras.utils.set_random_seed(1)
     *_, loss = NETWORKS[request.param]
@@ -148,11 +148,23 @@ def trained(request):
     return model, learner, Device(learner), loss
 
 
+@pytest.fixture
+def trained(built):
+    """The same, which the next test gets as it was."""
+    model, learner, device, _ = built
+    variables = [*model.variables, *model.optimizer.variables]
+    kept, start = [each.numpy() for each in variables], {name: each.numpy() for name, each in learner.save().items()}
+    yield built
+    for variable, value in zip(variables, kept):
+        variable.assign(value)
+    learner.restore(start)
+    device.restore(**start)
+
+
 def test_weights_are_those_of_fit(trained):
     """Also the optimizer goes on from where the model's was."""
     model, learner, device, loss = trained
-    start, before, given = learner.save(), weights_of(model), stream(loss, 40)
-    kept = model.get_weights()
+    before, given = weights_of(model), stream(loss, 40)
     assert {"FULLY_CONNECTED", "ASSIGN_VARIABLE"} <= device.operations
     assert not any(name.startswith("Flex") or name == "WHILE" for name in device.operations)
     outputs = learn_stream(device, *given)
@@ -160,9 +172,6 @@ def test_weights_are_those_of_fit(trained):
     fit(model, *given)
     for saved in (device.save(), learner.save()):
         assert_weights(saved, model, before)
-    model.set_weights(kept)
-    learner.restore(start)
-    device.restore(**{name: value.numpy() for name, value in start.items()})
 
 
 def test_a_step_answers_and_learns_nothing(trained):
@@ -181,13 +190,10 @@ def test_a_step_answers_and_learns_nothing(trained):
     assert np.abs(after[next(iter(learner.tensors["traces"]))]).max() > 1e-3
     learned = learn_stream(learner, x, y, weights)
     np.testing.assert_allclose(learn_stream(device, x, y, weights), learned, rtol=1e-4, atol=1e-4)
-    learner.restore(start)
-    device.restore(**{name: value.numpy() for name, value in start.items()})
 
 
 def test_reset_save_and_restore(trained):
     _, learner, device, loss = trained
-    start = {name: value.numpy() for name, value in learner.save().items()}
     x, y, weights = stream(loss, 12, seed=2)
     for each in (learner, device):
         learn_stream(each, x[:6], y[:6], weights[:6])
@@ -202,7 +208,6 @@ def test_reset_save_and_restore(trained):
             np.testing.assert_array_equal(fresh[name], end[name])
         for name in learner.tensors["states"] | learner.tensors["traces"]:
             assert (np.any(end[name]) or name == "hidden_refractory") and not np.any(fresh[name]), name
-        each.restore(start) if each is learner else each.restore(**start)
 
 
 def test_a_step_that_is_not_finite_moves_nothing(trained):
@@ -252,7 +257,6 @@ def test_a_step_without_an_error(trained):
     _, learner, device, loss = trained
     x, y, _ = stream(loss, 3)
     start = {name: value.numpy() for name, value in learner.save().items()}
-    device.restore(**start)
     for each in (learner, device):
         learn_stream(each, x[:2], y[:2], [ONE, 0.0 * ONE])
     after = device.save()
@@ -299,8 +303,7 @@ def test_what_does_not_fit_changes_nothing(trained):
 def test_what_a_device_learned_goes_on_in_keras(trained):
     """The weights, and the optimizer's slots: `fit` makes of them what the device does."""
     model, learner, device, loss = trained
-    kept, start, given = model.get_weights(), learner.save(), stream(loss, 40)
-    of_optimizer = [tf.identity(variable) for variable in model.optimizer.variables]
+    given = stream(loss, 40)
     first, later = ([part[:20] for part in given], [part[20:] for part in given])
     learn_stream(device, *first)
     assert learner.to_keras(device.save()) is model
@@ -315,11 +318,6 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
     learn_stream(learner, *first)  # without an argument what it knows itself
     learner.to_keras()
     np.testing.assert_array_equal(weights_of(model)["hidden_kernel"], learner.save()["hidden_kernel"])
-    model.set_weights(kept)
-    for variable, value in zip(model.optimizer.variables, of_optimizer):
-        variable.assign(value)
-    learner.restore(start)
-    device.restore(**{name: value.numpy() for name, value in start.items()})
 
 
 def test_no_alarm_for_nothing(trained):

@@ -33,6 +33,7 @@ def network(cell, code):
     return kk.Model(inputs, kk.TimeAverage(4)(voltage)), keras.Model(inputs, voltage)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "cell, code", [*((cell, "threshold") for cell in CELLS), ("spiking", "current"), ("rate", "none")]
 )
@@ -102,6 +103,7 @@ def run_by_steps(step, x):
     return np.stack(outputs, 1), states
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("cell", "masking", "settings"),
     [("rate", False, {}), ("spiking", True, {}), ("rate", True, {"zero_output_for_mask": True})],

@@ -39,6 +39,7 @@ def weights_of(model):
     }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rule", NAMES)
 def test_what_learns(rule):
     """All weights, and those of layers below; by "readout_only" what is above the layer alone."""

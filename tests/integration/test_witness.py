@@ -5,9 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.rnn import RNN
 from kernl_keras.naive import filtered_noise, sensitivity
 from kernl_keras.rules import PlainKeRNL, Replica, Twin
 
@@ -24,7 +22,7 @@ def initial_loss(perturbation, tau_m):
     other = keras.initializers.RandomNormal(stddev=STD, seed=5)
     cell = kk.LIFCell(UNITS, tau_m=tau_m, kernel_initializer=normal, recurrent_initializer=other)
     settings = {**PlainKeRNL.reference(time_steps=838).get_config(), "perturbation": perturbation}
-    layer = RNN(cell, rule=PlainKeRNL.from_config(settings), seed=1)
+    layer = kk.RNN(cell, rule=PlainKeRNL.from_config(settings), seed=1)
     layer.build(spikes.shape)
     variance = tf.function(lambda: (layer(spikes, training=True), layer.report.perturbation_variance)[1])
     return float(np.mean([variance() for _ in range(4)])) * perturbation.std**2
@@ -53,8 +51,8 @@ def test_noise_and_prediction_are_of_one_step():
     The public NumPy code of Marschall, Cho and Savin draws the next noise before it filters, so that Omega(t) holds
     noise that the noisy network has not felt when the two are compared.
     """
-    cell = LeakyRNNCell(3, tau=4.0, activation="identity", recurrent_initializer="zeros", dtype="float64")
-    layer = RNN(cell, rule=PlainKeRNL(noise="activity"), seed=2)
+    cell = kk.LeakyRNNCell(3, tau=4.0, activation="identity", recurrent_initializer="zeros", dtype="float64")
+    layer = kk.RNN(cell, rule=PlainKeRNL(noise="activity"), seed=2)
     layer.build((2, 30, 4))
     decay = np.exp(-1.0 / 4.0)
     layer.sensitivity_tensor.assign(decay * np.eye(3))

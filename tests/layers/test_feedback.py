@@ -72,8 +72,9 @@ def test_forward_and_the_readouts_own_gradient_are_those_without_feedback(kind):
     assert np.abs(one[0] - other[0]).max() > 0.1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["layer", "cell"])
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_with_b_equal_to_w_it_is_the_ordinary_gradient(jit_compile, kind):
     n, above = Network("soft euler"), readout(kind)
     above.cell.feedback_kernel.assign(above.cell.kernel)

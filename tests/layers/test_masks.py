@@ -1,44 +1,21 @@
-"""Sequences under a mask learn as they would without their masked steps, by every rule."""
+"""Masks in models and wrappers, against Keras' own layer, and over steps that hold anything.
 
-import copy
+That a masked sequence learns what it would by itself is asked in `test_marks`.
+"""
+
 import inspect
-import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive as ref
-from kernl_keras.cells.adlif import AdLIFCell
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.cells.lif import LIFCell
-from kernl_keras.cells.lstm import LSTMCell
-from kernl_keras.cells.resonator import ResonatorCell
+import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.layers.audio import AudioEncoder
-from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.layers.readout import Readout
-from kernl_keras.layers.rnn import RNN
-from kernl_keras.layers.time_average import TimeAverage
-from kernl_keras.rules import (
-    BPTT,
-    RFLO,
-    EProp,
-    Exponential,
-    KeRNL,
-    Membrane,
-    PlainKeRNL,
-    Replica,
-    Tangent,
-    Twin,
-    perturbed_pass,
-)
+from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.sequences.valid_steps import ValidSteps
-from kernl_keras.training.alignment import gradient_alignment
-from kernl_keras.training.model import Model
 
-from ..reference.cases import B, I, Network, T, draw
-from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+from ..reference.cases import B, I, Network, draw
+from ..reference.expected import compute, same
 
 MASKS = {
     "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
@@ -47,110 +24,10 @@ MASKS = {
     "whole": [[0, 0, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0]],
 }
 MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
-FREE = Tangent(1e9)
-ROWS = [
-    ("soft euler", KeRNL(Exponential(2), FREE, reset_gradient=False), {}),
-    ("hard adaptive", KeRNL(Exponential(2), Replica(STD)), {}),
-    ("hard", KeRNL("membrane", Twin(STD)), {"traces": True}),
-    ("resonator", KeRNL("membrane", FREE), {"traces": True}),
-    ("swinging tanh", KeRNL("membrane", FREE), {}),
-    ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD, observe="voltage")), {"traces": True}),
-    ("hard", PlainKeRNL(Exponential(2), credit="last", perturbation=Tangent(1e9, observe="voltage")), {}),
-    ("relu", PlainKeRNL(Exponential(2), perturbation=Twin(STD)), {"unroll": True}),
-    ("hard adaptive", EProp(), {}),
-    ("soft euler", EProp(adaptation=False), {"traces": True}),
-    ("resonator", RFLO(), {}),
-]
-
-
-def rows():
-    """Each of `ROWS` with two masks, which take turns."""
-    pairs = list(itertools.combinations(MASKS, 2))
-    for number, row in enumerate(ROWS):
-        for mask in pairs[number % len(pairs)]:
-            quick = mask == pairs[number % len(pairs)][number % 2]
-            marks = () if quick else pytest.mark.slow  # each row with one mask, each mask with several rows
-            yield pytest.param(*row, mask, id=f"{row[0]}-{number}-{mask}", marks=marks)
 
 
 def valid(mask, example):
     return np.flatnonzero(MASKS[mask][example])
-
-
-def alone(network, mask, example):
-    """The network, which hears one sequence without its masked steps."""
-    single = copy.copy(network)
-    single.x = network.x[example : example + 1, valid(mask, example)]
-    single.start = network.start[:, :1]
-    return single
-
-
-def error_of(mask, example, zeros):
-    """L of the valid steps [1, n, H]: each output also stands for the masked steps behind it, unless these are 0."""
-    steps = valid(mask, example)
-    behind = [[t] if zeros else range(t, after) for t, after in zip(steps, [*steps[1:], T])]
-    return np.array([ERROR[example, list(these)].sum(0) for these in behind])[None]
-
-
-def examples(network, rule, mask, zeros):
-    """`{example: Expected}` of the sequences that have a step at all."""
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return {
-        b: Expected(alone(network, mask, b), rule, *m_and_gamma, error=error_of(mask, b, zeros))
-        for b in range(B)
-        if len(valid(mask, b))
-    }
-
-
-def spread(values, mask, zeros=False):
-    """What Keras shows of the valid steps' values, `{example: [1, n, H]}`: a masked step repeats, at first it is 0."""
-    shown = np.zeros((B, T, next(iter(values.values())).shape[-1]))
-    for b, of_example in values.items():
-        last, found = np.zeros(shown.shape[-1]), iter(of_example[0])
-        for t in range(T):
-            if MASKS[mask][b][t]:
-                last = next(found)
-            shown[b, t] = last if MASKS[mask][b][t] or not zeros else 0.0
-    return shown
-
-
-def sensitivity(expected, b):
-    """F and its gradients for one sequence alone, with the noise of its example, and how many steps are in it."""
-    network, rule, n = expected.network, expected.rule, expected.run.output.shape[1]
-    xi = noise(T, 1)[b : b + 1, :n]
-    effect = expected.effect(xi, slice(0, n))
-    if isinstance(rule.kernel, Membrane):
-        loss, of_m = ref.membrane_sensitivity(effect, xi, expected.m[0], network.kernel, [0], expected.heard)
-        return n, loss, of_m[None]
-    gate = expected.run.gate if expected.enters == "current" else np.ones_like(xi)
-    parts = effect, *ref.filtered_noise(xi, gate, expected.gamma, network.c.dt)
-    return 1 if rule.last else n, *ref.sensitivity(*(part[:, -1:] if rule.last else part for part in parts), expected.m)
-
-
-@pytest.mark.parametrize(("cell", "rule", "more", "mask"), list(rows()))
-def test_everything_is_the_references_of_the_sequences_alone(cell, rule, more, mask):
-    network, zeros = Network(cell), mask == "within"
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    layer = network.layer(rule, *m_and_gamma, zero_output_for_mask=zeros, **more)
-    outputs, of_weights, of_x, of_sensitivity = compute(masked(layer, mask), network.inputs)
-    expected = examples(network, rule, mask, zeros)
-    same(outputs, spread({b: each.run.output for b, each in expected.items()}, mask, zeros))
-    gradients = {b: each.gradients() for b, each in expected.items()}
-    same(of_weights, sum(of_weights for of_weights, _ in gradients.values()))
-    for b in range(B):
-        x_expected = np.zeros((T, I))
-        x_expected[valid(mask, b)] = gradients[b][1][0] if b in gradients else 0.0
-        same(of_x[b], x_expected)
-    rates = np.concatenate([np.abs(each.run.output[0]) for each in expected.values()])
-    same(layer.report.firing_rate, rates.mean())
-    same(layer.report.silent_units, np.mean(rates.sum(0) == 0.0))
-    if not m_and_gamma:
-        return
-    counts, losses, *of_each = zip(*(sensitivity(each, b) for b, each in expected.items()))
-    same(layer.report.sensitivity_loss, np.average(losses, weights=counts))
-    assert len(of_sensitivity) == len(of_each)
-    for found, parts in zip(of_sensitivity, of_each):
-        same(tf.reshape(found, parts[0].shape), np.average(parts, axis=0, weights=counts))
 
 
 class masked:  # noqa: N801
@@ -184,52 +61,29 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
         same(one, other)
 
 
-@pytest.mark.parametrize(
-    ("mask", "training", "traces"),
-    [("within", True, True), ("within", False, True), ("whole", True, True), ("whole", False, False)],
-)
-def test_states_are_those_after_the_last_valid_step(mask, training, traces, monkeypatch):
-    """Also the perturbed pass's and the traces; where no step is valid, what they were."""
-    drawn = perturbed_pass.draw_signs  # of a shorter sequence the same, as far as it goes
-    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda length, *rest: drawn(T, *rest)[:length])
-    network, rule = Network("soft euler"), KeRNL(Exponential(2), FREE)
-    settings = dict(return_state=True, traces=traces)
-    layer = network.layer(rule, **settings)
-    before = [tf.constant(0.1 + 0.1 * draw(n, B, size)) for n, size in enumerate(layer.state_size)]
-    _, *states = layer(network.inputs, mask=tf.constant(MASKS[mask]), initial_state=before, training=training)
-    for b in range(B):
-        if len(steps := valid(mask, b)):
-            short = network.layer(rule, **settings)
-            _, *expected = short(tf.constant(network.x[:, steps]), initial_state=before, training=training)
-        elif training:
-            expected = before
-        else:
-            expected = before[: len(layer.cell.state_size)]  # an unperturbed piece forgets what was perturbed
-        for one, other in zip(states, expected):
-            same(one[b], other[b])
-
-
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)
 EVERY = {  # every layer, and `RNN` over every cell
-    "LIF, kernl": lambda **more: RNN(LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
-    "LIF, bptt": lambda **more: RNN(LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
-    "AdLIF, eprop": lambda **more: RNN(AdLIFCell(4, input_gain=9.0), "eprop", **more),
-    "resonator, kernl": lambda **more: RNN(ResonatorCell(4, tau_m=9.0, period=5.0, input_gain=9.0), seed=1, **more),
-    "rate, by the tape": lambda **more: RNN(LeakyRNNCell(4, tau=5.0), BPTT(tape=True), **more),
-    "LSTM, kernl": lambda **more: RNN(LSTMCell(4), seed=1, **more),
-    "readout": lambda **more: Readout(2, tau_out=5.0, use_bias=True, learn="tau_out", **more),
-    "backwards": lambda **more: Readout(2, tau_out=5.0, go_backwards=True, **more),
-    "mean of the last": lambda **more: TimeAverage(2, **more),
-    "mean of all": lambda **more: TimeAverage(**more),
-    "bernoulli": lambda **more: SpikeEncoder(2, "bernoulli", context_switch=1, seed=1, **more),
-    "threshold": lambda **more: SpikeEncoder(2, "threshold", context_switch=1, **more),
-    "delta": lambda **more: SpikeEncoder(2, "delta", **more),
-    "latency": lambda **more: SpikeEncoder(2, "latency", period=3, **more),
-    "current": lambda **more: SpikeEncoder(2, "current", context_switch=1, **more),
-    "population": lambda **more: SpikeEncoder(2, "population", **more),
-    "sound": lambda **more: AudioEncoder(**SMALL_AUDIO, **more),
-    "sound, log": lambda **more: AudioEncoder(**SMALL_AUDIO, compression="log", **more),
-    "sound, threshold": lambda **more: AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
+    "LIF, kernl": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
+    "LIF, bptt": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
+    "AdLIF, eprop": lambda **more: kk.RNN(kk.AdLIFCell(4, input_gain=9.0), "eprop", **more),
+    "resonator, kernl": lambda **more: kk.RNN(
+        kk.ResonatorCell(4, tau_m=9.0, period=5.0, input_gain=9.0), seed=1, **more
+    ),
+    "rate, by the tape": lambda **more: kk.RNN(kk.LeakyRNNCell(4, tau=5.0), BPTT(tape=True), **more),
+    "LSTM, kernl": lambda **more: kk.RNN(kk.LSTMCell(4), seed=1, **more),
+    "readout": lambda **more: kk.Readout(2, tau_out=5.0, use_bias=True, learn="tau_out", **more),
+    "backwards": lambda **more: kk.Readout(2, tau_out=5.0, go_backwards=True, **more),
+    "mean of the last": lambda **more: kk.TimeAverage(2, **more),
+    "mean of all": lambda **more: kk.TimeAverage(**more),
+    "bernoulli": lambda **more: kk.SpikeEncoder(2, "bernoulli", context_switch=1, seed=1, **more),
+    "threshold": lambda **more: kk.SpikeEncoder(2, "threshold", context_switch=1, **more),
+    "delta": lambda **more: kk.SpikeEncoder(2, "delta", **more),
+    "latency": lambda **more: kk.SpikeEncoder(2, "latency", period=3, **more),
+    "current": lambda **more: kk.SpikeEncoder(2, "current", context_switch=1, **more),
+    "population": lambda **more: kk.SpikeEncoder(2, "population", **more),
+    "sound": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, **more),
+    "sound, log": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, compression="log", **more),
+    "sound, threshold": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
 }
 
 
@@ -248,6 +102,7 @@ def heard(name, x, mask, **more):
     return [shown, *tf.nest.flatten(getattr(layer, "states", None) or []), *gradients]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("name", "stateful"),
     [(name, stateful) for name in EVERY for stateful in (False, True) if not (stateful and name.startswith("sound"))],
@@ -291,9 +146,9 @@ def model(rule, jit_compile=False):
     inputs = keras.Input((None, I), dtype="float64")
     kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
     network = Network("soft euler")
-    hidden = RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
-    voltage = Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
-    made = Model(inputs, TimeAverage(2, dtype="float64")(voltage))
+    hidden = kk.RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
+    voltage = kk.Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
+    made = kk.Model(inputs, kk.TimeAverage(2, dtype="float64")(voltage))
     made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile, run_eagerly=not jit_compile)
     return made, network
 
@@ -328,7 +183,7 @@ def test_padding_does_not_change_how_rules_agree_with_backpropagation():
     padded.run_eagerly = True
     y, x = draw(61, B, 2), network.x[:, :4]
     longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
-    one, other = (gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
+    one, other = (kk.gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
     for name, of_rules in one.variables.items():
         for rule, agreement in of_rules.items():
             np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
@@ -352,9 +207,9 @@ def test_a_layer_above_one_that_goes_backwards(first):
     for steps in (3, 5):
         inputs = keras.Input((steps, 2), dtype="float64")
         masked = keras.layers.Masking(0.0, dtype="float64")(inputs)
-        hidden = RNN(LeakyRNNCell(4, tau=5.0, dtype="float64"), "eprop", go_backwards=True)(masked)
-        model = Model(inputs, Readout(1, dtype="float64")(hidden))
-        model.compile(keras.optimizers.SGD(1.0), "mse")
+        hidden = kk.RNN(kk.LeakyRNNCell(4, tau=5.0, dtype="float64"), "eprop", go_backwards=True)(masked)
+        model = kk.Model(inputs, kk.Readout(1, dtype="float64")(hidden))
+        model.compile(keras.optimizers.SGD(1.0), "mse", run_eagerly=True)
         models.append(model)
     alone, padded = models
     padded.set_weights(alone.get_weights())
@@ -370,8 +225,8 @@ def test_a_layer_above_one_that_goes_backwards(first):
 
 def test_both_directions_under_a_mask():
     x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
-    both = keras.layers.Bidirectional(RNN(LeakyRNNCell(4, tau=5.0), "eprop"))
-    above = Readout(1)
+    both = keras.layers.Bidirectional(kk.RNN(kk.LeakyRNNCell(4, tau=5.0), "eprop"))
+    above = kk.Readout(1)
     alone = above(both(x)).numpy()
     inputs = np.concatenate([x, np.zeros((2, 2, 2), "float32")], 1)
     padded = above(both(keras.layers.Masking(0.0)(inputs))).numpy()

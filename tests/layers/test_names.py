@@ -4,17 +4,13 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.cells.leaky_rnn import LeakyRNNCell
-from kernl_keras.cells.lif import LIFCell
-from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.names import rule_layers, weight_names
-from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import KeRNL
 
 
 def hidden(name, kernel="exponential", units=4):
-    return RNN(LIFCell(units, use_bias=False), rule=KeRNL(kernel), name=name)
+    return kk.RNN(kk.LIFCell(units, use_bias=False), rule=KeRNL(kernel), name=name)
 
 
 def functional(*layers):
@@ -28,7 +24,7 @@ HIDDEN = ["hidden/kernel", "hidden/recurrent_kernel", "hidden/sensitivity_tensor
 TABLE = {
     "readout": (
         lambda: functional(
-            hidden("hidden"), keras.layers.RNN(ReadoutCell(2, use_bias=True), return_sequences=True, name="readout")
+            hidden("hidden"), keras.layers.RNN(kk.ReadoutCell(2, use_bias=True), return_sequences=True, name="readout")
         ),
         [*HIDDEN, "readout/kernel", "readout/bias"],
         ["hidden"],
@@ -39,13 +35,13 @@ TABLE = {
         ["hidden", "upper"],
     ),
     "rate cell, fixed M": (
-        lambda: functional(RNN(LeakyRNNCell(4, use_bias=True), KeRNL(learn_sensitivity=False), name="hidden")),
+        lambda: functional(kk.RNN(kk.LeakyRNNCell(4, use_bias=True), KeRNL(learn_sensitivity=False), name="hidden")),
         ["hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"],
         ["hidden"],
     ),
     "cells in one layer": (
         lambda: functional(
-            keras.layers.RNN([LIFCell(4, use_bias=False), ReadoutCell(2, use_bias=False)], name="stack")
+            keras.layers.RNN([kk.LIFCell(4, use_bias=False), kk.ReadoutCell(2, use_bias=False)], name="stack")
         ),
         ["stack/kernel", "stack/recurrent_kernel", "stack/kernel_1"],
         [],
@@ -85,15 +81,15 @@ def test_a_weight_inside_a_wrapper_is_named_by_its_layer():
 
 
 AUTOMATIC = {
-    "rnn": lambda: RNN(LIFCell(4)),
+    "rnn": lambda: kk.RNN(kk.LIFCell(4)),
     "readout": lambda: kk.Readout(2),
     "time_average": kk.TimeAverage,
     "spike_encoder": lambda: kk.SpikeEncoder(2),
     "audio_encoder": lambda: kk.AudioEncoder(2),
-    "lif_cell": lambda: LIFCell(4),
+    "lif_cell": lambda: kk.LIFCell(4),
     "resonator_cell": lambda: kk.ResonatorCell(4),
-    "leaky_rnn_cell": lambda: LeakyRNNCell(4),
-    "readout_cell": lambda: ReadoutCell(2),
+    "leaky_rnn_cell": lambda: kk.LeakyRNNCell(4),
+    "readout_cell": lambda: kk.ReadoutCell(2),
     "input_spike_cell": kk.InputSpikeCell,
     "context_cell": kk.ContextCell,
 }

@@ -60,7 +60,7 @@ EXACT, ROUNDED = dict(rtol=0.0, atol=0.0), dict(rtol=1e-6, atol=1e-7)
 DRAWN = ("SpikeEncoder, bernoulli", "InputSpikeCell")  # the whole, too, is what a stateful layer draws
 
 
-def made(name, stateful):
+def build(name, stateful):
     keras.utils.set_random_seed(3)
     make, channels = LAYERS[name]
     layer = make(stateful=stateful)
@@ -77,12 +77,12 @@ def run(layer, channels, cuts, training):
     return np.concatenate(pieces, 1)[MASK]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_outputs_of_pieces_are_those_of_the_whole(name, training):
     """Draws to the bit."""
-    whole, layer, channels = made(name, name in DRAWN), made(name, True), LAYERS[name][1]
+    whole, layer, channels = build(name, name in DRAWN), build(name, True), LAYERS[name][1]
     for borders in ((1, 2, 7), (4,)):
         expected = run(whole, channels, cuts(), training)
         found = run(layer, channels, cuts(*borders), training)
@@ -91,7 +91,7 @@ def test_outputs_of_pieces_are_those_of_the_whole(name, training):
 
 
 def test_an_encoder_draws_anew_for_every_sequence_it_trains_on_and_repeats_an_evaluation():
-    layer = made("SpikeEncoder, bernoulli", True)
+    layer = build("SpikeEncoder, bernoulli", True)
     first, second, evaluated, again = (run(layer, 2, cuts(4), training) for training in (True, True, False, False))
     np.testing.assert_array_equal(evaluated, again)
     assert np.any(first != second) and np.any(second != evaluated)
@@ -165,15 +165,18 @@ def alone(row, mask):
 
 @pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
 @pytest.mark.parametrize("stateful", [False, True])
-@pytest.mark.parametrize("code", ["threshold", "current"])
+@pytest.mark.parametrize("code", ["threshold", "current", "delta", "latency"])
 def test_an_encoder_whose_rows_begin_anew(code, stateful, mask):
-    make, _ = encoder(code)
+    """Masked steps are no steps, whether a reset stands there or not; those of "delta" and "latency" send nothing."""
+    make, _ = encoder(code, **({"delta": dict(delta=0.2), "latency": dict(period=3)}.get(code, {})))
     layer = make(stateful)
     pieces = cuts(3, 5) if stateful else cuts()
     found = np.concatenate([layer(X[cut], mask=mask[cut], reset=RESET[cut]) for cut in pieces], 1)
     for row in range(B):
         for steps in alone(row, mask):
             np.testing.assert_array_equal(found[row, steps], make()(X[row : row + 1, steps])[0])
+    assert code not in ("delta", "latency") or not found[~mask][:, :-1].any()  # the last channel is the context
+    assert np.any(found != make()(X))
 
 
 @pytest.mark.parametrize("mask", [np.ones_like(GAPS), GAPS], ids=["", "masked"])
@@ -201,10 +204,10 @@ def test_what_is_asked_of_a_stateful_layer(layer):
         layer(2, stateful=True)(keras.Input((T, 2)))
     with pytest.raises(ValueError, match=r"reset must be booleans \[batch, time\] .* received float32"):
         layer(2)(X, reset=np.ones((B, T), "float32"))
-    made = layer(2, "threshold", stateful=True) if layer is kk.SpikeEncoder else layer(2, stateful=True)
-    made(X)
+    stream = layer(2, "threshold", stateful=True) if layer is kk.SpikeEncoder else layer(2, stateful=True)
+    stream(X)
     with pytest.raises(ValueError, match=r"inputs must have 2 examples, as the states .* received shape \(1, 9, 2\)"):
-        made(X[:1])
+        stream(X[:1])
 
 
 def test_every_public_layer_and_cell_is_here():

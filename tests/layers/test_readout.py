@@ -21,6 +21,7 @@ CELLS = {
     "sum": dict(tau_out=5.0, gain=None),
     "random feedback": dict(tau_out=5.0, feedback="random"),
     "no memory": dict(tau_out=None),
+    "learns": dict(tau_out=[2.0, 5.0, 9.0, 30.0], learn="tau_out"),  # here in closed form, there by the tape
     "initializer": dict(tau_out=keras.initializers.RandomUniform(2.0, 9.0, seed=1)),
 }
 
@@ -83,55 +84,16 @@ def test_an_initial_state_has_a_gradient():
     same(*results)
 
 
-def test_a_masked_step_is_no_step():
-    """As Keras' own, and exact: the unmasked steps are those of the sequence without the masked ones."""
-    layer, other = both(CELLS["number"], return_state=True)
-    outputs, state = layer(tf.constant(X), mask=tf.constant(MASK))
-    theirs, their_state = other(tf.constant(X), mask=tf.constant(MASK))
-    np.testing.assert_allclose(outputs, theirs, rtol=1e-12)
-    np.testing.assert_allclose(state, their_state, rtol=1e-12)
-    for b in range(B):
-        short = layer(tf.constant(X[b : b + 1, MASK[b]]))[0][0]
-        np.testing.assert_allclose(outputs[b][MASK[b]], short, rtol=1e-12)
-    assert np.abs(np.subtract(layer(tf.constant(X))[0], outputs)).max() > 0.01
-
-
-@pytest.mark.parametrize("zero", [False, True])
-def test_gradients_under_a_mask(zero):
+@pytest.mark.parametrize(("cell", "zero"), [("bias", False), ("bias", True), ("learns", False)])
+def test_gradients_under_a_mask(cell, zero):
     """Of numbers, too, as some layers pass them on."""
     results = []
-    for layer in both(CELLS["bias"], zero_output_for_mask=zero):
+    for layer in both(CELLS[cell], zero_output_for_mask=zero):
         results.append(run(layer, tf.constant(X), mask=tf.constant(MASK)))
     same(*results)
     layer, _ = both(CELLS["bias"])
     one, other = (layer(tf.constant(X), mask=tf.constant(mask)) for mask in (MASK, MASK.astype("int32")))
     np.testing.assert_array_equal(one, other)
-
-
-def test_pieces_of_a_stateful_layer_are_the_whole():
-    whole, _ = both(CELLS["number"])
-    layer = kk.Readout(O, dtype="float64", stateful=True, **CELLS["number"])
-    layer.build((B, T, H))
-    layer.cell.kernel.assign(whole.cell.kernel)
-    pieces = [layer(tf.constant(X[:, :2])), layer(tf.constant(X[:, 2:]))]
-    np.testing.assert_allclose(np.concatenate(pieces, 1), whole(tf.constant(X)), rtol=1e-12)
-
-
-@pytest.mark.parametrize("steps", [1, 3])
-def test_the_last_output_alone(steps):
-    layer = kk.Readout(O, return_sequences=False)
-    outputs = layer(np.float32(X[:, :steps]))
-    layer.return_sequences = True
-    np.testing.assert_array_equal(outputs, layer(np.float32(X[:, :steps]))[:, -1])
-
-
-def test_save_and_load(tmp_path):
-    inputs = keras.Input((T, H))
-    model = keras.Model(inputs, kk.Readout(O, tau_out=7.0, name="readout")(inputs))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded(np.float32(X)), model(np.float32(X)))
-    assert loaded.get_layer("readout").cell.tau_out == 7.0
 
 
 SETTINGS = {
@@ -188,20 +150,6 @@ def test_a_batch_size_that_one_side_alone_knows(of_x, of_state):
     signature = [tf.TensorSpec((of_x, None, H), tf.float64), tf.TensorSpec((of_state, O), tf.float64)]
     run = tf.function(lambda x, start: layer(x, initial_state=[start]), signature)
     np.testing.assert_allclose(run(X, START), layer(tf.constant(X), initial_state=[tf.constant(START)]), rtol=1e-12)
-
-
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
-def test_a_half_precision_policy_casts_the_outputs_alone(policy):
-    layer, wide = kk.Readout(O, dtype=policy, return_state=True), kk.Readout(O)
-    wide.build((B, T, H))
-    x = 100.0 * np.float32(X)
-    layer.build(x.shape)
-    layer.set_weights(wide.get_weights())
-    outputs, state = layer(x)
-    assert outputs.dtype == state.dtype == layer.compute_dtype != "float32"
-    assert layer.cell.compute_dtype == layer.cell.kernel.dtype == "float32"
-    expected = wide(tf.cast(tf.cast(x, outputs.dtype), tf.float32))
-    np.testing.assert_array_equal(outputs, tf.cast(expected, outputs.dtype))
 
 
 def test_float32_is_the_default_under_mixed_precision():

@@ -24,6 +24,7 @@ def frozen(kind, how):
     return model, layer
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("how", ["constructor", "attribute"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_a_frozen_layer_stays_as_it_is(kind, how, tmp_path):

@@ -150,14 +150,3 @@ class Network:
 def stacked(gradients):
     """The package's gradients of kernel, recurrent kernel and bias as one [J, H]."""
     return np.concatenate([gradients[0], gradients[1], gradients[2][None]])
-
-
-def by_steps(network):
-    """What a loop over single steps needs: the cell, its parameters, its weights and the inputs' current [T, B, H]."""
-    cell = network.cell()
-    return (
-        cell,
-        cell.parameters(),
-        cell.recurrent_weights(),
-        cell.input_current(tf.transpose(network.inputs, (1, 0, 2))),
-    )

@@ -68,6 +68,8 @@ class Expected:
     def weight_gradient(self, s):
         """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
         rule, run, dt = self.rule, self.run, self.network.c.dt
+        if self.window == 1 and isinstance(getattr(rule, "kernel", None), WholeUnit):
+            return ref.whole_unit(self.error, s, run, self.m[0])
         if self.window > 1 or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
             return ref.weight_gradient(self.windowed(), s)
         if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
@@ -160,6 +162,9 @@ class Expected:
         effect = np.concatenate([self.effect(xi, cut) for cut in cuts], 1)
         if isinstance(self.rule.kernel, Membrane):
             loss, of_m = ref.membrane_sensitivity(effect, xi, self.m[0], self.network.kernel, starts, self.heard)
+            return loss, np.mean(effect**2), of_m[None], None
+        if isinstance(self.rule.kernel, WholeUnit):
+            loss, of_m = ref.whole_unit_sensitivity(effect, xi, self.m[0], ref.own_step(self.run), starts)
             return loss, np.mean(effect**2), of_m[None], None
         gate = self.run.gate if self.enters == "current" else np.ones_like(xi)
         filtered = [ref.filtered_noise(xi[:, cut], gate[:, cut], self.gamma, self.network.c.dt) for cut in cuts]

@@ -1,22 +1,18 @@
 """The forward pass beside its perturbation: Omega, Gamma and D of a tangent, a twin and a replica, Eq. (16)-(18)."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive as ref
 from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
 from kernl_keras.rules.sensitivity import Effect
 from kernl_keras.sequences.clean_pass import clean_pass
-from kernl_keras.sequences.time_loop import BLOCK, tensors
+from kernl_keras.sequences.time_loop import BLOCK
 
-from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw, taking_turns
+from ..reference.cases import CELLS, SPIKING, B, H, Network, T, draw, taking_turns
 
-ENTERS = ["current", "synapse", "state"]
 WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
 GAMMA = 0.2 * draw(40, 2, H) ** 2
 PACKED = draw_signs(T, B, H, [1, 2])
@@ -74,62 +70,8 @@ def same(one, other):
     np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-def observables(name, enters):
-    """Both where it costs least; how they are read has nothing to do with where the noise enters."""
-    if name in RATE:
-        return ["voltage"]
-    if name in RESONATOR:
-        return ["voltage", "distance"] if enters == "current" else ["distance"]
-    return ["voltage", "distance", "reset_voltage"] if enters == "current" else ["distance"]
-
-
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("enters", ENTERS)
-@pytest.mark.parametrize("name", CELLS)
-def test_tangents_are_the_references(name, enters):
-    for observe in observables(name, enters):
-        one = Pass(name, enters=enters, observe=observe)
-        record, end, perturbation, after = one()
-        expected = one.network.tangent(XI, enters)[observe]
-        assert np.abs(expected).max() > 0.1
-        same(time_major(perturbation.effect), expected)
-        omega, slope = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)
-        same(time_major(perturbation.filtered_noise), omega)
-        same(time_major(perturbation.filtered_noise_slope), slope)
-        same(after.filtered_noise, omega[:, -1])
-        same(after.filtered_noise_slope, slope[:, -1])
-        same(time_major(record.output), one.network.run().output)
-        same(end, one.network.run().end)
-
-
-NOISY = [(name, "twin") for name in CELLS] + [(name, "replica") for name in SPIKING]
-# Where time is short the places where the noise enters take turns: it enters where a tangent's does, which see above.
-ENTERING = [
-    pytest.param(name, mode, enters, marks=() if number % 3 == turn else pytest.mark.slow)
-    for number, (name, mode) in enumerate(NOISY)
-    for turn, enters in enumerate(ENTERS)
-]
-
-
-@pytest.mark.parametrize(("name", "mode", "enters"), ENTERING)
-def test_noisy_networks_are_the_references(name, mode, enters):
-    for observe in observables(name, enters):
-        one = Pass(name, enters=enters, observe=observe, mode=mode, std=0.4)
-        _, end, perturbation, after = one()
-        clean = one.network.run()
-        heard = {"heard": clean.z} if mode == "replica" else {}
-        noisy = one.network.run(noise=0.4 * XI, enters=enters, **heard)
-        effect = (noisy.observed[observe] - clean.observed[observe]) / 0.4
-        assert np.abs(effect).max() > 0.1
-        same(time_major(perturbation.effect), effect)
-        same(after.cell, noisy.end)
-        same(end, clean.end)
-        omega, _ = ref.filtered_noise(XI, one.gate, GAMMA, one.network.c.dt)  # in units of the noise
-        same(time_major(perturbation.filtered_noise), omega)
-
-
 def test_a_twins_spikes_flip():
-    """Or the test above would not tell a twin from a tangent."""
+    """Or the tests of F and its gradient, in `test_gradients`, would not tell a twin from a tangent."""
     for name in SPIKING:
         network = Network(name)
         assert (network.run(noise=0.4 * XI, enters="state").z != network.run().z).any()
@@ -146,61 +88,6 @@ def test_a_replica_hears_no_flipped_spike():
         assert np.abs(replica - twin).max() > 0.01
 
 
-@pytest.mark.parametrize("enters", ENTERS)
-@pytest.mark.parametrize("name", RATE)
-def test_a_tangent_is_the_limit_of_a_twin(name, enters):
-    tangent = Pass(name, enters=enters)()[2].effect
-    twin = Pass(name, enters=enters, mode="twin", std=1e-5)()[2].effect
-    np.testing.assert_allclose(twin, tangent, rtol=1e-3, atol=1e-4)
-    if name == "tanh":  # a large noise is another matter
-        assert np.abs(Pass(name, enters=enters, mode="twin", std=3.0)()[2].effect - tangent).max() > 0.05
-
-
-def test_a_tangent_is_forward_mode_differentiation():
-    one = Pass("tanh", enters="current")
-    current, xi = one.cell.input_current(one.x), tf.constant(time_major(XI))
-    with tf.autodiff.ForwardAccumulator(current, xi) as accumulator:
-        activity, outputs = tf.zeros((B, H), tf.float64), []
-        for t in range(T):
-            step, (activity,) = one.cell.step(current[t] + activity @ one.weights, one.cell.State(activity), one.p)
-            outputs.append(step.output)
-        outputs = tf.stack(outputs)
-    same(one()[2].effect, accumulator.jvp(outputs))
-
-
-@pytest.mark.parametrize("mode", ["tangent", "twin", "replica"])
-def test_resync(mode):
-    """Noise from before is forgotten: from there on the pass is one that begins there."""
-    cut, settings = 4, {"enters": "state", "mode": mode, "std": 0.4}
-    one = Pass("hard adaptive", **settings)
-    _, end, perturbation, after = Pass("hard adaptive", **settings, resync_every=cut)()
-    whole = one()[2]
-    _, middle, early, _ = one(steps=slice(cut))
-    fresh = PerturbedState(one.zero_states()[0] if mode == "tangent" else middle, *one.zero_states()[1][1:])
-    _, late_end, late, late_after = one(steps=slice(cut, None), state=middle, perturbed=fresh)
-    for now, before, afterwards, never in zip(perturbation, early, late, whole):
-        same(now, tf.concat([before, afterwards], 0))
-        assert np.abs(now[cut:] - never[cut:]).max() > 0.01
-    same(end, late_end)
-    same(after.cell, late_after.cell)
-    same(after.filtered_noise, late_after.filtered_noise)
-
-
-@pytest.mark.parametrize(
-    ("name", "mode"), [*itertools.product(["hard", "soft euler", "tanh"], ["tangent", "twin"]), ("hard", "replica")]
-)
-def test_pieces_are_the_whole(name, mode):
-    one, cut = Pass(name, enters="state", mode=mode), 4
-    record, end, perturbation, after = one()
-    early_record, state, early, perturbed = one(steps=slice(cut))
-    late_record, *late = one(steps=slice(cut, None), state=state, perturbed=perturbed)
-    for whole, *pieces in zip((*record, *perturbation), (*early_record, *early), (*late_record, *late[1])):
-        if whole is not None:
-            same(whole, tf.concat(pieces, 0))
-    same(end, late[0])
-    same(after.cell, late[2].cell)
-
-
 @pytest.mark.parametrize("name", CELLS)
 def test_the_clean_pass_does_not_feel_the_noise(name):
     one = Pass(name, mode="twin", std=5.0, enters="current")
@@ -215,15 +102,6 @@ def test_the_clean_pass_does_not_feel_the_noise(name):
     found = record.output, record.presynaptic, kept.psi, kept.gate, kept.Q[0], kept.K[0][0]
     for field, expected in zip(found, (run.output, run.seen, run.psi, run.gate, run.gain, run.keep)):
         same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
-
-
-@pytest.mark.parametrize("how", [pytest.param("xla", marks=pytest.mark.slow), "unroll"])
-def test_xla_and_the_unrolled_loop_agree_with_eager_mode(how):
-    for name, mode in (("hard adaptive", "tangent"), ("soft euler", "twin"), ("hard", "replica")):
-        one = Pass(name, mode=mode, std=0.3, resync_every=3)
-        other = one(unroll=True) if how == "unroll" else tf.function(lambda one=one: one(), jit_compile=True)()
-        for eager, found in zip(tensors(one()), tensors(other)):
-            same(found, eager)
 
 
 def exploding(bound):

@@ -29,7 +29,7 @@ from kernl_keras.rules import (
 )
 
 from ..reference.cases import B, H, Network, T, draw, taking_turns
-from ..reference.expected import compute, in_pieces, kernels, same
+from ..reference.expected import compute, kernels, same
 
 # Of every setting of every object: a value that is not the default, and a cell where it matters.
 CHANGES = {
@@ -85,7 +85,7 @@ def outcome_by_default(kind):
     return outcome(kind())
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, changes in CHANGES.items() for name in changes], ids=str
 )
@@ -199,27 +199,6 @@ def test_an_own_rule_gives_its_gradient():
     same(compute(network.layer(OWN["hebbian"]), network.inputs)[1], network.used(expected))
     signed = compute(network.layer(OWN["signed"]), network.inputs)[1]
     same(signed, compute(network.layer(EProp(adaptation=False)), network.inputs, 0.5 * np.sign(error))[1])
-
-
-@pytest.mark.parametrize("name", taking_turns(OWN))
-def test_an_own_rule_learns_in_pieces_masked_and_under_xla(name):
-    network, rule = Network("hard adaptive"), OWN[name]
-    whole = compute(network.layer(rule), network.inputs)[1]
-    layer = network.layer(rule, traces=True, return_state=True)
-    same(in_pieces(layer, network.inputs, [slice(0, 2), slice(2, T)])[1], whole)
-    layer = network.layer(rule)
-    same(tf.function(lambda x: compute(layer, x)[1], jit_compile=True)(network.inputs), whole)
-    mask = np.array([[True] * 4 + [False] * 2, [True] * T])
-    error = draw(50, B, T, H)
-    weights = [layer.cell.kernel, layer.cell.recurrent_kernel]
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum((layer(network.inputs, mask=tf.constant(mask)) * error)[tf.constant(mask)])
-    masked = tape.gradient(loss, weights)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_sum(layer(network.inputs[:1, :4]) * error[:1, :4])
-        loss += tf.reduce_sum(layer(network.inputs[1:]) * error[1:])
-    for one, other in zip(masked, tape.gradient(loss, weights)):
-        same(one, other)
 
 
 @pytest.mark.parametrize("name", taking_turns(OWN))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.rules.exponential import ExponentialPredictor, filtered_noise_step, kernel_decay
+from kernl_keras.rules.exponential import ExponentialPredictor
 from kernl_keras.rules.perturbed_pass import PerturbedState
 from kernl_keras.rules.sensitivity import Effect, sensitivity_loss, sensitivity_sums
 
@@ -66,26 +66,6 @@ def test_closed_forms_are_differences_of_the_loss(kernels):
     np.testing.assert_allclose(of_m, by_m, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(of_gamma, by_gamma, rtol=1e-6, atol=1e-8)
     assert np.abs(by_gamma).min() > 1e-4
-
-
-@pytest.mark.parametrize("kernels", [1, 2])
-def test_closed_forms_are_automatic_differentiation(kernels):
-    """The same F with a loop over time on the tape, through `filtered_noise_step` itself."""
-    regression = Regression(kernels)
-    m, gamma = tf.constant(regression.m), tf.constant(regression.gamma)
-    with tf.GradientTape() as tape:
-        tape.watch((m, gamma))
-        omega = slope = tf.zeros((B, kernels, H), tf.float64)
-        squares = []
-        for t in range(T):
-            noise = tf.constant(regression.xi[:, t] * regression.gate[:, t])
-            omega, slope = filtered_noise_step(omega, slope, noise, kernel_decay(gamma, DT), DT)
-            np.testing.assert_allclose(omega, regression.omega[:, t], rtol=1e-9, atol=1e-12)
-            np.testing.assert_allclose(slope, regression.slope[:, t], rtol=1e-9, atol=1e-12)
-            squares.append((regression.effect[:, t] - tf.einsum("bri,rki->bk", omega, m)) ** 2)
-        loss = tf.reduce_mean(squares)
-    for closed, automatic in zip(gradients(regression)[2], tape.gradient(loss, (m, gamma))):
-        np.testing.assert_allclose(closed, automatic, rtol=1e-9, atol=1e-12)
 
 
 def test_the_chain_rule_goes_on_above():

@@ -50,8 +50,9 @@ def check(found, reverse):
     assert expected[1].min() < 1.0 < expected[1].max()
 
 
-@pytest.mark.parametrize("jit_compile", [None, False, True])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("size", "jit_compile"), [*((size, None) for size in SIZES), (3, False), (2, True), (T + 1, True)]
+)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_blocks_of_any_size(reverse, size, jit_compile):
     def run(x):

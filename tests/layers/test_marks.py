@@ -1,24 +1,18 @@
-"""`reset`: an example that starts new sequences is those sequences, each by itself; by every rule and window."""
+"""`reset` and `mask`: an example is its sequences by themselves, without masked steps; by every rule and window.
+
+That masked batches teach constants, and units of every kind, is asked in `tests/rules/test_forms.py`.
+"""
+
+import itertools
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.dynamics.noise import draw_signs
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import (
-    BPTT,
-    RFLO,
-    EProp,
-    Exponential,
-    KeRNL,
-    PlainKeRNL,
-    ReadoutOnly,
-    Replica,
-    Tangent,
-    Twin,
-    perturbed_pass,
-)
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 from kernl_keras.sequences.valid_steps import ValidSteps
 
 from ..reference.cases import B, H, I, Network, draw
@@ -30,8 +24,11 @@ RESET = np.zeros((B, T), bool)
 RESET[0, 6] = RESET[1, [0, 3, 9]] = True
 MASK = np.ones((B, T), bool)
 MASK[0, [2, 6, 7]] = MASK[1, [0, 4, 9, 10]] = False  # both rows have a reset that waits, one of them for the next piece
+MASKS = {"gaps": MASK, "none": MASK.copy(), "ends": np.arange(T) < np.array([[T], [T - 4]])}
+MASKS["none"][1] = False  # no step of this row is valid
+DRAW = "kernl_keras.rules.perturbed_pass.draw_signs"
 FREE = Tangent(1e9)
-LINEAR, EXACT = {"traces": "linear"}, {"traces": True}
+LINEAR, EXACT, ZEROS = {"traces": "linear"}, {"traces": True}, {"zero_output_for_mask": True}
 ROWS = [
     ("resonator", KeRNL(perturbation=FREE), {}),
     ("hard adaptive", KeRNL(perturbation=FREE), EXACT),
@@ -53,6 +50,10 @@ ROWS = [
     ("swinging tanh", BPTT(), {"window": 3}),
     ("soft euler", BPTT(tape=True), {}),
     ("hard", ReadoutOnly(), {}),
+    ("soft euler", KeRNL("whole_unit", Twin(STD)), {"window": 3, **EXACT}),
+    ("hard", KeRNL("whole_unit", FREE), EXACT),
+    ("swinging tanh", KeRNL(Exponential(2), FREE, reset_gradient=False), ZEROS),
+    ("soft free", PlainKeRNL(Exponential(2), perturbation=Twin(STD, observe="voltage")), ZEROS),
 ]
 
 
@@ -82,47 +83,51 @@ def states_before(layer):
 
 
 def rows():
-    """Each of `ROWS`, and some with a mask: valid steps are read in a row, and windows do not begin at resets."""
+    """Each of `ROWS` with a reset, a mask, or both: valid steps are read in a row, windows begin anywhere."""
     for number, (cell, rule, settings) in enumerate(ROWS):
-        for padded in (False, True) if number % 2 == 0 and settings.get("window") != 3 else (False,):
-            marks = () if (number + padded) % 5 == 0 else pytest.mark.slow  # they take turns
-            yield pytest.param(cell, rule, settings, padded, id=f"{cell}-{number}{'-padded' * padded}", marks=marks)
+        masks = [None, ("gaps", "none", "ends")[number % 3]]
+        for turn, (reset, mask) in enumerate(itertools.product((True, False), masks)):
+            if (reset or mask) and not (reset and mask and settings.get("window") == 3):
+                quick = (number + turn) % 8 == 0  # where time is short they take turns
+                name = f"{cell}-{number}{'-reset' * reset}{f'-{mask}' if mask else ''}"
+                yield pytest.param(cell, rule, settings, reset, mask, id=name, marks=() if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("cell", "rule", "settings", "padded"), list(rows()))
-def test_it_is_its_sequences_by_themselves(cell, rule, settings, padded, monkeypatch):
-    """Outputs, states behind the last step, gradients of weights and inputs, and F with its gradients."""
-    network, mask = Network(cell, time=T), MASK if padded else None
+@pytest.mark.parametrize(("cell", "rule", "settings", "resets", "mask"), list(rows()))
+def test_it_is_its_sequences_by_themselves(cell, rule, settings, resets, mask, monkeypatch):
+    """Outputs, states behind the last step, gradients of weights and inputs, F with its gradients, and the report."""
+    network, mask, reset = Network(cell, time=T), MASKS.get(mask), RESET if resets else np.zeros_like(RESET)
     m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
     layer = network.layer(rule, *m_and_gamma, return_state=True, **settings)
-    signs = perturbed_pass.draw_signs(T, B, H, [1, 2])
-    learns = bool(layer.sensitivity_weights)
+    signs = draw_signs(T, B, H, [1, 2])
+    training = mask is not MASKS["ends"]  # without it nothing is perturbed
+    learns = training and bool(layer.sensitivity_weights)
     before = states_before(layer)
-    monkeypatch.setattr(perturbed_pass, "draw_signs", lambda *_: signs)
+    monkeypatch.setattr(DRAW, lambda *_: signs)
     outputs, of_weights, of_x, of_m, states = compute(
-        Marked(layer, RESET, mask), network.inputs, ERROR, training=True, initial_state=before
+        Marked(layer, reset if resets else None, mask), network.inputs, ERROR, training, initial_state=before
     )
-    loss = layer.report.sensitivity_loss
-    sum_of_weights, losses, counts, m_gradients = 0.0, [], [], []
+    report, zeros = layer.report, settings.get("zero_output_for_mask", False)
+    sum_of_weights, losses, counts, m_gradients, rates = 0.0, [], [], [], []
     for row in range(B):
         read = np.arange(T) if mask is None else np.flatnonzero(mask[row])
         end = [state[row : row + 1] for state in before]
-        for number, steps in enumerate(sequences_of(row, RESET, mask)):
+        for number, steps in enumerate(sequences_of(row, reset, mask)):
             start = [tf.zeros_like(state) for state in end] if number else end
             end = start
             if not len(steps):
                 continue
             places = np.searchsorted(read, steps)  # valid steps are read in a row, and so is the noise
-            monkeypatch.setattr(
-                perturbed_pass, "draw_signs", lambda *_, p=places, r=row: tf.gather(signs, p)[:, r : r + 1]
-            )
+            monkeypatch.setattr(DRAW, lambda *_, p=places, r=row: tf.gather(signs, p)[:, r : r + 1])
             after = [*read[1:], T]  # an output also stands for the masked steps behind it
-            error = np.array([ERROR[row, t : after[place]].sum(0) for t, place in zip(steps, places)])[None]
+            stops = [t + 1 if zeros else after[place] for t, place in zip(steps, places)]  # unless these are zeros
+            error = np.array([ERROR[row, t:stop].sum(0) for t, stop in zip(steps, stops)])[None]
             x = tf.gather(network.inputs[row : row + 1], steps, axis=1)
-            *found, end = compute(layer, x, error, training=True, initial_state=start)
+            *found, end = compute(layer, x, error, training, initial_state=start)
             same(tf.gather(outputs[row], steps), found[0][0])
             same(tf.gather(of_x[row], steps), found[2][0])
             sum_of_weights += found[1]
+            rates.append(np.abs(found[0][0]))
             if learns:
                 losses.append(layer.report.sensitivity_loss)
                 counts.append(1 if rule.last else len(steps))
@@ -130,8 +135,15 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, padded, monkeyp
         for state, alone in zip(states, end):
             same(state[row], alone[0], tolerance=1e-8)
     same(of_weights, sum_of_weights, tolerance=1e-8)
+    same(report.firing_rate, np.concatenate(rates).mean())
+    same(report.silent_units, np.mean(np.concatenate(rates).sum(0) == 0.0))
+    if mask is not None:
+        behind = ~mask & (np.cumsum(mask, 1) > 0)
+        last = np.maximum.accumulate(np.where(mask, np.arange(T), 0), 1)
+        repeated = np.take_along_axis(outputs.numpy(), last[..., None], 1)
+        np.testing.assert_array_equal(outputs[behind], np.zeros_like(repeated[behind]) if zeros else repeated[behind])
     if learns:
-        same(loss, np.average(losses, weights=counts))
+        same(report.sensitivity_loss, np.average(losses, weights=counts))
         for one, *parts in zip(of_m, *m_gradients):
             same(one, np.average(parts, axis=0, weights=counts))
 

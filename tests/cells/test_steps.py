@@ -1,0 +1,133 @@
+"""One step of leaky spiking units and of rate units by hand; and the oracle's own oracle.
+
+Whole sequences are compared with the oracle in `test_hidden_cells`, tangents in `tests/rules/test_gradients.py`.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import naive as ref
+from kernl_keras.cells.leaky_rnn import ACTIVATIONS, RateParameters, RateState, rate_step
+from kernl_keras.cells.lif import LIFParameters, LIFState, lif_step
+
+from ..reference.cases import CELLS, B, H, Network, T, draw
+
+HAND = LIFParameters(
+    membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, resistance=2.0, base_threshold=1.0,
+    adaptation_strength=2.0, refractory_time=3.0, reset_potential=-0.5, dt=1.0, soft_reset=False, surrogate="triangle",
+    surrogate_damping=0.4,
+)  # fmt: skip
+
+
+def tensors(*values):
+    return [tf.constant(value, tf.float64) for value in values]
+
+
+def test_one_step_by_hand():
+    """Units: one fires, one stays below, one is refractory for one step more, one just leaves that time."""
+    v, adaptation = [0.8, 0.4, 0.9, 0.6], [0.1, 0.2, 0.0, 0.0]
+    state = LIFState(*tensors([v], [adaptation], [[0.0, 0.5, 1.0, 0.9]], [[0.2, 0.4, 0.6, 0.8]]))
+    step, state = lif_step(*tensors([[1.0, 0.6, 5.0, 0.2]]), state, HAND)
+    expected = {
+        "threshold": [1.2, 1.4, 1.0, 1.0],  # 1 + 2 b
+        "gate": [1.0, 1.0, 0.0, 1.0],  # r < 1
+        "potential": [1.4, 0.8, 0.9, 0.5],  # 0.5 V + 0.5 * 2 I, or held
+        "output": [1.0, 0.0, 0.0, 0.0],
+        # 0.4 (1 - |V- - B| / B) / B
+        "slope": [0.4 * (1 - 0.2 / 1.2) / 1.2, 0.4 * (1 - 0.6 / 1.4) / 1.4, 0.0, 0.4 * 0.5],
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(step, name)[0], value, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(state.v[0], [-0.5, 0.8, 0.9, 0.5], rtol=1e-12)  # the first: V_reset
+    np.testing.assert_allclose(state.adaptation[0], [0.325, 0.15, 0.0, 0.0], rtol=1e-12)  # 0.75 b + 0.25 z
+    np.testing.assert_allclose(state.refractory[0], [3.0, 0.0, 0.0, 0.0], rtol=1e-12)
+    np.testing.assert_allclose(state.trace[0], [1.1, 0.2, 0.3, 0.4], rtol=1e-12)
+
+
+def test_soft_reset_by_hand():
+    state = LIFState(*tensors([[0.8]], [[0.1]], [[0.0]], [[0.0]]))
+    _, state = lif_step(*tensors([[1.0]]), state, HAND._replace(soft_reset=True))
+    np.testing.assert_allclose(state.v, [[0.2]], rtol=1e-12)  # V- - B = 1.4 - 1.2
+
+
+def test_refractory_time_by_hand():
+    """tau_ref 3, dt 1: after a spike at t=0 the unit is deaf at t=1, 2, 3 and fires again at t=4."""
+    p = HAND._replace(adaptation_strength=0.0, reset_potential=0.0)
+    state = LIFState(*tensors([[0.0]], [[0.0]], [[0.0]], [[0.0]]))
+    spikes, gates = [], []
+    for _ in range(6):
+        step, state = lif_step(*tensors([[1.5]]), state, p)  # drive 1: V- = 1.5 where it listens
+        spikes.append(step.output.numpy().item())
+        gates.append(step.gate.numpy().item())
+    assert spikes == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert gates == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_a_refractory_unit_fires_where_its_held_potential_is_above_threshold():
+    """Eq. (4) asks nothing of `on`: a soft reset may leave V >= B."""
+    state = LIFState(*tensors([[2.3]], [[0.0]], [[2.0]], [[0.0]]))
+    step, state = lif_step(*tensors([[0.0]]), state, HAND._replace(soft_reset=True))
+    assert [x.numpy().item() for x in (step.gate, step.output, step.slope)] == [0.0, 1.0, 0.0]
+    np.testing.assert_allclose(state.v, [[1.3]], rtol=1e-12)
+
+
+# g = -0.5, 0.25, 2 -> f(g), f'(g)
+ACTIVATED = {
+    "tanh": ([-0.46211715726, 0.24491866240, 0.96402758008], [0.78644773297, 0.94001484881, 0.07065082485]),
+    "relu": ([0.0, 0.25, 2.0], [0.0, 1.0, 1.0]),
+    "identity": ([-0.5, 0.25, 2.0], [1.0, 1.0, 1.0]),
+}
+
+
+def test_every_activation_has_a_hand_computed_row():
+    assert set(ACTIVATIONS) == set(ACTIVATED)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_one_step_of_rate_units_by_hand(activation):
+    value, slope = map(np.array, ACTIVATED[activation])
+    p = RateParameters(activation, leak=0.75, turn=0.0, drive=0.25)
+    state = RateState(tf.constant([[1.0, -2.0, 0.5]], tf.float64))
+    step, new = rate_step(tf.constant([[-0.5, 0.25, 2.0]], tf.float64), state, p)
+    np.testing.assert_allclose(step.output[0], 0.75 * np.array([1.0, -2.0, 0.5]) + 0.25 * value, rtol=1e-9)
+    np.testing.assert_allclose(step.slope[0], slope, rtol=1e-9)
+    np.testing.assert_array_equal(new.activity, step.output)
+    changes = [tf.constant(each, tf.float64) for each in ([[2.0, 1.0, -1.0]], [[1.0, 4.0, -3.0]])]
+    cell = kk.LeakyRNNCell(3, activation=activation)
+    made = cell.linear_step(cell.save_residuals(step, new), p).forward(changes[:1], changes[1])
+    expected = [1.5 + 0.25 * slope[0], 0.75 + slope[1], -0.75 - 0.75 * slope[2]]
+    np.testing.assert_allclose(made.output[0], expected, rtol=1e-9)
+    np.testing.assert_array_equal(made.x[0], made.output)
+
+
+def test_no_memory_by_hand():
+    """tau=None: h(t) = f(g(t))."""
+    c = ref.rate_constants(1, activation="identity")
+    run = ref.rate(np.array([[[2.0], [3.0]]]), np.array([[0.5]]), np.array([[1.0]]), np.zeros(1), c)
+    np.testing.assert_allclose(run.output[0, :, 0], [1.0, 2.5])  # 0.5 * 2; 0.5 * 3 + 1
+
+
+# The oracle
+
+
+@pytest.mark.parametrize("enters", ["current", "synapse", "state"])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_references_tangent_is_the_derivative_of_its_smooth_run(name, enters):
+    """Differences of a run in which spikes move with the distance to threshold; of rate units of the run itself."""
+    network, xi, step = Network(name), draw(1, B, T, H), 1e-6
+    smooth = {"smooth": network.run()} if network.spiking else {}
+    up, down = (network.run(noise=sign * step * xi, enters=enters, **smooth) for sign in (1.0, -1.0))
+    tangent = network.tangent(xi, enters)
+    for observed in tangent:
+        slope = (up.observed[observed] - down.observed[observed]) / (2.0 * step)
+        np.testing.assert_allclose(tangent[observed], slope, rtol=1e-6, atol=1e-7)
+    assert np.abs(tangent["voltage"]).max() > 0.1
+
+
+def test_smooth_runs_are_the_runs_they_are_made_from():
+    network = Network("hard adaptive")
+    run = network.run()
+    for name in ref.FIELDS[:2] + ref.FIELDS[4:]:
+        np.testing.assert_array_equal(getattr(network.run(smooth=run), name), getattr(run, name))

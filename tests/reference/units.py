@@ -1,0 +1,113 @@
+"""Layers over every kind of unit, with weights that keep it active: for questions that need no oracle."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras.keras_version import keras
+
+from .cases import CELLS, B, H, I, Network, draw
+
+TAUS = [4.0, 6.0, 9.0, 6.0]
+
+
+@keras.utils.register_keras_serializable("tests")
+class Quadratic(kk.Unit):
+    """A unit that the package does not have, with a step that is not linear: Izhikevich, IEEE Transactions on Neural
+    Networks 14:1569 (2003), scaled so that it rests at 0 and spikes at 1."""
+
+    states = ("v", "w")
+    unit_constants = {"tau_m": 8.0, "tau_w": 30.0, "sharpness": 2.0, "jump": 0.3}
+
+    def integrate(self, state, current, p):
+        v = state.v + p.dt / p.tau_m * (p.sharpness * state.v * (state.v - 0.5) - state.w) + current
+        return v, state.w - p.dt / p.tau_w * state.w
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return before.v * (1.0 - spike), before.w + p.jump * spike
+
+
+CURRENT = dict(tau_m=6.0, tau_a=30.0, coupling=20.0, adaptation_strength=40.0)
+SPREAD = dict(
+    tau_m=TAUS, tau_a=[30.0, 12.0, 50.0, 12.0], tau_s=3.0, coupling=[9.0, 0.0, 30.0, 0.0],
+    adaptation_strength=[0.0, 5.0, 60.0, 5.0], base_threshold=0.6, resistance=[1.0, 3.0, 0.5, 2.0],
+)  # fmt: skip
+FOLLOWS = dict(tau_m=TAUS, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4, resistance=None)
+OTHERS = {  # name: class, settings, constants that learn, scale of the weights and of the inputs, and the inputs' mean
+    "resistance follows": (kk.LIFCell, FOLLOWS, ("tau_m", "tau_a"), 0.6, 1.0, 0.5),
+    "current": (kk.AdLIFCell, {**CURRENT, "resistance": None}, (*CURRENT, "base_threshold"), 1.3, 1.0, 0.5),
+    "spread currents": (kk.AdLIFCell, SPREAD, ("tau_m", "tau_s", "tau_a"), 5.0, 1.0, 0.5),
+    "LSTM": (kk.LSTMCell, {}, None, 1.0, 1.0, 0.0),
+    "own": (Quadratic, {}, ("tau_w", "sharpness"), 1.0, 3.0, 1.0),
+}
+UNITS = [*CELLS, *OTHERS]
+
+
+def constants_in_use(kind, settings):
+    """The names of the constants that a cell of these settings has and that can learn."""
+    found = []
+    for name in kind.LEARNABLE:
+        try:
+            kind(H, learn=name, **settings)
+        except ValueError:
+            continue
+        found.append(name)
+    return tuple(found)
+
+
+def build_layer(unit, rule, time, learn=True, **settings):
+    """A layer over a unit of `UNITS`, whose constants learn where it has such, and inputs [B, T, I] for it."""
+    if unit in CELLS:
+        network = Network(unit, time=time)
+        network.learn = constants_in_use(network.kind, network.settings) if learn else ()
+        layer, x = network.layer(rule, **settings), network.inputs
+    else:
+        kind, unit_settings, constants, scale, input_scale, mean = OTHERS[unit]
+        unit_settings = {**unit_settings, **({"learn": constants} if learn and constants else {})}
+        layer = kk.RNN(kind(H, use_bias=True, dtype="float64", **unit_settings), rule=rule, seed=5, **settings)
+        layer.build((B, time, I))
+        for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
+            weight.assign((scale, scale, 0.5 * scale)[number] * draw(67 + number, *weight.shape))
+        x = tf.constant(input_scale * draw(66, B, time, I) + mean)
+    for number, weight in enumerate(layer.sensitivity_weights):  # M, and gamma, which is not negative
+        values = draw(51 + number, *weight.shape)
+        weight.assign(0.1 * values**2 if number else 0.5 * values)
+    return layer, x
+
+
+class Learned(NamedTuple):
+    """What a layer makes of a sequence."""
+
+    outputs: Any  # [B, T, H]
+    states: list  # behind the last step, if the layer returns them
+    x_gradient: Any  # gradients of the inputs
+    gradients: dict  # of every weight of the cell, by name
+    sensitivity_gradients: list  # of M and gamma, by F
+    report: list  # F, and the variance of the perturbation
+
+
+def gradients_or_zeros(tape, loss, variables):
+    """Zeros in the place of None."""
+    found = tape.gradient(loss, variables)
+    return [tf.zeros(each.shape, each.dtype) if one is None else one for one, each in zip(found, variables)]
+
+
+def learn(layer, x, error, training=False, **arguments):
+    """`Learned` of the loss sum(outputs * error), and of F in training."""
+    weights = layer.cell.trainable_weights
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        outputs, *states = tf.nest.flatten(layer(x, training=training, **arguments))
+        loss = tf.reduce_sum(outputs * error)
+        added = tf.add_n(layer.losses) if layer.losses else None
+    *gradients, x_gradient = gradients_or_zeros(tape, loss, [*weights, x])
+    sensitivity_gradients, report = [], []
+    if added is not None:
+        sensitivity_gradients = tape.gradient(added, layer.sensitivity_weights)
+        report = [layer.report.sensitivity_loss, layer.report.perturbation_variance]
+    names = [weight.name.split("/")[-1].split(":")[0] for weight in weights]
+    return Learned(outputs, states, x_gradient, dict(zip(names, gradients)), sensitivity_gradients, report)

@@ -1,0 +1,274 @@
+"""Units that have loops of their own in the oracle: AdLIF with an adaptation current, LSTM with four currents a unit.
+
+Backpropagation, pieces, windows of whole sequences, masks and modes of both are in `test_forms` and in `tests/layers`.
+"""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import naive as ref
+from kernl_keras.keras_version import keras
+from kernl_keras.rules import EProp, Exponential, KeRNL, Tangent, Twin, WholeUnit
+
+from ..reference.cases import B, H, I, draw, taking_turns
+from ..reference.expected import compute, noise, same
+from ..reference.units import CURRENT, SPREAD, learn
+
+T = 9
+ERROR = draw(53, B, T, H)
+M, GAMMA = 0.5 * draw(7, 2, H, H), draw(8, 2, H) ** 2
+
+
+# AdLIF
+
+SETTINGS = {"equal": CURRENT, "spread": SPREAD}
+X = draw(66, B, T, I) + 0.5
+
+
+def adlif(name, rule="kernl"):
+    """A layer, the oracle's run of it, its constants, and the presynaptic values [B, T, J]."""
+    layer = kk.RNN(kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name]), rule=rule, seed=5)
+    layer.build((B, T, I))
+    c = ref.adlif_constants(H, **SETTINGS[name])
+    weights = [scale * draw(67 + n, *shape) / c.drive for n, (scale, shape) in enumerate(
+        ((1.3, (I, H)), (0.8, (H, H)), (0.1, (H,)))
+    )]  # fmt: skip
+    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), weights):
+        variable.assign(value)
+    for variable in layer.sensitivity_weights[:1]:
+        variable.assign(M[0])
+    weights[1] = weights[1] * (1.0 - np.eye(H))
+    run = ref.adlif(X, *weights, c)
+    return layer, run, c, weights, ref.presynaptic(X, run.seen, np.zeros((B, H)))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_adlif_steps_are_the_loops(name):
+    layer, run, *_ = adlif(name)
+    assert 0.1 < run.z.mean() < 0.6
+    plain = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True, dtype="float64")
+    outputs, v, w, s = plain(X)
+    for one, other in ((layer(X), run.z), (outputs, run.z), (v, run.v[:, -1]), (w, run.w[:, -1]), (s, run.s[:, -1])):
+        same(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    taking_turns(
+        [
+            (name, rule)
+            for name in SETTINGS
+            for follows in (True, False)
+            for rule in (
+                EProp(reset_gradient=follows),
+                KeRNL("membrane", Tangent(1e9), reset_gradient=follows),
+                KeRNL("whole_unit", Tangent(1e9), reset_gradient=follows),
+            )
+        ],
+        every=2,
+    ),
+)
+def test_adlif_learns_as_in_the_loops(name, rule):
+    """Gradients of the weights, and with the whole unit's kernel F and dF/dM."""
+    layer, run, c, weights, s = adlif(name, rule)
+    mask = np.ones((I + H + 1, H))
+    mask[I : I + H] -= np.eye(H)  # no unit hears itself
+    found = compute(layer, tf.constant(X), ERROR)
+    if not isinstance(getattr(rule, "kernel", None), WholeUnit):
+        m = M[0] if isinstance(rule, KeRNL) else None
+        expected = ref.adlif_rule(ERROR, s, run, c, rule.reset_gradient, m)
+    else:
+        step = ref.adlif_own_step(run, c, rule.reset_gradient)
+        expected = ref.whole_unit(ERROR, s, run, M[0], step, np.broadcast_to(c.drive, run.z.shape))
+        xi = noise(T, 1)
+        loss, of_m = ref.whole_unit_sensitivity(ref.adlif_tangent(xi, "state", run, weights[1], c), xi, M[0], step)
+        same(layer.report.sensitivity_loss, loss)
+        same(found[3][0], of_m)
+        assert np.abs(of_m).max() > 1e-3
+    assert np.abs(expected).max() > 0.01
+    same(found[1], expected * mask)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("enters", ["state", "current"])
+def test_adlifs_tangent_is_the_loops(name, enters):
+    layer, run, c, weights, _ = adlif(name)
+    xi, cell, p = draw(3, B, T, H), layer.cell, layer.cell.parameters()
+    state = change = cell.State(*[tf.zeros((B, H), "float64")] * 3)
+    for t in range(T):
+        if enters == "state":
+            change = change._replace(trace=change.trace + xi[:, t])
+        recurrent = cell.recurrent_weights()
+        of_current = change.trace @ recurrent + (xi[:, t] if enters == "current" else 0.0)
+        step, state = cell.step(cell.input_current(X[:, t]) + state.trace @ recurrent, state, p)
+        effect, change = Tangent(observe="voltage").effect(cell, p, (step, state), None, of_current, change)
+        same(effect, ref.adlif_tangent(xi, enters, run, weights[1], c)[:, t])
+
+
+def test_m_explains_what_a_spike_does_to_another_unit():
+    """From unit 0 to unit 1 alone, no reset on the way: M = W drive is the path, and KeRNL is backpropagation."""
+    found = []
+    for rule in ("bptt", "kernl"):
+        cell = kk.AdLIFCell(2, tau_m=6.0, tau_a=30.0, coupling=20.0, base_threshold=1e3, dtype="float64")
+        layer = kk.RNN(cell, rule=rule)
+        layer.build((B, T, I))
+        cell.kernel.assign(draw(1, I, 2))
+        cell.recurrent_kernel.assign([[0.0, 2.0], [0.0, 0.0]])
+        layer.rule.reset(layer)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(X)[..., 1] * ERROR[..., 1])
+        found.append(tape.gradient(loss, cell.kernel))
+    np.testing.assert_allclose(found[1], found[0], rtol=2e-3)  # psi is small, not 0
+    assert np.abs(found[0][:, 0]).max() > 0.0
+
+
+# LSTM
+
+WEIGHTS = draw(67, I, 4 * H), draw(68, H, 4 * H), 0.5 * draw(69, 4 * H)
+RULES = {"bptt": "bptt", "eprop": EProp(), "kernl": KeRNL("exponential"), "two kernels": KeRNL(Exponential(2))}
+
+
+def lstm(rule="kernl", dt=1.0, **settings):
+    layer = kk.RNN(kk.LSTMCell(H, dt=dt, dtype="float64"), rule=rule, seed=5, **settings)
+    layer.build((B, T, I))
+    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), WEIGHTS):
+        variable.assign(value)
+    for variable, value in zip(layer.sensitivity_weights, (M, GAMMA)):
+        variable.assign(value if len(variable.shape) == value.ndim else value[0])
+    return layer
+
+
+def test_lstm_steps_are_those_of_keras_and_of_the_loops():
+    layer, run = lstm(), ref.lstm(X, *WEIGHTS)
+    plain = keras.layers.LSTM(H, return_sequences=True, dtype="float64")
+    plain.build((B, T, I))
+    plain.set_weights(WEIGHTS)
+    outputs, h, c = keras.layers.RNN(layer.cell, return_sequences=True, return_state=True, dtype="float64")(X)
+    for one, other in ((layer(X), run.h), (plain(X), run.h), (outputs, run.h), (h, run.h[:, -1]), (c, run.c[:, -1])):
+        same(one, other)
+
+
+def test_lstm_weights_start_as_those_of_keras():
+    for forget in (True, False):
+        cell = kk.LSTMCell(H, unit_forget_bias=forget)
+        theirs = keras.layers.LSTMCell(H, unit_forget_bias=forget)
+        for each in (cell, theirs):
+            each.build((None, I))
+        assert [tuple(w.shape) for w in cell.weights] == [tuple(w.shape) for w in theirs.weights]
+        np.testing.assert_array_equal(cell.bias, theirs.get_weights()[2])
+    products = tf.matmul(cell.recurrent_kernel, cell.recurrent_kernel, transpose_b=True)
+    np.testing.assert_allclose(products, np.eye(H), atol=1e-5)  # orthogonal
+
+
+@pytest.mark.parametrize(
+    ("name", "window"),
+    [
+        ("eprop", None),
+        ("kernl", None),
+        ("two kernels", None),
+        ("bptt", 1),
+        ("bptt", 4),
+        ("eprop", 4),
+        ("two kernels", 4),
+    ],
+)
+def test_lstm_learns_as_in_the_loops(name, window):
+    count = {"kernl": 1, "two kernels": 2}.get(name, 0)
+    m_and_gamma = {"m": M[:count], "gamma": GAMMA[:count]} if count else {}
+    run, dt = ref.lstm(X, *WEIGHTS), 0.5 if window is None else 1.0
+    s = ref.presynaptic(X, run.h, np.zeros((B, H)))
+    found = compute(lstm(RULES[name], dt, window=window), tf.constant(X), ERROR, training=False)
+    if window is None:
+        same(found[1], ref.lstm_rule(ERROR, s, run, **m_and_gamma, dt=dt))
+    else:
+        of_current = ref.lstm_windows(ERROR, run, WEIGHTS[1], window, name != "bptt", **m_and_gamma)
+        same(found[1], np.einsum("btj,btn->jn", s, of_current))
+        same(found[2], of_current @ WEIGHTS[0].T)
+
+
+def test_lstms_m_and_gamma_learn_from_the_tangent():
+    """The effect of noise on the memories is the loops', and the twin's for small noise."""
+    xi, run = noise(T, 1), ref.lstm(X, *WEIGHTS)
+    effect = ref.lstm_tangent(xi, run, WEIGHTS[1])
+    omega, slope = ref.filtered_noise(xi, np.ones_like(xi), GAMMA[:1], 1.0)
+    _, of_m, of_gamma = ref.sensitivity(effect, omega, slope, M[:1])
+    found = compute(lstm(), tf.constant(X), ERROR)[3]
+    same(found[0], of_m[0])
+    same(found[1], of_gamma[0])
+    twin = compute(lstm(KeRNL("exponential", perturbation=Twin(std=1e-6))), tf.constant(X), ERROR)[3]
+    np.testing.assert_allclose(twin[0], of_m[0], rtol=1e-3, atol=1e-5)
+
+
+def test_lstms_m_and_gamma_start_at_the_path_through_one_synapse():
+    """Of units at rest: the step of the memories that a small output makes, and the forget gate."""
+    layer = lstm(dt=0.5)
+    layer.cell.bias.assign(np.repeat([0.3, 1.0, 0.0, -0.2], H))
+    layer.reset_sensitivity()
+    cell, p = layer.cell, layer.cell.parameters()
+    rest = cell.State(tf.zeros((H, H), "float64"), tf.zeros((H, H), "float64"))
+    small = 1e-6 * np.eye(H)  # the output of unit i, in example i
+    memory = cell.step(cell.bias + small @ cell.recurrent_weights(), rest, p)[1].memory
+    np.testing.assert_allclose(layer.sensitivity_tensor, np.transpose(memory) / 1e-6, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(-0.5 * layer.temporal_filter.numpy()), 1.0 / (1.0 + np.exp(-1.0)))
+
+
+def test_sparse_recurrence_of_lstm_and_no_connections_to_itself():
+    """Of all gates alike; what is not there does not learn."""
+    matrix = np.ones((H, H), bool)
+    matrix[0, 2] = False
+    cell = kk.LSTMCell(H, self_connections=False, recurrent_connectivity=matrix, dtype="float64")
+    layer = kk.RNN(cell, rule="bptt")
+    layer.build((B, T, I))
+    cell.recurrent_kernel.assign(WEIGHTS[1])
+    there = np.tile(matrix & ~np.eye(H, dtype=bool), (1, 4))
+    np.testing.assert_array_equal(cell.recurrent_weights() != 0.0, there)
+    np.testing.assert_array_equal(cell.connections() > 0.0, there)
+    np.testing.assert_array_equal(learn(layer, tf.constant(X), ERROR).gradients["recurrent_kernel"] != 0.0, there)
+
+
+def test_a_rule_of_ones_own_has_to_give_the_error_of_each_current():
+    class Hebbian(kk.rules.Rule):
+        def carry_shapes(self, cell, traces):
+            return []
+
+        def backward_step(self, carry, now, context):
+            return (), now.error
+
+    with pytest.raises(ValueError, match="must return the errors of 4 currents of 4 units; received shape \\(2, 4\\)"):
+        learn(lstm(Hebbian()), tf.constant(X), ERROR)
+
+
+# Both in a model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kk.AdLIFCell, kk.LSTMCell])
+def test_they_learn_in_fit_are_saved_and_compared(kind, tmp_path):
+    inputs = keras.Input((T, I))
+    of_unit = (
+        dict(learn=("tau_m", "coupling"), input_gain=3.0) if kind is kk.AdLIFCell else dict(unit_forget_bias=False)
+    )
+    hidden = kk.RNN(kind(H, dt=0.5, **of_unit), name="hidden")
+    model = kk.Model(inputs, kk.Readout(2, dt=0.5)(hidden(inputs)))
+    model.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=True)
+    x, y = np.float32(draw(1, 16, T, I) + 1.0), np.ones((16, T, 2), "float32")
+    history = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.get_layer("hidden").cell.get_config() == hidden.cell.get_config()
+    found = kk.gradient_alignment(model, x, y, rules=["kernl", "eprop"], windows=2)
+    assert found.variables["hidden"]["eprop"].cosine > 0.5 or kind is kk.AdLIFCell
+
+
+def test_a_comparison_leaves_out_what_does_not_go_with_the_cell():
+    inputs = keras.Input((T, I))
+    model = kk.Model(inputs, kk.Readout(2)(kk.RNN(kk.LSTMCell(H), name="hidden")(inputs)))
+    x, y = np.float32(X), np.ones((B, T, 2), "float32")
+    model.compile("sgd", "mse", run_eagerly=True)
+    assert set(kk.gradient_alignment(model, x, y, windows=2).variables["hidden"]) == {"kernl", "eprop"}
+    with pytest.raises(ValueError, match="cell must have one current a unit for RFLO; received LSTMCell"):
+        kk.gradient_alignment(model, x, y, rules=["rflo"], windows=2)
