@@ -125,10 +125,7 @@ def test_a_planted_import_is_found(tmp_path, place, statement):
 @pytest.mark.parametrize(
     "place, statement",
     [
-        (
-            "cells/lif.py",
-            "from ..dynamics import lif\nfrom .. import checks\nfrom .hidden import HiddenCell",
-        ),
+        ("cells/lif.py", "from ..dynamics import lif\nfrom .. import checks\nfrom .hidden import HiddenCell"),
         ("rules/kernl.py", "from ..cells.hidden import HiddenCell\nfrom ..sequences.time_loop import scan"),
         ("layers/rnn.py", "from ..rules import get\nfrom ..sequences.clean_pass import clean_pass"),
         ("experiments/run.py", "from ..data import mnist\nfrom kernl_keras.training.model import Model"),

@@ -141,10 +141,7 @@ def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
         ({"shift": (8, 1)}, r"shift\[1\] must be less than the 1 features of a sequence; received 1"),
         ({"front_end": 3}, "front_end must be a layer, a function or None; received 3"),
         ({"front_end": kk.AudioEncoder(4, stateful=True)}, "front_end must not be stateful"),
-        (
-            {"front_end": lambda x: x[..., 0]},
-            r"front_end must return \[batch, time, features\]; rec.*\(250, 800\)",
-        ),
+        ({"front_end": lambda x: x[..., 0]}, r"front_end must return \[batch, time, features\]; rec.*\(250, 800\)"),
         ({"speaker": "anna"}, "speaker must be one of .*received 'anna'"),
         ({"seconds": 0.0}, "seconds must be > 0; received 0.0"),
         ({"seconds": 0.00013}, "seconds must be a whole number of samples, of 1/8000 s; received 0.00013"),

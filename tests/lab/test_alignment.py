@@ -25,19 +25,7 @@ TINY = dataclasses.replace(
 def test_the_command_writes_what_it_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
     path = tmp_path / "out.json"
-    command = [
-        "--experiment",
-        "tiny",
-        "--steps",
-        "3",
-        "--every",
-        "2",
-        "--seeds",
-        "4",
-        "5",
-        "--verbose",
-        "0",
-    ]
+    command = ["--experiment", "tiny", "--steps", "3", "--every", "2", "--seeds", "4", "5", "--verbose", "0"]
     assert main([*command, "--output", str(path)]) == 0
     assert f"Results    {path}" in capsys.readouterr().out
     found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)  # no NaN, which is no JSON
