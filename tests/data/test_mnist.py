@@ -7,17 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from kernl_keras.data import Splits, sequential_mnist
+from kernl_keras.data import Splits, arrays, sequential_mnist
 from kernl_keras.data.sample import load_sample
 
 
 def first_batch(dataset):
     return next(dataset.as_numpy_iterator())
-
-
-def everything(dataset):
-    """All x and all y of a finite pipeline."""
-    return [np.concatenate(part) for part in zip(*dataset.as_numpy_iterator())]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +56,7 @@ def test_parts_are_disjoint_and_whole(digits):
     data = sequential_mnist(layout="rows", context_steps=0, batch_size=64)
     assert data.examples == Splits(6500, 500, 1000)
     assert data.steps_per_epoch == Splits(101, 8, 16)
-    (train, train_y), (validation, validation_y), (test, test_y) = map(everything, data[:3])
+    (train, train_y), (validation, validation_y), (test, test_y) = map(arrays, data[:3])
     assert (len(train), len(validation), len(test)) == (101 * 64, 500, 1000)
     np.testing.assert_array_equal(validation_y, digits.labels[6500:7000])
     np.testing.assert_array_equal(test_y, digits.labels[7000:])
@@ -79,20 +74,6 @@ def test_validation_and_test_do_not_depend_on_the_seed():
     for part in ("validation", "test"):
         np.testing.assert_array_equal(first_batch(getattr(one, part))[0], first_batch(getattr(other, part))[0])
     assert not np.array_equal(first_batch(one.train)[1], first_batch(other.train)[1])
-
-
-def test_validation_size_is_taken_from_the_training_part():
-    assert sequential_mnist(validation=30).examples == Splits(6970, 30, 1000)
-    assert sequential_mnist(validation=0).validation is None
-
-
-def test_a_resumed_stream_gives_the_same_digits():
-    settings = dict(layout="rows", context_steps=0, batch_size=60, seed=5, repeat=True)
-    whole = list(sequential_mnist(**settings).train.take(112).as_numpy_iterator())  # 108 batches an epoch
-    resumed = list(sequential_mnist(**settings, skip_batches=107).train.take(5).as_numpy_iterator())
-    for (x, y), (resumed_x, resumed_y) in zip(whole[107:], resumed):
-        np.testing.assert_array_equal(x, resumed_x)
-        np.testing.assert_array_equal(y, resumed_y)
 
 
 def test_permuted_pixels_are_one_fixed_order_for_all_parts(digits):
@@ -148,34 +129,6 @@ def test_shift_moves_training_digits_as_pictures_whatever_the_order_of_their_pix
         np.testing.assert_array_equal(first_batch(getattr(plain, part))[0], first_batch(getattr(data, part))[0])
 
 
-def test_the_description_says_where_the_digits_come_from():
-    assert "sample of real MNIST digits" in sequential_mnist().description
-    assert "6,500 for training, 500 for validation, 1,000 for testing" in sequential_mnist().description
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"source": "mnist"}, r"source must be one of \['sample', 'tfds'\]; received 'mnist'"),
-        ({"layout": "columns"}, r"layout must be one of \['pixels', 'rows'\]; received 'columns'"),
-        ({"order": "random"}, r"order must be one of \['permuted', 'row'\]; received 'random'"),
-        ({"order": "permuted", "permutation_seed": -1}, "permutation_seed must be an integer >= 0; received -1"),
-        ({"shift": 2}, "shift must be two integers, of rows and of columns; received 2"),
-        ({"shift": (1, -1)}, r"shift\[1\] must be an integer >= 0; received -1"),
-        ({"shift": (28, 0)}, r"shift\[0\] must be less than the 28 rows of a digit; received 28"),
-        ({"size": 14, "shift": (0, 14)}, r"shift\[1\] must be less than the 14 columns of a digit; received 14"),
-        ({"context_steps": -1}, "context_steps must be an integer >= 0; received -1"),
-        ({"validation": -1}, "validation must be an integer >= 0; received -1"),
-        ({"validation": 7000}, "validation must leave some of the 7000 training digits; received 7000"),
-        ({"batch_size": 6501}, "batch_size must be at most the 6500 training examples; received 6501"),
-        ({"skip_batches": 1}, "skip_batches must be 0 unless repeat=True"),
-    ],
-)
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        sequential_mnist(**settings)
-
-
 @pytest.fixture
 def no_network(monkeypatch):
     """Every attempt to find or reach another machine from Python fails at once, as without a network; returns them."""
@@ -223,7 +176,7 @@ def test_all_of_mnist_from_a_prepared_folder_without_network(data_dir, no_networ
     assert data.examples == Splits(55_000, 5_000, 10_000)
     assert data.steps_per_epoch == Splits(110, 10, 20)
     assert f"read from {data_dir}" in data.description
-    counts = [np.bincount(everything(part)[1]) for part in data[:3]]
+    counts = [np.bincount(arrays(part)[1]) for part in data[:3]]
     # the published class counts of MNIST
     assert (counts[0] + counts[1]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert counts[2].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
