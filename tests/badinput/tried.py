@@ -56,13 +56,16 @@ class Kind:
         self.good = good
         self.bad = {name.replace("_", " "): strategy for name, strategy in bad.items()}
 
+    def but(self, good, *allowed):
+        """With other good values; of the bad ones some may be allowed."""
+        made = Kind(good)
+        made.bad = {name: bad.filter(lambda value: value not in allowed) for name, bad in self.bad.items()}
+        return made
+
 
 def optional(kind):
     """The same, or None."""
-    bad = {name: strategy.filter(lambda value: value is not None) for name, strategy in kind.bad.items()}
-    made = Kind(st.none() | kind.good)
-    made.bad = bad
-    return made
+    return kind.but(st.none() | kind.good, None)
 
 
 def number(low=None, above=None, good=None):

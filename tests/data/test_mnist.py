@@ -20,17 +20,6 @@ def digits():
     return load_sample()
 
 
-def test_a_sequence_is_the_pixels_then_zeros_beside_a_context_input(digits):
-    data = sequential_mnist(batch_size=7)
-    x, y = first_batch(data.test)
-    assert x.shape == (7, 838, 2) == (7, data.time_steps, data.features)
-    assert (x.dtype, y.dtype) == (np.float32, np.int32)
-    np.testing.assert_allclose(x[:, :784, 0], digits.images[7000:7007].reshape(7, 784) / 255.0, rtol=1e-6)
-    np.testing.assert_array_equal(x[:, 784:, 0], 0.0)
-    np.testing.assert_array_equal(x[:, :, 1], 1.0)
-    np.testing.assert_array_equal(y, digits.labels[7000:7007])
-
-
 @pytest.mark.parametrize(
     "layout, context_steps, shape",
     [
@@ -41,10 +30,11 @@ def test_a_sequence_is_the_pixels_then_zeros_beside_a_context_input(digits):
         ("rows", 0, (28, 28)),
     ],
 )
-def test_layouts(layout, context_steps, shape, digits):
+def test_a_sequence_is_the_pixels_then_zeros_beside_a_context_input(layout, context_steps, shape, digits):
     data = sequential_mnist(layout=layout, context_steps=context_steps, batch_size=3)
-    x, _ = first_batch(data.test)
-    assert x.shape[1:] == shape == (data.time_steps, data.features)
+    x, y = first_batch(data.test)
+    assert x.shape[1:] == shape == (data.time_steps, data.features) and (x.dtype, y.dtype) == (np.float32, np.int32)
+    np.testing.assert_array_equal(y, digits.labels[7000:7003])
     assert data.train.element_spec[0].shape == (3, *shape)
     image_steps, pixels = (784, 1) if layout == "pixels" else (28, 28)
     shown = x[:, :image_steps, :pixels].reshape(3, 28, 28)
@@ -89,11 +79,8 @@ def test_permuted_pixels_are_one_fixed_order_for_all_parts(digits):
     row_x, row_y = first_batch(sequential_mnist(batch_size=25).train)
     np.testing.assert_array_equal(y, row_y)
     np.testing.assert_array_equal(x[:, :784, 0], row_x[:, permutation, 0])
-
-
-def test_another_permutation_seed_is_another_order():
-    first, other = (first_batch(sequential_mnist(order="permuted", permutation_seed=seed).test)[0] for seed in (1, 2))
-    assert not np.array_equal(first, other)
+    other, _ = first_batch(sequential_mnist(order="permuted", permutation_seed=1, batch_size=25).train)
+    assert not np.array_equal(other, x)
 
 
 @pytest.mark.parametrize("layout, context_steps", [("pixels", 5), ("pixels", 0), ("rows", 5), ("rows", 0)])
