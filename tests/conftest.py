@@ -14,9 +14,7 @@ from tensorflow.python.framework import ops
 
 from kernl_keras.keras_version import keras
 
-from .bad_input_table import BadInput
-from .contract_table import Contract
-from .proof import Proof
+from .records import BadInput, Contract, Proof
 
 # What is imported is some hundred thousand objects, which Python's collector would walk through again and again, for a
 # seventh of the time of all tests: it leaves them out, and comes more rarely; `memory` calls it after each file.
@@ -66,12 +64,9 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    if config.getoption("--proof"):
-        config.pluginmanager.register(Proof(config.getoption("--proof")))
-    if config.getoption("--contract"):
-        config.pluginmanager.register(Contract(config.getoption("--contract")))
-    if config.getoption("--bad-input"):
-        config.pluginmanager.register(BadInput(config.getoption("--bad-input")))
+    for option, record in (("--proof", Proof), ("--contract", Contract), ("--bad-input", BadInput)):
+        if path := config.getoption(option):
+            config.pluginmanager.register(record(path))
 
 
 @pytest.fixture(autouse=True)
