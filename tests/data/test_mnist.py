@@ -1,6 +1,5 @@
 """Pixel-by-pixel MNIST: what each step holds, the parts, and the two sources."""
 
-import builtins
 import socket
 import sys
 
@@ -142,19 +141,6 @@ def test_an_empty_data_dir_says_what_to_do(tmp_path, no_network, download, error
         sequential_mnist("tfds", data_dir=str(tmp_path), download=download)
     assert bool(no_network) == download
     assert not list(tmp_path.iterdir())  # and leaves nothing half done
-
-
-def test_without_tensorflow_datasets_the_error_names_the_command(monkeypatch):
-    real_import = builtins.__import__
-
-    def without_tfds(name, *arguments, **settings):
-        if name == "tensorflow_datasets":
-            raise ModuleNotFoundError("No module named 'tensorflow_datasets'")
-        return real_import(name, *arguments, **settings)
-
-    monkeypatch.setattr(builtins, "__import__", without_tfds)
-    with pytest.raises(ImportError, match='pip install tensorflow-datasets.*source="sample"'):
-        sequential_mnist("tfds")
 
 
 def test_all_of_mnist_from_a_prepared_folder_without_network(data_dir, no_network):

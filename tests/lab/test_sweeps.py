@@ -76,23 +76,6 @@ def test_a_run_of_another_configuration_is_no_run_of_the_sweep(swept):
 
 
 @pytest.mark.slow
-def test_the_rows_of_other_variants_stay(swept, tmp_path):
-    folder, results = swept
-    shutil.copy(folder / "tiny.json", tmp_path / "tiny.json")
-    again = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "tiny.json", only=["e-prop"])
-    assert again["runs"] == results["runs"]
-    fresh = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "fresh.json", only=["e-prop"])
-    assert {row["variant"] for row in fresh["runs"]} == {"e-prop"}
-
-
-@pytest.mark.slow
-def test_seeds_of_their_own_choose_a_learning_rate(swept, tmp_path):
-    folder, results = swept
-    made = runner.run_sweep(SWEEP, folder / "runs", tmp_path / "tiny.json", only=["KeRNL"], seeds=[0])
-    assert made["runs"] == results["runs"][:1]
-
-
-@pytest.mark.slow
 def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
     folder, results = swept
     shutil.copytree(folder / "runs", tmp_path / "runs")
@@ -192,6 +175,7 @@ def test_seeds_join_those_of_the_file_at_their_learning_rate(numbers, tmp_path):
     assert rows(numbers(path, only=["KeRNL"])) == joined
     assert rows(numbers(path, seeds=[0, 5])) == joined
     assert rows(numbers(path)) == joined
+    assert rows(numbers(tmp_path / "fresh.json", only=["e-prop"])) == ALL[2:]
 
 
 def test_the_first_seed_chooses_and_keeps_its_choice(numbers, tmp_path):
