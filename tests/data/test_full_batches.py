@@ -49,8 +49,6 @@ def test_nested_data():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; received 0"):
-        kk.data.full_batches(batches(), 0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of at most 2"):
         list(kk.data.full_batches(batches(), 2))
     for data in ([(X, Y)], tf.data.Dataset.from_tensor_slices(X).batch(3)):

@@ -75,41 +75,28 @@ def test_sizes_and_description(data, examples, description):
     assert (data.validation is None) == (examples[1] == 0)
 
 
-COMMON = [  # settings of `adding_problem` and `anbn`
-    ({"steps": 1}, "steps must be an integer >= 2; received 1"),
-    ({"examples": 0}, "examples must be an integer >= 1; received 0"),
-    ({"validation": -1}, "validation must be an integer >= 0; received -1"),
-    ({"test": 0}, "test must be an integer >= 1; received 0"),
-    ({"seed": 0.5}, "seed must be an integer >= 0; received 0.5"),
-    ({"examples": 49}, "batch_size must be at most the 49 training examples; received 50"),
-]
-
-
 @pytest.mark.parametrize(
     "make, settings, message",
     [
-        *((make, *row) for make in (adding_problem, anbn) for row in COMMON),
-        (anbn, {"shortest": 0}, "shortest must be an integer >= 1; received 0"),
+        (adding_problem, {"examples": 0}, "examples must be an integer >= 1; received 0"),
+        (adding_problem, {"examples": 49}, "batch_size must be at most the 49 training examples; received 50"),
+        (anbn, {"examples": 0}, "examples must be an integer >= 1; received 0"),
+        (anbn, {"examples": 49}, "batch_size must be at most the 49 training examples; received 50"),
         (anbn, {"shortest": 4, "longest": 3}, "longest must be an integer >= 4; received 3"),
         (anbn, {"longest": 2**31 - 1}, "longest must be <= "),
         (ecg, {"validation": 618}, "validation must leave some of the 618 training sequences; received 618"),
-        *((ecg, {"channel_dropout": rate}, f"must be >= 0 and <= 0.9; received {rate}") for rate in (-0.1, 0.95, 1)),
-        (sequential_mnist, {"source": "mnist"}, r"source must be one of \['sample', 'tfds'\]; received 'mnist'"),
-        (sequential_mnist, {"layout": "columns"}, r"layout must be one of \['pixels', 'rows'\]; received 'columns'"),
-        (sequential_mnist, {"order": "random"}, r"order must be one of \['permuted', 'row'\]; received 'random'"),
-        (sequential_mnist, {"order": "permuted", "permutation_seed": -1}, "permutation_seed must be an integer >= 0"),
+        (ecg, {"channel_dropout": 0.95}, "channel_dropout must be >= 0 and <= 0.9; received 0.95"),
         (sequential_mnist, {"shift": 2}, "shift must be two integers, of rows and of columns; received 2"),
         (sequential_mnist, {"shift": (1, -1)}, r"shift\[1\] must be an integer >= 0; received -1"),
         (sequential_mnist, {"shift": (28, 0)}, r"shift\[0\] must be less than the 28 rows of a digit; received 28"),
         (sequential_mnist, {"size": 14, "shift": (0, 14)}, r"shift\[1\] must be less than the 14 columns of a digit"),
-        (sequential_mnist, {"context_steps": -1}, "context_steps must be an integer >= 0; received -1"),
-        (sequential_mnist, {"validation": -1}, "validation must be an integer >= 0; received -1"),
         (sequential_mnist, {"validation": 7000}, "validation must leave some of the 7000 training digits; rec"),
         (sequential_mnist, {"batch_size": 6501}, "batch_size must be at most the 6500 training examples; rec"),
         (sequential_mnist, {"skip_batches": 1}, "skip_batches must be 0 unless repeat=True"),
     ],
 )  # fmt: skip
 def test_bad_arguments(make, settings, message):
+    """Those that go wrong together, or with the data; `tests/badinput` tries each alone."""
     with pytest.raises(ValueError, match=message):
         make(**settings)
 
