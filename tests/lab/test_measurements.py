@@ -4,13 +4,17 @@ import dataclasses
 import itertools
 import json
 import math
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
 from kernl_keras.training.alignment import Agreement
-from notebooks.lab import alignment, compiling, device, distribution, gru, stream
+from notebooks.lab import alignment, compiling, device, distribution, gru, kills, stream
 
 from ..reference import made_up_recordings
 from ..training.replicas import CASES
@@ -203,3 +207,28 @@ def test_differences_between_replicas(found, tmp_path):
 
 def test_its_networks_are_there():
     assert set(distribution.NETWORKS) <= set(CASES)
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="the age of a process is read from /proc")
+def test_three_kills(tmp_path):
+    # a seed whose three kills all fall into one run: in an epoch, at an early change of the directory, while it starts
+    arguments = ["--kills", "3", "--epochs", "2", "--seed", "948", "--output", tmp_path / "kills.json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "notebooks.lab.kills", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "kills.json").read_text())
+    assert report["kills"] == 3 == sum(report["phases"].values()) and report["compared"] > 90
+    assert report["identical"] == report["runs"] >= 1
+
+
+def test_a_difference_is_seen():
+    one = {"backup 000/draws": 3, "model kernel": b"\0\0\x80?", "scalar train fit/loss 5": {b"a"}}
+    assert not kills.differences(one, dict(one))
+    for change in ({"backup 000/draws": 4}, {"model kernel": b"\1\0\x80?"}, {"scalar train fit/loss 5": {b"a", b"b"}}):
+        assert kills.differences({**one, **change}, one) == list(change) == kills.differences(one, {**one, **change})
+    assert kills.differences({}, one) == sorted(one)

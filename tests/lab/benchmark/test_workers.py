@@ -12,96 +12,75 @@ from notebooks.lab.benchmark.environments import MARKER, PEERS, SCRIPTS, environ
 from notebooks.lab.benchmark.workers import Row, measure
 
 SETTINGS = {"batch": 2, "steps": 3, "rule": "bptt"}
-HEAD = "import os, sys\nfrom protocol import serve\n"
-WORKER = """
+STEP = """
 losses = iter(range(10))
 def build(settings):
     return lambda: next(losses) * settings["steps"], {"package": settings["rule"]}
-serve(build)
+"""
+HELD = "def build(settings):\n    held = bytearray(os.urandom(1) * 50_000_000)\n    return lambda: len(held), {}"
+NO_BUILD = "def build(settings):\n    raise KeyError('units')"
+NO_STEP = "def build(settings):\n    return lambda: 1 / 0, {}"
+PRINTS = """
+def build(settings):
+    print("from Python")
+    os.write(1, b"from C\\n")
+    return lambda: print("in a step", flush=True) or 0.0, {}
 """
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a worker on `lines`: its exit status, its answers, what it sent to stderr."""
+    """Runs a worker with a `build` on `lines`: its answers, and what it sent to stderr."""
 
-    def run(source, lines=""):
+    def run(build, lines="", status=0):
         script = tmp_path / "worker.py"
-        script.write_text(HEAD + source)
-        done = subprocess.run(
+        script.write_text(f"import os, sys\nfrom protocol import serve\n{build}\nserve(build)")
+        command, environment = (
             [sys.executable, script, json.dumps(SETTINGS)],
-            input=lines,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-            timeout=60,
+            {**os.environ, "PYTHONPATH": str(SCRIPTS)},
         )
-        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+        done = subprocess.run(command, input=lines, capture_output=True, text=True, env=environment, timeout=60)
+        assert done.returncode == status
+        return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
     return run
 
 
 def test_the_first_two_steps_then_one_for_each_line(run):
-    status, (first, *steps, last), _ = run(WORKER, "step\nstep\nquit\nstep\n")
-    assert status == 0
+    (first, *steps, last), _ = run(STEP, "step\nstep\nquit\nstep\n")
     assert first.keys() == {"first_seconds", "second_seconds", "idle_mb", "versions", "loss"}
     assert first["versions"] == {"package": "bptt"}
     assert first["loss"] == 3.0
     assert [step["loss"] for step in steps] == [6.0, 9.0]
     assert all(0.0 <= step["seconds"] < 1.0 for step in steps)
     assert last.keys() == {"peak_mb"}
-
-
-def test_the_end_of_the_input_is_quit(run):
-    status, answers, _ = run(WORKER, "step\n")
-    assert status == 0
+    answers, _ = run(STEP, "step\n")  # the end of the input is quit
     assert len(answers) == 3 and answers[-1].keys() == {"peak_mb"}
 
 
 def test_memory(run):
     """The network's share is in the peak alone, and what this process holds, TensorFlow, in neither."""
-    source = """
-def build(settings):
-    held = bytearray(os.urandom(1) * 50_000_000)
-    return lambda: len(held), {}
-serve(build)
-"""
-    _, (first, last), _ = run(source)
+    (first, last), _ = run(HELD)
     assert 1.0 < first["idle_mb"] < 100.0
     assert first["idle_mb"] + 45.0 < last["peak_mb"] < 150.0
 
 
-@pytest.mark.parametrize("fails", ["build", "step"])
-def test_an_exception_is_the_answer(run, fails):
-    source = """
-def build(settings):
-    if FAILS == "build":
-        raise KeyError("units")
-    return lambda: 1 / 0, {}
-serve(build)
-"""
-    status, (answer,), stderr = run(f"FAILS = {fails!r}\n" + source, "step\n")
-    assert status == 1
-    assert answer == {"error": {"build": "KeyError: 'units'", "step": "ZeroDivisionError: division by zero"}[fails]}
-    assert "Traceback" in stderr
-
-
-def test_another_line_is_refused(run):
-    status, answers, _ = run(WORKER, "stop\n")
-    assert status == 1
-    assert "received 'stop'" in answers[-1]["error"]
+@pytest.mark.parametrize(
+    "build, lines, error",
+    [
+        (NO_BUILD, "step\n", "KeyError: 'units'"),
+        (NO_STEP, "step\n", "ZeroDivisionError: division by zero"),
+        (STEP, "stop\n", "received 'stop'"),
+    ],
+)
+def test_an_exception_is_the_answer(run, build, lines, error):
+    answers, stderr = run(build, lines, status=1)
+    assert error in answers[-1]["error"] and "Traceback" in stderr
 
 
 def test_what_a_package_prints_goes_to_stderr(run):
-    source = """
-def build(settings):
-    print("from Python")
-    os.write(1, b"from C\\n")
-    return lambda: print("in a step", flush=True) or 0.0, {}
-serve(build)
-"""
-    status, answers, stderr = run(source, "step\nquit\n")
-    assert status == 0 and len(answers) == 3
+    answers, stderr = run(PRINTS, "step\nquit\n")
+    assert len(answers) == 3
     assert all(said in stderr for said in ("from Python", "from C", "in a step"))
 
 
