@@ -122,7 +122,7 @@ def test_data_that_do_not_fit_are_refused(number):
     kind, settings, ask, names, received, advice = REFUSED[number]
     made = model(**settings)
     weights = made.get_weights()
-    refused(kind, number, lambda: ask(made), names=names, received=received)
+    refused(kind, number, ask, made, names=names, received=received)
     with pytest.raises(ValueError) as error:
         ask(made)
     assert (advice or "") in str(error.value)
@@ -137,7 +137,7 @@ def test_of_several_outputs_each_is_looked_at():
     outputs = [kk.TimeAverage(name="first")(kk.Readout(2)(hidden)), kk.Readout(C, name="second")(hidden)]
     made = compiled(kk.Model(inputs, outputs), {"first": "mse", "second": sparse()})
     for y in ([ONE_HOT[:, :2], Y], {"first": ONE_HOT[:, :2], "second": Y}):
-        refused(LOSS, list(y), lambda y=y: made.fit(X, y), names="y, of the output 'second', must", received="(8,)")
+        refused(LOSS, list(y), made.fit, X, y, names="y, of the output 'second', must", received="(8,)")
     made.fit(X, [ONE_HOT[:, :2], EVERY], verbose=0)
 
 
@@ -154,7 +154,7 @@ def test_models_that_are_not_built_say_what_they_can(kind):
             return x
 
     made = compiled(kk.Model(layers()) if kind == "sequential" else Own())
-    refused(LOSS, kind, lambda: made.fit(X, NAMES), names="y must be numbers", received="str")
+    refused(LOSS, kind, made.fit, X, NAMES, names="y must be numbers", received="str")
     made.fit(X, Y, verbose=0)
 
 

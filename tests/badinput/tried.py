@@ -21,17 +21,18 @@ def count(kind, got, what):
     TRIED[kind, got].add(repr(what))
 
 
-def refused(kind, what, make, *, names, received=None):
-    """`make()` must raise a ValueError or TypeError that `names` the argument and says what was `received`.
+def refused(kind, what, make, *arguments, names, received=None, **settings):
+    """`make(...)` must raise a ValueError or TypeError that `names` the argument and says what was `received`.
 
     Args:
         kind: class of bad inputs.
         what: the input, for the count.
+        make: a function, and then its arguments.
         names: what the message must hold.
         received: another part that the message must hold, or several, of which one will do; None for none.
     """
     try:
-        made = make()
+        made = make(*arguments, **settings)
     except (ValueError, TypeError) as error:
         message = str(error)
         assert names in message, message
