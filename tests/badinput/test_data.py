@@ -122,13 +122,9 @@ def test_data_that_do_not_fit_are_refused(number):
     kind, settings, ask, names, received, advice = REFUSED[number]
     made = model(**settings)
     weights = made.get_weights()
-    refused(kind, number, ask, made, names=names, received=received)
-    with pytest.raises(ValueError) as error:
-        ask(made)
-    assert (advice or "") in str(error.value)
+    assert (advice or "") in refused(kind, number, ask, made, names=names, received=received)
     assert made.train_function is None and made.test_function is None and made.predict_function is None
-    np.testing.assert_array_equal(np.concatenate(list(map(np.ravel, made.get_weights()))),
-                                  np.concatenate(list(map(np.ravel, weights))))  # fmt: skip
+    assert all(map(np.array_equal, made.get_weights(), weights))
 
 
 def test_of_several_outputs_each_is_looked_at():

@@ -30,6 +30,9 @@ def refused(kind, what, make, *arguments, names, received=None, **settings):
         make: a function, and then its arguments.
         names: what the message must hold.
         received: another part that the message must hold, or several, of which one will do; None for none.
+
+    Returns:
+        the message.
     """
     try:
         made = make(*arguments, **settings)
@@ -39,8 +42,8 @@ def refused(kind, what, make, *arguments, names, received=None, **settings):
         received = [received] if isinstance(received, str) else received
         assert received is None or any(part in message for part in received), f"{received} is not in: {message}"
         count(kind, f"{type(error).__name__} that names it", what)
-    else:
-        pytest.fail(f"{what!r} was accepted: {made!r}")
+        return message
+    pytest.fail(f"{what!r} was accepted: {made!r}")
 
 
 # What is no number, no matter of which kind.
