@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import wave
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,9 +92,9 @@ def test_the_regression_finds_the_chances_of_a_table():
 def test_the_temperature_of_outputs_that_are_too_sure():
     """Classes drawn by the softmax of values; a network that says three times the values has the temperature 3."""
     rng = np.random.default_rng(0)
-    values = rng.normal(size=(20_000, 4))
+    values = rng.normal(size=(5_000, 4))
     classes = (values + rng.gumbel(size=values.shape)).argmax(1)
-    np.testing.assert_allclose(pack.best_temperature(3.0 * values, classes), 3.0, rtol=0.05)
+    np.testing.assert_allclose(pack.best_temperature(3.0 * values, classes), 3.0, rtol=0.1)
 
 
 T, BANDS = 10, 4
@@ -108,13 +109,10 @@ SMALL = dataclasses.replace(
 )
 
 
-@pytest.fixture(scope="module")
-def learner():
-    return speakers.Learner(SMALL, "eprop", T, BANDS)
-
-
-def test_every_start_is_the_same(learner):
+@pytest.mark.slow
+def test_every_start_is_the_same():
     """Weights and optimizer begin anew: the same words teach the same."""
+    learner = speakers.Learner(SMALL, "eprop", T, BANDS)
     weights = {name: weight.numpy() for name, weight in variables(learner.model).items()}
     draw = np.random.default_rng(1)
     x, y = draw.normal(size=(4, T, BANDS)).astype("float32"), draw.integers(0, 10, 4).astype("int32")
@@ -129,10 +127,9 @@ def test_every_start_is_the_same(learner):
     assert moved[0] > 3.0 * moved[2] > 0.0
 
 
-def test_errors_are_a_share(learner):
-    x = np.zeros((4, T, BANDS), "float32")
-    answer = int(learner.model.predict(x[:1], verbose=0).argmax())
-    assert learner.errors(x, np.array([answer, answer, answer, (answer + 1) % 10])) == 0.25
+def test_errors_are_a_share():
+    model = SimpleNamespace(predict=lambda x, **settings: x)
+    assert speakers.Learner.errors(SimpleNamespace(model=model), np.eye(4), np.array([0, 1, 2, 0])) == 0.25
 
 
 @pytest.mark.slow
