@@ -235,7 +235,9 @@ def test_steps_and_quantities_switched_off(tmp_path):
 
 @pytest.mark.usefixtures("eagerly")
 def test_several_steps_an_execution_are_counted(tmp_path):
-    model = build(compiled={"steps_per_execution": STEPS})
+    inputs = keras.Input((T, I))
+    model = Model(inputs, keras.layers.Dense(O, name="hidden")(keras.layers.GlobalAveragePooling1D()(inputs)))
+    model.compile("sgd", "mse", steps_per_execution=STEPS)
     fit(model, [TensorBoard(tmp_path, update_freq=4, images=False, raster=False)], epochs=3)
     assert list(events(tmp_path)["train"]["hidden/kernel"][1]) == [6, 9]  # the first hooks after step 4 and step 8
 
