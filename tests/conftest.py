@@ -1,7 +1,9 @@
 """What every test shares: quiet TensorFlow, fixed seeds, and the full data sets where a machine has them."""
 
 import contextlib
+import functools
 import gc
+import importlib
 import os
 import pathlib
 
@@ -96,6 +98,16 @@ def data_dir():
     if not pathlib.Path(name, "mnist").is_dir():
         pytest.skip(f"KERNL_KERAS_DATA_DIR={name} holds no folder mnist")
     return name
+
+
+@pytest.fixture(scope="module")
+def packaged_data_read_once():
+    """The packaged digits and heartbeats are read from their files by the first test of a module that needs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in (("mnist", "load_sample"), ("ecg", "load_ecg")):
+            module = importlib.import_module(f"kernl_keras.data.{name}")
+            patch.setattr(module, function, functools.cache(getattr(module, function)))
+        yield
 
 
 @pytest.fixture

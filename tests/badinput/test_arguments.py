@@ -17,6 +17,8 @@ from ..signatures import constructor_arguments
 from .public import INITIALIZERS, OTHERS, PUBLIC, H
 from .tried import many, refused, some
 
+pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
+
 
 def test_the_table_has_every_argument_of_every_public_name():
     for public in PUBLIC.values():
@@ -69,51 +71,61 @@ def finite(*tensors):
 CELLS = ["LIFCell", "ResonatorCell", "LeakyRNNCell", "ReadoutCell"]
 
 
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CELLS)
-@some
-@hypothesis.given(data=st.data())
-def test_cells_with_any_good_arguments_stay_finite(name, data):
+def test_cells_with_any_good_arguments_stay_finite(name, examples):
     """Time constants from 1e-3 to 1e9 ms, one example, one input, strong inputs: no NaN, the right shape and dtype."""
-    settings = data.draw(arguments(PUBLIC[name]))
-    dtype = data.draw(st.sampled_from(["float32", "float64"]))
-    if settings.get("period") is not None and settings.get("tau", 1.0) is None:
-        settings["tau"] = 20.0
-    batch, inputs = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
-    cell = PUBLIC[name].make(**settings, dtype=dtype)
-    states = cell.get_initial_state(batch_size=batch) if name != "ReadoutCell" else [tf.zeros((batch, H), dtype)]
-    x = tf.cast(data.draw(st.sampled_from([0.0, 1.0, -30.0, 1e3])), dtype) * tf.ones((batch, inputs), dtype)
-    for _ in range(3):
-        output, states = cell(x, states)
-        assert output.shape == (batch, H) and output.dtype == dtype
-    finite(output, *states)
+
+    @hypothesis.settings(many, max_examples=examples)
+    @hypothesis.given(data=st.data())
+    def check(data):
+        settings = data.draw(arguments(PUBLIC[name]))
+        dtype = data.draw(st.sampled_from(["float32", "float64"]))
+        if settings.get("period") is not None and settings.get("tau", 1.0) is None:
+            settings["tau"] = 20.0
+        batch, inputs = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+        cell = PUBLIC[name].make(**settings, dtype=dtype)
+        states = cell.get_initial_state(batch_size=batch) if name != "ReadoutCell" else [tf.zeros((batch, H), dtype)]
+        x = tf.cast(data.draw(st.sampled_from([0.0, 1.0, -30.0, 1e3])), dtype) * tf.ones((batch, inputs), dtype)
+        for _ in range(3):
+            output, states = cell(x, states)
+            assert output.shape == (batch, H) and output.dtype == dtype
+        finite(output, *states)
+
+    check()
+
+
+@pytest.mark.parametrize("examples", [8, pytest.param(40, marks=pytest.mark.slow)])
+def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(examples):
+    """One step, one example and one unit too: outputs, F and all gradients are finite."""
+
+    @hypothesis.settings(many, max_examples=examples)
+    @hypothesis.given(data=st.data())
+    def check(data):
+        public = PUBLIC["RNN"]
+        settings = data.draw(arguments(public))
+        steps, batch, units, inputs = (data.draw(st.integers(1, high)) for high in (5, 2, 3, 2))
+        try:
+            layer = kk.RNN(kk.LIFCell(units, use_bias=True), **settings)
+        except ValueError as error:
+            assert re.match(r"(traces|noise|window) must be .*; received ", str(error)), error
+            return
+        x = tf.constant(np.random.default_rng(0).normal(1.0, 2.0, (batch, steps, inputs)), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=True)
+            loss = tf.reduce_sum(outputs**2) + tf.add_n(layer.losses or [0.0])
+        expected = (batch, steps, units) if settings.get("return_sequences", True) else (batch, units)
+        assert outputs.shape == expected
+        weights = [x, *layer.trainable_variables]
+        weights = [weight if isinstance(weight, (tf.Variable, tf.Tensor)) else weight.value for weight in weights]
+        gradients = [gradient for gradient in tape.gradient(loss, weights) if gradient is not None]
+        finite(outputs, loss, *gradients)
+
+    check()
 
 
 @some
-@hypothesis.given(data=st.data())
-def test_layers_with_any_good_arguments_learn_or_say_what_does_not_go_together(data):
-    """One step, one example and one unit too: outputs, F and all gradients are finite."""
-    public = PUBLIC["RNN"]
-    settings = data.draw(arguments(public))
-    steps, batch, units, inputs = (data.draw(st.integers(1, high)) for high in (5, 2, 3, 2))
-    try:
-        layer = kk.RNN(kk.LIFCell(units, use_bias=True), **settings)
-    except ValueError as error:
-        assert re.match(r"(traces|noise) must be .*; received ", str(error)), error
-        return
-    x = tf.constant(np.random.default_rng(0).normal(1.0, 2.0, (batch, steps, inputs)), tf.float32)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        outputs = layer(x, training=True)
-        loss = tf.reduce_sum(outputs**2) + tf.add_n(layer.losses or [0.0])
-    expected = (batch, steps, units) if settings.get("return_sequences", True) else (batch, units)
-    assert outputs.shape == expected
-    weights = [x, *layer.trainable_variables]
-    weights = [weight if isinstance(weight, (tf.Variable, tf.Tensor)) else weight.value for weight in weights]
-    gradients = [gradient for gradient in tape.gradient(loss, weights) if gradient is not None]
-    finite(outputs, loss, *gradients)
-
-
-@many
 @hypothesis.given(low=st.floats(1e-3, 1e9), factor=st.floats(1.0, 1e6), size=st.integers(0, 4), seed=st.integers(0, 9))
 def test_log_uniform_stays_within_its_bounds(low, factor, size, seed):
     values = kk.LogUniform(low, low * factor, seed=seed)((size,), dtype="float64").numpy()

@@ -9,6 +9,8 @@ import pytest
 from kernl_keras.data import Splits, arrays, sequential_mnist
 from kernl_keras.data.sample import load_sample
 
+pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
+
 
 def first_batch(dataset):
     return next(dataset.as_numpy_iterator())

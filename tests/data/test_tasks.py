@@ -15,6 +15,7 @@ from kernl_keras.data.ecg import load_ecg
 from kernl_keras.data.sample import SAMPLE_FILE, load_sample
 from kernl_keras.data.tfds_mnist import load_tfds
 
+pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
 PIXELS_SHA256 = "525aee69543f006d9bb00b52bd4fecd75874c6a84c6b5bde952efe2f93ea4a54"
 ECG_SHA256 = "d64819b37b67b9199ad31e5d0b97dec0720e277d7655d7b1877644420dcbf62e"
 
