@@ -37,9 +37,10 @@ def test_an_example_depends_on_its_seed_and_number_alone(make):
     np.testing.assert_array_equal(y, other_y[:6])
     assert not np.array_equal(x, arrays(make(9, examples=50, validation=1, test=6, seed=4).test)[0])
     data = make(60, batch_size=8, examples=32, validation=32, test=32)
-    sets = [{example.tobytes() for example in arrays(part)[0]} for part in (data.train, data.train, *data[1:3])]
-    assert sets[0] == sets[1] and len(sets[0] | sets[2] | sets[3]) == 96  # an epoch has the same examples
-    assert not np.array_equal(*(arrays(part)[0] for part in (data.train, data.train)))  # in another order
+    first, second, validation, test = (arrays(part)[0] for part in (data.train, data.train, *data[1:3]))
+    assert not np.array_equal(first, second)  # an epoch has the same examples in another order
+    sets = [{example.tobytes() for example in part} for part in (first, second, validation, test)]
+    assert sets[0] == sets[1] and len(sets[0] | sets[2] | sets[3]) == 96
 
 
 @pytest.mark.parametrize(
