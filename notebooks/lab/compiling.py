@@ -109,6 +109,7 @@ def run(options, command):
             rows.append({**case, **measure(case), "git_revision": revision})
         except ValueError:  # the layer refuses it
             refused.append(case)
+            write_json(path, {"compiling": found})
             continue
         keras.backend.clear_session()
         gc.collect()
