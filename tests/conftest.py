@@ -1,7 +1,9 @@
 """What every test shares: quiet TensorFlow, fixed seeds, and the full data sets where a machine has them."""
 
 import contextlib
+import functools
 import gc
+import importlib
 import os
 import pathlib
 
@@ -14,9 +16,7 @@ from tensorflow.python.framework import ops
 
 from kernl_keras.keras_version import keras
 
-from .bad_input_table import BadInput
-from .contract_table import Contract
-from .proof import Proof
+from .records import BadInput, Contract, Proof
 
 # What is imported is some hundred thousand objects, which Python's collector would walk through again and again, for a
 # seventh of the time of all tests: it leaves them out, and comes more rarely; `memory` calls it after each file.
@@ -66,12 +66,9 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    if config.getoption("--proof"):
-        config.pluginmanager.register(Proof(config.getoption("--proof")))
-    if config.getoption("--contract"):
-        config.pluginmanager.register(Contract(config.getoption("--contract")))
-    if config.getoption("--bad-input"):
-        config.pluginmanager.register(BadInput(config.getoption("--bad-input")))
+    for option, record in (("--proof", Proof), ("--contract", Contract), ("--bad-input", BadInput)):
+        if path := config.getoption(option):
+            config.pluginmanager.register(record(path))
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +98,16 @@ def data_dir():
     if not pathlib.Path(name, "mnist").is_dir():
         pytest.skip(f"KERNL_KERAS_DATA_DIR={name} holds no folder mnist")
     return name
+
+
+@pytest.fixture(scope="module")
+def packaged_data_read_once():
+    """The packaged digits and heartbeats are read from their files by the first test of a module that needs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in (("mnist", "load_sample"), ("ecg", "load_ecg")):
+            module = importlib.import_module(f"kernl_keras.data.{name}")
+            patch.setattr(module, function, functools.cache(getattr(module, function)))
+        yield
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import functools
 import importlib
 import inspect
 import re
@@ -71,13 +72,18 @@ def test_all_of_them():
     assert len(PUBLIC) > 40
 
 
+@functools.cache
+def names_with_examples(module):
+    """By the finder of pytest's own --doctest-modules."""
+    return {test.name for test in doctest.DocTestFinder().find(importlib.import_module(module)) if test.examples}
+
+
 @every
 def test_an_example_is_run(name, pytestconfig):
-    """Found by the finder of pytest's own --doctest-modules, in the module where the docstring stands."""
+    """In the module where the docstring stands."""
     assert pytestconfig.getoption("doctestmodules")
     value = PUBLIC[name]
-    found = doctest.DocTestFinder().find(importlib.import_module(value.__module__))
-    assert any(test.examples for test in found if test.name == f"{value.__module__}.{value.__qualname__}")
+    assert f"{value.__module__}.{value.__qualname__}" in names_with_examples(value.__module__)
 
 
 @every
@@ -108,8 +114,9 @@ def test_errors_are_described(name):
 
 @every
 def test_an_equation_has_a_source(name):
+    """And every class that is a name of `kernl_keras` itself."""
     docstring = inspect.getdoc(PUBLIC[name])
     if name.startswith("kernl_keras.naive."):
         docstring += kk.naive.__doc__
-    if EQUATION.search(before_sections(docstring)):
+    if EQUATION.search(before_sections(docstring)) or (inspect.isclass(PUBLIC[name]) and name.count(".") == 1):
         assert re.search(r"^(Source|References?):", docstring, re.MULTILINE)

@@ -79,13 +79,8 @@ def test_config_covers_the_signature(kind, more):
 @pytest.mark.parametrize(
     "kind, settings, message",
     [
-        (LogUniform, {"low": 0.0, "high": 1.0}, r"low must be > 0; received 0\.0"),
         (LogUniform, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
-        (LogUniform, {"low": 1.0, "high": "9"}, r"high must be a finite number; received '9'"),
-        (LogUniform, {"low": 1.0, "high": 9.0, "seed": -1}, r"seed must be an integer >= 0; received -1"),
-        (LogSpaced, {"low": 0.0, "high": 1.0}, r"low must be > 0; received 0\.0"),
         (LogSpaced, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
-        (LogSpaced, {"low": 1.0, "high": 9.0, "count": 1}, r"count must be an integer >= 2; received 1"),
     ],
 )
 def test_errors(kind, settings, message):

@@ -1,9 +1,5 @@
 """The public names, pinned: a name that comes or goes is a decision."""
 
-import inspect
-
-import pytest
-
 import kernl_keras as kk
 
 NAMES = {
@@ -39,7 +35,6 @@ NAMES = {
     "rules",
     "to_nir",
 }
-CLASSES = sorted(name for name in NAMES if inspect.isclass(getattr(kk, name)))
 
 
 def test_public_names():
@@ -59,10 +54,3 @@ def test_public_names_of_data():
         "spoken_digits",
         "stream",
     }
-
-
-@pytest.mark.parametrize("name", CLASSES)
-def test_docstring_has_example_and_source(name):
-    docstring = inspect.getdoc(getattr(kk, name))
-    assert ">>> " in docstring
-    assert "Source:" in docstring or "Reference" in docstring

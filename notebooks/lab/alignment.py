@@ -3,7 +3,6 @@
 python -m notebooks.lab.alignment --experiment smnist-alif --every 150
 """
 
-import argparse
 import dataclasses
 import math
 import pathlib
@@ -15,10 +14,10 @@ from kernl_keras.callbacks.alignment import GradientAlignment
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.files import UserError, explained, write_json
-from kernl_keras.experiments.provenance import devices, git_revision, versions
+from kernl_keras.experiments.provenance import devices
 from kernl_keras.rules import EProp
 
-from .options import check_file, check_seeds
+from .options import check_file, check_seeds, make_parser, provenance
 
 RULES = {"kernl": "kernl", "eprop": EProp(adaptation=False), "eprop_alif": EProp(), "rflo": "rflo"}
 
@@ -39,7 +38,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
     Returns:
         dict, what the file holds.
     """
-    path, revision = check_file(path), git_revision()  # now: the checkout may move on while this runs
+    path, about = check_file(path), provenance(command)  # now: the checkout may move on while this runs
     runs = []
     for experiment in [dataclasses.replace(experiment, seed=seed) for seed in seeds]:
         data = load_data(experiment)
@@ -71,9 +70,7 @@ def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8,
             "windows": windows,
             "data": data.description,
             "device": devices(),
-            "versions": versions(),
-            "git_revision": revision,
-            "command": command,
+            **about,
             "runs": runs,
         }
         write_json(path, results)
@@ -93,8 +90,7 @@ def plain(found):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.alignment", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("alignment", __doc__, run)
     parser.add_argument(
         "--experiment", choices=EXPERIMENTS, default=DEFAULT, help=f"see `kernl-keras list`; {DEFAULT} if not given"
     )

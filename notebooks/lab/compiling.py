@@ -7,7 +7,6 @@ constant of its own. A later call stands beside. Seconds of the processor are gi
 depend less on what else runs on the machine. The same command goes on with a results file that is not complete.
 """
 
-import argparse
 import gc
 import itertools
 import pathlib
@@ -24,6 +23,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly
 
 from .benchmark.run import machine
+from .options import make_parser
 
 RULES = {
     "bptt": BPTT,
@@ -88,8 +88,7 @@ def measure(case):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.compiling", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("compiling", __doc__, run)
     parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), metavar="RULE", help=", ".join(RULES))
     parser.add_argument("--output", type=pathlib.Path, metavar="FILE", default=pathlib.Path("compiling.json"))
     return cli.run_command(parser, arguments)
@@ -110,6 +109,7 @@ def run(options, command):
             rows.append({**case, **measure(case), "git_revision": revision})
         except ValueError:  # the layer refuses it
             refused.append(case)
+            write_json(path, {"compiling": found})
             continue
         keras.backend.clear_session()
         gc.collect()

@@ -7,7 +7,6 @@ the last one. Both learn from every step, in the same order. Where a rounding ma
 weights are compared up to there, and accuracies to the end.
 """
 
-import argparse
 import pathlib
 import sys
 import time
@@ -18,11 +17,10 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 
 from .benchmark.run import machine
-from .options import check_file
+from .options import check_file, make_parser, provenance
 
 INPUTS, UNITS, CLASSES = 12, 64, 4
 PULSES, PULSE, NOISE = 0.2, 2.0, 0.3  # how often, how high; standard deviation
@@ -141,8 +139,7 @@ def measure(case, steps, interpreter):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.device", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("device", __doc__, run)
     parser.add_argument("--steps", type=int, default=1000, metavar="N", help="1,000 if not given")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
     return cli.run_command(parser, arguments)
@@ -150,7 +147,7 @@ def main(arguments=None):
 
 def run(options, command):
     """Measures, and writes the results file."""
-    path, revision = check_file(options.output), git_revision()
+    path, about = check_file(options.output), provenance(command)
     cli.at_least_one("--steps", options.steps)
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -161,7 +158,7 @@ def run(options, command):
         rows.append(measure(case, options.steps, Interpreter))
         print(f"{', '.join(case):40}{rows[-1]['learn_us']:8.0f} us{rows[-1]['agreed']:8} steps alike", flush=True)
         keras.backend.clear_session()
-    about = {"machine": machine(), "versions": versions(), "git_revision": revision, "command": command}
+    about["machine"] = machine()
     sizes = {"inputs": INPUTS, "units": UNITS, "classes": CLASSES, "steps": options.steps}
     write_json(path, {"on_device": {**sizes, "rows": rows, **about}})
     print(f"Results    {path}")

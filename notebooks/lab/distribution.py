@@ -6,7 +6,6 @@ Both Kerases write into one file. A row is a network of `tests/training/replicas
 is the largest one, divided by the largest value of the same variable.
 """
 
-import argparse
 import pathlib
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from kernl_keras.experiments.provenance import devices, git_revision, versions
 from kernl_keras.keras_version import keras
 from tests.training.replicas import BATCH, EPOCHS, EXAMPLES, STRATEGIES, elsewhere
 from tests.training.replicas import run as run_networks
+
+from .options import make_parser
 
 NETWORKS = ("membrane kernel",)  # of `CASES`
 KINDS = {"weights": "variable", "slots": "optimizer", "reported": "logged"}  # name here: first word there
@@ -36,8 +37,7 @@ def difference(ours, processes, name, kind):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.distribution", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("distribution", __doc__, run)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("distribution.json"), metavar="FILE")
     return cli.run_command(parser, arguments)
 

@@ -6,7 +6,6 @@ The same recordings, front end, batches, epochs and answer, the mean of the last
 that of the epoch with the best validation accuracy, and the learning rate the best there with the first seed.
 """
 
-import argparse
 import dataclasses
 import sys
 import time
@@ -15,11 +14,10 @@ from kernl_keras import cli
 from kernl_keras.experiments.build import build_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
-from .options import add_run_options, check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
 
 UNITS = 100
 RATES = (1e-3, 3e-3)
@@ -92,8 +90,7 @@ def measure(experiment, seeds, say=print):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.gru", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("gru", __doc__, run)
     add_run_options(parser)
     return cli.run_command(parser, arguments)
 
@@ -103,7 +100,7 @@ def run(options, command):
     cli.set_threads(options.threads)
     check_seeds(options.seeds)
     check_folder(options.output)
-    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    about = provenance(command)
     runs = measure(dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds)
     write_json(options.output, {"baseline": {"label": f"GRU, {UNITS} units", "runs": runs, **about}})
     print(f"Results    {options.output}")

@@ -21,12 +21,11 @@ from kernl_keras import cli
 from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.files import UserError, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.rules.backward import Past
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
-from .options import add_network_options, check_file
+from .options import add_network_options, check_file, provenance
 from .windows import EXAMPLES, agreement, read_network
 
 HOPS = (0, 1, 2, 3, None)  # None for all of them
@@ -145,8 +144,8 @@ def measure_all(networks, path, window, command=""):
         for row in rows:
             hops = "all" if row["hops"] is None else row["hops"]
             print(f"{name}: slopes of {row['slopes']}, hops {hops}: cosine {row['cosine']:.3f}", flush=True)
-    provenance = {"versions": versions(), "git_revision": git_revision(), "command": command}
-    write_json(path, {"hops": {"window": window, "examples": EXAMPLES, "networks": found, **provenance}})
+    about = provenance(command)
+    write_json(path, {"hops": {"window": window, "examples": EXAMPLES, "networks": found, **about}})
 
 
 def main(arguments=None):

@@ -14,7 +14,6 @@ of it, so that the trained ones are forks of it, which saves each of them the im
 its images would take more time than all the rest.
 """
 
-import argparse
 import collections
 import contextlib
 import dataclasses
@@ -43,6 +42,8 @@ from kernl_keras.experiments import feeds, files
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import train
+
+from .options import make_parser
 
 VALIDATE_EVERY = REPORT_EVERY = 5
 NEAR = 0.02  # s after a change in the directory, the longest
@@ -288,8 +289,7 @@ def trial(kind, folder, whole_life, draw, kills):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.kills", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("kills", __doc__, run)
     parser.add_argument("--of", choices=KINDS, default="train", help="the command whose runs are killed")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=8, help="of the run, and a rest")

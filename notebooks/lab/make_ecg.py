@@ -6,7 +6,6 @@ DIR holds `QTDB_train.mat` and `QTDB_test.mat`. SciPy reads them; it is needed f
 the same bytes (with the same zlib).
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from kernl_keras import cli, data
 from kernl_keras.data.ecg import ECG_FILE
 
 from .make_sample import write_npz
+from .options import make_parser
 
 
 def arrays_of(parts):
@@ -30,8 +30,7 @@ def arrays_of(parts):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.make_ecg", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("make_ecg", __doc__, run)
     parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder of the two .mat files")
     parser.add_argument(
         "--output", type=Path, default=Path(data.__file__).with_name(ECG_FILE), metavar="FILE", help="file to write"

@@ -6,7 +6,6 @@ The first digits of each class are taken, in the order in which TensorFlow Datas
 Running it again writes the same bytes (with the same zlib).
 """
 
-import argparse
 import io
 import sys
 import zipfile
@@ -16,6 +15,8 @@ import numpy as np
 
 from kernl_keras import cli, data
 from kernl_keras.data.digits import SAMPLE_FILE, load_tfds
+
+from .options import make_parser
 
 TRAIN_PER_CLASS = 700
 TEST_PER_CLASS = 100
@@ -61,8 +62,7 @@ def write_npz(path, arrays):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.make_sample", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("make_sample", __doc__, run)
     parser.add_argument("--data-dir", required=True, metavar="DIR", help="folder of prepared TensorFlow Datasets")
     parser.add_argument(
         "--output", type=Path, default=Path(data.__file__).with_name(SAMPLE_FILE), metavar="FILE", help="file to write"

@@ -12,7 +12,6 @@ that are not in both, and says of the first of each digit how far the potential 
 precision.
 """
 
-import argparse
 import json
 import math
 import os
@@ -26,9 +25,11 @@ import numpy as np
 import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
-from kernl_keras.experiments.provenance import devices, git_revision, versions
+from kernl_keras.experiments.provenance import devices
 from kernl_keras.keras_version import keras
 from tests.reference.nir_executor import run as execute
+
+from .options import make_parser, provenance
 
 WINDOW = 14  # steps whose mean is the answer
 PEERS = pathlib.Path(__file__).with_name("nir_peers.py")
@@ -135,8 +136,7 @@ def first_distances(different, exact):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.nir_round_trip", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("nir_round_trip", __doc__, run)
     parser.add_argument(
         "--steps", type=int, default=300, metavar="N", help="training steps on pixels, 300 if not given"
     )
@@ -149,7 +149,7 @@ def run(options, command):
     """Trains the networks, sends them there, and writes the results file."""
     if not (python := os.environ.get("KERNL_KERAS_NIR_PYTHON")):
         raise UserError("KERNL_KERAS_NIR_PYTHON must name the Python of an environment that has Norse and snnTorch.")
-    revision = git_revision()  # now: the checkout may move on while this runs
+    about = provenance(command)  # now: the checkout may move on while this runs
     report = []
     for name, (layout, settings, importers) in NETWORKS.items():
         model, *ends = network(layout, settings)
@@ -169,9 +169,7 @@ def run(options, command):
             "digits": len(x),
             "data": data.description,
             "device": devices(),
-            "versions": versions(),
-            "git_revision": revision,
-            "command": command,
+            **about,
             "networks": report,
         }
         write_json(options.output, results)

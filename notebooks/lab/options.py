@@ -1,10 +1,27 @@
-"""What the commands of the laboratory ask of their options."""
+"""What the commands of the laboratory share: their parsers, checks of options, and what their results files say."""
 
+import argparse
 import pathlib
 
 from kernl_keras import cli
 from kernl_keras.experiments.experiment import MAX_SEED
 from kernl_keras.experiments.files import UserError
+from kernl_keras.experiments.provenance import git_revision, versions
+
+
+def make_parser(name, doc, run):
+    """The parser of the command `python -m notebooks.lab.NAME`, which calls `run(options, command)`.
+
+    Its help begins with the first line of the module's docstring `doc`.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m notebooks.lab.{name}", description=doc.splitlines()[0])
+    parser.set_defaults(run=run)
+    return parser
+
+
+def provenance(command):
+    """How a results file was made. Ask before measuring: the checkout may move on meanwhile."""
+    return {"versions": versions(), "git_revision": git_revision(), "command": command}
 
 
 def add_run_options(parser, output_help=None):

@@ -5,7 +5,6 @@
 The learning curve and M are those of a run.
 """
 
-import argparse
 import json
 import pathlib
 import sys
@@ -17,6 +16,7 @@ from kernl_keras import cli
 from kernl_keras.keras_version import keras
 
 from .benchmark.plot import draw as draw_benchmark
+from .options import make_parser
 
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
@@ -303,8 +303,7 @@ def draw_seeds(axes, x, values, colour, label):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.pictures", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("pictures", __doc__, run)
     parser.add_argument("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
     return cli.run_command(parser, arguments)
 

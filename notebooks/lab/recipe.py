@@ -8,7 +8,6 @@ held out, each time another one. "pixels" is the network of the README on the pa
 validation data. No test data are used.
 """
 
-import argparse
 import math
 import pathlib
 import sys
@@ -23,6 +22,7 @@ from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 
 from .guide import BATCH, DEVELOPMENT, UPDATES, Task, compiled, epochs_of, guide, learn
+from .options import make_parser
 
 SETS, DIGITS = ("ItalyPowerDemand", "JapaneseVowels", "digits, pixel by pixel", "GunPoint"), "pixels"
 
@@ -144,8 +144,7 @@ def run(options, command):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.recipe", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("recipe", __doc__, run)
     parser.add_argument("task", choices=("series", "pixels"))
     parser.add_argument("--repeats", type=int, default=3, help="how many splits, or seeds")
     parser.add_argument("--only", nargs="+", metavar="VARIANT")

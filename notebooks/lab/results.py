@@ -5,7 +5,6 @@
 does so for README.md and the pages with the files in `notebooks/results`: no number of a table is typed by hand.
 """
 
-import argparse
 import os
 import pathlib
 import re
@@ -14,6 +13,7 @@ import sys
 from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, read_json, whole
 
+from .options import make_parser
 from .plot import draw
 from .tables import OWN_TABLES, setup_table, table_of
 
@@ -86,8 +86,7 @@ def update(path, folder):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.results", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("results", __doc__, run)
     parser.add_argument(
         "--document",
         type=pathlib.Path,

@@ -8,7 +8,6 @@ The first command writes every test word, and 40 sounds of each other kind, as W
 recordings for training, and touches none for testing.
 """
 
-import argparse
 import collections
 import pathlib
 import struct
@@ -22,9 +21,8 @@ from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test,
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, softmax, sound_of
-from kernl_keras.experiments.provenance import git_revision, versions
 
-from .options import check_folder
+from .options import check_folder, make_parser, provenance
 
 NETWORK = "spoken-digits"
 COUNT = 40  # words of the table, and made sounds of each kind
@@ -295,8 +293,7 @@ def network(name):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.sound", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("sound", __doc__, run)
     parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
     parser.add_argument(
         "--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these"
@@ -310,7 +307,7 @@ def main(arguments=None):
 def run(options, command):
     """Measures or fits, and writes the file."""
 
-    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    about = provenance(command)
     (words, digits), (trained, _) = recordings_of(options.data_dir)
     path = WEIGHTS if options.fit else options.output
     check_folder(path)

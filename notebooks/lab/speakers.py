@@ -9,7 +9,6 @@ the one with the fewest errors on the first speaker, in the mean of all tests al
 speaker out.
 """
 
-import argparse
 import dataclasses
 import sys
 
@@ -22,9 +21,8 @@ from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
-from kernl_keras.experiments.provenance import git_revision, versions
 
-from .options import add_run_options, check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
 
 WAYS = {"readout only": "readout_only", "e-prop": "eprop", "KeRNL": "kernl"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -142,8 +140,7 @@ def measure(seeds, experiment, keep, say=print):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.speakers", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("speakers", __doc__, run)
     add_run_options(parser)
     return cli.run_command(parser, arguments)
 
@@ -153,7 +150,7 @@ def run(options, command):
     cli.set_threads(options.threads)
     check_seeds(options.seeds)
     check_folder(options.output)
-    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    about = provenance(command)
     experiment = dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir)
     shown = {**dataclasses.asdict(experiment), "data_dir": None}
 

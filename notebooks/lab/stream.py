@@ -7,7 +7,6 @@ after every piece, and `steps_per_execution` pieces are one call. The memory tha
 and the largest of the weights, and of the states with what is remembered: all of them have to stay finite.
 """
 
-import argparse
 import pathlib
 import sys
 import time
@@ -18,13 +17,12 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.training.state import layer_states
 
 from .benchmark.peers.protocol import memory_mb, peak_memory_mb
 from .benchmark.run import machine
-from .options import check_file
+from .options import check_file, make_parser, provenance
 from .windows import numbers_inside
 
 SETTINGS = {"batch": 2, "piece": 100, "inputs": 4, "units": 64, "periods": 20, "steps_per_execution": 50, "every": 250}
@@ -129,8 +127,7 @@ def learn(count, settings, say=print):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.stream", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("stream", __doc__, run)
     parser.add_argument("--pieces", type=int, default=10_000, metavar="N", help="of 100 steps, 10,000 if not given")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
     return cli.run_command(parser, arguments)
@@ -138,12 +135,12 @@ def main(arguments=None):
 
 def run(options, command):
     """Measures, and writes the results file."""
-    path, revision = check_file(options.output), git_revision()
+    path, about = check_file(options.output), provenance(command)
     cli.at_least_one("--pieces", options.pieces)
     settings = {**SETTINGS, "every": min(SETTINGS["every"], options.pieces)}
     settings["steps_per_execution"] = min(settings["steps_per_execution"], settings["every"])
     found = learn(options.pieces, settings)
-    about = {"machine": machine(), "versions": versions(), "git_revision": revision, "command": command}
+    about["machine"] = machine()
     write_json(path, {"stream": {**found, **about}})
     print(f"Results    {path}")
 

@@ -17,7 +17,6 @@ then, as it does on a stream without an end, and the rules are those with a memo
 pixels one by one, with pauses; `heartbeats` ask at every step.
 """
 
-import argparse
 import dataclasses
 import functools
 import itertools
@@ -33,12 +32,12 @@ from kernl_keras import cli
 from kernl_keras.experiments.build import build_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.experiments.provenance import git_revision
 from kernl_keras.keras_version import keras
 from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
-from .options import add_run_options, check_folder, check_seeds
+from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
 from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
@@ -318,8 +317,7 @@ def near_the_best(rates, tried):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.streams", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("streams", __doc__, run)
     parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
     parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
@@ -343,7 +341,7 @@ def run(options, command):
             found = read_json(options.output)[kind]["tasks"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{options.output} holds no such results: name another --output.") from error
-    about = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    about = provenance(command)
     settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": options.rates or RATES}
 
     def keep(tasks):

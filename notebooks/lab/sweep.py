@@ -3,7 +3,6 @@
 python -m notebooks.lab.sweep rules-smnist14 --output notebooks/results/rules-smnist14.json
 """
 
-import argparse
 import dataclasses
 import pathlib
 import sys
@@ -14,11 +13,10 @@ from kernl_keras import cli
 from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.experiments.files import CONFIG, EVENTS, RESULTS, UserError, explained, read_json, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import differences, read_config, train
 from kernl_keras.keras_version import keras
 
-from .options import check_seeds
+from .options import check_seeds, make_parser, provenance
 from .sweeps import SWEEPS
 
 HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
@@ -163,9 +161,7 @@ def write_results(sweep, rows, output, command):
         "metric": experiment.metric,
         "chance": experiment.chance,
         "experiment": {**dataclasses.asdict(experiment), "data_dir": None},
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "command": command,
+        **provenance(command),
         "runs": rows,
     }
     write_json(output, results)
@@ -192,8 +188,7 @@ def write_hparams(folder, variant, experiment, results):
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.sweep", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("sweep", __doc__, run)
     parser.add_argument("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its variants")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of its own")

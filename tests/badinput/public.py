@@ -22,14 +22,7 @@ LISTED = st.floats(1e-3, 5e4)  # those that single precision tells from none
 def words(alias, good=None):
     """The words that a type allows; `good` is a strategy of all that works, if there is more."""
     made = word(*typing.get_args(alias))
-    made.good = made.good if good is None else good
-    return made
-
-
-def time_constant(**more):
-    made = per_unit(H, above=0.0, good=LISTED, **more)
-    made.good = made.good | LONG
-    return made
+    return made if good is None else made.but(good)
 
 
 def bools(size):
@@ -48,7 +41,11 @@ def share(**bounds):
 
 
 SEED = optional(integer(0))
-TAU = time_constant()
+TAU = per_unit(H, above=0.0, good=LISTED)
+TAU = TAU.but(TAU.good | LONG)
+PIPELINE = {"batch_size": integer(), "seed": integer(0), "repeat": flag(), "skip_batches": integer(0).but(st.just(0))}
+GENERATED = {"steps": integer(2), "validation": integer(0), "test": integer(), **PIPELINE}
+UPDATE_FREQ = integer().but(st.just("epoch") | st.integers(1, 9), "epoch")
 LEARN = Kind(st.just([]), an_unknown_word=WORDS.filter(lambda value: value != []))
 POSITIVE, AT_LEAST_0 = number(above=0.0), number(low=0.0, good=st.floats(0.0, 1e3))
 DT = number(above=0.0, good=st.floats(0.01, 10.0))
@@ -91,6 +88,24 @@ SPIKES = {
     "adaptation_strength": per_unit(H, low=0.0, good=st.floats(0.0, 1e3)),
     "surrogate": words(types.SurrogateName),
     "surrogate_damping": AT_LEAST_0,
+}
+READOUT = {
+    "units": integer(good=st.just(H)),
+    "tau_out": optional(TAU),
+    "learn": LEARN,
+    "gain": optional(POSITIVE),
+    "dt": DT,
+    "discretization": word("exponential"),
+    "feedback": words(types.Feedback),
+}
+ENCODER = {
+    "units": integer(good=st.sampled_from([2, 4])),
+    "code": words(types.Code),
+    "gain": POSITIVE,
+    "seed": SEED,
+    "stateful": flag(),
+    "delta": optional(POSITIVE),
+    "period": optional(integer()),
 }
 RESISTANCE = optional(per_unit(H, above=0.0, good=st.floats(1e-3, 1e3)))
 PERIOD = per_unit(H, above=0.0, good=st.floats(21.0, 1e6))
@@ -201,29 +216,16 @@ PUBLIC = {
     }, {"units": H}),
     "Unit": Public(Own, {**HIDDEN, **GAINS, "surrogate": words(types.SurrogateName), "surrogate_damping": AT_LEAST_0},
         {"units": H}),
-    "ReadoutCell": Public(kk.ReadoutCell, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
-        "dt": DT, "discretization": word("exponential"), "use_bias": flag(), "feedback": words(types.Feedback),
-    }, {"units": H}),
-    "Readout": Public(kk.Readout, {
-        "units": integer(good=st.just(H)), "tau_out": optional(TAU), "learn": LEARN, "gain": optional(POSITIVE),
-        "dt": DT, "discretization": word("exponential"), "return_sequences": Kind(st.booleans()),
-        "feedback": words(types.Feedback),
-    }, {"units": H}),
+    "ReadoutCell": Public(kk.ReadoutCell, {**READOUT, "use_bias": flag()}, {"units": H}),
+    "Readout": Public(kk.Readout, {**READOUT, "return_sequences": Kind(st.booleans())}, {"units": H}),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
-    "SpikeEncoder": Public(kk.SpikeEncoder, {
-        "units": integer(good=st.sampled_from([2, 4])), "code": words(types.Code),
-        "context_switch": optional(integer(0)), "gain": POSITIVE, "seed": SEED, "stateful": flag(),
-        "delta": optional(POSITIVE), "period": optional(integer()),
-    }, {"units": 2}),
+    "SpikeEncoder": Public(kk.SpikeEncoder, {**ENCODER, "context_switch": optional(integer(0))}, {"units": 2}),
     "AudioEncoder": Public(kk.AudioEncoder, {
-        "bands": integer(good=st.just(4)), "code": words(types.Code), "units": integer(good=st.sampled_from([2, 4])),
-        "sampling_rate": number(above=0.0, good=st.just(8000.0)), "frame": number(above=0.0, good=st.just(25.0)),
-        "hop": number(above=0.0, good=st.just(10.0)), "low": number(low=0.0, good=st.just(80.0)),
-        "high": optional(number(above=0.0, good=st.just(3000.0))), "compression": words(types.Compression),
-        "tau": optional(POSITIVE), "gain": POSITIVE, "seed": SEED, "stateful": flag(), "delta": optional(POSITIVE),
-        "period": optional(integer()),
+        **ENCODER, "bands": integer(good=st.just(4)), "sampling_rate": number(above=0.0, good=st.just(8000.0)),
+        "frame": number(above=0.0, good=st.just(25.0)), "hop": number(above=0.0, good=st.just(10.0)),
+        "low": number(low=0.0, good=st.just(80.0)), "high": optional(number(above=0.0, good=st.just(3000.0))),
+        "compression": words(types.Compression), "tau": optional(POSITIVE),
     }, {"units": 2}),
     "TimeAverage": Public(kk.TimeAverage, {"last": optional(integer(good=st.just(1))), "stateful": flag()}),
     "LogUniform": Public(kk.LogUniform, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
@@ -231,8 +233,7 @@ PUBLIC = {
     "LogSpaced": Public(kk.LogSpaced, {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9)),
                                        "count": integer(2, good=st.integers(2, 9))}, {"low": 1e-3, "high": 1e3}),
     "FiringRate": Public(kk.FiringRate, {
-        "target": Kind(AT_LEAST_0.good, **{n.replace(" ", "_"): s.filter(lambda v: v is not None)
-                                           for n, s in AT_LEAST_0.bad.items()}),
+        "target": AT_LEAST_0.but(AT_LEAST_0.good, None),
         "low": optional(AT_LEAST_0), "high": optional(AT_LEAST_0), "strength": AT_LEAST_0, "dt": POSITIVE,
         "per_unit": flag(),
     }, {"target": 10.0}),
@@ -246,51 +247,33 @@ PUBLIC = {
         "diagnostics": flag(),
     }, of=kk.Model.compile),
     "TensorBoard": Public(kk.TensorBoard, {
-        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
-            n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
-        "histograms": flag(), "images": flag(), "raster": flag(),
+        "update_freq": UPDATE_FREQ, "histograms": flag(), "images": flag(), "raster": flag(),
     }),
     "StreamBackup": Public(kk.StreamBackup, {
         "path": Kind(st.just("a.npz"), an_unknown_word=st.sampled_from(["", "much", "a.h5"])),
     }),
-    "StreamMonitor": Public(kk.StreamMonitor, {
-        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
-            n.replace(" ", "_"): s.filter(lambda v: v != "epoch") for n, s in integer().bad.items()}),
-        "last": integer(), "steps": integer(),
-    }),
+    "StreamMonitor": Public(kk.StreamMonitor, {"update_freq": UPDATE_FREQ, "last": integer(), "steps": integer()}),
     "GradientAlignment": Public(kk.GradientAlignment, {
-        "update_freq": Kind(st.just("epoch") | st.integers(1, 9), **{
-            n.replace(" ", "_"): s for n, s in integer().bad.items()}),
+        "update_freq": UPDATE_FREQ,
         "rules": Kind(st.none() | st.lists(st.sampled_from(typing.get_args(types.RuleName))),
                       an_unknown_word=st.sampled_from(["kernl", 3, 0.5])),
         "windows": integer(),
     }),
-    "data.adding_problem": Public(kk.data.adding_problem, {
-        "steps": integer(2), "batch_size": integer(), "validation": integer(0), "test": integer(), "seed": integer(0),
-        "repeat": flag(), "skip_batches": Kind(st.just(0), **{
-            n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
-    }),
+    "data.adding_problem": Public(kk.data.adding_problem, GENERATED),
     "data.anbn": Public(kk.data.anbn, {
-        "steps": integer(2), "shortest": integer(good=st.integers(1, 3)), "longest": integer(good=st.integers(3, 9)),
-        "batch_size": integer(), "validation": integer(0), "test": integer(), "seed": integer(0),
-        "repeat": flag(), "skip_batches": Kind(st.just(0), **{
-            n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
+        "shortest": integer(good=st.integers(1, 3)), "longest": integer(good=st.integers(3, 9)), **GENERATED,
     }),
     "data.sequential_mnist": Public(kk.data.sequential_mnist, {
         "source": word("sample"), "layout": word("pixels", "rows"), "size": word(28, 14),
         "order": word("row", "permuted"), "permutation_seed": integer(0), "context_steps": integer(0),
-        "validation": optional(integer(0)), "batch_size": integer(), "seed": integer(0), "repeat": flag(),
-        "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
-        "download": Kind(st.booleans()),
+        "validation": optional(integer(0)), "download": Kind(st.booleans()), **PIPELINE,
         "shift": Kind(
             st.tuples(st.integers(0, 3), st.integers(0, 3)), no_pair_of_integers=st.sampled_from([2, (1,), (0.5, 1)]),
             a_number_out_of_range=st.sampled_from([(28, 0), (0, 99), (-1, 0)]),
         ),
     }),
     "data.ecg": Public(kk.data.ecg, {
-        "validation": integer(0), "channel_dropout": number(low=0.0, good=st.floats(0.0, 0.9)),
-        "batch_size": integer(), "seed": integer(0), "repeat": flag(),
-        "skip_batches": Kind(st.just(0), **{n.replace(" ", "_"): s for n, s in integer(0).bad.items()}),
+        "validation": integer(0), "channel_dropout": number(low=0.0, good=st.floats(0.0, 0.9)), **PIPELINE,
     }),
     "data.stream": Public(lambda **settings: kk.data.stream(np.ones((3, 2, 1)), np.arange(3), **settings), {
         "every": optional(integer(good=st.just(30))), "answer": optional(integer()), "noise": AT_LEAST_0,

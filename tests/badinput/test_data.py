@@ -26,8 +26,10 @@ def sparse(**settings):
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **settings)
 
 
-def layers(average=True, units=C, stateful=False):
-    made = [kk.RNN(kk.LIFCell(3), rule="eprop", stateful=stateful, seed=1), kk.Readout(units, stateful=stateful)]
+def layers(average=True, units=C, stateful=False, hidden=False):
+    """Without hidden units where nothing is asked of them, which is quicker."""
+    made = [kk.RNN(kk.LIFCell(3), rule="eprop", stateful=stateful, seed=1)] if hidden else []
+    made.append(kk.Readout(units, stateful=stateful))
     return [*made, kk.TimeAverage(stateful=stateful)] if average else made
 
 
@@ -122,13 +124,9 @@ def test_data_that_do_not_fit_are_refused(number):
     kind, settings, ask, names, received, advice = REFUSED[number]
     made = model(**settings)
     weights = made.get_weights()
-    refused(kind, number, lambda: ask(made), names=names, received=received)
-    with pytest.raises(ValueError) as error:
-        ask(made)
-    assert (advice or "") in str(error.value)
+    assert (advice or "") in refused(kind, number, ask, made, names=names, received=received)
     assert made.train_function is None and made.test_function is None and made.predict_function is None
-    np.testing.assert_array_equal(np.concatenate(list(map(np.ravel, made.get_weights()))),
-                                  np.concatenate(list(map(np.ravel, weights))))  # fmt: skip
+    assert all(map(np.array_equal, made.get_weights(), weights))
 
 
 def test_of_several_outputs_each_is_looked_at():
@@ -137,7 +135,7 @@ def test_of_several_outputs_each_is_looked_at():
     outputs = [kk.TimeAverage(name="first")(kk.Readout(2)(hidden)), kk.Readout(C, name="second")(hidden)]
     made = compiled(kk.Model(inputs, outputs), {"first": "mse", "second": sparse()})
     for y in ([ONE_HOT[:, :2], Y], {"first": ONE_HOT[:, :2], "second": Y}):
-        refused(LOSS, list(y), lambda y=y: made.fit(X, y), names="y, of the output 'second', must", received="(8,)")
+        refused(LOSS, list(y), made.fit, X, y, names="y, of the output 'second', must", received="(8,)")
     made.fit(X, [ONE_HOT[:, :2], EVERY], verbose=0)
 
 
@@ -154,7 +152,7 @@ def test_models_that_are_not_built_say_what_they_can(kind):
             return x
 
     made = compiled(kk.Model(layers()) if kind == "sequential" else Own())
-    refused(LOSS, kind, lambda: made.fit(X, NAMES), names="y must be numbers", received="str")
+    refused(LOSS, kind, made.fit, X, NAMES, names="y must be numbers", received="str")
     made.fit(X, Y, verbose=0)
 
 
@@ -193,14 +191,14 @@ def test_what_the_messages_advise_works(advice):
 
 def test_padded_sequences_are_read_as_they_are_alone():
     """As the advice for sequences of different lengths promises."""
-    made = model(mask=True, steps=None)
+    made = model(mask=True, steps=None, hidden=True)
     alone = [made(each[None])[0] for each in RAGGED]
     np.testing.assert_allclose(made(PADDED), alone, rtol=1e-5, atol=1e-6)
 
 
 def test_another_batch_size_has_the_same_weights():
     """A stateful model that is built anew for it predicts the same."""
-    made, other = model(**STATEFUL), model(batch=1)
+    made, other = model(**STATEFUL, hidden=True), model(batch=1, hidden=True)
     other.set_weights(made.get_weights())
     expected = made.predict(X[:4], batch_size=B, verbose=0)
     np.testing.assert_allclose(other.predict(X[:1], batch_size=1, verbose=0), expected[:1], rtol=1e-5, atol=1e-6)

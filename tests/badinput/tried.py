@@ -21,25 +21,29 @@ def count(kind, got, what):
     TRIED[kind, got].add(repr(what))
 
 
-def refused(kind, what, make, *, names, received=None):
-    """`make()` must raise a ValueError or TypeError that `names` the argument and says what was `received`.
+def refused(kind, what, make, *arguments, names, received=None, **settings):
+    """`make(...)` must raise a ValueError or TypeError that `names` the argument and says what was `received`.
 
     Args:
         kind: class of bad inputs.
         what: the input, for the count.
+        make: a function, and then its arguments.
         names: what the message must hold.
         received: another part that the message must hold, or several, of which one will do; None for none.
+
+    Returns:
+        the message.
     """
     try:
-        made = make()
+        made = make(*arguments, **settings)
     except (ValueError, TypeError) as error:
         message = str(error)
         assert names in message, message
         received = [received] if isinstance(received, str) else received
         assert received is None or any(part in message for part in received), f"{received} is not in: {message}"
         count(kind, f"{type(error).__name__} that names it", what)
-    else:
-        pytest.fail(f"{what!r} was accepted: {made!r}")
+        return message
+    pytest.fail(f"{what!r} was accepted: {made!r}")
 
 
 # What is no number, no matter of which kind.
@@ -56,13 +60,16 @@ class Kind:
         self.good = good
         self.bad = {name.replace("_", " "): strategy for name, strategy in bad.items()}
 
+    def but(self, good, *allowed):
+        """With other good values; of the bad ones some may be allowed."""
+        made = Kind(good)
+        made.bad = {name: bad.filter(lambda value: value not in allowed) for name, bad in self.bad.items()}
+        return made
+
 
 def optional(kind):
     """The same, or None."""
-    bad = {name: strategy.filter(lambda value: value is not None) for name, strategy in kind.bad.items()}
-    made = Kind(st.none() | kind.good)
-    made.bad = bad
-    return made
+    return kind.but(st.none() | kind.good, None)
 
 
 def number(low=None, above=None, good=None):

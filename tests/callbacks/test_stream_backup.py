@@ -56,9 +56,16 @@ def train(path=None, epochs=4, callbacks=(), validation_data=None, **settings):
 
 
 def everything(model):
+    """All that a model and its optimizers hold, and its states."""
+    optimizers = [each for each in (model.optimizer, model.sensitivity_optimizer) if each is not None]
+    variables = [variable for each in optimizers for variable in each.variables]
     states = [state for _, state in layer_states(model)]
-    optimizers = [variable for each in (model.optimizer, model.sensitivity_optimizer) for variable in each.variables]
-    return [np.asarray(tf.convert_to_tensor(each)) for each in (*model.weights, *states, *optimizers)]
+    return [np.asarray(tf.convert_to_tensor(each)) for each in (*model.weights, *states, *variables)]
+
+
+def assert_same(one, other):
+    for value, another in zip(one, other, strict=True):
+        np.testing.assert_array_equal(value, another)
 
 
 SLOW = {"rule": "kernl", "steps_per_execution": 3, "validation_data": pieces(seed=9).take(3)}
@@ -80,8 +87,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     assert (kk.StreamBackup(path).epochs, kk.StreamBackup(path).pieces) == (2, 2 * STEPS)
     resumed, rest = train(path, **settings)
     whole, history = train(**settings)
-    for one, other in zip(everything(whole), everything(resumed), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(everything(whole), everything(resumed))
     assert {name: values[2:] for name, values in history.items()} == rest and len(rest["loss"]) == 2
     states = [state.numpy() for _, state in layer_states(resumed)]
     assert sum(np.any(state) for state in states) >= len(states) - 3
@@ -111,45 +117,52 @@ def test_keras_backup_brings_back_all_but_the_states(tmp_path):
     resumed.fit(pieces(2 * STEPS), callbacks=[backup()], **settings)
     whole = network()
     whole.fit(pieces(), **settings)
-    for one, other in zip(everything(whole), everything(resumed), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(everything(whole), everything(resumed))
+
+
+def save(path, model, epoch):
+    """The backup that a callback of one's own writes at the end of an epoch."""
+    callback = kk.StreamBackup(path)
+    callback.set_model(model)
+    callback.on_epoch_end(epoch)
+    return callback
 
 
 def test_a_kill_while_the_file_is_written_leaves_the_one_before(tmp_path, monkeypatch):
     path = tmp_path / "backup.npz"
-    callback = kk.StreamBackup(path)
-    callback.set_model(network())
-    callback.on_epoch_end(0)
+    model = simple()
+    save(path, model, 0)
     before = path.read_bytes()
 
     def killed(*_):
         raise KeyboardInterrupt
 
-    callback = kk.StreamBackup(path)
-    callback.set_model(network())
     monkeypatch.setattr(os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        callback.on_epoch_end(1)
+        save(path, model, 1)
     assert path.read_bytes() == before and kk.StreamBackup(path).epochs == 1
 
 
+def test_a_full_disk_leaves_the_backup_before_and_nothing_else(tmp_path, short_disk):
+    path, model = tmp_path / "backup.npz", simple(units=(100, 100))
+    backup = save(path, model, 0)
+    before = path.read_bytes()
+    message = r"backup\.npz cannot be written: File too large\. What was there before still is\.$"
+    with short_disk(20_000), pytest.raises(OSError, match=message):
+        backup.on_epoch_end(1)
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["backup.npz"]
+    assert backup.epochs == 1
+
+
 def test_what_does_not_fit_is_said(tmp_path):
-    with pytest.raises(ValueError, match="path must end in .npz; received 'backup.h5'"):
-        kk.StreamBackup("backup.h5")
     path = tmp_path / "backup.npz"
-    inputs = keras.Input(batch_shape=(B, P, I))
-    model = kk.Model(inputs, kk.Readout(3, stateful=True)(inputs))
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    callback = kk.StreamBackup(path)
-    callback.set_model(model)
-    callback.on_epoch_end(0)
+    save(path, simple(), 0)
     other, callback = network(), kk.StreamBackup(path)
     before = everything(other)
     callback.set_model(other)
     with pytest.raises(ValueError, match=r"the model must be that of the backup .*backup.npz, which has \d+ variables"):
         callback.on_train_begin()
-    for one, another in zip(before, everything(other), strict=True):
-        np.testing.assert_array_equal(one, another)
+    assert_same(before, everything(other))
     callback.set_model(keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)]))
     with pytest.raises(ValueError, match="StreamBackup needs a model that is a kernl_keras.Model"):
         callback.on_train_begin()
@@ -233,12 +246,7 @@ def test_the_same_objects_go_on_after_an_interrupt(tmp_path):
     assert (backup.epochs, backup.pieces) == (1, 5)
     learn(model, backup, epochs=3)
     assert int(model.optimizer.iterations) == backup.pieces == 15
-    for one, other in zip(everything_of_simple(whole), everything_of_simple(model), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def everything_of_simple(model):
-    return [*model.get_weights(), *(state.numpy() for _, state in layer_states(model))]
+    assert_same(everything(whole), everything(model))
 
 
 def test_a_model_that_learns_no_more_is_given_what_the_file_holds(tmp_path):
@@ -247,8 +255,7 @@ def test_a_model_that_learns_no_more_is_given_what_the_file_holds(tmp_path):
     learn(model, backup, epochs=1)
     other = simple()
     kk.StreamBackup(backup.path).restore(other)
-    for one, another in zip(everything_of_simple(model), everything_of_simple(other), strict=True):
-        np.testing.assert_array_equal(one, another)
+    assert_same(everything(model), everything(other))
     assert int(other.optimizer.iterations) == 5
 
 
@@ -279,8 +286,7 @@ def test_other_layers_are_frozen(tmp_path):
     before = model.get_weights()
     with pytest.raises(ValueError, match="must train the same layers as that of the backup"):
         learn(model, kk.StreamBackup(backup.path), epochs=2)
-    for one, other in zip(before, model.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(before, model.get_weights())
 
 
 def test_a_file_that_another_program_replaced(tmp_path):

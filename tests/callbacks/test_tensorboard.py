@@ -1,6 +1,9 @@
 """The event files of small runs: exactly these tags, these values, and training as if nobody looked."""
 
+import os
 import pathlib
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.callbacks.images import diverging, pictures, raster, sequential
 from kernl_keras.callbacks.tensorboard import TensorBoard
 from kernl_keras.cells.input import InputSpikeCell
@@ -27,22 +31,16 @@ T, I, H, O = 6, 3, 5, 2  # noqa: E741
 STEPS = 3  # batches an epoch
 LOGGED = ["loss", "mae"]
 RATES = ["learning_rate", "sensitivity_learning_rate"]
-SHAPES = {
-    "hidden/kernel": (I, H),
-    "hidden/recurrent_kernel": (H, H),
-    "hidden/bias": (H,),
-    "hidden/sensitivity_tensor": (2, H, H),
-    "hidden/temporal_filter": (2, H),
-    "readout/kernel": (H, O),
+WEIGHTS = {  # their shapes; of their pictures how many, height and width
+    "hidden/kernel": ((I, H), (1, 240, 400)),
+    "hidden/recurrent_kernel": ((H, H), (1, 400, 400)),
+    "hidden/bias": ((H,), (1, 80, 400)),
+    "hidden/sensitivity_tensor": ((2, H, H), (2, 400, 400)),
+    "hidden/temporal_filter": ((2, H), (1, 160, 400)),
+    "readout/kernel": ((H, O), (1, 160, 400)),
 }
-SIZES = {  # of pictures: how many, height, width
-    "hidden/kernel": (1, 240, 400),
-    "hidden/recurrent_kernel": (1, 400, 400),
-    "hidden/bias": (1, 80, 400),
-    "hidden/sensitivity_tensor": (2, 400, 400),
-    "hidden/temporal_filter": (1, 160, 400),
-    "readout/kernel": (1, 160, 400),
-}
+SHAPES = {name: shape for name, (shape, _) in WEIGHTS.items()}
+SIZES = {name: size for name, (_, size) in WEIGHTS.items()}
 TENSORS = [name + end for name in SHAPES for end in ("", "/gradient")]
 
 
@@ -126,14 +124,10 @@ def run(tmp_path_factory):
         epochs.append(logs | model.diagnostics() | of_validation)
 
     fit(model, [TensorBoard(log_dir), keras.callbacks.LambdaCallback(on_epoch_end=look)], epochs=3)
-    weights = {
-        "hidden/kernel": model.get_layer("hidden").cell.kernel,
-        "hidden/recurrent_kernel": model.get_layer("hidden").cell.recurrent_kernel,
-        "hidden/bias": model.get_layer("hidden").cell.bias,
-        "hidden/sensitivity_tensor": model.get_layer("hidden").sensitivity_tensor,
-        "hidden/temporal_filter": model.get_layer("hidden").temporal_filter,
-        "readout/kernel": model.get_layer("readout").cell.kernel,
-    }
+    hidden, readout = model.get_layer("hidden"), model.get_layer("readout")
+    weights = [hidden.cell.kernel, hidden.cell.recurrent_kernel, hidden.cell.bias]
+    weights += [hidden.sensitivity_tensor, hidden.temporal_filter, readout.cell.kernel]
+    weights = dict(zip(SHAPES, weights, strict=True))
     gradients = model.gradients(*(tf.constant(part[:4]) for part in VALIDATION))
     ids = [id(v) for v in model.trainable_variables]
     values = {name: v.numpy() for name, v in weights.items()}
@@ -240,7 +234,9 @@ def test_steps_and_quantities_switched_off(tmp_path):
 
 @pytest.mark.usefixtures("eagerly")
 def test_several_steps_an_execution_are_counted(tmp_path):
-    model = build(compiled={"steps_per_execution": STEPS})
+    inputs = keras.Input((T, I))
+    model = Model(inputs, keras.layers.Dense(O, name="hidden")(keras.layers.GlobalAveragePooling1D()(inputs)))
+    model.compile("sgd", "mse", steps_per_execution=STEPS)
     fit(model, [TensorBoard(tmp_path, update_freq=4, images=False, raster=False)], epochs=3)
     assert list(events(tmp_path)["train"]["hidden/kernel"][1]) == [6, 9]  # the first hooks after step 4 and step 8
 
@@ -333,7 +329,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path)
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"update_freq": 0}, "update_freq, if not 'epoch', must be .*received 0"),
         ({"update_freq": "batch"}, "update_freq, if not 'epoch', must be .*received 'batch'"),
         ({"examples": 0}, "examples must be .*received 0"),
         ({"examples": True}, "examples must be .*received True"),
@@ -344,3 +339,54 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(tmp_path)
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         TensorBoard(**settings)
+
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path, short_disk):
+    """The system refuses; TensorFlow's own error is another one for each reason."""
+    message = rf"log_dir must be a folder that can be written; received '{tmp_path}': .*tfevents.*; File too large"
+    with short_disk(20_000), pytest.raises(OSError, match=message) as found:
+        with writing(str(tmp_path)), tf.summary.create_file_writer(str(tmp_path)).as_default(1):
+            for number in range(60):
+                tf.summary.histogram(f"h{number}", tf.random.normal((1000,)))
+    assert isinstance(found.value.__cause__, tf.errors.OpError)
+
+
+WITHOUT = """
+import importlib.machinery
+found = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = classmethod(
+    lambda cls, name, *rest: None if name.split(".")[0] == "tensorboard" else found(name, *rest)
+)
+import kernl_keras as kk
+from kernl_keras import cli
+try:
+    cli.main(["train", "--run-dir", "run", "--verbose", "0"])
+except SystemExit as error:
+    print("status", error.code)
+try:
+    kk.GradientAlignment(None, "log")
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_without_tensorboard_its_users_say_what_to_install(tmp_path):
+    """Everything else works without it: the package is imported, a configuration is chosen."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    errors = [line for line in done.stderr.splitlines() if "kernl-keras: error:" in line]
+    assert [line.split("error: ")[1] for line in errors] == [
+        "TensorBoard needs the package tensorboard: pip install tensorboard"
+    ], done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines() == [
+        "status 2",
+        "GradientAlignment needs the package tensorboard: pip install tensorboard",
+    ]
+    assert not list(tmp_path.iterdir())

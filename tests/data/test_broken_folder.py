@@ -1,5 +1,6 @@
 """Folders of TensorFlow Datasets that are broken, or that an interrupted download left; nothing touches a network."""
 
+import builtins
 import json
 import os
 import pathlib
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.data import sequential_mnist
+from kernl_keras.data import sequential_mnist, spoken_digits
 from kernl_keras.data.digits import DOWNLOAD_URL, SAMPLE_FILE, load_tfds
 from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
@@ -178,6 +179,26 @@ def test_ctrl_c_in_a_download_stops(tmp_path, monkeypatch):
     monkeypatch.setattr(requests, "head", stop)
     with pytest.raises(KeyboardInterrupt):
         load_tfds(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: sequential_mnist("tfds"), 'pip install tensorflow-datasets.*source="sample"'),
+        (spoken_digits, r"spoken_digits needs TensorFlow Datasets: pip install \S+ \S+\. The import"),
+    ],
+)
+def test_without_tensorflow_datasets_the_error_names_the_command(monkeypatch, make, message):
+    import_it = builtins.__import__
+
+    def without_tfds(name, *arguments, **settings):
+        if name == "tensorflow_datasets":
+            raise ModuleNotFoundError("No module named 'tensorflow_datasets'")
+        return import_it(name, *arguments, **settings)
+
+    monkeypatch.setattr(builtins, "__import__", without_tfds)
+    with pytest.raises(ImportError, match=message):
+        make()
 
 
 @pytest.mark.parametrize("how", ["cut short", "a wrong bit", "an array missing"])

@@ -49,8 +49,6 @@ def test_nested_data():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="batch_size must be an integer >= 1; received 0"):
-        kk.data.full_batches(batches(), 0)
     with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of at most 2"):
         list(kk.data.full_batches(batches(), 2))
     for data in ([(X, Y)], tf.data.Dataset.from_tensor_slices(X).batch(3)):
@@ -78,15 +76,13 @@ def test_answers_at_every_step(loss):
     for each in (data, kk.data.full_batches(data, 3)):
         keras.utils.set_random_seed(3)
         inputs = keras.Input((12, 3))
-        hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), rule="bptt")(inputs)
-        model = kk.Model(inputs, kk.Readout(4 if loss == "classes" else 1)(hidden))
-        name = "SparseCategoricalCrossentropy" if loss == "classes" else "MeanSquaredError"
-        settings = {"from_logits": True} if loss == "classes" else {}
-        metrics = ["accuracy"] if loss == "classes" else ["mae"]
-        made = getattr(keras.losses, name)(**settings, reduction="sum")
-        model.compile(keras.optimizers.SGD(0.01), made, weighted_metrics=metrics)
-        history = model.fit(each, shuffle=False, verbose=0).history
-        found.append([*model.get_weights(), history.get("accuracy", history.get("mae"))])
+        model = kk.Model(inputs, kk.Readout(4 if loss == "classes" else 1)(inputs))
+        if loss == "classes":
+            made, metric = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"), "accuracy"
+        else:
+            made, metric = keras.losses.MeanSquaredError(reduction="sum"), "mae"
+        model.compile(keras.optimizers.SGD(0.01), made, weighted_metrics=[metric], run_eagerly=True)
+        found.append([*model.fit(each, shuffle=False, verbose=0).history[metric], *model.get_weights()])
     for one, other in zip(*found):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 

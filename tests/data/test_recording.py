@@ -68,12 +68,7 @@ def test_more_bits_and_the_extended_format(kind, bits, data, tmp_path):
 @pytest.mark.parametrize(
     "kind, bits, data, message",
     [
-        (
-            6,
-            8,
-            b"ab",
-            "must hold integers of 8, 16, 24 or 32 bits, or floating.*; received format 6 of 8 bits",
-        ),
+        (6, 8, b"ab", "must hold integers of 8, 16, 24 or 32 bits, or floating.*; received format 6 of 8 bits"),
         (1, 12, b"abcd", "received format 1 of 12 bits"),
         (65534, 24, b"abc", "received format 0 of 24 bits"),  # the rest of its name is missing
         (3, 32, struct.pack("<f", np.nan), "must hold numbers; received samples that are NaN or infinite"),

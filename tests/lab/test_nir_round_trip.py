@@ -62,11 +62,3 @@ def test_the_results_file(tmp_path, monkeypatch):
     assert (found["digits"], report["network"], report["training_steps"]) == (5, "rows", 3)
     (row,) = report["comparisons"]
     assert row["importer"] == NUMPY and row["places"] == 5 * 28 * 100 and row["different"] < row["spikes"] / 100
-
-
-def test_without_an_environment_it_says_what_is_missing(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("KERNL_KERAS_NIR_PYTHON", raising=False)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="2"):
-        nir_round_trip.main([])
-    assert "KERNL_KERAS_NIR_PYTHON must name the Python of an environment" in capsys.readouterr().err

@@ -10,12 +10,10 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments.configs import SMNIST
-from notebooks.lab import pictures
 from notebooks.lab.benchmark.environments import SCRIPTS
 from notebooks.lab.benchmark.peers import task
 from notebooks.lab.race import __main__ as race
 from notebooks.lab.race import ours, rows
-from notebooks.lab.tables import table_of
 
 WORKER = """
 import time
@@ -145,52 +143,6 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
     assert list(found["rows"]) == ["bptt"]
     assert found["rows"]["bptt"]["settings"]["units"] == 5
     assert set(found) >= {"machine", "versions", "git_revision", "command", "seconds", "seed"}
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--output", "no/such.json"], "no is no directory: make it, or name another --output."),
-        (["--units", "0"], "--units must be >= 1; received 0."),
-        (["--seconds", "0"], "--seconds must be > 0; received 0.0."),
-        (["--seconds", "nan"], "--seconds must be > 0; received nan."),
-        (["--seed", "-1"], "--seed must be from 0 to 1073741823; received -1."),
-        (["--only", "hebb"], "invalid choice: 'hebb'"),
-    ],
-)
-def test_mistakes(flags, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        race.main(flags)
-    assert message in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_picture(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
-    points = [{"seconds": seconds, "accuracy": seconds / 400.0} for seconds in (31.0, 61.0, 300.0)]
-    of = {"label": "KeRNL", "versions": {"tensorflow": "2"}, "points": points}
-    (tmp_path / "race.json").write_text(json.dumps({"rows": {"kernl": of, "norse": {**of, "versions": {}}}}))
-    monkeypatch.setattr(pictures, "RESULTS", tmp_path)
-    monkeypatch.setattr(pictures, "PICTURES", tmp_path)
-    pictures.draw_race()
-    assert (tmp_path / "race.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_table():
-    def points(*pairs):
-        return [{"seconds": seconds, "steps": steps, "accuracy": accuracy} for seconds, steps, accuracy in pairs]
-
-    found = {
-        "kernl": {"label": "KeRNL", "points": points((30.2, 5, 0.5), (300.1, 1200, 0.75))},
-        "norse": {"label": "Norse", "points": points((61.0, 7, 0.25), (310.0, 40, 0.3))},
-    }
-    assert table_of([{"rows": found}]).splitlines() == [
-        "|  | updates | 30 s | 60 s | 300 s |",
-        "| --- | --- | --- | --- | --- |",
-        "| KeRNL | 1,200 | 50.0 % |  | 75.0 % |",
-        "| Norse | 40 |  | 25.0 % | 30.0 % |",
-    ]
 
 
 @pytest.mark.slow

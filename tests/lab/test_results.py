@@ -7,74 +7,12 @@ import pytest
 
 from notebooks.lab.plot import KEY, draw_sweep, fingerprint, round_numbers
 from notebooks.lab.results import DOCUMENTS, PLOT, TABLE, main, read_results, render, update
-from notebooks.lab.tables import run_table, spread_of, table_of
+from notebooks.lab.tables import table_of
+
+from .test_tables import SWEEP as RESULTS
+from .test_tables import run
 
 TOP = pathlib.Path(__file__).parents[2]
-
-
-def run(variant, seed, test, explained=0.0):
-    return {
-        "variant": variant, "seed": seed, "test": test, "learning_rate": 0.002, "explained_variance": explained,
-        "firing_rate": 0.25, "seconds": 10.4, "steps": 2000,
-    }  # fmt: skip
-
-
-RESULTS = {
-    "sweep": "rules",
-    "metric": "accuracy",
-    "runs": [run("KeRNL", 0, 0.91, 0.5), run("KeRNL", 1, 0.93, 0.7), run("e-prop", 0, 0.5, None)],
-}
-OF_ONE = """\
-|  | test accuracy | seeds | learning rate | explained | spikes per step | s |
-| --- | --- | --- | --- | --- | --- | --- |
-| KeRNL | 92.0 ± 1.4 % | 2 | 0.002 | 0.60 | 0.25 | 10 |
-| e-prop | 50.0 % | 1 | 0.002 |  | 0.25 | 10 |"""
-
-
-def test_a_table_by_hand():
-    assert table_of([RESULTS]) == OF_ONE
-
-
-def test_tables_of_sweeps_by_hand():
-    of_errors = {"sweep": "adding", "metric": "mse", "runs": [run("KeRNL", 0, 0.01), run("KeRNL", 1, None)]}
-    assert table_of([RESULTS, of_errors, RESULTS]).splitlines() == [
-        "|  | `rules` | `adding` | `rules` |",
-        "| --- | --- | --- | --- |",
-        "| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged | 92.0 ± 1.4 % |",
-        "| e-prop | 50.0 % |  | 50.0 % |",
-    ]
-    assert table_of([RESULTS, of_errors]).splitlines()[2:] == ["| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged |"]
-    assert (
-        table_of([of_errors, of_errors]).splitlines()[2:]
-        == ["| `adding` | 2,000 | 0.0100, 1 diverged | 2 | 0.002 |  | 0.25 | 10 |"] * 2
-    )
-
-
-def test_windows_of_every_length_are_one_row_beside_each_other():
-    """And only there; windows of one step are no windows."""
-    of = [
-        {**RESULTS, "runs": [{**RESULTS["runs"][0], "variant": f"KeRNL, window {window}"} for window in (1, longer)]}
-        for longer in (14, 64)
-    ]
-    assert [line.split(" | ")[0] for line in table_of(of).splitlines()[2:]] == ["| KeRNL, window 1", "| KeRNL, windows"]
-    assert [line.split(" | ")[0] for line in table_of(of[:1]).splitlines()[2:]] == [
-        "| KeRNL, window 1",
-        "| KeRNL, window 14",
-    ]
-
-
-def test_a_table_of_runs_by_hand():
-    one = {"experiment": "smnist", "rule": "kernl", "metric": "accuracy", "test_accuracy": 0.9512, "steps": 20000}
-    other = {**one, "rule": "eprop", "test_accuracy": 0.5, "seconds": 59.0}
-    assert run_table([{**one, "seconds": 3000.0}, other]).splitlines()[2:] == [
-        "| `smnist` | kernl | 20,000 | 50 | 95.1 % |",
-        "| `smnist` | eprop | 20,000 | 1 | 50.0 % |",
-    ]
-
-
-def test_spreads():
-    assert spread_of([0.01, 0.02], "mse") == "0.0150 ± 0.0071"
-    assert spread_of([None], "mse") == spread_of([float("nan")], "accuracy") == "diverged"
 
 
 def test_a_document_is_made_anew(tmp_path):
@@ -83,7 +21,7 @@ def test_a_document_is_made_anew(tmp_path):
     document.write_text("Before.\n<!-- table: some-table -->\nold\n<!-- end -->\nAfter.\n")
     update(document, tmp_path)
     once = document.read_text()
-    assert once == f"Before.\n<!-- table: some-table -->\n{OF_ONE}\n<!-- end -->\nAfter.\n"
+    assert once == f"Before.\n<!-- table: some-table -->\n{table_of([RESULTS])}\n<!-- end -->\nAfter.\n"
     update(document, tmp_path)
     assert document.read_text() == once
     with pytest.raises(FileNotFoundError):
@@ -95,6 +33,7 @@ def test_a_document_is_made_anew(tmp_path):
     [
         ("<!-- table: a -->\nold\n\nprose\n<!-- table: some -->\n<!-- end -->\n", "received 2 of them, 1 followed so"),
         ("<!-- table: some -->\nnever ended\n", "received 1 of them, 0 followed so"),
+        ("<!-- setup: some -->\n", "received 1 of them, 0 followed so"),
         ("<!-- plot: some -->\nno picture\n", "must be followed by a picture"),
         ("<!-- table: broken -->\n<!-- end -->\n", "broken: Expecting"),
         ("<!-- table: list -->\n<!-- end -->\n", "list: "),
@@ -112,66 +51,6 @@ def test_a_document_that_cannot_be_made_stays_as_it_is(tmp_path, text, message, 
         main(["--document", str(document), "--results", str(tmp_path)])
     assert message in capsys.readouterr().err
     assert document.read_text() == text
-
-
-def test_a_document_that_is_not_there(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="2"):
-        main(["--document", "page.md"])
-    assert "page.md cannot be used: No such file or directory" in capsys.readouterr().err
-
-
-def test_the_table_of_other_simulators(tmp_path):
-    counts = {"places": 2800, "spikes": 210, "different": 1, "digits_without_a_difference": 99}
-    comparisons = [
-        {"importer": "NumPy, double precision", "versions": {}, **counts},
-        {"importer": "norse neurons", "versions": {"norse": "1.1.0", "torch": "2.13"}, **counts},
-    ]
-    (tmp_path / "nir.json").write_text(json.dumps({"networks": [{"network": "rows", "comparisons": comparisons}]}))
-    table = render("<!-- table: nir -->\n<!-- end -->", tmp_path).splitlines()
-    assert table[3:-1] == [
-        "| rows | NumPy, double precision | 2,800 | 210 | 1 | 99 |",
-        "| rows | Norse 1.1.0 neurons | 2,800 | 210 | 1 | 99 |",
-    ]
-
-
-def test_the_table_of_the_contract(tmp_path):
-    outcomes = {"layers: config": {"a": "passed", "b": "passed"}, "layers: unroll": {"a": "failed", "b": "skipped"}}
-    kerases = {
-        "Keras 3.15": {"behaviours": outcomes},
-        "Keras 2.21": {"behaviours": {"layers: config": {"a": "passed"}}},
-    }
-    (tmp_path / "contract.json").write_text(json.dumps({"contract": kerases}))
-    table = render("<!-- table: contract -->\n<!-- end -->", tmp_path).splitlines()
-    assert table[1:-1] == [
-        "|  | Keras 3.15 | Keras 2.21 |",
-        "| --- | --- | --- |",
-        "| layers: config | 2 of 2 | 1 of 1 |",
-        "| layers: unroll | 0 of 1 |  |",
-    ]
-
-
-def test_the_table_of_bad_input(tmp_path):
-    kerases = {
-        "Keras 3.15": {"tried": {"NaN in a batch": {"skipped": 1200}, "a word": {"ValueError": 3, "TypeError": 1}}},
-        "Keras 2.21": {"tried": {"a word": {"ValueError": 4}}},
-    }
-    (tmp_path / "bad-input.json").write_text(json.dumps({"bad_input": kerases}))
-    table = render("<!-- table: bad-input -->\n<!-- end -->", tmp_path).splitlines()
-    assert table[1:-1] == [
-        "| bad input | what it gets | Keras 3.15 | Keras 2.21 |",
-        "| --- | --- | --- | --- |",
-        "| NaN in a batch | skipped | 1,200 | 0 |",
-        "| a word | TypeError | 1 | 0 |",
-        "| a word | ValueError | 3 | 4 |",
-        "| all |  | 1,204 | 4 |",
-    ]
-
-
-def test_what_diverged_says_so():
-    diverged = {**run("x", 0, None), "firing_rate": None, "explained_variance": None}
-    sweep = {**RESULTS, "runs": [*RESULTS["runs"], diverged]}
-    assert table_of([sweep]).splitlines()[-1] == "| x | diverged | 1 | 0.002 |  |  | 10 |"
 
 
 def test_a_dot_stands_in_the_row_of_its_variant():
@@ -245,68 +124,3 @@ def test_heads_of_columns(tmp_path):
     assert render(render(text, tmp_path), tmp_path) == render(text, tmp_path)
     with pytest.raises(ValueError, match="a head for each results file"):
         render(text.replace(" | and second", ""), tmp_path)
-
-
-def test_the_table_of_a_training_step_by_hand():
-    def row(name, seconds, **versions):
-        return {"name": name, "seconds": seconds, "versions": versions}
-
-    rows = [
-        row("norse, bptt, 1 threads", 0.35, norse="1.1.0"),
-        row("norse, bptt, 2 threads", 0.3, norse="1.1.0"),
-        row("kernl", 0.15),
-        row("floor", 0.1),
-        row("bptt", 0.1),
-    ]
-    assert table_of([{"parts": {"step": rows}}]).splitlines() == [
-        "|  | seconds | relative to the first row |",
-        "| --- | --- | --- |",
-        '| **backpropagation through time**, `rule="bptt"` | 0.100 | 1.0 |',
-        "| KeRNL, exponential kernels, M learns in every step | 0.150 | 1.5 |",
-        "| Norse 1.1.0, backpropagation through time | 0.300 | 3.0 |",
-    ]
-
-
-def test_the_table_of_windows_by_hand():
-    rows = [
-        {"name": "exact backpropagation", "seconds": 0.1, "peak_mb": 1234.4},
-        {"name": "KeRNL, window 64", "seconds": 0.15, "peak_mb": 999.6},
-    ]
-    assert table_of([{"parts": {"windows": rows}}]).splitlines() == [
-        "|  | seconds | relative to exact backpropagation | peak MB |",
-        "| --- | --- | --- | --- |",
-        "| exact backpropagation | 0.100 | 1.00 | 1,234 |",
-        "| KeRNL, window 64 | 0.150 | 1.50 | 1,000 |",
-    ]
-
-
-def test_the_table_of_hops_by_hand():
-    def network(seed, one, every):
-        rows = [{"slopes": "mean", "hops": 1, "cosine": one}, {"slopes": "mean", "hops": None, "cosine": every}]
-        return {"run": {"experiment": "smnist", "steps": 600, "seed": seed}, "rows": rows}
-
-    found = {"networks": [network(0, 0.5, 0.9), network(1, 0.7, 0.9)]}
-    assert table_of([{"hops": found}]).splitlines() == [
-        "| slopes behind the border | hops | `smnist`, 600 updates |",
-        "| --- | --- | --- |",
-        "| mean | 1 | 0.60 ± 0.14 |",
-        "| mean | all | 0.90 ± 0.00 |",
-    ]
-
-
-def test_the_setup_of_sweeps_by_hand(tmp_path):
-    """The rates are those that the runs could choose from, and not only the chosen ones."""
-    experiment = {
-        "cell": "lif", "cell_settings": {"units": 3}, "batch_size": 16, "sensitivity_optimizer": "RMSprop",
-        "sensitivity_learning_rate": 0.001,
-    }  # fmt: skip
-    chosen = {**run("KeRNL", 0, 0.91), "chosen_from": [[0.002, 0.9], [0.005, 0.8]]}
-    (tmp_path / "one.json").write_text(json.dumps({**RESULTS, "experiment": experiment, "runs": [chosen]}))
-    text = "<!-- setup: one | small -->\n<!-- end -->"
-    assert render(text, tmp_path).splitlines()[1:-1] == [
-        "|  | results file | network | batch | updates | learning rates | M learns by |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| small | `rules` | 3 LIF | 16 | 2,000 | 0.002, 0.005 | RMSprop 0.001 |",
-    ]
-    with pytest.raises(ValueError, match="received 1 of them, 0 followed so"):
-        render("<!-- setup: one -->\n", tmp_path)

@@ -75,44 +75,6 @@ def test_a_difference_by_hand():
     assert (timing.plain(float("inf")), timing.plain(0.5)) == (None, 0.5)
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--output", "there"], "there already exists: name another --output."),
-        (["--output", "no/such"], "no is no directory: make it, or name another --output."),
-        (["--output", "new", "--batches", "4", "0"], "--batches must be >= 1; received 0."),
-        (["--output", "new", "--units", "0"], "--units must be >= 1; received 0."),
-        (["--output", "new", "--rules", "hebb"], "invalid choice: 'hebb'"),
-    ],
-)
-def test_mistakes(flags, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "there").mkdir()
-    with pytest.raises(SystemExit):
-        main(flags)
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["none.stablehlo"], "none.stablehlo must be a module, with its .npz beside it."),
-        (["a.stablehlo", "--repeats", "0"], "--repeats must be >= 1 and --warm-up >= 0; received 0 and 2."),
-        (["a.stablehlo", "--output", "a.npz"], "a.npz already exists: name another --output."),
-        (["a.stablehlo", "--output", "no/such.json"], "no is no directory: make it, or name another --output."),
-    ],
-)
-def test_mistakes_of_the_other_program(flags, message, tmp_path, monkeypatch, capsys):
-    """They are said without JAX."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("a.stablehlo", "a.npz"):
-        (tmp_path / name).touch()
-    with pytest.raises(SystemExit):
-        timing.main(flags)
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_the_program_stands_alone(tmp_path):
     """It runs where this checkout cannot be imported, and its help asks for no JAX."""

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
-from notebooks.lab import pictures, streams
-from notebooks.lab.tables import table_of
+from notebooks.lab import streams
 
 SMALL = streams.Task(
     {
@@ -123,13 +122,6 @@ def test_learning_rates_are_compared(tmp_path, monkeypatch):
     assert all(weights == begun[0][1] and any(weights) for _, weights in begun[:4])  # each begins anew
 
 
-def test_learning_rates_out_of_range(tmp_path, capsys):
-    path = tmp_path / "out.json"
-    with pytest.raises(SystemExit):
-        streams.main(["digits", "--rates", "0.001", "1.5", "--output", str(path)])
-    assert "--rates must be between 0 and 1; received 1.5" in capsys.readouterr().err and not path.exists()
-
-
 def test_digits_and_heartbeats():
     """Digits have pauses between them; heartbeats follow each other without, and each step is asked for."""
     task = streams.digits(None)
@@ -137,74 +129,3 @@ def test_digits_and_heartbeats():
     task = streams.heartbeats(None)
     x, y = task.parts["validation"]
     assert x.shape == (100, task.settings["every"], 4) and y.shape == x.shape[:2] and task.settings["answer"] is None
-
-
-def test_another_file_stays(tmp_path, capsys):
-    path = tmp_path / "out.json"
-    path.write_text('{"streams": 3}')
-    with pytest.raises(SystemExit):
-        streams.main(["cue", "--output", str(path)])
-    assert "holds no such results" in capsys.readouterr().err and path.read_text() == '{"streams": 3}'
-
-
-def test_the_table():
-    rows = [
-        ("kernl", 16, 16, 0.1),
-        ("kernl", 16, 16, 0.3),
-        ("bptt", 16, 16, 0.5),
-        ("bptt", 24, 16, 0.4),
-        ("bptt", 90, None, 0.2),
-    ]
-    runs = [
-        {
-            "rule": rule,
-            "window": window,
-            "compared": compared,
-            "test": test,
-            "numbers": 100 * window,
-            "steps_a_second": 1e4 * (1.0 + test),
-        }
-        for rule, window, compared, test in rows
-    ]
-    assert table_of([{"streams": {"tasks": {"cue": runs}}}]).splitlines() == [
-        "|  | cue: window | numbers | steps/s | missed |",
-        "| --- | --- | --- | --- | --- |",
-        "| KeRNL | 16 | 1,600 | 12,000 | 20.0 ± 14.1 % |",
-        "| truncated backpropagation | 16 | 1,600 | 15,000 | 50.0 % |",
-        "| truncated backpropagation, equal memory | 24 | 2,400 | 14,000 | 40.0 % |",
-        "| backpropagation, a whole word | 90 | 9,000 | 12,000 | 20.0 % |",
-    ]
-
-
-def test_the_table_of_learning_rates():
-    """The mean over seeds decides, among the rates that all of them tried."""
-    rows = [
-        (16, 0, 0.001, 0.2, 0.3),
-        (16, 0, 0.003, 0.1, 0.2),
-        (16, 0, 0.01, 0.04, 0.9),
-        (16, 1, 0.001, 0.1, 0.1),
-        (16, 1, 0.003, 0.3, 0.3),
-        (64, 0, 0.003, 0.25, 0.26),
-    ]
-    names = "window", "seed", "learning_rate", "validation", "test"
-    runs = [{"rule": "eprop", **dict(zip(names, row))} for row in rows]
-    assert table_of([{"stream_rates": {"tasks": {"digits": runs}}}]).splitlines() == [
-        "|  | rule | update every | 0.001 | 0.003 | 0.01 | test |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        "| digits | e-prop | 16 | **15.0** | 20.0 | 4.0 | 20.0 ± 14.1 % |",
-        "| digits | e-prop | 64 |  | **25.0** |  | 26.0 % |",
-    ]
-
-
-def test_the_picture(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib", reason="pictures need matplotlib")
-    curve = [{"steps": 10, "validation": 0.5}, {"steps": 20, "validation": 0.25}]
-    runs = [
-        {"rule": rule, "window": window, "compared": compared, "curve": curve}
-        for rule, window, compared in (("kernl", 16, 16), ("eprop", 16, 16), ("bptt", 24, 16), ("bptt", 90, None))
-    ]
-    (tmp_path / "streams.json").write_text(json.dumps({"streams": {"tasks": {"cue": runs, "words": runs}}}))
-    monkeypatch.setattr(pictures, "RESULTS", tmp_path)
-    monkeypatch.setattr(pictures, "PICTURES", tmp_path)
-    pictures.draw_streams()
-    assert (tmp_path / "streams.png").read_bytes().startswith(b"\x89PNG")

@@ -1,18 +1,252 @@
-"""The definitions of the sweeps: every variant can be built, and the results files are of what they define."""
+"""Sweeps: their definitions, what is run, what is chosen, and the rows of the results file."""
 
 import dataclasses
 import json
 import pathlib
+import shutil
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from kernl_keras.experiments.build import CELLS, build_model
+from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.experiment import Experiment
+from kernl_keras.experiments.run import UserError
 from kernl_keras.rules import Exponential
+from notebooks.lab import sweep as runner
 from notebooks.lab.sweep import folder_of
-from notebooks.lab.sweeps import SWEEPS, Variant
+from notebooks.lab.sweeps import SWEEPS, Sweep, Variant
 
-from .tiny import SWEEP, TINY
+TINY = dataclasses.replace(
+    EXPERIMENTS["adding"],
+    task_settings={"steps": 6, "examples": 40, "validation": 8, "test": 8},
+    cell_settings={"units": 3, "tau": 5.0, "activation": "relu"},
+    batch_size=4,
+    epochs=None,
+    steps=4,
+    jit_compile=False,
+)
+SWEEP = Sweep(
+    "tiny",
+    "Two rules",
+    TINY,
+    (Variant("KeRNL"), Variant("e-prop", "eprop", {"adaptation": False}, {"units": 4})),
+    (1e-2, 1e-3),
+    (0, 5),
+)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, runner.run_sweep(SWEEP, folder / "runs", folder / "tiny.json", command="a command")
+
+
+@pytest.mark.slow
+def test_the_learning_rate_is_chosen_on_validation_data_with_the_first_seed(swept):
+    folder, results = swept
+    assert results == json.loads((folder / "tiny.json").read_text())
+    assert [(row["variant"], row["seed"]) for row in results["runs"]] == [
+        ("KeRNL", 0), ("KeRNL", 5), ("e-prop", 0), ("e-prop", 5),
+    ]  # fmt: skip
+    for first, second in (results["runs"][:2], results["runs"][2:]):
+        rates, errors = zip(*first["chosen_from"])
+        assert rates == (1e-2, 1e-3) and first["learning_rate"] == rates[int(np.argmin(errors))]
+        assert first["validation"] == min(errors) and second["learning_rate"] == first["learning_rate"]
+        assert "chosen_from" not in second
+    assert results["command"] == "a command" and results["metric"] == "mse" and results["git_revision"]
+    assert len(list((folder / "runs").iterdir())) == 6
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_stopped(swept, monkeypatch):
+    folder, results = swept
+    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("all runs are there"))
+    assert runner.run_sweep(SWEEP, folder / "runs", folder / "again.json")["runs"] == results["runs"]
+
+
+@pytest.mark.slow
+def test_a_run_of_another_configuration_is_no_run_of_the_sweep(swept):
+    folder, _ = swept
+    other = dataclasses.replace(SWEEP, experiment=dataclasses.replace(TINY, batch_size=7))
+    with pytest.raises(UserError, match=r"holds a run of another configuration: batch_size was \d+, now 7"):
+        runner.run_sweep(other, folder / "runs", folder / "other.json")
+    assert not (folder / "other.json").exists()
+
+
+@pytest.mark.slow
+def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
+    folder, results = swept
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    output = tmp_path / "tiny.json"
+    output.write_text(json.dumps({**results, "runs": results["runs"][:1]}))
+    monkeypatch.setitem(SWEEPS, "tiny", SWEEP)
+    assert runner.main(["tiny", "--run-dir", str(tmp_path / "runs"), "--output", str(output)]) == 0
+    assert json.loads(output.read_text())["runs"] == results["runs"]
+
+
+@pytest.mark.slow
+def test_nothing_foreign_is_removed(tmp_path):
+    place = tmp_path / "KeRNL-0.01-seed-0"
+    place.mkdir()
+    (place / "thesis.txt").write_text("five years")
+    with pytest.raises(UserError, match="already holds something"):
+        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
+    assert (place / "thesis.txt").read_text() == "five years"
+
+
+@pytest.mark.slow
+def test_results_that_cannot_be_read_are_named(swept, tmp_path):
+    folder, _ = swept
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    broken = tmp_path / "runs" / "KeRNL-0.01-seed-0" / "results.json"
+    broken.write_text(broken.read_text()[:40])
+    with pytest.raises(UserError, match=r"results\.json cannot be read: .*Remove it to make it anew"):
+        runner.run_sweep(SWEEP, tmp_path / "runs", tmp_path / "x.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [(".part-config.json",), ("config.json", ".part-model.keras")])
+def test_a_run_that_was_killed_at_once_is_made_anew(swept, tmp_path, left):
+    folder, results = swept
+    place = tmp_path / "runs" / "KeRNL-0.01-seed-0"
+    place.mkdir(parents=True)
+    for name in left:
+        (place / name).write_text("")
+    if "config.json" in left:
+        shutil.copy(folder / "runs" / place.name / "config.json", place)
+    one = dataclasses.replace(SWEEP, variants=SWEEP.variants[:1], learning_rates=(1e-2,), seeds=(0,))
+    (made,) = runner.run_sweep(one, tmp_path / "runs", tmp_path / "one.json")["runs"]
+    assert [1e-2, made["validation"]] in results["runs"][0]["chosen_from"]
+
+
+@pytest.mark.slow
+def test_tensorboard_compares_the_runs(swept):
+    from tensorboard.backend.event_processing import event_accumulator
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    folder, results = swept
+    found = {}
+    for place in (folder / "runs").glob("*/tensorboard/hparams"):
+        events = event_accumulator.EventAccumulator(str(place)).Reload()
+        content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+        data = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+        key = data["variant"].string_value, data["learning_rate"].number_value, int(data["seed"].number_value)
+        found[key] = float(tf.make_ndarray(events.Tensors("test_mse")[0].tensor_proto))
+    assert len(found) == 6
+    for row in results["runs"]:
+        assert found[row["variant"], row["learning_rate"], row["seed"]] == pytest.approx(row["test"], rel=1e-6)
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    """A sweep in a moment: `numbers(path, ...)` is `run_sweep` of SWEEP, whose runs only say what they were given."""
+
+    def run_one(base, variant, seed, learning_rate, folder, command, verbose):
+        return {
+            "seed": seed,
+            "learning_rate": learning_rate,
+            "validation": learning_rate + seed,
+            "test": base.cell_settings["units"],
+        }
+
+    monkeypatch.setattr(runner, "run_one", run_one)
+    return lambda path, **more: runner.run_sweep(
+        dataclasses.replace(SWEEP, **more.pop("changes", {})), None, path, **more
+    )
+
+
+def rows(results):
+    return [(row["variant"], row["seed"], row["learning_rate"], "chosen_from" in row) for row in results["runs"]]
+
+
+ALL = [("KeRNL", 0, 1e-3, True), ("KeRNL", 5, 1e-3, False), ("e-prop", 0, 1e-3, True), ("e-prop", 5, 1e-3, False)]
+
+
+def test_seeds_join_those_of_the_file_at_their_learning_rate(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    assert rows(numbers(path)) == ALL
+    more = rows(numbers(path, only=["KeRNL"], seeds=[3], changes={"learning_rates": (1e-5, 1e-7)}))
+    joined = [ALL[0], ("KeRNL", 3, 1e-3, False), *ALL[1:]]
+    assert more == joined
+    # Whatever is asked for next, no row is lost.
+    assert rows(numbers(path, only=["e-prop"])) == joined
+    assert rows(numbers(path, only=["KeRNL"])) == joined
+    assert rows(numbers(path, seeds=[0, 5])) == joined
+    assert rows(numbers(path)) == joined
+    assert rows(numbers(tmp_path / "fresh.json", only=["e-prop"])) == ALL[2:]
+
+
+def test_the_first_seed_chooses_and_keeps_its_choice(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    assert rows(numbers(path, only=["KeRNL"], seeds=[7, 8])) == [("KeRNL", 7, 1e-3, True), ("KeRNL", 8, 1e-3, False)]
+    numbers(path)
+    made = numbers(path, only=["KeRNL"], seeds=[7], changes={"learning_rates": (1e-2, 1e-3)})
+    assert [row for row in made["runs"] if row["seed"] == 7][0]["chosen_from"] == [[1e-2, 7.01], [1e-3, 7.001]]
+
+
+def test_a_stopped_sweep_leaves_the_rows_that_it_had(numbers, tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    before = numbers(path)
+    whole = runner.run_one
+
+    def stopped(base, variant, *more):
+        if variant.name == "e-prop":
+            raise KeyboardInterrupt
+        return whole(base, variant, *more)
+
+    monkeypatch.setattr(runner, "run_one", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        numbers(path)
+    assert json.loads(path.read_text())["runs"] == before["runs"]
+
+
+def test_rows_of_another_configuration_stay_alone(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    numbers(path)
+    before = path.read_text()
+    with pytest.raises(UserError, match=r"holds results of another configuration: steps was 4, now 5\. Name another"):
+        numbers(path, seeds=[3], changes={"experiment": dataclasses.replace(TINY, steps=5)})
+    assert path.read_text() == before
+    numbers(path, changes={"experiment": dataclasses.replace(TINY, description="in other words")})
+
+
+def test_rows_of_a_variant_that_is_no_more_stay(numbers, tmp_path):
+    path = tmp_path / "x.json"
+    before = rows(numbers(path))
+    assert rows(numbers(path, changes={"variants": SWEEP.variants[:1]})) == before
+
+
+@pytest.mark.parametrize("experiment", [None, {}, {"name": "tiny"}])
+def test_a_file_without_a_configuration_is_no_results_file(numbers, tmp_path, experiment):
+    path = tmp_path / "x.json"
+    text = json.dumps({"sweep": "tiny", "runs": [], "experiment": experiment})
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"x\.json cannot be read: its experiment is none\. Name another --output"):
+        numbers(path)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("content", ['{"sweep": "tiny"}', "{}", '{"sweep": "adding", "runs": []}'])
+def test_no_foreign_file_is_overwritten(tmp_path, content):
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"x\.json already exists, and holds no results of tiny"):
+        runner.run_sweep(SWEEP, tmp_path / "runs", path)
+    assert path.read_text() == content and not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_diverged_is_never_chosen():
+    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})
+    accuracy = dataclasses.replace(TINY, metric="accuracy")
+    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
+
+
+def test_an_unknown_variant_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"--only must name variants of tiny, \['KeRNL', 'e-prop'\]; received \['x'\]"):
+        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json", only=["x"])
+
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"
 RECORDS = [path for path in sorted(RESULTS.glob("*.json")) if '"sweep":' in path.read_text()]

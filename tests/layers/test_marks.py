@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.dynamics.noise import draw_signs
+from kernl_keras.draws import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 from kernl_keras.sequences.valid_steps import ValidSteps

@@ -3,21 +3,19 @@
 python -m notebooks.lab.benchmark --peers
 """
 
-import argparse
 import pathlib
 import sys
 
 from kernl_keras import cli
 from kernl_keras.experiments.files import UserError
 
-from ..options import check_file
+from ..options import check_file, make_parser
 from .run import PARTS, benchmark
 
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.benchmark", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("benchmark", __doc__, run)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
     parser.add_argument(

@@ -20,21 +20,11 @@ class Peer(NamedTuple):
 
 # The packages' own versions are pinned, what they stand on is held to the series that the scripts were tried with.
 PEERS = {
-    "snntorch": Peer(
-        SCRIPTS / "snntorch_bptt.py",
-        ("bptt",),
-        ("snntorch==1.0.0", "torch>=2.6,<3", "numpy<3"),
-    ),
+    "snntorch": Peer(SCRIPTS / "snntorch_bptt.py", ("bptt",), ("snntorch==1.0.0", "torch>=2.6,<3", "numpy<3")),
     "spikingjelly": Peer(
-        SCRIPTS / "spikingjelly_bptt.py",
-        ("bptt",),
-        ("spikingjelly==2.0.0", "torch>=2.6,<3", "numpy<3"),
+        SCRIPTS / "spikingjelly_bptt.py", ("bptt",), ("spikingjelly==2.0.0", "torch>=2.6,<3", "numpy<3")
     ),
-    "norse": Peer(
-        SCRIPTS / "norse_bptt.py",
-        ("bptt",),
-        ("norse==1.1.0", "torch>=2.6,<3", "numpy<3"),
-    ),
+    "norse": Peer(SCRIPTS / "norse_bptt.py", ("bptt",), ("norse==1.1.0", "torch>=2.6,<3", "numpy<3")),
     "braintrace": Peer(
         SCRIPTS / "braintrace_online.py",
         ("pp_prop", "EProp", "D_RTRL"),

@@ -19,11 +19,7 @@ RULES = {  # name of the row: the rule, and its settings
     "bptt": ("bptt", {}),
     "bptt by tape": ("bptt", {"tape": True}),
 }
-SCALES = {
-    "steps": (200, 838, 3352, 20_000),
-    "batch": (25, 64, 128, 256),
-    "units": (100, 200, 400, 800, 1600),
-}
+SCALES = {"steps": (200, 838, 3352, 20_000), "batch": (25, 64, 128, 256), "units": (100, 200, 400, 800, 1600)}
 LENGTHS = (200, 838, 3352)
 PIECES = 100  # of 838 steps: 83,800
 IN_PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece

@@ -3,8 +3,9 @@
 import platform
 
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.provenance import cores, devices, git_revision, processor, versions
+from kernl_keras.experiments.provenance import cores, devices, processor
 
+from ..options import provenance
 from . import plan
 from .plot import draw
 from .summary import summarize
@@ -34,9 +35,7 @@ def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, com
         "machine": machine(),
         "threads": threads,
         "repeats": repeats,
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "command": command,
+        **provenance(command),
         "parts": {},
     }
     for part in parts:

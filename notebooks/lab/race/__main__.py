@@ -8,24 +8,22 @@ the packages come to, and not the rules alone; and nobody has looked for the bes
 those of building, compiling and training; the accuracy is that on the 500 validation digits. One runs after the other.
 """
 
-import argparse
 import pathlib
 import sys
 
 from kernl_keras import cli
 from kernl_keras.experiments.experiment import MAX_SEED
 from kernl_keras.experiments.files import UserError, write_json
-from kernl_keras.experiments.provenance import cores, git_revision, versions
+from kernl_keras.experiments.provenance import cores
 
 from ..benchmark.run import machine
-from ..options import check_file
+from ..options import check_file, make_parser, provenance
 from .rows import ROWS, digits, run_row
 
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.race", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("race", __doc__, run)
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--seconds", type=float, default=300.0, metavar="X", help="of training, 300 if not given")
     parser.add_argument("--units", type=int, default=200, metavar="N", help="hidden units, 200 if not given")
@@ -68,9 +66,7 @@ def race(path, names, settings, peers_folder, command="", say=print):
     results = {
         "machine": machine(),
         **settings,
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "command": command,
+        **provenance(command),
         "rows": {},
     }
     data, failed = digits(), []

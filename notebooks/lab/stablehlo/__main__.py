@@ -6,16 +6,14 @@ Of each rule and batch there are two files: `RULE-BATCH.stablehlo`, the module, 
 and what TensorFlow made of it. `timing.py` needs these files, NumPy and JAX, and nothing else of this checkout.
 """
 
-import argparse
 import pathlib
 import sys
 
 from kernl_keras import cli
 from kernl_keras.experiments.files import explained
-from kernl_keras.experiments.provenance import git_revision, versions
 
 from ..benchmark.plan import REFERENCE, RULES
-from ..options import check_file
+from ..options import check_file, make_parser, provenance
 from .export import export, write
 
 DEFAULT_RULES = ("kernl", "eprop", "bptt")
@@ -24,8 +22,7 @@ BATCHES = (25, 64, 128, 256, 512, 1024)
 
 def main(arguments=None):
     """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.stablehlo", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=run)
+    parser = make_parser("stablehlo", __doc__, run)
     parser.add_argument(
         "--rules", nargs="+", choices=RULES, default=DEFAULT_RULES, metavar="RULE", help=", ".join(RULES)
     )
@@ -46,7 +43,7 @@ def run(options, command):
         cli.at_least_one("--batches", batch)
     folder = check_file(options.output)
     cli.set_threads(options.threads)
-    record = {"versions": versions(), "git_revision": git_revision(), "command": command}
+    record = provenance(command)
     sizes = {**REFERENCE, "steps": options.steps, "units": options.units, "threads": options.threads}
     with explained(f"{folder} cannot be made", "Name another --output."):
         folder.mkdir()

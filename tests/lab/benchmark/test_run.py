@@ -1,4 +1,4 @@
-"""The command: parts, tables, summary, plot; what is counted by hand; a small run from end to end."""
+"""The benchmark: parts, summary, what is counted by hand, and a small run from end to end."""
 
 import json
 
@@ -7,9 +7,8 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3
-from notebooks.lab.benchmark import plan, run
+from notebooks.lab.benchmark import network, plan, run
 from notebooks.lab.benchmark.__main__ import main
-from notebooks.lab.benchmark.plot import draw
 from notebooks.lab.benchmark.summary import exponent, summarize
 
 TINY = {"batch": 2, "steps": 60, "inputs": 9, "units": 5, "outputs": 3}
@@ -79,28 +78,6 @@ def test_the_parts_have_rows_of_their_own():
     assert {row.settings["rule"] for row in plan.rule_rows(1)} == set(kk.rules.NAMES)
 
 
-def test_the_plot(tmp_path):
-    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
-    assert draw(results(), tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--repeats", "0"], "--repeats must be >= 1; received 0"),
-        (["--threads", "-1"], "--threads must be >= 1; received -1"),
-        (["--output", "nowhere/at/all.json"], "nowhere/at is no directory"),
-        (["--only", "everything"], "invalid choice: 'everything'"),
-    ],
-)
-def test_mistakes(flags, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        main(flags)
-    assert message in capsys.readouterr().err
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not IS_KERAS_3, reason="the processes are of the same Keras as this; once is enough")
 def test_a_small_run(tmp_path, capsys, monkeypatch):
@@ -116,3 +93,22 @@ def test_a_small_run(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().out
     assert "step over floor" in said and "Results    benchmark.json" in said
     assert run.machine()["cores"] >= 1
+
+
+SIZES = {"batch": 2, "steps": 60, "inputs": 9, "units": 4, "outputs": 10, "threads": 1, "pieces": 3}
+
+
+@pytest.mark.slow
+def test_pieces_in_one_call_learn_what_they_learn_in_several(monkeypatch):
+    monkeypatch.setattr(network.tf.config.threading, "set_intra_op_parallelism_threads", lambda count: None)
+    monkeypatch.setattr(network.tf.config.threading, "set_inter_op_parallelism_threads", lambda count: None)
+    made, build_model = [], network.build_model
+    monkeypatch.setattr(network, "build_model", lambda settings: made.append(build_model(settings)) or made[-1])
+    for one_call in (False, True):
+        step, _ = network.build({**SIZES, "rule": "eprop", "jit_compile": False, "one_call": one_call})
+        assert np.isfinite(float(step()))
+    several, at_once = made
+    count = SIZES["pieces"] * several.sensitivity_every
+    assert [int(np.asarray(model.optimizer.iterations)) for model in made] == [count, count]
+    for one, other in zip(several.trainable_variables, at_once.trainable_variables):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Gradients with a window beside backpropagation's: what the results file says of a tiny network."""
+"""Gradients with a window, and with further hops behind its border, beside backpropagation's."""
 
 import dataclasses
 import json
@@ -8,15 +8,16 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments.build import build_data, build_model
-from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.build import build_data, build_model, load_data
+from kernl_keras.experiments.configs import EXPERIMENTS, RESONATOR
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
-from notebooks.lab import windows
-from notebooks.lab.tables import agreement_table
-from notebooks.lab.windows import main, numbers_behind, numbers_inside
+from kernl_keras.rules import BPTT, EProp, KeRNL
+from kernl_keras.training.alignment import backpropagated_errors
+from notebooks.lab import hops, windows
+from notebooks.lab.windows import Gradients, main, numbers_behind, numbers_inside
 
-from .tiny import TINY as RATES
+from .test_sweeps import TINY as RATES
 
 T, INPUTS, UNITS = 6, 2, 4
 J = INPUTS + UNITS + 1
@@ -190,21 +191,67 @@ def test_an_earlier_file_keeps_its_networks(tmp_path, capsys, monkeypatch):
     assert "holds no such results" in capsys.readouterr().err
 
 
-def test_the_table():
-    rows = [
-        {"crosses": "nothing", "memory": "none", "window": 64, "numbers": 1000, "cosine": 0.5},
-        {"crosses": "nothing", "memory": "none", "window": 128, "numbers": 2000, "cosine": 0.75},
-    ]
-    m = {"crosses": "own state and M", "sensitivity": "learned", "window": 64, "numbers": 3000, "cosine": 0.9}
-    networks = [
-        {"run": {"experiment": "a", "steps": 600}, "rows": [*rows, {**m, "memory": "linear", "kernel": "membrane"}]},
-        {"run": {"experiment": "a", "steps": 600}, "rows": [{**rows[0], "cosine": 0.7}]},
-        {"run": {"experiment": "b", "steps": 2000}, "rows": [{**m, "memory": "exact", "kernel": "exponential"}]},
-    ]
-    assert agreement_table({"networks": networks}).splitlines() == [
-        "| crosses the border | M | memory | numbers | `a`, 600 updates | `b`, 2,000 updates |",
-        "| --- | --- | --- | --- | --- | --- |",
-        "| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |",
-        "| own state and M | M learned | linear | 3,000 | 0.90 |  |",
-        "| own state and M | M learned, exponential kernel | exact | 3,000 |  | 0.90 |",
-    ]
+RESONATING = dataclasses.replace(
+    ADAPTIVE,
+    name="resonating",
+    cell="resonator",
+    cell_settings={
+        **RESONATOR,
+        "units": UNITS,
+        "tau_m": [5.0, 20.0, 5.0, 20.0],
+        "period": [4.0, 9.0, 4.0, 6.0],
+        "adaptation_strength": 1.0,
+        "recurrent_gain": 2.0,
+        "kernel_initializer": ADAPTIVE.cell_settings["kernel_initializer"],
+    },
+)
+WINDOW = 2
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A layer of resonators with adapting thresholds, a `Sequence` of it and a function that gives the layer's own."""
+    model = write_run(RESONATING, tmp_path_factory.mktemp("hops") / "run")
+    layer = model.get_layer("hidden")
+    layer.reset_sensitivity()
+    batch = next(iter(load_data(RESONATING).validation))
+    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
+    gradients = Gradients(layer, jit_compile=False)
+    return hops.Sequence(layer, call, error), lambda *settings: gradients(call, error, *settings)
+
+
+def apart(one, other):
+    """The length of the difference of two gradients, in that of the first."""
+    return np.linalg.norm(one - other) / np.linalg.norm(one)
+
+
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("count", [0, 1])
+def test_hops_that_the_package_has(network, count, mean):
+    sequence, package = network
+    rule = KeRNL(kernel="membrane") if count else EProp()
+    made = sequence.gradient(WINDOW, count, mean)
+    assert apart(made, package(rule, WINDOW, mean)) < (5e-3 if count else 1e-5)  # of thresholds, see the module
+    assert apart(made, sequence.gradient(WINDOW, 1 - count, mean)) > 0.05
+
+
+def test_all_hops_are_backpropagation(network):
+    sequence, package = network
+    assert apart(sequence.gradient(WINDOW, None, False), package(BPTT())) < 1e-5
+
+
+def test_further_hops_come_nearer(tmp_path):
+    write_run(RESONATING, tmp_path / "run")
+    path = tmp_path / "hops.json"
+    assert hops.main([str(tmp_path / "run"), "--window", "1", "--output", str(path)]) == 0
+    (network,) = json.loads(path.read_text())["hops"]["networks"]
+    exact = [row["cosine"] for row in network["rows"] if row["slopes"] == "every step"]
+    assert len(exact) == len(hops.HOPS) and exact[-1] == pytest.approx(1.0)
+    assert exact[0] < exact[-1]
+
+
+def test_other_units_are_refused(tmp_path, capsys):
+    write_run(ADAPTIVE, tmp_path / "run")
+    with pytest.raises(SystemExit):
+        hops.main([str(tmp_path / "run"), "--output", str(tmp_path / "hops.json")])
+    assert "of resonators" in capsys.readouterr().err

@@ -1,0 +1,297 @@
+"""Tables in Markdown by hand: one of each kind of results files."""
+
+import pytest
+
+from notebooks.lab.tables import setup_table, spread_of, table_of
+
+
+def run(variant, seed, test, explained=0.0, **more):
+    return {
+        "variant": variant, "seed": seed, "test": test, "learning_rate": 0.002, "explained_variance": explained,
+        "firing_rate": 0.25, "seconds": 10.4, "steps": 2000, **more,
+    }  # fmt: skip
+
+
+def network(experiment, steps, rows, **more):
+    return {"run": {"experiment": experiment, "steps": steps, **more}, "rows": rows}
+
+
+def points(*triples):
+    return [dict(zip(("seconds", "steps", "accuracy"), each)) for each in triples]
+
+
+SWEEP = {
+    "sweep": "rules",
+    "metric": "accuracy",
+    "runs": [run("KeRNL", 0, 0.91, 0.5), run("KeRNL", 1, 0.93, 0.7), run("e-prop", 0, 0.5, None)],
+}
+DIVERGED = {**SWEEP, "runs": [*SWEEP["runs"], run("x", 0, None, None, firing_rate=None)]}
+ERRORS = {"sweep": "adding", "metric": "mse", "runs": [run("KeRNL", 0, 0.01), run("KeRNL", 1, None)]}
+RUN = {"experiment": "smnist", "rule": "kernl", "metric": "accuracy", "test_accuracy": 0.9512, "steps": 20000}
+# Windows of every length are one row beside each other, and only there; windows of one step are no windows.
+WINDOWS = [
+    {**SWEEP, "runs": [{**SWEEP["runs"][0], "variant": f"KeRNL, window {window}"} for window in (1, longer)]}
+    for longer in (14, 64)
+]
+SPIKES = {"places": 2800, "spikes": 210, "different": 1, "digits_without_a_difference": 99}
+CROSSING = {"memory": "none", "crosses": "nothing", "window": 64, "numbers": 1000}
+BY_M = {"crosses": "own state and M", "sensitivity": "learned", "window": 64, "numbers": 3000, "cosine": 0.9}
+COMPILED = {"rule": "kernl", "units": 9, "distinct": 3, "later_processor_seconds": 0.5}
+ON_DEVICE = {
+    "cell": "rate", "rule": "e-prop", "memory": "exact", "answer_us": 12.4, "learn_us": 84.0, "file_kb": 140.74,
+    "weights_kb": 20.75, "optimizer_kb": 41.5, "states_kb": 0.27, "traces_kb": 19.7, "agreed": 1000,
+    "difference": 3.2e-6, "largest_weight": 0.5, "accuracy": 0.912, "accuracy_of_tensorflow": 0.914,
+}  # fmt: skip
+SPEAKERS = [
+    {"seed": 0, "learning_rate": 1e-3, "speaker": speaker, "way": way, "words": words, "error": error, "old_error": old}
+    for speaker, worse in (("george", 0.5), ("theo", 0.0), ("jackson", 0.1))
+    for way, gain in (("readout only", 0.05), ("KeRNL", 0.1))
+    for words, error, old in ((0, 0.3 + worse, 0.01), (10, 0.3 - gain + worse, 0.03))
+]
+OF_STREAM = "rule", "window", "compared", "test", "numbers", "steps_a_second"
+STREAMS = [
+    ("kernl", 16, 16, 0.1, 1600, 11_000),
+    ("kernl", 16, 16, 0.3, 1600, 13_000),
+    ("bptt", 16, 16, 0.5, 1600, 15_000),
+    ("bptt", 24, 16, 0.4, 2400, 14_000),
+    ("bptt", 90, None, 0.2, 9000, 12_000),
+]
+OF_RATE = "window", "seed", "learning_rate", "validation", "test"
+RATES = [  # the mean over seeds decides, among the rates that all of them tried
+    (16, 0, 0.001, 0.2, 0.3),
+    (16, 0, 0.003, 0.1, 0.2),
+    (16, 0, 0.01, 0.04, 0.9),
+    (16, 1, 0.001, 0.1, 0.1),
+    (16, 1, 0.003, 0.3, 0.3),
+    (64, 0, 0.003, 0.25, 0.26),
+]
+TABLES = {  # name: what the files hold, and the lines below the line of dashes, or with `| ---` all of them
+    "a sweep": (
+        [SWEEP],
+        """
+|  | test accuracy | seeds | learning rate | explained | spikes per step | s |
+| --- | --- | --- | --- | --- | --- | --- |
+| KeRNL | 92.0 ± 1.4 % | 2 | 0.002 | 0.60 | 0.25 | 10 |
+| e-prop | 50.0 % | 1 | 0.002 |  | 0.25 | 10 |""",
+    ),
+    "what diverged": (
+        [DIVERGED],
+        """
+| KeRNL | 92.0 ± 1.4 % | 2 | 0.002 | 0.60 | 0.25 | 10 |
+| e-prop | 50.0 % | 1 | 0.002 |  | 0.25 | 10 |
+| x | diverged | 1 | 0.002 |  |  | 10 |""",
+    ),
+    "three sweeps": (
+        [SWEEP, ERRORS, SWEEP],
+        """
+|  | `rules` | `adding` | `rules` |
+| --- | --- | --- | --- |
+| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged | 92.0 ± 1.4 % |
+| e-prop | 50.0 % |  | 50.0 % |""",
+    ),
+    "what two sweeps share": ([SWEEP, ERRORS], "\n| KeRNL | 92.0 ± 1.4 % | 0.0100, 1 diverged |"),
+    "sweeps of one variant": (
+        [ERRORS, ERRORS],
+        2 * "\n| `adding` | 2,000 | 0.0100, 1 diverged | 2 | 0.002 |  | 0.25 | 10 |",
+    ),
+    "windows side by side": (
+        WINDOWS,
+        "\n| KeRNL, window 1 | 91.0 % | 91.0 % |\n| KeRNL, windows | 91.0 % | 91.0 % |",
+    ),
+    "windows alone": (
+        WINDOWS[:1],
+        "\n| KeRNL, window 1 | 91.0 % | 1 | 0.002 | 0.50 | 0.25 | 10 |"
+        "\n| KeRNL, window 14 | 91.0 % | 1 | 0.002 | 0.50 | 0.25 | 10 |",
+    ),
+    "single runs": (
+        [{**RUN, "seconds": 3000.0}, {**RUN, "rule": "eprop", "test_accuracy": 0.5, "seconds": 59.0}],
+        "\n| `smnist` | kernl | 20,000 | 50 | 95.1 % |\n| `smnist` | eprop | 20,000 | 1 | 50.0 % |",
+    ),
+    "other simulators": (
+        [{"networks": [{"network": "rows", "comparisons": [
+            {"importer": "NumPy, double precision", "versions": {}, **SPIKES},
+            {"importer": "norse neurons", "versions": {"norse": "1.1.0", "torch": "2.13"}, **SPIKES},
+        ]}]}],
+        """
+| rows | NumPy, double precision | 2,800 | 210 | 1 | 99 |
+| rows | Norse 1.1.0 neurons | 2,800 | 210 | 1 | 99 |""",
+    ),
+    "the contract": (
+        [{"contract": {
+            "Keras 3.15": {"behaviours": {
+                "layers: config": {"a": "passed", "b": "passed"}, "layers: unroll": {"a": "failed", "b": "skipped"},
+            }},
+            "Keras 2.21": {"behaviours": {"layers: config": {"a": "passed"}}},
+        }}],
+        """
+|  | Keras 3.15 | Keras 2.21 |
+| --- | --- | --- |
+| layers: config | 2 of 2 | 1 of 1 |
+| layers: unroll | 0 of 1 |  |""",
+    ),
+    "bad input": (
+        [{"bad_input": {
+            "Keras 3.15": {"tried": {"NaN": {"skipped": 1200}, "a word": {"ValueError": 3, "TypeError": 1}}},
+            "Keras 2.21": {"tried": {"a word": {"ValueError": 4}}},
+        }}],
+        """
+| bad input | what it gets | Keras 3.15 | Keras 2.21 |
+| --- | --- | --- | --- |
+| NaN | skipped | 1,200 | 0 |
+| a word | TypeError | 1 | 0 |
+| a word | ValueError | 3 | 4 |
+| all |  | 1,204 | 4 |""",
+    ),
+    "a training step": (
+        [{"parts": {"step": [
+            {"name": "norse, bptt, 1 threads", "seconds": 0.35, "versions": {"norse": "1.1.0"}},
+            {"name": "norse, bptt, 2 threads", "seconds": 0.3, "versions": {"norse": "1.1.0"}},
+            *({"name": name, "seconds": seconds, "versions": {}}
+              for name, seconds in (("kernl", 0.15), ("floor", 0.1), ("bptt", 0.1))),
+        ]}}],
+        """
+|  | seconds | relative to the first row |
+| --- | --- | --- |
+| **backpropagation through time**, `rule="bptt"` | 0.100 | 1.0 |
+| KeRNL, exponential kernels, M learns in every step | 0.150 | 1.5 |
+| Norse 1.1.0, backpropagation through time | 0.300 | 3.0 |""",
+    ),
+    "a step with windows": (
+        [{"parts": {"windows": [
+            {"name": "exact backpropagation", "seconds": 0.1, "peak_mb": 1234.4},
+            {"name": "KeRNL, window 64", "seconds": 0.15, "peak_mb": 999.6},
+        ]}}],
+        """
+|  | seconds | relative to exact backpropagation | peak MB |
+| --- | --- | --- | --- |
+| exact backpropagation | 0.100 | 1.00 | 1,234 |
+| KeRNL, window 64 | 0.150 | 1.50 | 1,000 |""",
+    ),
+    "hops": (
+        [{"hops": {"networks": [
+            network("smnist", 600, [{"slopes": "mean", "hops": hops, "cosine": cosine} for hops, cosine in rows])
+            for rows in (((1, 0.5), (None, 0.9)), ((1, 0.7), (None, 0.9)))
+        ]}}],
+        """
+| slopes behind the border | hops | `smnist`, 600 updates |
+| --- | --- | --- |
+| mean | 1 | 0.60 ± 0.14 |
+| mean | all | 0.90 ± 0.00 |""",
+    ),
+    "agreement with windows": (
+        [{"windows": {"networks": [
+            network("a", 600, [
+                {**CROSSING, "cosine": 0.5}, {**CROSSING, "window": 128, "numbers": 2000, "cosine": 0.75},
+                {**BY_M, "memory": "linear", "kernel": "membrane"},
+            ]),
+            network("a", 600, [{**CROSSING, "cosine": 0.7}]),
+            network("b", 2000, [{**BY_M, "memory": "exact", "kernel": "exponential"}]),
+        ]}}],
+        """
+| crosses the border | M | memory | numbers | `a`, 600 updates | `b`, 2,000 updates |
+| --- | --- | --- | --- | --- | --- |
+| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |
+| own state and M | M learned | linear | 3,000 | 0.90 |  |
+| own state and M | M learned, exponential kernel | exact | 3,000 |  | 0.90 |""",
+    ),
+    "compiling": (
+        [{"compiling": {"rows": [
+            {**COMPILED, "window": window, "traces": traces, "processor_seconds": 0.5 + seconds}
+            for window, traces, seconds in ((None, False, 1.0), (64, False, 2.0), (None, "linear", 3.04))
+        ]}}],
+        """
+| rule | traces | units, periods | no window | window 64 |
+| --- | --- | --- | --- | --- |
+| kernl | none | 9, 3 | 1.0 | 2.0 |
+| kernl | linear | 9, 3 | 3.0 |  |""",
+    ),
+    "on a device": (
+        [{"on_device": {"rows": [ON_DEVICE]}}],
+        "\n| rate, e-prop | exact | 12 | 84 | 140.7 | 20.8 | 41.5 | 0.3 | 19.7 | 1,000 | 3e-06 | 91.2 / 91.4 % |",
+    ),
+    "a GRU": (
+        [{"baseline": {"label": "GRU, 100 units", "runs": [
+            {"test": test, "seconds": seconds, "learning_rate": 1e-3} for test, seconds in ((0.9, 10.0), (0.94, 12.0))
+        ]}}],
+        """
+|  | test accuracy | seeds | learning rate | s |
+| --- | --- | --- | --- | --- |
+| GRU, 100 units | 92.0 ± 2.8 % | 2 | 0.001 | 11 |""",
+    ),
+    "a new speaker": (
+        [{"speakers": {"rows": SPEAKERS, "chosen_on": "george"}}],
+        """
+| learns on by | before | 10 words | old speakers |
+| --- | --- | --- | --- |
+| frozen | 35.0 % | 35.0 % | 1.0 % |
+| readout only | 35.0 % | 30.0 % | 3.0 % |
+| KeRNL | 35.0 % | 25.0 % | 3.0 % |""",
+    ),
+    "the race": (
+        [{"rows": {
+            "kernl": {"label": "KeRNL", "points": points((30.2, 5, 0.5), (300.1, 1200, 0.75))},
+            "norse": {"label": "Norse", "points": points((61.0, 7, 0.25), (310.0, 40, 0.3))},
+        }}],
+        """
+|  | updates | 30 s | 60 s | 300 s |
+| --- | --- | --- | --- | --- |
+| KeRNL | 1,200 | 50.0 % |  | 75.0 % |
+| Norse | 40 |  | 25.0 % | 30.0 % |""",
+    ),
+    "a long sequence": (
+        [{"stream": {"samples": [
+            {"steps": 2 * step, "memory_mb": 1000.0 + step, "loss": 1.0 / step} for step in range(1, 11)
+        ]}}],
+        """
+| 2 | 1,001.0 | 1.000 |
+| 4 | 1,002.0 | 0.500 |
+| 8 | 1,004.0 | 0.250 |
+| 12 | 1,006.0 | 0.167 |
+| 16 | 1,008.0 | 0.125 |
+| 20 | 1,010.0 | 0.100 |""",
+    ),
+    "streams": (
+        [{"streams": {"tasks": {"cue": [dict(zip(OF_STREAM, row)) for row in STREAMS]}}}],
+        """
+|  | cue: window | numbers | steps/s | missed |
+| --- | --- | --- | --- | --- |
+| KeRNL | 16 | 1,600 | 12,000 | 20.0 ± 14.1 % |
+| truncated backpropagation | 16 | 1,600 | 15,000 | 50.0 % |
+| truncated backpropagation, equal memory | 24 | 2,400 | 14,000 | 40.0 % |
+| backpropagation, a whole word | 90 | 9,000 | 12,000 | 20.0 % |""",
+    ),
+    "learning rates": (
+        [{"stream_rates": {"tasks": {"digits": [{"rule": "eprop", **dict(zip(OF_RATE, row))} for row in RATES]}}}],
+        """
+|  | rule | update every | 0.001 | 0.003 | 0.01 | test |
+| --- | --- | --- | --- | --- | --- | --- |
+| digits | e-prop | 16 | **15.0** | 20.0 | 4.0 | 20.0 ± 14.1 % |
+| digits | e-prop | 64 |  | **25.0** |  | 26.0 % |""",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_by_hand(name):
+    files, expected = TABLES[name]
+    lines = table_of(files).splitlines()
+    assert lines[0 if "| --- " in expected else 2 :] == expected.splitlines()[1:]
+
+
+def test_the_setup_of_sweeps_by_hand():
+    """The rates are those that the runs could choose from, and not only the chosen ones."""
+    experiment = {
+        "cell": "lif", "cell_settings": {"units": 3}, "batch_size": 16, "sensitivity_optimizer": "RMSprop",
+        "sensitivity_learning_rate": 0.001,
+    }  # fmt: skip
+    chosen = run("KeRNL", 0, 0.91, chosen_from=[[0.002, 0.9], [0.005, 0.8]])
+    assert setup_table([{**SWEEP, "experiment": experiment, "runs": [chosen]}], ["small"]).splitlines() == [
+        "|  | results file | network | batch | updates | learning rates | M learns by |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| small | `rules` | 3 LIF | 16 | 2,000 | 0.002, 0.005 | RMSprop 0.001 |",
+    ]
+
+
+def test_spreads():
+    assert spread_of([0.01, 0.02], "mse") == "0.0150 ± 0.0071"
+    assert spread_of([None], "mse") == spread_of([float("nan")], "accuracy") == "diverged"
