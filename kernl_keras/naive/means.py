@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from .lstm import gate_slopes, seen_memory
+from .lstm import slopes
 
 Kind: TypeAlias = Literal["spiking", "resonator", "adlif", "rate", "lstm"]
 
@@ -95,8 +95,8 @@ def _rate(run, c, b, t, i):
 
 
 def _lstm(run, c, b, t, i):
-    of_memory, of_output = gate_slopes(run, b, t, i)
-    return seen_memory(run, b, t, i), [[run.f[b, t, i]]], [of_memory], [1.0], [[1.0]], [0.0], [0.0], of_output
+    by_memory, by_output, seen = (x[..., i] for x in slopes(run, b, t))
+    return seen, [[run.f[b, t, i]]], [by_memory], [1.0], [[1.0]], [0.0], [0.0], by_output
 
 
 NAMES = ("A", "B", "seen_D", "seen_g")

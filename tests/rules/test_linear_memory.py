@@ -14,8 +14,8 @@ from kernl_keras.rules.memory import RIDGE, Filters, poles_of
 
 from ..reference.cases import CELLS, RATE, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import compute, in_pieces, kernels, same
-from . import test_adlif as adlif
-from . import test_lstm as lstm
+from . import test_own_states as own
+from .test_means_oracle import without_diagonal
 
 T = 9
 ERROR = draw(53, B, T, H)
@@ -59,25 +59,23 @@ def test_it_is_the_memory_of_means(name, cell, window):
     same(gradient, network.used(expected), tolerance=1e-7)
 
 
-@pytest.mark.parametrize("rule", [KeRNL("whole_unit"), EProp()])
-@pytest.mark.parametrize("name", adlif.SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "rule"), [("equal", KeRNL("whole_unit")), ("spread", KeRNL("whole_unit")), ("equal", EProp())]
+)
 def test_adlif_units_have_it(name, rule):
-    if not rule.hops and adlif.SETTINGS[name].get("tau_s") is not None:
-        pytest.skip("the oracle has S as an own state, e-prop has not")
-    layer, c, (w_in, w, bias) = adlif.network(name, rule, window=2, traces=TRACES)
-    found = compute(layer, tf.constant(adlif.X), adlif.ERROR, training=False)[1]
-    run = ref.adlif(adlif.X, w_in, w, bias, c)
-    steps, behind = (ref.linear_steps("adlif", run, c, follow) for follow in (True, rule.reset_gradient))
-    s = ref.presynaptic(adlif.X, run.seen, np.zeros((adlif.B, adlif.H)))
+    layer, run, c, (_, w_rec, _), s = own.adlif(name, rule, window=2, traces=TRACES)
+    found = compute(layer, tf.constant(own.X), own.ERROR, training=False)[1]
+    steps, followed = (ref.linear_steps("adlif", run, c, follow) for follow in (True, rule.reset_gradient))
     m = layer.sensitivity_tensor.numpy() if rule.hops else None
-    same(found, adlif.used(memory_of_means(layer, adlif.ERROR, s, steps, behind, w, m)), tolerance=1e-7)
+    expected = memory_of_means(layer, own.ERROR, s, steps, followed, w_rec, m)
+    same(without_diagonal(found), without_diagonal(expected), tolerance=1e-7)
 
 
 def test_lstm_units_have_it_under_eprop():
-    layer, run = lstm.network(EProp(), window=2, traces=TRACES), ref.lstm(lstm.X, *lstm.WEIGHTS)
-    s = ref.presynaptic(lstm.X, run.h, np.zeros((lstm.B, lstm.H)))
-    expected = memory_of_means(layer, lstm.ERROR, s, ref.linear_steps("lstm", run), None, lstm.WEIGHTS[1])
-    same(compute(layer, tf.constant(lstm.X), lstm.ERROR, training=False)[1], expected, tolerance=1e-7)
+    layer, run = own.lstm(EProp(), window=2, traces=TRACES), ref.lstm(own.X, *own.WEIGHTS)
+    s = ref.presynaptic(own.X, run.h, np.zeros((B, H)))
+    expected = memory_of_means(layer, own.ERROR, s, ref.linear_steps("lstm", run), None, own.WEIGHTS[1])
+    same(compute(layer, tf.constant(own.X), own.ERROR, training=False)[1], expected, tolerance=1e-7)
 
 
 @pytest.mark.parametrize("period", [None, [6.0, 7.0, 9.0, 11.0]])

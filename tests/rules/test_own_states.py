@@ -27,9 +27,9 @@ SETTINGS = {"equal": CURRENT, "spread": SPREAD}
 X = draw(66, B, T, I) + 0.5
 
 
-def adlif(name, rule="kernl"):
+def adlif(name, rule="kernl", **settings):
     """A layer, the oracle's run of it, its constants, and the presynaptic values [B, T, J]."""
-    layer = kk.RNN(kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name]), rule=rule, seed=5)
+    layer = kk.RNN(kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name]), rule=rule, seed=5, **settings)
     layer.build((B, T, I))
     c = ref.adlif_constants(H, **SETTINGS[name])
     weights = [scale * draw(67 + n, *shape) / c.drive for n, (scale, shape) in enumerate(
