@@ -147,11 +147,8 @@ class Learner(tf.Module):
                 missing = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error))))
                 if not missing:
                     raise
-                in_memory = [layer for layer in self._network.rule_layers if layer.memory is not None]
-                names = ", ".join(layer.name for layer in in_memory if layer.cell.learn)
-                why = f"; constants that learn in {names} need traces=True or a pole a unit" if names else ""
                 raise ValueError(
-                    f"the network must do with LiteRT's own operations; received {', '.join(missing)}{why}."
+                    f"the network must do with LiteRT's own operations; received {', '.join(missing)}."
                 ) from error
 
     def _fitting(self, argument, tensors):

@@ -161,12 +161,11 @@ class Filters:
         d = range(len(later))
         rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
         own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
+        found = own
         if error is not None:
             gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
             gain = quotient(add((step.g, 0.0), gain), minus((1.0, 0.0), product(p, (decay, 0.0))))
-            own = add(own, product(gain, (synapse, 0.0)))
-        found = own
-        if error is not None:
+            found = own = add(own, product(gain, (synapse, 0.0)))
             for _ in range(hops):
                 arrived = product(p, tuple(x if nothing(x) else hop(x) for x in found))
                 found = add(own, product(gain, add((error, 0.0), arrived)))

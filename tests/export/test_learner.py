@@ -44,6 +44,7 @@ MORE = [
     ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
     ("learning", kk.rules.EProp, True, "adam", "mse"),
     ("learning", kk.rules.KeRNL, "linear", "adam", "mse"),
+    ("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"),
     ("adaptation current", whole_unit, None, "adam", CLASSES),
 ]
 ONE = np.ones(1, "float32")
@@ -396,15 +397,6 @@ def test_models_that_cannot_learn_step_by_step():
     refused("must be made of SpikeEncoder, .*; received 'gru", keras.layers.GRU(3, return_sequences=True, name="gru"))
     for y in ("float32", tf.TensorSpec((None, 2)), tf.TensorSpec((2, 2))):
         refused(r"y must be a tf.TensorSpec of shape \[1, ..\], or None; received", hidden(), y=y)
-
-
-@pytest.mark.slow
-def test_constants_that_learn_need_a_filter_of_their_own_on_a_device():
-    learner = kk.learner(network("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"))
-    with pytest.raises(
-        ValueError, match="own operations; received .*; constants that learn in hidden need traces=True"
-    ):
-        learner.to_litert()
 
 
 @pytest.mark.slow
