@@ -205,3 +205,19 @@ def of_currents(q, current, units):
     if not tf.is_tensor(moved) or moved.shape[-1] == units:
         return moved
     return tf.add_n(tf.split(moved, moved.shape[-1] // units, -1))
+
+
+def of_steps(now):
+    """The entries of a structure that differ from step to step, a list of tensors [C, B, ...]."""
+    return [x for x in tf.nest.flatten(now) if differs(x)]
+
+
+def with_steps(now, entries):
+    """The structure with such entries of one step; what is the same for all steps stays."""
+    entries = iter(entries)
+    return tf.nest.map_structure(lambda x: next(entries) if differs(x) else x, now)
+
+
+def differs(x):
+    """Whether it has a value for every step: [C, B, ...], where a constant is a number or [H]."""
+    return tf.is_tensor(x) and x.shape.rank >= 3

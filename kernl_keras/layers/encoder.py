@@ -11,7 +11,7 @@ from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
 from ..replicas import rows_before
 from ..sequences.leaky import leaky_sum
-from ..sequences.valid_steps import marks
+from ..sequences.masks import marks
 from ..serialization import serializable
 from ..types import Code, Config
 from .stateful import StatefulLayer

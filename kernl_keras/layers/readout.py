@@ -10,7 +10,7 @@ from ..cells.wide import wide_dtype, wide_policy
 from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN
 from ..sequences.leaky import leaky_sum
-from ..sequences.valid_steps import Marks, marks
+from ..sequences.masks import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, TimeConstant
 from .step import running_step

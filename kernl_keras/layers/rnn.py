@@ -21,7 +21,7 @@ from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
-from ..sequences.valid_steps import Marks, marks
+from ..sequences.masks import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Regularizer, RuleName, TracesName
 from .diagnostics import Diagnostics, Report, activity, tell

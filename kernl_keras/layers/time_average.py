@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..checks import check_sequences, integer, nearest_name, time_steps
 from ..keras_version import output_shape
-from ..sequences.valid_steps import marks
+from ..sequences.masks import marks
 from ..serialization import serializable
 from ..types import Config
 from .stateful import StatefulLayer

@@ -7,10 +7,11 @@ import copy
 
 import tensorflow as tf
 
-from ..cells.linear import Errors
+from ..cells.linear import Errors, of_steps, with_steps
+from ..sequences.masks import where_valid
 from ..sequences.time_loop import blockwise, scan, take, take_before
-from ..sequences.valid_steps import where_valid
 from .products import Products
+from .traces import advanced
 
 
 class Past:
@@ -177,42 +178,8 @@ class Backward:
         return one
 
     def advance(self, traces):
-        """The traces after the last valid step, without the traces in between.
-
-        A trace is linear in s(t) and in the traces before. So its weights are what the rule makes of a carry of one for
-        that trace, without errors.
-        """
-        past = self.past
-        every = self.products.block(0, past.length)
-        valid, like = None if past.steps is None else past.steps.valid, past.residuals.output
-        after = []
-        for number, shape in enumerate(self.shapes):
-
-            def row(index, number=number, shape=shape):
-                """The trace [B, H, J] of a tensor that is carried, of its kernel `index` where it has several."""
-                several = len(shape) == 2 and shape[0] > 1
-                back = self.of_kernel(index) if several else self
-                carry = back.carry(like)
-                one = tf.ones_like(carry[number])
-                if several and back is self:
-                    one *= tf.one_hot(index, shape[0], dtype=one.dtype)[:, None]
-                errors, carry = back.errors(None, (*carry[:number], one, *carry[number + 1 :]), valid)
-                found = self.products.of_examples(every, errors)
-                for trace, weight in zip(traces, carry):
-                    if back is not self and weight.shape.rank == 3:  # the other kernels have no part in it
-                        trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
-                    weighted = trace * weight[..., None]
-                    found += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
-                return found
-
-            if len(shape) == 1:
-                after.append(row(0))
-            elif shape[0] == 1:
-                after.append(row(0)[:, None])
-            else:  # in a loop: as many copies of it in the graph would take minutes to compile
-                rows = scan(lambda carry, index, row=row: (carry, row(index)), (), tf.range(shape[0]))[1]
-                after.append(tf.transpose(rows, (1, 0, 2, 3)))
-        return tuple(after)
+        """The traces after the last valid step."""
+        return advanced(self, traces)
 
 
 def zeros_like(structure):
@@ -242,22 +209,6 @@ def checked_shapes(rule, cell, traces):
             f"received {shapes!r}."
         )
     return shapes
-
-
-def of_steps(now):
-    """The entries of a `BackwardStep` that differ from step to step, a list of tensors [C, B, ...]."""
-    return [x for x in tf.nest.flatten(now) if differs(x)]
-
-
-def with_steps(now, entries):
-    """The `BackwardStep` with such entries of one step; what is the same for all steps stays."""
-    entries = iter(entries)
-    return tf.nest.map_structure(lambda x: next(entries) if differs(x) else x, now)
-
-
-def differs(x):
-    """Whether it has a value for every step: [C, B, ...], where a constant is a number or [H]."""
-    return tf.is_tensor(x) and x.shape.rank >= 3
 
 
 def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient):

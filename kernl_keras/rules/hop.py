@@ -9,9 +9,8 @@ import itertools
 
 import tensorflow as tf
 
-from ..cells.linear import dot, plus, tensor
+from ..cells.linear import dot, of_steps, plus, tensor, with_steps
 from ..sequences.time_loop import scan
-from .backward import of_steps, with_steps
 
 
 class Hop:

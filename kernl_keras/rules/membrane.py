@@ -15,12 +15,11 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..cells.linear import dot, tensor
+from ..cells.linear import dot, of_steps, tensor, with_steps
 from ..checks import flag
+from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
-from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .backward import of_steps, with_steps
 from .hop import FilteredHop, TracedHop, gone_on
 from .kernel import Kernel, Predictor
 from .sensitivity import SensitivitySums, sum_of_squares

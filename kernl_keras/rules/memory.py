@@ -20,7 +20,7 @@ pole. Hops from unit to unit are counted in it: r^0 is what the own states alone
 
 kappa is the decay of the synaptic trace S, whose error at t0 is g(t0); rho is the damping of a hop. A finite number of
 hops cannot explode, as the gradient of a network of means with all of them might. The constants that learn have traces
-of their own, see `rules.own_traces`.
+of their own, see `rules.traces`.
 """
 
 import math
@@ -29,14 +29,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import dot, nothing, plus, tensor, times, to_currents
+from ..cells.linear import dot, nothing, of_steps, plus, tensor, times, to_currents, with_steps
 from ..checks import integer, number
+from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
-from ..sequences.valid_steps import where_fresh
 from ..serialization import serializable
-from .backward import of_steps, with_steps
-from .own_traces import advanced_traces
 from .settings import Settings, get_settings
+from .traces import advanced_constants
 
 RIDGE = 1e-6
 """Of the mean square of the filters' responses: keeps the weights of filters that are much alike small."""
@@ -363,7 +362,7 @@ class Recollection:
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
         if memory.constants is None:
             return memory
-        constants = advanced_traces(self.memory.rule, self.past, start, self.window, counts, memory.constants)
+        constants = advanced_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
         return memory._replace(constants=constants)
 
     def after_all(self, memory):

@@ -10,8 +10,8 @@ import tensorflow as tf
 from ..draws import draw_signs, next_key, unpack_signs
 from ..replicas import rows_before
 from ..sequences.clean_pass import clean_pass
+from ..sequences.masks import where_fresh, where_valid
 from ..sequences.time_loop import blockwise, take
-from ..sequences.valid_steps import where_fresh, where_valid
 from .sensitivity import Effect, SensitivitySums, sensitivity_loss
 
 

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..cells.linear import Errors
+from ..cells.linear import Errors, of_steps, with_steps
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, going_on, of_steps, with_steps, zeros_like
+from .backward import Backward, going_on, zeros_like
 from .bptt import exact_step
 from .memory import Recollection
 from .rule import BackwardStep

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from .masks import where_fresh, where_valid
 from .time_loop import scan
-from .valid_steps import where_fresh, where_valid
 
 
 def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):

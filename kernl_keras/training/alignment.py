@@ -16,7 +16,7 @@ from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import name_of
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
-from ..sequences.valid_steps import Marks, ValidSteps
+from ..sequences.masks import Marks, ValidSteps
 from .state import state_kept
 
 EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules beside those that are asked for

@@ -13,7 +13,7 @@ import kernl_keras as kk
 from kernl_keras.draws import draw_signs
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
-from kernl_keras.sequences.valid_steps import ValidSteps
+from kernl_keras.sequences.masks import ValidSteps
 
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, same

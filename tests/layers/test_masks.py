@@ -12,7 +12,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, KeRNL
-from kernl_keras.sequences.valid_steps import ValidSteps
+from kernl_keras.sequences.masks import ValidSteps
 
 from ..reference.cases import B, I, Network, draw
 from ..reference.expected import compute, same
