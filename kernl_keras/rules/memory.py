@@ -52,7 +52,7 @@ class LinearTraces(Settings):
             themselves: a list of time constants in ms, or of pairs of a time constant and a period.
         hops: through how many other units an error goes back under KeRNL.
         damping: rho, the factor of an error for each of them, from 0 to 1.
-        average: time constant of the means, in steps; None for two windows, from 32 to 128 steps.
+        average: time constant of the means, in steps.
 
     Raises:
         ValueError: for a setting out of range.
@@ -64,15 +64,11 @@ class LinearTraces(Settings):
     8
     """
 
-    def __init__(self, poles: Any = None, hops: int = 4, damping: float = 0.9, average: float | None = None) -> None:
+    def __init__(self, poles: Any = None, hops: int = 4, damping: float = 0.9, average: float = 64.0) -> None:
         self.poles = check_poles(poles)
         self.hops = integer("hops", hops, low=0)
         self.damping = number("damping", damping, low=0.0, high=1.0)
-        self.average = None if average is None else number("average", average, above=0.0)
-
-    def keep(self, window: int | None) -> float:
-        """What is left in one step of the weight that a step has in the means."""
-        return math.exp(-1.0 / (self.average or min(max(2.0 * (window or 64), 32.0), 128.0)))
+        self.average = number("average", average, above=0.0)
 
 
 def check_poles(poles: Any) -> Any:
@@ -252,15 +248,14 @@ class LinearMemory:
         rule: `EProp` or `KeRNL`.
         settings: `LinearTraces`.
         inputs: J.
-        window: C, or None.
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
     """
 
-    def __init__(self, cell, rule, settings, inputs, window):
+    def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, settings
-        self.filters, self.keep = Filters(poles_of(cell, settings.poles)), settings.keep(window)
+        self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         self.shapes = Memory(
             x=(self.filters.count, inputs),

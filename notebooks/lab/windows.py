@@ -79,7 +79,7 @@ class Gradients:
         residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
         past, memory, traces = Past(layer, x, before, residuals, p), None, ()
         if linear:
-            memory = LinearMemory(cell, rule, LinearTraces(), presynaptic(layer), window)
+            memory = LinearMemory(cell, rule, LinearTraces(), presynaptic(layer))
             traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
         return way_back(rule, past, window, memory=memory)(error, traces)[1]
 
@@ -100,7 +100,7 @@ def numbers_behind(layer, rule, linear):
     if rule is None:
         return 0
     if linear:
-        shapes = LinearMemory(layer.cell, rule, LinearTraces(), presynaptic(layer), None).shapes
+        shapes = LinearMemory(layer.cell, rule, LinearTraces(), presynaptic(layer)).shapes
         return sum(int(np.prod(shape)) for shape in shapes if shape is not None)
     return sum(int(np.prod(shape)) for shape in rule.carry_shapes(layer.cell, traces=True)) * presynaptic(layer)
 
