@@ -21,6 +21,9 @@ class Kernel(Settings, ABC):
     `build`, `reset`, `gamma` and `weights`. Where a kernel differs from one that there is by the response of a unit
     alone, override `kernl_keras.rules.Membrane.response`.
 
+    Raises:
+        ValueError: by `check`, where the kernel does not go with a cell.
+
     Example: what a spike does is over after one step.
 
     >>> import numpy as np, kernl_keras as kk

@@ -34,6 +34,9 @@ class WholeUnit(Kernel):
     How a unit answers differs from step to step, so exact traces need a kernel for each unit: a unit's state has H
     numbers for each of the J inputs of every unit, H^2 J in all.
 
+    Raises:
+        ValueError: by `check`, where the kernel does not go with a cell, or a perturbation observes something else.
+
     Example:
 
     >>> import kernl_keras as kk

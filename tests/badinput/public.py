@@ -128,7 +128,11 @@ RULES = {
     "rules.PlainKeRNL.reference": Public(lambda time_steps=4: kk.rules.PlainKeRNL.reference(time_steps),
                                          {"time_steps": integer()}, of=kk.rules.PlainKeRNL.reference),
     "rules.EProp": Public(kk.rules.EProp, {"adaptation": flag(), "reset_gradient": flag()}),
-    "rules.LinearTraces": Public(kk.rules.LinearTraces, {"poles": optional(integer())}),
+    "rules.LinearTraces": Public(
+        kk.rules.LinearTraces,
+        {"poles": optional(integer()), "hops": integer(0), "average": POSITIVE,
+         "damping": number(low=0.0, good=st.floats(0.0, 1.0))},
+    ),  # fmt: skip
     "rules.RFLO": Public(kk.rules.RFLO, {}),
     "rules.BPTT": Public(kk.rules.BPTT, {"tape": flag()}),
     "rules.ReadoutOnly": Public(kk.rules.ReadoutOnly, {}),

@@ -7,8 +7,8 @@ import tensorflow as tf
 from kernl_keras import naive as ref
 from kernl_keras.rules import RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
-from ..reference.cases import CELLS, RESONATOR, SPIKING, B, H, Network, draw, pairs, taking_turns
-from ..reference.expected import Expected, compute, kernels, same
+from ..reference.cases import CELLS, SPIKING, B, H, Network, draw, pairs, taking_turns
+from ..reference.expected import kernels, same
 from ..reference.units import constants_in_use
 
 T = 9
@@ -101,23 +101,3 @@ def test_m_has_no_part_in_it():
         loss = tf.add_n(layer.losses)
     weights = list(layer.cell.learned_weights().values())
     assert all(each is None or not np.any(each) for each in tape.gradient(loss, weights))
-
-
-ALIKE = {
-    "leaky": dict(tau_m=12.0, tau_s=None, tau_a=12.0, adaptation_strength=1.3, base_threshold=0.5),
-    "resonating": dict(tau_m=12.0, period=7.0, tau_a=12.0, adaptation_strength=1.3, base_threshold=0.5),
-}
-
-
-@pytest.mark.parametrize(("window", "rule"), [(1, KeRNL()), (2, KeRNL()), (2, EProp())])
-@pytest.mark.parametrize("cell", ALIKE)
-def test_units_that_begin_alike(cell, window, rule, monkeypatch):
-    """Each has a filter of its own in linear memory, and the poles of all are equal; so is that of the threshold."""
-    for table in (CELLS, SPIKING if cell == "leaky" else RESONATOR):
-        monkeypatch.setitem(table, cell, ALIKE[cell])
-    network = Network(cell, time=T, learn=("tau_m",))
-    m = kernels() if rule.hops else ()
-    layer = network.layer(rule, *m, window=window, traces="linear")
-    gradient = compute(layer, network.inputs, ERROR, training=False)[1]
-    expected = Expected(network, rule, *m, error=ERROR, window=window, linear=True)
-    same(gradient, network.used(expected.weight_gradient(expected.s)), tolerance=1e-8)

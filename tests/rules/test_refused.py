@@ -4,7 +4,7 @@ import pytest
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, RFLO, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Tangent, Twin
+from kernl_keras.rules import BPTT, RFLO, Exponential, KeRNL, LinearTraces, PlainKeRNL, ReadoutOnly, Tangent, Twin
 
 from ..reference.units import Quadratic
 
@@ -28,11 +28,9 @@ REFUSED = [  # cell, settings, message
     # traces
     (LIF, dict(traces="yes"), "traces must be None, True, False, 'linear' or LinearTraces; received 'yes'"),
     (LIF, dict(rule="bptt", traces=True), "traces must be False for BPTT, which has no traces; received True"),
-    (LIF, dict(rule=KeRNL("whole_unit"), traces="linear"), "traces must be True or False for a kernel that is not the"),
-    (ADLIF, dict(traces="linear"), "traces must be True or False for AdLIFCell, which has none"),
-    (LSTM, dict(traces="linear"), "traces must be True or False"),
-    (LSTM, dict(rule="eprop", traces="linear"), "traces must be True or False for LSTMCell, which has none"),
-    (OWN, dict(rule="eprop", traces="linear"), "traces must be True or False for Quadratic"),
+    (LIF, dict(rule=KeRNL("exponential"), traces="linear"), "traces must be True or False for the kernel Exponential"),
+    (LSTM, dict(traces="linear"), "traces must be True or False for the kernel Exponential"),
+    (LIF, dict(rule="rflo", traces="linear"), "traces must be True or False for RFLO"),
     # windows
     *((RATE, dict(window=window), "window must be an integer >= 1") for window in (0, -3, 1.5, "all", True)),
     *(
@@ -57,9 +55,11 @@ def test_what_is_taken_in_its_place():
     for settings in ({}, {"stateful": True}, {"traces": True}):
         rule = kk.RNN(ADLIF(3), **settings).rule
         assert rule.get_config() == KeRNL("whole_unit", reset_gradient=False).get_config()
-    for cell, rule in ((LSTM(3), "kernl"), (ADLIF(3), "kernl"), (LIF(3), KeRNL("whole_unit"))):
+    for cell, rule in ((LSTM(3), "kernl"), (ADLIF(3), "eprop"), (LIF(3), KeRNL("exponential"))):
         assert kk.RNN(cell, rule=rule, stateful=True).carries_traces is True
+    for cell, rule in ((ADLIF(3), "kernl"), (OWN(3), "kernl"), (LIF(3), KeRNL("whole_unit"))):
+        assert isinstance(kk.RNN(cell, rule=rule, stateful=True).carries_traces, LinearTraces)
     for settings in (dict(rule=KeRNL("exponential"), traces=False), dict(rule="bptt")):
         assert not kk.RNN(LIF(3), stateful=True, **settings).carries_traces
-    with pytest.warns(UserWarning, match='rule="eprop" has fewer, and with any kernel but "whole_unit" so have'):
-        kk.RNN(ADLIF(150), rule="kernl", stateful=True).build((1, 9, 160))
+    with pytest.warns(UserWarning, match='traces="linear" keeps a few for each input'):
+        kk.RNN(ADLIF(150), rule="kernl", traces=True).build((1, 9, 160))

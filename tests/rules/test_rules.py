@@ -16,6 +16,7 @@ from kernl_keras.rules import (
     RFLO,
     EProp,
     Exponential,
+    Kernel,
     KeRNL,
     LinearTraces,
     Membrane,
@@ -47,7 +48,8 @@ CHANGES = {
     Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     Replica: dict(std=1.5, resync_every=2, observe="voltage"),
-    LinearTraces: dict(poles=2), RFLO: {}, ReadoutOnly: {}, Membrane: dict(arrival=False),
+    LinearTraces: dict(poles=2, hops=1, damping=0.5, average=2.0),
+    RFLO: {}, ReadoutOnly: {}, Membrane: dict(arrival=False),
     WholeUnit: {},
 }  # fmt: skip
 
@@ -74,7 +76,7 @@ def outcome(made):
 
 
 def test_the_tables_cover_every_object_and_every_setting():
-    public = {getattr(rules, name) for name in rules.__all__ if inspect.isclass(getattr(rules, name))} - {Rule}
+    public = {getattr(rules, name) for name in rules.__all__ if inspect.isclass(getattr(rules, name))} - {Rule, Kernel}
     assert public == set(CHANGES)
     for kind, changes in CHANGES.items():
         assert set(changes) == set(kind.names()), kind
@@ -123,7 +125,7 @@ ERRORS = [
         lambda: KeRNL(kernel="mine"),
         r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'",
     ),
-    (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Membrane or WholeUnit or Exponential; received 3"),
+    (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Kernel; received 3"),
     (
         lambda: KeRNL(perturbation="both"),
         r"perturbation must be one of \['replica', 'tangent', 'twin'\]; received 'both'",

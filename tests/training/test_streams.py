@@ -65,7 +65,8 @@ def one_layer(steps, seed=0, **settings):
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(batch_shape=(B, steps, 2))
     x = kk.SpikeEncoder(4, seed=1, stateful=True)(inputs)
-    x = kk.RNN(kk.LIFCell(H, input_gain=8.0), window=2, seed=1, stateful=True, name="hidden")(x)
+    rule = kk.rules.KeRNL(sensitivity_initializer="zeros")  # from the weights M would be where it should be
+    x = kk.RNN(kk.LIFCell(H, input_gain=8.0), rule, window=2, seed=1, stateful=True, name="hidden")(x)
     model = kk.Model(inputs, kk.Readout(2, stateful=True)(x))
     settings = {"jit_compile": False, **settings}
     model.compile(SGD(0.0), "mse", sensitivity_optimizer=SGD(0.1), sensitivity_every=1, **settings)
