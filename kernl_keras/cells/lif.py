@@ -110,8 +110,8 @@ class LIFCell(SpikingCell):
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
         resistance: R_m > 0, a number or a list of H numbers; or None for 1 / (1-a), so that a current of 1 adds 1 to
-            the potential of every unit. Where time constants are long or differ much, take None: otherwise slow units
-            need larger weights, and an optimizer such as Adam, whose steps are equal for all, teaches them slowly. A
+            the potential of every unit. Where time constants are long or differ much, use None: otherwise slow units
+            need larger weights, which an optimizer such as Adam, whose steps are equal for all, learns slowly. A
             learning rate that suited a number may then be too high. Where `tau_m` learns, 1 / (1-a) follows it.
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.

@@ -1,14 +1,15 @@
-"""One step of a unit, linearised: forward, Eq. (37), and the way back through it, Eq. (38).
+"""One step of a unit, linearised: forward, Eq. (37), and backward, Eq. (38).
 
-Every unit has an own state x(t) of d numbers. One step integrates, fires, and recovers:
+Every unit has a state x(t) of its own, of d numbers. One step integrates, fires, and recovers:
 
-    (37) y(t) = P x(t-1) + Q I(t)                    what there is before a spike: potential, adaptation
+    (37) y(t) = P x(t-1) + Q I(t)                    the states before a spike: potential, adaptation
          z(t) = psi(t) r . y(t) + D_0 I(t)           the output: psi is its slope, r . y the distance to the threshold
-         x(t) = K y(t) + s z(t)                      what the spike leaves, takes and adds
+         x(t) = K y(t) + s z(t)                      the states after it
 
-All of these are changes of the values, along the values of the step. Errors go back by the transposed step:
+All of these are small changes, and the derivatives are those at the values of the step. Errors go back by the
+transposed step:
 
-    (38) e  = E(t) + s . l(t)                        of the output, with what later steps make of x(t)
+    (38) e  = E(t) + s . l(t)                        of the output, through x(t) as well
          m  = K^T l(t) + psi e r                     of y(t)
          dC/dI(t) = Q . m + D_0 e,    l(t-1) = P^T m
 

@@ -1,4 +1,4 @@
-"""`Unit`: a spiking unit of one's own, of three elementwise functions."""
+"""`Unit`: the base of your own spiking units, defined by three elementwise functions."""
 
 from collections import namedtuple
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Unit(HiddenCell):
             y(t)  = integrate(x(t-1), I(t), p)            the states before a spike, the potential first
             u(t)  = distance(y(t), p)                     to the threshold
         (4) z(t)  = 1[u(t) >= 0],        psi(t) = surrogate_damping * surrogate(u(t))
-            x(t)  = recover(y(t), z(t), p)                the states after it: reset, adaptation
+            x(t)  = recover(y(t), z(t), p)                the states after the spike: reset, adaptation
 
     The three are functions of tensors [.., H], element by element: no unit sees another. They may be nonlinear. Their
     derivatives, which the learning rules need (Eq. 37), are found by automatic differentiation. So the unit learns by
@@ -81,7 +81,7 @@ class Unit(HiddenCell):
         The spikes z(t) [B, H], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range; for functions that return another number of states; where a
+        ValueError: for an argument out of its range; for functions that return a wrong number of states; where a
             current does not raise the potential of a unit at rest.
         NotImplementedError: for a subclass that lacks one of the three functions.
 

@@ -1,11 +1,12 @@
-"""M by one step of the perturbed pass: the direct effect of a spike, for errors that are followed hop by hop.
+"""M from one step of the perturbed pass: the direct effect of a spike, for errors that are followed hop by hop.
 
-What the changes of a unit's own state do not explain of D(t) is what arrived from other units in that very step:
+The part of D(t) that the changes of a unit's own state do not explain is what arrived from other units in that step:
 
     (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
 
-dS is how far the perturbed network's S is from the clean one's. Under `kernl_keras.rules.Tangent` F is 0 for
-M = drive W_rec^T, whatever the noise. In linear memory M learns so (`rules.memory`).
+dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
+f' of a rate unit, and 1 otherwise. Under `kernl_keras.rules.Tangent` F is 0 for
+M = drive W_rec^T, whatever the noise. M learns in this way in linear memory (`rules.memory`).
 """
 
 import tensorflow as tf

@@ -22,17 +22,17 @@ class EProp(Rule):
         v_ij(t)    = keep_i(t) eps_ij(t) - keep'_i(t) beta_i c_ij(t-1)       of the potential V after the reset, Eq. (8)
         dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
 
-    keep is 1 - z after a hard reset and 1 after a soft one. A soft reset takes B z away, so keep' is 0 or z. Without a
+    keep is 1 - z after a hard reset and 1 after a soft one. A soft reset subtracts B z, so keep' is 0 or z. Without a
     reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
-    `tau_s` that learns gets no credit: S has an effect through the recurrent weights alone. The error L comes back as
+    `tau_s` that learns gets no credit: S acts through the recurrent weights alone. The error L comes back as
     the layer above sends it: symmetric e-prop by default, broadcast e-prop under
     `kernl_keras.Readout(feedback="random")`.
 
     Args:
-        adaptation: whether the trace has the part of the adapting threshold, c. Without it the rule is e-prop for units
-            whose threshold stands still.
-        reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; it was
-            published without.
+        adaptation: whether the trace includes c, the part of the adapting threshold. Without it the rule is e-prop for
+            units whose threshold is constant.
+        reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; e-prop
+            was published without it.
 
     Raises:
         ValueError: for a setting that is not True or False.

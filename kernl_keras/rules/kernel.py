@@ -1,8 +1,8 @@
-"""`Kernel` and `Predictor`: what a kernel of KeRNL has to say, so that one of your own can take its place.
+"""`Kernel` and `Predictor`: what a kernel of KeRNL has to define, so that one of your own can take its place.
 
-A kernel says how the effect of a spike goes on in the unit that it moves. Two things follow from it, one backward and
-one forward in time: the hop of an error from unit to unit (`rules.hop`), and what M predicts of a perturbation, by
-which M learns (`rules.perturbed_pass`).
+A kernel says how the effect of a spike develops over time in the unit that receives it. Two things follow from it, one
+backward and one forward in time: the hop of an error from unit to unit (`rules.hop`), and what M predicts of a
+perturbation, by which M learns (`rules.perturbed_pass`).
 """
 
 from abc import ABC, abstractmethod
@@ -17,14 +17,14 @@ from .settings import Settings
 class Kernel(Settings, ABC):
     """Base of the kernels of `kernl_keras.rules.KeRNL`.
 
-    Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; those of a kernel that has weights besides M are
-    `build`, `reset`, `gamma` and `weights`. Where a kernel differs from one that there is by the response of a unit
-    alone, override `kernl_keras.rules.Membrane.response`.
+    Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; a kernel that has weights besides M also defines
+    `build`, `reset`, `gamma` and `weights`. Where a kernel differs from an existing one only by the response of a unit,
+    override `kernl_keras.rules.Membrane.response`.
 
     Raises:
         ValueError: by `check`, where the kernel does not go with a cell.
 
-    Example: what a spike does is over after one step.
+    Example: the effect of a spike lasts for one step.
 
     >>> import numpy as np, kernl_keras as kk
     >>> class Brief(kk.rules.Membrane):

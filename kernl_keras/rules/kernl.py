@@ -21,8 +21,8 @@ from .rule import BackwardStep, Context, named
 class KeRNL(EProp, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
-    A weight W_ij moves the potential of its own unit i by eps_ij, which is known. The spikes of i then move every other
-    unit k. This second part is M_ki K(d), after d milliseconds, with a kernel K.
+    A weight W_ij changes the potential of its own unit i by eps_ij, which is known. The spikes of i then affect every
+    other unit k. This second part is M_ki K(d), after d milliseconds, with a kernel K.
 
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)                         own leak
         (21) e_ij(t)   = K e_ij(t-1) + psi_i(t-1) eps_ij(t-1)                         through i's spikes
@@ -33,20 +33,23 @@ class KeRNL(EProp, LearnedSensitivity):
         (16) Omega(t) = K Omega(t-1) + xi(t)
         (19) F = mean (D(t) - Omega(t) M^T)^2,      D = perturbed minus clean observation
 
+    In linear memory (`traces="linear"`) the kernel plays no part before a window: errors follow several hops by M,
+    which learns the direct effect of single steps (`kernl_keras.rules.LinearTraces`).
+
     Args:
-        kernel: "membrane", the kernel of the unit that is moved, which is known (`kernl_keras.rules.Membrane`);
-            "whole_unit", the same with its spikes, reset and adaptation (`kernl_keras.rules.WholeUnit`), which the
-            word "kernl" stands for with `kernl_keras.AdLIFCell`; or
+        kernel: "membrane", the response of the unit that receives the spike, which is known
+            (`kernl_keras.rules.Membrane`); "whole_unit", the same with its spikes, reset and adaptation
+            (`kernl_keras.rules.WholeUnit`), which `rule="kernl"` stands for with `kernl_keras.AdLIFCell`; or
             "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`), the only
-            one for `kernl_keras.LSTMCell` and what "kernl" stands for there.
+            one for `kernl_keras.LSTMCell`, where `rule="kernl"` stands for it.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
-        adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
+        adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
         reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: what is left
             of eps after a spike is then less by psi(t) times what the spike took from the potential.
         learn_sensitivity: whether M learns, and gamma.
         sensitivity_initializer: of M: None or "recurrent" for the path through one synapse, W_rec^T times (1-a) R_m;
-            "local" for the unit itself; or any Keras initializer.
+            "local" for the effect of a unit on itself alone; or any Keras initializer.
 
     Raises:
         ValueError: for an unknown word, and where the cell does not have what is asked for.

@@ -1,26 +1,27 @@
-"""Linear memory: behind a window's border only filtered inputs are remembered, and mean slopes. Eq. (37)-(40).
+"""Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37)-(40).
 
-Exact traces are [H, J] numbers each, and KeRNL needs several. Here G filters of the inputs take their place, whatever
-the number of units, and the leaky mean of each unit's linear step:
+Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
+G poles that all units share, and the leaky mean of each unit's linear step:
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
 
 At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
-that have these means, and so through all units that spikes have moved:
+that all have these means, and so from unit to unit:
 
     (38) R = B . l + g e,    l <- A^T l + D e,    e <- M^T (R / drive) + kappa e
 
-With the same means at every step the sum of the response R(n), n steps before the border, has a closed form for each
-pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h that of h hops.
+R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
+at step t0-1-n. As the means are the same at every step, its sum has a closed form for each pole. Hops from unit to unit
+are counted in it: r^0 is what the own states alone make, r^h includes up to h hops.
 
     (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
-         r^0 = B . (1 - p_g A^T)^-1 l + T kappa g(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
+         r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
 
-kappa is the decay of the synaptic trace S, whose error at t0 is g(t0); rho is the damping of a hop. A finite number of
-hops cannot explode, as the gradient of a network of means with all of them might. The constants that learn have traces
-of their own, see `rules.traces`.
+e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. A finite
+number of hops cannot explode, as the gradient of a network of means with all of them might. Constants that learn have
+traces of their own, see `rules.traces`.
 """
 
 import math
@@ -46,12 +47,14 @@ class LinearTraces(Settings):
     """Traces in linear memory: filtered inputs, some filters for all units instead of traces for each weight.
 
     Args:
-        poles: how many filters there are; None for 40 that swing where the units have periods, and 8 that decay where
-            not. They have periods spread over those of the units, half of them with the units' longest time constant
-            and half with a tenth of it; or time constants spread from 3 steps to beyond the longest. Or the filters
-            themselves: a list of time constants in ms, or of pairs of a time constant and a period.
-        hops: through how many other units an error goes back under KeRNL.
-        damping: rho, the factor of an error for each of them, from 0 to 1.
+        poles: how many filters there are; None for 40 that oscillate where the units have periods, and 8 that decay
+            where they have none. Oscillating filters keep two numbers for each input. Their periods are spread over
+            those of the units; half of them have the units' longest time constant, and half a tenth of it. Decaying
+            filters have time constants spread from 3 steps to beyond the units' longest. Or the filters themselves: a
+            list of time constants in ms, or of pairs of a time constant and a period.
+        hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
+            another, which it learns from single steps; the rule's kernel plays no part.
+        damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant of the means, in steps.
 
     Raises:

@@ -1,7 +1,7 @@
 """Traces: what a piece of a sequence leaves for the errors of later pieces, Eq. (29).
 
-A trace is linear in s(t) and in the traces before. So its weights are what a rule makes of a carry of one, backward and
-without errors: one sweep gives the traces after many steps, without those in between.
+A trace is linear in s(t) and in the traces before. So its coefficients are what the backward pass of a rule gives for a
+carry of one and no errors: one sweep gives the traces after many steps, without those in between.
 """
 
 import tensorflow as tf
@@ -48,7 +48,7 @@ def advanced(way, traces):
 def advanced_constants(rule, past, start, size, counts, traces):
     """The traces of constants, through the unit's own state alone, after the `size` steps from `start` on.
 
-    They go with linear memory. Their slopes are exact, for each needs but [H] numbers a carried tensor.
+    They belong to linear memory. They are exact, not of means: each constant needs only [H] numbers a carried tensor.
 
     Args:
         rule: `EProp` or `KeRNL`.

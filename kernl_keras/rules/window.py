@@ -1,12 +1,12 @@
-"""The window: backpropagation inside C steps, and across its borders what the rule lets through. Eq. (28), (29).
+"""The window: backpropagation inside C steps, and across its borders what the rule lets pass. Eq. (28), (29).
 
 The sequence is cut at steps 0, C, 2C and so on. Inside a window the errors go back exactly. Where they leave it, the
 rule takes over: under backpropagation nothing crosses, so that it is truncated; under e-prop the unit's own state does;
-under KeRNL that, and one hop by M to the units that moved it. C = 1 is the rule itself, C = T is backpropagation.
+under KeRNL that, and one hop by M to the units that affected it. C = 1 is the rule itself, C = T is backpropagation.
 
     (28) where t is the last step of a window:   cP += cF;  aP += aF;  q += cF;  then cF = aF = g = 0
          R_F(t), cF, aF = own_back(L(t) + g(t), cF, aF);   g(t-1) from R_F(t) by W_rec       inside: every path
-         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              behind: the own state, a hop
+         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              before: the own state, a hop
          dC/dW += s(t)^T [R_F(t) + R_P(t)]
 """
 
@@ -131,7 +131,7 @@ class WindowedBackward(Backward):
 
 
 class LinearBackward(WindowedBackward):
-    """The same where behind the border there is linear memory, see `rules.memory`.
+    """The same where linear memory stands for the steps before the border, see `rules.memory`.
 
     Errors that leave their window reach the weights, and neither the inputs nor the layer below.
 
