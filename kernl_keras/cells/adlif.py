@@ -32,17 +32,17 @@ class AdLIFParameters(NamedTuple):
 
     @property
     def drive(self):
-        """(1-a) R_m: what a unit of current adds to the potential in one step."""
+        """(1-a) R_m: a current of 1 adds this to the potential in one step."""
         return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
 
     @property
     def pull(self):
-        """1-a: what a unit of w takes from the potential in one step."""
+        """1-a: an adaptation current of 1 takes this from the potential in one step."""
         return 1.0 - self.membrane_decay
 
 
 class AdLIFState(NamedTuple):
-    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+    """The state of the units, or a small change of it. Each [B, H]."""
 
     v: Any  # V
     w: Any  # w, the adaptation current
@@ -50,7 +50,7 @@ class AdLIFState(NamedTuple):
 
 
 class AdLIFStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # z(t)
     potential: Any  # V-(t), before the reset
@@ -228,11 +228,11 @@ class AdLIFCell(SpikingCell):
 
     @property
     def keeps_quadrature(self) -> bool:
-        """Whether w(t) has to be kept of every step."""
+        """True if w(t) must be kept for every step."""
         return any(name in self.learn for name in ("tau_m", "tau_a"))
 
     def save_residuals(self, step: AdLIFStep, state: AdLIFState) -> SpikingResiduals:
-        """The least that has to be kept of a step."""
+        """The values to keep of a step, as few as possible."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,
@@ -275,7 +275,7 @@ class AdLIFCell(SpikingCell):
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: AdLIFParameters
     ) -> dict[str, Effects]:
         share, (v, *_) = 1.0 - p.adaptation_decay, self.potentials(residuals, p)
-        found = {
+        effects = {
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
             "base_threshold": Effects(distance=-tf.ones_like(v)),
             "adaptation_strength": Effects(x=(None, share * residuals.output)),
@@ -283,10 +283,13 @@ class AdLIFCell(SpikingCell):
         }
         if residuals.quadrature is not None:
             # V-(t) by a is V(t-1) - [R_m I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
-            of_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
-            of_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
-            found |= {"membrane_decay": Effects(y=(of_leak,)), "adaptation_decay": Effects(x=(None, of_decay))}
-        return found
+            by_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
+            by_adaptation_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
+            effects |= {
+                "membrane_decay": Effects(y=(by_leak,)),
+                "adaptation_decay": Effects(x=(None, by_adaptation_decay)),
+            }
+        return effects
 
     def gate(self, step: AdLIFStep) -> tf.Tensor | float:
         return 1.0

@@ -1,10 +1,10 @@
 """M by one step of the perturbed pass: the direct effect of a spike, for errors that are followed hop by hop.
 
-What the changes of a unit's own state do not explain of D(t) is what arrived from other units in that very step:
+The part of D(t) that the unit's own state does not explain arrived from other units in the same step:
 
     (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
 
-dS is how far the perturbed network's S is from the clean one's. Under `kernl_keras.rules.Tangent` F is 0 for
+dS is S of the perturbed network minus S of the clean one. Under `kernl_keras.rules.Tangent` F is 0 for
 M = drive W_rec^T, whatever the noise. In linear memory M learns so (`rules.memory`).
 """
 
@@ -19,7 +19,7 @@ class DirectPredictor(Predictor):
     m: M [H, H].
     cell: the cell.
     p: its parameters.
-    perturbation: `Perturbation`, for what is observed.
+    perturbation: `Perturbation`, which knows the observable.
     """
 
     rows = 1, 2  # dS; the own part of D, and heard
@@ -29,17 +29,17 @@ class DirectPredictor(Predictor):
 
     def step(self, before, driven, saved, changed):
         step = self.cell.linear_step(saved, self.p).following_reset()
-        own = self.perturbation.observed_of_changes(self.cell, step.forward(changed.own, 0.0))
+        own = self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0))
         heard = step.gate * step.heard * tf.ones_like(own)
         return changed.presynaptic[:, None], tf.stack([own, heard], 1)
 
     def start(self, like):
         return tf.zeros((), self.m.dtype), tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
 
-    def accumulate(self, total, made):
+    def accumulate(self, total, outcome):
         units = self.m.shape[0]
-        arrived, heard = made.effect - made.filtered_noise_slope[:, :, 0], made.filtered_noise_slope[:, :, 1]
-        effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, made.filtered_noise))
+        arrived, heard = outcome.effect - outcome.filtered_noise_slope[:, :, 0], outcome.filtered_noise_slope[:, :, 1]
+        effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, outcome.filtered_noise))
         residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
         by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]
         return tuple(map(tf.add, total, (sum_of_squares(residual), sum_of_squares(effect), by_noise)))

@@ -1,4 +1,4 @@
-"""`KeRNL`: the error reaches back through the unit's own state, and through the other units by one learned hop, M."""
+"""`KeRNL`: errors go back through the unit's own state, and through other units by one learned hop, M."""
 
 from typing import Any
 
@@ -41,15 +41,15 @@ class KeRNL(EProp, LearnedSensitivity):
             one for `kernl_keras.LSTMCell` and what "kernl" stands for there.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
-        adaptation: whether eps has the part of the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
-        reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: what is left
-            of eps after a spike is then less by psi(t) times what the spike took from the potential.
+        adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
+        reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: a spike then
+            also reduces eps by psi(t) times what it took from the potential.
         learn_sensitivity: whether M learns, and gamma.
         sensitivity_initializer: of M: None or "recurrent" for the path through one synapse, W_rec^T times (1-a) R_m;
             "local" for the unit itself; or any Keras initializer.
 
     Raises:
-        ValueError: for an unknown word, and where the cell does not have what is asked for.
+        ValueError: for an unknown word, and for a setting that the cell does not support.
 
     Example:
 
@@ -59,7 +59,7 @@ class KeRNL(EProp, LearnedSensitivity):
     0.5
 
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al., Nature Communications 11:3625
-    (2020) for the local term. That the own leak is split off, and the membrane kernel, are extensions.
+    (2020) for the local term. The separate own leak and the membrane kernel are extensions.
     """
 
     hops = True
@@ -78,7 +78,7 @@ class KeRNL(EProp, LearnedSensitivity):
 
     @classmethod
     def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        """With the first of the cell's kernels."""
+        """KeRNL with the first of the cell's kernels."""
         return cls(kernel=cell.KERNELS[0], reset_gradient=cell.follows_reset)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
@@ -105,15 +105,14 @@ class KeRNL(EProp, LearnedSensitivity):
         return context.hop.enter(y, own)
 
     def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context:
-        """Each kernel of the hop goes its own way."""
-        return context._replace(hop=context.hop.of_kernel(index))
+        return context._replace(hop=context.hop.for_kernel(index))
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.of_outputs(error, self.followed(step))
+        entered = context.hop.enter_outputs(error, self.followed(step))
         return self.behind(step, entered, carry, context)._replace(error=error)
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
+        """`prepare` without the product of zeros with M, which would take most of the time of the traces."""
         return self.behind(step, (0.0,), carry, context)
 
     def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
