@@ -74,7 +74,7 @@ def pictures(values, colours=diverging):
 
 
 def raster(outputs, spikes=True):
-    """What a layer sends, a picture an example: time runs rightwards, unit 0 is at the top.
+    """Outputs of a layer as pictures, one for each example: time runs rightwards, unit 0 is at the top.
 
     TensorBoard shows a picture that is wider than its card by leaving columns and rows out. So the spike of a long
     sequence is drawn longer than its step, and the line of its unit as much higher.

@@ -1,4 +1,4 @@
-"""`TensorBoard`: what a run shows of itself in TensorBoard."""
+"""`TensorBoard`: losses, weights, gradients and spikes in TensorBoard."""
 
 import os
 from typing import Any, Literal
@@ -89,7 +89,7 @@ class TensorBoard(EventWriter):
     # When
 
     def set_validation_data(self, data: Any) -> None:
-        """`Model.fit` tells here what it validates on."""
+        """Called by `Model.fit` with its validation data."""
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -148,9 +148,9 @@ class TensorBoard(EventWriter):
     def _write_rasters(self):
         x, _ = self._fixed_examples()
         if x is not None:
-            every = self._outputs(x)
+            outputs_by_layer = self._outputs(x)
             with self._run("train"):
-                for name, outputs in every.items():
+                for name, outputs in outputs_by_layer.items():
                     kind = self._kinds[name]
                     drawn = raster(outputs.numpy()[: self._shown], spikes=kind == "spikes")
                     tf.summary.image(f"{name}/{kind}", drawn, max_outputs=len(drawn))
@@ -165,7 +165,7 @@ class TensorBoard(EventWriter):
         return {name: _learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
 
     def _tensors(self):
-        """The trainable weights and, where they can be had, their gradients: `{name: NumPy array}`."""
+        """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
         x, y = self._fixed_examples()
         variables = self.model.trainable_variables
         gradients = [None] * len(variables) if x is None or self._gradients is None else self._gradients(x, y)
@@ -177,13 +177,13 @@ class TensorBoard(EventWriter):
         return tensors
 
     def _fixed_examples(self):
-        """`(x, y)`, the same in the whole run; `(None, None)` where there are none."""
+        """The examples `(x, y)`, the same in the whole run; `(None, None)` without any."""
         if self._batch is None:
             self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
 
     def _layer_outputs(self, x):
-        """What each `RNN` layer sends: `{layer's name: [B, T, H]}`."""
+        """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""
         with state_kept(self.model), running(Step()) as step:
             self.model(x, training=False)
         return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
