@@ -12,7 +12,7 @@ PURPLE_GREEN_YELLOW = np.array(
 WHITE_BLACK = np.array([(255, 255, 255), (0, 0, 0)], float)
 NOT_FINITE = (255, 0, 255)
 
-LONG_SIDE = 400  # pixels; what is smaller is enlarged up to here
+LONG_SIDE = 400  # pixels; smaller pictures are enlarged to this
 SHORT_SIDE = 40  # pixels; a vector becomes a band of this height
 
 

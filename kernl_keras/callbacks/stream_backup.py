@@ -15,7 +15,7 @@ from .stream_monitor import steps_per_execution
 
 
 class StreamBackup(keras.callbacks.Callback):
-    """Keeps a file from which training on a stream goes on exactly, as if it had never stopped.
+    """Keeps a file from which training on a stream continues exactly as if it had never stopped.
 
     After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
     and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. It

@@ -28,7 +28,7 @@ class StreamMonitor(EventWriter):
     of each epoch the
     logs have, and with them the line that Keras prints, and the history:
 
-    - `words`: how many words have been heard
+    - `words`: number of words so far
     - `word_error`: the share of the last words that were answered wrongly
     - `firing_rate`: spikes a unit and step since the epoch began, the mean of the `RNN` layers whose units spike
     - `mean_activity`: the mean absolute output since then, the mean of all other `RNN` layers
@@ -75,7 +75,7 @@ class StreamMonitor(EventWriter):
     (True, True)
 
     Source: Dawid, Statistical theory: the prequential approach, Journal of the Royal Statistical Society A 147 (1984),
-    who tests on what comes next before it is learned from.
+    who tests on each new observation before learning from it.
     """
 
     def __init__(

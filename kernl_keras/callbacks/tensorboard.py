@@ -20,14 +20,14 @@ from .images import diverging, pictures, raster, sequential
 class TensorBoard(EventWriter):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
-    The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
-    its own, in Keras 2 and Keras 3.
+    The horizontal axis counts training steps, also those before a run was resumed. A tensor is named by its layer and
+    itself, alike in Keras 2 and Keras 3.
 
     Each entry is a tag, with its kind and the run in which it is shown:
 
     - `fit/loss`, `fit/accuracy` and each other entry of the logs: scalar, train
     - `fit/explained_variance` and each other number of `Model.diagnostics`: scalar, train
-    - the same of the validation, without Keras' `val_`: scalar, validation
+    - the numbers of the validation, without Keras' `val_`: scalar, validation
     - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
     - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
     - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
@@ -38,22 +38,22 @@ class TensorBoard(EventWriter):
     - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
       train
 
-    A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
-    of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
+    A second weight of the same name in a layer is `layer/weight_1`. The gradients are those of `Model.gradients` for a
+    few fixed examples, not for the last batch. In an image 0 is white, red is positive and blue negative; gamma
     goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top. Spikes are black there;
     activity has the colours of the images.
 
-    All is done between the training steps, and training is the same, bit for bit, with the callback and without it (but
-    for Keras 2's own random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
+    The callback works between the training steps, and training is the same, bit for bit, without it (but for Keras 2's
+    random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
 
     Args:
         log_dir: folder of the event files, in `train` and `validation` below it.
         update_freq: "epoch", or the number of training steps after which to write (the validation's scalars are written
             after an epoch all the same).
-        examples: how many of the validation examples of `Model.fit` gradients and rasters are taken from, or a
-            batch `(x, y)`, or a `tf.data.Dataset` whose first batch is taken. Without validation data (or where it is a
-            generator, which could not be read twice) there are neither; any other Keras model needs a batch for
-            rasters, and has no gradients.
+        examples: for gradients and rasters: the number of validation examples of `Model.fit` to use, or a batch
+            `(x, y)`, or a `tf.data.Dataset` whose first batch is used. Without validation data, or with a generator,
+            which cannot be read twice, there are neither. Any other Keras model needs a batch for rasters, and has no
+            gradients.
         histograms: whether to write histograms.
         images: whether to write images of the weights and gradients.
         raster: whether to write rasters.

@@ -94,7 +94,7 @@ class AdLIFCell(SpikingCell):
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
     A is the coupling to the potential, b that to the spikes. If A is large, the potential oscillates around 0 while it
-    decays, so that the units tell apart in which order and how fast inputs come. The method is the symplectic Euler
+    decays, so that the units respond to the order and the speed of inputs. The method is the symplectic Euler
     one: w(t) follows the new V(t). It is stable where the ordinary one is not.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
@@ -155,7 +155,7 @@ class AdLIFCell(SpikingCell):
     resets = True
     adapts = False  # no threshold moves
     follows_reset = False  # with the derivative of their hard reset, gradients may explode
-    # The current takes back most of what arrives: the membrane alone is too long a kernel for such units.
+    # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
     KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling")

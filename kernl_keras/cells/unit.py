@@ -63,7 +63,7 @@ class Unit(HiddenCell):
     Args:
         units: number of units H.
         dt: length of a step, ms.
-        surrogate: shape of psi over u, as of `kernl_keras.LIFCell`.
+        surrogate: shape of psi over u, as in `kernl_keras.LIFCell`.
         surrogate_damping: psi at the threshold.
         input_gain: standard deviation of what the initial input weights add to the potential at rest in one step, times
             sqrt(I). A `kernel_initializer` takes its place.

@@ -68,8 +68,8 @@ def log_level(power):
 def pcen(power, mean, level):
     """(E / (E_0 + M) + delta)^r - delta^r,  E_0 = 10^-3 L + 10^-11: power relative to its running mean M, as a root.
 
-    The floor E_0 follows the level L of all bands, so that what is soft in all of them becomes the same as what is
-    loud, down to the noise that 16 bits have. Noise that is much softer than the voice stays below it.
+    The floor E_0 follows the level L of all bands, so that a soft sound gives the same values as a loud one, down to
+    the noise of 16 bits. Noise that is much softer than the voice stays below it.
 
     Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
     (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is

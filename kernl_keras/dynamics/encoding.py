@@ -118,7 +118,7 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
         period: in steps, >= 1.
         before: the list of states before the first step, the step of the period [B, 1] and x of its first step [B, F];
             zeros where None.
-        starts, with_states: as of `delta_code`.
+        starts, with_states: as in `delta_code`.
 
     Example:
         >>> latency_code(tf.fill((1, 3, 1), 0.5), 1, period=3)[0, :, 0].numpy()

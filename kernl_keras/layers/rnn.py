@@ -36,48 +36,48 @@ MOST_NUMBERS = 10_000_000
 class RNN(KerasRNN):
     """A recurrent layer that learns by a rule, such as KeRNL or e-prop, instead of by automatic differentiation.
 
-    Forward it is `keras.layers.RNN` over the cell. Backward the rule takes the errors of the outputs, L(t) = dC/dz(t),
-    to the weights of the cell and to the layer below. A rule that learns a sensitivity tensor M draws noise while the
-    layer trains and adds a loss of value zero, whose gradient reaches M (and gamma) alone. So the layer learns in any
-    Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
+    Forward it is `keras.layers.RNN` over the cell. Backward the rule turns the errors of the outputs, L(t) = dC/dz(t),
+    into gradients of the cell's weights and errors of the layer below. A rule that learns a sensitivity tensor M draws
+    noise while the layer trains, and adds a loss of value zero, whose gradient reaches only M (and gamma). So the layer
+    learns in any Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
         cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell`, `kernl_keras.LeakyRNNCell`,
             `kernl_keras.LSTMCell`, or a `kernl_keras.Unit` of your own.
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
-        window: C, the steps that a window has. Errors go back exactly inside their window, as by backpropagation
-            through time; the rule decides what they reach before it: "kernl" the unit's own state and the units that
-            moved it, by M; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
-            at steps 0, C, 2C and so on of a call. None for one window over the whole call under "bptt" and with linear
-            traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow None or 1
-            alone.
-        traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
-            errors still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
+        window: C, the number of steps in a window. Inside a window errors go back exactly, as by backpropagation
+            through time. The rule decides what they reach before it: under "kernl" the unit's own state and, by M, the
+            units that moved it; under "eprop" the own state; under "bptt" nothing, so that backpropagation is
+            truncated. Windows begin at steps 0, C, 2C and so on of a call. None for one window over the whole call
+            under "bptt" and with linear traces, and for windows of one step otherwise. "plain_kernl", "rflo" and
+            "readout_only" allow None or 1 alone.
+        traces: the layer's memory of the steps before a window, or before a piece of a sequence, by which later errors
+            still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
             inputs, [filters, J] numbers an example, and mean slopes (`kernl_keras.rules.LinearTraces`). True:
-            the exact eligibility traces, several [H, J]. False: nothing goes on to the next piece. None: False unless
+            the exact eligibility traces, several [H, J]. False: nothing is kept for the next piece. None: False unless
             the layer is `stateful`. Such a layer has "linear" under KeRNL, but for the exponential kernel; False
             under "bptt"; and True under all other rules. The exact traces of KeRNL's kernel "whole_unit" are larger,
             [H, H, J] for each number of a unit's state.
-        seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
+        seed: seed of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
-            [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
-            It sees outputs of 0 at steps that do not count; if its call takes a `mask`, it receives the mask instead.
-            If a sequence comes in pieces, the cost is that of each piece by itself.
+            [B, T, H]. Its result, divided by the number of examples, is added to the loss, and its error to L(t). It
+            gets outputs of 0 at steps that do not count, or, if its call takes a `mask`, the mask. If a sequence comes
+            in pieces, each piece has its own cost.
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
             `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
     Call arguments:
         sequences: x [B, T, I], T >= 1.
         initial_state: list of states as `return_state` gives them; zeros where None.
-        mask: True where a step counts [B, T]; None where all do. At the others all states stay as they are and the
-            output repeats (before the first that counts it is 0, as always with `zero_output_for_mask`), so that a
-            padded batch learns what its sequences would teach without the padding.
-        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. Nothing of what was before
-            is left there: all states start anew, and no error goes further back. At a step that does not count it holds
-            for the next one that does, and where none follows for the states that are left. With `go_backwards` the
-            sequences part at the same places. Windows still begin at steps 0, C, 2C and so on of what is read.
+        mask: True where a step counts [B, T]; None where all do. At other steps all states stay as they are, and the
+            output is repeated (it is 0 before the first step that counts, and always with `zero_output_for_mask`). So a
+            padded batch has the gradients of its sequences without the padding.
+        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. All states start anew there,
+            and no error goes further back. A reset at a step that does not count holds for the next one that does, or,
+            if none follows, for the final states. With `go_backwards` sequences are cut at the same places. Windows
+            still begin at steps 0, C, 2C and so on of the steps as they are read.
         training: M and gamma learn, and noise is drawn, only where True.
 
     Returns:
@@ -86,11 +86,11 @@ class RNN(KerasRNN):
         gradient: an error reaches the layer through its outputs alone.
 
     Attributes:
-        trace_size: how many numbers the traces have for each example, when the layer is built.
-        diagnostics: what the layer measured; `layer.diagnostics.result()` is a dict, see `Model.diagnostics`.
+        trace_size: number of numbers in the traces of an example, once the layer is built.
+        diagnostics: measurements; `layer.diagnostics.result()` is a dict, see `Model.diagnostics`.
 
     Raises:
-        ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not go together or with
+        ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not fit each other or
             the cell, and a seed < 0; in a call, for sequences that are not [B, T, I], another number of features or
             states, a reset that is not bool [B, T], and for `stateful=True` without a static batch size.
 
@@ -129,7 +129,7 @@ class RNN(KerasRNN):
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
         self.traces = get_traces(traces)
-        _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
+        _, self.seed = check_seed(seed)  # a saved layer continues with the same noise
         self.carries_traces = self.traces
         if traces is None:
             self.carries_traces = self.stateful and self.rule.stream_traces(cell)

@@ -14,7 +14,7 @@ from .rule import BackwardStep, Context, Rule, named
 @named("eprop")
 @serializable
 class EProp(Rule):
-    """E-prop: a weight's effect on the output of its own unit, and on no other.
+    """E-prop: only the effect of a weight on the output of its own unit counts.
 
         eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
         zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                 of the spike, Eq. (4)

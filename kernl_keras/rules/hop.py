@@ -139,7 +139,7 @@ class WholeUnitHop(Hop):
         return y[0], *own
 
     def through(self, entered, carry, step):
-        """C(t), the errors of z(t) through other units [C, B, H], for a block of steps; arguments as of `FilteredHop`.
+        """C(t), the errors of z(t) through other units [C, B, H], for a block of steps; arguments as in `FilteredHop`.
 
         The last tensor of the carry is the error of V-(t+1).
         """

@@ -21,8 +21,8 @@ from .rule import BackwardStep, Context, named
 class KeRNL(EProp, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
-    A weight W_ij moves the potential of its own unit i by eps_ij, which is known. The spikes of i then move every other
-    unit k. This second part is M_ki K(d), after d milliseconds, with a kernel K.
+    A weight W_ij moves the potential of unit i by eps_ij, which is known. The spikes of i then move every other unit k,
+    after d milliseconds by M_ki K(d), with a kernel K.
 
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)                         own leak
         (21) e_ij(t)   = K e_ij(t-1) + psi_i(t-1) eps_ij(t-1)                         through i's spikes

@@ -114,7 +114,7 @@ class Twin(Perturbation):
 
     Args:
         std: standard deviation of the noise.
-        resync_every, observe: as of `Tangent`.
+        resync_every, observe: as in `Tangent`.
 
     Raises:
         ValueError: for a setting out of range.
@@ -148,7 +148,7 @@ class Twin(Perturbation):
 class Replica(Twin):
     """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
 
-    M then learns the path through one synapse, as in the reference code. Arguments as of `Twin`.
+    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`.
 
     Example:
 

@@ -35,7 +35,7 @@ class PlainKeRNL(LearnedSensitivity):
         post_factor: h: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of rate units) or "trace" (S).
             None for the one that fits the noise: "gate" for "current", else "surrogate".
         credit: "all" steps, or the "last" alone, for both (12) and (19).
-        perturbation, learn_sensitivity: as of `kernl_keras.rules.KeRNL`.
+        perturbation, learn_sensitivity: as in `kernl_keras.rules.KeRNL`.
         sensitivity_initializer: of M: "recurrent" (W_rec^T times (1-a) R_m), "local" (the unit itself: (1-a) R_m I, or
             I for "activity"), any Keras initializer, or None: "recurrent" for "synapse", else "local".
 

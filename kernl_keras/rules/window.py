@@ -1,12 +1,12 @@
 """Windows: backpropagation inside C steps, and the rule for errors that leave them. Eq. (28), (29).
 
-The sequence is cut at steps 0, C, 2C and so on. Inside a window errors go back exactly. The rule decides how they go on
-before it: under backpropagation they stop (it is truncated); under e-prop they follow the unit's own state; under KeRNL
-also one hop by M to the units that moved it. C = 1 is the rule itself, C = T is backpropagation.
+The sequence is cut at steps 0, C, 2C and so on. Inside a window errors go back exactly. The rule decides what happens
+to errors that leave it: under backpropagation they stop (it is truncated); under e-prop they follow the unit's own
+state; under KeRNL also one hop by M to the units that moved it. C = 1 is the rule itself, C = T is backpropagation.
 
     (28) where t is the last step of a window:   cP += cF;  aP += aF;  q += cF;  then cF = aF = g = 0
-         R_F(t), cF, aF = own_back(L(t) + g(t), cF, aF);   g(t-1) from R_F(t) by W_rec       inside: every path
-         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              behind: the own state, a hop
+         R_F(t), cF, aF = own_back(L(t) + g(t), cF, aF);   g(t-1) from R_F(t) by W_rec       inside: all paths
+         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              before: own state, a hop
          dC/dW += s(t)^T [R_F(t) + R_P(t)]
 """
 

@@ -55,7 +55,7 @@ class ValidSteps:
         valid: [T, B], the mask of sequences that were gathered.
         last: [T, B], True at the last valid step of each sequence of an example.
         starts: [T, B], True where a new sequence starts, of sequences that were gathered; None without resets.
-        over: [B], True where a new sequence starts behind the last valid step; None without resets.
+        over: [B], True where a new sequence starts after the last valid step; None without resets.
 
     Example:
         >>> steps = ValidSteps([[False, True, False, True]])
@@ -74,7 +74,7 @@ class ValidSteps:
         self.starts = self.over = None
         if reset is not None:
             resets = tf.cumsum(tf.cast(reset, tf.int32), axis=1)  # so far
-            so_far = tf.transpose(self.gather(resets[..., None])[..., 0])  # [T, B], 0 behind the valid steps
+            so_far = tf.transpose(self.gather(resets[..., None])[..., 0])  # [T, B], 0 after the valid steps
             before = tf.concat([tf.zeros_like(so_far[:1]), so_far[:-1]], 0)
             self.starts = so_far > before
             self.over = resets[:, -1] > tf.reduce_max(so_far, 0)

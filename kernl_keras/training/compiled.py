@@ -15,10 +15,9 @@ from .diagnostics import Diagnostics
 from .nonfinite import Record
 from .optimizers import build_optimizers
 
-# Of Adafactor, the optimizer of M and gamma by default: each step is a share of what the variable is. It takes a mean
-# square for each row and for each column, and multiplies the two. Where both have no gradient, as between units that no
-# connection reaches and units that none leaves, the product of Keras' own epsilon_1, 1e-30, is 0 in float32, and 0 / 0
-# is NaN.
+# Adafactor, the default optimizer of M and gamma: each step is a share of the variable's size. It multiplies a mean
+# square of each row and of each column. If both have no gradient, as between units that no connection reaches and units
+# that none leaves, the product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
 _IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 

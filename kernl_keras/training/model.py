@@ -42,27 +42,26 @@ class Model(CompiledModel):
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
     infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
-    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer whose inputs are not scaled,
-    that fell silent or says nothing because it spikes at almost every step, or whose perturbations restart too often,
-    and says what to change.
+    well, and the scale is halved, without a warning. `fit` also warns, once, of a layer whose inputs are not scaled,
+    that is silent or spikes at almost every step, or whose perturbations restart too often, and says what to change.
 
     The data for `fit`, `evaluate`, `predict` and their like are checked before anything is traced. A ValueError says
     what does not fit the model and what to do: batches that a stateful model has no states for,
     sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
     one target for a sequence where the model answers at every step. Losses of your own are not checked.
 
-    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps, in all stateful layers, those
-    that it had before; the other rows go on. Layers that are called in any other way, as by `model(x)` or in a
-    `keras.Model`, keep whatever comes of their inputs, as Keras' own do: after NaN, `reset_state()` starts anew.
+    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps its old states, in all
+    stateful layers; other rows continue. In any other call, such as `model(x)` or in a `keras.Model`, NaN stays in the
+    states, as in Keras' own layers, until `reset_state()`.
 
     A target with a sample weight of 0, or at a masked step, does not count and may be NaN, also in
-    `weighted_metrics`. Keras tells `metrics` no sample weights: they count every target as it is, and become NaN.
+    `weighted_metrics`. Keras passes no sample weights to `metrics`: they count every target as it is, and become NaN.
 
-    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
+    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. Other measurements are in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
 
     Args:
-        *args: as of `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
+        *args: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
             subclass with a `call` of its own.
         **kwargs: likewise.
 
@@ -109,7 +108,7 @@ class Model(CompiledModel):
         `tf.data.Dataset` and a generator keep their order, and Keras' warning that it did not shuffle them is left out
         where nobody asked for it.
 
-        Where layers are stateful, each validation begins new sequences, and training goes on with its own.
+        If layers are stateful, each validation begins new sequences, and training then continues its own.
 
         Raises:
             ValueError: before anything is traced, for data that do not go with the model.
