@@ -190,7 +190,6 @@ class TensorBoard(EventWriter):
 
 
 def _learning_rate(optimizer):
-    """The learning rate of the next step."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
     # Keras 2's `learning_rate` is a schedule's value at the last step.
     rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)

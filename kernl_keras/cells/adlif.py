@@ -232,7 +232,6 @@ class AdLIFCell(SpikingCell):
         return any(name in self.learn for name in ("tau_m", "tau_a"))
 
     def save_residuals(self, step: AdLIFStep, state: AdLIFState) -> SpikingResiduals:
-        """The values to keep of a step, as few as possible."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,

@@ -242,7 +242,7 @@ class HiddenCell(TrainedCell):
         return self.recurrent_weights()
 
     def connections(self) -> np.ndarray:
-        """The mask of the recurrent weights, self-connections included, [H, G H] of 0 and 1."""
+        """The recurrent weights in use, with or without self-connections: a NumPy mask [H, G H] of 0 and 1."""
         mask = np.ones((self.units, self.units))
         if self.recurrent_mask is not None:
             mask = tf.convert_to_tensor(self.recurrent_mask).numpy().astype(mask.dtype)
@@ -254,7 +254,7 @@ class HiddenCell(TrainedCell):
         return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
 
     def input_current(self, inputs: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor | None] | None = None) -> tf.Tensor:
-        """x(t) W_in + bias: [.., I] -> [.., G H]; `weights`, if given, are what `input_weights` returns."""
+        """x(t) W_in + bias: [.., I] -> [.., G H]; `weights` are those of `input_weights`."""
         kernel, bias = weights or self.input_weights()
         current = tf.einsum("...i,ih->...h", inputs, kernel)
         return current if bias is None else current + bias

@@ -177,7 +177,6 @@ class LeakyRNNCell(HiddenCell):
         return 1.0 if self.activation == "tanh" and self.period is None else math.inf
 
     def parameters(self) -> RateParameters:
-        """`RateParameters` of the steps."""
         tau, period = self.constant("tau"), self.constant("period")
         decay = DECAYS[self.discretization](tau, self.dt, "tau")
         if period is None:
@@ -203,7 +202,6 @@ class LeakyRNNCell(HiddenCell):
         return rate_step(current, state, p)
 
     def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateResiduals:
-        """The values to keep of a step, as few as possible."""
         return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
 
     def linear_step(self, residuals: RateResiduals, p: RateParameters) -> LinearStep:

@@ -246,7 +246,6 @@ class LIFCell(SpikingCell):
         return lif_step(current, state, p)
 
     def save_residuals(self, step: LIFStep, state: LIFState) -> SpikingResiduals:
-        """The values to keep of a step, as few as possible."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,

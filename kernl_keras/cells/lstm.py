@@ -130,7 +130,6 @@ class LSTMCell(HiddenCell):
         self.dt = number("dt", dt, above=0.0)
 
     def initial_bias(self) -> Callable[..., tf.Tensor]:
-        """The initializer of the bias [4H]."""
         if not self.unit_forget_bias:
             return self.bias_initializer
 
@@ -146,7 +145,6 @@ class LSTMCell(HiddenCell):
         return tf.split(bias, 4)
 
     def parameters(self) -> LSTMParameters:
-        """`LSTMParameters` of the steps."""
         i, _, g, _ = self.resting_currents()
         return LSTMParameters(drive=tf.sigmoid(i) * (1.0 - tf.tanh(g) ** 2))
 
@@ -165,7 +163,6 @@ class LSTMCell(HiddenCell):
         return lstm_step(current, state)
 
     def save_residuals(self, step: LSTMStep, state: LSTMState) -> LSTMResiduals:
-        """The values to keep of a step, as few as possible."""
         return LSTMResiduals(step.output, step.gates, step.memory)
 
     def linear_step(self, residuals: LSTMResiduals, p: LSTMParameters) -> LinearStep:

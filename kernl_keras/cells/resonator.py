@@ -229,7 +229,6 @@ class ResonatorCell(SpikingCell):
         return resonator_step(current, state, p)
 
     def save_residuals(self, step: ResonatorStep, state: ResonatorState) -> SpikingResiduals:
-        """The values to keep of a step, as few as possible."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,

@@ -200,12 +200,10 @@ class Unit(HiddenCell):
         return self.Own(*values)
 
     def _slope(self, distance):
-        """psi, Eq. (5)."""
         function = SURROGATES[self.surrogate] if isinstance(self.surrogate, str) else self.surrogate
         return self.surrogate_damping * function(distance)
 
     def save_residuals(self, step: UnitStep, state: Any) -> UnitResiduals:
-        """The values to keep of a step, as few as possible."""
         return UnitResiduals(step.output, step.start, step.current)
 
     # Linearised

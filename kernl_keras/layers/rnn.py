@@ -175,7 +175,6 @@ class RNN(KerasRNN):
         self.built = True
 
     def _fewer_numbers(self) -> str:
-        """Advice on how to keep fewer numbers."""
         if isinstance(self.carries_traces, LinearTraces):
             return "LinearTraces(poles=n) with a smaller n keeps fewer."
         try:

@@ -77,7 +77,6 @@ class Exponential(Kernel):
         return tf.reshape(tf.convert_to_tensor(layer.temporal_filter), (self.count, layer.cell.units))
 
     def weights(self, layer: Any) -> list[tf.Variable]:
-        """The weights that learn with M."""
         return [layer.temporal_filter] if self.learn else []
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
@@ -140,7 +139,6 @@ class ExponentialPredictor(Predictor):
         return zero, zero, zeros, zeros
 
     def accumulate(self, total, outcome):
-        """The sums with the `Effect` [C, ...] of another block."""
         if not self.last:
             return tuple(map(tf.add, total, sensitivity_sums(self.m, outcome)))
         if self.several:

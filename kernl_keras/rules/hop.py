@@ -53,7 +53,7 @@ class TracedHop(Hop):
         return TracedHop(tf.gather(self.m, [index]), decay, self.by_slope, index)
 
     def through(self, entered, carry, step):
-        """None: C(t) is in the carry."""
+        """Returns None: C(t) is in the carry."""
 
     def backward(self, carry, now):
         """The error of z(t) through other units [B, H], and the carry before t, from that after t."""
@@ -112,7 +112,6 @@ class FilteredHop(Hop):
         return (*later, heard * later[0]) if self.by_slope else later
 
     def backward(self, carry, now):
-        """The error of z(t) through other units [B, H], and the carry before t, from that after t."""
         return now.through, self.filtered(carry, now.entered, now.step.heard)
 
 
@@ -161,7 +160,6 @@ class WholeUnitHop(Hop):
         return *map(tf.add, before, own), step.gate * step.heard * (errors.y[0] + potential)
 
     def backward(self, carry, now):
-        """The error of z(t) through other units [B, H], and the carry before t, from that after t."""
         return now.through, self.state_before(carry, now.entered, now.step)
 
 
@@ -186,7 +184,7 @@ class TracedWholeUnitHop(WholeUnitHop):
         return TracedWholeUnitHop(self.m[None], index)
 
     def through(self, entered, carry, step):
-        """None: C(t) is in the carry."""
+        """Returns None: C(t) is in the carry."""
 
     def moved(self, x):
         """Values of the units k that are moved, [.., H], as [.., K, 1]: for products with all units i."""
@@ -195,7 +193,6 @@ class TracedWholeUnitHop(WholeUnitHop):
         return (x if self.unit is None else tf.gather(x, [self.unit], axis=-1))[..., None]
 
     def backward(self, carry, now):
-        """The error of z(t) through other units [B, H], and the carry before t, from that after t."""
         m = self.m if self.unit is None else tf.gather(self.m, [self.unit])
         entered = now.entered if len(now.entered) > 1 else (0.0,) * (len(now.step.s) + 1)  # without errors
         entered = [self.moved(part) * m for part in entered]

@@ -129,7 +129,6 @@ class MembranePredictor(Predictor):
         return (tf.zeros((), self.m.dtype),) * 2
 
     def accumulate(self, total, outcome):
-        """The sums with the `Effect` [C, ...] of another block."""
         residual = outcome.effect - outcome.filtered_noise[:, :, 0]
         squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, outcome.effect)]
         return tuple(map(tf.add, total, squares))

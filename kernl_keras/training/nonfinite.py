@@ -85,12 +85,10 @@ class Record:
         self._numbers.assign(tf.stack([steps, skipped, step, suspect]))
 
     def read(self):
-        """The `Summary` so far."""
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
         return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
 
     def clear(self):
-        """Clears the record."""
         self._numbers.assign([0, 0, 0, 0])
 
     def check(self, epoch=None):
