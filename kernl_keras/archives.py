@@ -7,21 +7,21 @@ import zlib
 
 import numpy as np
 
-# What zipfile and NumPy raise for bytes that are not what they should be; an encrypted member is a RuntimeError.
+# Errors of zipfile and NumPy for damaged files; an encrypted member raises a RuntimeError.
 DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryError, RuntimeError, ValueError)
 
 
 @contextlib.contextmanager
 def checked(path, advice=""):
-    """Opens a zip archive that was read from end to end and found whole.
+    """Opens a zip archive after a check of all of its members.
 
     Args:
-        path: `pathlib.Path`, or what `importlib.resources` has for one.
-        advice: what to do where it cannot be read, a sentence.
+        path: `pathlib.Path`, or one of `importlib.resources`.
+        advice: a sentence for the error: what to do if it cannot be read.
 
     Raises:
-        OSError: where the file cannot be read, is no archive or cut short, a member's checksum is wrong, and a member's
-            name leads out of the archive or is there twice; also for what goes wrong in the block. The message names
+        OSError: for a file that cannot be read, is no archive or cut short, has a wrong checksum, or has a member whose
+            name leads out of the archive or is there twice; also for such errors inside the block. The message names
             the file.
     """
     try:
@@ -49,7 +49,7 @@ def check(archive):
 
 
 def stays_inside(member):
-    """Whether a `zipfile.ZipInfo` names a file below the folder that an archive is unpacked into."""
+    """True if a `zipfile.ZipInfo` names a file below the folder that an archive is unpacked into."""
     name = member.orig_filename
     parts = name.split("/")
     return (
@@ -67,7 +67,7 @@ def read_arrays(path, advice=""):
         path, advice: as in `checked`.
 
     Raises:
-        OSError: as `checked`, and where it holds anything but arrays of numbers and text.
+        OSError: as `checked`, and for a file with anything but arrays of numbers and text.
 
     Example:
 

@@ -18,20 +18,20 @@ LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
 
 @contextlib.contextmanager
 def nearest_name(cls, given, also=()):
-    """Within, Keras' error for an argument that it does not know names the nearest one that the class has.
+    """Within, Keras' error for an unknown argument also names the nearest one that the class has.
 
-    `given` is what the constructor of the class passes on to Keras, by name; `also` are names of arguments that stand
-    in no signature of the class and its bases.
+    `given` are the arguments that the constructor passes on to Keras; `also` are names of arguments that are in no
+    signature of the class and its bases.
     """
     try:
         yield
     except (TypeError, ValueError) as error:
-        signatures = [inspect.signature(each.__init__).parameters.values() for each in cls.__mro__]
+        signatures = [inspect.signature(base.__init__).parameters.values() for base in cls.__mro__]
         own = [p.name for one in signatures for p in one if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         names = [name for name in (*own, *also) if name != "self"]
         for name in given:
             if name not in names and name in str(error):
-                likeness = {each: difflib.SequenceMatcher(None, name, each).ratio() for each in names}
+                likeness = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in names}
                 nearest = max(names, key=likeness.get)  # of equals the first
                 if likeness[nearest] >= ALIKE:
                     message = f"{cls.__name__} has no argument {name!r}; did you mean {nearest!r}? "
@@ -41,7 +41,7 @@ def nearest_name(cls, given, also=()):
 
 def one_of(name, value, allowed):
     """`value` if it is in `allowed` (a sequence or a table)."""
-    if not any(isinstance(value, type(each)) and value == each for each in allowed):
+    if not any(isinstance(value, type(word)) and value == word for word in allowed):
         raise ValueError(f"{name} must be one of {sorted(allowed, key=str)}; received {value!r}.")
     return value
 
@@ -58,7 +58,7 @@ def number(name, value, low=-math.inf, above=-math.inf, high=math.inf):
 
 
 def is_finite(value):
-    """Whether it is a finite number of Python's or NumPy's, and no bool."""
+    """True for a finite number of Python or NumPy that is no bool."""
     try:
         return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # an int that no float holds
@@ -75,14 +75,14 @@ def integer(name, value, low=1):
 
 
 def flag(name, value):
-    """`value` as a bool; no other number or word stands for one."""
+    """`value` as a bool; raises a ValueError for other numbers and words."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; received {value!r}.")
     return bool(value)
 
 
 def numbers(name, values, length, forms="a number or a list", **bounds):
-    """`values` as a list of `length` floats, each within `bounds`; `forms` says in an error what else it may be."""
+    """`values` as a list of `length` floats, each within `bounds`; `forms` are the allowed forms, for the error."""
     if isinstance(values, (str, bytes, Set, Mapping)) or not isinstance(values, Iterable):
         raise ValueError(f"{name} must be {forms}; received {values!r}.")
     values = values.numpy() if hasattr(values, "numpy") else values  # a tensor's own entries are no numbers
@@ -100,31 +100,31 @@ def per_unit(name, value, units, **bounds):
 
 
 def keras_object(kind, name, value, words=()):
-    """What Keras makes of `value` by its `kind`, "initializers", "regularizers" or "constraints"; None stays None.
+    """The Keras object for `value`, of the `kind` "initializers", "regularizers" or "constraints"; None stays None.
 
-    `words` are what else it may be; these stay as they are.
+    `words` are further values that are allowed; they stay as they are.
     """
     if isinstance(value, str) and value in words:
         return value
     also = f"{', '.join(map(repr, words))} or " if words else ""
     message = f"{name} must be {also}one of Keras' {kind}; received {value!r}."
     try:
-        made = getattr(keras, kind).get(value)
-    except Exception as error:  # of what is none of them Keras' own errors are of many kinds
+        keras_value = getattr(keras, kind).get(value)
+    except Exception as error:  # Keras raises errors of many kinds
         raise ValueError(message) from error
-    if made is not None and not callable(made):  # Keras 2 hands back a word that it does not know
+    if keras_value is not None and not callable(keras_value):  # Keras 2 returns an unknown word as it is
         raise ValueError(message)
-    return made
+    return keras_value
 
 
 def check_sequences(name, tensor, features=None):
-    """Raises unless it is a tensor [B, T, I] of real numbers, with at least one time step."""
+    """Raises a ValueError unless `tensor` is [B, T, I], real, with at least one time step."""
     time_steps(name, tensor.shape)
     check_features(name, tensor, features)
 
 
 def check_features(name, tensor, features=None):
-    """Raises unless it is dense and has real numbers and, on the last axis, `features` of them; None for any number."""
+    """Raises a ValueError unless `tensor` is dense and real, with `features` on its last axis (None for any number)."""
     if isinstance(tensor, (tf.RaggedTensor, tf.SparseTensor)):
         advice = "tf.sparse.to_dense(x) makes a dense one of it."
         if isinstance(tensor, tf.RaggedTensor):
@@ -141,7 +141,7 @@ def check_features(name, tensor, features=None):
 
 
 def check_batch(name, tensor, states):
-    """Raises where a stateful layer gets another number of examples than its states have; `states` may be empty."""
+    """Raises a ValueError if a stateful layer gets another batch size than its states have; `states` may be empty."""
     for state in states[:1]:
         batch = tf.TensorShape(state.shape[:1])
         if not batch.is_compatible_with(tensor.shape[:1]):

@@ -1,1 +1,1 @@
-"""Callbacks: what a run writes down while it trains."""
+"""Callbacks that write down how training goes."""

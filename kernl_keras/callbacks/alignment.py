@@ -16,13 +16,13 @@ from .examples import check_examples, fixed_examples
 class GradientAlignment(EventWriter):
     """Logs how well each rule's gradient agrees with backpropagation's: `tensorboard --logdir logs`.
 
-    Before the first step and then every `update_freq`, in the run `alignment` below `log_dir`; `history` holds the same
-    as a list of `(step, kernl_keras.training.alignment.Alignment)`. See `kernl_keras.gradient_alignment` for what the
-    numbers mean, and what they do not.
+    It measures before the first step and then every `update_freq`, and writes in the run `alignment` below `log_dir`;
+    `history` is a list of `(step, kernl_keras.training.alignment.Alignment)`. `kernl_keras.gradient_alignment` explains
+    the numbers.
 
     - `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine`: each weight, each rule
     - `alignment/hidden/eprop/cosine`, ...: all weights of the layer together
-    - `alignment/hidden/eprop/cosine_at_lag/105ms`: the same by the time between input and error
+    - `alignment/hidden/eprop/cosine_at_lag/105ms`: the cosine by the time between input and error
     - `alignment/hidden/explained_variance`: 1 - F / mean D^2
 
     A number that does not exist, such as the cosine of a gradient of zero, is left out.
@@ -63,7 +63,7 @@ class GradientAlignment(EventWriter):
         self.history: list[tuple[int, Alignment]] = []
 
     def set_validation_data(self, data: Any) -> None:
-        """`Model.fit` tells here what it validates on."""
+        """Called by `Model.fit` with its validation data."""
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -90,7 +90,7 @@ class GradientAlignment(EventWriter):
 
 
 def scalars(alignment):
-    """`{tag: number}` of an `Alignment`, what does not exist left out."""
+    """The numbers of an `Alignment` by their tags, without those that do not exist."""
     tags = {}
     for weight, rules in alignment.variables.items():
         for rule, agreement in rules.items():

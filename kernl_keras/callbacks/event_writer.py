@@ -1,4 +1,4 @@
-"""`EventWriter`: what the callbacks share that write for TensorBoard."""
+"""`EventWriter`: base of the callbacks that write for TensorBoard."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ class EventWriter(keras.callbacks.Callback):
         raise NotImplementedError
 
     def _open(self, run, steps=0):
-        """Makes the folder of a run, so that one that cannot be written shows now; `steps` are those made so far."""
+        """Makes the folder of a run, so that an error comes now; `steps` is the number of training steps so far."""
         self._steps, self._writers = steps, {}
         self._writer(run)
 
@@ -74,7 +74,7 @@ class EventWriter(keras.callbacks.Callback):
 
 
 def training_steps(model):
-    """How many training steps were made; the optimizers count them, and a resumed run goes on with their counts."""
+    """The number of training steps so far, as the optimizers count them, also in a resumed run."""
     steps = int(model.optimizer.iterations.numpy())
     if getattr(model, "sensitivity_only", 0):  # the first steps do not move the weights
         steps += min(int(model.sensitivity_optimizer.iterations.numpy()), model.sensitivity_only)
@@ -83,7 +83,7 @@ def training_steps(model):
 
 @contextlib.contextmanager
 def writing(log_dir):
-    """Turns what TensorFlow says of a folder that cannot be written, or of a full disk, into an `OSError`."""
+    """Turns TensorFlow's error for a folder that cannot be written, or for a full disk, into an `OSError`."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -1,4 +1,4 @@
-"""A few examples to look at, out of whatever data `fit` takes."""
+"""The first examples of any data that `fit` takes."""
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ def first_examples(data, count=None):
     Args:
         data: `(x, y)` or `(x, y, sample_weight)` of arrays or tensors, or of structures of them; a `tf.data.Dataset`
             or a `keras.utils.Sequence` of such batches; or None.
-        count: how many examples, at most those of the first batch; None for all of that.
+        count: number of examples, from the first batch; None for all of it.
 
     Returns:
         `(x, y)`; `(None, None)` for None, and for a generator, from which an example read would be lost.
@@ -33,7 +33,7 @@ def first_examples(data, count=None):
 
 
 def check_examples(examples):
-    """`examples` if it is a number >= 1, a pair or a dataset."""
+    """The argument `examples` if it is a number >= 1, a pair or a dataset; else raises a ValueError."""
     pair = isinstance(examples, (tuple, list)) and len(examples) == 2
     if pair or isinstance(examples, tf.data.Dataset):
         return examples
@@ -43,12 +43,12 @@ def check_examples(examples):
 
 
 def fixed_examples(model, examples, validation_data):
-    """The examples that a callback looks at, `(x, y)`; `(None, None)` where there are none.
+    """The examples `(x, y)` for a callback; `(None, None)` without any.
 
     Args:
         model: built Keras model; one of a fixed batch size, such as a stateful one, gets a batch of that size.
-        examples: as `check_examples` lets pass; a number is one of validation examples.
-        validation_data: what `fit` validates on.
+        examples: as `check_examples` returns it; a number of validation examples, or a batch.
+        validation_data: the validation data of `fit`.
     """
     if not isinstance(examples, int):
         return first_examples(examples)

@@ -12,7 +12,7 @@ PURPLE_GREEN_YELLOW = np.array(
 WHITE_BLACK = np.array([(255, 255, 255), (0, 0, 0)], float)
 NOT_FINITE = (255, 0, 255)
 
-LONG_SIDE = 400  # pixels; what is smaller is enlarged up to here
+LONG_SIDE = 400  # pixels; smaller pictures are enlarged to this
 SHORT_SIDE = 40  # pixels; a vector becomes a band of this height
 
 
@@ -74,7 +74,7 @@ def pictures(values, colours=diverging):
 
 
 def raster(outputs, spikes=True):
-    """What a layer sends, a picture an example: time runs rightwards, unit 0 is at the top.
+    """Outputs of a layer as pictures, one for each example: time runs rightwards, unit 0 is at the top.
 
     TensorBoard shows a picture that is wider than its card by leaving columns and rows out. So the spike of a long
     sequence is drawn longer than its step, and the line of its unit as much higher.

@@ -1,4 +1,4 @@
-"""`StreamBackup`: all that is needed to go on with a stream where a process was killed."""
+"""`StreamBackup`: a file from which training on a stream continues after a process was killed."""
 
 import os
 import pathlib
@@ -15,21 +15,21 @@ from .stream_monitor import steps_per_execution
 
 
 class StreamBackup(keras.callbacks.Callback):
-    """Keeps a file from which training on a stream goes on exactly, as if it had never stopped.
+    """Keeps a file from which training on a stream continues exactly as if it had never stopped.
 
     After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
     and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. It
     also writes the numbers of epochs and pieces so far, from which `fit` and the stream continue, as in the example.
-    Where the file exists, each training begins with what it holds; else it begins as always.
+    If the file exists, training begins from it; if not, it begins as always.
 
-    The file is replaced whole or not at all: a kill leaves that of the epoch before. Keras 2's `Dropout` goes on with
-    other random numbers, which no one can read there.
+    The file is replaced whole or not at all: after a kill it is that of the epoch before. Keras 2's `Dropout` continues
+    with other random numbers, because its generator cannot be read.
 
     Args:
-        path: of the file, which ends in `.npz`; its folder is made if need be.
+        path: path of the file, which ends in `.npz`; its folder is made if need be.
 
     Attributes:
-        epochs, pieces: int, how many were learned by the time of the backup; 0 where there is none.
+        epochs, pieces: int, the numbers of epochs and pieces in the backup; 0 without one.
 
     Raises:
         ValueError: for a path that does not end in `.npz`, and, when training begins, for a model that is no
@@ -58,7 +58,10 @@ class StreamBackup(keras.callbacks.Callback):
     Source: `keras.callbacks.BackupAndRestore`, which does this for models without states.
     """
 
-    _kind, _advice = "stream", "Remove it to begin anew."  # of what it is a backup, and what to do if it is damaged
+    _kind, _advice = (
+        "stream",
+        "Remove it to begin anew.",
+    )  # for messages: the kind of backup, and advice if it is damaged
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
@@ -66,18 +69,18 @@ class StreamBackup(keras.callbacks.Callback):
         if self.path.suffix != ".npz":
             raise ValueError(f"path must end in .npz; received {str(path)!r}.")
         self.epochs, self.pieces, self._texts, _ = self._read()
-        self._since = 0  # pieces after those
+        self._since = 0  # pieces since the backup
 
     def restore(self, model: Model) -> None:
-        """Gives a compiled model all that the file holds, as `fit` does when it begins; nothing where there is no file.
+        """Loads the backup into a compiled model, as `fit` does when it begins; does nothing without a file.
 
-        It is for a model that is not to learn any more, as after the last epoch.
+        Use it for a model that has finished training.
 
         Args:
             model: `kernl_keras.Model`, built and compiled as that of the backup.
 
         Raises:
-            ValueError: as of the class.
+            ValueError: as for the class.
         """
         if not isinstance(model, Model):
             raise ValueError(f"StreamBackup needs a model that is a kernl_keras.Model; received {model!r}.")
@@ -107,7 +110,7 @@ class StreamBackup(keras.callbacks.Callback):
         self._write(self.model, epoch + 1, self.pieces + self._since)
 
     def _write(self, model, epochs, pieces):
-        """Writes the file: the numbers, `_texts` by name, and the variables."""
+        """Writes the file: numbers of epochs and pieces, `_texts`, and variables."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         values = {name: variable.numpy() for name, variable in _moved_variables(model).items()}
         facts = {"epochs": epochs, "pieces": pieces, "trained": _trained_layers(model), **self._texts}
@@ -116,7 +119,7 @@ class StreamBackup(keras.callbacks.Callback):
         self.epochs, self.pieces, self._since = epochs, pieces, 0
 
     def _read(self):
-        """`(epochs, pieces, {name: text}, all other arrays of the file)`; zeros and nothing where there is no file."""
+        """`(epochs, pieces, {name: text}, {name: other array})` of the file; zeros and empty without one."""
         saved = read_arrays(self.path, self._advice) if self.path.is_file() else {}
         try:
             epochs, pieces = (int(saved.pop(name, 0)) for name in ("epochs", "pieces"))
@@ -126,7 +129,7 @@ class StreamBackup(keras.callbacks.Callback):
         return epochs, pieces, texts, saved
 
     def _assign(self, model, saved):
-        """Sets all variables, or none where one does not fit."""
+        """Sets all variables; raises a ValueError, and sets none, if one does not fit."""
         variables, trained = _moved_variables(model), saved.pop("trained", None)
         ours, theirs = (
             {name: f"{value.dtype} {list(value.shape)}" for name, value in values.items()}
@@ -149,10 +152,10 @@ class StreamBackup(keras.callbacks.Callback):
 
 
 def _moved_variables(model):
-    """All that training moves, by its place: names of Keras are others in another process."""
+    """All variables that training changes, by their number: Keras' names differ from process to process."""
     return {f"{place:04d}": variable for place, variable in enumerate(moved(model))}
 
 
 def _trained_layers(model):
-    """Which of a model's layers are trained, in order, a bool array."""
+    """True for each layer that is trained, in order, a bool array."""
     return np.array([layer.trainable for layer in model._flatten_layers()])

@@ -1,4 +1,4 @@
-"""`StreamMonitor`: how well a network knows a stream's words while it learns from it, and what its units do."""
+"""`StreamMonitor`: word errors and activity of a network while it learns from a stream."""
 
 import collections
 import os
@@ -16,18 +16,19 @@ from .images import raster
 from .words import WordCount
 
 MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}
-"""What the mean of the outputs is called, by what they are."""
+"""Name of the mean output, by the kind of outputs."""
 
 
 class StreamMonitor(EventWriter):
-    """Tells while `fit` learns from a `kk.data.stream` how many of the last words were answered wrongly.
+    """Reports, while `fit` learns from a `kk.data.stream`, the share of recent words that were answered wrongly.
 
-    Each piece is tested before the network learns from it. The same words come again in later passes, and of a word
-    that goes on in the next piece the first part has been learned by then. A word is a run of steps in one row that ask
-    for the same class, and its answer is the class with the largest mean output over them. At the end of each epoch the
+    Each piece is tested before the network learns from it. The same words come again in later passes, and the first
+    part of a word that is cut by the end of a piece has been learned when the word ends. A word is a run of steps in
+    one row that ask for the same class, and its answer is the class with the largest mean output over them. At the end
+    of each epoch the
     logs have, and with them the line that Keras prints, and the history:
 
-    - `words`: how many words have been heard
+    - `words`: number of words so far
     - `word_error`: the share of the last words that were answered wrongly
     - `firing_rate`: spikes a unit and step since the epoch began, the mean of the `RNN` layers whose units spike
     - `mean_activity`: the mean absolute output since then, the mean of all other `RNN` layers
@@ -48,10 +49,10 @@ class StreamMonitor(EventWriter):
         log_dir: folder of the event files, in `stream` below it; None for the logs alone, which need no TensorBoard.
         update_freq: "epoch", or the number of pieces after which to write for TensorBoard.
         last: number of most recent words over which `word_error` is computed.
-        steps: how many steps the picture has. A hundred steps of 10 ms are a second.
+        steps: number of steps in the picture. A hundred steps of 10 ms are a second.
 
     Attributes:
-        count: the words so far. It goes on where `fit` is called again.
+        count: the words so far, also over several calls of `fit`.
         rates: mean absolute activity of each `RNN` layer since the epoch began.
 
     Raises:
@@ -74,7 +75,7 @@ class StreamMonitor(EventWriter):
     (True, True)
 
     Source: Dawid, Statistical theory: the prequential approach, Journal of the Royal Statistical Society A 147 (1984),
-    who tests on what comes next before it is learned from.
+    who tests on each new observation before learning from it.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class StreamMonitor(EventWriter):
         self._hear: Any = None
 
     def set_training_data(self, x: Any) -> None:
-        """`Model.fit` tells here what it learns from."""
+        """Called by `Model.fit` with its training data."""
         self._pieces = x
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -121,15 +122,15 @@ class StreamMonitor(EventWriter):
                 x, classes, weights = next(self._coming)
                 outputs, hidden = self._hear(x)
                 self.count.add(outputs.numpy(), classes.numpy(), weights.numpy())
-                self._keep({name: each.numpy() for name, each in hidden.items()})
+                self._keep({name: sent.numpy() for name, sent in hidden.items()})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
             logs |= {"words": self.count.heard, "word_error": self.count.error}
             rates = self.rates.result()
             for kind, name in MEANS.items():
-                if of_kind := [rate for layer, rate in rates.items() if self._kinds[layer] == kind]:
-                    logs.setdefault(name, float(np.mean(of_kind)))
+                if selected := [rate for layer, rate in rates.items() if self._kinds[layer] == kind]:
+                    logs.setdefault(name, float(np.mean(selected)))
         super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -137,7 +138,7 @@ class StreamMonitor(EventWriter):
         self._pieces = self._coming = self._hear = None
 
     def _keep(self, hidden):
-        """Takes what each layer sent in a piece, `{name: [B, P, H]}`."""
+        """Adds the outputs of each layer in a piece, `{name: [B, P, H]}`."""
         for name, outputs in hidden.items():
             self._rates.add(name, outputs)
             self.rates.add(name, outputs)
@@ -162,28 +163,28 @@ class Rates:
     """Mean absolute outputs of layers."""
 
     def __init__(self):
-        self._sums = {}  # {layer's name: (sum, how many)}
+        self._sums = {}  # {layer's name: (sum, count)}
 
     def add(self, name, outputs):
-        """Takes outputs of a layer, of any shape."""
+        """Adds outputs of a layer, of any shape."""
         total, count = self._sums.get(name, (0.0, 0))
         self._sums[name] = total + float(np.abs(outputs).sum(dtype=np.float64)), count + outputs.size
 
     def result(self):
-        """`{layer's name: float}`."""
+        """The means, `{layer's name: float}`."""
         return {name: total / count for name, (total, count) in self._sums.items()}
 
     def state(self):
-        """All of it, as JSON has it."""
+        """The sums in JSON types."""
         return {name: list(sums) for name, sums in self._sums.items()}
 
     def restore(self, state):
-        """Goes on from a `state`."""
+        """Continues from a `state`."""
         self._sums = {name: tuple(sums) for name, sums in state.items()}
 
 
 def check_stream(pieces):
-    """Raises `ValueError` for anything else than pieces (x, y, weight) with one class a step."""
+    """Raises a ValueError for anything but pieces (x, y, weight) with one class a step."""
     spec = pieces.element_spec if isinstance(pieces, tf.data.Dataset) else None
     if not isinstance(spec, tuple) or len(spec) != 3 or not isinstance(spec[0], tf.TensorSpec):
         raise ValueError(
@@ -197,7 +198,7 @@ def check_stream(pieces):
 
 
 def steps_per_execution(model):
-    """How many pieces Keras gives a model in one call."""
+    """The number of pieces that Keras gives a model in one call."""
     steps = getattr(model, "steps_per_execution", None) or getattr(model, "_steps_per_execution", 1)
     return int(steps.numpy() if hasattr(steps, "numpy") else steps)
 
@@ -205,7 +206,7 @@ def steps_per_execution(model):
 def hearing(model):
     """A compiled function from a piece x to the outputs of a model, and those of its `RNN` layers by name.
 
-    The states of stateful layers go on with each call, in rows where they are finite; all else stays as it is.
+    Each call moves the states of stateful layers on, in rows where they are finite, and changes nothing else.
     """
 
     def hear(x):

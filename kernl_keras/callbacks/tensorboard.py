@@ -1,4 +1,4 @@
-"""`TensorBoard`: what a run shows of itself in TensorBoard."""
+"""`TensorBoard`: losses, weights, gradients and spikes in TensorBoard."""
 
 import os
 from typing import Any, Literal
@@ -20,14 +20,14 @@ from .images import diverging, pictures, raster, sequential
 class TensorBoard(EventWriter):
     """Writes losses, M, gamma, weights, their gradients and spikes for TensorBoard: `tensorboard --logdir logs`.
 
-    The horizontal axis counts training steps, those of a resumed run included. One tensor has one name, its layer's and
-    its own, in Keras 2 and Keras 3.
+    The horizontal axis counts training steps, also those before a run was resumed. A tensor is named by its layer and
+    itself, alike in Keras 2 and Keras 3.
 
     Each entry is a tag, with its kind and the run in which it is shown:
 
     - `fit/loss`, `fit/accuracy` and each other entry of the logs: scalar, train
     - `fit/explained_variance` and each other number of `Model.diagnostics`: scalar, train
-    - the same of the validation, without Keras' `val_`: scalar, validation
+    - the numbers of the validation, without Keras' `val_`: scalar, validation
     - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
     - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
     - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
@@ -38,22 +38,22 @@ class TensorBoard(EventWriter):
     - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
       train
 
-    A second weight of the same name in a layer is `layer/weight_1`. The gradients are what `Model.gradients` says
-    of a few fixed examples, not of the last batch. In an image 0 is white, red is positive and blue negative; gamma
+    A second weight of the same name in a layer is `layer/weight_1`. The gradients are those of `Model.gradients` for a
+    few fixed examples, not for the last batch. In an image 0 is white, red is positive and blue negative; gamma
     goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top. Spikes are black there;
     activity has the colours of the images.
 
-    All is done between the training steps, and training is the same, bit for bit, with the callback and without it (but
-    for Keras 2's own random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
+    The callback works between the training steps, and training is the same, bit for bit, without it (but for Keras 2's
+    random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
 
     Args:
         log_dir: folder of the event files, in `train` and `validation` below it.
         update_freq: "epoch", or the number of training steps after which to write (the validation's scalars are written
             after an epoch all the same).
-        examples: how many of the validation examples of `Model.fit` gradients and rasters are taken from, or a
-            batch `(x, y)`, or a `tf.data.Dataset` whose first batch is taken. Without validation data (or where it is a
-            generator, which could not be read twice) there are neither; any other Keras model needs a batch for
-            rasters, and has no gradients.
+        examples: for gradients and rasters: the number of validation examples of `Model.fit` to use, or a batch
+            `(x, y)`, or a `tf.data.Dataset` whose first batch is used. Without validation data, or with a generator,
+            which cannot be read twice, there are neither. Any other Keras model needs a batch for rasters, and has no
+            gradients.
         histograms: whether to write histograms.
         images: whether to write images of the weights and gradients.
         raster: whether to write rasters.
@@ -89,7 +89,7 @@ class TensorBoard(EventWriter):
     # When
 
     def set_validation_data(self, data: Any) -> None:
-        """`Model.fit` tells here what it validates on."""
+        """Called by `Model.fit` with its validation data."""
         self._validation_data = data
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -148,9 +148,9 @@ class TensorBoard(EventWriter):
     def _write_rasters(self):
         x, _ = self._fixed_examples()
         if x is not None:
-            every = self._outputs(x)
+            outputs_by_layer = self._outputs(x)
             with self._run("train"):
-                for name, outputs in every.items():
+                for name, outputs in outputs_by_layer.items():
                     kind = self._kinds[name]
                     drawn = raster(outputs.numpy()[: self._shown], spikes=kind == "spikes")
                     tf.summary.image(f"{name}/{kind}", drawn, max_outputs=len(drawn))
@@ -165,7 +165,7 @@ class TensorBoard(EventWriter):
         return {name: _learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
 
     def _tensors(self):
-        """The trainable weights and, where they can be had, their gradients: `{name: NumPy array}`."""
+        """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
         x, y = self._fixed_examples()
         variables = self.model.trainable_variables
         gradients = [None] * len(variables) if x is None or self._gradients is None else self._gradients(x, y)
@@ -177,20 +177,19 @@ class TensorBoard(EventWriter):
         return tensors
 
     def _fixed_examples(self):
-        """`(x, y)`, the same in the whole run; `(None, None)` where there are none."""
+        """The examples `(x, y)`, the same in the whole run; `(None, None)` without any."""
         if self._batch is None:
             self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
 
     def _layer_outputs(self, x):
-        """What each `RNN` layer sends: `{layer's name: [B, T, H]}`."""
+        """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""
         with state_kept(self.model), running(Step()) as step:
             self.model(x, training=False)
         return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 
 
 def _learning_rate(optimizer):
-    """The learning rate of the next step."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
     # Keras 2's `learning_rate` is a schedule's value at the last step.
     rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)

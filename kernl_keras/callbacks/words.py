@@ -1,4 +1,4 @@
-"""`WordCount`: how many words a network has heard in a stream, and how many of the last ones it took for others."""
+"""`WordCount`: the number of words in a stream so far, and the share of recent ones that were answered wrongly."""
 
 import collections
 
@@ -12,10 +12,10 @@ class WordCount:
     output over these steps, and counts when the row no longer asks for it, in the same piece or in a later one.
 
     Args:
-        last: over how many words errors are counted.
+        last: number of recent words over which errors are counted.
 
     Attributes:
-        heard: int, how many words have ended so far.
+        heard: int, number of words that have ended so far.
 
     Example: two words in one row, of classes 1 and 0; the second, whose outputs are the same, is taken for a 1.
 
@@ -29,7 +29,7 @@ class WordCount:
     def __init__(self, last):
         self.heard = 0
         self._wrong = collections.deque(maxlen=last)
-        self._open = None  # [B], whether the row asks for a word; its class [B], and the sum of its outputs [B, O]
+        self._open = None  # [B], True inside a word; `_class` [B] and `_sum` of outputs [B, O] belong to that word
 
     @property
     def error(self):
@@ -37,7 +37,7 @@ class WordCount:
         return float(np.mean(self._wrong)) if self._wrong else float("nan")
 
     def add(self, outputs, classes, weights):
-        """Goes on with a piece: outputs [B, P, O], classes [B, P] and weights [B, P], which are 0 where none asks."""
+        """Adds a piece: outputs [B, P, O], classes [B, P] and weights [B, P], 0 where no answer is asked for."""
         rows, steps, count = outputs.shape
         if self._open is None:
             self._open, self._class, self._sum = np.zeros(rows, bool), np.zeros(rows, int), np.zeros((rows, count))
@@ -54,17 +54,17 @@ class WordCount:
             self._open = asked
 
     def state(self):
-        """All of it in lists and numbers, as JSON has them."""
-        begun = None if self._open is None else [each.tolist() for each in (self._open, self._class, self._sum)]
+        """The count in JSON types."""
+        begun = None if self._open is None else [array.tolist() for array in (self._open, self._class, self._sum)]
         return {"heard": self.heard, "wrong": [int(wrong) for wrong in self._wrong], "open": begun}
 
     def restore(self, state):
-        """Goes on from a `state`."""
+        """Continues from a `state`."""
         self.heard = state["heard"]
         self._wrong.clear()
         self._wrong.extend(map(bool, state["wrong"]))
         self._open = None
         if state["open"]:
             self._open, self._class, self._sum = (
-                np.array(each, kind) for each, kind in zip(state["open"], (bool, int, float))
+                np.array(values, kind) for values, kind in zip(state["open"], (bool, int, float))
             )

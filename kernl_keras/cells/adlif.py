@@ -32,17 +32,17 @@ class AdLIFParameters(NamedTuple):
 
     @property
     def drive(self):
-        """(1-a) R_m: what a unit of current adds to the potential in one step."""
+        """(1-a) R_m: a current of 1 adds this to the potential in one step."""
         return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
 
     @property
     def pull(self):
-        """1-a: what a unit of w takes from the potential in one step."""
+        """1-a: an adaptation current of 1 takes this from the potential in one step."""
         return 1.0 - self.membrane_decay
 
 
 class AdLIFState(NamedTuple):
-    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+    """The state of the units, or a small change of it. Each [B, H]."""
 
     v: Any  # V
     w: Any  # w, the adaptation current
@@ -50,7 +50,7 @@ class AdLIFState(NamedTuple):
 
 
 class AdLIFStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # z(t)
     potential: Any  # V-(t), before the reset
@@ -94,7 +94,7 @@ class AdLIFCell(SpikingCell):
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
     A is the coupling to the potential, b that to the spikes. If A is large, the potential oscillates around 0 while it
-    decays, so that the units tell apart in which order and how fast inputs come. The method is the symplectic Euler
+    decays, so that the units respond to the order and the speed of inputs. The method is the symplectic Euler
     one: w(t) follows the new V(t). It is stable where the ordinary one is not.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
@@ -155,7 +155,7 @@ class AdLIFCell(SpikingCell):
     resets = True
     adapts = False  # no threshold moves
     follows_reset = False  # with the derivative of their hard reset, gradients may explode
-    # The current takes back most of what arrives: the membrane alone is too long a kernel for such units.
+    # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
     KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling")
@@ -228,11 +228,10 @@ class AdLIFCell(SpikingCell):
 
     @property
     def keeps_quadrature(self) -> bool:
-        """Whether w(t) has to be kept of every step."""
+        """True if w(t) must be kept for every step."""
         return any(name in self.learn for name in ("tau_m", "tau_a"))
 
     def save_residuals(self, step: AdLIFStep, state: AdLIFState) -> SpikingResiduals:
-        """The least that has to be kept of a step."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,
@@ -275,7 +274,7 @@ class AdLIFCell(SpikingCell):
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: AdLIFParameters
     ) -> dict[str, Effects]:
         share, (v, *_) = 1.0 - p.adaptation_decay, self.potentials(residuals, p)
-        found = {
+        effects = {
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
             "base_threshold": Effects(distance=-tf.ones_like(v)),
             "adaptation_strength": Effects(x=(None, share * residuals.output)),
@@ -283,10 +282,13 @@ class AdLIFCell(SpikingCell):
         }
         if residuals.quadrature is not None:
             # V-(t) by a is V(t-1) - [R_m I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
-            of_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
-            of_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
-            found |= {"membrane_decay": Effects(y=(of_leak,)), "adaptation_decay": Effects(x=(None, of_decay))}
-        return found
+            by_leak = (before[0] - residuals.potential) / p.pull if p.resistance is not None else before[0] + before[1]
+            by_adaptation_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
+            effects |= {
+                "membrane_decay": Effects(y=(by_leak,)),
+                "adaptation_decay": Effects(x=(None, by_adaptation_decay)),
+            }
+        return effects
 
     def gate(self, step: AdLIFStep) -> tf.Tensor | float:
         return 1.0

@@ -49,7 +49,7 @@ def check_excitatory(name, value, units):
     values = None
     if _is_sequence(value):
         values = np.asarray(value).tolist() if hasattr(value, "shape") else list(value)
-    if not isinstance(values, list) or not all(isinstance(each, bool) for each in values):
+    if not isinstance(values, list) or not all(isinstance(x, bool) for x in values):
         raise ValueError(f"{name} must be a share of the units or a list of True and False; received {value!r}.")
     if len(values) != units:
         raise ValueError(f"{name} must have one value a unit ({units}); received {len(values)} values.")
@@ -75,7 +75,7 @@ def unit_signs(excitatory, units):
 
 
 def connection_mask(cell, connectivity, seed):
-    """1 where there is a connection and 0 elsewhere [H, H]; None where all are there.
+    """The mask of the connections, 1 or 0 [H, H]; None where all exist.
 
     A matrix is a constant. A drawn mask is an untrained weight of the cell, which is saved with the model.
     """
@@ -93,14 +93,14 @@ def connection_mask(cell, connectivity, seed):
 
 
 def connected_share(connectivity):
-    """The share of all connections that there are: the mean of the mask, or the probability; 1 where all are there."""
+    """The share of connections that exist: the mean of the mask, or the probability; 1 for all."""
     if isinstance(connectivity, list):
         connectivity = float(np.mean(connectivity))
     return connectivity or 1.0
 
 
 def connected_initializer(initializer, mask, signs):
-    """A Keras initializer of W_rec whose weights are 0 where no connection is, and have the signs of their units.
+    """A Keras initializer of W_rec: weights are 0 without a connection, and have the sign of the unit they leave.
 
     Weights that leave inhibitory units are larger by (excitatory units) / (inhibitory units), so that the two cancel in
     the mean; then all are made smaller so that their mean square stays. Mask [H, H] and signs [H] may be None, and so

@@ -1,11 +1,11 @@
 """Constants of units: time constants given for all units or for each, and constants that learn.
 
-Of each constant that learns there is a weight [H], the logarithm of its values. It stays in a range, whatever the
-optimizer.
+A constant that learns has a weight [H], the logarithm of its values. A constraint keeps it in a range, whatever the
+optimizer does.
 
-    (30) dC/dtheta_i = sum_b sum_t (error of what the constant moves in step t) x (how much it moves it)
+    (30) dC/dtheta_i = sum_b sum_t dC/dy_i(t) dy_i(t)/dtheta_i        over all values y that theta moves in step t
 
-`Effects` says how much. The rules know the errors, see `cells.linear.Errors`.
+`Effects` are the derivatives dy/dtheta. The rules know the errors dC/dy, see `cells.linear.Errors`.
 """
 
 import math
@@ -28,7 +28,7 @@ STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation
 def check_time_constant(name, value, units):
     """The argument `name` of a cell as its constructor keeps it: a number > 0 in ms, a list of `units`, an initializer.
 
-    Of `LogSpaced` the values are kept, as a list: they are known without drawing.
+    The values of a `LogSpaced` are kept as a list, because nothing has to be drawn.
 
     Raises:
         ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
@@ -42,16 +42,16 @@ def check_time_constant(name, value, units):
 
 
 def check_period(value, units, dt):
-    """`check_time_constant` of the argument `period`, which must be longer than two steps, or another one is seen."""
+    """`check_time_constant` for `period`, which must be longer than two steps: anything faster would be aliased."""
     period = check_time_constant("period", value, units)
-    every = period if isinstance(period, list) else [period]
-    if any(isinstance(each, float) and each <= 2.0 * dt for each in every):
+    values = period if isinstance(period, list) else [period]
+    if any(isinstance(x, float) and x <= 2.0 * dt for x in values):
         raise ValueError(f"period must be > 2 dt = {2.0 * dt:g} ms; received {value!r}.")
     return period
 
 
 def time_constant(layer, name, value, units, above=0.0):
-    """A checked time constant when the cell is built: a number or None as it is, a list as a constant [H].
+    """A checked time constant as the cell uses it: a number or None as it is, a list as a constant [H].
 
     An initializer becomes an untrained weight [H], which is saved with the model; what it draws must exceed `above`.
     Both have the variable dtype, under mixed precision as well: half precision would round exp(-1/700) to a tau of
@@ -78,7 +78,7 @@ def serialize_time_constant(value):
 class Effects(NamedTuple):
     """Derivatives of a step's states by a constant in that step. Each [.., H], or None for nothing."""
 
-    y: tuple = ()  # what there is before a spike, the potential first
+    y: tuple = ()  # the states before a spike, the potential first
     distance: Any = None  # the distance to the threshold
     x: tuple = ()  # the own states after the step
     synapse: Any = None  # S(t)
@@ -99,7 +99,7 @@ class Between(keras.constraints.Constraint):
 
 
 def check_learn(learn: Any, cell: Any) -> tuple[str, ...]:
-    """The argument `learn` of a cell as a tuple, of constants that the cell has and that are in use as it is set."""
+    """The argument `learn` of a cell as a tuple. Raises a ValueError for constants that it lacks or does not use."""
     names = [learn] if isinstance(learn, str) else learn
     known = cell.LEARNABLE
     if not isinstance(names, Iterable) or isinstance(names, Mapping) or any(name not in known for name in names):
@@ -125,7 +125,7 @@ def _learning_range(name: str, cell: Any) -> tuple[float, float]:
 def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
     """The weight of a constant: the logarithm of its values [H], which start at `value`.
 
-    A value of 0 stays 0, see `value_of`; any other must be in the range in which it may learn.
+    A value of 0 stays 0, see `constant_values`; any other must be in the range in which it may learn.
     """
     low, high = _learning_range(name, cell)
 
@@ -150,9 +150,9 @@ def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
     )
 
 
-def value_of(weight: tf.Variable, start: Any) -> tf.Tensor:
+def constant_values(weight: tf.Variable, start: Any) -> tf.Tensor:
     """The values [H] of a constant that learns; 0 where `start`, as the constructor has it, is 0."""
     values = tf.exp(tf.convert_to_tensor(weight))
     if isinstance(start, list) and 0.0 in start:
-        values *= tf.constant([float(each != 0.0) for each in start], values.dtype)
+        values *= tf.constant([float(x != 0.0) for x in start], values.dtype)
     return values

@@ -1,4 +1,4 @@
-"""What the hidden cells share: the weights, Eq. (1), and what a learning rule needs to know of a cell."""
+"""`HiddenCell`, the base of the hidden cells: weights, Eq. (1), and the interface for learning rules."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +32,7 @@ class HiddenCell(TrainedCell):
         self_connections: whether a unit receives its own output through W_rec.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
         bias_initializer: Keras initializer.
-        recurrent_connectivity: which recurrent connections there are: a probability, with which each is drawn once and
+        recurrent_connectivity: the recurrent connections: a probability, with which each is drawn once and
             then saved with the model, or a matrix [H, H] of True and False, in whose row j stand the connections that
             leave unit j; None for all, 0 for none. A weight that is not there is 0 and stays 0. `recurrent_gain` holds
             for the connections that there are.
@@ -49,33 +49,32 @@ class HiddenCell(TrainedCell):
 
     - `parameters()`: the constants p of a step;
     - `step(current, state, p)`: one time step;
-    - `save_residuals(step, state)`: the least that has to be kept of a step, `output` first;
-    - `linear_step(residuals, p)`: the `LinearStep` made of it, of the states in `own_states`; and `silent_step(p)`, the
-      same without a spike, where it does not differ from step to step;
-    - `presynaptic(state)`: what the recurrent weights see of a state; `residuals.presynaptic` is the same;
+    - `save_residuals(step, state)`: the values to keep of a step, `output` first;
+    - `linear_step(residuals, p)`: the `LinearStep` of the states in `own_states`; and `silent_step(p)`, that of a step
+      without a spike, if it is always the same;
+    - `presynaptic(state)`: the input of the recurrent weights, as `residuals.presynaptic`;
     - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
-      what the constants of a step do in it, for those in `fields()`;
-    - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: what a perturbation needs;
-
+      the derivatives of a step by the constants in `fields()`;
+    - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
 
-    and what it can do: `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
+    and the attributes `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
     """
 
     spikes = False  # whether the output is 0 or 1
-    KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # those of KeRNL, the default first
+    KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
     follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
     adapts = False  # whether a spike moves a threshold
-    hears_by_slope = False  # whether what arrives at a unit counts by a slope f' that is known, `LinearStep.heard`
+    hears_by_slope = False  # whether input is scaled by a known slope f', `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
-    input_gain: float | None = None  # of initial weights whose initializer is None; None for Keras' own default
+    input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default
     recurrent_gain: float | None = None  # likewise
-    FIELDS: dict[str, tuple[str, ...]] = {}  # the constants of a step that come of each argument in `LEARNABLE`
-    CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that decide lambda, how a potential left to itself goes on
+    FIELDS: dict[str, tuple[str, ...]] = {}  # fields of `parameters()` by the argument that sets them
+    CONSTANTS: tuple[str, ...] = ("tau_m",)  # the arguments that set lambda, the factor of a potential without input
 
     def __init__(
         self,
@@ -131,7 +130,7 @@ class HiddenCell(TrainedCell):
     def unit_drive_initializer(self, gain: float | None, share: float = 1.0) -> Callable[..., tf.Tensor] | None:
         """Normal weights that add a potential of std gain / sqrt(fan_in) in one step; None without a gain.
 
-        `share` is that of all inputs which a unit has.
+        `share` is the share of inputs that a unit is connected to.
         """
         if gain is None:
             return None
@@ -143,26 +142,26 @@ class HiddenCell(TrainedCell):
         return initializer
 
     def kernel_groups(self) -> list[int]:
-        """Which of the distinct lambda each unit has, a list of H numbers."""
+        """The index of each unit's lambda among the distinct ones, a list of H numbers."""
         return self.groups(self.CONSTANTS)
 
     def groups(self, names: Sequence[str]) -> list[int]:
-        """Which of the distinct values of some constants each unit has, a list of H numbers.
+        """The index of each unit's values of some constants among the distinct ones, a list of H numbers.
 
-        Where they are drawn or learn each has its own.
+        Constants that are drawn or learn differ from unit to unit.
         """
         values = [getattr(self, name) for name in names]
         drawn = any(not (value is None or isinstance(value, (float, list))) for value in values)
         if drawn or any(name in self.learn for name in names):
             return list(range(self.units))
-        of_unit = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
-        distinct = list(dict.fromkeys(of_unit))
-        return [distinct.index(each) for each in of_unit]
+        unit_values = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
+        distinct = list(dict.fromkeys(unit_values))
+        return [distinct.index(value) for value in unit_values]
 
     def time_scales(self) -> tuple[float, tuple[float, float] | None]:
         """The longest time constant of a unit and the range of their periods, in ms; None where they have none.
 
-        Where an initializer draws them, those of 1,000 draws with another seed.
+        If an initializer draws them: the range of 1,000 draws with another seed.
         """
         ranges = {}
         for name in self.TIME_CONSTANTS:
@@ -177,16 +176,16 @@ class HiddenCell(TrainedCell):
         return max((high for _, high in ranges.values()), default=20.0 * self.dt), periods
 
     def fields(self) -> list[str]:
-        """The constants of a step, by their names in `parameters()`, that come of constants that learn."""
+        """The fields of `parameters()` that depend on constants that learn."""
         return list(dict.fromkeys(field for name in self.learn for field in self.FIELDS[name]))
 
     @property
     def keeps_quadrature(self) -> bool:
-        """Whether Im U(t) has to be kept of every step."""
+        """True if Im U(t) must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
 
     def count_own(self, adaptation: bool) -> int:
-        """How many own states there are, with the adapting threshold or without."""
+        """The number of own states, with the adapting threshold or without."""
         return sum(adaptation or name != "adaptation" for name in self.own_states)
 
     def linear_step(self, residuals: Any, p: Any) -> LinearStep:
@@ -198,22 +197,22 @@ class HiddenCell(TrainedCell):
         raise NotImplementedError(f"{type(self).__name__} must implement silent_step(p).")
 
     def free_response(self, p: Any) -> tuple[tuple[Any, ...], ...]:
-        """How the potential, and what goes on with it, goes on by itself, see `LinearStep.free_response`."""
+        """`LinearStep.free_response` of the potential, without a spike or an adapting threshold."""
         return self.silent_step(p).first(self.count_own(adaptation=False)).free_response()
 
     def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:
-        """A `State` of changes one step later, from that before the step and what `LinearStep.forward` gives."""
+        """The `State` of changes after a step, from that before it and the `Changes` of `LinearStep.forward`."""
         return change._replace(**dict(zip(self.own_states, changes.x)))
 
     def state_potentials(self, state: Any) -> list[tf.Tensor]:
-        """Of a state what `potentials` gives of a step."""
+        """The potentials in a state, as `potentials` gives them for a step."""
         return [getattr(state, name) for name in ("v", "activity", "quadrature") if name in state._fields]
 
     def effects(self, residuals: Any, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
-        """What the constants of a step do in it, Eq. (30): `Effects` by the names of `parameters()`.
+        """Derivatives of a step by its constants, Eq. (30): `Effects` by the names of `parameters()`.
 
         Args:
-            residuals: of the steps [.., H].
+            residuals: those of the steps [.., H].
             before: `potentials` of the steps before.
             seen: S(t-1).
             p: the cell's `parameters()`.
@@ -221,29 +220,29 @@ class HiddenCell(TrainedCell):
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
     def recurrent_weights(self) -> tf.Tensor:
-        """W_rec [H, G H] of the connections that there are; without those to itself unless `self_connections`."""
+        """W_rec [H, G H], 0 where there is no connection; without self-connections unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)
         if self.recurrent_mask is not None:
             weights *= tf.cast(self.mask_of_weights(), weights.dtype)
         if self.self_connections:
             return weights
-        none = tf.zeros(self.units, weights.dtype)
-        cut = [tf.linalg.set_diag(each, none) for each in tf.split(weights, self.currents, -1)]
+        zeros = tf.zeros(self.units, weights.dtype)
+        cut = [tf.linalg.set_diag(part, zeros) for part in tf.split(weights, self.currents, -1)]
         return cut[0] if self.currents == 1 else tf.concat(cut, -1)
 
     def mask_of_weights(self) -> tf.Tensor | None:
-        """Which of the weights in W_rec there are, [H, G H] of 0 and 1; None for all."""
+        """The mask of W_rec, [H, G H] of 0 and 1; None where all weights exist."""
         if self.recurrent_mask is None:
             return None
         mask = tf.convert_to_tensor(self.recurrent_mask)
         return mask if self.currents == 1 else tf.tile(mask, (1, self.currents))
 
     def weights_of_potential(self) -> tf.Tensor:
-        """W_rec [H, H] of the current that moves the potential: M starts at the path through it."""
+        """W_rec [H, H] of the current that moves the potential. M starts from it."""
         return self.recurrent_weights()
 
     def connections(self) -> np.ndarray:
-        """Which of the recurrent weights there are, [H, G H] of 0 and 1."""
+        """The recurrent weights in use, with or without self-connections: a NumPy mask [H, G H] of 0 and 1."""
         mask = np.ones((self.units, self.units))
         if self.recurrent_mask is not None:
             mask = tf.convert_to_tensor(self.recurrent_mask).numpy().astype(mask.dtype)
@@ -255,13 +254,13 @@ class HiddenCell(TrainedCell):
         return tf.convert_to_tensor(self.kernel), None if self.bias is None else tf.convert_to_tensor(self.bias)
 
     def input_current(self, inputs: tf.Tensor, weights: tuple[tf.Tensor, tf.Tensor | None] | None = None) -> tf.Tensor:
-        """x(t) W_in + bias: [.., I] -> [.., G H]; `weights`, if given, are what `input_weights` returns."""
+        """x(t) W_in + bias: [.., I] -> [.., G H]; `weights` are those of `input_weights`."""
         kernel, bias = weights or self.input_weights()
         current = tf.einsum("...i,ih->...h", inputs, kernel)
         return current if bias is None else current + bias
 
     def presynaptic(self, state: tuple) -> tf.Tensor:
-        """S(t-1) or h(t-1) [B, H]: what the recurrent weights see."""
+        """S(t-1) or h(t-1) [B, H], the input of the recurrent weights."""
         return state[-1]
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:

@@ -28,7 +28,7 @@ class RateParameters(NamedTuple):
     activation: str  # a key of `ACTIVATIONS`
     leak: Any  # a, or Re a exp(2 pi i dt/period)
     turn: Any  # Im of the same; 0 without a period
-    drive: Any  # what a unit of f(g) adds to the activity in one step: 1 - a, with a period sqrt(1 - a^2)
+    drive: Any  # factor of f(g): 1 - a, with a period sqrt(1 - a^2)
 
 
 class RateState(NamedTuple):
@@ -38,21 +38,21 @@ class RateState(NamedTuple):
 
 
 class OscillatingState(NamedTuple):
-    """The same of units with a period."""
+    """State of units with a period, or a small change of it [B, H]."""
 
     quadrature: Any  # Im U
     activity: Any
 
 
 class RateStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # h(t)
     slope: Any  # f'(g(t))
 
 
 def advance(state, added, p):
-    """The state, or a change of it, one step later; what it becomes by itself and what is added to h."""
+    """The state, or a change of it, one step later: it leaks and turns, and `added` goes to h."""
     if isinstance(state, RateState):
         return RateState(p.leak * state.activity + added)
     activity, quadrature = state.activity, state.quadrature
@@ -69,7 +69,7 @@ def rate_step(current, state, p):
 
 
 class RateResiduals(NamedTuple):
-    """What is kept of a step. Each [.., B, H]."""
+    """The values that are kept of a step. Each [.., B, H]."""
 
     output: Any  # h(t)
     slope: Any  # f'(g(t))
@@ -77,7 +77,7 @@ class RateResiduals(NamedTuple):
 
     @property
     def presynaptic(self) -> Any:
-        """h(t), what the recurrent weights see at the next step."""
+        """h(t), the input of the recurrent weights at the next step."""
         return self.output
 
 
@@ -177,7 +177,6 @@ class LeakyRNNCell(HiddenCell):
         return 1.0 if self.activation == "tanh" and self.period is None else math.inf
 
     def parameters(self) -> RateParameters:
-        """`RateParameters` of the steps."""
         tau, period = self.constant("tau"), self.constant("period")
         decay = DECAYS[self.discretization](tau, self.dt, "tau")
         if period is None:
@@ -190,7 +189,7 @@ class LeakyRNNCell(HiddenCell):
         return RateParameters(self.activation, leak, turn, drive)
 
     def leak_rate(self) -> tf.Tensor | float:
-        """1 / tau [H] or a number, 1/ms: where gamma starts; one step's where there is no leak."""
+        """1 / tau [H] or a number, 1/ms, at which gamma starts; 1 / dt without a leak."""
         return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
 
     @property
@@ -203,7 +202,6 @@ class LeakyRNNCell(HiddenCell):
         return rate_step(current, state, p)
 
     def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateResiduals:
-        """The least that has to be kept of a step."""
         return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
 
     def linear_step(self, residuals: RateResiduals, p: RateParameters) -> LinearStep:
@@ -243,10 +241,10 @@ class LeakyRNNCell(HiddenCell):
         real, kept = before[0], p.leak * before[0]
         if residuals.quadrature is not None:
             kept -= p.turn * before[1]
-        found = {"drive": Effects(y=((residuals.output - kept) / p.drive,))}  # f(g(t))
+        effects = {"drive": Effects(y=((residuals.output - kept) / p.drive,))}  # f(g(t))
         if residuals.quadrature is None:
-            return {**found, "leak": Effects(y=(real,))}
-        return {**found, "leak": Effects(y=(real, before[1])), "turn": Effects(y=(-before[1], real))}
+            return {**effects, "leak": Effects(y=(real,))}
+        return {**effects, "leak": Effects(y=(real, before[1])), "turn": Effects(y=(-before[1], real))}
 
     def gate(self, step: RateStep) -> tf.Tensor | float:
         return 1.0

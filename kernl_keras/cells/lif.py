@@ -33,12 +33,12 @@ class LIFParameters(NamedTuple):
 
     @property
     def drive(self):
-        """(1-a) R_m: what a unit of current adds to the potential in one step."""
+        """(1-a) R_m: a current of 1 adds this to the potential in one step."""
         return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
 
 
 class LIFState(NamedTuple):
-    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+    """The state of the units, or a small change of it. Each [B, H]."""
 
     v: Any  # V
     adaptation: Any  # b
@@ -47,7 +47,7 @@ class LIFState(NamedTuple):
 
 
 class LIFStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # z(t)
     potential: Any  # V-(t), before the reset
@@ -217,7 +217,7 @@ class LIFCell(SpikingCell):
 
     @property
     def highest_activity(self) -> float:
-        """Spikes a step: after one that takes all of the potential a unit rests for `tau_ref`."""
+        """The most spikes a step. After a hard reset a unit rests for `tau_ref`; after a soft one it may spike on."""
         return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
 
     def parameters(self) -> LIFParameters:
@@ -246,7 +246,6 @@ class LIFCell(SpikingCell):
         return lif_step(current, state, p)
 
     def save_residuals(self, step: LIFStep, state: LIFState) -> SpikingResiduals:
-        """The least that has to be kept of a step."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,
@@ -294,10 +293,10 @@ class LIFCell(SpikingCell):
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: LIFParameters
     ) -> dict[str, Effects]:
         # Eq. (3) by a is V(t-1) - R_m I(t), and V-(t) - V(t-1) is (1-a) times the same with the other sign
-        of_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
+        by_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
         if p.resistance is None:  # V-(t) by a is V(t-1)
-            of_leak = before[0] if residuals.free is None else tf.where(residuals.free, before[0], 0.0)
-        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(y=(of_leak,))}
+            by_leak = before[0] if residuals.free is None else tf.where(residuals.free, before[0], 0.0)
+        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(y=(by_leak,))}
 
     def gate(self, step: LIFStep) -> tf.Tensor | float:
         return step.gate

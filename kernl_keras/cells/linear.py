@@ -1,20 +1,20 @@
 """One step of a unit, linearised: forward, Eq. (37), and backward, Eq. (38).
 
-Every unit has a state x(t) of its own, of d numbers. One step integrates, fires, and recovers:
+Every unit has its own state x(t) of d numbers. One step integrates, fires, and recovers:
 
-    (37) y(t) = P x(t-1) + Q I(t)                    the states before a spike: potential, adaptation
+    (37) y(t) = P x(t-1) + Q I(t)                    the state before a spike: potential, adaptation
          z(t) = psi(t) r . y(t) + D_0 I(t)           the output: psi is its slope, r . y the distance to the threshold
-         x(t) = K y(t) + s z(t)                      the states after it
+         x(t) = K y(t) + s z(t)                      the state after it: reset, adaptation
 
-All of these are small changes, and the derivatives are those at the values of the step. Errors go back by the
+x, y, z and I are small changes here, and the matrices are taken at the values of the step. Errors go back by the
 transposed step:
 
-    (38) e  = E(t) + s . l(t)                        of the output, through x(t) as well
-         m  = K^T l(t) + psi e r                     of y(t)
+    (38) e  = E(t) + s . l(t)                        error of the output; l(t) is the error of x(t) in later steps
+         m  = K^T l(t) + psi e r                     error of y(t)
          dC/dI(t) = Q . m + D_0 e,    l(t-1) = P^T m
 
-What follows from the step is written here once: the perturbed pass that M learns from, the adjoint of backpropagation,
-e-prop and its traces, the hop of a whole unit, and the constants that learn.
+All else uses these two functions: the perturbed pass that M learns from, the adjoint of backpropagation, e-prop and its
+traces, the hop through a whole unit, and the constants that learn.
 """
 
 from typing import Any, NamedTuple
@@ -26,40 +26,40 @@ class LinearStep(NamedTuple):
     """The derivatives of one step of a unit, Eq. (37), for d own states.
 
     P and K are tuples of d rows of d entries; Q, r, s and reset are tuples of d entries. An entry is a tensor [.., H]
-    or a number. Those that are 0 and 1 are numbers: they cost nothing.
+    or a number. Entries of 0 and 1 are numbers, so that they cost nothing.
     """
 
-    psi: Any  # psi(t): the output by the distance to the threshold; 1 of a rate unit
+    psi: Any  # psi(t), slope of the output by the distance to the threshold; 1 for a rate unit
     P: tuple  # y(t) by x(t-1)
-    Q: tuple  # y(t) by the current; where units have G currents by each of them, [.., G H]
+    Q: tuple  # y(t) by the current; [.., G H] for units with G currents
     r: tuple  # the distance to the threshold by y(t)
     K: tuple  # x(t) by y(t)
-    s: tuple  # x(t) by the output, but for the reset
-    reset: tuple  # x(t) by the output: what the reset takes; which a rule follows or not
+    s: tuple  # x(t) by the output, without the reset
+    reset: tuple  # x(t) by the output, the reset alone: a rule follows it or not
     K0: tuple  # K of a step without a spike
-    direct: Any = 0.0  # D_0, the output by the currents where the state stands still, [.., G H]
+    direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
     gate: Any = 1.0  # 0 where refractory
-    heard: Any = 1.0  # f'(g(t)) of a rate unit: how much of what arrives has an effect
+    heard: Any = 1.0  # f'(g(t)) of a rate unit, the factor of its input
     arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
     def following_reset(self):
-        """The same where the derivative of the resetting spike is followed, as backpropagation does."""
+        """The step with the derivative of the resetting spike, as in backpropagation."""
         none = (0.0,) * len(self.s)
         return self._replace(s=tuple(map(plus, self.s, self.reset)), reset=none)
 
     def first(self, count):
-        """The same of the first own states alone: what the others do is left out."""
+        """The step of the first `count` own states, as if the others were constant."""
         rows = {name: tuple(row[:count] for row in getattr(self, name)[:count]) for name in ("P", "K", "K0")}
         return self._replace(**rows, **{name: getattr(self, name)[:count] for name in ("Q", "r", "s", "reset")})
 
     def free_response(self):
-        """P K: how y(t) goes on to y(t+1) by itself, rows of entries."""
+        """P K, by which y(t) becomes y(t+1) without input, as rows of entries."""
         return tuple(tuple(dot(row, column) for column in zip(*self.K)) for row in self.P)
 
     def combined(self):
-        """The `Jacobian` of the step: what it makes of changes, without those in between."""
+        """The `Jacobian` of the step, in which y is eliminated."""
         d = range(len(self.r))
         s_r = [[times(self.psi, times(s, r)) for r in self.r] for s in self.s]
         after = [[plus(self.K[i][j], s_r[i][j]) for j in d] for i in d]  # x(t) by y(t)
@@ -69,11 +69,11 @@ class LinearStep(NamedTuple):
         return Jacobian(
             A=tuple(tuple(dot(row, column) for column in columns) for row in after),
             B=tuple(
-                plus(dot([to_currents(x, each) for x, each in zip(row, q)], q), times(to_currents(s, direct), direct))
+                plus(dot([to_currents(x, entry) for x, entry in zip(row, q)], q), times(to_currents(s, direct), direct))
                 for row, s in zip(after, self.s)
             ),
             D=tuple(times(self.psi, dot(self.r, column)) for column in columns),
-            g=plus(dot([to_currents(times(self.psi, r), each) for r, each in zip(self.r, q)], q), direct),
+            g=plus(dot([to_currents(times(self.psi, r), entry) for r, entry in zip(self.r, q)], q), direct),
         )
 
     def forward(self, x, current, arrived=0.0):
@@ -82,18 +82,18 @@ class LinearStep(NamedTuple):
         Args:
             x: changes of the own states at t-1, each [.., H].
             current: change of I(t), [.., G H] or a number.
-            arrived: what changes the potential besides.
+            arrived: a further change of the potential.
 
         Returns:
             `Changes`.
         """
         units = x[0].shape[-1]
-        y = [plus(dot(row, x), of_currents(q, current, units)) for row, q in zip(self.P, self.Q)]
+        y = [plus(dot(row, x), sum_over_currents(q, current, units)) for row, q in zip(self.P, self.Q)]
         y[0] = plus(y[0], arrived)
         distance = dot(self.r, y)
-        output = plus(times(self.psi, distance), of_currents(self.direct, current, units))
+        output = plus(times(self.psi, distance), sum_over_currents(self.direct, current, units))
         after = [plus(dot(row, y), times(s, output)) for row, s in zip(self.K, self.s)]
-        return Changes(y, distance, output, tuple(tensor(each, like=x[0]) for each in after))
+        return Changes(y, distance, output, tuple(tensor(change, like=x[0]) for change in after))
 
     def back(self, later, error, distance=0.0):
         """Eq. (38).
@@ -101,7 +101,7 @@ class LinearStep(NamedTuple):
         Args:
             later: l(t), errors of the own states after t, each [.., H].
             error: E(t), of the output [.., H] or a number.
-            distance: an error of the distance to the threshold itself.
+            distance: a further error, of the distance to the threshold.
 
         Returns:
             l(t-1), each [.., H], and `Errors`.
@@ -109,7 +109,7 @@ class LinearStep(NamedTuple):
         error = plus(error, dot(self.s, later))
         distance = plus(times(self.psi, error), distance)
         y = [plus(dot(column, later), times(r, distance)) for column, r in zip(zip(*self.K), self.r)]
-        y = [tensor(each, like=later[0]) for each in y]
+        y = [tensor(m, like=later[0]) for m in y]
         current = dot([to_currents(m, q) for m, q in zip(y, self.Q)], self.Q)
         if not nothing(self.direct):
             error = tensor(error, like=later[0])
@@ -119,9 +119,9 @@ class LinearStep(NamedTuple):
 
 
 class Jacobian(NamedTuple):
-    """The derivatives of one step by what comes before it: dx(t) = A dx(t-1) + B dI(t), dz(t) = D . dx(t-1) + g dI(t).
+    """One linearised step without y: dx(t) = A dx(t-1) + B dI(t), dz(t) = D . dx(t-1) + g dI(t).
 
-    A is a tuple of d rows of d entries, B and D are tuples of d entries; entries as of `LinearStep`.
+    A is a tuple of d rows of d entries, B and D are tuples of d entries, as in `LinearStep`.
     """
 
     A: tuple
@@ -130,7 +130,7 @@ class Jacobian(NamedTuple):
     g: Any
 
     def back(self, later, error):
-        """R = B . l + g e and l(t-1) = A^T l + D e, of l(t), each [.., H], and the error e of the output."""
+        """l(t-1) = A^T l + D e and R = B . l + g e, from l(t), each [.., H], and the error e of the output."""
         current = dot([to_currents(x, b) for x, b in zip(later, self.B)], self.B)
         current = plus(current, times(to_currents(error, self.g), self.g))
         before = [plus(dot(column, later), times(d, error)) for column, d in zip(zip(*self.A), self.D)]
@@ -138,29 +138,29 @@ class Jacobian(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """What a step makes of changes. Each [.., H], or a number where it is 0."""
+    """The changes in one step. Each [.., H], or a number where it is 0."""
 
-    y: list  # before a spike; the first is that of the potential
+    y: list  # before a spike, the potential first
     distance: Any  # to the threshold
     output: Any
     x: tuple  # the own states after the step
 
 
 class Errors(NamedTuple):
-    """What the errors of a step's outputs, and of all later ones, make of what moves in that step. Each [.., B, H].
+    """The errors of all values that move in one step, from the outputs of that step and of later ones. Each [.., B, H].
 
-    None where the rule gives no credit to it. For constants that learn, Eq. (30).
+    None where the rule has no such error. All but `current` are for constants that learn, Eq. (30).
     """
 
     current: Any  # dC/dI(t), [.., G H] where units have G currents
-    y: tuple | None = None  # of what there is before a spike; the first is that of V-(t), Re U(t) or h(t)
+    y: tuple | None = None  # of the states before a spike, V-(t), Re U(t) or h(t) first
     distance: Any = None  # of the distance to the threshold
     x: tuple = ()  # of the own states after the step
     synapse: Any = None  # of S(t)
 
 
 def nothing(x):
-    """Whether it is the number 0."""
+    """True for the number 0."""
     return isinstance(x, (int, float)) and x == 0
 
 
@@ -189,36 +189,36 @@ def dot(a, b):
 
 
 def tensor(x, like):
-    """`x`, where it is a number as a tensor of that shape."""
+    """`x` as a tensor: a number becomes a tensor shaped like `like`."""
     return tf.zeros_like(like) + x if isinstance(x, (int, float)) else x
 
 
 def to_currents(x, q):
-    """An error [.., H] once for each of the currents that `q` [.., G H] is of."""
+    """An error [.., H], repeated for each of the G currents of `q` [.., G H]."""
     if not (tf.is_tensor(q) and tf.is_tensor(x)) or not q.shape.rank or q.shape[-1] <= x.shape[-1]:
         return x
     return tf.concat([x] * (q.shape[-1] // x.shape[-1]), -1)
 
 
-def of_currents(q, current, units):
-    """The sum over the currents of q times the change of the current, [.., H]."""
-    moved = times(q, current)
-    if not tf.is_tensor(moved) or moved.shape[-1] == units:
-        return moved
-    return tf.add_n(tf.split(moved, moved.shape[-1] // units, -1))
+def sum_over_currents(q, current, units):
+    """The sum of q times the current over the G currents of each unit, [.., H]."""
+    products = times(q, current)
+    if not tf.is_tensor(products) or products.shape[-1] == units:
+        return products
+    return tf.add_n(tf.split(products, products.shape[-1] // units, -1))
 
 
-def of_steps(now):
-    """The entries of a structure that differ from step to step, a list of tensors [C, B, ...]."""
-    return [x for x in tf.nest.flatten(now) if differs(x)]
+def varying(structure):
+    """The entries of a structure that vary over time, a list of tensors [C, B, ...]."""
+    return [x for x in tf.nest.flatten(structure) if _varies(x)]
 
 
-def with_steps(now, entries):
-    """The structure with such entries of one step; what is the same for all steps stays."""
+def with_varying(structure, entries):
+    """The structure with other values for the entries of `varying`, such as those of one step."""
     entries = iter(entries)
-    return tf.nest.map_structure(lambda x: next(entries) if differs(x) else x, now)
+    return tf.nest.map_structure(lambda x: next(entries) if _varies(x) else x, structure)
 
 
-def differs(x):
-    """Whether it has a value for every step: [C, B, ...], where a constant is a number or [H]."""
+def _varies(x):
+    """True for [C, B, ...]; a constant is a number or [H]."""
     return tf.is_tensor(x) and x.shape.rank >= 3

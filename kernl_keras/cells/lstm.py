@@ -15,7 +15,7 @@ from .linear import Changes, LinearStep
 class LSTMParameters(NamedTuple):
     """The constant of a step."""
 
-    drive: Any  # what one more of I_g adds to the memory of a unit at rest [H]
+    drive: Any  # slope of the memory by I_g, of a unit at rest [H]
 
 
 class LSTMState(NamedTuple):
@@ -26,7 +26,7 @@ class LSTMState(NamedTuple):
 
 
 class LSTMStep(NamedTuple):
-    """What happened in one step."""
+    """The values of one step."""
 
     output: Any  # h(t) [B, H]
     gates: Any  # i, f, g, o [B, 4H]
@@ -43,7 +43,7 @@ def lstm_step(current, state):
 
 
 class LSTMResiduals(NamedTuple):
-    """What is kept of a step."""
+    """The values that are kept of a step."""
 
     output: Any  # h(t) [.., B, H]
     gates: Any  # i, f, g, o [.., B, 4H]
@@ -51,7 +51,7 @@ class LSTMResiduals(NamedTuple):
 
     @property
     def presynaptic(self) -> Any:
-        """h(t), what the recurrent weights see at the next step."""
+        """h(t), the input of the recurrent weights at the next step."""
         return self.output
 
 
@@ -130,7 +130,6 @@ class LSTMCell(HiddenCell):
         self.dt = number("dt", dt, above=0.0)
 
     def initial_bias(self) -> Callable[..., tf.Tensor]:
-        """The initializer of the bias [4H]."""
         if not self.unit_forget_bias:
             return self.bias_initializer
 
@@ -141,21 +140,20 @@ class LSTMCell(HiddenCell):
         return initializer
 
     def resting_currents(self) -> list[tf.Tensor]:
-        """Those of a unit that receives nothing: the bias of i, f, g and o, each [H]."""
+        """The currents of a unit without input: the bias of i, f, g and o, each [H]."""
         bias = tf.zeros(4 * self.units, self.compute_dtype) if self.bias is None else tf.convert_to_tensor(self.bias)
         return tf.split(bias, 4)
 
     def parameters(self) -> LSTMParameters:
-        """`LSTMParameters` of the steps."""
         i, _, g, _ = self.resting_currents()
         return LSTMParameters(drive=tf.sigmoid(i) * (1.0 - tf.tanh(g) ** 2))
 
     def weights_of_potential(self) -> tf.Tensor:
-        """W_rec [H, H] of I_g, by which an output moves the memory of a unit at rest."""
+        """W_rec [H, H] of I_g, which moves the memory of a unit at rest."""
         return tf.split(self.recurrent_weights(), 4, -1)[2]
 
     def leak_rate(self) -> tf.Tensor | float:
-        """How fast the forget gate of a unit at rest lets the memory fade [H], 1/ms: where gamma starts."""
+        """Rate at which the memory of a unit at rest fades [H], 1/ms: gamma starts there."""
         return -tf.math.log_sigmoid(self.resting_currents()[1]) / self.dt
 
     def presynaptic(self, state: tuple) -> tf.Tensor:
@@ -165,11 +163,10 @@ class LSTMCell(HiddenCell):
         return lstm_step(current, state)
 
     def save_residuals(self, step: LSTMStep, state: LSTMState) -> LSTMResiduals:
-        """The least that has to be kept of a step."""
         return LSTMResiduals(step.output, step.gates, step.memory)
 
     def linear_step(self, residuals: LSTMResiduals, p: LSTMParameters) -> LinearStep:
-        """Eq. (37) of c: what the forget gate kept is c(t) - i(t) g(t)."""
+        """Eq. (37) of c. The forget gate kept c(t) - i(t) g(t) of the memory."""
         (i, f, g, o), memory = tf.split(residuals.gates, 4, -1), residuals.memory
         seen, kept, nothing = tf.tanh(memory), memory - i * g, tf.zeros_like(memory)
         return LinearStep(

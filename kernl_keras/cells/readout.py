@@ -31,11 +31,11 @@ class ReadoutCell(TrainedCell):
     know nothing of W_out. `kernl_keras.Readout` computes the same over a whole sequence, much faster.
 
     Args:
-        units, tau_out, gain, dt, discretization, learn, feedback: as of `kernl_keras.Readout`.
+        units, tau_out, gain, dt, discretization, learn, feedback: as in `kernl_keras.Readout`.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
-        feedback_initializer: of B, any Keras initializer, which may have a seed of its own; None for
-            "glorot_uniform" divided by the gain, as W_out begins.
+        feedback_initializer: any Keras initializer of B, which may have another seed; None for "glorot_uniform"
+            divided by the gain, as for W_out.
         **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
             (`bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`); and
             `name`, `dtype` and the other arguments of a Keras layer.
@@ -104,7 +104,7 @@ class ReadoutCell(TrainedCell):
         self.built = True
 
     def _initial_kernel(self, shape, dtype=None, **_):
-        """Times the gain it is "glorot_uniform", so that v does not begin too large."""
+        """The weights of "glorot_uniform" divided by the gain, so that the initial v is not too large."""
         return keras.initializers.GlorotUniform()(shape, dtype=dtype) / (self.gain or 1.0)
 
     @property

@@ -31,12 +31,12 @@ class ResonatorParameters(NamedTuple):
 
     @property
     def drive(self):
-        """dt: what a unit of current adds to the potential in one step."""
+        """dt: a current of 1 adds this to the potential in one step."""
         return self.dt
 
 
 class ResonatorState(NamedTuple):
-    """What a unit remembers from one step to the next; also the shape of a small change of it. Each [B, H]."""
+    """The state of the units, or a small change of it. Each [B, H]."""
 
     v: Any  # Re U
     quadrature: Any  # Im U
@@ -45,7 +45,7 @@ class ResonatorState(NamedTuple):
 
 
 class ResonatorStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # z(t)
     potential: Any  # V-(t)
@@ -53,8 +53,8 @@ class ResonatorStep(NamedTuple):
     slope: Any  # psi(t)
 
 
-def turned(v, quadrature, p):
-    """U, or a change of it, one step later without input: its real and its imaginary part."""
+def _rotated(v, quadrature, p):
+    """Real and imaginary part of U, or of a change of it, after one step without input."""
     return p.leak * v - p.turn * quadrature, p.turn * v + p.leak * quadrature
 
 
@@ -70,7 +70,7 @@ def resonator_step(current, state, p):
         `ResonatorStep` of t and `ResonatorState` at t.
     """
     threshold = p.base_threshold + p.adaptation_strength * state.adaptation
-    swung, quadrature = turned(state.v, state.quadrature, p)
+    swung, quadrature = _rotated(state.v, state.quadrature, p)
     potential = swung + p.drive * current  # Eq. (24)
     slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
     spikes = spike(potential, threshold, slope)  # Eq. (4)
@@ -229,7 +229,6 @@ class ResonatorCell(SpikingCell):
         return resonator_step(current, state, p)
 
     def save_residuals(self, step: ResonatorStep, state: ResonatorState) -> SpikingResiduals:
-        """The least that has to be kept of a step."""
         return SpikingResiduals(
             output=step.output,
             potential=step.potential,
@@ -272,14 +271,14 @@ class ResonatorCell(SpikingCell):
     def effects(
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: ResonatorParameters
     ) -> dict[str, Effects]:
-        found = self.effects_beside(residuals, seen, p)
+        effects = self.effects_beside(residuals, seen, p)
         if residuals.quadrature is not None:
             real, imaginary = before  # Eq. (24) by lambda is U(t-1)
-            found |= {
+            effects |= {
                 "leak": Effects(y=(real, imaginary)),
                 "turn": Effects(y=(-imaginary, real)),
             }
-        return found
+        return effects
 
     def gate(self, step: ResonatorStep) -> tf.Tensor | float:
         return 1.0

@@ -1,4 +1,4 @@
-"""What the cells that spike share: the adapting threshold, Eq. (4) and (6), psi, Eq. (5), and the trace S, Eq. (9)."""
+"""Base of the spiking cells: adapting threshold, Eq. (4) and (6), psi, Eq. (5), and synaptic trace S, Eq. (9)."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from .linear import Changes, plus, times
 
 
 class SpikingResiduals(NamedTuple):
-    """What is kept of a step. Each [.., B, H]."""
+    """The values that are kept of a step. Each [.., B, H]."""
 
     output: Any  # z(t)
     potential: Any  # V-(t)
@@ -25,7 +25,7 @@ class SpikingResiduals(NamedTuple):
 
     @property
     def presynaptic(self) -> Any:
-        """S(t), what the recurrent weights see at the next step."""
+        """S(t), the input of the recurrent weights at the next step."""
         return self.output if self.trace is None else self.trace
 
 
@@ -81,7 +81,7 @@ class SpikingCell(HiddenCell):
 
     @property
     def adapts(self) -> bool:  # type: ignore[override]
-        """Whether any spike moves a threshold."""
+        """True if spikes move the threshold."""
         return self.adaptation_strength != 0.0
 
     def resistances(self) -> tf.Tensor | float | None:
@@ -91,11 +91,11 @@ class SpikingCell(HiddenCell):
         )
 
     def leak_rate(self) -> tf.Tensor | float:
-        """1 / tau_m [H] or a number, 1/ms: where gamma starts."""
+        """1 / tau_m [H] or a number, 1/ms, at which gamma starts."""
         return 1.0 / self.constant("tau_m")
 
     def threshold(self, residuals: "SpikingResiduals", p: Any) -> tf.Tensor:
-        """B(t-1), a number where it stands still."""
+        """B(t-1), a scalar or [H] where it does not adapt."""
         if residuals.threshold is None:
             return tf.convert_to_tensor(p.base_threshold, residuals.output.dtype)
         return residuals.threshold
@@ -105,7 +105,7 @@ class SpikingCell(HiddenCell):
         return surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)
 
     def effects_beside(self, residuals: "SpikingResiduals", seen: tf.Tensor, p: Any) -> dict[str, Effects]:
-        """What the constants of threshold and synapse do in a step, see `HiddenCell.effects`."""
+        """`HiddenCell.effects` of the constants of threshold and synapse."""
         spikes = residuals.output
         above = self.threshold(residuals, p) - p.base_threshold
         adaptation = tf.math.divide_no_nan(above, tf.convert_to_tensor(p.adaptation_strength, above.dtype))  # b(t-1)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ..checks import flag, integer, keras_object
 from ..keras_version import keras
 from ..types import Config, Constraint, Initializer, Regularizer
-from .constants import check_learn, learned_constant, time_constant, value_of
+from .constants import check_learn, constant_values, learned_constant, time_constant
 from .wide import WideCell
 
 
@@ -41,17 +41,17 @@ class TrainedCell(WideCell):
         self.kernel_constraint = keras_object("constraints", "kernel_constraint", kernel_constraint)
         self.bias_constraint = keras_object("constraints", "bias_constraint", bias_constraint)
 
-    currents = 1  # how many currents a unit has, G: those of all units lie one after the other, [.., G H]
+    currents = 1  # G, currents of a unit: one block of all H units after the other, [.., G H]
     LEARNABLE: tuple[str, ...] = ()  # the constants that may learn
     TIME_CONSTANTS: tuple[str, ...] = ()  # those in ms
     learn: tuple[str, ...] = ()
 
     def set_learn(self, learn: str | Iterable[str]) -> None:
-        """Takes the argument `learn`, when all constants are known."""
+        """Checks and sets `learn`, once all constants are set."""
         self.learn = check_learn(learn, self)
 
     def build_constants(self) -> None:
-        """Makes the constants: weights of those that learn; of the others see `time_constant`."""
+        """Makes the constants: weights for those that learn, see `time_constant` for the others."""
         self._constants: dict[str, Any] = {}
         for name in dict.fromkeys((*self.TIME_CONSTANTS, *self.LEARNABLE)):
             value = getattr(self, name)
@@ -62,7 +62,7 @@ class TrainedCell(WideCell):
                 self._constants[name] = time_constant(self, name, value, self.units, above)
 
     def hold_constants(self) -> None:
-        """Takes those that do not learn as they are now for good, so that an exported graph knows their values."""
+        """Freezes the constants that do not learn at their values, so that an exported graph has them."""
         for name, value in self._constants.items():
             if value is not None and name not in self.learn and not isinstance(value, float):
                 self._constants[name] = tf.constant(tf.convert_to_tensor(value).numpy())
@@ -74,7 +74,7 @@ class TrainedCell(WideCell):
     def constant(self, name: str) -> Any:
         """A constant as it is now: a number, a tensor [H], or None."""
         value = self._constants[name]
-        return value_of(value, getattr(self, name)) if name in self.learn else value
+        return constant_values(value, getattr(self, name)) if name in self.learn else value
 
     def constants(self) -> dict[str, Any]:
         """The constants of the units as they are now, by name: numbers, or tensors [H]; without those that are None."""

@@ -1,4 +1,4 @@
-"""`Unit`: the base of your own spiking units, defined by three elementwise functions."""
+"""`Unit`: the base of spiking units that a user writes as three elementwise functions."""
 
 from collections import namedtuple
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from .linear import Changes, LinearStep, nothing
 
 
 class UnitStep(NamedTuple):
-    """What happened in one step. Each [B, H]."""
+    """The values of one step. Each [B, H]."""
 
     output: Any  # z(t)
     before: tuple  # the states before the spike
@@ -25,7 +25,7 @@ class UnitStep(NamedTuple):
 
 
 class UnitResiduals(NamedTuple):
-    """What is kept of a step. Each [.., B, H]."""
+    """The values that are kept of a step. Each [.., B, H]."""
 
     output: Any  # z(t)
     start: tuple  # the states at t-1
@@ -33,7 +33,7 @@ class UnitResiduals(NamedTuple):
 
     @property
     def presynaptic(self) -> Any:
-        """z(t), what the recurrent weights see at the next step."""
+        """z(t), the input of the recurrent weights at the next step."""
         return self.output
 
 
@@ -63,7 +63,7 @@ class Unit(HiddenCell):
     Args:
         units: number of units H.
         dt: length of a step, ms.
-        surrogate: shape of psi over u, as of `kernl_keras.LIFCell`.
+        surrogate: shape of psi over u, as in `kernl_keras.LIFCell`.
         surrogate_damping: psi at the threshold.
         input_gain: standard deviation of what the initial input weights add to the potential at rest in one step, times
             sqrt(I). A `kernel_initializer` takes its place.
@@ -170,10 +170,10 @@ class Unit(HiddenCell):
         )
 
     def build_constants(self) -> None:
-        """And finds the drive, by the constants with which the unit begins."""
+        """Also computes the drive, from the initial constants."""
         super().build_constants()
         self._drive = 1.0
-        with tf.init_scope():  # in which no tape records
+        with tf.init_scope():  # no tape records there
             drive = tf.function(lambda: self._at_rest(self.parameters()).Q[0], autograph=False)()
             self._drive = tf.constant(drive.numpy())
         if not (drive.numpy() > 0.0).all():  # else initial weights would be infinite, and M could not begin
@@ -200,26 +200,24 @@ class Unit(HiddenCell):
         return self.Own(*values)
 
     def _slope(self, distance):
-        """psi, Eq. (5)."""
         function = SURROGATES[self.surrogate] if isinstance(self.surrogate, str) else self.surrogate
         return self.surrogate_damping * function(distance)
 
     def save_residuals(self, step: UnitStep, state: Any) -> UnitResiduals:
-        """The least that has to be kept of a step."""
         return UnitResiduals(step.output, step.start, step.current)
 
-    # The same, linearised
+    # Linearised
 
     def linear_step(self, residuals: UnitResiduals, p: Any) -> LinearStep:
         return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
 
     def _at_rest(self, p):
         """The `LinearStep` of units at rest [H]."""
-        none = tf.zeros(self.units, self.compute_dtype)
-        return self._linearised(self.Own(*[none] * len(self.states)), none, none, p)
+        zeros = tf.zeros(self.units, self.compute_dtype)
+        return self._linearised(self.Own(*[zeros] * len(self.states)), zeros, zeros, p)
 
     def _linearised(self, start, current, spikes, p):
-        """Eq. (37). The reset is what the spike takes from the potential, and from the others in proportion to them."""
+        """Eq. (37). The reset is all that a spike does to the potential, and what it does to the rest in proportion."""
         before = self._named("integrate", self.integrate(start, current, p))
 
         def integrate(*x):
@@ -228,20 +226,20 @@ class Unit(HiddenCell):
         def recover(*y):
             return self.recover(self.Own(*y[:-1]), y[-1], p)
 
-        of_start, of_before = derivatives(integrate, (*start, current)), derivatives(recover, (*before, spikes))
+        by_start, by_before = derivatives(integrate, (*start, current)), derivatives(recover, (*before, spikes))
         (r,) = derivatives(lambda *y: (self.distance(self.Own(*y), p),), before)
         silent = derivatives(recover, (*before, tf.zeros_like(spikes)))
         added = [row[-1] for row in derivatives(recover, (*map(tf.zeros_like, before), spikes))]
-        s = [row[-1] for row in of_before]
+        s = [row[-1] for row in by_before]
         psi = self._slope(self.distance(before, p))
         return LinearStep(
             psi=psi,
-            P=tuple(row[:-1] for row in of_start),
-            Q=tuple(row[-1] for row in of_start),
+            P=tuple(row[:-1] for row in by_start),
+            Q=tuple(row[-1] for row in by_start),
             r=r,
-            K=tuple(row[:-1] for row in of_before),
+            K=tuple(row[:-1] for row in by_before),
             s=(0.0, *added[1:]),
-            reset=(s[0], *(taken - each for taken, each in zip(s[1:], added[1:]))),
+            reset=(s[0], *(total - constant for total, constant in zip(s[1:], added[1:]))),
             K0=tuple(row[:-1] for row in silent),
             arrival=psi,
             presynaptic=spikes,
@@ -251,14 +249,14 @@ class Unit(HiddenCell):
         return super().changed_state(change, changes, p)._replace(trace=changes.output)
 
     def leak_rate(self) -> tf.Tensor | float:
-        """How fast the potential of a unit at rest leaks [H], 1/ms: where gamma starts."""
+        """Rate at which the potential of a unit at rest leaks [H], 1/ms: gamma starts there."""
         left = tf.convert_to_tensor(self._at_rest(self.parameters()).free_response()[0][0], self.compute_dtype)
         return -tf.math.log(tf.clip_by_value(left, 1e-3, 1.0 - 1e-6)) / self.dt
 
     # Constants that learn
 
     def potentials(self, residuals: UnitResiduals, p: Any) -> tuple[tf.Tensor, ...]:
-        """None: what the constants do is found from the states before the step, which are kept."""
+        """No potentials: `effects` uses the states before the step, which are kept."""
         return ()
 
     def state_potentials(self, state: Any) -> list[tf.Tensor]:
@@ -267,7 +265,7 @@ class Unit(HiddenCell):
     def effects(self, residuals: UnitResiduals, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
         start, current, spikes = self.Own(*residuals.start), residuals.current, residuals.output
         before = self._named("integrate", self.integrate(start, current, p))
-        found = {}
+        effects = {}
         for name in self.fields():
             value = tf.zeros_like(current) + getattr(p, name)  # a number for each step, not one for all
 
@@ -278,8 +276,8 @@ class Unit(HiddenCell):
             distance = derivatives(lambda value: (self.distance(before, with_value(value)),), (value,))
             x = derivatives(lambda value: self.recover(before, spikes, with_value(value)), (value,))
             y, (distance,), x = (tuple(None if nothing(row) else row for (row,) in each) for each in (y, distance, x))
-            found[name] = Effects(y=y, distance=distance, x=x)
-        return found
+            effects[name] = Effects(y=y, distance=distance, x=x)
+        return effects
 
     # Perturbations
 
@@ -290,7 +288,7 @@ class Unit(HiddenCell):
         return {"distance": step.distance, "voltage": step.before[0]}
 
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
-        """The noise enters like a spike."""
+        """Adds the noise to the output, like a spike."""
         return state._replace(trace=state.trace + noise)
 
     def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
@@ -319,9 +317,9 @@ def derivatives(function, inputs):
     Returns:
         list of tuples of tensors; the number 0 where an output does not depend on an input.
     """
-    inputs = [tf.stop_gradient(each) for each in inputs]
+    inputs = [tf.stop_gradient(x) for x in inputs]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(inputs)
-        outputs = [tf.convert_to_tensor(each) for each in function(*inputs)]
+        outputs = [tf.convert_to_tensor(y) for y in function(*inputs)]
     gradient = tape.gradient if tf.executing_eagerly() else tf.gradients  # a graph needs no tape, which may be paused
-    return [tuple(0.0 if g is None else g for g in gradient(each, inputs)) for each in outputs]
+    return [tuple(0.0 if g is None else g for g in gradient(y, inputs)) for y in outputs]

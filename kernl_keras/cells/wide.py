@@ -10,7 +10,7 @@ from ..keras_version import NO_AUTOCAST, AbstractRNNCell, keras
 
 
 def wide_dtype(policy=None):
-    """The dtype that a cell computes in under a dtype policy: that of the policy's variables, at least float32.
+    """The dtype of a cell under a dtype policy: that of the policy's variables, at least float32.
 
     Args:
         policy: a dtype policy, its name or its config; None for the global one.
@@ -41,9 +41,9 @@ class WideCell(AbstractRNNCell):
 
     @classmethod
     def arguments(cls) -> list[str]:
-        """The names of the constructor's arguments, those of the base classes included, but those of a Keras layer."""
-        ours = [each for each in cls.__mro__ if issubclass(each, WideCell)]
-        given = [inspect.signature(each.__init__).parameters.values() for each in ours]
+        """The names of the constructor's arguments and those of the base classes, but not those of a Keras layer."""
+        classes = [base for base in cls.__mro__ if issubclass(base, WideCell)]
+        given = [inspect.signature(base.__init__).parameters.values() for base in classes]
         return list(dict.fromkeys(p.name for one in given for p in one if p.name not in ("self", "kwargs")))
 
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Pure time steps: functions of tensors, without weights or state of their own."""
+"""Pure functions of tensors: decays, surrogates, codes of input units, power of sound."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-FLOOR = 1e-6  # of power; a sine of amplitude 1 has 1, so this is 60 dB below it
+FLOOR = 1e-6  # power, 60 dB below a sine of amplitude 1
 DELTA, ROOT = 2.0, 0.5  # of `pcen`
-SHARE = 1e-3  # of the level: what is 30 dB below it, such as the noise of few bits, is hardly heard
+SHARE = 1e-3  # of the level: sounds 30 dB below it, such as the noise of few bits, hardly count
 LEAST = 1e-11  # about the power in a band that rounding to 16 bits adds
 RELEASE = 2000.0  # ms, in which the level falls to 1 / e of its power
 
@@ -34,7 +34,7 @@ def mel_filters(bands, frame_length, sampling_rate, low, high):
 
 
 def framed(x, before, frame_length, hop):
-    """Frames [..., T, L] of x [..., N], each ends `hop` samples after the last; `before` has L - hop samples."""
+    """Frames [..., T, L] of x [..., N], one every `hop` samples; `before` has the L - hop samples before x."""
     return tf.signal.frame(tf.concat([before, x], axis=-1), frame_length, hop)
 
 
@@ -68,8 +68,8 @@ def log_level(power):
 def pcen(power, mean, level):
     """(E / (E_0 + M) + delta)^r - delta^r,  E_0 = 10^-3 L + 10^-11: power relative to its running mean M, as a root.
 
-    The floor E_0 follows the level L of all bands, so that what is soft in all of them becomes the same as what is
-    loud, down to the noise that 16 bits have. Noise that is much softer than the voice stays below it.
+    The floor E_0 follows the level L of all bands, so that a soft sound gives the same values as a loud one, down to
+    the noise of 16 bits. Noise that is much softer than the voice stays below it.
 
     Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
     (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is

@@ -1,4 +1,4 @@
-"""The one place that turns time constants into decay factors.
+"""Decay factors from time constants.
 
 Two discretizations of tau dx/dt = -x, that is of the factor d in x(t) = d x(t - dt):
 
@@ -27,7 +27,7 @@ def decay_exp(tau, dt, name="tau"):
 def decay_euler(tau, dt, name="tau"):
     """The decay factor of the Euler method, 1 - dt / tau; a ValueError for a `tau` < `dt`, where it would be negative.
 
-    A tensor whose values are not known while a graph is traced is not checked.
+    A tensor without a value, as in a traced graph, is not checked.
     """
     if tau is None:
         return 0.0

@@ -1,8 +1,8 @@
-"""Codes that turn values into what input units send, all steps at once.
+"""Codes from values to spikes or currents of input units, for all steps at once.
 
 Every code is a function `(x [B, T, F], units, key, first) -> [B, T, F * units]` with `units` channels a feature, those
-of the first feature first; `key` [2] is the key of its random draws, and `first` the number of examples that come
-before these in a larger batch. A code that goes on with a sequence takes what was `before` the first step.
+of the first feature first. `key` [2] is the key of its random draws, and `first` the number of examples before these
+in a larger batch. A code with memory takes its state `before` the first step.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def current_code(x, units, key=None, first=0):
 
 
 def population_code(x, units, key=None, first=0):
-    """Every channel prefers a value of its own, and sends how near x is, from 0 to 1: Gaussian receptive fields.
+    """Gaussian receptive fields: each channel has a preferred value, and sends 1 there and less farther away.
 
         exp(-(x - mu_j)^2 / (2 sigma^2)),    mu_j = (j - 1) / (units - 1),    sigma = 1 / (1.5 (units - 1))
 
@@ -118,7 +118,7 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
         period: in steps, >= 1.
         before: the list of states before the first step, the step of the period [B, 1] and x of its first step [B, F];
             zeros where None.
-        starts, with_states: as of `delta_code`.
+        starts, with_states: as in `delta_code`.
 
     Example:
         >>> latency_code(tf.fill((1, 3, 1), 0.5), 1, period=3)[0, :, 0].numpy()
@@ -141,12 +141,12 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
 
 
 def _follow(step, x, state, starts):
-    """A loop over time: all states and all outputs [B, T, ...].
+    """A loop over time; returns the states and outputs of all steps [B, T, ...].
 
     Args:
         step: `(states, x(t) [B, n]) -> (states, tuple of outputs)`.
         state: list of states before the first step, each [B, ...].
-        starts: as of `delta_code`.
+        starts: as in `delta_code`.
     """
     goes_on = tf.ones_like(x[..., :1]) if starts is None else 1.0 - tf.cast(starts, x.dtype)[..., None]
     like = step(state, x[:, 0])[1]
@@ -156,8 +156,8 @@ def _follow(step, x, state, starts):
         return step([goes_on * part for part in carried[0]], now)
 
     elements = tf.transpose(x, (1, 0, 2)), tf.transpose(goes_on, (1, 0, 2))
-    every = tf.scan(advance, elements, (list(state), tuple(map(tf.zeros_like, like))))
-    return tf.nest.map_structure(lambda part: tf.transpose(part, (1, 0, 2)), every)
+    results = tf.scan(advance, elements, (list(state), tuple(map(tf.zeros_like, like))))
+    return tf.nest.map_structure(lambda part: tf.transpose(part, (1, 0, 2)), results)
 
 
 def context_code(counted, context_switch, total=None):

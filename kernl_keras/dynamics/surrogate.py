@@ -65,7 +65,8 @@ def boxcar(u):
 
 
 SURROGATES = {
-    each.__name__: each for each in (triangle, exponential, fast_sigmoid, arctan, gaussian, multi_gaussian, boxcar)
+    function.__name__: function
+    for function in (triangle, exponential, fast_sigmoid, arctan, gaussian, multi_gaussian, boxcar)
 }
 
 
@@ -93,7 +94,7 @@ def check_surrogate(name, value, dtype):
     try:
         slope = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec((None, 3), dtype))
         received = slope.structured_outputs
-    except Exception as error:  # what a function of another kind does with a tensor is of many kinds
+    except Exception as error:  # a function of another kind may raise anything
         raise ValueError(f"{wanted}; received {value!r}, which raised {type(error).__name__}: {error}") from error
     if not tf.is_tensor(received) or received.dtype != dtype or not received.shape.is_compatible_with((None, 3)):
         raise ValueError(f"{wanted}; received {value!r}, which returned {received!r}.")

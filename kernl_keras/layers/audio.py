@@ -27,11 +27,11 @@ class AudioEncoder(StatefulLayer):
         M(t) = running mean of E,    L(t) = max(sum_b E_b(t), exp(-hop / 2000 ms) L(t - 1))
 
     X(t) is the Fourier transform of a frame, weighted by a Hann window; W has triangles evenly spaced on the mel scale.
-    E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps how loud it
-    is, from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that what is
-    steady fades; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a
-    soft voice looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and sounds 30 dB
-    below the voice hardly count. A `SpikeEncoder` then encodes y by its `code`.
+    E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps the loudness,
+    from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that steady sounds
+    fade; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a soft voice
+    looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and sounds 30 dB below the
+    voice hardly count. A `SpikeEncoder` then encodes y by its `code`.
 
     Frames end where steps end: step t depends on the `frame` before it, and on nothing later. Before a sequence is
     silence. So a stateful layer, which keeps the last `frame` - `hop`, gives the same in pieces as in one call.
@@ -44,10 +44,10 @@ class AudioEncoder(StatefulLayer):
         frame, hop: length of a frame and time from one to the next, in ms; whole numbers of samples, hop <= frame.
         low, high: the bands lie between them, in Hz; `high=None` for half of the sampling rate.
         compression: "pcen" or "log".
-        tau: time constant of the running mean M, in ms; of "pcen" alone, and None for 400.
+        tau: time constant of the running mean M, in ms; for "pcen" only, None for 400.
         gain, seed, delta, period: as of the `SpikeEncoder`.
-        stateful: whether a call goes on with the sequences of the call before, as Keras' recurrent layers do. It needs
-            a static batch size, and pieces of whole hops.
+        stateful: whether a call continues the sequences of the call before, as in Keras' recurrent layers. It needs a
+            static batch size, and pieces of whole hops.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
@@ -168,7 +168,7 @@ class AudioEncoder(StatefulLayer):
         total = tf.reduce_sum(power, -1)  # [B, T, F]
         power = tf.reshape(power, (*tf.unstack(tf.shape(power))[:2], inputs.shape[2] * self.bands))
         counted = None if mask is None else self._frames_that_count(tf.nest.flatten(mask)[0])
-        past = []  # what the compression compares the power with
+        past = []  # further inputs of the compression
         if self.compression == "pcen":
             mean, last_mean = self._running_mean(power, counted)
             level, last_level = self._level(total, counted)
@@ -182,9 +182,9 @@ class AudioEncoder(StatefulLayer):
         return tf.cast(outputs, self.compute_dtype)
 
     def _running_mean(self, power, counted):
-        """M [B, T, n] of E [B, T, n], and the sums behind the last step: of power and, last, of the weights.
+        """M [B, T, n] from E [B, T, n], and the sums after the last step: of power and, last, of the weights.
 
-        A mean over what there was so far, with weights that fade. Steps that do not count leave it as it is.
+        M is the mean of all steps so far, with weights that fade. Steps that do not count leave it as it is.
         """
         x = tf.concat([power, tf.ones_like(power[..., :1])], -1)
         x, decay = self._over_time(x, 400.0 if self.tau is None else self.tau, counted)
@@ -194,14 +194,14 @@ class AudioEncoder(StatefulLayer):
         return tf.transpose(mean, (1, 0, 2)), sums[-1]
 
     def _level(self, total, counted):
-        """L [B, T, F] of the power in all bands [B, T, F], and the last of it; steps that do not count leave it."""
+        """L [B, T, F] from the power of all bands [B, T, F], and its last step. Steps that do not count keep it."""
         x, decay = self._over_time(total, RELEASE, counted)
         start = self.states[2] if self.stateful else tf.zeros_like(x[0])
         level = leaky_max(x, decay, tf.convert_to_tensor(start))
         return tf.transpose(level, (1, 0, 2)), level[-1]
 
     def _over_time(self, x, tau, counted):
-        """x [B, T, n] as [T, B, n], and its decay in a step; at steps that do not count they are 0 and 1."""
+        """x [B, T, n] as [T, B, n], and its decay in a step; 0 and 1 at steps that do not count."""
         x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
         if counted is not None:
             counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]  # [T, B, 1]
@@ -210,8 +210,8 @@ class AudioEncoder(StatefulLayer):
         return x, decay
 
     def _frames_that_count(self, mask):
-        """[B, T] of a mask [B, N]: whether all samples of a frame count; those before the sequence do."""
-        ops = keras.ops if IS_KERAS_3 else tf  # Keras 3 asks for the mask of what is no tensor yet
+        """True where all samples of a frame count [B, T], from a mask [B, N]. Samples before the sequence count."""
+        ops = keras.ops if IS_KERAS_3 else tf  # Keras 3 calls compute_mask with symbolic tensors
         missing = ops.cumsum(1 - ops.cast(mask, "int32"), axis=1)  # so far
         before = ops.pad(missing, [[0, 0], [self.frame_length, 0]])[:, : -self.frame_length]  # a frame ago
         return ops.equal(missing - before, 0)[:, self.hop_length - 1 :: self.hop_length]

@@ -1,4 +1,4 @@
-"""Whether a `RNN` layer is in a state to learn: the report of each call, and means over the calls of an epoch."""
+"""Diagnostics of a `RNN` layer: the report of each call, and means over the calls of an epoch."""
 
 from typing import Any, NamedTuple
 
@@ -11,23 +11,23 @@ from .step import running_step
 
 ACTIVITY = ("firing_rate", "silent_units", "saturated_units")
 LEARNING = ("sensitivity_loss", "explained_variance", "restarted_perturbations")
-EXPLAINED_OF = "perturbation_variance"  # what `explained_variance` is a share of
+EXPLAINED_OF = "perturbation_variance"  # the whole of which `explained_variance` is a share
 
-NEARLY = 0.95  # of all that a unit can do
+NEARLY = 0.95  # share of a unit's highest activity
 FEW = 10  # spikes
 
 
 class Report(NamedTuple):
-    """What a layer says of one call: means over the steps of all examples."""
+    """The report of a layer on one call: means over the steps of all examples."""
 
     sensitivity_loss: Any  # F; None where M and gamma did not learn
     perturbation_variance: Any  # mean D^2; None likewise
     restarted_perturbations: Any  # share of steps in which a perturbation reached its bound; None likewise
-    credited: Any  # how many steps these three are means over; None likewise
+    credited: Any  # number of steps in these three means; None likewise
     unit_activity: Any  # mean absolute output of each unit [H]
-    saturation: Any  # the mean absolute output from which on a unit does nearly all it can
+    saturation: Any  # mean absolute output above which a unit is saturated
     input_square: Any  # mean square of each input feature [I]
-    counted: Any  # how many steps these three are means over
+    counted: Any  # number of steps in these means
 
     @property
     def firing_rate(self):
@@ -51,7 +51,7 @@ class Report(NamedTuple):
         return tf.where(self.perturbation_variance == 0.0, tf.zeros_like(unexplained), 1.0 - unexplained)
 
     def over_whole_batch(self):
-        """The same of the whole batch, of which this replica had a part; no gradient."""
+        """The report on the whole batch, of which this replica had a part; without a gradient."""
         if replicas() == 1:
             return self
         learned = [None] * 4 if self.credited is None else whole_mean(self[:3], self.credited)
@@ -59,7 +59,7 @@ class Report(NamedTuple):
 
 
 def whole_mean(means, count):
-    """Means over all replicas of what each has as means over `count`; and behind them how many they are over."""
+    """Means over all replicas, from the means of each over `count`; and, last, their count."""
     sums = [tf.math.multiply_no_nan(tf.stop_gradient(mean), tf.cast(count, mean.dtype)) for mean in means]
     *sums, count = whole_sum([*sums, count])
     return [*(tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) for total in sums), count]
@@ -68,12 +68,12 @@ def whole_mean(means, count):
 def activity(inputs, outputs, counted, highest):
     """The last four numbers of a `Report`.
 
-    A unit does nearly all it can from 0.95 of its steps at the highest activity on. But few spikes tell nothing: two in
-    five steps are more than the 1.25 that a unit can have there in the long run if it rests for three steps after each,
-    and it need not be at its limit. Where there is no room for more than a few, a unit must do more than is possible.
+    A unit is saturated from 0.95 of its highest activity on. But few spikes tell nothing: if a unit rests for three
+    steps after each, it can have 1.25 in five steps in the long run, and may have two without being at its limit. So if
+    there is no room for more than a few spikes, the bound is higher than is possible.
 
     Args:
-        inputs, outputs, counted: [T, B, I], [T, B, H], [T, B], which is None where all steps of all examples count.
+        inputs, outputs, counted: [T, B, I], [T, B, H], [T, B]; the last is None if all steps count.
         highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
@@ -93,34 +93,34 @@ def activity(inputs, outputs, counted, highest):
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
-    """Some `keras.metrics.Mean` by name.
+    """Several `keras.metrics.Mean` by name, hidden from Keras.
 
-    Keras looks for metrics among the attributes of a layer or a model, and would report these in every log. It does
-    not look in here; that it is trackable is for SavedModels, which must know all variables of a step.
+    Keras would find metrics among the attributes of a layer or a model, and report them in every log. The class is
+    trackable for SavedModels, which must know all variables of a step.
     """
 
     def __init__(self, *names):
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
 
     def update(self, values, counts=True):
-        """Adds one number to each of the means that are among `{name: scalar}`, where the scalar bool `counts`."""
+        """Adds the numbers of `{name: scalar}` to their means, if the scalar bool `counts`."""
         for name, value in values.items():
             value = tf.where(counts, tf.cast(tf.stop_gradient(value), tf.float32), 0.0)  # 0 times NaN is NaN
             self._means[name].update_state(value, sample_weight=tf.cast(counts, tf.float32))
 
     def result(self):
-        """`{name: float}`, NaN where nothing was counted."""
+        """The means `{name: float}`, NaN where nothing was counted."""
         counts = {name: float(tf.convert_to_tensor(mean.count)) for name, mean in self._means.items()}
         return {name: float(mean.result()) if counts[name] else float("nan") for name, mean in self._means.items()}
 
     def reset_state(self):
-        """Starts anew."""
+        """Starts the means anew."""
         for mean in self._means.values():
             mean.reset_state()
 
 
 class Diagnostics(tf.__internal__.tracking.AutoTrackable):
-    """What a `RNN` layer measures while it trains, in any Keras model: the mean over calls since `reset_state()`.
+    """Measurements of a `RNN` layer in training, in any Keras model: means over the calls since `reset_state()`.
 
         sensitivity_loss            F, in units of the noise variance
         explained_variance          1 - F / mean D^2: share of the perturbation's effect that M and gamma predict
@@ -129,9 +129,9 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         silent_units                share of units without a spike in a whole batch
         saturated_units             share of units that spiked at nearly every step at which they could, in a batch
 
-    Keras does not report them. A `kernl_keras.Model` starts them anew with every epoch, measures the activity while it
-    evaluates, too, and leaves a batch out that is not finite; in other models `evaluate` and `predict` look alike from
-    inside a layer, so that the activity is that of training alone.
+    Keras does not report them. A `kernl_keras.Model` resets them at every epoch, also measures the activity in
+    evaluation, and leaves out a batch that is not finite. In other models a layer cannot tell `evaluate` from
+    `predict`, so the activity is that of training alone.
     """
 
     def __init__(self):
@@ -140,13 +140,13 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         self.evaluation = Means(*ACTIVITY)
 
     def build(self, features):
-        """Makes room for the mean square of each of the layer's input features."""
+        """Makes the variable for the mean square of each input feature."""
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
             self.input_square = tf.Variable(tf.zeros(features), trainable=False, aggregation=first, name="input_square")
 
     def update(self, report, training=True, learns=None, counts=True):
-        """Adds the `Report` of a call; says whether M and gamma learned in it, None for True, and whether it counts."""
+        """Adds the `Report` of a call, if it `counts`. `learns`: whether M and gamma learned in it, None for True."""
         means = self.training if training else self.evaluation
         means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
         if training:
@@ -161,7 +161,7 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         return np.sqrt(self.input_square.numpy())
 
     def result(self, training=True):
-        """`{name: float}` of training, or the activity of evaluation; NaN where nothing was counted."""
+        """The means `{name: float}` of training, or the activity of evaluation; NaN where nothing was counted."""
         return (self.training if training else self.evaluation).result()
 
     def reset_state(self, training=True):
@@ -170,10 +170,10 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
 
 
 def tell(layer, report, training):
-    """Takes the `Report` of a layer's call to whom it concerns.
+    """Passes on the `Report` of a layer's call.
 
-    A `kernl_keras.Model` takes F for its own optimizer, and knows which batches count. Anywhere else F is an added
-    loss, and the layer counts by itself.
+    A `kernl_keras.Model` uses F for its own optimizer, and knows which batches count. In any other model F is an added
+    loss, and the layer itself updates its diagnostics.
     """
     step = running_step()
     if step is not None:
@@ -188,5 +188,5 @@ def tell(layer, report, training):
 
 
 def gradient_alone(loss):
-    """Zero, whatever the scalar loss is, with the gradient of the loss: what is reported besides stays as it is."""
+    """Zero with the gradient of the scalar loss, so that the reported loss stays the same."""
     return tf.where(tf.math.is_finite(loss), loss - tf.stop_gradient(loss), tf.zeros_like(loss))

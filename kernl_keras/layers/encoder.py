@@ -43,19 +43,19 @@ class SpikeEncoder(StatefulLayer):
         context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0, for the "bernoulli" code; None draws a seed, which the config keeps.
-        stateful: whether a call goes on with the sequences of the call before, as Keras' recurrent layers do: with the
-            last x of the threshold code, the sum of the context unit, and the draws, which then depend on the step that
-            is counted since `reset_state()`, and not on how the sequence is cut. It needs a static batch size.
-        delta: > 0, of the code "delta" alone; None for 0.1.
-        period: in steps, of the code "latency" alone; None for 16.
+        stateful: whether a call continues the sequences of the call before, as in Keras' recurrent layers: with the
+            last x of the threshold code, the sum of the context unit, and the draws, which then depend on the number
+            of steps since `reset_state()`, and not on how the sequence is cut. It needs a static batch size.
+        delta: > 0, for the code "delta" only; None for 0.1.
+        period: in steps, for the code "latency" only; None for 16.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].
         training: if True, every call draws anew; of a stateful layer, every sequence. Otherwise all draw the same, so
             that an evaluation can be repeated.
-        mask: True where a step counts [B, T]; None where all do. The others are no steps: what is sent there means
-            nothing, and what follows goes on from the last step that counts.
+        mask: True where a step counts [B, T]; None where all do. The others are ignored: their outputs mean nothing,
+            and later steps continue from the last one that counts.
         reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the
             sum, the reference of "delta" and the period of "latency" start anew. At a masked step it holds for the next
             one that counts, see `RNN`.
@@ -98,9 +98,9 @@ class SpikeEncoder(StatefulLayer):
             raise ValueError(f"units must be >= 2 for {code=}; received {units!r}.")
         self.delta = None if delta is None else number("delta", delta, above=0.0)
         self.period = None if period is None else integer("period", period)
-        for name, of in (("delta", "delta"), ("period", "latency")):
-            if (given := getattr(self, name)) is not None and code != of:
-                raise ValueError(f"{name} must be None unless code={of!r}; received {name}={given!r} and {code=}.")
+        for name, needed in (("delta", "delta"), ("period", "latency")):
+            if (given := getattr(self, name)) is not None and code != needed:
+                raise ValueError(f"{name} must be None unless code={needed!r}; received {name}={given!r} and {code=}.")
         self.context_switch = None if context_switch is None else integer("context_switch", context_switch, low=0)
         self.gain = number("gain", gain, above=0.0)
         # A drawn seed is kept as a given one is: a loaded model evaluates like the saved one.
@@ -115,10 +115,10 @@ class SpikeEncoder(StatefulLayer):
         self.built = True
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """The states of the code, the sum of the context unit, the number of steps so far; those that are needed."""
+        """States of the code, sum of the context unit, and number of steps so far, as far as they are needed."""
         batch, features = input_shape[0], self._encoded_features(input_shape)
-        of_code = {"threshold": [features], "delta": [features * self.units // 2], "latency": [1, features]}
-        sizes = [*of_code.get(self.code, ()), *([] if self.context_switch is None else [1])]
+        code_states = {"threshold": [features], "delta": [features * self.units // 2], "latency": [1, features]}
+        sizes = [*code_states.get(self.code, ()), *([] if self.context_switch is None else [1])]
         steps: list[tuple[tuple[Any, ...], Any]] = [((), tf.int64)] if self.code == "bernoulli" else []
         return [((batch, size), tf.float32) for size in sizes] + steps
 
@@ -166,11 +166,11 @@ class SpikeEncoder(StatefulLayer):
             outputs = tf.concat([outputs, context], axis=-1)
         if self.stateful:
             self.go_on_with(left, inputs)
-            outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # an export does not know it
+            outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # for an export
         return tf.cast(outputs, self.compute_dtype)
 
     def _drawn(self, x, so_far, training):
-        """Bernoulli spikes whose draws are rows of one long draw, one row a step."""
+        """Bernoulli spikes, drawn row by row from one long draw, a row for each step."""
         if training:
             with tf.control_dependencies([x]):
                 self.draws.assign(self.draws + tf.cast(tf.equal(so_far, 0), tf.int32))  # a new sequence
@@ -180,7 +180,7 @@ class SpikeEncoder(StatefulLayer):
         return tf.transpose(spikes, (1, 0, 2))
 
     def _followed(self, x, steps, before):
-        """Spikes of a code that loops over time; a masked step sends none. And its states after the last step."""
+        """Spikes of a code that loops over time, none at masked steps, and the states after the last step."""
         settings = {"delta": self.delta, "period": self.period}
         settings = {name: value for name, value in settings.items() if value is not None}
         starts = None
@@ -210,7 +210,7 @@ class SpikeEncoder(StatefulLayer):
 
 
 def _before_each(x, steps, first):
-    """x(t-1) of each step t of the same sequence, [B, T, F], and x of the last step [B, F].
+    """x(t-1) for each step t, within a sequence [B, T, F], and x of the last step [B, F].
 
     `steps` are `ValidSteps` or None; `first` is x before the first step [B, F], or None for 0.
     """
@@ -225,7 +225,7 @@ def _before_each(x, steps, first):
 
 
 def _summed(x, steps, first):
-    """The sum of x over the steps so far of the same sequence [B, T, 1], and that of the last step [B, 1]."""
+    """The sum of x over the steps so far, within a sequence [B, T, 1], and after the last step [B, 1]."""
     first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
     x = x if steps is None else steps.gather(x)
     if steps is None or steps.starts is None:

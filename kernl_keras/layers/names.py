@@ -7,7 +7,7 @@ from .rnn import RNN
 
 
 def sublayers(model):
-    """All layers inside, the outer before the inner."""
+    """All layers in a model, outer ones before inner ones."""
     return list(model._flatten_layers(include_self=False))
 
 
@@ -17,26 +17,25 @@ def rule_layers(model):
 
 
 def learned_constants(model):
-    """The constants that learn, as they are now, tensors [H] by `layer/constant`: those of the cells of all layers."""
-    found = {}
+    """Current values of the constants that learn, tensors [H] by `layer/constant`, of all layers with a cell."""
+    constants = {}
     for layer in sublayers(model):
         cell = getattr(layer, "cell", None)
         for name in getattr(cell, "learn", ()):
-            found[f"{layer.name}/{name}"] = cell.constant(name)
-    return found
+            constants[f"{layer.name}/{name}"] = cell.constant(name)
+    return constants
 
 
 def output_kinds(model):
-    """What the units of each `RNN` layer send, "spikes" or "activity", by the layer's name."""
+    """The kind of output of each `RNN` layer, "spikes" or "activity", by the layer's name."""
     return {layer.name: "spikes" if layer.cell.spikes else "activity" for layer in rule_layers(model)}
 
 
 def layer_names(layers):
-    """Names of the layers of a chain, the same whatever else the process has made, for what is kept in files.
+    """Names for the layers of a chain that do not depend on other layers in the process, for use in files.
 
-    A name that was given stays. One of Keras' own making, the class and a number such as `rnn_3`, counts all layers of
-    the process. Here it counts those of the chain: `rnn`, `rnn_1`. What is no letter or digit becomes `_`. No two are
-    alike.
+    A name that was given stays. Keras' own names, such as `rnn_3`, count all layers of the process; here they count
+    those of the chain: `rnn`, `rnn_1`. Other characters than letters and digits become `_`. All names are different.
 
     Example:
 
@@ -47,29 +46,29 @@ def layer_names(layers):
     ['dense', 'out_put', 'dense_1']
     """
     names, taken = {}, set()
-    for of_keras in (False, True):  # those that were given come first
+    for automatic in (False, True):  # given names first
         for number, layer in enumerate(layers):
             name = re.sub(r"\W", "_", layer.name)
             kind = re.sub(r"_\d+$", "", name)
-            if of_keras == (kind.replace("_", "") == type(layer).__name__.lower()):
-                names[number] = distinct(kind if of_keras else name, taken)
+            if automatic == (kind.replace("_", "") == type(layer).__name__.lower()):
+                names[number] = distinct(kind if automatic else name, taken)
     return [names[number] for number in range(len(layers))]
 
 
 def distinct(name, taken):
-    """A name that is not in the set `taken`, which it joins: the second of a kind ends in `_1`."""
+    """The name, or with `_1`, `_2` .. if the set `taken` has it already; adds it to the set."""
     number = 0
-    while (found := f"{name}_{number}" if number else name) in taken:
+    while (free := f"{name}_{number}" if number else name) in taken:
         number += 1
-    taken.add(found)
-    return found
+    taken.add(free)
+    return free
 
 
 def weight_names(model):
-    """`layer/weight` for each of a built model's `trainable_variables`, in their order, no two alike.
+    """A name `layer/weight` for each of a built model's `trainable_variables`, in their order, all different.
 
-    The layer is the `RNN` layer that has the weight, else the outermost layer that is no model: cells and other
-    layers inside layers lend no names. Where that makes two alike, the second ends in `_1`.
+    The layer is the `RNN` layer that has the weight, else the outermost layer that is no model. Names of cells and
+    other inner layers are not used. If two names would be equal, the second ends in `_1`.
     """
     owners = {}
     layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]
@@ -77,4 +76,4 @@ def weight_names(model):
         for variable in layer.trainable_weights:
             owners.setdefault(id(variable), layer.name)
     variables, taken = model.trainable_variables, set()
-    return [distinct(f"{owners.get(id(each), model.name)}/{short_name(each)}", taken) for each in variables]
+    return [distinct(f"{owners.get(id(variable), model.name)}/{short_name(variable)}", taken) for variable in variables]

@@ -42,7 +42,7 @@ class Readout(KerasRNN):
         discretization: "exponential", or "euler" for d = 1 - dt / tau_out.
         learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
             0.1 steps (1.001 with "euler") to 100,000 steps.
-        feedback: which weights take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
+        feedback: weights that take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
             "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
             L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option of this layer and not of a rule: in Keras
             the layer below receives only L(t), which already contains the weights above it.
@@ -134,7 +134,7 @@ class Readout(KerasRNN):
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             x = tf.where(mask, x, tf.zeros_like(x))  # NaN there would reach the gradient of the weights
         (start,) = tf.nest.flatten(initial_state)
-        # A loop needs to know that its state keeps its shape; one of the two may know the batch size alone.
+        # A loop's state must keep its shape, and only one of the two may know the batch size.
         batch = x.shape[1:2].merge_with(start.shape[:1])
         model = running_step()
         symmetric = model is not None and model.exact  # where all layers' gradients are backpropagation's

@@ -29,7 +29,7 @@ from .stateful import StateLayout
 from .step import Call, Step, running_step
 
 MOST_NUMBERS = 10_000_000
-"""Numbers an example in traces, more than which a layer warns of: 40 MB in single precision."""
+"""A layer warns if its traces have more numbers for each example: 40 MB in single precision."""
 
 
 @serializable
@@ -63,9 +63,9 @@ class RNN(KerasRNN):
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
-            [B, T, H]. What it returns, divided by the number of examples, is added to the loss, and its error to L(t).
-            It sees outputs of 0 at steps that do not count; if its call takes a `mask`, it receives the mask instead.
-            If a sequence comes in pieces, the cost is that of each piece by itself.
+            [B, T, H]. Its result, divided by the number of examples, is added to the loss, and its error to L(t). It
+            gets outputs of 0 at steps that do not count, or, if its call takes a `mask`, the mask. If a sequence comes
+            in pieces, each piece has its own cost.
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
             `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
@@ -91,7 +91,7 @@ class RNN(KerasRNN):
         diagnostics: what the layer measured; `layer.diagnostics.result()` is a dict, see `Model.diagnostics`.
 
     Raises:
-        ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not go together or with
+        ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not fit each other or
             the cell, and a seed < 0; in a call, for sequences that are not [B, T, I], another number of features or
             states, a reset that is not bool [B, T], and for `stateful=True` without a static batch size.
 
@@ -130,7 +130,7 @@ class RNN(KerasRNN):
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
         self.traces = get_traces(traces)
-        _, self.seed = check_seed(seed)  # a saved layer goes on with the same noise
+        _, self.seed = check_seed(seed)  # a saved layer continues with the same noise
         self.carries_traces = self.traces
         if traces is None:
             self.carries_traces = self.stateful and self.rule.stream_traces(cell)
@@ -162,7 +162,7 @@ class RNN(KerasRNN):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
-            shapes = [(*each, columns) for each in checked_shapes(self.rule, self.cell, traces=True)]
+            shapes = [(*shape, columns) for shape in checked_shapes(self.rule, self.cell, traces=True)]
         self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell, self.memory is not None), shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
@@ -176,7 +176,6 @@ class RNN(KerasRNN):
         self.built = True
 
     def _fewer_numbers(self) -> str:
-        """How the layer could keep fewer numbers."""
         if isinstance(self.carries_traces, LinearTraces):
             return "LinearTraces(poles=n) with a smaller n keeps fewer."
         try:
@@ -199,7 +198,7 @@ class RNN(KerasRNN):
         """Starts M and gamma anew, from the weights as they are now."""
         self.rule.reset(self)
 
-    # Forward, and the seam at which the rule's gradient replaces the loop's
+    # Forward, and where the rule's gradient replaces the loop's
 
     def call(
         self,
@@ -215,8 +214,8 @@ class RNN(KerasRNN):
         if self.unroll and x.shape[1] is None:
             raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(x.shape)}.")
         count = len(self.state_size)
-        what = f"the {count} states that return_state=True gives (the cell's and the rule's)"
-        check_states("initial_state", initial_state, count, what)
+        wanted = f"the {count} states that return_state=True gives (the cell's and the rule's)"
+        check_states("initial_state", initial_state, count, wanted)
         marked = marks(x, mask, reset)
         return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
@@ -238,7 +237,7 @@ class RNN(KerasRNN):
         return outputs[:, -1], outputs, states
 
     def _learn(self, sequences, initial_state, steps, training):
-        """`(outputs [B, T, H], states)` of sequences as they are read: forward in time, and the valid `steps` first."""
+        """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first."""
         model = running_step() or Step()
         rule = BPTT() if model.exact and not self.rule.by_tape else self.rule
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
@@ -272,8 +271,8 @@ class RNN(KerasRNN):
         )
         outputs = tf.transpose(outputs, (1, 0, 2))
         if self.regularizer is not None:
-            of_examples = None if counted is None else tf.transpose(counted)
-            self.add_loss(cost_of_activity(self.regularizer, outputs, of_examples))
+            mask = None if counted is None else tf.transpose(counted)
+            self.add_loss(cost_of_activity(self.regularizer, outputs, mask))
         model.calls.append(Call(self, sequences, initial_state, steps, outputs))
         states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
         return outputs, states if steps is None else steps.left(states)
@@ -282,7 +281,7 @@ class RNN(KerasRNN):
         """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
-        def back():  # M may have learned since the forward pass: the rule looks at it when the errors come
+        def back():  # made when the errors come: M may have learned since the forward pass
             return way_back(rule, past, window, bool(carried), memory)
 
         def rule_gradient(error):
@@ -302,7 +301,7 @@ class RNN(KerasRNN):
             store[name] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        """Keras' hook: what the file has of this rule's own weights; the rest stays as it is, with a warning."""
+        """Keras' hook: loads this rule's own weights. Those that the file lacks stay as they are, with a warning."""
         missing = []
         for name, variable in self._own_variables().items():
             if name not in store or tuple(store[name].shape) != tuple(variable.shape):
@@ -317,9 +316,9 @@ class RNN(KerasRNN):
             )
 
     def _own_variables(self):
-        """`{name: variable}` of the weights that are the layer's, not the cell's."""
-        of_cell = {id(variable) for variable in self.cell.weights}
-        own = [variable for variable in self.weights if id(variable) not in of_cell]
+        """The weights of the layer but not of the cell, `{name: variable}`."""
+        cell_weights = {id(variable) for variable in self.cell.weights}
+        own = [variable for variable in self.weights if id(variable) not in cell_weights]
         return {short_name(variable): variable for variable in own}
 
     def get_config(self) -> Config:
@@ -334,7 +333,7 @@ class RNN(KerasRNN):
 
 
 def without_gradient(p, stop):
-    """The constants of a step, of which those that are tensors have no gradient."""
+    """The cell's `parameters()` with `stop` applied to the tensors among them."""
     return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
@@ -344,21 +343,22 @@ def stop_gradient(structure):
 
 
 def counted_steps(shape, steps, present, last=False):
-    """Which steps of which examples count, [T, B]; None for all.
+    """True where a step of an example counts [T, B]; None for all.
 
     Args:
-        shape: of x, [T, B, I].
+        shape: the shape of x, [T, B, I].
         steps: `ValidSteps`, or None where all are valid.
-        present: which examples of the model's batch count, > 0; None for all. A layer of another batch counts all.
-        last: of each example the last step alone.
+        present: > 0 for the examples of the model's batch that count; None for all. A layer with another batch counts
+            all.
+        last: whether only the last step counts.
     """
     if steps is None and present is None:
         return None
     if steps is None:
-        of_steps = tf.range(shape[0])[:, None] >= (shape[0] - 1 if last else 0)  # [T, 1]
+        counted = tf.range(shape[0])[:, None] >= (shape[0] - 1 if last else 0)  # [T, 1]
     else:
-        of_steps = steps.last if last else steps.valid
-    every = tf.fill([shape[1]], True)
+        counted = steps.last if last else steps.valid
+    examples = tf.fill([shape[1]], True)
     if present is not None:
-        every = tf.cond(tf.equal(tf.size(present), shape[1]), lambda: present > 0, lambda: every)
-    return tf.logical_and(of_steps, every)
+        examples = tf.cond(tf.equal(tf.size(present), shape[1]), lambda: present > 0, lambda: examples)
+    return tf.logical_and(counted, examples)

@@ -12,10 +12,10 @@ from ..rules.perturbed_pass import PerturbedState
 
 
 class StateLayout:
-    """How the states of a `kernl_keras.RNN` lie in the flat list that Keras carries, of one axis a state.
+    """Order and shapes of the states of a `kernl_keras.RNN` in the flat list that Keras carries, each [B, n].
 
-    They are the cell's; then the perturbed pass's with its filtered noise [B, R, H], [B, S, H], whose `rows` are R and
-    S, none for a rule without M; then the traces [B, .., H, J].
+    The cell's states come first; then those of the perturbed pass with its filtered noise [B, R, H] and [B, S, H]
+    (`rows` are R and S, none for a rule without M); then the traces [B, .., H, J].
     """
 
     def __init__(self, cell, rows, trace_shapes):
@@ -23,7 +23,7 @@ class StateLayout:
         self.rows = rows
         self.trace_shapes = trace_shapes
         own = list(cell.state_size)
-        perturbed = [*own, *(each * cell.units for each in rows)] if rows else []
+        perturbed = [*own, *(count * cell.units for count in rows)] if rows else []
         self.sizes = [*own, *perturbed, *map(math.prod, trace_shapes)]
 
     def unpack(self, states):
@@ -43,14 +43,14 @@ class StateLayout:
 
 
 class StatefulLayer(keras.layers.Layer):
-    """Base of layers without a cell whose `stateful=True` is that of Keras' recurrent layers.
+    """Base of layers without a cell that have `stateful=True` as Keras' recurrent layers do.
 
-    The states are variables of the layer that do not count among its weights, so that weights fit a layer for another
-    batch size; `reset_state()` sets them to zero. What is not finite goes on like any other number, unless a
-    `kernl_keras.Model` trains, evaluates or predicts, see there.
+    The states are variables of the layer, but not among its weights, so that weights fit a layer for another batch
+    size; `reset_state()` sets them to zero. NaN and infinity stay in the states, unless a `kernl_keras.Model` trains,
+    evaluates or predicts, see there.
 
     Args:
-        stateful: whether a call goes on where the one before ended, example by example.
+        stateful: whether a call continues where the one before ended, example by example.
         **kwargs: of a Keras layer.
     """
 
@@ -67,18 +67,18 @@ class StatefulLayer(keras.layers.Layer):
             raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
         with tf.init_scope():
             shapes = self.state_shapes(input_shape)
-            self._keep_states([tf.Variable(tf.zeros(*each), trainable=False, name="state") for each in shapes])
+            self._keep_states([tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes])
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
         """Shape and dtype of each state."""
         raise NotImplementedError
 
     def check_batch(self, inputs: tf.Tensor) -> None:
-        """Raises where there are not as many examples as states."""
+        """Raises a ValueError if the batch size is not that of the states."""
         check_batch("inputs", inputs, [state for state in self.states or () if state.shape.rank])
 
     def go_on_with(self, states: Sequence[tf.Tensor], inputs: tf.Tensor) -> None:
-        """The next call starts from these; not where the inputs never come, as at the end of a data set."""
+        """Sets the states for the next call, once the inputs have arrived: at the end of a data set they never do."""
         with tf.control_dependencies([inputs]):
             for variable, state in zip(self.states, states):
                 variable.assign(state)
@@ -93,4 +93,4 @@ class StatefulLayer(keras.layers.Layer):
         self.reset_state()
 
     def _keep_states(self, states):
-        vars(self)["states"] = states  # past Keras, which would count them among the weights
+        vars(self)["states"] = states  # not by setattr: Keras would count them among the weights

@@ -1,6 +1,6 @@
-"""What a `Model` and its layers tell each other in one call of the model.
+"""Messages between a `Model` and its layers in one call of the model.
 
-It belongs to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
+They belong to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ running_step = RUNNING.get  # the `Step` of the model that calls; None where a l
 
 
 class Call(NamedTuple):
-    """What a layer received and returned in one call."""
+    """Inputs and outputs of one call of a layer."""
 
     layer: Any
     sequences: Any  # [B, T, I], as they were read: backward with `go_backwards`, the valid steps first
     initial_state: Any  # list of [B, n]
     steps: Any  # `ValidSteps`, or None
-    outputs: Any  # [B, T, H]; all that follows is made of them
+    outputs: Any  # [B, T, H]; later layers use this very tensor
 
 
 @dataclasses.dataclass
 class Step:
-    """What the model tells its layers, and what they tell it."""
+    """Settings from the model to its layers, and reports from the layers."""
 
     present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
     learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
@@ -35,14 +35,16 @@ class Step:
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
 
     def own_reports(self):
-        """The reports, less those of another graph: Keras 3 builds a subclassed model by a call in its own."""
+        """The reports of this graph. Keras 3 builds a subclassed model by a call in another one."""
         here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
-        return [each for each in self.reports if getattr(each[1].unit_activity, "graph", None) is here]
+        return [
+            (layer, report) for layer, report in self.reports if getattr(report.unit_activity, "graph", None) is here
+        ]
 
 
 @contextlib.contextmanager
 def running(step):
-    """Within, `step` is the one that the layers find."""
+    """Within, `running_step()` is `step`."""
     token = RUNNING.set(step)
     try:
         yield step

@@ -62,11 +62,11 @@ class TimeAverage(StatefulLayer):
 
     @property
     def sum_dtype(self) -> Any:
-        """A sum over many steps needs more digits than half precision has."""
+        """The dtype of sums: over many steps, half precision has too few digits."""
         return tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else tf.as_dtype(self.compute_dtype)
 
     def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """The last steps [B, n, O] and how often each counts [B, n]. Where all steps count, n = 1, of their mean."""
+        """The last steps [B, n, O] and their weights [B, n]. With `last=None`, n = 1: the mean of all steps."""
         batch, kept, units = input_shape[0], self.last or 1, input_shape[2]
         return [((batch, kept, units), self.sum_dtype), ((batch, kept), self.sum_dtype)]
 
@@ -83,7 +83,7 @@ class TimeAverage(StatefulLayer):
         return tf.cast(mean, self.compute_dtype)
 
     def _mean_of(self, x, counted):
-        """The mean [B, O] over the last of those steps that are `counted` [B, T]."""
+        """The mean [B, O] over the last steps, of those that are `counted` [B, T]."""
         if self.last is not None:
             from_end = tf.cumsum(counted, axis=1, reverse=True)
             counted *= tf.cast(from_end <= self.last, x.dtype)
@@ -92,7 +92,7 @@ class TimeAverage(StatefulLayer):
         return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
 
     def _mean_so_far(self, x, marked):
-        """The mean of the last sequence of each example, with the steps of the calls before."""
+        """The mean of the last sequence of each example, including steps of earlier calls."""
         steps = None if marked is None else marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:
@@ -111,7 +111,7 @@ class TimeAverage(StatefulLayer):
                 left = mean[:, None], tf.reduce_sum(counted, 1, keepdims=True)
             else:  # those that count, in their order, at the end
                 order = tf.argsort(tf.cast(counted > 0.0, tf.int32), axis=1, stable=True)[:, -self.last :]
-                left = tuple(tf.gather(each, order, axis=1, batch_dims=1) for each in (x, counted))
+                left = tuple(tf.gather(values, order, axis=1, batch_dims=1) for values in (x, counted))
             self.go_on_with(left if steps is None else steps.left(left), x)
         return mean
 

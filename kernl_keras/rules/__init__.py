@@ -1,4 +1,4 @@
-"""The learning rules: one class a rule, with its own settings. A rule says how an error reaches back to the weights."""
+"""The learning rules, a class with its settings for each. A rule carries errors back to the weights."""
 
 from .bptt import BPTT
 from .eprop import EProp

@@ -1,24 +1,24 @@
-"""Back through a sequence by a rule: errors of the outputs in, errors of the currents and gradients of the weights out.
+"""The backward pass of a rule: from errors of the outputs to errors of the currents and gradients of the weights.
 
-This is the place where the rule's gradient takes that of the loop: forward the loop's outputs, backward Eq. (14), (15).
+`attach_gradient` gives the outputs of the forward loop the rule's gradient, Eq. (14) and (15), instead of the loop's.
 """
 
 import copy
 
 import tensorflow as tf
 
-from ..cells.linear import Errors, of_steps, with_steps
+from ..cells.linear import Errors, varying, with_varying
 from ..sequences.masks import where_valid
 from ..sequences.time_loop import blockwise, scan, take, take_before
 from .products import Products
-from .traces import advanced
+from .traces import advance_traces
 
 
 class Past:
-    """What is known of a sequence when its errors come.
+    """The forward pass over a sequence, as the backward pass needs it.
 
     Args:
-        layer: `kernl_keras.RNN`, for its cell and its weights as they are then.
+        layer: `kernl_keras.RNN`, for its cell and its current weights.
         x: inputs [T, B, I].
         before: `cell.State` before the first step.
         residuals: the cell's residuals of every step [T, ...].
@@ -29,7 +29,7 @@ class Past:
     def __init__(self, layer, x, before, residuals, p, steps=None):
         self.layer, self.cell, self.p, self.steps = layer, layer.cell, p, steps
         self.x, self.before, self.residuals = tf.stop_gradient(x), before, residuals
-        self.fields = self.cell.fields()  # the constants of a step that learn
+        self.fields = self.cell.fields()  # constants that learn, by the names of `parameters()`
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
 
     def derivatives(self, start, size):
@@ -41,16 +41,16 @@ class Past:
         return step._replace(continues=1.0 - tf.cast(starts, self.residuals.output.dtype)[..., None])
 
     def starts(self, start, size):
-        """Which of these steps are the first of a sequence, [C, B]; None where none is but the first of all."""
+        """True where a step is the first of a sequence [C, B]; None where each example is one sequence."""
         return None if self.steps is None or self.steps.starts is None else take(self.steps.starts, start, size)
 
     def presynaptic(self, start, size):
-        """s(t) of these steps, in its parts without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
-        seen = take_before(self.residuals.presynaptic, self.cell.presynaptic(self.before), start, size)
-        return take(self.x, start, size), self.within(seen, start, size)
+        """The two parts of s(t), without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
+        presynaptic = take_before(self.residuals.presynaptic, self.cell.presynaptic(self.before), start, size)
+        return take(self.x, start, size), self.within(presynaptic, start, size)
 
     def effects(self, start, size):
-        """What each of `fields` does in these steps, a list of `cells.constants.Effects`."""
+        """The `cells.constants.Effects` of each of the `fields` in these steps, a list."""
         cell, first = self.cell, self.cell.state_potentials(self.before)
         previous = cell.potentials(take(self.residuals, tf.maximum(start - 1, 0), size), self.p)
         before = [
@@ -58,22 +58,22 @@ class Past:
             for x, after in zip(first, previous)
         ]
         seen = self.presynaptic(start, size)[1]
-        found = cell.effects(take(self.residuals, start, size), before, seen, self.p)
-        return [found[field] for field in self.fields]
+        effects = cell.effects(take(self.residuals, start, size), before, seen, self.p)
+        return [effects[field] for field in self.fields]
 
     def within(self, before, start, size):
-        """What comes one step earlier, [C, B, ...], but 0 where a sequence starts."""
+        """Values of the steps before, [C, B, ...], set to 0 where a sequence starts."""
         starts = self.starts(start, size)
         return before if starts is None else tf.where(starts[..., None], tf.zeros_like(before), before)
 
 
 class Backward:
-    """A rule on its way back through the past.
+    """The backward pass of a rule over a `Past`.
 
     Args:
         rule: `rules.Rule`.
         past: `Past`.
-        traces: whether traces are carried in from the pieces before.
+        traces: whether there are traces from earlier pieces.
     """
 
     def __init__(self, rule, past, traces=False):
@@ -86,32 +86,32 @@ class Backward:
         return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
 
     def step(self, carry, now):
-        """One step back: the carry before it, and `Errors`."""
-        found = self.rule.backward_step(carry, now, self.context)
-        if not isinstance(found, tuple) or len(found) != 2 or len(found[0]) != len(self.shapes):
+        """One step back: the carry before the step, and its `Errors`."""
+        result = self.rule.backward_step(carry, now, self.context)
+        if not isinstance(result, tuple) or len(result) != 2 or len(result[0]) != len(self.shapes):
             raise ValueError(
                 f"{type(self.rule).__name__}.backward_step must return (carry, error), the carry a tuple of "
-                f"{len(self.shapes)} tensors; received {found!r}."
+                f"{len(self.shapes)} tensors; received {result!r}."
             )
-        errors = found[1] if isinstance(found[1], Errors) else Errors(found[1])
+        errors = result[1] if isinstance(result[1], Errors) else Errors(result[1])
         cell = self.past.cell
         if errors.current.shape[-1] != cell.currents * cell.units:
             raise ValueError(
                 f"{type(self.rule).__name__}.backward_step must return the errors of {cell.currents} currents of "
                 f"{cell.units} units; received shape {tuple(errors.current.shape)}."
             )
-        return tuple(going_on(found[0], now.step)), self.products.needed(errors)
+        return tuple(cut_at_starts(result[0], now.step)), self.products.needed(errors)
 
     def prepared(self, error, start, size, carry):
-        """The rule's `BackwardStep` of `size` steps from `start` on, from L [T, B, H] of all."""
+        """The rule's `BackwardStep` of `size` steps from `start` on; `error` is L [T, B, H] of all steps."""
         return self.rule.prepare(take(error, start, size), self.past.derivatives(start, size), carry, self.context)
 
     def __call__(self, error, traces=()):
-        """Eq. (13)-(15), in blocks, so that no more than a block of steps is ever prepared.
+        """Eq. (13)-(15), block by block, so that only one block of steps is prepared at a time.
 
         Args:
-            error: of the outputs [T, B, H].
-            traces: carried in from the pieces before, one [B, .., H, J G + F] for each carried tensor; () for none.
+            error: errors of the outputs [T, B, H].
+            traces: from earlier pieces, one [B, .., H, J G + F] for each carried tensor; () for none.
 
         Returns:
             dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H], see `products.Products`.
@@ -120,10 +120,10 @@ class Backward:
         first = self.prepared(error, 0, 1, self.carry(error))
 
         def begin(start, size, carry):
-            return of_steps(self.prepared(error, start, size, carry)), self.products.block(start, size)
+            return varying(self.prepared(error, start, size, carry)), self.products.block(start, size)
 
         def step(carry, now):
-            carry, errors = self.step(carry, with_steps(first, now))
+            carry, errors = self.step(carry, with_varying(first, now))
             return carry, errors.current, errors
 
         carry, current, total, _ = blockwise(
@@ -139,19 +139,19 @@ class Backward:
         return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
     def currents(self, error):
-        """dC/dI(t) [T, B, G H] of errors L [T, B, H], all at once."""
+        """dC/dI(t) [T, B, G H] from errors L [T, B, H], in one block."""
         return self.errors(error)[0].current
 
     def errors(self, error, carry=None, valid=None):
-        """`Errors` [T, B, H] of errors L [T, B, H], all at once.
+        """`Errors` [T, B, H] from errors L [T, B, H], in one block.
 
         Args:
-            error: of the outputs [T, B, H]; None where there is none, and the carry alone goes back.
-            carry: what errors after the last step make of the state; zeros where None.
-            valid: [T, B], False where a step is passed over; None where none is.
+            error: errors of the outputs [T, B, H]; None for no errors but those in the carry.
+            carry: the carry after the last step; zeros where None.
+            valid: [T, B], False where a step is skipped; None where none is.
 
         Returns:
-            the errors, and the carry before the first step.
+            the errors and the carry before the first step.
         """
         carry = self.carry(error) if carry is None else carry
         if error is None:
@@ -162,44 +162,44 @@ class Backward:
 
         def back(carry, elements):
             elements, goes_on = elements
-            after, errors = self.step(carry, with_steps(now, elements))
+            after, errors = self.step(carry, with_varying(now, elements))
             return where_valid(goes_on, (after, errors), (carry, zeros_like(errors)))
 
-        carry, errors = scan(back, carry, (of_steps(now), valid), reverse=True)
+        carry, errors = scan(back, carry, (varying(now), valid), reverse=True)
         return errors, carry
 
-    def of_kernel(self, index):
-        """The same with one kernel alone, where kernels are separate; else itself."""
+    def for_kernel(self, index):
+        """The backward pass with one kernel alone if the kernels are separate, else this one."""
         context = self.rule.context_of_kernel(self.context, index)
         if context is None:
             return self
-        one = copy.copy(self)
-        one.context, one.shapes = context, [shape if len(shape) == 1 else (1, shape[1]) for shape in self.shapes]
-        return one
+        way = copy.copy(self)
+        way.context, way.shapes = context, [shape if len(shape) == 1 else (1, shape[1]) for shape in self.shapes]
+        return way
 
     def advance(self, traces):
         """The traces after the last valid step."""
-        return advanced(self, traces)
+        return advance_traces(self, traces)
 
 
 def zeros_like(structure):
-    """Zeros in place of the tensors of a structure; None stays None."""
+    """The structure with zeros in place of its tensors; None stays None."""
     return tf.nest.map_structure(lambda x: None if x is None else tf.zeros_like(x), structure)
 
 
-def going_on(carry, step):
-    """A carry for t-1, a structure of tensors [B, .., H]: nothing of it where a sequence starts with step t."""
+def cut_at_starts(carry, step):
+    """A carry for t-1, a structure of tensors [B, .., H], set to 0 where a sequence starts at step t."""
     if not tf.is_tensor(step.continues):
         return carry
 
-    def goes_on(x):
+    def cut(x):
         return None if x is None else tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x
 
-    return tf.nest.map_structure(goes_on, carry)
+    return tf.nest.map_structure(cut, carry)
 
 
 def checked_shapes(rule, cell, traces):
-    """The rule's `carry_shapes`; an error names the rule where they are none."""
+    """The rule's `carry_shapes`, checked."""
     shapes = rule.carry_shapes(cell, traces)
     if not isinstance(shapes, list) or not all(
         isinstance(shape, tuple) and len(shape) in (1, 2) and shape[-1] == cell.units for shape in shapes
@@ -212,16 +212,16 @@ def checked_shapes(rule, cell, traces):
 
 
 def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient):
-    """`outputs`, whose gradient by inputs and weights is the rule's.
+    """The outputs, with the rule's gradient by inputs and weights.
 
     Args:
-        outputs: what the loop gave [T, B, H], with its gradient stopped.
+        outputs: outputs of the forward loop [T, B, H], without a gradient.
         inputs: x [T, B, I].
         kernel: W_in [I, G H].
         recurrent_weights: W_rec [H, G H].
         bias: [G H], or None.
-        constants: those of a step that learn, a list of F tensors [H].
-        rule_gradient: error of the outputs L [T, B, H] -> dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H].
+        constants: the fields of `parameters()` that learn, a list of F tensors [H].
+        rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H].
 
     Returns:
         [T, B, H], equal to `outputs`.
@@ -232,9 +232,11 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
     def attached(inputs, kernel, recurrent_weights, bias, *constants):
         def gradient(error):
             current_error, weight_gradient = rule_gradient(error)
-            of_kernel, of_recurrent, *rest = tf.split(weight_gradient, (size, units, *[1] * (1 + len(constants))))
-            of_inputs = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
-            return of_inputs, of_kernel, of_recurrent, *(row[0] for row in rest)
+            kernel_gradient, recurrent_gradient, *rest = tf.split(
+                weight_gradient, (size, units, *[1] * (1 + len(constants)))
+            )
+            input_gradient = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
+            return input_gradient, kernel_gradient, recurrent_gradient, *(row[0] for row in rest)
 
         return tf.identity(outputs), gradient
 

@@ -18,15 +18,15 @@ class BPTT(Rule):
 
     The adjoint is written out: that of e-prop with threshold and reset, and the path through the recurrent weights.
 
-        g(t) = [dC/dI(t+1)] W_rec^T + exp(-dt/tau_s) g(t+1)                  what S(t) does to the later currents
+        g(t) = [dC/dI(t+1)] W_rec^T + exp(-dt/tau_s) g(t+1)                  the error of S(t)
         E(t) = L(t) + g(t)                                                   the error of z(t)
 
     Args:
-        tape: whether automatic differentiation of the loop takes the place of the adjoint. It gives the same numbers in
-            ten times the time, and is there as a check; with it errors of the returned states count as well.
+        tape: whether to differentiate the loop automatically instead of by the adjoint. This is a check: it gives the
+            same numbers in ten times the time. With it, errors of the returned states count as well.
 
     Raises:
-        ValueError: where traces are asked for: later errors reach a weight by paths that are not known yet.
+        ValueError: for traces, which would have to know paths of later steps.
 
     Example:
 
@@ -63,10 +63,10 @@ class BPTT(Rule):
 
 
 def exact_step(carry, now, context):
-    """One step back through everything that there is: own state, threshold, reset and recurrent weights.
+    """One exact step back: through own state, threshold, reset and recurrent weights.
 
     Args:
-        carry: of the own state, and g(t), the error of S(t).
+        carry: errors of the own state, and g(t), the error of S(t).
         now: `BackwardStep`, whose step follows the reset.
         context: `Context`.
 

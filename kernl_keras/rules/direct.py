@@ -20,7 +20,7 @@ class DirectPredictor(Predictor):
     m: M [H, H].
     cell: the cell.
     p: its parameters.
-    perturbation: `Perturbation`, for what is observed.
+    perturbation: `Perturbation`, which knows the observable.
     """
 
     rows = 1, 2  # dS; the own part of D, and heard
@@ -30,17 +30,17 @@ class DirectPredictor(Predictor):
 
     def step(self, before, driven, saved, changed):
         step = self.cell.linear_step(saved, self.p).following_reset()
-        own = self.perturbation.observed_of_changes(self.cell, step.forward(changed.own, 0.0))
+        own = self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0))
         heard = step.gate * step.heard * tf.ones_like(own)
         return changed.presynaptic[:, None], tf.stack([own, heard], 1)
 
     def start(self, like):
         return tf.zeros((), self.m.dtype), tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
 
-    def accumulate(self, total, made):
+    def accumulate(self, total, outcome):
         units = self.m.shape[0]
-        arrived, heard = made.effect - made.filtered_noise_slope[:, :, 0], made.filtered_noise_slope[:, :, 1]
-        effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, made.filtered_noise))
+        arrived, heard = outcome.effect - outcome.filtered_noise_slope[:, :, 0], outcome.filtered_noise_slope[:, :, 1]
+        effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, outcome.filtered_noise))
         residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
         by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]
         return tuple(map(tf.add, total, (sum_of_squares(residual), sum_of_squares(effect), by_noise)))

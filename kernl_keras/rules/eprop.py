@@ -1,4 +1,4 @@
-"""`EProp`: the error reaches back through the unit's own state alone."""
+"""`EProp`: errors go back through the unit's own state alone."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from .rule import BackwardStep, Context, Rule, named
 @named("eprop")
 @serializable
 class EProp(Rule):
-    """E-prop: a weight's effect on the output of its own unit, and on no other.
+    """E-prop: only the effect of a weight on the output of its own unit counts.
 
         eps_ij(t)  = leak_i(t) v_ij(t-1) + (1-a_i) R_m s_j(t)                of the potential V-, Eq. (20)
         zeta_ij(t) = psi_i(t) [eps_ij(t) - beta_i c_ij(t-1)]                 of the spike, Eq. (4)
@@ -29,10 +29,10 @@ class EProp(Rule):
     `kernl_keras.Readout(feedback="random")`.
 
     Args:
-        adaptation: whether the trace includes c, the part of the adapting threshold. Without it the rule is e-prop for
-            units whose threshold is constant.
-        reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; e-prop
-            was published without it.
+        adaptation: whether the trace includes the adapting threshold, c. Without it the rule is e-prop for units with a
+            constant threshold.
+        reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; it was
+            published without.
 
     Raises:
         ValueError: for a setting that is not True or False.
@@ -48,24 +48,24 @@ class EProp(Rule):
     """
 
     windows = True
-    hops = False  # whether errors reach other units
+    hops = False  # True if errors reach other units
 
     def __init__(self, adaptation: bool = True, reset_gradient: bool = False) -> None:
         self.adaptation = flag("adaptation", adaptation)
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """Goes with all cells, and has traces of every kind."""
+        """Accepts all cells and all kinds of traces."""
 
     def count_own(self, cell: HiddenCell) -> int:
-        """How many of the unit's own states an error goes back through."""
+        """The number of own states that errors go back through."""
         return cell.count_own(self.adaptation)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * self.count_own(cell)
 
     def followed(self, step: LinearStep) -> LinearStep:
-        """The step as the rule has it: with the derivative of the reset or without."""
+        """The step as the rule follows it: with the derivative of the reset or without."""
         return step.following_reset() if self.reset_gradient else step
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
@@ -75,11 +75,11 @@ class EProp(Rule):
         return self.behind(step, (), carry, context)
 
     def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
-        """What errors that leave their window, of y(t) and of the own state before t, add to what the hop carries."""
+        """Input to the hop from errors that leave their window: errors of y(t) and of the own state before t."""
         return ()
 
     def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
-        """The `BackwardStep` of a block of steps without errors of their own; `entered` is what `enter` gave."""
+        """The `BackwardStep` of a block of steps whose outputs have no error; `entered` is the result of `enter`."""
         return BackwardStep(0.0, self.followed(step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:

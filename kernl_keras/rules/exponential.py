@@ -1,4 +1,4 @@
-"""`Exponential`: the kernels exp(-gamma d) of the published rule, and what they predict of a perturbation."""
+"""`Exponential`: the kernels exp(-gamma d) of the published rule, and their prediction of a perturbation."""
 
 from typing import Any
 
@@ -61,14 +61,14 @@ class Exponential(Kernel):
         )
 
     def initial_filter(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
-        """gamma before it has learned."""
+        """The initial gamma."""
         if self.initializer is not None:
             return self.initializer(shape, dtype=dtype)
         rate = tf.convert_to_tensor(layer.cell.leak_rate(), dtype) * tf.ones(shape[-1], dtype)
         return rate if len(shape) == 1 else rate * 4.0 ** -tf.range(shape[0], dtype=dtype)[:, None]
 
     def reset(self, layer: Any) -> None:
-        """Starts gamma anew."""
+        """Sets gamma to its initial value."""
         gamma = layer.temporal_filter
         gamma.assign(self.initial_filter(layer, tuple(gamma.shape), layer.cell.variable_dtype))
 
@@ -77,7 +77,6 @@ class Exponential(Kernel):
         return tf.reshape(tf.convert_to_tensor(layer.temporal_filter), (self.count, layer.cell.units))
 
     def weights(self, layer: Any) -> list[tf.Variable]:
-        """The weights that learn with M."""
         return [layer.temporal_filter] if self.learn else []
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
@@ -114,14 +113,14 @@ def filtered_noise_step(omega, slope, noise, decay, dt):
 
 
 class ExponentialPredictor(Predictor):
-    """How the perturbed pass predicts D: by Omega M^T. Eq. (16), (17), (19).
+    """The prediction of D, Omega M^T, for the perturbed pass. Eq. (16), (17), (19).
 
     Args:
         m: M [R, H, H].
         gamma: [R, H], 1/ms.
         dt: ms.
         last: whether the last step alone counts, as in the reference code.
-        several: whether it is each example's own; then all other steps of an example arrive as zeros.
+        several: whether each example has its own last step. All other steps of an example are then zeros.
     """
 
     def __init__(self, m, gamma, dt, last=False, several=False):
@@ -132,20 +131,19 @@ class ExponentialPredictor(Predictor):
         return filtered_noise_step(*before, noise, self.decay, self.dt)
 
     def start(self, like):
-        """What the blocks add up to, before the first; `like` is a `PerturbedState`."""
+        """The sums before the first block; `like` is a `PerturbedState`."""
         omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
         if self.last:
             return Effect(tf.zeros_like(omega[:, :, 0]), omega, slope)
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(flat(self.m))
         return zero, zero, zeros, zeros
 
-    def accumulate(self, total, made):
-        """A block more: `Effect` [C, ...]."""
+    def accumulate(self, total, outcome):
         if not self.last:
-            return tuple(map(tf.add, total, sensitivity_sums(self.m, made)))
+            return tuple(map(tf.add, total, sensitivity_sums(self.m, outcome)))
         if self.several:
-            return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, made)))
-        return Effect(*(field[-1][None] for field in made))
+            return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, outcome)))
+        return Effect(*(field[-1][None] for field in outcome))
 
     def sums(self, total, kept, run):
         return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

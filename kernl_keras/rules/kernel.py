@@ -1,8 +1,8 @@
-"""`Kernel` and `Predictor`: what a kernel of KeRNL has to define, so that one of your own can take its place.
+"""`Kernel` and `Predictor`: the interface of KeRNL's kernels, for kernels of your own.
 
-A kernel says how the effect of a spike develops over time in the unit that receives it. Two things follow from it, one
-backward and one forward in time: the hop of an error from unit to unit (`rules.hop`), and what M predicts of a
-perturbation, by which M learns (`rules.perturbed_pass`).
+A kernel is the time course of a spike's effect on another unit. It is used twice: backward in time in the hop of an
+error from unit to unit (`rules.hop`), and forward in the prediction of a perturbation, from which M learns
+(`rules.perturbed_pass`).
 """
 
 from abc import ABC, abstractmethod
@@ -17,14 +17,14 @@ from .settings import Settings
 class Kernel(Settings, ABC):
     """Base of the kernels of `kernl_keras.rules.KeRNL`.
 
-    Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; a kernel that has weights besides M also defines
-    `build`, `reset`, `gamma` and `weights`. Where a kernel differs from an existing one only by the response of a unit,
-    override `kernl_keras.rules.Membrane.response`.
+    Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; for a kernel with weights besides M also `build`,
+    `reset`, `gamma` and `weights`. If only the response of a unit is to differ, override
+    `kernl_keras.rules.Membrane.response`.
 
     Raises:
-        ValueError: by `check`, where the kernel does not go with a cell.
+        ValueError: by `check`, for a cell that the kernel does not support.
 
-    Example: the effect of a spike lasts for one step.
+    Example: the effect of a spike is over after one step.
 
     >>> import numpy as np, kernl_keras as kk
     >>> class Brief(kk.rules.Membrane):
@@ -37,12 +37,12 @@ class Kernel(Settings, ABC):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    count: int = 1  # R, of matrices in M
-    word: ClassVar[str | None] = None  # in `KERNELS` of the cells that it goes with; None for any cell
-    linear_memory: ClassVar[bool] = True  # whether M, followed hop by hop, can take its place in linear memory
+    count: int = 1  # R, number of matrices in M
+    word: ClassVar[str | None] = None  # its name in `KERNELS` of cells; None to allow any cell
+    linear_memory: ClassVar[bool] = True  # True if linear memory may follow M hop by hop in its place
 
     def check(self, cell: HiddenCell, perturbation: Any) -> None:
-        """Raises where the kernel does not go with the cell, or with the perturbation that M learns from."""
+        """Raises a ValueError if the kernel does not support the cell, or the perturbation that M learns from."""
         if self.word is not None and self.word not in cell.KERNELS:
             raise ValueError(
                 f"kernel must be {' or '.join(map(repr, cell.KERNELS))} for {type(cell).__name__}; received {self!r}."
@@ -52,7 +52,7 @@ class Kernel(Settings, ABC):
         """Adds the kernel's own weights to the layer."""
 
     def reset(self, layer: Any) -> None:
-        """Starts them anew."""
+        """Sets the kernel's own weights to their initial values."""
 
     def gamma(self, layer: Any) -> tf.Tensor | None:
         """gamma [R, H], 1/ms; None where M learns alone."""
@@ -64,55 +64,55 @@ class Kernel(Settings, ABC):
 
     @abstractmethod
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """How many rows [B, H] the predictor carries from step to step: of the prediction, and besides."""
+        """Numbers of rows [B, H] that the predictor carries from step to step: for the prediction, and other ones."""
 
     @abstractmethod
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        """Shapes of what the hop carries, as of `Rule.carry_shapes`."""
+        """Shapes of the hop's carry, as in `Rule.carry_shapes`."""
 
     @abstractmethod
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> Any:
-        """The `rules.hop.Hop` by M [R, H, H]; with `traces` one whose carry has a trace."""
+        """The `rules.hop.Hop` by M [R, H, H]; with `traces` one whose carry has traces."""
 
     @abstractmethod
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "Predictor":
-        """The `Predictor` by M [R, H, H]; `last` and `several` as of `Exponential`."""
+        """The `Predictor` by M [R, H, H]; `last` and `several` as in `ExponentialPredictor`."""
 
 
 class Predictor(ABC):
-    """What M predicts of the effect D of a perturbation, and the sums by which M learns."""
+    """The prediction, by M, of the effect D of a perturbation, and the sums from which M learns."""
 
     def drive(self, xi: tf.Tensor) -> tf.Tensor:
-        """What arrives in a block of steps [C, B, H], of the noise xi."""
+        """The input to the units in a block of steps [C, B, H], from the noise xi."""
         return xi
 
     def received(self, driven: tf.Tensor, done: Any) -> tf.Tensor:
-        """What of it has an effect in the clean step `done`."""
+        """The part of the input that has an effect in the clean step `done`."""
         return driven
 
     @abstractmethod
     def step(self, before: tuple, driven: tf.Tensor, saved: Any, changed: Any) -> tuple:
-        """One step: what is carried, [B, R, H] and [B, S, H], of that before it.
+        """One step of the carry, [B, R, H] and [B, S, H].
 
         Args:
-            before: what is carried.
-            driven: what arrives.
+            before: the carry before the step.
+            driven: the input, from `received`.
             saved: the cell's residuals of the clean step.
             changed: `perturbed_pass.Changed`.
         """
 
-    def keep(self, made: Any) -> Any:
-        """What is kept of every step's `Effect`."""
+    def keep(self, outcome: Any) -> Any:
+        """Values to keep of every step's `Effect`."""
         return None
 
     @abstractmethod
     def start(self, like: Any) -> Any:
-        """What the blocks add up to, before the first."""
+        """The sums before the first block."""
 
     @abstractmethod
-    def accumulate(self, total: Any, made: Any) -> Any:
-        """A block more: `Effect` [C, ...]."""
+    def accumulate(self, total: Any, outcome: Any) -> Any:
+        """The sums with the `Effect` [C, ...] of another block."""
 
     @abstractmethod
     def sums(self, total: Any, kept: Any, run: Any) -> Any:
-        """`SensitivitySums` of all blocks, from what `accumulate` and `keep` gave; `run` is `perturbed_pass.Run`."""
+        """`SensitivitySums` of all blocks, from `accumulate` and `keep`; `run` is `perturbed_pass.Run`."""

@@ -1,4 +1,4 @@
-"""`KeRNL`: the error reaches back through the unit's own state, and through the other units by one learned hop, M."""
+"""`KeRNL`: errors go back through the unit's own state, and through other units by one learned hop, M."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ from .rule import BackwardStep, Context, named
 class KeRNL(EProp, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
-    A weight W_ij changes the potential of its own unit i by eps_ij, which is known. The spikes of i then affect every
-    other unit k. This second part is M_ki K(d), after d milliseconds, with a kernel K.
+    A weight W_ij moves the potential of unit i by eps_ij, which is known. The spikes of i then move every other unit k,
+    after d milliseconds by M_ki K(d), with a kernel K.
 
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)                         own leak
         (21) e_ij(t)   = K e_ij(t-1) + psi_i(t-1) eps_ij(t-1)                         through i's spikes
@@ -45,14 +45,14 @@ class KeRNL(EProp, LearnedSensitivity):
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
-        reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: what is left
-            of eps after a spike is then less by psi(t) times what the spike took from the potential.
+        reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: a spike then
+            also reduces eps by psi(t) times what it took from the potential.
         learn_sensitivity: whether M learns, and gamma.
         sensitivity_initializer: of M: None or "recurrent" for the path through one synapse, W_rec^T times (1-a) R_m;
             "local" for the effect of a unit on itself alone; or any Keras initializer.
 
     Raises:
-        ValueError: for an unknown word, and where the cell does not have what is asked for.
+        ValueError: for an unknown word, and for a setting that the cell does not support.
 
     Example:
 
@@ -62,7 +62,7 @@ class KeRNL(EProp, LearnedSensitivity):
     0.5
 
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al., Nature Communications 11:3625
-    (2020) for the local term. That the own leak is split off, and the membrane kernel, are extensions.
+    (2020) for the local term. The separate own leak and the membrane kernel are extensions.
     """
 
     hops = True
@@ -81,7 +81,7 @@ class KeRNL(EProp, LearnedSensitivity):
 
     @classmethod
     def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        """With the first of the cell's kernels."""
+        """KeRNL with the first of the cell's kernels."""
         return cls(kernel=cell.KERNELS[0], reset_gradient=cell.follows_reset)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
@@ -108,15 +108,14 @@ class KeRNL(EProp, LearnedSensitivity):
         return context.hop.enter(y, own)
 
     def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context:
-        """Each kernel of the hop goes its own way."""
-        return context._replace(hop=context.hop.of_kernel(index))
+        return context._replace(hop=context.hop.for_kernel(index))
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.of_outputs(error, self.followed(step))
+        entered = context.hop.enter_outputs(error, self.followed(step))
         return self.behind(step, entered, carry, context)._replace(error=error)
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """Nothing enters: a product of zeros with M would take most of the time that the traces take."""
+        """`prepare` without the product of zeros with M, which would take most of the time of the traces."""
         return self.behind(step, (0.0,), carry, context)
 
     def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:

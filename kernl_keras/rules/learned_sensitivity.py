@@ -1,4 +1,4 @@
-"""`LearnedSensitivity`: what the rules that learn M have in common."""
+"""`LearnedSensitivity`: the base of the rules that learn M."""
 
 from typing import Any
 
@@ -43,13 +43,13 @@ class LearnedSensitivity(Rule):
         )
 
     def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
-        """There are none where M stands still, for nothing is perturbed."""
+        """As in `Rule`; none if M does not learn, for nothing is perturbed then."""
         if not self.learn_sensitivity:
             return ()
         return DirectPredictor.rows if linear else self.kernel.rows(cell)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> Predictor:
-        """What M learns by: the kernel's own prediction, in linear memory that of a single step."""
+        """The predictor from which M learns: the kernel's own, or in linear memory that of a single step."""
         if layer.memory is not None:
             return DirectPredictor(m[0], layer.cell, p, self.perturbation)
         return self.kernel.predictor(layer, p, m, last, several)
@@ -60,15 +60,15 @@ class LearnedSensitivity(Rule):
         self.kernel.check(cell, self.perturbation)
 
     def noise_enters(self, cell: HiddenCell) -> str:
-        """Where the noise enters: "current" I(t); "synapse" S(t-1) as W_rec sees it; "state" S(t-1) or h(t-1)."""
+        """The place where the noise enters: "current" I(t), "synapse" the input of W_rec, "state" S(t-1) or h(t-1)."""
         raise NotImplementedError
 
     def starts_at(self, cell: HiddenCell) -> str:
-        """Where M starts if no initializer is given: one of `STARTS`."""
+        """The start of M if no initializer is given, one of `STARTS`."""
         raise NotImplementedError
 
-    def effect_on_itself(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
-        """What one step's noise does to the unit that receives it [H]; `drive` is (1-a) R_m."""
+    def noise_effect(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
+        """Effect of one step's noise on the unit that receives it [H]; `drive` is (1-a) R_m."""
         return drive
 
     def build(self, layer: Any) -> None:
@@ -91,7 +91,7 @@ class LearnedSensitivity(Rule):
         self.kernel.reset(layer)
 
     def initial_sensitivity(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
-        """M before it has learned; further kernels start at zero."""
+        """The initial M; further kernels start at zero."""
         start = self.sensitivity_initializer or self.starts_at(layer.cell)
         if not isinstance(start, str):
             return start(shape, dtype=dtype)
@@ -100,7 +100,7 @@ class LearnedSensitivity(Rule):
         if start == "recurrent":  # the path through one synapse
             first = tf.transpose(tf.cast(cell.weights_of_potential(), dtype)) * drive[:, None]
         else:  # the unit itself
-            first = tf.linalg.diag(self.effect_on_itself(cell, drive))
+            first = tf.linalg.diag(self.noise_effect(cell, drive))
         if len(shape) == 2:
             return first
         return tf.concat([first[None], tf.zeros((shape[0] - 1, units, units), dtype)], 0)

@@ -1,4 +1,4 @@
-"""`Membrane`: the kernel of the unit that is moved. Its response decays, and oscillates, as its own potential does.
+"""`Membrane`: the kernel of the unit that is moved. The effect decays, and oscillates, as the potential of that unit.
 
     (25) a spike of i moves V_k, d later, by M_ki K_k(d),       K_k(d) = Re lambda_k^(d/dt)
     (26) Y(t) = lambda Y(t-1) + M xi(t),                         F = mean (D(t) - Re Y(t))^2
@@ -15,19 +15,19 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..cells.linear import dot, of_steps, tensor, with_steps
+from ..cells.linear import dot, tensor, varying, with_varying
 from ..checks import flag
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
 from ..serialization import serializable
-from .hop import FilteredHop, TracedHop, gone_on
+from .hop import FilteredHop, TracedHop, filter_back
 from .kernel import Kernel, Predictor
 from .sensitivity import SensitivitySums, sum_of_squares
 
 
 @serializable
 class Membrane(Kernel):
-    """The kernel of the membrane: what a spike does to another unit goes on as that unit's own potential does.
+    """The kernel of the membrane: the effect of a spike on another unit decays as the potential of that unit does.
 
         M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
 
@@ -35,14 +35,14 @@ class Membrane(Kernel):
     the time constants of the units. Traces need one kernel for each distinct lambda. Where a sequence comes in pieces,
     the gradient of M does not reach the noise of the pieces before.
 
-    What arrives at a rate unit has an effect as large as the slope f' of its activation at that moment, which is known.
+    The input to a rate unit is scaled by the slope f' of its activation at that moment, which is known.
 
         Y(t) = lambda Y(t-1) + f'(t) M xi(t),        C(t) = Re [f'(t+1) Q(t+1)] M
 
     Exact traces then need a kernel for every unit.
 
     Args:
-        arrival: whether that slope counts. Without it M has to stand for its mean.
+        arrival: whether to use that slope. Without it M learns its mean.
 
     Raises:
         ValueError: for an `arrival` that is not True or False.
@@ -62,7 +62,7 @@ class Membrane(Kernel):
         self.arrival = flag("arrival", arrival)
 
     def response(self, cell: HiddenCell, p: Any) -> tuple[tuple[Any, ...], ...]:
-        """How what arrived goes on in one step, see `LinearStep.free_response`; the first number is the potential."""
+        """One step of the response to an input, see `LinearStep.free_response`; the potential comes first."""
         return cell.free_response(p)
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
@@ -74,7 +74,7 @@ class Membrane(Kernel):
         return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
 
     def by_slope(self, cell: HiddenCell) -> bool:
-        """Whether what arrives at a unit counts by its slope f' then."""
+        """True if input to a unit is scaled by its slope f'."""
         return self.arrival and cell.hears_by_slope
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
@@ -91,15 +91,15 @@ class Membrane(Kernel):
 
 
 class MembranePredictor(Predictor):
-    """How the perturbed pass predicts D by Eq. (26), and what it keeps for dF/dM.
+    """The prediction of D by Eq. (26) for the perturbed pass, and the gradient dF/dM.
 
     Attributes:
         parts: number of tensors [B, H] that go back from step to step.
 
     Args:
         m: M [H, H].
-        kernel: how y(t) goes on by itself, see `LinearStep.free_response`.
-        by_slope: whether what arrives at a unit counts by its slope f' then.
+        kernel: one step of y(t) without input, see `LinearStep.free_response`.
+        by_slope: whether input to a unit is scaled by its slope f'.
     """
 
     def __init__(self, m, kernel, by_slope=False):
@@ -110,7 +110,7 @@ class MembranePredictor(Predictor):
         return tf.matmul(xi, self.m, transpose_b=True)
 
     def received(self, driven, done):
-        """What of it has an effect in the clean step `done`."""
+        """The input, scaled by the slope of the clean step `done`."""
         return driven * done.slope if self.by_slope else driven
 
     def step(self, before, driven, saved, changed):
@@ -120,39 +120,38 @@ class MembranePredictor(Predictor):
         rest = before[1] if self.parts == 1 else tf.stack(after[1:], 1)
         return (after[0] + driven)[:, None], rest
 
-    def keep(self, made):
+    def keep(self, outcome):
         """The residual of every step [B, H]."""
-        return made.effect - made.filtered_noise[:, 0]
+        return outcome.effect - outcome.filtered_noise[:, 0]
 
     def start(self, like):
-        """What the blocks add up to, before the first: sums of squares."""
+        """The sums of squares before the first block."""
         return (tf.zeros((), self.m.dtype),) * 2
 
-    def accumulate(self, total, made):
-        """A block more: `Effect` [C, ...]."""
-        residual = made.effect - made.filtered_noise[:, :, 0]
-        squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, made.effect)]
+    def accumulate(self, total, outcome):
+        residual = outcome.effect - outcome.filtered_noise[:, :, 0]
+        squares = [sum_of_squares(tf.reshape(x, (-1, self.m.shape[0]))) for x in (residual, outcome.effect)]
         return tuple(map(tf.add, total, squares))
 
     def sums(self, total, residuals, run):
-        """`SensitivitySums`, by the residuals [T, B, H] filtered backward, Eq. (26)."""
+        """`SensitivitySums`, from the residuals [T, B, H] filtered backward, Eq. (26)."""
         length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
         units, first = self.m.shape[0], self.followed(run.derivatives, 0, 1)
 
         def begin(start, size, carry):
             within = tf.cast(take(run.within_bound, start, size), dtype)
             goes_on = tf.ones_like(within)
-            if run.resync_every is not None:  # what came before a new start does not reach the steps after it
+            if run.resync_every is not None:  # errors stop where the perturbations start anew
                 after = start + tf.range(size) + 1
                 goes_on *= tf.cast(after % run.resync_every != 0, dtype)[:, None, None]
             fresh = None if run.starts is None else take(run.starts, start, size)
-            of_step = of_steps(self.followed(run.derivatives, start, size))
-            return (take(residuals, start, size), within, goes_on, fresh, of_step), run.noise(start, size)
+            entries = varying(self.followed(run.derivatives, start, size))
+            return (take(residuals, start, size), within, goes_on, fresh, entries), run.noise(start, size)
 
         def step(carry, now):
-            residual, within, goes_on, fresh, of_step = now
+            residual, within, goes_on, fresh, entries = now
             later = tuple(goes_on * part for part in carry)
-            before, received = self.backward(later, residual, with_steps(first, of_step))
+            before, received = self.backward(later, residual, with_varying(first, entries))
             return where_fresh(fresh, tuple(within * part for part in before)), (), within * received
 
         def end(total, xi, local):
@@ -165,12 +164,12 @@ class MembranePredictor(Predictor):
         return SensitivitySums(*total, by_noise=by_noise, by_slope=None)
 
     def followed(self, derivatives, start, size):
-        """The `LinearStep` that `backward` needs; None for none."""
+        """The `LinearStep` for `backward`; None if it needs none."""
         return derivatives(start, size) if self.by_slope else None
 
     def backward(self, later, residual, step):
-        """What is carried before a step, and what of it reaches the noise that arrived [B, H]."""
-        before = gone_on(self.kernel, later, (residual,))
+        """The carry before a step, and the error of the input to the units [B, H]."""
+        before = filter_back(self.kernel, later, (residual,))
         return before, step.heard * before[0] if self.by_slope else before[0]
 
 
@@ -180,15 +179,15 @@ def split_by_kernel(m, kernel, group):
 
     Args:
         m: M [H, H].
-        kernel: how y(t) goes on by itself, see `LinearStep.free_response`.
-        group: list of H numbers, which of the R distinct kernels each unit has.
+        kernel: one step of y(t) without input, see `LinearStep.free_response`.
+        group: the index of each unit's kernel among the R distinct ones, a list of H numbers.
     """
     units, count = m.shape[0], max(group) + 1
     member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
     first = [group.index(r) for r in range(count)]
 
-    def of_kernels(entry):
-        of_units = tf.broadcast_to(tf.convert_to_tensor(entry, m.dtype), (units,))
-        return tf.repeat(tf.gather(of_units, first)[:, None], units, 1)
+    def per_kernel(entry):
+        per_unit = tf.broadcast_to(tf.convert_to_tensor(entry, m.dtype), (units,))
+        return tf.repeat(tf.gather(per_unit, first)[:, None], units, 1)
 
-    return member[:, :, None] * m, tf.nest.map_structure(of_kernels, kernel)
+    return member[:, :, None] * m, tf.nest.map_structure(per_kernel, kernel)

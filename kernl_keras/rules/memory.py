@@ -30,21 +30,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import dot, nothing, of_steps, plus, tensor, times, to_currents, with_steps
+from ..cells.linear import dot, nothing, plus, tensor, times, to_currents, varying, with_varying
 from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
 from .settings import Settings, get_settings
-from .traces import advanced_constants
+from .traces import advance_constants
 
 RIDGE = 1e-6
-"""Of the mean square of the filters' responses: keeps the weights of filters that are much alike small."""
+"""As a share of the filters' mean square response. It keeps the weights of similar filters small."""
 
 
 @serializable
 class LinearTraces(Settings):
-    """Traces in linear memory: filtered inputs, some filters for all units instead of traces for each weight.
+    """Traces in linear memory: a few filters of the inputs for all units, instead of traces for each weight.
 
     Args:
         poles: how many filters there are; None for 40 that oscillate where the units have periods, and 8 that decay
@@ -79,7 +79,7 @@ def check_poles(poles: Any) -> Any:
     if poles is None or isinstance(poles, (int, np.integer)):
         return None if poles is None else integer("poles", poles)
     if isinstance(poles, (list, tuple)) and poles:
-        pairs = [each if isinstance(each, (list, tuple)) else (each,) for each in poles]
+        pairs = [pole if isinstance(pole, (list, tuple)) else (pole,) for pole in poles]
         if all(len(pair) in (1, 2) and all(np.isreal(x) and x > 0 for x in pair) for pair in pairs):
             return [list(map(float, pair)) for pair in pairs]
     raise ValueError(
@@ -89,7 +89,7 @@ def check_poles(poles: Any) -> Any:
 
 
 def get_traces(traces: Any) -> Any:
-    """What the argument `traces` of a layer stands for: None, True, False or `LinearTraces`."""
+    """The argument `traces` of a layer as None, True, False or `LinearTraces`."""
     if traces is None or isinstance(traces, bool):
         return traces
     if isinstance(traces, str) and traces != "linear":
@@ -105,7 +105,7 @@ class Filters:
 
     Attributes:
         count: number of real responses: Re p^n of all, and Im p^n where they are complex.
-        inverse: of the responses' products with each other, summed over all n [count, count].
+        inverse: the inverse of the responses' products with each other, summed over all n [count, count].
     """
 
     def __init__(self, poles):
@@ -119,14 +119,14 @@ class Filters:
         self.inverse = np.linalg.inv(gram + RIDGE * np.trace(gram) / self.count * np.eye(self.count))
 
     def powers(self, n):
-        """p^n in parts [.., count], of a tensor n [..]."""
+        """p^n as real numbers [.., count], for a tensor n [..]."""
         n = n[..., None]
         size, angle = (tf.constant(x, n.dtype) for x in (np.abs(self.poles), np.angle(self.poles)))
         size = tf.pow(size, n)
         return tf.concat([size * tf.cos(angle * n), size * tf.sin(angle * n)], -1) if self.swings else size
 
     def shifted(self, weights, n):
-        """The weights of the responses n steps later, of weights [count, B, H] and n [B]."""
+        """The weights [count, B, H] of the same responses, counted from n [B] steps earlier."""
         powers = tf.transpose(self.powers(n))[..., None]  # [count, B, 1]
         if not self.swings:
             return powers * weights
@@ -134,7 +134,7 @@ class Filters:
         return tf.concat([real * a + imaginary * b, real * b - imaginary * a], 0)
 
     def decayed(self, x, n):
-        """What n [B] steps leave of filtered inputs x [B, count, J]."""
+        """Filtered inputs x [B, count, J] after n [B] steps without input."""
         powers = self.powers(n)[..., None]
         if not self.swings:
             return powers * x
@@ -142,14 +142,14 @@ class Filters:
         return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
 
     def weights(self, step, later, error=None, synapse=0.0, hop=None, decay=0.0, hops=0):
-        """w of Eq. (40), [count, B, G H], by Eq. (39).
+        """w of Eq. (40), [count, B, G H], from Eq. (39).
 
         Args:
-            step: `Jacobian` of all steps behind the border.
-            later: l at the border, each [B, H].
-            error: e there, through the currents [B, H], times rho; None where there are no hops.
-            synapse: the rest of e, by the decay of S itself.
-            hop: R -> rho M^T (R / drive), of R [.., H].
+            step: `Jacobian` of the steps before t0.
+            later: l at t0, each [B, H].
+            error: the part of e that comes through currents [B, H], times rho; None without hops.
+            synapse: the rest of e, through the decay of S.
+            hop: function R [.., H] -> rho M^T (R / drive).
             decay: kappa.
             hops: h.
         """
@@ -159,24 +159,24 @@ class Filters:
         d = range(len(later))
         rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
         own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
-        found = own
+        response = own
         if error is not None:
             gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
             gain = quotient(add((step.g, 0.0), gain), minus((1.0, 0.0), product(p, (decay, 0.0))))
-            found = own = add(own, product(gain, (synapse, 0.0)))
+            response = own = add(own, product(gain, (synapse, 0.0)))
             for _ in range(hops):
-                arrived = product(p, tuple(x if nothing(x) else hop(x) for x in found))
-                found = add(own, product(gain, add((error, 0.0), arrived)))
-        sums = tf.concat([tensor(x, like=found[0]) for x in found[: 1 + self.swings]], 0)
+                arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
+                response = add(own, product(gain, add((error, 0.0), arrived)))
+        sums = tf.concat([tensor(x, like=response[0]) for x in response[: 1 + self.swings]], 0)
         inverse = tf.constant(self.inverse, like.dtype)
         return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
 
 
-# Complex numbers in two parts, each a tensor or a number: small devices have no others.
+# Complex numbers as pairs of tensors or numbers: small devices have no complex dtype.
 
 
 def product(a, b):
-    """a b."""
+    """The product a b."""
     return add(
         (times(a[0], b[0]), times(a[0], b[1])),
         (times(-1.0, times(a[1], b[1])), times(a[1], b[0])),
@@ -184,24 +184,24 @@ def product(a, b):
 
 
 def add(a, b):
-    """a + b."""
+    """The sum a + b."""
     return tuple(map(plus, a, b))
 
 
 def minus(a, b):
-    """a - b."""
+    """The difference a - b."""
     return tuple(plus(x, times(-1.0, y)) for x, y in zip(a, b))
 
 
 def quotient(a, b):
-    """a / b."""
+    """The quotient a / b."""
     if not nothing(b[1]):
         a, b = product(a, (b[0], -b[1])), (b[0] ** 2 + b[1] ** 2, 0.0)
     return tuple(x if nothing(x) else x / b[0] for x in a)
 
 
 def solve(rows, right):
-    """x of `rows` x = `right`, of few equations: by elimination."""
+    """The solution x of a few equations, `rows` x = `right`, by elimination."""
     rows, right, d = [list(row) for row in rows], list(right), range(len(right))
     for k in d:
         for i in d[k + 1 :]:
@@ -221,7 +221,7 @@ def through(b, x):
 
 
 def poles_of(cell, poles):
-    """p [G], complex: as given, or of time constants and periods spread over those of the cell's units."""
+    """p [G], complex: as given, or with time constants and periods spread over those of the cell's units."""
     if isinstance(poles, list):
         pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
         return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
@@ -235,22 +235,22 @@ def poles_of(cell, poles):
 
 
 class Memory(NamedTuple):
-    """What is remembered of the steps so far. None where it is not needed."""
+    """The memory of the steps so far. None where it is not needed."""
 
-    x: Any  # filtered inputs, in parts [B, count, J]
-    means: Any  # of what differs from step to step in Eq. (37) [B, F]
-    weight: Any  # of all the steps that the means are of [B, 1]
+    x: Any  # filtered inputs [B, count, J]
+    means: Any  # means of the entries of Eq. (37) that vary [B, F]
+    weight: Any  # total weight of the steps in these means [B, 1]
     constants: Any  # traces of the constants that learn [B, d, H, F]
 
 
 class LinearMemory:
-    """The memory of a layer.
+    """The linear memory of a layer.
 
     Args:
         cell: the cell.
         rule: `EProp` or `KeRNL`.
         settings: `LinearTraces`.
-        inputs: J.
+        inputs: J, inputs of a unit.
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
@@ -262,13 +262,13 @@ class LinearMemory:
         fields, own = len(cell.fields()), rule.count_own(cell)
         self.shapes = Memory(
             x=(self.filters.count, inputs),
-            means=(sum(x.shape[-1] for x in features_of(self.any_step())),),
+            means=(sum(x.shape[-1] for x in features_to_average(self.any_step())),),
             weight=(1,),
             constants=(own, cell.units, fields) if fields else None,
         )
 
     def any_step(self):
-        """The `LinearStep` of one step, for the shapes of its entries."""
+        """The `LinearStep` of some step, for the shapes of its entries."""
         cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
         p, state = cell.parameters(), cell.State(*[like] * len(cell.State._fields))
         step, after = cell.step(tf.concat([like] * cell.currents, -1), state, p)
@@ -280,31 +280,31 @@ class LinearMemory:
         return own._replace(gate=1.0, heard=1.0, arrival=1.0, presynaptic=None, continues=1.0)
 
     def unpack(self, traces):
-        """`Memory` of a list of its tensors."""
+        """The `Memory` from a list of its tensors."""
         rest = iter(traces)
         return Memory(*(None if shape is None else next(rest) for shape in self.shapes))
 
 
-def features_of(step):
-    """What is averaged, tensors [C, B, ..]: the entries of (37), or psi where they are affine in it."""
-    return [step.psi] if affine(step) else of_steps(step.combined())
+def features_to_average(step):
+    """The values to average, tensors [C, B, ..]: the entries of (37), or psi alone where they are affine in it."""
+    return [step.psi] if affine(step) else varying(step.combined())
 
 
-def of_means(step, means):
-    """The `Jacobian` of means [B, F] of the features; `step` is any of the steps."""
+def mean_jacobian(step, means):
+    """The `Jacobian` of the mean features [B, F]; `step` is any of the steps."""
     if affine(step):
         return step._replace(psi=means).combined()
     step = step.combined()
-    return with_steps(step, tf.split(means, [x.shape[-1] for x in of_steps(step)], -1))
+    return with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
 
 
 def affine(step):
-    """Whether psi alone differs from step to step."""
-    return len(of_steps(step)) == len(of_steps(step.psi)) == 1
+    """True if psi is all that varies."""
+    return len(varying(step)) == len(varying(step.psi)) == 1
 
 
 class Recollection:
-    """The memory along a piece of a sequence, with weights and constants as they are now.
+    """The memory along a piece of a sequence, with the current weights and constants.
 
     Args:
         memory: `LinearMemory`.
@@ -325,16 +325,16 @@ class Recollection:
     def scan(self, step, carry, elements, reverse=False):
         return scan(step, carry, elements, reverse=reverse, unroll=self.past.unroll)
 
-    def steps_of(self, number):
-        """A window: where its steps are taken from; which count [C, B or 1]; how many that count follow each; and in
-        which examples a sequence starts, [B] or None."""
+    def window_steps(self, number):
+        """Start of a window; which of its steps count [C, B or 1]; the number of such steps after each; and in which
+        examples a sequence starts, [B] or None."""
         past, begins = self.past, number * self.window
         start = tf.minimum(begins, past.length - self.window)
         counts = tf.cast(tf.range(self.window) >= begins - start, self.dtype)[:, None]
         if past.steps is not None:
             counts *= tf.cast(take(past.steps.valid, start, self.window), self.dtype)
         fresh, starts = None, past.starts(start, self.window)
-        if starts is not None:  # of what is before the last start nothing is left
+        if starts is not None:  # steps before the last start are forgotten
             starts = tf.cast(starts, self.dtype) * counts
             fresh = tf.reduce_sum(starts, 0) > 0.5
             counts *= tf.cast(tf.cumsum(starts, exclusive=True, reverse=True) < 0.5, self.dtype)
@@ -343,8 +343,8 @@ class Recollection:
     # Forward
 
     def advance(self, memory, number):
-        """`Memory` after a window; inputs are left out where `memory.x` is None."""
-        start, counts, later, fresh = self.steps_of(number)
+        """The `Memory` after a window; without inputs if `memory.x` is None."""
+        start, counts, later, fresh = self.window_steps(number)
         every, keep = tf.reduce_sum(counts, 0), tf.constant(self.memory.keep, self.dtype)
         if fresh is not None:
             memory = Memory(*(None if x is None else where_fresh(fresh, x) for x in memory))
@@ -353,27 +353,27 @@ class Recollection:
             inputs = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]
             responses = self.filters.powers(later) * counts[..., None]
             memory = memory._replace(x=self.filters.decayed(memory.x, every) + weighted_sum(responses, inputs))
-        features = tf.concat(features_of(self.memory.followed(self.past.derivatives(start, self.window))), -1)
+        features = tf.concat(features_to_average(self.memory.followed(self.past.derivatives(start, self.window))), -1)
         weights, before = counts * tf.pow(keep, later), tf.pow(keep, every)[:, None] * memory.weight
         weight = before + tf.reduce_sum(weights, 0)[:, None]
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
         if memory.constants is None:
             return memory
-        constants = advanced_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
+        constants = advance_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
         return memory._replace(constants=constants)
 
     def after_all(self, memory):
-        """`Memory` after the last step."""
+        """The `Memory` after the last step."""
         return self.scan(lambda memory, number: (self.advance(memory, number), ()), memory, tf.range(self.windows))[0]
 
     # Backward
 
     def gradient(self, memory, inside, products):
-        """dC/dW, in its parts, of the errors that left their windows.
+        """dC/dW, in its parts, from the errors that left their windows.
 
         Args:
-            memory: `Memory` before the first step.
+            memory: the `Memory` before the first step.
             inside: `window.Inside`.
             products: `products.Products`.
         """
@@ -381,12 +381,12 @@ class Recollection:
         forward = self.scan(
             lambda memory, number: (self.advance(memory, number), memory), memory._replace(x=None), numbers
         )
-        borders = forward[1]  # the memory at each border [W, B, ..]
+        borders = forward[1]  # the memory at the start of each window [W, B, ..]
 
         def back(carry, now):
-            """A window: of the filtered inputs behind it, those of before it, decayed, and its own."""
+            # From the weights of the filtered inputs at the end of a window to those at its start.
             (after, total), (number, *border) = carry, now
-            start, counts, later, fresh = self.steps_of(number)
+            start, counts, later, fresh = self.window_steps(number)
             powers = tf.broadcast_to(
                 self.filters.powers(later) * counts[..., None], (self.window, tf.shape(after)[1], self.filters.count)
             )
@@ -405,21 +405,21 @@ class Recollection:
         if not (isinstance(self.windows, int) and self.windows == 1):
             carry = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)[0]
         first, total = carry
-        of_first = tf.einsum("gbh,bgj->jh", first, x)
-        total = tuple(map(tf.add, total, tf.split(of_first, [part.shape[0] for part in total])))
+        earlier = tf.einsum("gbh,bgj->jh", first, x)  # from the inputs of earlier pieces
+        total = tuple(map(tf.add, total, tf.split(earlier, [part.shape[0] for part in total])))
         if borders.constants is None:
             return total
         own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
         return *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
 
     def weights(self, means, own, first):
-        """Of the filtered inputs at a border, [count, B, G H].
+        """Weights of the filtered inputs at the start of a window, [count, B, G H].
 
         Args:
-            means: there [B, F].
-            own, first: a border of `window.Inside`.
+            means: the mean features there [B, F].
+            own, first: the entries of `window.Inside` for this window.
         """
-        step = of_means(self.first, means)
+        step = mean_jacobian(self.first, means)
         own = own[: len(step.D)]
         if self.m is None:
             return self.filters.weights(step, own)

@@ -1,4 +1,4 @@
-"""The perturbations from whose effect M and gamma learn: `Tangent`, `Twin` and `Replica`. Eq. (18)."""
+"""The perturbations that M and gamma learn from: `Tangent`, `Twin` and `Replica`. Eq. (18)."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ OBSERVABLES = ("distance", "voltage", "reset_voltage")
 
 
 class Perturbation(Settings):
-    """Base: a second pass beside the clean one, in which every unit receives noise xi."""
+    """Base of the perturbations: a second pass beside the clean one, in which every unit receives noise xi."""
 
     scale = 1.0  # of the noise
     max_perturbation = float("inf")  # largest effect, in units of the noise, before a perturbation starts anew
@@ -25,26 +25,26 @@ class Perturbation(Settings):
         self.observe = None if observe is None else one_of("observe", observe, OBSERVABLES)
 
     def check(self, cell: HiddenCell) -> None:
-        """Raises where the cell has no such perturbation, or not what is to be observed."""
+        """Raises a ValueError if the cell lacks this perturbation or the observable."""
         one_of("perturbation", type(self).__name__.lower(), cell.PERTURBATIONS)
         if self.observe is not None:
             one_of("observe", self.observe, cell.OBSERVABLES)
 
     def observed(self, cell: HiddenCell, observables: dict[str, tf.Tensor]) -> tf.Tensor:
-        """The observed one [B, H]; by default the cell's first."""
+        """The value that is observed [B, H]; by default the cell's first observable."""
         return observables[self.observe or cell.OBSERVABLES[0]]
 
-    def observed_of_changes(self, cell: HiddenCell, changes: Changes) -> tf.Tensor:
-        """The same of what `LinearStep.forward` gives."""
+    def observed_change(self, cell: HiddenCell, changes: Changes) -> tf.Tensor:
+        """The change of the observed value [B, H], from the `Changes` of `LinearStep.forward`."""
         observables = {"distance": changes.distance, "voltage": changes.y[0], "reset_voltage": changes.x[0]}
         return self.observed(cell, observables)
 
     def start(self, clean: Any) -> Any:
-        """The cell state of the perturbed pass before any noise: a noisy network is where the clean one is."""
+        """The cell state of the perturbed pass before any noise: that of the clean network."""
         return clean
 
     def change(self, clean: tf.Tensor, perturbed: tf.Tensor) -> tf.Tensor:
-        """How far the perturbed pass is from the clean one, in units of the noise."""
+        """The difference of the perturbed pass from the clean one, in units of the noise."""
         return (perturbed - clean) / self.scale
 
     def effect(
@@ -54,7 +54,7 @@ class Perturbation(Settings):
 
         Args:
             cell, p: the cell and its `parameters()`.
-            clean: the clean step of t, and the clean state after it.
+            clean: the clean step t, and the clean state after it.
             current: x(t) W_in + bias [B, H].
             recurrent: the recurrent current of the perturbed pass [B, H].
             state: its cell state before the step.
@@ -105,7 +105,7 @@ class Tangent(Perturbation):
     ) -> tuple:
         step = cell.linear_step(cell.save_residuals(*clean), p).following_reset()
         changes = step.forward([getattr(state, name) for name in cell.own_states], recurrent)
-        return self.observed_of_changes(cell, changes), cell.changed_state(state, changes, p)
+        return self.observed_change(cell, changes), cell.changed_state(state, changes, p)
 
 
 @serializable
@@ -114,7 +114,7 @@ class Twin(Perturbation):
 
     Args:
         std: standard deviation of the noise.
-        resync_every, observe: as of `Tangent`.
+        resync_every, observe: as in `Tangent`.
 
     Raises:
         ValueError: for a setting out of range.
@@ -140,7 +140,7 @@ class Twin(Perturbation):
         return difference / self.std, self.heard(cell, state, noisy, clean[0])
 
     def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
-        """The state from which the noisy network goes on: its own."""
+        """The state that the noisy network continues from: its own."""
         return state
 
 
@@ -148,7 +148,7 @@ class Twin(Perturbation):
 class Replica(Twin):
     """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
 
-    M then learns the path through one synapse, as in the reference code. Arguments as of `Twin`.
+    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`.
 
     Example:
 

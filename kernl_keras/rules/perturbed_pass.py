@@ -1,6 +1,6 @@
-"""What M and gamma learn from: the clean and the perturbed pass over a sequence, and F. Eq. (16)-(19).
+"""The clean and the perturbed pass over a sequence, and F, from which M and gamma learn. Eq. (16)-(19).
 
-The clean pass does not receive the noise. The recurrent product of both passes is one.
+The clean pass does not receive the noise. Both passes share one recurrent matrix product.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from .sensitivity import Effect, SensitivitySums, sensitivity_loss
 
 
 class PerturbedState(NamedTuple):
-    """What the perturbed pass carries: a cell state (of a noisy network, or changes), and the filtered noise."""
+    """State of the perturbed pass: a cell state (of a noisy network, or changes), and the filtered noise."""
 
     cell: Any
     filtered_noise: Any  # Omega [B, R, H], or Re Y
@@ -24,7 +24,7 @@ class PerturbedState(NamedTuple):
 
 
 class Passes(NamedTuple):
-    """What came of both passes."""
+    """The results of both passes."""
 
     residuals: Any  # of the clean pass, every step [T, ...]
     end: Any  # `cell.State` after the last step
@@ -32,24 +32,24 @@ class Passes(NamedTuple):
     sensitivity_loss: Any  # F, with its gradient by M and gamma
     perturbation_variance: Any  # mean D^2
     restarted: Any  # share of steps in which a perturbation started anew because it had reached its bound
-    credited: Any  # how many steps of examples the last three are means over
+    credited: Any  # number of steps, of all examples, in the last three means
 
 
 class Changed(NamedTuple):
-    """How far the perturbed network is from the clean one before a step, in units of the noise. Each [B, H]."""
+    """Differences of the perturbed network from the clean one before a step, in units of the noise. Each [B, H]."""
 
     own: tuple  # the own states
     presynaptic: Any  # S(t-1), as the recurrent weights see it
 
 
 class Run(NamedTuple):
-    """What is known of both passes at their end, for dF/dM."""
+    """Both passes as dF/dM needs them."""
 
-    within_bound: Any  # whether a perturbation went on after the step [T, B, 1]
+    within_bound: Any  # False where a perturbation starts anew after the step [T, B, 1]
     noise: Any  # start, C -> xi [C, B, H]
     resync_every: Any  # number of steps after which all perturbations start anew, or None
-    unroll: bool  # without loops
-    starts: Any  # [T, B], True where a step is the first of its sequence; None where none is but the first
+    unroll: bool
+    starts: Any  # [T, B], True where a step is the first of its sequence; None where each example is one sequence
     derivatives: Any  # start, C -> `LinearStep` of the steps
 
 
@@ -66,23 +66,23 @@ class PerturbedPass:
         p: the cell's parameters.
         weights: W_rec [H, H].
         x: inputs [T, B, I], no gradient.
-        steps: `ValidSteps`; None where all states go on in every step.
-        counted: [T, B], False where an example's step is left out of F; None where all are in it.
+        steps: `ValidSteps`; None if all steps are valid and none starts a sequence.
+        counted: [T, B], False where an example's step is left out of F; None if all count.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted):
         self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
-        # Nothing that a tape watches goes into the passes, or it would trace how to go back through them.
+        # No tape may watch what goes into the passes, or it would trace a backward pass through them.
         self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted
         self.valid, self.starts = (None, None) if steps is None else (steps.valid, steps.starts)
-        self.input_weights = [None if each is None else tf.stop_gradient(each) for each in self.cell.input_weights()]
+        self.input_weights = [None if w is None else tf.stop_gradient(w) for w in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
         self.predictor = self.rule.predictor(
             layer,
             p,
             tf.stop_gradient(self.m),
-            last=self.rule.last and self.starts is None,  # else an example may have several that count
+            last=self.rule.last and self.starts is None,  # with resets an example has several last steps
             several=counted is not None,
         )
         key = next_key(layer.seed, layer.draws, x)
@@ -94,28 +94,28 @@ class PerturbedPass:
         Args:
             state: `cell.State` before the first step.
             perturbed: `PerturbedState`, likewise.
-            learns: scalar bool, whether M and gamma learn in this call; None for True. Where not, there is no perturbed
+            learns: scalar bool, whether M and gamma learn in this call; None for True. If not, there is no perturbed
                 pass, and F and D are 0.
 
         Returns:
             `Passes`.
         """
         if learns is None:
-            found = self.run(state, perturbed)
+            results = self.run(state, perturbed)
         else:
-            found = tf.cond(learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed))
-        residuals, end, after, sums, restarted = found
+            results = tf.cond(learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed))
+        residuals, end, after, sums, restarted = results
         if self.counted is None:
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
             steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
-        count = tf.maximum(steps, 1.0) * self.cell.units  # of a replica that has none F is 0
+        count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps
         losses = sensitivity_loss(self.m, self.gamma, sums, count)
         return Passes(residuals, end, after, *losses, restarted, steps)
 
     def run(self, state, perturbed):
-        """Both passes; `SensitivitySums` in the place of F and D^2."""
+        """Both passes: the fields of `Passes`, but with `SensitivitySums` for F and D^2."""
         cell, rule, unroll = self.cell, self.rule, self.layer.unroll
         noise, enters = rule.perturbation, rule.noise_enters(cell)
         predictor = self.predictor
@@ -138,33 +138,33 @@ class PerturbedPass:
             received = cell.gate(done) * driven if enters == "current" else predictor.received(driven, done)
             saved = cell.save_residuals(done, clean)
             filtered = predictor.step(perturbed[1:], received, saved, changed)
-            # A tangent grows where backpropagation's gradient would explode: such an example starts anew, and NaN never
-            # passes this line (a maximum may: XLA's takes no notice of NaN).
+            # A tangent grows where backpropagation's gradient would explode: such an example starts anew. NaN is not
+            # <= bound either; a maximum would not do, as XLA's ignores NaN.
             bound = min(noise.max_perturbation, effect.dtype.max)
             within_bound = tf.reduce_all(tf.abs(effect) <= bound, -1, keepdims=True)  # [B, 1]
             perturbed = self.forget(within_bound, clean, PerturbedState(other, *filtered))
-            made = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *perturbed[1:])
-            made = where_valid(counts, made, tf.nest.map_structure(tf.zeros_like, made))
-            kept = saved, predictor.keep(made), within_bound
-            return where_valid(goes_on, (clean, perturbed), states), kept, made
+            outcome = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *perturbed[1:])
+            outcome = where_valid(counts, outcome, tf.nest.map_structure(tf.zeros_like, outcome))
+            kept = saved, predictor.keep(outcome), within_bound
+            return where_valid(goes_on, (clean, perturbed), states), kept, outcome
 
-        def end(total, _, made):
-            return predictor.accumulate(total, made)
+        def end(total, _, outcome):
+            return predictor.accumulate(total, outcome)
 
         (end_state, after), kept, total, _ = blockwise(
             begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
         )
-        residuals, of_predictor, within_bound = kept
+        residuals, predictor_values, within_bound = kept
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)
 
         run = Run(within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives)
-        sums = predictor.sums(total, of_predictor, run)
+        sums = predictor.sums(total, predictor_values, run)
         return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
 
     def advance(self, current, xi, enters, clean, other):
-        """One step of both passes: the clean step, its new state, D, the other pass's new state, and `Changed`."""
+        """One step of both passes: the clean step, the new clean state, D, the new perturbed state, and `Changed`."""
         cell, weights, perturbation = self.cell, self.weights, self.rule.perturbation
         if enters == "state":
             other = cell.perturb(other, xi)
@@ -180,14 +180,14 @@ class PerturbedPass:
         return done, clean, effect, other, changed
 
     def forget(self, keep, clean, perturbed):
-        """The perturbed pass starts anew where `keep` [B or 1, 1] is false."""
+        """The `PerturbedState`, which starts anew where `keep` [B or 1, 1] is false."""
         start = unperturbed(self.rule.perturbation, clean, perturbed)
-        of_cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
-        of_noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
-        return PerturbedState(of_cell, *of_noise)
+        cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
+        noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
+        return PerturbedState(cell, *noise)
 
     def share(self, happened):
-        """In which share of the steps that count something `happened` [T, B]."""
+        """The share of steps, of those that count, in which something `happened` [T, B]."""
         happened = tf.cast(happened, self.m.dtype)
         if self.counted is None:
             return tf.reduce_mean(happened)
@@ -195,7 +195,7 @@ class PerturbedPass:
         return tf.math.divide_no_nan(tf.reduce_sum(happened * counted), tf.reduce_sum(counted))
 
     def run_without(self, state, perturbed):
-        """The clean pass alone; a later call that is perturbed starts at its end."""
+        """The clean pass alone. The next perturbed call starts at its end, without noise so far."""
         current = self.cell.input_current(self.x, self.input_weights)
         run = clean_pass(self.cell, self.p, self.weights, current, state, self.valid, self.layer.unroll, self.starts)
         kernels, units = self.m.shape[0], self.cell.units

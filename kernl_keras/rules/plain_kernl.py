@@ -35,12 +35,12 @@ class PlainKeRNL(LearnedSensitivity):
         post_factor: h: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of rate units) or "trace" (S).
             None for the one that fits the noise: "gate" for "current", else "surrogate".
         credit: "all" steps, or the "last" alone, for both (12) and (19).
-        perturbation, learn_sensitivity: as of `kernl_keras.rules.KeRNL`.
+        perturbation, learn_sensitivity: as in `kernl_keras.rules.KeRNL`.
         sensitivity_initializer: of M: "recurrent" (W_rec^T times (1-a) R_m), "local" (the unit itself: (1-a) R_m I, or
             I for "activity"), any Keras initializer, or None: "recurrent" for "synapse", else "local".
 
     Raises:
-        ValueError: for an unknown word, and where the cell does not have what is asked for.
+        ValueError: for an unknown word, and for a setting that the cell does not support.
 
     Example:
 
@@ -92,24 +92,24 @@ class PlainKeRNL(LearnedSensitivity):
             sensitivity_initializer="glorot_uniform",
         )
 
-    def noise_of(self, cell: HiddenCell) -> str:
-        """Where the noise enters a cell: as set, or the cell's own default."""
+    def noise_for(self, cell: HiddenCell) -> str:
+        """The place where the noise enters a cell: as set, or the cell's default."""
         return self.noise or ("activity" if "activity" in cell.NOISE else "current")
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)
         check_one_current(self, cell)
-        one_of("noise", self.noise_of(cell), cell.NOISE)
+        one_of("noise", self.noise_for(cell), cell.NOISE)
 
     def noise_enters(self, cell: HiddenCell) -> str:
-        noise = self.noise_of(cell)
+        noise = self.noise_for(cell)
         return "state" if noise == "activity" else noise
 
     def starts_at(self, cell: HiddenCell) -> str:
-        return "recurrent" if self.noise_of(cell) == "synapse" else "local"
+        return "recurrent" if self.noise_for(cell) == "synapse" else "local"
 
-    def effect_on_itself(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
-        return tf.ones_like(drive) if self.noise_of(cell) == "activity" else drive
+    def noise_effect(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
+        return tf.ones_like(drive) if self.noise_for(cell) == "activity" else drive
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return self.kernel.carry_shapes(cell, traces)
@@ -119,11 +119,11 @@ class PlainKeRNL(LearnedSensitivity):
 
     def post(self, step: LinearStep, cell: HiddenCell) -> Any:
         """h(t) [.., B, H], or a number."""
-        chosen = self.post_factor or ("gate" if self.noise_of(cell) == "current" else "surrogate")
+        chosen = self.post_factor or ("gate" if self.noise_for(cell) == "current" else "surrogate")
         return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.of_outputs(error, step)  # Eq. (11)
+        entered = context.hop.enter_outputs(error, step)  # Eq. (11)
         return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
@@ -132,7 +132,7 @@ class PlainKeRNL(LearnedSensitivity):
 
 
 def last_step(error, steps=None):
-    """L [T, B, H] with the error of the last step alone, of each example's last valid one where there are `steps`."""
+    """L [T, B, H], 0 but for the last step; with `steps` for the last valid step of each sequence."""
     if steps is not None:
         return tf.where(steps.last[..., None], error, tf.zeros_like(error))
     return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)

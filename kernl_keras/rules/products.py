@@ -8,11 +8,11 @@ from ..cells.linear import Errors
 
 
 class Block(NamedTuple):
-    """What a block of steps needs for its share."""
+    """The factors that a block of steps brings to the gradients."""
 
-    presynaptic: Any  # s(t) in its parts, each [C, B, rows]
+    presynaptic: Any  # the parts of s(t), each [C, B, rows]
     effects: Any  # `Effects` of each constant, a list
-    drive: Any  # of the potential by the current
+    drive: Any  # derivative of the potential by the current
 
 
 class Products:
@@ -26,7 +26,7 @@ class Products:
         self.past = past
 
     def start(self, like):
-        """Zeros, in the parts that the blocks add up to; `like` has the dtype."""
+        """The parts of dC/dW before the first block, zeros; `like` has the dtype."""
         cell = self.past.cell
         counts = [self.past.x.shape[-1], cell.units, 1, len(self.past.fields)]
         return tuple(tf.zeros((rows, cell.currents * cell.units), like.dtype) for rows in counts if rows)
@@ -38,54 +38,54 @@ class Products:
         return Block(past.presynaptic(start, size), effects, drive)
 
     def needed(self, errors):
-        """Of `Errors` those that the gradients need, so that no others are kept."""
+        """The `Errors` that the gradients need, without the others."""
         return errors if self.past.fields else Errors(errors.current)
 
     def add(self, total, block, errors):
-        """`total` and a block's share.
+        """`total` with a block added.
 
         Args:
-            total: as of `start`.
+            total: the parts, as in `start`.
             block: `Block`.
             errors: `Errors` [C, B, H].
         """
         added = self.add_weights(total[:3], block.presynaptic, errors.current)
         if block.effects:
-            added += (total[3] + tf.stack([tf.reduce_sum(each, (0, 1)) for each in shares(errors, block)]),)
+            added += (total[3] + tf.stack([tf.reduce_sum(x, (0, 1)) for x in shares(errors, block)]),)
         return added
 
     def add_weights(self, total, presynaptic, current):
-        """`total` of the weights alone and the share of errors of the currents [C, B, G H]."""
+        """`total`, of the weights alone, with the products of a block and its errors of the currents [C, B, G H]."""
         current = tf.reshape(current, (-1, current.shape[-1]))  # [CB, G H]
         added = [tf.matmul(tf.reshape(s, (-1, s.shape[-1])), current, transpose_a=True) for s in presynaptic]
         return tuple(map(tf.add, total, [*added, tf.reduce_sum(current, 0, keepdims=True)]))
 
-    def of_examples(self, block, errors):
-        """The same for each example of a block [B, H, J G + F]: all weights into a unit, those of an input together."""
+    def per_example(self, block, errors):
+        """The gradients of each example in a block [B, H, J G + F]: by unit, then by input."""
         x, s = block.presynaptic
         s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]; 1 for the bias
-        found = self.by_unit(s, errors.current)
+        gradients = self.by_unit(s, errors.current)
         if block.effects:
-            of_constants = tf.stack([tf.reduce_sum(each, 0) for each in shares(errors, block)], -1)
-            found = tf.concat([found, of_constants], -1)
-        return found
+            constants = tf.stack([tf.reduce_sum(x, 0) for x in shares(errors, block)], -1)
+            gradients = tf.concat([gradients, constants], -1)
+        return gradients
 
     def by_unit(self, s, current):
-        """The products of s [C, B, J] and the errors of the currents [C, B, G H], [B, H, J G]."""
+        """Products of s [C, B, J] and the errors of the currents [C, B, G H], summed over steps: [B, H, J G]."""
         cell = self.past.cell
         if cell.currents == 1:
             return tf.einsum("tbj,tbh->bhj", s, current)
         length, batch = tf.unstack(tf.shape(current)[:2])
         current = tf.reshape(current, (length, batch, cell.currents, cell.units))
-        found = tf.einsum("tbj,tbgh->bhjg", s, current)
-        return tf.reshape(found, (batch, cell.units, s.shape[-1] * cell.currents))
+        products = tf.einsum("tbj,tbgh->bhjg", s, current)
+        return tf.reshape(products, (batch, cell.units, s.shape[-1] * cell.currents))
 
     def with_traces(self, traces, carry):
-        """dC/dW of the errors of this piece by the inputs of those before, Eq. (29); 0 without traces.
+        """dC/dW from the errors of this piece and the inputs of earlier pieces, Eq. (29); 0 without traces.
 
         Args:
-            traces: carried in from the pieces before, one [B, .., H, J G + F] for each carried tensor.
-            carry: what the errors of this piece make of the state before it, each [B, .., H].
+            traces: from earlier pieces, one [B, .., H, J G + F] for each carried tensor.
+            carry: the carry before the first step of this piece, each [B, .., H].
         """
         cell = self.past.cell
         products = [
@@ -98,20 +98,20 @@ class Products:
 
 
 def shares(errors, block):
-    """What the steps add to the gradient of each constant, a list of [C, B, H]."""
-    if errors.y is None:  # as a current that moves the potential by as much
+    """The contributions of each step to the gradient of each constant, a list of [C, B, H]."""
+    if errors.y is None:  # the error of the potential, from that of the current
         potential = tf.math.divide_no_nan(errors.current, tf.broadcast_to(block.drive, tf.shape(errors.current)))
         errors = errors._replace(y=(potential,))
-    return [share(errors, each) for each in block.effects]
+    return [share(errors, effects) for effects in block.effects]
 
 
 def share(errors, effects):
-    """The sum over what moves of its error times how much it moves."""
+    """The sum of errors times `Effects`, Eq. (30)."""
     pairs = [
         *zip(errors.y, effects.y),
         *zip(errors.x, effects.x),
         (errors.distance, effects.distance),
         (errors.synapse, effects.synapse),
     ]
-    products = [error * moved for error, moved in pairs if error is not None and moved is not None]
+    products = [error * effect for error, effect in pairs if error is not None and effect is not None]
     return sum(products) if products else tf.zeros_like(errors.current)

@@ -1,4 +1,4 @@
-"""`Rule`: what all learning rules have in common, and what a rule of one's own defines."""
+"""`Rule`: the base of the learning rules, also of your own."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,38 +10,38 @@ from ..cells.linear import Errors, LinearStep
 from .settings import Settings, get_settings
 
 NAMES: dict[str, type["Rule"]] = {}
-"""The short form of each rule: what `kernl_keras.RNN(cell, rule=...)` takes for the rule with its defaults."""
+"""The class of each rule by the word that `kernl_keras.RNN(cell, rule=...)` takes for it."""
 
 
 class Context(NamedTuple):
-    """What a rule knows of its layer while it goes back through a sequence."""
+    """The layer as a rule sees it on the way back: cell, parameters, recurrent weights."""
 
     cell: Any
     p: Any  # the cell's `parameters()`
     recurrent_weights: Any  # W_rec [H, G H]
-    hop: Any = None  # how an error reaches back through other units, see `rules.hop`
+    hop: Any = None  # the way back through other units, see `rules.hop`
 
 
 class BackwardStep(NamedTuple):
-    """What a rule needs to go back by one step, or by a block of steps. Each [.., B, H] or a number."""
+    """The input of a rule for one step back, or for a block of steps. Each [.., B, H] or a number."""
 
     error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
     step: LinearStep
-    entered: tuple = ()  # what errors of potentials add to what is carried of the hop, see `rules.hop`
-    through: Any = None  # the error that reaches z(t) through other units, where it is known beforehand, Eq. (27)
+    entered: tuple = ()  # input to the hop, see `rules.hop`
+    through: Any = None  # the error of z(t) through other units, if known beforehand, Eq. (27)
 
 
 class Rule(Settings):
-    """Base of the learning rules: how the error of a layer's outputs reaches the currents of its units.
+    """Base of the learning rules: a rule turns errors of a layer's outputs into errors of its units' currents.
 
-    A rule goes backward in time. It carries what later errors make of a unit's state, and at each step adds the error
-    L(t) of the output. What comes of it is dC/dI(t), the error of the units' currents, and with that
+    A rule goes backward in time. It carries the errors of the units' states, and at each step adds the error L(t) of
+    the output. The result is dC/dI(t), the error of the units' currents, and with it
 
         (14) dC/dW_ij = sum_b sum_t dC/dI_i(t) s_j(t)
         (15) dC/dx(t) = dC/dI(t) W_in^T
 
-    The eligibility traces that join the pieces of a sequence follow from the same step: a trace is what a carry of one
-    makes of the inputs. So your own rule needs `carry_shapes` and `backward_step` alone. It then learns from whole
+    The eligibility traces that join the pieces of a sequence follow from the same step, run with a carry of 1 and no
+    errors. So your own rule needs `carry_shapes` and `backward_step` alone. It then learns from whole
     sequences and from pieces, with masks, under XLA, and in `kernl_keras.gradient_alignment`. Keep each argument of its
     constructor in an attribute of the same name, and register the class by
     `keras.utils.register_keras_serializable`: it is then saved and loaded with the layer.
@@ -49,13 +49,13 @@ class Rule(Settings):
     Methods to override:
 
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
-    - `backward_step(carry, now, context)`: from the carry behind step t and `BackwardStep` now to the carry before it
-      and dC/dI(t) [B, H], or [B, G H] where the cell's units have G currents (`cell.currents`). It must be linear in
-      carry and `now.error` together. In place of dC/dI(t) it may return `Errors`; else constants that learn get
-      the credit of a current that moves the potential as they do.
+    - `backward_step(carry, now, context)`: from the carry after step t and the `BackwardStep` now to the carry before
+      it and dC/dI(t) [B, H], or [B, G H] where the cell's units have G currents (`cell.currents`). It must be linear in
+      carry and `now.error` together. In place of dC/dI(t) it may return `Errors`; otherwise the error of the
+      potential, for constants that learn, is that of the current divided by the drive.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
-    - `check(cell, traces)`: raises `ValueError` where the rule does not go with the cell.
+    - `check(cell, traces)`: raises a `ValueError` for a cell or traces that the rule does not support.
 
     Raises:
         ValueError: by `check`, for traces in linear memory, which only e-prop and KeRNL have.
@@ -81,13 +81,13 @@ class Rule(Settings):
     networks, JMLR 21 (2020).
     """
 
-    last = False  # whether the last step alone counts
-    by_tape = False  # whether automatic differentiation of the forward pass takes the place of the rule
-    windows = False  # whether a window may be longer than one step, see `rules.window`
-    crosses = True  # whether anything crosses a window's border
+    last = False  # True if only the error of the last step counts
+    by_tape = False  # True if the forward pass is differentiated automatically instead
+    windows = False  # True if a window may be longer than one step, see `rules.window`
+    crosses = True  # True if errors leave their window
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """Raises where the rule does not go with the cell, or with the traces: False, True or `LinearTraces`."""
+        """Raises a ValueError if the rule does not support the cell, or the traces: False, True or `LinearTraces`."""
         if traces not in (True, False):
             raise ValueError(
                 f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
@@ -95,33 +95,33 @@ class Rule(Settings):
 
     @classmethod
     def default_for(cls, cell: HiddenCell) -> "Rule":
-        """The rule with the defaults that suit a cell: what its word stands for."""
+        """The rule that its word stands for, with the defaults for a cell."""
         return cls()
 
     def stream_traces(self, cell: HiddenCell) -> Any:
-        """What a stateful layer carries if nothing is said."""
+        """The default traces of a stateful layer."""
         return True
 
     def build(self, layer: Any) -> None:
         """Adds the rule's own weights to the layer."""
 
     def reset(self, layer: Any) -> None:
-        """Starts the rule's own weights anew."""
+        """Sets the rule's own weights to their initial values."""
 
     def sensitivity_weights(self, layer: Any) -> list[tf.Variable]:
         """The weights that the layer's perturbation trains."""
         return []
 
     def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
-        """How many rows [B, H] of both kinds the layer carries to predict a perturbation; none without M."""
+        """Numbers of rows [B, H] that the layer carries for `Kernel.predictor`, see `Kernel.rows`; none without M."""
         return ()
 
     def context(self, layer: Any, p: Any, traces: bool) -> Context:
-        """The `Context` of a sequence, with the weights as they are now: M may have learned since the forward pass."""
+        """The `Context` for a sequence, with the current weights: M may have learned since the forward pass."""
         return Context(layer.cell, p, layer.cell.recurrent_weights())
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        """Shapes of what is carried from step to step, without the batch axis."""
+        """Shapes of the carried tensors, without the batch axis."""
         raise NotImplementedError(f"{type(self).__name__} must implement carry_shapes(cell, traces).")
 
     def learning_signal(self, error: tf.Tensor, steps: Any) -> tf.Tensor:
@@ -129,15 +129,15 @@ class Rule(Settings):
         return error
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """What `backward_step` needs, for a block of steps at once; `carry` is that behind the block."""
+        """The `BackwardStep` of a block of steps; `carry` is the carry after the block."""
         return BackwardStep(error, step)
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """`prepare` without errors, `silence` being zeros [T, B, H]: what is carried goes back alone."""
+        """`prepare` without errors: `silence` is zeros [T, B, H], and only the carry goes back."""
         return self.prepare(silence, step, carry, context)
 
     def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
-        """The `Context` with one kernel alone; None where the R kernels of a carry (R, H) are not separate."""
+        """The `Context` with one kernel alone; None if the R kernels of a carry (R, H) depend on each other."""
         return None
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | Errors]:
@@ -146,7 +146,7 @@ class Rule(Settings):
 
 
 def check_one_current(rule: Rule, cell: HiddenCell) -> None:
-    """Raises where units have several currents, which the rule cannot tell apart."""
+    """Raises a ValueError for units with several currents, which the rule cannot tell apart."""
     if cell.currents > 1:
         raise ValueError(
             f"cell must have one current a unit for {type(rule).__name__}; received {type(cell).__name__}, whose "
@@ -160,7 +160,7 @@ def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     Args:
         rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
             configuration as `keras.saving.serialize_keras_object` makes it of one.
-        cell: whose defaults a word stands for; None for those of the rule's class.
+        cell: the cell whose defaults a word stands for; None for those of the rule's class.
 
     Raises:
         ValueError: for anything else.
@@ -172,9 +172,9 @@ def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     EProp(adaptation=True, reset_gradient=False)
     """
     table = NAMES if cell is None else {name: partial(kind.default_for, cell) for name, kind in NAMES.items()}
-    made = get_settings("rule", rule, Rule, table)
-    made.get_config()  # a rule that cannot be saved says so before it has trained
-    return made
+    rule = get_settings("rule", rule, Rule, table)
+    rule.get_config()  # raises now, not after training, for a rule that cannot be saved
+    return rule
 
 
 def name_of(rule: Rule) -> str:

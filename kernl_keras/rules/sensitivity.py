@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class Effect(NamedTuple):
-    """What the noise did, in units of its standard deviation."""
+    """The effect of the noise, in units of its standard deviation."""
 
     effect: Any  # D [T, B, H]
     filtered_noise: Any  # Omega [T, B, R, H]
@@ -14,20 +14,20 @@ class Effect(NamedTuple):
 
 
 class SensitivitySums(NamedTuple):
-    """Sums over batch and steps, from which F and its gradients follow; of consecutive blocks they add up."""
+    """Sums over batch and steps that give F and its gradients. Those of consecutive blocks add up."""
 
-    squares: Any  # of the residual, D - Omega M^T
-    effect_squares: Any  # of D
+    squares: Any  # squares of the residual, D - Omega M^T
+    effect_squares: Any  # squares of D
     by_noise: Any  # residual^T Omega [H, R H]
     by_slope: Any  # residual^T Gamma [H, R H]
 
 
-def sensitivity_sums(m, made):
+def sensitivity_sums(m, outcome):
     """`SensitivitySums` of an `Effect`, for M [R, H, H]."""
     kernels, units = m.shape[0], m.shape[-1]
-    effect = tf.reshape(made.effect, (-1, units))  # [TB, H]
-    omega = tf.reshape(made.filtered_noise, (-1, kernels * units))  # [TB, RH]
-    slope = tf.reshape(made.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
+    effect = tf.reshape(outcome.effect, (-1, units))  # [TB, H]
+    omega = tf.reshape(outcome.filtered_noise, (-1, kernels * units))  # [TB, RH]
+    slope = tf.reshape(outcome.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
     residual = effect - tf.matmul(omega, flat(m), transpose_b=True)  # [TB, RH] x [RH, H]
     return SensitivitySums(
         squares=sum_of_squares(residual),
@@ -38,13 +38,13 @@ def sensitivity_sums(m, made):
 
 
 def sum_of_squares(x):
-    """Of x [n, H], column by column as a product: XLA's sums of whole tensors are slow."""
+    """The sum of x^2, x [n, H], by a product for each column: XLA's sums of whole tensors are slow."""
     columns = tf.matmul(tf.ones_like(x[:, :1]), x**2, transpose_a=True)  # [1, n] x [n, H]
     return tf.reduce_sum(columns)
 
 
 def flat(m):
-    """M [R, H, H] as [H, R H]: what each unit's observation hears of every filtered noise."""
+    """M [R, H, H] as [H, R H]: each unit's weights of all filtered noises."""
     kernels, units = m.shape[0], m.shape[-1]
     return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
 
@@ -60,7 +60,7 @@ def sensitivity_loss(m, gamma, sums, count):
         m: M [R, H, H], M[r, k, i]: how unit i moves unit k.
         gamma: [R, H], 1/ms; None where M learns alone.
         sums: `SensitivitySums` for this M.
-        count: of the numbers in D that they sum over, a number or a scalar tensor.
+        count: how many numbers of D they sum over, a number or a scalar tensor.
 
     Returns:
         F and mean D^2, scalars; F has a gradient by `m` and `gamma`.

@@ -1,4 +1,4 @@
-"""Objects that are their settings: rules, kernels and perturbations are saved, loaded and compared by them."""
+"""`Settings`: the base of rules, kernels and perturbations, which are saved and loaded by their settings."""
 
 import inspect
 from typing import Any
@@ -13,16 +13,16 @@ class Settings:
 
     @classmethod
     def names(cls) -> list[str]:
-        """The names of the settings: of this class and, where it takes `**kwargs`, of those it inherits from."""
-        found: list[str] = []
-        for each in cls.__mro__:
-            if "__init__" not in vars(each) or each is object:
+        """The names of the settings: those of this class and, if it takes `**kwargs`, of its base classes."""
+        names: list[str] = []
+        for base in cls.__mro__:
+            if "__init__" not in vars(base) or base is object:
                 continue
-            parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
-            found += [x.name for x in parameters if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)]
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            names += [x.name for x in parameters if x.kind not in (x.VAR_POSITIONAL, x.VAR_KEYWORD)]
             if not any(x.kind is x.VAR_KEYWORD for x in parameters):
                 break
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(names))
 
     def get_config(self) -> Config:
         """The settings, as Keras serializes them."""
@@ -52,13 +52,13 @@ def serialized(value: Any) -> Any:
 
 
 def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: dict[str, Any]) -> Any:
-    """What a setting stands for: an object of the class `base` as it is, a word of `table`, or a configuration.
+    """The object that a setting stands for: itself if it is a `base`, else by a word of `table` or a configuration.
 
     Args:
         name: of the argument, for the error.
         value: the setting.
-        base: the class that it must be of, or several.
-        table: word: class, which is made with its defaults.
+        base: class of the object, or several.
+        table: class by word; the object has the defaults of its class.
 
     Raises:
         ValueError: for anything else.
@@ -69,13 +69,13 @@ def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: di
         return table[one_of(name, value, table)]()
     if isinstance(value, dict):
         try:
-            made = keras.saving.deserialize_keras_object(value)
+            loaded = keras.saving.deserialize_keras_object(value)
         except TypeError as error:  # Keras' own, which does not say of which argument
             raise ValueError(
                 f"{name} must be a configuration that Keras can load; received {value!r}. {error}"
             ) from error
-        if isinstance(made, base):
-            return made
+        if isinstance(loaded, base):
+            return loaded
     kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))
     if isinstance(value, type) and issubclass(value, base):
         raise ValueError(f"{name} must be an object, {value.__name__}(); received the class {value.__name__}.")

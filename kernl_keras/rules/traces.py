@@ -1,31 +1,31 @@
-"""Traces: what a piece of a sequence leaves for the errors of later pieces, Eq. (29).
+"""Traces: by them errors of later pieces of a sequence reach the inputs of earlier ones, Eq. (29).
 
-A trace is linear in s(t) and in the traces before. So its coefficients are what the backward pass of a rule gives for a
-carry of one and no errors: one sweep gives the traces after many steps, without those in between.
+A trace is linear in s(t) and in the traces before. Its coefficients are found by one backward sweep of the rule, with a
+carry of 1 and no errors. So the traces after many steps need none in between.
 """
 
 import tensorflow as tf
 
-from ..cells.linear import of_steps, with_steps
+from ..cells.linear import varying, with_varying
 from ..sequences.time_loop import scan
 from .products import share
 
 
-def advanced(way, traces):
-    """Exact traces [B, .., H, J G + F] after the last valid step, of those before the first; `way` is a `Backward`."""
-    past, every = way.past, way.products.block(0, way.past.length)
+def advance_traces(way, traces):
+    """Exact traces [B, .., H, J G + F] after the last valid step, from those before the first. `way`: a `Backward`."""
+    past, block = way.past, way.products.block(0, way.past.length)
     valid, like = None if past.steps is None else past.steps.valid, past.residuals.output
 
     def row(number, index=None):
-        """The trace [B, H, J G + F] of a tensor that is carried, of its kernel `index` where it has several."""
-        one_kernel = way if index is None else way.of_kernel(index)
-        alone = one_kernel is not way  # kernels are separate: the others have no part in it
+        """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
+        one_kernel = way if index is None else way.for_kernel(index)
+        alone = one_kernel is not way  # kernels are separate, and this one suffices
         carry = one_kernel.carry(like)
         one = tf.ones_like(carry[number])
         if index is not None and not alone:
             one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
         errors, carry = one_kernel.errors(None, (*carry[:number], one, *carry[number + 1 :]), valid)
-        total = way.products.of_examples(every, errors)
+        total = way.products.per_example(block, errors)
         for trace, weight in zip(traces, carry):
             if alone and weight.shape.rank == 3:
                 trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
@@ -33,27 +33,27 @@ def advanced(way, traces):
             total += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
         return total
 
-    after = []
+    new_traces = []
     for number, shape in enumerate(way.shapes):
         if len(shape) == 1:
-            after.append(row(number))
+            new_traces.append(row(number))
         elif shape[0] == 1:
-            after.append(row(number)[:, None])
-        else:  # in a loop: as many copies of it in the graph would take minutes to compile
+            new_traces.append(row(number)[:, None])
+        else:  # a loop, because so many copies in the graph would take minutes to compile
             rows = scan(lambda _, index, number=number: ((), row(number, index)), (), tf.range(shape[0]))[1]
-            after.append(tf.transpose(rows, (1, 0, 2, 3)))
-    return tuple(after)
+            new_traces.append(tf.transpose(rows, (1, 0, 2, 3)))
+    return tuple(new_traces)
 
 
-def advanced_constants(rule, past, start, size, counts, traces):
-    """The traces of constants, through the unit's own state alone, after the `size` steps from `start` on.
+def advance_constants(rule, past, start, size, counts, traces):
+    """The traces of constants that learn, through the unit's own state alone, after the `size` steps from `start` on.
 
-    They belong to linear memory. They are exact, not of means: each constant needs only [H] numbers a carried tensor.
+    Linear memory uses them. They are exact, because each needs only [H] numbers for a carried tensor.
 
     Args:
         rule: `EProp` or `KeRNL`.
         past: `backward.Past`.
-        start, size: of the block.
+        start, size: the block of steps.
         counts: 1 where a step counts, 0 where it is left out [C, B or 1].
         traces: before the block [B, K, H, F], of K carried tensors and F constants.
     """
@@ -68,12 +68,12 @@ def advanced_constants(rule, past, start, size, counts, traces):
 
     def back(carry, now):
         parts, effects, counted = now
-        before, errors = with_steps(step, parts).back(carry, 0.0)
-        local = tf.stack([share(errors, each) for each in effects], -1)  # [K, B, H, F]
+        before, errors = with_varying(step, parts).back(carry, 0.0)
+        local = tf.stack([share(errors, effect) for effect in effects], -1)  # [K, B, H, F]
         counted = counted > 0.0
         carry = tuple(tf.where(counted[:, None], after, at) for after, at in zip(before, carry))
         return carry, tf.where(counted[:, None, None], local, tf.zeros_like(local))
 
-    carry, local = scan(back, tuple(ones), (of_steps(step), effects, counts), reverse=True, unroll=past.unroll)
+    carry, local = scan(back, tuple(ones), (varying(step), effects, counts), reverse=True, unroll=past.unroll)
     kept = sum(weight[..., None] * traces[:, k] for k, weight in enumerate(carry))  # [K, B, H, F]
     return tf.transpose(kept + tf.reduce_sum(local, 0), (1, 0, 2, 3))

@@ -1,11 +1,11 @@
 """`WholeUnit`: the kernel of the whole unit that is moved, with its spikes, its reset and its adaptation.
 
-    (36) what a spike of i adds to V_k goes on as everything of k does:
+    (36) the effect of a spike of i on V_k is followed through all states of k:
          D_k(t), state_k(t) = own_step(state_k(t-1), sum_i M_ki xi_i(t))            forward, Eq. (19)
          C_i(t) = sum_k c_k(t+1) M_ki,    c(t), state(t-1) = own_back(L(t), state(t))       back, Eq. (22)
 
-The kernel of the membrane alone, Eq. (25), leaves out what the unit that is moved does then: it spikes more, which
-resets its potential and raises its threshold or its adaptation current, and takes back much of what arrived.
+The kernel of the membrane, Eq. (25), ignores that the unit that is moved then spikes more, which resets its potential
+and raises its threshold or its adaptation current. This takes back much of the effect.
 """
 
 from typing import Any
@@ -22,20 +22,20 @@ from .perturbation import Perturbation
 
 @serializable
 class WholeUnit(Kernel):
-    """The kernel of the whole unit that is moved: what arrives goes on as everything that the unit has.
+    """The kernel of the whole unit that is moved: the effect of a spike is followed through all states of the unit.
 
         c(t), state(t-1) = own_back(L(t), state(t)),        C(t) = c(t+1) M        Eq. (36)
 
     The state is that of e-prop with the adapting threshold: potential, threshold or adaptation current, and the reset
     where the rule follows it. With M = (1-a) R_m W_rec^T the gradient is exact for every path through one other unit,
-    where S = z. `kernl_keras.rules.Membrane` has the potential left to itself in its place: for units whose spikes take
-    back most of what arrives, such as `kernl_keras.AdLIFCell`, that is too much.
+    where S = z. `kernl_keras.rules.Membrane` follows the potential alone: for units whose spikes take back most of an
+    input, such as `kernl_keras.AdLIFCell`, that overestimates the effect.
 
-    How a unit answers differs from step to step, so exact traces need a kernel for each unit: a unit's state has H
-    numbers for each of the J inputs of every unit, H^2 J in all.
+    The response of a unit changes from step to step, so exact traces need a kernel for each unit: H^2 J numbers for
+    each number of a unit's state, with J inputs of a unit.
 
     Raises:
-        ValueError: by `check`, where the kernel does not go with a cell, or a perturbation observes something else.
+        ValueError: by `check`, for a cell that the kernel does not support, or a perturbation with another observable.
 
     Example:
 
@@ -49,7 +49,7 @@ class WholeUnit(Kernel):
     word = "whole_unit"
 
     def __init__(self) -> None:
-        """There are no settings."""
+        """No settings."""
 
     def check(self, cell: HiddenCell, perturbation: Perturbation) -> None:
         super().check(cell, perturbation)
@@ -74,7 +74,7 @@ class WholeUnit(Kernel):
 
 
 class WholeUnitPredictor(MembranePredictor):
-    """How the perturbed pass predicts D by Eq. (36), and what it keeps for dF/dM.
+    """The prediction of D by Eq. (36) for the perturbed pass, and the gradient dF/dM.
 
     Args:
         m: M [H, H].

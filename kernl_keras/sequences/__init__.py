@@ -1,1 +1,1 @@
-"""Sequences: the one loop over time, masked steps, and a leaky sum with its adjoint."""
+"""Sequences: the loop over time, masks and resets, and a leaky sum with its adjoint."""

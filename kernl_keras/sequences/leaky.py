@@ -1,4 +1,4 @@
-"""A leaky sum and a maximum that fades, over time, with gradients in closed form: no tape of the loop is kept."""
+"""A leaky sum and a fading maximum over time. Their gradients are written out, so that no tape of the loop is kept."""
 
 import tensorflow as tf
 
@@ -29,7 +29,7 @@ def leaky_max(x, decay, start):
         dC/dx(t) = R(t) where x(t) is the larger, else 0
         R(t) = dC/dv(t) + d(t+1) R(t+1) where d(t+1) v(t) is the larger, else dC/dv(t)
 
-    Args, Returns: as of `leaky_sum`.
+    Args, Returns: as in `leaky_sum`.
 
     Source: the subgradient of a maximum goes to the larger one; of equals it goes to x here.
     """

@@ -1,7 +1,7 @@
-"""Masked steps are no steps: the valid ones of each example move to the front, next to each other.
+"""Masks and resets. Masked steps are skipped: the valid steps of each example move to the front.
 
-No error comes from the steps behind them, and states stand still there: every rule is exact under a mask without
-knowing of it. Where an example starts a new sequence, its states are zero before, and no error goes further back.
+The steps after them have no error, and states do not change there. So every rule is exact under a mask without knowing
+of it. Where an example starts a new sequence, its states are zero before, and no error goes further back.
 """
 
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ import tensorflow as tf
 
 
 class Marks(NamedTuple):
-    """Mask and reset of a layer's sequences. Keras passes them on in the place of the mask."""
+    """Mask and reset of a layer's sequences. Keras passes them on in place of the mask."""
 
     mask: Any  # True where a step counts [B, T], or None
     reset: Any  # True where a new sequence starts [B, T], or None
 
     def read_backwards(self):
-        """`Marks` of sequences that are read from the last step to the first: between the same steps they part."""
+        """The `Marks` of the sequences read backward: a new sequence starts between the same two steps."""
         mask = None if self.mask is None else tf.reverse(self.mask, [1])
         if self.reset is None:
             return Marks(mask, None)
@@ -28,12 +28,12 @@ class Marks(NamedTuple):
 
 
 def marks(sequences, mask, reset):
-    """`Marks` of a call by its arguments; None where there are none.
+    """The `Marks` of a call from its arguments; None without mask and reset.
 
-    Where there is a second tensor Keras 3 leaves out the mask, which is then that of the sequences [B, T, n].
+    If there is a second tensor, Keras 3 does not pass the mask; it is then taken from the sequences [B, T, n].
     """
     if mask is not None:
-        mask = tf.nest.flatten(mask)[0]  # Keras 2 has one for the states as well
+        mask = tf.nest.flatten(mask)[0]  # Keras 2 adds one for the states
     if reset is None:
         return None if mask is None else Marks(mask, None)
     reset = tf.convert_to_tensor(reset)
@@ -49,13 +49,13 @@ def marks(sequences, mask, reset):
 class ValidSteps:
     """The places of the valid steps of each example, by mask and reset [B, T], see `Marks`.
 
-    At a step that is not valid a reset counts for the next one that is, and where none follows for the states left.
+    A reset at a masked step holds for the next valid one, or, if none follows, for the states after the sequence.
 
     Attributes:
         valid: [T, B], the mask of sequences that were gathered.
         last: [T, B], True at the last valid step of each sequence of an example.
         starts: [T, B], True where a new sequence starts, of sequences that were gathered; None without resets.
-        over: [B], True where a new sequence starts behind the last valid step; None without resets.
+        over: [B], True where a new sequence starts after the last valid step; None without resets.
 
     Example:
         >>> steps = ValidSteps([[False, True, False, True]])
@@ -74,20 +74,20 @@ class ValidSteps:
         self.starts = self.over = None
         if reset is not None:
             resets = tf.cumsum(tf.cast(reset, tf.int32), axis=1)  # so far
-            so_far = tf.transpose(self.gather(resets[..., None])[..., 0])  # [T, B], 0 behind the valid steps
+            so_far = tf.transpose(self.gather(resets[..., None])[..., 0])  # [T, B], 0 after the valid steps
             before = tf.concat([tf.zeros_like(so_far[:1]), so_far[:-1]], 0)
             self.starts = so_far > before
             self.over = resets[:, -1] > tf.reduce_max(so_far, 0)
             self.last |= self.valid & tf.concat([self.starts[1:], tf.zeros_like(self.starts[:1])], 0)
 
     def gather(self, sequences):
-        """x [B, T, n] with the valid steps first, then zeros: whatever a masked step holds, NaN too, goes nowhere."""
+        """x [B, T, n] with the valid steps first, then zeros. Masked steps may hold anything, NaN too."""
         order = tf.argsort(tf.cast(~self.mask, tf.int32), axis=1, stable=True)
         first = tf.gather(sequences, order, axis=1, batch_dims=1)
         return tf.where(tf.transpose(self.valid)[..., None], first, tf.zeros_like(first))
 
     def scatter(self, outputs, zeros=False):
-        """The steps where they were, [B, T, n]: a masked one repeats the valid one before it, or is 0, with `zeros`."""
+        """The steps at their old places [B, T, n]; a masked one repeats the last valid one, or is 0 with `zeros`."""
         rows = tf.gather(outputs, tf.maximum(self.so_far - 1, 0), axis=1, batch_dims=1)
         shown = self.mask if zeros else self.so_far > 0
         return tf.where(shown[..., None], rows, tf.zeros_like(rows))
@@ -97,21 +97,21 @@ class ValidSteps:
         return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
 
     def behind(self, x, first):
-        """x of the last valid step [B, n], of x [B, T, n] with the valid steps first.
+        """x of the last valid step [B, n], from x [B, T, n] with the valid steps first.
 
-        It is `first` where there is none, and zeros where the sequence is over.
+        It is `first` without a valid step, and zeros where the sequence is over.
         """
         return self.left(tf.where(self.so_far[:, -1:] > 0, self.scatter(x)[:, -1], first))
 
     def left(self, states):
-        """The states behind the last step, a structure of tensors [B, ...]: zeros where the sequence is over."""
+        """The states after the last step, a structure of tensors [B, ...]: zeros where the sequence is over."""
         return states if self.over is None else where_fresh(self.over, states)
 
 
 def where_valid(valid, new, old):
     """A state after a step, a structure of tensors [B, ...]: `new` where the step is `valid` [B], else `old`.
 
-    All of it is new where `valid` is None. An entry of both that is None stays so.
+    `valid=None` stands for True everywhere. An entry that is None stays None.
     """
     if valid is None:
         return new
@@ -125,7 +125,7 @@ def where_valid(valid, new, old):
 def where_fresh(starts, states):
     """States before a step, a structure of tensors [B, ...]: zeros where a sequence `starts` [B] with it.
 
-    All stay as they are where `starts` is None.
+    `starts=None` stands for False everywhere.
     """
     if starts is None:
         return states

@@ -1,4 +1,4 @@
-"""The one loop over time. It can stop every C steps, so that a block's results are used while they are in the cache.
+"""The loop over time, in blocks of C steps, so that the results of a block are used while they are in the cache.
 
 Matrix products do not depend on the order of the steps: they are done for a block at once. Everything else is done step
 by step. A step receives and returns any nested structure of tensors; an entry may be None.
@@ -11,7 +11,7 @@ BLOCK = 32
 
 
 def scan(step, carry, elements, reverse=False, unroll=False):
-    """The loop in a single block: the carry after it, and the outputs of every step [T, ...] in the order of time.
+    """Runs `step` over time in one block. Returns the last carry and the outputs [T, ...], in time order.
 
     Args:
         step: `(carry, elements at t) -> (carry, outputs at t)`.
@@ -38,11 +38,11 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
 
     Args:
         begin: `(start, C, carry) -> (elements, extra)`: a structure of tensors [C, ...] for the C steps from `start`
-            on, and anything else for `end`. The carry is the one with which the block begins.
+            on, and anything else for `end`. `carry` is the one before the block.
         step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
         end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.
-        total: what the blocks add up to.
+        total: the sums before the first block.
         length: T, a number or a scalar tensor.
         size: C, at most; `BLOCK` where None. T itself makes one block.
         reverse: from the last step to the first, the blocks likewise.
@@ -50,7 +50,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         border: `carry -> (carry, kept)`, after each block; None for nothing.
 
     Returns:
-        the carry after the loop, `kept` [T, ...], `total`, and what `border` kept of the blocks [T/C, ...].
+        the carry after the loop, `kept` of all steps [T, ...], `total`, and `kept` of all borders [T/C, ...].
     """
     if unroll or (isinstance(length, int) and length == 1):  # a single step needs no loop
         return unrolled(begin, step, end, carry, total, length, length if border is None else size, reverse, border)
@@ -60,7 +60,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         size = min(size, length) if isinstance(length, int) else tf.minimum(size, length)
         one_block = isinstance(length, int) and size == length
     blocks = 1 if one_block else -(-length // size)
-    after, *like = step(carry, at(begin(0, size, carry)[0], 0))  # what is kept of a step, and what stays in its block
+    after, *like = step(carry, at(begin(0, size, carry)[0], 0))  # examples of `kept` and `local`
     like_border = () if border is None else border(after)[1]
 
     def arrays(like, count):
@@ -85,8 +85,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             row = size - 1 - i if reverse else size - count + i
             carry, *outputs = step(carry, at(elements, row))
             kept, local = (
-                [array.write(index, x) for array, x in zip(group, tensors(made))]
-                for group, index, made in zip((kept, local), (start + row, row), outputs)
+                [array.write(index, x) for array, x in zip(group, tensors(output))]
+                for group, index, output in zip((kept, local), (start + row, row), outputs)
             )
             return i + 1, carry, kept, local
 
@@ -94,8 +94,8 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         if end is not None:
             total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
         if border is not None:
-            carry, made = border(carry)
-            borders = [array.write(place, x) for array, x in zip(borders, tensors(made))]
+            carry, at_border = border(carry)
+            borders = [array.write(place, x) for array, x in zip(borders, tensors(at_border))]
         return k + 1, carry, total, kept, borders
 
     state = (0, carry, total, arrays(like[0], length), arrays(like_border, blocks))
@@ -104,14 +104,14 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     else:
         _, carry, total, kept, borders = loop(lambda k, *_: k < blocks, block, state, blocks)
     kept, borders = (
-        rebuilt(like, [array.stack() for array in of_like])
-        for like, of_like in zip((like[0], like_border), (kept, borders))
+        rebuilt(structure, [array.stack() for array in group])
+        for structure, group in zip((like[0], like_border), (kept, borders))
     )
     return carry, kept, total, borders
 
 
 def loop(goes_on, body, state, at_most):
-    """`tf.while_loop` over a structure of which entries may be None."""
+    """`tf.while_loop` over a structure whose entries may be None."""
     flat = tf.while_loop(
         lambda *flat: goes_on(*rebuilt(state, flat)),
         lambda *flat: tensors(body(*rebuilt(state, flat))),
@@ -123,7 +123,7 @@ def loop(goes_on, body, state, at_most):
 
 def unrolled(begin, step, end, carry, total, length, size, reverse, border):
     """`blockwise` without loops."""
-    every, borders = [], []
+    all_steps, borders = [], []
     starts = range(0, length, size)
     for start in reversed(starts) if reverse else starts:
         count = min(size, length - start)
@@ -133,19 +133,19 @@ def unrolled(begin, step, end, carry, total, length, size, reverse, border):
             carry, *outputs = step(carry, at(elements, row))
             steps.append(outputs)
         if end is not None:
-            in_time = steps[::-1] if reverse else steps
-            total = end(total, extra, stacked([local for _, local in in_time]))
-        every += steps
+            in_order = steps[::-1] if reverse else steps
+            total = end(total, extra, stacked([local for _, local in in_order]))
+        all_steps += steps
         if border is not None:
-            carry, made = border(carry)
-            borders.append(made)
+            carry, at_border = border(carry)
+            borders.append(at_border)
     if reverse:
-        every, borders = every[::-1], borders[::-1]
-    return carry, stacked([kept for kept, _ in every]), total, stacked(borders) if borders else ()
+        all_steps, borders = all_steps[::-1], borders[::-1]
+    return carry, stacked([kept for kept, _ in all_steps]), total, stacked(borders) if borders else ()
 
 
 def stacked(structures):
-    """One structure of tensors [T, ...] of T structures."""
+    """T structures as one structure of tensors [T, ...]."""
     return rebuilt(structures[0], [tf.stack(x) for x in zip(*map(tensors, structures))])
 
 
@@ -155,7 +155,7 @@ def tensors(structure):
 
 
 def rebuilt(structure, flat):
-    """The structure with the tensors of the list `flat` in the places of its own; None stays None."""
+    """The structure with its tensors replaced by those of the list `flat`; None stays None."""
     flat = iter(flat)
     return tf.nest.map_structure(lambda x: None if x is None else next(flat), structure)
 
@@ -172,7 +172,7 @@ def take(x, start, size):
         begin = tf.concat([[start], tf.zeros(x.shape.rank - 1, tf.int32)], 0)
         return tf.slice(x, begin, tf.concat([[size], tf.shape(x)[1:]], 0))
 
-    return rebuilt(x, [rows(each) for each in tensors(x)])
+    return rebuilt(x, [rows(part) for part in tensors(x)])
 
 
 def take_before(x, first, start, size):

@@ -1,4 +1,4 @@
-"""How well a rule's weight gradient agrees with that of backpropagation through time."""
+"""The agreement of a rule's weight gradient with that of backpropagation through time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,34 +19,34 @@ from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
 from .state import state_kept
 
-EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules beside those that are asked for
-DEFAULT = ("eprop", "rflo")  # what the layers' own rules are compared with, if nothing is asked for
+EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules that the comparison itself needs
+DEFAULT = ("eprop", "rflo")  # rules to compare beside the layers' own, by default
 
 
 class Agreement(NamedTuple):
-    """Of one gradient with that of backpropagation; NaN where one of the two is zero."""
+    """Agreement of a gradient with that of backpropagation; NaN where one of the two is zero."""
 
     cosine: float  # of the angle between them
-    norm_ratio: float  # how long it is, backpropagation's being 1
-    nonlocal_cosine: float  # of what travels through other units alone; NaN for a rule that has no such part
+    norm_ratio: float  # its norm over that of backpropagation's
+    nonlocal_cosine: float  # cosine of the parts through other units alone; NaN for a rule without such a part
 
 
 class LagAgreement(NamedTuple):
-    """The same by the time between input and error. Each a list, one entry a lag."""
+    """`Agreement` by the time between input and error. Lists, an entry for each lag."""
 
     lag: list[float]  # ms
     cosine: list[float]
     norm_ratio: list[float]
     nonlocal_cosine: list[float]
-    share: list[float]  # norm of backpropagation's contribution, that of its whole gradient being 1
+    share: list[float]  # norm of backpropagation's contribution over that of its whole gradient
 
 
 class Alignment(NamedTuple):
-    """What `gradient_alignment` found."""
+    """The result of `gradient_alignment`."""
 
     # {"layer/weight": {rule: Agreement}}, and {"layer": ...} for all weights of a layer together
     variables: dict[str, dict[str, Agreement]]
-    lags: dict[str, dict[str, LagAgreement]]  # likewise; not of constants
+    lags: dict[str, dict[str, LagAgreement]]  # likewise, without constants
     explained_variance: dict[str, float]  # {"layer": 1 - F / mean D^2}, for layers whose M and gamma learn
 
 
@@ -69,18 +69,17 @@ def gradient_alignment(
     cut into `windows` of equal length; windows k <= l give the part of the gradient that comes from the errors of
     window l and the inputs of window k, and all pairs with the same l - k are summed. Lag 0 is within a window; the
     last window may be shorter; masked steps take no time. Errors that reach a layer through states that it returns are
-    not seen, nor any call of a layer but its last.
+    not seen, and of several calls of a layer only the last is.
 
-    What it means: how much of the step that backpropagation would make is in the step that the rule makes. What it does
-    not mean: that a rule of higher cosine reaches a higher accuracy. Most of a gradient's length is local, a unit's own
-    output by its own weights, and what a rule adds may be small beside the errors of this part. So `nonlocal_cosine`
-    compares what travels through other units alone: of `KeRNL` the second term of (22), of backpropagation
-    what is lost when the path through the recurrent weights is cut. A step along a poor direction, averaged over many
-    batches, may learn better than one along a good one; and backpropagation with a surrogate is itself no gradient of
-    the spiking network, which has none.
+    A high cosine means that the rule's step contains much of backpropagation's step. It does not mean a higher
+    accuracy. Most of a gradient's length is local, a unit's own output by its own weights, and errors of this part may
+    hide what a rule adds. So `nonlocal_cosine` compares the parts through other units alone: for `KeRNL` the second
+    term of (22), for backpropagation the part that is lost when the path through the recurrent weights is cut. A step
+    along a poor direction, averaged over many batches, may learn better than one along a good one; and backpropagation
+    with a surrogate is itself no gradient of the spiking network, which has none.
 
     Args:
-        model: built and compiled Keras model with `RNN` layers; its loss is what is differentiated.
+        model: built and compiled Keras model with `RNN` layers; its loss is differentiated.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
         rules: list of rules, as words or objects, or a dict of them by names of your own; None for each layer's own
             rule beside "eprop" and "rflo", without those that do not go with a layer's cell. The word of the layer's
@@ -118,7 +117,7 @@ def gradient_alignment(
 
 
 class Alignments:
-    """`gradient_alignment` of one model again and again, compiled once. Arguments as there."""
+    """`gradient_alignment` of one model for many batches, compiled once. Arguments as there."""
 
     def __init__(self, model, rules=None, windows=8):
         self.model, self.layers = model, rule_layers(model)
@@ -147,12 +146,12 @@ class Alignments:
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer).items():
                     weight = f"{name}/{weight}" if weight else name
-                    of_this = {rule: every[:, :, rows] for rule, every in parts.items()}
-                    compared = {rule: beside_exact(of_this, rule) for rule in asked}
-                    variables[weight] = {rule: agreement(both.sum((1, 2))) for rule, both in compared.items()}
-                    lags[weight] = {rule: lag_agreement(both, step) for rule, both in compared.items()}
+                    of_weight = {rule: array[:, :, rows] for rule, array in parts.items()}
+                    pairs = {rule: beside_exact(of_weight, rule) for rule in asked}
+                    variables[weight] = {rule: agreement(pair.sum((1, 2))) for rule, pair in pairs.items()}
+                    lags[weight] = {rule: lag_agreement(pair, step) for rule, pair in pairs.items()}
                 for constant in layer.cell.learn:
-                    of_constant = {rule: every[constant] for rule, every in by_rule.items()}
+                    of_constant = {rule: arrays[constant] for rule, arrays in by_rule.items()}
                     variables[f"{name}/log_{constant}"] = {
                         rule: agreement(beside_exact(of_constant, rule).sum((1, 2))) for rule in asked
                     }
@@ -161,9 +160,9 @@ class Alignments:
         return Alignment(variables, lags, explained)
 
     def _contributions(self, layer, call, error):
-        """What the errors of each window make of the weights by the inputs of each, and of the constants.
+        """Gradients of the weights by windows of errors and of inputs, and gradients of the constants.
 
-        `{rule: [K, K, J, H]}`, at [l, k] of the errors of window l and the inputs of window k; and
+        `{rule: [K, K, J, H]}`, at [l, k] from the errors of window l and the inputs of window k; and
         `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
         """
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
@@ -174,7 +173,7 @@ class Alignments:
         windows = -(-steps // length)
         state = call.initial_state[: len(layer.cell.State._fields)]
         starts = None if call.steps is None else call.steps.starts
-        found, by_rule = {}, {}
+        by_window, constants = {}, {}
         for name, rule in self._rules_of(layer).items():
             if (id(layer), name) not in self._compiled:  # as the model's own steps are
                 function = make_current_errors(layer, rule)
@@ -191,20 +190,20 @@ class Alignments:
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 rows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
                 field_gradients += fields
-            found[name] = np.array(rows) * trained(layer)
-            by_rule[name] = constant_gradients(layer.cell, field_gradients)
-        return found, by_rule
+            by_window[name] = np.array(rows) * trained(layer)
+            constants[name] = constant_gradients(layer.cell, field_gradients)
+        return by_window, constants
 
     def _rules_of(self, layer):
-        """`{name: rule}` of all that a layer's gradients are made for; raises where one was asked for and cannot be."""
+        """The rules to compute for a layer, `{name: rule}`; raises for one that was asked for and is not possible."""
         own = layer.rule
-        found = {EXACT: BPTT(), OWN: EProp(reset_gradient=True)}
+        rules = {EXACT: BPTT(), OWN: EProp(reset_gradient=True)}
         if isinstance(own, KeRNL):
-            found[LOCAL] = EProp(own.adaptation, own.reset_gradient)
+            rules[LOCAL] = EProp(own.adaptation, own.reset_gradient)
         for name, given in self.rules.items():
             rule = get(given)
             if type(rule) is type(own) and (isinstance(given, str) or isinstance(rule, LearnedSensitivity)):
-                found[name] = own
+                rules[name] = own
             elif not isinstance(rule, LearnedSensitivity):
                 try:
                     rule.check(layer.cell, False)
@@ -212,12 +211,12 @@ class Alignments:
                     if self.asked_for:
                         raise
                 else:
-                    found[name] = rule
-        return found
+                    rules[name] = rule
+        return rules
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):
-    """The last `Call` of each layer and its errors L [B, T, H], by backpropagation through all that is above it."""
+    """The last `Call` of each layer and its errors L [B, T, H], by backpropagation through the layers above."""
     with tf.GradientTape() as tape, running(Step(exact=True)) as step:
         y_pred = model(x, training=False)
         loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
@@ -227,9 +226,9 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 
 
 def make_current_errors(layer, rule):
-    """A function of x [T, B, I], L [T, B, H], the cell's states, and where sequences start [T, B] or None.
+    """A function of x [T, B, I], L [T, B, H], the cell's states, and the starts of sequences [T, B] or None.
 
-    It returns dC/dI [T, B, H], s [T, B, J] and the gradient of the step's constants that learn [F, H].
+    It returns dC/dI [T, B, H], s [T, B, J] and the gradient of the cell's `fields()` [F, H].
     """
     cell = layer.cell
 
@@ -247,18 +246,18 @@ def make_current_errors(layer, rule):
 
 
 def constant_gradients(cell, field_gradients):
-    """The gradients of the logarithms of the constants that learn, each [1, 1, 1, H], from those of a step's [F, H]."""
+    """Gradients of the logarithms of the constants that learn, each [1, 1, 1, H], from those of `fields()` [F, H]."""
     weights = cell.learned_weights()
     with tf.GradientTape() as tape:
         p = cell.parameters()
         total = [tf.reduce_sum(getattr(p, field) * gradient) for field, gradient in zip(cell.fields(), field_gradients)]
         total = tf.add_n(total) if total else tf.zeros(())
-    found = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
-    return {name: each.numpy()[None, None, None] for name, each in zip(weights, found)}
+    gradients = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
+    return {name: gradient.numpy()[None, None, None] for name, gradient in zip(weights, gradients)}
 
 
 def check_rules(rules):
-    """`{name: rule as it was given}` of a list, or of such a dict; empty for None."""
+    """The argument `rules` as `{name: rule as it was given}`; empty for None."""
     if rules is None:
         return {}
     if isinstance(rules, str) or not isinstance(rules, Iterable):
@@ -270,7 +269,7 @@ def check_rules(rules):
 
 
 def trained(layer):
-    """[J, G H] of 0 and 1: which of the weights learn at all, for not all connections may be there."""
+    """The mask of the weights that learn [J, G H], 0 where there is no connection."""
     inputs, units, columns = layer.cell.kernel.shape[0], layer.cell.units, layer.cell.kernel.shape[1]
     mask = np.ones((inputs + units + 1, columns), layer.compute_dtype)
     mask[inputs : inputs + units] = layer.cell.connections()
@@ -278,7 +277,7 @@ def trained(layer):
 
 
 def weight_rows(layer):
-    """`{name: rows of [J, H]}`: each weight's, and under "" all of them."""
+    """The rows of each weight in [J, H] by its name, and under "" all rows."""
     inputs, units = layer.cell.kernel.shape[0], layer.cell.units
     rows = {"": slice(0, inputs + units), "kernel": slice(0, inputs), "recurrent_kernel": slice(inputs, inputs + units)}
     if layer.cell.bias is not None:
@@ -287,19 +286,19 @@ def weight_rows(layer):
 
 
 def cosine(one, other):
-    """Of the angle between two arrays; NaN where one is zero."""
+    """The cosine of the angle between two arrays; NaN where one is zero."""
     norms = np.linalg.norm(one) * np.linalg.norm(other)
     return float(np.sum(one * other) / norms) if norms > 0.0 else float("nan")  # NaN too where one holds NaN
 
 
 def ratio(one, other):
-    """Of two arrays' norms; NaN where the second is zero."""
+    """The ratio of two arrays' norms; NaN where the second is zero."""
     norm = np.linalg.norm(other)
     return float(np.linalg.norm(one) / norm) if norm > 0.0 else float("nan")
 
 
 def beside_exact(contributions, rule):
-    """[4, K, K, ..] of a rule's contributions and backpropagation's, and of what travels through other units in both.
+    """Contributions of a rule and of backpropagation, then of both the parts through other units, [4, K, K, ..].
 
     The third is NaN where it is not known.
     """
@@ -317,7 +316,7 @@ def agreement(parts):
 
 
 def lag_agreement(parts, step):
-    """The `LagAgreement` of what `beside_exact` has; `step` is a window's length in ms."""
+    """The `LagAgreement` from `beside_exact`; `step` is a window's length in ms."""
     lags = range(parts.shape[1])
     by_lag = [sum(parts[:, late, late - lag] for late in range(lag, len(lags))) for lag in lags]  # all of one l - k
     share = [ratio(exact, parts[1].sum((0, 1))) for _, exact, *_ in by_lag]

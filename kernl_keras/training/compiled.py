@@ -1,4 +1,4 @@
-"""What `Model.compile` is given, a second optimizer above all: kept, built, saved and loaded; and what steps leave."""
+"""`CompiledModel`: a model with a second optimizer, which is compiled, built, saved and loaded with it."""
 
 import contextlib
 import weakref
@@ -15,15 +15,14 @@ from .diagnostics import Diagnostics
 from .nonfinite import Record
 from .optimizers import build_optimizers
 
-# Of Adafactor, the optimizer of M and gamma by default: each step is a share of what the variable is. It takes a mean
-# square for each row and for each column, and multiplies the two. Where both have no gradient, as between units that no
-# connection reaches and units that none leaves, the product of Keras' own epsilon_1, 1e-30, is 0 in float32, and 0 / 0
-# is NaN.
+# Adafactor, the default optimizer of M and gamma: each step is a share of the variable's size. It multiplies a mean
+# square of each row and of each column. If both have no gradient, as between units that no connection reaches and units
+# that none leaves, the product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
 _IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 
 def refuse_hdf5(received: str) -> None:
-    """Raises: a whole model is not saved in such a file."""
+    """Raises a ValueError: a whole model is not saved in an HDF5 file."""
     raise ValueError(
         f"filepath must end in '.keras', or in '.weights.h5' with save_weights; received {received}. An HDF5 file has "
         "no place for sensitivity_optimizer."
@@ -32,11 +31,11 @@ def refuse_hdf5(received: str) -> None:
 
 @contextlib.contextmanager
 def gradients_released_with(model: Any) -> Iterator[None]:
-    """Within, gradients that are registered are forgotten when the model is garbage collected.
+    """Within, gradients that TensorFlow registers are removed when the model is garbage collected.
 
-    TensorFlow registers every gradient that a traced step defines by `tf.custom_gradient` for good, those of Keras'
-    optimizers among them, and by it holds the graph: some 20 MB for each model, `clear_session` or not. Nothing can ask
-    for such a gradient once the step's graph is gone.
+    TensorFlow registers every `tf.custom_gradient` of a traced step for good, also those of Keras' optimizers, and with
+    it keeps the graph: some 20 MB for each model, `clear_session` or not. Once the step's graph is gone, nothing needs
+    them.
     """
     registered = getattr(ops.gradient_registry, "_registry", {})  # not public: without it nothing is forgotten
     before = set(registered)
@@ -54,7 +53,7 @@ def _forget(registered, names):
 
 
 class CompiledModel(keras.Model):
-    """A Keras model with an optimizer of its own for M and gamma. How it learns is what `Model` adds.
+    """A Keras model with a second optimizer for M and gamma. `Model` adds the training step.
 
     Keras 3's `MultiOptimizer` cannot take its place: it updates all groups at once and refuses to update one alone. But
     the weights' gradient needs the new M, and M has a schedule of its own. Keras 2 has none.
@@ -83,8 +82,8 @@ class CompiledModel(keras.Model):
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
-            on_nonfinite: what becomes of training at a batch with NaN or infinity in its loss, its gradients or the
-                states that it leaves behind: "skip" leaves the batch out, "stop" raises `FloatingPointError`.
+            on_nonfinite: what to do with a batch whose loss, gradients or new states have NaN or infinity: "skip"
+                leaves it out, "stop" raises a `FloatingPointError`.
             diagnostics: whether `fit`, and `evaluate` with `return_dict=True`, report the `diagnostics()` as well.
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
@@ -107,7 +106,7 @@ class CompiledModel(keras.Model):
             build_optimizers(self)
 
     def get_compile_config(self) -> Config | None:
-        """What `compile` was given, for a saved model."""
+        """The arguments of `compile`, for a saved model."""
         config = super().get_compile_config()
         if config:
             config |= {
@@ -120,7 +119,7 @@ class CompiledModel(keras.Model):
         return config
 
     def compile_from_config(self, config: Config) -> None:
-        """Compiles a loaded model as it was; its optimizers then find their slots."""
+        """Compiles a loaded model as it was, so that its optimizers find their slots."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
@@ -134,7 +133,7 @@ class CompiledModel(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Keras 3's hook: before the first step under a strategy, what is not built yet is built by a symbolic call."""
+        """Keras 3's hook: builds the model by a symbolic call before the first step under a strategy."""
         strategy = self.distribute_strategy
         several = strategy.num_replicas_in_sync > 1
         if several and iterator is not None:
@@ -153,7 +152,7 @@ class CompiledModel(keras.Model):
 
 
 class NotInHDF5:
-    """The kinds of models that Keras would write into an HDF5 file by `keras.saving.save_model`, past their `save`."""
+    """Base of models that `keras.saving.save_model` would write into an HDF5 file without calling `save`."""
 
     def get_config(self) -> Config:
         """The configuration.

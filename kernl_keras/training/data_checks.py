@@ -1,8 +1,8 @@
-"""What `fit` and its like are given, looked at before anything is traced: an error says what is wrong and what to do.
+"""Checks of the data for `fit` and its like before anything is traced. Errors say what is wrong and what to do.
 
-Only what could not run, or could not learn what it says, is refused. Of a `tf.data.Dataset` shapes and dtypes are
-known, and no element is taken; of a generator nothing is. Ragged and sparse tensors are left to the layers. Targets are
-looked at where the losses are those of Keras, for what another asks of its targets is its author's to say.
+Only data that cannot run, or cannot be meant, are refused. A `tf.data.Dataset` is checked by its shapes and dtypes, and
+no element is taken; a generator is not checked. Ragged and sparse tensors are left to the layers. Targets are checked
+for Keras' own losses alone, because other losses may need anything.
 """
 
 import inspect
@@ -23,7 +23,7 @@ SEQUENCES = (
     "Fill them up with keras.utils.pad_sequences(x, dtype='float32', padding='post'), and put a keras.layers.Masking() "
     "first in the model, which leaves out the steps that are 0."
 )
-LOSSES = {  # what is asked of the targets, by the losses of Keras that ask it
+LOSSES = {  # Keras' losses by the kind of targets that they need
     "numbers": ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
     "one-hot": ("CategoricalCrossentropy", "categorical_crossentropy"),
     "values": ("MeanSquaredError", "mean_squared_error", "MeanAbsoluteError", "mean_absolute_error", "Huber", "huber",
@@ -32,9 +32,9 @@ LOSSES = {  # what is asked of the targets, by the losses of Keras that ask it
 
 
 def check_data(model, method, args, kwargs):
-    """Raises a ValueError for data that the model could not be run with, or could not learn from.
+    """Raises a ValueError for data that the model cannot run with or learn from.
 
-    The data are what `fit`, `evaluate`, `predict`, or one of those on a batch is called with. Returns it by name.
+    `args` and `kwargs` are those of `fit`, `evaluate`, `predict`, or one of these on a batch. Returns them by name.
     """
     signature = inspect.signature(method)
     given, targets = signature.bind(*args, **kwargs).arguments, "y" in signature.parameters
@@ -61,7 +61,7 @@ def check_data(model, method, args, kwargs):
 
 
 def _check_part(model, x, y, weight, of, targets=True):
-    """Raises for x and y that do not fit the model; `of` says in messages where they are from."""
+    """Raises for x and y that do not fit the model. `of` completes their names in messages."""
     if isinstance(x, tf.data.Dataset):
         of = of or " of the data set"
         spec = x.element_spec
@@ -99,20 +99,21 @@ def show_data(given):
 def check_dt(model):
     """Warns if the cells in a Keras model's layers have different `dt`, and names the layers.
 
-    One step of a sequence is one step of every layer. So different values usually mean that one cell was left at its
+    A step of a sequence is a step of every layer. So different values usually mean that one cell was left at its
     default. They are right only if a layer in between changes the number of steps, which no cell can know.
     """
-    found = {}
+    names_by_dt = {}
     for layer in sublayers(model):
         if isinstance(layer, keras.layers.RNN):
             for cell in getattr(layer.cell, "cells", [layer.cell]):
                 if hasattr(cell, "dt"):
-                    found.setdefault(cell.dt, []).append(layer.name)
-    if len(found) > 1:
-        each = "; ".join(f"dt = {dt:g} ms in {', '.join(map(repr, names))}" for dt, names in sorted(found.items()))
+                    names_by_dt.setdefault(cell.dt, []).append(layer.name)
+    if len(names_by_dt) > 1:
+        groups = sorted(names_by_dt.items())
+        listed = "; ".join(f"dt = {dt:g} ms in {', '.join(map(repr, names))}" for dt, names in groups)
         warnings.warn(
             f"All cells should have the same dt, the time of one step, unless a layer between them changes the number "
-            f"of steps; received {each}.",
+            f"of steps; received {listed}.",
             stacklevel=2,
         )
 
@@ -121,7 +122,7 @@ def check_dt(model):
 
 
 def _examples(x):
-    """How many examples there are in arrays or tensors, or in a structure of them; None for anything else."""
+    """The number of examples in arrays or tensors, or in a structure of them; None for anything else."""
     leaves = tf.nest.flatten(x)
     if not leaves or not all(hasattr(leaf, "shape") and len(leaf.shape) for leaf in leaves):
         return None
@@ -129,7 +130,7 @@ def _examples(x):
 
 
 def _check_inputs(model, name, x):
-    """Raises where there is nothing, and for lists of sequences where one array is needed."""
+    """Raises for a missing input, and for lists of sequences in place of one array."""
     inputs = getattr(model, "inputs", None) or ([None] if isinstance(model, keras.Sequential) else [])
     if x is None and inputs:
         raise ValueError(f"{name} must be an array or a tensor [examples, time, features]; received None.")
@@ -148,8 +149,8 @@ def _check_inputs(model, name, x):
 
 
 def _check_lengths(name, sequences):
-    """Raises where sequences have different lengths."""
-    lengths = {len(each) for each in sequences if np.ndim(each) or isinstance(each, (list, tuple))}
+    """Raises for sequences of different lengths."""
+    lengths = {len(sequence) for sequence in sequences if np.ndim(sequence) or isinstance(sequence, (list, tuple))}
     if len(lengths) > 1:
         raise ValueError(
             f"{name} must be one array [examples, time, features]; received {len(sequences)} sequences with "
@@ -158,7 +159,7 @@ def _check_lengths(name, sequences):
 
 
 def _check_list(name, values, taken):
-    """Raises for a list of plain numbers or words, which Keras takes apart; Keras 2 not where it is `taken`."""
+    """Raises for a list of plain numbers or words, which Keras takes apart; not if `taken`, in Keras 2."""
     first = next(iter(tf.nest.flatten(values)), None)
     if isinstance(first, (int, float, str)):
         if name.startswith("x"):
@@ -174,11 +175,11 @@ def _check_list(name, values, taken):
 
 
 def _static_batch(model):
-    """The batch size that a stateful model is made for; None for any."""
+    """The batch size of a stateful model; None for any."""
     states = [state for _, state in layer_states(model) if len(state.shape)]
     if not states or model.distribute_strategy.num_replicas_in_sync > 1:
         return None
-    sizes = {each.shape[0] for each in getattr(model, "inputs", None) or states}
+    sizes = {x.shape[0] for x in getattr(model, "inputs", None) or states}
     return sizes.pop() if len(sizes) == 1 else None
 
 
@@ -186,10 +187,10 @@ def _check_batches(model, name, count, batch, steps, targets=True):
     """Raises where a stateful model would get a batch of another size.
 
     Args:
-        name, count: of the examples; None where it is not known how many there are.
-        batch: name and value of the argument that is the batch size; None where all examples are one batch.
-        steps: how many batches are used; None for all.
-        targets: whether they have targets, and so may have weights.
+        name, count: name and number of the examples; None for an unknown number.
+        batch: name and value of the batch size argument; None if all examples are one batch.
+        steps: number of batches to use; None for all.
+        targets: whether there are targets, and so may be weights.
     """
     needed = _static_batch(model)
     if needed is None or not count:
@@ -223,7 +224,7 @@ def _check_batches(model, name, count, batch, steps, targets=True):
 
 
 def _check_batch_of_dataset(model, name, spec):
-    """Raises where batches are known to have another size than a stateful model is made for."""
+    """Raises for a data set whose batches have another size than a stateful model."""
     needed = _static_batch(model)
     for each in tf.nest.flatten(spec):
         batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
@@ -239,19 +240,19 @@ def _check_batch_of_dataset(model, name, spec):
 
 
 class Target(NamedTuple):
-    """What is known of the targets of one output."""
+    """The targets of one output, as far as they are known."""
 
     name: str  # in messages
     values: Any  # array or tensor, or the `tf.TensorSpec` of one
-    weight: Any  # array or tensor; None where all count, or where it is not known
+    weight: Any  # array or tensor; None for 1 or unknown
     output: tuple | None  # shape of the output; None where it is not known
     loss: Any
 
 
 def _check_targets(model, name, y, weight):
-    """Raises for targets, or their `tf.TensorSpec`, that the compiled losses cannot be computed from, or by mistake.
+    """Raises for targets, or their `tf.TensorSpec`, that do not fit the compiled losses.
 
-    A step of the user's own may ask for anything.
+    Models with a training step of their own are not checked.
     """
     rooms = {method.__module__.split(".")[0] for method in (type(model).compute_loss, type(model).train_step)}
     if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
@@ -272,7 +273,7 @@ def _check_targets(model, name, y, weight):
 
 
 def _asked_of_targets(loss):
-    """The key of `LOSSES`; None for a loss of the user's, or one that is set up in an uncommon way."""
+    """The key of `LOSSES`; None for a user's own loss, or one with another axis."""
     if isinstance(loss, str):
         try:
             loss = keras.losses.get(loss)
@@ -287,7 +288,7 @@ def _asked_of_targets(loss):
 
 
 def _targets_of(model, name, y, weight):
-    """A `Target` for each output whose target and loss can be told."""
+    """Yields a `Target` for each output whose target and loss are known."""
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
         named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
@@ -302,7 +303,7 @@ def _targets_of(model, name, y, weight):
 
 
 def _part_of(structure, key, number):
-    """What a dict has for a key, or a list at a place; anything else holds for all outputs."""
+    """The entry of a dict by key, or of a list by number; anything else is for all outputs."""
     if isinstance(structure, dict):
         return structure.get(key)
     if isinstance(structure, (list, tuple)):
@@ -322,7 +323,7 @@ def _check_words(target, dtype, asked):
 
 
 def _check_classes(target, shape, output):
-    """Raises unless there is one class for each answer, and the model has it."""
+    """Raises unless there is one class number for each answer of the model, and it is in range."""
     received, classes = shape, output[-1]
     if len(shape) == len(output) and shape[-1] == 1:
         shape = shape[:-1]
@@ -340,7 +341,7 @@ def _check_classes(target, shape, output):
 
 
 def _check_one_hot(target, shape, output):
-    """Raises unless there is a vector for each answer."""
+    """Raises unless there is a vector for each answer of the model."""
     classes = output[-1]
     if _fits(shape, output):
         return
@@ -356,14 +357,14 @@ def _check_one_hot(target, shape, output):
 
 
 def _check_values(target, shape, output):
-    """Raises where the model answers at every step, and there is one target for a sequence."""
+    """Raises if the model answers at every step, but there is one target for a sequence."""
     if len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and output[-1] not in (1, None))):
         raise ValueError(f"{target.name} must have shape {_text(output)}, as the model answers at every step; received "
                          f"shape {shape}.{_steps_or_sequences(shape[:1], output)}")  # fmt: skip
 
 
 def _steps_or_sequences(shape, output):
-    """What to do where the model answers at every step and should answer once, or the other way round."""
+    """Advice for a model that answers at every step and should answer once, or the other way round."""
     if len(output) == 3 and (len(shape) == 1 or shape[1:] == (1,)):
         return (
             " The model answers at every step: for one answer to a sequence put a kernl_keras.TimeAverage() behind the "
@@ -378,7 +379,7 @@ def _steps_or_sequences(shape, output):
 
 
 def _check_class_numbers(target, classes):
-    """Raises for numbers that are no classes of the model. NaN, weights of 0 and the class to ignore do not count."""
+    """Raises for class numbers out of range. NaN, targets of weight 0 and the class to ignore are left out."""
     if isinstance(target.values, tf.TypeSpec) or classes is None:
         return
     values = np.asarray(target.values)
@@ -414,7 +415,7 @@ def _check_class_numbers(target, classes):
 
 
 def _fits(shape, output):
-    """Whether a target's shape is that of an output, as far as both are known; the batch is any."""
+    """True if a target's shape is that of an output, as far as both are known and but for the batch."""
     return len(shape) == len(output) and all(
         one == other or None in (one, other) for one, other in zip(shape[1:], output[1:])
     )

@@ -1,4 +1,4 @@
-"""What a `Model` measures besides the loss and the metrics, and what `fit` warns of between the steps."""
+"""Diagnostics of a `Model` besides the loss and the metrics, and the warnings of `fit`."""
 
 import math
 import warnings
@@ -38,7 +38,7 @@ MESSAGES = {
 
 
 class Diagnostics:
-    """The means of a `Model` itself, and those of its `RNN` layers put together."""
+    """The means of a `Model`, together with those of its `RNN` layers."""
 
     def __init__(self, model):
         self.model = model
@@ -52,9 +52,9 @@ class Diagnostics:
             layer.diagnostics.reset_state(training)
 
     def count_training(self, reports, sensitivity_group, weight_group, good, learns):
-        """Adds a training step; one that was not good counts as skipped, and nowhere else.
+        """Adds a training step; one that is not `good` only counts as skipped.
 
-        `learns` says whether M and gamma learned in it, None for True.
+        `learns`: whether M and gamma learned in it, None for True.
         """
         for layer, report in reports:
             layer.diagnostics.update(report, learns=learns, counts=good)
@@ -65,45 +65,45 @@ class Diagnostics:
             self.own.update({"sensitivity_gradient_norm": sensitivity_group.norm}, with_m)
 
     def result(self, training=True):
-        """`{name: float}`; F is the sum over layers, all else but the variance explained a plain mean."""
+        """`{name: float}`: F is summed over layers, the explained variance weighted by variance, others averaged."""
         layers = rule_layers(self.model)
         by_layer = [layer.diagnostics.result(training) for layer in layers]
-        found = {name: _mean([each[name] for each in by_layer]) for name in ACTIVITY if layers}
+        activity = {name: _mean([means[name] for means in by_layer]) for name in ACTIVITY if layers}
         if not training:
-            return found
-        learning = [each for layer, each in zip(layers, by_layer) if layer.sensitivity_weights]
+            return activity
+        learning = [means for layer, means in zip(layers, by_layer) if layer.sensitivity_weights]
         own = self.own.result()
         if not learning:
-            return {**found, **{name: own[name] for name in OWN if name != "sensitivity_gradient_norm"}}
-        variances = [each[EXPLAINED_OF] for each in learning]
-        explained = sum(variance * each["explained_variance"] for variance, each in zip(variances, learning))
+            return {**activity, **{name: own[name] for name in OWN if name != "sensitivity_gradient_norm"}}
+        variances = [means[EXPLAINED_OF] for means in learning]
+        explained = sum(variance * means["explained_variance"] for variance, means in zip(variances, learning))
         return {
-            "sensitivity_loss": sum(each["sensitivity_loss"] for each in learning),
+            "sensitivity_loss": sum(means["sensitivity_loss"] for means in learning),
             "explained_variance": explained / sum(variances) if sum(variances) else explained,
-            "restarted_perturbations": _mean([each["restarted_perturbations"] for each in learning]),
-            **found,
+            "restarted_perturbations": _mean([means["restarted_perturbations"] for means in learning]),
+            **activity,
             **own,
         }
 
 
 def _mean(numbers):
-    """Of a list of numbers, NaN for what was not counted left out."""
+    """The mean of a list of numbers without those that are NaN, because nothing was counted."""
     numbers = [number for number in numbers if not math.isnan(number)]
     return sum(numbers) / len(numbers) if numbers else math.nan
 
 
 def with_diagnostics(model, logs):
-    """The logs of an epoch, and behind them all that any model measured in it; in evaluation with the prefix `val_`."""
+    """The logs of an epoch and the model's diagnostics, if it has them; those of evaluation begin with `val_`."""
     if not hasattr(model, "diagnostics"):
         return dict(logs)
-    found = model.diagnostics()
+    diagnostics = model.diagnostics()
     if any(name.startswith("val_") for name in logs):
-        found |= {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
-    return {**logs, **found, **logs}
+        diagnostics |= {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
+    return {**logs, **diagnostics, **logs}
 
 
 class Watch(keras.callbacks.Callback):
-    """`fit`'s own callback: stops at a batch that is not finite; warns of those skipped, and of layers out of range."""
+    """The callback that `fit` adds: stops at a batch that is not finite, warns of skipped batches and of bad layers."""
 
     def __init__(self, model):
         super().__init__()
@@ -129,16 +129,16 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.model.reports_diagnostics:
             logs.update(with_diagnostics(self.model, logs))
-        found = self.record.read()
-        if found.skipped:
+        summary = self.record.read()
+        if summary.skipped:
             warnings.warn(
-                f"{found.skipped} of {found.steps} batches of epoch {self._epoch} were skipped, the first at step "
-                f"{found.step}: {found}. Nothing was learned from them. {found.advice} compile(on_nonfinite='stop') "
-                "stops there.",
+                f"{summary.skipped} of {summary.steps} batches of epoch {self._epoch} were skipped, the first at step "
+                f"{summary.step}: {summary}. Nothing was learned from them. {summary.advice} "
+                "compile(on_nonfinite='stop') stops there.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        if found.steps and found.skipped == found.steps:  # nothing was counted: no loss is not a loss of 0
+        if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
         for layer in self.model.rule_layers:
@@ -149,34 +149,36 @@ class Watch(keras.callbacks.Callback):
 
 
 def out_of_range(name, means):
-    """The keys of `MESSAGES` and the messages of whatever makes learning unlikely, by a layer's means of an epoch."""
-    found = {
+    """Keys of `MESSAGES`, with the messages, for a layer that hardly learns, by its means of an epoch."""
+    problems = {
         "silent": means["silent_units"] > SILENT and means["firing_rate"] < STILL,
         "saturated": means["saturated_units"] > SATURATED,
         "restarted": means["restarted_perturbations"] > RESTARTED,
     }
-    return [(word, MESSAGES[word].format(name=name, **means)) for word, happened in found.items() if happened]
+    return [(word, MESSAGES[word].format(name=name, **means)) for word, happened in problems.items() if happened]
 
 
 def not_scaled(name, sizes):
-    """The message for a layer with a feature that is too large for the initial weights, by their sizes [I]; or None.
+    """The message for a layer with a feature that is too large for the initial weights, by the sizes [I]; or None.
 
-    Features that are small are not told of: spikes are rare, and a pixel at the border is mostly 0. A network that
-    hears nothing at all is said to be silent.
+    Small features need no message: spikes are rare, and a pixel at the border is mostly 0. A network without any input
+    is reported as silent.
     """
     large = int(np.argmax(sizes))
     if not sizes[large] > LARGE:
         return None
-    heard = np.where(sizes > 0.0, sizes, np.inf)
-    small = int(np.argmin(heard))
-    smallest = "" if small == large else f" and that of feature {small} is {heard[small]:.3g}"
+    positive = np.where(sizes > 0.0, sizes, np.inf)
+    small = int(np.argmin(positive))
+    smallest = "" if small == large else f" and that of feature {small} is {positive[small]:.3g}"
     return MESSAGES["large"].format(name=name, feature=large, size=float(sizes[large]), smallest=smallest)
 
 
 def with_callback(callback, callbacks):
-    """What `fit` takes as `callbacks`, with one more, which comes before the others where they are a list."""
+    """The argument `callbacks` of `fit` with one more callback, before the others if they are a list."""
     if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
-        kept = [each for each in callbacks.callbacks if not isinstance(each, Watch)]  # that of a `fit` before
+        kept = [
+            other for other in callbacks.callbacks if not isinstance(other, Watch)
+        ]  # without that of an earlier `fit`
         callbacks.callbacks[:] = kept
         callbacks.append(callback)
         return callbacks

@@ -1,6 +1,6 @@
-"""Which examples and targets count in the loss and the metrics.
+"""The examples and targets that count in the loss and the metrics.
 
-A target under a sample weight of 0, or at a masked step, counts for nothing: it may be NaN.
+A target with a sample weight of 0, or at a masked step, does not count: it may be NaN.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ UNWEIGHTED, WEIGHTED = ("_flat_metrics", "_flat_weighted_metrics") if IS_KERAS_3
 
 
 def present(sample_weight, x):
-    """Which examples count, [B] of 0 and 1; None for all, and for weights that are not one number an example.
+    """1 for examples that count, else 0 [B]; None for all, and for weights that are not one number an example.
 
-    Weights [B, 1] are of examples, or of steps where the inputs `x` are sequences of one step.
+    Weights [B, 1] belong to examples, or to steps if the inputs `x` are sequences of one step.
     """
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
         return None
@@ -26,13 +26,13 @@ def present(sample_weight, x):
         return None
     counts = tf.reshape(sample_weight, (-1,)) != 0
     if sample_weight.shape.rank == 2:
-        sequences = [each for each in tf.nest.flatten(x) if (tf.TensorShape(each.shape).rank or 0) >= 3]
-        counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(each)[1], 1) for each in sequences], counts)
+        sequences = [part for part in tf.nest.flatten(x) if (tf.TensorShape(part.shape).rank or 0) >= 3]
+        counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(part)[1], 1) for part in sequences], counts)
     return tf.cast(counts, sample_weight.dtype)
 
 
 def counted_targets(y, y_pred, sample_weight):
-    """The targets, in which 0 stands for NaN and infinity that count for nothing: 0 times NaN would be NaN."""
+    """The targets with 0 for NaN and infinity that do not count, because 0 times NaN would be NaN."""
     if isinstance(y, dict) and isinstance(sample_weight, dict):
         sample_weight = {name: sample_weight.get(name) for name in y}
     targets = tf.nest.flatten(y)
@@ -60,7 +60,7 @@ def _finite_where_nothing(y, weight):
 
 
 def build_metrics(model, y, y_pred):
-    """So that all there is can be put back, and read, after a batch that does not count."""
+    """Builds the metrics, so that their variables can be put back after a batch that does not count."""
     if not IS_KERAS_3:
         if not model.compiled_loss.built:  # it counts the losses of each output
             model.compiled_loss.build(y_pred)
@@ -73,7 +73,7 @@ def build_metrics(model, y, y_pred):
 def update_metrics(model, y, y_pred, sample_weight):
     """Adds a batch to all compiled metrics.
 
-    Those that hear of no weight are told the targets as they are, for Keras counts all of them there.
+    The metrics without weights get the targets as they are, because Keras counts all of them there.
     """
     build_metrics(model, y, y_pred)
     metrics = model._compile_metrics if IS_KERAS_3 else model.compiled_metrics
@@ -86,9 +86,9 @@ def update_metrics(model, y, y_pred, sample_weight):
 
 @contextlib.contextmanager
 def _without(metrics, kind):
-    """Within, compiled metrics of one kind hear of nothing."""
+    """Within, compiled metrics of one kind are not updated."""
     kept = vars(metrics)[kind]
-    vars(metrics)[kind] = [()] * len(kept)  # past Keras, which would track them
+    vars(metrics)[kind] = [()] * len(kept)  # not by setattr: Keras would track them
     try:
         yield
     finally:

@@ -36,33 +36,32 @@ class Model(CompiledModel):
     (`kernl_keras.data.full_batches` makes use of it). Where the model answers at every step, weights are [B, T] and say
     which answers are asked for; all steps count in F then.
 
-    A batch is judged by its loss, its gradients, and what it leaves behind: the new states of stateful layers and
-    running statistics. If one of these is not finite it moves nothing that lasts, as if it had never come: no weight,
-    no slot of an optimizer, no state of a stateful layer, no running statistic, no count of draws, no metric. With
+    A batch is skipped if its loss, its gradients, the new states of stateful layers or running statistics are not
+    finite. It then changes nothing, as if it had never come: no weight, no slot of an optimizer, no state of a stateful
+    layer, no running statistic, no count of draws, no metric. With
     `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
     `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
     infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
-    well, and the scale is halved, but nobody is told. `fit` also warns, once, of a layer whose inputs are not scaled,
-    that fell silent or says nothing because it spikes at almost every step, or whose perturbations restart too often,
-    and says what to change.
+    well, and the scale is halved, without a warning. `fit` also warns, once, of a layer whose inputs are not scaled,
+    that is silent or spikes at almost every step, or whose perturbations restart too often, and says what to change.
 
-    What `fit`, `evaluate`, `predict` and their like are given is looked at before anything is traced. A ValueError
-    names what does not go with the model and says what to do: batches that a stateful model has no states for,
+    The data for `fit`, `evaluate`, `predict` and their like are checked before anything is traced. A ValueError says
+    what does not fit the model and what to do: batches that a stateful model has no states for,
     sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
-    one target for a sequence where the model answers at every step. Losses of your own are not looked at.
+    one target for a sequence where the model answers at every step. Losses of your own are not checked.
 
-    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps, in all stateful layers, those
-    that it had before; the other rows go on. Layers that are called in any other way, as by `model(x)` or in a
-    `keras.Model`, keep whatever comes of their inputs, as Keras' own do: after NaN, `reset_state()` starts anew.
+    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps its old states, in all
+    stateful layers; other rows continue. In any other call, such as `model(x)` or in a `keras.Model`, NaN stays in the
+    states, as in Keras' own layers, until `reset_state()`.
 
-    A target under a sample weight of 0, or at a masked step, counts for nothing and may be NaN, also in
-    `weighted_metrics`. Keras tells `metrics` no sample weights: they count every target as it is, and become NaN.
+    A target with a sample weight of 0, or at a masked step, does not count and may be NaN, also in
+    `weighted_metrics`. Keras passes no sample weights to `metrics`: they count every target as it is, and become NaN.
 
-    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. What else is measured is in
+    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. Other measurements are in
     `diagnostics()`. `evaluate` and `predict` draw no noise.
 
     Args:
-        *args: as of `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
+        *args: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
             subclass with a `call` of its own.
         **kwargs: likewise.
 
@@ -95,7 +94,7 @@ class Model(CompiledModel):
             _give_kind(type(self), kind)
         super().__init__(*args, **kwargs)
 
-    # What a user asks for
+    # For users
 
     @property
     def rule_layers(self) -> list[RNN]:
@@ -109,7 +108,7 @@ class Model(CompiledModel):
         `tf.data.Dataset` and a generator keep their order, and Keras' warning that it did not shuffle them is left out
         where nobody asked for it.
 
-        Where layers are stateful, each validation begins new sequences, and training goes on with its own.
+        If layers are stateful, each validation begins new sequences, and training then continues its own.
 
         Raises:
             ValueError: before anything is traced, for data that do not go with the model.
@@ -169,7 +168,7 @@ class Model(CompiledModel):
             self._diagnostics.reset_state(training)
 
     def diagnostics(self, training: bool = True) -> dict[str, float]:
-        """What was measured in the last epoch of `fit`, or in the last `train_on_batch`: means over its steps.
+        """Measurements of the last epoch of `fit`, or of the last `train_on_batch`: means over its steps.
 
             sensitivity_loss            F, in units of the noise variance, summed over layers
             explained_variance          1 - F / mean D^2: share of the perturbation's effect that M and gamma predict
@@ -193,9 +192,9 @@ class Model(CompiledModel):
         return self._diagnostics.result(training)
 
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
-        """What the optimizers would receive for a batch: of M and gamma that of F, of every other weight the rule's.
+        """The gradients that the optimizers would get for a batch: of F for M and gamma, the rule's for other weights.
 
-        Nothing is updated, and no state moves: the noise is that of the next training step.
+        Nothing is updated, and no state changes: the noise is that of the next training step.
 
         Args:
             x, y: a batch, as for `fit`.
@@ -205,7 +204,7 @@ class Model(CompiledModel):
             None for a weight that no loss reaches.
         """
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
-        found: dict[int, tf.Tensor] = {}
+        gradients: dict[int, tf.Tensor] = {}
         with gradients_released_with(self):
             with state_kept(self):
                 forward = run_forward(self, x, y)
@@ -215,23 +214,23 @@ class Model(CompiledModel):
             ):
                 group = take_gradients(forward.tape, loss, variables, optimizer)
                 for variable, gradient in zip(group.variables, group.gradients):
-                    found[id(variable)] = unscaled(gradient, loss_scale(optimizer))
-        return [found.get(id(variable)) for variable in self.trainable_variables]
+                    gradients[id(variable)] = unscaled(gradient, loss_scale(optimizer))
+        return [gradients.get(id(variable)) for variable in self.trainable_variables]
 
     # Steps
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
-        """Keras' hook: the loss of a batch. A target that counts for nothing may be NaN."""
+        """Keras' hook: the loss of a batch. A target that does not count may be NaN."""
         y = counted_targets(y, y_pred, sample_weight)
         return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
-        """Keras' hook: adds a batch to the compiled metrics. In the weighted ones such a target may be NaN as well."""
+        """Keras' hook: adds a batch to the compiled metrics. For the weighted ones such a target may be NaN as well."""
         update_metrics(self, y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; and all back again if it was not finite."""
+        """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; all is put back if it was not finite."""
         with gradients_released_with(self):
             return train_step(self, data)
 
@@ -253,14 +252,14 @@ class Model(CompiledModel):
 
 @serializable
 class FunctionalModel(NotInHDF5, Model, Functional):
-    """What `Model(inputs, outputs)` makes."""
+    """The class of `Model(inputs, outputs)`."""
 
     __init__ = Functional.__init__  # Keras 2 saves the layers of models that are made as its own are
 
 
 @serializable
 class SequentialModel(NotInHDF5, Model, keras.Sequential):
-    """What `Model([layer, layer])` makes."""
+    """The class of `Model([layer, layer])`."""
 
     __init__ = keras.Sequential.__init__
 
@@ -283,5 +282,5 @@ def _give_kind(cls, kind):
     if cls is Model:
         return kind
     if issubclass(cls, Model):
-        cls.__bases__ = tuple(_give_kind(each, kind) for each in cls.__bases__)
+        cls.__bases__ = tuple(_give_kind(base, kind) for base in cls.__bases__)
     return cls

@@ -1,4 +1,4 @@
-"""A batch that is not finite: which tensor it was, at which step, and what to do about it.
+"""A record of batches that are not finite: the tensor, the step, and advice.
 
 A compiled step can neither raise nor print, so it writes numbers into a variable, which Python reads between the steps.
 """
@@ -25,7 +25,7 @@ ADVICE = {
 
 
 class Suspect(NamedTuple):
-    """What may hold NaN or infinity."""
+    """A tensor that may hold NaN or infinity."""
 
     name: str
     kind: str  # a key of `ADVICE`
@@ -33,12 +33,12 @@ class Suspect(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a `Record` has found since it was cleared."""
+    """A `Record` since it was cleared."""
 
-    steps: int  # that were made
-    skipped: int  # of these
-    step: int  # the first that was skipped, from 1
-    suspect: Suspect | None  # the first that was not finite in it
+    steps: int  # number of steps
+    skipped: int  # number of skipped steps
+    step: int  # the first skipped step, from 1
+    suspect: Suspect | None  # the first tensor in it that was not finite
 
     def __str__(self):
         return f"{self.suspect.name} holds NaN or infinity"
@@ -49,9 +49,9 @@ class Summary(NamedTuple):
 
 
 class Record:
-    """What a compiled step writes down of batches that are not finite.
+    """A record, written by a compiled step, of batches that are not finite.
 
-    If it is to `stop`, no step after the first such batch may update anything, until the record is cleared.
+    With `stop`, no step after the first such batch may update anything until the record is cleared.
     """
 
     def __init__(self, stop):
@@ -64,19 +64,19 @@ class Record:
             )
 
     def goes_on(self):
-        """Whether a step may update: always but after a batch at which training stops. Scalar bool."""
+        """False after a batch at which training stops, so that no step updates anything. Scalar bool."""
         return self._numbers[1] == 0 if self.stop else tf.constant(True)
 
     def write(self, good, suspects):
         """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite."""
-        suspects = [each for each in suspects if can_be_nonfinite(each.tensor)]
+        suspects = [suspect for suspect in suspects if can_be_nonfinite(suspect.tensor)]
 
         def look():
-            return tf.stack([tf.logical_not(tf.reduce_all(tf.math.is_finite(each.tensor))) for each in suspects])
+            return tf.stack([tf.logical_not(tf.reduce_all(tf.math.is_finite(x.tensor))) for x in suspects])
 
-        bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), look)  # looked at only where it is worth it
+        bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), look)  # looks only at a bad batch
         first = tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
-        self._suspects = [each._replace(tensor=None) for each in suspects]  # no tensor of a traced step is kept
+        self._suspects = [x._replace(tensor=None) for x in suspects]  # no tensor of a traced step is kept
         steps, skipped, step, suspect = tf.unstack(self._numbers)
         steps += 1
         new = tf.logical_and(tf.logical_not(good), skipped == 0)
@@ -85,41 +85,39 @@ class Record:
         self._numbers.assign(tf.stack([steps, skipped, step, suspect]))
 
     def read(self):
-        """`Summary`."""
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
         return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
 
     def clear(self):
-        """Starts anew."""
         self._numbers.assign([0, 0, 0, 0])
 
     def check(self, epoch=None):
-        """Raises where training is to stop, and clears the record; `epoch` counts from 1, None outside of `fit`."""
-        if not self.stop or not (found := self.read()).skipped:
+        """Raises if training has to stop, and clears the record. `epoch` counts from 1, None outside of `fit`."""
+        if not self.stop or not (summary := self.read()).skipped:
             return
         self.clear()
-        place = f"step {found.step}" + (f" of epoch {epoch}" if epoch else "")
+        place = f"step {summary.step}" + (f" of epoch {epoch}" if epoch else "")
         raise FloatingPointError(
-            f"Training stopped at {place}: {found}. All weights are as they were before. {found.advice} "
+            f"Training stopped at {place}: {summary}. All weights are as they were before. {summary.advice} "
             "compile(on_nonfinite='skip') leaves such batches out."
         )
 
 
 def can_be_nonfinite(tensor):
-    """Whether it is a tensor, or an array, of floating point numbers."""
+    """True for a tensor, or an array, of floating point numbers."""
     return isinstance(tensor, (tf.Tensor, np.ndarray)) and tf.as_dtype(tensor.dtype).is_floating
 
 
 def all_finite(suspects):
-    """Whether the tensors of all suspects are finite, on all replicas; scalar bool."""
-    bad = [tf.logical_not(tf.reduce_all(tf.math.is_finite(each.tensor))) for each in suspects]
+    """True if the tensors of all suspects are finite, on all replicas; scalar bool."""
+    bad = [tf.logical_not(tf.reduce_all(tf.math.is_finite(x.tensor))) for x in suspects]
     return tf.equal(whole_sum(tf.cast(tf.reduce_any(bad), tf.int32)), 0)
 
 
 def suspects_left(model, kept):
-    """The `Suspect` of all that the forward pass has left behind: new states, and what else it moved.
+    """A `Suspect` for each new state, and for each other variable that the forward pass changed.
 
-    `kept` has all of that as it was before. What was not finite then, of no state, is not its doing.
+    `kept` has their values before. Entries of variables other than states that were not finite before are left out.
     """
     left = [
         Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
@@ -131,11 +129,11 @@ def suspects_left(model, kept):
             _, before = kept.before[id(variable)]
             new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
             left.append(Suspect(f'new value of "{getattr(variable, "path", variable.name)}"', "left", new))
-    return [each for each in left if can_be_nonfinite(each.tensor)]
+    return [suspect for suspect in left if can_be_nonfinite(suspect.tensor)]
 
 
 def suspects_of_step(model, batch, results, groups):
-    """The `Suspect` of a training step, in the order in which one makes the next.
+    """Yields the `Suspect` of a training step, causes before effects.
 
     The model's weights and states are those before the batch `(x, y, sample_weight)`; `results` are the suspects of the
     forward pass, and `groups` the gradients of M and gamma and of all other weights.
@@ -146,7 +144,7 @@ def suspects_of_step(model, batch, results, groups):
         yield Suspect(f'weight "{name}"', "weight", tf.convert_to_tensor(variable))
     for layer, state in layer_states(model):
         yield Suspect(f'state of "{layer.name}"', "state", tf.convert_to_tensor(state))
-    inputs = [each._keras_history[0].name for each in getattr(model, "inputs", None) or []]  # the input layers'
+    inputs = [x._keras_history[0].name for x in getattr(model, "inputs", None) or []]  # the input layers'
     for kind, part, keys in zip(("input", "target", "sample weight"), batch, (inputs, (), ())):
         tensors = tf.nest.flatten(part)
         if isinstance(part, dict):
@@ -160,4 +158,4 @@ def suspects_of_step(model, batch, results, groups):
         for variable, gradient in zip(group.variables, group.gradients):
             gradient = gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
             yield Suspect(f'{kind} of "{names[id(variable)]}"', "result", gradient)
-        yield Suspect(f"norm of the {kind}s", "result", group.norm)  # it may be too large for its dtype where none is
+        yield Suspect(f"norm of the {kind}s", "result", group.norm)  # may overflow where no gradient does

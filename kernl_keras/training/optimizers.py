@@ -1,7 +1,7 @@
 """The two optimizers of a model, one for M and gamma and one for all other weights: gradients, updates and averages.
 
-An optimizer with a loss scale multiplies the loss, so that tiny gradients do not become 0 in half precision. They are
-as many times larger all the way back to the weights, and the optimizer gets them so.
+An optimizer with a loss scale multiplies the loss, so that tiny gradients do not become 0 in half precision. All
+gradients are larger by this factor, and the optimizer divides by it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _SUMMING = "_all_reduce_sum_gradients"
 
 
 class Schedule(NamedTuple):
-    """Whether a step updates M and gamma, and whether it updates the weights; scalar bools."""
+    """Two scalar bools: a step updates M and gamma, a step updates the weights."""
 
     sensitivity: Any
     weights: Any
@@ -30,13 +30,13 @@ class Group(NamedTuple):
     optimizer: Any
     variables: list
     gradients: list  # times the optimizer's loss scale
-    norm: Any  # of all gradients together, not scaled, before any clipping; scalar
+    norm: Any  # norm of all gradients together, without the scale, before any clipping; scalar
     finite: Any  # scalar bool
-    overflow: Any  # scalar bool: they are not, and the optimizer's loss scale may be to blame
+    overflow: Any  # scalar bool: they are not finite, and the optimizer's loss scale may be to blame
 
     @property
     def explained(self):
-        """Whether the gradients are finite, or a loss scale may be to blame."""
+        """True if the gradients are finite, or a loss scale may be to blame."""
         return self.finite | self.overflow
 
 
@@ -48,7 +48,7 @@ def variable_groups(model):
 
 
 def build_optimizers(model):
-    """Each optimizer on its own variables, so that a saved model finds its slots again."""
+    """Builds each optimizer on its own variables, so that a saved model finds its slots again."""
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
         if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
             with tf.init_scope():
@@ -56,7 +56,7 @@ def build_optimizers(model):
 
 
 def schedule(model):
-    """The `Schedule` of a step. The optimizers' own counts decide, so a resumed run goes on as before."""
+    """The `Schedule` of a step, by the optimizers' own counts, so that a resumed run continues as before."""
     if not variable_groups(model)[0]:
         return Schedule(False, True)
     steps, warm = (
@@ -67,7 +67,7 @@ def schedule(model):
 
 
 def loss_scale(optimizer):
-    """What the optimizer multiplies the loss by, scalar; None for optimizers that leave it as it is."""
+    """The factor by which the optimizer multiplies the loss, scalar; None without one."""
     scaled = getattr(optimizer, "scale_loss" if IS_KERAS_3 else "get_scaled_loss", lambda loss: loss)
     one = tf.constant(1.0)
     scale = scaled(one)
@@ -75,7 +75,7 @@ def loss_scale(optimizer):
 
 
 def is_dynamic(optimizer):
-    """Whether the optimizer makes the scale smaller where gradients are not finite, and larger in time."""
+    """True if the optimizer lowers its scale after gradients that are not finite, and raises it in time."""
     return isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer) and getattr(optimizer, "dynamic", True)
 
 
@@ -87,7 +87,7 @@ def optimizer_variables(optimizer):
 
 
 def unscaled(gradient, scale):
-    """A gradient without a loss scale, in float32 at least; also of `tf.IndexedSlices`."""
+    """A gradient, or `tf.IndexedSlices`, divided by the loss scale, in float32 at least."""
     if scale is None:
         return gradient
     wide = gradient if gradient.dtype == tf.float64 else tf.cast(gradient, tf.float32)
@@ -97,13 +97,13 @@ def unscaled(gradient, scale):
 def take_gradients(tape, loss, variables, optimizer):
     """The `Group` of some variables, by a persistent tape; `loss` is not scaled, and may be None.
 
-    Of a replica the loss is its share. The sum of the gradients over all replicas is looked at, clipped and applied, so
-    all decide alike.
+    The loss of a replica is its share. The sum of the gradients over all replicas is checked, clipped and applied, so
+    that all replicas decide alike.
     """
-    scale, found = loss_scale(optimizer), []
+    scale, gradients = loss_scale(optimizer), []
     if variables and loss is not None:
-        found = tape.gradient(loss, variables, None if scale is None else tf.cast(scale, loss.dtype))
-    pairs = [(variable, gradient) for variable, gradient in zip(variables, found) if gradient is not None]
+        gradients = tape.gradient(loss, variables, None if scale is None else tf.cast(scale, loss.dtype))
+    pairs = [(variable, gradient) for variable, gradient in zip(variables, gradients) if gradient is not None]
     if not pairs:
         return Group(optimizer, [], [], tf.constant(0.0), tf.constant(True), tf.constant(False))
     variables, gradients = map(list, zip(*pairs))
@@ -140,7 +140,7 @@ def update(group, condition):
 
 @contextlib.contextmanager
 def _summed_already(optimizer):
-    """Within, an optimizer of Keras 3 does not sum over replicas: it would, after it has clipped each one's part."""
+    """Within, an optimizer of Keras 3 does not sum over replicas, which it would do after clipping each part."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if IS_KERAS_3 and not hasattr(optimizer, _SUMMING):
         raise NotImplementedError(f"This version of Keras has no {_SUMMING}, so that gradients would be summed twice.")
@@ -152,7 +152,7 @@ def _summed_already(optimizer):
 
 
 def lower_loss_scale(group, condition):
-    """Has a `LossScaleOptimizer` halve its scale, by gradients that are not finite, which move no weight."""
+    """Halves the scale of a `LossScaleOptimizer`: it does so by itself at gradients of NaN, which change no weight."""
     if is_dynamic(group.optimizer):
         nan = [tf.fill(variable.shape, tf.constant(math.nan, variable.dtype)) for variable in group.variables]
         update(group._replace(gradients=nan), condition)
@@ -162,14 +162,14 @@ def lower_loss_scale(group, condition):
 
 
 def give_averages(model):
-    """Each optimizer with `use_ema` gives its own variables their averages."""
+    """Sets the weights to their averages, by each optimizer with `use_ema`."""
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
         type(optimizer).finalize_variable_values(optimizer, variables)
 
 
 @contextlib.contextmanager
 def ending_in_averages(model):
-    """Within, a `fit` ends with the averages of both optimizers: Keras would hand all variables to one."""
+    """Within, `fit` ends with the averages of both optimizers; Keras would give all variables to one of them."""
     attributes = {} if getattr(model, "optimizer", None) is None else vars(model.optimizer)
     attributes["finalize_variable_values"] = lambda _: give_averages(model)
     try:
@@ -180,9 +180,9 @@ def ending_in_averages(model):
 
 @contextlib.contextmanager
 def averaged(model):
-    """Within, the weights are their averages, and afterwards what they were, to the bit.
+    """Within, the weights are their averages; afterwards they are what they were, to the bit.
 
-    Keras 3's `SwapEMAWeights` does so for one optimizer, and Keras 2 has no such callback.
+    Keras 3's `SwapEMAWeights` does this for one optimizer, and Keras 2 has no such callback.
     """
     kept = [(variable, variable.numpy()) for variables in variable_groups(model) for variable in variables]
     give_averages(model)

@@ -1,4 +1,4 @@
-"""What a step moves besides the weights, and putting it back."""
+"""The variables that a step changes besides the weights, and how they are put back."""
 
 import contextlib
 
@@ -11,18 +11,18 @@ from .optimizers import optimizer_variables
 
 
 def lasting(model, metrics=True):
-    """What a call of a model moves besides its weights, a list of variables.
+    """The variables that a call of a model changes besides its weights, a list.
 
-    That is the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators), the
-    states of stateful layers, and, if `metrics`, those as far as they exist.
+    These are the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators),
+    the states of stateful layers, and, if `metrics`, the variables of the metrics that exist.
     """
     states = [variable for _, variable in layer_states(model)]  # Keras 3 does not count them among the variables
-    of_metrics = [variable for metric in model.metrics for variable in metric.variables] if metrics else []
-    return [*model.non_trainable_variables, *states, *of_metrics]
+    metric_variables = [variable for metric in model.metrics for variable in metric.variables] if metrics else []
+    return [*model.non_trainable_variables, *states, *metric_variables]
 
 
 def moved(model):
-    """All that training moves, a list: the trained weights, what lasts, and the variables of both optimizers."""
+    """All variables that training changes, a list: trained weights, `lasting`, and the variables of both optimizers."""
     variables = [*model.trainable_variables, *lasting(model, metrics=False)]
     for optimizer in (model.optimizer, model.sensitivity_optimizer):
         variables += optimizer_variables(optimizer)
@@ -30,27 +30,27 @@ def moved(model):
 
 
 def layer_states(model):
-    """`(layer, variable)` of the states that stateful layers have by now."""
+    """`(layer, variable)` for each state that stateful layers have by now."""
     kinds = keras.layers.RNN, StatefulLayer
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, kinds) and layer.stateful]
     return [(layer, state) for layer in layers for state in tf.nest.flatten(layer.states) if state is not None]
 
 
 class Kept:
-    """The values of some variables, which can be put back. It works eagerly and inside a `tf.function`."""
+    """The values of some variables, to put back later. It works eagerly and inside a `tf.function`."""
 
     def __init__(self, variables=()):
         self.before = {}  # {id: (variable, its value)}
         self.add(variables)
 
     def add(self, variables):
-        """Keeps the values of those that are not kept yet."""
+        """Keeps the values of variables that are not kept yet."""
         for variable in variables:
             if id(variable) not in self.before:
                 self.before[id(variable)] = variable, tf.identity(variable)
 
     def put_back(self, condition=True):
-        """Sets all of them as they were, where the scalar bool `condition` holds; it is the same on all replicas."""
+        """Sets all variables as they were, if the scalar bool `condition` holds, the same on all replicas."""
 
         def put(strategy, *values):
             for (variable, _), value in zip(self.before.values(), values):
@@ -58,7 +58,7 @@ class Kept:
                     variable.assign(value)
                 else:  # each replica's part of a variable by that replica's value
                     own = variable.value if IS_KERAS_3 and isinstance(variable, keras.Variable) else variable
-                    strategy.extended.update(own, lambda each, value: each.assign(value), args=(value,))
+                    strategy.extended.update(own, lambda part, value: part.assign(value), args=(value,))
 
         if self.before:
             act_if(condition, put, *(value for _, value in self.before.values()))
@@ -66,7 +66,7 @@ class Kept:
 
 @contextlib.contextmanager
 def state_kept(model):
-    """Puts back, at the end, what a call of a built model moves besides the weights."""
+    """At the end, puts back all that a call of a built model changes besides the weights."""
     kept = Kept(lasting(model))
     try:
         yield
@@ -89,10 +89,10 @@ def fresh_states(model):
 
 @contextlib.contextmanager
 def finite_goes_on(model):
-    """Within, one call of a model that does not learn. A row of the batch goes on if all of its new states are finite.
+    """Around one call of a model that does not learn: a row of the batch keeps its new states if all are finite.
 
-    If not, it keeps the states that it had before, in all layers. What has no rows, such as a count of steps, goes on
-    if any row does. Where the states differ in their number of rows, all rows go on, or none.
+    If not, it gets back its old states, in all layers. A state without rows, such as a count of steps, is kept if any
+    row is. If the states differ in their number of rows, all rows are kept or none.
     """
     before = {id(state): tf.identity(state) for _, state in layer_states(model)}
     yield
@@ -107,5 +107,5 @@ def finite_goes_on(model):
     good = tf.reduce_all(tf.stack(finite), 0)  # [B] or [1]
     for state in states:
         new = tf.convert_to_tensor(state)
-        of_rows = tf.reshape(good, (-1, *[1] * (new.shape.rank - 1))) if new.shape.rank else tf.reduce_any(good)
-        state.assign(tf.where(of_rows, new, before.get(id(state), tf.zeros_like(new))))
+        kept = tf.reshape(good, (-1, *[1] * (new.shape.rank - 1))) if new.shape.rank else tf.reduce_any(good)
+        state.assign(tf.where(kept, new, before.get(id(state), tf.zeros_like(new))))

@@ -1,4 +1,4 @@
-"""One training step: forward, M and gamma, weights, metrics; and all back again if something was not finite."""
+"""One training step: forward, M and gamma, weights, metrics; all is put back if something was not finite."""
 
 from typing import Any, NamedTuple
 
@@ -22,19 +22,19 @@ from .state import Kept, lasting
 
 
 class Forward(NamedTuple):
-    """What came of running the network once. The losses are a replica's shares, which add up to the whole batch's."""
+    """The results of the forward pass. The losses are a replica's shares, which add up to those of the whole batch."""
 
     tape: tf.GradientTape  # persistent
     y_pred: Any
-    loss: Any  # of the weights
+    loss: Any  # for the weights
     sensitivity_loss: Any  # F; None where M and gamma do not learn
-    reports: list  # `(layer, Report)` of every call of a layer, of the whole batch
+    reports: list  # `(layer, Report)` for every call of a layer, of the whole batch
 
 
 def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
     """The `Forward` of a `Model`: once clean and, where M and gamma learn, perturbed.
 
-    `learns` says whether they learn in this step, None for True; `kept` hears of metrics that come into being here.
+    `learns`: whether they learn in this step, None for True. `kept` gets the variables of metrics that are built here.
     """
     with tf.GradientTape(persistent=True) as tape:
         with running(Step(present=present(sample_weight, x), learns=learns)) as step:
@@ -62,7 +62,7 @@ def train_step(model, data):
     if forward.sensitivity_loss is not None:
         losses.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
 
-    # M and gamma by F, if they learn in this step. They have learned before the gradient of the weights is known.
+    # M and gamma by F, if they learn in this step. The gradient of the weights uses the new ones.
     build_optimizers(model)
     (sensitivity, weights), now = variable_groups(model), schedule(model)
     kept.add([*sensitivity, *optimizer_variables(model.sensitivity_optimizer)])
@@ -77,7 +77,7 @@ def train_step(model, data):
     good = goes_on & finite
     update(weight_group, good & now.weights)
 
-    # Metrics. Then, after a batch that does not count, all is as before it, but for a loss scale that was too large.
+    # Metrics. Then, after a bad batch, all is put back, but for a loss scale that was too large.
     targets = counted_targets(y, forward.y_pred, sample_weight)
     if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
         model._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
@@ -87,8 +87,8 @@ def train_step(model, data):
     for group in groups:
         lower_loss_scale(group, overflow & group.overflow)
 
-    # What is told between the steps. Keras does not tell of gradients that overflow, either.
+    # The record and the diagnostics. As in Keras, gradients that overflow are not reported.
     suspects = suspects_of_step(model, (x, targets, sample_weight), [*left, *losses], groups)
     model._nonfinite.write(finite | overflow, suspects)
     model._diagnostics.count_training(forward.reports, sensitivity_group, weight_group, good, learns)
-    return logs_of_replica({**logs, **model.get_metrics_result()})  # of a batch that was skipped, what it was before
+    return logs_of_replica({**logs, **model.get_metrics_result()})  # of a skipped batch the old ones
