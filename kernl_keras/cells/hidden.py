@@ -219,6 +219,14 @@ class HiddenCell(TrainedCell):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
+    def perturb(self, state: Any, noise: tf.Tensor) -> Any:
+        """A state with noise in S, where it enters like a spike."""
+        return state._replace(trace=state.trace + noise)
+
+    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
+        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
+        return state._replace(trace=state.trace + received.output - sent.output)
+
     def recurrent_weights(self) -> tf.Tensor:
         """W_rec [H, G H], 0 where there is no connection; without self-connections unless `self_connections`."""
         weights = tf.convert_to_tensor(self.recurrent_kernel)

@@ -123,14 +123,6 @@ class SpikingCell(HiddenCell):
         trace = plus(times(p.trace_decay, change.trace), changes.output)  # Eq. (9)
         return super().changed_state(change, changes, p)._replace(trace=trace)
 
-    def perturb(self, state: Any, noise: tf.Tensor) -> Any:
-        """The noise enters S like a spike, and decays with it."""
-        return state._replace(trace=state.trace + noise)
-
-    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
-        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
-        return state._replace(trace=state.trace + received.output - sent.output)
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),

@@ -287,14 +287,6 @@ class Unit(HiddenCell):
     def observables(self, step: UnitStep, state: Any) -> dict[str, tf.Tensor]:
         return {"distance": step.distance, "voltage": step.before[0]}
 
-    def perturb(self, state: Any, noise: tf.Tensor) -> Any:
-        """Adds the noise to the output, like a spike."""
-        return state._replace(trace=state.trace + noise)
-
-    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
-        """The state after the step `sent`, had the spikes of the step `received` been seen in place of its own."""
-        return state._replace(trace=state.trace + received.output - sent.output)
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),
