@@ -167,7 +167,8 @@ class Filters:
             for _ in range(hops):
                 arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
                 response = add(own, product(gain, add((error, 0.0), arrived)))
-        sums = tf.concat([tensor(x, like=response[0]) for x in response[: 1 + self.swings]], 0)
+        axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
+        sums = tf.concat([tensor(x, like=response[0]) + axis for x in response[: 1 + self.swings]], 0)
         inverse = tf.constant(self.inverse, like.dtype)
         return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
 

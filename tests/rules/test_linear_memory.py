@@ -44,7 +44,9 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
     return ref.memory_of_means(error, s, exact, w_rec, layer.window, segment=1, endless=True, **arguments)
 
 
-@pytest.mark.parametrize(("name", "cell", "window"), taking_turns(pairs(RULES, CELLS, (1, 2, 7)), every=4))
+@pytest.mark.parametrize(
+    ("name", "cell", "window"), [*taking_turns(pairs(RULES, CELLS, (1, 2, 7)), every=4), ("e-prop", "relu", 2)]
+)
 def test_it_is_the_memory_of_means(name, cell, window):
     rule = RULES[name]
     network, m, layer = made(cell, rule, window=window)
