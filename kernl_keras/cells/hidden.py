@@ -142,17 +142,13 @@ class HiddenCell(TrainedCell):
         return initializer
 
     def kernel_groups(self) -> list[int]:
-        """The index of each unit's lambda among the distinct ones, a list of H numbers."""
-        return self.groups(self.CONSTANTS)
-
-    def groups(self, names: Sequence[str]) -> list[int]:
-        """The index of each unit's values of some constants among the distinct ones, a list of H numbers.
+        """The index of each unit's lambda among the distinct ones, a list of H numbers.
 
         Constants that are drawn or learn differ from unit to unit.
         """
-        values = [getattr(self, name) for name in names]
+        values = [getattr(self, name) for name in self.CONSTANTS]
         drawn = any(not (value is None or isinstance(value, (float, list))) for value in values)
-        if drawn or any(name in self.learn for name in names):
+        if drawn or any(name in self.learn for name in self.CONSTANTS):
             return list(range(self.units))
         unit_values = list(zip(*(value if isinstance(value, list) else [value] * self.units for value in values)))
         distinct = list(dict.fromkeys(unit_values))

@@ -16,11 +16,13 @@ from .sensitivity import SensitivitySums, sum_of_squares
 
 
 class DirectPredictor(Predictor):
-    """Args:
-    m: M [H, H].
-    cell: the cell.
-    p: its parameters.
-    perturbation: `Perturbation`, which knows the observable.
+    """The prediction of a single step, Eq. (41).
+
+    Args:
+        m: M [H, H].
+        cell: the cell.
+        p: its parameters.
+        perturbation: `Perturbation`, which knows the observable.
     """
 
     rows = 1, 2  # dS; the own part of D, and heard
