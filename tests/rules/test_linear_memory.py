@@ -250,6 +250,20 @@ def test_m_learns_the_direct_effect_from_one_step(cell, perturbation):
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("cell", ["hard adaptive", "swinging tanh"])  # refractory units, and slopes that differ
+def test_dfdm_of_one_step_is_the_difference_of_f(cell):
+    """F is quadratic in M, so a difference of two values is exact; the noise of a fresh layer is the same."""
+    network, m, direction = Network(cell, time=T), draw(71, H, H), draw(72, H, H)
+
+    def f_and_gradient(m):
+        layer = network.layer(KeRNL(), m=m, traces="linear", window=2)
+        gradient = compute(layer, network.inputs, ERROR)[3][0].numpy().reshape(H, H)
+        return float(layer.report.sensitivity_loss), gradient
+
+    (above, _), (below, _) = (f_and_gradient(m + sign * direction) for sign in (0.5, -0.5))
+    same(np.sum(f_and_gradient(m)[1] * direction), above - below, tolerance=1e-8)
+
+
 def test_a_user_can_give_the_filters():
     with pytest.raises(ValueError, match=r"poles must be None, an integer >= 1, or a list of time constants > 0"):
         LinearTraces(poles=[0.0])
