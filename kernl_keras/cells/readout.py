@@ -128,6 +128,15 @@ class ReadoutCell(TrainedCell):
             current += self.bias
         return current if self.gain is None else (1.0 - tf.cast(self.decay, current.dtype)) * current
 
+    def feedback_to(self, error: tf.Tensor, symmetric: bool = False) -> tf.Tensor:
+        """The error of z [.., H] from that of one step's (1-d) gain z W_out, or z W_out, [.., O]."""
+        weights = self.kernel if self.feedback_kernel is None or symmetric else self.feedback_kernel
+        return tf.einsum("...o,ho->...h", self.scale(error.dtype) * error, tf.cast(weights, error.dtype))
+
+    def scale(self, dtype: Any) -> Any:
+        """Factor of z W_out in v: (1-d) gain, or 1."""
+        return 1.0 if self.gain is None else (1.0 - tf.cast(self.decay, dtype)) * self.gain
+
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         check_features("inputs", inputs, self.kernel.shape[0])
         inputs = tf.cast(inputs, self.compute_dtype)

@@ -13,6 +13,7 @@ from ..sequences.leaky import leaky_sum
 from ..sequences.masks import Marks, marks
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, TimeConstant
+from .readout_traces import ReadoutTraces
 from .step import running_step
 
 
@@ -32,6 +33,9 @@ class Readout(KerasRNN):
 
         dC/dW_out = gain (1-d) sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
 
+    If a sequence comes in pieces, the last R(t) of a piece reaches the spikes of earlier ones through traces. In a
+    `kernl_keras.Model` it also reaches the layer below, if that is a `kernl_keras.RNN` with linear memory.
+
     Args:
         units: number of readout units O.
         tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
@@ -46,6 +50,9 @@ class Readout(KerasRNN):
             "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
             L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option of this layer and not of a rule: in Keras
             the layer below receives only L(t), which already contains the weights above it.
+        traces: whether the layer keeps traces of earlier pieces of a sequence, so that later errors still reach their
+            spikes: H+1 numbers for each example, for each unit where these have time constants of their own. The
+            gradients of the pieces then add up to that of the whole sequence. None for True if the layer is `stateful`.
         return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
         **kwargs: the other arguments of `ReadoutCell` (`use_bias`, the initializers, regularizers and constraints of
             kernel and bias, and `feedback_initializer`, of B), and those of `keras.layers.RNN` (`return_state`,
@@ -55,7 +62,7 @@ class Readout(KerasRNN):
 
     Call arguments:
         sequences: hidden spikes or activities z [B, T, H], T >= 1.
-        initial_state: list of one tensor [B, O], v before the first step; zeros where None.
+        initial_state: list of v before the first step [B, O], and of the traces; zeros where None.
         mask: True where a step counts [B, T]; None where all do. At a masked step v stays as it is. Before the first
             step that counts, the output is the initial state, where `keras.layers.RNN` gives 0. With
             `zero_output_for_mask` the output of a masked step is 0.
@@ -63,7 +70,7 @@ class Readout(KerasRNN):
             masked step it holds for the next one that counts, see `RNN`.
 
     Returns:
-        v [B, T, O], or v of the last step [B, O]; with `return_state` also the last v [B, O].
+        v [B, T, O], or v of the last step [B, O]; with `return_state` also the last v [B, O], and the traces.
 
     Raises:
         ValueError: for a setting out of range, and for inputs that are not [B, T, H].
@@ -86,6 +93,7 @@ class Readout(KerasRNN):
         discretization: Discretization = "exponential",
         learn: str | Iterable[str] = (),
         feedback: Feedback = "symmetric",
+        traces: bool | None = None,
         return_sequences: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -96,6 +104,8 @@ class Readout(KerasRNN):
         flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
             super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        self.traces = None if traces is None else flag("traces", traces)
+        self.memory: ReadoutTraces | None = None
         if not self.trainable:
             cell.trainable = False  # Keras asks the cell alone
 
@@ -104,6 +114,12 @@ class Readout(KerasRNN):
         if isinstance(shape, (list, tuple)) and isinstance(shape[0], (list, tuple, tf.TensorShape)):
             shape = shape[0]  # Keras 2 adds the state's
         time_steps("sequences", shape)
+        if not self.cell.built:
+            self.cell.build((shape[0], shape[-1]))
+        carries = self.stateful if self.traces is None else self.traces
+        if carries and self.cell.tau_out is not None:
+            self.memory = ReadoutTraces(self.cell)
+            self.state_size = [self.cell.units, *self.memory.sizes]
         super().build(sequences_shape)
 
     def call(
@@ -117,7 +133,8 @@ class Readout(KerasRNN):
         x = tf.nest.flatten(sequences)[0]
         check_sequences("sequences", x, self.cell.kernel.shape[0])
         check_batch("sequences", x, self.states if self.stateful else ())
-        check_states("initial_state", initial_state, 1, "the one state v, [B, O]")
+        wanted = f"the {len(self.state_size)} states that return_state=True gives (v and the traces)"
+        check_states("initial_state", initial_state, len(self.state_size), wanted)
         marked = marks(x, mask, reset)
         return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
@@ -125,7 +142,13 @@ class Readout(KerasRNN):
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, O], outputs [B, T, O], states)`."""
+        model, earlier = running_step(), None
+        symmetric = model is not None and model.exact  # where all layers' gradients are backpropagation's
         marked = Marks(None, None) if mask is None else mask
+        if model is not None and self.memory is not None and not self.go_backwards:
+            earlier = model.earlier_outputs(sequences, mask)
+            if earlier is not None:
+                earlier.read = True
         if self.go_backwards:
             sequences, marked = tf.reverse(sequences, [1]), marked.read_backwards()
         steps, mask = (None if marked.reset is None else marked.steps()), marked.mask
@@ -133,33 +156,42 @@ class Readout(KerasRNN):
         if mask is not None:
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]
             x = tf.where(mask, x, tf.zeros_like(x))  # NaN there would reach the gradient of the weights
-        (start,) = tf.nest.flatten(initial_state)
+        start, *traces = tf.nest.flatten(initial_state)
         # A loop's state must keep its shape, and only one of the two may know the batch size.
         batch = x.shape[1:2].merge_with(start.shape[:1])
-        model = running_step()
-        symmetric = model is not None and model.exact  # where all layers' gradients are backpropagation's
         current = self.cell.current(tf.reshape(x, (-1, x.shape[-1])), symmetric)  # one product, [TB, H] x [H, O]
         current = tf.reshape(current, (*tf.unstack(tf.shape(x)[:2]), self.cell.units))
         current = tf.ensure_shape(current, (None, *batch, self.cell.units))  # with T known, tf2onnx fails at the loop
         start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
+        if self.memory is not None:
+            traces = self.memory.unpack(traces)
+            start = self.memory.attach(start, traces, earlier, symmetric)
+        counts = goes_on = tf.ones_like(current[..., :1])
         if mask is not None:
+            counts = goes_on = tf.cast(mask, current.dtype)
             current = tf.where(mask, current, tf.zeros_like(current))
             decay = tf.where(mask, decay, tf.ones_like(decay))
         if steps is not None:
             starts = tf.transpose(steps.starts_in_place())[..., None]
             decay = tf.broadcast_to(decay, tf.shape(current))
             decay = tf.where(starts, tf.zeros_like(decay), decay)
+            goes_on = tf.where(starts, tf.zeros_like(goes_on), goes_on)
         outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
-        state = v[-1] if steps is None else steps.left(v[-1])
-        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), [state]
+        states = [v[-1]]
+        if self.memory is not None and (self.stateful or self.return_state):
+            states += map(tf.stop_gradient, self.memory.advance(traces, x, current, decay, v, start, counts, goes_on))
+        elif self.memory is not None:
+            states += [tf.zeros((tf.shape(x)[1], size), x.dtype) for size in self.memory.sizes]
+        states = states if steps is None else steps.left(states)
+        return outputs[-1], tf.transpose(outputs, (1, 0, 2)), states
 
     def get_config(self) -> Config:
         config, settings = super().get_config(), self.cell.get_config()
         del config["cell"]
-        return {**config, **{name: settings[name] for name in self.cell.arguments()}}
+        return {**config, **{name: settings[name] for name in self.cell.arguments()}, "traces": self.traces}
 
     @classmethod
     def from_config(cls, config: Config) -> "Readout":

@@ -223,6 +223,7 @@ class RNN(KerasRNN):
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
+        below, own = self._earlier_outputs(sequences, mask, training)
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
@@ -230,13 +231,31 @@ class RNN(KerasRNN):
         steps = None if mask is None else mask.steps()
         if steps is not None:
             sequences = steps.gather(sequences)
-        outputs, states = self._learn(sequences, initial_state, steps, training)
+        outputs, states = self._learn(sequences, initial_state, steps, training, below, own)
         if steps is not None:
             outputs = steps.scatter(outputs, self.zero_output_for_mask)
         outputs = tf.cast(outputs, self.compute_dtype)
+        if own is not None:
+            own.outputs = outputs
         return outputs[:, -1], outputs, states
 
-    def _learn(self, sequences, initial_state, steps, training):
+    def _earlier_outputs(self, sequences, mask, training):
+        """`Earlier` of the layer below and of this one, each None where no error of earlier outputs can reach it."""
+        model = running_step()
+        if model is None or model.exact or self.memory is None or self.go_backwards or not training:
+            return None, None
+        below = model.earlier_outputs(sequences, mask)
+        if below is not None and below.window == self.window:
+            below.read = True
+        else:
+            below = None
+        batch, length = (size or tf.shape(sequences)[axis] for axis, size in enumerate(sequences.shape[:2]))
+        windows = 1 if self.window is None else -(-length // self.window)
+        own = self.memory.earlier(windows, batch, mask, self.window, below)
+        model.earlier.append(own)
+        return below, own
+
+    def _learn(self, sequences, initial_state, steps, training, below, own):
         """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first."""
         model = running_step() or Step()
         rule = BPTT() if model.exact and not self.rule.by_tape else self.rule
@@ -261,7 +280,7 @@ class RNN(KerasRNN):
         outputs = residuals.output
         if not rule.by_tape:
             past = Past(self, x, before, stop(residuals), p, steps)
-            outputs, traces = self._attach(rule, past, x, weights, learned, traces)
+            outputs, traces = self._attach(rule, past, x, weights, learned, traces, below, own)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
         tell(
@@ -277,18 +296,29 @@ class RNN(KerasRNN):
         states = self._layout.pack(end, None if perturbed is None else stop(perturbed), traces)
         return outputs, states if steps is None else steps.left(states)
 
-    def _attach(self, rule, past, x, weights, learned, traces):
-        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
+    def _attach(self, rule, past, x, weights, learned, traces, below, own):
+        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step.
+
+        `below` and `own` are the `Earlier` of the layer below and of this one, or None.
+        """
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
         def back():  # made when the errors come: M may have learned since the forward pass
-            return way_back(rule, past, window, bool(carried), memory)
+            return way_back(rule, past, window, bool(carried), memory, below)
 
-        def rule_gradient(error):
-            return back()(error, carried)
+        def rule_gradient(error, above=None):
+            if memory is None:
+                return back()(error, carried)
+            *gradients, of_below = back()(error, carried, above if own is not None and own.read else None)
+            return gradients if below is None else (*gradients, of_below)
 
         cell = self.cell
-        outputs = attach_gradient(past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient)
+        zeros = [[] if earlier is None else [earlier.zeros] for earlier in (own, below)]
+        outputs, *earlier = attach_gradient(
+            past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient, *zeros
+        )
+        if own is not None:
+            (own.zeros,) = earlier
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces

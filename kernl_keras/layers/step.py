@@ -33,6 +33,12 @@ class Step:
     exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
     reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise
+    earlier: list = dataclasses.field(default_factory=list)  # `rules.above.Earlier` of layers with linear memory
+
+    def earlier_outputs(self, sequences, marks):
+        """The `Earlier` of the layer whose outputs these sequences are; None if there is none, or it does not fit."""
+        found = [each for each in self.earlier if each.outputs is sequences and each.fits(marks)]
+        return found[0] if found else None
 
     def own_reports(self):
         """The reports of this graph. Keras 3 builds a subclassed model by a call in another one."""

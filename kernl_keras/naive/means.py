@@ -99,9 +99,6 @@ def _lstm(run, c, b, t, i):
     return seen, [[run.f[b, t, i]]], [by_memory], [1.0], [[1.0]], [0.0], [0.0], by_output
 
 
-NAMES = ("A", "B", "seen_D", "seen_g")
-
-
 def means_before(
     steps: SimpleNamespace, first: int, segment: int, ring: int | None, tau: float | None
 ) -> list[SimpleNamespace]:
@@ -126,12 +123,12 @@ def means_before(
     [6.0, 1.5, 1.5]
     """
     cuts = [slice(start, min(start + segment, first)) for start in range(0, first, segment)][::-1]  # newest first
-    own = [SimpleNamespace(**{name: getattr(steps, name)[:, cut].mean(1) for name in NAMES}) for cut in cuts]
+    own = [SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}) for cut in cuts]
     ring = len(cuts) if ring is None else min(ring, len(cuts))
     keep = 1.0 if tau is None else np.exp(-1.0 / tau)
     weights = [(cut.stop - cut.start) * keep ** (first - cut.stop) for cut in cuts]
     older = SimpleNamespace()
-    for name in NAMES:
+    for name in vars(steps):
         values = [weight * getattr(mean, name) for weight, mean in zip(weights[ring:], own[ring:])]
         setattr(older, name, sum(values) / sum(weights[ring:]) if values else None)
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
@@ -187,6 +184,7 @@ def errors_behind(
     b: int,
     hops: int | None = None,
     damping: float = 1.0,
+    of_outputs: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eq. (39): errors that cross a border, back over the virtual steps.
 
@@ -198,6 +196,7 @@ def errors_behind(
         b: the example.
         hops: how many units may lie on a path from the border to a current; None for any number, 0 for the own state.
         damping: factor of an error for each unit that it came through.
+        of_outputs: errors of the outputs at the virtual steps, from layers above [N, H]; None for none.
 
     Returns:
         R at the steps first-1, first-2, .. [N, n H], and what is left after them, of the states [sorts, H, d] and of
@@ -220,7 +219,8 @@ def errors_behind(
     for n, step in enumerate(means):
         of_current = np.zeros((sorts, w_rec.shape[1]))
         for sort in range(sorts):
-            of_current[sort], states[sort] = back(step, states[sort], np.zeros(len(of_seen)), seen[sort], b)
+            of_output = np.zeros(len(of_seen)) if sort or of_outputs is None else of_outputs[n]
+            of_current[sort], states[sort] = back(step, states[sort], of_output, seen[sort], b)
         seen = np.zeros(seen.shape)
         for sort in range(1, sorts):
             seen[sort] = damping * through(w_rec, of_current[sort - 1])

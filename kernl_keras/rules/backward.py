@@ -211,7 +211,7 @@ def checked_shapes(rule, cell, traces):
     return shapes
 
 
-def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient):
+def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient, above=(), below=()):
     """The outputs, with the rule's gradient by inputs and weights.
 
     Args:
@@ -221,24 +221,26 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
         recurrent_weights: W_rec [H, G H].
         bias: [G H], or None.
         constants: the fields of `parameters()` that learn, a list of F tensors [H].
-        rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H].
+        rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H];
+            with `above` of E(p) as well, and with `below` it returns E(p) of the layer below last.
+        above, below: the `zeros` of `above.Earlier` of this layer and of the one below, each in a list, or ().
 
     Returns:
-        [T, B, H], equal to `outputs`.
+        a list of [T, B, H], equal to `outputs`, and `above`.
     """
     size, units = kernel.shape[0], recurrent_weights.shape[0]
 
     @tf.custom_gradient
-    def attached(inputs, kernel, recurrent_weights, bias, *constants):
-        def gradient(error):
-            current_error, weight_gradient = rule_gradient(error)
+    def attached(inputs, kernel, recurrent_weights, bias, *constants_and_below):
+        def gradient(*errors):
+            current_error, weight_gradient, *below_errors = rule_gradient(*errors)
             kernel_gradient, recurrent_gradient, *rest = tf.split(
                 weight_gradient, (size, units, *[1] * (1 + len(constants)))
             )
             input_gradient = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
-            return input_gradient, kernel_gradient, recurrent_gradient, *(row[0] for row in rest)
+            return input_gradient, kernel_gradient, recurrent_gradient, *(row[0] for row in rest), *below_errors
 
-        return tf.identity(outputs), gradient
+        return [tf.identity(x) for x in (outputs, *above)], gradient
 
     bias = tf.zeros(kernel.shape[1], outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
-    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias, *constants)
+    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias, *constants, *below)

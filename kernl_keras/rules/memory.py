@@ -35,6 +35,7 @@ from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
+from .above import Earlier, joined
 from .settings import Settings, get_settings
 from .traces import advance_constants
 
@@ -141,36 +142,48 @@ class Filters:
         (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
         return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
 
-    def weights(self, step, later, error=None, synapse=0.0, hop=None, decay=0.0, hops=0):
-        """w of Eq. (40), [count, B, G H], from Eq. (39).
-
-        Args:
-            step: `Jacobian` of the steps before t0.
-            later: l at t0, each [B, H].
-            error: the part of e that comes through currents [B, H], times rho; None without hops.
-            synapse: the rest of e, through the decay of S.
-            hop: function R [.., H] -> rho M^T (R / drive).
-            decay: kappa.
-            hops: h.
-        """
-        like = later[0]
-        p = [tf.constant(x[:, None, None], like.dtype) for x in (self.poles.real, self.poles.imag)]
-        p = p[0], p[1] if self.swings else 0.0
-        d = range(len(later))
-        rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
-        own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
-        response = own
-        if error is not None:
-            gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
-            gain = quotient(add((step.g, 0.0), gain), minus((1.0, 0.0), product(p, (decay, 0.0))))
-            response = own = add(own, product(gain, (synapse, 0.0)))
-            for _ in range(hops):
-                arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
-                response = add(own, product(gain, add((error, 0.0), arrived)))
-        axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
-        sums = tf.concat([tensor(x, like=response[0]) + axis for x in response[: 1 + self.swings]], 0)
-        inverse = tf.constant(self.inverse, like.dtype)
+    def weights(self, response):
+        """w of Eq. (40), [count, B, G H], from the `response` at the poles."""
+        sums = tf.concat(response[: 1 + self.swings], 0)
+        inverse = tf.constant(self.inverse, sums.dtype)
         return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
+
+
+def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, decay=0.0, hops=0):
+    """b of Eq. (39), real and imaginary part [P, B, G H]; the imaginary part is the number 0 where all poles are real.
+
+    Args:
+        poles: p [P], NumPy.
+        step: `Jacobian` of the steps before t0.
+        later: l at t0, each [B, H].
+        error: the part of e that comes through currents [B, H], times rho; None without hops.
+        synapse: the rest of e, through the decay of S.
+        above: E(p) of Eq. (42), real and imaginary part [P, B, H]; None for none.
+        hop: function R [.., H] -> rho M^T (R / drive).
+        decay: kappa.
+        hops: h.
+    """
+    like = later[0]
+    p = [tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)]
+    p = p[0], p[1] if np.any(poles.imag) else 0.0
+    d = range(len(later))
+    rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
+    own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
+    if error is not None or above is not None:
+        gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
+        gain = add((step.g, 0.0), gain)
+    if above is not None:
+        own = add(own, product(gain, tuple(to_currents(x, gain[0]) for x in above)))
+    response = own
+    if error is not None:
+        gain = quotient(gain, minus((1.0, 0.0), product(p, (decay, 0.0))))  # T
+        response = own = add(own, product(gain, (synapse, 0.0)))
+        for _ in range(hops):
+            arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
+            response = add(own, product(gain, add((error, 0.0), arrived)))
+    axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
+    parts = 1 + tf.is_tensor(p[1])
+    return tuple(tensor(x, like=response[0]) + axis for x in response[:parts])
 
 
 # Complex numbers as pairs of tensors or numbers: small devices have no complex dtype.
@@ -268,6 +281,16 @@ class LinearMemory:
             constants=(own, cell.units, fields) if fields else None,
         )
 
+    def poles(self, below):
+        """The poles of the filters and those of `below`, an `above.Earlier` or None; and the places of the latter."""
+        return joined(self.filters.poles, () if below is None else below.poles)
+
+    def earlier(self, windows, batch, marks, window, below):
+        """`above.Earlier` for the layers above: zeros of the shape of E(p)."""
+        poles, _ = self.poles(below)
+        shape = (windows, 1 + bool(np.any(poles.imag)), len(poles), batch, self.cell.units)
+        return Earlier(poles, tf.zeros(shape, self.cell.compute_dtype), window, marks)
+
     def any_step(self):
         """The `LinearStep` of some step, for the shapes of its entries."""
         cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
@@ -312,10 +335,12 @@ class Recollection:
         past: `backward.Past`.
         window: C.
         m: M [H, H]; None under a rule without hops.
+        below: `above.Earlier` of the layer below, to whose earlier outputs errors go on; None for none.
     """
 
-    def __init__(self, memory, past, window, m):
-        self.memory, self.past, self.window = memory, past, window
+    def __init__(self, memory, past, window, m, below=None):
+        self.memory, self.past, self.window, self.below = memory, past, window, below
+        self.poles, self.places = memory.poles(below)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.first, self.m = memory.followed(past.derivatives(0, 1)), None
@@ -370,13 +395,14 @@ class Recollection:
 
     # Backward
 
-    def gradient(self, memory, inside, products):
-        """dC/dW, in its parts, from the errors that left their windows.
+    def gradient(self, memory, inside, products, above=None):
+        """dC/dW, in its parts, from the errors that left their windows, and E(p) of the layer below, Eq. (42).
 
         Args:
             memory: the `Memory` before the first step.
             inside: `window.Inside`.
             products: `products.Products`.
+            above: E(p) from the layers above [W, parts, P, B, H]; None for none.
         """
         x, numbers = memory.x, tf.range(self.windows)
         forward = self.scan(
@@ -396,37 +422,48 @@ class Recollection:
             before = self.filters.shifted(after, tf.reduce_sum(counts, 0))
             if fresh is not None:
                 before = tf.where(fresh[:, None], tf.zeros_like(before), before)
-            return (before + self.weights(*border), total), ()
+            weights, below = self.weights(*border)
+            return (before + weights, total), below
 
-        every = borders.means, inside.own, inside.first
+        every = borders.means, inside.own, inside.first, above
         last, rest = (
             tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
         )
-        carry = self.weights(*last), products.start(x)[:3]
+        weights, below = self.weights(*last)
+        carry, below = (weights, products.start(x)[:3]), None if below is None else below[None]
         if not (isinstance(self.windows, int) and self.windows == 1):
-            carry = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)[0]
+            carry, others = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)
+            below = None if below is None else tf.concat([others, below], 0)
         first, total = carry
         earlier = tf.einsum("gbh,bgj->jh", first, x)  # from the inputs of earlier pieces
         total = tuple(map(tf.add, total, tf.split(earlier, [part.shape[0] for part in total])))
-        if borders.constants is None:
-            return total
-        own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
-        return *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
+        if borders.constants is not None:
+            own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
+            total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
+        return total, below
 
-    def weights(self, means, own, first):
-        """Weights of the filtered inputs at the start of a window, [count, B, G H].
+    def weights(self, means, own, first, above):
+        """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
 
         Args:
             means: the mean features there [B, F].
             own, first: the entries of `window.Inside` for this window.
+            above: E(p) there [parts, P, B, H], or None.
         """
-        step = mean_jacobian(self.first, means)
-        own = own[: len(step.D)]
-        if self.m is None:
-            return self.filters.weights(step, own)
-        decay = getattr(self.past.p, "trace_decay", 0.0)
-        error, synapse = self.hop(first.current), times(decay, first.synapse)
-        return self.filters.weights(step, own, error, synapse, self.hop, decay, self.memory.settings.hops)
+        step, hops = mean_jacobian(self.first, means), {}
+        if above is not None:
+            above = (*tf.unstack(above), 0.0)[:2]
+        if self.m is not None:
+            decay = getattr(self.past.p, "trace_decay", 0.0)
+            hops = {"error": self.hop(first.current), "synapse": times(decay, first.synapse), "hop": self.hop}
+            hops |= {"decay": decay, "hops": self.memory.settings.hops}
+        response = respond(self.poles, step, own[: len(step.D)], above=above, **hops)
+        weights = self.filters.weights([part[: len(self.filters.poles)] for part in response])
+        if self.below is None:
+            return weights, None
+        kernel = tf.cast(self.past.cell.kernel, self.dtype)
+        parts = [tf.gather(part, self.places) for part in response[: self.below.zeros.shape[1]]]
+        return weights, tf.stack([tf.einsum("pbk,ik->pbi", part, kernel) for part in parts])
 
     def hop(self, current):
         """rho M^T (R / drive)."""

@@ -133,30 +133,31 @@ class WindowedBackward(Backward):
 class LinearBackward(WindowedBackward):
     """The backward pass with windows, and linear memory before each, see `rules.memory`.
 
-    Errors that leave their window reach the weights, but not the inputs or the layer below.
+    Errors that leave their window reach the weights, and the weights of the layer below if it has linear memory too.
 
     Args:
         rule, past, window: as in `WindowedBackward`.
         memory: `memory.LinearMemory`.
+        below: `above.Earlier` of the layer below; None for none.
     """
 
-    def __init__(self, rule, past, window, memory):
+    def __init__(self, rule, past, window, memory, below=None):
         super().__init__(rule, past, window)
         m = self.context.hop.m if rule.hops else None
-        self.memory, self.recollection = memory, Recollection(memory, past, self.window, m)
+        self.memory, self.recollection = memory, Recollection(memory, past, self.window, m, below)
 
-    def __call__(self, error, traces=()):
-        """Arguments and result as in `Backward`."""
+    def __call__(self, error, traces=(), above=None):
+        """Arguments and result as in `Backward`, with E(p) of Eq. (42) of this layer and of the one below."""
         inside, total = self.inside(error)
-        behind = self.recollection.gradient(self.memory.unpack(traces), inside, self.products)
-        return inside.current, tf.concat(list(map(tf.add, total, behind)), 0)
+        behind, below = self.recollection.gradient(self.memory.unpack(traces), inside, self.products, above)
+        return inside.current, tf.concat(list(map(tf.add, total, behind)), 0), below
 
     def advance(self, traces):
         """The memory after the last valid step, a tuple of tensors."""
         return tuple(tensors(self.recollection.after_all(self.memory.unpack(traces))))
 
 
-def way_back(rule, past, window=None, traces=False, memory=None):
+def way_back(rule, past, window=None, traces=False, memory=None, below=None):
     """The `Backward` of a rule for a `Past`, with or without windows.
 
     Args:
@@ -165,9 +166,10 @@ def way_back(rule, past, window=None, traces=False, memory=None):
         window: C; None for the rule as it is.
         traces: whether there are exact traces from earlier pieces.
         memory: `memory.LinearMemory`; None for none.
+        below: `above.Earlier` of the layer below, which only linear memory can use.
     """
     if memory is not None:
-        return LinearBackward(rule, past, past.length if window is None else window, memory)
+        return LinearBackward(rule, past, past.length if window is None else window, memory, below)
     if window is None or (window == 1 and rule.crosses):
         return Backward(rule, past, traces)
     return WindowedBackward(rule, past, window, traces)

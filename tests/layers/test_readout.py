@@ -103,6 +103,7 @@ SETTINGS = {
     "dt": 0.5,
     "discretization": "euler",
     "learn": ["tau_out"],
+    "traces": False,
     "return_sequences": False,
     "use_bias": False,
     "kernel_initializer": keras.initializers.HeNormal(seed=1),

@@ -7,13 +7,14 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.naive.means import NAMES, errors_without_end, gram_matrix
+from kernl_keras.naive.means import errors_without_end, gram_matrix
 from kernl_keras.rules import BPTT
 
 from ..reference.cases import Network, draw
 from ..reference.expected import ERROR, compute, same
 from . import test_own_states as own
 
+NAMES = "A", "B", "seen_D", "seen_g"
 UNITS, CURRENTS, STATES, STEPS = 3, 2, 2, 5
 W_REC, STATE, OF_SEEN = draw(80, UNITS, CURRENTS * UNITS), draw(81, UNITS, STATES), draw(82, UNITS)
 

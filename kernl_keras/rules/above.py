@@ -1,0 +1,45 @@
+"""Errors that layers above send to outputs z(t0-1-n) of a layer before the border of a window, t0. Eq. (42).
+
+A layer above has states of its own, so its errors at a border reach outputs of this layer that are no longer there.
+Linear memory needs their sums at the poles p of its filters, and these have a closed form:
+
+    (42) E(p) = sum_n p^n L(t0-1-n)
+         E(p) = (1-d) gain W_out [dC/dv(t0-1) / (1 - p d)]      of a readout v with the decay d
+         E(p) = W_in r(p)                                        of a layer of units with the response r of Eq. (39)
+
+They are found as gradients. Besides its outputs a layer has `Earlier`, zeros of the shape of E, and the gradient by
+them, which the layer above gives, is E.
+"""
+
+import numpy as np
+
+
+class Earlier:
+    """The outputs of a layer before its windows, as the layers above see them.
+
+    Args:
+        poles: P poles p at which E is needed, NumPy, complex.
+        zeros: [W, parts, P, B, H], for each of W windows; one part, or real and imaginary part.
+        window: C, or None for one window.
+        marks: `masks.Marks` of the call, or None.
+
+    Attributes:
+        read: whether a layer above gives the gradient.
+        outputs: the outputs of the call, which the layer above receives.
+    """
+
+    def __init__(self, poles, zeros, window, marks):
+        self.poles, self.zeros, self.window, self.marks = poles, zeros, window, marks
+        self.read, self.outputs = False, None
+
+    def fits(self, marks):
+        """True if a layer above, with the `Marks` of its own call, counts the steps in the same way."""
+        own, other = ((None, None) if each is None else each for each in (self.marks, marks))
+        return all(one is another for one, another in zip(own, other))
+
+
+def joined(poles, more):
+    """Poles with those of `more` that are not among them, and the places of `more` [P]."""
+    new = [pole for pole in more if pole not in poles]
+    every = np.concatenate([poles, new])
+    return every, np.array([int(np.flatnonzero(every == pole)[0]) for pole in more])

@@ -1,0 +1,279 @@
+"""Errors go over a border through the layers above: a readout and its traces, and stacks of layers in linear memory."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import naive as ref
+from kernl_keras.keras_version import keras
+from kernl_keras.layers.step import Step, running
+from kernl_keras.naive.means import back, filtered_inputs, gram_matrix, kernels, projected, through
+from kernl_keras.rules import KeRNL, LinearTraces
+from kernl_keras.rules.memory import RIDGE
+
+from ..reference.cases import B, H, I, Network, draw
+from ..reference.expected import same
+
+O, T = 2, 40  # noqa: E741
+X, ERROR = draw(80, B, T, I), draw(81, B, T, O)
+POLES = [
+    *((tau,) for tau in np.geomspace(1.0, 30.0, 8)),
+    *itertools.product((3.0, 8.0, 12.0), np.geomspace(5.0, 13.0, 8)),
+]
+READOUTS = {
+    "shared": {},
+    "own": {"tau_out": [4.0, 15.0]},
+    "learned": {"learn": "tau_out"},
+    "sum": {"gain": None, "learn": "tau_out"},
+    "euler": {"discretization": "euler", "use_bias": False},
+    "at once": {"tau_out": None},
+}
+
+
+def trained(model):
+    """The weights, without M."""
+    return [v for v in model.trainable_variables if "sensitivity" not in getattr(v, "path", v.name)]
+
+
+def gradients(model, x, error, **settings):
+    """Gradients of the weights that the loss reaches, for the errors of the outputs."""
+    weights = trained(model)
+    with tf.GradientTape() as tape, running(Step()):
+        loss = tf.reduce_sum(model(x, training=True, **settings) * error)
+    return tape.gradient(loss, weights, unconnected_gradients="zero")
+
+
+def sum_of_pieces(model, cuts, x=X, error=ERROR):
+    return [sum(parts) for parts in zip(*(gradients(model, x[:, cut], error[:, cut]) for cut in cuts))]
+
+
+def cuts(size):
+    return [slice(start, start + size) for start in range(0, T, size)]
+
+
+def network(length, rules, readout, cells, **settings):
+    """Layers, and a readout. A rule "bptt" has no memory."""
+    keras.utils.set_random_seed(3)
+    inputs = x = keras.Input(batch_shape=(B, length, I), dtype="float64")
+    stateful = length != T
+    for rule, cell in zip(rules, cells):
+        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0)}
+        x = kk.RNN(cell(), rule=rule, stateful=stateful, **{**traces, **settings})(x)
+    outputs = kk.Readout(O, **{"tau_out": 10.0, "dtype": "float64", "stateful": stateful, **readout})(x)
+    return kk.Model(inputs, outputs)
+
+
+def linear(tau, **settings):
+    noise = keras.initializers.RandomNormal(stddev=0.15, seed=int(tau))
+    settings = {"activation": "identity", "recurrent_initializer": noise, "dtype": "float64", **settings}
+    return lambda: kk.LeakyRNNCell(H, tau=tau, **settings)
+
+
+def same_weights(model, other):
+    """Copies the weights, but M, which starts at the direct effect."""
+    for variable, value in zip(*map(trained, (model, other))):
+        variable.assign(value)
+    for layer in model.layers:
+        if isinstance(layer, kk.RNN):
+            layer.reset_sensitivity()
+    return model
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_gradients_of_a_readout_in_pieces_add_up_to_that_of_the_whole(readout):
+    readout, cells = READOUTS[readout], [linear(8.0)]
+    whole = network(T, ["bptt"], readout, cells)
+    pieces = same_weights(network(5, ["bptt"], readout, cells), whole)
+    expected = gradients(whole, X, ERROR)[3:]
+    found = sum_of_pieces(pieces, cuts(5))[3:]
+    for one, other in zip(found, expected):
+        same(one, other, tolerance=1e-9)
+    without = sum_of_pieces(same_weights(network(5, ["bptt"], {**readout, "traces": False}, cells), whole), cuts(5))[3:]
+    assert readout.get("tau_out", 0.0) is None or all(map(differ, without, expected))
+
+
+def differ(one, other):
+    return np.linalg.norm(one - other) > 0.1 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("readout", ["shared", "learned", "own"])
+def test_a_mask_and_new_sequences_are_the_readouts_as_well(readout):
+    """Steps that do not count, and the starts of sequences, in pieces and in the whole; a start at a border too."""
+    mask, reset = draw(82, B, T) > -0.8, np.zeros((B, T), bool)
+    reset[0, 10] = reset[1, 17] = True
+    z = tf.constant(draw(83, B, T, I))
+    layer = kk.Readout(O, **READOUTS[readout], dtype="float64", traces=True, return_state=True)
+    layer.build((B, T, I))
+
+    def gradient(cuts):
+        states, total = None, 0.0
+        for cut in cuts:
+            with tf.GradientTape() as tape:
+                arguments = {"mask": tf.constant(mask[:, cut]), "reset": tf.constant(reset[:, cut])}
+                outputs, *states = layer(z[:, cut], initial_state=states, **arguments)
+                loss = tf.reduce_sum(tf.where(mask[:, cut, None], outputs * ERROR[:, cut], 0.0))
+            total += np.concatenate([np.ravel(g) for g in tape.gradient(loss, layer.trainable_variables)])
+        return total
+
+    same(gradient(cuts(5)), gradient([slice(0, T)]), tolerance=1e-9)
+
+
+STACKS = {"two rules": ["kernl", "eprop"], "kernl": ["kernl", "kernl"], "one": ["kernl"]}
+
+
+@pytest.mark.parametrize("readout", ["shared", "own"])
+@pytest.mark.parametrize("rules", STACKS)
+def test_of_linear_layers_nothing_is_lost(rules, readout):
+    """Where the means are what they are means of, the pieces have the gradient of the whole by backpropagation."""
+    periods = [None, [6.0, 7.0, 9.0, 11.0]]
+    cells = [linear(tau, period=period) for tau, period in zip((8.0, 12.0), periods)]
+    if "two" in rules:  # e-prop knows no other units
+        cells[1] = linear(12.0, recurrent_initializer="zeros")
+    kinds, readout = STACKS[rules], READOUTS[readout]
+    whole = network(T, ["bptt"] * len(kinds), readout, cells)
+    expected = gradients(whole, X, ERROR)
+    pieces = same_weights(network(5, kinds, readout, cells), whole)
+    for layer, (one, other) in enumerate(zip(sum_of_pieces(pieces, cuts(5)), expected)):
+        assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other), layer
+
+
+@dataclasses.dataclass
+class Border:
+    """The oracle's errors at the border, and behind it: L(t0-1-n)."""
+
+    inside: np.ndarray  # [C, n]
+    behind: np.ndarray  # [N, n]
+
+
+def readout_errors(error, decay, scale, w_out, steps):
+    """Errors of a readout's inputs, from those of v [C, O]."""
+    later, inside = np.zeros(O), np.zeros(error.shape)
+    for t in reversed(range(len(error))):
+        later = error[t] + decay * later
+        inside[t] = later
+    behind = np.array([later * decay ** (n + 1) for n in range(steps)])
+    return Border(scale * inside @ w_out.T, scale * behind @ w_out.T)
+
+
+def layer_errors(layer, net, m, above, b, first):
+    """dC/dW of one layer with linear memory, and the errors of its inputs, step by step and unit by unit."""
+    run, settings = net.run(), layer.memory.settings
+    exact, followed = (ref.linear_steps(net.forward.__name__, run, net.c, reset) for reset in (True, True))
+    s, state, seen = net.presynaptic(run), np.zeros((H, exact.A.shape[-1])), np.zeros(H)
+    inside, gradient = np.zeros((T - first, net.w_rec.shape[1])), 0.0
+    for t in reversed(range(first, T)):
+        now = type(exact)(**{name: x[:, t] for name, x in vars(exact).items()})
+        inside[t - first], state = back(now, state, above.inside[t - first], seen, b)
+        seen = through(net.w_used, inside[t - first])
+        gradient = gradient + np.outer(s[b, t], inside[t - first])
+    mean = ref.means_before(followed, first, 1, 0, settings.average)[-1]
+    drive = np.broadcast_to(layer.cell.parameters().drive, H)
+    again = (m / drive[:, None]).T
+    found = ref.errors_behind(
+        [mean] * len(above.behind),
+        state,
+        through(again, inside[0]),
+        again,
+        b,
+        settings.hops,
+        settings.damping,
+        above.behind,
+    )[0]
+    poles = layer.memory.filters.poles
+    products = kernels(poles, len(found)).T @ found
+    gradient = gradient + projected(gram_matrix(poles), products, filtered_inputs(poles, s[b, :first]), RIDGE)
+    return gradient, Border(inside @ net.w_in.T, found @ net.w_in.T)
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [("resonator", "hard adaptive"), ("soft free", "resonator"), ("tanh", "swinging tanh"), ("hard", "hard")],
+)
+def test_two_layers_and_a_readout_are_the_oracles(below, above):
+    """One window behind another: the first piece fills the memories, the errors are those of the second."""
+    steps, first, tau = 800, T - 6, 7.0
+    lower, upper = Network(below, time=T), Network(above, seed=90, time=T)
+    run = lower.run()
+    upper.x = run.output if hasattr(run, "output") else run.z
+    upper.w_in = draw(91, H, H) * (1.0 if not upper.spiking else 1.0 / upper.c.drive)
+    nets, rule, layers, every_m = (lower, upper), KeRNL(), [], [0.3 * draw(92, H, H), 0.3 * draw(93, H, H)]
+    inputs = x = keras.Input(batch_shape=(B, None, I), dtype="float64")
+    for net in nets:
+        cell = net.kind(H, use_bias=True, dtype="float64", **net.settings)
+        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0)
+        layers.append(kk.RNN(cell, rule=rule, traces=traces, stateful=True, seed=5))
+        x = layers[-1](x)
+    readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)
+    model = kk.Model(inputs, readout(x))
+    for layer, net, m in zip(layers, nets, every_m):
+        cell = layer.cell
+        for variable, value in ((cell.kernel, net.w_in), (cell.recurrent_kernel, net.w_rec), (cell.bias, net.bias)):
+            variable.assign(value)
+        layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))
+    gradients(model, lower.x[:, :first], np.zeros((B, first, O)))
+    found = gradients(model, lower.x[:, first:], ERROR[:, first:])
+    decay, expected = np.exp(-1.0 / tau), [0.0, 0.0]
+    for b in range(B):
+        errors = readout_errors(ERROR[b, first:], decay, 3.0 * (1.0 - decay), readout.cell.kernel.numpy(), steps)
+        for place in (1, 0):
+            gradient, errors = layer_errors(layers[place], nets[place], every_m[place], errors, b, first)
+            expected[place] = expected[place] + gradient
+    for place, net in enumerate(nets):
+        kernel, recurrent, bias = found[3 * place : 3 * place + 3]
+        same(net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected[place]), tolerance=1e-6)
+
+
+def test_windows_of_one_call_are_pieces():
+    """What goes from one layer to the other behind the borders of windows, too."""
+    cells = [
+        lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0], dtype="float64"),
+        lambda: kk.LIFCell(H, dtype="float64"),
+    ]
+    at_once = {"tau_out": None}
+    whole = network(T, ["kernl", "kernl"], at_once, cells, window=5)
+    pieces = same_weights(network(5, ["kernl", "kernl"], at_once, cells), whole)
+    expected = gradients(same_weights(whole, whole), X + 0.5, ERROR)
+    for one, other in zip(sum_of_pieces(pieces, cuts(5), X + 0.5), expected):
+        same(one, other, tolerance=1e-8)
+
+
+def test_nothing_goes_on_where_the_layers_count_otherwise():
+    """Another window, or a layer between: each layer then does its own part alone."""
+    cells = [linear(8.0), linear(12.0)]
+
+    def gradient(window, between=lambda x: x):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input(batch_shape=(B, T, I), dtype="float64")
+        x = kk.RNN(cells[0](), window=5, traces="linear", seed=0)(inputs)
+        x = kk.RNN(cells[1](), window=window, traces="linear", seed=0)(between(x))
+        return gradients(kk.Model(inputs, kk.Readout(O, dtype="float64")(x)), X, ERROR)[0]
+
+    joined, apart = gradient(5), gradient(5, keras.layers.Rescaling(1.0, dtype="float64"))
+    assert not np.allclose(joined, apart)
+    assert np.allclose(gradient(4), gradient(4, keras.layers.Rescaling(1.0, dtype="float64")))
+
+
+def test_a_random_feedback_takes_the_error_back_over_the_border():
+    readout, cells = {"feedback": "random"}, [linear(8.0)]
+    whole = network(T, ["bptt"], readout, cells)
+    pieces = same_weights(network(5, ["kernl"], readout, cells), whole)
+    for one, other in zip(sum_of_pieces(pieces, cuts(5)), gradients(whole, X, ERROR)):
+        assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_stack_learns_from_a_stream(jit):
+    cells = [lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0]), lambda: kk.LIFCell(H)]
+    keras.utils.set_random_seed(0)
+    inputs = x = keras.Input(batch_shape=(B, 5, I))
+    for cell in cells:
+        x = kk.RNN(cell(), stateful=True, seed=0)(x)
+    model = kk.Model(inputs, kk.Readout(O, stateful=True)(x))
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=jit)
+    pieces = itertools.cycle([(X[:, cut].astype("float32"), ERROR[:, cut].astype("float32")) for cut in cuts(5)])
+    losses = [float(tf.nest.flatten(model.train_on_batch(*next(pieces)))[0]) for _ in range(40)]
+    assert np.isfinite(losses).all() and np.mean(losses[-8:]) < np.mean(losses[:8])
