@@ -221,7 +221,11 @@ PUBLIC = {
     "Unit": Public(Own, {**HIDDEN, **GAINS, "surrogate": words(types.SurrogateName), "surrogate_damping": AT_LEAST_0},
         {"units": H}),
     "ReadoutCell": Public(kk.ReadoutCell, {**READOUT, "use_bias": flag()}, {"units": H}),
-    "Readout": Public(kk.Readout, {**READOUT, "return_sequences": Kind(st.booleans())}, {"units": H}),
+    "Readout": Public(
+        kk.Readout,
+        {**READOUT, "return_sequences": Kind(st.booleans()), "traces": Kind(st.none() | st.booleans())},
+        {"units": H},
+    ),
     "InputSpikeCell": Public(kk.InputSpikeCell, {"units": optional(integer()), "seed": SEED}),
     "ContextCell": Public(kk.ContextCell, {"context_switch": integer(0)}),
     "SpikeEncoder": Public(kk.SpikeEncoder, {**ENCODER, "context_switch": optional(integer(0))}, {"units": 2}),
