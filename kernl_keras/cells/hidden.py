@@ -245,6 +245,12 @@ class HiddenCell(TrainedCell):
         """W_rec [H, H] of the current that moves the potential. M starts from it."""
         return self.recurrent_weights()
 
+    def direct_effect(self) -> tf.Tensor:
+        """drive W_rec^T: how much a spike of unit i moves the potential of unit k in one step [k, i]."""
+        dtype = self.variable_dtype
+        drive = tf.convert_to_tensor(self.parameters().drive, dtype) * tf.ones(self.units, dtype)
+        return tf.transpose(tf.cast(self.weights_of_potential(), dtype)) * drive[:, None]
+
     def connections(self) -> np.ndarray:
         """The recurrent weights in use, with or without self-connections: a NumPy mask [H, G H] of 0 and 1."""
         mask = np.ones((self.units, self.units))

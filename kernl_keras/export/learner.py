@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from ..keras_version import keras
+from ..layers.rnn import RNN
 from ..layers.step import Step, running
 from ..training.compiled import gradients_released_with
 from ..training.metrics import build_metrics
@@ -44,6 +45,9 @@ class Learner(tf.Module):
         weight = tf.TensorSpec((1,), tf.float32, "sample_weight")
         build_metrics(network, tf.zeros((1, *y.shape), y.dtype), tf.zeros(outputs.shape))
         self.__dict__["_network"] = network  # past TensorFlow, which would export Keras' own functions as well
+        layers = checked(model)
+        pairs = [(own, layer) for own, layer in zip(network.layers[1:], layers) if isinstance(layer, RNN)]
+        self.__dict__["_following"] = [own for own, layer in pairs if own.memory and layer.sensitivity_weights]
         self._step = tf.function(self._answer, input_signature=[x], autograph=False)
         self._learn = tf.function(self._answer_and_learn, input_signature=[x, y, weight], autograph=False)
         self._reset = tf.function(self._start_anew, input_signature=[], autograph=False)
@@ -54,7 +58,7 @@ class Learner(tf.Module):
             group: {name: variable for name, variable in tensors.items() if id(variable) in used}
             for group, tensors in grouped(network).items()
         }
-        theirs = learned(checked(model), optimizer_of(model), variable_groups(model)[1])
+        theirs = learned(layers, optimizer_of(model), variable_groups(model)[1])
         self.__dict__["_model"] = model, theirs["weights"] | theirs["optimizer"]
         self._all = {name: variable for group in self.tensors.values() for name, variable in group.items()}
         known = {id(variable) for variable in self._all.values()}  # Keras 2 counts the loss in every step
@@ -185,7 +189,10 @@ class Learner(tf.Module):
             forward = run_forward(network, x[:, None], y[:, None], sample_weight)
             of_weights = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
             good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+            before = [layer.cell.direct_effect() for layer in self._following]
             update(_clipped(of_weights, self._clip), good)
+            for layer, effect in zip(self._following, before):
+                layer.sensitivity_tensor.assign_add(layer.cell.direct_effect() - effect)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
 
@@ -229,9 +236,11 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
     looked at, unlike in `Model`, for a device would spend its time on that.
 
-    Under KeRNL, M and gamma stand still, for they learn from a second, perturbed pass, which is not made here. They
-    describe the effect of a unit on the others at the time of the export, and are no longer exact once the recurrent
-    weights have changed. The effect of a weight on its own unit does not depend on them.
+    Under KeRNL, M and gamma do not learn, for that takes a second, perturbed pass, which is not made here. In linear
+    memory an M that learns in the model moves by as much as the direct effect of the recurrent weights does, drive
+    W_rec^T. Elsewhere M stands still: it describes the effect of a unit on the others at the time of the export, and
+    is no longer exact once the recurrent weights have changed. The effect of a weight on its own unit does not depend
+    on it.
 
     Args:
         model: a built and compiled `kernl_keras.Model`, a chain of layers as `one_step` takes them, but without Masking

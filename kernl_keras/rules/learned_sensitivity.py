@@ -96,10 +96,10 @@ class LearnedSensitivity(Rule):
         if not isinstance(start, str):
             return start(shape, dtype=dtype)
         cell, units = layer.cell, layer.cell.units
-        drive = tf.convert_to_tensor(cell.parameters().drive, dtype) * tf.ones(units, dtype)
-        if start == "recurrent":  # the path through one synapse
-            first = tf.transpose(tf.cast(cell.weights_of_potential(), dtype)) * drive[:, None]
+        if start == "recurrent":
+            first = tf.cast(cell.direct_effect(), dtype)
         else:  # the unit itself
+            drive = tf.convert_to_tensor(cell.parameters().drive, dtype) * tf.ones(units, dtype)
             first = tf.linalg.diag(self.noise_effect(cell, drive))
         if len(shape) == 2:
             return first

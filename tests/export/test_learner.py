@@ -304,7 +304,7 @@ def test_what_does_not_fit_changes_nothing(trained):
 def test_what_a_device_learned_goes_on_in_keras(trained):
     """The weights, and the optimizer's slots: `fit` makes of them what the device does."""
     model, learner, device, loss = trained
-    given = stream(loss, 40)
+    given = stream(loss, 60)
     first, later = ([part[:20] for part in given], [part[20:] for part in given])
     learn_stream(device, *first)
     assert learner.to_keras(device.save()) is model
@@ -348,6 +348,24 @@ def unnamed():
     model = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O)(keras.layers.Dense(3)(x))))
     model.compile(keras.optimizers.Adam(0.01), "mse")
     return model
+
+
+def test_in_linear_memory_m_moves_with_the_weights():
+    """M keeps its distance to the direct effect of the recurrent weights, on a device too."""
+    model = network("resonator", lambda: kk.rules.KeRNL(), "linear", "adam", "mse")
+    layer = model.get_layer("hidden")
+    start = layer.sensitivity_tensor.numpy()
+    layer.sensitivity_tensor.assign(start + 0.1)
+    learner = kk.learner(model)
+    device, (x, y, weights) = Device(learner), stream("mse", 5)
+    learn_stream(learner, x, y, weights)
+    learn_stream(device, x, y, weights)
+    saved, name = learner.save(), "hidden_sensitivity_tensor"
+    layer.cell.recurrent_kernel.assign(saved["hidden_recurrent_kernel"])
+    layer.reset_sensitivity()
+    assert np.abs(layer.sensitivity_tensor - start).max() > 1e-3
+    np.testing.assert_allclose(saved[name], layer.sensitivity_tensor + 0.1, atol=1e-6)
+    np.testing.assert_allclose(device.save()[name], saved[name], atol=1e-4)
 
 
 def test_names_do_not_count_what_the_process_has_made():
