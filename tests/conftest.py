@@ -16,7 +16,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one threa
 
 import pytest
 
-gc.set_threshold(100_000, 20, 20)  # Python's collector comes more rarely; `memory` calls it after each file
+gc.set_threshold(300_000, 20, 50)  # Python's collector comes more rarely; `memory` calls it after each file
 if sys.version_info < (3, 12):  # where a protocol lists its names anew for each of TensorFlow's operations
     typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
 
