@@ -6,23 +6,36 @@ import gc
 import importlib
 import os
 import pathlib
+import random
+import sys
+import typing
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads these once, when it is imported
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each
     os.environ.update(dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"))
 
 import pytest
-from tensorflow.python.framework import ops
 
-from kernl_keras.keras_version import keras
+gc.set_threshold(300_000, 20, 50)  # Python's collector comes more rarely; `memory` calls it after each file
+if sys.version_info < (3, 12):  # where a protocol lists its names anew for each of TensorFlow's operations
+    typing._get_protocol_attrs = functools.cache(typing._get_protocol_attrs)
 
-from .records import BadInput, Contract, Proof
 
-# What is imported is some hundred thousand objects, which Python's collector would walk through again and again, for a
-# seventh of the time of all tests: it leaves them out, and comes more rarely; `memory` calls it after each file.
-gc.collect()
-gc.freeze()
-gc.set_threshold(100_000, 20, 20)
+def pytest_collection_finish(session):
+    """Where tests run. The process that hands them out to others needs no TensorFlow."""
+    if session.config.option.collectonly or not session.items:
+        return
+    from tensorflow.python.eager import context
+
+    def set_global_seed(self, seed):
+        self._seed, self._rng = seed, random.Random(seed)
+
+    # TensorFlow's own also throws away all kernels, for the sake of operations that keep a random state, which nothing
+    # here has: to make the hundred kernels of a small test again would take longer than most of these tests.
+    context.Context._set_global_seed = set_global_seed
+    # What is imported is some hundred thousand objects, which the collector would walk through again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser):
@@ -66,14 +79,18 @@ def pytest_cmdline_main(config):
 
 
 def pytest_configure(config):
-    for option, record in (("--proof", Proof), ("--contract", Contract), ("--bad-input", BadInput)):
+    for option, record in (("--proof", "Proof"), ("--contract", "Contract"), ("--bad-input", "BadInput")):
         if path := config.getoption(option):
-            config.pluginmanager.register(record(path))
+            from . import records
+
+            config.pluginmanager.register(getattr(records, record)(path))
 
 
 @pytest.fixture(autouse=True)
 def seeds():
     """Python, NumPy and TensorFlow start every test from the same seed, whatever ran before it."""
+    from kernl_keras.keras_version import keras
+
     keras.utils.set_random_seed(1)
 
 
@@ -81,6 +98,10 @@ def seeds():
 def memory():
     """What a file's models leave behind, some GB over the whole suite, is given back."""
     yield
+    from tensorflow.python.framework import ops
+
+    from kernl_keras.keras_version import keras
+
     keras.backend.clear_session()
     # TensorFlow registers the gradient of every `tf.custom_gradient` for good, and by it holds the graph that it is of.
     registered = ops.gradient_registry._registry

@@ -77,11 +77,11 @@ def of_dtype(shape, dtype):
 
 
 def sampled(names):
-    """Every name with every dtype; where time is short a third of these, which take turns."""
+    """Every name with every dtype; where time is short a fifth of these, which take turns."""
     return pytest.mark.parametrize(
         ("name", "dtype"),
         [
-            pytest.param(name, dtype, marks=pytest.mark.slow if (one + other) % 3 else ())
+            pytest.param(name, dtype, marks=pytest.mark.slow if (one + other) % 5 else ())
             for one, name in enumerate(names)
             for other, dtype in enumerate(WHOLE)
         ],

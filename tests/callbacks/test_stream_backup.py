@@ -39,7 +39,7 @@ def pieces(skip=0, seed=0):
     )
 
 
-def train(path=None, epochs=4, callbacks=(), validation_data=None, **settings):
+def train(path=None, epochs=4, callbacks=(), validate=False, **settings):
     """Trains to so many epochs, from the backup if there is one; returns the model and its history."""
     model, backup = network(**settings), None if path is None else kk.StreamBackup(path)
     history = model.fit(
@@ -47,7 +47,7 @@ def train(path=None, epochs=4, callbacks=(), validation_data=None, **settings):
         initial_epoch=backup.epochs if backup else 0,
         epochs=epochs,
         steps_per_epoch=STEPS,
-        validation_data=validation_data,
+        validation_data=pieces(seed=9).take(3) if validate else None,
         callbacks=[*([backup] if backup else []), *callbacks],
         shuffle=False,
         verbose=0,
@@ -68,7 +68,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(value, another)
 
 
-SLOW = {"rule": "kernl", "steps_per_execution": 3, "validation_data": pieces(seed=9).take(3)}
+SLOW = {"rule": "kernl", "steps_per_execution": 3, "validate": True}
 
 
 @pytest.mark.parametrize("settings", [{}, pytest.param(SLOW, marks=pytest.mark.slow)])

@@ -102,7 +102,7 @@ def test_training_keeps_zeros_and_signs(rule, optimizer):
     begin_near_zero(cell)
     before, changed = cell.recurrent_kernel.numpy(), 0.0
     for _ in range(4):
-        model.fit(*DATA, batch_size=4, epochs=1, verbose=0)
+        model.fit(*DATA, batch_size=8, epochs=1, verbose=0)
         for weights in (cell.recurrent_kernel.numpy(), cell.recurrent_weights().numpy()):
             np.testing.assert_array_equal(weights[~MASK], 0.0)
             assert (weights * SIGNS[:, None] >= 0.0).all()

@@ -54,11 +54,11 @@ def test_they_start_at_the_values_that_were_given(kind, settings):
 )
 def test_no_learning_rate_drives_them_out_of_range(optimizer, discretization):
     layer = kk.RNN(kk.LIFCell(4, adaptation_strength=1.0, learn=ALL, dt=0.5, discretization=discretization), seed=1)
-    inputs = keras.Input((12, 3))
+    inputs = keras.Input((6, 3))
     model = kk.Model(inputs, kk.Readout(2, learn="tau_out", dt=0.5)(layer(inputs)))
     model.compile(getattr(keras.optimizers, optimizer)(1e4), "mse", run_eagerly=True)
-    x = np.random.default_rng(0).normal(2.0, 3.0, (8, 12, 3))
-    model.fit(x, np.ones((8, 12, 2)), batch_size=4, epochs=3, verbose=0)
+    x = np.random.default_rng(0).normal(2.0, 3.0, (8, 6, 3))
+    model.fit(x, np.ones((8, 6, 2)), batch_size=4, epochs=2, verbose=0)
     values = {name: np.asarray(value) for name, value in layer.cell.constants().items()}
     low, high = (0.05, 0.0005)[0] if discretization == "exponential" else 0.5005, 5e4
     for name, value in values.items():

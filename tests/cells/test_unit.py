@@ -124,7 +124,8 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("hidden").cell.get_config() == model.get_layer("hidden").cell.get_config()
     same(loaded(np.float32(X)), model(np.float32(X)))
-    cosines = kk.gradient_alignment(model, np.float32(X), np.float32(draw(78, B, T, 2))).variables["hidden/kernel"]
+    alignment = kk.gradient_alignment(model, np.float32(X), np.float32(draw(78, B, T, 2)), ("eprop",), windows=2)
+    cosines = alignment.variables["hidden/kernel"]
     assert 0.0 < cosines["eprop"].cosine < 1.0
     if rule == "eprop":
         step, expected = kk.one_step(model), model(np.float32(X)).numpy()

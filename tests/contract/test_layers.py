@@ -18,9 +18,9 @@ SLOW = {name: pytest.mark.slow for name in ("RNN, kernl", "RNN, plain_kernl", "R
 
 
 def row(names=ROWS):
-    """A test of these rows; where time is short of a third of them, which take turns."""
+    """A test of these rows; where time is short of a quarter of them, which take turns."""
     rows = pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
-    return lambda test: pytest.mark.sampled(3)(rows(test))
+    return lambda test: pytest.mark.sampled(4)(rows(test))
 
 
 def same(one, other, tolerance=1e-5):
@@ -265,7 +265,7 @@ def policies(names):
     """Each name with double precision and one of the halves, which take turns."""
     pairs = [(name, policy) for name in names for policy in ("float64", next(HALVES))]
     rows = [pytest.param(*pair, marks=SLOW.get(pair[0], ())) for pair in pairs]
-    return lambda test: pytest.mark.sampled(3)(pytest.mark.parametrize(("name", "policy"), rows)(test))
+    return lambda test: pytest.mark.sampled(4)(pytest.mark.parametrize(("name", "policy"), rows)(test))
 
 
 @policies(ROWS)

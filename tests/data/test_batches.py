@@ -48,11 +48,11 @@ def test_the_order_depends_on_the_seed_alone():
     assert not np.array_equal(first, batches(train_indices(0, 23, batch_size=5, seed=4)))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 3, 4, 5, 8, 9])  # 4 batches an epoch
-def test_skipping_starts_where_an_uninterrupted_stream_would_be(skip):
+def test_skipping_starts_where_an_uninterrupted_stream_would_be():
     whole = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True), 20)
-    rest = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True, skip_batches=skip), 11)
-    np.testing.assert_array_equal(rest, whole[skip : skip + 11])
+    for skip in (0, 1, 3, 4, 5, 8, 9):  # 4 batches an epoch
+        rest = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True, skip_batches=skip), 11)
+        np.testing.assert_array_equal(rest, whole[skip : skip + 11])
 
 
 def test_skipping_makes_no_skipped_example():

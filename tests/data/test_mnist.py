@@ -84,8 +84,10 @@ def test_permuted_pixels_are_one_fixed_order_for_all_parts(digits):
     assert not np.array_equal(other, x)
 
 
-@pytest.mark.parametrize("layout, context_steps", [("pixels", 5), ("pixels", 0), ("rows", 5), ("rows", 0)])
-@pytest.mark.parametrize("order", ["row", "permuted"])
+@pytest.mark.parametrize(
+    "layout, context_steps, order",
+    [("pixels", 5, "permuted"), ("pixels", 0, "row"), ("rows", 5, "row"), ("rows", 0, "permuted")],  # every pair
+)
 def test_shift_moves_training_digits_as_pictures_whatever_the_order_of_their_pixels(layout, context_steps, order):
     settings = dict(layout=layout, context_steps=context_steps, order=order, batch_size=40)
     plain, data = sequential_mnist(**settings), sequential_mnist(**settings, shift=(2, 1))

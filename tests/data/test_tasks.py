@@ -62,16 +62,27 @@ def test_a_resumed_stream_gives_the_same_examples(make, settings, skip):
 
 
 @pytest.mark.parametrize(
-    "data, examples, description",
+    "make, settings, examples, description",
     [
-        (adding_problem(30), (100_000, 1_000, 10_000), "adding problem over 30 steps, drawn from seed 0: 100,000 "),
-        (anbn(30), (100_000, 1_000, 10_000), "strings A^n B^n, n from 1 to 10, 30 steps, drawn from seed 0: 100,000 "),
-        (sequential_mnist(), (6500, 500, 1000), "6,500 for training, 500 for validation, 1,000 for testing"),
-        (sequential_mnist(validation=30), (6970, 30, 1000), "sample of real MNIST digits"),
-        (sequential_mnist(validation=0), (7000, 0, 1000), "sample of real MNIST digits"),
+        (
+            adding_problem,
+            dict(steps=30),
+            (100_000, 1_000, 10_000),
+            "adding problem over 30 steps, drawn from seed 0: 100,000 ",
+        ),
+        (
+            anbn,
+            dict(steps=30),
+            (100_000, 1_000, 10_000),
+            "strings A^n B^n, n from 1 to 10, 30 steps, drawn from seed 0: 100,000 ",
+        ),
+        (sequential_mnist, {}, (6500, 500, 1000), "6,500 for training, 500 for validation, 1,000 for testing"),
+        (sequential_mnist, dict(validation=30), (6970, 30, 1000), "sample of real MNIST digits"),
+        (sequential_mnist, dict(validation=0), (7000, 0, 1000), "sample of real MNIST digits"),
     ],
 )
-def test_sizes_and_description(data, examples, description):
+def test_sizes_and_description(make, settings, examples, description):
+    data = make(**settings)
     assert data.examples == examples and description in data.description
     assert (data.validation is None) == (examples[1] == 0)
 
@@ -102,7 +113,7 @@ def test_bad_arguments(make, settings, message):
         make(**settings)
 
 
-@pytest.mark.parametrize("steps", [2, 3, 11, 100])
+@pytest.mark.parametrize("steps", [2, 3, 100])
 def test_adding_has_one_marker_in_each_half_and_their_sum(steps):
     data = adding_problem(steps, batch_size=8, examples=64, validation=10, test=20)
     x, y = arrays(data.train)

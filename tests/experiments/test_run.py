@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.callbacks.stream_backup import StreamBackup
@@ -25,6 +26,11 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.optimizers import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
+# Said of the functions of tf.data, which `eagerly` does not mean.
+pytestmark = [
+    pytest.mark.usefixtures("eagerly"),
+    pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`"),
+]
 
 # All that a resumed run could forget: two counters of Bernoulli spikes and noise, the seeds of Dropout (which Keras 2
 # lets no one read), M and gamma alone at first, averages of the weights. 5 batches an epoch.
@@ -73,7 +79,15 @@ def no_pictures(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory):
+def eagerly():
+    """No function is traced, which takes longer than these small runs."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, eagerly):
     """A run that was never stopped: its directory and results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feeds, "TensorBoard", StopAt)
@@ -139,6 +153,7 @@ def stop(how, patch):
 def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeypatch, how, xla):
     (whole, expected), experiment = straight, dataclasses.replace(TINY, jit_compile=xla)
     if xla:
+        tf.config.run_functions_eagerly(False)
         whole = tmp_path / "whole"
         expected = train(experiment, whole, verbose=0)
     with monkeypatch.context() as patch, stop(how, patch):
@@ -154,6 +169,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
         np.testing.assert_array_equal(one, other, strict=True)
     for key in ("curve", "test", "best_epoch", "steps"):
         assert results[key] == expected[key]
+    tf.config.run_functions_eagerly(True)
 
 
 def test_training_moved_everything(straight):

@@ -1,15 +1,14 @@
-"""What a user of the layer and the model relies on, whatever the rule: what a training step moves, and in which order.
+"""What a user of the layer and the model relies on, whatever the rule: what a training step moves.
 
-The gradients themselves, in pieces, masked and under XLA, are those of `tests/rules`.
+In which order, and how far, is asked in `tests/training/test_model.py`; the gradients are those of `tests/rules`.
 """
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import NAMES, Exponential, KeRNL, PlainKeRNL, Twin
+from kernl_keras.rules import NAMES
 
 B, T, I, H, O = 3, 8, 5, 7, 2  # noqa: E741
 
@@ -56,36 +55,3 @@ def test_what_learns(rule):
     expected = readout if rule == "readout_only" else readout | below | of_rule.get(rule, set())
     assert moved == expected
     assert set(before) == expected | below
-
-
-@pytest.mark.parametrize(
-    ("rule", "jit_compile"),
-    [
-        (KeRNL(), False),
-        pytest.param(KeRNL(), True, marks=pytest.mark.slow),
-        (PlainKeRNL(Exponential(2), "synapse", perturbation=Twin(resync_every=4)), False),
-        pytest.param(KeRNL(Exponential(2)), False, marks=pytest.mark.slow),
-        pytest.param(PlainKeRNL(), True, marks=pytest.mark.slow),
-    ],
-    ids=["membrane", "membrane, xla", "plain, twin", "2 exponentials", "plain"],
-)
-def test_a_step_moves_m_and_gamma_first_and_then_the_weights(rule, jit_compile):
-    x, y = batch()
-    model, by_hand = model_of(rule, jit_compile=jit_compile, run_eagerly=not jit_compile), model_of(rule)
-    for name, weight in weights_of(by_hand).items():
-        weight.assign(weights_of(model)[name])
-    layer = by_hand.get_layer("hidden")
-    learned = [weight for name, weight in weights_of(by_hand).items() if name.split("/")[0] != "hidden"]
-    learned += [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias]
-    with tf.GradientTape(persistent=True) as tape:
-        loss = tf.reduce_mean((by_hand(x, training=True) - y) ** 2)
-        sensitivity_loss = layer.report.sensitivity_loss
-    for weight, gradient in zip(layer.sensitivity_weights, tape.gradient(sensitivity_loss, layer.sensitivity_weights)):
-        assert np.abs(gradient).max() > 1e-7
-        moved = weight - 0.01 * gradient
-        weight.assign(moved if weight is layer.sensitivity_tensor else tf.nn.relu(moved))
-    for weight, gradient in zip(learned, tape.gradient(loss, learned)):  # the tape reads M and gamma now
-        weight.assign(weight - 0.1 * gradient)
-    model.train_on_batch(x, y)
-    for name, weight in weights_of(by_hand).items():
-        np.testing.assert_allclose(weights_of(model)[name], weight, rtol=1e-4, atol=1e-6, err_msg=name)

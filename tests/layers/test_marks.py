@@ -88,7 +88,7 @@ def rows():
         masks = [None, ("gaps", "none", "ends")[number % 3]]
         for turn, (reset, mask) in enumerate(itertools.product((True, False), masks)):
             if (reset or mask) and not (reset and mask and settings.get("window") == 3):
-                quick = (number + turn) % 8 == 0  # where time is short they take turns
+                quick = (number + turn) % 11 == 0  # where time is short they take turns
                 name = f"{cell}-{number}{'-reset' * reset}{f'-{mask}' if mask else ''}"
                 yield pytest.param(cell, rule, settings, reset, mask, id=name, marks=() if quick else pytest.mark.slow)
 

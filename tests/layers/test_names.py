@@ -95,8 +95,8 @@ AUTOMATIC = {
 }
 
 
-@pytest.mark.parametrize("name", AUTOMATIC)
-def test_automatic_names(name):
+def test_automatic_names():
     """Keras derives them from the name of the class."""
     keras.backend.clear_session()
-    assert AUTOMATIC[name]().name == name
+    cells_first = sorted(AUTOMATIC, key=lambda name: "cell" not in name)  # layers have such, which count
+    assert [AUTOMATIC[name]().name for name in cells_first] == cells_first

@@ -217,21 +217,6 @@ def data():
     return np.float32(2.0 * draw(60, 6, T, I)), np.float32(draw(61, 6, T, 2))
 
 
-def test_m_and_gamma_learn_in_any_keras_model():
-    model = small_model(rule=KeRNL("exponential", sensitivity_initializer="zeros"))
-    model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
-    before = {w.name: w.numpy() for w in model.get_layer("hidden").weights}
-    x, y = data()
-    history = model.fit(x, y, epochs=2, batch_size=3, verbose=0).history
-    after = {w.name: w.numpy() for w in model.get_layer("hidden").weights}
-    moved = {name.split("/")[-1].split(":")[0] for name in before if np.abs(after[name] - before[name]).max() > 0}
-    assert moved == {"kernel", "recurrent_kernel", "sensitivity_tensor", "temporal_filter", "draws"}
-    # F is part of the training loss, not of the evaluation's
-    prediction = model.predict(x, verbose=0)
-    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), np.mean((prediction - y) ** 2), rtol=1e-4)
-    assert history["loss"][0] > 0
-
-
 def test_weights_of_a_model_with_another_rule_load(tmp_path):
     x, _ = data()
     saved = small_model(rule="eprop")

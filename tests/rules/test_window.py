@@ -41,12 +41,12 @@ def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
         same(one, other)
 
 
-@pytest.mark.parametrize("name", RULES)
-def test_a_shorter_window_is_not(name):
+def test_a_shorter_window_is_not_backpropagation():
     network, _, layer = build("resonator", BPTT())
-    exact = compute(layer, network.inputs, ERROR)[1]
-    _, _, layer = build("resonator", RULES[name], window=T - 1)
-    assert np.abs(compute(layer, network.inputs, ERROR, training=False)[1] - exact).max() > 1e-3
+    exact = compute(layer, network.inputs, ERROR, training=False)[1]
+    for rule in RULES.values():
+        _, _, layer = build("resonator", rule, window=T - 1)
+        assert np.abs(compute(layer, network.inputs, ERROR, training=False)[1] - exact).max() > 1e-3
 
 
 def test_the_window_is_saved():

@@ -485,18 +485,15 @@ def test_the_weights_end_as_the_averages_of_their_own_optimizer(averaged):
 BOTH = SGD(0.1)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
+def test_errors():
+    model = build(compiled=False)
+    for settings, message in (
         (dict(sensitivity_only=-1), "sensitivity_only must be an integer >= 0; received -1"),
         (dict(sensitivity_every=0), "sensitivity_every must be an integer >= 1; received 0"),
         (dict(diagnostics=1), "diagnostics must be True or False; received 1"),
         (dict(on_nonfinite="ignore"), r"on_nonfinite must be one of \['skip', 'stop'\]; received 'ignore'"),
         (dict(optimizer=BOTH, sensitivity_optimizer=BOTH), "must not be the weights' optimizer; received <.* twice"),
-    ],
-)
-def test_errors(settings, message):
-    model = build(compiled=False)
-    with pytest.raises(ValueError, match=message):
-        model.compile(**{"optimizer": "sgd", "loss": "mse", **settings})
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.compile(**{"optimizer": "sgd", "loss": "mse", **settings})
     model.compile("sgd", "mse", sensitivity_optimizer="sgd")  # two of one word
