@@ -1,13 +1,12 @@
-"""Eq. (34), (5), (9): leaky units with an adaptation current, their linearisation and traces, unit by unit."""
+"""Eq. (34), (5), (9): leaky units with an adaptation current, unit by unit."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .loops import Array, Enters, decay, forward, tangent, traces_gradient
+from .loops import Array, Enters, decay, forward
 from .spiking import pseudo_derivative
-from .whole_unit import Step
 
 ADLIF = dict(
     tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=1.0,
@@ -68,83 +67,3 @@ def adlif(
     run = forward(x, w_in, w_rec, bias, start, fields, step, noise, enters)
     run.output, run.seen = run.z, run.s
     return run
-
-
-def adlif_tangent(xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace) -> Array:
-    """Eq. (18) for infinitely small noise: the change of V- [B, T, H], by the chain rule.
-
-    Example: what is left of a current of 1 at the first step, with a = p = 1/2, A = 1.
-
-    >>> c = adlif_constants(1, tau_m=1.0 / np.log(2.0), tau_a=1.0 / np.log(2.0), coupling=1.0, surrogate_damping=0.0)
-    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
-    >>> adlif_tangent(xi, "current", adlif(x, w, w, bias, c), w, c)[0, :, 0].tolist()
-    [0.5, 0.125, -0.03125]
-    """
-    own = adlif_own_step(run, c, follow_reset=True)
-
-    def step(change, current, place):
-        v, w, s = change
-        potential, spike, after = own((v, w), c.drive[place[-1]] * current, *place)
-        return {"voltage": potential}, (*after, c.s[place[-1]] * s + spike)
-
-    return tangent(xi, enters, w_rec, 3, step)["voltage"]
-
-
-def adlif_own_step(run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool) -> Step:
-    """A step of a change of V and w in a unit, see `whole_unit`.
-
-    Args:
-        follow_reset: as of `adlif_rule`.
-
-    Example: with a = p = 1/2, A = 1 a change of 1 leaves 1/2 - 1/4.
-
-    >>> c = adlif_constants(1, tau_m=1.0 / np.log(2.0), tau_a=1.0 / np.log(2.0), coupling=1.0)
-    >>> zero = np.zeros((1, 2, 1))
-    >>> step = adlif_own_step(SimpleNamespace(psi=zero, z=zero, potential=zero), c, follow_reset=False)
-    >>> _, _, change = step((0.0, 0.0), 1.0, 0, 0, 0)
-    >>> round(float(step(change, 0.0, 0, 1, 0)[0]), 6)
-    0.25
-    """
-
-    def step(change, arrived, b, t, k):
-        v, w = change
-        potential = c.a[k] * v - (1.0 - c.a[k]) * w + arrived
-        spike = run.psi[b, t, k] * potential
-        v = potential * (1.0 - run.z[b, t, k]) - (run.potential[b, t, k] * spike if follow_reset else 0.0)
-        return potential, spike, (v, c.p[k] * w + (1.0 - c.p[k]) * (c.couples[k] * v + c.beta[k] * spike))
-
-    return step
-
-
-def adlif_rule(
-    error: Array, s: Array, run: SimpleNamespace, c: SimpleNamespace, follow_reset: bool, m: Array | None = None
-) -> Array:
-    """E-prop, and KeRNL with the membrane's kernel: Eq. (20)-(22) with an own state of V and w, dC/dW [J, H].
-
-    Args:
-        follow_reset: whether what is left after a spike follows the spike's derivative.
-        m: M [H, H] for KeRNL; None for e-prop.
-
-    Example: what an input at the first step does to a spike at the second, with a = p = 1/2, A = 1: 1/2 (1/2 - 1/4).
-
-    >>> c = adlif_constants(1, tau_m=1.0 / np.log(2.0), tau_a=1.0 / np.log(2.0), coupling=1.0, adaptation_strength=0.0)
-    >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> run = SimpleNamespace(psi=one, z=zero, potential=zero)
-    >>> adlif_rule(np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]]), run, c, follow_reset=False).tolist()
-    [[0.125]]
-    """
-    step = adlif_own_step(run, c, follow_reset)
-
-    def own(change, place, j):
-        b, t, i = place
-        _, spike, change = step(change, c.drive[i] * s[b, t, j], b, t, i)
-        return spike, spike, change
-
-    def hop(moved, sent, place):
-        """V and w of every unit by what i sent, between spikes."""
-        b, t, i = place
-        v, w = np.zeros((2, c.units)) if moved is None else moved
-        v = c.a * v - (1.0 - c.a) * w + sent
-        return run.psi[b, t] * m[:, i] * v, (v, c.p * w + (1.0 - c.p) * c.couples * v)
-
-    return traces_gradient(error, s.shape[-1], own, None if m is None else hop)

@@ -1,11 +1,11 @@
-"""Leaky rate units and their linearisation (18), unit by unit; those with a period in complex numbers."""
+"""Leaky rate units, unit by unit; those with a period in complex numbers."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .loops import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward
 
 RATE = dict(tau=None, period=None, activation="tanh", dt=1.0, discretization="exponential")
 ACTIVATIONS = {  # f(g), f'(g)
@@ -56,40 +56,13 @@ def rate(
     def step(state, g, place):
         i = place[-1]
         value, slope = ACTIVATIONS[c.activation](g)
-        u = c.turn[i] * _potential(state) + c.drive[i] * value
-        return (u.real, slope, u.imag), _states(u, c)
+        before = state[0] if c.period is None else complex(state[1], state[0])
+        u = c.turn[i] * before + c.drive[i] * value
+        return (u.real, slope, u.imag), (u,) if c.period is None else (u.imag, u.real)
 
     start = np.zeros((1 if c.period is None else 2, len(x), c.units)) if start is None else start
     run = forward(x, w_in, w_rec, bias, start, ("output", "slope", "quadrature"), step, noise, enters)
     run.seen, run.observed = run.output, {"voltage": run.output}
     run.gain = c.drive * run.slope
-    run.leak = np.broadcast_to(c.turn, run.output.shape)
-    run.gate = run.keep = run.psi = np.ones_like(run.output)
-    run.threshold_keep, run.beta, run.p = np.zeros_like(run.output), np.zeros(c.units), np.zeros(c.units)
+    run.gate = run.psi = np.ones_like(run.output)
     return run
-
-
-def _potential(state):
-    """U of the states h, or Im U and h."""
-    return state[-1] if len(state) == 1 else complex(state[1], state[0])
-
-
-def _states(u, c):
-    return (u,) if c.period is None else (u.imag, u.real)
-
-
-def rate_tangent(xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace) -> dict[str, Array]:
-    """Eq. (18) for infinitely small noise: the change of h [B, T, H].
-
-    Example:
-        >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
-        >>> c = rate_constants(1, tau=1.0 / np.log(2.0))  # a = 1/2, f = tanh
-        >>> rate_tangent(xi, "current", rate(x, w, 0.0 * w, bias, c), 0.0 * w, c)["voltage"][0, :, 0].round(3).tolist()
-        [0.5, 0.25, 0.125]
-    """
-
-    def step(change, g, place):
-        u = c.turn[place[-1]] * _potential(change) + c.drive[place[-1]] * run.slope[place] * g
-        return {"voltage": u.real}, _states(u, c)
-
-    return tangent(xi, enters, w_rec, 1 if c.period is None else 2, step)

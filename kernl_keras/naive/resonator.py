@@ -1,11 +1,11 @@
-"""Eq. (24), (4)-(6), (9): resonators and their linearisation (18), unit by unit, in complex numbers."""
+"""Eq. (24), (4)-(6), (9): resonators, unit by unit, in complex numbers."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .loops import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward
 from .spiking import fire, pseudo_derivative
 
 RESONATOR = dict(
@@ -78,32 +78,4 @@ def resonator(
     run.v = run.potential
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold}
     run.slope, run.gate = run.psi, np.ones_like(run.z)
-    run.leak = np.broadcast_to(c.turn, run.z.shape)  # complex: eps of Eq. (20) turns
-    run.gain, run.keep, run.threshold_keep = c.dt * np.ones_like(run.z), np.ones_like(run.z), np.zeros_like(run.z)
-    run.beta, run.p = c.beta, c.p
     return run
-
-
-def resonator_tangent(
-    xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace
-) -> dict[str, Array]:
-    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
-
-    Example:
-
-    >>> x, w, bias, xi = np.zeros((1, 3, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0]]])
-    >>> c = resonator_constants(1, tau_m=1e9, period=4.0, surrogate_damping=0.0)
-    >>> (resonator_tangent(xi, "current", resonator(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3) + 0).tolist()
-    [1.0, 0.0, -1.0]
-    """
-
-    def step(change, current, place):
-        real, imaginary, b, s = change
-        i = place[-1]
-        u = c.turn[i] * complex(real, imaginary) + c.dt * current
-        distance = u.real - c.beta[i] * b
-        spike = run.psi[place] * distance
-        after = (u.real, u.imag, c.p[i] * b + (1.0 - c.p[i]) * spike, c.s[i] * s + spike)
-        return {"voltage": u.real, "distance": distance}, after
-
-    return tangent(xi, enters, w_rec, 4, step)

@@ -1,11 +1,11 @@
-"""Eq. (1)-(9) and their linearisation (18), unit by unit."""
+"""Eq. (1)-(9), unit by unit."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .loops import Array, Enters, decay, forward, tangent
+from .loops import Array, Enters, decay, forward
 
 SPIKING = dict(
     tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
@@ -133,54 +133,4 @@ def spiking(
     run.output, run.seen = run.z, run.s
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold, "reset_voltage": run.v}
     run.slope, run.gate = run.psi, run.on
-    # Eq. (20): the own leak, and what is left of it after a hard reset.
-    run.leak = np.where(run.on > 0, c.a, 1.0)
-    run.gain = run.on * c.drive
-    soft = c.reset == "soft"
-    run.keep = np.ones_like(run.z) if soft else 1.0 - run.z
-    run.threshold_keep = run.z if soft else np.zeros_like(run.z)
-    run.beta, run.p = c.beta, c.p
     return run
-
-
-def follow_reset(run: SimpleNamespace, c: SimpleNamespace) -> SimpleNamespace:
-    """The run with the derivative of the resetting spike in what is left of a change after a reset, Eq. (8).
-
-    Example:
-        >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
-        >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
-        >>> bool((follow_reset(run, constants(1)).keep < run.keep).any())
-        True
-    """
-    taken = run.threshold if c.reset == "soft" else run.potential - c.reset_potential
-    less = {"keep": run.keep - run.psi * taken, "threshold_keep": run.threshold_keep - run.psi * taken}
-    return SimpleNamespace(**{**vars(run), **less})
-
-
-def spiking_tangent(
-    xi: Array, enters: Enters, run: SimpleNamespace, w_rec: Array, c: SimpleNamespace
-) -> dict[str, Array]:
-    """Eq. (18) for infinitely small noise: the change of each observable [B, T, H], by the chain rule.
-
-    Example: what is left of a current of 1 at the first step.
-
-    >>> x, w, bias, xi = np.zeros((1, 4, 1)), np.ones((1, 1)), np.zeros(1), np.array([[[1.0], [0.0], [0.0], [0.0]]])
-    >>> c = constants(1, tau_m=1.0 / np.log(2.0), resistance=2.0)  # a = 1/2
-    >>> spiking_tangent(xi, "current", spiking(x, w, w, bias, c), w, c)["voltage"][0, :, 0].round(3).tolist()
-    [1.0, 0.5, 0.25, 0.125]
-    """
-
-    def step(change, current, place):
-        v, b, s = change
-        i, z = place[-1], run.z[place]
-        potential = c.a[i] * v + c.drive[i] * current if run.on[place] else v
-        threshold = c.beta[i] * b
-        spike = run.psi[place] * (potential - threshold)
-        if c.reset == "soft":
-            v = potential - threshold * z - run.threshold[place] * spike
-        else:
-            v = potential * (1.0 - z) - run.potential[place] * spike + c.reset_potential * spike
-        observed = {"voltage": potential, "distance": potential - threshold, "reset_voltage": v}
-        return observed, (v, c.p[i] * b + (1.0 - c.p[i]) * spike, c.s[i] * s + spike)
-
-    return tangent(xi, enters, w_rec, 3, step)
