@@ -119,11 +119,11 @@ def rflo(error: Array, s: Array, steps: SimpleNamespace) -> Array:
     >>> rflo(error, s, SimpleNamespace(psi=one, P=half, Q=half)).tolist()
     [[0.25]]
     """
-    p, total = np.zeros((len(s), s.shape[-1], *steps.P.shape[2:4])), 0.0
+    p, total = np.zeros((len(s), s.shape[-1], *steps.P.shape[2:4])), np.zeros((s.shape[-1], error.shape[-1]))
     for t in range(error.shape[1]):
         p = np.einsum("bide,bjie->bjid", steps.P[:, t], p)
         p = p + np.einsum("bi,bidn,bj->bjid", steps.psi[:, t], steps.Q[:, t], s[:, t])
-        total = total + np.einsum("bi,bji->ji", error[:, t], p[..., 0])
+        total += np.einsum("bi,bji->ji", error[:, t], p[..., 0])
     return total
 
 
