@@ -15,7 +15,6 @@ import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.keras_version import keras
 
-from .benchmark.plot import draw as draw_benchmark
 from .options import make_parser
 
 HERE = pathlib.Path(__file__).parents[1]
@@ -321,7 +320,6 @@ def run(options, command):
     draw_windows()
     draw_race()
     draw_streams()
-    draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")
 
 
 if __name__ == "__main__":

@@ -193,21 +193,6 @@ def agreement_table(found, window=64):
     return markdown(["crosses the border", "M", "memory", "numbers", *heads], lines)
 
 
-def hops_table(found):
-    """Cosine to backpropagation's gradient by the hops behind the border, a column for networks."""
-    groups, cells = {}, {}
-    for network in found["networks"]:
-        run = network["run"]
-        groups.setdefault((run["experiment"], run["steps"]), []).extend(network["rows"])
-    for group, rows in groups.items():
-        for row in rows:
-            line = row["slopes"], "all" if row["hops"] is None else str(row["hops"])
-            cells.setdefault(line, {}).setdefault(group, []).append(row["cosine"])
-    lines = [[*line, *(plain_spread(columns_of[group], 2) for group in groups)] for line, columns_of in cells.items()]
-    heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
-    return markdown(["slopes behind the border", "hops", *heads], lines)
-
-
 def plain_spread(values, digits):
     """Mean and, of several, the standard deviation."""
     deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
@@ -379,7 +364,6 @@ OWN_TABLES = {
     "speakers": speakers_table,
     "on_device": device_table,
     "windows": agreement_table,
-    "hops": hops_table,
     "stream": stream_table,
     "compiling": compiling_table,
     "guide": guide_table,
