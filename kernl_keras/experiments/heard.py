@@ -11,8 +11,7 @@ import tensorflow as tf
 from ..data.recording import read_wav, resampled
 from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..dynamics.audio import mel_filters
-from ..layers.audio import AudioEncoder
-from .build import assemble
+from .build import assemble, front_end
 from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
 from .run import load_saved, read_settings
@@ -214,11 +213,6 @@ def _check_hears(experiment, whose):
     """Raises `UserError` for an experiment without sound."""
     if experiment.front_end_settings is None:
         raise UserError(f"{whose} hears no sound.")
-
-
-def front_end(experiment):
-    """The experiment's `AudioEncoder`, with the seed that it has in training."""
-    return AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed)
 
 
 def answering(model, experiment, answer=None):

@@ -17,9 +17,10 @@ import numpy as np
 from kernl_keras import cli
 from kernl_keras.data.spoken_digits import spoil, spoken_digits
 from kernl_keras.data.stream import arrays
+from kernl_keras.experiments.build import front_end
 from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, whole
-from kernl_keras.experiments.heard import front_end, softmax
+from kernl_keras.experiments.heard import softmax
 from kernl_keras.experiments.pretrained import FOLDER, variables
 from kernl_keras.experiments.run import read_config
 from kernl_keras.keras_version import keras
