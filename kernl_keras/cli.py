@@ -16,7 +16,7 @@ from .experiments.files import UserError, as_user_error
 from .experiments.heard import hear_recording
 from .experiments.pretrained import experiment_of
 from .experiments.provenance import cores
-from .experiments.run import evaluate, evaluate_pretrained, read_config, read_settings, train
+from .experiments.run import evaluate, read_config, read_settings, train
 from .rules.rule import NAMES as RULES
 
 STREAM_DEFAULT = "spoken-digits"
@@ -204,7 +204,7 @@ def run_evaluate(options, command):
         return
     with as_user_error(OSError):  # a damaged file
         experiment = override(experiment_of(options.pretrained), options)
-        evaluate_pretrained(options.pretrained, experiment, options.verbose)
+        evaluate(None, experiment, options.verbose, options.pretrained)
 
 
 def run_stream(options, command):

@@ -48,11 +48,7 @@ def front_end(experiment):
 def build_model(experiment, time_steps, features, total_steps, rows=None):
     """The experiment's `Model`, built and compiled; its seed decides all initial weights and all noise.
 
-    Args:
-        experiment: `Experiment`.
-        time_steps, features: T and I of the data.
-        total_steps: number of training steps, over which the learning rate falls.
-        rows: batch size of a network for a stream, which is stateful; None for one of sequences.
+    The learning rate falls over `total_steps`. `rows` is the batch size of a network for a stream, which is stateful.
 
     Example:
 

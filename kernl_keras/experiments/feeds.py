@@ -33,10 +33,6 @@ class Feed:
     - `test(model)`, `print_test(test)`: the test of the saved model, a dict
     - `results(backup, test)`: the part of `results.json` that is of this kind of run
 
-    Args:
-        experiment: `Experiment`.
-        verbose: as in `keras.Model.fit`.
-
     Attributes:
         total, every: int, batches of the whole run, and from one validation or report to the next. A stretch of
             `every` batches is an epoch to Keras.
@@ -151,13 +147,7 @@ def for_stream(experiment):
 
 
 class Stream(Feed):
-    """Pieces of a stream of words, with a report after every `REPORT_EVERY` of them, tested on a stream of test words.
-
-    Args:
-        experiment: `Experiment`, as `for_stream` makes it.
-        settings: `StreamSettings`.
-        verbose: 0 to print no reports.
-    """
+    """Pieces of a stream of words, with a report after every `REPORT_EVERY` of them, tested on a stream, too."""
 
     def __init__(self, experiment, settings, verbose=1):
         super().__init__(experiment, verbose=0)
