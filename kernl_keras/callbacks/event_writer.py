@@ -27,6 +27,10 @@ class EventWriter(keras.callbacks.Callback):
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._steps = self._first = 0
 
+    def set_validation_data(self, data: Any) -> None:
+        """Called by `Model.fit` with its validation data."""
+        self._validation_data = data
+
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch
 
