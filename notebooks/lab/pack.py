@@ -30,13 +30,7 @@ TEMPERATURES = np.geomspace(0.2, 5.0, 323)
 
 
 def pack(run_dir, name, calibrate=None):
-    """Makes a network of a finished run.
-
-    Args:
-        run_dir: `pathlib.Path` of the run's directory.
-        name: of the network.
-        calibrate: of the run that held words back; None for a network that hears no sound.
-    """
+    """Makes a network of a finished run; `calibrate` is that of one that held words back, where it hears sound."""
     FOLDER.mkdir(exist_ok=True)
     model = keras.models.load_model(str(run_dir / MODEL))
     trained = read_config(run_dir)

@@ -22,23 +22,9 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds
 
     Every run has a directory of its own in `folder` and goes on where it was stopped.
 
-    Args:
-        sweep: `sweeps.Sweep`.
-        folder: `pathlib.Path` for the runs.
-        output: `pathlib.Path` of the results file.
-        data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
-        command: the command line, for the record.
-        only: names of variants; None for all.
-        seeds: instead of the sweep's. A row of the results file is made anew if it is of these variants and seeds;
-            all others stay, and a learning rate that was chosen with one of them holds for the rest of its variant.
-        verbose: as in `keras.Model.fit`.
-
-    Returns:
-        dict, what the results file holds.
-
-    Raises:
-        UserError: for an unknown variant, an output that is something else or of another configuration, and where a
-            run cannot be made.
+    `only` are names of variants, and `seeds` stand instead of the sweep's. A row of the results file is made anew if it
+    is of these variants and seeds; all others stay, and a learning rate that was chosen with one of them holds for the
+    rest of its variant.
     """
     known = [variant.name for variant in sweep.variants]
     if unknown := sorted(set(only or ()) - set(known)):

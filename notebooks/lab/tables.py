@@ -13,9 +13,7 @@ SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 def table_of(files, heads=()):
     """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`.
 
-    Args:
-        files: what the results files hold, a list.
-        heads: of the columns where several sweeps are compared; their names if it is empty.
+    `heads` are those of the columns where several sweeps are compared, or their names.
     """
     for name, own_table in OWN_TABLES.items():
         if name in files[0]:
@@ -166,12 +164,7 @@ def recipe_table(found):
 
 
 def agreement_table(found, window=64):
-    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks.
-
-    Args:
-        found: what the results file has.
-        window: C.
-    """
+    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks."""
     groups = {}
     for network in found["networks"]:
         run = network["run"]

@@ -15,17 +15,8 @@ PARTS = ("step", "windows")
 def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, command="", say=print):
     """Measures the parts one after the other; after each the results file is written anew.
 
-    Args:
-        path: the results file, `pathlib.Path`.
-        parts: of `PARTS`.
-        peers_folder: where the environments of the peers lie or are built; None to leave the peers out.
-        threads: of every row that does not say otherwise; None for all cores.
-        repeats: steps a row, of which the median counts.
-        command: the command line, for the record.
-        say: is told how far it is.
-
-    Returns:
-        dict, what the file holds.
+    The environments of the peers lie in `peers_folder`, or are built there; None leaves the peers out. All cores are
+    used where `threads` is None, and of the steps of a row the median counts.
     """
     threads = threads or cores()
     results = {
