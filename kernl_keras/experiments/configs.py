@@ -289,7 +289,7 @@ ADDING = Experiment(
     epochs=5,
 )
 
-TWICE = {"description": "The same over 200 steps", "task_settings": {"steps": 200, "examples": 50_000}}
+TWICE: dict = {"description": "The same over 200 steps", "task_settings": {"steps": 200, "examples": 50_000}}
 ADDING_200 = dataclasses.replace(ADDING, name="adding-200", **TWICE)
 
 # Spikes where number and marker together cross a threshold, of each unit another; the readout sums them.
