@@ -4,14 +4,10 @@ Written from the equations and apart from the TensorFlow code; it imports nothin
 the package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units
 and bias; M is [R, H, H], gamma [R, H].
 
-    loops          the loop over time that units share
-    spiking        (1)-(9)
-    resonator      (24), (4)-(6), (9)
-    adlif          (34)
+    units          (1)-(9), leaky spiking units; (24), resonators; (34), adaptation currents; leaky rate units
     lstm           (35)
-    rate           leaky rate units
     linear         (37), (38) of any unit: the linear step, noise through it (18), the kernels (25) and (36)
-    rules          (10)-(15), (20)-(22), (27), e-prop, RFLO
+    rules          (10)-(12), (14), (15), (20)-(22), (27), e-prop, RFLO
     sensitivity    (16), (17), (19), (26)
     window         (28), a sweep for every window
     learned        (30), constants that learn
@@ -43,13 +39,10 @@ Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 """
 
-from .adlif import adlif, adlif_constants
 from .learned import constant, kicks
 from .linear import arrivals, linear, resting, tangent
 from .lstm import lstm
 from .means import errors_behind, linear_steps, means_before, memory_of_means
-from .rate import rate, rate_constants
-from .resonator import resonator, resonator_constants
 from .rules import (
     exponential_hop,
     input_gradient,
@@ -61,7 +54,17 @@ from .rules import (
     weight_gradient,
 )
 from .sensitivity import filtered_noise, kernel_sensitivity, sensitivity
-from .spiking import FIELDS, constants, spiking
+from .units import (
+    FIELDS,
+    adlif,
+    adlif_constants,
+    constants,
+    rate,
+    rate_constants,
+    resonator,
+    resonator_constants,
+    spiking,
+)
 from .window import exponential_back, unit_back, windows
 
 __all__ = [

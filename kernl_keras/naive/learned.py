@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array
 from .rules import Hop, follow
+from .units import Array
 
 
 def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | None = None) -> SimpleNamespace:
@@ -24,7 +24,7 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
 
     Example: a potential of 1 decays by exp(-1/2) in a step, so the logarithm of tau_m adds exp(-1/2) / 2.
 
-    >>> from .spiking import constants
+    >>> from .units import constants
     >>> one, start = np.ones((1, 1, 1)), np.zeros((4, 1, 1))
     >>> start[0] = 1.0
     >>> c = constants(1, tau_m=2.0)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import means
-from .loops import Array, Enters
+from .units import Array, Enters
 
 
 def linear(

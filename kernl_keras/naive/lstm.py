@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array
+from .units import Array
 
 FIELDS = ("i", "f", "g", "o", "c", "c0", "h")
 

@@ -1,4 +1,4 @@
-"""The learning rules, Eq. (10)-(15), (20)-(22), (25), (27), (36): the trace of every weight by itself, forward in time.
+"""The learning rules, Eq. (10)-(12), (14), (15), (20)-(22), (27), (36): the trace of every weight, forward in time.
 
 Axes of the sums: b example, j presynaptic, n current, w weight of a unit (j and n), i unit, k another unit, r kernel.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .linear import advance
-from .loops import Array
+from .units import Array
 
 Hop = Callable[[Any, Array, int], tuple[Array, Any]]
 """`(its state or None, what each unit sent a step ago [B, W, H], t)` -> the changes of all z(t) [B, W, H, H], state."""

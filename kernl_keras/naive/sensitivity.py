@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .linear import advance
-from .loops import Array
+from .units import Array
 
 
 def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Array, Array]:

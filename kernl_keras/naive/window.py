@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from .linear import back
-from .loops import Array
+from .units import Array
 
 HopBack = Callable[[Array, int, int], Array]
 """`(errors of y at a window's first step [B, H, d], that step, t before it)` -> errors of the outputs at t [B, H]."""
