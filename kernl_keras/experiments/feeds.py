@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..callbacks.stream_monitor import StreamMonitor, hearing
+from ..callbacks.stream_monitor import Rates, StreamMonitor, hearing
 from ..callbacks.tensorboard import TensorBoard
 from ..callbacks.words import WordCount
 from ..checks import integer
@@ -188,14 +188,14 @@ class Stream(Feed):
         return [self._monitor]
 
     def go_on_within_epoch(self, model, counts):
-        self._monitor.rates.restore(counts["rates"])
+        self._monitor.rates = Rates(counts["rates"])
         for variable, value in zip(loss_mean(model).variables, counts["loss"], strict=True):
             variable.assign(value)
 
     def counts(self, model):
         return {
             "words": self._monitor.count.state(),
-            "rates": self._monitor.rates.state(),
+            "rates": self._monitor.rates.sums,
             "loss": [float(variable) for variable in loss_mean(model).variables],
         }
 
