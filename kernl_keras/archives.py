@@ -15,9 +15,7 @@ DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryErr
 def checked(path, advice=""):
     """Opens a zip archive after a check of all of its members.
 
-    Args:
-        path: `pathlib.Path`, or one of `importlib.resources`.
-        advice: a sentence for the error: what to do if it cannot be read.
+    `path` may be one of `importlib.resources`; `advice` is a sentence for the error, what to do if it cannot be read.
 
     Raises:
         OSError: for a file that cannot be read, is no archive or cut short, has a wrong checksum, or has a member whose
@@ -39,7 +37,9 @@ def check(archive):
     """Raises `zipfile.BadZipFile` for members that lead out of the archive, are there twice, or are damaged."""
     names = set()
     for member in archive.infolist():
-        if not stays_inside(member):
+        name = member.orig_filename
+        absolute, up = name.startswith("/"), ".." in name.split("/")
+        if absolute or up or set("\\:\0") & set(name) or not name or stat.S_ISLNK(member.external_attr >> 16):
             raise zipfile.BadZipFile(f"its member {member.orig_filename!r} leads out of it")
         if member.filename in names:
             raise zipfile.BadZipFile(f"its member {member.filename!r} is there twice")
@@ -48,23 +48,8 @@ def check(archive):
         raise zipfile.BadZipFile(f"its member {damaged!r} is damaged")
 
 
-def stays_inside(member):
-    """True if a `zipfile.ZipInfo` names a file below the folder that an archive is unpacked into."""
-    name = member.orig_filename
-    parts = name.split("/")
-    return (
-        bool(parts[0])  # else it is absolute
-        and ".." not in parts
-        and not any(character in name for character in "\\:\0")
-        and not stat.S_ISLNK(member.external_attr >> 16)
-    )
-
-
 def read_arrays(path, advice=""):
-    """All arrays of an `.npz` file, by name.
-
-    Args:
-        path, advice: as in `checked`.
+    """All arrays of an `.npz` file, by name; arguments as of `checked`.
 
     Raises:
         OSError: as `checked`, and for a file with anything but arrays of numbers and text.

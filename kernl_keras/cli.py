@@ -16,24 +16,11 @@ from .experiments.files import UserError, as_user_error
 from .experiments.heard import hear_recording
 from .experiments.pretrained import experiment_of
 from .experiments.provenance import cores
-from .experiments.run import evaluate, evaluate_pretrained, read_config, read_settings, train
+from .experiments.run import evaluate, read_config, read_settings, train
 from .rules.rule import NAMES as RULES
 
 STREAM_DEFAULT = "spoken-digits"
 THREADS = min(2, cores())
-SETTINGS = {  # option: field of `Experiment`
-    "data": "source",
-    "data_dir": "data_dir",
-    "epochs": "epochs",
-    "steps": "steps",
-    "batch_size": "batch_size",
-    "learning_rate": "learning_rate",
-    "rule": "rule",
-    "seed": "seed",
-    "learn": "learn",
-    "start": "start",
-    "sensitivity_only": "sensitivity_only",
-}
 
 
 def main(arguments=None):
@@ -130,7 +117,8 @@ def _add_training_options(command, default, name):
 
 def add_data_options(command):
     """Options that say which data to take."""
-    command.add_argument("--data", choices=("sample", "tfds"), help="digits: packaged, or TensorFlow Datasets")
+    sources = ("sample", "tfds")
+    command.add_argument("--data", dest="source", choices=sources, help="digits: packaged, or TensorFlow Datasets")
     command.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
 
 
@@ -145,9 +133,9 @@ def add_machine_options(command):
 
 
 def override(experiment, options):
-    """The experiment with the settings that were given on the command line."""
-    given = {field: getattr(options, option, None) for option, field in SETTINGS.items()}
-    given = {field: value for field, value in given.items() if value is not None}
+    """The experiment with the settings that were given on the command line, by options of their names."""
+    fields = [field.name for field in dataclasses.fields(experiment)]
+    given = {name: value for name, value in vars(options).items() if name in fields and value is not None}
     if "epochs" in given or "steps" in given:
         given = {"epochs": None, "steps": None, **given}
     if given.get("rule", experiment.rule) != experiment.rule:
@@ -216,7 +204,7 @@ def run_evaluate(options, command):
         return
     with as_user_error(OSError):  # a damaged file
         experiment = override(experiment_of(options.pretrained), options)
-        evaluate_pretrained(options.pretrained, experiment, options.verbose)
+        evaluate(None, experiment, options.verbose, options.pretrained)
 
 
 def run_stream(options, command):

@@ -73,22 +73,7 @@ if IS_KERAS_3:
             return (output, *states) if self.return_state else output
 
     class AbstractRNNCell(ZeroStates, keras.layers.Layer):
-        """The contract of Keras 2's `AbstractRNNCell`, which Keras 3 no longer has.
-
-        A subclass has the properties `state_size` (an int or a list of ints) and `output_size` (an int), and a
-        `call(inputs, states)` that returns the output of one time step and the list of new states.
-        """
-
-        def call(self, inputs, states):
-            raise NotImplementedError(f"{type(self).__name__} must implement call(inputs, states).")
-
-        @property
-        def state_size(self):
-            raise NotImplementedError(f"{type(self).__name__} must implement state_size.")
-
-        @property
-        def output_size(self):
-            raise NotImplementedError(f"{type(self).__name__} must implement output_size.")
+        """Keras 2's `AbstractRNNCell`, which Keras 3 no longer has: a cell with `state_size` and `output_size`."""
 
 else:
     import tf_keras as keras

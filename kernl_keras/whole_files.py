@@ -14,9 +14,6 @@ def whole(path):
     So `path` holds the old or the new, and never a part, whether the writing fails, the process is killed or the power
     is cut; and of two files written in turn, the second is not there without the first.
 
-    Args:
-        path: `pathlib.Path`.
-
     Raises:
         OSError: where it cannot be written, as on a full disk; the message names the file.
 

@@ -51,9 +51,10 @@ def train(model: kk.Model) -> float:
 
 def by_hand() -> np.ndarray:
     x, w = np.ones((1, 3, 2)), np.ones((2, 2))
-    run = kk.naive.spiking(x, w, w, np.zeros(2), kk.naive.constants(2, tau_m=10.0))
+    c = kk.naive.constants(2, tau_m=10.0)
+    run = kk.naive.spiking(x, w, w, np.zeros(2), c)
     s = kk.naive.presynaptic(x, run.seen, np.zeros((1, 2)))
-    return kk.naive.eprop(np.ones((1, 3, 2)), s, run)
+    return kk.naive.traces_gradient(np.ones((1, 3, 2)), s, kk.naive.linear("spiking", run, c))
 
 
 REFUSED: list[Callable[[], object]] = [

@@ -62,10 +62,6 @@ class GradientAlignment(EventWriter):
         self.rules, self.windows = rules, integer("windows", windows)
         self.history: list[tuple[int, Alignment]] = []
 
-    def set_validation_data(self, data: Any) -> None:
-        """Called by `Model.fit` with its validation data."""
-        self._validation_data = data
-
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         if self._batch[0] is None:

@@ -19,13 +19,16 @@ class EventWriter(keras.callbacks.Callback):
     def __init__(self, log_dir: str | os.PathLike[str] | None, update_freq: int | Literal["epoch"]) -> None:
         super().__init__()
         self.log_dir = None if log_dir is None else str(log_dir)
-        self.update_freq = (
-            update_freq if update_freq == "epoch" else integer("update_freq, if not 'epoch',", update_freq)
-        )
+        epochs = update_freq == "epoch"
+        self.update_freq = update_freq if epochs else integer("update_freq, if not 'epoch',", update_freq)
         self._supports_tf_logs = True  # Keras 2 then gives the logs that it reports, and copies none to NumPy
         self._validation_data: Any = None
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         self._steps = self._first = 0
+
+    def set_validation_data(self, data: Any) -> None:
+        """Called by `Model.fit` with its validation data."""
+        self._validation_data = data
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self._first = batch

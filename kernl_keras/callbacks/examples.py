@@ -13,8 +13,7 @@ def first_examples(data, count=None):
             or a `keras.utils.Sequence` of such batches; or None.
         count: number of examples, from the first batch; None for all of it.
 
-    Returns:
-        `(x, y)`; `(None, None)` for None, and for a generator, from which an example read would be lost.
+    Returns `(x, y)`; `(None, None)` for None, and for a generator, from which an example read would be lost.
 
     Example:
 
@@ -43,13 +42,7 @@ def check_examples(examples):
 
 
 def fixed_examples(model, examples, validation_data):
-    """The examples `(x, y)` for a callback; `(None, None)` without any.
-
-    Args:
-        model: built Keras model; one of a fixed batch size, such as a stateful one, gets a batch of that size.
-        examples: as `check_examples` returns it; a number of validation examples, or a batch.
-        validation_data: the validation data of `fit`.
-    """
+    """The examples `(x, y)` for a callback, or `(None, None)`; a model of a fixed batch size gets a batch of that."""
     if not isinstance(examples, int):
         return first_examples(examples)
     size = model.inputs[0].shape[0] if getattr(model, "inputs", None) else None

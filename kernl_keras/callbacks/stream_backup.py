@@ -58,10 +58,7 @@ class StreamBackup(keras.callbacks.Callback):
     Source: `keras.callbacks.BackupAndRestore`, which does this for models without states.
     """
 
-    _kind, _advice = (
-        "stream",
-        "Remove it to begin anew.",
-    )  # for messages: the kind of backup, and advice if it is damaged
+    _kind, _advice = "stream", "Remove it to begin anew."  # for messages: the advice if it is damaged
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()

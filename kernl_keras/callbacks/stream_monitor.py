@@ -160,27 +160,19 @@ class StreamMonitor(EventWriter):
 
 
 class Rates:
-    """Mean absolute outputs of layers."""
+    """Mean absolute outputs of layers; `sums` are {layer's name: [sum, count]}."""
 
-    def __init__(self):
-        self._sums = {}  # {layer's name: (sum, count)}
+    def __init__(self, sums=()):
+        self.sums = dict(sums)
 
     def add(self, name, outputs):
         """Adds outputs of a layer, of any shape."""
-        total, count = self._sums.get(name, (0.0, 0))
-        self._sums[name] = total + float(np.abs(outputs).sum(dtype=np.float64)), count + outputs.size
+        total, count = self.sums.get(name, (0.0, 0))
+        self.sums[name] = [total + float(np.abs(outputs).sum(dtype=np.float64)), count + outputs.size]
 
     def result(self):
         """The means, `{layer's name: float}`."""
-        return {name: total / count for name, (total, count) in self._sums.items()}
-
-    def state(self):
-        """The sums in JSON types."""
-        return {name: list(sums) for name, sums in self._sums.items()}
-
-    def restore(self, state):
-        """Continues from a `state`."""
-        self._sums = {name: tuple(sums) for name, sums in state.items()}
+        return {name: total / count for name, (total, count) in self.sums.items()}
 
 
 def check_stream(pieces):

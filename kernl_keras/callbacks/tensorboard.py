@@ -88,10 +88,6 @@ class TensorBoard(EventWriter):
 
     # When
 
-    def set_validation_data(self, data: Any) -> None:
-        """Called by `Model.fit` with its validation data."""
-        self._validation_data = data
-
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._open("train")
         self._batch = None  # (x, y), looked up when it is first needed

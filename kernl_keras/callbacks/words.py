@@ -11,11 +11,7 @@ class WordCount:
     A word is a run of steps in one row that ask for the same class. It is answered by the class with the largest mean
     output over these steps, and counts when the row no longer asks for it, in the same piece or in a later one.
 
-    Args:
-        last: number of recent words over which errors are counted.
-
-    Attributes:
-        heard: int, number of words that have ended so far.
+    `last` is the number of recent words over which errors are counted, and `heard` that of all words that have ended.
 
     Example: two words in one row, of classes 1 and 0; the second, whose outputs are the same, is taken for a 1.
 

@@ -10,10 +10,7 @@ def shifted(x, largest, key):
 
     y[b, t, i] = x[b, t - s_b, i - f_b], with s_b uniform in -S ... S and f_b uniform in -F ... F.
 
-    Args:
-        x: [B, T, I].
-        largest: (S, F), int.
-        key: int64 [2], which decides all s_b and f_b.
+    `largest` is (S, F), and the `key` int64 [2] decides all s_b and f_b.
 
     Example:
         >>> x = tf.constant([[[1.0], [2.0], [3.0]]])

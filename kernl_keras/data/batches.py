@@ -61,11 +61,8 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
 
     Args:
         make_batch: `indices [B] int64 -> (x [B, T, I], y)`.
-        first: `Splits`, the number of the first example of each part.
-        examples: `Splits`, how many examples each part has.
-        description: str, goes into the result.
+        first, examples: `Splits`, the number of the first example of each part, and how many it has.
         augment: `(x, key [2] int64) -> x`, applied to training batches alone. No two batches of a stream have one key.
-        batch_size, seed, repeat, skip_batches: as in `kernl_keras.data.sequential_mnist`.
     """
     batch_size = integer("batch_size", batch_size)
     if batch_size > examples.train:

@@ -146,15 +146,7 @@ def anbn(
 
 
 def _drawn_examples(make_example, spec, description, sizes, *, seed, **settings):
-    """The `SequenceData` of examples, each of which depends on (seed, number) alone.
-
-    Args:
-        make_example: `key [2] int64 -> (x [T, I], y)`.
-        spec: `tf.TensorSpec` of x and y.
-        description: str, what an example is.
-        sizes: numbers of examples for training, validation and testing.
-        **settings: of `sequence_data`.
-    """
+    """The `SequenceData` of examples `make_example(key [2] int64)`, each of which depends on (seed, number) alone."""
     examples, validation, test = sizes
     sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
     seed = integer("seed", seed, low=0)

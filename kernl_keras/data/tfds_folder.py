@@ -22,11 +22,7 @@ class Source(NamedTuple):
 def read_from_folder(source, read, data_dir=None, download=True):
     """A data set, which is downloaded and prepared first where it is not there, and the folder it was read from.
 
-    Args:
-        source: `Source`.
-        read: `builder of TFDS -> data`; it raises any error where the data are not whole.
-        data_dir: folder of prepared data sets; None is TFDS' own, `~/tensorflow_datasets` or `TFDS_DATA_DIR`.
-        download: bool, whether TFDS may download and prepare it in `data_dir`.
+    `read` makes the data of TFDS' builder, and raises any error where they are not whole.
 
     Raises:
         ImportError: TFDS, or what it needs to prepare the data, is not installed.

@@ -37,14 +37,8 @@ class Backup(StreamBackup):
     Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup
     has the weights, with which training goes on.
 
-    Args:
-        run_dir: `pathlib.Path`.
-        feed: `Feed` of the run. Its `monitor` tells which model is the best; of equals the latest counts, and without
-            a `monitor` the last.
-
-    Attributes:
-        progress: `Progress` of the run.
-        experiment: `Experiment` in the file, or that of the run where there is none.
+    The `monitor` of the `feed` tells which model is the best; of equals the latest counts, and without one the last.
+    `experiment` is that in the file, or that of the run where there is none.
 
     Raises:
         OSError: where the file cannot be read, or is no backup of a run.

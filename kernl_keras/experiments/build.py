@@ -23,43 +23,32 @@ LOSSES = {
 }
 
 
-def build_data(experiment, skip_batches=0, repeat=True):
-    """The experiment's `SequenceData`, training batches as one endless stream.
-
-    Args:
-        experiment: `Experiment`.
-        skip_batches: number of training batches that were used before.
-        repeat: False for one epoch of training batches.
-    """
-    settings = {
-        **experiment.task_settings,
-        "batch_size": experiment.batch_size,
-        "seed": experiment.seed,
-        "repeat": repeat,
-        "skip_batches": skip_batches,
-    }
-    if experiment.task in OWN_DATA:
-        return OWN_DATA[experiment.task](**settings)
-    if experiment.task == "spoken_digits":
-        front_end = AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed, name="front_end")
-        return spoken_digits(front_end=front_end, data_dir=experiment.data_dir, **settings)
-    return sequential_mnist(experiment.source, data_dir=experiment.data_dir, **settings)
-
-
 def load_data(experiment, skip_batches=0, repeat=True):
-    """`build_data`, with a `UserError` where the data cannot be had."""
+    """The experiment's `SequenceData`, training batches as one endless stream, or as epochs without `repeat`.
+
+    Raises:
+        UserError: where the data cannot be had.
+    """
+    settings = {**experiment.task_settings, "batch_size": experiment.batch_size, "seed": experiment.seed}
+    settings |= {"repeat": repeat, "skip_batches": skip_batches}
     with as_user_error(ImportError, OSError, ValueError):
-        return build_data(experiment, skip_batches, repeat)
+        if experiment.task in OWN_DATA:
+            return OWN_DATA[experiment.task](**settings)
+        settings["data_dir"] = experiment.data_dir
+        if experiment.task == "spoken_digits":
+            return spoken_digits(front_end=front_end(experiment), **settings)
+        return sequential_mnist(experiment.source, **settings)
+
+
+def front_end(experiment):
+    """The experiment's `AudioEncoder`, with the seed that it has in training."""
+    return AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed, name="front_end")
 
 
 def build_model(experiment, time_steps, features, total_steps, rows=None):
     """The experiment's `Model`, built and compiled; its seed decides all initial weights and all noise.
 
-    Args:
-        experiment: `Experiment`.
-        time_steps, features: T and I of the data.
-        total_steps: number of training steps, over which the learning rate falls.
-        rows: batch size of a network for a stream, which is stateful; None for one of sequences.
+    The learning rate falls over `total_steps`. `rows` is the batch size of a network for a stream, which is stateful.
 
     Example:
 
@@ -85,17 +74,16 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
     if experiment.answer_steps != 0:
         outputs = TimeAverage(experiment.answer_steps, stateful=stateful, name="answer")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
+    rate = experiment.learning_rate
+    if experiment.schedule == "cosine":  # over the steps in which the weights learn
+        rate = keras.optimizers.schedules.CosineDecay(rate, max(total_steps - experiment.sensitivity_only, 1))
+    optimizer = getattr(keras.optimizers, experiment.optimizer)
+    of_m = getattr(keras.optimizers, experiment.sensitivity_optimizer)
     model.compile(
-        optimizer=_build_optimizer(
-            experiment.optimizer, learning_rate(experiment, total_steps), experiment.optimizer_settings
-        ),
+        optimizer=optimizer(rate, **experiment.optimizer_settings),
         loss=LOSSES[experiment.loss](),
         **{"weighted_metrics" if stateful else "metrics": [experiment.metric]},
-        sensitivity_optimizer=_build_optimizer(
-            experiment.sensitivity_optimizer,
-            experiment.sensitivity_learning_rate,
-            experiment.sensitivity_optimizer_settings,
-        ),
+        sensitivity_optimizer=of_m(experiment.sensitivity_learning_rate, **experiment.sensitivity_optimizer_settings),
         sensitivity_only=experiment.sensitivity_only,
         sensitivity_every=experiment.sensitivity_every,
         jit_compile=experiment.jit_compile,
@@ -115,16 +103,3 @@ def _hidden_layer(experiment, layer, number, x, stateful):
     kind, learn = CELLS[layer["cell"]], layer["learn"]
     cell = kind(**layer["cell_settings"], **({"learn": learn} if kind.LEARNABLE or learn else {}))
     return RNN(cell, rule=layer["rule"], seed=seed, stateful=stateful, name=name, **layer["layer_settings"])(x)
-
-
-def learning_rate(experiment, total_steps):
-    """The weights' learning rate: a number, or its schedule over the steps in which the weights learn."""
-    if experiment.schedule == "constant":
-        return experiment.learning_rate
-    steps = max(total_steps - experiment.sensitivity_only, 1)
-    return keras.optimizers.schedules.CosineDecay(experiment.learning_rate, steps)
-
-
-def _build_optimizer(name, learning_rate, settings):
-    """A Keras optimizer by its class name."""
-    return getattr(keras.optimizers, name)(learning_rate, **settings)

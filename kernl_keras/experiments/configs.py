@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from ..initializers import LogSpaced
 from .experiment import Experiment
 
 
@@ -13,7 +14,7 @@ def normal(std):
 
 def spread(low, high, count=20, units=200):
     """`count` values from `low` to `high`, evenly over the orders of magnitude; unit after unit takes the next."""
-    return [low * (high / low) ** (unit % count / (count - 1.0)) for unit in range(units)]
+    return LogSpaced(low, high, count).values(units)
 
 
 def configured(name, **settings):
@@ -198,14 +199,6 @@ SWINGING_RATES = {
     "recurrent_initializer": normal(0.02),
 }
 
-PSMNIST = dataclasses.replace(
-    SMNIST,
-    name="psmnist",
-    description="The pixels in one random order, the same for all digits",
-    task_settings={**SMNIST.task_settings, "order": "permuted"},
-    cell_settings={**RESONATORS, "period": spread(6.0, 1200.0)},
-)
-
 SMNIST_RATE = dataclasses.replace(
     SMNIST,
     name="smnist-rate",
@@ -231,6 +224,14 @@ SMNIST_IRNN = dataclasses.replace(
     },
     learning_rate=1e-4,
     rule_settings=EXPONENTIAL_KERNL,
+)
+
+PSMNIST = dataclasses.replace(
+    SMNIST,
+    name="psmnist",
+    description="The pixels in one random order, the same for all digits",
+    task_settings={**SMNIST.task_settings, "order": "permuted"},
+    cell_settings={**RESONATORS, "period": spread(6.0, 1200.0)},
 )
 
 ROW_MNIST = dataclasses.replace(
@@ -288,6 +289,9 @@ ADDING = Experiment(
     epochs=5,
 )
 
+TWICE: dict = {"description": "The same over 200 steps", "task_settings": {"steps": 200, "examples": 50_000}}
+ADDING_200 = dataclasses.replace(ADDING, name="adding-200", **TWICE)
+
 # Spikes where number and marker together cross a threshold, of each unit another; the readout sums them.
 ADDING_SPIKING = dataclasses.replace(
     ADDING,
@@ -312,6 +316,8 @@ ADDING_SPIKING = dataclasses.replace(
     learning_rate=1e-3,
     epochs=3,
 )
+
+ADDING_SPIKING_200 = dataclasses.replace(ADDING_SPIKING, name="adding-spiking-200", **TWICE)
 
 # Two leads' level crossings are the input currents; periods from 20 steps to nearly the whole sequence.
 ECG = dataclasses.replace(
@@ -401,31 +407,5 @@ SPOKEN_DIGITS = dataclasses.replace(
     validate_every=None,
 )
 
-TWICE = {"steps": 200, "examples": 50_000}
-ADDING_200, ADDING_SPIKING_200 = (
-    dataclasses.replace(each, name=f"{each.name}-200", description="The same over 200 steps", task_settings=TWICE)
-    for each in (ADDING, ADDING_SPIKING)
-)
-
 DEFAULT = SMNIST.name
-EXPERIMENTS = {
-    each.name: each
-    for each in (
-        SMNIST,
-        SMNIST_ALIF,
-        SMNIST_ADLIF,
-        SMNIST_REFERENCE,
-        SMNIST_RATE,
-        SMNIST_IRNN,
-        PSMNIST,
-        ROW_MNIST,
-        ROW_MNIST_RATE,
-        ADDING,
-        ADDING_200,
-        ADDING_SPIKING,
-        ADDING_SPIKING_200,
-        ECG,
-        ANBN,
-        SPOKEN_DIGITS,
-    )
-}
+EXPERIMENTS = {each.name: each for each in [*globals().values()] if isinstance(each, Experiment)}

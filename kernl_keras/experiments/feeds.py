@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ..callbacks.stream_monitor import StreamMonitor, hearing
+from ..callbacks.stream_monitor import Rates, StreamMonitor, hearing
 from ..callbacks.tensorboard import TensorBoard
 from ..callbacks.words import WordCount
 from ..checks import integer
@@ -32,10 +32,6 @@ class Feed:
     - `row(model, epoch, learned, seconds, logs)`: the entry of the learning curve for an epoch
     - `test(model)`, `print_test(test)`: the test of the saved model, a dict
     - `results(backup, test)`: the part of `results.json` that is of this kind of run
-
-    Args:
-        experiment: `Experiment`.
-        verbose: as in `keras.Model.fit`.
 
     Attributes:
         total, every: int, batches of the whole run, and from one validation or report to the next. A stretch of
@@ -151,13 +147,7 @@ def for_stream(experiment):
 
 
 class Stream(Feed):
-    """Pieces of a stream of words, with a report after every `REPORT_EVERY` of them, tested on a stream of test words.
-
-    Args:
-        experiment: `Experiment`, as `for_stream` makes it.
-        settings: `StreamSettings`.
-        verbose: 0 to print no reports.
-    """
+    """Pieces of a stream of words, with a report after every `REPORT_EVERY` of them, tested on a stream, too."""
 
     def __init__(self, experiment, settings, verbose=1):
         super().__init__(experiment, verbose=0)
@@ -198,14 +188,14 @@ class Stream(Feed):
         return [self._monitor]
 
     def go_on_within_epoch(self, model, counts):
-        self._monitor.rates.restore(counts["rates"])
+        self._monitor.rates = Rates(counts["rates"])
         for variable, value in zip(loss_mean(model).variables, counts["loss"], strict=True):
             variable.assign(value)
 
     def counts(self, model):
         return {
             "words": self._monitor.count.state(),
-            "rates": self._monitor.rates.state(),
+            "rates": self._monitor.rates.sums,
             "loss": [float(variable) for variable in loss_mean(model).variables],
         }
 

@@ -83,9 +83,6 @@ def alone(run_dir):
     left behind that would have to be removed. Where there are no such locks (Windows, some network file systems) runs
     are not kept apart.
 
-    Args:
-        run_dir: `pathlib.Path` of a directory.
-
     Raises:
         UserError: where another process holds the directory.
     """

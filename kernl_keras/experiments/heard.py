@@ -11,8 +11,7 @@ import tensorflow as tf
 from ..data.recording import read_wav, resampled
 from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..dynamics.audio import mel_filters
-from ..layers.audio import AudioEncoder
-from .build import assemble
+from .build import assemble, front_end
 from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
 from .run import load_saved, read_settings
@@ -26,6 +25,7 @@ NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so 
 STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
 LOWEST = -60.0  # dB: what is softer makes no difference
 PAUSE, SHORTEST = 15, 5  # steps: shorter pauses are inside a word, shorter sounds are none
+FILTERS = functools.cache(lambda: mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0))
 WEIGHTS = pathlib.Path(__file__).parent / "kinds.json"
 
 
@@ -63,13 +63,7 @@ class Heard(NamedTuple):
 
 
 def hear(sound, answer, temperature=None):
-    """The `Heard` of a sound.
-
-    Args:
-        sound: float [samples] at 8 kHz.
-        answer: the network: from a word, float [samples], to the values of its classes [n].
-        temperature: of its softmax; None where it is not known.
-    """
+    """The `Heard` of a sound [samples] at 8 kHz, by a network's `answering` and the temperature of its softmax."""
     power = powers(sound)
     loudest = 10.0 * math.log10(max(power.sum(1).max(), 1e-30))
     if loudest < TOO_QUIET:
@@ -89,14 +83,8 @@ def powers(sound):
     """`dynamics.audio.band_power` of a sound at 8 kHz, in NumPy: [T, 40], every 10 ms, of 25 ms that lie inside it."""
     sound = np.pad(sound, (0, max(FRAME - len(sound), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::STEP]
-    filters = _filters()
+    filters = FILTERS()  # not made at import, for that runs TensorFlow, whose threads are not set by then
     return np.abs(np.fft.rfft(frames * HANN, 2 * (len(filters) - 1))) ** 2 @ filters / (HANN.sum() / 2.0) ** 2
-
-
-@functools.cache
-def _filters():
-    """The bands; not made when the module is imported, for that runs TensorFlow, whose threads are not set by then."""
-    return mel_filters(40, FRAME, float(SAMPLING_RATE), 80.0, 4000.0)
 
 
 def decibels(power):
@@ -128,15 +116,11 @@ def segments(level):
 
 
 def features(power):
-    """The numbers that tell a word from other sounds, none of which depends on how loud it is.
+    """Numbers [9] that tell a word from other sounds by its power [T, bands]; none depends on how loud it is.
 
-    Args:
-        power: [T, bands].
-
-    Returns:
-        float [9]: the amplitude at the first and at the last step by that of the loudest; the longest pause inside, 0.1
-        s; how much the level varies, dB; how flat the spectrum is, dB (0 for noise, less for tones), and its square;
-        how much its shape varies, dB; the logarithm of the length; and the share of loud steps.
+    The amplitude at the first and at the last step by that of the loudest; the longest pause inside, 0.1 s; how much
+    the level varies, dB; how flat the spectrum is, dB (0 for noise, less for tones), and its square; how much its shape
+    varies, dB; the logarithm of the length; and the share of loud steps.
     """
     level = decibels(power)
     steps = active(level)
@@ -184,9 +168,6 @@ def hear_recording(path, run_dir=None, pretrained=None):
         path: of a WAV file, at 8 kHz or more.
         run_dir: of a run on a stream of spoken digits.
         pretrained: the name of a network that comes with the package, instead.
-
-    Raises:
-        UserError: for a network that hears no sound or is not complete, and a file that does not do.
     """
     answer, temperature = packaged_network(pretrained) if pretrained else trained_network(run_dir)
     return hear(sound_of(path), answer, temperature)
@@ -214,11 +195,6 @@ def _check_hears(experiment, whose):
     """Raises `UserError` for an experiment without sound."""
     if experiment.front_end_settings is None:
         raise UserError(f"{whose} hears no sound.")
-
-
-def front_end(experiment):
-    """The experiment's `AudioEncoder`, with the seed that it has in training."""
-    return AudioEncoder(**experiment.front_end_settings, seed=2 * experiment.seed)
 
 
 def answering(model, experiment, answer=None):

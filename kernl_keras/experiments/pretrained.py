@@ -71,10 +71,6 @@ def start_from(name, model):
 
     Constants that only the model learns stay as they are, and M is left out where the model's rule has none.
 
-    Args:
-        name: of the network.
-        model: `Model` of the same layers.
-
     Raises:
         ValueError: for a model that has other layers, or of another size.
     """

@@ -104,11 +104,7 @@ def threads():
 
 
 def going_on_with(before):
-    """Warns of what is not as it was when a run goes on; returns the list `before` with what is true now.
-
-    Args:
-        before: list of the `computed_with` of a run so far, each of which differs from the one before.
-    """
+    """Warns of what is not as it was when a run goes on; returns the list of its `computed_with` with today's."""
     last, now = before[-1], computed_with()
     for name in (name for name in now if now[name] != last.get(name)):
         advice = ADVICE[name].format(last.get(name))

@@ -37,10 +37,9 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
 
     Args:
         experiment: `Experiment`; for a stream, as `for_stream` makes it.
-        run_dir: directory of the run: new or empty, or, with `resume`, that of a run with the same configuration.
-        resume: go on with the run, exactly as if it had never stopped.
+        run_dir: directory of the run: new or empty, or, with `resume`, that of a run with the same configuration, which
+            goes on exactly as if it had never stopped.
         command: the command line, for the record.
-        verbose: as in `keras.Model.fit`.
         stream: `StreamSettings` of a run on a stream, which may go on for more pieces; None for one in epochs.
 
     Returns:
@@ -111,10 +110,12 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
 
 def open_backup(run_dir, feed, resume):
     """The `Backup` of a run, with all that it goes on from; raises `UserError` where the directory does not fit."""
-    if not resume and run_dir.exists() and (not run_dir.is_dir() or _holds_something(run_dir)):
-        raise UserError(
-            f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
-        )
+    if not resume and run_dir.exists():
+        with explained(f"{run_dir} cannot be read", "Name another --run-dir."):  # a process killed at once leaves parts
+            if not run_dir.is_dir() or any(not path.name.startswith(PART) for path in run_dir.iterdir()):
+                raise UserError(
+                    f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
+                )
     if resume:
         before, settings = read_settings(run_dir, stream=feed.settings is not None)
         changes = differences(before, feed.experiment)
@@ -140,12 +141,6 @@ def open_backup(run_dir, feed, resume):
         if backup.epochs:
             _check_model(run_dir / MODEL)  # it may be the best to the end: better said now
     return backup
-
-
-def _holds_something(run_dir):
-    """True if a directory holds more than what a process leaves there that was killed at once."""
-    with explained(f"{run_dir} cannot be read", "Name another --run-dir."):
-        return any(not path.name.startswith(PART) for path in run_dir.iterdir())
 
 
 def differences(before, experiment):
@@ -261,34 +256,21 @@ def test_model(run_dir, feed):
     return feed.test(load_saved(run_dir, lambda: assemble(feed.experiment, *feed.shape, total_steps=1, rows=feed.rows)))
 
 
-def evaluate(run_dir, experiment=None, verbose="auto"):
-    """Tests the saved model of a run.
+def evaluate(run_dir=None, experiment=None, verbose="auto", pretrained=None):
+    """Tests the saved model of a run, or the `pretrained` network of a name; returns a dict of loss and metrics.
 
     Args:
-        run_dir: directory of the run.
         experiment: `Experiment` whose test set to take; None for the run's own.
         verbose: as in `keras.Model.evaluate`.
-
-    Returns:
-        dict of the loss and the metrics.
 
     Raises:
         UserError: for a directory without a model, for a damaged or foreign one, and for data that cannot be had.
     """
     feed = Epochs(experiment or read_config(run_dir), verbose)
     feed.load()
+    if pretrained:
+        print(f"Network    {pretrained}: {experiment.summary()}")
     print(f"Data       {feed.description}")
-    test = test_model(run_dir, feed)
-    feed.print_test(test)
-    return test
-
-
-def evaluate_pretrained(name, experiment, verbose="auto"):
-    """Tests a network that comes with the package, as `evaluate`; `experiment` is the one whose test set to take."""
-    feed = Epochs(experiment, verbose)
-    feed.load()
-    print(f"Network    {name}: {experiment.summary()}")
-    print(f"Data       {feed.description}")
-    test = feed.test(load_pretrained(name))
+    test = feed.test(load_pretrained(pretrained)) if pretrained else test_model(run_dir, feed)
     feed.print_test(test)
     return test

@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array, traces_gradient
-from .rules import membrane_hop
-from .whole_unit import linear_step
+from .rules import Hop, follow
+from .units import Array
 
 
 def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | None = None) -> SimpleNamespace:
@@ -20,12 +19,12 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
             "period".
 
     Returns:
-        namespace of arrays [B, T, H]: `potential` (complex where units oscillate), `threshold`,
-        `adaptation` and `synapse`.
+        namespace of arrays [B, T, H]: `potential` (complex where units oscillate), `threshold`, `taken` (what a soft
+        reset takes of the potential besides), `adaptation` and `synapse`.
 
     Example: a potential of 1 decays by exp(-1/2) in a step, so the logarithm of tau_m adds exp(-1/2) / 2.
 
-    >>> from .spiking import constants
+    >>> from .units import constants
     >>> one, start = np.ones((1, 1, 1)), np.zeros((4, 1, 1))
     >>> start[0] = 1.0
     >>> c = constants(1, tau_m=2.0)
@@ -34,7 +33,8 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
     [[[0.303]]]
     """
     shape, rate, swings = run.output.shape, not hasattr(run, "potential"), getattr(c, "period", None) is not None
-    kick = SimpleNamespace(**{each: np.zeros(shape) for each in ("potential", "threshold", "adaptation", "synapse")})
+    names = ("potential", "threshold", "taken", "adaptation", "synapse")
+    kick = SimpleNamespace(**{each: np.zeros(shape) for each in names})
     potential, v = (run.output, run.output) if rate else (run.potential, run.v)
     first = np.zeros((4, *shape[::2])) if start is None else start
     exponential = getattr(c, "discretization", "exponential") == "exponential"
@@ -66,37 +66,34 @@ def kicks(name: str, run: SimpleNamespace, c: SimpleNamespace, start: Array | No
         kick.threshold += c.base_threshold
     else:
         kick.threshold = c.beta * before(run.b, -2)
+    if getattr(c, "reset", None) == "soft":
+        kick.taken = run.z * kick.threshold
     return kick
 
 
-def constant(
-    error: Array,
-    run: SimpleNamespace,
-    kick: SimpleNamespace,
-    m: Array | None = None,
-    lam: Array | None = None,
-    heard: Array | None = None,
-) -> Array:
-    """The gradient [H] of a constant's logarithm by e-prop, or KeRNL with the membrane's kernel: Eq. (20), (21), (30).
+def constant(error: Array, steps: SimpleNamespace, kick: SimpleNamespace, hop: Hop | None = None) -> Array:
+    """The gradient [H] of a constant's logarithm by e-prop, or with a hop by KeRNL: Eq. (20), (21), (30).
 
     Args:
         kick: what `kicks` returns.
-        m: M [H, H], for KeRNL; None for e-prop.
-        lam: lambda of each unit [H].
-        heard: f' of the unit that is moved [B, T, H], by which what arrives counts; 1 where None.
+        hop: as of `traces_gradient`.
 
     Example: a threshold that is higher by 1 at the first of two steps takes psi from the spike there.
 
     >>> one, zero = np.ones((1, 2, 1)), np.zeros((1, 2, 1))
-    >>> run = SimpleNamespace(psi=0.3 * one, leak=0.5 * one, keep=one, threshold_keep=zero, beta=[0.0], p=[0.0])
-    >>> kick = SimpleNamespace(potential=zero, threshold=np.array([[[1.0], [0.0]]]), adaptation=zero, synapse=zero)
-    >>> constant(one, run, kick).tolist()
+    >>> half = 0.5 * one[..., None, None]
+    >>> steps = SimpleNamespace(psi=0.3 * one, P=half, r=one[..., None], K=2 * half, s=zero[..., None])
+    >>> higher = np.array([[[1.0], [0.0]]])
+    >>> kick = SimpleNamespace(potential=zero, threshold=higher, taken=zero, adaptation=zero, synapse=zero)
+    >>> constant(one, steps, kick).tolist()
     [-0.3]
     """
-    step = linear_step(run)
-
-    def own(change, place, _):
-        _, spike, (u, c) = step(change, kick.potential[place], place, kick.threshold[place])
-        return spike, spike + kick.synapse[place], (u, c + kick.adaptation[place])
-
-    return traces_gradient(error, 1, own, None if m is None or lam is None else membrane_hop(run, m, lam, heard))[0]
+    added = np.zeros((*error.shape[:2], 1, *steps.P.shape[2:4]))
+    after = added.copy()
+    added[:, :, 0, :, 0] = np.real(kick.potential)
+    if np.iscomplexobj(kick.potential):
+        added[:, :, 0, :, 1] = np.imag(kick.potential)
+    after[:, :, 0, :, 0] -= kick.taken
+    after[:, :, 0, :, -1] += kick.adaptation
+    one = (slice(None), slice(None), None)  # a weight alone
+    return follow(error, steps, added, kick.threshold[one], after, sent=kick.synapse[one], hop=hop)[0]

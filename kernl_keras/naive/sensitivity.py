@@ -1,10 +1,12 @@
-"""The loss of M and gamma, Eq. (16), (17) and (19), and of M with the membrane's kernel, Eq. (26)."""
+"""The loss of M and gamma, Eq. (16), (17) and (19), and of M where the kernel is a unit's, Eq. (26)."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 
-from .loops import Array
+from .linear import advance
+from .units import Array
 
 
 def filtered_noise(xi: Array, gate: Array, gamma: Array, dt: float) -> tuple[Array, Array]:
@@ -62,40 +64,36 @@ def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[fl
     return loss, m_gradient, gamma_gradient
 
 
-def squared_residual(effect: Array, done: Array, m: Array) -> tuple[float, Array]:
-    """F = mean (D_k - sum_i M_ki d_ki)^2 of d [B, T, H, H], and dF/dM [H, H]."""
-    loss, m_gradient = 0.0, np.zeros(m.shape)
-    for b, t, k in np.ndindex(*effect.shape):
-        residual = effect[b, t, k] - m[k] @ done[b, t, k]
-        loss += residual**2 / effect.size
-        m_gradient[k] -= 2.0 * residual * done[b, t, k] / effect.size
-    return loss, m_gradient
-
-
-def membrane_sensitivity(
-    effect: Array, xi: Array, m: Array, lam: Array, starts: Sequence[int] = (0,), heard: Array | None = None
+def kernel_sensitivity(
+    effect: Array, xi: Array, m: Array, kernel: SimpleNamespace, arrival: Array, starts: Sequence[int] = (0,)
 ) -> tuple[float, Array]:
     """The loss F of M where the kernel is that of the unit that is moved, and dF/dM [H, H].
 
-        (26) Y(t) = lambda Y(t-1) + M xi(t),        F = mean (D(t) - Re Y(t))^2
+        (26) F = mean (D_k - sum_i M_ki d_ki)^2
+
+    d_ki is what the noise of i, had it moved k by itself, would do to its distance to threshold: of the membrane alone
+    Re sum lambda_k^(t-t') xi_i(t').
 
     Args:
         effect: D [B, T, H].
-        m: sensitivity tensor [H, H].
-        lam: lambda [H], complex or real.
+        m: M [H, H].
         starts: steps at which the noise before is forgotten.
-        heard: as of `membrane`.
 
     Example: an M that predicts all of D.
 
+    >>> one = np.ones((1, 2, 1))
+    >>> matrix = 0.5 * one[..., None, None]
+    >>> kernel = SimpleNamespace(psi=0 * one, P=matrix, r=one[..., None], K=2 * matrix, s=0 * one[..., None])
     >>> xi, effect = np.array([[[1.0], [0.0]]]), np.array([[[2.0], [1.0]]])
-    >>> loss, m_gradient = membrane_sensitivity(effect, xi, m=np.array([[2.0]]), lam=np.array([0.5]))
+    >>> loss, m_gradient = kernel_sensitivity(effect, xi, np.array([[2.0]]), kernel, one[..., None])
     >>> float(loss), m_gradient.tolist()
     (0.0, [[0.0]])
     """
-    batch, time, units = xi.shape
-    omega = np.zeros((batch, time, units, units), complex)  # of each unit k by the noise of each
-    for b, t, k in np.ndindex(batch, time, units):
-        before = 0.0 if t in starts else lam[k] * omega[b, t - 1, k]
-        omega[b, t, k] = before + (1.0 if heard is None else heard[b, t, k]) * xi[b, t]
-    return squared_residual(effect, omega.real, m)
+    loss, m_gradient, x = 0.0, np.zeros(m.shape), np.zeros(())
+    for t in range(effect.shape[1]):
+        added = np.einsum("bkd,bi->bikd", arrival[:, t], xi[:, t])
+        _, done, _, x = advance(kernel, t, np.zeros(added.shape) if t in starts else x, added)
+        residual = effect[:, t] - np.einsum("ki,bik->bk", m, done)
+        loss += np.sum(residual**2) / effect.size
+        m_gradient -= 2.0 * np.einsum("bk,bik->ki", residual, done) / effect.size
+    return loss, m_gradient

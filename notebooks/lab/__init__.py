@@ -6,7 +6,6 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's
     python -m notebooks.lab.benchmark          times the training step, here and in other packages
     python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
-    python -m notebooks.lab.hops RUN_DIR       compares gradients with further hops behind a window, in NumPy
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
     python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
     python -m notebooks.lab.speakers           lets a network meet a speaker that it has never heard
@@ -17,12 +16,11 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.stablehlo          writes the training step for JAX's XLA, which times it without TensorFlow
     python -m notebooks.lab.race               trains here and in other packages, and compares accuracy by the second
     python -m notebooks.lab.guide              follows the guide on public series, beside a GRU
-    python -m notebooks.lab.recipe TASK        tries other choices than the guide has, on held-out training data
+    python -m notebooks.lab.recipe             tries other choices than the guide has, on held-out training data
     python -m notebooks.lab.results            makes the tables and plots of a document from results files
     python -m notebooks.lab.pictures           draws the other pictures
     python -m notebooks.lab.kills              kills training at random moments, and goes on with it
     python -m notebooks.lab.mutants            breaks the equations, and reports which breaks no test notices
-    python -m notebooks.lab.distribution       compares replicas on several devices with one device
     python -m notebooks.lab.nir_round_trip     runs trained networks in other simulators
     python -m notebooks.lab.pack RUN_DIR NAME  makes a pretrained network of a run
     python -m notebooks.lab.make_ecg           makes the packaged heartbeats of their sources

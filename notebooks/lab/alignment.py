@@ -25,18 +25,7 @@ RULES = {"kernl": "kernl", "eprop": EProp(adaptation=False), "eprop_alif": EProp
 def measure_alignment(experiment, seeds, path, every=50, examples=16, windows=8, command="", verbose="auto"):
     """Trains an experiment once a seed, and measures as it goes; after each seed the results file is written anew.
 
-    Args:
-        experiment: `Experiment`; its `steps` are how long.
-        seeds: list of int.
-        path: the results file.
-        every: training steps between two measurements.
-        examples: how many validation digits to measure with.
-        windows: as in `kernl_keras.gradient_alignment`.
-        command: the command line, for the record.
-        verbose: as in `keras.Model.fit`.
-
-    Returns:
-        dict, what the file holds.
+    It measures in every so many training steps, with so many validation `examples`.
     """
     path, about = check_file(path), provenance(command)  # now: the checkout may move on while this runs
     runs = []

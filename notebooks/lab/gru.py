@@ -11,7 +11,7 @@ import sys
 import time
 
 from kernl_keras import cli
-from kernl_keras.experiments.build import build_data
+from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
@@ -53,7 +53,7 @@ def learn(experiment, seed, rate):
     """One run; a dict of what was measured."""
     experiment = dataclasses.replace(experiment, seed=seed)
     keras.utils.set_random_seed(seed)
-    data, best, before = build_data(experiment), Best(), time.perf_counter()
+    data, best, before = load_data(experiment), Best(), time.perf_counter()
     model = build(data, experiment, rate)
     model.fit(
         data.train,

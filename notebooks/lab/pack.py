@@ -17,9 +17,10 @@ import numpy as np
 from kernl_keras import cli
 from kernl_keras.data.spoken_digits import spoil, spoken_digits
 from kernl_keras.data.stream import arrays
+from kernl_keras.experiments.build import front_end
 from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, whole
-from kernl_keras.experiments.heard import front_end, softmax
+from kernl_keras.experiments.heard import softmax
 from kernl_keras.experiments.pretrained import FOLDER, variables
 from kernl_keras.experiments.run import read_config
 from kernl_keras.keras_version import keras
@@ -29,13 +30,7 @@ TEMPERATURES = np.geomspace(0.2, 5.0, 323)
 
 
 def pack(run_dir, name, calibrate=None):
-    """Makes a network of a finished run.
-
-    Args:
-        run_dir: `pathlib.Path` of the run's directory.
-        name: of the network.
-        calibrate: of the run that held words back; None for a network that hears no sound.
-    """
+    """Makes a network of a finished run; `calibrate` is that of one that held words back, where it hears sound."""
     FOLDER.mkdir(exist_ok=True)
     model = keras.models.load_model(str(run_dir / MODEL))
     trained = read_config(run_dir)

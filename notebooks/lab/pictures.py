@@ -15,7 +15,6 @@ import kernl_keras as kk
 from kernl_keras import cli
 from kernl_keras.keras_version import keras
 
-from .benchmark.plot import draw as draw_benchmark
 from .options import make_parser
 
 HERE = pathlib.Path(__file__).parents[1]
@@ -39,7 +38,10 @@ def panels(rows=1, columns=1, *, size, **settings):
     from matplotlib.figure import Figure  # an optional package
 
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(rows, columns, **settings)
+    found = figure.subplots(rows, columns, **settings)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
 
 
 def draw_network():
@@ -68,7 +70,6 @@ def draw_network():
     bottom.legend(frameon=False, loc="lower left")
     for axes in (top, middle, bottom):
         axes.axvspan(784, steps, color="#eeeeee", zorder=0)
-        axes.spines[["top", "right"]].set_visible(False)
     bottom.text((784 + steps) / 2, bottom.get_ylim()[0], "answer", ha="center", va="bottom", fontsize=9)
     figure.savefig(PICTURES / "network.png", dpi=110)
 
@@ -86,7 +87,6 @@ def draw_learning_curve(run_dir):
     axes.axhline(results["test_accuracy"], color="#333333", linewidth=0.8, label="test digits, best epoch")
     axes.set(xlabel="digits seen", ylabel="accuracy", ylim=(0, 1), title="784-pixel MNIST, KeRNL, packaged sample")
     axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "learning_curve.png", dpi=110)
 
 
@@ -109,7 +109,6 @@ def draw_sensitivity(run_dir):
     right.plot([-limit, limit], [-limit, limit], color="#c44e52", linewidth=0.8)
     right.set(xlabel="one synapse", ylabel="M", title=f"correlation {correlation:.2f}")
     right.set(xlim=(-1.5 * limit, 1.5 * limit), ylim=(-1.5 * limit, 1.5 * limit))
-    right.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "sensitivity.png", dpi=110)
 
 
@@ -123,7 +122,6 @@ def draw_reference():
     axes.plot(list(NOTEBOOK), list(NOTEBOOK.values()), "o", color="#c44e52", label="notebook of the reference code")
     axes.set(xlabel="training step, M and gamma alone", ylabel="F (noise variances)", ylim=(0, None))
     axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "reference.png", dpi=110)
 
 
@@ -147,7 +145,6 @@ def draw_alignment():
     axes[1].set(title="what travels through other units", xlabel="training step", ylim=(-0.2, 1.02))
     axes[2].set(title="by time from input to error, at the end", xlabel="lag (ms)", ylim=(-0.2, 1.1))
     for panel in axes:
-        panel.spines[["top", "right"]].set_visible(False)
         panel.axhline(0.0, color="#cccccc", linewidth=0.8, zorder=0)
     axes[0].legend(frameon=False, loc="lower right")
     figure.savefig(PICTURES / "alignment.png", dpi=110)
@@ -165,7 +162,6 @@ def draw_kills():
     axes.set(xlabel="processor time of the killed process (s)", ylabel="training steps saved by then")
     axes.set(title=f"{len(kills)} kills; {results['identical']} of {results['runs']} runs end identical")
     figure.legend(frameon=False, loc="outside lower center", ncols=2)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURES / "kills.png", dpi=110)
 
 
@@ -183,7 +179,6 @@ def draw_race():
     axes.set_xticks(marks, [str(mark) for mark in marks])
     axes.set_xticks([], minor=True)
     axes.set(title="784-pixel MNIST, packaged sample, the same cores")
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside right center")
     figure.savefig(PICTURES / "race.png", dpi=110)
 
@@ -209,7 +204,6 @@ def draw_streams():
                     panel.plot(steps, missed.T, color=colour, linewidth=0.5, alpha=0.5)
                     panel.plot(steps, missed.mean(0), style, color=colour, linewidth=1.6, label=label)
             panel.set_title(f"{task}, an update in every {window} steps", fontsize=10)
-            panel.spines[["top", "right"]].set_visible(False)
         row[0].set(ylabel="missed (%)", ylim=(0, None))
     for panel in axes[-1]:
         panel.set_xlabel("steps heard, of 16 rows")
@@ -270,8 +264,6 @@ def draw_groups(groups, path, columns):
         panel.set_title(title, fontsize=10)
     for panel, name in zip(axes[-1], ("window C", "window C", "numbers kept of an example", "window C")):
         panel.set_xlabel(name)
-    for panel in axes.flat:
-        panel.spines[["top", "right"]].set_visible(False)
     handles = [*axes[0, 0].get_lines(), *(axes[0, 3].get_lines() if columns > 3 else ())]
     figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=min(columns + 2, 5), fontsize=9)
     figure.savefig(path, dpi=110)
@@ -321,7 +313,6 @@ def run(options, command):
     draw_windows()
     draw_race()
     draw_streams()
-    draw_benchmark(json.loads((RESULTS / "benchmark.json").read_text()), PICTURES / "benchmark.png")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,6 @@ def variants_of(sweeps):
 def draw(sweeps, path):
     """Draws results files of sweeps side by side.
 
-    Args:
-        sweeps: list of dicts, as `sweep.run_sweep` returns them.
-        path: of the picture to write, PNG.
-
     Raises:
         ImportError: without matplotlib, an optional package.
     """

@@ -180,15 +180,10 @@ def recordings_of(data_dir):
 
 
 def measure(words, digits, hear):
-    """What is said of files.
+    """What `hear` says of WAV files with the test words and other sounds.
 
-    Args:
-        words, digits: the test words.
-        hear: from the path of a WAV file to a `Heard`.
-
-    Returns:
-        dict: right of the 40 words and of all by the way of recording, what was said of each kind, and how many of all
-        words were right by their share.
+    A dict: right of the 40 words and of all by the way of recording, what was said of each kind, and how many of all
+    words were right by their share.
     """
     chosen = np.random.default_rng(0).permutation(len(words))[:COUNT]
     right, said, shares = {}, {}, []

@@ -50,13 +50,7 @@ def known(speaker, seed, experiment):
 
 
 class Learner:
-    """A network that learns from one word at a time.
-
-    Args:
-        experiment: `Experiment`.
-        rule: a word for its rule.
-        time_steps, features: T and I.
-    """
+    """A network that learns from one word at a time."""
 
     def __init__(self, experiment, rule, time_steps, features):
         alone = dataclasses.replace(experiment.with_rule(rule), batch_size=1, schedule="constant", sensitivity_every=1)
@@ -105,13 +99,7 @@ def course(learner, weights, rate, words, old):
 
 
 def measure(seeds, experiment, keep, say=print):
-    """Yields the results after each network: rows of dicts, and the learning rates.
-
-    Args:
-        seeds: of the networks.
-        experiment: `Experiment`.
-        keep: what is done with the results so far.
-    """
+    """Measures the networks of all seeds, and keeps the results so far after each: rows, and the learning rates."""
     rows, learners, rates = [], {}, {}
 
     def note(speaker, seed, way, rate, made):

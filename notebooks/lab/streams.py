@@ -29,7 +29,7 @@ import numpy as np
 
 import kernl_keras as kk
 from kernl_keras import cli
-from kernl_keras.experiments.build import build_data
+from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
 from kernl_keras.experiments.provenance import git_revision
@@ -85,7 +85,7 @@ class Task(NamedTuple):
 def words(data_dir):
     """Spoken digits, 1 s each, in stretches of 1.5 s."""
     experiment = dataclasses.replace(SPOKEN_DIGITS, data_dir=data_dir, task_settings={"seconds": 1.0})
-    data = build_data(experiment)
+    data = load_data(experiment)
     train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
     parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
     cell = resonators(tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))

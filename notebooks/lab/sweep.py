@@ -7,44 +7,24 @@ import dataclasses
 import pathlib
 import sys
 
-import tensorflow as tf
-
 from kernl_keras import cli
-from kernl_keras.callbacks.event_writer import writing
 from kernl_keras.experiments.experiment import Experiment
-from kernl_keras.experiments.files import CONFIG, EVENTS, RESULTS, UserError, explained, read_json, write_json
+from kernl_keras.experiments.files import CONFIG, RESULTS, UserError, read_json, write_json
 from kernl_keras.experiments.run import differences, read_config, train
 from kernl_keras.keras_version import keras
 
 from .options import check_seeds, make_parser, provenance
 from .sweeps import SWEEPS
 
-HPARAMS = "hparams"  # the folder of a run's entry in TensorBoard's HParams view
-
 
 def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds=None, verbose=0):
     """Runs what is missing of a sweep and writes its results.
 
-    Every run has a directory of its own in `folder` and goes on where it was stopped. `folder` is a TensorBoard log
-    directory as well: its HParams view compares the runs.
+    Every run has a directory of its own in `folder` and goes on where it was stopped.
 
-    Args:
-        sweep: `sweeps.Sweep`.
-        folder: `pathlib.Path` for the runs.
-        output: `pathlib.Path` of the results file.
-        data_dir: folder of prepared TensorFlow Datasets, for experiments that read from there.
-        command: the command line, for the record.
-        only: names of variants; None for all.
-        seeds: instead of the sweep's. A row of the results file is made anew if it is of these variants and seeds;
-            all others stay, and a learning rate that was chosen with one of them holds for the rest of its variant.
-        verbose: as in `keras.Model.fit`.
-
-    Returns:
-        dict, what the results file holds.
-
-    Raises:
-        UserError: for an unknown variant, an output that is something else or of another configuration, and where a
-            run cannot be made.
+    `only` are names of variants, and `seeds` stand instead of the sweep's. A row of the results file is made anew if it
+    is of these variants and seeds; all others stay, and a learning rate that was chosen with one of them holds for the
+    rest of its variant.
     """
     known = [variant.name for variant in sweep.variants]
     if unknown := sorted(set(only or ()) - set(known)):
@@ -125,9 +105,6 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
         keras.backend.clear_session()
         begun = (place / CONFIG).is_file()
         results = train(experiment, place, resume=begun, command=command, verbose=verbose)
-    if not (place / EVENTS / HPARAMS).is_dir():
-        with explained(f"{place} cannot be written"), writing(str(place / EVENTS / HPARAMS)):
-            write_hparams(place / EVENTS / HPARAMS, variant, experiment, results)
     curve = results["curve"]
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]
@@ -168,24 +145,6 @@ def write_results(sweep, rows, output, command):
     return results
 
 
-def write_hparams(folder, variant, experiment, results):
-    """A run in TensorBoard's HParams view: what distinguishes it, and what came of it."""
-    from tensorboard.plugins.hparams import api as hparams
-
-    metric = experiment.metric
-    with tf.summary.create_file_writer(str(folder)).as_default():
-        hparams.hparams(
-            {
-                "variant": variant.name,
-                "learning_rate": experiment.learning_rate,
-                "seed": experiment.seed,
-                "rule": experiment.rule,
-            }
-        )
-        value = results["test"][metric]  # None, which JSON knows, for what is not finite
-        tf.summary.scalar(f"test_{metric}", float("nan") if value is None else value, step=results["steps"])
-
-
 def main(arguments=None):
     """The command; returns the exit status."""
     parser = make_parser("sweep", __doc__, run)
@@ -212,7 +171,6 @@ def run(options, command):
         print("\nStopped. The same command goes on.", file=sys.stderr)
         return 130
     print(f"Results    {output}")
-    print(f"HParams    tensorboard --logdir {folder}")
 
 
 if __name__ == "__main__":

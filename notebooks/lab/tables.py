@@ -13,9 +13,7 @@ SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 def table_of(files, heads=()):
     """The table of some results files: of runs, of one sweep, of several, or of a kind in `OWN_TABLES`.
 
-    Args:
-        files: what the results files hold, a list.
-        heads: of the columns where several sweeps are compared; their names if it is empty.
+    `heads` are those of the columns where several sweeps are compared, or their names.
     """
     for name, own_table in OWN_TABLES.items():
         if name in files[0]:
@@ -166,12 +164,7 @@ def recipe_table(found):
 
 
 def agreement_table(found, window=64):
-    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks.
-
-    Args:
-        found: what the results file has.
-        window: C.
-    """
+    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks."""
     groups = {}
     for network in found["networks"]:
         run = network["run"]
@@ -191,21 +184,6 @@ def agreement_table(found, window=64):
         lines.append([*line, f"{numbers[line]:,}", *shown])
     heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
     return markdown(["crosses the border", "M", "memory", "numbers", *heads], lines)
-
-
-def hops_table(found):
-    """Cosine to backpropagation's gradient by the hops behind the border, a column for networks."""
-    groups, cells = {}, {}
-    for network in found["networks"]:
-        run = network["run"]
-        groups.setdefault((run["experiment"], run["steps"]), []).extend(network["rows"])
-    for group, rows in groups.items():
-        for row in rows:
-            line = row["slopes"], "all" if row["hops"] is None else str(row["hops"])
-            cells.setdefault(line, {}).setdefault(group, []).append(row["cosine"])
-    lines = [[*line, *(plain_spread(columns_of[group], 2) for group in groups)] for line, columns_of in cells.items()]
-    heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
-    return markdown(["slopes behind the border", "hops", *heads], lines)
 
 
 def plain_spread(values, digits):
@@ -379,7 +357,6 @@ OWN_TABLES = {
     "speakers": speakers_table,
     "on_device": device_table,
     "windows": agreement_table,
-    "hops": hops_table,
     "stream": stream_table,
     "compiling": compiling_table,
     "guide": guide_table,

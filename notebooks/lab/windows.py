@@ -45,26 +45,13 @@ SENSITIVITIES = ("learned", "from the weights", "learned from zero")
 
 
 class Gradients:
-    """dC/dW [J, H] of a layer's call, by a rule, a window and a memory. Each is compiled once.
-
-    Args:
-        layer: `kernl_keras.RNN`.
-        jit_compile: whether by XLA; else step by step, eagerly.
-    """
+    """dC/dW [J, H] of a layer's call, by a rule, a window and a memory. Each is compiled once, by XLA if at all."""
 
     def __init__(self, layer, jit_compile=True):
         self.layer, self.jit_compile, self._compiled = layer, jit_compile, {}
 
     def __call__(self, call, error, rule, window=None, linear=False):
-        """The gradient, a NumPy array.
-
-        Args:
-            call: `Call` of the layer.
-            error: of its outputs L [B, T, H].
-            rule: `rules.Rule`.
-            window: C, or None.
-            linear: whether linear memory stands for what lies behind the border.
-        """
+        """The gradient for errors of the outputs [B, T, H]; `linear` memory may stand for what is behind the border."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
         key = repr(rule), window, linear
         if key not in self._compiled:
@@ -116,14 +103,7 @@ def numbers_inside(layer, window):
 
 
 def measure(experiment, model, gradients, zero_steps):
-    """The rows of one network, a list of dicts.
-
-    Args:
-        experiment: `Experiment` that trained it.
-        model: the network.
-        gradients: `Gradients` of its hidden layer.
-        zero_steps: steps in which M learns from zero.
-    """
+    """The rows of one network, a list of dicts; M learns from zero in `zero_steps`."""
     data, layer = load_data(experiment), gradients.layer
     batch = next(iter(data.validation.unbatch().batch(EXAMPLES)))
     (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
@@ -191,16 +171,7 @@ def read_network(name):
 
 
 def measure_all(networks, path, zero_steps, command=""):
-    """Measures networks, and writes the results file after each; returns what it holds.
-
-    Other networks that the file holds already stay in it.
-
-    Args:
-        networks: list of directories of runs, or names of pretrained networks.
-        path: the results file.
-        zero_steps: as of `measure`.
-        command: the command line, for the record.
-    """
+    """Measures networks, and writes the results file after each; other networks that it holds already stay in it."""
     path, kept, revision = pathlib.Path(path), {}, git_revision()
     found = earlier(path) if path.exists() else []
     check_folder(path)

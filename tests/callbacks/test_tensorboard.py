@@ -1,9 +1,6 @@
 """The event files of small runs: exactly these tags, these values, and training as if nobody looked."""
 
-import os
 import pathlib
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -341,9 +338,6 @@ def test_settings_out_of_range(settings, message):
         TensorBoard(**settings)
 
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-
 def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path, short_disk):
     """The system refuses; TensorFlow's own error is another one for each reason."""
     message = rf"log_dir must be a folder that can be written; received '{tmp_path}': .*tfevents.*; File too large"
@@ -352,41 +346,3 @@ def test_a_full_disk_is_an_error_that_names_the_folder(tmp_path, short_disk):
             for number in range(60):
                 tf.summary.histogram(f"h{number}", tf.random.normal((1000,)))
     assert isinstance(found.value.__cause__, tf.errors.OpError)
-
-
-WITHOUT = """
-import importlib.machinery
-found = importlib.machinery.PathFinder.find_spec
-importlib.machinery.PathFinder.find_spec = classmethod(
-    lambda cls, name, *rest: None if name.split(".")[0] == "tensorboard" else found(name, *rest)
-)
-import kernl_keras as kk
-from kernl_keras import cli
-try:
-    cli.main(["train", "--run-dir", "run", "--verbose", "0"])
-except SystemExit as error:
-    print("status", error.code)
-try:
-    kk.GradientAlignment(None, "log")
-except ImportError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
-def test_without_tensorboard_its_users_say_what_to_install(tmp_path):
-    """Everything else works without it: the package is imported, a configuration is chosen."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    errors = [line for line in done.stderr.splitlines() if "kernl-keras: error:" in line]
-    assert [line.split("error: ")[1] for line in errors] == [
-        "TensorBoard needs the package tensorboard: pip install tensorboard"
-    ], done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout.splitlines() == [
-        "status 2",
-        "GradientAlignment needs the package tensorboard: pip install tensorboard",
-    ]
-    assert not list(tmp_path.iterdir())

@@ -120,7 +120,7 @@ def test_the_references_tangent_is_the_derivative_of_its_smooth_run(name, enters
     smooth = {"smooth": network.run()} if network.spiking else {}
     up, down = (network.run(noise=sign * step * xi, enters=enters, **smooth) for sign in (1.0, -1.0))
     tangent = network.tangent(xi, enters)
-    for observed in tangent:
+    for observed in up.observed:
         slope = (up.observed[observed] - down.observed[observed]) / (2.0 * step)
         np.testing.assert_allclose(tangent[observed], slope, rtol=1e-6, atol=1e-7)
     assert np.abs(tangent["voltage"]).max() > 0.1

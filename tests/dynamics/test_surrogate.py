@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kernl_keras import naive
 from kernl_keras.dynamics.surrogate import SURROGATES, spike, surrogate_slope
-from kernl_keras.naive.spiking import pseudo_derivative
+from kernl_keras.naive.units import pseudo_derivative
 
 # u = (V- - B) / B = -1.5, -0.75, 0, 0.25, 2 at B = 0.8
 POTENTIAL = np.array([-0.4, 0.2, 0.8, 1.0, 2.4])

@@ -10,7 +10,7 @@ import pytest
 
 from kernl_keras.cells.readout import ReadoutCell
 from kernl_keras.experiments import pretrained
-from kernl_keras.experiments.build import CELLS, build_data, build_model, learning_rate
+from kernl_keras.experiments.build import CELLS, build_model, load_data
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.keras_version import keras
@@ -179,7 +179,7 @@ def test_data_and_model_fit(name, tmp_path):
     if experiment.task == "spoken_digits":
         made_up_recordings.write(tmp_path, made_up_recordings.recordings())
         experiment = dataclasses.replace(experiment, data_dir=str(tmp_path))
-    data = build_data(experiment)
+    data = load_data(experiment)
     assert (data.time_steps, data.features) == (steps, features)
     model = make(name, (steps, features))
     units = EXPERIMENTS[name].cell_settings["units"]
@@ -195,8 +195,8 @@ def test_the_training_stream_is_endless_and_can_start_later():
     experiment = dataclasses.replace(
         EXPERIMENTS["adding"], task_settings={"steps": 7, "examples": 23, "validation": 5, "test": 3}, batch_size=4
     )
-    whole = [y.numpy() for _, y in build_data(experiment).train.take(12)]  # 5 batches an epoch
-    later = [y.numpy() for _, y in build_data(experiment, skip_batches=4).train.take(8)]
+    whole = [y.numpy() for _, y in load_data(experiment).train.take(12)]  # 5 batches an epoch
+    later = [y.numpy() for _, y in load_data(experiment, skip_batches=4).train.take(8)]
     np.testing.assert_array_equal(later, whole[4:])
 
 
@@ -208,7 +208,7 @@ def test_the_seed_decides_weights_noise_and_data():
     seeds = {(model.get_layer("encoder").seed, model.get_layer("hidden").seed) for model in models}
     assert seeds == {(6, 7), (8, 9)}  # four different ones
     orders = [
-        next(iter(build_data(dataclasses.replace(EXPERIMENTS["row-mnist"], seed=seed)).train))[1].numpy()
+        next(iter(load_data(dataclasses.replace(EXPERIMENTS["row-mnist"], seed=seed)).train))[1].numpy()
         for seed in (3, 3, 4)
     ]
     np.testing.assert_array_equal(orders[0], orders[1])
@@ -242,7 +242,7 @@ def test_settings_reach_the_compiled_model():
 def test_the_learning_rate_falls_over_the_steps_in_which_the_weights_learn():
     """lr/2 (1 + cos(pi t / T)) with T = 100 - 20: whole at 0, half at 40, gone at 80."""
     experiment = dataclasses.replace(EXPERIMENTS["adding"], learning_rate=0.5, sensitivity_only=20)
-    rate = learning_rate(experiment, 100)
+    rate = build_model(experiment, 20, 2, total_steps=100).optimizer._learning_rate
     np.testing.assert_allclose([float(rate(t)) for t in (0, 40, 80)], [0.5, 0.25, 0.0], atol=1e-7)
 
 

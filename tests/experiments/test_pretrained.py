@@ -47,7 +47,7 @@ def test_the_stated_accuracy_to_the_digit(name):
         if not DATA:
             pytest.skip("KERNL_KERAS_DATA_DIR is not set: the whole data set is needed")
         experiment = dataclasses.replace(experiment, source="tfds", data_dir=DATA)
-    test = run.evaluate_pretrained(name, experiment, verbose=0)
+    test = run.evaluate(experiment=experiment, verbose=0, pretrained=name)
     assert test["accuracy"] == pytest.approx(pretrained.record(name)["test_accuracy"], abs=5e-5)
 
 

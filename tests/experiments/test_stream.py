@@ -169,7 +169,8 @@ def recording(path, rate=16000):
 )
 def test_mistakes(flags, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(build, "build_data", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("nowhere")))
+    for task in ("sequential_mnist", "spoken_digits"):
+        monkeypatch.setattr(build, task, lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError("nowhere")))
     for name in ("EMPTY", "RUN", "STREAM", "DIGITS"):
         (tmp_path / name).mkdir()
     write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))

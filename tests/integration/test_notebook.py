@@ -90,8 +90,8 @@ def test_the_notebook_states_each_equation_once():
 def test_the_proof_prints_the_code_of_today():
     printed = "".join(output.text for output in outputs(read("proof")) if output.output_type == "stream")
     parts = (
-        naive.learning_signal,
-        naive.network,
+        naive.traces_gradient,
+        naive.exponential_hop,
         LinearStep.back,
         TracedHop.backward,
         kk.rules.KeRNL.backward_step,

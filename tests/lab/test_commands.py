@@ -15,7 +15,6 @@ MISTAKES = [
     ("benchmark.__main__", ["--output", "nowhere/at/all.json"], "nowhere/at is no directory"),
     ("benchmark.__main__", ["--only", "everything"], "invalid choice: 'everything'"),
     ("device", ["--steps", "0", "--output", "a.json"], "--steps must be >= 1; received 0."),
-    ("hops", ["smnist", "--window", "0", "--output", "a.json"], "--window must be >= 1; received 0"),
     ("nir_round_trip", [], "KERNL_KERAS_NIR_PYTHON must name the Python of an environment"),
     ("race.__main__", ["--output", "no/such.json"], "no is no directory: make it, or name another --output."),
     ("race.__main__", ["--units", "0"], "--units must be >= 1; received 0."),

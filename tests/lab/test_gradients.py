@@ -1,4 +1,4 @@
-"""Gradients with a window, and with further hops behind its border, beside backpropagation's."""
+"""Gradients with a window beside backpropagation's."""
 
 import dataclasses
 import json
@@ -8,14 +8,12 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments.build import build_data, build_model, load_data
-from kernl_keras.experiments.configs import EXPERIMENTS, RESONATOR
+from kernl_keras.experiments.build import build_model, load_data
+from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
-from kernl_keras.rules import BPTT, EProp, KeRNL
-from kernl_keras.training.alignment import backpropagated_errors
-from notebooks.lab import hops, windows
-from notebooks.lab.windows import Gradients, main, numbers_behind, numbers_inside
+from notebooks.lab import windows
+from notebooks.lab.windows import main, numbers_behind, numbers_inside
 
 from .test_sweeps import TINY as RATES
 
@@ -100,7 +98,7 @@ def only(rows, crosses, memory, window, sensitivity=None):
 
 def gradient(model, experiment, rule, **layer):
     """dC/dW of the first validation digits, by the layer itself, as one vector."""
-    data = build_data(experiment)
+    data = load_data(experiment)
     experiment = dataclasses.replace(experiment.with_rule(rule), layer_settings=layer)
     copy = build_model(experiment, data.time_steps, data.features, 1)
     weights = variables(model)
@@ -188,68 +186,3 @@ def test_an_earlier_file_keeps_its_networks(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([str(runs[0]), "--output", str(path)])
     assert "holds no such results" in capsys.readouterr().err
-
-
-RESONATING = dataclasses.replace(
-    ADAPTIVE,
-    name="resonating",
-    cell="resonator",
-    cell_settings={
-        **RESONATOR,
-        "units": UNITS,
-        "tau_m": [5.0, 20.0, 5.0, 20.0],
-        "period": [4.0, 9.0, 4.0, 6.0],
-        "adaptation_strength": 1.0,
-        "recurrent_gain": 2.0,
-        "kernel_initializer": ADAPTIVE.cell_settings["kernel_initializer"],
-    },
-)
-WINDOW = 2
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """A layer of resonators with adapting thresholds, a `Sequence` of it and a function that gives the layer's own."""
-    model = write_run(RESONATING, tmp_path_factory.mktemp("hops") / "run")
-    layer = model.get_layer("hidden")
-    layer.reset_sensitivity()
-    batch = next(iter(load_data(RESONATING).validation))
-    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
-    gradients = Gradients(layer, jit_compile=False)
-    return hops.Sequence(layer, call, error), lambda *settings: gradients(call, error, *settings)
-
-
-def apart(one, other):
-    """The length of the difference of two gradients, in that of the first."""
-    return np.linalg.norm(one - other) / np.linalg.norm(one)
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_hops_that_the_package_has(network, count):
-    sequence, package = network
-    rule = KeRNL(kernel="membrane") if count else EProp()
-    found = sequence.gradient(WINDOW, count, False)
-    assert apart(found, package(rule, WINDOW)) < (5e-3 if count else 1e-5)  # of thresholds, see the module
-    assert apart(found, sequence.gradient(WINDOW, 1 - count, False)) > 0.05
-
-
-def test_all_hops_are_backpropagation(network):
-    sequence, package = network
-    assert apart(sequence.gradient(WINDOW, None, False), package(BPTT())) < 1e-5
-
-
-def test_further_hops_come_nearer(tmp_path):
-    write_run(RESONATING, tmp_path / "run")
-    path = tmp_path / "hops.json"
-    assert hops.main([str(tmp_path / "run"), "--window", "1", "--output", str(path)]) == 0
-    (network,) = json.loads(path.read_text())["hops"]["networks"]
-    exact = [row["cosine"] for row in network["rows"] if row["slopes"] == "every step"]
-    assert len(exact) == len(hops.HOPS) and exact[-1] == pytest.approx(1.0)
-    assert exact[0] < exact[-1]
-
-
-def test_other_units_are_refused(tmp_path, capsys):
-    write_run(ADAPTIVE, tmp_path / "run")
-    with pytest.raises(SystemExit):
-        hops.main([str(tmp_path / "run"), "--output", str(tmp_path / "hops.json")])
-    assert "of resonators" in capsys.readouterr().err

@@ -73,9 +73,7 @@ def test_a_GRU_has_about_as_many_weights_as_the_guide_has():
 
 
 def test_a_missing_package_is_skipped_and_its_reason_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(guide, "DEVELOPMENT", {"one": lambda: guide.whole("no_such_package", "One")})
-    monkeypatch.setattr(guide, "BEFORE", {})
-    monkeypatch.setattr(guide, "HELD_OUT", {})
+    monkeypatch.setattr(guide, "HELD_OUT", {"one": lambda: guide.whole("no_such_package", "One")})
     guide.main(["--output", str(tmp_path / "guide.json")])
     found = json.loads(pathlib.Path(tmp_path, "guide.json").read_text())["guide"]
     assert found["skipped"] == {"one": "the package no_such_package is not installed"} and not found["rows"]
@@ -96,7 +94,7 @@ def test_the_notebook_and_the_README_have_the_choices_that_are_measured():
 
 def shorten(monkeypatch):
     sizes = {"UPDATES": 2, "BATCH": 4, "UNITS": 3, "GRU_UNITS": 3}
-    for name, value in {"DEVELOPMENT": {"small": small}, "BEFORE": {}, "HELD_OUT": {}, **sizes}.items():
+    for name, value in {"HELD_OUT": {"small": small}, **sizes}.items():
         monkeypatch.setattr(guide, name, value)
 
 
@@ -118,9 +116,9 @@ def test_rows_are_made_once(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_other_choices_are_tried_on_what_is_held_out(tmp_path, monkeypatch):
     shorten(monkeypatch)
-    for name, value in {"DEVELOPMENT": guide.DEVELOPMENT, "SETS": ["small"], "BATCH": 4, "UPDATES": 2}.items():
+    for name, value in {"DEVELOPMENT": {"small": small}, "BATCH": 4, "UPDATES": 2}.items():
         monkeypatch.setattr(recipe, name, value)
-    arguments = ["series", "--only", "the guide", "input_gain=3", "--repeats", "2"]
+    arguments = ["--only", "the guide", "input_gain=3", "--repeats", "2"]
     recipe.main([*arguments, "--output", str(tmp_path / "recipe.json")])
     found = json.loads((tmp_path / "recipe.json").read_text())
     assert [row["variant"] for row in found["recipe"]["rows"]] == ["the guide", "input_gain=3"]

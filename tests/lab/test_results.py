@@ -112,7 +112,7 @@ def test_every_results_file_is_in_a_document_or_named_by_one():
     tables = " ".join(match["names"] for match in TABLE.finditer(text)).split()
     files = {path.stem for path in (TOP / "notebooks" / "results").glob("*.json")}
     assert len(tables) > 20
-    in_notebooks = {"proof", "mutants", "distribution"}  # a notebook or a test reads them
+    in_notebooks = {"proof", "mutants"}  # a notebook or a test reads them
     assert files - in_notebooks <= {*tables, *(file for file in files if f"results/{file}.json" in text)}
 
 

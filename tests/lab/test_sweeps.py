@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from kernl_keras.experiments.build import CELLS, build_model
 from kernl_keras.experiments.configs import EXPERIMENTS
@@ -119,24 +118,6 @@ def test_a_run_that_was_killed_at_once_is_made_anew(swept, tmp_path, left):
     one = dataclasses.replace(SWEEP, variants=SWEEP.variants[:1], learning_rates=(1e-2,), seeds=(0,))
     (made,) = runner.run_sweep(one, tmp_path / "runs", tmp_path / "one.json")["runs"]
     assert [1e-2, made["validation"]] in results["runs"][0]["chosen_from"]
-
-
-@pytest.mark.slow
-def test_tensorboard_compares_the_runs(swept):
-    from tensorboard.backend.event_processing import event_accumulator
-    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
-
-    folder, results = swept
-    found = {}
-    for place in (folder / "runs").glob("*/tensorboard/hparams"):
-        events = event_accumulator.EventAccumulator(str(place)).Reload()
-        content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
-        data = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
-        key = data["variant"].string_value, data["learning_rate"].number_value, int(data["seed"].number_value)
-        found[key] = float(tf.make_ndarray(events.Tensors("test_mse")[0].tensor_proto))
-    assert len(found) == 6
-    for row in results["runs"]:
-        assert found[row["variant"], row["learning_rate"], row["seed"]] == pytest.approx(row["test"], rel=1e-6)
 
 
 @pytest.fixture

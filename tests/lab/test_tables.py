@@ -167,17 +167,6 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | exact backpropagation | 0.100 | 1.00 | 1,234 |
 | KeRNL, window 64 | 0.150 | 1.50 | 1,000 |""",
     ),
-    "hops": (
-        [{"hops": {"networks": [
-            network("smnist", 600, [{"slopes": "mean", "hops": hops, "cosine": cosine} for hops, cosine in rows])
-            for rows in (((1, 0.5), (None, 0.9)), ((1, 0.7), (None, 0.9)))
-        ]}}],
-        """
-| slopes behind the border | hops | `smnist`, 600 updates |
-| --- | --- | --- |
-| mean | 1 | 0.60 ± 0.14 |
-| mean | all | 0.90 ± 0.00 |""",
-    ),
     "agreement with windows": (
         [{"windows": {"networks": [
             network("a", 600, [

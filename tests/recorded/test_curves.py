@@ -3,7 +3,7 @@
 `curves.json` was recorded at revision 8332b19 by the loop of `train` below, on a CPU and with one thread, each row in
 turn by
 
-    Experiment(..., steps=50), build_data, build_model(..., total_steps=50), fit(steps_per_epoch=50, shuffle=False)
+    Experiment(..., steps=50), load_data, build_model(..., total_steps=50), fit(steps_per_epoch=50, shuffle=False)
 
 with the settings of that revision that `RULES` names. A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M learns, F
 after each step, both means of all steps so far, and the sums of the hidden weights' absolute values after the last.
@@ -19,7 +19,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from kernl_keras.experiments.build import build_data, build_model
+from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
@@ -86,7 +86,7 @@ def precision():
 def train(row):
     """`Record` of a row, and the sums of the weights' absolute values, by name."""
     experiment = experiment_of(row)
-    data = build_data(experiment)
+    data = load_data(experiment)
     model = build_model(experiment, data.time_steps, data.features, total_steps=STEPS)
     record = Record()
     model.fit(data.train, steps_per_epoch=STEPS, shuffle=False, verbose=0, callbacks=[record])

@@ -43,13 +43,10 @@ RESONATOR = {
 }  # fmt: skip
 CELLS = {**SPIKING, **RESONATOR, **RATE}
 KINDS = {
-    "spiking": (LIFCell, ref.constants, ref.spiking, ref.spiking_tangent, ("v", "b", "r", "s")),
-    "resonator": (
-        ResonatorCell, ref.resonator_constants, ref.resonator, ref.resonator_tangent,
-        ("v", "quadrature", "b", "s"),
-    ),
-    "rate": (LeakyRNNCell, ref.rate_constants, ref.rate, ref.rate_tangent, ("output",)),
-}  # fmt: skip
+    "spiking": (LIFCell, ref.constants, ref.spiking, ("v", "b", "r", "s")),
+    "resonator": (ResonatorCell, ref.resonator_constants, ref.resonator, ("v", "quadrature", "b", "s")),
+    "rate": (LeakyRNNCell, ref.rate_constants, ref.rate, ("output",)),
+}
 
 
 def pairs(*axes):
@@ -82,11 +79,10 @@ class Network:
     def __init__(self, name, seed=66, time=T, dtype="float64", learn=()):
         self.settings, self.dtype, self.time, self.learn = CELLS[name], dtype, time, learn
         self.spiking = name not in RATE
-        kind = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
-        self.kind, self.constants, self.forward, self.forward_tangent, self.states = KINDS[kind]
+        self.unit = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
+        self.kind, self.constants, self.forward, self.states = KINDS[self.unit]
         if "swinging" in name:
             self.states = ("quadrature", *self.states)
-        self.resets = kind == "spiking"
         self.self_connections = self.settings.get("self_connections", not self.spiking)
         known = {key: value for key, value in self.settings.items() if key != "self_connections"}
         self.c = self.constants(H, **known)
@@ -109,13 +105,18 @@ class Network:
     def presynaptic(self, run):
         return ref.presynaptic(self.x, run.seen, self.start[-1])
 
-    @property
-    def kernel(self):
-        """lambda [H], complex where units oscillate."""
-        return self.c.turn if hasattr(self.c, "turn") else self.c.a
+    def linear(self, run, **settings):
+        """The linear step of a run."""
+        return ref.linear(self.unit, run, self.c, **settings)
 
-    def tangent(self, xi, enters):
-        return self.forward_tangent(xi, enters, self.run(), self.w_used, self.c)
+    def kernel(self, run, whole=False, by_slope=True, **settings):
+        """The kernel of a hop, the membrane's or the whole unit's, and what arrives there."""
+        steps = self.linear(run, **settings) if whole else ref.resting(self.unit, run, self.c, by_slope)
+        return steps, ref.arrivals(steps, self.c)
+
+    def tangent(self, xi, enters, run=None):
+        steps = self.linear(self.run() if run is None else run)
+        return ref.tangent(xi, enters, steps, self.w_used, self.c.s if self.spiking else None)
 
     def used(self, gradient):
         """A gradient [J, H] without the self-connections that are not there."""

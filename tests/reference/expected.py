@@ -55,64 +55,60 @@ class Expected:
     def __init__(self, network, rule, m=None, gamma=None, error=ERROR, window=1):
         self.network, self.rule, self.m, self.gamma = network, rule, m, gamma
         self.window = window
-        self.run = self.exact = network.run()
-        if network.resets:
-            self.exact = ref.follow_reset(self.run, network.c)
-        if getattr(rule, "reset_gradient", False):
-            self.run = self.exact
+        self.run = network.run()
         self.s = network.presynaptic(self.run)
         self.error = error.copy()
         if rule.last:
             self.error[:, :-1] = 0.0
 
+    @property
+    def steps(self):
+        """The linear step as the rule follows it."""
+        rule = self.rule
+        follows, adapts = getattr(rule, "reset_gradient", False), getattr(rule, "adaptation", False)
+        return self.network.linear(self.run, reset_gradient=follows, adaptation=adapts)
+
+    @property
+    def kernel(self):
+        """The kernel of KeRNL's hop, where it is that of a unit, and what arrives there."""
+        kernel = self.rule.kernel
+        if isinstance(kernel, WholeUnit):
+            return self.network.kernel(self.run, whole=True, reset_gradient=self.rule.reset_gradient)
+        return self.network.kernel(self.run, by_slope=kernel.arrival)
+
+    @property
+    def hops(self):
+        """The hop of KeRNL forward and back; None of other rules."""
+        if not isinstance(self.rule, KeRNL):
+            return None, None
+        if isinstance(self.rule.kernel, (Membrane, WholeUnit)):
+            return ref.unit_hop(*self.kernel, self.m[0]), ref.unit_back(*self.kernel, self.m[0])
+        gamma, dt = self.gamma, self.network.c.dt
+        return ref.exponential_hop(self.steps, self.m, gamma, dt), ref.exponential_back(self.m, gamma, dt)
+
     def weight_gradient(self, s):
         """dC/dW [J, H] of inputs s [B, T, J], by the forward traces of the reference."""
-        rule, run, dt = self.rule, self.run, self.network.c.dt
-        if self.window == 1 and isinstance(getattr(rule, "kernel", None), WholeUnit):
-            return ref.whole_unit(self.error, s, run, self.m[0])
-        if self.window > 1 or isinstance(rule, BPTT) or (isinstance(rule, KeRNL) and rule.adaptation):
+        rule, run = self.rule, self.run
+        if self.window > 1 or isinstance(rule, BPTT):
             return ref.weight_gradient(self.windowed(), s)
-        if isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane):
-            return ref.membrane(self.error, s, run, self.m[0], self.network.kernel, self.heard)
-        if isinstance(rule, KeRNL):
-            return ref.network(self.error, s, run, self.m, self.gamma, dt)
         if isinstance(rule, PlainKeRNL):
-            return ref.plain(self.error, s, run.psi, self.post_factor(), self.m, self.gamma, dt)[0]
-        if isinstance(rule, EProp):
-            return (ref.eprop_alif if rule.adaptation else ref.eprop)(self.error, s, run)
-        return ref.rflo(self.error, s, run)
+            return ref.plain(self.error, s, run.psi, self.post_factor(), self.m, self.gamma, self.network.c.dt)[0]
+        if isinstance(rule, (EProp, KeRNL)):
+            return ref.traces_gradient(self.error, s, self.steps, self.hops[0])
+        return ref.rflo(self.error, s, self.steps)
 
     def windowed(self):
         """dC/dI [B, T, H], a sweep for every window."""
-        network, rule = self.network, self.rule
+        network = self.network
         return ref.windows(
             self.error,
-            self.run,
+            network.linear(self.run),
             network.w_used,
             self.window,
-            exact=self.exact,
             synapse=network.c.s if network.spiking else 0.0,
-            crosses=not isinstance(rule, BPTT),
-            adaptation=getattr(rule, "adaptation", False),
-            hop=self.hop if isinstance(rule, KeRNL) else None,
+            behind=None if isinstance(self.rule, BPTT) else self.steps,
+            hop=self.hops[1],
         )
-
-    @property
-    def heard(self):
-        """f' of rate units, by which what arrives counts; None of spiking ones."""
-        rule = self.rule
-        by_slope = isinstance(rule, KeRNL) and isinstance(rule.kernel, Membrane) and rule.kernel.arrival
-        return self.run.slope if by_slope and not self.network.spiking else None
-
-    def hop(self, c, own, distance, b, t):
-        """What errors c of the potentials are for the outputs `distance` steps before the one that M knows of."""
-        if isinstance(self.rule.kernel, WholeUnit):
-            return ref.whole_unit_hop(self.m[0], self.run)(c, own, distance, b, t)
-        if isinstance(self.rule.kernel, Membrane):
-            heard = 1.0 if self.heard is None else self.heard[b, t + 1]
-            return self.m[0].T @ (heard * np.real(np.conj(self.network.kernel) ** distance * c))
-        fades = np.exp(-self.gamma * self.network.c.dt * distance)
-        return sum(fades[r] * (self.m[r].T @ np.real(c)) for r in range(len(self.m)))
 
     def post_factor(self):
         """h of the plain form."""
@@ -143,7 +139,7 @@ class Expected:
         run, xi = piece(self.run, cut), xi[:, cut]
         observe = perturbation.observe or ("distance" if network.spiking else "voltage")
         if isinstance(perturbation, Tangent):
-            return network.forward_tangent(xi, self.enters, run, network.w_used, network.c)[observe]
+            return network.tangent(xi, self.enters, run)[observe]
         start = network.start
         if cut.start:
             start = np.stack([getattr(self.run, name)[:, cut.start - 1] for name in network.states])
@@ -160,11 +156,8 @@ class Expected:
         xi, starts = noise(T, 1), range(0, T, resync)
         cuts = [slice(start, min(start + resync, T)) for start in starts]
         effect = np.concatenate([self.effect(xi, cut) for cut in cuts], 1)
-        if isinstance(self.rule.kernel, Membrane):
-            loss, of_m = ref.membrane_sensitivity(effect, xi, self.m[0], self.network.kernel, starts, self.heard)
-            return loss, np.mean(effect**2), of_m[None], None
-        if isinstance(self.rule.kernel, WholeUnit):
-            loss, of_m = ref.whole_unit_sensitivity(effect, xi, self.m[0], ref.own_step(self.run), starts)
+        if isinstance(self.rule.kernel, (Membrane, WholeUnit)):
+            loss, of_m = ref.kernel_sensitivity(effect, xi, self.m[0], *self.kernel, starts)
             return loss, np.mean(effect**2), of_m[None], None
         gate = self.run.gate if self.enters == "current" else np.ones_like(xi)
         filtered = [ref.filtered_noise(xi[:, cut], gate[:, cut], self.gamma, self.network.c.dt) for cut in cuts]

@@ -49,21 +49,11 @@ def test_the_rules_are_their_loops(name, cell):
     rule = ONLINE[name]
     network, m, layer = build(cell, rule)
     run = network.run()
-    if network.resets and rule.reset_gradient:
-        run = ref.follow_reset(run, network.c)
-    if not rule.adaptation:
-        run.beta = np.zeros(H)
-    heard = None if network.spiking else run.slope
-    hop = (np.reshape(m[0], (H, H)), np.broadcast_to(network.kernel, H), heard) if m else ()
-    expected = {}
-    for constant in network.learn:
-        kick = ref.kicks(constant, run, network.c, network.start)
-        if not rule.adaptation:
-            kick.adaptation = np.zeros_like(kick.adaptation)
-        expected[constant] = ref.constant(ERROR, run, kick, *hop)
-        if constant == "adaptation_strength" and not rule.adaptation:
-            kick = ref.kicks(constant, network.run(), network.c, network.start)
-            expected[constant] = ref.constant(ERROR, run, kick, *hop)
+    steps = network.linear(run, reset_gradient=rule.reset_gradient, adaptation=rule.adaptation)
+    hop = ref.unit_hop(*network.kernel(run), np.reshape(m[0], (H, H))) if m else None
+    expected = {
+        name: ref.constant(ERROR, steps, ref.kicks(name, run, network.c, network.start), hop) for name in network.learn
+    }
     alike(gradients(layer, network.inputs), expected)
 
 

@@ -23,16 +23,11 @@ def test_an_example_beyond_the_bound_starts_anew(kernel, name, bound):
     """A step beyond the bound counts as no effect; what came before it reaches F and its gradient no more."""
     network = Network(name)
     of_m = compute(network.layer(KeRNL(kernel, Tangent(bound)), M), network.inputs)[3][0]
-    run, xi = network.run(), noise(T, 1)
-    run = ref.follow_reset(run, network.c) if network.resets else run
+    (steps, arrival), xi = network.kernel(network.run(), whole=kernel == "whole_unit"), noise(T, 1)
     expected, within = np.zeros((H, H)), 0
     for b, cut, effect in runs_within(network, xi, bound):
-        if kernel == "membrane":
-            of_part = ref.membrane_sensitivity(effect, xi[b, cut], M[0], network.kernel)[1]
-        else:
-            steps = {name: value[b, cut] for name, value in vars(run).items() if np.ndim(value) == 3}
-            step = ref.own_step(type(run)(**{**vars(run), **steps}))
-            of_part = ref.whole_unit_sensitivity(effect, xi[b, cut], M[0], step)[1]
+        of_kernel = type(steps)(**{name: value[b, cut] for name, value in vars(steps).items()}), arrival[b, cut]
+        of_part = ref.kernel_sensitivity(effect, xi[b, cut], M[0], *of_kernel)[1]
         expected += of_part * effect.shape[1] / (B * T)
         within += effect.shape[1]
     assert 0 < within < B * T

@@ -76,14 +76,15 @@ def test_adlif_learns_as_in_the_loops(name, rule):
     mask = np.ones((I + H + 1, H))
     mask[I : I + H] -= np.eye(H)  # no unit hears itself
     found = compute(layer, tf.constant(X), ERROR)
+    steps = kernel = ref.linear("adlif", run, c, reset_gradient=rule.reset_gradient)
     if not isinstance(getattr(rule, "kernel", None), WholeUnit):
-        m = M[0] if isinstance(rule, KeRNL) else None
-        expected = ref.adlif_rule(ERROR, s, run, c, rule.reset_gradient, m)
-    else:
-        step = ref.adlif_own_step(run, c, rule.reset_gradient)
-        expected = ref.whole_unit(ERROR, s, run, M[0], step, np.broadcast_to(c.drive, run.z.shape))
+        kernel = ref.resting("adlif", run, c)
+    of_kernel = kernel, ref.arrivals(kernel, c)
+    expected = ref.traces_gradient(ERROR, s, steps, ref.unit_hop(*of_kernel, M[0]) if rule.hops else None)
+    if kernel is steps:
         xi = noise(T, 1)
-        loss, of_m = ref.whole_unit_sensitivity(ref.adlif_tangent(xi, "state", run, weights[1], c), xi, M[0], step)
+        effect = ref.tangent(xi, "state", ref.linear("adlif", run, c), weights[1], c.s)["voltage"]
+        loss, of_m = ref.kernel_sensitivity(effect, xi, M[0], *of_kernel)
         same(layer.report.sensitivity_loss, loss)
         same(found[3][0], of_m)
         assert np.abs(of_m).max() > 1e-3
@@ -96,6 +97,7 @@ def test_adlif_learns_as_in_the_loops(name, rule):
 def test_adlifs_tangent_is_the_loops(name, enters):
     layer, run, c, weights, _ = adlif(name)
     xi, cell, p = draw(3, B, T, H), layer.cell, layer.cell.parameters()
+    expected = ref.tangent(xi, enters, ref.linear("adlif", run, c), weights[1], c.s)["voltage"]
     state = change = cell.State(*[tf.zeros((B, H), "float64")] * 3)
     for t in range(T):
         if enters == "state":
@@ -104,7 +106,7 @@ def test_adlifs_tangent_is_the_loops(name, enters):
         of_current = change.trace @ recurrent + (xi[:, t] if enters == "current" else 0.0)
         step, state = cell.step(cell.input_current(X[:, t]) + state.trace @ recurrent, state, p)
         effect, change = Tangent(observe="voltage").effect(cell, p, (step, state), None, of_current, change)
-        same(effect, ref.adlif_tangent(xi, enters, run, weights[1], c)[:, t])
+        same(effect, expected[:, t])
 
 
 def test_m_explains_what_a_spike_does_to_another_unit():
@@ -175,23 +177,26 @@ def test_lstm_weights_start_as_those_of_keras():
     ],
 )
 def test_lstm_learns_as_in_the_loops(name, window):
-    count = {"kernl": 1, "two kernels": 2}.get(name, 0)
-    m_and_gamma = {"m": M[:count], "gamma": GAMMA[:count]} if count else {}
-    run, dt = ref.lstm(X, *WEIGHTS), 0.5 if window is None else 1.0
-    s = ref.presynaptic(X, run.h, np.zeros((B, H)))
+    count, dt = {"kernl": 1, "two kernels": 2}.get(name, 0), 0.5 if window is None else 1.0
+    m, gamma = M[:count], GAMMA[:count]
+    run = ref.lstm(X, *WEIGHTS)
+    s, steps = ref.presynaptic(X, run.h, np.zeros((B, H))), ref.linear("lstm", run)
     found = compute(lstm(RULES[name], dt, window=window), tf.constant(X), ERROR, training=False)
     if window is None:
-        same(found[1], ref.lstm_rule(ERROR, s, run, **m_and_gamma, dt=dt))
+        hop = ref.exponential_hop(steps, m, gamma, dt) if count else None
+        same(found[1], ref.traces_gradient(ERROR, s, steps, hop))
     else:
-        of_current = ref.lstm_windows(ERROR, run, WEIGHTS[1], window, name != "bptt", **m_and_gamma)
-        same(found[1], np.einsum("btj,btn->jn", s, of_current))
-        same(found[2], of_current @ WEIGHTS[0].T)
+        hop = ref.exponential_back(m, gamma, dt) if count else None
+        behind = None if name == "bptt" else steps
+        of_current = ref.windows(ERROR, steps, WEIGHTS[1], window, behind=behind, hop=hop)
+        same(found[1], ref.weight_gradient(of_current, s))
+        same(found[2], ref.input_gradient(of_current, WEIGHTS[0]))
 
 
 def test_lstms_m_and_gamma_learn_from_the_tangent():
     """The effect of noise on the memories is the loops', and the twin's for small noise."""
     xi, run = noise(T, 1), ref.lstm(X, *WEIGHTS)
-    effect = ref.lstm_tangent(xi, run, WEIGHTS[1])
+    effect = ref.tangent(xi, "synapse", ref.linear("lstm", run), WEIGHTS[1])["voltage"]
     omega, slope = ref.filtered_noise(xi, np.ones_like(xi), GAMMA[:1], 1.0)
     _, of_m, of_gamma = ref.sensitivity(effect, omega, slope, M[:1])
     found = compute(lstm(), tf.constant(X), ERROR)[3]

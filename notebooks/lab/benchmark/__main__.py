@@ -1,4 +1,4 @@
-"""Times the training step of the reference network: rules, sizes, memory, other packages.
+"""Times the training step of the reference network: rules, windows, other packages.
 
 python -m notebooks.lab.benchmark --peers
 """
@@ -28,10 +28,8 @@ def main(arguments=None):
 
 
 def run(options, command):
-    """Tables, a results file and its plot."""
+    """Tables and a results file."""
     path = check_file(options.output)
-    if path.suffix == ".png" or path.with_suffix(".png").exists():
-        raise UserError(f"--output must end in .json, and no picture may lie where the plot goes; received {path}.")
     for name in ("repeats", "threads"):
         if (value := getattr(options, name)) is not None:
             cli.at_least_one(f"--{name}", value)

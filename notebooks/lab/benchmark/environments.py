@@ -39,13 +39,6 @@ def environment(name, folder):
     An environment that is half built, or was built from other requirements, is built anew. pip heeds its own
     settings: with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu it need not fetch PyTorch for GPUs.
 
-    Args:
-        name: a key of `PEERS`.
-        folder: where the environments lie.
-
-    Returns:
-        Path of the interpreter.
-
     Raises:
         RuntimeError: where the environment cannot be made, with what pip said.
     """

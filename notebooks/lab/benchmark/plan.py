@@ -19,9 +19,6 @@ RULES = {  # name of the row: the rule, and its settings
     "bptt": ("bptt", {}),
     "bptt by tape": ("bptt", {"tape": True}),
 }
-SCALES = {"steps": (200, 838, 3352, 20_000), "batch": (25, 64, 128, 256), "units": (100, 200, 400, 800, 1600)}
-LENGTHS = (200, 838, 3352)
-PIECES = 100  # of 838 steps: 83,800
 IN_PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece
 
 
@@ -76,42 +73,6 @@ def window_rows(threads):
         row("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
         row("truncated backpropagation, pieces of 100", "bptt", **IN_PIECES),
         row("truncated backpropagation, pieces of 100 in one call", "bptt", one_call=True, **IN_PIECES),
-    ]
-
-
-def batch_rows(threads):
-    """The training step and its floor at larger batches."""
-    return [
-        row
-        for batch in (128, 256)
-        for row in (
-            ours(f"{OURS}, batch {batch}", threads, batch=batch),
-            ours(f"{FLOOR}, batch {batch}", threads, batch=batch, rule="floor"),
-        )
-    ]
-
-
-def rule_rows(threads):
-    """Every rule, and KeRNL in pieces, as a graph and compiled by XLA."""
-    rows = []
-    for jit_compile, mode in ((True, "XLA"), (False, "graph")):
-        for rule in RULES:
-            rows.append(ours(f"{rule}, {mode}", threads, rule, jit_compile=jit_compile))
-        rows.append(ours(f"{PIECEWISE}, {mode}", threads, "kernl membrane", jit_compile=jit_compile, **IN_PIECES))
-    return rows
-
-
-def scale_rows(threads):
-    """The step as one of its sizes grows."""
-    return [ours(f"{axis} {size}", threads, **{axis: size}) for axis, sizes in SCALES.items() for size in sizes]
-
-
-def memory_rows(threads):
-    """Memory as the sequence grows: whole, backpropagation, and a stream of pieces."""
-    return [
-        *(ours(f"{OURS}, T {steps}", threads, steps=steps) for steps in LENGTHS),
-        *(ours(f"{BPTT}, T {steps}", threads, steps=steps, rule="keras_bptt") for steps in LENGTHS),
-        *(ours(f"stream, T {838 * pieces}", threads, "kernl membrane", pieces=pieces) for pieces in (1, PIECES)),
     ]
 
 

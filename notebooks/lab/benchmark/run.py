@@ -1,4 +1,4 @@
-"""Measures, prints tables, writes a results file and draws it."""
+"""Measures, prints tables and writes a results file."""
 
 import platform
 
@@ -7,28 +7,16 @@ from kernl_keras.experiments.provenance import cores, devices, processor
 
 from ..options import provenance
 from . import plan
-from .plot import draw
-from .summary import summarize
 from .workers import measure
 
-PARTS = ("step", "windows", "batch", "rules", "scale", "memory")
-GROUP = 6  # rows that run side by side; each is a process with a network in memory
+PARTS = ("step", "windows")
 
 
 def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, command="", say=print):
     """Measures the parts one after the other; after each the results file is written anew.
 
-    Args:
-        path: the results file, `pathlib.Path`.
-        parts: of `PARTS`.
-        peers_folder: where the environments of the peers lie or are built; None to leave the peers out.
-        threads: of every row that does not say otherwise; None for all cores.
-        repeats: steps a row, of which the median counts.
-        command: the command line, for the record.
-        say: is told how far it is.
-
-    Returns:
-        dict, what the file holds.
+    The environments of the peers lie in `peers_folder`, or are built there; None leaves the peers out. All cores are
+    used where `threads` is None, and of the steps of a row the median counts.
     """
     threads = threads or cores()
     results = {
@@ -43,30 +31,16 @@ def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, com
         found = run_part(part, threads, repeats, peers_folder, say)
         say(table(found))
         results["parts"][part] = [row._asdict() for row in found]
-        results["summary"] = summarize(results["parts"])
         write_json(path, results)
-    for line, value in results["summary"].items():
-        say(f"{line:68} {value:8.3g}")
-    if not draw(results, path.with_suffix(".png")):
-        say("No plot: it needs matplotlib, which `pip install kernl-keras[notebooks]` brings.")
     return results
 
 
 def run_part(part, threads, repeats, peers_folder, say):
-    """The list of `Measured` of a part."""
-    if part == "step":
-        peers = () if peers_folder is None else tuple(plan.build_peers(peers_folder, say))
-        return measure(plan.step_rows(threads, peers), repeats, say)  # all side by side
-    rows = {
-        "windows": plan.window_rows,
-        "batch": plan.batch_rows,
-        "rules": plan.rule_rows,
-        "scale": plan.scale_rows,
-        "memory": plan.memory_rows,
-    }[part](threads)
-    size = {"windows": len(rows), "batch": 2, "scale": 1, "memory": 1}.get(part, GROUP)
-    groups = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return [row for group in groups for row in measure(group, repeats, say)]
+    """The list of `Measured` of a part, whose rows run side by side."""
+    if part == "windows":
+        return measure(plan.window_rows(threads), repeats, say)
+    peers = () if peers_folder is None else tuple(plan.build_peers(peers_folder, say))
+    return measure(plan.step_rows(threads, peers), repeats, say)
 
 
 def machine():

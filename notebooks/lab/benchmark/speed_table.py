@@ -27,14 +27,7 @@ def window_table(parts):
 
 
 def speed_table(parts):
-    """The head and the lines of the table.
-
-    Args:
-        parts: {part: list of `Measured` as dicts}, of which it shows "step"; a row that was not measured is left out.
-
-    Returns:
-        list of heads, and a list of lines, each a list of cells.
-    """
+    """The head and the lines of the table of "step" among the `parts`; a row that was not measured is left out."""
     rows = {row["name"]: row for row in parts["step"]}
     exact = rows[plan.ADJOINT]["seconds"]
     found = [(label, rows[name]["seconds"]) for name, label in OURS.items() if name in rows]

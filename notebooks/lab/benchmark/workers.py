@@ -105,13 +105,7 @@ class Worker:
 def measure(rows, repeats, say=print):
     """Runs the rows side by side, a step of each in turn: what slows the machine for a while slows all of them.
 
-    Args:
-        rows: list of `Row`.
-        repeats: number of steps of each, after the first two.
-        say: is told of every row that starts.
-
-    Returns:
-        list of `Measured`, in the order of `rows`.
+    `repeats` is the number of steps of each, after the first two. Returns a list of `Measured`.
     """
     workers = []
     try:

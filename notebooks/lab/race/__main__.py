@@ -53,13 +53,6 @@ def run(options, command):
 def race(path, names, settings, peers_folder, command="", say=print):
     """Runs the rows one after the other; returns what the results file holds.
 
-    Args:
-        path: the results file.
-        names: keys of `ROWS`.
-        settings, peers_folder: as of `run_row`.
-        command: the command line, for the record.
-        say: is told how far it is.
-
     Raises:
         UserError: where rows failed, after all others have run.
     """

@@ -60,11 +60,7 @@ def digits():
 def run_row(row, settings, data, peers_folder):
     """Runs a row to its end; returns a dict of what it was and how good it became.
 
-    Args:
-        row: `Row`.
-        settings: dict of `seconds`, `units`, `seed` and `threads`.
-        data: as of `digits`.
-        peers_folder: where the environments of the peers lie or are built.
+    `settings` are `seconds`, `units`, `seed` and `threads`, `data` those of `digits`.
 
     Raises:
         RuntimeError: where it fails, with what it said.

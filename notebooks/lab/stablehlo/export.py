@@ -28,11 +28,7 @@ class Module(NamedTuple):
 
 
 def export(settings):
-    """The `Module` of the reference network's training step.
-
-    Args:
-        settings: as of `benchmark.network.build_model`.
-    """
+    """The `Module` of the reference network's training step; settings as of `benchmark.network.build_model`."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(task.SEED)
     model = build_model(settings)
@@ -85,13 +81,7 @@ def written_inputs(text):
 
 
 def write(path, module, record):
-    """Writes the two files of a module.
-
-    Args:
-        path: without the ending.
-        module: `Module`.
-        record: dict, where it came from.
-    """
+    """Writes the two files of a module at a path without its ending; `record` says where it came from."""
     arrays = {f"input_{number}": array for number, array in enumerate(module.inputs)}
     arrays |= {f"output_{number}": array for number, array in enumerate(module.outputs)}
     with whole(path.with_name(f"{path.name}.npz")) as part:

@@ -4,19 +4,10 @@ from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import EXPERIMENTS
 
 from .definition import Sweep, Variant, with_rmsprop
-from .networks import FORMER_ECG, SMALL, SMALL_ALIF
+from .networks import SMALL, SMALL_ALIF
 
 OSCILLATION = ["tau_m", "period"]
 EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
-
-LEARNS = (  # which constants do, by e-prop, on the validation data
-    Variant("none learns"),
-    Variant("tau_out", changes={"learn": ["tau_out"]}),
-    Variant("tau_m and period", changes={"learn": OSCILLATION}),
-    Variant("tau_m, period, tau_out", changes={"learn": [*OSCILLATION, "tau_out"]}),
-    Variant("threshold and adaptation", changes={"learn": ["tau_a", "base_threshold", "adaptation_strength"]}),
-    Variant("all learn", changes={"learn": EVERY_CONSTANT}),
-)
 
 
 def constants(experiment, learning_rates, **changes):
@@ -48,31 +39,7 @@ WRONG = tuple(
     for does, learn in (("stand still", []), ("learn", EVERY_CONSTANT))
 )
 
-AVERAGES = (  # chosen on the validation data
-    Variant("cosine", changes={"schedule": "cosine", "optimizer_settings": {"global_clipnorm": 1.0}}),
-    Variant("constant", changes={"optimizer_settings": {"global_clipnorm": 1.0}}),
-    Variant("constant, averages of the weights"),
-)
-
-BY_EPROP = FORMER_ECG.with_rule("eprop")
-
 SWEEPS = (
-    Sweep(
-        "ecg-constants",
-        "Which constants learn, heartbeats",
-        with_rmsprop(BY_EPROP, learn=[], schedule="cosine", optimizer_settings={"global_clipnorm": 1.0}),
-        LEARNS,
-        (1e-2,),
-        (0, 1),
-    ),
-    Sweep(
-        "ecg-averages",
-        "A falling learning rate or averages of the weights, heartbeats",
-        with_rmsprop(BY_EPROP),
-        AVERAGES,
-        (1e-2,),
-        (0, 1),
-    ),
     constants(SMALL, (2e-3, 5e-3)),
     constants(SMALL_ALIF, (3e-3, 1e-2)),
     constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),

@@ -56,12 +56,4 @@ LONG_ALIF = dataclasses.replace(
     validate_every=500,
 )
 
-# Heartbeats before channels were left out at random, with averages over about 100 batches.
-FORMER_ECG = dataclasses.replace(
-    EXPERIMENTS["ecg"],
-    task_settings={},
-    learning_rate=1e-2,
-    optimizer_settings={**EXPERIMENTS["ecg"].optimizer_settings, "ema_momentum": 0.99},
-)
-
 BRIEF = {"source": "tfds", "steps": 1_000, "validate_every": 500}  # two minutes a run

@@ -7,7 +7,7 @@ from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIG
 
 from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant, potential_alone, with_rmsprop
-from .networks import BRIEF, FORMER_ECG, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
+from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
 
 FORMER_RULES = {  # name of the variant: the rule, and its settings
     "KeRNL": ("kernl", {}),  # as the experiment has it
@@ -150,7 +150,6 @@ HEARTBEATS = (
     Variant("e-prop, constants stand still", "eprop", changes=STILL),
     Variant("backpropagation, constants stand still", "bptt", changes=STILL),
 )
-FASTER = tuple(each for each in HEARTBEATS if each.name in ("KeRNL, window 64", "e-prop", "backpropagation"))
 
 WORDS = (
     Variant("KeRNL, window 1"),
@@ -196,13 +195,6 @@ SWEEPS = (
         dataclasses.replace(ECG, task_settings={**ECG.task_settings, "validation": 0}),
         HEARTBEATS,
         (ECG.learning_rate,),
-    ),
-    Sweep(
-        "ecg-all-faster",
-        "The same without channels that are left out",
-        dataclasses.replace(FORMER_ECG, task_settings={"validation": 0}),
-        FASTER,
-        (1.5e-2,),
     ),
     Sweep(
         "anbn",
