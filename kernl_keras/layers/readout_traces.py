@@ -58,7 +58,7 @@ class ReadoutTraces:
         bias = tf.zeros(cell.units, dtype) if cell.bias is None else tf.convert_to_tensor(cell.bias)
 
         @tf.custom_gradient
-        def attached(start, kernel, bias, decay, *zeros):
+        def attached(start, kernel, bias, decay, *tokens):
             def gradient(error):
                 scaled = cell.scale(dtype) * error
                 if z.shape[-1] == 1:
@@ -68,25 +68,21 @@ class ReadoutTraces:
                 per_bias = rows[-1] / (cell.gain or 1.0)
                 by_d = tf.reduce_sum(by_decay[0] * error, 0) if by_decay else tf.zeros_like(decay)
                 gradients = error, rows[:-1], per_bias, by_d
-                return *gradients, *(self.errors(earlier, error, decay, symmetric) for _ in zeros)
+                return *gradients, *(self.errors(earlier, error, decay, symmetric) for _ in tokens)
 
             return tf.identity(start), gradient
 
-        zeros = [] if earlier is None else [earlier.zeros]
-        return attached(start, tf.convert_to_tensor(cell.kernel), bias, tf.broadcast_to(decay, (cell.units,)), *zeros)
+        tokens = [] if earlier is None else earlier.tokens[:1]
+        return attached(start, tf.convert_to_tensor(cell.kernel), bias, tf.broadcast_to(decay, (cell.units,)), *tokens)
 
     def errors(self, earlier, error, decay, symmetric):
-        """E(p) of Eq. (42), [W, parts, P, B, H], from the error of v before the first step [B, O]."""
+        """E(p) of Eq. (42), [parts, P, B, H], from the error of v before the first step [B, O]."""
         real, imaginary = (
             tf.constant(x[:, None], error.dtype) * decay for x in (earlier.poles.real, earlier.poles.imag)
         )
         size = (1.0 - real) ** 2 + imaginary**2
-        sums = tf.stack(
-            [(1.0 - real) / size, imaginary / size][: earlier.zeros.shape[1]]
-        )  # 1 / (1 - p d) [parts, P, O]
-        first = self.cell.feedback_to(sums[:, :, None] * error, symmetric)
-        others = tf.zeros_like(earlier.zeros[1:])  # inside the call the errors are those of automatic differentiation
-        return tf.concat([first[None], others], 0)
+        sums = tf.stack([(1.0 - real) / size, imaginary / size][: earlier.parts])  # 1 / (1 - p d) [parts, P, O]
+        return self.cell.feedback_to(sums[:, :, None] * error, symmetric)
 
     def advance(self, traces, x, current, decay, v, start, counts, goes_on):
         """The traces after the last step.

@@ -14,6 +14,7 @@ from ..draws import check_seed
 from ..keras_version import KerasRNN, keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
+from ..rules.above import SHORTEST, Earlier
 from ..rules.backward import Past, attach_gradient, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.memory import LinearMemory, get_traces
@@ -246,12 +247,10 @@ class RNN(KerasRNN):
             return None, None
         below = model.earlier_outputs(sequences, mask)
         if below is not None and below.window == self.window:
-            below.read = True
+            below.read = [True, self.window is None or self.window >= SHORTEST]
         else:
             below = None
-        batch, length = (size or tf.shape(sequences)[axis] for axis, size in enumerate(sequences.shape[:2]))
-        windows = 1 if self.window is None else -(-length // self.window)
-        own = self.memory.earlier(windows, batch, mask, self.window, below)
+        own = Earlier(self.memory.poles(below)[0], self.window, mask, self.cell.compute_dtype)
         model.earlier.append(own)
         return below, own
 
@@ -306,19 +305,19 @@ class RNN(KerasRNN):
         def back():  # made when the errors come: M may have learned since the forward pass
             return way_back(rule, past, window, bool(carried), memory, below)
 
-        def rule_gradient(error, above=None):
+        def rule_gradient(error, *above):
             if memory is None:
                 return back()(error, carried)
-            *gradients, of_below = back()(error, carried, above if own is not None and own.read else None)
-            return gradients if below is None else (*gradients, of_below)
+            *gradients, of_below = back()(error, carried, own.given(above) if above else (None, None))
+            return gradients if below is None else (*gradients, *of_below)
 
         cell = self.cell
-        zeros = [[] if earlier is None else [earlier.zeros] for earlier in (own, below)]
-        outputs, *earlier = attach_gradient(
-            past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient, *zeros
+        tokens = [[] if earlier is None else earlier.tokens for earlier in (own, below)]
+        outputs, *attached = attach_gradient(
+            past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient, *tokens
         )
         if own is not None:
-            (own.zeros,) = earlier
+            own.tokens = attached
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces

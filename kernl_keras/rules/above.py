@@ -7,11 +7,15 @@ Linear memory needs their sums at the poles p of its filters, and these have a c
          E(p) = (1-d) gain W_out [dC/dv(t0-1) / (1 - p d)]      of a readout v with the decay d
          E(p) = W_in r(p)                                        of a layer of units with the response r of Eq. (39)
 
-They are found as gradients. Besides its outputs a layer has `Earlier`, zeros of the shape of E, and the gradient by
-them, which the layer above gives, is E.
+They are found as gradients. Besides its outputs a layer has `Earlier`, scalars that take part in nothing. The layer
+above gives E as the "gradient" by them: TensorFlow takes any shape there, and no memory is needed where nobody reads.
 """
 
 import numpy as np
+import tensorflow as tf
+
+SHORTEST = 16
+"""Windows of fewer steps pass on no errors inside a call, for E at all of their borders would fill the memory."""
 
 
 class Earlier:
@@ -19,18 +23,24 @@ class Earlier:
 
     Args:
         poles: P poles p at which E is needed, NumPy, complex.
-        zeros: [W, parts, P, B, H], for each of W windows; one part, or real and imaginary part.
         window: C, or None for one window.
         marks: `masks.Marks` of the call, or None.
 
     Attributes:
-        read: whether a layer above gives the gradient.
+        tokens: the scalars: for E at the start of the call [parts, P, B, H], with one part, or real and imaginary part;
+            and for E at the borders inside the call [W-1, parts, P, B, H].
+        read: whether a layer above gives them.
         outputs: the outputs of the call, which the layer above receives.
     """
 
-    def __init__(self, poles, zeros, window, marks):
-        self.poles, self.zeros, self.window, self.marks = poles, zeros, window, marks
-        self.read, self.outputs = False, None
+    def __init__(self, poles, window, marks, dtype):
+        self.poles, self.window, self.marks = poles, window, marks
+        self.parts = 1 + bool(np.any(poles.imag))
+        self.tokens, self.read, self.outputs = [tf.zeros((), dtype)] * 2, [False, False], None
+
+    def given(self, errors):
+        """E in its two parts, from the gradients by the tokens; None where no layer above gives it."""
+        return tuple(error if read else None for error, read in zip(errors, self.read))
 
     def fits(self, marks):
         """True if a layer above, with the `Marks` of its own call, counts the steps in the same way."""

@@ -223,7 +223,7 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
         constants: the fields of `parameters()` that learn, a list of F tensors [H].
         rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H];
             with `above` of E(p) as well, and with `below` it returns E(p) of the layer below last.
-        above, below: the `zeros` of `above.Earlier` of this layer and of the one below, each in a list, or ().
+        above, below: the `tokens` of `above.Earlier` of this layer and of the one below, or ().
 
     Returns:
         a list of [T, B, H], equal to `outputs`, and `above`.

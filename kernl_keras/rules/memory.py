@@ -35,7 +35,7 @@ from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
-from .above import Earlier, joined
+from .above import joined
 from .settings import Settings, get_settings
 from .traces import advance_constants
 
@@ -285,12 +285,6 @@ class LinearMemory:
         """The poles of the filters and those of `below`, an `above.Earlier` or None; and the places of the latter."""
         return joined(self.filters.poles, () if below is None else below.poles)
 
-    def earlier(self, windows, batch, marks, window, below):
-        """`above.Earlier` for the layers above: zeros of the shape of E(p)."""
-        poles, _ = self.poles(below)
-        shape = (windows, 1 + bool(np.any(poles.imag)), len(poles), batch, self.cell.units)
-        return Earlier(poles, tf.zeros(shape, self.cell.compute_dtype), window, marks)
-
     def any_step(self):
         """The `LinearStep` of some step, for the shapes of its entries."""
         cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
@@ -395,14 +389,14 @@ class Recollection:
 
     # Backward
 
-    def gradient(self, memory, inside, products, above=None):
+    def gradient(self, memory, inside, products, above=(None, None)):
         """dC/dW, in its parts, from the errors that left their windows, and E(p) of the layer below, Eq. (42).
 
         Args:
             memory: the `Memory` before the first step.
             inside: `window.Inside`.
             products: `products.Products`.
-            above: E(p) from the layers above [W, parts, P, B, H]; None for none.
+            above: E(p) from the layers above, as `above.Earlier.given` returns it.
         """
         x, numbers = memory.x, tf.range(self.windows)
         forward = self.scan(
@@ -412,7 +406,7 @@ class Recollection:
 
         def back(carry, now):
             # From the weights of the filtered inputs at the end of a window to those at its start.
-            (after, total), (number, *border) = carry, now
+            (after, total, _), (number, *border) = carry, now
             start, counts, later, fresh = self.window_steps(number)
             powers = tf.broadcast_to(
                 self.filters.powers(later) * counts[..., None], (self.window, tf.shape(after)[1], self.filters.count)
@@ -422,37 +416,46 @@ class Recollection:
             before = self.filters.shifted(after, tf.reduce_sum(counts, 0))
             if fresh is not None:
                 before = tf.where(fresh[:, None], tf.zeros_like(before), before)
-            weights, below = self.weights(*border)
-            return (before + weights, total), below
+            weights, below = self.weights(*border, at_start(number))
+            return (before + weights, total, below), below if every_border else None
 
-        every = borders.means, inside.own, inside.first, above
+        at_first, inner = above
+        every_border = self.below is not None and self.below.read[1]
+
+        def at_start(number):
+            """E(p) of the start of the call, where it is that."""
+            return None if at_first is None else at_first * tf.cast(tf.equal(number, 0), self.dtype)
+
+        if inner is not None:
+            inner = tf.concat([tf.zeros_like(inner[0])[None], inner], 0)
+        every = borders.means, inside.own, inside.first, inner
         last, rest = (
             tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
         )
-        weights, below = self.weights(*last)
-        carry, below = (weights, products.start(x)[:3]), None if below is None else below[None]
+        weights, below = self.weights(*last, at_start(self.windows - 1))
+        carry, below_inside = (weights, products.start(x)[:3], below), None
         if not (isinstance(self.windows, int) and self.windows == 1):
             carry, others = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)
-            below = None if below is None else tf.concat([others, below], 0)
-        first, total = carry
+            below_inside = tf.concat([others[1:], below[None]], 0) if every_border else None
+        first, total, below = carry
         earlier = tf.einsum("gbh,bgj->jh", first, x)  # from the inputs of earlier pieces
         total = tuple(map(tf.add, total, tf.split(earlier, [part.shape[0] for part in total])))
         if borders.constants is not None:
             own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
             total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
-        return total, below
+        return total, (below, below_inside)
 
-    def weights(self, means, own, first, above):
+    def weights(self, means, own, first, *above):
         """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
 
         Args:
             means: the mean features there [B, F].
             own, first: the entries of `window.Inside` for this window.
-            above: E(p) there [parts, P, B, H], or None.
+            *above: E(p) there [parts, P, B, H] in its summands, each of them may be None.
         """
         step, hops = mean_jacobian(self.first, means), {}
-        if above is not None:
-            above = (*tf.unstack(above), 0.0)[:2]
+        above = [each for each in above if each is not None]
+        above = (*tf.unstack(tf.add_n(above)), 0.0)[:2] if above else None
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)
             hops = {"error": self.hop(first.current), "synapse": times(decay, first.synapse), "hop": self.hop}
@@ -462,7 +465,7 @@ class Recollection:
         if self.below is None:
             return weights, None
         kernel = tf.cast(self.past.cell.kernel, self.dtype)
-        parts = [tf.gather(part, self.places) for part in response[: self.below.zeros.shape[1]]]
+        parts = [tf.gather(part, self.places) for part in response[: self.below.parts]]
         return weights, tf.stack([tf.einsum("pbk,ik->pbi", part, kernel) for part in parts])
 
     def hop(self, current):

@@ -146,7 +146,7 @@ class LinearBackward(WindowedBackward):
         m = self.context.hop.m if rule.hops else None
         self.memory, self.recollection = memory, Recollection(memory, past, self.window, m, below)
 
-    def __call__(self, error, traces=(), above=None):
+    def __call__(self, error, traces=(), above=(None, None)):
         """Arguments and result as in `Backward`, with E(p) of Eq. (42) of this layer and of the one below."""
         inside, total = self.inside(error)
         behind, below = self.recollection.gradient(self.memory.unpack(traces), inside, self.products, above)

@@ -227,34 +227,36 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
         same(net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected[place]), tolerance=1e-6)
 
 
-def test_windows_of_one_call_are_pieces():
-    """What goes from one layer to the other behind the borders of windows, too."""
+@pytest.mark.parametrize("length", [5, 10])
+def test_windows_of_one_call_are_pieces(length, monkeypatch):
+    """What goes from one layer to the other at the borders inside a call, and at its start, too."""
+    monkeypatch.setattr("kernl_keras.layers.rnn.SHORTEST", 5)
     cells = [
         lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0], dtype="float64"),
         lambda: kk.LIFCell(H, dtype="float64"),
     ]
     at_once = {"tau_out": None}
     whole = network(T, ["kernl", "kernl"], at_once, cells, window=5)
-    pieces = same_weights(network(5, ["kernl", "kernl"], at_once, cells), whole)
+    pieces = same_weights(network(length, ["kernl", "kernl"], at_once, cells, window=5), whole)
     expected = gradients(same_weights(whole, whole), X + 0.5, ERROR)
-    for one, other in zip(sum_of_pieces(pieces, cuts(5), X + 0.5), expected):
+    for one, other in zip(sum_of_pieces(pieces, cuts(length), X + 0.5), expected):
         same(one, other, tolerance=1e-8)
 
 
-def test_nothing_goes_on_where_the_layers_count_otherwise():
-    """Another window, or a layer between: each layer then does its own part alone."""
+@pytest.mark.parametrize(("window", "joined"), [((16, 16), True), ((16, 20), False), ((5, 5), False)])
+def test_nothing_goes_on_where_the_layers_count_otherwise(window, joined):
+    """Another window, short windows inside a call, or a layer between: each layer then does its own part alone."""
     cells = [linear(8.0), linear(12.0)]
 
-    def gradient(window, between=lambda x: x):
+    def gradient(between):
         keras.utils.set_random_seed(3)
         inputs = keras.Input(batch_shape=(B, T, I), dtype="float64")
-        x = kk.RNN(cells[0](), window=5, traces="linear", seed=0)(inputs)
-        x = kk.RNN(cells[1](), window=window, traces="linear", seed=0)(between(x))
+        x = kk.RNN(cells[0](), window=window[0], traces="linear", seed=0)(inputs)
+        x = kk.RNN(cells[1](), window=window[1], traces="linear", seed=0)(between(x))
         return gradients(kk.Model(inputs, kk.Readout(O, dtype="float64")(x)), X, ERROR)[0]
 
-    joined, apart = gradient(5), gradient(5, keras.layers.Rescaling(1.0, dtype="float64"))
-    assert not np.allclose(joined, apart)
-    assert np.allclose(gradient(4), gradient(4, keras.layers.Rescaling(1.0, dtype="float64")))
+    apart = keras.layers.Rescaling(1.0, dtype="float64")
+    assert np.allclose(gradient(lambda x: x), gradient(apart)) != joined
 
 
 def test_a_random_feedback_takes_the_error_back_over_the_border():
