@@ -57,7 +57,8 @@ class RNN(KerasRNN):
         traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
             errors still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
             inputs, one or two numbers for each filter and input, and the mean linear step of each unit
-            (`kernl_keras.rules.LinearTraces`). True: the exact eligibility traces, several of [H, J] numbers. False:
+            (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model`, errors then also come back to outputs of
+            earlier pieces from the layer above. True: the exact eligibility traces, several of [H, J] numbers. False:
             nothing goes on to the next piece. None: False unless the layer is `stateful`. Such a layer has "linear"
             under KeRNL, except with the exponential kernel; False under "bptt"; and True under all other rules. The
             exact traces of KeRNL's kernel "whole_unit" are larger, [H, H, J] for each number of a unit's state.
@@ -247,7 +248,8 @@ class RNN(KerasRNN):
             return None, None
         below = model.earlier_outputs(sequences, mask)
         if below is not None and below.window == self.window:
-            below.read = [True, self.window is None or self.window >= SHORTEST]
+            one_window = self.window is None or (sequences.shape[1] or math.inf) <= self.window
+            below.read = [True, not one_window and self.window >= SHORTEST]
         else:
             below = None
         own = Earlier(self.memory.poles(below)[0], self.window, mask, self.cell.compute_dtype)
