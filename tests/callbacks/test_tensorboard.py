@@ -53,6 +53,8 @@ def build(model_class=Model, compiled=None, noisy=False, batch_size=None, **sett
     model = model_class(inputs, outputs)
     schedule = keras.optimizers.schedules.ExponentialDecay(0.01, decay_steps=1, decay_rate=0.9)
     ours = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.003)} if issubclass(model_class, Model) else {}
+    if ours and compiled is None:
+        compiled = {"sensitivity_every": STEPS}  # which is quicker
     model.compile(keras.optimizers.Adam(schedule), "mse", metrics=["mae"], **ours, **(compiled or {}))
     return model
 

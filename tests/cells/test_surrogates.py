@@ -72,6 +72,7 @@ def gradients(layer, network, error):
 
 
 @pytest.mark.parametrize("name", ["hard adaptive", pytest.param("resonator", marks=pytest.mark.slow)])
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
