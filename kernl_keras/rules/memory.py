@@ -1,27 +1,33 @@
 """Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37)-(40).
 
 Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
-G poles that all units share, and the leaky mean of each unit's linear step:
+G poles that all units share, and means of each unit's linear step, one for each of the last K windows, and a leaky one
+for all that is older:
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
 
 At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
-that all have these means, and so from unit to unit:
+that have these means, and so from unit to unit:
 
-    (38) R = B . l + g e,    l <- A^T l + D e,    e <- M^T (R / drive) + kappa e
+    (38) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
-at step t0-1-n. As the means are the same at every step, its sum has a closed form for each pole. Hops from unit to unit
-are counted in it: r^0 is what the own states alone make, r^h includes up to h hops.
+at step t0-1-n. Through the last K windows the errors go step by step, or, where units are slow, m steps at once: the
+own state exactly, while the part of e that comes from other units stays the same. There l and e are scaled down, in
+each example, so that l is not longer than at the border; a network of means may let them grow where the true gradient
+does not. What is older has the same means at every step, and so the sum of its responses has a closed form for each
+pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h includes up to h hops. For
+K = 0 it begins at the border:
 
     (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
          r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
 
 e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. A finite
-number of hops cannot explode, as the gradient of a network of means with all of them might. Constants that learn have
-traces of their own, see `rules.traces`.
+number of hops cannot explode, as the gradient of a network of means with all of them might. The K windows add
+sum_n p_g^n R(n) over their N steps, and what is older counts p_g^N. Constants that learn have traces of their own, see
+`rules.traces`.
 """
 
 import math
@@ -55,7 +61,11 @@ class LinearTraces(Settings):
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant of the means, in steps.
+        average: time constant of the mean of what is older than the windows that have their own, in steps.
+        windows: K, how many of the last windows have means of their own; None for as many as have 64 steps where units
+            have periods, and 512 where they have none, from 1 to 8. An error goes back through all of these steps.
+        stride: m, how many of these steps are taken at once, at most; a power of 2. None for 1 where units have
+            periods or no time constants, and else for half of the shortest time constant and at most 8.
 
     Raises:
         ValueError: for a setting out of range.
@@ -67,11 +77,23 @@ class LinearTraces(Settings):
     8
     """
 
-    def __init__(self, poles: Any = None, hops: int = 4, damping: float = 0.9, average: float = 64.0) -> None:
+    def __init__(
+        self,
+        poles: Any = None,
+        hops: int = 4,
+        damping: float = 0.9,
+        average: float = 64.0,
+        windows: int | None = None,
+        stride: int | None = None,
+    ) -> None:
         self.poles = check_poles(poles)
         self.hops = integer("hops", hops, low=0)
         self.damping = number("damping", damping, low=0.0, high=1.0)
         self.average = number("average", average, above=0.0)
+        self.windows = None if windows is None else integer("windows", windows, low=0)
+        self.stride = None if stride is None else integer("stride", stride)
+        if self.stride is not None and self.stride & (self.stride - 1):
+            raise ValueError(f"stride must be None or a power of 2; received {stride!r}.")
 
 
 def check_poles(poles: Any) -> Any:
@@ -141,7 +163,7 @@ class Filters:
         (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
         return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
 
-    def weights(self, step, later, error=None, synapse=0.0, hop=None, decay=0.0, hops=0):
+    def weights(self, step, later, error=None, synapse=0.0, hop=None, decay=0.0, hops=0, recent=None):
         """w of Eq. (40), [count, B, G H], from Eq. (39).
 
         Args:
@@ -152,6 +174,7 @@ class Filters:
             hop: function R [.., H] -> rho M^T (R / drive).
             decay: kappa.
             hops: h.
+            recent: b over n steps that went before, [count, B, G H], and n [B]; None for none.
         """
         like = later[0]
         p = [tf.constant(x[:, None, None], like.dtype) for x in (self.poles.real, self.poles.imag)]
@@ -168,7 +191,12 @@ class Filters:
                 arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
                 response = add(own, product(gain, add((error, 0.0), arrived)))
         axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
+        if recent is not None:
+            powers = tf.split(tf.transpose(self.powers(recent[1]))[..., None], 1 + self.swings)  # p^n, [G, B, 1]
+            response = product((*powers, 0.0)[:2], response)
         sums = tf.concat([tensor(x, like=response[0]) + axis for x in response[: 1 + self.swings]], 0)
+        if recent is not None:
+            sums += recent[0]
         inverse = tf.constant(self.inverse, like.dtype)
         return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
 
@@ -226,7 +254,8 @@ def poles_of(cell, poles):
     if isinstance(poles, list):
         pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
         return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
-    longest, periods = cell.time_scales()
+    taus, periods = cell.time_scales()
+    longest = 20.0 * cell.dt if taus is None else taus[1]
     if periods is None:
         taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
         return np.exp(-cell.dt / taus) + 0j
@@ -235,12 +264,26 @@ def poles_of(cell, poles):
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
+def windows_of(cell, settings, window):
+    """K and the largest m: as given, or what suits the cell's units."""
+    taus, periods = cell.time_scales()
+    windows, stride = settings.windows, settings.stride
+    if windows is None:
+        windows = min(max(1, (512 if periods is None else 64) // (window or 64)), 8)
+    if stride is None:
+        half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
+        stride = 2 ** int(math.log2(min(max(half, 1.0), 8.0)))
+    return windows, stride
+
+
 class Memory(NamedTuple):
     """The memory of the steps so far. None where it is not needed."""
 
     x: Any  # filtered inputs [B, count, J]
-    means: Any  # means of the entries of Eq. (37) that vary [B, F]
+    means: Any  # means of the entries of Eq. (37) that vary, over the steps before the last K windows [B, F]
     weight: Any  # total weight of the steps in these means [B, 1]
+    windows: Any  # the means over each of the last K windows, the last one first [B, K, F]
+    steps: Any  # how many steps each of them has [B, K]
     constants: Any  # traces of the constants that learn [B, d, H, F]
 
 
@@ -252,19 +295,24 @@ class LinearMemory:
         rule: `EProp` or `KeRNL`.
         settings: `LinearTraces`.
         inputs: J, inputs of a unit.
+        window: C; None where each piece is one.
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
     """
 
-    def __init__(self, cell, rule, settings, inputs):
+    def __init__(self, cell, rule, settings, inputs, window):
         self.cell, self.rule, self.settings = cell, rule, settings
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
+        features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
+        count, self.stride = windows_of(cell, settings, window)
         self.shapes = Memory(
             x=(self.filters.count, inputs),
-            means=(sum(x.shape[-1] for x in features_to_average(self.any_step())),),
+            means=(features,),
             weight=(1,),
+            windows=(count, features) if count else None,
+            steps=(count,) if count else None,
             constants=(own, cell.units, fields) if fields else None,
         )
 
@@ -310,12 +358,13 @@ class Recollection:
     Args:
         memory: `LinearMemory`.
         past: `backward.Past`.
-        window: C.
+        window: C, or the length of the piece where that is less.
+        longest: C.
         m: M [H, H]; None under a rule without hops.
     """
 
-    def __init__(self, memory, past, window, m):
-        self.memory, self.past, self.window = memory, past, window
+    def __init__(self, memory, past, window, longest, m):
+        self.memory, self.past, self.window, self.longest = memory, past, window, longest
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.first, self.m = memory.followed(past.derivatives(0, 1)), None
@@ -346,7 +395,7 @@ class Recollection:
     def advance(self, memory, number):
         """The `Memory` after a window; without inputs if `memory.x` is None."""
         start, counts, later, fresh = self.window_steps(number)
-        every, keep = tf.reduce_sum(counts, 0), tf.constant(self.memory.keep, self.dtype)
+        every = tf.reduce_sum(counts, 0)
         if fresh is not None:
             memory = Memory(*(None if x is None else where_fresh(fresh, x) for x in memory))
         if memory.x is not None:
@@ -355,14 +404,32 @@ class Recollection:
             responses = self.filters.powers(later) * counts[..., None]
             memory = memory._replace(x=self.filters.decayed(memory.x, every) + weighted_sum(responses, inputs))
         features = tf.concat(features_to_average(self.memory.followed(self.past.derivatives(start, self.window))), -1)
-        weights, before = counts * tf.pow(keep, later), tf.pow(keep, every)[:, None] * memory.weight
-        weight = before + tf.reduce_sum(weights, 0)[:, None]
-        now = weighted_sum(weights[..., None], features)[:, 0]
-        memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
+        memory = self.with_means(memory, features, counts, later)
         if memory.constants is None:
             return memory
         constants = advance_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
         return memory._replace(constants=constants)
+
+    def with_means(self, memory, features, counts, later):
+        """The `Memory` with the means after a window, in which the features [C, B, F] were seen."""
+        keep, steps = tf.constant(self.memory.keep, self.dtype), tf.reduce_sum(counts, 0)[:, None]
+        ring = memory.windows is not None
+        weights = counts if ring else counts * tf.pow(keep, later)
+        added, total = tf.reduce_sum(weights, 0)[:, None], weighted_sum(weights[..., None], features)[:, 0]
+        if ring:  # the oldest of the K windows leaves them, if there was a step at all
+            now, any_step = tf.math.divide_no_nan(total, added), steps > 0.0
+            added = steps = tf.where(any_step, memory.steps[:, -1:], tf.zeros_like(memory.steps[:, -1:]))
+            total = added * memory.windows[:, -1]
+            count = tf.reduce_sum(counts, 0)[:, None] + tf.zeros_like(added)
+            memory = memory._replace(
+                windows=tf.where(
+                    any_step[..., None], tf.concat([now[:, None], memory.windows[:, :-1]], 1), memory.windows
+                ),
+                steps=tf.where(any_step, tf.concat([count, memory.steps[:, :-1]], 1), memory.steps),
+            )
+        before = tf.pow(keep, steps) * memory.weight
+        weight = before + added
+        return memory._replace(means=tf.math.divide_no_nan(before * memory.means + total, weight), weight=weight)
 
     def after_all(self, memory):
         """The `Memory` after the last step."""
@@ -398,7 +465,7 @@ class Recollection:
                 before = tf.where(fresh[:, None], tf.zeros_like(before), before)
             return (before + self.weights(*border), total), ()
 
-        every = borders.means, inside.own, inside.first
+        every = borders._replace(constants=None), inside.own, inside.first
         last, rest = (
             tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
         )
@@ -413,24 +480,92 @@ class Recollection:
         own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
         return *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
 
-    def weights(self, means, own, first):
+    def weights(self, memory, own, first):
         """Weights of the filtered inputs at the start of a window, [count, B, G H].
 
         Args:
-            means: the mean features there [B, F].
+            memory: the `Memory` there.
             own, first: the entries of `window.Inside` for this window.
         """
+        own, decay = own[: self.memory.rule.count_own(self.memory.cell)], 0.0
+        error, synapse = None, 0.0
+        if self.m is not None:
+            decay = getattr(self.past.p, "trace_decay", 0.0)
+            error, synapse = self.hop(first.current), times(decay, first.synapse)
+        recent, means = None, memory.means
+        if memory.windows is not None:
+            recent, own, error, synapse, oldest = self.through_windows(
+                memory, own, error, synapse, decay, first.current
+            )
+            means = tf.where(memory.weight > 0.0, means, oldest)
         step = mean_jacobian(self.first, means)
-        own = own[: len(step.D)]
-        if self.m is None:
-            return self.filters.weights(step, own)
-        decay = getattr(self.past.p, "trace_decay", 0.0)
-        error, synapse = self.hop(first.current), times(decay, first.synapse)
-        return self.filters.weights(step, own, error, synapse, self.hop, decay, self.memory.settings.hops)
+        return self.filters.weights(step, own, error, synapse, self.hop, decay, self.memory.settings.hops, recent)
+
+    def through_windows(self, memory, own, error, synapse, decay, like):
+        """The errors of a border, back through the last K windows.
+
+        Args:
+            memory, own, error, synapse, decay: as of `weights` and of `Filters.weights`.
+            like: an example of the error of the currents [B, G H].
+
+        Returns:
+            b over these windows [count, B, G H], and the number of their steps [B]; then own, error and synapse before
+            them, and the mean features of the oldest of them [B, F].
+        """
+        size, m, hops = self.longest, 1, error is not None and self.memory.settings.hops > 0
+        while isinstance(size, int) and size % (2 * m) == 0 and 2 * m <= self.memory.stride:
+            m *= 2
+        trace = error is not None and not nothing(decay)  # S is one state more
+        states = (*own, tensor(synapse, like=own[0])) if trace else tuple(own)
+        errors = (error / m,) if hops else ()
+        limit, starts = squares(states), tf.cast(m * tf.range(size // m), self.dtype)
+        powers = self.filters.powers(tf.cast(tf.range(size), self.dtype))  # [C, count]
+        powers = tf.reduce_sum(tf.reshape(powers, (-1, m, self.filters.count)), 1)
+
+        def one_window(carry, now):
+            states, errors, sums, n, oldest = carry
+            means, steps = now  # [B, F], [B]
+            step = mean_jacobian(self.first, means)
+            step = step.with_trace(decay) if trace else step
+            for _ in range(m.bit_length() - 1):
+                step = step.twice()
+
+            def back(carry, start):
+                states, errors = carry
+                part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
+                before, current = step.back(states, errors[0] if hops else 0.0)
+                arrived = [self.hop(current)] if hops else []
+                states, errors = (
+                    tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (errors, arrived))
+                )
+                if hops:
+                    length = squares(states)
+                    grown = (length > limit) & (limit > 0.0)
+                    shorter = tf.where(grown, tf.sqrt(tf.math.divide_no_nan(limit, length)), tf.ones_like(length))
+                    states, errors = tf.nest.map_structure(lambda x: shorter * x, (states, errors))
+                return (states, errors), part * current
+
+            (states, errors), responses = self.scan(back, (states, errors), starts)
+            sums += self.filters.decayed(tf.einsum("cg,cbh->bgh", powers, responses), n)
+            oldest = tf.where(steps[:, None] > 0.0, means, oldest)
+            return (states, errors, sums, n + tf.minimum(steps, tf.cast(size, self.dtype)), oldest), ()
+
+        windows, steps = tf.transpose(memory.windows, (1, 0, 2)), tf.transpose(memory.steps)
+        sums = tf.zeros_like(like)[:, None] + tf.zeros((self.filters.count, 1), self.dtype)
+        carry = states, errors, sums, tf.zeros_like(steps[0]), memory.means
+        unroll = self.past.unroll or (isinstance(size, int) and size == 1)
+        (states, errors, sums, n, oldest), _ = scan(one_window, carry, (windows, steps), unroll=unroll)
+        error = m * errors[0] if hops else error
+        return (tf.transpose(sums, (1, 0, 2)), n), states[: len(own)], error, states[-1] if trace else synapse, oldest
 
     def hop(self, current):
         """rho M^T (R / drive)."""
         return tf.einsum("...bk,ki->...bi", current, self.m)
+
+
+def squares(errors):
+    """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
+    return tf.add_n([tf.reduce_sum(x**2, -1, keepdims=True) for x in errors])
 
 
 def weighted_sum(weights, x):

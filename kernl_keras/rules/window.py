@@ -143,7 +143,7 @@ class LinearBackward(WindowedBackward):
     def __init__(self, rule, past, window, memory):
         super().__init__(rule, past, window)
         m = self.context.hop.m if rule.hops else None
-        self.memory, self.recollection = memory, Recollection(memory, past, self.window, m)
+        self.memory, self.recollection = memory, Recollection(memory, past, self.window, window, m)
 
     def __call__(self, error, traces=()):
         """Arguments and result as in `Backward`."""
