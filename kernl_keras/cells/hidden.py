@@ -154,8 +154,8 @@ class HiddenCell(TrainedCell):
         distinct = list(dict.fromkeys(unit_values))
         return [distinct.index(value) for value in unit_values]
 
-    def time_scales(self) -> tuple[float, tuple[float, float] | None]:
-        """The longest time constant of a unit and the range of their periods, in ms; None where they have none.
+    def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """The range of the units' time constants and that of their periods, in ms; None where they have none.
 
         If an initializer draws them: the range of 1,000 draws with another seed.
         """
@@ -169,7 +169,8 @@ class HiddenCell(TrainedCell):
                 value = type(value).from_config({**config, "seed": 0} if "seed" in config else config)((1000,))
             ranges[name] = float(np.min(value)), float(np.max(value))
         periods = ranges.pop("period", None)
-        return max((high for _, high in ranges.values()), default=20.0 * self.dt), periods
+        low, high = zip(*ranges.values()) if ranges else ((), ())
+        return (min(low), max(high)) if ranges else None, periods
 
     def fields(self) -> list[str]:
         """The fields of `parameters()` that depend on constants that learn."""

@@ -136,6 +136,24 @@ class Jacobian(NamedTuple):
         before = [plus(dot(column, later), times(d, error)) for column, d in zip(zip(*self.A), self.D)]
         return tuple(tensor(x, like=later[0]) for x in before), tensor(current, like=later[0])
 
+    def twice(self):
+        """Two such steps as one for `back`: e is the same in both, and R is their mean."""
+        columns, both = tuple(zip(*self.A)), [times(0.5, b) for b in self.B]
+        return Jacobian(
+            A=tuple(tuple(dot(row, column) for column in columns) for row in self.A),
+            B=tuple(
+                plus(half, dot([to_currents(x, b) for x, b in zip(row, self.B)], both))
+                for row, half in zip(self.A, both)
+            ),
+            D=tuple(plus(d, dot(column, self.D)) for column, d in zip(columns, self.D)),
+            g=plus(self.g, dot([to_currents(d, b) for d, b in zip(self.D, self.B)], both)),
+        )
+
+    def with_trace(self, decay):
+        """The step with one state more, the synaptic trace S(t) = decay S(t-1) + z(t); it is the output then."""
+        last = (*self.D, decay)
+        return Jacobian(A=(*((*row, 0.0) for row in self.A), last), B=(*self.B, self.g), D=last, g=self.g)
+
 
 class Changes(NamedTuple):
     """The changes in one step. Each [.., H], or a number where it is 0."""

@@ -134,6 +134,20 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
+def ring_windows(means: list[SimpleNamespace], segment: int, ring: int | None) -> list[tuple[SimpleNamespace, int]]:
+    """The means of the ring, the newest first, and how many steps each has; `means` is what `means_before` returns.
+
+    Example:
+
+    >>> one, other = SimpleNamespace(A=1), SimpleNamespace(A=2)
+    >>> [(mean.A, steps) for mean, steps in ring_windows([one, one, other], segment=2, ring=1)]
+    [(1, 2)]
+    """
+    groups = [list(same) for _, same in itertools.groupby(means, key=id)]
+    count = -(-len(means) // segment) if ring is None else ring
+    return [(group[0], len(group)) for group in groups[:count]]
+
+
 def back(
     step: SimpleNamespace, state: np.ndarray, of_output: np.ndarray, of_seen: np.ndarray, b: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -228,6 +242,56 @@ def errors_behind(
             seen[1] += damping * through(w_rec, of_current[1])
         found[n] = of_current.sum(0)
     return found, states, seen
+
+
+def errors_through_windows(
+    windows: list[tuple[SimpleNamespace, int]],
+    state: np.ndarray,
+    of_seen: np.ndarray,
+    w_rec: np.ndarray,
+    b: int,
+    stride: int = 1,
+    damping: float = 1.0,
+    hops: bool = True,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eq. (38) back over windows, of which each has a mean step, several steps at once, and kept from growing.
+
+    The errors from other units are the same in all of these steps, and all that comes from their currents arrives in
+    the next ones. Where errors go from unit to unit they are scaled down after that, in each example, so that those of
+    the states are not longer than at the border.
+
+    Args:
+        windows: the mean step of each window, the newest first, and the number of its steps.
+        state, of_seen, w_rec, b, damping: as of `errors_behind`.
+        stride: how many steps at once; the windows are multiples of it.
+        hops: whether errors go from unit to unit.
+
+    Returns:
+        R at each of the steps [N, n H], and what is left after them, of the states [H, d] and of what is seen [H].
+
+    Example: two steps at once have their mean, and what they send on arrives after them.
+
+    >>> half = np.full((1, 1, 1, 1), 0.5)
+    >>> step = SimpleNamespace(A=half, B=half, seen_D=half[0], seen_g=0 * half[0])
+    >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
+    >>> [x.tolist() for x in errors_through_windows([(step, 2)], *start, stride=2)]
+    [[[0.375], [0.375]], [[0.25]], [0.75]]
+    """
+    nothing, found = np.zeros(len(of_seen)), []
+    state, seen = state.copy(), damping * of_seen / stride if hops else nothing  # of each step
+    limit = np.linalg.norm(state)
+    for mean, steps in windows:
+        for _ in range(steps // stride):
+            of_current = []
+            for _ in range(stride):
+                one, state = back(mean, state, nothing, seen, b)
+                of_current.append(one)
+            found += stride * [np.mean(of_current, 0)]
+            if hops:
+                seen = damping * through(w_rec, found[-1])
+                shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
+                state, seen = shorter * state, shorter * seen
+    return np.array(found), state, stride * seen
 
 
 def errors_without_end(
@@ -374,6 +438,7 @@ def memory_of_means(
     horizon: int | None = None,
     poles: Sequence[complex] | None = None,
     endless: bool = False,
+    stride: int = 1,
     followed: SimpleNamespace | None = None,
     behind: np.ndarray | None = None,
     ridge: float = 1e-8,
@@ -387,8 +452,9 @@ def memory_of_means(
         hops, damping: as of `errors_behind`.
         horizon: how many virtual steps are followed; None for all.
         poles: of the G filters; None where the inputs themselves are remembered.
-        endless: whether the virtual steps end with the ring, and the mean before it stands for all that is older,
-            without end: in closed form, and so is the Gram matrix. Where nothing is older, the oldest segment's does.
+        endless: whether the virtual steps end with the ring, and the leaky mean of all steps stands for what is older,
+            without end: in closed form, and so is the Gram matrix. All hops are followed in the ring, as by `errors_through_windows`, and `hops` of them before it.
+        stride: as of `errors_through_windows`, in the ring of an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
@@ -420,20 +486,26 @@ def memory_of_means(
             if not first:
                 continue
             means = means_before(followed or steps, first, segment or size, ring, tau)
+            again = w_rec if behind is None else behind
             if endless:
-                last, rest = sum(mean is not means[-1] for mean in means), means[-1]
-                means = means[:last]
+                left, sorts = (state, damping * seen), 2 if hops is None else hops + 1
+                windows, found = ring_windows(means, segment or size, ring), np.zeros((0, w_rec.shape[1]))
+                if windows:
+                    found, *left = errors_through_windows(windows, state, seen, again, b, stride, damping, hops != 0)
+                by_sort = [np.zeros((sorts, *x.shape)) for x in left]
+                by_sort[0][0] = left[0]
+                if sorts > 1:
+                    by_sort[1][1] = left[1]
             else:
-                means = means[:horizon]
-            settings, again = (hops, damping), w_rec if behind is None else behind
-            found, states, left = errors_behind(means, state, seen, again, b, *settings)
+                found = errors_behind(means[:horizon], state, seen, again, b, hops, damping)[0]
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
-            products = kernels(poles, len(found)).T @ found
+            products = kernels(poles, len(found)).T @ found if len(found) else 0.0
             if endless:
+                mean = means_before(followed or steps, first, 1, 0, tau)[-1]
                 older = [
-                    p ** len(found) * errors_without_end(rest, states, left, again, b, p, *settings) for p in poles
+                    p ** len(found) * errors_without_end(mean, *by_sort, again, b, p, hops, damping) for p in poles
                 ]
                 products = products + in_parts(poles, np.array(older))
             gram = gram_matrix(poles, None if endless else len(found))

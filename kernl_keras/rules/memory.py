@@ -1,27 +1,33 @@
 """Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37)-(40).
 
 Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
-G poles that all units share, and the leaky mean of each unit's linear step:
+G poles that all units share, and means of each unit's linear step, one for each of the last K windows, and a leaky one
+for all that is older:
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
 
 At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
-that all have these means, and so from unit to unit:
+that have these means, and so from unit to unit:
 
-    (38) R = B . l + g e,    l <- A^T l + D e,    e <- M^T (R / drive) + kappa e
+    (38) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
-at step t0-1-n. As the means are the same at every step, its sum has a closed form for each pole. Hops from unit to unit
-are counted in it: r^0 is what the own states alone make, r^h includes up to h hops.
+at step t0-1-n. Through the last K windows, of N steps together, the errors go step by step, or, where units are slow, m
+steps at once: the own state exactly, while the part of e that comes from other units stays the same. There l and e are
+scaled down, in each example, so that l is not longer than at the border; a network of means may let them grow where the
+true gradient does not. What is older has the same mean at every step, and so the sum of its responses has a closed form
+for each pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h includes up to h
+hops. For K = 0 it begins at the border:
 
     (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
          r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
 
-e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. A finite
-number of hops cannot explode, as the gradient of a network of means with all of them might. Constants that learn have
-traces of their own, see `rules.traces`.
+For K > 0 the K windows add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) of (39) are those before them,
+times p_g^N. e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. A
+finite number of hops cannot explode, as the gradient of a network of means with all of them might. Constants that learn
+have traces of their own, see `rules.traces`.
 """
 
 import math
@@ -56,7 +62,11 @@ class LinearTraces(Settings):
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant of the means, in steps.
+        average: time constant of the mean of what is older than the windows that have their own, in steps.
+        windows: K, how many of the last windows have means of their own; None for as many as have 64 steps where units
+            have periods, and 512 where they have none, from 1 to 8. An error goes back through all of these steps.
+        stride: m, how many of these steps are taken at once, at most; a power of 2. None for 1 where units have
+            periods or no time constants, and else for half of the shortest time constant and at most 8.
 
     Raises:
         ValueError: for a setting out of range.
@@ -68,11 +78,23 @@ class LinearTraces(Settings):
     8
     """
 
-    def __init__(self, poles: Any = None, hops: int = 4, damping: float = 0.9, average: float = 64.0) -> None:
+    def __init__(
+        self,
+        poles: Any = None,
+        hops: int = 4,
+        damping: float = 0.9,
+        average: float = 64.0,
+        windows: int | None = None,
+        stride: int | None = None,
+    ) -> None:
         self.poles = check_poles(poles)
         self.hops = integer("hops", hops, low=0)
         self.damping = number("damping", damping, low=0.0, high=1.0)
         self.average = number("average", average, above=0.0)
+        self.windows = None if windows is None else integer("windows", windows, low=0)
+        self.stride = None if stride is None else integer("stride", stride)
+        if self.stride is not None and self.stride & (self.stride - 1):
+            raise ValueError(f"stride must be None or a power of 2; received {stride!r}.")
 
 
 def check_poles(poles: Any) -> Any:
@@ -121,10 +143,7 @@ class Filters:
 
     def powers(self, n):
         """p^n as real numbers [.., count], for a tensor n [..]."""
-        n = n[..., None]
-        size, angle = (tf.constant(x, n.dtype) for x in (np.abs(self.poles), np.angle(self.poles)))
-        size = tf.pow(size, n)
-        return tf.concat([size * tf.cos(angle * n), size * tf.sin(angle * n)], -1) if self.swings else size
+        return tf.concat(powers(self.poles, n)[: 1 + self.swings], -1)
 
     def shifted(self, weights, n):
         """The weights [count, B, H] of the same responses, counted from n [B] steps earlier."""
@@ -149,8 +168,16 @@ class Filters:
         return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
 
 
-def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, decay=0.0, hops=0):
-    """b of Eq. (39), real and imaginary part [P, B, G H]; the imaginary part is the number 0 where all poles are real.
+def powers(poles, n):
+    """p^n of poles [P], for a tensor n [..]: real and imaginary part [.., P], or the number 0 if all poles are real."""
+    n = n[..., None]
+    size, angle = (tf.constant(x, n.dtype) for x in (np.abs(poles), np.angle(poles)))
+    size = tf.pow(size, n)
+    return (size * tf.cos(angle * n), size * tf.sin(angle * n)) if np.any(poles.imag) else (size, 0.0)
+
+
+def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, decay=0.0, hops=0, earlier=(1.0, 0.0)):
+    """b of Eq. (39), real and, where a pole is not real, imaginary part, each [P, B, G H].
 
     Args:
         poles: p [P], NumPy.
@@ -162,13 +189,14 @@ def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, d
         hop: function R [.., H] -> rho M^T (R / drive).
         decay: kappa.
         hops: h.
+        earlier: factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
     """
     like = later[0]
     p = [tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)]
     p = p[0], p[1] if np.any(poles.imag) else 0.0
     d = range(len(later))
     rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
-    own = through(step.B, solve(rows, [(x, 0.0) for x in later]))  # r^0
+    own = product(earlier, through(step.B, solve(rows, [(x, 0.0) for x in later])))  # r^0
     if error is not None or above is not None:
         gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
         gain = add((step.g, 0.0), gain)
@@ -177,10 +205,11 @@ def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, d
     response = own
     if error is not None:
         gain = quotient(gain, minus((1.0, 0.0), product(p, (decay, 0.0))))  # T
-        response = own = add(own, product(gain, (synapse, 0.0)))
+        response = own = add(own, product(gain, product(earlier, (synapse, 0.0))))
+        error = product(earlier, (error, 0.0))
         for _ in range(hops):
             arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
-            response = add(own, product(gain, add((error, 0.0), arrived)))
+            response = add(own, product(gain, add(error, arrived)))
     axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
     parts = 1 + tf.is_tensor(p[1])
     return tuple(tensor(x, like=response[0]) + axis for x in response[:parts])
@@ -239,7 +268,8 @@ def poles_of(cell, poles):
     if isinstance(poles, list):
         pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
         return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
-    longest, periods = cell.time_scales()
+    taus, periods = cell.time_scales()
+    longest = 20.0 * cell.dt if taus is None else taus[1]
     if periods is None:
         taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
         return np.exp(-cell.dt / taus) + 0j
@@ -248,12 +278,26 @@ def poles_of(cell, poles):
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
+def windows_of(cell, settings, window):
+    """K and the largest m: as given, or what suits the cell's units."""
+    taus, periods = cell.time_scales()
+    windows, stride = settings.windows, settings.stride
+    if windows is None:
+        windows = min(max(1, (512 if periods is None else 64) // (window or 64)), 8)
+    if stride is None:
+        half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
+        stride = 2 ** int(math.log2(min(max(half, 1.0), 8.0)))
+    return windows, stride
+
+
 class Memory(NamedTuple):
     """The memory of the steps so far. None where it is not needed."""
 
     x: Any  # filtered inputs [B, count, J]
-    means: Any  # means of the entries of Eq. (37) that vary [B, F]
+    means: Any  # leaky means of the entries of Eq. (37) that vary [B, F]
     weight: Any  # total weight of the steps in these means [B, 1]
+    windows: Any  # the means over each of the last K windows, the last one first [B, K, F]
+    steps: Any  # how many steps each of them has [B, K]
     constants: Any  # traces of the constants that learn [B, d, H, F]
 
 
@@ -265,19 +309,25 @@ class LinearMemory:
         rule: `EProp` or `KeRNL`.
         settings: `LinearTraces`.
         inputs: J, inputs of a unit.
+        window: C; None where each piece is one.
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
+        stride: m, at most.
     """
 
-    def __init__(self, cell, rule, settings, inputs):
+    def __init__(self, cell, rule, settings, inputs, window):
         self.cell, self.rule, self.settings = cell, rule, settings
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
+        features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
+        count, self.stride = windows_of(cell, settings, window)
         self.shapes = Memory(
             x=(self.filters.count, inputs),
-            means=(sum(x.shape[-1] for x in features_to_average(self.any_step())),),
+            means=(features,),
             weight=(1,),
+            windows=(count, features) if count else None,
+            steps=(count,) if count else None,
             constants=(own, cell.units, fields) if fields else None,
         )
 
@@ -327,13 +377,14 @@ class Recollection:
     Args:
         memory: `LinearMemory`.
         past: `backward.Past`.
-        window: C.
+        window: C, or the length of the piece where that is less.
+        longest: C.
         m: M [H, H]; None under a rule without hops.
         below: `above.Earlier` of the layer below, to whose earlier outputs errors go on; None for none.
     """
 
-    def __init__(self, memory, past, window, m, below=None):
-        self.memory, self.past, self.window, self.below = memory, past, window, below
+    def __init__(self, memory, past, window, longest, m, below=None):
+        self.memory, self.past, self.window, self.longest, self.below = memory, past, window, longest, below
         self.poles, self.places = memory.poles(below)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
@@ -378,6 +429,15 @@ class Recollection:
         weight = before + tf.reduce_sum(weights, 0)[:, None]
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
+        if memory.windows is not None:
+            total, steps = weighted_sum(counts[..., None], features), every[:, None] * tf.ones_like(weight)
+            newest = tf.math.divide_no_nan(total, steps[..., None])  # [B, 1, F]
+            rings = tf.concat([newest, memory.windows[:, :-1]], 1), tf.concat([steps, memory.steps[:, :-1]], 1)
+            some = steps > 0.0  # of an example without a step the windows stay as they are
+            memory = memory._replace(
+                windows=tf.where(some[..., None], rings[0], memory.windows),
+                steps=tf.where(some, rings[1], memory.steps),
+            )
         if memory.constants is None:
             return memory
         constants = advance_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
@@ -428,7 +488,7 @@ class Recollection:
 
         if inner is not None:
             inner = tf.concat([tf.zeros_like(inner[0])[None], inner], 0)
-        every = borders.means, inside.own, inside.first, inner
+        every = borders._replace(constants=None), inside.own, inside.first, inner
         last, rest = (
             tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
         )
@@ -445,22 +505,29 @@ class Recollection:
             total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
         return total, (below, below_inside)
 
-    def weights(self, means, own, first, *above):
+    def weights(self, memory, own, first, *above):
         """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
 
         Args:
-            means: the mean features there [B, F].
+            memory: the `Memory` there.
             own, first: the entries of `window.Inside` for this window.
             *above: E(p) there [parts, P, B, H] in its summands, each of them may be None.
         """
-        step, hops = mean_jacobian(self.first, means), {}
+        step, own = mean_jacobian(self.first, memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
+        error, synapse, decay = None, 0.0, 0.0
         above = [each for each in above if each is not None]
         above = (*tf.unstack(tf.add_n(above)), 0.0)[:2] if above else None
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)
-            hops = {"error": self.hop(first.current), "synapse": times(decay, first.synapse), "hop": self.hop}
-            hops |= {"decay": decay, "hops": self.memory.settings.hops}
-        response = respond(self.poles, step, own[: len(step.D)], above=above, **hops)
+            error, synapse = self.hop(first.current), times(decay, first.synapse)
+        recent, earlier = (), (1.0, 0.0)
+        if memory.windows is not None:
+            recent, earlier, own, error, synapse = self.through_windows(
+                memory, own, error, synapse, decay, tf.zeros_like(first.current)
+            )
+        hops = self.memory.settings.hops
+        response = respond(self.poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
+        response = [tf.add_n(parts) for parts in (zip(response, recent) if recent else zip(response))]
         weights = self.filters.weights([part[: len(self.filters.poles)] for part in response])
         if self.below is None:
             return weights, None
@@ -468,9 +535,75 @@ class Recollection:
         parts = [tf.gather(part, self.places) for part in response[: self.below.parts]]
         return weights, tf.stack([tf.einsum("pbk,ik->pbi", part, kernel) for part in parts])
 
+    def through_windows(self, memory, own, error, synapse, decay, silence):
+        """The errors of a border, back through the last K windows.
+
+        Args:
+            memory, own, error, synapse, decay: as of `weights` and of `respond`.
+            silence: zeros [B, G H].
+
+        Returns:
+            b over these windows, in its parts [P, B, G H]; p^N; then own, error and synapse before them.
+        """
+        size, m, hops = self.longest, 1, error is not None and self.memory.settings.hops > 0
+        while isinstance(size, int) and size % (2 * m) == 0 and 2 * m <= self.memory.stride:
+            m *= 2
+        trace = error is not None and not nothing(decay)  # S is one state more
+        states = (*own, tensor(synapse, like=own[0])) if trace else tuple(own)
+        errors = (error / m,) if hops else ()
+        limit, starts = squares(states), tf.cast(m * tf.range(size // m), self.dtype)
+        swings = 1 + bool(np.any(self.poles.imag))
+        responses_of_poles = powers(self.poles, tf.cast(tf.range(size), self.dtype))[:swings]  # [C, P]
+        block = [tf.reduce_sum(tf.reshape(part, (-1, m, len(self.poles))), 1) for part in responses_of_poles]
+
+        def power(n):
+            """p^n in its parts [P, B, 1], for n [B]."""
+            return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[:swings]), 0.0)[:2]
+
+        def one_window(carry, now):
+            states, errors, sums, n = carry
+            means, steps = now  # [B, F], [B]
+            step = mean_jacobian(self.first, means)
+            step = step.with_trace(decay) if trace else step
+            for _ in range(m.bit_length() - 1):
+                step = step.twice()
+
+            def back(carry, start):
+                states, errors = carry
+                part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
+                before, current = step.back(states, errors[0] if hops else 0.0)
+                arrived = [self.hop(current)] if hops else []
+                states, errors = (
+                    tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (errors, arrived))
+                )
+                if hops:
+                    length = squares(states)
+                    grown = (length > limit) & (limit > 0.0)
+                    shorter = tf.where(grown, tf.sqrt(tf.math.divide_no_nan(limit, length)), tf.ones_like(length))
+                    states, errors = tf.nest.map_structure(lambda x: shorter * x, (states, errors))
+                return (states, errors), part * current
+
+            (states, errors), currents = self.scan(back, (states, errors), starts)
+            here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in block), 0.0)[:2]
+            sums = tuple(map(tf.add, sums, product(power(n), here)))
+            return (states, errors, sums, n + tf.minimum(steps, tf.cast(size, self.dtype))), ()
+
+        windows, steps = tf.transpose(memory.windows, (1, 0, 2)), tf.transpose(memory.steps)
+        sums = (silence + tf.zeros((len(self.poles), 1, 1), self.dtype),) * swings
+        unroll = self.past.unroll or (isinstance(size, int) and size == 1)
+        carry = states, errors, sums, tf.zeros_like(steps[0])
+        (states, errors, sums, n), _ = scan(one_window, carry, (windows, steps), unroll=unroll)
+        error = m * errors[0] if hops else error
+        return sums, power(n), states[: len(own)], error, states[-1] if trace else synapse
+
     def hop(self, current):
         """rho M^T (R / drive)."""
         return tf.einsum("...bk,ki->...bi", current, self.m)
+
+
+def squares(errors):
+    """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
+    return tf.add_n([tf.reduce_sum(x**2, -1, keepdims=True) for x in errors])
 
 
 def weighted_sum(weights, x):

@@ -144,7 +144,7 @@ class LinearBackward(WindowedBackward):
     def __init__(self, rule, past, window, memory, below=None):
         super().__init__(rule, past, window)
         m = self.context.hop.m if rule.hops else None
-        self.memory, self.recollection = memory, Recollection(memory, past, self.window, m, below)
+        self.memory, self.recollection = memory, Recollection(memory, past, self.window, window, m, below)
 
     def __call__(self, error, traces=(), above=(None, None)):
         """Arguments and result as in `Backward`, with E(p) of Eq. (42) of this layer and of the one below."""

@@ -51,14 +51,15 @@ class Gradients:
         self.layer, self.jit_compile, self._compiled = layer, jit_compile, {}
 
     def __call__(self, call, error, rule, window=None, linear=False):
-        """The gradient for errors of the outputs [B, T, H]; `linear` memory may stand for what is behind the border."""
+        """The gradient for errors of the outputs [B, T, H]; `linear` memory, or its settings, may stand for earlier."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
-        key = repr(rule), window, linear
+        key = repr(rule), window, repr(linear)
         if key not in self._compiled:
             found = functools.partial(self._gradient, rule=rule, window=window, linear=linear)
             self._compiled[key] = tf.function(found, jit_compile=True) if self.jit_compile else found
         before = list(call.initial_state[: len(self.layer.cell.State._fields)])
-        return self._compiled[key](x, error, before).numpy() * trained(self.layer)
+        mask = trained(self.layer)
+        return self._compiled[key](x, error, before).numpy()[: len(mask)] * mask  # without constants that learn
 
     def _gradient(self, x, error, before, rule, window, linear):
         layer, cell = self.layer, self.layer.cell
@@ -66,9 +67,16 @@ class Gradients:
         residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
         past, memory, traces = Past(layer, x, before, residuals, p), None, ()
         if linear:
-            memory = LinearMemory(cell, rule, LinearTraces(), presynaptic(layer))
+            with tf.init_scope():  # time constants may be drawn
+                memory = linear_memory(layer, rule, linear, window)
             traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
         return way_back(rule, past, window, memory=memory)(error, traces)[1]
+
+
+def linear_memory(layer, rule, linear, window):
+    """The `LinearMemory` of a layer under a rule; `linear` is True for the default settings, or `LinearTraces`."""
+    settings = LinearTraces() if linear is True else linear
+    return LinearMemory(layer.cell, rule, settings, presynaptic(layer), window)
 
 
 def presynaptic(layer):
@@ -82,12 +90,12 @@ def agreement(one, other):
     return {"cosine": float(np.sum(one * other) / np.prod(lengths)), "length": float(lengths[0] / lengths[1])}
 
 
-def numbers_behind(layer, rule, linear):
+def numbers_behind(layer, rule, linear, window):
     """How many numbers an example needs for what was before the window; `rule` is None where nothing crosses."""
     if rule is None:
         return 0
     if linear:
-        shapes = LinearMemory(layer.cell, rule, LinearTraces(), presynaptic(layer)).shapes
+        shapes = linear_memory(layer, rule, linear, window).shapes
         return sum(int(np.prod(shape)) for shape in shapes if shape is not None)
     return sum(int(np.prod(shape)) for shape in rule.carry_shapes(layer.cell, traces=True)) * presynaptic(layer)
 
@@ -112,10 +120,9 @@ def measure(experiment, model, gradients, zero_steps):
     def add(crosses, rule, memories, **settings):
         for memory in memories:
             linear = memory == "linear"
-            behind = numbers_behind(layer, rule, linear)
             for window in WINDOWS:
                 made = gradients(call, error, rule or BPTT(), window, linear)
-                numbers = numbers_inside(layer, window) + behind
+                numbers = numbers_inside(layer, window) + numbers_behind(layer, rule, linear, window)
                 row = {"crosses": crosses, "memory": memory, "window": window, "numbers": numbers}
                 rows.append({**row, **settings, **agreement(made, exact)})
 

@@ -1,4 +1,4 @@
-"""Gradients with a window beside backpropagation's."""
+"""Gradients with a window, and in linear memory, beside backpropagation's."""
 
 import dataclasses
 import json
@@ -9,11 +9,14 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments.build import build_model, load_data
-from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.configs import EXPERIMENTS, RESONATOR
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
+from kernl_keras.rules import BPTT
+from kernl_keras.training.alignment import backpropagated_errors
+from notebooks.lab import memory as lab_memory
 from notebooks.lab import windows
-from notebooks.lab.windows import main, numbers_behind, numbers_inside
+from notebooks.lab.windows import Gradients, main, numbers_behind, numbers_inside
 
 from .test_sweeps import TINY as RATES
 
@@ -158,12 +161,12 @@ def test_numbers_by_hand():
     gated = kk.RNN(kk.LSTMCell(UNITS), rule="eprop")
     gated.build((None, T, INPUTS))
     assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
-    assert numbers_behind(layer, None, False) == 0
-    assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
+    assert numbers_behind(layer, None, False, 64) == 0
+    assert numbers_behind(layer, eprop, False, 64) == 2 * UNITS * J  # of potential and threshold
     means = 9 * UNITS + 1  # A, B, D and g of V and b, and their weight
-    assert numbers_behind(layer, eprop, True) == 8 * J + means
-    assert numbers_behind(layer, kernl, False) == (2 + 2) * UNITS * J  # of each time constant, one
-    assert numbers_behind(layer, kernl, True) == 8 * J + means
+    assert numbers_behind(layer, eprop, True, 64) == 8 * J + 9 * means  # of 8 windows, and of what is older
+    assert numbers_behind(layer, kernl, False, 64) == (2 + 2) * UNITS * J  # of each time constant, one
+    assert numbers_behind(layer, kernl, True, 256) == 8 * J + 3 * means
 
 
 def test_another_rule_is_refused(tmp_path, capsys):
@@ -186,3 +189,53 @@ def test_an_earlier_file_keeps_its_networks(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main([str(runs[0]), "--output", str(path)])
     assert "holds no such results" in capsys.readouterr().err
+
+
+RESONATING = dataclasses.replace(
+    ADAPTIVE,
+    name="resonating",
+    cell="resonator",
+    cell_settings={
+        **RESONATOR,
+        "units": UNITS,
+        "tau_m": [5.0, 20.0, 5.0, 20.0],
+        "period": [4.0, 9.0, 4.0, 6.0],
+        "adaptation_strength": 1.0,
+        "recurrent_gain": 2.0,
+        "kernel_initializer": ADAPTIVE.cell_settings["kernel_initializer"],
+    },
+)
+
+
+def apart(one, other):
+    """The length of the difference of two gradients, in that of the first."""
+    return np.linalg.norm(one - other) / np.linalg.norm(one)
+
+
+@pytest.fixture(scope="module", params=[ADAPTIVE, RESONATING], ids=["adaptive", "resonating"])
+def learned(request, tmp_path_factory):
+    """A model, and a batch of its validation data."""
+    model = write_run(request.param, tmp_path_factory.mktemp("memory") / "run")
+    return model, next(iter(load_data(request.param).validation))
+
+
+def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
+    model, batch = learned
+    layer = model.get_layer("hidden")
+    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
+    behind = lab_memory.Behind(layer, call, np.swapaxes(error, 0, 1).astype(float), 2)
+    exact = behind.gradient()
+    assert apart(exact, Gradients(layer, jit_compile=False)(call, error, BPTT())) < 1e-5
+    lost = [apart(exact, behind.gradient(**part)) for part in lab_memory.PARTS.values()]
+    assert min(lost) > 1e-4
+
+
+@pytest.mark.slow
+def test_rows_of_a_network(learned, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: learned)
+    path = tmp_path / "memory.json"
+    assert lab_memory.main(["--networks", "smnist", "--windows", "2", "6", "--seeds", "0", "--output", str(path)]) == 0
+    found = json.loads(path.read_text())["memory"]
+    whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
+    assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)
+    assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]

@@ -10,7 +10,7 @@ from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
-from kernl_keras.rules.memory import RIDGE, Filters, poles_of
+from kernl_keras.rules.memory import RIDGE, Filters, poles_of, windows_of
 
 from ..reference.cases import CELLS, RATE, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import compute, in_pieces, kernels, same
@@ -19,7 +19,10 @@ from .test_means_oracle import without_diagonal
 
 T = 9
 ERROR = draw(53, B, T, H)
-TRACES = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0)
+TRACES = {
+    count: LinearTraces(poles=5, hops=2, damping=0.7, average=6.0, windows=count, stride=stride)
+    for count, stride in ((0, 1), (1, 2), (2, 1), (3, 4))
+}
 RULES = {
     "kernl": KeRNL(reset_gradient=False),
     "kernl, reset": KeRNL(),
@@ -31,7 +34,7 @@ RULES = {
 def made(cell, rule, **settings):
     network = Network(cell, time=T)
     m = kernels() if hasattr(rule, "kernel") else ()
-    return network, m, network.layer(rule, *m, **{"traces": TRACES, **settings})
+    return network, m, network.layer(rule, *m, **{"traces": TRACES[0], **settings})
 
 
 def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
@@ -41,15 +44,22 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
         drive = np.broadcast_to(layer.cell.parameters().drive, len(m))
         arguments = {"hops": settings.hops, "damping": settings.damping, "behind": (m / drive[:, None]).T}
     arguments |= {"tau": settings.average, "poles": layer.memory.filters.poles, "ridge": RIDGE, "followed": followed}
-    return ref.memory_of_means(error, s, exact, w_rec, layer.window, segment=1, endless=True, **arguments)
+    arguments |= {"ring": settings.windows, "segment": layer.window if settings.windows else 1}
+    arguments["stride"] = min(settings.stride, layer.window & -layer.window)  # the window is a multiple of it
+    return ref.memory_of_means(error, s, exact, w_rec, layer.window, endless=True, **arguments)
 
 
 @pytest.mark.parametrize(
-    ("name", "cell", "window"), [*taking_turns(pairs(RULES, CELLS, (1, 2, 7)), every=4), ("e-prop", "relu", 2)]
+    ("name", "cell", "window", "windows"),
+    [
+        *taking_turns(pairs(RULES, CELLS, (1, 2, 7), (0,)), every=4),
+        *taking_turns(pairs(RULES, CELLS, (1, 2, 4), (1, 2, 3)), every=9),
+        ("e-prop", "relu", 2, 0),
+    ],
 )
-def test_it_is_the_memory_of_means(name, cell, window):
+def test_it_is_the_memory_of_means(name, cell, window, windows):
     rule = RULES[name]
-    network, m, layer = made(cell, rule, window=window)
+    network, m, layer = made(cell, rule, window=window, traces=TRACES[windows])
     if not rule.hops and network.settings.get("tau_s", 5.0) is not None and network.spiking:
         pytest.skip("the oracle has S as an own state, e-prop has not")
     gradient = compute(layer, network.inputs, ERROR, training=False)[1]
@@ -61,11 +71,12 @@ def test_it_is_the_memory_of_means(name, cell, window):
     same(gradient, network.used(expected), tolerance=1e-7)
 
 
+@pytest.mark.parametrize("windows", [0, 1, 2])
 @pytest.mark.parametrize(
     ("name", "rule"), [("equal", KeRNL("whole_unit")), ("spread", KeRNL("whole_unit")), ("equal", EProp())]
 )
-def test_adlif_units_have_it(name, rule):
-    layer, run, c, (_, w_rec, _), s = own.adlif(name, rule, window=2, traces=TRACES)
+def test_adlif_units_have_it(name, rule, windows):
+    layer, run, c, (_, w_rec, _), s = own.adlif(name, rule, window=2, traces=TRACES[windows])
     found = compute(layer, tf.constant(own.X), own.ERROR, training=False)[1]
     steps, followed = (ref.linear_steps("adlif", run, c, follow) for follow in (True, rule.reset_gradient))
     m = layer.sensitivity_tensor.numpy() if rule.hops else None
@@ -73,8 +84,9 @@ def test_adlif_units_have_it(name, rule):
     same(without_diagonal(found), without_diagonal(expected), tolerance=1e-7)
 
 
-def test_lstm_units_have_it_under_eprop():
-    layer, run = own.lstm(EProp(), window=2, traces=TRACES), ref.lstm(own.X, *own.WEIGHTS)
+@pytest.mark.parametrize("windows", [0, 1, 2])
+def test_lstm_units_have_it_under_eprop(windows):
+    layer, run = own.lstm(EProp(), window=2, traces=TRACES[windows]), ref.lstm(own.X, *own.WEIGHTS)
     s = ref.presynaptic(own.X, run.h, np.zeros((B, H)))
     expected = memory_of_means(layer, own.ERROR, s, ref.linear_steps("lstm", run), None, own.WEIGHTS[1])
     same(compute(layer, tf.constant(own.X), own.ERROR, training=False)[1], expected, tolerance=1e-7)
@@ -86,10 +98,10 @@ def test_of_linear_units_nothing_is_lost(period):
     cell = kk.LeakyRNNCell(4, tau=8.0, period=period, activation="identity", dtype="float64",
                            recurrent_initializer=tf.keras.initializers.RandomNormal(stddev=0.15, seed=1))  # fmt: skip
     x, error = tf.constant(draw(60, B, 30, I)), draw(61, B, 30, 4)
-    traces = LinearTraces(poles=24, hops=12, damping=1.0)
+    traces = LinearTraces(poles=24, hops=12, damping=1.0, windows=0)
     found = compute(RNN(cell, window=3, traces=traces), x, error, training=False)[1]
     exact = compute(RNN(cell, rule="bptt"), x, error)[1]
-    fewer = compute(RNN(cell, window=3, traces=LinearTraces(poles=24, hops=1)), x, error, training=False)[1]
+    fewer = compute(RNN(cell, window=3, traces=LinearTraces(poles=24, hops=1, windows=0)), x, error, training=False)[1]
     distances = [float(np.linalg.norm(each - exact) / np.linalg.norm(exact)) for each in (found, fewer)]
     assert distances[0] < 0.02 < distances[1]
 
@@ -97,11 +109,13 @@ def test_of_linear_units_nothing_is_lost(period):
 CUTS = {"windows": [slice(t, t + 2) for t in range(0, T, 2)], "two": [slice(0, 6), slice(6, T)]}
 
 
-@pytest.mark.parametrize(("name", "cell", "cuts"), taking_turns(pairs(RULES, CELLS, CUTS), every=6))
-def test_pieces_of_whole_windows_are_the_whole(name, cell, cuts):
-    network, _, layer = made(cell, RULES[name], window=2)
+@pytest.mark.parametrize(
+    ("name", "cell", "cuts", "windows"), taking_turns(pairs(RULES, CELLS, CUTS, (0, 1, 2)), every=12)
+)
+def test_pieces_of_whole_windows_are_the_whole(name, cell, cuts, windows):
+    network, _, layer = made(cell, RULES[name], window=2, traces=TRACES[windows])
     outputs, whole, *_ = compute(layer, network.inputs, ERROR, training=False)
-    _, _, layer = made(cell, RULES[name], window=2, return_state=True)
+    _, _, layer = made(cell, RULES[name], window=2, return_state=True, traces=TRACES[windows])
     found, gradient = in_pieces(layer, network.inputs, CUTS[cuts], ERROR)
     same(found, outputs)
     same(gradient, whole, tolerance=1e-8)
@@ -109,8 +123,8 @@ def test_pieces_of_whole_windows_are_the_whole(name, cell, cuts):
 
 def test_without_a_window_each_piece_is_one():
     """Backpropagation inside the pieces, and linear memory of the pieces before: how a stream learns by default."""
-    network, _, layer = made("resonator", KeRNL(), return_state=True)
-    _, _, windows = made("resonator", KeRNL(), window=3)
+    network, _, layer = made("resonator", KeRNL(), return_state=True, traces=TRACES[2])
+    _, _, windows = made("resonator", KeRNL(), window=3, traces=TRACES[2])
     gradient = in_pieces(layer, network.inputs, [slice(t, t + 3) for t in range(0, T, 3)], ERROR)[1]
     same(gradient, compute(windows, network.inputs, ERROR, training=False)[1])
     exact = compute(network.layer(BPTT()), network.inputs, ERROR)
@@ -119,11 +133,12 @@ def test_without_a_window_each_piece_is_one():
     same(whole[2], exact[2])
 
 
+@pytest.mark.parametrize("windows", [0, 2, 3])
 @pytest.mark.parametrize("cell", ["hard adaptive", "resonator", "tanh"])
-def test_a_padded_batch_learns_and_remembers_what_its_sequences_would(cell):
+def test_a_padded_batch_learns_and_remembers_what_its_sequences_would(cell, windows):
     lengths, whole, states = (5, 8), 0.0, []
     for row, length in enumerate(lengths):
-        network, _, layer = made(cell, KeRNL(), window=3, return_state=True)
+        network, _, layer = made(cell, KeRNL(), window=3, return_state=True, traces=TRACES[windows])
         x, error = network.inputs[row : row + 1, :length], ERROR[row : row + 1, :length]
         found = compute(layer, x, error, training=False)
         whole += found[1]
@@ -141,9 +156,9 @@ def test_a_padded_batch_learns_and_remembers_what_its_sequences_would(cell):
 
 @pytest.mark.slow
 def test_every_mode_agrees():
-    network, _, layer = made("resonator", KeRNL(), window=4)
+    network, _, layer = made("resonator", KeRNL(), window=4, traces=TRACES[1])
     expected = compute(layer, network.inputs, ERROR, training=False)
-    _, _, unrolled = made("resonator", KeRNL(), window=4, unroll=True)
+    _, _, unrolled = made("resonator", KeRNL(), window=4, unroll=True, traces=TRACES[1])
     found = {"unrolled": compute(unrolled, network.inputs, ERROR, training=False)}
     for jit in (False, True):
         step = tf.function(
@@ -202,7 +217,7 @@ def test_what_traces_cost():
         sizes[traces] = layer.trace_size
     inputs = 81 + 200 + 1
     assert sizes[True] == (3 + 2 * 20) * 200 * inputs
-    assert sizes["linear"] == 2 * 40 * inputs + 200 + 1 < 0.05 * sizes[True]
+    assert sizes["linear"] == 2 * 40 * inputs + (1 + 1) * (200 + 1) < 0.05 * sizes[True]
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
@@ -262,6 +277,28 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
 
     (above, _), (below, _) = (f_and_gradient(m + sign * direction) for sign in (0.5, -0.5))
     same(np.sum(f_and_gradient(m)[1] * direction), above - below, tolerance=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("cell", "window", "expected"),
+    [
+        (kk.ResonatorCell(2, period=30.0), 64, (1, 1)),
+        (kk.ResonatorCell(2, period=30.0), 16, (4, 1)),
+        (kk.ResonatorCell(2, period=30.0), None, (1, 1)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=None), 64, (8, 8)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), 256, (2, 2)),
+        (kk.LeakyRNNCell(2, tau=None, activation="relu"), 1, (8, 1)),
+    ],
+)
+def test_windows_and_stride_suit_the_units(cell, window, expected):
+    assert windows_of(cell, LinearTraces(), window) == expected
+    assert windows_of(cell, LinearTraces(windows=3, stride=4), window) == (3, 4)
+
+
+@pytest.mark.parametrize("stride", [0, 3])
+def test_a_stride_is_a_power_of_2(stride):
+    with pytest.raises(ValueError, match=f"stride must be .*; received {stride}"):
+        LinearTraces(stride=stride)
 
 
 def test_a_user_can_give_the_filters():

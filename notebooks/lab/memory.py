@@ -1,0 +1,224 @@
+"""How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
+
+    python -m notebooks.lab.memory --output notebooks/results/memory.json
+
+Networks early in training, after 150 updates of backpropagation, and `late`, the packaged network of `smnist`, after
+40,000 updates of KeRNL. Late, the errors of all digits are brought to the same length, because a few of them carry most
+of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of
+all weights of the hidden layer: the cosine to backpropagation's gradient, and the length, backpropagation's being 1.
+
+The parts of what is lost are found in NumPy, on a few digits: the errors behind the borders go back as in
+backpropagation, with one part as in linear memory, the rest exact. Where means stand for steps, hops are counted and
+damped as in linear memory, because all of them together may explode.
+"""
+
+import dataclasses
+import math
+import pathlib
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+from kernl_keras import cli
+from kernl_keras.experiments.build import build_model, load_data
+from kernl_keras.experiments.configs import EXPERIMENTS
+from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.pretrained import experiment_of, load_pretrained
+from kernl_keras.experiments.provenance import devices
+from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
+from kernl_keras.rules.backward import Past
+from kernl_keras.sequences.clean_pass import clean_pass
+from kernl_keras.training.alignment import backpropagated_errors, trained
+
+from .options import check_file, check_seeds, make_parser, provenance
+from .windows import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
+
+NETWORKS = ("smnist", "smnist-alif", "smnist-adlif", "late")
+EXAMPLES, FEW = 32, 8  # digits, and those for the parts
+NEGLIGIBLE = 1e-3  # of the largest error: borders with smaller ones are left out
+OWN, HOP = EProp(reset_gradient=True), KeRNL("whole_unit")
+ROWS = {
+    "nothing crosses": (BPTT(), False),
+    "e-prop, exact traces": (OWN, False),
+    "e-prop, linear memory": (OWN, True),
+    "KeRNL, exact traces": (HOP, False),
+    "KeRNL, linear memory": (HOP, True),
+    "KeRNL, linear memory, no means of windows": (HOP, LinearTraces(windows=0)),
+    "KeRNL, linear memory, no means of windows, 1 hop": (HOP, LinearTraces(windows=0, hops=1, damping=1.0)),
+}
+PARTS = {  # what is as in linear memory
+    "filters": {"filters": True},
+    "number and damping of hops": {"hops": True},
+    "hops, and means of windows": {"hops": True, "means": "windows"},
+    "hops, and one leaky mean": {"hops": True, "means": "leaky"},
+}
+
+
+def network_and_digits(name, seed, updates):
+    """A compiled model, and a batch of digits that it has not learned from."""
+    if name == "late":
+        experiment, model = experiment_of("smnist"), load_pretrained("smnist")
+        data = load_data(dataclasses.replace(experiment, source="sample", data_dir=None))
+    else:
+        experiment = dataclasses.replace(EXPERIMENTS[name], rule="bptt", rule_settings={}, seed=seed)
+        data = load_data(experiment)
+        model = build_model(experiment, data.time_steps, data.features, experiment.steps)
+        model.fit(data.train, steps_per_epoch=updates, verbose=0)
+    batches = list(data.validation.unbatch().batch(EXAMPLES))
+    return model, batches[seed % len(batches) if name == "late" else 0]
+
+
+class Behind:
+    """The errors that leave windows, and their way back through the steps before, in NumPy.
+
+    Args:
+        layer: `kernl_keras.RNN`.
+        call: `Call` of the layer.
+        error: of its outputs L [T, B, H], of the first examples.
+        window: C.
+    """
+
+    def __init__(self, layer, call, error, window):
+        cell, x = layer.cell, tf.transpose(call.sequences[: error.shape[1]], (1, 0, 2))
+        state = [part[: error.shape[1]] for part in call.initial_state[: len(cell.State._fields)]]
+        before, p = cell.State(*state), cell.parameters()
+        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before)
+        past = Past(layer, x, before, residuals, p)
+        self.window, self.time, (x, s) = window, past.length, past.presynaptic(0, past.length)
+        self.inputs = np.concatenate([x, s, np.ones_like(s[..., :1])], -1)
+        jacobian = past.derivatives(0, self.time).following_reset().combined()
+        self.jacobian = {name: tf.nest.map_structure(np.asarray, value) for name, value in jacobian._asdict().items()}
+        self.weights, self.trained = cell.recurrent_weights().numpy(), trained(layer)
+        self.memory = linear_memory(layer, HOP, True, window)
+        self.inside, borders = np.zeros(error.shape), []
+        for first in range(0, self.time, window):
+            later, e = [np.zeros(error.shape[1:])] * len(cell.own_states), np.zeros(error.shape[1:])
+            for t in reversed(range(first, min(first + window, self.time))):
+                later, self.inside[t] = back(self.at(t), later, e + error[t])
+                e = self.inside[t] @ self.weights.T
+            if first and np.abs(e).max() > NEGLIGIBLE * np.abs(error).max():
+                borders.append((first, later, e))
+        firsts, later, e = zip(*borders)
+        self.firsts, self.e = np.array(firsts), np.stack(e)
+        self.later = [np.stack(x) for x in zip(*later)]  # each [W, B, H]
+
+    def at(self, t, entries=None):
+        """The entries of one step, or of one for each border [W, B, H]; those of the linear steps if none are given."""
+        entries = entries or self.jacobian
+        return {name: tf.nest.map_structure(lambda x: pick(x, t), value) for name, value in entries.items()}
+
+    def means(self, kind):
+        """The entries' means, by the first step of a window [W, B, H]: leaky ones before it, or those of the window."""
+        keep = math.exp(-1.0 / self.memory.settings.average)
+
+        def mean(x):
+            if x.ndim < 3:
+                return x
+            if kind == "windows":
+                return np.stack([x[first : first + self.window].mean(0) for first in range(0, self.time, self.window)])
+            counts = [keep ** np.arange(first)[::-1] for first in self.firsts]
+            return np.stack([np.tensordot(count / count.sum(), x[: len(count)], 1) for count in counts])
+
+        return {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}
+
+    def gradient(self, means=None, hops=False, filters=False):
+        """dC/dW [J, H]; `means` is "windows" or "leaky"; what is True is as in linear memory, all else exact."""
+        settings, mean = self.memory.settings, self.means(means) if means else {}
+        count, damping = (settings.hops, settings.damping) if hops else (None, 1.0)
+        sorts = 1 if count is None else count + 1  # errors by the number of hops, or all of them together
+        first = [1.0] + [0.0] * (sorts - 1)
+        later = [np.multiply.outer(first, x) for x in self.later]
+        e = np.multiply.outer(first if sorts == 1 else np.roll(first, 1), damping * self.e)
+        current = self.inside.copy()
+        responses = np.zeros((self.firsts.max(), *self.e.shape))  # R(n) of each border
+        for n in range(len(responses)):
+            t = self.firsts - 1 - n
+            step = mean if means == "leaky" else self.at(np.maximum(t, 0) // (self.window if means else 1), mean)
+            later, found = back(step, later, e)
+            e = damping * np.roll(found, 1, 0) @ self.weights.T
+            if sorts > 1:
+                e[0] = 0.0
+            there = t >= 0
+            responses[n, there] = found.sum(0)[there]
+        if filters:
+            basis = self.memory.filters.powers(tf.range(len(responses), dtype=tf.float64)).numpy()  # [N, count]
+            weights = np.tensordot(self.memory.filters.inverse, np.tensordot(basis.T, responses, 1), 1)
+            responses = np.tensordot(basis, weights, 1)
+        for border, first in enumerate(self.firsts):
+            current[:first] += responses[:first, border][::-1]
+        return np.einsum("tbj,tbh->jh", self.inputs, current, optimize=True) * self.trained
+
+
+def pick(x, t):
+    """The steps t of an entry [T, B, H]; a constant as it is."""
+    return x[t] if x.ndim >= 3 else x
+
+
+def back(step, later, e):
+    """Eq. (38): l(t-1) and dC/dI(t)."""
+    current = sum(x * b for x, b in zip(later, step["B"])) + step["g"] * e
+    d = range(len(later))
+    return [sum(later[i] * step["A"][i][k] for i in d) + step["D"][k] * e for k in d], current
+
+
+def measure(name, seed, updates, windows, kept):
+    """The rows of one network, a list of dicts; `kept` has what is compiled, by the network's name."""
+    model, batch = network_and_digits(name, seed, updates)
+    if name in kept:
+        kept[name][0].set_weights(model.get_weights())
+    model, gradients = kept.setdefault(name, (model, Gradients(model.get_layer("hidden"))))
+    layer = gradients.layer
+    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
+    if name == "late":
+        error /= tf.norm(error, axis=(1, 2), keepdims=True)
+    cell = layer.cell
+    drive = cell.parameters().drive * tf.ones(cell.units, cell.compute_dtype)
+    layer.sensitivity_tensor = tf.transpose(cell.weights_of_potential()) * drive[:, None]
+    exact, rows, about = gradients(call, error, BPTT()), [], {"network": name, "seed": seed}
+    for window in windows:
+        for label, (rule, linear) in ROWS.items():
+            kept_numbers = 0 if isinstance(rule, BPTT) else numbers_behind(layer, rule, linear, window)
+            steps = kept_numbers / numbers_inside(layer, 1)
+            found = agreement(gradients(call, error, rule, window, linear), exact)
+            rows.append({**about, "window": window, "crosses": label, "steps_of_memory": round(steps, 1), **found})
+    behind = Behind(layer, call, tf.transpose(error[:FEW], (1, 0, 2)).numpy().astype(float), max(windows))
+    exact = behind.gradient()
+    for part, settings in PARTS.items():
+        found = agreement(behind.gradient(**settings), exact)
+        rows.append({**about, "window": max(windows), "as in linear memory": part, **found})
+    return rows
+
+
+def run(options, command):
+    """A results file, written anew after each network."""
+    cli.set_threads(options.threads)
+    check_seeds(options.seeds)
+    for window in options.windows:
+        cli.at_least_one("--windows", window)
+    cli.at_least_one("--updates", options.updates)
+    path, about, rows, kept = check_file(options.output), provenance(command), [], {}
+    for name in options.networks:
+        for seed in options.seeds:
+            rows += measure(name, seed, options.updates, options.windows, kept)
+            for row in rows[-len(ROWS) * len(options.windows) - len(PARTS) :]:
+                label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
+                print(f"{name} {seed} C={row['window']} {label}: {row['cosine']:.3f} ({row['length']:.2f})", flush=True)
+            measured = {"examples": EXAMPLES, "updates": options.updates, "device": devices(), "rows": rows}
+            write_json(path, {"memory": {**measured, **about}})
+
+
+def main(arguments=None):
+    """The command; returns the exit status."""
+    parser = make_parser("memory", __doc__, run)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C")
+    parser.add_argument("--updates", type=int, default=150, metavar="N", help="of backpropagation, 150 if not given")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
+    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
+    cli.add_machine_options(parser)
+    return cli.run_command(parser, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
