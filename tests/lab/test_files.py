@@ -97,7 +97,7 @@ def test_a_run_becomes_a_network_and_comes_back(finished, tmp_path, monkeypatch)
     monkeypatch.setattr(pack, "FOLDER", tmp_path)
     assert pack.main([str(folder), "small"]) == 0
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "NAMES", ["small"])
+    monkeypatch.setattr(pretrained, "NETWORKS", ["small"])
     model = kk.load_pretrained("small")
     x = np.random.default_rng(0).random((2, 838, 2))
     x[..., 1] = 1.0
