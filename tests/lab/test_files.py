@@ -124,6 +124,6 @@ def test_the_pictures_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "PICTURES", tmp_path)
     assert pictures.main([]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        "alignment.png", "kills.png", "network.png", "race.png", "reference.png", "streams.png",
+        "alignment.png", "kills.png", "network.png", "reference.png", "streams.png",
         "windows.png", "windows-all.png",
     }  # fmt: skip
