@@ -165,24 +165,6 @@ def draw_kills():
     figure.savefig(PICTURES / "kills.png", dpi=110)
 
 
-def draw_race():
-    """Accuracy against the seconds of training; this package's rules in full lines."""
-    rows = json.loads((RESULTS / "race.json").read_text())["rows"].values()
-    figure, axes = panels(size=(8, 4))
-    for number, row in enumerate(rows):
-        seconds, accuracy = ([point[name] for point in row["points"]] for name in ("seconds", "accuracy"))
-        style = "o-" if "tensorflow" in row["versions"] else "s--"
-        axes.plot(seconds, accuracy, style, color=f"C{number}", markersize=4, label=row["label"])
-    axes.axhline(0.1, color="#c44e52", linestyle=":", label="chance")
-    axes.set(xscale="log", ylim=(0, 1), xlabel="seconds of training, compiling with it", ylabel="validation accuracy")
-    marks = [30, 60, 120, 300]
-    axes.set_xticks(marks, [str(mark) for mark in marks])
-    axes.set_xticks([], minor=True)
-    axes.set(title="784-pixel MNIST, packaged sample, the same cores")
-    figure.legend(frameon=False, loc="outside right center")
-    figure.savefig(PICTURES / "race.png", dpi=110)
-
-
 def draw_streams():
     """Words missed on a validation stream by the steps heard: a row a task, a panel a window."""
     tasks = json.loads((RESULTS / "streams.json").read_text())["streams"]["tasks"]
@@ -311,7 +293,6 @@ def run(options, command):
     draw_alignment()
     draw_kills()
     draw_windows()
-    draw_race()
     draw_streams()
 
 

@@ -502,7 +502,7 @@ def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk, monkeypatch):
     monkeypatch.setattr(feeds, "TensorBoard", kk.TensorBoard)
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
     experiment = dataclasses.replace(TINY, steps=4, above=[], optimizer_settings={})
-    with short_disk(40_000), pytest.raises(UserError, match=message):
+    with short_disk(25_000), pytest.raises(UserError, match=message):
         train(experiment, tmp_path / "run", verbose=0)
     assert read_config(tmp_path / "run").name == "tiny"
 

@@ -45,7 +45,7 @@ def test_train_and_evaluate(tmp_path, capsys):
     config = json.loads((folder / "config.json").read_text())
     expected = dict(name="tiny", steps=3, epochs=None, learning_rate=0.5, seed=7, jit_compile=False, rule="eprop")
     assert {name: config[name] for name in expected} == expected
-    assert results["command"] == f"kernl-keras {' '.join(command)}"
+    assert results["command"] == f"kernl-keras {' '.join(command)}".replace(str(folder), folder.name)
     tested = f"Test mse {results['test_mse']:.4f} (chance 0.17), loss {results['test']['loss']:.4f}\n"
     for said in (
         "Experiment tiny: The adding problem",

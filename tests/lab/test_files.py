@@ -97,7 +97,7 @@ def test_a_run_becomes_a_network_and_comes_back(finished, tmp_path, monkeypatch)
     monkeypatch.setattr(pack, "FOLDER", tmp_path)
     assert pack.main([str(folder), "small"]) == 0
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    monkeypatch.setattr(pretrained, "NAMES", ["small"])
+    monkeypatch.setattr(pretrained, "NETWORKS", ["small"])
     model = kk.load_pretrained("small")
     x = np.random.default_rng(0).random((2, 838, 2))
     x[..., 1] = 1.0
@@ -124,6 +124,6 @@ def test_the_pictures_of_the_results(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "PICTURES", tmp_path)
     assert pictures.main([]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
-        "alignment.png", "kills.png", "network.png", "race.png", "reference.png", "streams.png",
+        "alignment.png", "kills.png", "network.png", "reference.png", "streams.png",
         "windows.png", "windows-all.png",
     }  # fmt: skip

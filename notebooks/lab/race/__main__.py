@@ -37,7 +37,7 @@ def main(arguments=None):
 
 
 def run(options, command):
-    """A results file, written anew after each row; `notebooks.lab.pictures` draws its plot."""
+    """A results file, written anew after each row."""
     path = check_file(options.output)
     for name in ("units", "threads"):
         cli.at_least_one(f"--{name}", getattr(options, name))
