@@ -204,7 +204,7 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
     inputs = x = keras.Input(batch_shape=(B, None, I), dtype="float64")
     for net in nets:
         cell = net.kind(H, use_bias=True, dtype="float64", **net.settings)
-        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0)
+        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0, windows=0)
         layers.append(kk.RNN(cell, rule=rule, traces=traces, stateful=True, seed=5))
         x = layers[-1](x)
     readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)
