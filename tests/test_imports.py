@@ -29,19 +29,9 @@ ROOMS = {  # room: the other rooms it may import
 }
 # Top-level modules, free for every room; they import no room.
 HELPERS = {
-    "archives",
-    "keras_version",
-    "serialization",
-    "checks",
-    "draws",
-    "initializers",
-    "regularizers",
-    "quiet",
-    "replicas",
-    "types",
-    "version",
-    "whole_files",
-}
+    "archives", "keras_version", "serialization", "checks", "draws", "initializers", "regularizers", "quiet",
+    "replicas", "types", "version", "whole_files",
+}  # fmt: skip
 TOP = {"__init__", "__main__", "cli"}  # the front door; it may import every room
 ONLY_IN = {  # package: the place that may import it
     "keras": "keras_version",  # this module alone knows which Keras it is

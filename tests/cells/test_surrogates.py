@@ -12,7 +12,8 @@ from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import keras
 
 from ..reference import oracles
-from ..reference.cases import B, H, I, Network, T, draw, stacked, taking_turns
+from ..reference.cases import B, H, I, Network, T, draw, taking_turns
+from ..reference.expected import compute
 
 KINDS = {"spiking": kk.LIFCell, "resonator": kk.ResonatorCell}
 
@@ -62,15 +63,6 @@ def with_surrogate(name, surrogate):
     return network
 
 
-def gradients(layer, network, error):
-    x = network.inputs
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        loss = tf.reduce_sum(layer(x) * error)
-    *weights, of_x = tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias, x])
-    return stacked(weights), of_x
-
-
 @pytest.mark.parametrize("name", ["hard adaptive", pytest.param("resonator", marks=pytest.mark.slow)])
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
@@ -80,14 +72,15 @@ def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     expected, of_x_expected = oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c, forward=n.forward)
     assert np.abs(expected).max() > 1e-3
     for layer in (keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype), n.layer("bptt")):
-        weights, of_x = gradients(layer, n, error)
+        _, weights, of_x, _ = compute(layer, n.inputs, error, training=False)
         np.testing.assert_allclose(weights, n.used(expected), rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(of_x, of_x_expected, rtol=1e-6, atol=1e-7)
 
 
 def test_surrogates_differ():
     n, error = Network("hard adaptive"), draw(9, B, T, H)
-    found = [gradients(with_surrogate("hard adaptive", each).layer("bptt"), n, error)[0] for each in EVERY]
+    layers = [with_surrogate("hard adaptive", each).layer("bptt") for each in EVERY]
+    found = [compute(layer, n.inputs, error)[1] for layer in layers]
     for place, one in enumerate(found):
         assert all(np.abs(one - other).max() > 1e-3 for other in found[:place])
 
@@ -103,9 +96,7 @@ def test_modes_agree(surrogate, wrap):
     layer = n.layer("kernl")
 
     def found():
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(n.inputs) * error)
-        return tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel])
+        return compute(layer, n.inputs, error, training=False)[1:3]
 
     for one, other in zip(wrap(found)(), found()):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)

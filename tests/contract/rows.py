@@ -89,6 +89,5 @@ ROWS = {
 }
 RECURRENT = [name for name, row in ROWS.items() if row.recurrent]
 CELLS = [name for name, row in ROWS.items() if row.of_cell]
-STATELESS = [name for name, row in ROWS.items() if not row.recurrent]
 TRAINED = [name for name in RECURRENT if name not in ("InputSpikeCell", "ContextCell")]
 LAYERS = [name for name, row in ROWS.items() if row.kind is kk.RNN]

@@ -37,7 +37,7 @@ class masked:  # noqa: N801
         self.layer, self.mask = layer, tf.constant(MASKS[mask])
 
     def __getattr__(self, name):
-        return getattr(self.layer, name, ())  # Keras' own has no `sensitivity_weights`
+        return getattr(self.layer, name)
 
     def __call__(self, x, training=None, initial_state=None):
         return self.layer(x, mask=self.mask, training=training, initial_state=initial_state)

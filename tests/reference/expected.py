@@ -178,7 +178,7 @@ def compute(layer, x, error=ERROR, training=True, initial_state=None):
         loss = tf.reduce_sum(outputs * tf.cast(error, outputs.dtype))
         added = tf.add_n(layer.losses) if layer.losses else None
     *of_weights, of_x = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias, x])
-    sensitivity = layer.sensitivity_weights
+    sensitivity = getattr(layer, "sensitivity_weights", [])  # Keras' own layer has none
     of_sensitivity = tape.gradient(added, sensitivity) if sensitivity and training else []
     found = outputs, tf.concat([*of_weights[:2], of_weights[2][None]], 0), of_x, of_sensitivity
     return (*found, states) if states else found

@@ -28,7 +28,7 @@ def build(cell, rule, **settings):
     return network, m, network.layer(rule, *m, **settings)
 
 
-def gradients(layer, x, error=ERROR, calls=None, **arguments):
+def gradients(layer, x, error=ERROR, **arguments):
     """Of the logarithm of each constant, by name; 0 where nothing reaches it."""
     weights = layer.cell.learned_weights()
     with tf.GradientTape() as tape:
