@@ -413,20 +413,21 @@ class Recollection:
     def with_means(self, memory, features, counts, later):
         """The `Memory` with the means after a window, in which the features [C, B, F] were seen."""
         keep, steps = tf.constant(self.memory.keep, self.dtype), tf.reduce_sum(counts, 0)[:, None]
-        ring = memory.windows is not None
-        weights = counts if ring else counts * tf.pow(keep, later)
-        added, total = tf.reduce_sum(weights, 0)[:, None], weighted_sum(weights[..., None], features)[:, 0]
-        if ring:  # the oldest of the K windows leaves them, if there was a step at all
-            now, any_step = tf.math.divide_no_nan(total, added), steps > 0.0
-            added = steps = tf.where(any_step, memory.steps[:, -1:], tf.zeros_like(memory.steps[:, -1:]))
-            total = added * memory.windows[:, -1]
-            count = tf.reduce_sum(counts, 0)[:, None] + tf.zeros_like(added)
+        if memory.windows is None:
+            weights = counts * tf.pow(keep, later)
+            added, total = tf.reduce_sum(weights, 0)[:, None], weighted_sum(weights[..., None], features)[:, 0]
+        else:  # the window comes in, if it has a step, and the oldest leaves
+            mean = tf.math.divide_no_nan(weighted_sum(counts[..., None], features)[:, 0], steps)
+            last_steps, last_mean = memory.steps[:, -1:], memory.windows[:, -1]
+            pushed = tf.concat([mean[:, None], memory.windows[:, :-1]], 1)
+            pushed_steps = tf.concat([steps + tf.zeros_like(last_steps), memory.steps[:, :-1]], 1)
+            comes = steps > 0.0
             memory = memory._replace(
-                windows=tf.where(
-                    any_step[..., None], tf.concat([now[:, None], memory.windows[:, :-1]], 1), memory.windows
-                ),
-                steps=tf.where(any_step, tf.concat([count, memory.steps[:, :-1]], 1), memory.steps),
+                windows=tf.where(comes[..., None], pushed, memory.windows),
+                steps=tf.where(comes, pushed_steps, memory.steps),
             )
+            added = steps = tf.where(comes, last_steps, tf.zeros_like(last_steps))
+            total = added * last_mean
         before = tf.pow(keep, steps) * memory.weight
         weight = before + added
         return memory._replace(means=tf.math.divide_no_nan(before * memory.means + total, weight), weight=weight)
