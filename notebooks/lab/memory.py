@@ -185,11 +185,11 @@ def measure(name, seed, updates, windows, kept):
             steps = kept_numbers / numbers_inside(layer, 1)
             found = agreement(gradients(call, error, rule, window, linear), exact)
             rows.append({**about, "window": window, "crosses": label, "steps_of_memory": round(steps, 1), **found})
-    behind = Behind(layer, call, tf.transpose(error[:FEW], (1, 0, 2)).numpy().astype(float), max(windows))
+    behind = Behind(layer, call, tf.transpose(error[:FEW], (1, 0, 2)).numpy().astype(float), windows[-1])
     exact = behind.gradient()
     for part, settings in PARTS.items():
         found = agreement(behind.gradient(**settings), exact)
-        rows.append({**about, "window": max(windows), "as in linear memory": part, **found})
+        rows.append({**about, "window": windows[-1], "as in linear memory": part, **found})
     return rows
 
 
@@ -215,7 +215,7 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = make_parser("memory", __doc__, run)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C")
+    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C", help="parts have the last")
     parser.add_argument("--updates", type=int, default=150, metavar="N", help="of backpropagation, 150 if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
