@@ -489,24 +489,26 @@ def memory_of_means(
             means = means_before(followed or steps, first, segment or size, ring, tau)
             again = w_rec if behind is None else behind
             if endless:
-                left, sorts = (state, damping * seen), 2 if hops is None else hops + 1
-                windows, found = ring_windows(means, segment or size, ring), np.zeros((0, w_rec.shape[1]))
-                if windows:
-                    found, *left = errors_through_windows(windows, state, seen, again, b, stride, damping, hops != 0)
-                by_sort = [np.zeros((sorts, *x.shape)) for x in left]
-                by_sort[0][0] = left[0]
-                if sorts > 1:
-                    by_sort[1][1] = left[1]
+                found, damped = np.zeros((0, w_rec.shape[1])), damping * seen
+                if windows := ring_windows(means, segment or size, ring):
+                    found, state, damped = errors_through_windows(
+                        windows, state, seen, again, b, stride, damping, hops != 0
+                    )
+                sorts = 2 if hops is None else hops + 1
+                states, left = np.zeros((sorts, *state.shape)), np.zeros((sorts, units))
+                states[0], left[1:2] = state, damped
             else:
                 found = errors_behind(means[:horizon], state, seen, again, b, hops, damping)[0]
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
-            products = kernels(poles, len(found)).T @ found if len(found) else 0.0
+            products = np.zeros((1, w_rec.shape[1]))
+            if len(found):
+                products = kernels(poles, len(found)).T @ found
             if endless:
                 mean = means_before(followed or steps, first, 1, 0, tau)[-1]
                 older = [
-                    p ** len(found) * errors_without_end(mean, *by_sort, again, b, p, hops, damping) for p in poles
+                    p ** len(found) * errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles
                 ]
                 products = products + in_parts(poles, np.array(older))
             gram = gram_matrix(poles, None if endless else len(found))

@@ -62,7 +62,8 @@ class LinearTraces(Settings):
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant of the mean of what is older than the windows that have their own, in steps.
+        average: time constant of the leaky mean of all steps, which stands for what is older than these windows, in
+            steps.
         windows: K, how many of the last windows have means of their own; None for as many as have 64 steps where units
             have periods, and 512 where they have none, from 1 to 8. An error goes back through all of these steps.
         stride: m, how many of these steps are taken at once, at most; a power of 2. None for 1 where units have
@@ -81,7 +82,7 @@ class LinearTraces(Settings):
     def __init__(
         self,
         poles: Any = None,
-        hops: int = 4,
+        hops: int = 2,
         damping: float = 0.9,
         average: float = 64.0,
         windows: int | None = None,

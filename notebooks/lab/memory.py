@@ -24,7 +24,7 @@ from kernl_keras import cli
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
-from kernl_keras.experiments.pretrained import experiment_of, load_pretrained
+from kernl_keras.experiments.pretrained import experiment_of, load_pretrained, variables
 from kernl_keras.experiments.provenance import devices
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.backward import Past
@@ -56,15 +56,21 @@ PARTS = {  # what is as in linear memory
 
 
 def network_and_digits(name, seed, updates):
-    """A compiled model, and a batch of digits that it has not learned from."""
+    """A compiled model, whose M is the direct effect, and a batch of digits that it has not learned from."""
     if name == "late":
         experiment, model = experiment_of("smnist"), load_pretrained("smnist")
         data = load_data(dataclasses.replace(experiment, source="sample", data_dir=None))
     else:
         experiment = dataclasses.replace(EXPERIMENTS[name], rule="bptt", rule_settings={}, seed=seed)
         data = load_data(experiment)
+        trained_model = build_model(experiment, data.time_steps, data.features, experiment.steps)
+        trained_model.fit(data.train, steps_per_epoch=updates, verbose=0)
+        experiment = EXPERIMENTS[name]
         model = build_model(experiment, data.time_steps, data.features, experiment.steps)
-        model.fit(data.train, steps_per_epoch=updates, verbose=0)
+        weights = variables(trained_model)
+        for key, variable in variables(model).items():
+            variable.assign(weights.get(key, variable))  # all but M
+    model.get_layer("hidden").reset_sensitivity()
     batches = list(data.validation.unbatch().batch(EXAMPLES))
     return model, batches[seed % len(batches) if name == "late" else 0]
 
@@ -172,9 +178,6 @@ def measure(name, seed, updates, windows, kept):
     (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
     if name == "late":
         error /= tf.norm(error, axis=(1, 2), keepdims=True)
-    cell = layer.cell
-    drive = cell.parameters().drive * tf.ones(cell.units, cell.compute_dtype)
-    layer.sensitivity_tensor = tf.transpose(cell.weights_of_potential()) * drive[:, None]
     exact, rows, about = gradients(call, error, BPTT()), [], {"network": name, "seed": seed}
     for window in windows:
         for label, (rule, linear) in ROWS.items():
@@ -182,11 +185,11 @@ def measure(name, seed, updates, windows, kept):
             steps = kept_numbers / numbers_inside(layer, 1)
             found = agreement(gradients(call, error, rule, window, linear), exact)
             rows.append({**about, "window": window, "crosses": label, "steps_of_memory": round(steps, 1), **found})
-    behind = Behind(layer, call, tf.transpose(error[:FEW], (1, 0, 2)).numpy().astype(float), max(windows))
+    behind = Behind(layer, call, tf.transpose(error[:FEW], (1, 0, 2)).numpy().astype(float), windows[-1])
     exact = behind.gradient()
     for part, settings in PARTS.items():
         found = agreement(behind.gradient(**settings), exact)
-        rows.append({**about, "window": max(windows), "as in linear memory": part, **found})
+        rows.append({**about, "window": windows[-1], "as in linear memory": part, **found})
     return rows
 
 
@@ -212,7 +215,7 @@ def main(arguments=None):
     """The command; returns the exit status."""
     parser = make_parser("memory", __doc__, run)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C")
+    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C", help="parts have the last")
     parser.add_argument("--updates", type=int, default=150, metavar="N", help="of backpropagation, 150 if not given")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")

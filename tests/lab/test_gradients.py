@@ -234,7 +234,7 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
 def test_rows_of_a_network(learned, tmp_path, monkeypatch):
     monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: learned)
     path = tmp_path / "memory.json"
-    assert lab_memory.main(["--networks", "smnist", "--windows", "2", "6", "--seeds", "0", "--output", str(path)]) == 0
+    assert lab_memory.main(["--networks", "smnist", "--windows", "6", "2", "--seeds", "0", "--output", str(path)]) == 0
     found = json.loads(path.read_text())["memory"]
     whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
     assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)

@@ -15,7 +15,7 @@ from kernl_keras.naive.means import back, filtered_inputs, gram_matrix, kernels,
 from kernl_keras.rules import KeRNL, LinearTraces
 from kernl_keras.rules.memory import RIDGE
 
-from ..reference.cases import B, H, I, Network, draw
+from ..reference.cases import B, H, I, Network, draw, taking_turns
 from ..reference.expected import same
 
 O, T = 2, 40  # noqa: E741
@@ -125,8 +125,7 @@ def test_a_mask_and_new_sequences_are_the_readouts_as_well(readout):
 STACKS = {"two rules": ["kernl", "eprop"], "kernl": ["kernl", "kernl"], "one": ["kernl"]}
 
 
-@pytest.mark.parametrize("readout", ["shared", "own"])
-@pytest.mark.parametrize("rules", STACKS)
+@pytest.mark.parametrize(("rules", "readout"), taking_turns([*itertools.product(STACKS, ("shared", "own"))], every=3))
 def test_of_linear_layers_nothing_is_lost(rules, readout):
     """Where the means are what they are means of, the pieces have the gradient of the whole by backpropagation."""
     periods = [None, [6.0, 7.0, 9.0, 11.0]]
@@ -191,7 +190,9 @@ def layer_errors(layer, net, m, above, b, first):
 
 @pytest.mark.parametrize(
     ("below", "above"),
-    [("resonator", "hard adaptive"), ("soft free", "resonator"), ("tanh", "swinging tanh"), ("hard", "hard")],
+    taking_turns(
+        [("resonator", "hard adaptive"), ("soft free", "resonator"), ("tanh", "swinging tanh"), ("hard", "hard")]
+    ),
 )
 def test_two_layers_and_a_readout_are_the_oracles(below, above):
     """One window behind another: the first piece fills the memories, the errors are those of the second."""
@@ -227,7 +228,7 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
         same(net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected[place]), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("length", [5, 10])
+@pytest.mark.parametrize("length", [pytest.param(5, marks=pytest.mark.slow), 10])
 def test_windows_of_one_call_are_pieces(length, monkeypatch):
     """What goes from one layer to the other at the borders inside a call, and at its start, too."""
     monkeypatch.setattr("kernl_keras.layers.rnn.SHORTEST", 5)
@@ -243,7 +244,9 @@ def test_windows_of_one_call_are_pieces(length, monkeypatch):
         same(one, other, tolerance=1e-8)
 
 
-@pytest.mark.parametrize(("window", "joined"), [((16, 16), True), ((16, 20), False), ((5, 5), False)])
+@pytest.mark.parametrize(
+    ("window", "joined"), taking_turns([((16, 16), True), ((16, 20), False), ((5, 5), False)], every=2)
+)
 def test_nothing_goes_on_where_the_layers_count_otherwise(window, joined):
     """Another window, short windows inside a call, or a layer between: each layer then does its own part alone."""
     cells = [linear(8.0), linear(12.0)]
@@ -267,7 +270,7 @@ def test_a_random_feedback_takes_the_error_back_over_the_border():
         assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
 
 
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_stack_learns_from_a_stream(jit):
     cells = [lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0]), lambda: kk.LIFCell(H)]
     keras.utils.set_random_seed(0)
