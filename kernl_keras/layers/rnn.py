@@ -161,7 +161,7 @@ class RNN(KerasRNN):
         presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
         shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
-            self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic, self.window)
+            self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
             shapes = [(*shape, columns) for shape in checked_shapes(self.rule, self.cell, traces=True)]

@@ -64,8 +64,8 @@ class LinearTraces(Settings):
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant of the leaky mean of all steps, which stands for what is older than these windows, in
             steps.
-        windows: K, how many of the last windows have means of their own; None for as many as have 64 steps where units
-            have periods, and 512 where they have none, from 1 to 8. An error goes back through all of these steps.
+        windows: K, how many of the last windows have means of their own; None for 1 where units have periods, and 8
+            where they have none. An error goes back through all of their steps.
         stride: m, how many of these steps are taken at once, at most; a power of 2. None for 1 where units have
             periods or no time constants, and else for half of the shortest time constant and at most 8.
 
@@ -279,12 +279,12 @@ def poles_of(cell, poles):
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
-def windows_of(cell, settings, window):
+def windows_of(cell, settings):
     """K and the largest m: as given, or what suits the cell's units."""
     taus, periods = cell.time_scales()
     windows, stride = settings.windows, settings.stride
     if windows is None:
-        windows = min(max(1, (512 if periods is None else 64) // (window or 64)), 8)
+        windows = 8 if periods is None else 1
     if stride is None:
         half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
         stride = 2 ** int(math.log2(min(max(half, 1.0), 8.0)))
@@ -310,19 +310,18 @@ class LinearMemory:
         rule: `EProp` or `KeRNL`.
         settings: `LinearTraces`.
         inputs: J, inputs of a unit.
-        window: C; None where each piece is one.
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
         stride: m, at most.
     """
 
-    def __init__(self, cell, rule, settings, inputs, window):
+    def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, settings
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
-        count, self.stride = windows_of(cell, settings, window)
+        count, self.stride = windows_of(cell, settings)
         self.shapes = Memory(
             x=(self.filters.count, inputs),
             means=(features,),

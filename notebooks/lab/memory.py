@@ -96,7 +96,7 @@ class Behind:
         jacobian = past.derivatives(0, self.time).following_reset().combined()
         self.jacobian = {name: tf.nest.map_structure(np.asarray, value) for name, value in jacobian._asdict().items()}
         self.weights, self.trained = cell.recurrent_weights().numpy(), trained(layer)
-        self.memory = linear_memory(layer, HOP, True, window)
+        self.memory = linear_memory(layer, HOP, True)
         self.inside, borders = np.zeros(error.shape), []
         for first in range(0, self.time, window):
             later, e = [np.zeros(error.shape[1:])] * len(cell.own_states), np.zeros(error.shape[1:])
@@ -181,7 +181,7 @@ def measure(name, seed, updates, windows, kept):
     exact, rows, about = gradients(call, error, BPTT()), [], {"network": name, "seed": seed}
     for window in windows:
         for label, (rule, linear) in ROWS.items():
-            kept_numbers = 0 if isinstance(rule, BPTT) else numbers_behind(layer, rule, linear, window)
+            kept_numbers = 0 if isinstance(rule, BPTT) else numbers_behind(layer, rule, linear)
             steps = kept_numbers / numbers_inside(layer, 1)
             found = agreement(gradients(call, error, rule, window, linear), exact)
             rows.append({**about, "window": window, "crosses": label, "steps_of_memory": round(steps, 1), **found})

@@ -68,15 +68,15 @@ class Gradients:
         past, memory, traces = Past(layer, x, before, residuals, p), None, ()
         if linear:
             with tf.init_scope():  # time constants may be drawn
-                memory = linear_memory(layer, rule, linear, window)
+                memory = linear_memory(layer, rule, linear)
             traces = [tf.zeros((x.shape[1], *shape), x.dtype) for shape in memory.shapes if shape is not None]
         return way_back(rule, past, window, memory=memory)(error, traces)[1]
 
 
-def linear_memory(layer, rule, linear, window):
+def linear_memory(layer, rule, linear):
     """The `LinearMemory` of a layer under a rule; `linear` is True for the default settings, or `LinearTraces`."""
     settings = LinearTraces() if linear is True else linear
-    return LinearMemory(layer.cell, rule, settings, presynaptic(layer), window)
+    return LinearMemory(layer.cell, rule, settings, presynaptic(layer))
 
 
 def presynaptic(layer):
@@ -90,12 +90,12 @@ def agreement(one, other):
     return {"cosine": float(np.sum(one * other) / np.prod(lengths)), "length": float(lengths[0] / lengths[1])}
 
 
-def numbers_behind(layer, rule, linear, window):
+def numbers_behind(layer, rule, linear):
     """How many numbers an example needs for what was before the window; `rule` is None where nothing crosses."""
     if rule is None:
         return 0
     if linear:
-        shapes = linear_memory(layer, rule, linear, window).shapes
+        shapes = linear_memory(layer, rule, linear).shapes
         return sum(int(np.prod(shape)) for shape in shapes if shape is not None)
     return sum(int(np.prod(shape)) for shape in rule.carry_shapes(layer.cell, traces=True)) * presynaptic(layer)
 
@@ -122,7 +122,7 @@ def measure(experiment, model, gradients, zero_steps):
             linear = memory == "linear"
             for window in WINDOWS:
                 made = gradients(call, error, rule or BPTT(), window, linear)
-                numbers = numbers_inside(layer, window) + numbers_behind(layer, rule, linear, window)
+                numbers = numbers_inside(layer, window) + numbers_behind(layer, rule, linear)
                 row = {"crosses": crosses, "memory": memory, "window": window, "numbers": numbers}
                 rows.append({**row, **settings, **agreement(made, exact)})
 

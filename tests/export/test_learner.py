@@ -378,7 +378,9 @@ def test_names_do_not_count_what_the_process_has_made():
         for weight in ("kernel", "bias", *(["recurrent_kernel"] if "rnn" in layer else []))
     }
     slots = {f"optimizer_{kind}_{weight}" for kind in ("momentums", "velocities") for weight in weights}
-    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight")} | {"readout_memory_inputs"}
+    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight", "windows", "steps")} | {
+        "readout_memory_inputs"
+    }
     assert tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}
     assert tensors["optimizer"].keys() == slots | {"optimizer_iterations", "optimizer_learning_rate"}
     assert tensors["states"].keys() == {"spike_encoder_state_0", "rnn_activity", "rnn_1_activity", "readout_v"}

@@ -161,12 +161,12 @@ def test_numbers_by_hand():
     gated = kk.RNN(kk.LSTMCell(UNITS), rule="eprop")
     gated.build((None, T, INPUTS))
     assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
-    assert numbers_behind(layer, None, False, 64) == 0
-    assert numbers_behind(layer, eprop, False, 64) == 2 * UNITS * J  # of potential and threshold
+    assert numbers_behind(layer, None, False) == 0
+    assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     means = 9 * UNITS + 1  # A, B, D and g of V and b, and their weight
-    assert numbers_behind(layer, eprop, True, 64) == 8 * J + 9 * means  # of 8 windows, and of what is older
-    assert numbers_behind(layer, kernl, False, 64) == (2 + 2) * UNITS * J  # of each time constant, one
-    assert numbers_behind(layer, kernl, True, 256) == 8 * J + 3 * means
+    assert numbers_behind(layer, eprop, True) == 8 * J + 9 * means  # of 8 windows, and of what is older
+    assert numbers_behind(layer, kernl, False) == (2 + 2) * UNITS * J  # of each time constant, one
+    assert numbers_behind(layer, kernl, True) == 8 * J + 9 * means
 
 
 def test_another_rule_is_refused(tmp_path, capsys):
