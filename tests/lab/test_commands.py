@@ -15,6 +15,7 @@ MISTAKES = [
     ("benchmark.__main__", ["--output", "nowhere/at/all.json"], "nowhere/at is no directory"),
     ("benchmark.__main__", ["--only", "everything"], "invalid choice: 'everything'"),
     ("device", ["--steps", "0", "--output", "a.json"], "--steps must be >= 1; received 0."),
+    ("borders", ["--windows", "60", "--output", "a.json"], "--windows must divide 256; received 60"),
     ("memory", ["--windows", "0", "--output", "a.json"], "--windows must be >= 1; received 0"),
     ("memory", ["--output", "there.json"], "there.json already exists: name another --output."),
     ("nir_round_trip", [], "KERNL_KERAS_NIR_PYTHON must name the Python of an environment"),

@@ -14,8 +14,8 @@ from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
 from kernl_keras.rules import BPTT
 from kernl_keras.training.alignment import backpropagated_errors
+from notebooks.lab import borders, windows
 from notebooks.lab import memory as lab_memory
-from notebooks.lab import windows
 from notebooks.lab.windows import Gradients, main, numbers_behind, numbers_inside
 
 from .test_sweeps import TINY as RATES
@@ -239,3 +239,18 @@ def test_rows_of_a_network(learned, tmp_path, monkeypatch):
     whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
     assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)
     assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]
+
+
+@pytest.mark.slow
+def test_what_pieces_lose_by_layers(tmp_path, monkeypatch):
+    monkeypatch.setattr(borders, "UNITS", 6)
+    monkeypatch.setattr(borders, "BATCH", 4)
+    path = tmp_path / "borders.json"
+    options = ["--layers", "2", "--windows", "64", "256", "--updates", "2", "--seeds", "0", "--output", str(path)]
+    assert borders.main(options) == 0
+    found = json.loads(path.read_text())["borders"]
+    assert len(found["rows"]) == 3 * 2 * len(borders.ROWS) and found["git_revision"]
+    whole = [row["cosine"] for row in found["rows"] if row["window"] == 256]
+    assert whole == pytest.approx([1.0] * len(whole), abs=1e-4)
+    readout = [row["cosine"] for row in found["rows"] if row["of"] == "readout" and row["crosses"] == "KeRNL"]
+    assert readout == pytest.approx([1.0] * len(readout), abs=1e-4)
