@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
@@ -98,9 +99,16 @@ def test_the_clean_pass_does_not_feel_the_noise(name):
         assert (field is None) == (other is None)
         if field is not None:
             np.testing.assert_array_equal(field, other)
-    run, kept = one.network.run(), one.cell.linear_step(record, one.p)
-    found = record.output, record.presynaptic, kept.psi, kept.gate, kept.Q[0], kept.K[0][0]
-    for field, expected in zip(found, (run.output, run.seen, run.psi, run.gate, run.gain, run.keep)):
+    network, kept = one.network, one.cell.linear_step(record, one.p)
+    run = network.run()
+    steps = ref.linear(network.forward.__name__, run, network.c)
+    found = record.output, record.presynaptic, kept.psi, kept.Q[0], kept.K[0][0]
+    on = np.ones(run.output.shape) * getattr(run, "on", 1.0)
+    found, expected_fields = (
+        (*found, kept.gate),
+        (run.output, run.seen, steps.psi, steps.Q[..., 0, 0], steps.K[..., 0, 0], on),
+    )
+    for field, expected in zip(found, expected_fields):
         same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
 
 
