@@ -200,6 +200,25 @@ def stream_table(found):
     return markdown(["steps learned", "memory of the process, MB", "mean squared error"], lines)
 
 
+def borders_table(found):
+    """Cosine and length of the gradients of pieces, means over the seeds: a line a rule, a column a layer of units."""
+    cells = {}
+    for row in found["rows"]:
+        if row["of"] != "readout":
+            place = f"{row['of'][-1]} of {row['layers']}, C = {row['window']}"
+            cells.setdefault(row["crosses"], {}).setdefault(place, []).append(row)
+    places = list(dict.fromkeys(place for of in cells.values() for place in of))
+    means = [
+        [*(statistics.mean(row[name] for row in of[place]) for name in ("cosine", "length"))]
+        for of in cells.values()
+        for place in places
+    ]
+    shown = iter(f"{cosine:.2f} ({length:.2f})" for cosine, length in means)
+    return markdown(
+        ["", *(f"layer {place}" for place in places)], [[rule, *(next(shown) for _ in places)] for rule in cells]
+    )
+
+
 def compiling_table(found):
     """What the first call takes more than a later one: a line a rule and its traces, a column a window."""
     windows = list(dict.fromkeys(row["window"] for row in found["rows"]))
@@ -358,6 +377,7 @@ OWN_TABLES = {
     "on_device": device_table,
     "windows": agreement_table,
     "stream": stream_table,
+    "borders": borders_table,
     "compiling": compiling_table,
     "guide": guide_table,
     "recipe": recipe_table,

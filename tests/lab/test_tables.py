@@ -239,6 +239,19 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | 16 | 1,008.0 | 0.125 |
 | 20 | 1,010.0 | 0.100 |""",
     ),
+    "pieces": (
+        [{"borders": {"rows": [
+            {"layers": 2, "window": 16, "crosses": rule, "of": of, "cosine": cosine + 0.1 * seed, "length": 0.5}
+            for rule, cosines in (("e-prop", (0.5, 0.7, 1.0)), ("KeRNL", (0.6, 0.8, 1.0)))
+            for of, cosine in zip(("layer 1", "layer 2", "readout"), cosines)
+            for seed in (0, 1)
+        ]}}],
+        """
+|  | layer 1 of 2, C = 16 | layer 2 of 2, C = 16 |
+| --- | --- | --- |
+| e-prop | 0.55 (0.50) | 0.75 (0.50) |
+| KeRNL | 0.65 (0.50) | 0.85 (0.50) |""",
+    ),
     "streams": (
         [{"streams": {"tasks": {"cue": [dict(zip(OF_STREAM, row)) for row in STREAMS]}}}],
         """
