@@ -352,20 +352,21 @@ def unnamed():
 
 def test_in_linear_memory_m_moves_with_the_weights():
     """M keeps its distance to the direct effect of the recurrent weights, on a device too."""
-    model = network("resonator", lambda: kk.rules.KeRNL(), "linear", "adam", "mse")
+    model = network("resonator", lambda: kk.rules.KeRNL(), "linear", "sgd", "mse")
     layer = model.get_layer("hidden")
     start = layer.sensitivity_tensor.numpy()
     layer.sensitivity_tensor.assign(start + 0.1)
     learner = kk.learner(model)
-    device, (x, y, weights) = Device(learner), stream("mse", 5)
+    device, (x, y, weights) = Device(learner), stream("mse", 8)
     learn_stream(learner, x, y, weights)
     learn_stream(device, x, y, weights)
     saved, name = learner.save(), "hidden_sensitivity_tensor"
     layer.cell.recurrent_kernel.assign(saved["hidden_recurrent_kernel"])
     layer.reset_sensitivity()
-    assert np.abs(layer.sensitivity_tensor - start).max() > 1e-3
+    moved = np.abs(layer.sensitivity_tensor - start).max()
+    assert moved > 1e-3
     np.testing.assert_allclose(saved[name], layer.sensitivity_tensor + 0.1, atol=1e-6)
-    np.testing.assert_allclose(device.save()[name], saved[name], atol=1e-4)
+    np.testing.assert_allclose(device.save()[name], saved[name], atol=0.05 * moved)
 
 
 def test_names_do_not_count_what_the_process_has_made():
