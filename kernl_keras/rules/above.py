@@ -8,8 +8,8 @@ Linear memory needs their sums at the poles p of its filters, and these have a c
          E(p) = W_in r(p)                                        of a layer of units with the response r of Eq. (39)
 
 They are found as gradients, so that the layers take their turns by themselves. Besides its outputs a layer has two
-scalars of value 0, in `Earlier`, which change no result. The layer above returns E as the "gradient" by them. TensorFlow
-takes any shape there, and nothing is computed where no layer above does so.
+scalars of value 0, in `Earlier`, which change no result. The layer above returns E as the "gradient" by them.
+TensorFlow takes any shape there, and nothing is computed where no layer above does so.
 """
 
 import numpy as np
