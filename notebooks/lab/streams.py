@@ -14,7 +14,8 @@ Along the way the network is tested on that stream.
 
 With `--rates` the question is another one: which learning rate is right for an update every C steps? It stays the same
 then, as it does on a stream without an end, and the rules are those with a memory. `digits` are those of MNIST, 14 x 14
-pixels one by one, with pauses; `heartbeats` ask at every step.
+pixels one by one, with pauses; `digits-lif` and `digits-adlif` are the same for other units. `heartbeats` ask at every
+step.
 """
 
 import dataclasses
@@ -29,7 +30,7 @@ import numpy as np
 
 import kernl_keras as kk
 from kernl_keras import cli
-from kernl_keras.experiments.build import load_data
+from kernl_keras.experiments.build import CELLS, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
 from kernl_keras.experiments.provenance import git_revision
@@ -38,10 +39,11 @@ from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
 from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
-RATES = (2e-3, 5e-3)
+RATES = (1e-3, 2e-3, 5e-3)
 WINDOWS = (16, 64)
 POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
@@ -66,6 +68,7 @@ class Task(NamedTuple):
         rates: learning rates that are tried.
         windows: C.
         whole: a window that holds all that an answer needs; None where none does.
+        encoder: settings of a `SpikeEncoder` before the units; None for none.
     """
 
     parts: dict
@@ -80,6 +83,7 @@ class Task(NamedTuple):
     rates: tuple = RATES
     windows: tuple = WINDOWS
     whole: int | None = None
+    encoder: dict | None = None
 
 
 def words(data_dir):
@@ -89,7 +93,7 @@ def words(data_dir):
     train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
     parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
     cell = resonators(tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
-    return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000, 8 * 150, words_missed, whole=150)
+    return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000, 32 * 150, words_missed, whole=150)
 
 
 def cue(data_dir):
@@ -105,7 +109,7 @@ def cue(data_dir):
     every = length + 20
     settings = {"every": every, "answer": ANSWER, "noise": NOISE}
     cell = resonators(tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
-    return Task(parts, settings, cell, 10.0, 2, 20_000, 8 * every, words_missed, whole=every)
+    return Task(parts, settings, cell, 10.0, 2, 20_000, 32 * every, words_missed, whole=every)
 
 
 def strings(data_dir):
@@ -123,14 +127,21 @@ def digits(data_dir):
     """Handwritten digits of 14 x 14 pixels, a pixel a step, in stretches of 240 steps."""
     cell = resonators(tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
     parts, settings = parts_of(kk.data.sequential_mnist(size=14, context_steps=0)), {"every": 240, "answer": 10}
-    return Task(parts, settings, cell, 20.0, 10, 60_000, 32 * 240, words_missed, whole=240)
+    return Task(parts, settings, cell, 20.0, 10, 60_000, 128 * 240, words_missed, whole=240)
+
+
+def digits_of(experiment, data_dir):
+    """The same digits, as spikes, for the 200 units of an experiment of 14 x 14 pixels."""
+    cell = functools.partial(CELLS[experiment.cell], **experiment.cell_settings)
+    encoder = {**experiment.encoder_settings, "context_switch": None}
+    return digits(data_dir)._replace(cell=cell, encoder=encoder, rates=(2e-3, 5e-3, 1e-2))
 
 
 def heartbeats(data_dir):
     """Which part of a heartbeat is on, at every step of recordings that follow each other without pauses."""
     cell = resonators(tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
     parts, settings = parts_of(kk.data.ecg()), {"every": 1301, "answer": None}
-    return Task(parts, settings, cell, 20.0, 6, 20_000, 6 * 1301, steps_missed)
+    return Task(parts, settings, cell, 20.0, 6, 20_000, 24 * 1301, steps_missed)
 
 
 def parts_of(data):
@@ -143,7 +154,15 @@ def resonators(**settings):
     return lambda: kk.ResonatorCell(UNITS, **settings)
 
 
-TASKS = {"words": words, "cue": cue, "strings": strings, "digits": digits, "heartbeats": heartbeats}
+TASKS = {
+    "words": words,
+    "cue": cue,
+    "strings": strings,
+    "digits": digits,
+    "digits-lif": functools.partial(digits_of, SMALL_ALIF),
+    "digits-adlif": functools.partial(digits_of, SMALL_ADLIF),
+    "heartbeats": heartbeats,
+}
 
 
 def build(task, rule, window, rate, seed, falls=True):
@@ -152,7 +171,8 @@ def build(task, rule, window, rate, seed, falls=True):
     features = task.parts["train"][0].shape[2]
     inputs = keras.Input(batch_shape=(ROWS, window, features))
     settings = {} if rule == "bptt" else {"traces": task.traces}
-    hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(inputs)
+    x = inputs if task.encoder is None else kk.SpikeEncoder(**task.encoder, seed=seed + 1, stateful=True)(inputs)
+    hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(x)
     model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
     at_once, updates = updates_of(task, window)
     schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates) if falls else rate
