@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..keras_version import keras
 from ..replicas import replicas, whole_sum
 from .step import running_step
 
@@ -24,9 +23,9 @@ class Report(NamedTuple):
     perturbation_variance: Any  # mean D^2; None likewise
     restarted_perturbations: Any  # share of steps in which a perturbation reached its bound; None likewise
     credited: Any  # number of steps in these three means; None likewise
+    input_square: Any  # mean square of each input feature [I]
     unit_activity: Any  # mean absolute output of each unit [H]
     saturation: Any  # mean absolute output above which a unit is saturated
-    input_square: Any  # mean square of each input feature [I]
     counted: Any  # number of steps in these means
 
     @property
@@ -65,58 +64,68 @@ def whole_mean(means, count):
     return [*(tf.math.divide_no_nan(total, tf.cast(count, total.dtype)) for total in sums), count]
 
 
-def activity(inputs, outputs, counted, highest):
-    """The last four numbers of a `Report`.
+def activity(outputs, counted, highest):
+    """`unit_activity`, `saturation` and `counted` of a `Report`.
 
     A unit is saturated from 0.95 of its highest activity on. But few spikes tell nothing: if a unit rests for three
     steps after each, it can have 1.25 in five steps in the long run, and may have two without being at its limit. So if
     there is no room for more than a few spikes, the bound is higher than is possible.
 
     Args:
-        inputs, outputs, counted: [T, B, I], [T, B, H], [T, B]; the last is None if all steps count.
+        outputs, counted: [T, B, H] and [T, B]; the latter is None if all steps count.
         highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
     if counted is None:
         steps, examples = size[:1], tf.cast(size[1], dtype)  # one number of steps for all
-        mean, square = tf.reduce_mean(tf.abs(outputs), (0, 1)), tf.reduce_mean(tf.square(inputs), (0, 1))
+        mean = tf.reduce_mean(tf.abs(outputs), (0, 1))
         count = tf.cast(size[0], dtype) * examples
     else:
         steps, examples = tf.reduce_sum(tf.cast(counted, tf.int32), 0), tf.constant(1.0, dtype)
         count = tf.reduce_sum(tf.cast(steps, dtype))
         mean = tf.math.divide_no_nan(tf.einsum("tbh,tb->h", tf.abs(outputs), tf.cast(counted, dtype)), count)
-        inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
-        square = tf.math.divide_no_nan(tf.reduce_sum(tf.square(inputs), (0, 1)), count)
     steps = tf.cast(steps, dtype)
     enough = examples * tf.reduce_sum(tf.where(steps * highest < FEW, steps, NEARLY * highest * steps))
-    return mean, tf.math.divide_no_nan(enough, count), square, count
+    return mean, tf.math.divide_no_nan(enough, count), count
+
+
+def mean_square(inputs, counted):
+    """The mean square of each input feature [I], from inputs [T, B, I]; `counted` as for `activity`."""
+    if counted is None:
+        return tf.reduce_mean(tf.square(inputs), (0, 1))
+    inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
+    return tf.math.divide_no_nan(
+        tf.reduce_sum(tf.square(inputs), (0, 1)), tf.reduce_sum(tf.cast(counted, inputs.dtype))
+    )
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
-    """Several `keras.metrics.Mean` by name, hidden from Keras.
+    """Several means by name, in one variable, so that a step and a reset touch nothing else.
 
-    Keras would find metrics among the attributes of a layer or a model, and report them in every log. The class is
-    trackable for SavedModels, which must know all variables of a step.
+    They are no `keras.metrics.Mean`: Keras would find metrics among the attributes of a layer or a model, and report
+    them in every log. The class is trackable for SavedModels, which must know all variables of a step.
     """
 
     def __init__(self, *names):
-        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+        self._names = names
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        with tf.init_scope():  # sums of the values, and of their counts
+            self._sums = tf.Variable(tf.zeros((2, len(names))), trainable=False, aggregation=first, name="means")
 
     def update(self, values, counts=True):
         """Adds the numbers of `{name: scalar}` to their means, if the scalar bool `counts`."""
-        for name, value in values.items():
-            value = tf.where(counts, tf.cast(tf.stop_gradient(value), tf.float32), 0.0)  # 0 times NaN is NaN
-            self._means[name].update_state(value, sample_weight=tf.cast(counts, tf.float32))
+        given = {name: tf.cast(tf.stop_gradient(value), tf.float32) for name, value in values.items()}
+        added = [[given.get(name, 0.0) for name in self._names], [float(name in given) for name in self._names]]
+        self._sums.assign(self._sums + tf.where(counts, tf.stack(added), 0.0))  # 0 times NaN would be NaN
 
     def result(self):
         """The means `{name: float}`, NaN where nothing was counted."""
-        counts = {name: float(tf.convert_to_tensor(mean.count)) for name, mean in self._means.items()}
-        return {name: float(mean.result()) if counts[name] else float("nan") for name, mean in self._means.items()}
+        sums, counts = self._sums.numpy().tolist()
+        return {name: x / count if count else float("nan") for name, x, count in zip(self._names, sums, counts)}
 
     def reset_state(self):
         """Starts the means anew."""
-        for mean in self._means.values():
-            mean.reset_state()
+        self._sums.assign(tf.zeros_like(self._sums))
 
 
 class Diagnostics(tf.__internal__.tracking.AutoTrackable):
@@ -140,24 +149,35 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
         self.evaluation = Means(*ACTIVITY)
 
     def build(self, features):
-        """Makes the variable for the mean square of each input feature."""
+        """Makes the variable for the mean square of each input feature, negative before it is measured."""
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
-            self.input_square = tf.Variable(tf.zeros(features), trainable=False, aggregation=first, name="input_square")
+            self.input_square = tf.Variable(-tf.ones(features), trainable=False, aggregation=first, name="input_square")
+
+    def measure_inputs_anew(self):
+        """Lets the next training step that counts measure the inputs; later ones leave them alone, to save time."""
+        if self.input_square is not None:
+            self.input_square.assign(-tf.ones_like(self.input_square))
+
+    def look_at_inputs(self, inputs, counted, training):
+        """`mean_square` of inputs [T, B, I] in the first training step; else that of it."""
+        known = tf.convert_to_tensor(self.input_square)
+        if not training:
+            return known
+        return tf.cond(known[0] < 0.0, lambda: tf.cast(mean_square(inputs, counted), known.dtype), lambda: known)
 
     def update(self, report, training=True, learns=None, counts=True):
         """Adds the `Report` of a call, if it `counts`. `learns`: whether M and gamma learned in it, None for True."""
         means = self.training if training else self.evaluation
         means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
         if training:
-            square = tf.cast(tf.stop_gradient(report.input_square), tf.float32)
-            self.input_square.assign(tf.where(counts, square, self.input_square))
+            self.input_square.assign(tf.where(counts, report.input_square, self.input_square))
         if training and report.sensitivity_loss is not None:
             counts = counts if learns is None else tf.logical_and(counts, learns)
             means.update({name: getattr(report, name) for name in (*LEARNING, EXPLAINED_OF)}, counts)
 
     def input_sizes(self):
-        """The root mean square of each input feature, an array [I], in the last training step that counted."""
+        """The root mean square of each input feature, an array [I], in the first training step that counted."""
         return np.sqrt(self.input_square.numpy())
 
     def result(self, training=True):

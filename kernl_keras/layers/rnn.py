@@ -284,11 +284,8 @@ class RNN(KerasRNN):
             outputs, traces = self._attach(rule, past, x, weights, learned, traces, below, own)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        tell(
-            self,
-            Report(*sensitivity, *activity(stop_gradient(x), outputs, counted, self.cell.highest_activity)),
-            training,
-        )
+        square = self.diagnostics.look_at_inputs(stop_gradient(x), counted, training)
+        tell(self, Report(*sensitivity, square, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
         if self.regularizer is not None:
             mask = None if counted is None else tf.transpose(counted)

@@ -116,6 +116,9 @@ class Backward:
         Returns:
             dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H], see `products.Products`.
         """
+        if not self.rule.learns:
+            current = tf.concat([tf.zeros_like(error)] * self.past.cell.currents, -1)
+            return current, tf.concat(self.products.start(error), 0)
         error = self.rule.learning_signal(error, self.past.steps)
         first = self.prepared(error, 0, 1, self.carry(error))
 

@@ -24,6 +24,8 @@ class ReadoutOnly(Rule):
     (2001).
     """
 
+    learns = False
+
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return []
 

@@ -82,6 +82,7 @@ class Rule(Settings):
     """
 
     last = False  # True if only the error of the last step counts
+    learns = True  # False if all gradients are zero, so that the way back is left out
     by_tape = False  # True if the forward pass is differentiated automatically instead
     windows = False  # True if a window may be longer than one step, see `rules.window`
     crosses = True  # True if errors leave their window

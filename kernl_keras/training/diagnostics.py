@@ -112,6 +112,8 @@ class Watch(keras.callbacks.Callback):
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._said = set()
         self._looked = False  # at the inputs of the first batch
+        for layer in model.rule_layers:
+            layer.diagnostics.measure_inputs_anew()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.record.clear()

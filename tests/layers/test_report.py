@@ -12,7 +12,7 @@ from kernl_keras.layers.diagnostics import Report, activity
 def saturated(outputs, highest, counted=None):
     """The share of saturated units of outputs [T, B, H]."""
     outputs = tf.constant(outputs, tf.float32)
-    return float(Report(None, None, None, None, *activity(outputs, outputs, counted, highest)).saturated_units)
+    return float(Report(*[None] * 5, *activity(outputs, counted, highest)).saturated_units)
 
 
 def spikes(steps, first, every, examples=3):

@@ -19,6 +19,7 @@ RULES = {  # name of the row: the rule, and its settings
     "bptt": ("bptt", {}),
     "bptt by tape": ("bptt", {"tape": True}),
 }
+LAYER, BY_HAND = ("layer", "by hand"), ("eprop", "kernl", "bptt")
 IN_PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece
 
 
@@ -48,6 +49,16 @@ def step_rows(threads, peers=()):
                 settings = {**REFERENCE, "threads": count, "rule": rule}
                 rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, PEERS[name].script))
     return rows
+
+
+def layer_rows(threads):
+    """The layer alone, forward and the gradient of its weights for given errors, beside loops written by hand."""
+    return [
+        Row(f"{rule}, {who}, threads: {count}", {**REFERENCE, "threads": count, "rule": who, "of_rule": rule})
+        for count in sorted({1, threads})
+        for rule in BY_HAND
+        for who in LAYER
+    ]
 
 
 def window_rows(threads):

@@ -9,7 +9,7 @@ from ..options import provenance
 from . import plan
 from .workers import measure
 
-PARTS = ("step", "windows")
+PARTS = ("step", "windows", "layer")
 
 
 def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, command="", say=print):
@@ -37,8 +37,9 @@ def benchmark(path, parts=PARTS, peers_folder=None, threads=None, repeats=5, com
 
 def run_part(part, threads, repeats, peers_folder, say):
     """The list of `Measured` of a part, whose rows run side by side."""
-    if part == "windows":
-        return measure(plan.window_rows(threads), repeats, say)
+    if part != "step":
+        rows = plan.window_rows if part == "windows" else plan.layer_rows
+        return measure(rows(threads), repeats, say)
     peers = () if peers_folder is None else tuple(plan.build_peers(peers_folder, say))
     return measure(plan.step_rows(threads, peers), repeats, say)
 

@@ -7,8 +7,9 @@ import sys
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[3])  # the checkout, not this folder
-    from notebooks.lab.benchmark import floor, network
+    from notebooks.lab.benchmark import by_hand, floor, network, plan
     from notebooks.lab.benchmark.peers import protocol
 
     rule = protocol.settings()["rule"]
-    protocol.serve(floor.build if rule in floor.RULES else network.build)
+    builders = {**dict.fromkeys(floor.RULES, floor.build), **dict.fromkeys(plan.LAYER, by_hand.build)}
+    protocol.serve(builders.get(rule, network.build))
