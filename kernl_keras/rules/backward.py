@@ -116,9 +116,6 @@ class Backward:
         Returns:
             dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H], see `products.Products`.
         """
-        if not self.rule.learns:
-            current = tf.concat([tf.zeros_like(error)] * self.past.cell.currents, -1)
-            return current, tf.concat(self.products.start(error), 0)
         error = self.rule.learning_signal(error, self.past.steps)
         first = self.prepared(error, 0, 1, self.carry(error))
 
@@ -183,6 +180,14 @@ class Backward:
     def advance(self, traces):
         """The traces after the last valid step."""
         return advance_traces(self, traces)
+
+
+class NothingBack(Backward):
+    """The backward pass of a rule without gradients: zeros, without a loop."""
+
+    def __call__(self, error, traces=()):
+        current = tf.concat([tf.zeros_like(error)] * self.past.cell.currents, -1)
+        return current, tf.concat(self.products.start(error), 0)
 
 
 def zeros_like(structure):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from ..cells.linear import Errors, varying, with_varying
 from ..sequences.time_loop import blockwise, take, tensors
-from .backward import Backward, cut_at_starts, zeros_like
+from .backward import Backward, NothingBack, cut_at_starts, zeros_like
 from .bptt import exact_step
 from .memory import Recollection
 from .rule import BackwardStep
@@ -168,6 +168,8 @@ def way_back(rule, past, window=None, traces=False, memory=None, below=None):
         memory: `memory.LinearMemory`; None for none.
         below: `above.Earlier` of the layer below, which only linear memory can use.
     """
+    if not rule.learns:
+        return NothingBack(rule, past)
     if memory is not None:
         return LinearBackward(rule, past, past.length if window is None else window, memory, below)
     if window is None or (window == 1 and rule.crosses):
