@@ -1,4 +1,4 @@
-"""Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37)-(40).
+"""Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37), (38).
 
 Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
 G poles that all units share, and means of each unit's linear step, one for each of the last K windows, and a leaky one
@@ -17,17 +17,13 @@ at step t0-1-n. Through the last K windows, of N steps together, the errors go s
 steps at once: the own state exactly, while the part of e that comes from other units stays the same. There l and e are
 scaled down, in each example, so that l is not longer than at the border; a network of means may let them grow where the
 true gradient does not. What is older has the same mean at every step, and so the sum of its responses has a closed form
-for each pole. Hops from unit to unit are counted in it: r^0 is what the own states alone make, r^h includes up to h
-hops. For K = 0 it begins at the border:
+for each pole: `rules.response` has it, Eq. (39), with hops from unit to unit counted. With that, `rules.filters` weighs
+the filtered inputs:
 
-    (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
-         r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
-    (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
+    (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1)
 
-For K > 0 the K windows add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) of (39) are those before them,
-times p_g^N. e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. A
-finite number of hops cannot explode, as the gradient of a network of means with all of them might. Constants that learn
-have traces of their own, see `rules.traces`.
+e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. Constants that
+learn have traces of their own, see `rules.traces`.
 """
 
 import math
@@ -36,18 +32,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import dot, nothing, plus, tensor, times, to_currents, varying, with_varying
+from ..cells.linear import nothing, tensor, times, varying, with_varying
 from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
 from .above import joined
+from .filters import Filters, poles_of, powers
+from .response import product, respond
 from .settings import Settings, get_settings
 from .traces import advance_constants
-
-RIDGE = 1e-5
-"""As a share of the filters' mean square response. It keeps the weights of similar filters small, and with them the
-rounding: in single precision 0.1 % of the gradient, where with 1e-6 it is 1 %."""
 
 
 @serializable
@@ -120,164 +114,6 @@ def get_traces(traces: Any) -> Any:
     if isinstance(traces, str) and traces != "linear":
         raise ValueError(f"traces must be None, True, False, 'linear' or LinearTraces; received {traces!r}.")
     return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
-
-
-class Filters:
-    """The filters of the inputs: G poles p, real or complex.
-
-    Args:
-        poles: p [G], NumPy.
-
-    Attributes:
-        count: number of real responses: Re p^n of all, and Im p^n where they are complex.
-        inverse: the inverse of the responses' products with each other, summed over all n [count, count].
-    """
-
-    def __init__(self, poles):
-        self.poles, self.swings = poles, bool(np.any(poles.imag))
-        self.count = len(poles) * (1 + self.swings)
-        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (poles, poles.conj()))
-        gram = (plain + crossed).real / 2.0  # sum x^n y^n = 1 / (1 - x y), and Re x Re y = Re (x y + x conj y) / 2
-        if self.swings:
-            mixed = (plain - crossed).imag / 2.0
-            gram = np.block([[gram, mixed], [mixed.T, (crossed - plain).real / 2.0]])
-        self.inverse = np.linalg.inv(gram + RIDGE * np.trace(gram) / self.count * np.eye(self.count))
-
-    def powers(self, n):
-        """p^n as real numbers [.., count], for a tensor n [..]."""
-        return tf.concat(powers(self.poles, n)[: 1 + self.swings], -1)
-
-    def shifted(self, weights, n):
-        """The weights [count, B, H] of the same responses, counted from n [B] steps earlier."""
-        powers = tf.transpose(self.powers(n))[..., None]  # [count, B, 1]
-        if not self.swings:
-            return powers * weights
-        (real, imaginary), (a, b) = tf.split(powers, 2), tf.split(weights, 2)
-        return tf.concat([real * a + imaginary * b, real * b - imaginary * a], 0)
-
-    def decayed(self, x, n):
-        """Filtered inputs x [B, count, J] after n [B] steps without input."""
-        powers = self.powers(n)[..., None]
-        if not self.swings:
-            return powers * x
-        (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
-        return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
-
-    def weights(self, response):
-        """w of Eq. (40), [count, B, G H], from the `response` at the poles."""
-        sums = tf.concat(response[: 1 + self.swings], 0)
-        inverse = tf.constant(self.inverse, sums.dtype)
-        return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
-
-
-def powers(poles, n):
-    """p^n of poles [P], for a tensor n [..]: real and imaginary part [.., P], or the number 0 if all poles are real."""
-    n = n[..., None]
-    size, angle = (tf.constant(x, n.dtype) for x in (np.abs(poles), np.angle(poles)))
-    size = tf.pow(size, n)
-    return (size * tf.cos(angle * n), size * tf.sin(angle * n)) if np.any(poles.imag) else (size, 0.0)
-
-
-def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, decay=0.0, hops=0, earlier=(1.0, 0.0)):
-    """b of Eq. (39), real and, where a pole is not real, imaginary part, each [P, B, G H].
-
-    Args:
-        poles: p [P], NumPy.
-        step: `Jacobian` of the steps before t0.
-        later: l at t0, each [B, H].
-        error: the part of e that comes through currents [B, H], times rho; None without hops.
-        synapse: the rest of e, through the decay of S.
-        above: E(p) of Eq. (42), real and imaginary part [P, B, H]; None for none.
-        hop: function R [.., H] -> rho M^T (R / drive).
-        decay: kappa.
-        hops: h.
-        earlier: factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
-    """
-    like = later[0]
-    p = [tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)]
-    p = p[0], p[1] if np.any(poles.imag) else 0.0
-    d = range(len(later))
-    rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
-    own = product(earlier, through(step.B, solve(rows, [(x, 0.0) for x in later])))  # r^0
-    if error is not None or above is not None:
-        gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
-        gain = add((step.g, 0.0), gain)
-    if above is not None:
-        own = add(own, product(gain, tuple(to_currents(x, gain[0]) for x in above)))
-    response = own
-    if error is not None:
-        gain = quotient(gain, minus((1.0, 0.0), product(p, (decay, 0.0))))  # T
-        response = own = add(own, product(gain, product(earlier, (synapse, 0.0))))
-        error = product(earlier, (error, 0.0))
-        for _ in range(hops):
-            arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
-            response = add(own, product(gain, add(error, arrived)))
-    axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
-    parts = 1 + tf.is_tensor(p[1])
-    return tuple(tensor(x, like=response[0]) + axis for x in response[:parts])
-
-
-# Complex numbers as pairs of tensors or numbers: small devices have no complex dtype.
-
-
-def product(a, b):
-    """The product a b."""
-    return add(
-        (times(a[0], b[0]), times(a[0], b[1])),
-        (times(-1.0, times(a[1], b[1])), times(a[1], b[0])),
-    )
-
-
-def add(a, b):
-    """The sum a + b."""
-    return tuple(map(plus, a, b))
-
-
-def minus(a, b):
-    """The difference a - b."""
-    return tuple(plus(x, times(-1.0, y)) for x, y in zip(a, b))
-
-
-def quotient(a, b):
-    """The quotient a / b."""
-    if not nothing(b[1]):
-        a, b = product(a, (b[0], -b[1])), (b[0] ** 2 + b[1] ** 2, 0.0)
-    return tuple(x if nothing(x) else x / b[0] for x in a)
-
-
-def solve(rows, right):
-    """The solution x of a few equations, `rows` x = `right`, by elimination."""
-    rows, right, d = [list(row) for row in rows], list(right), range(len(right))
-    for k in d:
-        for i in d[k + 1 :]:
-            factor = quotient(rows[i][k], rows[k][k])
-            rows[i] = [minus(x, product(factor, y)) for x, y in zip(rows[i], rows[k])]
-            right[i] = minus(right[i], product(factor, right[k]))
-    for k in reversed(d):
-        for j in d[k + 1 :]:
-            right[k] = minus(right[k], product(rows[k][j], right[j]))
-        right[k] = quotient(right[k], rows[k][k])
-    return right
-
-
-def through(b, x):
-    """B . x, once for each of the unit's currents."""
-    return tuple(dot([to_currents(part, q) for part, q in zip(parts, b)], b) for parts in zip(*x))
-
-
-def poles_of(cell, poles):
-    """p [G], complex: as given, or with time constants and periods spread over those of the cell's units."""
-    if isinstance(poles, list):
-        pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
-        return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
-    taus, periods = cell.time_scales()
-    longest = 20.0 * cell.dt if taus is None else taus[1]
-    if periods is None:
-        taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
-        return np.exp(-cell.dt / taus) + 0j
-    taus = np.array([[longest], [0.1 * longest]])[: poles or 2]
-    periods = np.unique(np.geomspace(*periods, max(1, (poles or 40) // len(taus))))
-    return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
 def windows_of(cell, settings):

@@ -13,7 +13,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import Step, running
 from kernl_keras.naive.means import back, filtered_inputs, gram_matrix, kernels, projected, through
 from kernl_keras.rules import KeRNL, LinearTraces
-from kernl_keras.rules.memory import RIDGE
+from kernl_keras.rules.filters import RIDGE
 
 from ..reference.cases import B, H, I, Network, draw, taking_turns
 from ..reference.expected import same

@@ -10,7 +10,8 @@ from kernl_keras.cells.resonator import ResonatorCell
 from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, LinearTraces, PlainKeRNL
-from kernl_keras.rules.memory import RIDGE, Filters, poles_of, windows_of
+from kernl_keras.rules.filters import RIDGE, Filters, poles_of
+from kernl_keras.rules.memory import windows_of
 
 from ..reference.cases import CELLS, RATE, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import compute, in_pieces, kernels, same
