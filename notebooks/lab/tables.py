@@ -263,30 +263,35 @@ def device_table(found):
     return markdown([*heads, "steps alike", "weights differ by", "accuracy, LiteRT / TensorFlow"], lines)
 
 
+STREAM_COLUMNS = {  # (rule, whether its window is longer)
+    ("kernl", False): "KeRNL",
+    ("eprop", False): "e-prop",
+    ("bptt", False): "truncated",
+    ("bptt", True): "equal memory (window)",
+    "whole": "whole words (window)",
+}
 RULE_NAMES = {"kernl": "KeRNL", "eprop": "e-prop", "bptt": "truncated backpropagation"}
 
 
 def streams_table(found):
-    """Words missed on streams: a line a rule and window, with the numbers it keeps and its speed; columns of a task."""
-    tasks, lines = found["tasks"], {}
-    for task, runs in tasks.items():
-        for run in runs:
-            compared = run["compared"] or math.inf
-            same = ", equal memory" if run["window"] > compared else ""
-            line = compared, RULE_NAMES[run["rule"]] + same if run["compared"] else "backpropagation, a whole word"
-            lines.setdefault(line, {}).setdefault(task, []).append(run)
-    rows = []
-    for (_, name), made in sorted(lines.items(), key=lambda line: line[0][0]):
-        rows.append([name])
-        for runs in (made.get(task) for task in tasks):
-            if runs is None:
-                rows[-1] += [""] * 4
-                continue
-            missed = plain_spread([100.0 * run["test"] for run in runs], 1)
-            speed = statistics.median(run["steps_a_second"] for run in runs)
-            rows[-1] += [f"{runs[0]['window']}", f"{runs[0]['numbers']:,}", f"{speed:,.0f}", f"{missed} %"]
-    heads = [head for task in found["tasks"] for head in (f"{task}: window", "numbers", "steps/s", "missed")]
-    return markdown(["", *heads], rows)
+    """Errors on streams: a line a task and the steps from update to update, a column a rule."""
+    lines = []
+    for task, runs in found["tasks"].items():
+        for steps in sorted({run["compared"] for run in runs if run["compared"]}):
+            cells = {}
+            for run in runs:
+                if run["compared"] == steps:
+                    cells.setdefault((run["rule"], run["window"] > steps), []).append(run)
+                elif run["compared"] is None:
+                    cells.setdefault("whole", []).append(run)
+            line = [task, f"{steps}"]
+            for column in STREAM_COLUMNS:
+                of_column = cells.get(column, [])
+                missed = [100.0 * run["test"] for run in of_column]
+                longer = f" ({of_column[0]['window']})" if of_column and of_column[0]["window"] > steps else ""
+                line.append(f"{plain_spread(missed, 1)} %{longer}" if missed else "")
+            lines.append(line)
+    return markdown(["stream", "update every", *STREAM_COLUMNS.values()], lines)
 
 
 def stream_rates_table(found):
