@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from .benchmark.speed_table import speed_table, window_table
+from .benchmark.speed_table import layer_table, speed_table, window_table
 from .plot import side_by_side, variants_of
 
 MARKS = (0, 30, 60, 120, 300)  # s, of the race
@@ -131,7 +131,8 @@ def bad_input_table(kerases):
 
 def benchmark_table(parts):
     """What a training step takes, a line a rule or package."""
-    return markdown(*(speed_table(parts) if "step" in parts else window_table(parts)))
+    made = {"step": speed_table, "windows": window_table, "layer": layer_table}
+    return markdown(*made[next(iter(parts))](parts))
 
 
 def guide_table(found):
