@@ -5,8 +5,10 @@ turn by
 
     Experiment(..., steps=50), load_data, build_model(..., total_steps=50), fit(steps_per_epoch=50, shuffle=False)
 
-with the settings of that revision that `RULES` names. A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M learns, F
-after each step, both means of all steps so far, and the sums of the hidden weights' absolute values after the last.
+with the settings of that revision: those that `RULES` names, and RMSprop for M, with the clipping of the other weights.
+(Since revision 1e68de2 experiments use Adafactor for M.) A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M
+learns, F after each step, both means of all steps so far, and the sums of the hidden weights' absolute values after the
+last.
 
 In single precision a rounding moves a spike, and from there on two runs go their own ways; so what can be compared to
 many digits is in double precision.
@@ -66,7 +68,16 @@ def experiment_of(row):
     if name == "smnist-reference" and label == "kernl":  # the experiment as it is, but of M and gamma alone
         return dataclasses.replace(experiment, steps=STEPS, epochs=None, sensitivity_only=STEPS)
     rule, settings = RULES[label]
-    return dataclasses.replace(experiment, steps=STEPS, epochs=None, rule=rule, rule_settings=settings)
+    return dataclasses.replace(
+        experiment,
+        steps=STEPS,
+        epochs=None,
+        rule=rule,
+        rule_settings=settings,
+        sensitivity_learning_rate=1e-3,
+        sensitivity_optimizer="RMSprop",
+        sensitivity_optimizer_settings={} if name == "smnist-reference" else experiment.optimizer_settings,
+    )
 
 
 @pytest.fixture
