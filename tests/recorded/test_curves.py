@@ -7,9 +7,10 @@ turn by
 
 with the settings of that revision: those that `RULES` names, and RMSprop for M, with the clipping of the other weights.
 (Since revision 1e68de2 experiments use Adafactor for M.) Since a0f449b the hidden layer is built before the readout is
-made, and Keras draws the seeds of initial weights in that order: `train` makes the readout first. A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M
-learns, F after each step, both means of all steps so far, and the sums of the hidden weights' absolute values after the
-last.
+made, and Keras draws the seeds of initial weights in that order: `train` makes the readout first.
+
+A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M learns, F after each step, both means of all steps so far, and
+the sums of the hidden weights' absolute values after the last.
 
 In single precision a rounding moves a spike, and from there on two runs go their own ways; so what can be compared to
 many digits is in double precision.
