@@ -133,11 +133,16 @@ def check_features(name, tensor, features=None):
                 "that are 0."
             )
         raise ValueError(f"{name} must be a dense tensor; received a {type(tensor).__name__}. {advice}")
-    if features is not None and tensor.shape[-1] not in (None, features):
-        raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(tensor.shape)}.")
+    check_last_axis(name, tensor.shape, features)
     dtype = tf.as_dtype(tensor.dtype)
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(f"{name} must be real numbers; received dtype {dtype.name!r}.")
+
+
+def check_last_axis(name, shape, features):
+    """Raises a ValueError if the last axis has another length than `features`; None for an unknown one."""
+    if None not in (features, shape[-1]) and shape[-1] != features:
+        raise ValueError(f"{name} must have {features} features, as built; received shape {tuple(shape)}.")
 
 
 def check_batch(name, tensor, states):

@@ -154,7 +154,6 @@ class AdLIFCell(SpikingCell):
     own_states = ("v", "w")
     resets = True
     adapts = False  # no threshold moves
-    follows_reset = False  # with the derivative of their hard reset, gradients may explode
     # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
     KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")
@@ -207,6 +206,10 @@ class AdLIFCell(SpikingCell):
         self.coupling = per_unit("coupling", coupling, self.units, low=0.0)
         self.resistance = check_resistance(resistance, self.units)
         self.set_learn(learn)
+
+    def kernl_settings(self) -> dict[str, Any]:
+        """Without the derivative of the hard reset, with which gradients may explode."""
+        return {**super().kernl_settings(), "reset_gradient": False}
 
     def parameters(self) -> AdLIFParameters:
         """`AdLIFParameters` of the steps; built outside a time loop it costs nothing inside."""

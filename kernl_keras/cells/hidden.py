@@ -63,9 +63,7 @@ class HiddenCell(TrainedCell):
 
     spikes = False  # whether the output is 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
-    follows_reset = True  # whether KeRNL follows the derivative of the reset, if nothing is said
     adapts = False  # whether a spike moves a threshold
-    hears_by_slope = False  # whether input is scaled by a known slope f', `LinearStep.heard`
     resets = False  # whether a spike takes something from the potential
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...]
@@ -180,6 +178,10 @@ class HiddenCell(TrainedCell):
     def keeps_quadrature(self) -> bool:
         """True if Im U(t) must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
+
+    def kernl_settings(self) -> dict[str, Any]:
+        """The settings of `kernl_keras.rules.KeRNL` that rule="kernl" stands for."""
+        return {"kernel": self.KERNELS[0]}
 
     def count_own(self, adaptation: bool) -> int:
         """The number of own states, with the adapting threshold or without."""

@@ -138,7 +138,6 @@ class LeakyRNNCell(HiddenCell):
     State: type[RateState | OscillatingState] = RateState
     CONSTANTS = TIME_CONSTANTS = LEARNABLE = ("tau", "period")
     FIELDS = {"tau": ("leak", "turn", "drive"), "period": ("leak", "turn")}
-    hears_by_slope = True
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("activity", "current", "synapse")
@@ -208,7 +207,7 @@ class LeakyRNNCell(HiddenCell):
         return self._linearised(p, residuals.slope, residuals.presynaptic)
 
     def silent_step(self, p: RateParameters) -> LinearStep:
-        return self._linearised(p)
+        return self._linearised(p)._replace(heard=None)  # no one number
 
     def _linearised(self, p, slope=1.0, presynaptic=None):
         """Eq. (37) of h, and of Im U with a period."""

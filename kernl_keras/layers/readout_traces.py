@@ -100,7 +100,9 @@ class ReadoutTraces:
         z, *by_decay = traces
         decay = decay[..., : z.shape[-1]] if decay.shape.rank else decay  # all units have the same, or each its own
         decay = tf.broadcast_to(decay, tf.concat([tf.shape(current)[:2], z.shape[-1:]], 0))
-        later = tf.math.cumprod(decay, 0, exclusive=True, reverse=True)  # by which a step's part of v has decayed
+        later = tf.ones_like(decay)  # by which a step's part of v has decayed
+        if current.shape[0] != 1:  # else nothing has, and LiteRT has no Cumprod
+            later = tf.math.cumprod(decay, 0, exclusive=True, reverse=True)
         kept = later[0] * decay[0]  # [B, 1 or O]
         rows = tf.concat([x, counts], -1)
         after = [kept[:, None] * z + tf.einsum("tbh,tbo->bho", rows, later)]

@@ -81,8 +81,7 @@ class KeRNL(EProp, LearnedSensitivity):
 
     @classmethod
     def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        """KeRNL with the first of the cell's kernels."""
-        return cls(kernel=cell.KERNELS[0], reset_gradient=cell.follows_reset)
+        return cls(**cell.kernl_settings())
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         LearnedSensitivity.check(self, cell, bool(traces))

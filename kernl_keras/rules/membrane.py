@@ -69,16 +69,16 @@ class Membrane(Kernel):
         return 1, max(1, cell.count_own(adaptation=False) - 1)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        by_slope, count = self.by_slope(cell), cell.count_own(adaptation=False)
+        by_slope, count = self.by_slope(cell, cell.parameters()), cell.count_own(adaptation=False)
         kernels = cell.units if by_slope else max(cell.kernel_groups()) + 1
         return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
 
-    def by_slope(self, cell: HiddenCell) -> bool:
+    def by_slope(self, cell: HiddenCell, p: Any) -> bool:
         """True if input to a unit is scaled by its slope f'."""
-        return self.arrival and cell.hears_by_slope
+        return self.arrival and cell.silent_step(p).heard is None
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
-        cell, by_slope = layer.cell, self.by_slope(layer.cell)
+        cell, by_slope = layer.cell, self.by_slope(layer.cell, p)
         kernel = self.response(cell, p)
         if traces:
             groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
@@ -87,7 +87,7 @@ class Membrane(Kernel):
         return FilteredHop(m, kernel, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell))
+        return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell, p))
 
 
 class MembranePredictor(Predictor):

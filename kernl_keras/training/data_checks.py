@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..checks import check_last_axis
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.names import sublayers
 from .state import layer_states
@@ -67,9 +68,11 @@ def _check_part(model, x, y, weight, of, targets=True):
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
         _check_batch_of_dataset(model, f"x{of}", x)
+        _check_features(model, f"x{of}", x)
         weight = None
     elif x is None or _examples(x) is not None or isinstance(x, (list, tuple)):
         _check_inputs(model, f"x{of}", x)
+        _check_features(model, f"x{of}", x)
     else:
         return  # a generator, or something else that makes batches
     if targets:
@@ -146,6 +149,13 @@ def _check_inputs(model, name, x):
             f"{type(x).__name__} of {len(x)}. Put them together with np.stack(x)."
         )
     _check_list(name, x, taken=True)
+
+
+def _check_features(model, name, x):
+    """Raises for another number of features, which TensorFlow no longer knows when it traces a step again."""
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape):
+        check_last_axis(name, tuple(x.shape), inputs[0].shape[-1])
 
 
 def _check_lengths(name, sequences):

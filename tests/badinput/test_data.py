@@ -53,7 +53,8 @@ def dataset(*parts, batch=B, **settings):
 
 STATEFUL, EVERY_STEP, VECTORS = {"batch": B}, {"average": False}, {"loss": "categorical_crossentropy"}
 BATCH, LOSS = "data: a batch that does not fit a stateful model", "data: targets that do not fit loss or outputs"
-SEQUENCES, NOTHING = "data: sequences that are no array", "data: nothing"
+SEQUENCES, NOTHING, FEATURES = "data: sequences that are no array", "data: nothing", "data: other features"
+WIDE = np.zeros((8, T, I + 1))
 REFUSED = [  # kind, settings of the model, what it is asked for, argument and requirement, received, advice
     (BATCH, STATEFUL, lambda m: m.fit(X[:5], Y[:5], batch_size=B), "x must have a multiple of 4", "5", "x[:4]"),
     (BATCH, STATEFUL, lambda m: m.fit(X[:3], Y[:3], batch_size=B), "x must have a multiple of 4", "3", "up with 1 "),
@@ -77,6 +78,9 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
         "x without its validation_split must", "received 6", "x[:4]",
     ),
     (BATCH, STATEFUL, lambda m: m.predict(dataset(X, batch=2, drop_remainder=True)), "x of the data set", "2", "full_"),
+    (FEATURES, {}, lambda m: m.fit(WIDE, Y), "x must have 2 features, as built", "(8, 5, 3)", None),
+    (FEATURES, {}, lambda m: m.predict_on_batch(WIDE), "x must have 2 features, as built", "(8, 5, 3)", None),
+    (FEATURES, {}, lambda m: m.evaluate(dataset(WIDE, Y)), "x of the data set must have 2 feat", "(None, 5, 3)", None),
     (LOSS, {}, lambda m: m.fit(X, NAMES), "y must be numbers", "str", "np.unique(y, return_inverse=True)"),
     (LOSS, {}, lambda m: m.fit(X, NAMES.astype(object)), "y must be numbers", "object", "np.unique"),
     (LOSS, {}, lambda m: m.fit(dataset(X, NAMES)), "y of the data set must be numbers", "string", "np.unique"),
@@ -127,6 +131,15 @@ def test_data_that_do_not_fit_are_refused(number):
     assert (advice or "") in refused(kind, number, ask, made, names=names, received=received)
     assert made.train_function is None and made.test_function is None and made.predict_function is None
     assert all(map(np.array_equal, made.get_weights(), weights))
+
+
+def test_a_batch_of_other_features_is_refused_after_a_good_one():
+    """TensorFlow then traces the step for any number of features."""
+    made = model()
+    made.compile("sgd", sparse(), jit_compile=False)
+    made.train_on_batch(X, Y)
+    refused(FEATURES, "later", made.train_on_batch, WIDE, Y, names="x must have 2 features", received="(8, 5, 3)")
+    made.train_on_batch(X, Y)
 
 
 def test_of_several_outputs_each_is_looked_at():

@@ -59,7 +59,8 @@ def network(cell, rule, traces, optimizer, loss):
     x = keras.layers.Dense(6, name="dense")(code)
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
     gain = 1.0 if "rate" in cell else 10.0
-    model = kk.Model(inputs, kk.Readout(O, tau_out=5.0, gain=gain, stateful=True, name="readout")(x))
+    readout = kk.Readout(O, tau_out=5.0, gain=gain, learn="tau_out", stateful=True, name="readout")
+    model = kk.Model(inputs, readout(x))
     model.compile(OPTIMIZERS[optimizer](), loss, jit_compile=False)
     return model
 
@@ -423,12 +424,16 @@ def test_models_that_cannot_learn_step_by_step():
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", MORE, ids=lambda of: f"{of[0]}, {of[1].__name__}, {of[2]}")
 def test_every_rule_and_cell(settings):
+    """Linear memory multiplies a rounding by thousands, on a device as in `fit`, so Python is asked for more digits."""
     model, given = network(*settings), stream(settings[-1], 40)
-    device, before = Device(kk.learner(model)), weights_of(model)
+    learner, before = kk.learner(model), weights_of(model)
+    device = Device(learner)
     assert not any(name.startswith("Flex") for name in device.operations)
-    learn_stream(device, *given)
+    for each in (learner, device):
+        learn_stream(each, *given)
     fit(model, *given)
-    assert_weights(device.save(), model, before, tolerance=1e-4)
+    assert_weights({name: value.numpy() for name, value in learner.save().items()}, model, before)
+    assert_weights(device.save(), model, before, tolerance=1e-4 if settings[2] is True else 5e-3)
 
 
 @pytest.mark.slow
@@ -490,7 +495,9 @@ def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
     """By names that depend on nothing but the network, into a network that was loaded anew."""
     learner, features = kk.learner(kk.load_pretrained(name)), kk.load_pretrained(name).input_shape[-1]
     device, start = Device(learner), learner.save()
-    assert device.alarms == [] and {"hidden_kernel", "readout_bias", "optimizer_velocities_hidden_bias"} <= start.keys()
+    assert (
+        device.alarms == [] and {"hidden_kernel", "readout_kernel", "optimizer_velocities_hidden_bias"} <= start.keys()
+    )
     x = np.random.default_rng(0).uniform(size=(12, 1, features)).astype("float32")
     for now in x:
         device.learn(x=now, y=np.array([1], "int32"), sample_weight=ONE)
@@ -499,11 +506,11 @@ def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
     model = kk.learner(kk.load_pretrained(name)).to_keras(saved)
     np.testing.assert_array_equal(model.get_layer("hidden").cell.kernel, saved["hidden_kernel"])
     step, reached = kk.one_step(model), {}
-    states = {name: np.zeros((1, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
+    states = {name: tf.zeros((1, each.shape[-1])) for name, each in step.input.items() if name != "x"}
     assert states.keys() >= {"hidden_v", "hidden_quadrature", "readout_v"}
     device.reset()
     for now in x:
-        states = dict(step({"x": now, **states}))
+        states = dict(step({"x": tf.constant(now), **states}))
         reached = device.step(x=now)["outputs"]
         np.testing.assert_allclose(states.pop("outputs"), reached, rtol=1e-3, atol=1e-3)
     assert np.ptp(reached) > 1e-2
