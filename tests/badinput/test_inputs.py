@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from .tried import count, few, refused, some
+from .tried import count, refused, some
 
 T, I, H = 4, 3, 2  # noqa: E741
 LAYERS = {  # of a name in messages
@@ -42,7 +42,7 @@ def built(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@few
+@some
 @hypothesis.given(shape=st.lists(st.integers(1, 4), max_size=5).filter(lambda shape: len(shape) != 3))
 def test_another_rank_is_refused(name, shape):
     """By a layer that is built, and by one that is not."""
@@ -53,7 +53,7 @@ def test_another_rank_is_refused(name, shape):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@few
+@some
 @hypothesis.given(batch=st.integers(1, 4), channels=st.integers(1, 4))
 def test_no_time_step_is_refused(name, batch, channels):
     what, words = (name, batch, channels), {"names": LAYERS[name][1], "received": "at least one time step"}
@@ -61,7 +61,7 @@ def test_no_time_step_is_refused(name, batch, channels):
 
 
 @pytest.mark.parametrize("name", ["RNN", "RNN, resonators", "RNN, rates", "Readout"])
-@few
+@some
 @hypothesis.given(channels=st.integers(1, 9).filter(lambda n: n != I), batch=st.integers(1, 3), steps=st.integers(1, 3))
 def test_another_number_of_features_is_refused(name, channels, batch, steps):
     shape = (batch, steps, channels)
@@ -181,7 +181,7 @@ def test_finite_inputs_give_finite_outputs(name, data):
 
 @pytest.mark.parametrize("name", LAYERS)
 @some
-@hypothesis.given(value=st.sampled_from([np.nan, np.inf, -np.inf]), step=st.sampled_from([0, 1, T - 1]))
+@hypothesis.given(value=st.sampled_from([np.nan, np.inf, -np.inf]), step=st.integers(0, T - 1))
 def test_what_is_not_finite_stays_in_its_example(name, value, step):
     """No other example hears of it, whatever the layer makes of it in its own: spikes know no NaN, potentials do."""
     layer, x = built(name), CLEAN.copy()

@@ -12,7 +12,7 @@ TRIED = collections.defaultdict(set)  # {(class, what it got): {the inputs}}, ea
 # The same examples on every machine and in every run; no time limit, for a machine may be busy.
 CHECKS = {"derandomize": True, "deadline": None, "suppress_health_check": list(hypothesis.HealthCheck)}
 many = hypothesis.settings(max_examples=60, **CHECKS)  # of arguments: no graph is made
-some = hypothesis.settings(max_examples=20, **CHECKS)  # of inputs: a layer runs
+some = hypothesis.settings(max_examples=24, **CHECKS)  # of inputs: a layer runs
 few = hypothesis.settings(max_examples=8, **CHECKS)  # of batches: a step is trained
 
 
@@ -107,7 +107,7 @@ def flag():
 def per_unit(units, above=None, low=None, good=None):
     """A number, or a list of one a unit."""
     one = number(low=low, above=above, good=good)
-    wrong = [OBJECTS.filter(lambda value: not callable(value)), st.lists(one.good, max_size=9)]
+    wrong = [OBJECTS.filter(lambda value: not callable(value)), st.lists(one.good, min_size=1, max_size=9)]
     bad_entry = st.tuples(st.sampled_from([math.nan, -1.0, "1", None, math.inf]), st.integers(0, units - 1))
     made = Kind(
         one.good | st.lists(one.good, min_size=units, max_size=units),

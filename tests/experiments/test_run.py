@@ -40,7 +40,7 @@ TINY = dataclasses.replace(
     rule_settings={"kernel": "exponential"},  # so that there are M and gamma
     sensitivity_every=1,
     name="tiny",
-    task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
+    task_settings={"steps": 4, "examples": 23, "validation": 8, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"},
     cell="lif",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
@@ -109,7 +109,7 @@ def arrays_of(folder):
 
 def restored(folder, experiment=TINY):
     """The model as the backup has it."""
-    model = run.build_model(experiment, 7, 2, experiment.steps)
+    model = run.build_model(experiment, 4, 2, experiment.steps)
     Backup(folder, Epochs(experiment)).restore(model)
     return model
 
@@ -174,7 +174,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
 
 def test_training_moved_everything(straight):
     """The comparison above would be empty if nothing had learned."""
-    start, trained = run.build_model(TINY, 7, 2, 18), restored(straight[0])
+    start, trained = run.build_model(TINY, 4, 2, 18), restored(straight[0])
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
     assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18

@@ -125,7 +125,7 @@ def test_a_mask_and_new_sequences_are_the_readouts_as_well(readout):
 STACKS = {"two rules": ["kernl", "eprop"], "kernl": ["kernl", "kernl"], "one": ["kernl"]}
 
 
-@pytest.mark.parametrize(("rules", "readout"), taking_turns([*itertools.product(STACKS, ("shared", "own"))], every=3))
+@pytest.mark.parametrize(("rules", "readout"), taking_turns([*itertools.product(STACKS, ("shared", "own"))], every=6))
 def test_of_linear_layers_nothing_is_lost(rules, readout):
     """Where the means are what they are means of, the pieces have the gradient of the whole by backpropagation."""
     periods = [None, [6.0, 7.0, 9.0, 11.0]]
