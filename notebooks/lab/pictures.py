@@ -24,11 +24,12 @@ CROSSES = {"nothing": "#8c8c8c", "own state": "#c44e52", "own state and M": "#1f
 MEMORIES = {"none": "-", "exact": "-", "linear": "--"}
 SENSITIVITIES = {"learned": "#1f6f8b", "from the weights": "#dd8452", "learned from zero": "#55a868"}
 UNITS = {"smnist": "resonators", "smnist-alif": "adaptive leaky units"}
-STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's
+STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: it holds a word
     ("kernl", False): ("KeRNL", "#1f6f8b", "-"),
     ("eprop", False): ("e-prop", "#c44e52", "-"),
     ("bptt", False): ("truncated backpropagation", "#8c8c8c", "-"),
-    ("bptt", True): ("the same, with KeRNL's memory", "#333333", "--"),
+    ("bptt", True): ("truncated, equal memory", "#333333", "--"),
+    ("bptt", None): ("whole words", "#d99a2b", "-."),
 }
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
@@ -166,50 +167,45 @@ def draw_kills():
 
 
 def draw_streams():
-    """Words missed on a validation stream by the steps heard: a row a task, a panel a window."""
+    """Words missed on a validation stream by the steps heard: a column a task, a row a window."""
     tasks = json.loads((RESULTS / "streams.json").read_text())["streams"]["tasks"]
-    of_tasks = [{run["window"] for run in runs if run["rule"] == "eprop"} for runs in tasks.values()]
-    windows = sorted(set.intersection(*of_tasks))
-    size = (4.2 * len(windows), 0.6 + 2.4 * len(tasks))
-    figure, axes = panels(len(tasks), len(windows), size=size, squeeze=False, sharey="row", sharex="row")
-    for row, (task, runs) in zip(axes, tasks.items()):
-        for panel, window in zip(row, windows):
+    windows = sorted({run["compared"] for runs in tasks.values() for run in runs if run["compared"]})
+    size = (3.4 * len(tasks), 0.6 + 2.3 * len(windows))
+    figure, axes = panels(len(windows), len(tasks), size=size, squeeze=False, sharey="col", sharex="col")
+    for column, (task, runs) in zip(axes.T, tasks.items()):
+        for panel, window in zip(column, windows):
             for (rule, longer), (label, colour, style) in STREAM_LINES.items():
+                compared = None if longer is None else window  # None: a window that holds a word
                 shown = [
                     run["curve"]
                     for run in runs
-                    if (run["rule"], run["compared"], run["window"] > window) == (rule, window, longer)
+                    if (run["rule"], run["compared"]) == (rule, compared)
+                    and (longer is None or (run["window"] > window) == longer)
                 ]
                 if shown:
-                    steps = [point["steps"] for point in shown[0]]
+                    steps = [point["steps"] / 1000.0 for point in shown[0]]
                     missed = 100.0 * np.array([[point["validation"] for point in curve] for curve in shown])
-                    panel.plot(steps, missed.T, color=colour, linewidth=0.5, alpha=0.5)
+                    panel.plot(steps, missed.T, color=colour, linewidth=0.5, alpha=0.4)
                     panel.plot(steps, missed.mean(0), style, color=colour, linewidth=1.6, label=label)
-            panel.set_title(f"{task}, an update in every {window} steps", fontsize=10)
-        row[0].set(ylabel="missed (%)", ylim=(0, None))
-    for panel in axes[-1]:
-        panel.set_xlabel("steps heard, of 16 rows")
+            panel.set_title(f"{task}, an update every {window} steps", fontsize=10)
+        column[0].set(ylim=(0, None))
+        column[-1].set_xlabel("1,000 steps heard, in each of 16 rows")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("missed (%)")
     figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=4
+        *axes[0, 0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=5
     )
     figure.savefig(PICTURES / "streams.png", dpi=110)
 
 
 def draw_windows():
-    """How gradients with a window agree with backpropagation's: some networks for the README, all for the page."""
+    """How gradients with a window agree with backpropagation's: a row for each kind of network."""
     networks = json.loads((RESULTS / "window-agreement.json").read_text())["windows"]["networks"]
     groups = {}
     for network in networks:
         groups.setdefault((network["run"]["experiment"], network["run"]["steps"]), []).append(network["rows"])
-    first = next(iter(groups))
-    draw_groups({first: groups[first]}, PICTURES / "windows.png", columns=3)
-    draw_groups(groups, PICTURES / "windows-all.png", columns=4)
-
-
-def draw_groups(groups, path, columns):
-    """A row for each kind of network: cosine and length by C, cosine by numbers, and by what M is."""
-    size = (3.6 * columns, 0.6 + 2.7 * len(groups))
-    figure, axes = panels(len(groups), columns, size=size, squeeze=False, sharex="col")
+    size = (3.6 * 4, 0.6 + 2.7 * len(groups))
+    figure, axes = panels(len(groups), 4, size=size, squeeze=False, sharex="col")
     for row, ((experiment, steps), networks) in zip(axes, groups.items()):
         first = networks[0]
         m = next(
@@ -221,7 +217,7 @@ def draw_groups(groups, path, columns):
                 label = crosses if memory == "none" else f"{crosses}, {memory}"
                 for panel, x, y in zip(row, ("window", "window", "numbers"), ("cosine", "length", "cosine")):
                     draw_spread(panel, networks, shown, x, y, color=colour, linestyle=style, label=label)
-        for kind, colour in SENSITIVITIES.items() if columns > 3 else ():
+        for kind, colour in SENSITIVITIES.items():
             for memory, style in MEMORIES.items():
                 shown = ("own state and M", memory, kind)
                 label = f"M {kind}, {memory}"
@@ -231,11 +227,10 @@ def draw_groups(groups, path, columns):
         row[1].axhline(1.0, color="#cccccc", linewidth=0.8, zorder=0)
         row[1].set(ylim=(0, None))
         row[2].set(ylim=(0, 1.03), xscale="log")
-        for panel in (*row[:2], *row[3:]):
+        for panel in (*row[:2], row[3]):
             panel.set_xscale("log", base=2)
             panel.set_xticks([1, 16, 64, 256], ["1", "16", "64", "256"])
-        for panel in row[3:]:
-            panel.set(ylim=(0, 1.03))
+        row[3].set(ylim=(0, 1.03))
     titles = (
         "cosine to backpropagation",
         "length over that of backpropagation",
@@ -246,9 +241,9 @@ def draw_groups(groups, path, columns):
         panel.set_title(title, fontsize=10)
     for panel, name in zip(axes[-1], ("window C", "window C", "numbers kept of an example", "window C")):
         panel.set_xlabel(name)
-    handles = [*axes[0, 0].get_lines(), *(axes[0, 3].get_lines() if columns > 3 else ())]
-    figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=min(columns + 2, 5), fontsize=9)
-    figure.savefig(path, dpi=110)
+    handles = [*axes[0, 0].get_lines(), *axes[0, 3].get_lines()]
+    figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=5, fontsize=9)
+    figure.savefig(PICTURES / "windows-all.png", dpi=110)
 
 
 def lines_of(rows, crosses, memory, sensitivity):
