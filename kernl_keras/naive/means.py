@@ -134,18 +134,50 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
-def ring_windows(means: list[SimpleNamespace], segment: int, ring: int | None) -> list[tuple[SimpleNamespace, int]]:
-    """The means of the ring, the newest first, and how many steps each has; `means` is what `means_before` returns.
+def recent_segments(
+    steps: SimpleNamespace, first: int, size: int, segment: int, count: int
+) -> list[tuple[SimpleNamespace, int, int]]:
+    """The segments of the last steps that have means of their own, the newest first.
 
-    Example:
+    After each window, its steps come in segments, counted from its end. Two of them are kept; when a third one comes,
+    the two become one that is kept in the same way among those of twice the length, and so on.
 
-    >>> one, other = SimpleNamespace(A=1), SimpleNamespace(A=2)
-    >>> [(mean.A, steps) for mean, steps in ring_windows([one, one, other], segment=2, ring=1)]
-    [(1, 2)]
+    Args:
+        steps, first: as of `means_before`.
+        size: C, steps of a window.
+        segment: how many steps the newest have, at most.
+        count: K, how many are kept.
+
+    Returns:
+        the mean linear step of each, how many steps it has, and how many times `segment` such a segment has at most.
+
+    Example: of five steps, in windows of one, the first two and the next two are one segment each.
+
+    >>> x = np.array([1.0, 3.0, 5.0, 7.0, 9.0]).reshape(1, 5, 1)
+    >>> steps = SimpleNamespace(A=x, B=x, seen_D=x, seen_g=x)
+    >>> [(mean.A.item(), *rest) for mean, *rest in recent_segments(steps, 5, size=1, segment=1, count=4)]
+    [(9.0, 1, 1), (6.0, 2, 2), (2.0, 2, 2)]
     """
-    groups = [list(same) for _, same in itertools.groupby(means, key=id)]
-    count = -(-len(means) // segment) if ring is None else ring
-    return [(group[0], len(group)) for group in groups[:count]]
+    levels: list[list[list[int]]] = [[] for _ in range(-(-count // 2))]
+
+    def push(level, new):
+        if level == len(levels):
+            return
+        if len(levels[level]) == 2 and level + 1 < len(levels):
+            older = levels[level].pop() + levels[level].pop()
+            push(level + 1, older)
+        levels[level].insert(0, new)
+
+    for start in range(0, first, size):
+        window = list(range(start, start + size))
+        cuts = [window[max(0, stop - segment) : stop] for stop in range(size, 0, -segment)]
+        for cut in reversed(cuts):
+            push(0, cut)
+    kept = [(cut, 2**level) for level, cuts in enumerate(levels) for cut in cuts[: count - 2 * level]]
+    return [
+        (SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}), len(cut), times)
+        for cut, times in kept
+    ]
 
 
 def back(
@@ -244,8 +276,8 @@ def errors_behind(
     return found, states, seen
 
 
-def errors_through_windows(
-    windows: list[tuple[SimpleNamespace, int]],
+def errors_through_segments(
+    segments: list[tuple[SimpleNamespace, int, int]],
     state: np.ndarray,
     of_seen: np.ndarray,
     w_rec: np.ndarray,
@@ -253,18 +285,22 @@ def errors_through_windows(
     stride: int = 1,
     damping: float = 1.0,
     hops: bool = True,
+    of_outputs: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Eq. (38) back over windows, of which each has a mean step, several steps at once, and kept from growing.
+    """Eq. (38) back over segments, of which each has a mean step, several steps at once, and kept from growing.
 
-    The errors from other units are the same in all of these steps, and all that comes from their currents arrives in
-    the next ones. Where errors go from unit to unit they are scaled down after that, in each example, so that those of
-    the states are not longer than at the border.
+    The errors from other units, and those from layers above, are the same in all of these steps, and all that comes
+    from their currents arrives in the next ones. Where errors go from unit to unit they are scaled down after that, in
+    each example, so that those of the states are not longer than at the border, and than what layers above have added
+    to them since.
 
     Args:
-        windows: the mean step of each window, the newest first, and the number of its steps.
+        segments: what `recent_segments` returns.
         state, of_seen, w_rec, b, damping: as of `errors_behind`.
-        stride: how many steps at once; the windows are multiples of it.
+        stride: how many steps at once, as often as the segment has several times the length of the newest. Segments
+            are multiples of it.
         hops: whether errors go from unit to unit.
+        of_outputs: errors of the outputs at the steps, from layers above [N, H]; None for none.
 
     Returns:
         R at each of the steps [N, n H], and what is left after them, of the states [H, d] and of what is seen [H].
@@ -274,24 +310,29 @@ def errors_through_windows(
     >>> half = np.full((1, 1, 1, 1), 0.5)
     >>> step = SimpleNamespace(A=half, B=half, seen_D=half[0], seen_g=0 * half[0])
     >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
-    >>> [x.tolist() for x in errors_through_windows([(step, 2)], *start, stride=2)]
+    >>> [x.tolist() for x in errors_through_segments([(step, 2, 1)], *start, stride=2)]
     [[[0.375], [0.375]], [[0.25]], [0.75]]
     """
-    nothing, found = np.zeros(len(of_seen)), []
-    state, seen = state.copy(), damping * of_seen / stride if hops else nothing  # of each step
-    limit = np.linalg.norm(state)
-    for mean, steps in windows:
-        for _ in range(steps // stride):
+    found, state, limit = [], state.copy(), np.linalg.norm(state)
+    seen = damping * of_seen if hops else np.zeros(len(of_seen))  # of all the steps at once
+    for mean, steps, times in segments:
+        m = stride * times
+        for _ in range(steps // m):
+            added, of_output = np.zeros(state.shape), np.zeros(len(of_seen))
+            if of_outputs is not None:
+                of_output = of_outputs[len(found) : len(found) + m].mean(0)
             of_current = []
-            for _ in range(stride):
-                one, state = back(mean, state, nothing, seen, b)
+            for _ in range(m):
+                one, state = back(mean, state, of_output, seen / m, b)
+                added = back(mean, added, of_output, np.zeros(len(of_seen)), b)[1]
                 of_current.append(one)
-            found += stride * [np.mean(of_current, 0)]
+            found += m * [np.mean(of_current, 0)]
+            limit += np.linalg.norm(added)
             if hops:
-                seen = damping * through(w_rec, found[-1])
+                seen = damping * through(w_rec, np.sum(of_current, 0))
                 shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
                 state, seen = shorter * state, shorter * seen
-    return np.array(found), state, stride * seen
+    return np.array(found), state, seen
 
 
 def errors_without_end(
@@ -454,8 +495,8 @@ def memory_of_means(
         poles: of the G filters; None where the inputs themselves are remembered.
         endless: whether the virtual steps end with the ring, and the leaky mean of all steps stands for what is older,
             without end: in closed form, and so is the Gram matrix. All hops are followed in the ring, as by
-            `errors_through_windows`, and `hops` of them before it.
-        stride: as of `errors_through_windows`, in the ring of an endless memory.
+            `errors_through_segments`, and `hops` of them before it.
+        stride: as of `errors_through_segments`, in the ring of an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
@@ -490,9 +531,10 @@ def memory_of_means(
             again = w_rec if behind is None else behind
             if endless:
                 found, damped = np.zeros((0, w_rec.shape[1])), damping * seen
-                if windows := ring_windows(means, segment or size, ring):
-                    found, state, damped = errors_through_windows(
-                        windows, state, seen, again, b, stride, damping, hops != 0
+                if ring:
+                    segments = recent_segments(followed or steps, first, size, segment or size, ring)
+                    found, state, damped = errors_through_segments(
+                        segments, state, seen, again, b, stride, damping, hops != 0
                     )
                 sorts = 2 if hops is None else hops + 1
                 states, left = np.zeros((sorts, *state.shape)), np.zeros((sorts, units))

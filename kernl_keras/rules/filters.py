@@ -47,6 +47,15 @@ class Filters:
         (real, imaginary), (a, b) = tf.split(powers, 2), tf.split(weights, 2)
         return tf.concat([real * a + imaginary * b, real * b - imaginary * a], 0)
 
+    def sums(self, poles, weights):
+        """Real and imaginary part [P, B, H] of sum_n p^n f(n) for poles p, of f = sum_g w_g p_g^n [count, B, H]."""
+        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (self.poles, self.poles.conj()))
+        sums = (plain + crossed) / 2.0
+        if self.swings:
+            sums = np.concatenate([sums, (plain - crossed) / 2j], 1)
+        parts = (sums.real, sums.imag)[: 1 + bool(np.any(sums.imag))]
+        return (*(tf.einsum("pg,gbh->pbh", tf.constant(part, weights.dtype), weights) for part in parts), 0.0)[:2]
+
     def decayed(self, x, n):
         """Filtered inputs x [B, count, J] after n [B] steps without input."""
         powers = self.powers(n)[..., None]

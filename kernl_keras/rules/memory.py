@@ -1,8 +1,8 @@
 """Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37), (38).
 
 Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
-G poles that all units share, and means of each unit's linear step, one for each of the last K windows, and a leaky one
-for all that is older:
+G poles that all units share, and means of each unit's linear step, one for each of the last K segments of steps, see
+`rules.segments`, and a leaky one for all that is older:
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
@@ -13,12 +13,11 @@ that have these means, and so from unit to unit:
     (38) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
-at step t0-1-n. Through the last K windows, of N steps together, the errors go step by step, or, where units are slow, m
-steps at once: the own state exactly, while the part of e that comes from other units stays the same. There l and e are
-scaled down, in each example, so that l is not longer than at the border; a network of means may let them grow where the
-true gradient does not. What is older has the same mean at every step, and so the sum of its responses has a closed form
-for each pole: `rules.response` has it, Eq. (39), with hops from unit to unit counted. With that, `rules.filters` weighs
-the filtered inputs:
+at step t0-1-n. Through the last K segments, of N steps together, the errors go step by step, or, where units are slow,
+several steps at once. There l and e are scaled down, in each example, so that l is not longer than at the border and
+what came in since; a network of means may let them grow where the true gradient does not. What is older has the same
+mean at every step, and so the sum of its responses has a closed form for each pole: `rules.response` has it, Eq. (39),
+with hops from unit to unit counted. With that, `rules.filters` weighs the filtered inputs:
 
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1)
 
@@ -32,14 +31,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import nothing, tensor, times, varying, with_varying
+from ..cells.linear import times, varying, with_varying
 from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
 from .above import joined
-from .filters import Filters, poles_of, powers
+from .filters import Filters, poles_of
 from .response import product, respond
+from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
 from .traces import advance_constants
 
@@ -59,10 +59,13 @@ class LinearTraces(Settings):
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant of the leaky mean of all steps, which stands for what is older than these windows, in
             steps.
-        windows: K, how many of the last windows have means of their own; None for 1 where units have periods, and 8
-            where they have none. An error goes back through all of their steps.
-        stride: m, how many of these steps are taken at once, at most; a power of 2. None for 1 where units have
-            periods or no time constants, and else for half of the shortest time constant and at most 8.
+        segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
+            and 8 where they have none. An error goes back through all of their steps.
+        segment_steps: n, how many steps the newest two segments have, at most, and never more than a window; the next
+            two have twice as many, and so on. None for a window where units have periods, and 16 where they have none.
+        stride: m, how many steps of the newest two segments are taken at once, at most; a power of 2. In segments of
+            twice the length, these are twice as many. None for 1 where units have periods or no time constants, and
+            else for half of the shortest time constant and at most 4.
 
     Raises:
         ValueError: for a setting out of range.
@@ -80,14 +83,16 @@ class LinearTraces(Settings):
         hops: int = 2,
         damping: float = 0.9,
         average: float = 64.0,
-        windows: int | None = None,
+        segments: int | None = None,
+        segment_steps: int | None = None,
         stride: int | None = None,
     ) -> None:
         self.poles = check_poles(poles)
         self.hops = integer("hops", hops, low=0)
         self.damping = number("damping", damping, low=0.0, high=1.0)
         self.average = number("average", average, above=0.0)
-        self.windows = None if windows is None else integer("windows", windows, low=0)
+        self.segments = None if segments is None else integer("segments", segments, low=0)
+        self.segment_steps = None if segment_steps is None else integer("segment_steps", segment_steps)
         self.stride = None if stride is None else integer("stride", stride)
         if self.stride is not None and self.stride & (self.stride - 1):
             raise ValueError(f"stride must be None or a power of 2; received {stride!r}.")
@@ -116,16 +121,18 @@ def get_traces(traces: Any) -> Any:
     return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
 
 
-def windows_of(cell, settings):
-    """K and the largest m: as given, or what suits the cell's units."""
+def segments_of(cell, settings):
+    """K, n and the largest m: as given, or what suits the cell's units; an n of None is a window."""
     taus, periods = cell.time_scales()
-    windows, stride = settings.windows, settings.stride
-    if windows is None:
-        windows = 8 if periods is None else 1
+    count, steps, stride = settings.segments, settings.segment_steps, settings.stride
+    if count is None:
+        count = 8 if periods is None else 1
+    if steps is None and periods is None:
+        steps = 16
     if stride is None:
         half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
-        stride = 2 ** int(math.log2(min(max(half, 1.0), 8.0)))
-    return windows, stride
+        stride = 2 ** int(math.log2(min(max(half, 1.0), 4.0)))
+    return count, steps, stride
 
 
 class Memory(NamedTuple):
@@ -134,7 +141,7 @@ class Memory(NamedTuple):
     x: Any  # filtered inputs [B, count, J]
     means: Any  # leaky means of the entries of Eq. (37) that vary [B, F]
     weight: Any  # total weight of the steps in these means [B, 1]
-    windows: Any  # the means over each of the last K windows, the last one first [B, K, F]
+    segments: Any  # the means over each of the last K segments, the last one first [B, K, F]
     steps: Any  # how many steps each of them has [B, K]
     constants: Any  # traces of the constants that learn [B, d, H, F]
 
@@ -150,6 +157,7 @@ class LinearMemory:
 
     Attributes:
         shapes: `Memory` of shapes without the batch axis.
+        segment_steps: n, at most; None for a window.
         stride: m, at most.
     """
 
@@ -158,12 +166,12 @@ class LinearMemory:
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
-        count, self.stride = windows_of(cell, settings)
+        count, self.segment_steps, self.stride = segments_of(cell, settings)
         self.shapes = Memory(
             x=(self.filters.count, inputs),
             means=(features,),
             weight=(1,),
-            windows=(count, features) if count else None,
+            segments=(count, features) if count else None,
             steps=(count,) if count else None,
             constants=(own, cell.units, fields) if fields else None,
         )
@@ -266,19 +274,33 @@ class Recollection:
         weight = before + tf.reduce_sum(weights, 0)[:, None]
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
-        if memory.windows is not None:
-            total, steps = weighted_sum(counts[..., None], features), every[:, None] * tf.ones_like(weight)
-            newest = tf.math.divide_no_nan(total, steps[..., None])  # [B, 1, F]
-            rings = tf.concat([newest, memory.windows[:, :-1]], 1), tf.concat([steps, memory.steps[:, :-1]], 1)
-            some = steps > 0.0  # of an example without a step the windows stay as they are
-            memory = memory._replace(
-                windows=tf.where(some[..., None], rings[0], memory.windows),
-                steps=tf.where(some, rings[1], memory.steps),
-            )
+        if memory.segments is not None:
+            memory = self.with_segments(memory, features, counts, later)
         if memory.constants is None:
             return memory
         constants = advance_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
         return memory._replace(constants=constants)
+
+    def with_segments(self, memory, features, counts, later):
+        """The `Memory` with the segments of a window."""
+        size, count = self.segment()
+        places = counts[..., None]
+        if count > 1:  # the oldest first
+            places *= tf.cast(tf.equal(later[..., None] // size, tf.range(count - 1.0, -1.0, -1.0, self.dtype)), self.dtype)
+        steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
+        means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
+        segments = Segments(memory.segments, memory.steps)
+        for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
+            segments = pushed(segments, *segment)
+        return memory._replace(segments=segments.means, steps=segments.steps)
+
+    def segment(self):
+        """n, and how many segments a window has."""
+        n = self.memory.segment_steps
+        if n is None or not isinstance(self.longest, int):
+            return self.longest, 1
+        n = min(n, self.longest)
+        return n, -(-self.longest // n)
 
     def after_all(self, memory):
         """The `Memory` after the last step."""
@@ -350,97 +372,53 @@ class Recollection:
             own, first: the entries of `window.Inside` for this window.
             *above: E(p) there [parts, P, B, H] in its summands, each of them may be None.
         """
-        step, own = mean_jacobian(self.first, memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
+        step, own = self.jacobian(memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
         error, synapse, decay = None, 0.0, 0.0
         above = [each for each in above if each is not None]
         above = (*tf.unstack(tf.add_n(above)), 0.0)[:2] if above else None
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)
             error, synapse = self.hop(first.current), times(decay, first.synapse)
-        recent, earlier = (), (1.0, 0.0)
-        if memory.windows is not None:
-            recent, earlier, own, error, synapse = self.through_windows(
-                memory, own, error, synapse, decay, tf.zeros_like(first.current)
-            )
-        hops = self.memory.settings.hops
+        hops, recent, earlier = self.memory.settings.hops, (), (1.0, 0.0)
+        if memory.segments is not None:
+            scan, hop = self.scan, self.hop if error is not None and hops else None
+            way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, scan)
+            errors = way.start(own, error, synapse, tf.zeros_like(first.current))
+            entering = None if above is None else self.own_weights(above)
+            size, _ = self.segment()
+            errors = way(Segments(memory.segments, memory.steps), errors, size, self.stride(size), entering)
+            recent, earlier, (error, *_) = errors.sums, way.power(errors.n), (*errors.hops, error)
+            own, synapse = errors.states[: len(own)], errors.states[-1] if way.trace else synapse
+            if entering is not None:
+                entering = self.filters.shifted(entering, errors.n)
+                above = product(earlier, self.filters.sums(self.poles, entering))
         response = respond(self.poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
         response = [tf.add_n(parts) for parts in (zip(response, recent) if recent else zip(response))]
-        weights = self.filters.weights([part[: len(self.filters.poles)] for part in response])
+        weights = self.own_weights(response)
         if self.below is None:
             return weights, None
         kernel = tf.cast(self.past.cell.kernel, self.dtype)
         parts = [tf.gather(part, self.places) for part in response[: self.below.parts]]
         return weights, tf.stack([tf.einsum("pbk,ik->pbi", part, kernel) for part in parts])
 
-    def through_windows(self, memory, own, error, synapse, decay, silence):
-        """The errors of a border, back through the last K windows.
+    def own_weights(self, sums):
+        """Weights of the filters from sums at all poles, of which their own come first."""
+        return self.filters.weights([x[: len(self.filters.poles)] for x in sums if tf.is_tensor(x)])
 
-        Args:
-            memory, own, error, synapse, decay: as of `weights` and of `respond`.
-            silence: zeros [B, G H].
+    def jacobian(self, means):
+        """The `Jacobian` of mean features [B, F]."""
+        return mean_jacobian(self.first, means)
 
-        Returns:
-            b over these windows, in its parts [P, B, G H]; p^N; then own, error and synapse before them.
-        """
-        size, m, hops = self.longest, 1, error is not None and self.memory.settings.hops > 0
+    def stride(self, size):
+        """m, for segments of `size` steps: a number of these."""
+        m = 1
         while isinstance(size, int) and size % (2 * m) == 0 and 2 * m <= self.memory.stride:
             m *= 2
-        trace = error is not None and not nothing(decay)  # S is one state more
-        states = (*own, tensor(synapse, like=own[0])) if trace else tuple(own)
-        errors = (error / m,) if hops else ()
-        limit, starts = squares(states), tf.cast(m * tf.range(size // m), self.dtype)
-        swings = 1 + bool(np.any(self.poles.imag))
-        responses_of_poles = powers(self.poles, tf.cast(tf.range(size), self.dtype))[:swings]  # [C, P]
-        block = [tf.reduce_sum(tf.reshape(part, (-1, m, len(self.poles))), 1) for part in responses_of_poles]
-
-        def power(n):
-            """p^n in its parts [P, B, 1], for n [B]."""
-            return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[:swings]), 0.0)[:2]
-
-        def one_window(carry, now):
-            states, errors, sums, n = carry
-            means, steps = now  # [B, F], [B]
-            step = mean_jacobian(self.first, means)
-            step = step.with_trace(decay) if trace else step
-            for _ in range(m.bit_length() - 1):
-                step = step.twice()
-
-            def back(carry, start):
-                states, errors = carry
-                part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
-                before, current = step.back(states, errors[0] if hops else 0.0)
-                arrived = [self.hop(current)] if hops else []
-                states, errors = (
-                    tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (errors, arrived))
-                )
-                if hops:
-                    length = squares(states)
-                    grown = (length > limit) & (limit > 0.0)
-                    shorter = tf.where(grown, tf.sqrt(tf.math.divide_no_nan(limit, length)), tf.ones_like(length))
-                    states, errors = tf.nest.map_structure(lambda x: shorter * x, (states, errors))
-                return (states, errors), part * current
-
-            (states, errors), currents = self.scan(back, (states, errors), starts)
-            here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in block), 0.0)[:2]
-            sums = tuple(map(tf.add, sums, product(power(n), here)))
-            return (states, errors, sums, n + tf.minimum(steps, tf.cast(size, self.dtype))), ()
-
-        windows, steps = tf.transpose(memory.windows, (1, 0, 2)), tf.transpose(memory.steps)
-        sums = (silence + tf.zeros((len(self.poles), 1, 1), self.dtype),) * swings
-        unroll = self.past.unroll or (isinstance(size, int) and size == 1)
-        carry = states, errors, sums, tf.zeros_like(steps[0])
-        (states, errors, sums, n), _ = scan(one_window, carry, (windows, steps), unroll=unroll)
-        error = m * errors[0] if hops else error
-        return sums, power(n), states[: len(own)], error, states[-1] if trace else synapse
+        return m
 
     def hop(self, current):
         """rho M^T (R / drive)."""
         return tf.einsum("...bk,ki->...bi", current, self.m)
-
-
-def squares(errors):
-    """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
-    return tf.add_n([tf.reduce_sum(x**2, -1, keepdims=True) for x in errors])
 
 
 def weighted_sum(weights, x):

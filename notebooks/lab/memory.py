@@ -44,8 +44,8 @@ ROWS = {
     "e-prop, linear memory": (OWN, True),
     "KeRNL, exact traces": (HOP, False),
     "KeRNL, linear memory": (HOP, True),
-    "KeRNL, linear memory, no means of windows": (HOP, LinearTraces(windows=0)),
-    "KeRNL, linear memory, no means of windows, 1 hop": (HOP, LinearTraces(windows=0, hops=1, damping=1.0)),
+    "KeRNL, linear memory, no segments": (HOP, LinearTraces(segments=0)),
+    "KeRNL, linear memory, no segments, 1 hop": (HOP, LinearTraces(segments=0, hops=1, damping=1.0)),
 }
 PARTS = {  # what is as in linear memory
     "filters": {"filters": True},

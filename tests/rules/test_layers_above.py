@@ -61,7 +61,7 @@ def network(length, rules, readout, cells, **settings):
     inputs = x = keras.Input(batch_shape=(B, length, I), dtype="float64")
     stateful = length != T
     for rule, cell in zip(rules, cells):
-        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0)}
+        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0, segments=2)}
         x = kk.RNN(cell(), rule=rule, stateful=stateful, **{**traces, **settings})(x)
     outputs = kk.Readout(O, **{"tau_out": 10.0, "dtype": "float64", "stateful": stateful, **readout})(x)
     return kk.Model(inputs, outputs)
@@ -205,7 +205,7 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
     inputs = x = keras.Input(batch_shape=(B, None, I), dtype="float64")
     for net in nets:
         cell = net.kind(H, use_bias=True, dtype="float64", **net.settings)
-        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0, windows=0)
+        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0, segments=0)
         layers.append(kk.RNN(cell, rule=rule, traces=traces, stateful=True, seed=5))
         x = layers[-1](x)
     readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)

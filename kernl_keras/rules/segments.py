@@ -1,0 +1,191 @@
+"""Means of the last steps in linear memory: of few steps where they are new, of more the older they are.
+
+Slopes change fast where spikes come and go, so a mean of few steps tells more; but many of them would fill the memory.
+So the newest two segments have up to n steps each, the next two up to 2 n, then 4 n, and so on. When a third one comes,
+the two that were there become one of the next length.
+
+At a border errors go back through them, by Eq. (38) with each segment's mean, m steps at once in the newest, 2 m in
+those of twice the length: in that time the own state moves exactly, and the part of e that comes from other units
+stays the same. Errors from layers above, Eq. (42), come on top; the filters stand for them.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ..cells.linear import nothing, plus, tensor, times, to_currents, varying, with_varying
+from .filters import powers
+from .response import product
+
+
+class Segments(NamedTuple):
+    """Means of the last steps, the newest first."""
+
+    means: Any  # [B, K, F]
+    steps: Any  # of which there are so many [B, K]
+
+
+class Errors(NamedTuple):
+    """Errors of one border, on their way back."""
+
+    states: tuple  # of the own states, each [B, H]
+    hops: tuple  # from other units by their currents [B, H], in each of the steps taken at once; () without hops
+    limit: Any  # squared length of `states` up to which they may grow [B, 1]
+    sums: tuple  # b so far, in its parts [P, B, G H]
+    n: Any  # how many steps they have gone back [B]
+
+
+def pushed(segments, mean, steps):
+    """`Segments` with a new one; `mean` [B, F] and `steps` [B]. An example without steps keeps what it has."""
+    means, counts = tf.unstack(segments.means, axis=1), tf.unstack(segments.steps, axis=1)
+    for level in range(0, len(means), 2):
+        some = steps > 0.0
+        if level + 1 == len(means):  # the last one, alone
+            means[level], counts[level] = where(some, (mean, steps), (means[level], counts[level]))
+            break
+        newer, older = zip(means[level : level + 2], counts[level : level + 2])
+        last = level + 2 == len(means)  # the oldest is forgotten
+        full = tf.zeros_like(some) if last else (newer[1] > 0.0) & (older[1] > 0.0)
+        both = newer[1] + older[1]
+        joined = tf.math.divide_no_nan(newer[1][:, None] * newer[0] + older[1][:, None] * older[0], both[:, None])
+        nobody = tf.zeros_like(mean), tf.zeros_like(steps)
+        means[level], counts[level] = where(some, (mean, steps), newer)
+        means[level + 1], counts[level + 1] = where(some, where(full, nobody, newer), older)
+        mean, steps = joined, tf.where(some & full, both, tf.zeros_like(both))
+    return Segments(tf.stack(means, 1), tf.stack(counts, 1))
+
+
+def where(condition, one, other):
+    """The one or the other pair of a mean [B, F] and its steps [B], in each example."""
+    return tf.where(condition[:, None], one[0], other[0]), tf.where(condition, one[1], other[1])
+
+
+class WayThrough:
+    """The way of a border's errors back through the segments.
+
+    Args:
+        jacobian: function of a mean [B, F] -> `Jacobian`.
+        hop: function R [B, H] -> rho M^T (R / drive); None without hops.
+        decay: kappa of the synaptic trace that errors from other units come through; 0.0 for none.
+        filters: `filters.Filters`, which stand for the errors from layers above.
+        poles: those at which b is wanted, NumPy.
+        scan: `time_loop.scan`, or what takes its place.
+    """
+
+    def __init__(self, jacobian, hop, decay, filters, poles, scan):
+        self.jacobian, self.hop, self.decay, self.filters = jacobian, hop, decay, filters
+        self.poles, self.scan, self.swings = poles, scan, 1 + bool(np.any(poles.imag))
+        self.trace = not nothing(decay)  # S is one state more
+
+    def power(self, n):
+        """p^n in its parts [P, B, 1], for n [B]."""
+        return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[: self.swings]), 0.0)[:2]
+
+    def start(self, own, error, synapse, silence):
+        """`Errors` at the border, from the arguments of `response.respond`; `silence` is zeros [B, G H]."""
+        states = (*own, tensor(synapse, like=own[0])) if self.trace else tuple(own)
+        sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.swings
+        hops = () if self.hop is None else (error,)
+        return Errors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
+
+    def __call__(self, segments, errors, size, m, above=None):
+        """`Errors` behind all segments.
+
+        Args:
+            segments: `Segments`.
+            errors: `Errors` at the border.
+            size: n, a number or a scalar tensor.
+            m: how many steps of the newest segments are taken at once.
+            above: weights of the filters that stand for the errors from layers above [count, B, H]; None for none.
+        """
+        means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
+        times_longer = 2 ** (np.arange(means.shape[0]) // 2)
+        at_once = [m * int(each) for each in times_longer]
+        step, given = self.several_steps(means, m, times_longer)
+        turns, dtype = tf.cast(tf.range(size // m), means.dtype), means.dtype
+        at_once = tf.constant(at_once, dtype)
+        starts = turns * at_once[:, None]  # [K, n/m]
+        of_poles = self.block_sums(self.poles, starts, m * times_longer)
+        elements = varying((step, given)), steps, at_once, starts, of_poles
+        if above is not None:
+            elements += (tf.concat(self.block_sums(self.filters.poles, starts, m * times_longer), -1),)
+
+        def through(errors, now):
+            entries, steps, m, starts, of_poles, *basis = now
+            both = with_varying((step, given), entries)
+            hops = tuple(error / m for error in errors.hops)  # in each step
+            entering = [tf.einsum("cg,gbh->cbh", each / m, self.filters.shifted(above, errors.n)) for each in basis]
+            carry, currents = self.steps(*both, errors._replace(hops=hops), steps, m, starts, entering)
+            here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles), 0.0)[:2]
+            sums = tuple(map(tf.add, errors.sums, product(self.power(errors.n), here)))
+            n = errors.n + tf.minimum(steps, m * tf.cast(tf.shape(starts)[0], dtype))
+            return Errors(carry[0], tuple(m * error for error in carry[1]), carry[2], sums, n), ()
+
+        return self.scan(through, errors, elements)[0]
+
+    def several_steps(self, means, m, times_longer):
+        """Linear steps that stand for m steps each, or more where segments are longer, of the means [K, B, F].
+
+        Returns:
+            a `Jacobian` of errors from other units, and one of those that enter z. The same but for a trace: then S is
+            what other units receive.
+        """
+        step = given = self.jacobian(means)
+        if self.trace:
+            step = given.with_trace(self.decay)
+            given = step._replace(D=(*given.D, 0.0), g=given.g)
+        for _ in range(m.bit_length() - 1):
+            step, given = step.twice(), given.twice()
+        for level in range(1, int(times_longer[-1]).bit_length()):
+            longer = tf.constant((times_longer >= 2**level)[:, None, None])
+            step, given = (
+                tf.nest.map_structure(lambda x, y, longer=longer: choose(longer, x, y, means.dtype), each.twice(), each)
+                for each in (step, given)
+            )
+        return step, given
+
+    def block_sums(self, poles, starts, m):
+        """sum p^n of m steps from each of the `starts` on [K, c], in its parts [K, c, P]."""
+        swings = 1 + bool(np.any(poles.imag))
+        block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
+        parts = (*powers(poles, starts)[:swings], 0.0)[:2]
+        block = (tf.constant(block.real, starts.dtype), tf.constant(block.imag, starts.dtype) if swings > 1 else 0.0)
+        return product(parts, block)[:swings]
+
+    def steps(self, step, given, errors, steps, m, starts, entering):
+        """Back through one segment: `states`, `hops` and `limit` after it, and R [c, B, G H]."""
+
+        def back(carry, now):
+            states, hops, limit = carry
+            start, *entering = now
+            part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
+            before, current = step.back(states, hops[0] if hops else 0.0)
+            for error in entering:
+                more = [times(d, error) for d in given.D]
+                before = tuple(plus(x, y) for x, y in zip(before, more))
+                current = plus(current, times(to_currents(error, given.g), given.g))
+                limit = tf.square(tf.sqrt(limit) + part * tf.sqrt(squares(more)))
+            arrived = [self.hop(current)] if hops else []
+            states, hops = (
+                tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (hops, arrived))
+            )
+            if hops:
+                length = squares(states)
+                grown = (length > limit) & (limit > 0.0)
+                shorter = tf.where(grown, tf.sqrt(tf.math.divide_no_nan(limit, length)), tf.ones_like(length))
+                states, hops = tf.nest.map_structure(lambda x: shorter * x, (states, hops))
+            return (states, hops, limit), part * current
+
+        return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *entering))
+
+
+def choose(condition, one, other, dtype):
+    """tf.where of tensors or numbers; the same number stays one."""
+    numbers = isinstance(one, (int, float)) and isinstance(other, (int, float))
+    return one if numbers and one == other else tf.where(condition, *(tf.cast(x, dtype) for x in (one, other)))
+
+
+def squares(errors):
+    """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
+    return tf.add_n([tf.reduce_sum(x**2, -1, keepdims=True) for x in errors if not nothing(x)])
