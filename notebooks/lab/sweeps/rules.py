@@ -7,7 +7,7 @@ from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIG
 
 from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant, potential_alone, with_rmsprop
-from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ALIF, SMNIST_ADLIF
+from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ADLIF, SMALL_ALIF, SMNIST_ADLIF
 
 FORMER_RULES = {  # name of the variant: the rule, and its settings
     "KeRNL": ("kernl", {}),  # as the experiment has it
@@ -109,6 +109,17 @@ WINDOWS = (
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
 
+
+MEMORY = (
+    Variant("KeRNL, window 16, linear memory", "kernl", layer={"window": 16, "traces": "linear"}),
+    Variant("e-prop, window 16, linear memory", "eprop", layer={"window": 16, "traces": "linear"}),
+    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
+    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
+    Variant("e-prop, window 64, linear memory", "eprop", layer={"window": 64, "traces": "linear"}),
+    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
+    Variant("e-prop", "eprop"),
+    Variant("backpropagation", "bptt"),
+)
 
 IN_PROPORTION = {  # the steps of M as they are by default, but for their epsilon
     "sensitivity_optimizer": "Adafactor",
@@ -234,6 +245,16 @@ SWEEPS = (
         WINDOWS,
         (2e-3, 4e-3),
     ),
+    *(
+        Sweep(
+            f"memory-{experiment.name}",
+            f"Linear memory: {experiment.description}",
+            dataclasses.replace(experiment, sensitivity_every=4),
+            MEMORY,
+            (2e-3, 5e-3),
+        )
+        for experiment in (SMALL, SMALL_ALIF, SMALL_ADLIF)
+    ),
     Sweep(
         "smnist-25000",
         "784 pixels, windows of half a sequence, 25,000 steps",
@@ -250,7 +271,7 @@ SWEEPS = (
     Sweep(
         "windows-20000",
         "What crosses a window's border, 20000 steps",
-        with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
+        dataclasses.replace(SMNIST, source="tfds", steps=20_000, validate_every=500),
         WINDOWS,
         (2e-3,),
         (0,),
