@@ -313,7 +313,8 @@ def errors_through_segments(
     >>> [x.tolist() for x in errors_through_segments([(step, 2, 1)], *start, stride=2)]
     [[[0.375], [0.375]], [[0.25]], [0.75]]
     """
-    found, state, limit = [], state.copy(), np.linalg.norm(state)
+    found: list[np.ndarray] = []
+    state, limit = state.copy(), np.linalg.norm(state)
     seen = damping * of_seen if hops else np.zeros(len(of_seen))  # of all the steps at once
     for mean, steps, times in segments:
         m = stride * times

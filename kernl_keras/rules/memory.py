@@ -286,7 +286,9 @@ class Recollection:
         size, count = self.segment()
         places = counts[..., None]
         if count > 1:  # the oldest first
-            places *= tf.cast(tf.equal(later[..., None] // size, tf.range(count - 1.0, -1.0, -1.0, self.dtype)), self.dtype)
+            places *= tf.cast(
+                tf.equal(later[..., None] // size, tf.range(count - 1.0, -1.0, -1.0, self.dtype)), self.dtype
+            )
         steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
         means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
         segments = Segments(memory.segments, memory.steps)
@@ -381,14 +383,14 @@ class Recollection:
             error, synapse = self.hop(first.current), times(decay, first.synapse)
         hops, recent, earlier = self.memory.settings.hops, (), (1.0, 0.0)
         if memory.segments is not None:
-            scan, hop = self.scan, self.hop if error is not None and hops else None
-            way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, scan)
-            errors = way.start(own, error, synapse, tf.zeros_like(first.current))
-            entering = None if above is None else self.own_weights(above)
-            size, _ = self.segment()
-            errors = way(Segments(memory.segments, memory.steps), errors, size, self.stride(size), entering)
-            recent, earlier, (error, *_) = errors.sums, way.power(errors.n), (*errors.hops, error)
-            own, synapse = errors.states[: len(own)], errors.states[-1] if way.trace else synapse
+            hop = self.hop if error is not None and hops else None
+            way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, self.scan)
+            start = way.start(own, error, synapse, tf.zeros_like(first.current))
+            entering, (size, _) = None if above is None else self.own_weights(above), self.segment()
+            errors = way(Segments(memory.segments, memory.steps), start, size, self.stride(size), entering)
+            recent, earlier = errors.sums, way.power(errors.n)
+            own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
+            synapse = errors.states[-1] if way.trace else synapse
             if entering is not None:
                 entering = self.filters.shifted(entering, errors.n)
                 above = product(earlier, self.filters.sums(self.poles, entering))

@@ -100,31 +100,29 @@ class WayThrough:
             above: weights of the filters that stand for the errors from layers above [count, B, H]; None for none.
         """
         means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
-        times_longer = 2 ** (np.arange(means.shape[0]) // 2)
-        at_once = [m * int(each) for each in times_longer]
-        step, given = self.several_steps(means, m, times_longer)
-        turns, dtype = tf.cast(tf.range(size // m), means.dtype), means.dtype
-        at_once = tf.constant(at_once, dtype)
-        starts = turns * at_once[:, None]  # [K, n/m]
-        of_poles = self.block_sums(self.poles, starts, m * times_longer)
-        elements = varying((step, given)), steps, at_once, starts, of_poles
+        lengths = 2 ** (np.arange(means.shape[0]) // 2)  # of the segments, that of the newest being 1
+        step, given = self.several_steps(means, m, lengths)
+        at_once, dtype = tf.constant(m * lengths, means.dtype), means.dtype
+        starts = at_once[:, None] * tf.cast(tf.range(size // m), dtype)  # [K, n/m]
+        elements = varying((step, given)), steps, at_once, starts, block_sums(self.poles, starts, m * lengths)
         if above is not None:
-            elements += (tf.concat(self.block_sums(self.filters.poles, starts, m * times_longer), -1),)
+            elements += (tf.concat(block_sums(self.filters.poles, starts, m * lengths), -1),)
 
         def through(errors, now):
             entries, steps, m, starts, of_poles, *basis = now
-            both = with_varying((step, given), entries)
             hops = tuple(error / m for error in errors.hops)  # in each step
             entering = [tf.einsum("cg,gbh->cbh", each / m, self.filters.shifted(above, errors.n)) for each in basis]
-            carry, currents = self.steps(*both, errors._replace(hops=hops), steps, m, starts, entering)
+            (states, hops, limit), currents = self.steps(
+                *with_varying((step, given), entries), errors._replace(hops=hops), steps, m, starts, entering
+            )
             here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles), 0.0)[:2]
             sums = tuple(map(tf.add, errors.sums, product(self.power(errors.n), here)))
             n = errors.n + tf.minimum(steps, m * tf.cast(tf.shape(starts)[0], dtype))
-            return Errors(carry[0], tuple(m * error for error in carry[1]), carry[2], sums, n), ()
+            return Errors(states, tuple(m * error for error in hops), limit, sums, n), ()
 
         return self.scan(through, errors, elements)[0]
 
-    def several_steps(self, means, m, times_longer):
+    def several_steps(self, means, m, lengths):
         """Linear steps that stand for m steps each, or more where segments are longer, of the means [K, B, F].
 
         Returns:
@@ -137,21 +135,13 @@ class WayThrough:
             given = step._replace(D=(*given.D, 0.0), g=given.g)
         for _ in range(m.bit_length() - 1):
             step, given = step.twice(), given.twice()
-        for level in range(1, int(times_longer[-1]).bit_length()):
-            longer = tf.constant((times_longer >= 2**level)[:, None, None])
+        for level in range(1, int(lengths[-1]).bit_length()):
+            longer = tf.constant((lengths >= 2**level)[:, None, None])
             step, given = (
                 tf.nest.map_structure(lambda x, y, longer=longer: choose(longer, x, y, means.dtype), each.twice(), each)
                 for each in (step, given)
             )
         return step, given
-
-    def block_sums(self, poles, starts, m):
-        """sum p^n of m steps from each of the `starts` on [K, c], in its parts [K, c, P]."""
-        swings = 1 + bool(np.any(poles.imag))
-        block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
-        parts = (*powers(poles, starts)[:swings], 0.0)[:2]
-        block = (tf.constant(block.real, starts.dtype), tf.constant(block.imag, starts.dtype) if swings > 1 else 0.0)
-        return product(parts, block)[:swings]
 
     def steps(self, step, given, errors, steps, m, starts, entering):
         """Back through one segment: `states`, `hops` and `limit` after it, and R [c, B, G H]."""
@@ -178,6 +168,14 @@ class WayThrough:
             return (states, hops, limit), part * current
 
         return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *entering))
+
+
+def block_sums(poles, starts, m):
+    """sum p^n over the m steps from each of the `starts` on [K, c], in its parts [K, c, P]."""
+    swings = 1 + bool(np.any(poles.imag))
+    block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
+    parts = (tf.constant(part, starts.dtype) for part in (block.real, block.imag))
+    return product(*((*each, 0.0)[:2] for each in (powers(poles, starts)[:swings], [*parts][:swings])))[:swings]
 
 
 def choose(condition, one, other, dtype):

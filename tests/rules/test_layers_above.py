@@ -11,7 +11,16 @@ import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import Step, running
-from kernl_keras.naive.means import back, filtered_inputs, gram_matrix, kernels, projected, through
+from kernl_keras.naive.means import (
+    back,
+    errors_through_segments,
+    filtered_inputs,
+    gram_matrix,
+    kernels,
+    projected,
+    recent_segments,
+    through,
+)
 from kernl_keras.rules import KeRNL, LinearTraces
 from kernl_keras.rules.filters import RIDGE
 
@@ -172,16 +181,15 @@ def layer_errors(layer, net, m, above, b, first):
     mean = ref.means_before(followed, first, 1, 0, settings.average)[-1]
     drive = np.broadcast_to(layer.cell.parameters().drive, H)
     again = (m / drive[:, None]).T
-    found = ref.errors_behind(
-        [mean] * len(above.behind),
-        state,
-        through(again, inside[0]),
-        again,
-        b,
-        settings.hops,
-        settings.damping,
-        above.behind,
-    )[0]
+    seen, damping, recent = through(again, inside[0]), settings.damping, np.zeros((0, inside.shape[1]))
+    if settings.segments:
+        segments = recent_segments(followed, first, first, settings.segment_steps, settings.segments)
+        start = segments, state, seen, again, b, settings.stride, damping
+        recent, state, seen = errors_through_segments(*start, of_outputs=above.behind)
+        seen = seen / damping
+    later = above.behind[len(recent) :]
+    found = ref.errors_behind([mean] * len(later), state, seen, again, b, settings.hops, damping, later)[0]
+    found = np.concatenate([recent, found])
     poles = layer.memory.filters.poles
     products = kernels(poles, len(found)).T @ found
     gradient = gradient + projected(gram_matrix(poles), products, filtered_inputs(poles, s[b, :first]), RIDGE)
@@ -226,6 +234,31 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
     for place, net in enumerate(nets):
         kernel, recurrent, bias = found[3 * place : 3 * place + 3]
         same(net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected[place]), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh"]))
+def test_errors_of_a_readout_go_through_the_segments(name):
+    """A filter has the readout's decay, so that it stands for these errors exactly."""
+    first, tau = T - 6, 7.0
+    net, m, poles = Network(name, time=T), 0.3 * draw(92, H, H), [(tau,), (2.0,), (20.0, 9.0), (30.0, 15.0)]
+    traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2, stride=2)
+    layer = kk.RNN(net.kind(H, use_bias=True, dtype="float64", **net.settings), KeRNL(), traces=traces, stateful=True)
+    readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)
+    inputs = keras.Input(batch_shape=(B, None, I), dtype="float64")
+    model = kk.Model(inputs, readout(layer(inputs)))
+    for variable, value in zip(
+        (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias, layer.sensitivity_tensor),
+        (net.w_in, net.w_rec, net.bias, np.reshape(m, layer.sensitivity_tensor.shape)),
+    ):
+        variable.assign(value)
+    gradients(model, net.x[:, :first], np.zeros((B, first, O)))
+    kernel, recurrent, bias = gradients(model, net.x[:, first:], ERROR[:, first:])[:3]
+    decay, expected = np.exp(-1.0 / tau), 0.0
+    for b in range(B):
+        errors = readout_errors(ERROR[b, first:], decay, 3.0 * (1.0 - decay), readout.cell.kernel.numpy(), 800)
+        expected = expected + layer_errors(layer, net, m, errors, b, first)[0]
+    found, expected = net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected)
+    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)  # the filters' ridge
 
 
 @pytest.mark.parametrize("length", [pytest.param(5, marks=pytest.mark.slow), 10])
