@@ -134,29 +134,25 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
-def recent_segments(
-    steps: SimpleNamespace, first: int, size: int, segment: int, count: int
-) -> list[tuple[SimpleNamespace, int, int]]:
-    """The segments of the last steps that have means of their own, the newest first.
+def recent_steps(first: int, size: int, segment: int, count: int) -> list[tuple[list[int], int]]:
+    """Which of the steps before `first` have means of their own.
 
     After each window, its steps come in segments, counted from its end. Two of them are kept; when a third one comes,
     the two become one that is kept in the same way among those of twice the length, and so on.
 
     Args:
-        steps, first: as of `means_before`.
+        first: the first step of a window.
         size: C, steps of a window.
         segment: how many steps the newest have, at most.
         count: K, how many are kept.
 
     Returns:
-        the mean linear step of each, how many steps it has, and how many times `segment` such a segment has at most.
+        the steps of each, the newest first, and how many times `segment` such a segment has at most.
 
     Example: of five steps, in windows of one, the first two and the next two are one segment each.
 
-    >>> x = np.array([1.0, 3.0, 5.0, 7.0, 9.0]).reshape(1, 5, 1)
-    >>> steps = SimpleNamespace(A=x, B=x, seen_D=x, seen_g=x)
-    >>> [(mean.A.item(), *rest) for mean, *rest in recent_segments(steps, 5, size=1, segment=1, count=4)]
-    [(9.0, 1, 1), (6.0, 2, 2), (2.0, 2, 2)]
+    >>> recent_steps(5, size=1, segment=1, count=4)
+    [([4], 1), ([2, 3], 2), ([0, 1], 2)]
     """
     levels: list[list[list[int]]] = [[] for _ in range(-(-count // 2))]
 
@@ -164,19 +160,36 @@ def recent_segments(
         if level == len(levels):
             return
         if len(levels[level]) == 2 and level + 1 < len(levels):
-            older = levels[level].pop() + levels[level].pop()
-            push(level + 1, older)
+            newer, older = levels[level].pop(0), levels[level].pop(0)
+            push(level + 1, older + newer)
         levels[level].insert(0, new)
 
     for start in range(0, first, size):
-        window = list(range(start, start + size))
-        cuts = [window[max(0, stop - segment) : stop] for stop in range(size, 0, -segment)]
-        for cut in reversed(cuts):
-            push(0, cut)
-    kept = [(cut, 2**level) for level, cuts in enumerate(levels) for cut in cuts[: count - 2 * level]]
+        window = list(range(start, min(start + size, first)))
+        for stop in reversed(range(len(window), 0, -segment)):
+            push(0, window[max(0, stop - segment) : stop])
+    return [(steps, 2**level) for level, every in enumerate(levels) for steps in every[: count - 2 * level]]
+
+
+def recent_segments(
+    steps: SimpleNamespace, first: int, size: int, segment: int, count: int
+) -> list[tuple[SimpleNamespace, int, int]]:
+    """The mean linear step of each of the segments that `recent_steps` names, how many steps it has, and its length.
+
+    Args:
+        steps, first: as of `means_before`.
+        size, segment, count: as of `recent_steps`.
+
+    Example:
+
+    >>> x = np.array([1.0, 3.0, 5.0, 7.0, 9.0]).reshape(1, 5, 1)
+    >>> steps = SimpleNamespace(A=x, B=x, seen_D=x, seen_g=x)
+    >>> [(mean.A.item(), *rest) for mean, *rest in recent_segments(steps, 5, size=1, segment=1, count=4)]
+    [(9.0, 1, 1), (6.0, 2, 2), (2.0, 2, 2)]
+    """
     return [
-        (SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}), len(cut), times)
-        for cut, times in kept
+        (SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}), len(cut), length)
+        for cut, length in recent_steps(first, size, segment, count)
     ]
 
 

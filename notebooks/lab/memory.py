@@ -26,8 +26,10 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import experiment_of, load_pretrained, variables
 from kernl_keras.experiments.provenance import devices
+from kernl_keras.naive.means import recent_steps
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.backward import Past
+from kernl_keras.rules.memory import segments_of
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
@@ -50,7 +52,7 @@ ROWS = {
 PARTS = {  # what is as in linear memory
     "filters": {"filters": True},
     "number and damping of hops": {"hops": True},
-    "hops, and means of windows": {"hops": True, "means": "windows"},
+    "hops, and means of segments": {"hops": True, "means": "segments"},
     "hops, and one leaky mean": {"hops": True, "means": "leaky"},
 }
 
@@ -109,28 +111,49 @@ class Behind:
         self.firsts, self.e = np.array(firsts), np.stack(e)
         self.later = [np.stack(x) for x in zip(*later)]  # each [W, B, H]
 
-    def at(self, t, entries=None):
-        """The entries of one step, or of one for each border [W, B, H]; those of the linear steps if none are given."""
-        entries = entries or self.jacobian
-        return {name: tf.nest.map_structure(lambda x: pick(x, t), value) for name, value in entries.items()}
+    def at(self, t):
+        """The entries of one step, or of one for each border [W, B, H]."""
+        return {name: tf.nest.map_structure(lambda x: pick(x, t), value) for name, value in self.jacobian.items()}
 
     def means(self, kind):
-        """The entries' means, by the first step of a window [W, B, H]: leaky ones before it, or those of the window."""
-        keep = math.exp(-1.0 / self.memory.settings.average)
+        """Function of n -> the mean entries that stand for the steps n + 1 before each border [W, B, H].
+
+        Means are leaky ones, or those of segments, and leaky ones before these.
+        """
+        keep, leaky = math.exp(-1.0 / self.memory.settings.average), []
+        for first in self.firsts:
+            count = keep ** np.arange(first)[::-1]
+            leaky.append([(slice(0, first), count / count.sum())])
+        if kind == "segments":
+            count, segment, _ = segments_of(self.memory.cell, self.memory.settings)
+            for first, lags in zip(self.firsts, leaky):
+                recent = recent_steps(first, self.window, min(segment or self.window, self.window), count)
+                lags[:0] = [(steps, np.full(len(steps), 1.0 / len(steps))) for steps, _ in recent]
+        ends = [np.cumsum([len(weights) for _, weights in lags[:-1]]) for lags in leaky]
 
         def mean(x):
             if x.ndim < 3:
                 return x
-            if kind == "windows":
-                return np.stack([x[first : first + self.window].mean(0) for first in range(0, self.time, self.window)])
-            counts = [keep ** np.arange(first)[::-1] for first in self.firsts]
-            return np.stack([np.tensordot(count / count.sum(), x[: len(count)], 1) for count in counts])
+            every = np.zeros((len(leaky), max(map(len, leaky)), *x.shape[1:]))
+            for border, lags in enumerate(leaky):
+                for lag, (steps, weights) in enumerate(lags):
+                    every[border, lag] = np.tensordot(weights, x[steps], 1)
+            return every
 
-        return {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}
+        found = {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}
+
+        borders = np.arange(len(leaky))
+
+        def at(n):
+            lags = [np.searchsorted(end, n, side="right") for end in ends]
+            one = lambda x: x[borders, lags] if x.ndim >= 4 else x  # noqa: E731
+            return {name: tf.nest.map_structure(one, value) for name, value in found.items()}
+
+        return at
 
     def gradient(self, means=None, hops=False, filters=False):
-        """dC/dW [J, H]; `means` is "windows" or "leaky"; what is True is as in linear memory, all else exact."""
-        settings, mean = self.memory.settings, self.means(means) if means else {}
+        """dC/dW [J, H]; `means` is "segments" or "leaky"; what is True is as in linear memory, all else exact."""
+        settings, mean = self.memory.settings, self.means(means) if means else None
         count, damping = (settings.hops, settings.damping) if hops else (None, 1.0)
         sorts = 1 if count is None else count + 1  # errors by the number of hops, or all of them together
         first = [1.0] + [0.0] * (sorts - 1)
@@ -140,7 +163,7 @@ class Behind:
         responses = np.zeros((self.firsts.max(), *self.e.shape))  # R(n) of each border
         for n in range(len(responses)):
             t = self.firsts - 1 - n
-            step = mean if means == "leaky" else self.at(np.maximum(t, 0) // (self.window if means else 1), mean)
+            step = mean(n) if mean else self.at(np.maximum(t, 0))
             later, found = back(step, later, e)
             e = damping * np.roll(found, 1, 0) @ self.weights.T
             if sorts > 1:

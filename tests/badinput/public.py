@@ -131,7 +131,8 @@ RULES = {
     "rules.LinearTraces": Public(
         kk.rules.LinearTraces,
         {"poles": optional(integer()), "hops": integer(0), "average": POSITIVE,
-         "damping": number(low=0.0, good=st.floats(0.0, 1.0)), "windows": optional(integer(0)),
+         "damping": number(low=0.0, good=st.floats(0.0, 1.0)), "segments": optional(integer(0)),
+         "segment_steps": optional(integer()),
          "stride": optional(integer(good=st.sampled_from([1, 2, 4])))},
     ),  # fmt: skip
     "rules.RFLO": Public(kk.rules.RFLO, {}),

@@ -271,7 +271,7 @@ SWEEPS = (
     Sweep(
         "windows-20000",
         "What crosses a window's border, 20000 steps",
-        dataclasses.replace(SMNIST, source="tfds", steps=20_000, validate_every=500),
+        with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
         WINDOWS,
         (2e-3,),
         (0,),
