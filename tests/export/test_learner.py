@@ -380,7 +380,7 @@ def test_names_do_not_count_what_the_process_has_made():
         for weight in ("kernel", "bias", *(["recurrent_kernel"] if "rnn" in layer else []))
     }
     slots = {f"optimizer_{kind}_{weight}" for kind in ("momentums", "velocities") for weight in weights}
-    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight", "windows", "steps")} | {
+    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight", "segments", "steps")} | {
         "readout_memory_inputs"
     }
     assert tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}

@@ -189,7 +189,7 @@ def test_what_is_left_in_linear_memory_is_of_the_last_sequence(cell, window):
     """
     network, reset = Network(cell, time=T), np.zeros((B, T), bool)
     reset[0, [2, 8]] = reset[1, 1] = True
-    traces = LinearTraces(windows=8)  # more than there are
+    traces = LinearTraces(segments=8)  # more than there are
     layer = network.layer(KeRNL(), *kernels(), window=window, return_state=True, traces=traces)
     states = layer(network.inputs, initial_state=states_before(layer), reset=reset)[1:]
     for row, begins in ((0, 8), (1, 1)):
