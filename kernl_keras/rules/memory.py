@@ -319,11 +319,47 @@ class Recollection:
             products: `products.Products`.
             above: E(p) from the layers above, as `above.Earlier.given` returns it.
         """
-        x, numbers = memory.x, tf.range(self.windows)
-        forward = self.scan(
-            lambda memory, number: (self.advance(memory, number), memory), memory._replace(x=None), numbers
+        few = isinstance(self.longest, int) and self.filters.count < self.longest
+        _, borders = self.scan(  # the memory at the start of each window [W, B, ..]
+            lambda memory, number: (self.advance(memory, number), memory),
+            memory if few else memory._replace(x=None),
+            tf.range(self.windows),
         )
-        borders = forward[1]  # the memory at the start of each window [W, B, ..]
+        now = borders._replace(constants=None), inside.own, inside.first
+        way = self.at_every_border if few else self.through_windows
+        total, *below = way(memory.x, now, products.start(memory.x)[:3], products, above)
+        if borders.constants is not None:
+            own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
+            total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
+        return total, below
+
+    def at_every_border(self, x, now, total, products, above):
+        """Eq. (40) at all borders side by side, where the filters are few for the length of a window."""
+        at_first, inner = above
+        if at_first is not None or inner is not None:
+            first = tf.zeros_like(inner[0]) if at_first is None else at_first
+            if inner is None:
+                inner = tf.zeros([self.windows - 1, *tf.unstack(tf.shape(first))], self.dtype)
+            above = tf.transpose(tf.concat([first[None], inner], 0), (1, 2, 0, 3, 4))
+            above = [tf.reshape(above, tf.concat([tf.shape(above)[:2], [-1], tf.shape(above)[4:]], 0))]
+        else:
+            above = []
+        now = tf.nest.map_structure(lambda x: None if x is None else tf.reshape(x, (-1, *x.shape[2:])), now)
+        weights, below = self.weights(*now, *above)
+        if below is None:
+            return add_inputs(total, weights, now[0].x), None, None
+        shape = tf.concat([tf.shape(below)[:2], [self.windows, -1], tf.shape(below)[3:]], 0)
+        below = tf.transpose(tf.reshape(below, shape), (2, 0, 1, 3, 4))
+        return add_inputs(total, weights, now[0].x), below[0], below[1:] if self.below.read[1] else None
+
+    def through_windows(self, x, now, total, products, above):
+        """From border to border, and to the inputs between, by the weights of the filters at the end of each window."""
+        at_first, inner = above
+        every_border, numbers = self.below is not None and self.below.read[1], tf.range(self.windows)
+
+        def at_start(number):
+            """E(p) of the start of the call, where it is that."""
+            return None if at_first is None else at_first * tf.cast(tf.equal(number, 0), self.dtype)
 
         def back(carry, now):
             # From the weights of the filtered inputs at the end of a window to those at its start.
@@ -340,31 +376,19 @@ class Recollection:
             weights, below = self.weights(*border, at_start(number))
             return (before + weights, total, below), below if every_border else None
 
-        at_first, inner = above
-        every_border = self.below is not None and self.below.read[1]
-
-        def at_start(number):
-            """E(p) of the start of the call, where it is that."""
-            return None if at_first is None else at_first * tf.cast(tf.equal(number, 0), self.dtype)
-
         if inner is not None:
             inner = tf.concat([tf.zeros_like(inner[0])[None], inner], 0)
-        every = borders._replace(constants=None), inside.own, inside.first, inner
         last, rest = (
-            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], every) for cut in (-1, slice(-1))
+            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], (*now, inner))
+            for cut in (-1, slice(-1))
         )
         weights, below = self.weights(*last, at_start(self.windows - 1))
-        carry, below_inside = (weights, products.start(x)[:3], below), None
+        carry, below_inside = (weights, total, below), None
         if not (isinstance(self.windows, int) and self.windows == 1):
             carry, others = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)
             below_inside = tf.concat([others[1:], below[None]], 0) if every_border else None
         first, total, below = carry
-        earlier = tf.einsum("gbh,bgj->jh", first, x)  # from the inputs of earlier pieces
-        total = tuple(map(tf.add, total, tf.split(earlier, [part.shape[0] for part in total])))
-        if borders.constants is not None:
-            own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
-            total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
-        return total, (below, below_inside)
+        return add_inputs(total, first, x), below, below_inside  # x is from earlier pieces
 
     def weights(self, memory, own, first, *above):
         """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
@@ -421,6 +445,12 @@ class Recollection:
     def hop(self, current):
         """rho M^T (R / drive)."""
         return tf.einsum("...bk,ki->...bi", current, self.m)
+
+
+def add_inputs(total, weights, x):
+    """Adds sum_g w_gi X^g_j, Eq. (40), to the parts of dC/dW."""
+    parts = tf.split(tf.einsum("gbh,bgj->jh", weights, x), [part.shape[0] for part in total])
+    return tuple(map(tf.add, total, parts))
 
 
 def weighted_sum(weights, x):

@@ -261,8 +261,12 @@ def test_errors_of_a_readout_go_through_the_segments(name):
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)  # the filters' ridge
 
 
-@pytest.mark.parametrize("length", [pytest.param(5, marks=pytest.mark.slow), 10])
-def test_windows_of_one_call_are_pieces(length, monkeypatch):
+@pytest.mark.parametrize(
+    ("length", "poles"),
+    [pytest.param(5, POLES, marks=pytest.mark.slow), (10, POLES), (10, [(2.0,), (6.0,), (15.0,)])],
+    ids=["5", "10", "few filters"],
+)
+def test_windows_of_one_call_are_pieces(length, poles, monkeypatch):
     """What goes from one layer to the other at the borders inside a call, and at its start, too."""
     monkeypatch.setattr("kernl_keras.layers.rnn.SHORTEST", 5)
     cells = [
@@ -270,8 +274,9 @@ def test_windows_of_one_call_are_pieces(length, monkeypatch):
         lambda: kk.LIFCell(H, dtype="float64"),
     ]
     at_once = {"tau_out": None}
-    whole = network(T, ["kernl", "kernl"], at_once, cells, window=5)
-    pieces = same_weights(network(length, ["kernl", "kernl"], at_once, cells, window=5), whole)
+    settings = {"window": 5, "traces": LinearTraces(poles, segments=2)}
+    whole = network(T, ["kernl", "kernl"], at_once, cells, **settings)
+    pieces = same_weights(network(length, ["kernl", "kernl"], at_once, cells, **settings), whole)
     expected = gradients(same_weights(whole, whole), X + 0.5, ERROR)
     for one, other in zip(sum_of_pieces(pieces, cuts(length), X + 0.5), expected):
         same(one, other, tolerance=1e-8)
