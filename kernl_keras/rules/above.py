@@ -7,7 +7,8 @@ Linear memory needs their sums at the poles p of its filters, and these have a c
          E(p) = (1-d) gain W_out [dC/dv(t0-1) / (1 - p d)]      of a readout v with the decay d
          E(p) = W_in r(p)                                        of a layer of units with the response r of Eq. (39)
 
-They are found as gradients, so that the layers take their turns by themselves. Besides its outputs a layer has two
+Through the segments of the last steps the errors come one by one, from the weights of the filters that E(p) gives.
+E(p) is found as a gradient, so that the layers take their turns by themselves. Besides its outputs a layer has two
 scalars of value 0, in `Earlier`, which change no result. The layer above returns E as the "gradient" by them.
 TensorFlow takes any shape there, and nothing is computed where no layer above does so.
 """

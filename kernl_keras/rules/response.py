@@ -7,7 +7,7 @@ see `rules.memory`. r^0 is what the own states alone make, r^h includes up to h 
          r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
 
 A finite number of hops cannot explode, as the gradient of a network of means with all of them might. Where the N steps
-of K windows lie between, they add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them,
+of K segments lie between, they add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them,
 times p_g^N.
 """
 
