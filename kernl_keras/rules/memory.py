@@ -57,7 +57,7 @@ class LinearTraces(Settings):
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant of the leaky mean of all steps, which stands for what is older than these windows, in
+        average: time constant of the leaky mean of all steps, which stands for what is older than the segments, in
             steps.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
             and 8 where they have none. An error goes back through all of their steps.

@@ -5,8 +5,7 @@ Each command is run from the root of a checkout; `--help` says what it takes.
     python -m notebooks.lab.sweep NAME         compares rules, or settings of KeRNL, run by run
     python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's
     python -m notebooks.lab.benchmark          times the training step, here and in other packages
-    python -m notebooks.lab.windows RUN_DIR    compares gradients with windows by their length and their memory
-    python -m notebooks.lab.memory             compares gradients with windows and linear memory, and what it loses
+    python -m notebooks.lab.memory             compares gradients with windows by what crosses their borders
     python -m notebooks.lab.borders            compares gradients of pieces with those of whole sequences, by layers
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
     python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams

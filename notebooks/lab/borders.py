@@ -21,8 +21,8 @@ from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import Step, running
 
+from .gradients import agreement
 from .options import check_file, check_seeds, make_parser, provenance
-from .windows import agreement
 
 BATCH, UNITS, LENGTH, ANSWER = 32, 100, 256, slice(196, 206)
 WINDOWS, LAYERS = (16, 64), (1, 2)

@@ -33,8 +33,8 @@ from kernl_keras.rules.memory import segments_of
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
+from .gradients import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
 from .options import check_file, check_seeds, make_parser, provenance
-from .windows import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
 
 NETWORKS = ("smnist", "smnist-alif", "smnist-adlif", "late")
 EXAMPLES, FEW = 32, 8  # digits, and those for the parts

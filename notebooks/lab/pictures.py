@@ -20,10 +20,6 @@ from .options import make_parser
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
 RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
-CROSSES = {"nothing": "#8c8c8c", "own state": "#c44e52", "own state and M": "#1f6f8b"}
-MEMORIES = {"none": "-", "exact": "-", "linear": "--"}
-SENSITIVITIES = {"learned": "#1f6f8b", "from the weights": "#dd8452", "learned from zero": "#55a868"}
-UNITS = {"smnist": "resonators", "smnist-alif": "adaptive leaky units"}
 STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: it holds a word
     ("kernl", False): ("KeRNL", "#1f6f8b", "-"),
     ("eprop", False): ("e-prop", "#c44e52", "-"),
@@ -198,71 +194,6 @@ def draw_streams():
     figure.savefig(PICTURES / "streams.png", dpi=110)
 
 
-def draw_windows():
-    """How gradients with a window agree with backpropagation's: a row for each kind of network."""
-    networks = json.loads((RESULTS / "window-agreement.json").read_text())["windows"]["networks"]
-    groups = {}
-    for network in networks:
-        groups.setdefault((network["run"]["experiment"], network["run"]["steps"]), []).append(network["rows"])
-    size = (3.6 * 4, 0.6 + 2.7 * len(groups))
-    figure, axes = panels(len(groups), 4, size=size, squeeze=False, sharex="col")
-    for row, ((experiment, steps), networks) in zip(axes, groups.items()):
-        first = networks[0]
-        m = next(
-            each for each in ("learned", "learned from zero") if lines_of(first, "own state and M", "linear", each)
-        )
-        for crosses, colour in CROSSES.items():
-            for memory, style in MEMORIES.items():
-                shown = (crosses, memory, m if crosses == "own state and M" else None)
-                label = crosses if memory == "none" else f"{crosses}, {memory}"
-                for panel, x, y in zip(row, ("window", "window", "numbers"), ("cosine", "length", "cosine")):
-                    draw_spread(panel, networks, shown, x, y, color=colour, linestyle=style, label=label)
-        for kind, colour in SENSITIVITIES.items():
-            for memory, style in MEMORIES.items():
-                shown = ("own state and M", memory, kind)
-                label = f"M {kind}, {memory}"
-                draw_spread(row[3], networks, shown, "window", "cosine", color=colour, linestyle=style, label=label)
-        seeds = "" if len(networks) == 1 else f", {len(networks)} seeds"
-        row[0].set(ylabel=f"{UNITS[experiment]},\n{steps:,} steps{seeds}", ylim=(0, 1.03))
-        row[1].axhline(1.0, color="#cccccc", linewidth=0.8, zorder=0)
-        row[1].set(ylim=(0, None))
-        row[2].set(ylim=(0, 1.03), xscale="log")
-        for panel in (*row[:2], row[3]):
-            panel.set_xscale("log", base=2)
-            panel.set_xticks([1, 16, 64, 256], ["1", "16", "64", "256"])
-        row[3].set(ylim=(0, 1.03))
-    titles = (
-        "cosine to backpropagation",
-        "length over that of backpropagation",
-        "cosine by what is kept",
-        "cosine by what M is",
-    )
-    for panel, title in zip(axes[0], titles):
-        panel.set_title(title, fontsize=10)
-    for panel, name in zip(axes[-1], ("window C", "window C", "numbers kept of an example", "window C")):
-        panel.set_xlabel(name)
-    handles = [*axes[0, 0].get_lines(), *axes[0, 3].get_lines()]
-    figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=5, fontsize=9)
-    figure.savefig(PICTURES / "windows-all.png", dpi=110)
-
-
-def lines_of(rows, crosses, memory, sensitivity):
-    """The rows of a network that one line shows."""
-    shown = (crosses, memory, sensitivity)
-    return [row for row in rows if (row["crosses"], row["memory"], row.get("sensitivity")) == shown]
-
-
-def draw_spread(axes, networks, shown, x, y, **style):
-    """The mean over networks, and all between the lowest and the highest of them; nothing where there are no rows."""
-    rows = [lines_of(network, *shown) for network in networks]
-    if not rows[0]:
-        return
-    at = [row[x] for row in rows[0]]
-    values = np.array([[row[y] for row in of_network] for of_network in rows])
-    axes.plot(at, values.mean(0), "o", markersize=2.5, linewidth=1.4, **style)
-    axes.fill_between(at, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
-
-
 def draw_seeds(axes, x, values, colour, label):
     """The mean over seeds, and a thin line for each."""
     values = np.array(values, dtype=float)
@@ -287,7 +218,6 @@ def run(options, command):
     draw_reference()
     draw_alignment()
     draw_kills()
-    draw_windows()
     draw_streams()
 
 

@@ -22,8 +22,8 @@ from kernl_keras.training.state import layer_states
 
 from .benchmark.peers.protocol import memory_mb, peak_memory_mb
 from .benchmark.run import machine
+from .gradients import numbers_inside
 from .options import check_file, make_parser, provenance
-from .windows import numbers_inside
 
 SETTINGS = {"batch": 2, "piece": 100, "inputs": 4, "units": 64, "periods": 20, "steps_per_execution": 50, "every": 250}
 TAU, JUMPS = 100.0, 0.02  # ms of the leaky mean; how often an input jumps, a step

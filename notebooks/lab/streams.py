@@ -38,9 +38,9 @@ from kernl_keras.keras_version import keras
 from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
+from .gradients import numbers_inside
 from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
 from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
-from .windows import numbers_inside
 
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)

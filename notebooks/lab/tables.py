@@ -7,6 +7,7 @@ from .benchmark.speed_table import layer_table, speed_table, window_table
 from .plot import side_by_side, variants_of
 
 MARKS = (0, 30, 60, 120, 300)  # s, of the race
+LINEAR = "KeRNL, linear memory"  # a row of `memory`
 SIMULATORS = {"norse": "Norse", "snntorch": "snnTorch"}
 
 
@@ -164,27 +165,40 @@ def recipe_table(found):
     return markdown(["", *tasks], [[variant, *line.values()] for variant, line in lines.items()])
 
 
-def agreement_table(found, window=64):
-    """Cosine of gradients with a window to backpropagation's: a line for what crosses, a column for networks."""
-    groups = {}
-    for network in found["networks"]:
-        run = network["run"]
-        groups.setdefault((run["experiment"], run["steps"]), []).append(network["rows"])
-    cells, numbers = {}, {}
-    for group, networks in groups.items():
-        for row in (row for rows in networks for row in rows if row["window"] == window):
-            kernel = ", exponential kernel" if row.get("kernel") == "exponential" else ""
-            m = f"M {row['sensitivity']}{kernel}" if row.get("sensitivity") else ""
-            line = row["crosses"], m, "" if row["memory"] == "none" else row["memory"]
-            cells.setdefault(line, {}).setdefault(group, []).append(row["cosine"])
-            numbers.setdefault(line, row["numbers"])
-    lines = []
-    for line, columns_of in cells.items():
-        means = [columns_of.get(group) for group in groups]
-        shown = ["" if each is None else plain_spread(each, 2) for each in means]
-        lines.append([*line, f"{numbers[line]:,}", *shown])
-    heads = (f"`{experiment}`, {steps:,} updates" for experiment, steps in groups)
-    return markdown(["crosses the border", "M", "memory", "numbers", *heads], lines)
+NETWORK_NAMES = {  # of `memory`
+    "smnist": "resonators",
+    "smnist-alif": "LIF, adaptive threshold",
+    "smnist-adlif": "AdLIF",
+    "late": "resonators, 40,000 updates",
+}
+
+
+def memory_table(found):
+    """Cosines of gradients to backpropagation's, two tables: by what crosses the border, and by what is lost there."""
+    networks = {row["network"]: NETWORK_NAMES[row["network"]] for row in found["rows"]}
+
+    def cosines(rows):
+        return plain_spread([row["cosine"] for row in rows], 2)
+
+    crossing, parts = {}, {}
+    for row in found["rows"]:
+        if "crosses" in row:
+            line = crossing.setdefault((networks[row["network"]], row["window"]), {})
+            line.setdefault(row["crosses"], []).append(row)
+        else:
+            parts.setdefault(row["as in linear memory"], {}).setdefault(networks[row["network"]], []).append(row)
+    heads = list(dict.fromkeys(name for line in crossing.values() for name in line))
+    lines = [
+        [name, str(window), *(cosines(line[head]) for head in heads), f"{line[LINEAR][0]['steps_of_memory']:.0f}"]
+        for (name, window), line in crossing.items()
+    ]
+    lost = [[part, *(cosines(of[name]) for name in networks.values())] for part, of in parts.items()]
+    return "\n\n".join(
+        [
+            markdown(["", "C", *heads, "memory, in steps"], lines),
+            markdown(["as in linear memory", *networks.values()], lost),
+        ]
+    )
 
 
 def plain_spread(values, digits):
@@ -381,7 +395,7 @@ OWN_TABLES = {
     "stream_rates": stream_rates_table,
     "speakers": speakers_table,
     "on_device": device_table,
-    "windows": agreement_table,
+    "memory": memory_table,
     "stream": stream_table,
     "borders": borders_table,
     "compiling": compiling_table,

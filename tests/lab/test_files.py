@@ -125,5 +125,4 @@ def test_the_pictures_of_the_results(tmp_path, monkeypatch):
     assert pictures.main([]) == 0
     assert {path.name for path in tmp_path.iterdir()} == {
         "alignment.png", "kills.png", "network.png", "reference.png", "streams.png",
-        "windows-all.png",
     }  # fmt: skip

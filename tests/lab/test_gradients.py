@@ -1,6 +1,7 @@
 """Gradients with a window, and in linear memory, beside backpropagation's."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -10,13 +11,12 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS, RESONATOR
-from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
-from kernl_keras.rules import BPTT
+from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.training.alignment import backpropagated_errors
-from notebooks.lab import borders, windows
+from notebooks.lab import borders
 from notebooks.lab import memory as lab_memory
-from notebooks.lab.windows import Gradients, main, numbers_behind, numbers_inside
+from notebooks.lab.gradients import Gradients, agreement, numbers_behind, numbers_inside
 
 from .test_sweeps import TINY as RATES
 
@@ -41,62 +41,18 @@ ADAPTIVE = dataclasses.replace(
     steps=4,
     jit_compile=False,
 )
-EXPONENTIAL = dataclasses.replace(ADAPTIVE, name="exponential", rule_settings={"kernel": "exponential"})
 SWINGING = dataclasses.replace(
     RATES, name="swinging", cell_settings={**RATES.cell_settings, "period": [4.0, 9.0, 4.0]}, rule_settings={}
 )
 
 
-MEASURED = (SWINGING, ADAPTIVE, EXPONENTIAL)
-
-
-def write_run(experiment, folder):
-    """A directory as a run leaves it; its network has random weights, and an M of its own."""
+def random_network(experiment):
+    """A network with random weights, and an M of its own."""
     model = build_model(experiment, T, INPUTS, 1)
     if experiment.learns_sensitivity:
         m = model.get_layer("hidden").sensitivity_tensor
         m.assign(np.random.default_rng(3).normal(size=m.shape))
-    folder.mkdir()
-    model.save(str(folder / "model.keras"))
-    write_json(folder / "config.json", dataclasses.asdict(experiment))
-    record = {
-        "experiment": experiment.name,
-        "rule": experiment.rule,
-        "steps": 4,
-        "seed": experiment.seed,
-        "git_revision": "abc",
-    }
-    write_json(folder / "results.json", record)
     return model
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory):
-    """`{name: (network, its rows in the results file)}` of one call of the command."""
-    folder, learns = tmp_path_factory.mktemp("windows"), windows.learned_from_zero
-    models = {experiment.name: write_run(experiment, folder / experiment.name) for experiment in MEASURED}
-
-    def learned(experiment, *others):  # of one network: to compile it takes seconds
-        if experiment.name == EXPONENTIAL.name:
-            return learns(experiment, *others)
-        return np.eye(experiment.cell_settings["units"])
-
-    path = folder / "out.json"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "WINDOWS", (1, 2, 16))
-        patch.setattr(windows, "learned_from_zero", learned)
-        assert main([*(str(folder / name) for name in models), "--zero-steps", "2", "--output", str(path)]) == 0
-    found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)["windows"]  # no NaN, which is no JSON
-    assert found["zero_steps"] == 2 and found["networks"][0]["command"].endswith(f"--output {path.name}")
-    assert [network["run"]["experiment"] for network in found["networks"]] == list(models)
-    return {name: (models[name], each["rows"]) for name, each in zip(models, found["networks"])}
-
-
-def only(rows, crosses, memory, window, sensitivity=None):
-    """The one row of these."""
-    wanted = {"crosses": crosses, "memory": memory, "window": window, "sensitivity": sensitivity}
-    (row,) = (row for row in rows if all(row.get(key) == value for key, value in wanted.items()))
-    return row
 
 
 def gradient(model, experiment, rule, **layer):
@@ -107,7 +63,7 @@ def gradient(model, experiment, rule, **layer):
     weights = variables(model)
     for name, weight in variables(copy).items():
         weight.assign(weights[name])
-    x, y = next(iter(data.validation.unbatch().batch(windows.EXAMPLES)))
+    x, y = next(iter(data.validation))
     with tf.GradientTape() as tape:
         loss = copy.compute_loss(x=x, y=y, y_pred=copy(x, training=False))
     cell = copy.get_layer("hidden").cell
@@ -116,40 +72,17 @@ def gradient(model, experiment, rule, **layer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", MEASURED, ids=lambda each: each.name)
-def test_the_rows(experiment, measured):
-    _, rows = measured[experiment.name]
-    kinds = {(row["crosses"], row["memory"], row.get("sensitivity"), row.get("kernel")) for row in rows}
-    kernel = "exponential" if experiment is EXPONENTIAL else "membrane"
-    expected = {("nothing", "none", None, None)}
-    expected |= {("own state", memory, None, None) for memory in ("exact", "linear")}
-    for sensitivity in ("from the weights", "learned from zero"):
-        expected |= {("own state and M", memory, sensitivity, "membrane") for memory in ("exact", "linear")}
-    expected |= {("own state and M", "exact", "learned", kernel)}
-    if kernel == "membrane":
-        expected |= {("own state and M", "linear", "learned", kernel)}
-    assert kinds == expected and len(rows) == 3 * len(kinds)
-    for row in rows:
-        if row["window"] > T:  # one window: backpropagation
-            assert (row["cosine"], row["length"]) == pytest.approx((1.0, 1.0), abs=1e-5)
-    assert only(rows, "nothing", "none", 1)["cosine"] < 0.999
-    one, other = (only(rows, "own state and M", "exact", 1, each) for each in ("from the weights", "learned from zero"))
-    assert one["cosine"] != other["cosine"]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [SWINGING, ADAPTIVE], ids=lambda each: each.name)
-def test_a_row_is_what_the_layer_itself_would_do(experiment, measured):
-    model, rows = measured[experiment.name]
-    exact = gradient(model, experiment, "bptt")
-    for crosses, rule, sensitivity in (("own state and M", "kernl", "learned"), ("nothing", "bptt", None)):
-        for memory, traces in (("exact", False), ("linear", "linear")) if rule == "kernl" else (("none", False),):
-            made = gradient(model, experiment, rule, window=2, traces=traces)
-            row = only(rows, crosses, memory, 2, sensitivity)
-            lengths = np.linalg.norm(made), np.linalg.norm(exact)
-            assert row["cosine"] == pytest.approx(made @ exact / np.prod(lengths), abs=1e-5)
-            assert row["length"] == pytest.approx(lengths[0] / lengths[1], rel=1e-5)
-            assert row["cosine"] < 0.9999
+def test_a_gradient_is_what_the_layer_itself_would_have(experiment):
+    model = random_network(experiment)
+    layer, batch = model.get_layer("hidden"), next(iter(load_data(experiment).validation))
+    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
+    gradients, found = Gradients(layer, jit_compile=False), []
+    for rule, made, traces in (("bptt", BPTT(), False), ("kernl", KeRNL(), False), ("kernl", KeRNL(), "linear")):
+        of_layer = gradient(model, experiment, rule, window=2, traces=traces)
+        found.append(np.ravel(gradients(call, error, made, 2, bool(traces))))
+        assert agreement(found[-1], of_layer) == pytest.approx({"cosine": 1.0, "length": 1.0}, abs=1e-5)
+    assert max(agreement(one, other)["cosine"] for one, other in itertools.combinations(found, 2)) < 0.9999
 
 
 def test_numbers_by_hand():
@@ -167,28 +100,6 @@ def test_numbers_by_hand():
     assert numbers_behind(layer, eprop, True) == 8 * J + 9 * means  # of 8 windows, and of what is older
     assert numbers_behind(layer, kernl, False) == (2 + 2) * UNITS * J  # of each time constant, one
     assert numbers_behind(layer, kernl, True) == 8 * J + 9 * means
-
-
-def test_another_rule_is_refused(tmp_path, capsys):
-    write_run(SWINGING.with_rule("eprop"), tmp_path / "run")
-    with pytest.raises(SystemExit):
-        main([str(tmp_path / "run"), "--output", str(tmp_path / "out.json")])
-    assert "must hold a run of rule 'kernl'; received" in capsys.readouterr().err
-
-
-def test_an_earlier_file_keeps_its_networks(tmp_path, capsys, monkeypatch):
-    path, runs = tmp_path / "out.json", [tmp_path / name for name in ("one", "two")]
-    monkeypatch.setattr(windows, "measure", lambda *_: [{"cosine": 0.5}])
-    for run, seed in zip(runs, (0, 1)):
-        write_run(dataclasses.replace(ADAPTIVE, seed=seed), run)
-        assert main([str(run), "--output", str(path)]) == 0
-    assert main([str(runs[0]), "--output", str(path)]) == 0
-    networks = json.loads(path.read_text())["windows"]["networks"]
-    assert [each["run"]["seed"] for each in networks] == [1, 0]
-    path.write_text("{}")
-    with pytest.raises(SystemExit):
-        main([str(runs[0]), "--output", str(path)])
-    assert "holds no such results" in capsys.readouterr().err
 
 
 RESONATING = dataclasses.replace(
@@ -213,9 +124,9 @@ def apart(one, other):
 
 
 @pytest.fixture(scope="module", params=[ADAPTIVE, RESONATING], ids=["adaptive", "resonating"])
-def learned(request, tmp_path_factory):
+def learned(request):
     """A model, and a batch of its validation data."""
-    model = write_run(request.param, tmp_path_factory.mktemp("memory") / "run")
+    model = random_network(request.param)
     return model, next(iter(load_data(request.param).validation))
 
 

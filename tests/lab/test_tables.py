@@ -34,8 +34,7 @@ WINDOWS = [
     for longer in (14, 64)
 ]
 SPIKES = {"places": 2800, "spikes": 210, "different": 1, "digits_without_a_difference": 99}
-CROSSING = {"memory": "none", "crosses": "nothing", "window": 64, "numbers": 1000}
-BY_M = {"crosses": "own state and M", "sensitivity": "learned", "window": 64, "numbers": 3000, "cosine": 0.9}
+OF = {"window": 64, "length": 1.0}
 COMPILED = {"rule": "kernl", "units": 9, "distinct": 3, "later_processor_seconds": 0.5}
 ON_DEVICE = {
     "cell": "rate", "rule": "e-prop", "memory": "exact", "answer_us": 12.4, "learn_us": 84.0, "file_kb": 140.74,
@@ -177,21 +176,24 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | --- | --- | --- | --- | --- |
 | 2 | e-prop | 110 | 100 | 1.10 |""",
     ),
-    "agreement with windows": (
-        [{"windows": {"networks": [
-            network("a", 600, [
-                {**CROSSING, "cosine": 0.5}, {**CROSSING, "window": 128, "numbers": 2000, "cosine": 0.75},
-                {**BY_M, "memory": "linear", "kernel": "membrane"},
-            ]),
-            network("a", 600, [{**CROSSING, "cosine": 0.7}]),
-            network("b", 2000, [{**BY_M, "memory": "exact", "kernel": "exponential"}]),
+    "memory": (
+        [{"memory": {"rows": [
+            *({**OF, "network": name, "crosses": crosses, "steps_of_memory": steps, "cosine": cosine}
+              for name in ("smnist", "late")
+              for crosses, steps, cosine in (
+                  ("nothing crosses", 0.0, 0.5), ("nothing crosses", 0.0, 0.7), ("KeRNL, linear memory", 33.4, 0.9))),
+            {**OF, "network": "smnist", "as in linear memory": "filters", "cosine": 0.98},
+            {**OF, "network": "late", "as in linear memory": "filters", "cosine": 0.875},
         ]}}],
         """
-| crosses the border | M | memory | numbers | `a`, 600 updates | `b`, 2,000 updates |
-| --- | --- | --- | --- | --- | --- |
-| nothing |  |  | 1,000 | 0.60 ± 0.14 |  |
-| own state and M | M learned | linear | 3,000 | 0.90 |  |
-| own state and M | M learned, exponential kernel | exact | 3,000 |  | 0.90 |""",
+|  | C | nothing crosses | KeRNL, linear memory | memory, in steps |
+| --- | --- | --- | --- | --- |
+| resonators | 64 | 0.60 ± 0.14 | 0.90 | 33 |
+| resonators, 40,000 updates | 64 | 0.60 ± 0.14 | 0.90 | 33 |
+
+| as in linear memory | resonators | resonators, 40,000 updates |
+| --- | --- | --- |
+| filters | 0.98 | 0.88 |""",
     ),
     "compiling": (
         [{"compiling": {"rows": [
