@@ -12,10 +12,6 @@ def run(variant, seed, test, explained=0.0, **more):
     }  # fmt: skip
 
 
-def network(experiment, steps, rows, **more):
-    return {"run": {"experiment": experiment, "steps": steps, **more}, "rows": rows}
-
-
 def points(*triples):
     return [dict(zip(("seconds", "steps", "accuracy"), each)) for each in triples]
 
