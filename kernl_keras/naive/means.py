@@ -507,10 +507,10 @@ def memory_of_means(
         hops, damping: as of `errors_behind`.
         horizon: how many virtual steps are followed; None for all.
         poles: of the G filters; None where the inputs themselves are remembered.
-        endless: whether the virtual steps end with the ring, and the leaky mean of all steps stands for what is older,
-            without end: in closed form, and so is the Gram matrix. All hops are followed in the ring, as by
-            `errors_through_segments`, and `hops` of them before it.
-        stride: as of `errors_through_segments`, in the ring of an endless memory.
+        endless: whether the virtual steps are those of the `ring` segments that `recent_segments` returns, and the
+            leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
+            All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these.
+        stride: as of `errors_through_segments`, in an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
