@@ -28,11 +28,8 @@ class Filters:
     def __init__(self, poles):
         self.poles, self.swings = poles, bool(np.any(poles.imag))
         self.count = len(poles) * (1 + self.swings)
-        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (poles, poles.conj()))
-        gram = (plain + crossed).real / 2.0  # sum x^n y^n = 1 / (1 - x y), and Re x Re y = Re (x y + x conj y) / 2
-        if self.swings:
-            mixed = (plain - crossed).imag / 2.0
-            gram = np.block([[gram, mixed], [mixed.T, (crossed - plain).real / 2.0]])
+        products = self.products(poles)
+        gram = np.concatenate([products.real, products.imag][: 1 + self.swings])
         self.inverse = np.linalg.inv(gram + RIDGE * np.trace(gram) / self.count * np.eye(self.count))
 
     def powers(self, n):
@@ -47,13 +44,16 @@ class Filters:
         (real, imaginary), (a, b) = tf.split(powers, 2), tf.split(weights, 2)
         return tf.concat([real * a + imaginary * b, real * b - imaginary * a], 0)
 
+    def products(self, poles):
+        """sum_n p^n f_g(n) over all n, for poles p and each response f_g [P, count]."""
+        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (self.poles, self.poles.conj()))
+        real = (plain + crossed) / 2.0  # sum x^n y^n = 1 / (1 - x y), and Re y = (y + conj y) / 2
+        return np.concatenate([real, (plain - crossed) / 2j], 1) if self.swings else real
+
     def sums(self, poles, weights):
         """Real and imaginary part [P, B, H] of sum_n p^n f(n) for poles p, of f = sum_g w_g p_g^n [count, B, H]."""
-        plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (self.poles, self.poles.conj()))
-        sums = (plain + crossed) / 2.0
-        if self.swings:
-            sums = np.concatenate([sums, (plain - crossed) / 2j], 1)
-        parts = (sums.real, sums.imag)[: 1 + bool(np.any(sums.imag))]
+        products = self.products(poles)
+        parts = (products.real, products.imag)[: 1 + bool(np.any(products.imag))]
         return (*(tf.einsum("pg,gbh->pbh", tf.constant(part, weights.dtype), weights) for part in parts), 0.0)[:2]
 
     def decayed(self, x, n):

@@ -26,7 +26,7 @@ class Segments(NamedTuple):
     steps: Any  # of which there are so many [B, K]
 
 
-class Errors(NamedTuple):
+class BorderErrors(NamedTuple):
     """Errors of one border, on their way back."""
 
     states: tuple  # of the own states, each [B, H]
@@ -83,18 +83,18 @@ class WayThrough:
         return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[: self.swings]), 0.0)[:2]
 
     def start(self, own, error, synapse, silence):
-        """`Errors` at the border, from the arguments of `response.respond`; `silence` is zeros [B, G H]."""
+        """`BorderErrors` at the border, from the arguments of `response.respond`; `silence` is zeros [B, G H]."""
         states = (*own, tensor(synapse, like=own[0])) if self.trace else tuple(own)
         sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.swings
         hops = () if self.hop is None else (error,)
-        return Errors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
+        return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
     def __call__(self, segments, errors, size, m, above=None):
-        """`Errors` behind all segments.
+        """`BorderErrors` behind all segments.
 
         Args:
             segments: `Segments`.
-            errors: `Errors` at the border.
+            errors: `BorderErrors` at the border.
             size: n, a number or a scalar tensor.
             m: how many steps of the newest segments are taken at once.
             above: weights of the filters that stand for the errors from layers above [count, B, H]; None for none.
@@ -118,7 +118,7 @@ class WayThrough:
             here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles), 0.0)[:2]
             sums = tuple(map(tf.add, errors.sums, product(self.power(errors.n), here)))
             n = errors.n + tf.minimum(steps, m * tf.cast(tf.shape(starts)[0], dtype))
-            return Errors(states, tuple(m * error for error in hops), limit, sums, n), ()
+            return BorderErrors(states, tuple(m * error for error in hops), limit, sums, n), ()
 
         return self.scan(through, errors, elements)[0]
 
