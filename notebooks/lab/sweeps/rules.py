@@ -270,8 +270,8 @@ SWEEPS = (
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
     Sweep(
         "windows-20000",
-        "What crosses a window's border, 20000 steps",
-        with_rmsprop(SMNIST, source="tfds", steps=20_000, validate_every=500),
+        "What crosses a window's border, 20,000 updates",
+        dataclasses.replace(SMNIST, source="tfds", steps=20_000, validate_every=500),
         WINDOWS,
         (2e-3,),
         (0,),
