@@ -58,10 +58,11 @@ class HiddenCell(TrainedCell):
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
 
-    and the attributes `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter).
+    and the attributes `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter,
+    the default first) and `NOISE_OF_OUTPUT`.
     """
 
-    spikes = False  # whether the output is 0 or 1
+    output_kind = "activity"  # or "spikes", each 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
     adapts = False  # whether a spike moves a threshold
     resets = False  # whether a spike takes something from the potential
@@ -69,6 +70,7 @@ class HiddenCell(TrainedCell):
     OBSERVABLES: tuple[str, ...]
     PERTURBATIONS: tuple[str, ...]
     NOISE: tuple[str, ...]
+    NOISE_OF_OUTPUT = "synapse"  # where noise on the output enters: "state" if S keeps it, as `perturb` does
     input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default
     recurrent_gain: float | None = None  # likewise
     FIELDS: dict[str, tuple[str, ...]] = {}  # fields of `parameters()` by the argument that sets them

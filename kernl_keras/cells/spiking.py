@@ -37,10 +37,11 @@ def check_resistance(value: Any, units: int) -> float | list[float] | None:
 class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
 
-    spikes = True
+    output_kind = "spikes"
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS = ("tangent", "twin", "replica")
     NOISE = ("current", "synapse")
+    NOISE_OF_OUTPUT = "state"
     TIME_CONSTANTS: tuple[str, ...] = ("tau_m", "tau_s", "tau_a")
     LEARNABLE: tuple[str, ...] = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
 

@@ -112,6 +112,7 @@ class Unit(HiddenCell):
     OBSERVABLES = ("distance", "voltage")
     PERTURBATIONS = ("tangent", "twin", "replica")
     NOISE = ("current", "synapse")
+    NOISE_OF_OUTPUT = "state"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -28,7 +28,7 @@ def learned_constants(model):
 
 def output_kinds(model):
     """The kind of output of each `RNN` layer, "spikes" or "activity", by the layer's name."""
-    return {layer.name: "spikes" if layer.cell.spikes else "activity" for layer in rule_layers(model)}
+    return {layer.name: layer.cell.output_kind for layer in rule_layers(model)}
 
 
 def layer_names(layers):

@@ -14,6 +14,8 @@ from .rflo import RFLO
 from .rule import NAMES, Rule, get
 from .whole_unit import WholeUnit
 
+NAMES.update(bptt=BPTT, eprop=EProp, kernl=KeRNL, plain_kernl=PlainKeRNL, readout_only=ReadoutOnly, rflo=RFLO)
+
 __all__ = [
     "BPTT",
     "EProp",

@@ -21,24 +21,21 @@ SHORTEST = 16
 
 
 class Earlier:
-    """The outputs of a layer before its windows, as the layers above see them.
+    """The outputs of a layer before its windows, as the layers above see them, for one call.
 
     Args:
         poles: P poles p at which E is needed, NumPy, complex.
         window: C, or None for one window.
         marks: `masks.Marks` of the call, or None.
-
-    Attributes:
-        tokens: the scalars: for E at the start of the call [parts, P, B, H], with one part, or real and imaginary part;
-            and for E at the borders inside the call [W-1, parts, P, B, H].
-        read: whether a layer above gives them.
-        outputs: the outputs of the call, which the layer above receives.
     """
 
     def __init__(self, poles, window, marks, dtype):
         self.poles, self.window, self.marks = poles, window, marks
-        self.parts = 1 + bool(np.any(poles.imag))
-        self.tokens, self.read, self.outputs = [tf.zeros((), dtype)] * 2, [False, False], None
+        self.parts = 1 + bool(np.any(poles.imag))  # the real part, or real and imaginary part
+        self.outputs = None  # of the call, which the layer above receives
+        # The scalars for E at the start of the call [parts, P, B, H], and at the borders inside [W-1, parts, P, B, H];
+        # and whether a layer above gives them.
+        self.tokens, self.read = [tf.zeros((), dtype)] * 2, [False, False]
 
     def given(self, errors):
         """E in its two parts, from the gradients by the tokens; None where no layer above gives it."""
@@ -48,10 +45,3 @@ class Earlier:
         """True if a layer above, with the `Marks` of its own call, counts the steps in the same way."""
         own, other = ((None, None) if each is None else each for each in (self.marks, marks))
         return all(one is another for one, another in zip(own, other))
-
-
-def joined(poles, more):
-    """Poles with those of `more` that are not among them, and the places of `more` [P]."""
-    new = [pole for pole in more if pole not in poles]
-    every = np.concatenate([poles, new])
-    return every, np.array([int(np.flatnonzero(every == pole)[0]) for pole in more])

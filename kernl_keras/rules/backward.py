@@ -11,7 +11,6 @@ from ..cells.linear import Errors, varying, with_varying
 from ..sequences.masks import where_valid
 from ..sequences.time_loop import blockwise, scan, take, take_before
 from .products import Products
-from .traces import advance_traces
 
 
 class Past:
@@ -21,8 +20,7 @@ class Past:
         layer: `kernl_keras.RNN`, for its cell and its current weights.
         x: inputs [T, B, I].
         before: `cell.State` before the first step.
-        residuals: the cell's residuals of every step [T, ...].
-        p: the cell's parameters.
+        residuals, p: the cell's residuals of every step [T, ...], and its parameters.
         steps: `ValidSteps` of x, or None where all are valid.
     """
 
@@ -34,14 +32,13 @@ class Past:
 
     def derivatives(self, start, size):
         """The `LinearStep` of the `size` steps from `start` on."""
-        step = self.cell.linear_step(take(self.residuals, start, size), self.p)
-        starts = self.starts(start, size)
+        step, starts = self.cell.linear_step(take(self.residuals, start, size), self.p), self.starts(start, size)
         if starts is None:
             return step
         return step._replace(continues=1.0 - tf.cast(starts, self.residuals.output.dtype)[..., None])
 
     def starts(self, start, size):
-        """True where a step is the first of a sequence [C, B]; None where each example is one sequence."""
+        """True where a step is the first of a sequence [C, B]; None where each example is one."""
         return None if self.steps is None or self.steps.starts is None else take(self.steps.starts, start, size)
 
     def presynaptic(self, start, size):
@@ -68,13 +65,7 @@ class Past:
 
 
 class Backward:
-    """The backward pass of a rule over a `Past`.
-
-    Args:
-        rule: `rules.Rule`.
-        past: `Past`.
-        traces: whether there are traces from earlier pieces.
-    """
+    """The backward pass of a `Rule` over a `Past`, with `traces` from earlier pieces or without."""
 
     def __init__(self, rule, past, traces=False):
         self.rule, self.past, self.products = rule, past, Products(past)
@@ -138,33 +129,17 @@ class Backward:
         )
         return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
-    def currents(self, error):
-        """dC/dI(t) [T, B, G H] from errors L [T, B, H], in one block."""
-        return self.errors(error)[0].current
-
-    def errors(self, error, carry=None, valid=None):
-        """`Errors` [T, B, H] from errors L [T, B, H], in one block.
-
-        Args:
-            error: errors of the outputs [T, B, H]; None for no errors but those in the carry.
-            carry: the carry after the last step; zeros where None.
-            valid: [T, B], False where a step is skipped; None where none is.
-
-        Returns:
-            the errors and the carry before the first step.
-        """
-        carry = self.carry(error) if carry is None else carry
-        if error is None:
-            silence, step = tf.zeros_like(self.past.residuals.output), self.past.derivatives(0, self.past.length)
-            now = self.rule.prepare_silence(silence, step, carry, self.context)
-        else:
-            now = self.prepared(error, 0, self.past.length, carry)
+    def errors_of_carry(self, carry):
+        """`Errors` [T, B, H] from the errors in a carry alone, and the carry before the first step, in one block."""
+        silence, step = tf.zeros_like(self.past.residuals.output), self.past.derivatives(0, self.past.length)
+        now = self.rule.prepare_silence(silence, step, carry, self.context)
 
         def back(carry, elements):
             elements, goes_on = elements
             after, errors = self.step(carry, with_varying(now, elements))
             return where_valid(goes_on, (after, errors), (carry, zeros_like(errors)))
 
+        valid = None if self.past.steps is None else self.past.steps.valid
         carry, errors = scan(back, carry, (varying(now), valid), reverse=True)
         return errors, carry
 
@@ -178,8 +153,40 @@ class Backward:
         return way
 
     def advance(self, traces):
-        """The traces after the last valid step."""
-        return advance_traces(self, traces)
+        """The traces [B, .., H, J G + F] after the last valid step, from those before the first.
+
+        By them errors of later pieces reach the inputs of earlier ones, Eq. (29). A trace is linear in s(t) and in the
+        traces before. One backward sweep, with a carry of 1 and no errors, gives its coefficients.
+        """
+        block = self.products.block(0, self.past.length)
+
+        def row(number, index=None):
+            """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
+            way = self if index is None else self.for_kernel(index)
+            alone = way is not self  # kernels are separate, and this one suffices
+            carry = way.carry(self.past.residuals.output)
+            one = tf.ones_like(carry[number])
+            if index is not None and not alone:
+                one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
+            errors, carry = way.errors_of_carry((*carry[:number], one, *carry[number + 1 :]))
+            total = self.products.per_example(block, errors)
+            for trace, weight in zip(traces, carry):
+                if alone and weight.shape.rank == 3:
+                    trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
+                weighted = trace * weight[..., None]
+                total += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
+            return total
+
+        new_traces = []
+        for number, shape in enumerate(self.shapes):
+            if len(shape) == 1:
+                new_traces.append(row(number))
+            elif shape[0] == 1:
+                new_traces.append(row(number)[:, None])
+            else:  # a loop, because so many copies in the graph would take minutes to compile
+                rows = scan(lambda _, index, number=number: ((), row(number, index)), (), tf.range(shape[0]))[1]
+                new_traces.append(tf.transpose(rows, (1, 0, 2, 3)))
+        return tuple(new_traces)
 
 
 class NothingBack(Backward):

@@ -8,15 +8,14 @@ from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from ..serialization import serializable
-from .rule import BackwardStep, Context, Rule, named
+from .rule import BackwardStep, Context, Rule
 
 
-@named("bptt")
 @serializable
 class BPTT(Rule):
     """Backpropagation through time with the surrogate derivative: the exact gradient, for sequences that fit in memory.
 
-    The adjoint is written out: that of e-prop with threshold and reset, and the path through the recurrent weights.
+    Its adjoint is that of e-prop with threshold and reset, and the path through the recurrent weights:
 
         g(t) = [dC/dI(t+1)] W_rec^T + exp(-dt/tau_s) g(t+1)                  the error of S(t)
         E(t) = L(t) + g(t)                                                   the error of z(t)
@@ -63,16 +62,7 @@ class BPTT(Rule):
 
 
 def exact_step(carry, now, context):
-    """One exact step back: through own state, threshold, reset and recurrent weights.
-
-    Args:
-        carry: errors of the own state, and g(t), the error of S(t).
-        now: `BackwardStep`, whose step follows the reset.
-        context: `Context`.
-
-    Returns:
-        the carry for t-1, and `Errors`.
-    """
+    """One exact step back, of a step that follows the reset; the carry has errors of the own state, and g(t)."""
     *own, later = carry
     own, errors = now.step.back(own, now.error + later)
     through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]

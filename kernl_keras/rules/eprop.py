@@ -8,10 +8,9 @@ from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
 from ..checks import flag
 from ..serialization import serializable
-from .rule import BackwardStep, Context, Rule, named
+from .rule import BackwardStep, Context, Rule
 
 
-@named("eprop")
 @serializable
 class EProp(Rule):
     """E-prop: only the effect of a weight on the output of its own unit counts.
@@ -24,13 +23,11 @@ class EProp(Rule):
 
     keep is 1 - z after a hard reset and 1 after a soft one. A soft reset subtracts B z, so keep' is 0 or z. Without a
     reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
-    `tau_s` that learns gets no credit: S acts through the recurrent weights alone. The error L comes back as
-    the layer above sends it: symmetric e-prop by default, broadcast e-prop under
-    `kernl_keras.Readout(feedback="random")`.
+    `tau_s` that learns gets no credit: S acts through these weights alone. The error L comes as the layer above sends
+    it: symmetric e-prop by default, broadcast e-prop under `kernl_keras.Readout(feedback="random")`.
 
     Args:
-        adaptation: whether the trace includes the adapting threshold, c. Without it the rule is e-prop for units with a
-            constant threshold.
+        adaptation: whether the trace includes the adapting threshold, c. Without it the threshold counts as constant.
         reset_gradient: whether the trace follows the derivative of the resetting spike, as backpropagation does; it was
             published without.
 
@@ -55,7 +52,7 @@ class EProp(Rule):
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """Accepts all cells and all kinds of traces."""
+        """All cells have it, and all kinds of traces."""
 
     def count_own(self, cell: HiddenCell) -> int:
         """The number of own states that errors go back through."""
@@ -68,19 +65,19 @@ class EProp(Rule):
         """The step as the rule follows it: with the derivative of the reset or without."""
         return step.following_reset() if self.reset_gradient else step
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(
+        self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
+    ) -> BackwardStep:
+        """As in `Rule`. Errors that left their window come as the result of `enter`, in place of an error of 0."""
         return BackwardStep(error, self.followed(step))
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        return self.behind(step, (), carry, context)
+        """Without the product of zeros with M, which would take most of the time of the traces."""
+        return self.prepare(0.0, step, carry, context, entered=(0.0,))
 
     def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
         """Input to the hop from errors that leave their window: errors of y(t) and of the own state before t."""
         return ()
-
-    def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
-        """The `BackwardStep` of a block of steps whose outputs have no error; `entered` is the result of `enter`."""
-        return BackwardStep(0.0, self.followed(step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
         return now.step.first(self.count_own(context.cell)).back(carry, now.error)

@@ -9,8 +9,7 @@ from ..checks import flag, integer, keras_object
 from ..keras_version import NO_AUTOCAST
 from ..serialization import serializable
 from ..types import Initializer
-from .hop import TracedHop
-from .kernel import Kernel, Predictor
+from .kernel import Kernel, Predictor, TracedHop
 from .sensitivity import Effect, SensitivitySums, flat, sensitivity_sums
 
 
@@ -48,7 +47,7 @@ class Exponential(Kernel):
         self.initializer = keras_object("initializers", "initializer", initializer)
 
     def build(self, layer: Any, learns: bool) -> None:
-        """Adds gamma [H], or [R, H], to the layer."""
+        """Adds gamma to the layer, [H] or [R, H]."""
         units = layer.cell.units
         layer.temporal_filter = layer.add_weight(
             name="temporal_filter",
@@ -68,7 +67,6 @@ class Exponential(Kernel):
         return rate if len(shape) == 1 else rate * 4.0 ** -tf.range(shape[0], dtype=dtype)[:, None]
 
     def reset(self, layer: Any) -> None:
-        """Sets gamma to its initial value."""
         gamma = layer.temporal_filter
         gamma.assign(self.initial_filter(layer, tuple(gamma.shape), layer.cell.variable_dtype))
 
@@ -86,34 +84,16 @@ class Exponential(Kernel):
         return [(self.count, cell.units)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> TracedHop:
-        return TracedHop(m, ((kernel_decay(self.gamma(layer), layer.cell.dt),),))
+        return TracedHop(m, ((tf.exp(-self.gamma(layer) * layer.cell.dt),),))
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "ExponentialPredictor":
         return ExponentialPredictor(m, tf.stop_gradient(self.gamma(layer)), layer.cell.dt, last, several)
 
 
-def kernel_decay(gamma, dt):
-    """exp(-gamma dt) [R, H]."""
-    return tf.exp(-gamma * dt)
-
-
-def filtered_noise_step(omega, slope, noise, decay, dt):
-    """Eq. (16) and (17): Omega <- k Omega + q xi, Gamma <- k (Gamma - dt Omega).
-
-    Args:
-        omega, slope: Omega(t-1), Gamma(t-1) [B, R, H].
-        noise: q(t) xi(t) [B, H].
-        decay: k = exp(-gamma dt) [R, H].
-        dt: ms.
-
-    Returns:
-        Omega(t), Gamma(t) [B, R, H].
-    """
-    return decay * omega + noise[:, None, :], decay * (slope - dt * omega)
-
-
 class ExponentialPredictor(Predictor):
-    """The prediction of D, Omega M^T, for the perturbed pass. Eq. (16), (17), (19).
+    """The prediction of D, Omega M^T, for the perturbed pass, Eq. (19). Of the input q xi:
+
+        (16) Omega(t) = k Omega(t-1) + q xi(t),    (17) Gamma(t) = k (Gamma(t-1) - dt Omega(t-1)),    k = exp(-gamma dt)
 
     Args:
         m: M [R, H, H].
@@ -124,11 +104,12 @@ class ExponentialPredictor(Predictor):
     """
 
     def __init__(self, m, gamma, dt, last=False, several=False):
-        self.m, self.decay, self.dt, self.last, self.several = m, kernel_decay(gamma, dt), dt, last, several
+        self.m, self.decay, self.dt, self.last, self.several = m, tf.exp(-gamma * dt), dt, last, several
 
     def step(self, before, noise, saved, changed):
         """Omega(t) and Gamma(t) [B, R, H]."""
-        return filtered_noise_step(*before, noise, self.decay, self.dt)
+        omega, slope = before
+        return self.decay * omega + noise[:, None, :], self.decay * (slope - self.dt * omega)
 
     def start(self, like):
         """The sums before the first block; `like` is a `PerturbedState`."""

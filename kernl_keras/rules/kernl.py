@@ -13,16 +13,15 @@ from .kernel import Kernel
 from .learned_sensitivity import LearnedSensitivity
 from .memory import LinearTraces
 from .perturbation import Perturbation
-from .rule import BackwardStep, Context, named
+from .rule import BackwardStep, Context
 
 
-@named("kernl")
 @serializable
 class KeRNL(EProp, LearnedSensitivity):
     """Kernel RNN Learning: a weight's effect on its own unit is known, its effect on all others is learned.
 
-    A weight W_ij moves the potential of unit i by eps_ij, which is known. The spikes of i then move every other unit k,
-    after d milliseconds by M_ki K(d), with a kernel K.
+    A weight W_ij moves the potential of unit i by eps_ij. The spikes of i then move every other unit k, after d
+    milliseconds by M_ki K(d), with a kernel K.
 
         (20) eps_ij(t) = a_i eps_ij(t-1) + (1-a_i) R_m s_j(t)                         own leak
         (21) e_ij(t)   = K e_ij(t-1) + psi_i(t-1) eps_ij(t-1)                         through i's spikes
@@ -94,12 +93,6 @@ class KeRNL(EProp, LearnedSensitivity):
     def stream_traces(self, cell: HiddenCell) -> Any:
         return LinearTraces() if self.kernel.linear_memory else True
 
-    def noise_enters(self, cell: HiddenCell) -> str:
-        return "state" if "trace" in cell.State._fields else "synapse"
-
-    def starts_at(self, cell: HiddenCell) -> str:
-        return "recurrent"
-
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [*super().carry_shapes(cell, traces), *self.kernel.carry_shapes(cell, traces)]
 
@@ -109,17 +102,13 @@ class KeRNL(EProp, LearnedSensitivity):
     def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context:
         return context._replace(hop=context.hop.for_kernel(index))
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.enter_outputs(error, self.followed(step))
-        return self.behind(step, entered, carry, context)._replace(error=error)
-
-    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """`prepare` without the product of zeros with M, which would take most of the time of the traces."""
-        return self.behind(step, (0.0,), carry, context)
-
-    def behind(self, step: LinearStep, entered: tuple, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(
+        self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
+    ) -> BackwardStep:
         step, own = self.followed(step), self.count_own(context.cell)
-        return BackwardStep(0.0, step, entered, context.hop.through(entered, carry[own:], step))
+        if entered is None:
+            entered = context.hop.enter_outputs(error, step)
+        return BackwardStep(error, step, entered, context.hop.through(entered, carry[own:], step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
         own = self.count_own(context.cell)

@@ -9,12 +9,12 @@ from ..checks import flag, keras_object
 from ..draws import add_counter
 from ..keras_version import NO_AUTOCAST
 from ..types import Initializer, KernelName, PerturbationName
-from .direct import DirectPredictor
 from .exponential import Exponential
 from .kernel import Kernel, Predictor
 from .membrane import Membrane
-from .perturbation import Perturbation, get_perturbation
+from .perturbation import PERTURBATIONS, Perturbation
 from .rule import Context, Rule
+from .sensitivity import DirectPredictor
 from .settings import get_settings
 from .whole_unit import WholeUnit
 
@@ -23,10 +23,7 @@ STARTS = ("recurrent", "local")
 
 
 class LearnedSensitivity(Rule):
-    """Base of the two forms of KeRNL: M, a weight of the layer, and gamma where there are exponential kernels.
-
-    A subclass says where the noise enters (`noise_enters`) and where M starts.
-    """
+    """Base of the two forms of KeRNL: M, a weight of the layer, and gamma where there are exponential kernels."""
 
     def __init__(
         self,
@@ -36,7 +33,7 @@ class LearnedSensitivity(Rule):
         sensitivity_initializer: Initializer | None,
     ) -> None:
         self.kernel = get_settings("kernel", kernel, Kernel, KERNELS)
-        self.perturbation = get_perturbation(perturbation)
+        self.perturbation = get_settings("perturbation", perturbation, Perturbation, PERTURBATIONS)
         self.learn_sensitivity = flag("learn_sensitivity", learn_sensitivity)
         self.sensitivity_initializer = keras_object(
             "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
@@ -61,11 +58,11 @@ class LearnedSensitivity(Rule):
 
     def noise_enters(self, cell: HiddenCell) -> str:
         """The place where the noise enters: "current" I(t), "synapse" the input of W_rec, "state" S(t-1) or h(t-1)."""
-        raise NotImplementedError
+        return cell.NOISE_OF_OUTPUT
 
     def starts_at(self, cell: HiddenCell) -> str:
         """The start of M if no initializer is given, one of `STARTS`."""
-        raise NotImplementedError
+        return "recurrent"
 
     def noise_effect(self, cell: HiddenCell, drive: tf.Tensor) -> tf.Tensor:
         """Effect of one step's noise on the unit that receives it [H]; `drive` is (1-a) R_m."""
@@ -85,9 +82,8 @@ class LearnedSensitivity(Rule):
         layer.draws = add_counter(layer)
 
     def reset(self, layer: Any) -> None:
-        layer.sensitivity_tensor.assign(
-            self.initial_sensitivity(layer, tuple(layer.sensitivity_tensor.shape), layer.cell.variable_dtype)
-        )
+        m = layer.sensitivity_tensor
+        m.assign(self.initial_sensitivity(layer, tuple(m.shape), layer.cell.variable_dtype))
         self.kernel.reset(layer)
 
     def initial_sensitivity(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:

@@ -10,7 +10,7 @@ the unit that spikes; this one belongs to the unit that is moved, and is known. 
 through one synapse, exactly where S = z, whatever the time constants of the units.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -20,8 +20,7 @@ from ..checks import flag
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
 from ..serialization import serializable
-from .hop import FilteredHop, TracedHop, filter_back
-from .kernel import Kernel, Predictor
+from .kernel import BlockHop, Kernel, Predictor, TracedHop, filter_back
 from .sensitivity import SensitivitySums, sum_of_squares
 
 
@@ -31,15 +30,12 @@ class Membrane(Kernel):
 
         M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
 
-    M learns alone; there is no gamma. M starts at the path through one synapse, exactly where `tau_s` is None, whatever
-    the time constants of the units. Traces need one kernel for each distinct lambda. Where a sequence comes in pieces,
-    the gradient of M does not reach the noise of the pieces before.
-
-    The input to a rate unit is scaled by the slope f' of its activation at that moment, which is known.
+    M learns alone; there is no gamma. It starts at the path through one synapse, exactly where `tau_s` is None. Traces
+    need one kernel for each distinct lambda. Where a sequence comes in pieces, the gradient of M does not reach the
+    noise of the pieces before. The input to a rate unit is scaled by the slope f' of its activation at that moment,
+    which is known; exact traces then need a kernel for every unit:
 
         Y(t) = lambda Y(t-1) + f'(t) M xi(t),        C(t) = Re [f'(t+1) Q(t+1)] M
-
-    Exact traces then need a kernel for every unit.
 
     Args:
         arrival: whether to use that slope. Without it M learns its mean.
@@ -77,40 +73,61 @@ class Membrane(Kernel):
         """True if input to a unit is scaled by its slope f'."""
         return self.arrival and cell.silent_step(p).heard is None
 
-    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> FilteredHop | TracedHop:
+    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> "FilteredHop | TracedHop":
         cell, by_slope = layer.cell, self.by_slope(layer.cell, p)
         kernel = self.response(cell, p)
-        if traces:
-            groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
-            rows, decay = split_by_kernel(m[0], kernel, groups)
-            return TracedHop(rows, decay, by_slope)
-        return FilteredHop(m, kernel, by_slope)
+        if not traces:
+            return FilteredHop(m[0], kernel, by_slope)
+        groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
+        return TracedHop(*split_by_kernel(m[0], kernel, groups), by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
         return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell, p))
 
 
-class MembranePredictor(Predictor):
-    """The prediction of D by Eq. (26) for the perturbed pass, and the gradient dF/dM.
+class Heard(NamedTuple):
+    """The entries of a `LinearStep` that `FilteredHop` needs."""
 
-    Attributes:
-        parts: number of tensors [B, H] that go back from step to step.
+    heard: Any
+    continues: Any
+
+
+class FilteredHop(BlockHop):
+    """The hop where each kernel belongs to the unit that is moved, Eq. (27): errors are filtered, then multiplied by M.
 
     Args:
         m: M [H, H].
         kernel: one step of y(t) without input, see `LinearStep.free_response`.
-        by_slope: whether input to a unit is scaled by its slope f'.
+        by_slope: whether input to unit k is scaled by its slope f'. The last tensor of the carry is then f' Q.
     """
 
     def __init__(self, m, kernel, by_slope=False):
-        self.m, self.kernel, self.by_slope, self.parts = m, kernel, by_slope, len(kernel)
+        self.m, self.kernel, self.by_slope, self.sent = m, kernel, by_slope, -1 if by_slope else 0
+
+    def enter(self, y, own=()):
+        return tuple(y[: len(self.kernel)])
+
+    def used(self, step):
+        return Heard(step.heard if self.by_slope else 1.0, step.continues)
+
+    def before(self, carry, entered, step):
+        """Q(t) from Q(t+1), each [B, H], and f' Q."""
+        later = filter_back(self.kernel, carry[: len(self.kernel)], entered)
+        return (*later, step.heard * later[0]) if self.by_slope else later
+
+
+class MembranePredictor(Predictor):
+    """The prediction of D by Eq. (26) for the perturbed pass, and the gradient dF/dM; arguments as in `FilteredHop`."""
+
+    def __init__(self, m, kernel, by_slope=False):
+        self.m, self.kernel, self.by_slope = m, kernel, by_slope
+        self.parts = len(kernel)  # number of tensors [B, H] that go back from step to step
 
     def drive(self, xi):
         """M xi for a block of steps, [C, B, H]."""
         return tf.matmul(xi, self.m, transpose_b=True)
 
     def received(self, driven, done):
-        """The input, scaled by the slope of the clean step `done`."""
         return driven * done.slope if self.by_slope else driven
 
     def step(self, before, driven, saved, changed):
@@ -121,11 +138,9 @@ class MembranePredictor(Predictor):
         return (after[0] + driven)[:, None], rest
 
     def keep(self, outcome):
-        """The residual of every step [B, H]."""
         return outcome.effect - outcome.filtered_noise[:, 0]
 
     def start(self, like):
-        """The sums of squares before the first block."""
         return (tf.zeros((), self.m.dtype),) * 2
 
     def accumulate(self, total, outcome):
@@ -134,7 +149,7 @@ class MembranePredictor(Predictor):
         return tuple(map(tf.add, total, squares))
 
     def sums(self, total, residuals, run):
-        """`SensitivitySums`, from the residuals [T, B, H] filtered backward, Eq. (26)."""
+        """From the residuals [T, B, H] filtered backward, Eq. (26)."""
         length, dtype = residuals.shape[0] or tf.shape(residuals)[0], self.m.dtype
         units, first = self.m.shape[0], self.followed(run.derivatives, 0, 1)
 
@@ -174,13 +189,9 @@ class MembranePredictor(Predictor):
 
 
 def split_by_kernel(m, kernel, group):
-    """M and the kernels as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and the kernel with entries
-    [R, H].
+    """M [H, H] and the kernel as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and entries [R, H].
 
-    Args:
-        m: M [H, H].
-        kernel: one step of y(t) without input, see `LinearStep.free_response`.
-        group: the index of each unit's kernel among the R distinct ones, a list of H numbers.
+    `group` has the index of each unit's kernel among the R distinct ones.
     """
     units, count = m.shape[0], max(group) + 1
     member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]

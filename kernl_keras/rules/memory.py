@@ -1,8 +1,8 @@
 """Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37), (38).
 
-Exact traces are [H, J] numbers each, and KeRNL needs several. Here two things take their place: the inputs, filtered by
-G poles that all units share, and means of each unit's linear step, one for each of the last K segments of steps, see
-`rules.segments`, and a leaky one for all that is older:
+Exact traces are [H, J] numbers each, and KeRNL needs several. In their place this memory has the inputs, filtered by G
+poles that all units share, and means of each unit's linear step: one for each of the last K segments of steps, see
+`rules.segments`, and a leaky one for all that is older.
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
@@ -13,16 +13,14 @@ that have these means, and so from unit to unit:
     (38) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
-at step t0-1-n. Through the last K segments, of N steps together, the errors go step by step, or, where units are slow,
-several steps at once. There l and e are scaled down, in each example, so that l is not longer than at the border and
-what came in since; a network of means may let them grow where the true gradient does not. What is older has the same
-mean at every step, and so the sum of its responses has a closed form for each pole: `rules.response` has it, Eq. (39),
-with hops from unit to unit counted. With that, `rules.filters` weighs the filtered inputs:
+at step t0-1-n. e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a
+hop. Through the last K segments the errors go step by step, or, where units are slow, several steps at once. What is
+older has the same mean at every step, so that the sum of its responses at each pole has a closed form, Eq. (39). With
+that `rules.filters` weighs the filtered inputs:
 
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1)
 
-e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a hop. Constants that
-learn have traces of their own, see `rules.traces`.
+Constants that learn have traces of their own, see `products.advance_constants`.
 """
 
 import math
@@ -36,12 +34,10 @@ from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
-from .above import joined
-from .filters import Filters, poles_of
-from .response import product, respond
+from .filters import Filters, poles_of, product, respond
+from .products import advance_constants
 from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
-from .traces import advance_constants
 
 
 @serializable
@@ -57,8 +53,7 @@ class LinearTraces(Settings):
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant of the leaky mean of all steps, which stands for what is older than the segments, in
-            steps.
+        average: time constant, in steps, of the leaky mean of all that is older than the segments.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
             and 8 where they have none. An error goes back through all of their steps.
         segment_steps: n, how many steps the newest two segments have, at most, and never more than a window; the next
@@ -147,27 +142,15 @@ class Memory(NamedTuple):
 
 
 class LinearMemory:
-    """The linear memory of a layer.
-
-    Args:
-        cell: the cell.
-        rule: `EProp` or `KeRNL`.
-        settings: `LinearTraces`.
-        inputs: J, inputs of a unit.
-
-    Attributes:
-        shapes: `Memory` of shapes without the batch axis.
-        segment_steps: n, at most; None for a window.
-        stride: m, at most.
-    """
+    """The linear memory of a layer, by `LinearTraces`, under `EProp` or `KeRNL`; a unit has J `inputs`."""
 
     def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, settings
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
-        count, self.segment_steps, self.stride = segments_of(cell, settings)
-        self.shapes = Memory(
+        count, self.segment_steps, self.stride = segments_of(cell, settings)  # n, None for a window; and m, at most
+        self.shapes = Memory(  # without the batch axis
             x=(self.filters.count, inputs),
             means=(features,),
             weight=(1,),
@@ -177,8 +160,11 @@ class LinearMemory:
         )
 
     def poles(self, below):
-        """The poles of the filters and those of `below`, an `above.Earlier` or None; and the places of the latter."""
-        return joined(self.filters.poles, () if below is None else below.poles)
+        """The poles of the filters, then others of `below`, an `above.Earlier` or None; and the places of its poles."""
+        more = () if below is None else below.poles
+        new = [pole for pole in more if pole not in self.filters.poles]
+        every = np.concatenate([self.filters.poles, new])
+        return every, np.array([int(np.flatnonzero(every == pole)[0]) for pole in more])
 
     def any_step(self):
         """The `LinearStep` of some step, for the shapes of its entries."""
@@ -203,25 +189,15 @@ def features_to_average(step):
     return [step.psi] if affine(step) else varying(step.combined())
 
 
-def mean_jacobian(step, means):
-    """The `Jacobian` of the mean features [B, F]; `step` is any of the steps."""
-    if affine(step):
-        return step._replace(psi=means).combined()
-    step = step.combined()
-    return with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
-
-
 def affine(step):
     """True if psi is all that varies."""
     return len(varying(step)) == len(varying(step.psi)) == 1
 
 
 class Recollection:
-    """The memory along a piece of a sequence, with the current weights and constants.
+    """The `LinearMemory` along a `Past`, a piece of a sequence, with the current weights and constants.
 
     Args:
-        memory: `LinearMemory`.
-        past: `backward.Past`.
         window: C, or the length of the piece where that is less.
         longest: C.
         m: M [H, H]; None under a rule without hops.
@@ -229,10 +205,17 @@ class Recollection:
     """
 
     def __init__(self, memory, past, window, longest, m, below=None):
-        self.memory, self.past, self.window, self.longest, self.below = memory, past, window, longest, below
+        self.memory, self.past, self.window, self.below = memory, past, window, below
         self.poles, self.places = memory.poles(below)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
+        self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
+        self.segment, self.segments, self.stride = longest, 1, 1  # n; how many a window has; m, a divisor of n
+        if isinstance(longest, int):
+            self.segment = min(memory.segment_steps or longest, longest)
+            self.segments = -(-longest // self.segment)
+            while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.stride:
+                self.stride *= 2
         self.first, self.m = memory.followed(past.derivatives(0, 1)), None
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
@@ -283,26 +266,16 @@ class Recollection:
 
     def with_segments(self, memory, features, counts, later):
         """The `Memory` with the segments of a window."""
-        size, count = self.segment()
         places = counts[..., None]
-        if count > 1:  # the oldest first
-            places *= tf.cast(
-                tf.equal(later[..., None] // size, tf.range(count - 1.0, -1.0, -1.0, self.dtype)), self.dtype
-            )
+        if self.segments > 1:  # the oldest first
+            numbers = tf.range(self.segments - 1.0, -1.0, -1.0, self.dtype)
+            places *= tf.cast(tf.equal(later[..., None] // self.segment, numbers), self.dtype)
         steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
         means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
         segments = Segments(memory.segments, memory.steps)
         for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
             segments = pushed(segments, *segment)
         return memory._replace(segments=segments.means, steps=segments.steps)
-
-    def segment(self):
-        """n, and how many segments a window has."""
-        n = self.memory.segment_steps
-        if n is None or not isinstance(self.longest, int):
-            return self.longest, 1
-        n = min(n, self.longest)
-        return n, -(-self.longest // n)
 
     def after_all(self, memory):
         """The `Memory` after the last step."""
@@ -313,20 +286,15 @@ class Recollection:
     def gradient(self, memory, inside, products, above=(None, None)):
         """dC/dW, in its parts, from the errors that left their windows, and E(p) of the layer below, Eq. (42).
 
-        Args:
-            memory: the `Memory` before the first step.
-            inside: `window.Inside`.
-            products: `products.Products`.
-            above: E(p) from the layers above, as `above.Earlier.given` returns it.
+        `memory` is the one before the first step, and `above` E(p) from the layers above, by `above.Earlier.given`.
         """
-        few = isinstance(self.longest, int) and self.filters.count < self.longest
         _, borders = self.scan(  # the memory at the start of each window [W, B, ..]
             lambda memory, number: (self.advance(memory, number), memory),
-            memory if few else memory._replace(x=None),
+            memory if self.few else memory._replace(x=None),
             tf.range(self.windows),
         )
         now = borders._replace(constants=None), inside.own, inside.first
-        way = self.at_every_border if few else self.through_windows
+        way = self.at_every_border if self.few else self.through_windows
         total, *below = way(memory.x, now, products.start(memory.x)[:3], products, above)
         if borders.constants is not None:
             own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
@@ -393,10 +361,8 @@ class Recollection:
     def weights(self, memory, own, first, *above):
         """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
 
-        Args:
-            memory: the `Memory` there.
-            own, first: the entries of `window.Inside` for this window.
-            *above: E(p) there [parts, P, B, H] in its summands, each of them may be None.
+        `own` and `first` are the entries of `window.Inside` for this window; `above` are the summands of E(p) there
+        [parts, P, B, H], each of which may be None.
         """
         step, own = self.jacobian(memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
         error, synapse, decay = None, 0.0, 0.0
@@ -410,8 +376,8 @@ class Recollection:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            entering, (size, _) = None if above is None else self.own_weights(above), self.segment()
-            errors = way(Segments(memory.segments, memory.steps), start, size, self.stride(size), entering)
+            entering = None if above is None else self.own_weights(above)
+            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, entering)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse
@@ -433,14 +399,10 @@ class Recollection:
 
     def jacobian(self, means):
         """The `Jacobian` of mean features [B, F]."""
-        return mean_jacobian(self.first, means)
-
-    def stride(self, size):
-        """m, for segments of `size` steps: a number of these."""
-        m = 1
-        while isinstance(size, int) and size % (2 * m) == 0 and 2 * m <= self.memory.stride:
-            m *= 2
-        return m
+        if affine(self.first):
+            return self.first._replace(psi=means).combined()
+        step = self.first.combined()
+        return with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
 
     def hop(self, current):
         """rho M^T (R / drive)."""

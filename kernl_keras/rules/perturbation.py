@@ -9,7 +9,7 @@ from ..cells.linear import Changes
 from ..checks import integer, number, one_of
 from ..serialization import serializable
 from ..types import Observable
-from .settings import Settings, get_settings
+from .settings import Settings
 
 OBSERVABLES = ("distance", "voltage", "reset_voltage")
 
@@ -50,7 +50,7 @@ class Perturbation(Settings):
     def effect(
         self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
     ) -> tuple:
-        """One step of the perturbed pass.
+        """One step of the perturbed pass: D [B, H], in units of the noise, and its cell state after the step.
 
         Args:
             cell, p: the cell and its `parameters()`.
@@ -58,9 +58,6 @@ class Perturbation(Settings):
             current: x(t) W_in + bias [B, H].
             recurrent: the recurrent current of the perturbed pass [B, H].
             state: its cell state before the step.
-
-        Returns:
-            D [B, H], in units of the noise, and the cell state after the step.
         """
         raise NotImplementedError
 
@@ -70,8 +67,8 @@ class Tangent(Perturbation):
     """The network linearised along its clean trajectory: the limit of small noise, with psi for the spike's derivative.
 
     Args:
-        max_perturbation: bound of the effect, in units of the noise. Where an example exceeds it, its perturbation
-            starts anew: the tangent grows where backpropagation's gradient would explode.
+        max_perturbation: bound of the effect, in units of the noise. An example that exceeds it starts anew: the
+            tangent grows where backpropagation's gradient would explode.
         resync_every: number of steps after which all perturbations start anew; None for never.
         observe: "distance" V- - B, "voltage" V- (of rate units h), or "reset_voltage" V, after the reset of leaky
             units. None for "distance", and "voltage" of rate units.
@@ -140,7 +137,7 @@ class Twin(Perturbation):
         return difference / self.std, self.heard(cell, state, noisy, clean[0])
 
     def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
-        """The state that the noisy network continues from: its own."""
+        """The state from which the noisy network continues."""
         return state
 
 
@@ -164,8 +161,3 @@ class Replica(Twin):
 
 
 PERTURBATIONS = {"tangent": Tangent, "twin": Twin, "replica": Replica}
-
-
-def get_perturbation(perturbation: Any) -> Perturbation:
-    """The `Perturbation` that an argument stands for: a word, a configuration, or itself."""
-    return get_settings("perturbation", perturbation, Perturbation, PERTURBATIONS)

@@ -28,7 +28,7 @@ class Passes(NamedTuple):
 
     residuals: Any  # of the clean pass, every step [T, ...]
     end: Any  # `cell.State` after the last step
-    perturbed: Any  # `PerturbedState` after the last step
+    perturbed: Any  # `PerturbedState`, likewise
     sensitivity_loss: Any  # F, with its gradient by M and gamma
     perturbation_variance: Any  # mean D^2
     restarted: Any  # share of steps in which a perturbation started anew because it had reached its bound
@@ -59,12 +59,10 @@ def unperturbed(perturbation, clean, like):
 
 
 class PerturbedPass:
-    """Both passes of one call of a layer.
+    """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
     Args:
-        layer: `kernl_keras.RNN` whose rule learns M.
-        p: the cell's parameters.
-        weights: W_rec [H, H].
+        p, weights: the cell's parameters, and W_rec [H, H].
         x: inputs [T, B, I], no gradient.
         steps: `ValidSteps`; None if all steps are valid and none starts a sequence.
         counted: [T, B], False where an example's step is left out of F; None if all count.
@@ -89,22 +87,16 @@ class PerturbedPass:
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):
-        """Runs the passes.
+        """`Passes` from `cell.State` and `PerturbedState` before the first step.
 
-        Args:
-            state: `cell.State` before the first step.
-            perturbed: `PerturbedState`, likewise.
-            learns: scalar bool, whether M and gamma learn in this call; None for True. If not, there is no perturbed
-                pass, and F and D are 0.
-
-        Returns:
-            `Passes`.
+        `learns` is a scalar bool, or None for True. Where M does not learn in this call, there is no perturbed pass,
+        and F and D are 0.
         """
         if learns is None:
             results = self.run(state, perturbed)
         else:
             results = tf.cond(learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed))
-        residuals, end, after, sums, restarted = results
+        *states, sums, restarted = results
         if self.counted is None:
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
             steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
@@ -112,19 +104,15 @@ class PerturbedPass:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps
         losses = sensitivity_loss(self.m, self.gamma, sums, count)
-        return Passes(residuals, end, after, *losses, restarted, steps)
+        return Passes(*states, *losses, restarted, steps)
 
     def run(self, state, perturbed):
         """Both passes: the fields of `Passes`, but with `SensitivitySums` for F and D^2."""
-        cell, rule, unroll = self.cell, self.rule, self.layer.unroll
-        noise, enters = rule.perturbation, rule.noise_enters(cell)
-        predictor = self.predictor
+        cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
+        noise, enters = self.rule.perturbation, self.rule.noise_enters(cell)
 
         def begin(start, size, carry):
-            xi = self.xi(start, size)
-            masks = [
-                None if mask is None else take(mask, start, size) for mask in (self.valid, self.counted, self.starts)
-            ]
+            xi, masks = self.xi(start, size), take((self.valid, self.counted, self.starts), start, size)
             current = cell.input_current(take(self.x, start, size), self.input_weights)
             return (current, xi, predictor.drive(xi), start + tf.range(size), *masks), ()
 
@@ -148,13 +136,15 @@ class PerturbedPass:
             kept = saved, predictor.keep(outcome), within_bound
             return where_valid(goes_on, (clean, perturbed), states), kept, outcome
 
-        def end(total, _, outcome):
-            return predictor.accumulate(total, outcome)
-
-        (end_state, after), kept, total, _ = blockwise(
-            begin, step, end, (state, perturbed), predictor.start(perturbed), self.length, unroll=unroll
+        (end_state, after), (residuals, predictor_values, within_bound), total, _ = blockwise(
+            begin,
+            step,
+            lambda total, _, outcome: predictor.accumulate(total, outcome),
+            (state, perturbed),
+            predictor.start(perturbed),
+            self.length,
+            unroll=unroll,
         )
-        residuals, predictor_values, within_bound = kept
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)

@@ -13,13 +13,12 @@ from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .perturbation import Perturbation, Replica
-from .rule import BackwardStep, Context, check_one_current, named
+from .rule import BackwardStep, Context, check_one_current
 
 POST_FACTORS = ("gate", "surrogate", "trace")
 NOISES = ("current", "synapse", "activity")
 
 
-@named("plain_kernl")
 @serializable
 class PlainKeRNL(LearnedSensitivity):
     """KeRNL as published: the influence of unit i's current at t on unit k's potential is M_ki exp(-gamma_i d) h_i(t).
@@ -94,7 +93,7 @@ class PlainKeRNL(LearnedSensitivity):
 
     def noise_for(self, cell: HiddenCell) -> str:
         """The place where the noise enters a cell: as set, or the cell's default."""
-        return self.noise or ("activity" if "activity" in cell.NOISE else "current")
+        return self.noise or cell.NOISE[0]
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

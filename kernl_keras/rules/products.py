@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..cells.linear import Errors
+from ..cells.linear import Errors, varying, with_varying
+from ..sequences.time_loop import scan
 
 
 class Block(NamedTuple):
@@ -16,17 +17,16 @@ class Block(NamedTuple):
 
 
 class Products:
-    """dC/dW [I+H+1+F, G H]: rows of inputs, units, bias and the F constants of a step that learn.
+    """dC/dW [I+H+1+F, G H] of a `backward.Past`: rows of inputs, units, bias and the F constants of a step that learn.
 
-    Args:
-        past: `backward.Past`.
+    Its parts are the inputs' rows, the units', that of the bias, and where constants learn theirs.
     """
 
     def __init__(self, past):
         self.past = past
 
     def start(self, like):
-        """The parts of dC/dW before the first block, zeros; `like` has the dtype."""
+        """The parts before the first block, zeros; `like` has the dtype."""
         cell = self.past.cell
         counts = [self.past.x.shape[-1], cell.units, 1, len(self.past.fields)]
         return tuple(tf.zeros((rows, cell.currents * cell.units), like.dtype) for rows in counts if rows)
@@ -42,13 +42,7 @@ class Products:
         return errors if self.past.fields else Errors(errors.current)
 
     def add(self, total, block, errors):
-        """`total` with a block added.
-
-        Args:
-            total: the parts, as in `start`.
-            block: `Block`.
-            errors: `Errors` [C, B, H].
-        """
+        """The parts `total` with those of a `Block` and its `Errors` [C, B, H] added."""
         added = self.add_weights(total[:3], block.presynaptic, errors.current)
         if block.effects:
             added += (total[3] + tf.stack([tf.reduce_sum(x, (0, 1)) for x in shares(errors, block)]),)
@@ -62,23 +56,19 @@ class Products:
 
     def per_example(self, block, errors):
         """The gradients of each example in a block [B, H, J G + F]: by unit, then by input."""
-        x, s = block.presynaptic
+        cell, (x, s), current = self.past.cell, block.presynaptic, errors.current
         s = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]; 1 for the bias
-        gradients = self.by_unit(s, errors.current)
-        if block.effects:
-            constants = tf.stack([tf.reduce_sum(x, 0) for x in shares(errors, block)], -1)
-            gradients = tf.concat([gradients, constants], -1)
-        return gradients
-
-    def by_unit(self, s, current):
-        """Products of s [C, B, J] and the errors of the currents [C, B, G H], summed over steps: [B, H, J G]."""
-        cell = self.past.cell
         if cell.currents == 1:
-            return tf.einsum("tbj,tbh->bhj", s, current)
-        length, batch = tf.unstack(tf.shape(current)[:2])
-        current = tf.reshape(current, (length, batch, cell.currents, cell.units))
-        products = tf.einsum("tbj,tbgh->bhjg", s, current)
-        return tf.reshape(products, (batch, cell.units, s.shape[-1] * cell.currents))
+            gradients = tf.einsum("tbj,tbh->bhj", s, current)
+        else:
+            length, batch = tf.unstack(tf.shape(current)[:2])
+            current = tf.reshape(current, (length, batch, cell.currents, cell.units))
+            products = tf.einsum("tbj,tbgh->bhjg", s, current)
+            gradients = tf.reshape(products, (batch, cell.units, s.shape[-1] * cell.currents))
+        if not block.effects:
+            return gradients
+        constants = tf.stack([tf.reduce_sum(x, 0) for x in shares(errors, block)], -1)
+        return tf.concat([gradients, constants], -1)
 
     def with_traces(self, traces, carry):
         """dC/dW from the errors of this piece and the inputs of earlier pieces, Eq. (29); 0 without traces.
@@ -115,3 +105,31 @@ def share(errors, effects):
     ]
     products = [error * effect for error, effect in pairs if error is not None and effect is not None]
     return sum(products) if products else tf.zeros_like(errors.current)
+
+
+def advance_constants(rule, past, start, size, counts, traces):
+    """The traces [B, K, H, F] of F constants, through the K own states alone, after the `size` steps from `start` on.
+
+    Linear memory uses them. They are exact, because each needs only [H] numbers for a state. `traces` are those before
+    the steps; `counts` is 1 where a step counts, and 0 where it is left out [C, B or 1].
+    """
+    step = rule.followed(past.derivatives(start, size)).first(rule.count_own(past.cell))
+    count = len(step.s)
+    silence = tf.zeros_like(past.residuals.output[0])
+    units = tf.eye(count, dtype=silence.dtype)[:, :, None, None]
+    ones = [silence + units[k] for k in range(count)]  # each [K, B, H]
+    effects = past.effects(start, size)
+    if counts.shape[1] == 1:
+        counts = tf.repeat(counts, tf.shape(silence)[0], 1)
+
+    def back(carry, now):
+        parts, effects, counted = now
+        before, errors = with_varying(step, parts).back(carry, 0.0)
+        local = tf.stack([share(errors, effect) for effect in effects], -1)  # [K, B, H, F]
+        counted = counted > 0.0
+        carry = tuple(tf.where(counted[:, None], after, at) for after, at in zip(before, carry))
+        return carry, tf.where(counted[:, None, None], local, tf.zeros_like(local))
+
+    carry, local = scan(back, tuple(ones), (varying(step), effects, counts), reverse=True, unroll=past.unroll)
+    kept = sum(weight[..., None] * traces[:, k] for k, weight in enumerate(carry))  # [K, B, H, F]
+    return tf.transpose(kept + tf.reduce_sum(local, 0), (1, 0, 2, 3))

@@ -4,10 +4,9 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
-from .rule import BackwardStep, Context, Rule, named
+from .rule import BackwardStep, Context, Rule
 
 
-@named("readout_only")
 @serializable
 class ReadoutOnly(Rule):
     """No learning in this layer or below it: dC/dW = 0. The layers above learn from a fixed random network.

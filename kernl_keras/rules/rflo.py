@@ -7,10 +7,9 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import LinearStep, times
 from ..serialization import serializable
-from .rule import BackwardStep, Context, Rule, check_one_current, named
+from .rule import BackwardStep, Context, Rule, check_one_current
 
 
-@named("rflo")
 @serializable
 class RFLO(Rule):
     """Random-feedback local online learning: each weight's effect on the output, leaking.
@@ -20,8 +19,8 @@ class RFLO(Rule):
 
     For rate units psi drive is (1-a) f'(g) and leak is a: this is Murray's rule, and e-prop. For a spiking unit psi is
     taken when the input arrives, where e-prop takes it when the error does. The p of a resonator turns as its potential
-    does. No reset interrupts the leak. The error L comes back as the layer above sends it: by
-    `kernl_keras.Readout(feedback="random")` by random weights, as published, else by transposed ones.
+    does. No reset interrupts the leak. L comes by random weights, as published, under
+    `kernl_keras.Readout(feedback="random")`, else by transposed ones.
 
     Raises:
         ValueError: with a cell whose units have several currents.

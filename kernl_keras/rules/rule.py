@@ -10,7 +10,7 @@ from ..cells.linear import Errors, LinearStep
 from .settings import Settings, get_settings
 
 NAMES: dict[str, type["Rule"]] = {}
-"""The class of each rule by the word that `kernl_keras.RNN(cell, rule=...)` takes for it."""
+"""The class of each rule by the word that `kernl_keras.RNN(cell, rule=...)` takes for it; see `rules/__init__.py`."""
 
 
 class Context(NamedTuple):
@@ -40,18 +40,17 @@ class Rule(Settings):
         (14) dC/dW_ij = sum_b sum_t dC/dI_i(t) s_j(t)
         (15) dC/dx(t) = dC/dI(t) W_in^T
 
-    The eligibility traces that join the pieces of a sequence follow from the same step, run with a carry of 1 and no
-    errors. So your own rule needs `carry_shapes` and `backward_step` alone. It then learns from whole
-    sequences and from pieces, with masks, under XLA, and in `kernl_keras.gradient_alignment`. Keep each argument of its
-    constructor in an attribute of the same name, and register the class by
-    `keras.utils.register_keras_serializable`: it is then saved and loaded with the layer.
+    Eligibility traces follow from the same step, run with a carry of 1 and no errors. So your own rule needs
+    `carry_shapes` and `backward_step` alone, to learn from whole sequences and from pieces, with masks and under XLA.
+    To be saved with the layer, it keeps each argument of its constructor in an attribute of the same name, and is
+    registered by `keras.utils.register_keras_serializable`.
 
     Methods to override:
 
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
     - `backward_step(carry, now, context)`: from the carry after step t and the `BackwardStep` now to the carry before
-      it and dC/dI(t) [B, H], or [B, G H] where the cell's units have G currents (`cell.currents`). It must be linear in
-      carry and `now.error` together. In place of dC/dI(t) it may return `Errors`; otherwise the error of the
+      it and dC/dI(t) [B, H], or [B, G H] where units have G currents (`cell.currents`). It must be linear in carry and
+      `now.error` together. In place of dC/dI(t) it may return `Errors`; otherwise the error of the
       potential, for constants that learn, is that of the current divided by the drive.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
@@ -129,8 +128,8 @@ class Rule(Settings):
         """L(t) [T, B, H] as the rule uses it."""
         return error
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """The `BackwardStep` of a block of steps; `carry` is the carry after the block."""
+    def prepare(self, error: Any, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        """The `BackwardStep` of a block of steps, from their errors [C, B, H]; `carry` is the one after the block."""
         return BackwardStep(error, step)
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
@@ -159,8 +158,8 @@ def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     """The rule that an argument stands for, as `kernl_keras.RNN(cell, rule=...)` takes it.
 
     Args:
-        rule: a word of `NAMES`, which stands for the rule with its defaults; a rule, which is returned as it is; or a
-            configuration as `keras.saving.serialize_keras_object` makes it of one.
+        rule: a word of `NAMES`, for the rule with its defaults; a rule, which is returned as it is; or a configuration
+            as `keras.saving.serialize_keras_object` makes it of one.
         cell: the cell whose defaults a word stands for; None for those of the rule's class.
 
     Raises:
@@ -181,13 +180,3 @@ def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
 def name_of(rule: Rule) -> str:
     """The short form of a rule's class, or the name of a class that has none."""
     return next((name for name, kind in NAMES.items() if kind is type(rule)), type(rule).__name__)
-
-
-def named(name: str) -> Any:
-    """A decorator that gives a rule its short form."""
-
-    def add(kind):
-        NAMES[name] = kind
-        return kind
-
-    return add

@@ -15,8 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..cells.linear import nothing, plus, tensor, times, to_currents, varying, with_varying
-from .filters import powers
-from .response import product
+from .filters import powers, product
 
 
 class Segments(NamedTuple):
@@ -68,9 +67,9 @@ class WayThrough:
         jacobian: function of a mean [B, F] -> `Jacobian`.
         hop: function R [B, H] -> rho M^T (R / drive); None without hops.
         decay: kappa of the synaptic trace that errors from other units come through; 0.0 for none.
-        filters: `filters.Filters`, which stand for the errors from layers above.
+        filters: `Filters`, which stand for the errors from layers above.
         poles: those at which b is wanted, NumPy.
-        scan: `time_loop.scan`, or what takes its place.
+        scan: `time_loop.scan`, unrolled or not.
     """
 
     def __init__(self, jacobian, hop, decay, filters, poles, scan):
@@ -83,21 +82,17 @@ class WayThrough:
         return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[: self.swings]), 0.0)[:2]
 
     def start(self, own, error, synapse, silence):
-        """`BorderErrors` at the border, from the arguments of `response.respond`; `silence` is zeros [B, G H]."""
+        """`BorderErrors` at the border, from the arguments of `filters.respond`; `silence` is zeros [B, G H]."""
         states = (*own, tensor(synapse, like=own[0])) if self.trace else tuple(own)
         sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.swings
         hops = () if self.hop is None else (error,)
         return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
     def __call__(self, segments, errors, size, m, above=None):
-        """`BorderErrors` behind all segments.
+        """`BorderErrors` behind all segments, from those at the border.
 
-        Args:
-            segments: `Segments`.
-            errors: `BorderErrors` at the border.
-            size: n, a number or a scalar tensor.
-            m: how many steps of the newest segments are taken at once.
-            above: weights of the filters that stand for the errors from layers above [count, B, H]; None for none.
+        `size` is n, `m` how many steps of the newest segments are taken at once, and `above` the weights of the filters
+        that stand for the errors from layers above [count, B, H], or None.
         """
         means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
         lengths = 2 ** (np.arange(means.shape[0]) // 2)  # of the segments, that of the newest being 1
@@ -125,9 +120,8 @@ class WayThrough:
     def several_steps(self, means, m, lengths):
         """Linear steps that stand for m steps each, or more where segments are longer, of the means [K, B, F].
 
-        Returns:
-            a `Jacobian` of errors from other units, and one of those that enter z. The same but for a trace: then S is
-            what other units receive.
+        A `Jacobian` of errors from other units, and one of those that enter z. They differ where there is a trace S,
+        which is what other units receive.
         """
         step = given = self.jacobian(means)
         if self.trace:

@@ -1,8 +1,19 @@
-"""Learning M and gamma by regression of a perturbation's effect on its filtered cause: Eq. (19)."""
+"""Learning M and gamma by regression of a perturbation's effect on its filtered cause: Eq. (19).
+
+In linear memory (`rules.memory`), where errors are followed hop by hop, M learns the direct effect of a spike instead.
+It is the part of D(t) that the changes of a unit's own state do not explain, and arrived from other units in this step:
+
+    (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
+
+dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
+f' of a rate unit, and 1 otherwise. Under `kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise.
+"""
 
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from .kernel import Predictor
 
 
 class Effect(NamedTuple):
@@ -57,13 +68,12 @@ def sensitivity_loss(m, gamma, sums, count):
         dF/dM_r = -2 mean (D - Omega M^T)^T Omega_r;      dF/dgamma_ri = -2 mean [(D - Omega M^T) M_r]_i Gamma_ri
 
     Args:
-        m: M [R, H, H], M[r, k, i]: how unit i moves unit k.
-        gamma: [R, H], 1/ms; None where M learns alone.
+        m, gamma: M [R, H, H], and gamma [R, H] or None where M learns alone.
         sums: `SensitivitySums` for this M.
-        count: how many numbers of D they sum over, a number or a scalar tensor.
+        count: how many numbers of D they sum over.
 
     Returns:
-        F and mean D^2, scalars; F has a gradient by `m` and `gamma`.
+        F, with its gradient, and mean D^2, scalars.
     """
     kernels, units = m.shape[0], m.shape[-1]
     count = tf.cast(count, m.dtype)
@@ -81,3 +91,32 @@ def sensitivity_loss(m, gamma, sums, count):
         return sums.squares / count, gradient
 
     return loss(m, *([] if gamma is None else [gamma])), sums.effect_squares / count
+
+
+class DirectPredictor(Predictor):
+    """The prediction of a single step by M [H, H], Eq. (41)."""
+
+    rows = 1, 2  # dS; the own part of D, and heard
+
+    def __init__(self, m, cell, p, perturbation):
+        self.m, self.cell, self.p, self.perturbation = m, cell, p, perturbation
+
+    def step(self, before, driven, saved, changed):
+        step = self.cell.linear_step(saved, self.p).following_reset()
+        own = self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0))
+        heard = step.gate * step.heard * tf.ones_like(own)
+        return changed.presynaptic[:, None], tf.stack([own, heard], 1)
+
+    def start(self, like):
+        return tf.zeros((), self.m.dtype), tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
+
+    def accumulate(self, total, outcome):
+        units = self.m.shape[0]
+        arrived, heard = outcome.effect - outcome.filtered_noise_slope[:, :, 0], outcome.filtered_noise_slope[:, :, 1]
+        effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, outcome.filtered_noise))
+        residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
+        by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]
+        return tuple(map(tf.add, total, (sum_of_squares(residual), sum_of_squares(effect), by_noise)))
+
+    def sums(self, total, kept, run):
+        return SensitivitySums(*total, by_slope=None)

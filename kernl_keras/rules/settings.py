@@ -51,17 +51,10 @@ def serialized(value: Any) -> Any:
     return keras.saving.serialize_keras_object(value) if isinstance(value, Settings) else value
 
 
-def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: dict[str, Any]) -> Any:
+def get_settings(name: str, value: Any, base: type, table: dict[str, Any]) -> Any:
     """The object that a setting stands for: itself if it is a `base`, else by a word of `table` or a configuration.
 
-    Args:
-        name: of the argument, for the error.
-        value: the setting.
-        base: class of the object, or several.
-        table: class by word; the object has the defaults of its class.
-
-    Raises:
-        ValueError: for anything else.
+    `table` has a class, or a function without arguments, for each word. Raises a ValueError for anything else.
     """
     if isinstance(value, base):
         return value
@@ -76,7 +69,6 @@ def get_settings(name: str, value: Any, base: type | tuple[type, ...], table: di
             ) from error
         if isinstance(loaded, base):
             return loaded
-    kinds = " or ".join(kind.__name__ for kind in (base if isinstance(base, tuple) else (base,)))
     if isinstance(value, type) and issubclass(value, base):
         raise ValueError(f"{name} must be an object, {value.__name__}(); received the class {value.__name__}.")
-    raise ValueError(f"{name} must be one of {sorted(table)} or a {kinds}; received {value!r}.")
+    raise ValueError(f"{name} must be one of {sorted(table)} or a {base.__name__}; received {value!r}.")

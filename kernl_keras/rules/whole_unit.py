@@ -14,8 +14,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
-from .hop import TracedWholeUnitHop, WholeUnitHop
-from .kernel import Kernel
+from .kernel import BlockHop, Kernel
 from .membrane import MembranePredictor
 from .perturbation import Perturbation
 
@@ -66,29 +65,85 @@ class WholeUnit(Kernel):
         state = (cell.units, cell.units) if traces else (cell.units,)
         return [*[state] * len(cell.own_states), (cell.units,)]
 
-    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> WholeUnitHop:
-        return (TracedWholeUnitHop if traces else WholeUnitHop)(m)
+    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> "WholeUnitHop":
+        return (TracedWholeUnitHop if traces else WholeUnitHop)(m[0])
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "WholeUnitPredictor":
         return WholeUnitPredictor(m[0], layer.cell, layer.rule, p)
 
 
-class WholeUnitPredictor(MembranePredictor):
-    """The prediction of D by Eq. (36) for the perturbed pass, and the gradient dF/dM.
+class WholeUnitHop(BlockHop):
+    """The hop by M [H, H] through the unit's whole state, with reset and adaptation, Eq. (36).
+
+        C(t) = q(t+1) Re c(t+1) M,         c(t), state(t-1) = own_back(L(t), state(t))
+
+    q scales the input: 0 in a refractory unit, f' in a rate unit. The carry is the error of the own state, and last
+    that of V-(t+1), times q.
+    """
+
+    def __init__(self, m):
+        self.m = m
+
+    def enter_outputs(self, error, step):
+        before, errors = step.back((tf.zeros_like(error),) * len(step.s), error)
+        return self.enter(errors.y, before)
+
+    def enter(self, y, own=()):
+        """Input to the error of V-(t), and to those of the own state before it."""
+        return y[0], *own
+
+    def before(self, carry, entered, step):
+        potential, *own = entered
+        before, errors = step.back(carry[:-1], 0.0)
+        return *map(tf.add, before, own), step.gate * step.heard * (errors.y[0] + potential)
+
+
+class TracedWholeUnitHop(WholeUnitHop):
+    """`WholeUnitHop` for each pair of units. Its carry has traces, so a sequence may come in pieces.
+
+        C_i(t) = sum_k q_k(t+1) c_ki(t+1),      c_ki(t), state_ki(t-1) = own_back(L_k(t) M_ki, state_ki(t))
+
+    One step back is linear, so M may come first. The last tensor of the carry is C.
 
     Args:
         m: M [H, H].
-        cell: the cell.
-        rule: `KeRNL`.
-        p: the cell's parameters.
+        unit: k, if errors go through unit k alone.
     """
+
+    def __init__(self, m, unit=None):
+        super().__init__(m)
+        self.unit = unit
+
+    def for_kernel(self, index):
+        """The hop through one unit k alone."""
+        return TracedWholeUnitHop(self.m, index)
+
+    def through(self, entered, carry, step):
+        """None: C(t) is in the carry."""
+
+    def moved(self, x):
+        """Values of the units k that are moved, [.., H], as [.., K, 1]: for products with all units i."""
+        if not getattr(x, "shape", None):
+            return x
+        return (x if self.unit is None else tf.gather(x, [self.unit], axis=-1))[..., None]
+
+    def backward(self, carry, now):
+        m = self.m if self.unit is None else tf.gather(self.m, [self.unit])
+        entered = now.entered if len(now.entered) > 1 else (0.0,) * (len(now.step.s) + 1)  # without errors
+        entered = [self.moved(part) * m for part in entered]
+        step = now.step._replace(presynaptic=None, continues=1.0)
+        *state, arrived = self.before(carry, entered, tf.nest.map_structure(self.moved, step))
+        return carry[-1], (*state, tf.reduce_sum(arrived, 1))
+
+
+class WholeUnitPredictor(MembranePredictor):
+    """The prediction of D by Eq. (36), by M [H, H], and the gradient dF/dM."""
+
+    by_slope = False  # the step itself scales the input
 
     def __init__(self, m, cell, rule, p):
         self.m, self.cell, self.rule, self.p = m, cell, rule, p
         self.parts = len(cell.own_states)
-
-    def received(self, driven, done):
-        return driven
 
     def step(self, before, driven, saved, changed):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""

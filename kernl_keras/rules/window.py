@@ -31,14 +31,7 @@ class Inside(NamedTuple):
 
 
 class WindowedBackward(Backward):
-    """The backward pass of a rule with windows of more than one step.
-
-    Args:
-        rule: `rules.Rule`, one of those that have windows.
-        past: `Past`.
-        window: C > 1.
-        traces: whether there are traces from earlier pieces.
-    """
+    """The backward pass of a rule with windows of C > 1 steps."""
 
     def __init__(self, rule, past, window, traces=False):
         super().__init__(rule, past, traces)
@@ -84,10 +77,9 @@ class WindowedBackward(Backward):
         return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
     def behind(self, inside, total):
-        """The backward pass of the errors that left their windows, added to the results inside.
+        """The errors that left their windows go back, and add to the results inside.
 
-        Returns:
-            the carry before the first step, dC/dI [T, B, G H], and the parts of dC/dW.
+        Returns the carry before the first step, dC/dI [T, B, G H], and the parts of dC/dW.
         """
         past, rule = self.past, self.rule
         zeros = self.carry(inside.current)
@@ -104,7 +96,7 @@ class WindowedBackward(Backward):
                 return tf.where(tf.reshape(begins, (-1, *[1] * (x.shape.rank - 1))), rows, tf.zeros_like(rows))
 
             own, entered = tf.nest.map_structure(spread, enters)
-            return rule.behind(past.derivatives(start, size), entered, carry, self.context), own
+            return rule.prepare(0.0, past.derivatives(start, size), carry, self.context, entered), own
 
         first, _ = prepared(0, 1, zeros)
 
@@ -118,27 +110,14 @@ class WindowedBackward(Backward):
             carry = (*map(tf.add, carry[:own_count], own), *carry[own_count:])
             return carry, current + errors.current, errors
 
-        return blockwise(
-            begin,
-            step,
-            self.products.add,
-            zeros,
-            total,
-            past.length,
-            reverse=True,
-            unroll=past.unroll,
-        )[:3]
+        add = self.products.add
+        return blockwise(begin, step, add, zeros, total, past.length, reverse=True, unroll=past.unroll)[:3]
 
 
 class LinearBackward(WindowedBackward):
     """The backward pass with windows, and linear memory before each, see `rules.memory`.
 
-    Errors that leave their window reach the weights, and the weights of the layer below if it has linear memory too.
-
-    Args:
-        rule, past, window: as in `WindowedBackward`.
-        memory: `memory.LinearMemory`.
-        below: `above.Earlier` of the layer below; None for none.
+    Errors that leave their window reach the weights, and by `below`, its `above.Earlier`, those of the layer below.
     """
 
     def __init__(self, rule, past, window, memory, below=None):
@@ -161,8 +140,7 @@ def way_back(rule, past, window=None, traces=False, memory=None, below=None):
     """The `Backward` of a rule for a `Past`, with or without windows.
 
     Args:
-        rule: `rules.Rule`.
-        past: `backward.Past`.
+        rule, past: `Rule` and `Past`.
         window: C; None for the rule as it is.
         traces: whether there are exact traces from earlier pieces.
         memory: `memory.LinearMemory`; None for none.
