@@ -5,10 +5,9 @@ turn by
 
     Experiment(..., steps=50), load_data, build_model(..., total_steps=50), fit(steps_per_epoch=50, shuffle=False)
 
-with the settings of that revision: those that `RULES` names, and RMSprop for M, with the clipping of the other weights.
-(Since revision 1e68de2 experiments use Adafactor for M.) Keras draws the seeds of initial weights in the order in which
-cell, rule and readout are made, and the hidden layer built. `train` keeps the order of that revision; a0f449b has
-another.
+with the settings of that revision: those in `RULES`, and RMSprop for M, with the clipping of the other weights. Keras
+draws the seeds of initial weights in the order in which cell, rule and readout are made, and the hidden layer built.
+`train` keeps the order of that revision; a0f449b has another.
 
 A row is "EXPERIMENT/RULE/DTYPE": the loss and, where M learns, F after each step, both means of all steps so far, and
 the sums of the hidden weights' absolute values after the last.
@@ -34,22 +33,19 @@ RECORDED = json.loads((pathlib.Path(__file__).parent / "curves.json").read_text(
 ROWS = RECORDED["Keras 3" if IS_KERAS_3 else "Keras 2"]
 MEMBRANE = {"class_name": "kernl_keras>Membrane", "config": {"arrival": False}}  # as it was for rate units
 EXPONENTIALS = {"class_name": "kernl_keras>Exponential", "config": {"count": 2}}
-RULES = {  # label in the file: rule, its settings; and what revision 8332b19 called them
-    "kernl": ("kernl", {"kernel": MEMBRANE, "adaptation": False}),  # kernl, form="network", temporal_kernel="own"
-    "kernl-exponential": ("kernl", {"kernel": "exponential", "adaptation": False}),  # kernl, form="network"
-    "kernl-exponential-2": (
-        "kernl",
-        {"kernel": EXPONENTIALS, "adaptation": False},
-    ),  # kernl, form="network", num_kernels=2
-    "plain": ("plain_kernl", {}),  # kernl, form="plain"
-    "reference": ("plain_kernl", EXPERIMENTS["smnist-reference"].rule_settings),  # kernl, preset="reference"
-    "eprop": ("eprop", {"adaptation": False}),  # eprop
-    "eprop-adaptation": ("eprop", {}),  # eprop_alif
-    "eprop-reset": ("eprop", {"reset_gradient": True}),  # eprop_alif, reset_gradient=True
-    "rflo": ("rflo", {}),  # rflo
-    "readout": ("readout_only", {}),  # readout
-    "bptt": ("bptt", {"tape": True}),  # bptt
-    "bptt-adjoint": ("bptt", {}),  # bptt_adjoint
+RULES = {  # label in the file: rule, its settings
+    "kernl": ("kernl", {"kernel": MEMBRANE, "adaptation": False}),
+    "kernl-exponential": ("kernl", {"kernel": "exponential", "adaptation": False}),
+    "kernl-exponential-2": ("kernl", {"kernel": EXPONENTIALS, "adaptation": False}),
+    "plain": ("plain_kernl", {}),
+    "reference": ("plain_kernl", EXPERIMENTS["smnist-reference"].rule_settings),
+    "eprop": ("eprop", {"adaptation": False}),
+    "eprop-adaptation": ("eprop", {}),
+    "eprop-reset": ("eprop", {"reset_gradient": True}),
+    "rflo": ("rflo", {}),
+    "readout": ("readout_only", {}),
+    "bptt": ("bptt", {"tape": True}),
+    "bptt-adjoint": ("bptt", {}),
 }
 
 
@@ -68,14 +64,12 @@ class Record(keras.callbacks.Callback):
 def experiment_of(row):
     """The `Experiment` of a row, with its rule."""
     name, label, _ = row.split("/")
-    experiment = EXPERIMENTS[name]
+    experiment = dataclasses.replace(EXPERIMENTS[name], steps=STEPS, epochs=None)
     if name == "smnist-reference" and label == "kernl":  # the experiment as it is, but of M and gamma alone
-        return dataclasses.replace(experiment, steps=STEPS, epochs=None, sensitivity_only=STEPS)
+        return dataclasses.replace(experiment, sensitivity_only=STEPS)
     rule, settings = RULES[label]
     return dataclasses.replace(
         experiment,
-        steps=STEPS,
-        epochs=None,
         rule=rule,
         rule_settings=settings,
         sensitivity_learning_rate=1e-3,
@@ -119,23 +113,15 @@ def train(row, monkeypatch):
     return record, {v.name.split("/")[-1].split(":")[0]: np.sum(np.abs(v.numpy())) for v in weights}
 
 
-def compare(record, row, rtol):
-    """What was learned is what was recorded."""
-    for what in ("loss", "sensitivity_loss"):
-        if what in ROWS[row]:
-            np.testing.assert_allclose(getattr(record, what), ROWS[row][what], rtol=rtol, err_msg=what)
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:M of layer 'hidden' learns little:RuntimeWarning")
 @pytest.mark.parametrize("row", ROWS)
 def test_all_steps(row, precision, monkeypatch):
-    dtype = row.split("/")[-1]
+    recorded, dtype = ROWS[row], row.split("/")[-1]
     precision(dtype)
     record, weights = train(row, monkeypatch)
-    if dtype == "float64":
-        compare(record, row, 1e-7)
-        assert weights == pytest.approx(ROWS[row]["weights"], rel=1e-7)
-    else:
-        np.testing.assert_allclose(record.loss[0], ROWS[row]["loss"][0], rtol=1e-5)
-        compare(record, row, 0.1)
+    assert record.loss[0] == pytest.approx(recorded["loss"][0], rel=1e-5)
+    for what in {"loss", "sensitivity_loss"} & set(recorded):
+        rtol = 1e-7 if dtype == "float64" else 0.1
+        np.testing.assert_allclose(getattr(record, what), recorded[what], rtol=rtol, err_msg=what)
+    assert dtype != "float64" or weights == pytest.approx(recorded["weights"], rel=1e-7)

@@ -19,6 +19,12 @@ def kernels(count=1):
     return 0.5 * draw(51, count, H, H), 0.1 * draw(52, count, H) ** 2
 
 
+def layer_of(network, rule, **settings):
+    """A layer over the network, with the M and gamma of `kernels` where the rule has them."""
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    return network.layer(rule, *m_and_gamma, **settings)
+
+
 def noise(steps, call):
     """xi [B, steps, H] of a layer's n-th training call."""
     return np.swapaxes(unpack_signs(draw_signs(steps, B, H, [SEED, call]), H, tf.float64), 0, 1)

@@ -8,8 +8,8 @@ from kernl_keras import naive as ref
 from kernl_keras.rules import RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
 from ..reference.cases import CELLS, SPIKING, B, H, Network, draw, pairs, taking_turns
-from ..reference.expected import kernels, same
-from ..reference.units import constants_in_use
+from ..reference.expected import kernels, layer_of, same
+from ..reference.units import constants_in_use, learn
 
 T = 9
 ERROR = draw(53, B, T, H)
@@ -22,39 +22,28 @@ ONLINE = {
 }
 
 
-def build(cell, rule, **settings):
+def gradients(cell, rule, training=False):
+    """Of the logarithm of each constant, by name; and the network."""
     network = Network(cell, time=T, learn=LEARNS[cell])
-    m = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return network, m, network.layer(rule, *m, **settings)
+    found = learn(layer_of(network, rule), network.inputs, ERROR, training=training)
+    return {name: found.gradients[f"log_{name}"] for name in network.learn}, network
 
 
-def gradients(layer, x, error=ERROR, **arguments):
-    """Of the logarithm of each constant, by name; 0 where nothing reaches it."""
-    weights = layer.cell.learned_weights()
-    with tf.GradientTape() as tape:
-        outputs = layer(x, **arguments)
-        loss = tf.reduce_sum((outputs[0] if isinstance(outputs, (list, tuple)) else outputs) * error)
-    found = tape.gradient(loss, list(weights.values()), unconnected_gradients="zero")
-    return {name: each.numpy() for name, each in zip(weights, found)}
-
-
-def alike(one, other, **tolerance):
+def alike(one, other):
     assert one.keys() == other.keys() and one
     for name in one:
-        same(one[name], other[name], **tolerance)
+        same(one[name], other[name])
 
 
 @pytest.mark.parametrize(("name", "cell"), taking_turns(pairs(ONLINE, LEARNS), every=5))
 def test_the_rules_are_their_loops(name, cell):
     rule = ONLINE[name]
-    network, m, layer = build(cell, rule)
+    found, network = gradients(cell, rule)
     run = network.run()
     steps = network.linear(run, reset_gradient=rule.reset_gradient, adaptation=rule.adaptation)
-    hop = ref.unit_hop(*network.kernel(run), np.reshape(m[0], (H, H))) if m else None
-    expected = {
-        name: ref.constant(ERROR, steps, ref.kicks(name, run, network.c, network.start), hop) for name in network.learn
-    }
-    alike(gradients(layer, network.inputs), expected)
+    hop = ref.unit_hop(*network.kernel(run), kernels()[0][0]) if rule.hops else None
+    kicks = {name: ref.kicks(name, run, network.c, network.start) for name in network.learn}
+    alike(found, {name: ref.constant(ERROR, steps, kick, hop) for name, kick in kicks.items()})
 
 
 @pytest.mark.sampled(3)
@@ -69,23 +58,21 @@ def test_the_rules_are_their_loops_where_the_resistance_follows(name, base, monk
 
 def test_rflo_is_e_prop_on_rate_units():
     """It returns the errors of the currents alone: a constant gets the credit of a current."""
-    network, _, layer = build("tanh", RFLO())
-    alike(gradients(layer, network.inputs), gradients(build("tanh", EProp())[2], network.inputs))
+    alike(gradients("tanh", RFLO())[0], gradients("tanh", EProp())[0])
 
 
 @pytest.mark.parametrize("rule", [PlainKeRNL(), ReadoutOnly()])
 def test_other_rules_give_finite_gradients(rule):
-    network, _, layer = build("hard adaptive", rule)
-    found = gradients(layer, network.inputs)
+    found = gradients("hard adaptive", rule)[0]
     assert all(np.isfinite(each).all() for each in found.values())
     assert np.any(found["tau_m"]) == isinstance(rule, PlainKeRNL)
 
 
 def test_m_has_no_part_in_it():
     """F teaches M and gamma, and no constant."""
-    network, _, layer = build("resonator", KeRNL())
-    alike(gradients(layer, network.inputs, training=True), gradients(layer, network.inputs, training=False))
-    layer(network.inputs, training=True)
+    found, network = gradients("resonator", KeRNL(), training=True)
+    alike(found, gradients("resonator", KeRNL())[0])
+    layer = layer_of(network, KeRNL())
     with tf.GradientTape() as tape:
         layer(network.inputs, training=True)
         loss = tf.add_n(layer.losses)

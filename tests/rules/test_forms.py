@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Twin
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTraces, PlainKeRNL, Replica, Twin
 
 from ..reference.cases import CELLS, B, H, I, draw
 from ..reference.expected import STD, same
@@ -35,6 +35,10 @@ RULES = {
 }
 WITHOUT_WINDOWS = ("plain", "plain, 2 kernels", "RFLO", *OWN)
 LINEAR = ("kernl", "kernl, potential alone", "e-prop", "e-prop, reset")
+TRACES = [  # by the number of segments and their steps
+    LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=count, segment_steps=steps, stride=stride)
+    for count, steps, stride in ((0, None, 1), (1, None, 2), (3, 1, 1), (5, 2, 2))
+]
 FEW = {  # units that not every rule goes with
     "LSTM": ("exponential", "2 exponentials", "e-prop"),
     "own": ("exponential", "2 exponentials", "whole unit", "e-prop", "e-prop, reset"),
@@ -58,7 +62,7 @@ def rows():
                 quick = (one + other) % len(UNITS) == 0 or rule in OWN or unit in FEW and rule == "e-prop"
                 yield pytest.param(rule, unit, window, False, marks=() if quick else pytest.mark.slow)
     for number, (rule, unit) in enumerate(itertools.product(LINEAR, CELLS)):
-        yield pytest.param(rule, unit, 2, "linear", marks=() if number % 26 == 0 else pytest.mark.slow)
+        yield pytest.param(rule, unit, 2, TRACES[number % 4], marks=() if number % 13 == 0 else pytest.mark.slow)
 
 
 def learn_in_pieces(layer, x, borders):
@@ -133,6 +137,7 @@ def test_a_masked_batch_learns_what_its_sequences_would(unit, rule, settings):
 MODES = [  # unit, rule, settings of the layer
     ("hard adaptive", KeRNL(), {}),
     ("resonator", KeRNL(), {"window": 4}),
+    ("resonator", KeRNL(), {"window": 4, "traces": "linear"}),
     ("tanh", KeRNL(), {}),
     ("hard adaptive", KeRNL("whole_unit"), {}),
     ("swinging tanh", KeRNL("whole_unit"), {}),
@@ -149,7 +154,7 @@ MODES = [  # unit, rule, settings of the layer
 ]
 
 
-QUICK = {(3, "unroll"), (5, "unroll"), (7, "graph"), (12, "xla")}
+QUICK = {(4, "unroll"), (8, "graph"), (13, "xla")}
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras import naive as ref
 from kernl_keras import rules
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 
-from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, pairs
-from ..reference.expected import ERROR, STD, Expected, compute, kernels, same
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, pairs, taking_turns
+from ..reference.expected import ERROR, STD, Expected, compute, kernels, layer_of, same
 
 PERTURBATIONS = {
-    "tangent": lambda observe: Tangent(1e9, observe=observe),
-    "twin": lambda observe: Twin(STD, observe=observe),
-    "replica": lambda observe: Replica(STD, observe=observe),
+    "tangent": lambda **settings: Tangent(1e9, **settings),
+    "twin": lambda **settings: Twin(STD, **settings),
+    "replica": lambda **settings: Replica(STD, **settings),
 }
 LOCAL = {
     "e-prop": EProp(),
@@ -33,15 +34,10 @@ LEARNED = {
 }
 
 
-def layer_of(network, rule, **settings):
-    """A layer over the network, with the M and gamma of `kernels` where the rule has them."""
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return network.layer(rule, *m_and_gamma, **settings)
-
-
-def expected_of(network, rule, error=ERROR):
+def expected_of(network, rule, **settings):
     """The reference's word on it."""
-    return Expected(network, rule, *(kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()), error)
+    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+    return Expected(network, rule, *m_and_gamma, **settings)
 
 
 def rows():
@@ -52,15 +48,15 @@ def rows():
         of_own = (False, False), (False, True), (True, False), (True, True)  # adaptation, reset_gradient
         for kernel, name, observe, own, cell in pairs(("membrane", 1, 2), names, observed, of_own, cells):
             made = kernel if kernel == "membrane" else Exponential(kernel)
-            yield cell, KeRNL(made, PERTURBATIONS[name](observe), *own)
+            yield cell, KeRNL(made, PERTURBATIONS[name](observe=observe), *own)
         for name, reset_gradient, cell in pairs(names, (False, True), cells):
-            yield cell, KeRNL("whole_unit", PERTURBATIONS[name](None), True, reset_gradient)
+            yield cell, KeRNL("whole_unit", PERTURBATIONS[name](), True, reset_gradient)
         cells = [cell for cell in cells if cell != "resonator fixed"]  # psi is 0 at its last step
         noises = ("current", "synapse") if cells[0] in SPIKING else ("current", "synapse", "activity")
         factors = ("gate", "surrogate", "trace") if cells[0] in SPIKING else ("gate", "surrogate")
         for noise, factor, credit, name, count, cell in pairs(noises, factors, ("all", "last"), names, (1, 2), cells):
             observe = "reset_voltage" if cell in SPIKING else None
-            yield cell, PlainKeRNL(Exponential(count), noise, factor, credit, PERTURBATIONS[name](observe))
+            yield cell, PlainKeRNL(Exponential(count), noise, factor, credit, PERTURBATIONS[name](observe=observe))
 
 
 ROWS = list(rows())
@@ -112,15 +108,44 @@ def test_local_rules(name, cell):
     assert layer.sensitivity_weights == [] and layer.report.sensitivity_loss is None and len(layer.weights) == 3
 
 
+LONG = draw(53, B, 9, H)  # errors of 9 steps
+WINDOWED = {
+    "kernl": KeRNL(),
+    "kernl, potential alone": KeRNL(adaptation=False, reset_gradient=False),
+    "kernl, 2 exponentials": KeRNL(Exponential(2)),
+    "kernl, whole unit": KeRNL("whole_unit"),
+    "e-prop": EProp(),
+    "e-prop, reset": EProp(reset_gradient=True),
+    "bptt": BPTT(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "window"),
+    taking_turns([*pairs(WINDOWED, CELLS, (2, 7, 8)), *(("bptt", cell, 1) for cell in CELLS)], every=13),
+)
+def test_one_sweep_is_a_sweep_for_every_window(name, cell, window):
+    """Windows that divide T or not. Masks, pieces and whole sequences are in `test_forms`."""
+    network, rule = Network(cell, time=9), WINDOWED[name]
+    _, *found, _ = compute(layer_of(network, rule, window=window), network.inputs, LONG, training=False)
+    for one, other in zip(found, expected_of(network, rule, error=LONG, window=window).gradients()):
+        same(one, other)
+
+
+def test_a_shorter_window_is_not_backpropagation():
+    network = Network("resonator", time=9)
+    exact = compute(network.layer(BPTT()), network.inputs, LONG, training=False)[1]
+    for rule in WINDOWED.values():
+        found = compute(layer_of(network, rule, window=8), network.inputs, LONG, training=False)[1]
+        assert np.abs(found - exact).max() > 1e-3
+
+
 def test_the_plain_trace_is_the_references():
     network, rule = Network("hard adaptive"), PlainKeRNL(Exponential(2), "synapse", "surrogate")
-    layer = layer_of(network, rule, traces=True, return_state=True)
-    trace = layer(network.inputs)[-1]
+    trace = layer_of(network, rule, traces=True, return_state=True)(network.inputs)[-1]
     expected = expected_of(network, rule)
-    from kernl_keras import naive as ref
-
-    run, (m, gamma) = expected.run, kernels(2)
-    found = ref.plain(ERROR, expected.s, run.psi, run.psi, m, gamma, network.c.dt)[1]
+    psi = expected.run.psi
+    found = ref.plain(ERROR, expected.s, psi, psi, *kernels(2), network.c.dt)[1]
     same(tf.reshape(trace, found.shape), found)
 
 
@@ -150,13 +175,7 @@ def test_contract_of_a_rule(rule):
 )
 @pytest.mark.parametrize("kernel", ["membrane", "exponential", "whole_unit"])
 def test_resynchronisation(resync, mode, kernel):
-    network = Network("hard adaptive")
-    perturbation = {
-        "tangent": Tangent(resync_every=resync),
-        "twin": Twin(STD, resync_every=resync),
-        "replica": Replica(STD, resync_every=resync),
-    }[mode]
-    rule = KeRNL(kernel, perturbation)
+    network, rule = Network("hard adaptive"), KeRNL(kernel, PERTURBATIONS[mode](resync_every=resync))
     layer, expected = layer_of(network, rule), expected_of(network, rule)
     *_, of_sensitivity = compute(layer, network.inputs)
     loss, _, of_m, of_gamma = expected.sensitivity(resync)
@@ -165,9 +184,6 @@ def test_resynchronisation(resync, mode, kernel):
     if of_gamma is not None:
         same(of_sensitivity[1], of_gamma[0])
     assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
-
-
-# Backpropagation through time
 
 
 def test_readout_only_learns_nothing_in_the_layer_and_below():
@@ -179,27 +195,27 @@ def test_readout_only_learns_nothing_in_the_layer_and_below():
 # What the rules become in special cases (section 7 of the mathematics)
 
 
-def test_plain_current_from_its_local_start_is_eprop():
-    """No effect of the reset (soft) and no refractory time: M = (1-a) R_m I, gamma = 1/tau_m, h = 1."""
-    network = Network("soft free")
-    layers = network.layer(PlainKeRNL()), network.layer(EProp(adaptation=False))
-    gradients = [compute(layer, network.inputs)[1:3] for layer in layers]
-    assert network.run().z.mean() > 0.1 and np.abs(gradients[0][0]).max() > 0.01
-    for one, other in zip(*gradients):
-        same(one, other)
+WITHOUT_M = [
+    KeRNL(kernel, reset_gradient=False, sensitivity_initializer="zeros") for kernel in ("membrane", "exponential")
+]
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize(("number", "cell"), list(enumerate(CELLS)))
-def test_without_m_it_is_eprop(cell, number):
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(
+    ("cell", "rule", "other"),
+    [
+        # No effect of the reset (soft) and no refractory time: M = (1-a) R_m I, gamma = 1/tau_m, h = 1.
+        ("soft free", PlainKeRNL(), EProp(adaptation=False)),
+        *((cell, WITHOUT_M[number % 2], EProp()) for number, cell in enumerate(CELLS)),
+        *((cell, LOCAL["e-prop"], rule) for cell in RATE for rule in list(LOCAL.values())[1:]),
+    ],
+)
+def test_rules_that_are_one(cell, rule, other):
     network = Network(cell)
-    kernl = network.layer(
-        KeRNL(("membrane", "exponential")[number % 2], reset_gradient=False, sensitivity_initializer="zeros")
-    )
-    gradients = [compute(f, network.inputs)[1:3] for f in (kernl, network.layer(EProp()))]
+    gradients = [compute(network.layer(each), network.inputs)[1:3] for each in (rule, other)]
     assert np.abs(gradients[0][0]).max() > 0.01
-    for one, other in zip(*gradients):
-        same(one, other)
+    for one, another in zip(*gradients):
+        same(one, another)
 
 
 @pytest.mark.parametrize("cell", ["tanh", "identity euler"])
@@ -252,15 +268,6 @@ def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights
         simple = compute(network.layer(EProp(adaptation=False, reset_gradient=True)), network.inputs)[1]
         adapts = np.abs(network.c.beta).max() > 0.0
         assert (np.abs(simple.numpy()[inputs] - exact.numpy()[inputs]).max() > 1e-3) == adapts
-
-
-@pytest.mark.parametrize("cell", ["tanh", "relu", "identity euler", "swinging tanh"])
-def test_the_local_rules_are_one_for_rate_cells(cell):
-    network = Network(cell)
-    gradients = [compute(network.layer(rule), network.inputs)[1] for rule in LOCAL.values()]
-    assert np.abs(gradients[0]).max() > 0.01
-    for gradient in gradients[1:]:
-        same(gradient, gradients[0])
 
 
 # M, gamma, the noise

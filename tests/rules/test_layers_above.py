@@ -24,7 +24,7 @@ from kernl_keras.naive.means import (
 from kernl_keras.rules import KeRNL, LinearTraces
 from kernl_keras.rules.filters import RIDGE
 
-from ..reference.cases import B, H, I, Network, draw, taking_turns
+from ..reference.cases import B, H, I, Network, draw, stacked, taking_turns
 from ..reference.expected import same
 
 O, T = 2, 40  # noqa: E741
@@ -92,6 +92,7 @@ def same_weights(model, other):
     return model
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_gradients_of_a_readout_in_pieces_add_up_to_that_of_the_whole(readout):
     readout, cells = READOUTS[readout], [linear(8.0)]
@@ -109,6 +110,7 @@ def differ(one, other):
     return np.linalg.norm(one - other) > 0.1 * np.linalg.norm(other)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("readout", ["shared", "learned", "own"])
 def test_a_mask_and_new_sequences_are_the_readouts_as_well(readout):
     """Steps that do not count, and the starts of sequences, in pieces and in the whole; a start at a border too."""
@@ -196,6 +198,34 @@ def layer_errors(layer, net, m, above, b, first):
     return gradient, Border(inside @ net.w_in.T, found @ net.w_in.T)
 
 
+def same_as_the_oracle(nets, traces, tolerance):
+    """One window behind another: the first piece fills the memories, the errors are those of the second."""
+    every_m, first, tau, gain = [0.3 * draw(92 + n, H, H) for n in range(len(nets))], T - 6, 7.0, 3.0
+    inputs = x = keras.Input(batch_shape=(B, None, I), dtype="float64")
+    layers, weights = [], []
+    for net in nets:
+        cell = net.kind(H, use_bias=True, dtype="float64", **net.settings)
+        layers.append(kk.RNN(cell, KeRNL(), traces=traces, stateful=True, seed=5))
+        x = layers[-1](x)
+        weights += [cell.kernel, cell.recurrent_kernel, cell.bias, layers[-1].sensitivity_tensor]
+    readout = kk.Readout(O, tau_out=tau, gain=gain, dtype="float64", stateful=True)
+    model = kk.Model(inputs, readout(x))
+    values = [value for net, m in zip(nets, every_m) for value in (net.w_in, net.w_rec, net.bias, m)]
+    for variable, value in zip(weights, values, strict=True):
+        variable.assign(value)
+    gradients(model, nets[0].x[:, :first], np.zeros((B, first, O)))
+    found = gradients(model, nets[0].x[:, first:], ERROR[:, first:])
+    decay, expected = np.exp(-1.0 / tau), [0.0] * len(nets)
+    for b in range(B):
+        errors = readout_errors(ERROR[b, first:], decay, gain * (1.0 - decay), readout.cell.kernel.numpy(), 800)
+        for place in reversed(range(len(nets))):
+            gradient, errors = layer_errors(layers[place], nets[place], every_m[place], errors, b, first)
+            expected[place] = expected[place] + gradient
+    for place, net in enumerate(nets):
+        one, other = net.used(stacked(found[3 * place :])), net.used(expected[place])
+        assert np.linalg.norm(one - other) < tolerance * np.linalg.norm(other), place
+
+
 @pytest.mark.parametrize(
     ("below", "above"),
     taking_turns(
@@ -203,62 +233,18 @@ def layer_errors(layer, net, m, above, b, first):
     ),
 )
 def test_two_layers_and_a_readout_are_the_oracles(below, above):
-    """One window behind another: the first piece fills the memories, the errors are those of the second."""
-    steps, first, tau = 800, T - 6, 7.0
     lower, upper = Network(below, time=T), Network(above, seed=90, time=T)
-    run = lower.run()
-    upper.x = run.output if hasattr(run, "output") else run.z
+    upper.x = lower.run().output
     upper.w_in = draw(91, H, H) * (1.0 if not upper.spiking else 1.0 / upper.c.drive)
-    nets, rule, layers, every_m = (lower, upper), KeRNL(), [], [0.3 * draw(92, H, H), 0.3 * draw(93, H, H)]
-    inputs = x = keras.Input(batch_shape=(B, None, I), dtype="float64")
-    for net in nets:
-        cell = net.kind(H, use_bias=True, dtype="float64", **net.settings)
-        traces = LinearTraces(poles=5, hops=2, damping=0.7, average=6.0, segments=0)
-        layers.append(kk.RNN(cell, rule=rule, traces=traces, stateful=True, seed=5))
-        x = layers[-1](x)
-    readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)
-    model = kk.Model(inputs, readout(x))
-    for layer, net, m in zip(layers, nets, every_m):
-        cell = layer.cell
-        for variable, value in ((cell.kernel, net.w_in), (cell.recurrent_kernel, net.w_rec), (cell.bias, net.bias)):
-            variable.assign(value)
-        layer.sensitivity_tensor.assign(np.reshape(m, layer.sensitivity_tensor.shape))
-    gradients(model, lower.x[:, :first], np.zeros((B, first, O)))
-    found = gradients(model, lower.x[:, first:], ERROR[:, first:])
-    decay, expected = np.exp(-1.0 / tau), [0.0, 0.0]
-    for b in range(B):
-        errors = readout_errors(ERROR[b, first:], decay, 3.0 * (1.0 - decay), readout.cell.kernel.numpy(), steps)
-        for place in (1, 0):
-            gradient, errors = layer_errors(layers[place], nets[place], every_m[place], errors, b, first)
-            expected[place] = expected[place] + gradient
-    for place, net in enumerate(nets):
-        kernel, recurrent, bias = found[3 * place : 3 * place + 3]
-        same(net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected[place]), tolerance=1e-6)
+    same_as_the_oracle([lower, upper], LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=0), 1e-7)
 
 
-@pytest.mark.parametrize("name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh"]))
+@pytest.mark.parametrize("name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh"], every=4))
 def test_errors_of_a_readout_go_through_the_segments(name):
-    """A filter has the readout's decay, so that it stands for these errors exactly."""
-    first, tau = T - 6, 7.0
-    net, m, poles = Network(name, time=T), 0.3 * draw(92, H, H), [(tau,), (2.0,), (20.0, 9.0), (30.0, 15.0)]
+    """A filter has the readout's decay, so that it stands for these errors exactly, but for the filters' ridge."""
+    poles = [(7.0,), (2.0,), (20.0, 9.0), (30.0, 15.0)]
     traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2, stride=2)
-    layer = kk.RNN(net.kind(H, use_bias=True, dtype="float64", **net.settings), KeRNL(), traces=traces, stateful=True)
-    readout = kk.Readout(O, tau_out=tau, gain=3.0, dtype="float64", stateful=True)
-    inputs = keras.Input(batch_shape=(B, None, I), dtype="float64")
-    model = kk.Model(inputs, readout(layer(inputs)))
-    for variable, value in zip(
-        (layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias, layer.sensitivity_tensor),
-        (net.w_in, net.w_rec, net.bias, np.reshape(m, layer.sensitivity_tensor.shape)),
-    ):
-        variable.assign(value)
-    gradients(model, net.x[:, :first], np.zeros((B, first, O)))
-    kernel, recurrent, bias = gradients(model, net.x[:, first:], ERROR[:, first:])[:3]
-    decay, expected = np.exp(-1.0 / tau), 0.0
-    for b in range(B):
-        errors = readout_errors(ERROR[b, first:], decay, 3.0 * (1.0 - decay), readout.cell.kernel.numpy(), 800)
-        expected = expected + layer_errors(layer, net, m, errors, b, first)[0]
-    found, expected = net.used(np.concatenate([kernel, recurrent, bias[None]])), net.used(expected)
-    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)  # the filters' ridge
+    same_as_the_oracle([Network(name, time=T)], traces, 1e-4)
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,6 @@ UNITS, CURRENTS, STATES, STEPS = 3, 2, 2, 5
 W_REC, STATE, OF_SEEN = draw(80, UNITS, CURRENTS * UNITS), draw(81, UNITS, STATES), draw(82, UNITS)
 
 
-def without_diagonal(gradient):
-    """dC/dW [J, H] without the self-connections, which are not there."""
-    mask = np.ones(gradient.shape)
-    mask[-own.H - 1 : -1] -= np.eye(own.H)
-    return gradient * mask
-
-
 def units(name):
     """dC/dW by backpropagation in the package, the weights that are used, and what the loops need."""
     if name == "lstm":
@@ -33,7 +26,7 @@ def units(name):
         steps, s, used = ref.linear_steps("lstm", run), ref.presynaptic(x, run.h, np.zeros((own.B, own.H))), np.asarray
     elif name in own.SETTINGS:
         layer, run, c, (_, w, _), s = own.adlif(name, "bptt")
-        steps, x, error, used = ref.linear_steps("adlif", run, c), own.X, own.ERROR, without_diagonal
+        steps, x, error, used = ref.linear_steps("adlif", run, c), own.X, own.ERROR, own.without_diagonal
     else:
         network = Network(name)
         layer, run, x, error, used = network.layer(BPTT()), network.run(), network.inputs, ERROR, network.used

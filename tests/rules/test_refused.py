@@ -30,7 +30,9 @@ REFUSED = [  # cell, settings, message
     (LIF, dict(rule="bptt", traces=True), "traces must be False for BPTT, which has no traces; received True"),
     (LIF, dict(rule=KeRNL("exponential"), traces="linear"), "traces must be True or False for the kernel Exponential"),
     (LSTM, dict(traces="linear"), "traces must be True or False for the kernel Exponential"),
-    (LIF, dict(rule="rflo", traces="linear"), "traces must be True or False for RFLO"),
+    (LIF, dict(rule="rflo", traces="linear"), "traces must be True or False for RFLO.*; received LinearTraces"),
+    (RATE, dict(rule="plain_kernl", traces="linear"), "traces must be True or False for PlainKeRNL.*; received Linear"),
+    *((RATE, dict(traces=traces), "traces must be") for traces in ("exact", 3, {}, LinearTraces)),
     # windows
     *((RATE, dict(window=window), "window must be an integer >= 1") for window in (0, -3, 1.5, "all", True)),
     *(

@@ -147,6 +147,10 @@ ERRORS = [
     (lambda: Twin(observe="spikes"), r"observe must be one of \['distance', .*, 'voltage'\]; received 'spikes'"),
     (lambda: Twin(std=0.0), "std must be > 0; received 0.0"),
     (lambda: EProp(adaptation=None), "adaptation must be True or False; received None"),
+    (lambda: LinearTraces(poles=0), "poles must be an integer >= 1; received 0"),
+    (lambda: LinearTraces(poles=[0.0]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
+    (lambda: LinearTraces(stride=0), "stride must be .*; received 0"),
+    (lambda: LinearTraces(stride=3), "stride must be .*; received 3"),
 ]
 
 

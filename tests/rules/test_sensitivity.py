@@ -1,4 +1,4 @@
-"""F and its closed-form gradients, against automatic differentiation, differences and the reference."""
+"""F and its closed-form gradients, against the reference and its differences."""
 
 import numpy as np
 import pytest
@@ -27,69 +27,61 @@ class Regression:
     def effects(self, dtype="float64"):
         return Effect(*(tf.constant(np.swapaxes(x, 0, 1), dtype) for x in (self.effect, self.omega, self.slope)))
 
+    def gradients(self, dtype="float64", scale=1.0):
+        """F, mean D^2, and the gradients of scale * F by M and gamma."""
+        m, gamma = tf.constant(self.m, dtype), tf.constant(self.gamma, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch((m, gamma))
+            loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, self.effects(dtype)), T * B * H)
+            scaled = scale * loss
+        return loss, variance, *tape.gradient(scaled, (m, gamma))
 
-def gradients(regression, dtype="float64", scale=1.0):
-    m, gamma = tf.constant(regression.m, dtype), tf.constant(regression.gamma, dtype)
-    with tf.GradientTape() as tape:
-        tape.watch((m, gamma))
-        loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, regression.effects(dtype)), T * B * H)
-        scaled = scale * loss
-    return loss, variance, tape.gradient(scaled, (m, gamma))
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-5)])
-@pytest.mark.parametrize("kernels", [1, 2])
-def test_closed_forms_are_the_references(kernels, dtype, tolerance):
-    regression = Regression(kernels)
-    loss, variance, (of_m, of_gamma) = gradients(regression, dtype)
-    expected, m_expected, gamma_expected = ref.sensitivity(
-        regression.effect, regression.omega, regression.slope, regression.m
-    )
-    np.testing.assert_allclose(loss, expected, rtol=tolerance)
-    np.testing.assert_allclose(variance, np.mean(regression.effect**2), rtol=tolerance)
-    np.testing.assert_allclose(of_m, m_expected, rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(of_gamma, gamma_expected, rtol=tolerance, atol=tolerance)
+    def in_blocks(self, cuts, **settings):
+        """`SensitivitySums` of blocks that begin at the cuts."""
+        predictor = ExponentialPredictor(tf.constant(self.m), tf.constant(self.gamma), DT, **settings)
+        whole, zeros = self.effects(), tf.zeros((B, len(self.m), H), tf.float64)
+        total = predictor.start(PerturbedState(None, zeros, zeros))
+        for start, stop in zip(cuts, (*cuts[1:], T)):
+            total = predictor.accumulate(total, Effect(*(field[start:stop] for field in whole)))
+        return predictor.sums(total, None, None)
 
 
 @pytest.mark.parametrize("kernels", [1, 2])
-def test_closed_forms_are_differences_of_the_loss(kernels):
-    """Omega follows gamma here, as it does over a whole sequence."""
+def test_closed_forms_are_the_references_and_differences_of_f(kernels):
+    """Omega follows gamma in the differences, as it does over a whole sequence."""
     regression = Regression(kernels)
+    effect, m, gamma = regression.effect, regression.m, regression.gamma
+    expected, *expected_gradients = ref.sensitivity(effect, regression.omega, regression.slope, m)
 
     def loss(m, gamma):
-        omega, slope = ref.filtered_noise(regression.xi, regression.gate, gamma, DT)
-        return ref.sensitivity(regression.effect, omega, slope, m)[0]
+        return ref.sensitivity(effect, *ref.filtered_noise(regression.xi, regression.gate, gamma, DT), m)[0]
 
-    _, _, (of_m, of_gamma) = gradients(regression)
-    by_m = oracles.difference(lambda m: loss(m, regression.gamma), regression.m)
-    by_gamma = oracles.difference(lambda gamma: loss(regression.m, gamma), regression.gamma)
-    np.testing.assert_allclose(of_m, by_m, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(of_gamma, by_gamma, rtol=1e-6, atol=1e-8)
-    assert np.abs(by_gamma).min() > 1e-4
-
-
-def test_the_chain_rule_goes_on_above():
-    regression = Regression(2)
-    for once, twice in zip(gradients(regression)[2], gradients(regression, scale=-3.0)[2]):
-        np.testing.assert_allclose(twice, -3.0 * once, rtol=1e-12)
-
-
-def before(kernels):
-    """A `PerturbedState` of zeros."""
-    return PerturbedState(None, *(tf.zeros((B, kernels, H), tf.float64) for _ in range(2)))
+    differences = oracles.difference(lambda m: loss(m, gamma), m), oracles.difference(lambda g: loss(m, g), gamma)
+    assert np.abs(differences[1]).min() > 1e-4
+    for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-5)):
+        found, variance, *by_parts = regression.gradients(dtype, scale=-3.0)  # the chain rule goes on above
+        np.testing.assert_allclose([found, variance], [expected, np.mean(effect**2)], rtol=tolerance)
+        for one, other, difference in zip(by_parts, expected_gradients, differences):
+            np.testing.assert_allclose(one, -3.0 * other, rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(one, -3.0 * difference, rtol=1e-6 + tolerance, atol=1e-8 + tolerance)
 
 
 @pytest.mark.parametrize("kernels", [1, 2])
 def test_sums_of_blocks_add_up(kernels):
     regression = Regression(kernels)
-    m, whole = tf.constant(regression.m), regression.effects()
-    predictor = ExponentialPredictor(m, tf.constant(regression.gamma), DT)
-    total = predictor.start(before(kernels))
-    for block in (slice(0, 2), slice(2, 3), slice(3, T)):
-        total = predictor.accumulate(total, Effect(*(field[block] for field in whole)))
-    for one, other in zip(predictor.sums(total, None, None), sensitivity_sums(m, whole)):
+    whole = sensitivity_sums(tf.constant(regression.m), regression.effects())
+    for one, other in zip(regression.in_blocks((0, 2, 3)), whole):
         assert np.abs(other).max() > 0.1
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_the_last_step_alone():
+    regression = Regression(1)
+    sums = regression.in_blocks((0, 3), last=True)
+    found = sensitivity_loss(tf.constant(regression.m), tf.constant(regression.gamma), sums, B * H)
+    effect = regression.effect[:, -1]
+    residual = effect - regression.omega[:, -1, 0] @ regression.m[0].T
+    np.testing.assert_allclose(found, [np.mean(residual**2), np.mean(effect**2)], rtol=1e-9)
 
 
 def test_long_sums_in_single_precision():
@@ -97,33 +89,15 @@ def test_long_sums_in_single_precision():
     effect, m = draw(6, 32, 100, 600).astype("float32"), tf.zeros((1, 600, 600))
     omega = tf.zeros((32, 100, 1, 600))
     sums = tf.function(lambda: sensitivity_sums(m, Effect(tf.constant(effect), omega, omega)), jit_compile=True)()
-    exact = np.sum(effect.astype("float64") ** 2)
-    np.testing.assert_allclose(sums.squares, exact, rtol=1e-6)
-    np.testing.assert_allclose(sums.effect_squares, exact, rtol=1e-6)
-
-
-def test_the_last_step_alone():
-    regression = Regression(1)
-    m, whole = tf.constant(regression.m), regression.effects()
-    predictor = ExponentialPredictor(m, tf.constant(regression.gamma), DT, last=True)
-    total = predictor.start(before(1))
-    for block in (slice(0, 3), slice(3, T)):
-        total = predictor.accumulate(total, Effect(*(field[block] for field in whole)))
-    sums = predictor.sums(total, None, None)
-    loss, variance = sensitivity_loss(m, tf.constant(regression.gamma), sums, B * H)
-    residual = regression.effect[:, -1] - regression.omega[:, -1, 0] @ regression.m[0].T
-    np.testing.assert_allclose(loss, np.mean(residual**2), rtol=1e-9)
-    np.testing.assert_allclose(variance, np.mean(regression.effect[:, -1] ** 2), rtol=1e-9)
+    np.testing.assert_allclose([sums.squares, sums.effect_squares], np.sum(effect.astype("float64") ** 2), rtol=1e-6)
 
 
 def test_regression_finds_m_and_gamma():
     """Effects that are exactly Omega M^T: at the true M and gamma F = 0 and stays there; away from it F points back."""
     regression = Regression(1)
     regression.effect = np.einsum("btri,rki->btk", regression.omega, regression.m)
-    loss, variance, (of_m, of_gamma) = gradients(regression)
+    loss, variance, of_m, of_gamma = regression.gradients()
     assert loss < 1e-20 < variance
-    np.testing.assert_allclose(of_m, 0.0, atol=1e-12)
-    np.testing.assert_allclose(of_gamma, 0.0, atol=1e-12)
+    np.testing.assert_allclose([*np.ravel(of_m), *np.ravel(of_gamma)], 0.0, atol=1e-12)
     regression.m = regression.m + 0.1
-    _, _, (of_m, _) = gradients(regression)
-    assert np.sum(of_m * 0.1) > 0.0
+    assert np.sum(regression.gradients()[2] * 0.1) > 0.0
