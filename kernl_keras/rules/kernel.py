@@ -89,17 +89,13 @@ class Predictor(ABC):
         """The input to the units in a block of steps [C, B, H], from the noise xi."""
         return xi
 
-    def received(self, driven: tf.Tensor, done: Any) -> tf.Tensor:
-        """The part of the input that has an effect in the clean step `done`."""
-        return driven
-
     @abstractmethod
     def step(self, before: tuple, driven: tf.Tensor, saved: Any, changed: Any) -> tuple:
         """One step of the carry, [B, R, H] and [B, S, H].
 
         Args:
             before: the carry before the step.
-            driven: the input, from `received`.
+            driven: the input, from `drive`; 0 where noise on the current meets a refractory unit.
             saved: the cell's residuals of the clean step.
             changed: `perturbed_pass.Changed`.
         """

@@ -1,14 +1,4 @@
-"""`Membrane`: the kernel of the unit that is moved. The effect decays, and oscillates, as the potential of that unit.
-
-    (25) a spike of i moves V_k, d later, by M_ki K_k(d),       K_k(d) = Re lambda_k^(d/dt)
-    (26) Y(t) = lambda Y(t-1) + M xi(t),                         F = mean (D(t) - Re Y(t))^2
-         dF/dM = -2 mean q(t) xi(t)^T,                           q(t) = D(t) - Re Y(t) + lambda q(t+1), turned back
-    (27) C(t) = Q(t+1) M,                                        Q(t) = A(t) + lambda Q(t+1), turned back; A = L psi
-
-lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). The published kernel exp(-gamma_i d) belongs to
-the unit that spikes; this one belongs to the unit that is moved, and is known. M = (1-a) R_m W_rec^T is the path
-through one synapse, exactly where S = z, whatever the time constants of the units.
-"""
+"""`Membrane`: the kernel of the unit that is moved: an effect fades, and oscillates, as the potential of that unit."""
 
 from typing import Any, NamedTuple
 
@@ -28,14 +18,16 @@ from .sensitivity import SensitivitySums, sum_of_squares
 class Membrane(Kernel):
     """The kernel of the membrane: the effect of a spike on another unit decays as the potential of that unit does.
 
-        M_ki Re lambda_k^(d/dt),        lambda_k = exp(-dt/tau_m,k + 2 pi sqrt(-1) dt/period_k)        Eq. (25)
+        (25) a spike of i moves V_k, d later, by M_ki K_k(d),       K_k(d) = Re lambda_k^(d/dt)
+        (26) Y(t) = lambda Y(t-1) + M xi(t),                         F = mean (D(t) - Re Y(t))^2
+             dF/dM = -2 mean q(t) xi(t)^T,                           q(t) = D(t) - Re Y(t) + lambda q(t+1), turned back
+        (27) C(t) = Q(t+1) M,                                        Q(t) = A(t) + lambda Q(t+1), turned back; A = L psi
 
-    M learns alone; there is no gamma. It starts at the path through one synapse, exactly where `tau_s` is None. Traces
-    need one kernel for each distinct lambda. Where a sequence comes in pieces, the gradient of M does not reach the
-    noise of the pieces before. The input to a rate unit is scaled by the slope f' of its activation at that moment,
-    which is known; exact traces then need a kernel for every unit:
-
-        Y(t) = lambda Y(t-1) + f'(t) M xi(t),        C(t) = Re [f'(t+1) Q(t+1)] M
+    lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). It is known, so M learns alone, without gamma.
+    M starts at the path through one synapse, (1-a) R_m W_rec^T, exactly where `tau_s` is None. Traces need one kernel
+    for each distinct lambda. Where a sequence comes in pieces, the gradient of M does not reach the noise of the pieces
+    before. The input to a rate unit is scaled by the slope f' of its activation at that moment, in (26) and (27); exact
+    traces then need a kernel for every unit.
 
     Args:
         arrival: whether to use that slope. Without it M learns its mean.
@@ -127,14 +119,12 @@ class MembranePredictor(Predictor):
         """M xi for a block of steps, [C, B, H]."""
         return tf.matmul(xi, self.m, transpose_b=True)
 
-    def received(self, driven, done):
-        return driven * done.slope if self.by_slope else driven
-
     def step(self, before, driven, saved, changed):
         """Y(t), its potential [B, 1, H] and the rest [B, S, H]."""
         y = [before[0][:, 0], *tf.unstack(before[1], axis=1)][: self.parts]
         after = [tensor(dot(row, y), like=y[0]) for row in self.kernel]
         rest = before[1] if self.parts == 1 else tf.stack(after[1:], 1)
+        driven = driven * saved.slope if self.by_slope else driven
         return (after[0] + driven)[:, None], rest
 
     def keep(self, outcome):

@@ -123,8 +123,9 @@ class PerturbedPass:
                 keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
                 perturbed = self.forget(keep, clean, perturbed)
             done, clean, effect, other, changed = self.advance(current, xi * noise.scale, enters, clean, perturbed.cell)
-            received = cell.gate(done) * driven if enters == "current" else predictor.received(driven, done)
-            saved = cell.save_residuals(done, clean)
+            saved, received = cell.save_residuals(done, clean), driven
+            if enters == "current":
+                received *= cell.gate(done)
             filtered = predictor.step(perturbed[1:], received, saved, changed)
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew. NaN is not
             # <= bound either; a maximum would not do, as XLA's ignores NaN.

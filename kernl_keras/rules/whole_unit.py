@@ -1,12 +1,4 @@
-"""`WholeUnit`: the kernel of the whole unit that is moved, with its spikes, its reset and its adaptation.
-
-    (36) the effect of a spike of i on V_k is followed through all states of k:
-         D_k(t), state_k(t) = own_step(state_k(t-1), sum_i M_ki xi_i(t))            forward, Eq. (19)
-         C_i(t) = sum_k c_k(t+1) M_ki,    c(t), state(t-1) = own_back(L(t), state(t))       back, Eq. (22)
-
-The kernel of the membrane, Eq. (25), ignores that the unit that is moved then spikes more, which resets its potential
-and raises its threshold or its adaptation current. This takes back much of the effect.
-"""
+"""`WholeUnit`: the kernel of the whole unit that is moved, with its spikes, its reset and its adaptation."""
 
 from typing import Any
 
@@ -23,7 +15,8 @@ from .perturbation import Perturbation
 class WholeUnit(Kernel):
     """The kernel of the whole unit that is moved: the effect of a spike is followed through all states of the unit.
 
-        c(t), state(t-1) = own_back(L(t), state(t)),        C(t) = c(t+1) M        Eq. (36)
+        (36) D_k(t), state_k(t) = own_step(state_k(t-1), sum_i M_ki xi_i(t))                 forward, Eq. (19)
+             C_i(t) = sum_k c_k(t+1) M_ki,    c(t), state(t-1) = own_back(L(t), state(t))    back, Eq. (22)
 
     The state is that of e-prop with the adapting threshold: potential, threshold or adaptation current, and the reset
     where the rule follows it. With M = (1-a) R_m W_rec^T the gradient is exact for every path through one other unit,
@@ -75,10 +68,8 @@ class WholeUnit(Kernel):
 class WholeUnitHop(BlockHop):
     """The hop by M [H, H] through the unit's whole state, with reset and adaptation, Eq. (36).
 
-        C(t) = q(t+1) Re c(t+1) M,         c(t), state(t-1) = own_back(L(t), state(t))
-
-    q scales the input: 0 in a refractory unit, f' in a rate unit. The carry is the error of the own state, and last
-    that of V-(t+1), times q.
+    The carry is the error of the own state, and last that of V-(t+1), times the scale of the input: 0 in a refractory
+    unit, f' in a rate unit.
     """
 
     def __init__(self, m):
@@ -138,8 +129,6 @@ class TracedWholeUnitHop(WholeUnitHop):
 
 class WholeUnitPredictor(MembranePredictor):
     """The prediction of D by Eq. (36), by M [H, H], and the gradient dF/dM."""
-
-    by_slope = False  # the step itself scales the input
 
     def __init__(self, m, cell, rule, p):
         self.m, self.cell, self.rule, self.p = m, cell, rule, p
