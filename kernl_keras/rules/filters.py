@@ -15,6 +15,9 @@ explode, as the gradient of a network of means with all of them might. Where the
 add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them, times p_g^N.
 """
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -23,6 +26,38 @@ from ..cells.linear import dot, nothing, plus, tensor, times, to_currents
 RIDGE = 1e-5
 """As a share of the filters' mean square response. It keeps the weights of similar filters small, and with them the
 rounding: in single precision 0.1 % of the gradient, where with 1e-6 it is 1 %."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Complex:
+    """A complex number as two tensors or numbers: small devices have no complex dtype."""
+
+    real: Any
+    imaginary: Any = 0.0
+
+    def __add__(self, other):
+        return Complex(plus(self.real, other.real), plus(self.imaginary, other.imaginary))
+
+    def __sub__(self, other):
+        return self + other.each(lambda x: times(-1.0, x))
+
+    def __mul__(self, other):
+        real = plus(times(self.real, other.real), times(-1.0, times(self.imaginary, other.imaginary)))
+        return Complex(real, plus(times(self.real, other.imaginary), times(self.imaginary, other.real)))
+
+    def __truediv__(self, other):
+        if not nothing(other.imaginary):
+            conjugate = Complex(other.real, -other.imaginary)
+            return self * conjugate / Complex(other.real**2 + other.imaginary**2)
+        return self.each(lambda x: x if nothing(x) else x / other.real)
+
+    def each(self, function):
+        """A function of real and imaginary part."""
+        return Complex(function(self.real), function(self.imaginary))
+
+    def parts(self, count):
+        """The real part, or with a `count` of 2 both, in a tuple."""
+        return (self.real, self.imaginary)[:count]
 
 
 class Filters:
@@ -38,7 +73,7 @@ class Filters:
 
     def powers(self, n):
         """p^n as real numbers [.., count], for a tensor n [..]."""
-        return tf.concat(powers(self.poles, n)[: 1 + self.swings], -1)
+        return tf.concat(powers(self.poles, n).parts(1 + self.swings), -1)
 
     def shifted(self, weights, n):
         """The weights [count, B, H] of the same responses, counted from n [B] steps earlier."""
@@ -55,10 +90,10 @@ class Filters:
         return np.concatenate([real, (plain - crossed) / 2j], 1) if self.swings else real
 
     def sums(self, poles, weights):
-        """Real and imaginary part [P, B, H] of sum_n p^n f(n) for poles p, of f = sum_g w_g p_g^n [count, B, H]."""
+        """sum_n p^n f(n) [P, B, H] for poles p, of f = sum_g w_g p_g^n [count, B, H]."""
         products = self.products(poles)
         parts = (products.real, products.imag)[: 1 + bool(np.any(products.imag))]
-        return (*(tf.einsum("pg,gbh->pbh", tf.constant(part, weights.dtype), weights) for part in parts), 0.0)[:2]
+        return Complex(*(tf.einsum("pg,gbh->pbh", tf.constant(part, weights.dtype), weights) for part in parts))
 
     def decayed(self, x, n):
         """Filtered inputs x [B, count, J] after n [B] steps without input."""
@@ -76,11 +111,11 @@ class Filters:
 
 
 def powers(poles, n):
-    """p^n of poles [P], for a tensor n [..]: real and imaginary part [.., P], or the number 0 if all poles are real."""
+    """p^n [.., P] of poles [P], for a tensor n [..]."""
     n = n[..., None]
     size, angle = (tf.constant(x, n.dtype) for x in (np.abs(poles), np.angle(poles)))
     size = tf.pow(size, n)
-    return (size * tf.cos(angle * n), size * tf.sin(angle * n)) if np.any(poles.imag) else (size, 0.0)
+    return Complex(size * tf.cos(angle * n), size * tf.sin(angle * n)) if np.any(poles.imag) else Complex(size)
 
 
 def poles_of(cell, poles):
@@ -98,7 +133,7 @@ def poles_of(cell, poles):
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
-def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, decay=0.0, hops=0, earlier=(1.0, 0.0)):
+def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier):
     """b of Eq. (39), real and, where a pole is not real, imaginary part, each [P, B, G H].
 
     Args:
@@ -107,59 +142,31 @@ def respond(poles, step, later, error=None, synapse=0.0, above=None, hop=None, d
         later: l at t0, each [B, H].
         error: the part of e that comes through currents [B, H], times rho; None without hops.
         synapse: the rest of e, through the decay of S.
-        above: E(p) of Eq. (42), real and imaginary part [P, B, H]; None for none.
+        above: E(p) of Eq. (42), `Complex` [P, B, H]; None for none.
         hop: function R [.., H] -> rho M^T (R / drive).
         decay: kappa.
         hops: h.
-        earlier: factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
+        earlier: `Complex` factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
     """
     like = later[0]
-    p = [tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)]
-    p = p[0], p[1] if np.any(poles.imag) else 0.0
-    d = range(len(later))
-    rows = [[minus((float(i == j), 0.0), product(p, (step.A[j][i], 0.0))) for j in d] for i in d]
-    own = product(earlier, through(step.B, solve(rows, [(x, 0.0) for x in later])))  # r^0
+    swings, d = bool(np.any(poles.imag)), range(len(later))
+    p = Complex(*(tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)[: 1 + swings]))
+    rows = [[Complex(float(i == j)) - p * Complex(step.A[j][i]) for j in d] for i in d]
+    own = earlier * through(step.B, solve(rows, [Complex(x) for x in later]))  # r^0
     if error is not None or above is not None:
-        gain = product(p, through(step.B, solve(rows, [(x, 0.0) for x in step.D])))
-        gain = add((step.g, 0.0), gain)
+        gain = Complex(step.g) + p * through(step.B, solve(rows, [Complex(x) for x in step.D]))
     if above is not None:
-        own = add(own, product(gain, tuple(to_currents(x, gain[0]) for x in above)))
+        own = own + gain * above.each(lambda x: to_currents(x, gain.real))
     response = own
     if error is not None:
-        gain = quotient(gain, minus((1.0, 0.0), product(p, (decay, 0.0))))  # T
-        response = own = add(own, product(gain, product(earlier, (synapse, 0.0))))
-        error = product(earlier, (error, 0.0))
+        gain = gain / (Complex(1.0) - p * Complex(decay))  # T
+        response = own = own + gain * (earlier * Complex(synapse))
+        error = earlier * Complex(error)
         for _ in range(hops):
-            arrived = product(p, tuple(x if nothing(x) else hop(x) for x in response))
-            response = add(own, product(gain, add(error, arrived)))
-    axis = tf.zeros_like(p[0])  # where nothing goes on to a further step, all poles have the same sum
-    parts = 1 + tf.is_tensor(p[1])
-    return tuple(tensor(x, like=response[0]) + axis for x in response[:parts])
-
-
-# Complex numbers as pairs of tensors or numbers: small devices have no complex dtype.
-
-
-def product(a, b):
-    """The product a b."""
-    return add((times(a[0], b[0]), times(a[0], b[1])), (times(-1.0, times(a[1], b[1])), times(a[1], b[0])))
-
-
-def add(a, b):
-    """The sum a + b."""
-    return tuple(map(plus, a, b))
-
-
-def minus(a, b):
-    """The difference a - b."""
-    return tuple(plus(x, times(-1.0, y)) for x, y in zip(a, b))
-
-
-def quotient(a, b):
-    """The quotient a / b."""
-    if not nothing(b[1]):
-        a, b = product(a, (b[0], -b[1])), (b[0] ** 2 + b[1] ** 2, 0.0)
-    return tuple(x if nothing(x) else x / b[0] for x in a)
+            arrived = p * response.each(lambda x: x if nothing(x) else hop(x))
+            response = own + gain * (error + arrived)
+    axis = tf.zeros_like(p.real)  # where nothing goes on to a further step, all poles have the same sum
+    return tuple(tensor(x, like=response.real) + axis for x in response.parts(1 + swings))
 
 
 def solve(rows, right):
@@ -167,16 +174,17 @@ def solve(rows, right):
     rows, right, d = [list(row) for row in rows], list(right), range(len(right))
     for k in d:
         for i in d[k + 1 :]:
-            factor = quotient(rows[i][k], rows[k][k])
-            rows[i] = [minus(x, product(factor, y)) for x, y in zip(rows[i], rows[k])]
-            right[i] = minus(right[i], product(factor, right[k]))
+            factor = rows[i][k] / rows[k][k]
+            rows[i] = [x - factor * y for x, y in zip(rows[i], rows[k])]
+            right[i] = right[i] - factor * right[k]
     for k in reversed(d):
         for j in d[k + 1 :]:
-            right[k] = minus(right[k], product(rows[k][j], right[j]))
-        right[k] = quotient(right[k], rows[k][k])
+            right[k] = right[k] - rows[k][j] * right[j]
+        right[k] = right[k] / rows[k][k]
     return right
 
 
 def through(b, x):
     """B . x, once for each of the unit's currents."""
-    return tuple(dot([to_currents(part, q) for part, q in zip(parts, b)], b) for parts in zip(*x))
+    parts = [each.real for each in x], [each.imaginary for each in x]
+    return Complex(*(dot([to_currents(part, q) for part, q in zip(each, b)], b) for each in parts))

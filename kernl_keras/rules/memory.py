@@ -34,7 +34,7 @@ from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
-from .filters import Filters, poles_of, product, respond
+from .filters import Complex, Filters, poles_of, respond
 from .products import advance_constants
 from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
@@ -367,23 +367,23 @@ class Recollection:
         step, own = self.jacobian(memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
         error, synapse, decay = None, 0.0, 0.0
         above = [each for each in above if each is not None]
-        above = (*tf.unstack(tf.add_n(above)), 0.0)[:2] if above else None
+        above = Complex(*tf.unstack(tf.add_n(above))) if above else None
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)
             error, synapse = self.hop(first.current), times(decay, first.synapse)
-        hops, recent, earlier = self.memory.settings.hops, (), (1.0, 0.0)
+        hops, recent, earlier = self.memory.settings.hops, (), Complex(1.0)
         if memory.segments is not None:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            entering = None if above is None else self.own_weights(above)
+            entering = None if above is None else self.own_weights(above.parts(2))
             errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, entering)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse
             if entering is not None:
                 entering = self.filters.shifted(entering, errors.n)
-                above = product(earlier, self.filters.sums(self.poles, entering))
+                above = earlier * self.filters.sums(self.poles, entering)
         response = respond(self.poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
         response = [tf.add_n(parts) for parts in (zip(response, recent) if recent else zip(response))]
         weights = self.own_weights(response)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..cells.linear import nothing, plus, tensor, times, to_currents, varying, with_varying
-from .filters import powers, product
+from .filters import Complex, powers
 
 
 class Segments(NamedTuple):
@@ -74,17 +74,17 @@ class WayThrough:
 
     def __init__(self, jacobian, hop, decay, filters, poles, scan):
         self.jacobian, self.hop, self.decay, self.filters = jacobian, hop, decay, filters
-        self.poles, self.scan, self.swings = poles, scan, 1 + bool(np.any(poles.imag))
+        self.poles, self.scan, self.parts = poles, scan, 1 + bool(np.any(poles.imag))
         self.trace = not nothing(decay)  # S is one state more
 
     def power(self, n):
-        """p^n in its parts [P, B, 1], for n [B]."""
-        return (*(tf.transpose(part)[..., None] for part in powers(self.poles, n)[: self.swings]), 0.0)[:2]
+        """p^n [P, B, 1], for n [B]."""
+        return Complex(*(tf.transpose(part)[..., None] for part in powers(self.poles, n).parts(self.parts)))
 
     def start(self, own, error, synapse, silence):
         """`BorderErrors` at the border, from the arguments of `filters.respond`; `silence` is zeros [B, G H]."""
         states = (*own, tensor(synapse, like=own[0])) if self.trace else tuple(own)
-        sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.swings
+        sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.parts
         hops = () if self.hop is None else (error,)
         return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
@@ -110,8 +110,9 @@ class WayThrough:
             (states, hops, limit), currents = self.steps(
                 *with_varying((step, given), entries), errors._replace(hops=hops), steps, m, starts, entering
             )
-            here = (*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles), 0.0)[:2]
-            sums = tuple(map(tf.add, errors.sums, product(self.power(errors.n), here)))
+            here = Complex(*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles))
+            here = self.power(errors.n) * here
+            sums = tuple(map(tf.add, errors.sums, here.parts(self.parts)))
             n = errors.n + tf.minimum(steps, m * tf.cast(tf.shape(starts)[0], dtype))
             return BorderErrors(states, tuple(m * error for error in hops), limit, sums, n), ()
 
@@ -166,10 +167,10 @@ class WayThrough:
 
 def block_sums(poles, starts, m):
     """sum p^n over the m steps from each of the `starts` on [K, c], in its parts [K, c, P]."""
-    swings = 1 + bool(np.any(poles.imag))
+    count = 1 + bool(np.any(poles.imag))
     block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
-    parts = (tf.constant(part, starts.dtype) for part in (block.real, block.imag))
-    return product(*((*each, 0.0)[:2] for each in (powers(poles, starts)[:swings], [*parts][:swings])))[:swings]
+    block = Complex(*(tf.constant(part, starts.dtype) for part in (block.real, block.imag)[:count]))
+    return (powers(poles, starts) * block).parts(count)
 
 
 def choose(condition, one, other, dtype):
