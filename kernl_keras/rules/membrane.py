@@ -71,7 +71,8 @@ class Membrane(Kernel):
         if not traces:
             return FilteredHop(m[0], kernel, by_slope)
         groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
-        return TracedHop(*split_by_kernel(m[0], kernel, groups), by_slope)
+        rows, decay = split_by_kernel(m[0], kernel, groups)
+        return TracedHop(rows, decay, by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
         return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell, p))
