@@ -96,10 +96,7 @@ def outcome_by_default(kind):
 def test_every_setting_changes_something(kind, name):
     changed = outcome(kind(**{name: CHANGES[kind][name]}))
     default = outcome_by_default(kind)
-    alike = len(changed) == len(default) and all(
-        one.shape == other.shape and np.array_equal(one, other) for one, other in zip(changed, default)
-    )
-    assert not alike
+    assert len(changed) != len(default) or not all(map(np.array_equal, changed, default))
 
 
 @pytest.mark.parametrize("kind", CHANGES, ids=lambda kind: kind.__name__)
@@ -123,20 +120,12 @@ def test_words_are_the_defaults():
 
 
 ERRORS = [
-    (
-        lambda: KeRNL(kernel="mine"),
-        r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'",
-    ),
+    (lambda: KeRNL("mine"), r"kernel must be one of \['exponential', 'membrane', 'whole_unit'\]; received 'mine'"),
     (lambda: KeRNL(kernel=3), "kernel must be one of .* or a Kernel; received 3"),
-    (
-        lambda: KeRNL(perturbation="both"),
-        r"perturbation must be one of \['replica', 'tangent', 'twin'\]; received 'both'",
-    ),
+    (lambda: KeRNL(perturbation=5), r"perturbation must be one of \['replica', 'tangent', 'twin'\] or .*; received 5"),
+    (lambda: KeRNL(perturbation="both"), "perturbation must be one of .*'tangent', 'twin'.*; received 'both'"),
     (lambda: KeRNL(reset_gradient=1), "reset_gradient must be True or False; received 1"),
-    (
-        lambda: KeRNL(sensitivity_initializer="mine"),
-        "sensitivity_initializer must be 'recurrent', 'local' or one of Keras' initializers; received 'mine'",
-    ),
+    (lambda: KeRNL(sensitivity_initializer="mine"), "sensitivity_initializer must be 'recurrent', .*; received 'mine'"),
     (lambda: PlainKeRNL(kernel="membrane"), "kernel must be exponential for PlainKeRNL; received 'membrane'"),
     (lambda: PlainKeRNL(noise="weights"), "noise must be one of .*'current'.*; received 'weights'"),
     (lambda: PlainKeRNL(post_factor="slope"), r"post_factor must be one of \['gate', .*\]; received 'slope'"),
