@@ -294,7 +294,8 @@ def test_a_random_feedback_takes_the_error_back_over_the_border():
         assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
 
 
-@pytest.mark.parametrize("jit", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("jit", [False, True])
 def test_a_stack_learns_from_a_stream(jit):
     cells = [lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0]), lambda: kk.LIFCell(H)]
     keras.utils.set_random_seed(0)
