@@ -227,21 +227,15 @@ def checked_shapes(rule, cell, traces):
 
 
 def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient, above=(), below=()):
-    """The outputs, with the rule's gradient by inputs and weights.
+    """The outputs [T, B, H] with the rule's gradient by inputs and weights, and the tokens `above`, in a list.
 
     Args:
-        outputs: outputs of the forward loop [T, B, H], without a gradient.
-        inputs: x [T, B, I].
-        kernel: W_in [I, G H].
-        recurrent_weights: W_rec [H, G H].
-        bias: [G H], or None.
+        outputs, inputs: of the forward loop [T, B, H], without a gradient, and x [T, B, I].
+        kernel, recurrent_weights, bias: W_in [I, G H], W_rec [H, G H], and [G H] or None.
         constants: the fields of `parameters()` that learn, a list of F tensors [H].
         rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H];
             with `above` of E(p) as well, and with `below` it returns E(p) of the layer below last.
         above, below: the `tokens` of `above.Earlier` of this layer and of the one below, or ().
-
-    Returns:
-        a list of [T, B, H], equal to `outputs`, and `above`.
     """
     size, units = kernel.shape[0], recurrent_weights.shape[0]
 

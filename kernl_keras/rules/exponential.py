@@ -60,7 +60,6 @@ class Exponential(Kernel):
         )
 
     def initial_filter(self, layer: Any, shape: tuple, dtype: Any) -> tf.Tensor:
-        """The initial gamma."""
         if self.initializer is not None:
             return self.initializer(shape, dtype=dtype)
         rate = tf.convert_to_tensor(layer.cell.leak_rate(), dtype) * tf.ones(shape[-1], dtype)
@@ -95,12 +94,8 @@ class ExponentialPredictor(Predictor):
 
         (16) Omega(t) = k Omega(t-1) + q xi(t),    (17) Gamma(t) = k (Gamma(t-1) - dt Omega(t-1)),    k = exp(-gamma dt)
 
-    Args:
-        m: M [R, H, H].
-        gamma: [R, H], 1/ms.
-        dt: ms.
-        last: whether the last step alone counts, as in the reference code.
-        several: whether each example has its own last step. All other steps of an example are then zeros.
+    `last` says whether the last step alone counts, as in the reference code, and `several` whether each example has its
+    own last step; all other steps of an example are then zeros.
     """
 
     def __init__(self, m, gamma, dt, last=False, several=False):
@@ -112,7 +107,6 @@ class ExponentialPredictor(Predictor):
         return self.decay * omega + noise[:, None, :], self.decay * (slope - self.dt * omega)
 
     def start(self, like):
-        """The sums before the first block; `like` is a `PerturbedState`."""
         omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
         if self.last:
             return Effect(tf.zeros_like(omega[:, :, 0]), omega, slope)

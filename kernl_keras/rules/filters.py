@@ -143,9 +143,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         error: the part of e that comes through currents [B, H], times rho; None without hops.
         synapse: the rest of e, through the decay of S.
         above: E(p) of Eq. (42), `Complex` [P, B, H]; None for none.
-        hop: function R [.., H] -> rho M^T (R / drive).
-        decay: kappa.
-        hops: h.
+        hop, decay, hops: function R [.., H] -> rho M^T (R / drive); kappa; h.
         earlier: `Complex` factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
     """
     like = later[0]

@@ -91,13 +91,9 @@ class Predictor(ABC):
 
     @abstractmethod
     def step(self, before: tuple, driven: tf.Tensor, saved: Any, changed: Any) -> tuple:
-        """One step of the carry, [B, R, H] and [B, S, H].
+        """One step of the carry, [B, R, H] and [B, S, H], from the carry before it and the input that `drive` gives.
 
-        Args:
-            before: the carry before the step.
-            driven: the input, from `drive`; 0 where noise on the current meets a refractory unit.
-            saved: the cell's residuals of the clean step.
-            changed: `perturbed_pass.Changed`.
+        `saved` are the cell's residuals of the clean step, `changed` is `perturbed_pass.Changed`.
         """
 
     def keep(self, outcome: Any) -> Any:
@@ -132,10 +128,7 @@ class Hop:
     def through(self, entered, carry, step):
         """C(t), the errors of z(t) through other units [C, B, H], for a block of steps; None if the carry has C(t).
 
-        Args:
-            entered: the input in its parts, each [C, B, H].
-            carry: the carry after the block, each [B, H].
-            step: `LinearStep` of the block.
+        `entered` is the input in its parts, each [C, B, H], and `carry` the one after the block.
         """
         return None
 
@@ -147,8 +140,7 @@ class TracedHop(Hop):
 
     Args:
         m: M [R, H, H].
-        decay: one step of each kernel, rows of entries [R, H], see `LinearStep.free_response`; the output is its first
-            number.
+        decay: one step of each kernel, rows of entries [R, H], see `LinearStep.free_response`; the output comes first.
         by_slope: whether input to unit k is scaled by its slope f'. There is then one kernel for each unit k, and the
             last tensor of the carry is sum_k f'_k C_k.
         unit: k, if this is the kernel of one unit alone.

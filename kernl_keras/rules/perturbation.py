@@ -52,12 +52,8 @@ class Perturbation(Settings):
     ) -> tuple:
         """One step of the perturbed pass: D [B, H], in units of the noise, and its cell state after the step.
 
-        Args:
-            cell, p: the cell and its `parameters()`.
-            clean: the clean step t, and the clean state after it.
-            current: x(t) W_in + bias [B, H].
-            recurrent: the recurrent current of the perturbed pass [B, H].
-            state: its cell state before the step.
+        `clean` is the clean step t, and the clean state after it; `current` is x(t) W_in + bias [B, H]; `recurrent` and
+        `state` are the recurrent current of the perturbed pass [B, H] and its cell state before the step.
         """
         raise NotImplementedError
 

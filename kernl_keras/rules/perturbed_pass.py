@@ -61,11 +61,8 @@ def unperturbed(perturbation, clean, like):
 class PerturbedPass:
     """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
-    Args:
-        p, weights: the cell's parameters, and W_rec [H, H].
-        x: inputs [T, B, I], no gradient.
-        steps: `ValidSteps`; None if all steps are valid and none starts a sequence.
-        counted: [T, B], False where an example's step is left out of F; None if all count.
+    `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
+    example's step is left out of F; None if all count.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted):

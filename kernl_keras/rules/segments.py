@@ -64,8 +64,7 @@ class WayThrough:
     """The way of a border's errors back through the segments.
 
     Args:
-        jacobian: function of a mean [B, F] -> `Jacobian`.
-        hop: function R [B, H] -> rho M^T (R / drive); None without hops.
+        jacobian, hop: functions of a mean [B, F] and of R [B, H], see `memory.Recollection`; no hop for None.
         decay: kappa of the synaptic trace that errors from other units come through; 0.0 for none.
         filters: `Filters`, which stand for the errors from layers above.
         poles: those at which b is wanted, NumPy.

@@ -67,13 +67,8 @@ def sensitivity_loss(m, gamma, sums, count):
 
         dF/dM_r = -2 mean (D - Omega M^T)^T Omega_r;      dF/dgamma_ri = -2 mean [(D - Omega M^T) M_r]_i Gamma_ri
 
-    Args:
-        m, gamma: M [R, H, H], and gamma [R, H] or None where M learns alone.
-        sums: `SensitivitySums` for this M.
-        count: how many numbers of D they sum over.
-
-    Returns:
-        F, with its gradient, and mean D^2, scalars.
+    M is [R, H, H], gamma [R, H], or None where M learns alone. `sums` are the `SensitivitySums` for this M, of `count`
+    numbers of D. Returns F, with its gradient, and mean D^2.
     """
     kernels, units = m.shape[0], m.shape[-1]
     count = tf.cast(count, m.dtype)

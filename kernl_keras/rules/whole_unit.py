@@ -94,11 +94,8 @@ class TracedWholeUnitHop(WholeUnitHop):
 
         C_i(t) = sum_k q_k(t+1) c_ki(t+1),      c_ki(t), state_ki(t-1) = own_back(L_k(t) M_ki, state_ki(t))
 
-    One step back is linear, so M may come first. The last tensor of the carry is C.
-
-    Args:
-        m: M [H, H].
-        unit: k, if errors go through unit k alone.
+    One step back is linear, so M may come first. The last tensor of the carry is C. `unit` is k, if errors go through
+    unit k alone.
     """
 
     def __init__(self, m, unit=None):

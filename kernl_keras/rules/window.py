@@ -137,14 +137,9 @@ class LinearBackward(WindowedBackward):
 
 
 def way_back(rule, past, window=None, traces=False, memory=None, below=None):
-    """The `Backward` of a rule for a `Past`, with or without windows.
+    """The `Backward` of a rule for a `Past`, with windows of C steps, or for None without.
 
-    Args:
-        rule, past: `Rule` and `Past`.
-        window: C; None for the rule as it is.
-        traces: whether there are exact traces from earlier pieces.
-        memory: `memory.LinearMemory`; None for none.
-        below: `above.Earlier` of the layer below, which only linear memory can use.
+    There may be exact `traces` from earlier pieces, or a `LinearMemory`, and `below`, the `Earlier` of the layer below.
     """
     if not rule.learns:
         return NothingBack(rule, past)
