@@ -36,11 +36,10 @@ class KeRNL(EProp, LearnedSensitivity):
     which learns the direct effect of single steps (`kernl_keras.rules.LinearTraces`).
 
     Args:
-        kernel: "membrane", the response of the unit that receives the spike, which is known
-            (`kernl_keras.rules.Membrane`); "whole_unit", the same with its spikes, reset and adaptation
-            (`kernl_keras.rules.WholeUnit`), which `rule="kernl"` stands for with `kernl_keras.AdLIFCell`; or
-            "exponential", exp(-gamma_i d) as published, whose gamma learns (`kernl_keras.rules.Exponential`), the only
-            one for `kernl_keras.LSTMCell`, where `rule="kernl"` stands for it.
+        kernel: "membrane", the known response of the unit that receives the spike (`kernl_keras.rules.Membrane`);
+            "whole_unit", the same with its spikes, reset and adaptation (`kernl_keras.rules.WholeUnit`), which
+            `rule="kernl"` stands for with `kernl_keras.AdLIFCell`; or "exponential", exp(-gamma_i d) as published, where
+            gamma learns (`kernl_keras.rules.Exponential`), the only one for `kernl_keras.LSTMCell`.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).

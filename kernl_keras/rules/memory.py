@@ -45,11 +45,11 @@ class LinearTraces(Settings):
     """Traces in linear memory: a few filters of the inputs for all units, instead of traces for each weight.
 
     Args:
-        poles: how many filters there are; None for 40 that oscillate where the units have periods, and 8 that decay
-            where they have none. Oscillating filters keep two numbers for each input. Their periods are spread over
-            those of the units; half of them have the units' longest time constant, and half a tenth of it. Decaying
-            filters have time constants spread from 3 steps to beyond the units' longest. Or the filters themselves: a
-            list of time constants in ms, or of pairs of a time constant and a period.
+        poles: how many filters there are; None for 40 that oscillate where the units have periods, else 8 that decay.
+            Oscillating filters keep two numbers for each input. Their periods are spread over those of the units; half
+            of them have the units' longest time constant, half a tenth of it. Decaying filters have time constants from
+            3 steps to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs
+            of a time constant and a period.
         hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
             another, which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
@@ -57,10 +57,10 @@ class LinearTraces(Settings):
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
             and 8 where they have none. An error goes back through all of their steps.
         segment_steps: n, how many steps the newest two segments have, at most, and never more than a window; the next
-            two have twice as many, and so on. None for a window where units have periods, and 16 where they have none.
+            two have twice as many, and so on. None for a window where units have periods, else 16.
         stride: m, how many steps of the newest two segments are taken at once, at most; a power of 2. In segments of
-            twice the length, these are twice as many. None for 1 where units have periods or no time constants, and
-            else for half of the shortest time constant and at most 4.
+            twice the length, these are twice as many. None for 1 where units have periods or no time constants, else
+            for half of the shortest time constant and at most 4.
 
     Raises:
         ValueError: for a setting out of range.

@@ -72,8 +72,7 @@ class PlainKeRNL(LearnedSensitivity):
     def reference(cls, time_steps: int) -> "PlainKeRNL":
         """The settings of the reference code: noise on the synapses, a replica of each unit, the last step alone.
 
-        Args:
-            time_steps: T; the reference code draws gamma from [0, 1/T].
+        It draws gamma from [0, 1/T], where T are the `time_steps`.
 
         Example:
 
