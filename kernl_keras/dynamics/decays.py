@@ -1,11 +1,8 @@
 """Decay factors from time constants.
 
-Two discretizations of tau dx/dt = -x, that is of the factor d in x(t) = d x(t - dt):
-
-    exponential:  d = exp(-dt / tau)        exact
-    Euler:        d = 1 - dt / tau          its first-order approximation, for tau >= dt
-
-`tau` > 0, in ms, is a number, a NumPy array or a tensor, and so is the factor; `tau=None` stands for no memory, d = 0.
+The factor d in x(t) = d x(t - dt) for tau dx/dt = -x: exp(-dt / tau), which is exact, or Euler's 1 - dt / tau, its
+first-order approximation for tau >= dt. `tau` > 0, in ms, is a number, a NumPy array or a tensor, and so is the factor;
+`tau=None` stands for no memory, d = 0.
 """
 
 import math
