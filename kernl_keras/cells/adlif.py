@@ -88,8 +88,7 @@ class AdLIFCell(SpikingCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
-    Source: Baronig, Ferrand, Sabathiel, Legenstein, Advancing spatio-temporal processing in spiking neural networks
-    through adaptation, arXiv:2408.07517 (2024), Eq. (6).
+    Source: Baronig, Ferrand, Sabathiel, Legenstein, arXiv:2408.07517 (2024), Eq. (6).
     """
 
     State = AdLIFState

@@ -1,7 +1,6 @@
 """Constants of units: time constants given for all units or for each, and constants that learn.
 
-A constant that learns has a weight [H], the logarithm of its values. A constraint keeps it in a range, whatever the
-optimizer does.
+A constant that learns has a weight [H], the logarithm of its values, which a constraint keeps in a range.
 
     (30) dC/dtheta_i = sum_b sum_t dC/dy_i(t) dy_i(t)/dtheta_i        over all values y that theta moves in step t
 

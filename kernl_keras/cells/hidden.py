@@ -31,8 +31,7 @@ class HiddenCell(TrainedCell):
     Args:
         units: number of units H.
         self_connections: whether a unit receives its own output through W_rec.
-        recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
-        bias_initializer: Keras initializer.
+        recurrent_initializer, recurrent_regularizer, recurrent_constraint, bias_initializer: Keras objects.
         recurrent_connectivity: the recurrent connections: a probability, with which each is drawn once and then saved
             with the model, or a matrix [H, H] of True and False, whose row j has the connections that leave unit j;
             None for all, 0 for none. Other weights are 0 and stay 0. `recurrent_gain` holds for those that there are.
@@ -42,8 +41,7 @@ class HiddenCell(TrainedCell):
             `recurrent_constraint`). Initial weights get the sign, and those of inhibitory units are larger, so that the
             two kinds cancel in the mean.
         connectivity_seed: of the drawn connections, an integer >= 0; None for one that the configuration keeps.
-        **kwargs: `use_bias`, and the other `kernel_` and `bias_` arguments of `TrainedCell`;
-            `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: `use_bias` and the other arguments of `TrainedCell`; `name`, `dtype` and those of a Keras layer.
 
     A subclass defines the NamedTuple `State`, and the methods
 

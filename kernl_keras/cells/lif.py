@@ -57,7 +57,7 @@ class LIFCell(SpikingCell):
     Args:
         units: number of units H.
         tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer such as
-            `kernl_keras.LogUniform(20, 800)`. What an initializer draws is saved with the model.
+            `kernl_keras.LogUniform(20, 800)`, whose draws are saved with the model.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.

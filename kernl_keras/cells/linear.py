@@ -6,8 +6,7 @@ Every unit has its own state x(t) of d numbers. One step integrates, fires, and 
          z(t) = psi(t) r . y(t) + D_0 I(t)           the output: psi is its slope, r . y the distance to the threshold
          x(t) = K y(t) + s z(t)                      the state after it: reset, adaptation
 
-x, y, z and I are small changes here, and the matrices are taken at the values of the step. Errors go back by the
-transposed step:
+x, y, z and I are small changes, the matrices those at the values of the step. Errors go back by the transposed step:
 
     (38) e  = E(t) + s . l(t)                        error of the output; l(t) is the error of x(t) in later steps
          m  = K^T l(t) + psi e r                     error of y(t)

@@ -109,10 +109,7 @@ class ReadoutCell(TrainedCell):
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:
-        """(1-d) (gain z W_out + bias), or z W_out + bias: [n, H] -> [n, O].
-
-        `symmetric` makes the gradient that of backpropagation, whatever the feedback.
-        """
+        """(1-d) (gain z W_out + bias), or z W_out + bias, [n, O]; `symmetric`: with the gradient of backpropagation."""
         if self.feedback_kernel is None or symmetric:
             current = tf.matmul(inputs, self.kernel)
         else:
@@ -144,11 +141,7 @@ class ReadoutCell(TrainedCell):
 
 
 def _product_with_feedback(inputs, kernel, feedback):
-    """z W [n, O], whose gradient by z is e B^T where backpropagation has e W^T; that by W is z^T e as ever.
-
-    Source: Lillicrap, Cownden, Tweed, Akerman, Random synaptic feedback weights support error backpropagation for deep
-    learning, Nature Communications 7:13276 (2016).
-    """
+    """z W [n, O], whose gradient by z is e B^T where backpropagation has e W^T; that by W is z^T e as ever."""
     feedback = tf.stop_gradient(feedback)
 
     @tf.custom_gradient

@@ -51,10 +51,8 @@ class ResonatorCell(SpikingCell):
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
     A unit responds most to inputs that come and go with its period, and remembers them for tau_m. Units with many
-    different periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part
-    of a weight's effect on it, eps of Eq. (20), rotates with it and is exact.
-
-    The cell trains as `kernl_keras.LIFCell` does.
+    periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part of a
+    weight's effect on it, eps of Eq. (20), rotates with it and is exact. The cell trains as `kernl_keras.LIFCell` does.
 
     Args:
         units: number of units H.
@@ -90,8 +88,7 @@ class ResonatorCell(SpikingCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
-    Source: Izhikevich, Neural Networks 14:883 (2001); Higuchi, Kairat, Bohte, Otte, Balanced Resonate-and-Fire
-    Neurons, ICML 2024.
+    Source: Izhikevich, Neural Networks 14:883 (2001); Higuchi, Kairat, Bohte, Otte, ICML 2024.
     """
 
     State = ResonatorState

@@ -48,9 +48,9 @@ class Unit(HiddenCell):
     Attributes to define in the subclass:
 
     - `states`: names of the states, a tuple. All start at 0.
-    - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
-      constructor: a number, or a list of `units` numbers. Those whose name begins with "tau" are time constants in ms,
-      which may be initializers too. `p` has them as they are now, and `p.dt`.
+    - `unit_constants`: the constants by name, with their defaults, a dict. Each is an argument of the constructor: a
+      number, or a list of `units` numbers. Those named "tau.." are time constants in ms, which may be initializers
+      too. `p` has them as they are now, and `p.dt`.
 
     Args:
         units: number of units H.
@@ -69,7 +69,7 @@ class Unit(HiddenCell):
     Raises:
         ValueError: for an argument out of its range; for functions that return a wrong number of states; where a
             current does not raise the potential of a unit at rest.
-        NotImplementedError: for a subclass that lacks one of the three functions.
+        NotImplementedError: where one of the three functions is missing.
 
     Example: leaky units whose threshold is 1.
 
@@ -87,8 +87,7 @@ class Unit(HiddenCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
-    Source: for the surrogate, Neftci, Mostafa, Zenke, Surrogate gradient learning in spiking neural networks, IEEE
-    Signal Processing Magazine 36:51 (2019).
+    Source: for the surrogate, Neftci, Mostafa, Zenke, IEEE Signal Processing Magazine 36:51 (2019).
     """
 
     states: tuple[str, ...] = ("v",)
