@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 from . import quiet, rules  # noqa: F401, quiet before anything that imports TensorFlow
 from .cells.adlif import AdLIFCell
-from .cells.context import ContextCell
-from .cells.input import InputSpikeCell
+from .cells.input import ContextCell, InputSpikeCell
 from .cells.leaky_rnn import LeakyRNNCell
 from .cells.lif import LIFCell
 from .cells.lstm import LSTMCell

@@ -17,11 +17,7 @@ from ..keras_version import NO_AUTOCAST, keras
 
 
 def check_connectivity(name, value, units):
-    """The argument `name` of a cell as its constructor keeps it: None, a probability, or a matrix as lists of bools.
-
-    Raises:
-        ValueError: unless `value` is None, a number in [0, 1], or [H, H] of True and False, or of 1 and 0.
-    """
+    """The argument `name` as a cell keeps it: None, a probability, or a matrix [H, H] as lists of bools."""
     if value is None or isinstance(value, Real):
         return None if value is None else number(name, value, low=0.0, high=1.0)
     if not _is_sequence(value):
@@ -39,11 +35,7 @@ def check_connectivity(name, value, units):
 
 
 def check_excitatory(name, value, units):
-    """The argument `name` of a cell as its constructor keeps it: None, a share of the units, or a list of H bools.
-
-    Raises:
-        ValueError: for anything else.
-    """
+    """The argument `name` as a cell keeps it: None, a share of the units, or a list of H bools."""
     if value is None or isinstance(value, Real):
         return None if value is None else number(name, value, low=0.0, high=1.0)
     values = None
@@ -75,10 +67,7 @@ def unit_signs(excitatory, units):
 
 
 def connection_mask(cell, connectivity, seed):
-    """The mask of the connections, 1 or 0 [H, H]; None where all exist.
-
-    A matrix is a constant. A drawn mask is an untrained weight of the cell, which is saved with the model.
-    """
+    """The mask of the connections, 1 or 0 [H, H]: a constant, or a drawn, untrained weight; None where all exist."""
     if connectivity is None:
         return None
     if isinstance(connectivity, list):
@@ -103,8 +92,7 @@ def connected_initializer(initializer, mask, signs):
     """A Keras initializer of W_rec: weights are 0 without a connection, and have the sign of the unit they leave.
 
     Weights that leave inhibitory units are larger by (excitatory units) / (inhibitory units), so that the two cancel in
-    the mean; then all are made smaller so that their mean square stays. Mask [H, H] and signs [H] may be None, and so
-    may the initializer, for Keras' own default.
+    the mean; then all are made smaller so that their mean square stays. Each argument may be None.
     """
     if mask is None and signs is None:
         return initializer
@@ -124,12 +112,7 @@ def connected_initializer(initializer, mask, signs):
 
 
 class UnitSigns(keras.constraints.Constraint):
-    """Dale's law as a Keras constraint: after each update a weight of the wrong sign is set to 0.
-
-        W_ji <- s_j max(0, s_j W_ji)
-
-    Another constraint, `then`, may follow.
-    """
+    """Dale's law as a Keras constraint, W_ji <- s_j max(0, s_j W_ji), which another one, `then`, may follow."""
 
     def __init__(self, signs, then=None):
         self.signs, self.then = signs, then

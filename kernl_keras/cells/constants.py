@@ -1,7 +1,6 @@
 """Constants of units: time constants given for all units or for each, and constants that learn.
 
-A constant that learns has a weight [H], the logarithm of its values. A constraint keeps it in a range, whatever the
-optimizer does.
+A constant that learns has a weight [H], the logarithm of its values, which a constraint keeps in a range.
 
     (30) dC/dtheta_i = sum_b sum_t dC/dy_i(t) dy_i(t)/dtheta_i        over all values y that theta moves in step t
 
@@ -9,7 +8,7 @@ optimizer does.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -26,13 +25,7 @@ STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation
 
 
 def check_time_constant(name, value, units):
-    """The argument `name` of a cell as its constructor keeps it: a number > 0 in ms, a list of `units`, an initializer.
-
-    The values of a `LogSpaced` are kept as a list, because nothing has to be drawn.
-
-    Raises:
-        ValueError: for a number that is not > 0, a list of another length than `units`, or anything else.
-    """
+    """The argument `name` as a cell keeps it: a number > 0 in ms, a list of `units`, or an initializer that draws."""
     if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
         initializer = keras_object("initializers", name, value)
         return initializer.values(units) if isinstance(initializer, LogSpaced) else initializer
@@ -53,9 +46,8 @@ def check_period(value, units, dt):
 def time_constant(layer, name, value, units, above=0.0):
     """A checked time constant as the cell uses it: a number or None as it is, a list as a constant [H].
 
-    An initializer becomes an untrained weight [H], which is saved with the model; what it draws must exceed `above`.
-    Both have the variable dtype, under mixed precision as well: half precision would round exp(-1/700) to a tau of
-    683 ms.
+    An initializer becomes an untrained weight [H]; what it draws must exceed `above`. Both have the variable dtype:
+    half precision would round exp(-1/700) to a tau of 683 ms.
     """
     if isinstance(value, list):
         with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
@@ -66,13 +58,6 @@ def time_constant(layer, name, value, units, above=0.0):
     if tf.executing_eagerly() and not np.all((drawn := weight.numpy()) > above):  # in a graph there is no value yet
         raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
     return weight
-
-
-def serialize_time_constant(value):
-    """A checked `value` for `get_config`; the constructor accepts it again."""
-    if isinstance(value, list):
-        return list(value)
-    return value if value is None or isinstance(value, Real) else keras.initializers.serialize(value)
 
 
 class Effects(NamedTuple):
@@ -98,18 +83,6 @@ class Between(keras.constraints.Constraint):
         return {"low": self.low, "high": self.high}
 
 
-def check_learn(learn: Any, cell: Any) -> tuple[str, ...]:
-    """The argument `learn` of a cell as a tuple. Raises a ValueError for constants that it lacks or does not use."""
-    names = [learn] if isinstance(learn, str) else learn
-    known = cell.LEARNABLE
-    if not isinstance(names, Iterable) or isinstance(names, Mapping) or any(name not in known for name in names):
-        raise ValueError(f"learn must be names out of {list(known)}; received {learn!r}.")
-    for name in names:
-        if (value := getattr(cell, name)) is None or not np.any(value if isinstance(value, list) else [value]):
-            raise ValueError(f"learn must name constants that are in use; received {name!r}, with {name}={value!r}.")
-    return tuple(name for name in known if name in names)
-
-
 def _learning_range(name: str, cell: Any) -> tuple[float, float]:
     """The lowest and the highest value that a constant has while it learns."""
     if name not in cell.TIME_CONSTANTS:
@@ -123,10 +96,7 @@ def _learning_range(name: str, cell: Any) -> tuple[float, float]:
 
 
 def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
-    """The weight of a constant: the logarithm of its values [H], which start at `value`.
-
-    A value of 0 stays 0, see `constant_values`; any other must be in the range in which it may learn.
-    """
+    """The weight of a constant: the logarithm of its values [H], which start at `value`, 0 or in the range."""
     low, high = _learning_range(name, cell)
 
     def initializer(shape, dtype=None, **_):

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, flag, integer, keras_object
+from ..checks import check_features, flag, integer, keras_object, number
 from ..draws import check_seed
+from ..dynamics.surrogate import check_surrogate
 from ..keras_version import keras
-from ..types import Config, Connectivity, Constraint, Excitatory, Initializer, KernelName, Regularizer
+from ..types import Connectivity, Constraint, Excitatory, Initializer, KernelName, Regularizer, Surrogate
 from .connections import (
     UnitSigns,
     check_connectivity,
@@ -30,26 +31,22 @@ class HiddenCell(TrainedCell):
     Args:
         units: number of units H.
         self_connections: whether a unit receives its own output through W_rec.
-        recurrent_initializer, recurrent_regularizer, recurrent_constraint: Keras objects for W_rec.
-        bias_initializer: Keras initializer.
-        recurrent_connectivity: the recurrent connections: a probability, with which each is drawn once and
-            then saved with the model, or a matrix [H, H] of True and False, in whose row j stand the connections that
-            leave unit j; None for all, 0 for none. A weight that is not there is 0 and stays 0. `recurrent_gain` holds
-            for the connections that there are.
+        recurrent_initializer, recurrent_regularizer, recurrent_constraint, bias_initializer: Keras objects.
+        recurrent_connectivity: the recurrent connections: a probability, with which each is drawn once and then saved
+            with the model, or a matrix [H, H] of True and False, whose row j has the connections that leave unit j;
+            None for all, 0 for none. Other weights are 0 and stay 0. `recurrent_gain` holds for those that there are.
         excitatory: Dale's law: the share of units that are excitatory, the first ones, or a list of H times True or
             False; None for weights of any sign. The recurrent weights that leave an excitatory unit are >= 0, of all
             others <= 0. An update that would change a sign ends at 0 (a Keras constraint, before
-            `recurrent_constraint`). Initial weights, by any initializer, get the sign, and those of inhibitory units
-            are larger in the ratio of the two numbers of units, so that the two kinds cancel in the mean.
+            `recurrent_constraint`). Initial weights get the sign, and those of inhibitory units are larger, so that the
+            two kinds cancel in the mean.
         connectivity_seed: of the drawn connections, an integer >= 0; None for one that the configuration keeps.
-        **kwargs: `use_bias`, and the other `kernel_` and `bias_` arguments of `TrainedCell`;
-            `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: `use_bias` and the other arguments of `TrainedCell`; `name`, `dtype` and those of a Keras layer.
 
-    A subclass defines the NamedTuples `State` and `Residuals`, and the methods
+    A subclass defines the NamedTuple `State`, and the methods
 
     - `parameters()`: the constants p of a step;
-    - `step(current, state, p)`: one time step;
-    - `save_residuals(step, state)`: the values to keep of a step, `output` first;
+    - `step(current, state, p)`: one time step; and `save_residuals(step, state)`, the values to keep of it;
     - `linear_step(residuals, p)`: the `LinearStep` of the states in `own_states`; and `silent_step(p)`, that of a step
       without a spike, if it is always the same;
     - `presynaptic(state)`: the input of the recurrent weights, as `residuals.presynaptic`;
@@ -65,11 +62,10 @@ class HiddenCell(TrainedCell):
     output_kind = "activity"  # or "spikes", each 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
     adapts = False  # whether a spike moves a threshold
-    resets = False  # whether a spike takes something from the potential
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
-    OBSERVABLES: tuple[str, ...]
-    PERTURBATIONS: tuple[str, ...]
-    NOISE: tuple[str, ...]
+    OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
+    PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
+    NOISE: tuple[str, ...] = ("current", "synapse")
     NOISE_OF_OUTPUT = "synapse"  # where noise on the output enters: "state" if S keeps it, as `perturb` does
     input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default
     recurrent_gain: float | None = None  # likewise
@@ -105,6 +101,16 @@ class HiddenCell(TrainedCell):
         elif isinstance(self.recurrent_connectivity, float):
             self.connectivity_seed = check_seed(None)[1]
 
+    def set_spiking(
+        self, dt: float, surrogate: Surrogate, surrogate_damping: float, input_gain: float, recurrent_gain: float
+    ) -> None:
+        """Checks and sets the arguments that all spiking cells have."""
+        self.dt = number("dt", dt, above=0.0)
+        self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
+        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
+        self.input_gain = number("input_gain", input_gain, low=0.0)
+        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
+
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
         drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive)) if self.CONSTANTS else None
@@ -128,10 +134,7 @@ class HiddenCell(TrainedCell):
         self.built = True
 
     def unit_drive_initializer(self, gain: float | None, share: float = 1.0) -> Callable[..., tf.Tensor] | None:
-        """Normal weights that add a potential of std gain / sqrt(fan_in) in one step; None without a gain.
-
-        `share` is the share of inputs that a unit is connected to.
-        """
+        """Normal weights that add a potential of std gain / sqrt(share fan_in) in one step; None without a gain."""
         if gain is None:
             return None
 
@@ -142,10 +145,7 @@ class HiddenCell(TrainedCell):
         return initializer
 
     def kernel_groups(self) -> list[int]:
-        """The index of each unit's lambda among the distinct ones, a list of H numbers.
-
-        Constants that are drawn or learn differ from unit to unit.
-        """
+        """The index of each unit's lambda among the distinct ones [H]; constants that are drawn or learn all differ."""
         values = [getattr(self, name) for name in self.CONSTANTS]
         drawn = any(not (value is None or isinstance(value, (float, list))) for value in values)
         if drawn or any(name in self.learn for name in self.CONSTANTS):
@@ -155,10 +155,7 @@ class HiddenCell(TrainedCell):
         return [distinct.index(value) for value in unit_values]
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
-        """The range of the units' time constants and that of their periods, in ms; None where they have none.
-
-        If an initializer draws them: the range of 1,000 draws with another seed.
-        """
+        """The ranges of the time constants and of the periods, ms, or None; of an initializer that of 1,000 draws."""
         ranges = {}
         for name in self.TIME_CONSTANTS:
             value = getattr(self, name)
@@ -207,18 +204,15 @@ class HiddenCell(TrainedCell):
 
     def state_potentials(self, state: Any) -> list[tf.Tensor]:
         """The potentials in a state, as `potentials` gives them for a step."""
-        return [getattr(state, name) for name in ("v", "activity", "quadrature") if name in state._fields]
+        return [getattr(state, name) for name in ("v", "activity", "quadrature", "w") if name in state._fields]
 
     def effects(self, residuals: Any, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
-        """Derivatives of a step by its constants, Eq. (30): `Effects` by the names of `parameters()`.
-
-        Args:
-            residuals: those of the steps [.., H].
-            before: `potentials` of the steps before.
-            seen: S(t-1).
-            p: the cell's `parameters()`.
-        """
+        """`Effects` of the fields of `parameters()`, Eq. (30); `before` are `potentials` at t-1, `seen` is S(t-1)."""
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
+
+    def gate(self, step: Any) -> tf.Tensor | float:
+        """1, or 0 [B, H] where a unit does not receive its current."""
+        return 1.0
 
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
         """A state with noise in S, where it enters like a spike."""
@@ -260,8 +254,9 @@ class HiddenCell(TrainedCell):
         """The recurrent weights in use, with or without self-connections: a NumPy mask [H, G H] of 0 and 1."""
         mask = np.ones((self.units, self.units))
         if self.recurrent_mask is not None:
-            mask = tf.convert_to_tensor(self.recurrent_mask).numpy().astype(mask.dtype)
-        mask = mask if self.self_connections else mask * (1.0 - np.eye(self.units))
+            mask *= tf.convert_to_tensor(self.recurrent_mask).numpy()
+        if not self.self_connections:
+            mask *= 1.0 - np.eye(self.units)
         return np.tile(mask, (1, self.currents))
 
     def input_weights(self) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -295,16 +290,3 @@ class HiddenCell(TrainedCell):
     @property
     def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "self_connections": self.self_connections,
-            "recurrent_initializer": self.recurrent_initializer
-            and keras.initializers.serialize(self.recurrent_initializer),
-            "recurrent_regularizer": keras.regularizers.serialize(self.recurrent_regularizer),
-            "recurrent_constraint": keras.constraints.serialize(self.recurrent_constraint),
-            "recurrent_connectivity": self.recurrent_connectivity,
-            "excitatory": self.excitatory,
-            "connectivity_seed": self.connectivity_seed,
-        }

@@ -1,4 +1,4 @@
-"""The input cell: Bernoulli spikes."""
+"""Cells without trained weights: Bernoulli spikes as input, and a unit that signals that the input is over."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,6 @@ from ..checks import check_features, integer
 from ..draws import add_counter, check_seed, next_key, uniform
 from ..replicas import equal_parts, replicas, rows_before
 from ..serialization import serializable
-from ..types import Config
 from .wide import WideCell
 
 
@@ -20,8 +19,8 @@ class InputSpikeCell(WideCell):
         z_i(t) ~ Bernoulli(x_i(t))
 
     Draws are independent over steps, units, examples and calls. A draw depends only on the seed, the number of earlier
-    calls (a weight, saved with the model) and the number of earlier steps (a state). So no generator runs inside the
-    time loop, and one seed gives the same spikes in eager, graph and XLA mode. No gradient flows to the inputs.
+    calls (a weight, saved with the model) and the number of earlier steps (a state). So one seed gives the same spikes
+    in eager, graph and XLA mode. No gradient flows to the inputs.
 
     Args:
         units: number of input units that all draw from a single input channel; None for one unit per channel.
@@ -45,12 +44,13 @@ class InputSpikeCell(WideCell):
         >>> import tensorflow as tf, kernl_keras as kk
         >>> from tensorflow import keras
         >>> layer = keras.layers.RNN(kk.InputSpikeCell(80, seed=0), return_sequences=True)
-        >>> layer(tf.fill((25, 838, 1), 0.3)).shape
-        TensorShape([25, 838, 80])
+        >>> layer(tf.fill((25, 7, 1), 0.3)).shape
+        TensorShape([25, 7, 80])
 
-    Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2, the Poisson process in
-    discrete time.
+    Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2.
     """
+
+    state_size = [2]
 
     def __init__(self, units: int | None = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -90,14 +90,57 @@ class InputSpikeCell(WideCell):
         return [zeros + tf.stack([call, tf.zeros_like(call)])]
 
     @property
-    def state_size(self) -> list[int]:
-        return [2]
-
-    @property
     def output_size(self) -> int:
         if self._channels is None:
             raise ValueError(f"{self.name} has a number of units only after it was built on an input.")
         return self._channels
 
-    def get_config(self) -> Config:
-        return {**super().get_config(), "units": self.units, "seed": self.seed}
+
+@serializable
+class ContextCell(WideCell):
+    """One unit that counts its input and switches on after `context_switch` steps.
+
+        n(t) = n(t-1) + x(t);  z(t) = 1[n(t) > context_switch]
+
+    Args:
+        context_switch: number of steps to count before the unit switches on.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+
+    Call arguments:
+        inputs: what the unit counts [B, 1].
+        states: list of one tensor [B, 1], the count so far.
+
+    Returns:
+        The output [B, 1], 0 or 1, and the list of new states.
+
+    Raises:
+        ValueError: if the inputs have more than one channel.
+
+    Example:
+
+    >>> import tensorflow as tf, kernl_keras as kk
+    >>> from tensorflow import keras
+    >>> layer = keras.layers.RNN(kk.ContextCell(3), return_sequences=True)
+    >>> layer(tf.ones((1, 5, 1)))[0, :, 0].numpy()
+    array([0., 0., 0., 1., 1.], dtype=float32)
+
+    Reference: the cue that ends the pixels, as in Bellec et al., arXiv:1803.09574 (2018).
+    """
+
+    state_size = [1]
+    output_size = 1
+
+    def __init__(self, context_switch: int = 784, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.context_switch = integer("context_switch", context_switch, low=0)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        if input_shape[-1] != 1:
+            raise ValueError(f"inputs must have 1 channel, which is counted; received shape {tuple(input_shape)}.")
+        self.built = True
+
+    def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        check_features("inputs", inputs, 1)
+        inputs = tf.cast(inputs, self.compute_dtype)
+        count = states[0] + inputs
+        return tf.cast(count > self.context_switch, inputs.dtype), [count]

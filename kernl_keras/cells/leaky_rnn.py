@@ -9,8 +9,8 @@ import tensorflow as tf
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..serialization import serializable
-from ..types import Activation, Config, Discretization, TimeConstant
-from .constants import Effects, check_period, check_time_constant, serialize_time_constant
+from ..types import Activation, Discretization, TimeConstant
+from .constants import Effects, check_period, check_time_constant
 from .hidden import HiddenCell
 from .linear import LinearStep
 
@@ -25,7 +25,6 @@ ACTIVATIONS = {
 class RateParameters(NamedTuple):
     """Constants of a step, numbers or [H]."""
 
-    activation: str  # a key of `ACTIVATIONS`
     leak: Any  # a, or Re a exp(2 pi i dt/period)
     turn: Any  # Im of the same; 0 without a period
     drive: Any  # factor of f(g): 1 - a, with a period sqrt(1 - a^2)
@@ -45,31 +44,7 @@ class OscillatingState(NamedTuple):
 
 
 class RateStep(NamedTuple):
-    """The values of one step. Each [B, H]."""
-
-    output: Any  # h(t)
-    slope: Any  # f'(g(t))
-
-
-def advance(state, added, p):
-    """The state, or a change of it, one step later: it leaks and turns, and `added` goes to h."""
-    if isinstance(state, RateState):
-        return RateState(p.leak * state.activity + added)
-    activity, quadrature = state.activity, state.quadrature
-    return OscillatingState(
-        quadrature=p.turn * activity + p.leak * quadrature, activity=p.leak * activity - p.turn * quadrature + added
-    )
-
-
-def rate_step(current, state, p):
-    """`RateStep` of t and the state at t, from the current g(t) [B, H] and the state at t-1."""
-    function, derivative = ACTIVATIONS[p.activation]
-    state = advance(state, p.drive * function(current), p)
-    return RateStep(state.activity, derivative(current)), state
-
-
-class RateResiduals(NamedTuple):
-    """The values that are kept of a step. Each [.., B, H]."""
+    """The values of one step, all of which are kept. Each [.., B, H]."""
 
     output: Any  # h(t)
     slope: Any  # f'(g(t))
@@ -92,8 +67,7 @@ class LeakyRNNCell(HiddenCell):
 
         U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)),        h(t) = Re U(t)
 
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time. In `kernl_keras.RNN` it trains by the
-    rule of that layer.
+    The cell trains as `kernl_keras.LIFCell` does.
 
     Args:
         units: number of units H.
@@ -105,13 +79,8 @@ class LeakyRNNCell(HiddenCell):
         dt: length of a step, ms.
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
         self_connections: whether a unit receives its own activity through W_rec.
-        learn: which constants learn, "tau" and "period". Each becomes a weight with a number for every unit, which
-            starts at the value given here. The weight is the logarithm, and stays in a range: a tau from 0.1 (with
-            "euler" 1.001) to 100,000 steps, a period from 2.01.
-        **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
-            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
-            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
-            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+        learn: which constants learn, "tau" and "period", as in `kernl_keras.LIFCell`. Periods stay above 2.01 steps.
+        **kwargs: `use_bias`, and what all hidden cells take, as in `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -131,8 +100,8 @@ class LeakyRNNCell(HiddenCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 4)
 
-    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Murray, eLife 8:e43299 (2019);
-    Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023 (units that oscillate).
+    Source: Roth, Kanitscheider, Fiete, ICLR 2019; Murray, eLife 8:e43299 (2019); with a period, Orvieto et al.,
+    Resurrecting Recurrent Neural Networks for Long Sequences, ICML 2023.
     """
 
     State: type[RateState | OscillatingState] = RateState
@@ -179,13 +148,12 @@ class LeakyRNNCell(HiddenCell):
         tau, period = self.constant("tau"), self.constant("period")
         decay = DECAYS[self.discretization](tau, self.dt, "tau")
         if period is None:
-            return RateParameters(self.activation, leak=decay, turn=0.0, drive=1.0 - decay)
+            return RateParameters(leak=decay, turn=0.0, drive=1.0 - decay)
         # sqrt(1 - a^2), by a difference that keeps its digits where the leak is slow
         drive = tf.sqrt(-tf.math.expm1(-2.0 * self.dt / tf.convert_to_tensor(tau, self.compute_dtype)))
         decay = tf.convert_to_tensor(decay, self.compute_dtype)
         angle = 2.0 * math.pi * self.dt / tf.convert_to_tensor(period, self.compute_dtype)
-        leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
-        return RateParameters(self.activation, leak, turn, drive)
+        return RateParameters(leak=decay * tf.cos(angle), turn=decay * tf.sin(angle), drive=drive)
 
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau [H] or a number, 1/ms, at which gamma starts; 1 / dt without a leak."""
@@ -198,45 +166,49 @@ class LeakyRNNCell(HiddenCell):
     def step(
         self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters
     ) -> tuple[RateStep, RateState | OscillatingState]:
-        return rate_step(current, state, p)
+        function, derivative = ACTIVATIONS[self.activation]
+        added, activity = p.drive * function(current), p.leak * state.activity
+        after: RateState | OscillatingState
+        if isinstance(state, RateState):
+            after = RateState(activity + added)
+        else:
+            quadrature = p.turn * state.activity + p.leak * state.quadrature
+            after = OscillatingState(quadrature, activity - p.turn * state.quadrature + added)
+        return RateStep(after.activity, derivative(current)), after
 
-    def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateResiduals:
-        return RateResiduals(step.output, step.slope, state[0] if self.keeps_quadrature else None)
-
-    def linear_step(self, residuals: RateResiduals, p: RateParameters) -> LinearStep:
-        return self._linearised(p, residuals.slope, residuals.presynaptic)
+    def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateStep:
+        return step._replace(quadrature=state[0] if self.keeps_quadrature else None)
 
     def silent_step(self, p: RateParameters) -> LinearStep:
-        return self._linearised(p)._replace(heard=None)  # no one number
-
-    def _linearised(self, p, slope=1.0, presynaptic=None):
-        """Eq. (37) of h, and of Im U with a period."""
-        drive = p.drive * slope
+        """Eq. (37) of h, and of Im U with a period, but for the slope, which varies."""
+        kept = (1.0, 0.0), (0.0, 1.0)
         step = LinearStep(
             psi=1.0,
             P=((p.leak, -p.turn), (p.turn, p.leak)),
-            Q=(drive, 0.0),
+            Q=(p.drive, 0.0),
             r=(1.0, 0.0),
-            K=((1.0, 0.0), (0.0, 1.0)),
-            K0=((1.0, 0.0), (0.0, 1.0)),
+            K=kept,
             s=(0.0, 0.0),
             reset=(0.0, 0.0),
-            heard=slope,
-            arrival=drive,
-            presynaptic=presynaptic,
+            K0=kept,
+            heard=None,
         )
         return step.first(len(self.own_states))
+
+    def linear_step(self, residuals: RateStep, p: RateParameters) -> LinearStep:
+        step, drive = self.silent_step(p), p.drive * residuals.slope
+        return step._replace(
+            Q=(drive, *step.Q[1:]), heard=residuals.slope, arrival=drive, presynaptic=residuals.presynaptic
+        )
 
     def fields(self) -> list[str]:
         return [field for field in super().fields() if field != "turn" or self.period is not None]
 
-    def potentials(self, residuals: RateResiduals, p: RateParameters) -> tuple[tf.Tensor, ...]:
+    def potentials(self, residuals: RateStep, p: RateParameters) -> tuple[tf.Tensor, ...]:
         """h(t) and, where it is kept, Im U(t)."""
         return (residuals.output,) if residuals.quadrature is None else (residuals.output, residuals.quadrature)
 
-    def effects(
-        self, residuals: RateResiduals, before: tuple, seen: tf.Tensor, p: RateParameters
-    ) -> dict[str, Effects]:
+    def effects(self, residuals: RateStep, before: tuple, seen: tf.Tensor, p: RateParameters) -> dict[str, Effects]:
         real, kept = before[0], p.leak * before[0]
         if residuals.quadrature is not None:
             kept -= p.turn * before[1]
@@ -245,22 +217,9 @@ class LeakyRNNCell(HiddenCell):
             return {**effects, "leak": Effects(y=(real,))}
         return {**effects, "leak": Effects(y=(real, before[1])), "turn": Effects(y=(-before[1], real))}
 
-    def gate(self, step: RateStep) -> tf.Tensor | float:
-        return 1.0
-
     def observables(self, step: RateStep, state: RateState | OscillatingState) -> dict[str, tf.Tensor]:
         return {"voltage": step.output}
 
     def perturb(self, state: RateState | OscillatingState, noise: tf.Tensor) -> RateState | OscillatingState:
         """The noise enters h, so that the leak and the recurrent weights both carry it on."""
         return state._replace(activity=state.activity + noise)
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "tau": serialize_time_constant(self.tau),
-            "period": self.period and serialize_time_constant(self.period),
-            "activation": self.activation,
-            "dt": self.dt,
-            "discretization": self.discretization,
-        }

@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
-from ..dynamics.surrogate import spike, surrogate_slope
+from ..dynamics.surrogate import spike
 from ..serialization import serializable
-from ..types import Config, Discretization, Reset, Surrogate, TimeConstant
+from ..types import Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
 from .linear import LinearStep
-from .spiking import SpikingCell, SpikingResiduals, check_resistance
+from .spiking import SpikingCell, SpikingResiduals, SpikingStep
 
 
 class LIFParameters(NamedTuple):
@@ -21,20 +21,9 @@ class LIFParameters(NamedTuple):
     membrane_decay: Any  # a
     adaptation_decay: Any  # p
     trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
-    resistance: Any  # R_m; None for 1 / (1-a)
+    drive: Any  # (1-a) R_m
     base_threshold: Any  # b0
     adaptation_strength: Any  # beta
-    refractory_time: Any  # tau_ref, ms
-    reset_potential: Any  # V_reset
-    dt: float  # ms
-    soft_reset: bool
-    surrogate: Any  # a word of `SURROGATES`, or a function
-    surrogate_damping: float
-
-    @property
-    def drive(self):
-        """(1-a) R_m: a current of 1 adds this to the potential in one step."""
-        return 1.0 if self.resistance is None else (1.0 - self.membrane_decay) * self.resistance
 
 
 class LIFState(NamedTuple):
@@ -44,43 +33,6 @@ class LIFState(NamedTuple):
     adaptation: Any  # b
     refractory: Any  # r, ms
     trace: Any  # S
-
-
-class LIFStep(NamedTuple):
-    """The values of one step. Each [B, H]."""
-
-    output: Any  # z(t)
-    potential: Any  # V-(t), before the reset
-    threshold: Any  # B(t-1)
-    slope: Any  # psi(t)
-    gate: Any  # on(t): 1, or 0 where refractory
-
-
-def lif_step(current, state, p):
-    """Eq. (2)-(9).
-
-    Args:
-        current: I(t) [B, H], Eq. (1).
-        state: `LIFState` at t-1.
-        p: `LIFParameters`.
-
-    Returns:
-        `LIFStep` of t and `LIFState` at t.
-    """
-    threshold = p.base_threshold + p.adaptation_strength * state.adaptation
-    gate = tf.cast(state.refractory < p.dt, current.dtype)  # Eq. (2)
-    potential = state.v + gate * (p.drive * current - (1.0 - p.membrane_decay) * state.v)  # Eq. (3)
-    slope = surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)  # Eq. (5)
-    spikes = spike(potential, threshold, slope)  # Eq. (4)
-    adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
-    refractory = tf.nn.relu(state.refractory - p.dt) + p.refractory_time * tf.stop_gradient(spikes)  # Eq. (7)
-    if p.soft_reset:
-        v = potential - threshold * spikes  # Eq. (8), soft
-    else:
-        v = potential + (p.reset_potential - potential) * spikes  # Eq. (8), hard
-    trace = p.trace_decay * state.trace + spikes  # Eq. (9)
-    step = LIFStep(spikes, potential, threshold, slope, gate)
-    return step, LIFState(v, adaptation, refractory, trace)
 
 
 @serializable
@@ -100,19 +52,19 @@ class LIFCell(SpikingCell):
         (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
-    derivative. In `kernl_keras.RNN` it trains by the rule of that layer.
+    derivative; in `kernl_keras.RNN` by the rule of that layer.
 
     Args:
         units: number of units H.
         tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer such as
-            `kernl_keras.LogUniform(20, 800)`. What an initializer draws is saved with the model.
+            `kernl_keras.LogUniform(20, 800)`, whose draws are saved with the model.
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
         resistance: R_m > 0, a number or a list of H numbers; or None for 1 / (1-a), so that a current of 1 adds 1 to
-            the potential of every unit. Where time constants are long or differ much, use None: otherwise slow units
-            need larger weights, which an optimizer such as Adam, whose steps are equal for all, learns slowly. A
-            learning rate that suited a number may then be too high. Where `tau_m` learns, 1 / (1-a) follows it.
+            the potential of every unit, also while `tau_m` learns. Use None where time constants are long or differ
+            much: otherwise slow units need larger weights, which Adam, whose steps are equal for all, learns slowly. A
+            learning rate that suited a number may then be too high.
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
         reset_potential: V_reset of the hard reset.
@@ -122,8 +74,7 @@ class LIFCell(SpikingCell):
         surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential",
             exp(-abs(u)/2); "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian",
             exp(-2 u^2); "multi_gaussian", a Gaussian that is below zero far from the threshold; "boxcar", 1 where
-            abs(u) < 1/2
-            (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
+            abs(u) < 1/2 (sources: `kernl_keras.dynamics.surrogate`). Or a function f(u) -> slope of TensorFlow tensors
             [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
         surrogate_damping: psi at the threshold is this number divided by B.
         use_bias: whether to add a trained current.
@@ -131,13 +82,13 @@ class LIFCell(SpikingCell):
             sqrt(I); the weights themselves are larger by 1 / ((1-a) R_m). A `kernel_initializer` takes its place.
         recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
         learn: which constants learn, by the names of their arguments: "tau_m", "tau_s", "tau_a", "base_threshold",
-            "adaptation_strength". Each becomes a weight with a number for every unit, which starts at the value given
-            here. The weight is the logarithm, and stays in a range: time constants from 0.1 steps (1.001 with "euler")
-            to 100,000 steps, the other two from 0.001 to 1,000. A strength of 0 stays 0.
-        **kwargs: what all hidden cells take: `self_connections`; `recurrent_connectivity` and `excitatory`, for sparse
-            recurrence and Dale's law; the initializers, regularizers and constraints of the weights
-            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
-            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+            "adaptation_strength". Each becomes a weight, the logarithm of a number for every unit, which starts at the
+            value given here and stays in a range: time constants from 0.1 steps (1.001 with "euler") to 100,000 steps,
+            the other two from 0.001 to 1,000. A strength of 0 stays 0.
+        **kwargs: what all hidden cells take (`kernl_keras.cells.hidden.HiddenCell`): `self_connections`;
+            `recurrent_connectivity` and `excitatory`, for sparse recurrence and Dale's law; `kernel_initializer`,
+            `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; and `name`, `dtype` and the
+            other arguments of a Keras layer.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -161,15 +112,7 @@ class LIFCell(SpikingCell):
     """
 
     State = LIFState
-    resets = True
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
-    FIELDS = {
-        "tau_m": ("membrane_decay",),
-        "tau_s": ("trace_decay",),
-        "tau_a": ("adaptation_decay",),
-        "base_threshold": ("base_threshold",),
-        "adaptation_strength": ("adaptation_strength",),
-    }
 
     def __init__(
         self,
@@ -193,23 +136,11 @@ class LIFCell(SpikingCell):
         learn: str | Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            use_bias=use_bias,
-            tau_m=tau_m,
-            tau_s=tau_s,
-            tau_a=tau_a,
-            base_threshold=base_threshold,
-            adaptation_strength=adaptation_strength,
-            dt=dt,
-            surrogate=surrogate,
-            surrogate_damping=surrogate_damping,
-            input_gain=input_gain,
-            recurrent_gain=recurrent_gain,
-            **kwargs,
-        )
+        super().__init__(units, use_bias=use_bias, **kwargs)
+        self.set_constants(tau_m, tau_s, tau_a, base_threshold, adaptation_strength)
+        self.set_spiking(dt, surrogate, surrogate_damping, input_gain, recurrent_gain)
+        self.set_resistance(resistance)
         self.tau_ref = number("tau_ref", tau_ref, low=0.0)
-        self.resistance = check_resistance(resistance, self.units)
         self.reset_potential = number("reset_potential", reset_potential)
         self.reset = one_of("reset", reset, ("hard", "soft"))
         self.discretization = one_of("discretization", discretization, DECAYS)
@@ -221,44 +152,43 @@ class LIFCell(SpikingCell):
         return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
 
     def parameters(self) -> LIFParameters:
-        """`LIFParameters` of the steps; built outside a time loop it costs nothing inside."""
         decay = DECAYS[self.discretization]
-        return LIFParameters(
-            membrane_decay=decay(self.constant("tau_m"), self.dt, "tau_m"),
-            adaptation_decay=decay(self.constant("tau_a"), self.dt, "tau_a"),
-            trace_decay=decay(self.constant("tau_s"), self.dt, "tau_s"),
-            resistance=self.resistances(),
-            base_threshold=self.constant("base_threshold"),
-            adaptation_strength=self.constant("adaptation_strength"),
-            refractory_time=self.tau_ref,
-            reset_potential=self.reset_potential,
-            dt=self.dt,
-            soft_reset=self.reset == "soft",
-            surrogate=self.surrogate,
-            surrogate_damping=self.surrogate_damping,
-        )
+        membrane_decay = decay(self.constant("tau_m"), self.dt, "tau_m")
+        drive = self.drive(membrane_decay)
+        return LIFParameters(membrane_decay=membrane_decay, drive=drive, **self.shared_parameters(decay))
 
     @property
     def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("v", "adaptation") if self.adapts else ("v",)
 
-    def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[LIFStep, LIFState]:
-        return lif_step(current, state, p)
+    def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[SpikingStep, LIFState]:
+        """Eq. (2)-(9)."""
+        threshold = p.base_threshold + p.adaptation_strength * state.adaptation
+        gate = tf.cast(state.refractory < self.dt, current.dtype)  # Eq. (2)
+        potential = state.v + gate * (p.drive * current - (1.0 - p.membrane_decay) * state.v)  # Eq. (3)
+        slope = self.slope(potential, threshold, gate)  # Eq. (5)
+        spikes = spike(potential, threshold, slope)  # Eq. (4)
+        adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+        refractory = tf.nn.relu(state.refractory - self.dt) + self.tau_ref * tf.stop_gradient(spikes)  # Eq. (7)
+        v = self.after_reset(potential, threshold, spikes)
+        trace = p.trace_decay * state.trace + spikes  # Eq. (9)
+        return SpikingStep(spikes, potential, threshold, slope, gate), LIFState(v, adaptation, refractory, trace)
 
-    def save_residuals(self, step: LIFStep, state: LIFState) -> SpikingResiduals:
-        return SpikingResiduals(
-            output=step.output,
-            potential=step.potential,
-            threshold=step.threshold if self.adapts else None,
-            free=step.gate > 0.0 if self.tau_ref > 0.0 else None,
-            trace=None if self.tau_s is None else state.trace,
-        )
+    def after_reset(self, potential: tf.Tensor, threshold: tf.Tensor, spikes: tf.Tensor) -> tf.Tensor:
+        """V(t), Eq. (8)."""
+        if self.reset == "soft":
+            return potential - threshold * spikes
+        return potential + (self.reset_potential - potential) * spikes
+
+    def save_residuals(self, step: SpikingStep, state: LIFState) -> SpikingResiduals:
+        free = step.gate > 0.0 if self.tau_ref > 0.0 else None
+        return super().save_residuals(step, state)._replace(free=free)
 
     def linear_step(self, residuals: SpikingResiduals, p: LIFParameters) -> LinearStep:
         threshold, spikes = self.threshold(residuals, p), residuals.output
         gate = 1.0 if residuals.free is None else tf.cast(residuals.free, spikes.dtype)
-        psi = self.slope(residuals.potential, threshold, gate, p)
-        taken = threshold if p.soft_reset else residuals.potential - p.reset_potential  # Eq. (8)
+        psi = self.slope(residuals.potential, threshold, gate)
+        taken = threshold if self.reset == "soft" else residuals.potential - self.reset_potential  # Eq. (8)
         return self._linearised(p, spikes, psi, gate, taken, residuals.presynaptic)
 
     def silent_step(self, p: LIFParameters) -> LinearStep:
@@ -272,7 +202,7 @@ class LIFCell(SpikingCell):
             P=((leak, 0.0), (0.0, 1.0)),  # Eq. (3)
             Q=(gate * p.drive, 0.0),
             r=(1.0, -beta),  # Eq. (4)
-            K=((1.0, -beta * spikes) if p.soft_reset else (1.0 - spikes, 0.0), (0.0, decay)),  # Eq. (8), (6)
+            K=((1.0, -beta * spikes) if self.reset == "soft" else (1.0 - spikes, 0.0), (0.0, decay)),  # Eq. (8), (6)
             s=(0.0, 1.0 - decay),
             reset=(-taken, 0.0),
             K0=((1.0, 0.0), (0.0, decay)),
@@ -283,34 +213,17 @@ class LIFCell(SpikingCell):
         return step if self.adapts else step.first(1)
 
     def potentials(self, residuals: SpikingResiduals, p: LIFParameters) -> tuple[tf.Tensor, ...]:
-        """V(t), after the reset."""
-        spikes = residuals.output
-        if p.soft_reset:
-            return (residuals.potential - self.threshold(residuals, p) * spikes,)  # Eq. (8)
-        return (residuals.potential + (p.reset_potential - residuals.potential) * spikes,)
+        return (self.after_reset(residuals.potential, self.threshold(residuals, p), residuals.output),)
 
     def effects(
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: LIFParameters
     ) -> dict[str, Effects]:
         # Eq. (3) by a is V(t-1) - R_m I(t), and V-(t) - V(t-1) is (1-a) times the same with the other sign
         by_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)  # 0 where refractory
-        if p.resistance is None:  # V-(t) by a is V(t-1)
+        if self.resistance is None:  # V-(t) by a is V(t-1)
             by_leak = before[0] if residuals.free is None else tf.where(residuals.free, before[0], 0.0)
-        return {**self.effects_beside(residuals, seen, p), "membrane_decay": Effects(y=(by_leak,))}
+        beside = self.effects_beside(residuals, seen, p, soft=self.reset == "soft")
+        return {**beside, "membrane_decay": Effects(y=(by_leak,))}
 
-    def gate(self, step: LIFStep) -> tf.Tensor | float:
-        return step.gate
-
-    def observables(self, step: LIFStep, state: LIFState) -> dict[str, tf.Tensor]:
-        distance = step.potential - step.threshold
-        return {"distance": distance, "voltage": step.potential, "reset_voltage": state.v}
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "tau_ref": self.tau_ref,
-            "resistance": self.resistance,
-            "reset_potential": self.reset_potential,
-            "reset": self.reset,
-            "discretization": self.discretization,
-        }
+    def observables(self, step: SpikingStep, state: LIFState) -> dict[str, tf.Tensor]:
+        return {**super().observables(step, state), "reset_voltage": state.v}

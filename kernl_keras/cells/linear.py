@@ -6,15 +6,13 @@ Every unit has its own state x(t) of d numbers. One step integrates, fires, and 
          z(t) = psi(t) r . y(t) + D_0 I(t)           the output: psi is its slope, r . y the distance to the threshold
          x(t) = K y(t) + s z(t)                      the state after it: reset, adaptation
 
-x, y, z and I are small changes here, and the matrices are taken at the values of the step. Errors go back by the
-transposed step:
+x, y, z and I are small changes, the matrices those at the values of the step. Errors go back by the transposed step:
 
     (38) e  = E(t) + s . l(t)                        error of the output; l(t) is the error of x(t) in later steps
          m  = K^T l(t) + psi e r                     error of y(t)
          dC/dI(t) = Q . m + D_0 e,    l(t-1) = P^T m
 
-All else uses these two functions: the perturbed pass that M learns from, the adjoint of backpropagation, e-prop and its
-traces, the hop through a whole unit, and the constants that learn.
+All rules, the perturbed pass and the constants that learn use these two functions.
 """
 
 from typing import Any, NamedTuple
@@ -25,8 +23,8 @@ import tensorflow as tf
 class LinearStep(NamedTuple):
     """The derivatives of one step of a unit, Eq. (37), for d own states.
 
-    P and K are tuples of d rows of d entries; Q, r, s and reset are tuples of d entries. An entry is a tensor [.., H]
-    or a number. Entries of 0 and 1 are numbers, so that they cost nothing.
+    P and K are tuples of d rows, Q, r, s and reset of d entries. An entry is a tensor [.., H] or a number; 0 and 1 are
+    numbers, which cost nothing.
     """
 
     psi: Any  # psi(t), slope of the output by the distance to the threshold; 1 for a rate unit
@@ -77,16 +75,7 @@ class LinearStep(NamedTuple):
         )
 
     def forward(self, x, current, arrived=0.0):
-        """Eq. (37).
-
-        Args:
-            x: changes of the own states at t-1, each [.., H].
-            current: change of I(t), [.., G H] or a number.
-            arrived: a further change of the potential.
-
-        Returns:
-            `Changes`.
-        """
+        """Eq. (37): `Changes` from those of x(t-1), a tuple, and I(t); `arrived` is a further one of the potential."""
         units = x[0].shape[-1]
         y = [plus(dot(row, x), sum_over_currents(q, current, units)) for row, q in zip(self.P, self.Q)]
         y[0] = plus(y[0], arrived)
@@ -96,16 +85,7 @@ class LinearStep(NamedTuple):
         return Changes(y, distance, output, tuple(tensor(change, like=x[0]) for change in after))
 
     def back(self, later, error, distance=0.0):
-        """Eq. (38).
-
-        Args:
-            later: l(t), errors of the own states after t, each [.., H].
-            error: E(t), of the output [.., H] or a number.
-            distance: a further error, of the distance to the threshold.
-
-        Returns:
-            l(t-1), each [.., H], and `Errors`.
-        """
+        """Eq. (38): l(t-1) and `Errors` from l(t), a tuple, and E(t); `distance` is a further error of the distance."""
         error = plus(error, dot(self.s, later))
         distance = plus(times(self.psi, error), distance)
         y = [plus(dot(column, later), times(r, distance)) for column, r in zip(zip(*self.K), self.r)]
@@ -119,10 +99,7 @@ class LinearStep(NamedTuple):
 
 
 class Jacobian(NamedTuple):
-    """One linearised step without y: dx(t) = A dx(t-1) + B dI(t), dz(t) = D . dx(t-1) + g dI(t).
-
-    A is a tuple of d rows of d entries, B and D are tuples of d entries, as in `LinearStep`.
-    """
+    """One linearised step without y: dx(t) = A dx(t-1) + B dI(t), dz(t) = D . dx(t-1) + g dI(t)."""
 
     A: tuple
     B: tuple
@@ -165,10 +142,7 @@ class Changes(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """The errors of all values that move in one step, from the outputs of that step and of later ones. Each [.., B, H].
-
-    None where the rule has no such error. All but `current` are for constants that learn, Eq. (30).
-    """
+    """The errors of all values that move in a step, each [.., B, H]; all but `current` are for constants that learn."""
 
     current: Any  # dC/dI(t), [.., G H] where units have G currents
     y: tuple | None = None  # of the states before a spike, V-(t), Re U(t) or h(t) first
@@ -207,7 +181,7 @@ def dot(a, b):
 
 
 def tensor(x, like):
-    """`x` as a tensor: a number becomes a tensor shaped like `like`."""
+    """`x` as a tensor, which is shaped like `like` where it was a number."""
     return tf.zeros_like(like) + x if isinstance(x, (int, float)) else x
 
 

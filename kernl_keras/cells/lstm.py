@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from ..checks import flag, number
 from ..serialization import serializable
-from ..types import Config
 from .hidden import HiddenCell
 from .linear import Changes, LinearStep
 
@@ -26,24 +25,7 @@ class LSTMState(NamedTuple):
 
 
 class LSTMStep(NamedTuple):
-    """The values of one step."""
-
-    output: Any  # h(t) [B, H]
-    gates: Any  # i, f, g, o [B, 4H]
-    memory: Any  # c(t) [B, H]
-
-
-def lstm_step(current, state):
-    """`LSTMStep` of t and the state at t, from the currents [B, 4H] and the state at t-1."""
-    i, f, g, o = tf.split(current, 4, -1)
-    i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-    memory = f * state.memory + i * g
-    output = o * tf.tanh(memory)
-    return LSTMStep(output, tf.concat([i, f, g, o], -1), memory), LSTMState(output, memory)
-
-
-class LSTMResiduals(NamedTuple):
-    """The values that are kept of a step."""
+    """The values of one step, all of which are kept."""
 
     output: Any  # h(t) [.., B, H]
     gates: Any  # i, f, g, o [.., B, 4H]
@@ -63,26 +45,24 @@ class LSTMCell(HiddenCell):
         i, f, o = sigmoid(I_i), sigmoid(I_f), sigmoid(I_o),        g = tanh(I_g)
         c(t) = f(t) c(t-1) + i(t) g(t),        h(t) = o(t) tanh(c(t))                                     (35)
 
-    This is `keras.layers.LSTMCell`, with the same weights in the same order. In a plain `keras.layers.RNN` it trains by
-    backpropagation through time. In `kernl_keras.RNN` it trains by the rule of that layer. Its own state is the memory
-    c. So e-prop has one trace for each weight, which fades as the forget gate says; the output gate acts at once:
+    This is `keras.layers.LSTMCell`, with the same weights in the same order. It trains as `kernl_keras.LIFCell` does.
+    Its own state is the memory c. So e-prop has one trace for each weight, which fades as the forget gate says; the
+    output gate acts at once:
 
         eps(t) = f(t) eps(t-1) + dc(t)/dW,        dC/dW = sum_b sum_t L(t) [o (1 - tanh(c)^2) eps(t) + tanh(c) do(t)/dW]
 
-    Under KeRNL M says what the output h of a unit does to the memories c of the others. Its kernel is
-    `kernl_keras.rules.Exponential`: no kernel of the membrane is known, because the forget gate changes. RFLO and the
-    plain form of KeRNL, which have one current for each unit, do not go with this cell. Under e-prop it has traces in
-    linear memory (`traces="linear"`).
+    Under KeRNL M says what the output h of a unit does to the memories c of the others, by the kernel
+    `kernl_keras.rules.Exponential`: no other is known, because the forget gate changes. RFLO and the plain form of
+    KeRNL, which have one current for each unit, do not go with this cell. Linear memory (`traces="linear"`) does, under
+    e-prop.
 
     Args:
         units: number of units H.
         unit_forget_bias: whether the bias of the forget gate starts at 1, so that the unit remembers at first.
         dt: length of a step, ms. It sets the scale of gamma (1/ms) and of lags; the units themselves count steps.
         self_connections: whether a unit receives its own output through W_rec.
-        **kwargs: what all hidden cells take: `use_bias`; `recurrent_connectivity` and `excitatory`, for sparse
-            recurrence and Dale's law, of all gates alike; the initializers, regularizers and constraints of the weights
-            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
-            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: `use_bias`, and what all hidden cells take, as in `kernl_keras.LIFCell`; `recurrent_connectivity` and
+            `excitatory` are those of all gates alike.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -103,16 +83,15 @@ class LSTMCell(HiddenCell):
     >>> tuple(layer.cell.kernel.shape)
     (3, 16)
 
-    Source: Hochreiter, Schmidhuber, Long short-term memory, Neural Computation 9:1735 (1997); Gers, Schmidhuber,
-    Cummins, Neural Computation 12:2451 (2000), for the forget gate; Bellec et al., Nature Communications 11:3625
-    (2020), for e-prop of such units.
+    Source: Hochreiter, Schmidhuber, Neural Computation 9:1735 (1997); the forget gate, Gers, Schmidhuber, Cummins,
+    Neural Computation 12:2451 (2000); its e-prop, Bellec et al., Nature Communications 11:3625 (2020).
     """
 
     State = LSTMState
     own_states = ("memory",)
     currents = 4
     CONSTANTS = ()
-    KERNELS = ("exponential",)  # the forget gate changes, so no kernel is known
+    KERNELS = ("exponential",)
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("synapse",)
@@ -160,12 +139,17 @@ class LSTMCell(HiddenCell):
         return state[0]
 
     def step(self, current: tf.Tensor, state: LSTMState, p: LSTMParameters) -> tuple[LSTMStep, LSTMState]:
-        return lstm_step(current, state)
+        """Eq. (35), from the currents [B, 4H]."""
+        i, f, g, o = tf.split(current, 4, -1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        memory = f * state.memory + i * g
+        output = o * tf.tanh(memory)
+        return LSTMStep(output, tf.concat([i, f, g, o], -1), memory), LSTMState(output, memory)
 
-    def save_residuals(self, step: LSTMStep, state: LSTMState) -> LSTMResiduals:
-        return LSTMResiduals(step.output, step.gates, step.memory)
+    def save_residuals(self, step: LSTMStep, state: LSTMState) -> LSTMStep:
+        return step
 
-    def linear_step(self, residuals: LSTMResiduals, p: LSTMParameters) -> LinearStep:
+    def linear_step(self, residuals: LSTMStep, p: LSTMParameters) -> LinearStep:
         """Eq. (37) of c. The forget gate kept c(t) - i(t) g(t) of the memory."""
         (i, f, g, o), memory = tf.split(residuals.gates, 4, -1), residuals.memory
         seen, kept, nothing = tf.tanh(memory), memory - i * g, tf.zeros_like(memory)
@@ -185,11 +169,5 @@ class LSTMCell(HiddenCell):
     def changed_state(self, change: LSTMState, changes: Changes, p: LSTMParameters) -> LSTMState:
         return LSTMState(changes.output, *changes.x)
 
-    def gate(self, step: LSTMStep) -> tf.Tensor | float:
-        return 1.0
-
     def observables(self, step: LSTMStep, state: LSTMState) -> dict[str, tf.Tensor]:
         return {"voltage": step.memory}
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias, "dt": self.dt}

@@ -9,8 +9,8 @@ from ..checks import check_features, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
 from ..keras_version import keras
 from ..serialization import serializable
-from ..types import Config, Discretization, Feedback, Initializer, TimeConstant
-from .constants import check_time_constant, serialize_time_constant
+from ..types import Discretization, Feedback, Initializer, TimeConstant
+from .constants import check_time_constant
 from .trained import TrainedCell
 
 FEEDBACKS = ("symmetric", "random")
@@ -22,23 +22,18 @@ class ReadoutCell(TrainedCell):
 
         v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
 
-    v is a running mean: a longer tau_out makes it smoother, not larger. The gain makes up for spikes being rare, so
-    that the readout learns as fast as the layers below: an optimizer such as Adam changes all weights by the same
-    amount. With `gain=None` the cell adds up instead of averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
-
+    v is a running mean. The gain makes up for spikes being rare, so that the readout learns as fast as the layers
+    below. With `gain=None` the cell adds up instead of averaging, v(t) = d v(t-1) + z(t) W_out + bias, as published.
     It trains by ordinary automatic differentiation. With `feedback="random"` the error goes back to the layer below by
-    fixed random weights. Under the rules "eprop" and "rflo" that makes broadcast e-prop and RFLO as published, which
-    know nothing of W_out. `kernl_keras.Readout` computes the same over a whole sequence, much faster.
+    fixed random weights. `kernl_keras.Readout` computes the same over a whole sequence, much faster.
 
     Args:
         units, tau_out, gain, dt, discretization, learn, feedback: as in `kernl_keras.Readout`.
         kernel_initializer: any Keras initializer; None for "glorot_uniform" divided by the gain, which leaves the
             initial v independent of it.
-        feedback_initializer: any Keras initializer of B, which may have another seed; None for "glorot_uniform"
-            divided by the gain, as for W_out.
-        **kwargs: `use_bias`, by default True; the other initializers, regularizers and constraints of the weights
-            (`bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `kernel_constraint`, `bias_constraint`); and
-            `name`, `dtype` and the other arguments of a Keras layer.
+        feedback_initializer: the same for B.
+        **kwargs: `use_bias`, by default True; `bias_initializer`, and the regularizers and constraints of a Keras
+            `Dense`; `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: hidden spikes or activities z(t) [B, H].
@@ -114,10 +109,7 @@ class ReadoutCell(TrainedCell):
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:
-        """(1-d) (gain z W_out + bias), or z W_out + bias: [n, H] -> [n, O].
-
-        `symmetric` makes the gradient that of backpropagation, whatever the feedback.
-        """
+        """(1-d) (gain z W_out + bias), or z W_out + bias, [n, O]; `symmetric`: with the gradient of backpropagation."""
         if self.feedback_kernel is None or symmetric:
             current = tf.matmul(inputs, self.kernel)
         else:
@@ -147,25 +139,9 @@ class ReadoutCell(TrainedCell):
     def state_size(self) -> list[int]:
         return [self.units]
 
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "tau_out": serialize_time_constant(self.tau_out),
-            "gain": self.gain,
-            "dt": self.dt,
-            "discretization": self.discretization,
-            "feedback": self.feedback,
-            "feedback_initializer": self.feedback_initializer
-            and keras.initializers.serialize(self.feedback_initializer),
-        }
-
 
 def _product_with_feedback(inputs, kernel, feedback):
-    """z W [n, O], whose gradient by z is e B^T where backpropagation has e W^T; that by W is z^T e as ever.
-
-    Source: Lillicrap, Cownden, Tweed, Akerman, Random synaptic feedback weights support error backpropagation for deep
-    learning, Nature Communications 7:13276 (2016).
-    """
+    """z W [n, O], whose gradient by z is e B^T where backpropagation has e W^T; that by W is z^T e as ever."""
     feedback = tf.stop_gradient(feedback)
 
     @tf.custom_gradient

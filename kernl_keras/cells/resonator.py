@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..dynamics.decays import decay_exp
-from ..dynamics.surrogate import spike, surrogate_slope
+from ..dynamics.surrogate import spike
 from ..initializers import LogSpaced
 from ..serialization import serializable
-from ..types import Config, Surrogate, TimeConstant
-from .constants import Effects, check_period, serialize_time_constant
+from ..types import Surrogate, TimeConstant
+from .constants import Effects, check_period
 from .linear import LinearStep
-from .spiking import SpikingCell, SpikingResiduals
+from .spiking import SpikingCell, SpikingResiduals, SpikingStep
 
 
 class ResonatorParameters(NamedTuple):
@@ -23,16 +23,9 @@ class ResonatorParameters(NamedTuple):
     turn: Any  # Im of the same
     adaptation_decay: Any  # p
     trace_decay: Any  # exp(-dt / tau_s); 0 makes S = z
+    drive: float  # dt: a current of 1 adds this to the potential in one step
     base_threshold: Any  # b0
     adaptation_strength: Any  # beta
-    dt: float  # ms
-    surrogate: Any  # a word of `SURROGATES`, or a function
-    surrogate_damping: float
-
-    @property
-    def drive(self):
-        """dt: a current of 1 adds this to the potential in one step."""
-        return self.dt
 
 
 class ResonatorState(NamedTuple):
@@ -42,42 +35,6 @@ class ResonatorState(NamedTuple):
     quadrature: Any  # Im U
     adaptation: Any  # b
     trace: Any  # S
-
-
-class ResonatorStep(NamedTuple):
-    """The values of one step. Each [B, H]."""
-
-    output: Any  # z(t)
-    potential: Any  # V-(t)
-    threshold: Any  # B(t-1)
-    slope: Any  # psi(t)
-
-
-def _rotated(v, quadrature, p):
-    """Real and imaginary part of U, or of a change of it, after one step without input."""
-    return p.leak * v - p.turn * quadrature, p.turn * v + p.leak * quadrature
-
-
-def resonator_step(current, state, p):
-    """Eq. (24), (4)-(6), (9).
-
-    Args:
-        current: I(t) [B, H], Eq. (1).
-        state: `ResonatorState` at t-1.
-        p: `ResonatorParameters`.
-
-    Returns:
-        `ResonatorStep` of t and `ResonatorState` at t.
-    """
-    threshold = p.base_threshold + p.adaptation_strength * state.adaptation
-    swung, quadrature = _rotated(state.v, state.quadrature, p)
-    potential = swung + p.drive * current  # Eq. (24)
-    slope = surrogate_slope(potential, threshold, 1.0, p.surrogate_damping, p.surrogate)  # Eq. (5)
-    spikes = spike(potential, threshold, slope)  # Eq. (4)
-    adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
-    trace = p.trace_decay * state.trace + spikes  # Eq. (9)
-    step = ResonatorStep(spikes, potential, threshold, slope)
-    return step, ResonatorState(potential, quadrature, adaptation, trace)
 
 
 @serializable
@@ -94,44 +51,24 @@ class ResonatorCell(SpikingCell):
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
 
     A unit responds most to inputs that come and go with its period, and remembers them for tau_m. Units with many
-    different periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part
-    of a weight's effect on it, eps of Eq. (20), rotates with it and is exact.
-
-    In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
-    derivative. In `kernl_keras.RNN` it trains by the rule of that layer.
+    periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part of a
+    weight's effect on it, eps of Eq. (20), rotates with it and is exact. The cell trains as `kernl_keras.LIFCell` does.
 
     Args:
         units: number of units H.
         tau_m: time constant with which the oscillation decays, ms: a number, a list of H numbers, or a Keras
-            initializer such as `kernl_keras.LogUniform(100, 1000)`. What an initializer draws is saved with the model.
-            Where an answer depends on the whole sequence, a quarter to a half of its length is a good beginning.
+            initializer. Where an answer depends on the whole sequence, a quarter to a half of its length is a good
+            beginning.
         period: period of the oscillation, ms, in one of the same forms; None for 20 values, log-spaced from 4 to 300
             steps. `kernl_keras.LogSpaced(4, T)` fits sequences of T steps of 1 ms. It must be longer than 2 dt: steps
             cannot follow a faster oscillation.
-        tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
-        tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
-        base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
-        dt: length of a step, ms.
-        surrogate: shape of psi over u, 1 at the threshold: "triangle", max(0, 1 - abs(u)); "exponential",
-            exp(-abs(u)/2); "fast_sigmoid", 1 / (1 + 10 abs(u))^2; "arctan", 1 / (1 + (pi u)^2); "gaussian",
-            exp(-2 u^2); "multi_gaussian", a Gaussian that is below zero far from the threshold; "boxcar", 1 where
-            abs(u) < 1/2
-            (`kernl_keras.dynamics.surrogate` has their sources). Or a function f(u) -> slope of TensorFlow tensors
-            [B, H]; register it with `keras.saving.register_keras_serializable`, or the cell cannot be saved.
-        surrogate_damping: psi at the threshold is this number divided by B.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
-            sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
-            place.
-        recurrent_gain: the same for the recurrent weights, times sqrt(H). A `recurrent_initializer` takes its place.
-        learn: which constants learn, by the names of their arguments: "tau_m", "period", "tau_s", "tau_a",
-            "base_threshold", "adaptation_strength". Each becomes a weight with a number for every unit, which starts at
-            the value given here. The weight is the logarithm, and stays in a range: time constants from 0.1 to 100,000
-            steps, periods from 2.01, the other two from 0.001 to 1,000. A strength of 0 stays 0.
-        **kwargs: what all hidden cells take: `self_connections`, `use_bias`; `recurrent_connectivity` and `excitatory`,
-            for sparse recurrence and Dale's law; the initializers, regularizers and constraints of the weights
-            (`kernel_initializer`, `recurrent_initializer`, `bias_initializer`, `kernel_regularizer` and so on; see
-            `kernl_keras.cells.hidden.HiddenCell`); and `name`, `dtype` and the other arguments of a Keras layer.
+            sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more.
+        learn: which constants learn: "tau_m", "period", "tau_s", "tau_a", "base_threshold", "adaptation_strength".
+            Periods stay above 2.01 steps.
+        tau_s, tau_a, base_threshold, dt, surrogate, surrogate_damping, recurrent_gain, **kwargs: as in
+            `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -151,22 +88,14 @@ class ResonatorCell(SpikingCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
-    Source: Izhikevich, Neural Networks 14:883 (2001); Higuchi, Kairat, Bohte, Otte, Balanced Resonate-and-Fire
-    Neurons, ICML 2024.
+    Source: Izhikevich, Neural Networks 14:883 (2001); Higuchi, Kairat, Bohte, Otte, ICML 2024.
     """
 
     State = ResonatorState
     CONSTANTS = ("tau_m", "period")
     TIME_CONSTANTS = ("tau_m", "period", "tau_s", "tau_a")
-    FIELDS = {
-        "tau_m": ("leak", "turn"),
-        "period": ("leak", "turn"),
-        "tau_s": ("trace_decay",),
-        "tau_a": ("adaptation_decay",),
-        "base_threshold": ("base_threshold",),
-        "adaptation_strength": ("adaptation_strength",),
-    }
-    LEARNABLE = ("tau_m", "period", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
+    LEARNABLE = ("tau_m", "period", *SpikingCell.LEARNABLE[1:])
+    FIELDS = {**SpikingCell.FIELDS, "tau_m": ("leak", "turn"), "period": ("leak", "turn")}
 
     def __init__(
         self,
@@ -185,39 +114,18 @@ class ResonatorCell(SpikingCell):
         learn: str | Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            tau_m=tau_m,
-            tau_s=tau_s,
-            tau_a=tau_a,
-            base_threshold=base_threshold,
-            adaptation_strength=adaptation_strength,
-            dt=dt,
-            surrogate=surrogate,
-            surrogate_damping=surrogate_damping,
-            input_gain=input_gain,
-            recurrent_gain=recurrent_gain,
-            **kwargs,
-        )
+        super().__init__(units, **kwargs)
+        self.set_constants(tau_m, tau_s, tau_a, base_threshold, adaptation_strength)
+        self.set_spiking(dt, surrogate, surrogate_damping, input_gain, recurrent_gain)
         period = LogSpaced(4.0 * self.dt, 300.0 * self.dt) if period is None else period
         self.period = check_period(period, self.units, self.dt)
         self.set_learn(learn)
 
     def parameters(self) -> ResonatorParameters:
-        """`ResonatorParameters` of the steps; built outside a time loop it costs nothing inside."""
         tau_m, period = (tf.convert_to_tensor(self.constant(name), self.compute_dtype) for name in ("tau_m", "period"))
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
-        return ResonatorParameters(
-            leak=decay * tf.cos(angle),
-            turn=decay * tf.sin(angle),
-            adaptation_decay=decay_exp(self.constant("tau_a"), self.dt),
-            trace_decay=decay_exp(self.constant("tau_s"), self.dt),
-            base_threshold=self.constant("base_threshold"),
-            adaptation_strength=self.constant("adaptation_strength"),
-            dt=self.dt,
-            surrogate=self.surrogate,
-            surrogate_damping=self.surrogate_damping,
-        )
+        leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
+        return ResonatorParameters(leak=leak, turn=turn, drive=self.dt, **self.shared_parameters(decay_exp))
 
     @property
     def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -225,31 +133,28 @@ class ResonatorCell(SpikingCell):
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters
-    ) -> tuple[ResonatorStep, ResonatorState]:
-        return resonator_step(current, state, p)
+    ) -> tuple[SpikingStep, ResonatorState]:
+        """Eq. (24), (4)-(6), (9)."""
+        threshold = p.base_threshold + p.adaptation_strength * state.adaptation
+        potential = p.leak * state.v - p.turn * state.quadrature + p.drive * current  # Eq. (24)
+        quadrature = p.turn * state.v + p.leak * state.quadrature
+        slope = self.slope(potential, threshold)  # Eq. (5)
+        spikes = spike(potential, threshold, slope)  # Eq. (4)
+        adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+        trace = p.trace_decay * state.trace + spikes  # Eq. (9)
+        step = SpikingStep(spikes, potential, threshold, slope)
+        return step, ResonatorState(potential, quadrature, adaptation, trace)
 
-    def save_residuals(self, step: ResonatorStep, state: ResonatorState) -> SpikingResiduals:
-        return SpikingResiduals(
-            output=step.output,
-            potential=step.potential,
-            threshold=step.threshold if self.adapts else None,
-            trace=None if self.tau_s is None else state.trace,
-            quadrature=state.quadrature if self.keeps_quadrature else None,
-        )
-
-    def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
-        psi = self.slope(residuals.potential, self.threshold(residuals, p), 1.0, p)
-        return self._linearised(p, psi, residuals.presynaptic)
+    def save_residuals(self, step: SpikingStep, state: ResonatorState) -> SpikingResiduals:
+        quadrature = state.quadrature if self.keeps_quadrature else None
+        return super().save_residuals(step, state)._replace(quadrature=quadrature)
 
     def silent_step(self, p: ResonatorParameters) -> LinearStep:
-        return self._linearised(p)
-
-    def _linearised(self, p, psi=0.0, presynaptic=None):
         """Eq. (37) of Re U, Im U and b."""
         decay = p.adaptation_decay
         kept = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, decay)  # Eq. (6)
         step = LinearStep(
-            psi=psi,
+            psi=0.0,
             P=((p.leak, -p.turn, 0.0), (p.turn, p.leak, 0.0), (0.0, 0.0, 1.0)),  # Eq. (24)
             Q=(p.drive, 0.0, 0.0),
             r=(1.0, 0.0, -p.adaptation_strength),  # Eq. (4)
@@ -257,16 +162,17 @@ class ResonatorCell(SpikingCell):
             s=(0.0, 0.0, 1.0 - decay),
             reset=(0.0, 0.0, 0.0),
             K0=kept,
-            arrival=psi,
-            presynaptic=presynaptic,
         )
         return step if self.adapts else step.first(2)
 
+    def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
+        psi = self.slope(residuals.potential, self.threshold(residuals, p))
+        return self.silent_step(p)._replace(psi=psi, arrival=psi, presynaptic=residuals.presynaptic)
+
     def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
         """Re U(t) and, where it is kept, Im U(t)."""
-        if residuals.quadrature is None:
-            return (residuals.potential,)
-        return residuals.potential, residuals.quadrature
+        v, quadrature = residuals.potential, residuals.quadrature
+        return (v,) if quadrature is None else (v, quadrature)
 
     def effects(
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: ResonatorParameters
@@ -274,17 +180,5 @@ class ResonatorCell(SpikingCell):
         effects = self.effects_beside(residuals, seen, p)
         if residuals.quadrature is not None:
             real, imaginary = before  # Eq. (24) by lambda is U(t-1)
-            effects |= {
-                "leak": Effects(y=(real, imaginary)),
-                "turn": Effects(y=(-imaginary, real)),
-            }
+            effects |= {"leak": Effects(y=(real, imaginary)), "turn": Effects(y=(-imaginary, real))}
         return effects
-
-    def gate(self, step: ResonatorStep) -> tf.Tensor | float:
-        return 1.0
-
-    def observables(self, step: ResonatorStep, state: ResonatorState) -> dict[str, tf.Tensor]:
-        return {"distance": step.potential - step.threshold, "voltage": step.potential}
-
-    def get_config(self) -> Config:
-        return {**super().get_config(), "period": serialize_time_constant(self.period)}

@@ -1,16 +1,26 @@
 """Base of the spiking cells: adapting threshold, Eq. (4) and (6), psi, Eq. (5), and synaptic trace S, Eq. (9)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..checks import number, per_unit
-from ..dynamics.surrogate import check_surrogate, serialize_surrogate, surrogate_slope
-from ..types import Config, Initializer, Surrogate, TimeConstant
-from .constants import Effects, check_time_constant, serialize_time_constant
+from ..checks import per_unit
+from ..dynamics.surrogate import surrogate_slope
+from ..types import TimeConstant
+from .constants import Effects, check_time_constant
 from .hidden import HiddenCell
 from .linear import Changes, plus, times
+
+
+class SpikingStep(NamedTuple):
+    """The values of one step. Each [B, H]."""
+
+    output: Any  # z(t)
+    potential: Any  # V-(t), before the reset
+    threshold: Any  # B(t-1)
+    slope: Any  # psi(t)
+    gate: Any = 1.0  # on(t): 1, or 0 where refractory
 
 
 class SpikingResiduals(NamedTuple):
@@ -29,56 +39,43 @@ class SpikingResiduals(NamedTuple):
         return self.output if self.trace is None else self.trace
 
 
-def check_resistance(value: Any, units: int) -> float | list[float] | None:
-    """The argument `resistance` of a cell."""
-    return None if value is None else per_unit("resistance", value, units, above=0.0)
-
-
 class SpikingCell(HiddenCell):
-    """Base of the hidden cells that spike. The state of a subclass has S as `trace`, its step an output z."""
+    """Base of the hidden cells that spike. The state of a subclass has S as `trace`."""
 
     output_kind = "spikes"
-    OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
-    PERTURBATIONS = ("tangent", "twin", "replica")
-    NOISE = ("current", "synapse")
     NOISE_OF_OUTPUT = "state"
+    resistance: float | list[float] | None
     TIME_CONSTANTS: tuple[str, ...] = ("tau_m", "tau_s", "tau_a")
     LEARNABLE: tuple[str, ...] = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength")
+    FIELDS = {
+        "tau_m": ("membrane_decay",),
+        "tau_s": ("trace_decay",),
+        "tau_a": ("adaptation_decay",),
+        "base_threshold": ("base_threshold",),
+        "adaptation_strength": ("adaptation_strength",),
+    }
 
-    def __init__(
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **{"kernel_initializer": None, "recurrent_initializer": None, **kwargs})
+
+    def set_constants(
         self,
-        units: int,
-        *,
         tau_m: TimeConstant,
         tau_s: TimeConstant | None,
         tau_a: TimeConstant,
         base_threshold: float | Iterable[float],
         adaptation_strength: float | Iterable[float],
-        dt: float,
-        surrogate: Surrogate,
-        surrogate_damping: float,
-        input_gain: float,
-        recurrent_gain: float,
-        kernel_initializer: Initializer | None = None,
-        recurrent_initializer: Initializer | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            units,
-            kernel_initializer=kernel_initializer,
-            recurrent_initializer=recurrent_initializer,
-            **kwargs,
-        )
+        """Checks and sets the constants that all of these cells have."""
         self.tau_m = check_time_constant("tau_m", tau_m, self.units)
         self.tau_s = None if tau_s is None else check_time_constant("tau_s", tau_s, self.units)
         self.tau_a = check_time_constant("tau_a", tau_a, self.units)
         self.base_threshold = per_unit("base_threshold", base_threshold, self.units, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
-        self.dt = number("dt", dt, above=0.0)
-        self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
-        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
-        self.input_gain = number("input_gain", input_gain, low=0.0)
-        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
+
+    def set_resistance(self, resistance: float | Iterable[float] | None) -> None:
+        """Checks and sets this argument."""
+        self.resistance = None if resistance is None else per_unit("resistance", resistance, self.units, above=0.0)
 
     @property
     def adapts(self) -> bool:  # type: ignore[override]
@@ -91,27 +88,50 @@ class SpikingCell(HiddenCell):
             tf.constant(self.resistance, self.compute_dtype) if isinstance(self.resistance, list) else self.resistance
         )
 
+    def drive(self, membrane_decay: Any) -> Any:
+        """(1-a) R_m: a current of 1 adds this to the potential in one step."""
+        return 1.0 if self.resistance is None else (1.0 - membrane_decay) * self.resistances()
+
+    def shared_parameters(self, decay: Callable[..., Any]) -> dict[str, Any]:
+        """The fields of `parameters()` that all spiking cells have; `decay` is a function of `DECAYS`."""
+        return {
+            "adaptation_decay": decay(self.constant("tau_a"), self.dt, "tau_a"),
+            "trace_decay": decay(self.constant("tau_s"), self.dt, "tau_s"),
+            "base_threshold": self.constant("base_threshold"),
+            "adaptation_strength": self.constant("adaptation_strength"),
+        }
+
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms, at which gamma starts."""
         return 1.0 / self.constant("tau_m")
 
-    def threshold(self, residuals: "SpikingResiduals", p: Any) -> tf.Tensor:
+    def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float = 1.0) -> tf.Tensor:
+        """psi, Eq. (5)."""
+        return surrogate_slope(potential, threshold, gate, self.surrogate_damping, self.surrogate)
+
+    def save_residuals(self, step: SpikingStep, state: Any) -> SpikingResiduals:
+        return SpikingResiduals(
+            output=step.output,
+            potential=step.potential,
+            threshold=step.threshold if self.adapts else None,
+            trace=None if self.tau_s is None else state.trace,
+        )
+
+    def threshold(self, residuals: SpikingResiduals, p: Any) -> tf.Tensor:
         """B(t-1), a scalar or [H] where it does not adapt."""
         if residuals.threshold is None:
             return tf.convert_to_tensor(p.base_threshold, residuals.output.dtype)
         return residuals.threshold
 
-    def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float, p: Any) -> tf.Tensor:
-        """psi, Eq. (5)."""
-        return surrogate_slope(potential, threshold, gate, p.surrogate_damping, p.surrogate)
-
-    def effects_beside(self, residuals: "SpikingResiduals", seen: tf.Tensor, p: Any) -> dict[str, Effects]:
-        """`HiddenCell.effects` of the constants of threshold and synapse."""
+    def effects_beside(
+        self, residuals: SpikingResiduals, seen: tf.Tensor, p: Any, soft: bool = False
+    ) -> dict[str, Effects]:
+        """`HiddenCell.effects` of the constants of threshold and synapse, with a soft reset or without."""
         spikes = residuals.output
         above = self.threshold(residuals, p) - p.base_threshold
         adaptation = tf.math.divide_no_nan(above, tf.convert_to_tensor(p.adaptation_strength, above.dtype))  # b(t-1)
         others = (None,) * self.count_own(adaptation=False)
-        taken = (lambda x: ()) if not getattr(p, "soft_reset", False) else (lambda x: (-x * spikes,))  # Eq. (8)
+        taken = (lambda x: (-x * spikes,)) if soft else (lambda x: ())  # Eq. (8)
         ones = tf.ones_like(spikes)
         return {
             "adaptation_decay": Effects(x=(*others, adaptation - spikes)),  # Eq. (6)
@@ -124,17 +144,8 @@ class SpikingCell(HiddenCell):
         trace = plus(times(p.trace_decay, change.trace), changes.output)  # Eq. (9)
         return super().changed_state(change, changes, p)._replace(trace=trace)
 
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "tau_m": serialize_time_constant(self.tau_m),
-            "tau_s": serialize_time_constant(self.tau_s),
-            "tau_a": serialize_time_constant(self.tau_a),
-            "base_threshold": self.base_threshold,
-            "adaptation_strength": self.adaptation_strength,
-            "dt": self.dt,
-            "surrogate": serialize_surrogate("surrogate", self.surrogate),
-            "surrogate_damping": self.surrogate_damping,
-            "input_gain": self.input_gain,
-            "recurrent_gain": self.recurrent_gain,
-        }
+    def gate(self, step: SpikingStep) -> tf.Tensor | float:
+        return step.gate
+
+    def observables(self, step: SpikingStep, state: Any) -> dict[str, tf.Tensor]:
+        return {"distance": step.potential - step.threshold, "voltage": step.potential}

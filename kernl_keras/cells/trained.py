@@ -1,22 +1,19 @@
 """Base of the cells with trained weights: units, input weights, a bias, and constants."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, keras_object
-from ..keras_version import keras
-from ..types import Config, Constraint, Initializer, Regularizer
-from .constants import check_learn, constant_values, learned_constant, time_constant
+from ..types import Constraint, Initializer, Regularizer
+from .constants import constant_values, learned_constant, time_constant
 from .wide import WideCell
 
 
 class TrainedCell(WideCell):
-    """Base of the cells with trained input weights and a trained bias; its arguments are those of a Keras `Dense`.
-
-    A `kernel_initializer` of None is Keras' own default, if a subclass has none.
-    """
+    """Base of the cells with trained input weights and a trained bias; its arguments are those of a Keras `Dense`."""
 
     def __init__(
         self,
@@ -47,8 +44,16 @@ class TrainedCell(WideCell):
     learn: tuple[str, ...] = ()
 
     def set_learn(self, learn: str | Iterable[str]) -> None:
-        """Checks and sets `learn`, once all constants are set."""
-        self.learn = check_learn(learn, self)
+        """Checks and sets `learn`, once all constants are set: names of constants that the cell has and uses."""
+        names, known = [learn] if isinstance(learn, str) else learn, self.LEARNABLE
+        if not isinstance(names, Iterable) or isinstance(names, Mapping) or any(name not in known for name in names):
+            raise ValueError(f"learn must be names out of {list(known)}; received {learn!r}.")
+        for name in names:
+            if (value := getattr(self, name)) is None or not np.any(value if isinstance(value, list) else [value]):
+                raise ValueError(
+                    f"learn must name constants that are in use; received {name!r}, with {name}={value!r}."
+                )
+        self.learn = tuple(name for name in known if name in names)
 
     def build_constants(self) -> None:
         """Makes the constants: weights for those that learn, see `time_constant` for the others."""
@@ -112,17 +117,3 @@ class TrainedCell(WideCell):
     @property
     def output_size(self) -> int:
         return self.units
-
-    def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "use_bias": self.use_bias,
-            "kernel_initializer": self.kernel_initializer and keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            **({"learn": list(self.learn)} if self.LEARNABLE else {}),
-        }

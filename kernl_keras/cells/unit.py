@@ -6,30 +6,23 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..checks import number, per_unit
-from ..dynamics.surrogate import SURROGATES, check_surrogate, serialize_surrogate, spike
+from ..checks import per_unit
+from ..dynamics.surrogate import SURROGATES, spike
 from ..types import Config, Surrogate
-from .constants import Effects, check_time_constant, serialize_time_constant
+from .constants import Effects, check_time_constant
 from .hidden import HiddenCell
 from .linear import Changes, LinearStep, nothing
+from .wide import serialized
 
 
 class UnitStep(NamedTuple):
-    """The values of one step. Each [B, H]."""
-
-    output: Any  # z(t)
-    before: tuple  # the states before the spike
-    distance: Any  # to the threshold
-    start: tuple  # the states at t-1
-    current: Any  # I(t)
-
-
-class UnitResiduals(NamedTuple):
-    """The values that are kept of a step. Each [.., B, H]."""
+    """The values of one step, of which `before` and `distance` are not kept. Each [.., B, H]."""
 
     output: Any  # z(t)
     start: tuple  # the states at t-1
     current: Any  # I(t)
+    before: Any = None  # the states before the spike
+    distance: Any = None  # to the threshold
 
     @property
     def presynaptic(self) -> Any:
@@ -46,32 +39,25 @@ class Unit(HiddenCell):
         (4) z(t)  = 1[u(t) >= 0],        psi(t) = surrogate_damping * surrogate(u(t))
             x(t)  = recover(y(t), z(t), p)                the states after the spike: reset, adaptation
 
-    The three are functions of tensors [.., H], element by element: no unit sees another. They may be nonlinear. Their
-    derivatives, which the learning rules need (Eq. 37), are found by automatic differentiation. So the unit learns by
-    every rule of `kernl_keras.RNN`, on whole sequences, in windows and in pieces, and by backpropagation in a plain
-    `keras.layers.RNN`. Under `rule="kernl"` the kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), whose
-    exact traces are large; linear memory (`traces="linear"`) is small for every unit. Register the class by
-    `keras.saving.register_keras_serializable`: it is then saved and loaded with the model.
+    The three are functions of tensors [.., H], element by element: no unit sees another. They may be nonlinear. The
+    derivatives that the learning rules need (Eq. 37) are found by automatic differentiation. So the unit learns by
+    every rule of `kernl_keras.RNN`, and by backpropagation in a plain `keras.layers.RNN`. Under `rule="kernl"` the
+    kernel is that of the whole unit (`kernl_keras.rules.WholeUnit`), whose exact traces are large; linear memory
+    (`traces="linear"`) is small. Register the class by `keras.saving.register_keras_serializable`, so that it is saved.
 
     Attributes to define in the subclass:
 
     - `states`: names of the states, a tuple. All start at 0.
-    - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
-      constructor: a number, or a list of `units` numbers. Those whose name begins with "tau" are time constants in ms,
-      which may be initializers too. `p` has them as they are now, and `p.dt`.
+    - `unit_constants`: the constants by name, with their defaults, a dict. Each is an argument of the constructor: a
+      number, or a list of `units` numbers. Those named "tau.." are time constants in ms, which may be initializers
+      too. `p` has them as they are now, and `p.dt`.
 
     Args:
         units: number of units H.
-        dt: length of a step, ms.
-        surrogate: shape of psi over u, as in `kernl_keras.LIFCell`.
         surrogate_damping: psi at the threshold.
-        input_gain: standard deviation of what the initial input weights add to the potential at rest in one step, times
-            sqrt(I). A `kernel_initializer` takes its place.
-        recurrent_gain: the same for the recurrent weights, times sqrt(H).
         learn: which of the constants learn, by their names. Each becomes a weight with a number > 0 for every unit.
-        **kwargs: the constants; and what all hidden cells take: `use_bias`, `self_connections`,
-            `recurrent_connectivity`, `excitatory`, initializers, regularizers and constraints, and `name`, `dtype` and
-            the other arguments of a Keras layer.
+        dt, surrogate, input_gain, recurrent_gain: as in `kernl_keras.LIFCell`; the gains are those of a unit at rest.
+        **kwargs: the constants; and what all hidden cells take, as in `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].
@@ -83,7 +69,7 @@ class Unit(HiddenCell):
     Raises:
         ValueError: for an argument out of its range; for functions that return a wrong number of states; where a
             current does not raise the potential of a unit at rest.
-        NotImplementedError: for a subclass that lacks one of the three functions.
+        NotImplementedError: where one of the three functions is missing.
 
     Example: leaky units whose threshold is 1.
 
@@ -101,17 +87,13 @@ class Unit(HiddenCell):
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
-    Source: for the surrogate, Neftci, Mostafa, Zenke, Surrogate gradient learning in spiking neural networks, IEEE
-    Signal Processing Magazine 36:51 (2019).
+    Source: for the surrogate, Neftci, Mostafa, Zenke, IEEE Signal Processing Magazine 36:51 (2019).
     """
 
     states: tuple[str, ...] = ("v",)
     unit_constants: dict[str, Any] = {}
     CONSTANTS = ()
     KERNELS = ("whole_unit", "exponential")
-    OBSERVABLES = ("distance", "voltage")
-    PERTURBATIONS = ("tangent", "twin", "replica")
-    NOISE = ("current", "synapse")
     NOISE_OF_OUTPUT = "state"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -141,17 +123,13 @@ class Unit(HiddenCell):
         for name, value in own.items():
             check = check_time_constant if name in self.TIME_CONSTANTS else per_unit
             setattr(self, name, check(name, value, self.units))
-        self.dt = number("dt", dt, above=0.0)
-        self.surrogate = check_surrogate("surrogate", surrogate, self.compute_dtype)
-        self.surrogate_damping = number("surrogate_damping", surrogate_damping, low=0.0)
-        self.input_gain = number("input_gain", input_gain, low=0.0)
-        self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
+        self.set_spiking(dt, surrogate, surrogate_damping, input_gain, recurrent_gain)
         self.set_learn(learn)
 
     # What a subclass defines
 
     def integrate(self, state: Any, current: tf.Tensor, p: Any) -> Iterable[tf.Tensor]:
-        """The states before a spike, the potential first: from those at t-1, by name, and I(t) [.., H]."""
+        """The states before a spike, the potential first: of those at t-1, by name, and I(t) [.., H]."""
         raise NotImplementedError(f"{type(self).__name__} must implement integrate(state, current, p).")
 
     def distance(self, before: Any, p: Any) -> tf.Tensor:
@@ -189,7 +167,7 @@ class Unit(HiddenCell):
         distance = self.distance(before, p)
         spikes = spike(distance, tf.zeros_like(distance), self._slope(distance))
         after = self._named("recover", self.recover(before, spikes, p))
-        return UnitStep(spikes, before, distance, start, current), self.State(*after, spikes)
+        return UnitStep(spikes, start, current, before, distance), self.State(*after, spikes)
 
     def _named(self, function, values):
         values = tuple(values)
@@ -204,12 +182,12 @@ class Unit(HiddenCell):
         function = SURROGATES[self.surrogate] if isinstance(self.surrogate, str) else self.surrogate
         return self.surrogate_damping * function(distance)
 
-    def save_residuals(self, step: UnitStep, state: Any) -> UnitResiduals:
-        return UnitResiduals(step.output, step.start, step.current)
+    def save_residuals(self, step: UnitStep, state: Any) -> UnitStep:
+        return step._replace(before=None, distance=None)
 
     # Linearised
 
-    def linear_step(self, residuals: UnitResiduals, p: Any) -> LinearStep:
+    def linear_step(self, residuals: UnitStep, p: Any) -> LinearStep:
         return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
 
     def _at_rest(self, p):
@@ -256,14 +234,14 @@ class Unit(HiddenCell):
 
     # Constants that learn
 
-    def potentials(self, residuals: UnitResiduals, p: Any) -> tuple[tf.Tensor, ...]:
-        """No potentials: `effects` uses the states before the step, which are kept."""
+    def potentials(self, residuals: UnitStep, p: Any) -> tuple[tf.Tensor, ...]:
+        """None: `effects` uses the states before the step, which are kept."""
         return ()
 
     def state_potentials(self, state: Any) -> list[tf.Tensor]:
         return []
 
-    def effects(self, residuals: UnitResiduals, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
+    def effects(self, residuals: UnitStep, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
         start, current, spikes = self.Own(*residuals.start), residuals.current, residuals.output
         before = self._named("integrate", self.integrate(start, current, p))
         effects = {}
@@ -282,34 +260,16 @@ class Unit(HiddenCell):
 
     # Perturbations
 
-    def gate(self, step: UnitStep) -> tf.Tensor | float:
-        return 1.0
-
     def observables(self, step: UnitStep, state: Any) -> dict[str, tf.Tensor]:
         return {"distance": step.distance, "voltage": step.before[0]}
 
     def get_config(self) -> Config:
-        return {
-            **super().get_config(),
-            **{name: serialize_time_constant(getattr(self, name)) for name in self.unit_constants},
-            "dt": self.dt,
-            "surrogate": serialize_surrogate("surrogate", self.surrogate),
-            "surrogate_damping": self.surrogate_damping,
-            "input_gain": self.input_gain,
-            "recurrent_gain": self.recurrent_gain,
-        }
+        constants = {name: serialized(name, getattr(self, name)) for name in self.unit_constants}
+        return {**super().get_config(), **constants}
 
 
 def derivatives(function, inputs):
-    """The derivatives of elementwise functions, rows of entries: each output by each input.
-
-    Args:
-        function: inputs -> outputs, tensors of one shape.
-        inputs: tuple of tensors.
-
-    Returns:
-        list of tuples of tensors; the number 0 where an output does not depend on an input.
-    """
+    """Each output of an elementwise function by each input: rows of tensors, or of 0 where there is no dependence."""
     inputs = [tf.stop_gradient(x) for x in inputs]
     with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
         tape.watch(inputs)

@@ -14,18 +14,15 @@ RELEASE = 2000.0  # ms, in which the level falls to 1 / e of its power
 
 
 def mel_filters(bands, frame_length, sampling_rate, low, high):
-    """Triangles over the frequencies of a Fourier transform, evenly spaced on the mel scale.
+    """Triangles over the frequencies of a Fourier transform [bins, bands], evenly spaced on the mel scale.
 
         mel(f) = 1127 log(1 + f / 700 Hz)
 
-    Band b rises from the centre of the band below it to its own, and falls to that of the band above it. The bands lie
-    between `low` and `high`, in Hz. The transform of `frame_length` samples has the next power of two.
+    Band b rises from the centre of the band below it to its own, and falls to that of the band above it, between `low`
+    and `high`, in Hz. The transform of `frame_length` samples has the next power of two. A band between two of its
+    frequencies has zeros alone.
 
-    Returns:
-        NumPy float32 [bins, bands]. A band between two neighbouring frequencies of the transform has zeros alone.
-
-    Reference: Stevens, Volkmann, Newman, A scale for the measurement of the psychological magnitude pitch (1937); the
-    formula is that of O'Shaughnessy, Speech communication (1987).
+    Reference: Stevens, Volkmann, Newman (1937); the formula, O'Shaughnessy, Speech communication (1987).
     """
     bins = 2 ** (frame_length - 1).bit_length() // 2 + 1
     with tf.init_scope():
@@ -71,9 +68,8 @@ def pcen(power, mean, level):
     The floor E_0 follows the level L of all bands, so that a soft sound gives the same values as a loud one, down to
     the noise of 16 bits. Noise that is much softer than the voice stays below it.
 
-    Reference: Wang, Getreuer, Hughes, Lyon, Saurous, Trainable frontend for robust and far-field keyword spotting
-    (2017), per-channel energy normalization with its delta = 2 and r = 0.5. There the floor is a constant, and E is
-    divided by (E_0 + M)^0.98, so that a little of the loudness stays.
+    Reference: Wang et al., Trainable frontend for robust and far-field keyword spotting (2017), with its delta = 2 and
+    r = 0.5. There the floor is a constant, and E is divided by (E_0 + M)^0.98: a little of the loudness stays.
     """
     return (power / (SHARE * level + LEAST + mean) + DELTA) ** ROOT - DELTA**ROOT
 

@@ -1,11 +1,8 @@
 """Decay factors from time constants.
 
-Two discretizations of tau dx/dt = -x, that is of the factor d in x(t) = d x(t - dt):
-
-    exponential:  d = exp(-dt / tau)        exact
-    Euler:        d = 1 - dt / tau          its first-order approximation, for tau >= dt
-
-`tau` > 0, in ms, is a number, a NumPy array or a tensor, and so is the factor; `tau=None` stands for no memory, d = 0.
+The factor d in x(t) = d x(t - dt) for tau dx/dt = -x: exp(-dt / tau), which is exact, or Euler's 1 - dt / tau, its
+first-order approximation for tau >= dt. `tau` > 0, in ms, is a number or a tensor, and so is the factor;
+`tau=None` stands for no memory, d = 0.
 """
 
 import math
@@ -19,9 +16,7 @@ def decay_exp(tau, dt, name="tau"):
     """The exact decay factor of a step of `dt` ms, exp(-dt / tau)."""
     if tau is None:
         return 0.0
-    if isinstance(tau, Real):
-        return math.exp(-dt / tau)
-    return np.exp(-dt / tau) if isinstance(tau, np.ndarray) else tf.exp(-dt / tf.convert_to_tensor(tau))
+    return math.exp(-dt / tau) if isinstance(tau, Real) else tf.exp(-dt / tf.convert_to_tensor(tau))
 
 
 def decay_euler(tau, dt, name="tau"):
@@ -31,8 +26,7 @@ def decay_euler(tau, dt, name="tau"):
     """
     if tau is None:
         return 0.0
-    if not isinstance(tau, (Real, np.ndarray)):
-        tau = tf.convert_to_tensor(tau)
+    tau = tau if isinstance(tau, Real) else tf.convert_to_tensor(tau)
     known = tf.get_static_value(tau)
     if known is not None and np.any(known < dt):
         raise ValueError(f"{name} must be >= dt = {dt:g} ms for discretization='euler'; received {known}.")

@@ -12,23 +12,15 @@ from ..draws import uniform
 
 
 def bernoulli_code(x, units, key, first=0):
-    """Every channel spikes with the probability x, cut to [0, 1].
-
-    Reference: Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 7.2.
-    """
+    """Every channel spikes with the probability x, cut to [0, 1]: Gerstner et al., Neuronal Dynamics (2014), 7.2."""
     probability = tf.repeat(tf.cast(x, tf.float32), units, axis=-1)
     return tf.cast(uniform(tf.shape(probability), key, first) < probability, x.dtype)
-
-
-def thresholds(units):
-    """units / 2 thresholds theta_j = j / (units / 2 + 1), evenly spaced inside (0, 1)."""
-    return np.arange(1, units // 2 + 1) / (units // 2 + 1)
 
 
 def threshold_code(x, units, key=None, first=0, before=None):
     """Channels that spike when x crosses their threshold: units / 2 on its way up, then units / 2 on its way down.
 
-        up_j(t) = 1[x(t-1) < theta_j <= x(t)];  down_j(t) = 1[x(t) < theta_j <= x(t-1)]
+        up_j(t) = 1[x(t-1) < theta_j <= x(t)];  down_j(t) = 1[x(t) < theta_j <= x(t-1)];  theta_j = j / (units / 2 + 1)
 
     `before` is x(t-1) [B, T, F]; None where the sequence begins with the first step, before which x is 0.
 
@@ -41,17 +33,16 @@ def threshold_code(x, units, key=None, first=0, before=None):
     Reference: Bellec et al., arXiv:1803.09574 (2018), sequential MNIST.
     """
     before = tf.pad(x, [[0, 0], [1, 0], [0, 0]])[:, :-1] if before is None else before
-    theta = tf.constant(np.tile(thresholds(units), 2 * x.shape[-1]), x.dtype)  # [F * units]
+    half = units // 2
+    theta = np.arange(1, half + 1) / (half + 1)  # evenly spaced inside (0, 1)
+    theta = tf.constant(np.tile(theta, 2 * x.shape[-1]), x.dtype)  # [F * units]
     above, above_before = tf.repeat(x, units, axis=-1) >= theta, tf.repeat(before, units, axis=-1) >= theta
-    is_up = np.tile(np.repeat([True, False], units // 2), x.shape[-1])  # [F * units]
+    is_up = np.tile(np.repeat([True, False], half), x.shape[-1])  # [F * units]
     return tf.cast((above != above_before) & (above == is_up), x.dtype)
 
 
 def current_code(x, units, key=None, first=0):
-    """Every channel sends x itself, as a current.
-
-    Reference: the constant-current input of Gerstner, Kistler, Naud, Paninski, Neuronal Dynamics (2014), section 1.3.
-    """
+    """Every channel sends x itself, as a current: Gerstner et al., Neuronal Dynamics (2014), 1.3."""
     return tf.repeat(x, units, axis=-1)
 
 
@@ -60,10 +51,7 @@ def population_code(x, units, key=None, first=0):
 
         exp(-(x - mu_j)^2 / (2 sigma^2)),    mu_j = (j - 1) / (units - 1),    sigma = 1 / (1.5 (units - 1))
 
-    The output is a current, or the probability of a spike: `SpikeEncoder(1, "bernoulli")` after it makes spikes.
-
-    Reference: Bohte, Kok, La Poutre, Error-backpropagation in temporally encoded networks of spiking neurons,
-    Neurocomputing 48:17 (2002).
+    Reference: Bohte, Kok, La Poutre, Neurocomputing 48:17 (2002).
     """
     centre = tf.constant(np.tile(np.arange(units) / (units - 1), x.shape[-1]), x.dtype)  # [F * units]
     return tf.exp(-(((tf.repeat(x, units, axis=-1) - centre) * 1.5 * (units - 1)) ** 2) / 2.0)
@@ -80,7 +68,7 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
     Args:
         before: the list of states before the first step, k [B, F * units / 2] alone; zeros where None.
         starts: [B, T], True where a step is the first of a sequence; None where none is but the first.
-        with_states: whether to return the list of states after every step [B, T, ..] as well.
+        with_states: whether to return the list of states after every step as well.
 
     Example:
         >>> delta_code(tf.constant([[[0.1], [0.5], [0.5], [0.0]]]), 2, delta=0.25)[0].numpy()
@@ -89,7 +77,7 @@ def delta_code(x, units, key=None, first=0, delta=0.1, before=None, starts=None,
                [1., 0.],
                [0., 1.]], dtype=float32)
 
-    Reference: Miskowicz, Send-on-delta concept: an event-based data reporting strategy, Sensors 6:49 (2006).
+    Reference: Miskowicz, Send-on-delta concept, Sensors 6:49 (2006).
     """
     half, features = units // 2, x.shape[-1]
     level = tf.constant(np.tile(delta * np.arange(1, half + 1), features), x.dtype)
@@ -114,11 +102,7 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
 
     x is that of the period's first step; all channels of a feature send the same.
 
-    Args:
-        period: in steps, >= 1.
-        before: the list of states before the first step, the step of the period [B, 1] and x of its first step [B, F];
-            zeros where None.
-        starts, with_states: as in `delta_code`.
+    The states are the step of the period [B, 1] and x of its first step [B, F]; for the arguments see `delta_code`.
 
     Example:
         >>> latency_code(tf.fill((1, 3, 1), 0.5), 1, period=3)[0, :, 0].numpy()
@@ -141,13 +125,7 @@ def latency_code(x, units, key=None, first=0, period=16, before=None, starts=Non
 
 
 def _follow(step, x, state, starts):
-    """A loop over time; returns the states and outputs of all steps [B, T, ...].
-
-    Args:
-        step: `(states, x(t) [B, n]) -> (states, tuple of outputs)`.
-        state: list of states before the first step, each [B, ...].
-        starts: as in `delta_code`.
-    """
+    """The states and outputs [B, T, ..] of all steps of `step(states, x(t)) -> (states, tuple of outputs)`."""
     goes_on = tf.ones_like(x[..., :1]) if starts is None else 1.0 - tf.cast(starts, x.dtype)[..., None]
     like = step(state, x[:, 0])[1]
 
@@ -161,10 +139,7 @@ def _follow(step, x, state, starts):
 
 
 def context_code(counted, context_switch, total=None):
-    """0, then 1 once more than `context_switch` was counted, as `ContextCell` sends: [B, T, 1] -> [B, T, 1].
-
-    `total` is the count so far [B, T, 1]; None where the sequence begins with the first step.
-    """
+    """What `ContextCell` sends, [B, T, 1] -> [B, T, 1]; `total` is the count so far, None for that of these steps."""
     total = tf.cumsum(counted, axis=1) if total is None else total
     return tf.cast(total > context_switch, counted.dtype)
 

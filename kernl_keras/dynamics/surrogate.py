@@ -71,13 +71,7 @@ SURROGATES = {
 
 
 def check_surrogate(name, value, dtype):
-    """The argument `name` of a cell that computes in `dtype`, as its constructor keeps it: a word or a function.
-
-    It may also be the configuration of a function, as `keras.saving.serialize_keras_object` makes it.
-
-    Raises:
-        ValueError: for anything else, and for a function that does not return a tensor of the shape and dtype of u.
-    """
+    """The argument `name` as a cell that computes in `dtype` keeps it: a word, or a function of u; or a ValueError."""
     if isinstance(value, str) and value in SURROGATES:
         return value
     function = value
@@ -115,10 +109,7 @@ def serialize_surrogate(name, value):
 
 
 def surrogate_slope(potential, threshold, gate, damping, shape):
-    """Eq. (5): psi = damping * f(u) / B with u = (V- - B) / B; 0 where `gate` is 0 (refractory). All [B, H].
-
-    `shape` is f, a word of `SURROGATES` or a function.
-    """
+    """Eq. (5): psi = gate * damping * f(u) / B with u = (V- - B) / B, [B, H]; `shape` is f, a word or a function."""
     u = (potential - threshold) / threshold
     function = SURROGATES[shape] if isinstance(shape, str) else shape
     return gate * damping * function(u) / threshold

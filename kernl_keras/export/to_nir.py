@@ -138,12 +138,12 @@ def _check_units(layer):
 def _hidden_nodes(nir, name, cell, tau):
     """Input weights, and the subgraph of the units with their recurrent weights."""
     p, units = cell.parameters(), cell.units
-    inside, edges, first, spikes = (_soft_units if p.soft_reset else _hard_units)(nir, cell, p, tau)
+    inside, edges, first, spikes = (_soft_units if cell.reset == "soft" else _hard_units)(nir, cell, p, tau)
     loop = [spikes, "recurrent_kernel", first]
     if cell.tau_s is not None:
         inside["synapse"] = _leaky_sum(nir, "tau_s", _to_numpy(p.trace_decay), units, tau)
         loop.insert(1, "synapse")
-    resistance = _to_numpy(1.0 / (1.0 - p.membrane_decay) if p.resistance is None else p.resistance)
+    resistance = _to_numpy(1.0 / (1.0 - p.membrane_decay) if cell.resistance is None else cell.resistances())
     inside["recurrent_kernel"] = _weights(nir, cell.recurrent_weights(), None, resistance)
     nodes = {"input": nir.Input(np.array([units])), **inside, "output": nir.Output(np.array([units]))}
     edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
@@ -154,7 +154,7 @@ def _hidden_nodes(nir, name, cell, tau):
 def _hard_units(nir, cell, p, tau):
     """`(nodes, edges, the node that receives the current, the node that spikes)`: NIR's own unit."""
     membrane = _potential(cell, p, tau)
-    reset = np.full(cell.units, p.reset_potential)
+    reset = np.full(cell.units, cell.reset_potential)
     return {"lif": nir.LIF(**membrane, v_threshold=_threshold(cell), v_reset=reset)}, [], "lif", "lif"
 
 

@@ -1,4 +1,4 @@
-"""InputSpikeCell: the statistics of its spikes, and that its draws can be repeated and resumed."""
+"""InputSpikeCell: the statistics of its spikes, and that its draws can be repeated; ContextCell: when it switches."""
 
 import numpy as np
 import pytest
@@ -29,25 +29,26 @@ def test_spikes_as_often_as_the_input_says():
 
 
 def test_every_channel_of_its_own_without_units():
-    x = tf.tile(tf.constant([0.0, 0.3, 1.0])[None, None], (20, 100, 1))
+    x = tf.tile(tf.constant([0.0, 0.3, 1.0])[None, None], (400, 5, 1))
     spikes = layer(units=None)(x).numpy()
-    assert spikes.shape == (20, 100, 3)
+    assert spikes.shape == (400, 5, 3)
     np.testing.assert_allclose(spikes.mean((0, 1)), [0.0, 0.3, 1.0], atol=0.05)
 
 
 def test_draws_are_independent_in_examples_steps_units_and_calls():
     encode = layer(units=20)
-    spikes, later = (encode(half(30, 40)).numpy() * 2 - 1 for _ in range(2))
-    for one, other in [
+    spikes, later = (encode(half(60, 9)).numpy() * 2 - 1 for _ in range(2))
+    other = layer(units=20, seed=4)(half(60, 9)).numpy() * 2 - 1
+    for one, another in [
         (spikes[1:], spikes[:-1]),
         (spikes[:, 1:], spikes[:, :-1]),
         (spikes[:, :, 1:], spikes[:, :, :-1]),
         (spikes, later),
         (spikes[:, 1:], later[:, :-1]),
-        (spikes, layer(units=20, seed=4)(half(30, 40)).numpy() * 2 - 1),
-        (later, layer(units=20, seed=4)(half(30, 40)).numpy() * 2 - 1),
+        (spikes, other),
+        (later, other),
     ]:
-        assert abs((one * other).mean()) < 5 / np.sqrt(one.size)
+        assert abs((one * another).mean()) < 5 / np.sqrt(one.size)
 
 
 @pytest.mark.sampled(2)
@@ -69,10 +70,10 @@ def test_states_are_the_number_of_the_call_and_of_the_steps():
 
 
 def test_masked_examples_do_not_make_the_others_repeat_their_draws():
-    mask = tf.constant([[True] * 30 + [False] * 10, [False] * 10 + [True] * 30])
+    mask = tf.constant([[True] * 8 + [False] * 4, [False] * 4 + [True] * 8])
     encode = layer(units=100)
-    spikes = encode(half(2, 40), mask=mask).numpy()
-    assert all(np.any(spikes[1, t] != spikes[1, u]) for t in range(10, 40) for u in range(10, t))
+    spikes = encode(half(2, 12), mask=mask).numpy()
+    assert all(np.any(spikes[1, t] != spikes[1, u]) for t in range(4, 12) for u in range(4, t))
 
 
 def test_stateful():
@@ -98,30 +99,35 @@ def test_spikes_are_data():
     assert tape.gradient(spikes, x) is None
 
 
-def test_counts_are_exact_under_mixed_precision():
+@pytest.fixture
+def half_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
-        encode = keras.layers.RNN(kk.InputSpikeCell(100, seed=3), return_sequences=True)
-        spikes = tf.cast(tf.function(encode)(half(1, 300)), tf.float32).numpy()
-    finally:
-        keras.mixed_precision.set_global_policy("float32")
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def test_counts_are_exact_under_mixed_precision(half_precision):
+    """bfloat16 counts no further than 256."""
+    encode = keras.layers.RNN(kk.InputSpikeCell(100, seed=3), return_sequences=True)
+    spikes = tf.cast(tf.function(encode)(half(1, 300)), tf.float32).numpy()
     assert np.all(np.any(spikes[0, 257:] != spikes[0, 256:-1], axis=-1))
+    keras.mixed_precision.set_global_policy("float32")
     np.testing.assert_array_equal(spikes, tf.function(layer(units=100))(half(1, 300)))
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"units": 0}, "units must be an integer >= 1; received 0"),
-        ({"seed": -1}, "seed must be an integer >= 0; received -1"),
-        ({"dtype": "float16"}, "dtype must compute in float32 or more; received 'float16'"),
-    ],
-)
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        kk.InputSpikeCell(**settings)
+def test_the_context_comes_on_at_step_785():
+    context = tf.function(keras.layers.RNN(kk.ContextCell(), return_sequences=True))
+    np.testing.assert_array_equal(context(tf.ones((2, 838, 1)))[..., 0], [[0] * 784 + [1] * 54] * 2)
 
 
-def test_wrong_number_of_channels():
-    with pytest.raises(ValueError, match=r"inputs must have 1 channel or units=4; received shape \(5, 3\)"):
-        layer()(half(channels=3))
+@pytest.mark.parametrize("switch, expected", [(0, [0, 1, 1, 1, 1]), (1, [0, 0, 0, 1, 1]), (2, [0, 0, 0, 0, 1])])
+def test_the_context_counts_its_input_in_every_example(switch, expected):
+    context = keras.layers.RNN(kk.ContextCell(switch), return_sequences=True, return_state=True)
+    outputs, count = context(tf.constant([[0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], tf.float32)[..., None])
+    np.testing.assert_array_equal(outputs[..., 0], [expected, [0] * 5])
+    np.testing.assert_array_equal(count, [[3], [0]])
+
+
+def test_the_context_counts_beyond_256_under_mixed_precision(half_precision):
+    context = tf.function(keras.layers.RNN(kk.ContextCell(300), return_sequences=True))
+    np.testing.assert_array_equal(tf.cast(context(tf.ones((1, 302, 1))), tf.float32)[0, :, 0], [0] * 300 + [1] * 2)

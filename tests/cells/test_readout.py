@@ -7,6 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.cases import pairs
+
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 B, T, H, O = 2, 7, 5, 3  # noqa: E741
 DRAWN = kk.LogUniform(2.0, 50.0, seed=1)
@@ -41,9 +43,7 @@ def reference(z, kernel, bias, decay, gain=10.0):
     return np.stack(voltages, 1)
 
 
-@pytest.mark.parametrize("gain", [None, 4.0])
-@pytest.mark.parametrize("discretization", ["exponential", "euler"])
-@pytest.mark.parametrize("kind", TAU)
+@pytest.mark.parametrize("kind, discretization, gain", [*pairs(TAU, ["exponential", "euler"], [None, 4.0])])
 def test_leaky_integration(kind, discretization, gain):
     """In double precision; in single precision see the gradient, below."""
     settings = dict(gain=gain, dt=0.5, discretization=discretization, bias_initializer="ones", dtype="float64")
@@ -54,11 +54,11 @@ def test_leaky_integration(kind, discretization, gain):
     np.testing.assert_allclose(outputs, expected, rtol=digits, atol=digits)
 
 
-@pytest.mark.parametrize("tau_out", [None, 2.0, 40.0, [1.0, 10.0, 100.0]])
+@pytest.mark.parametrize("tau_out", [None, [1.0, 10.0, 40.0]])
 def test_a_lasting_input_ends_at_the_same_value_whatever_the_time_constant(tau_out):
     readout = layer(tau_out=tau_out, gain=4.0, bias_initializer="ones")
     steady = np.random.default_rng(3).uniform(size=(B, 1, H))
-    outputs = tf.function(readout)(tf.constant(np.repeat(steady, 2000, 1), tf.float32))
+    outputs = tf.function(readout)(tf.constant(np.repeat(steady, 600, 1), tf.float32))
     np.testing.assert_allclose(outputs[:, -1], 4.0 * steady[:, 0] @ readout.cell.kernel.numpy() + 1.0, rtol=1e-4)
 
 
@@ -88,15 +88,12 @@ def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_gain_does_not_change_where_the_readout_begins():
-    keras.utils.set_random_seed(1)
-    one = kk.ReadoutCell(O, gain=None)
-    one.build((B, H))
-    keras.utils.set_random_seed(1)
-    other = kk.ReadoutCell(O, gain=8.0)
-    other.build((B, H))
-    for kernel in (one.kernel, 8.0 * other.kernel):  # the limits of "glorot_uniform" are +- sqrt(6 / (H + O))
-        assert 0.5 * (6 / (H + O)) ** 0.5 < np.abs(kernel).max() <= (6 / (H + O)) ** 0.5
+@pytest.mark.parametrize("gain", [None, 8.0])
+def test_the_gain_does_not_change_where_the_readout_begins(gain):
+    cell = kk.ReadoutCell(O, gain=gain)
+    cell.build((B, H))
+    limit = (6 / (H + O)) ** 0.5  # of "glorot_uniform"
+    assert 0.5 * limit < (gain or 1.0) * np.abs(cell.kernel).max() <= limit
 
 
 def test_weights():
@@ -108,33 +105,14 @@ def test_weights():
 
 
 def test_regularizers_and_constraints_are_used():
-    readout = layer(bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
-    readout(tf.zeros((B, T, H)))
-    np.testing.assert_allclose(readout.losses, [0.5 * O])
-    readout = layer(kernel_regularizer=keras.regularizers.L1(1.0), kernel_constraint="non_neg")
-    readout(tf.zeros((B, T, H)))
-    np.testing.assert_allclose(readout.losses, [np.abs(readout.cell.kernel.numpy()).sum()], rtol=1e-6)
+    of_bias = dict(bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
+    readout = layer(kernel_regularizer=keras.regularizers.L1(1.0), kernel_constraint="non_neg", **of_bias)
+    readout.build((B, T, H))
+    expected = [np.abs(readout.cell.kernel.numpy()).sum(), 0.5 * O]
+    np.testing.assert_allclose(readout.losses, expected, rtol=1e-6)
     assert isinstance(readout.cell.kernel.constraint, keras.constraints.NonNeg)
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"units": 0}, "units must be an integer >= 1; received 0"),
-        ({"tau_out": 0.0}, r"tau_out must be > 0; received 0\.0"),
-        ({"tau_out": [1.0, 2.0]}, r"tau_out must have one value a unit \(3\); received 2 values"),
-        ({"gain": 0.0}, r"gain must be > 0; received 0\.0"),
-        ({"dt": 0}, "dt must be > 0; received 0"),
-        ({"dtype": "mixed_float16"}, "dtype must compute in float32 or more; received 'float16'"),
-        ({"discretization": "exact"}, r"discretization must be one of \['euler', 'exponential'\]; received 'exact'"),
-    ],
-)
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        kk.ReadoutCell(**{"units": 3, **settings})
-
-
-@pytest.mark.parametrize("tau", [0.5, [0.5, 2.0, 3.0]])
-def test_euler_with_a_step_longer_than_the_time_constant(tau):
+def test_euler_with_a_step_longer_than_a_time_constant():
     with pytest.raises(ValueError, match="tau_out must be >= dt = 1 ms for discretization='euler'; received"):
-        layer(tau_out=tau, discretization="euler")(tf.zeros((B, T, H)))
+        layer(tau_out=[0.5, 2.0, 3.0], discretization="euler")(tf.zeros((B, T, H)))

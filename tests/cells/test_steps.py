@@ -9,16 +9,20 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.cells.leaky_rnn import ACTIVATIONS, RateParameters, RateState, rate_step
-from kernl_keras.cells.lif import LIFParameters, LIFState, lif_step
+from kernl_keras.cells.leaky_rnn import ACTIVATIONS, RateParameters, RateState
+from kernl_keras.cells.lif import LIFParameters, LIFState
 
 from ..reference.cases import CELLS, B, H, Network, T, draw
 
 HAND = LIFParameters(
-    membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, resistance=2.0, base_threshold=1.0,
-    adaptation_strength=2.0, refractory_time=3.0, reset_potential=-0.5, dt=1.0, soft_reset=False, surrogate="triangle",
-    surrogate_damping=0.4,
-)  # fmt: skip
+    membrane_decay=0.5, adaptation_decay=0.75, trace_decay=0.5, drive=1.0, base_threshold=1.0, adaptation_strength=2.0
+)
+
+
+def lif_step(current, state, p=HAND, **settings):
+    """One step of a cell whose constants are set by hand."""
+    settings = {"tau_ref": 3.0, "reset_potential": -0.5, "surrogate_damping": 0.4, **settings}
+    return kk.LIFCell(1, dtype="float64", **settings).step(current, state, p)
 
 
 def tensors(*values):
@@ -29,7 +33,7 @@ def test_one_step_by_hand():
     """Units: one fires, one stays below, one is refractory for one step more, one just leaves that time."""
     v, adaptation = [0.8, 0.4, 0.9, 0.6], [0.1, 0.2, 0.0, 0.0]
     state = LIFState(*tensors([v], [adaptation], [[0.0, 0.5, 1.0, 0.9]], [[0.2, 0.4, 0.6, 0.8]]))
-    step, state = lif_step(*tensors([[1.0, 0.6, 5.0, 0.2]]), state, HAND)
+    step, state = lif_step(*tensors([[1.0, 0.6, 5.0, 0.2]]), state)
     expected = {
         "threshold": [1.2, 1.4, 1.0, 1.0],  # 1 + 2 b
         "gate": [1.0, 1.0, 0.0, 1.0],  # r < 1
@@ -48,17 +52,17 @@ def test_one_step_by_hand():
 
 def test_soft_reset_by_hand():
     state = LIFState(*tensors([[0.8]], [[0.1]], [[0.0]], [[0.0]]))
-    _, state = lif_step(*tensors([[1.0]]), state, HAND._replace(soft_reset=True))
+    _, state = lif_step(*tensors([[1.0]]), state, reset="soft")
     np.testing.assert_allclose(state.v, [[0.2]], rtol=1e-12)  # V- - B = 1.4 - 1.2
 
 
 def test_refractory_time_by_hand():
     """tau_ref 3, dt 1: after a spike at t=0 the unit is deaf at t=1, 2, 3 and fires again at t=4."""
-    p = HAND._replace(adaptation_strength=0.0, reset_potential=0.0)
+    p = HAND._replace(adaptation_strength=0.0)
     state = LIFState(*tensors([[0.0]], [[0.0]], [[0.0]], [[0.0]]))
     spikes, gates = [], []
     for _ in range(6):
-        step, state = lif_step(*tensors([[1.5]]), state, p)  # drive 1: V- = 1.5 where it listens
+        step, state = lif_step(*tensors([[1.5]]), state, p, reset_potential=0.0)  # drive 1: V- = 1.5 where it listens
         spikes.append(step.output.numpy().item())
         gates.append(step.gate.numpy().item())
     assert spikes == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -68,7 +72,7 @@ def test_refractory_time_by_hand():
 def test_a_refractory_unit_fires_where_its_held_potential_is_above_threshold():
     """Eq. (4) asks nothing of `on`: a soft reset may leave V >= B."""
     state = LIFState(*tensors([[2.3]], [[0.0]], [[2.0]], [[0.0]]))
-    step, state = lif_step(*tensors([[0.0]]), state, HAND._replace(soft_reset=True))
+    step, state = lif_step(*tensors([[0.0]]), state, reset="soft")
     assert [x.numpy().item() for x in (step.gate, step.output, step.slope)] == [0.0, 1.0, 0.0]
     np.testing.assert_allclose(state.v, [[1.3]], rtol=1e-12)
 
@@ -88,14 +92,13 @@ def test_every_activation_has_a_hand_computed_row():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_one_step_of_rate_units_by_hand(activation):
     value, slope = map(np.array, ACTIVATED[activation])
-    p = RateParameters(activation, leak=0.75, turn=0.0, drive=0.25)
+    p, cell = RateParameters(leak=0.75, turn=0.0, drive=0.25), kk.LeakyRNNCell(3, activation=activation)
     state = RateState(tf.constant([[1.0, -2.0, 0.5]], tf.float64))
-    step, new = rate_step(tf.constant([[-0.5, 0.25, 2.0]], tf.float64), state, p)
+    step, new = cell.step(tf.constant([[-0.5, 0.25, 2.0]], tf.float64), state, p)
     np.testing.assert_allclose(step.output[0], 0.75 * np.array([1.0, -2.0, 0.5]) + 0.25 * value, rtol=1e-9)
     np.testing.assert_allclose(step.slope[0], slope, rtol=1e-9)
     np.testing.assert_array_equal(new.activity, step.output)
     changes = [tf.constant(each, tf.float64) for each in ([[2.0, 1.0, -1.0]], [[1.0, 4.0, -3.0]])]
-    cell = kk.LeakyRNNCell(3, activation=activation)
     made = cell.linear_step(cell.save_residuals(step, new), p).forward(changes[:1], changes[1])
     expected = [1.5 + 0.25 * slope[0], 0.75 + slope[1], -0.75 - 0.75 * slope[2]]
     np.testing.assert_allclose(made.output[0], expected, rtol=1e-9)

@@ -1,7 +1,6 @@
 """The argument `surrogate`: gradients with each word and with a function, saving, errors."""
 
 import json
-import types
 
 import numpy as np
 import pytest
@@ -41,13 +40,6 @@ class Narrow:
         return cls(**config)
 
 
-def unregistered(u):
-    return 1.0 - 0.1 * u
-
-
-NOWHERE = {"class_name": "function", "config": "f", "module": "nowhere", "registered_name": "nowhere>f"}
-
-
 def name_of(surrogate):
     """The same in every process of the tests."""
     return surrogate if isinstance(surrogate, str) else getattr(surrogate, "__name__", type(surrogate).__name__)
@@ -64,7 +56,7 @@ def with_surrogate(name, surrogate):
 
 
 @pytest.mark.parametrize("name", ["hard adaptive", pytest.param("resonator", marks=pytest.mark.slow)])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
@@ -77,14 +69,6 @@ def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
         np.testing.assert_allclose(of_x, of_x_expected, rtol=1e-6, atol=1e-7)
 
 
-def test_surrogates_differ():
-    n, error = Network("hard adaptive"), draw(9, B, T, H)
-    layers = [with_surrogate("hard adaptive", each).layer("bptt") for each in EVERY]
-    found = [compute(layer, n.inputs, error)[1] for layer in layers]
-    for place, one in enumerate(found):
-        assert all(np.abs(one - other).max() > 1e-3 for other in found[:place])
-
-
 @pytest.mark.parametrize(
     "wrap",
     [tf.function, pytest.param(lambda f: tf.function(f, jit_compile=True), marks=pytest.mark.slow)],
@@ -93,7 +77,7 @@ def test_surrogates_differ():
 @pytest.mark.parametrize("surrogate", taking_turns(["multi_gaussian", "boxcar", cauchy]), ids=name_of)
 def test_modes_agree(surrogate, wrap):
     n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
-    layer = n.layer("kernl")
+    layer = n.layer("eprop")
 
     def found():
         return compute(layer, n.inputs, error, training=False)[1:3]
@@ -102,9 +86,9 @@ def test_modes_agree(surrogate, wrap):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
+@pytest.mark.parametrize("surrogate", ["boxcar", cauchy, Narrow(0.2)], ids=name_of)
 def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
     inputs = keras.Input((T, I))
     layer = kk.RNN(KINDS[kind](H, surrogate=surrogate), rule="eprop", name="hidden")
@@ -116,34 +100,3 @@ def test_a_model_is_saved_and_loaded(surrogate, kind, tmp_path):
     u = tf.linspace(-1.0, 1.0, 7)
     one, other = (SURROGATES.get(each, each) if isinstance(each, str) else each for each in (surrogate, loaded))
     np.testing.assert_array_equal(one(u), other(u))
-
-
-@pytest.mark.slow
-def test_what_is_not_registered_trains_but_cannot_be_saved(tmp_path):
-    inputs = keras.Input((T, I))
-    for surrogate in (unregistered, lambda u: 1.0 - u, types.MethodType(lambda self, u: u, "self")):
-        model = kk.Model(inputs, kk.RNN(kk.LIFCell(H, surrogate=surrogate), rule="eprop")(inputs))
-        model.compile("sgd", "mse", jit_compile=False)
-        model.fit(np.ones((2, T, I)), np.ones((2, T, H)), verbose=0)
-        with pytest.raises(ValueError, match="surrogate must be registered with .*register_keras_ser.*; received <"):
-            model.save(tmp_path / "model.keras")
-
-
-@pytest.mark.parametrize(
-    "surrogate, message",
-    [
-        ("box", r"surrogate must be one of \['arctan', .*\], or a function f\(u\); received 'box'"),
-        (Narrow, "surrogate must be one of .*, or a function f.*; received <class"),
-        (3.0, "surrogate must be one of .*; received 3.0"),
-        ({"class_name": "nothing"}, "surrogate must be one of .*; received {'class_name': 'nothing'}"),
-        (NOWHERE, "surrogate must be a configuration that Keras can load; received {'class_name'"),
-        (lambda u: u[..., 0], "surrogate must be a function of a tensor u .* to a slope of the same shape"),
-        (lambda u: u > 0.0, "surrogate must be a function .* and dtype, in TensorFlow; received .* which returned"),
-        (lambda u: 1.0, r"surrogate must be a function .* which returned <tf.Tensor .* shape=\(\)"),
-        (lambda: 1.0, "surrogate must be a function .* which raised TypeError"),
-        (lambda u: np.maximum(0.0, u.numpy()), "surrogate must be a function .*, in TensorFlow; received .* raised"),
-    ],
-)
-def test_errors(surrogate, message):
-    with pytest.raises(ValueError, match=message):
-        kk.LIFCell(4, surrogate=surrogate)

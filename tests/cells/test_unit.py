@@ -93,7 +93,7 @@ def layer_of(cell, rule, **settings):
     return layer
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("unit", PACKAGED)
 def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):
@@ -133,33 +133,3 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
         for t in range(T):
             found = step({**found, "x": tf.constant(np.float32(X[:, t]))})
             np.testing.assert_allclose(found.pop("outputs"), expected[:, t], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda: Quadratic(H, sharpness="steep"), "sharpness must be"),
-        (lambda: Quadratic(H, tau_w=-1.0), "tau_w must be > 0; received -1.0"),
-        (lambda: Quadratic(H, learn="tau"), r"learn must be names out of \['tau_m', 'tau_w', 'sharpness', 'jump'\]"),
-        (lambda: kk.RNN(Short(H)).build((B, T, I)), r"Short.integrate must return one tensor for each .*received 1\."),
-        (lambda: kk.RNN(Deaf(H)).build((B, T, I)), r"Deaf.integrate must let a current raise .*derivative of 0\."),
-        (lambda: kk.RNN(type("Empty", (kk.Unit,), {})(H)).build((B, T, I)), r"Empty must implement integrate"),
-    ],
-)
-def test_errors(make, message):
-    with pytest.raises((ValueError, NotImplementedError), match=message):
-        make()
-
-
-class Deaf(Quadratic):
-    """Its potential does not move with the current."""
-
-    def integrate(self, state, current, p):
-        return state.v, state.w + current
-
-
-class Short(Quadratic):
-    """It forgets a state."""
-
-    def integrate(self, state, current, p):
-        return (state.v + current,)

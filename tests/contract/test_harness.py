@@ -19,7 +19,7 @@ RULES = {
 }
 LAYERS |= RULES
 # Where time is short a layer of each kind is asked; all of them the rest of the contract asks often.
-OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, kernl"}
+OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, eprop"}
 SLOW = set(LAYERS) - OFTEN
 assert set(LAYERS) >= OFTEN
 every = pytest.mark.parametrize(

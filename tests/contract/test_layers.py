@@ -18,9 +18,9 @@ SLOW = {name: pytest.mark.slow for name in ("RNN, kernl", "RNN, plain_kernl", "R
 
 
 def row(names=ROWS):
-    """A test of these rows; where time is short of a quarter of them, which take turns."""
+    """A test of these rows; where time is short of a sixth of them, which take turns."""
     rows = pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in names])
-    return lambda test: pytest.mark.sampled(4)(rows(test))
+    return lambda test: pytest.mark.sampled(6)(rows(test))
 
 
 def same(one, other, tolerance=1e-5):
@@ -265,16 +265,15 @@ def policies(names):
     """Each name with double precision and one of the halves, which take turns."""
     pairs = [(name, policy) for name in names for policy in ("float64", next(HALVES))]
     rows = [pytest.param(*pair, marks=SLOW.get(pair[0], ())) for pair in pairs]
-    return lambda test: pytest.mark.sampled(4)(pytest.mark.parametrize(("name", "policy"), rows)(test))
+    return lambda test: pytest.mark.sampled(6)(pytest.mark.parametrize(("name", "policy"), rows)(test))
 
 
 @policies(ROWS)
 def test_dtype_policies(name, policy):
     """Finite in every policy; recurrent states and traces in float32 at least; float64 is exact to float32."""
     row_, (expected, x, outputs) = ROWS[name], build(name)
-    before = keras.mixed_precision.global_policy() if not IS_KERAS_3 else keras.config.dtype_policy()
-    set_policy = keras.mixed_precision.set_global_policy if not IS_KERAS_3 else keras.config.set_dtype_policy
-    set_policy(policy)
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
     try:
         layer = row_.make()
         cast = tf.cast(x, keras.mixed_precision.global_policy().compute_dtype)
@@ -282,7 +281,7 @@ def test_dtype_policies(name, policy):
         layer.set_weights(expected.get_weights())
         found = np.asarray(tf.cast(layer(cast), tf.float64))
     finally:
-        set_policy(before)
+        keras.mixed_precision.set_global_policy(before)
     assert np.isfinite(found).all() and found.shape == outputs.shape
     if policy == "float64":
         same(found, outputs, 1e-4)
@@ -313,31 +312,24 @@ def test_sample_and_class_weights(name):
     y = np.array([0, 1, 1, 0])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=True)
-    start, moved = model.get_weights(), {}
-    for way, arguments in (
-        ("sample", {"sample_weight": np.array([2.0, 0.5, 0.5, 2.0])}),
-        ("class", {"class_weight": {0: 2.0, 1: 0.5}}),
-    ):
+    start = model.get_weights()
+
+    def moved(**arguments):
         model.set_weights(start)
         model.train_on_batch(x, y, **arguments)
-        moved[way] = [weight.numpy() for weight in model.trainable_weights]
-    model.set_weights(start)
-    model.train_on_batch(x, y)
-    plain = [weight.numpy() for weight in model.trainable_weights]
-    for one, other in zip(moved["sample"], moved["class"]):
+        return [weight.numpy() for weight in model.trainable_weights]
+
+    by_example, by_class = moved(sample_weight=np.array([2.0, 0.5, 0.5, 2.0])), moved(class_weight={0: 2.0, 1: 0.5})
+    for one, other in zip(by_example, by_class):
         same(one, other)
-    assert any((one != other).any() for one, other in zip(moved["sample"], plain))
+    assert any((one != other).any() for one, other in zip(by_example, moved()))
 
 
 @row(LAYERS)
 def test_constraints_and_regularizers(name):
     """A regularizer adds its loss, a constraint holds after a step."""
-    row_ = ROWS[name]
-    settings = {
-        "kernel_regularizer": keras.regularizers.L2(0.5),
-        "recurrent_constraint": keras.constraints.MaxNorm(0.1),
-    }
-    layer = row_.make(of_cell=settings)
+    row_, constraint = ROWS[name], keras.constraints.MaxNorm(0.1)
+    layer = row_.make(of_cell={"kernel_regularizer": keras.regularizers.L2(0.5), "recurrent_constraint": constraint})
     model = functional(layer, row_)
     kernel = layer.cell.kernel.numpy()
     added = keras.ops.convert_to_numpy(sum(layer.losses)) if IS_KERAS_3 else sum(layer.losses).numpy()

@@ -133,8 +133,7 @@ def test_gradient_accumulation(name):
     )
     whole = compiled(name, optimizer=keras.optimizers.SGD(0.1), sensitivity_optimizer=keras.optimizers.SGD(0.0))
     fit(small), fit(whole, batch_size=EXAMPLES)
-    pairs = zip(small.trainable_variables, whole.trainable_variables)
-    for one, other in pairs:
+    for one, other in zip(small.trainable_variables, whole.trainable_variables):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -181,15 +180,13 @@ def test_sample_weights(name):
 @layers()
 def test_half_precision_around(name):
     """Under mixed precision the traces are in float32 and training is finite."""
-    config = keras.config if IS_KERAS_3 else keras.mixed_precision
-    set_policy = config.set_dtype_policy if IS_KERAS_3 else config.set_global_policy
     for policy in ("mixed_float16", "mixed_bfloat16"):
-        set_policy(policy)
+        keras.mixed_precision.set_global_policy(policy)
         try:
             model = compiled(name)
             history = fit(model, epochs=2)
         finally:
-            set_policy("float32")
+            keras.mixed_precision.set_global_policy("float32")
         assert np.isfinite(history["loss"]).all() and model.diagnostics()["skipped_updates"] == 0.0
         assert all(tf.as_dtype(weight.dtype).size >= 4 for weight in model.get_weights())
 

@@ -15,7 +15,7 @@ from kernl_keras.dynamics.encoding import (
     threshold_code,
 )
 
-MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+MODES = {"graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 KEY = [3, 7]
 
 
@@ -42,18 +42,12 @@ def threshold_reference(x, units):
 
 
 def test_bernoulli_spikes_as_often_as_the_value_says():
-    x = tf.tile(tf.constant([[[0.1, 0.7]]]), (40, 50, 1))
-    spikes = bernoulli_code(x, 3, KEY).numpy()
-    assert spikes.shape == (40, 50, 6)
-    assert set(np.unique(spikes)) == {0.0, 1.0}
-    # 2000 draws a channel: 5 standard deviations are 0.034 and 0.051
-    np.testing.assert_allclose(spikes.mean((0, 1)), [0.1] * 3 + [0.7] * 3, atol=0.05)
-
-
-def test_bernoulli_never_and_always():
-    x = tf.tile(tf.constant([[[-0.5, 0.0, 1.0, 1.5]]]), (40, 50, 1))
+    x = tf.tile(tf.constant([[[0.1, 0.7, -0.5, 0.0, 1.0, 1.5]]]), (40, 50, 1))
     spikes = bernoulli_code(x, 2, KEY).numpy()
-    np.testing.assert_array_equal(spikes, np.broadcast_to([0, 0, 0, 0, 1, 1, 1, 1], spikes.shape))
+    assert spikes.shape == (40, 50, 12) and set(np.unique(spikes)) == {0.0, 1.0}
+    # 2000 draws a channel: 5 standard deviations are 0.034 and 0.051
+    np.testing.assert_allclose(spikes.mean((0, 1))[:4], [0.1, 0.1, 0.7, 0.7], atol=0.05)
+    np.testing.assert_array_equal(spikes[..., 4:], np.broadcast_to([0] * 4 + [1] * 4, (40, 50, 8)))
 
 
 def test_bernoulli_draws_independently_in_examples_steps_and_channels():
@@ -85,13 +79,6 @@ def test_a_value_on_a_threshold_has_crossed_it():
     x = tf.constant([[[0.5], [0.5], [0.25], [0.0]]])
     up_down = [[1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0]]
     np.testing.assert_array_equal(threshold_code(x, 6)[0], up_down)
-
-
-def test_up_less_down_is_the_level_that_was_reached():
-    x = values(features=1)
-    spikes = threshold_code(x, 10).numpy()
-    level = spikes[..., :5].sum((1, 2)) - spikes[..., 5:].sum((1, 2))
-    np.testing.assert_array_equal(level, np.floor(x[:, -1, 0] * 6))
 
 
 def test_current_goes_to_every_channel():
@@ -133,13 +120,6 @@ def test_delta(units, delta):
     assert 0 < expected.sum() < expected.size
 
 
-def test_the_sum_of_delta_spikes_is_the_signal():
-    """Where x is slow enough, up less down times delta is never further than delta from x."""
-    x = np.float32(np.sin(np.arange(200) / 20.0))[None, :, None]
-    spikes = delta_code(x, 2, delta=0.1).numpy()
-    assert np.abs(0.1 * np.cumsum(spikes[0, :, 0] - spikes[0, :, 1]) - x[0, :, 0]).max() < 0.1001
-
-
 def test_latency_by_hand():
     """Two periods of five steps: x of the first step of each decides, 1 - x of the period later."""
     x = np.zeros((1, 10, 5), "float32")
@@ -160,6 +140,7 @@ def test_context_comes_on_after_the_counted_steps():
     np.testing.assert_array_equal(context_code(counted, 2)[..., 0], expected)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", CODES)
 def test_modes_agree_to_the_bit(name, mode):
