@@ -168,7 +168,7 @@ def test_weights_are_those_of_fit(trained):
     model, learner, device, loss = trained
     before, given = weights_of(model), stream(loss, 40)
     assert {"FULLY_CONNECTED", "ASSIGN_VARIABLE"} <= device.operations
-    assert not any(name.startswith("Flex") or name == "WHILE" for name in device.operations)
+    assert not any(name.startswith("Flex") or name == "WHILE" for name in device.operations) and not device.alarms
     outputs = learn_stream(device, *given)
     np.testing.assert_allclose(outputs, learn_stream(learner, *given), rtol=1e-4, atol=1e-4)
     fit(model, *given)
@@ -212,46 +212,30 @@ def test_reset_save_and_restore(trained):
             assert (np.any(end[name]) or name == "hidden_refractory") and not np.any(fresh[name]), name
 
 
-def test_a_step_that_is_not_finite_moves_nothing(trained):
+def test_what_is_not_finite_moves_nothing(trained):
+    """Neither a step that learns, by its x or its loss, nor an answer; the next step goes on."""
     _, learner, device, loss = trained
     x, y, _ = stream(loss, 3)
+    bad = np.where(np.arange(I) == 1, np.float32(np.nan), x[1])
     for each in (learner, device):
         each.learn(x=x[0], y=y[0], sample_weight=ONE)
         before = {name: np.array(value) for name, value in each.save().items()}
         assert not np.isfinite(each.learn(x=x[1], y=y[1], sample_weight=np.nan * ONE)["loss"])
-        each.learn(x=np.where(np.arange(I) == 1, np.float32(np.nan), x[1]), y=y[1], sample_weight=ONE)
-        for name, value in each.save().items():
-            np.testing.assert_array_equal(value, before[name], err_msg=name)
-        each.learn(x=x[2], y=y[2], sample_weight=ONE)
-        assert np.any(each.save()["dense_kernel"] != before["dense_kernel"])
-
-
-def test_an_answer_to_what_is_not_finite_leaves_the_states(trained):
-    _, learner, device, loss = trained
-    x, *_ = stream(loss, 2)
-    for each in (learner, device):
-        each.step(x=x[0])
-        before = {name: np.array(value) for name, value in each.save().items()}
-        each.step(x=np.where(np.arange(I) == 1, np.float32(np.nan), x[1]))
+        each.learn(x=bad, y=y[1], sample_weight=ONE)
+        each.step(x=bad)
         for name, value in each.save().items():
             np.testing.assert_array_equal(value, before[name], err_msg=name)
         each.step(x=x[1])
         assert any(np.any(value != before[name]) for name, value in each.save().items())
+        each.learn(x=x[2], y=y[2], sample_weight=ONE)
+        assert np.any(each.save()["dense_kernel"] != before["dense_kernel"])
 
 
-@pytest.mark.parametrize(
-    "loss, sparse",
-    [
-        (keras.losses.SparseCategoricalCrossentropy(from_logits=True, name="ce"), True),
-        (keras.losses.MeanSquaredError(name="of sparse events"), False),
-        (keras.losses.sparse_categorical_crossentropy, True),
-        ("sparse_categorical_crossentropy", True),
-        ([keras.losses.SparseCategoricalCrossentropy()], True),
-        ("mse", False),
-    ],
-)
-def test_which_losses_compare_with_integers(loss, sparse):
-    assert is_sparse(loss) is sparse
+def test_which_losses_compare_with_integers():
+    of = keras.losses
+    sparse = CLASSES, [CLASSES], of.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"
+    named = of.SparseCategoricalCrossentropy(name="ce"), of.MeanSquaredError(name="of sparse events")
+    assert [is_sparse(loss) for loss in (*sparse, *named, "mse")] == [True] * 5 + [False] * 2
 
 
 def test_a_step_without_an_error(trained):
@@ -320,11 +304,6 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
     learn_stream(learner, *first)  # without an argument what it knows itself
     learner.to_keras()
     np.testing.assert_array_equal(weights_of(model)["hidden_kernel"], learner.save()["hidden_kernel"])
-
-
-def test_no_alarm_for_nothing(trained):
-    _, _, device, _ = trained
-    assert device.alarms == []
 
 
 def test_a_rule_that_was_not_said_learns_too():

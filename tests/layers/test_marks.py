@@ -25,7 +25,6 @@ from kernl_keras.rules import (
     Tangent,
     Twin,
 )
-from kernl_keras.sequences.masks import ValidSteps
 
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, same
@@ -269,11 +268,12 @@ def test_in_a_model(jit_compile, settings, tmp_path):
     same(again.predict([x, RESET], verbose=0), model.predict([x, RESET], verbose=0))
 
 
-@pytest.mark.parametrize("layer", [lambda: kk.RNN(kk.LIFCell(H)), lambda: kk.Readout(2)])
-@pytest.mark.parametrize("reset", [np.ones((B, T)), np.ones((B, T - 1), bool), np.ones((B, T, 1), bool), True])
-def test_what_a_reset_may_be(layer, reset):
-    with pytest.raises(ValueError, match=r"reset must be booleans \[batch, time\] for inputs .* received (bool|float)"):
-        layer()(np.ones((B, T, I), "float32"), reset=reset)
+def test_what_a_reset_may_be():
+    message = r"reset must be booleans \[batch, time\] for inputs .* received (bool|float)"
+    for make in (lambda: kk.RNN(kk.LIFCell(H)), lambda: kk.Readout(2)):
+        for reset in (np.ones((B, T)), np.ones((B, T - 1), bool), np.ones((B, T, 1), bool), True):
+            with pytest.raises(ValueError, match=message):
+                make()(np.ones((B, T, I), "float32"), reset=reset)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -307,25 +307,16 @@ def test_a_readout(masked):
     same(of_kernel, expected)
 
 
-def test_of_no_valid_step():
-    steps = ValidSteps([[False, False]], tf.constant([[True, False]]))
-    assert not steps.starts.numpy().any() and steps.over.numpy().all()
-
-
 def test_how_rules_agree_with_backpropagation():
     """`gradient_alignment` hears of resets: in sequences of their own the same windows make the same of each other."""
-    model = network_of(False, rule="eprop")
-    model.run_eagerly = True
-    x, y, reset = 3.0 * draw(7, B, 12, I) + 2.0, draw(8, B, 12, 2), np.zeros((B, 12), bool)
-    reset[:, 6] = True
+    hidden, readout = network_of(False, rule="eprop").layers[-2:]
     inputs, resets = keras.Input((None, I), dtype="float64"), keras.Input((None,), dtype="bool")
-    longer = kk.Model([inputs, resets], model.layers[-1](model.layers[-2](inputs, reset=resets), reset=resets))
-    longer.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
-    apart = [np.concatenate([part[:, :6], part[:, 6:]]) for part in (x, y, np.zeros_like(reset))]
-    one, other = (
-        kk.gradient_alignment(longer, [x, reset], y, ("rflo",), windows=windows)
-        for x, y, reset, windows in ((x, y, reset, 2), (apart[0], apart[1], apart[2], 1))
-    )
+    model = kk.Model([inputs, resets], readout(hidden(inputs, reset=resets), reset=resets))
+    model.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
+    x, y, reset = 3.0 * draw(7, B, 12, I) + 2.0, draw(8, B, 12, 2), np.arange(12) == np.full((B, 1), 6)
+    parts = [np.concatenate([part[:, :6], part[:, 6:]]) for part in (x, np.zeros_like(reset), y)]
+    one = kk.gradient_alignment(model, [x, reset], y, ("rflo",), windows=2)
+    other = kk.gradient_alignment(model, parts[:2], parts[2], ("rflo",), windows=1)
     for name, of_rules in one.variables.items():
         for rule, agreement in of_rules.items():
             np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
