@@ -20,8 +20,7 @@ from ..training.model import Model
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
 from ..training.step import run_forward
-from .kept import grouped, learned
-from .learning_network import checked, learning_network, optimizer_of, targets
+from .learning_network import checked, grouped, learned, learning_network, optimizer_of, targets
 
 
 class Learner(tf.Module):
@@ -71,15 +70,9 @@ class Learner(tf.Module):
         return self._step(*self._given(self._step, x))
 
     def learn(self, x: Any, y: Any, sample_weight: Any = (1.0,)) -> dict[str, tf.Tensor]:
-        """Answers as `step` does, and learns: the weights take one step of the optimizer.
+        """Answers to x [1, F] as `step` does, and takes one step of the optimizer towards y [1, ..].
 
-        Args:
-            x: [1, F].
-            y: what the loss compares the outputs with, of one step.
-            sample_weight: [1], a factor of the loss.
-
-        Returns:
-            dict of `outputs` [1, n] and `loss`, a number.
+        `sample_weight` [1] is a factor of the loss, a number, which stands in the answer as `loss`.
         """
         return self._learn(*self._given(self._learn, x, y, sample_weight))
 
@@ -103,14 +96,11 @@ class Learner(tf.Module):
         """Puts what was learned into the model that this learner was made of, and returns it; `fit` then goes on.
 
         Its weights and its optimizer's values move, and nothing else: the model's states, the optimizer of M, and an
-        optimizer that it was compiled with since stay.
+        optimizer that it was compiled with since stay. Errors are those of `restore`.
 
         Args:
             saved: what `save` returned, also on a device, in another process or from a file, such as `np.load` reads
                 it; None for what this learner knows now.
-
-        Raises:
-            ValueError: as `restore`; then nothing has changed.
         """
         values = self.save() if saved is None else self._fitting("saved", saved)
         model, variables = self._model
@@ -207,9 +197,9 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     """A network of one time step that answers and learns, with everything that it needs in variables of its own.
 
     `learn` does what `fit` does with a batch of one example and one step, of a network that is `stateful` with
-    `window=1`: the rule's traces, or its linear memory, stand for all the past, and memory and time a step are the same
-    however long the stream is. Weights, optimizer and their values are those of the model, which stays as it is; states
-    and traces start at 0. On a device, from `to_litert()` or `export(folder)`, the signatures are
+    `window=1`: memory and time a step are the same however long the stream is. Weights, optimizer and their values are
+    those of the model, which stays as it is; states and traces start at 0. On a device, from `to_litert()` or
+    `export(folder)`, the signatures are
 
         step      x [1, F]                                    -> outputs [1, n]
         learn     x [1, F], y [1, ..], sample_weight [1]      -> outputs [1, n], loss

@@ -175,9 +175,9 @@ class AudioEncoder(StatefulLayer):
         return tf.cast(outputs, self.compute_dtype)
 
     def _over_time(self, function, x, number, tau, counted):
-        """x [B, T, n] summed up or at its largest, fading with tau, and its last step: state `number` of the layer.
+        """A `function` of `sequences.leaky` of x [B, T, n], and its last step, which is state `number` of the layer.
 
-        Steps that do not count leave it as it is.
+        It fades with tau; steps that do not count leave it as it is.
         """
         x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
         if counted is not None:

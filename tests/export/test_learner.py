@@ -306,16 +306,28 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
     np.testing.assert_array_equal(weights_of(model)["hidden_kernel"], learner.save()["hidden_kernel"])
 
 
-def test_a_rule_that_was_not_said_learns_too():
-    """The word "kernl" stands for a kernel that suits the cell, and has traces."""
+@pytest.mark.parametrize("on_device", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_rule_that_was_not_said_learns_and_m_moves_with_the_weights(on_device):
+    """The word "kernl" stands for a kernel that suits the cell, and has traces.
+
+    In linear memory M keeps its distance to the direct effect of the recurrent weights.
+    """
     inputs = keras.Input((7, I))
-    hidden = kk.RNN(kk.AdLIFCell(4, input_gain=6.0), name="hidden")(inputs)
-    model = kk.Model(inputs, kk.Readout(O, name="readout")(hidden))
-    model.compile(keras.optimizers.SGD(0.1), "mse")
-    learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O))
+    layer = kk.RNN(kk.AdLIFCell(4, input_gain=6.0), name="hidden")
+    model = kk.Model(inputs, kk.Readout(O, name="readout")(layer(inputs)))
+    model.compile(keras.optimizers.SGD(10.0), "mse")
+    start = layer.sensitivity_tensor.numpy()
+    layer.sensitivity_tensor.assign(start + 0.1)
+    learner, x, y = kk.learner(model), stream("mse", 12)[0], np.ones((1, O), "float32")
+    learner = Device(learner) if on_device else learner
     learn_stream(learner, x, [y] * 12, [0.0 * ONE] * 11 + [ONE])
-    moved = np.abs(learner.save()["hidden_recurrent_kernel"] - model.get_layer("hidden").cell.recurrent_kernel)
-    assert moved.max() > 1e-6  # by the error of the last step alone
+    saved = learner.save()
+    moved = np.abs(saved["hidden_recurrent_kernel"] - layer.cell.recurrent_kernel)
+    assert moved.max() > 1e-4  # by the error of the last step alone
+    layer.cell.recurrent_kernel.assign(saved["hidden_recurrent_kernel"])
+    layer.reset_sensitivity()
+    assert np.abs(layer.sensitivity_tensor - start).max() > 1e-4
+    np.testing.assert_allclose(saved["hidden_sensitivity_tensor"], layer.sensitivity_tensor + 0.1, atol=1e-6)
 
 
 def unnamed():
@@ -330,28 +342,9 @@ def unnamed():
     return model
 
 
-def test_in_linear_memory_m_moves_with_the_weights():
-    """M keeps its distance to the direct effect of the recurrent weights, on a device too."""
-    model = network("resonator", lambda: kk.rules.KeRNL(), "linear", "sgd", "mse")
-    layer = model.get_layer("hidden")
-    start = layer.sensitivity_tensor.numpy()
-    layer.sensitivity_tensor.assign(start + 0.1)
-    learner = kk.learner(model)
-    device, (x, y, weights) = Device(learner), stream("mse", 8)
-    learn_stream(learner, x, y, weights)
-    learn_stream(device, x, y, weights)
-    saved, name = learner.save(), "hidden_sensitivity_tensor"
-    layer.cell.recurrent_kernel.assign(saved["hidden_recurrent_kernel"])
-    layer.reset_sensitivity()
-    moved = np.abs(layer.sensitivity_tensor - start).max()
-    assert moved > 1e-3
-    np.testing.assert_allclose(saved[name], layer.sensitivity_tensor + 0.1, atol=1e-6)
-    np.testing.assert_allclose(device.save()[name], saved[name], atol=0.05 * moved)
-
-
 def test_names_do_not_count_what_the_process_has_made():
     """Nor do they depend on which Keras it is, as this test runs with both."""
-    unnamed()
+    kk.RNN(kk.LeakyRNNCell(4)), keras.layers.Dense(4), kk.Readout(2)
     tensors = kk.learner(unnamed()).tensors
     weights = {
         f"{layer}_{weight}"

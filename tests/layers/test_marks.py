@@ -215,26 +215,6 @@ def test_sequences_part_at_the_same_steps_if_they_are_read_backwards(backwards):
             same(tf.gather(found[row], steps), (alone[:, ::-1] if backwards else alone)[0])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("cell", "settings"), [("resonator", {"window": 4}), ("hard adaptive", LINEAR)])
-def test_every_mode_agrees(cell, settings):
-    network, reset = Network(cell, time=T), tf.constant(RESET)
-    layer, unrolled = (network.layer(KeRNL(), *kernels(), **settings, unroll=unroll) for unroll in (False, True))
-
-    def run(layer, x, reset):
-        return compute(Marked(layer, reset), x, ERROR, training=False)[:3]
-
-    expected = run(layer, network.inputs, reset)
-    found = [run(unrolled, network.inputs, reset)]
-    specification = [tf.TensorSpec((None, None, I), "float64"), tf.TensorSpec((None, None), "bool")]
-    for jit in (False, True):
-        step = tf.function(lambda x, r: run(layer, x, r), specification, jit_compile=jit)
-        found.append(step(network.inputs, reset))
-    for each in found:
-        for one, other in zip(each, expected):
-            same(one, other)
-
-
 def network_of(jit_compile, **settings):
     """A functional model with a second input, over a layer that masks."""
     keras.utils.set_random_seed(3)
@@ -279,31 +259,30 @@ def test_what_a_reset_may_be():
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_readout(masked):
     layer, x = kk.Readout(3, tau_out=4.0, return_state=True, dtype="float64"), tf.constant(draw(9, B, T, I))
-    mask, error, start = MASK if masked else None, tf.constant(draw(10, B, T, 3)), draw(11, B, 3)
+    mask, start = MASK if masked else np.ones_like(MASK), tf.constant(draw(11, B, 3))
+    error = np.where(mask[..., None], draw(10, B, T, 3), 0.0)
     layer.build((B, T, I))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        outputs, state = layer(x, initial_state=[tf.constant(start)], mask=mask, reset=RESET)
-        loss = tf.reduce_sum(tf.where(MASK[..., None], outputs * error, 0.0)) + tf.reduce_sum(state**2)
-    of_kernel, of_x = tape.gradient(loss, [layer.cell.kernel, x])
+
+    def found(x, error, start, of_end, **marks):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs, end = layer(x, initial_state=[start], **marks)
+            loss = tf.reduce_sum(outputs * error) + of_end * tf.reduce_sum(end**2)
+        return outputs, end, *tape.gradient(loss, [x, layer.cell.kernel])
+
+    outputs, ends, of_x, of_kernel = found(x, error, start, 1.0, mask=mask if masked else None, reset=RESET)
     expected = 0.0
     for row in range(B):
-        end = tf.constant(start[row : row + 1])
+        end, last = start[row : row + 1], RESET[row].sum()
         for number, steps in enumerate(sequences_of(row, RESET, mask)):
             end = tf.zeros_like(end) if number else end
-            last = number == RESET[row].sum()
-            if not len(steps):
-                continue
-            with tf.GradientTape() as tape:
-                tape.watch(part := tf.gather(x[row : row + 1], steps, axis=1))
-                alone, end = layer(part, initial_state=[end])
-                counts = tf.cast(MASK[row, steps, None], "float64")
-                loss = tf.reduce_sum(alone[0] * counts * tf.gather(error[row], steps)) + last * tf.reduce_sum(end**2)
-            of_part, of_x_part = tape.gradient(loss, [layer.cell.kernel, part])
-            expected += of_part
-            same(tf.gather(outputs[row], steps), alone[0])
-            same(tf.gather(of_x[row], steps), of_x_part[0])
-        same(state[row], end[0])
+            if len(steps):
+                part = tf.gather(x[row : row + 1], steps, axis=1)
+                alone, end, of_part, of_weights = found(part, error[row, steps], end, float(number == last))
+                expected += of_weights
+                same(tf.gather(outputs[row], steps), alone[0])
+                same(tf.gather(of_x[row], steps), of_part[0])
+        same(ends[row], end[0])
     same(of_kernel, expected)
 
 

@@ -98,19 +98,14 @@ def test_an_encoder_draws_anew_for_every_sequence_it_trains_on_and_repeats_an_ev
     assert np.any(layer(X) != layer(X))  # within a sequence every step draws its own
 
 
-RULES = {  # of the whole, and what a stateful layer is told
-    "kernl by default": (KeRNL(), dict(window=3, traces="linear"), {}),
-    "kernl, linear": (KeRNL(), dict(window=3, traces="linear"), dict(window=3)),
-    "kernl": (KeRNL(), {}, dict(traces=True)),
-    "kernl, window": (KeRNL(), dict(window=3), dict(window=3, traces=True)),
-    "kernl, exponential": (KeRNL("exponential"), {}, {}),
-    "plain_kernl": (PlainKeRNL(), {}, {}),
-    "eprop": (EProp(), {}, {}),
-    "eprop, window": (EProp(), dict(window=3), dict(window=3)),
-    "eprop, linear": (EProp(), dict(window=3, traces="linear"), dict(window=3, traces="linear")),
-    "rflo": (RFLO(), {}, {}),
-    "bptt, truncated": (BPTT(), dict(window=3), {}),
-    "readout_only": (ReadoutOnly(), {}, {}),
+RULES = {  # settings of the whole, by what a stateful layer has where it is told nothing
+    "kernl": (KeRNL(), dict(window=3, traces="linear")),
+    "kernl, exponential": (KeRNL("exponential"), {}),
+    "plain_kernl": (PlainKeRNL(), {}),
+    "eprop": (EProp(), {}),
+    "rflo": (RFLO(), {}),
+    "bptt, truncated": (BPTT(), dict(window=3)),
+    "readout_only": (ReadoutOnly(), {}),
 }
 WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(RULES) for k in range(2)]
 
@@ -118,8 +113,11 @@ WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(("rule", "cell"), taking_turns(WHERE))
 def test_a_layer_that_learns(rule, cell):
-    """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs."""
-    network, (rule, of_whole, of_pieces) = Network(cell, time=T), RULES[rule]
+    """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs.
+
+    Windows and traces that are asked for are in `tests/rules/test_forms.py`.
+    """
+    network, (rule, of_whole) = Network(cell, time=T), RULES[rule]
     m = kernels() if hasattr(rule, "kernel") else ()
 
     def found(layer, cuts):
@@ -134,7 +132,7 @@ def test_a_layer_that_learns(rule, cell):
         return tf.concat(outputs, 1)[MASK], gradient
 
     expected = found(network.layer(rule, *m, **of_whole), cuts())
-    for one, other in zip(found(network.layer(rule, *m, stateful=True, **of_pieces), cuts(3, 6)), expected):
+    for one, other in zip(found(network.layer(rule, *m, stateful=True), cuts(3, 6)), expected):
         same(one, other, tolerance=1e-8)
 
 

@@ -1,9 +1,13 @@
-"""The loop in blocks is the loop: any block size, either direction, eager, graph, XLA, unrolled, unknown length."""
+"""The loop in blocks is the loop: any block size, either direction, eager, graph, XLA, unrolled, unknown length.
+
+A maximum that fades, and its gradient, are those of a loop that TensorFlow differentiates by itself.
+"""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras.sequences.leaky import leaky_max
 from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
 
 from ..reference.cases import draw
@@ -97,3 +101,27 @@ def test_rows_and_the_rows_before(start):
     np.testing.assert_array_equal(take(tf.constant(X), start, 3), X[start : start + 3])
     before = np.concatenate([START[None], X])[start : start + 3]
     np.testing.assert_array_equal(take_before(tf.constant(X), tf.constant(START), tf.constant(start), 3), before)
+
+
+def looped_max(x, decay, start):
+    v, found = start, []
+    for now, d in zip(tf.unstack(x), tf.unstack(decay)):
+        v = tf.where(now >= d * v, now, d * v)
+        found.append(v)
+    return tf.stack(found)
+
+
+def test_values_and_gradients_of_a_fading_maximum():
+    rng = np.random.default_rng(0)
+    x, start = tf.constant(rng.random((9, 3, 2))), tf.constant(2.0 * rng.random((3, 2)))
+    decay, errors = tf.constant(rng.choice([0.5, 0.9, 1.0], (9, 3, 1))), tf.constant(rng.normal(size=(9, 3, 2)))
+    found = []
+    for function in (leaky_max, looped_max):
+        with tf.GradientTape() as tape:
+            tape.watch([x, start])
+            v = function(x, decay, start)
+            value = tf.reduce_sum(v * errors)
+        found.append([v, *tape.gradient(value, [x, start])])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert np.any(found[0][2]) and 0 < np.mean(np.asarray(found[0][1]) == 0.0) < 1
