@@ -75,19 +75,6 @@ def sequences_of(row, reset=RESET, mask=None):
     return [steps[number[steps] == n] for n in range(number[-1] + 1)]
 
 
-class Marked:
-    """A layer that is always called with these."""
-
-    def __init__(self, layer, reset, mask=None):
-        self.layer, self.marks = layer, {"reset": reset, "mask": mask}
-
-    def __getattr__(self, name):
-        return getattr(self.layer, name)
-
-    def __call__(self, x, **arguments):
-        return self.layer(x, **arguments, **self.marks)
-
-
 def states_before(layer):
     """States that are no zeros."""
     return [tf.constant(0.1 + 0.1 * np.abs(draw(n, B, size))) for n, size in enumerate(layer.state_size)]
@@ -115,9 +102,8 @@ def test_it_is_its_sequences_by_themselves(cell, rule, settings, resets, mask, m
     learns = training and bool(layer.sensitivity_weights)
     before = states_before(layer)
     monkeypatch.setattr(DRAW, lambda *_: signs)
-    outputs, of_weights, of_x, of_m, states = compute(
-        Marked(layer, reset if resets else None, mask), network.inputs, ERROR, training, initial_state=before
-    )
+    marks = {"mask": mask, "reset": reset if resets else None}
+    outputs, of_weights, of_x, of_m, states = compute(layer, network.inputs, ERROR, training, before, **marks)
     report, zeros = layer.report, settings.get("zero_output_for_mask", False)
     sum_of_weights, losses, counts, m_gradients, rates = 0.0, [], [], [], []
     for row in range(B):
@@ -168,12 +154,12 @@ def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
     mask |= not padded
     error, settings = np.where(mask[..., None], ERROR, 0.0), dict(window=window, traces=True)
     layer = network.layer(KeRNL(), *m, **settings)
-    whole = compute(Marked(layer, RESET, mask), network.inputs, error, training=False)
+    whole = compute(layer, network.inputs, error, False, reset=RESET, mask=mask)
     for borders in ((0, 6, T), (0, 3, 9, T)):
         layer = network.layer(KeRNL(), *m, stateful=True, **settings)
         outputs, gradient = [], 0.0
         for cut in (np.s_[:, start:stop] for start, stop in zip(borders, borders[1:])):
-            found = compute(Marked(layer, RESET[cut], mask[cut]), network.inputs[cut], error[cut], training=False)
+            found = compute(layer, network.inputs[cut], error[cut], False, reset=RESET[cut], mask=mask[cut])
             outputs.append(found[0])
             gradient += found[1]
         same(tf.concat(outputs, 1)[mask], whole[0][mask])

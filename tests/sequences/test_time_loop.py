@@ -46,39 +46,32 @@ def in_blocks(x, length, reverse, **settings):
     return last, every, sum_, products, above
 
 
-def check(found, reverse):
-    expected = filtered(reverse)
+MODES = {
+    "eager": lambda run: run,
+    "graph": tf.function,
+    "xla": lambda run: tf.function(run, jit_compile=True),
+    "unknown": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)]),
+    "unknown, xla": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)], jit_compile=True),
+}
+ROWS = [*((size, "eager") for size in SIZES), (3, "graph"), (2, "xla"), (T + 1, "xla")]
+ROWS += [(3, "unknown"), (3, "unknown, xla"), (None, "unroll")]
+
+
+@pytest.mark.parametrize(("size", "mode"), ROWS)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_blocks_of_any_size(reverse, size, mode):
+    settings = {"unroll": True} if mode == "unroll" else {"size": size}
+    run = MODES.get(mode, tf.function)(
+        lambda x: in_blocks(x, tf.shape(x)[0] if "unknown" in mode else T, reverse, **settings)
+    )
+    found, expected = run(tf.constant(X)), filtered(reverse)
     for one, other in zip(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-12)
     np.testing.assert_array_equal(found[-1], expected[1] > 1.0)
     assert expected[1].min() < 1.0 < expected[1].max()
-
-
-@pytest.mark.parametrize(
-    ("size", "jit_compile"), [*((size, None) for size in SIZES), (3, False), (2, True), (T + 1, True)]
-)
-@pytest.mark.parametrize("reverse", [False, True])
-def test_blocks_of_any_size(reverse, size, jit_compile):
-    def run(x):
-        return in_blocks(x, T, reverse, size=size)
-
-    run = run if jit_compile is None else tf.function(run, jit_compile=jit_compile)
-    check(run(tf.constant(X)), reverse)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_without_loops(reverse):
-    run = tf.function(lambda x: in_blocks(x, T, reverse, unroll=True)).get_concrete_function(tf.constant(X))
-    check(run(tf.constant(X)), reverse)
-    assert not any("While" in operation.type for operation in run.graph.get_operations())
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_length_that_is_known_only_when_it_runs(reverse, jit_compile):
-    specification = tf.TensorSpec((None, None, H), tf.float64)
-    run = tf.function(lambda x: in_blocks(x, tf.shape(x)[0], reverse, size=3), [specification], jit_compile=jit_compile)
-    check(run(tf.constant(X)), reverse)
+    if mode == "unroll":
+        operations = run.get_concrete_function(tf.constant(X)).graph.get_operations()
+        assert not any("While" in operation.type for operation in operations)
 
 
 @pytest.mark.parametrize("unroll", [False, True])
