@@ -3,6 +3,7 @@
 That a masked sequence learns what it would by itself is asked in `test_marks`.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.sequences.masks import ValidSteps
@@ -40,9 +42,8 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
     network, zeros = Network(cell), mask == "whole"
     layer = network.layer(BPTT(tape), zero_output_for_mask=zeros)
     plain = keras.layers.RNN(network.cell(), return_sequences=True, zero_output_for_mask=zeros, dtype="float64")
-    for one, other in zip(
-        *(compute(each, network.inputs, mask=tf.constant(MASKS[mask]))[:3] for each in (layer, plain))
-    ):
+    mask = tf.constant(MASKS[mask])
+    for one, other in zip(*(compute(each, network.inputs, mask=mask)[:3] for each in (layer, plain))):
         same(one, other)
 
 
@@ -60,12 +61,7 @@ EVERY = {  # every layer, and `RNN` over every cell
     "backwards": lambda **more: kk.Readout(2, tau_out=5.0, go_backwards=True, **more),
     "mean of the last": lambda **more: kk.TimeAverage(2, **more),
     "mean of all": lambda **more: kk.TimeAverage(**more),
-    "bernoulli": lambda **more: kk.SpikeEncoder(2, "bernoulli", context_switch=1, seed=1, **more),
-    "threshold": lambda **more: kk.SpikeEncoder(2, "threshold", context_switch=1, **more),
-    "delta": lambda **more: kk.SpikeEncoder(2, "delta", **more),
-    "latency": lambda **more: kk.SpikeEncoder(2, "latency", period=3, **more),
-    "current": lambda **more: kk.SpikeEncoder(2, "current", context_switch=1, **more),
-    "population": lambda **more: kk.SpikeEncoder(2, "population", **more),
+    **{code: functools.partial(kk.SpikeEncoder, 2, code, context_switch=1, seed=1) for code in CODES},
     "sound": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, **more),
     "sound, log": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, compression="log", **more),
     "sound, threshold": lambda **more: kk.AudioEncoder(**SMALL_AUDIO, code="threshold", units=4, gain=2.0, **more),
