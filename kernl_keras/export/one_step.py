@@ -110,8 +110,6 @@ class EncoderStep(keras.layers.Layer):
     def __init__(self, encoder, masked):
         super().__init__(dtype=encoder.dtype_policy)
         channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
-        if encoder.code == "bernoulli":
-            raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         if encoder.code in FOLLOWING:  # it looks back further than by one step
             raise ValueError(
                 f"model must have an encoder with code 'threshold', 'current' or 'population'; received "

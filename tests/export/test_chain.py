@@ -37,8 +37,8 @@ def test_the_parts_in_order():
 def test_keras_layers_of_each_step():
     """`chain` takes them on request, and follows the data past a mask."""
     inputs = keras.Input((T, I))
-    layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2), of_keras.LayerNormalization(), hidden()]
-    layers += [of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
+    layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2, "current"), of_keras.LayerNormalization()]
+    layers += [hidden(), of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
     layers += [of_keras.TimeDistributed(of_keras.Dense(O)), of_keras.ReLU(), of_keras.ELU(), kk.TimeAverage()]
     model = keras.Model(inputs, through(layers, inputs))
     assert chain(model, each_step=True) == layers[:-1]
