@@ -11,6 +11,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import keras
+from kernl_keras.training.state import layer_states
 
 I, H, O = 5, 8, 3  # noqa: E741
 CELLS = {
@@ -82,9 +83,8 @@ def fit(model, x, y, weights):
 
 def begin(model):
     """New sequences in all layers."""
-    for layer in model.layers:
-        if getattr(layer, "stateful", False):
-            layer.reset_states() if hasattr(layer, "reset_states") else layer.reset_state()
+    for _, state in layer_states(model):
+        state.assign(tf.zeros_like(state))
 
 
 def weights_of(model):
@@ -330,35 +330,34 @@ def test_a_rule_that_was_not_said_learns_and_m_moves_with_the_weights(on_device)
     np.testing.assert_allclose(saved["hidden_sensitivity_tensor"], layer.sensitivity_tensor + 0.1, atol=1e-6)
 
 
-def unnamed():
-    """A network whose layers have the names that Keras makes, but for one."""
+def test_names_do_not_count_what_the_process_has_made():
+    """Nor do they depend on which Keras it is, as this test runs with both.
+
+    Dropout and the mean over time are left out; y may have a shape and dtype of its own.
+    """
+    kk.RNN(kk.LeakyRNNCell(4)), keras.layers.Dense(4), kk.Readout(2)
     inputs = keras.Input((7, I))
     x = keras.layers.Dropout(0.1)(kk.SpikeEncoder(2, "threshold")(inputs))
     x = keras.layers.TimeDistributed(keras.layers.Dense(4))(keras.layers.Dense(4)(x))
     x = kk.RNN(kk.LeakyRNNCell(4), "eprop")(x)
     x = kk.RNN(kk.LeakyRNNCell(4), "kernl", traces="linear")(keras.layers.Dense(3, name="between")(x))
     model = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O)(keras.layers.Dense(3)(x))))
-    model.compile(keras.optimizers.Adam(0.01), "mse")
-    return model
-
-
-def test_names_do_not_count_what_the_process_has_made():
-    """Nor do they depend on which Keras it is, as this test runs with both."""
-    kk.RNN(kk.LeakyRNNCell(4)), keras.layers.Dense(4), kk.Readout(2)
-    tensors = kk.learner(unnamed()).tensors
+    model.compile(keras.optimizers.Adam(0.01), lambda y, v: tf.reduce_mean(tf.square(v - tf.cast(y, v.dtype)), -1))
+    learner = kk.learner(model, tf.TensorSpec((1, 1), tf.int64))
+    losses = [float(learner.learn(np.ones((1, I)), np.array([[y]]))["loss"]) for y in (3, 0)]
+    assert losses[0] > losses[1]
     weights = {
         f"{layer}_{weight}"
         for layer in ("dense", "time_distributed", "rnn", "between", "rnn_1", "dense_1", "readout")
         for weight in ("kernel", "bias", *(["recurrent_kernel"] if "rnn" in layer else []))
     }
     slots = {f"optimizer_{kind}_{weight}" for kind in ("momentums", "velocities") for weight in weights}
-    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight", "segments", "steps")} | {
-        "readout_memory_inputs"
-    }
+    memory = {f"rnn_1_memory_{name}" for name in ("x", "means", "weight", "segments", "steps")}
+    tensors = learner.tensors
     assert tensors["weights"].keys() == weights | {"rnn_1_sensitivity_tensor"}
     assert tensors["optimizer"].keys() == slots | {"optimizer_iterations", "optimizer_learning_rate"}
     assert tensors["states"].keys() == {"spike_encoder_state_0", "rnn_activity", "rnn_1_activity", "readout_v"}
-    assert tensors["traces"].keys() == memory | {"rnn_traces_0"}
+    assert tensors["traces"].keys() == memory | {"readout_memory_inputs", "rnn_traces_0"}
 
 
 def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_settings):
@@ -440,25 +439,9 @@ def test_a_saved_model(tmp_path):
     assert set(signatures) == {"step", "learn", "reset", "save", "restore"} and loaded
     x, y, weights = stream("mse", 10)
     expected = learn_stream(learner, x, y, weights)
-    made = [
-        signatures["learn"](x=tf.constant(a), y=tf.constant(b), sample_weight=tf.constant(w))["outputs"]
-        for a, b, w in zip(x, y, weights)
-    ]
+    arguments = [{"x": a, "y": b, "sample_weight": w} for a, b, w in zip(*map(tf.constant, (x, y, weights)))]
+    made = [signatures["learn"](**each)["outputs"] for each in arguments]
     np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_layers_that_do_nothing_here():
-    """Dropout and the mean over time are left out; y may have a shape and dtype of its own."""
-    inputs = keras.Input((7, I))
-    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", name="hidden")(keras.layers.Dropout(0.5)(inputs))
-    model = kk.Model(inputs, kk.TimeAverage(3)(kk.Readout(O, name="readout")(x)))
-    model.compile("sgd", lambda y, says: tf.reduce_mean(tf.square(says - tf.cast(y, says.dtype)), -1))
-    learner = kk.learner(model, tf.TensorSpec((1, 1), tf.int64))
-    x = np.full((1, I), 0.5)
-    assert float(learner.learn(x, np.array([[3]]))["loss"]) > float(learner.learn(x, np.array([[0]]))["loss"])
-    assert learner.tensors["weights"].keys() == {
-        "hidden_kernel", "hidden_recurrent_kernel", "hidden_bias", "readout_kernel", "readout_bias"
-    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -467,9 +450,8 @@ def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
     """By names that depend on nothing but the network, into a network that was loaded anew."""
     learner, features = kk.learner(kk.load_pretrained(name)), kk.load_pretrained(name).input_shape[-1]
     device, start = Device(learner), learner.save()
-    assert (
-        device.alarms == [] and {"hidden_kernel", "readout_kernel", "optimizer_velocities_hidden_bias"} <= start.keys()
-    )
+    assert device.alarms == []
+    assert {"hidden_kernel", "readout_kernel", "optimizer_velocities_hidden_bias"} <= start.keys()
     x = np.random.default_rng(0).uniform(size=(12, 1, features)).astype("float32")
     for now in x:
         device.learn(x=now, y=np.array([1], "int32"), sample_weight=ONE)
