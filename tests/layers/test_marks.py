@@ -86,7 +86,7 @@ def rows():
         masks = [None, ("gaps", "none", "ends")[number % 3]]
         for turn, (reset, mask) in enumerate(itertools.product((True, False), masks)):
             if (reset or mask) and not (reset and mask and settings.get("window") == 3):
-                quick = (number + turn) % 11 == 0  # where time is short they take turns
+                quick = (number + turn) % 11 == 0 and number != 21  # they take turns; traces of whole units take long
                 name = f"{cell}-{number}{'-reset' * reset}{f'-{mask}' if mask else ''}"
                 yield pytest.param(cell, rule, settings, reset, mask, id=name, marks=() if quick else pytest.mark.slow)
 
@@ -166,7 +166,9 @@ def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
         same(gradient, whole[1])
 
 
-@pytest.mark.parametrize(("cell", "window"), [("resonator", 3), ("hard adaptive", 4), ("tanh", T - 1)])
+@pytest.mark.parametrize(
+    ("cell", "window"), [("resonator", 3), pytest.param("hard adaptive", 4, marks=pytest.mark.slow), ("tanh", T - 1)]
+)
 def test_what_is_left_in_linear_memory_is_of_the_last_sequence(cell, window):
     """Wherever it begins in its window, and where the last window overlaps the one before.
 
@@ -278,8 +280,8 @@ def test_how_rules_agree_with_backpropagation():
     inputs, resets = keras.Input((None, I), dtype="float64"), keras.Input((None,), dtype="bool")
     model = kk.Model([inputs, resets], readout(hidden(inputs, reset=resets), reset=resets))
     model.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
-    x, y, reset = 3.0 * draw(7, B, 12, I) + 2.0, draw(8, B, 12, 2), np.arange(12) == np.full((B, 1), 6)
-    parts = [np.concatenate([part[:, :6], part[:, 6:]]) for part in (x, np.zeros_like(reset), y)]
+    x, y, reset = 3.0 * draw(7, B, 6, I) + 2.0, draw(8, B, 6, 2), np.arange(6) == np.full((B, 1), 3)
+    parts = [np.concatenate([part[:, :3], part[:, 3:]]) for part in (x, np.zeros_like(reset), y)]
     one = kk.gradient_alignment(model, [x, reset], y, ("rflo",), windows=2)
     other = kk.gradient_alignment(model, parts[:2], parts[2], ("rflo",), windows=1)
     for name, of_rules in one.variables.items():

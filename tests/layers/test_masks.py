@@ -83,7 +83,7 @@ def heard(name, x, mask, **more):
     return [shown, *tf.nest.flatten(getattr(layer, "states", None) or []), *gradients]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("name", "stateful"),
     [(name, stateful) for name in EVERY for stateful in (False, True) if not (stateful and name.startswith("sound"))],
@@ -155,7 +155,7 @@ def test_padding_does_not_change_how_rules_agree_with_backpropagation():
     padded.run_eagerly = True
     y, x = draw(61, B, 2), network.x[:, :4]
     longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
-    one, other = (kk.gradient_alignment(padded, each, y, ("kernl", "eprop"), windows=1) for each in (x, longer))
+    one, other = (kk.gradient_alignment(padded, each, y, ("kernl",), windows=1) for each in (x, longer))
     for name, of_rules in one.variables.items():
         for rule, agreement in of_rules.items():
             np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)

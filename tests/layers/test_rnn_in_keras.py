@@ -60,8 +60,8 @@ def test_what_a_layer_does_not_take():
     with pytest.raises(ValueError, match=r"unroll=True needs a static number of steps; received shape \(1, None, 3\)"):
         unknown.get_concrete_function()
     for make, states in (
-        (lambda **settings: kk.RNN(kk.LIFCell(2), "eprop", **settings), "7 .* the cell's and the rule's"),
-        (lambda **settings: kk.Readout(2, **settings), "2 .* v and the traces"),
+        (lambda **settings: kk.RNN(kk.LIFCell(2), "eprop", **settings), "5 .*the cell's and the rule's"),
+        (lambda **settings: kk.Readout(2, **settings), "2 .*v and the traces"),
     ):
         layer = make(stateful=True)
         layer(np.ones((2, 4, 3), "float32"))

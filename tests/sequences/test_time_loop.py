@@ -53,13 +53,12 @@ MODES = {
     "unknown": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)]),
     "unknown, xla": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)], jit_compile=True),
 }
-ROWS = [*((size, "eager") for size in SIZES), (3, "graph"), (2, "xla"), (T + 1, "xla")]
-ROWS += [(3, "unknown"), (3, "unknown, xla"), (None, "unroll")]
+ROWS = [*((size, "eager", reverse) for size in SIZES for reverse in (False, True)), (None, "unroll", True)]
+ROWS += [(3, "graph", False), (2, "xla", True), (T + 1, "xla", False), (3, "unknown", True), (3, "unknown, xla", False)]
 
 
-@pytest.mark.parametrize(("size", "mode"), ROWS)
-@pytest.mark.parametrize("reverse", [False, True])
-def test_blocks_of_any_size(reverse, size, mode):
+@pytest.mark.parametrize(("size", "mode", "reverse"), ROWS)
+def test_blocks_of_any_size(size, mode, reverse):
     settings = {"unroll": True} if mode == "unroll" else {"size": size}
     run = MODES.get(mode, tf.function)(
         lambda x: in_blocks(x, tf.shape(x)[0] if "unknown" in mode else T, reverse, **settings)
