@@ -1,4 +1,4 @@
-"""The RNN layer is a Keras layer like any other: modes, states, stacking, saving, errors."""
+"""The RNN layer is a Keras layer like any other: modes, states, dtypes, saving, errors."""
 
 import numpy as np
 import pytest
