@@ -76,7 +76,7 @@ def run(layer, channels, cuts, training):
     return np.concatenate(pieces, 1)[MASK]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_outputs_of_pieces_are_those_of_the_whole(name, training):
