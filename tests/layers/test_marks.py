@@ -278,8 +278,8 @@ def test_how_rules_agree_with_backpropagation():
     inputs, resets = keras.Input((None, I), dtype="float64"), keras.Input((None,), dtype="bool")
     model = kk.Model([inputs, resets], readout(hidden(inputs, reset=resets), reset=resets))
     model.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
-    x, y, reset = 3.0 * draw(7, B, 6, I) + 2.0, draw(8, B, 6, 2), np.arange(6) == np.full((B, 1), 3)
-    parts = [np.concatenate([part[:, :3], part[:, 3:]]) for part in (x, np.zeros_like(reset), y)]
+    x, y, reset = 3.0 * draw(7, B, 8, I) + 2.0, draw(8, B, 8, 2), np.arange(8) == np.full((B, 1), 4)
+    parts = [np.concatenate([part[:, :4], part[:, 4:]]) for part in (x, np.zeros_like(reset), y)]
     one = kk.gradient_alignment(model, [x, reset], y, ("rflo",), windows=2)
     other = kk.gradient_alignment(model, parts[:2], parts[2], ("rflo",), windows=1)
     for name, of_rules in one.variables.items():
