@@ -18,7 +18,7 @@ def chain(model, each_step=False):
 
     They are `RNN`, `Readout` and `keras.layers.RNN` over a cell of this package, at least one of them, and a
     `SpikeEncoder`, which comes first. With `each_step` Keras layers that act on each step alone may be among them, and
-    the encoder anywhere.
+    the encoder anywhere, but without random spikes, which belong to a sequence as a whole.
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"model must be a built Keras model; received {model!r}.")
@@ -27,6 +27,8 @@ def chain(model, each_step=False):
         layers.pop()
     for layer in layers:
         is_encoder = isinstance(layer, SpikeEncoder) and (each_step or layer is layers[0])
+        if is_encoder and each_step and layer.code == "bernoulli":
+            raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         if not is_encoder and not (each_step and acts_on_each_step(layer)):
             check_recurrent(layer, last=layer is layers[-1], each_step=each_step)
     if not any(isinstance(layer, keras.layers.RNN) for layer in layers):

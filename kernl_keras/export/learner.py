@@ -20,8 +20,7 @@ from ..training.model import Model
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
 from ..training.step import run_forward
-from .kept import grouped, learned
-from .learning_network import checked, learning_network, optimizer_of, targets
+from .learning_network import checked, grouped, learned, learning_network, optimizer_of, targets
 
 
 class Learner(tf.Module):
@@ -29,8 +28,8 @@ class Learner(tf.Module):
 
     Attributes:
         tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name. The names
-            are the layers' and the weights', the same in every process, in Keras 3 and in Keras 2. Names of layers that
-            Keras made, such as `rnn_7`, are counted in the network instead: `rnn`, `rnn_1`.
+            are the same in every process, in Keras 3 and in Keras 2. The number of a layer that Keras named, such as
+            `rnn_7`, counts the layers of the network instead: `rnn`, `rnn_1`.
     """
 
     def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None) -> None:
@@ -67,26 +66,13 @@ class Learner(tf.Module):
         self._restore = tf.function(self._write, autograph=False).get_concrete_function(**specs)
 
     def step(self, x: Any) -> dict[str, tf.Tensor]:
-        """Answers, and the states advance.
-
-        Args:
-            x: [1, F]. Where it is not finite the states stay as they are.
-
-        Returns:
-            dict of `outputs` [1, n].
-        """
+        """Answers to x [1, F] with a dict of `outputs` [1, n]; the states advance, unless x is not finite."""
         return self._step(*self._given(self._step, x))
 
     def learn(self, x: Any, y: Any, sample_weight: Any = (1.0,)) -> dict[str, tf.Tensor]:
-        """Answers and learns: the states advance, and the weights take one step of the optimizer.
+        """Answers to x [1, F] as `step` does, and takes one step of the optimizer towards y [1, ..].
 
-        Args:
-            x: [1, F].
-            y: what the loss compares the outputs with, of one step.
-            sample_weight: [1], a factor of the loss.
-
-        Returns:
-            dict of `outputs` [1, n] and `loss`, a number.
+        `sample_weight` [1] is a factor of the loss, a number, which stands in the answer as `loss`.
         """
         return self._learn(*self._given(self._learn, x, y, sample_weight))
 
@@ -107,20 +93,14 @@ class Learner(tf.Module):
         self._restore(**self._fitting("tensors", tensors))
 
     def to_keras(self, saved: Mapping[str, Any] | None = None) -> Model:
-        """Puts what was learned into the model that this learner was made of: its weights and its optimizer's values.
+        """Puts what was learned into the model that this learner was made of, and returns it; `fit` then goes on.
 
-        After that `fit` goes on where learning step by step ended. Nothing else moves: the model's states, the
-        optimizer of M, and this learner stay. If the model has been compiled anew since, its new optimizer stays too.
+        Its weights and its optimizer's values move, and nothing else: the model's states, the optimizer of M, and an
+        optimizer that it was compiled with since stay. Errors are those of `restore`.
 
         Args:
             saved: what `save` returned, also on a device, in another process or from a file, such as `np.load` reads
                 it; None for what this learner knows now.
-
-        Returns:
-            The model.
-
-        Raises:
-            ValueError: as `restore`; then nothing has changed.
         """
         values = self.save() if saved is None else self._fitting("saved", saved)
         model, variables = self._model
@@ -217,14 +197,9 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     """A network of one time step that answers and learns, with everything that it needs in variables of its own.
 
     `learn` does what `fit` does with a batch of one example and one step, of a network that is `stateful` with
-    `window=1`: the rule's traces, or its linear memory, stand for all the past, and memory and time a step are the same
-    however long the stream is. Weights, optimizer and their values are those of the model, which stays as it is; states
-    and traces start at 0. In Python:
-
-        answer = learner.step(x)["outputs"]
-        answer = learner.learn(x, y)["outputs"]
-
-    On a device, from `to_litert()` or `export(folder)`, the signatures are
+    `window=1`: memory and time a step are the same however long the stream is. Weights, optimizer and their values are
+    those of the model, which stays as it is; states and traces start at 0. On a device, from `to_litert()` or
+    `export(folder)`, the signatures are
 
         step      x [1, F]                                    -> outputs [1, n]
         learn     x [1, F], y [1, ..], sample_weight [1]      -> outputs [1, n], loss
@@ -236,11 +211,10 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
     looked at, unlike in `Model`, for a device would spend its time on that.
 
-    Under KeRNL, M and gamma do not learn, for that takes a second, perturbed pass, which is not made here. In linear
-    memory an M that learns in the model moves by as much as the direct effect of the recurrent weights does, drive
-    W_rec^T. Elsewhere M stands still: it describes the effect of a unit on the others at the time of the export, and
-    is no longer exact once the recurrent weights have changed. The effect of a weight on its own unit does not depend
-    on it.
+    Under KeRNL, M and gamma do not learn, for that takes a second, perturbed pass. In linear memory an M that learns in
+    the model moves by as much as the direct effect of the recurrent weights does, drive W_rec^T. Elsewhere M stands
+    still, and is no longer exact once the recurrent weights have changed. The effect of a weight on its own unit does
+    not depend on it.
 
     Args:
         model: a built and compiled `kernl_keras.Model`, a chain of layers as `one_step` takes them, but without Masking
@@ -250,8 +224,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
             the outputs' shape [1, n] under any other.
 
     Returns:
-        `Learner`, a `tf.Module` with the methods `step`, `learn`, `reset`, `save`, `restore`, `to_keras()`, which puts
-        what was learned back into the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
+        `Learner`, a `tf.Module` with these methods in Python, with `to_keras()`, which puts what was learned back into
+        the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
 
     Raises:
         ValueError: for a model that is not compiled with a loss, or not in single precision; and for layers and rules

@@ -25,15 +25,14 @@ def one_step(model: keras.Model) -> keras.Model:
     - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
     - readout: `NAME_v` [B, O]
 
-    NAME is the layer's. Where Keras made it, from the class and a number such as `rnn_3`, the number counts the layers
-    of the chain, `rnn` and `rnn_1`, so that the names do not depend on what else the process has made.
+    NAME is the layer's. The number of one that Keras made, such as `rnn_3`, counts the layers of the chain instead.
 
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and
             with Keras layers that act on each step alone: Dense, Activation, ReLU, LeakyReLU, ELU, Softmax,
             LayerNormalization and BatchNormalization over the last axis, Dropout (which does nothing here),
-            TimeDistributed, and Masking (a masked step leaves all states as they are). A `TimeAverage` may be the last
-            layer. It is left out: the caller averages the last steps.
+            TimeDistributed, and Masking (a masked step leaves all states as they are). A `TimeAverage` at the end is
+            left out: the caller averages the last steps.
 
     Returns:
         A `keras.Model` that maps x [B, F] and the states to the outputs [B, n] and the states, in dicts. It is made to
@@ -61,7 +60,7 @@ def one_step(model: keras.Model) -> keras.Model:
     sent: dict[str, Any] = {}
     for layer, layer_name in zip(layers, layer_names(layers)):
         if isinstance(layer, keras.layers.Masking):
-            x, mask = MaskingStep(layer)(x)
+            x, mask = LayerStep(layer)(x)
         elif isinstance(layer, (keras.layers.RNN, SpikeEncoder)):
             step = (CellStep if isinstance(layer, keras.layers.RNN) else EncoderStep)(layer, masked=mask is not None)
             names = [f"{layer_name}_{field}" for field in step.fields]
@@ -111,8 +110,6 @@ class EncoderStep(keras.layers.Layer):
     def __init__(self, encoder, masked):
         super().__init__(dtype=encoder.dtype_policy)
         channels = tf.nest.flatten(encoder.input)[0].shape[-1]  # with a mask Keras 3 counts it among the inputs
-        if encoder.code == "bernoulli":
-            raise ValueError("model must have an encoder without random spikes; received code='bernoulli'.")
         if encoder.code in FOLLOWING:  # it looks back further than by one step
             raise ValueError(
                 f"model must have an encoder with code 'threshold', 'current' or 'population'; received "
@@ -132,7 +129,7 @@ class EncoderStep(keras.layers.Layer):
 
 
 class LayerStep(keras.layers.Layer):
-    """A Keras layer that acts on each step alone, on one step and outside training: x [B, F] -> [B, n]."""
+    """A Keras layer on one step, outside training: x [B, F] -> [B, n]; of Masking with the mask [B, 1]."""
 
     def __init__(self, layer):
         super().__init__(dtype=layer.dtype_policy)
@@ -141,15 +138,7 @@ class LayerStep(keras.layers.Layer):
         self.arguments = {"training": False} if has_training else {}
 
     def call(self, inputs):
-        return self.layer(inputs[:, None], **self.arguments)[:, 0]
-
-
-class MaskingStep(keras.layers.Layer):
-    """A Masking layer on one step: x -> (x, mask [B, 1])."""
-
-    def __init__(self, masking):
-        super().__init__(dtype=masking.dtype_policy)
-        self.masking = masking
-
-    def call(self, inputs):
-        return self.masking(inputs[:, None])[:, 0], self.masking.compute_mask(inputs)[:, None]
+        outputs = self.layer(inputs[:, None], **self.arguments)[:, 0]
+        if isinstance(self.layer, keras.layers.Masking):
+            return outputs, self.layer.compute_mask(inputs)[:, None]
+        return outputs

@@ -1,5 +1,6 @@
 """From a network of leaky integrate-and-fire units to a graph of the Neuromorphic Intermediate Representation."""
 
+import functools
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -42,14 +43,12 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     - an edge that closes a loop hands on the value of the step before, every other edge that of this step;
 
     and tau is such that d is our decay, to rounding, whatever `discretization` the cell itself has. Our units spike at
-    V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization.
-
-    An encoder in front and a `TimeAverage` at the end are left out: the graph takes what the encoder sends, and gives
-    the readout's v at every step.
+    V = b0, NIR's above: v_threshold is the largest number below b0. `metadata` holds dt and the discretization. The
+    graph takes what an encoder in front sends, and gives the readout's v at every step.
 
     Args:
-        model: a built chain of `SpikeEncoder` (or none); `RNN`, `Readout` or `keras.layers.RNN` over
-            `LIFCell` and `ReadoutCell`, as many as there are; and `TimeAverage` (or none).
+        model: a built chain of `SpikeEncoder` (or none); `RNN`, `Readout` or `keras.layers.RNN` over `LIFCell` and
+            `ReadoutCell`, as many as there are; and `TimeAverage` (or none). The first and the last are left out.
         discretization: of the importer, "euler" or "exponential".
         dt: length of the importer's step in seconds; None for the cells' own, whose unit is ms.
 
@@ -88,7 +87,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     if len(steps) != 1:
         raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
     dt = steps.pop() * MS if dt is None else number("dt", dt, above=0.0)
-    tau = _time_constants(dt, DISCRETIZATIONS[discretization])
+    tau = functools.partial(_time_constants, DISCRETIZATIONS[discretization], dt)
     nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
     for layer in layers:
         nodes_of = _hidden_nodes if isinstance(layer.cell, LIFCell) else _readout_nodes
@@ -99,18 +98,14 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     return nir.NIRGraph(nodes, list(zip(names, names[1:])), metadata=metadata)
 
 
-def _time_constants(dt, inverse):
-    """`(name, decay, units)` -> tau of each unit in seconds, which the importer turns into `decay` again."""
-
-    def tau(name, decay, units):
-        decay = np.full(units, decay, "float64")
-        with np.errstate(divide="ignore"):
-            seconds = inverse(decay, dt)
-        if not np.all(seconds > 0.0):
-            raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
-        return seconds
-
-    return tau
+def _time_constants(inverse, dt, name, decay, units):
+    """tau of each unit in seconds, which the importer turns into `decay` again."""
+    decay = np.full(units, decay, "float64")
+    with np.errstate(divide="ignore"):
+        seconds = inverse(decay, dt)
+    if not np.all(seconds > 0.0):
+        raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
+    return seconds
 
 
 def _check_units(layer):
@@ -138,7 +133,19 @@ def _check_units(layer):
 def _hidden_nodes(nir, name, cell, tau):
     """Input weights, and the subgraph of the units with their recurrent weights."""
     p, units = cell.parameters(), cell.units
-    inside, edges, first, spikes = (_soft_units if cell.reset == "soft" else _hard_units)(nir, cell, p, tau)
+    decay, ones = _to_numpy(p.membrane_decay), np.ones(units)
+    membrane = {"tau": tau("tau_m", decay, units), "r": ones, "v_leak": 0.0 * ones}  # R_m: Norse does not read r
+    b0 = np.full(units, _to_numpy(cell.constant("base_threshold")), cell.compute_dtype)
+    threshold = np.nextafter(b0, np.zeros_like(b0))  # the largest number below: what is above it is at least b0
+    if cell.reset == "soft":  # without a primitive: what comes back a step later, times (1-a), is -a b0
+        back = np.full(units, -decay * _to_numpy(p.base_threshold) / (1.0 - decay))
+        inside = {"membrane": nir.LI(**membrane), "threshold": nir.Threshold(threshold), "reset": nir.Scale(back)}
+        edges = [("membrane", "threshold"), ("threshold", "reset"), ("reset", "membrane")]
+        first, spikes = "membrane", "threshold"
+    else:
+        reset = np.full(units, cell.reset_potential)
+        inside, edges = {"lif": nir.LIF(**membrane, v_threshold=threshold, v_reset=reset)}, []
+        first = spikes = "lif"
     loop = [spikes, "recurrent_kernel", first]
     if cell.tau_s is not None:
         inside["synapse"] = _leaky_sum(nir, "tau_s", _to_numpy(p.trace_decay), units, tau)
@@ -149,36 +156,6 @@ def _hidden_nodes(nir, name, cell, tau):
     edges = [("input", first), *edges, *zip(loop, loop[1:]), (spikes, "output")]  # Norse takes the last for the output
     kernel = _weights(nir, cell.kernel, cell.bias, resistance)
     return {f"{name}_kernel": kernel, f"{name}_units": nir.NIRGraph(nodes, edges)}
-
-
-def _hard_units(nir, cell, p, tau):
-    """`(nodes, edges, the node that receives the current, the node that spikes)`: NIR's own unit."""
-    membrane = _potential(cell, p, tau)
-    reset = np.full(cell.units, cell.reset_potential)
-    return {"lif": nir.LIF(**membrane, v_threshold=_threshold(cell), v_reset=reset)}, [], "lif", "lif"
-
-
-def _soft_units(nir, cell, p, tau):
-    """`_hard_units` for a soft reset, without a primitive: what comes back a step later, times (1-a), is -a b0."""
-    decay = _to_numpy(p.membrane_decay)
-    nodes = {
-        "membrane": nir.LI(**_potential(cell, p, tau)),
-        "threshold": nir.Threshold(_threshold(cell)),
-        "reset": nir.Scale(np.full(cell.units, -decay * _to_numpy(p.base_threshold) / (1.0 - decay))),
-    }
-    return nodes, [*zip(nodes, [*nodes][1:]), ("reset", "membrane")], "membrane", "threshold"
-
-
-def _potential(cell, p, tau):
-    """Arguments of both `LIF` and `LI`; R_m is in the weights, for Norse does not read r."""
-    ones = np.ones(cell.units)
-    return {"tau": tau("tau_m", _to_numpy(p.membrane_decay), cell.units), "r": ones, "v_leak": 0.0 * ones}
-
-
-def _threshold(cell):
-    """The largest number below b0 [H]: what is above it is at least b0."""
-    b0 = np.full(cell.units, _to_numpy(cell.constant("base_threshold")), cell.compute_dtype)
-    return np.nextafter(b0, np.zeros_like(b0))
 
 
 def _readout_nodes(nir, name, cell, tau):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
+from ..checks import check_features, integer, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
 from ..keras_version import IS_KERAS_3, keras, output_shape
 from ..sequences.leaky import leaky_max, leaky_sum
@@ -30,24 +30,21 @@ class AudioEncoder(StatefulLayer):
     E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps the loudness,
     from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that steady sounds
     fade; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a soft voice
-    looks like a loud one, if its L is 10^-8 (80 dB below a sine of amplitude 1) or more, and sounds 30 dB below the
-    voice hardly count. A `SpikeEncoder` then encodes y by its `code`.
+    looks like a loud one down to L = 10^-8, and sounds 30 dB below the voice hardly count. A `SpikeEncoder` then
+    encodes y by its `code`.
 
     Frames end where steps end: step t depends on the `frame` before it, and on nothing later. Before a sequence is
-    silence. So a stateful layer, which keeps the last `frame` - `hop`, gives the same in pieces as in one call.
+    silence. So a stateful layer gives the same in pieces as in one call.
 
     Args:
         bands: number of bands.
-        code: of the `SpikeEncoder`; "current" sends y itself.
-        units: number of channels per band, as of the `SpikeEncoder`.
+        code, units, gain, seed, stateful, delta, period: as of the `SpikeEncoder`, with `units` channels per band; the
+            code "current" sends y itself. A stateful layer needs pieces of whole hops.
         sampling_rate: of the sound, in Hz.
         frame, hop: length of a frame and time from one to the next, in ms; whole numbers of samples, hop <= frame.
         low, high: the bands lie between them, in Hz; `high=None` for half of the sampling rate.
         compression: "pcen" or "log".
         tau: time constant of the running mean M, in ms; for "pcen" only, None for 400.
-        gain, seed, delta, period: as of the `SpikeEncoder`.
-        stateful: whether a call continues the sequences of the call before, as in Keras' recurrent layers. It needs a
-            static batch size, and pieces of whole hops.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
@@ -94,8 +91,7 @@ class AudioEncoder(StatefulLayer):
         period: int | None = None,
         **kwargs: Any,
     ) -> None:
-        with nearest_name(type(self), kwargs):
-            super().__init__(stateful, **kwargs)
+        super().__init__(stateful, **kwargs)
         self.bands = integer("bands", bands)
         self.sampling_rate = number("sampling_rate", sampling_rate, above=0.0)
         self.frame, self.hop = number("frame", frame, above=0.0), number("hop", hop, above=0.0)
@@ -111,9 +107,8 @@ class AudioEncoder(StatefulLayer):
         self.tau = None if tau is None else number("tau", tau, above=0.0)
         if tau is not None and compression != "pcen":
             raise ValueError(f"tau must be None unless compression='pcen'; received {tau=} and {compression=}.")
-        self.filters = mel_filters(
-            self.bands, self.frame_length, self.sampling_rate, self.low, self.high or half
-        )  # [bins, bands]
+        high = self.high or half
+        self.filters = mel_filters(self.bands, self.frame_length, self.sampling_rate, self.low, high)  # [bins, bands]
         if empty := int(np.sum(~np.any(self.filters, axis=0))):
             raise ValueError(
                 f"bands must be so few, or frame so long, that each band has a frequency of the transform; received "
@@ -122,7 +117,6 @@ class AudioEncoder(StatefulLayer):
         self.encoder = SpikeEncoder(
             units, code, gain=gain, seed=seed, stateful=stateful, delta=delta, period=period, dtype="float32"
         )
-        self.supports_masking = True
 
     def _samples(self, name, milliseconds):
         """The number of samples in so many milliseconds."""
@@ -136,17 +130,13 @@ class AudioEncoder(StatefulLayer):
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         shape = self.compute_output_shape(input_shape)  # checks the shape
-        self.encoder.build((input_shape[0], shape[1], input_shape[2] * self.bands))
-        self.build_states(input_shape)
-        self.built = True
-
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """The last samples [B, F, frame - hop]; of "pcen" the running sums of power and of weights, and the level."""
         batch, channels = input_shape[0], input_shape[2]
-        shapes: list[tuple[Any, ...]] = [(batch, channels, self.frame_length - self.hop_length)]
-        if self.compression == "pcen":
-            shapes += [(batch, channels * self.bands + 1), (batch, channels)]
-        return [(shape, tf.float32) for shape in shapes]
+        self.encoder.build((batch, shape[1], channels * self.bands))
+        states: list[tuple[Any, ...]] = [(batch, channels, self.frame_length - self.hop_length)]  # the last samples
+        if self.compression == "pcen":  # the running sums of power and of weights, and the level
+            states += [(batch, channels * self.bands + 1), (batch, channels)]
+        self.build_states(input_shape, *((state, tf.float32) for state in states))
+        self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
@@ -155,9 +145,11 @@ class AudioEncoder(StatefulLayer):
             self.check_batch(inputs)
             if mask is not None:
                 raise ValueError("mask must be None for stateful=True, as a stream has no padding; received a mask.")
-        x = tf.cast(inputs, tf.float32)
+        x, counted = tf.cast(inputs, tf.float32), None
         if mask is not None:
-            x = tf.where(tf.cast(tf.nest.flatten(mask)[0], tf.bool)[..., None], x, tf.zeros_like(x))
+            mask = tf.nest.flatten(mask)[0]
+            x = tf.where(tf.cast(mask, tf.bool)[..., None], x, tf.zeros_like(x))
+            counted = self._frames_that_count(mask)
         x = tf.transpose(x, (0, 2, 1))  # [B, F, N]
         kept = self.frame_length - self.hop_length
         before = self.states[0] if self.stateful else tf.zeros((*tf.unstack(tf.shape(x))[:2], kept))
@@ -167,13 +159,14 @@ class AudioEncoder(StatefulLayer):
         power = tf.transpose(power, (0, 2, 1, 3))
         total = tf.reduce_sum(power, -1)  # [B, T, F]
         power = tf.reshape(power, (*tf.unstack(tf.shape(power))[:2], inputs.shape[2] * self.bands))
-        counted = None if mask is None else self._frames_that_count(tf.nest.flatten(mask)[0])
         past = []  # further inputs of the compression
         if self.compression == "pcen":
-            mean, last_mean = self._running_mean(power, counted)
-            level, last_level = self._level(total, counted)
+            weighted = tf.concat([power, tf.ones_like(power[..., :1])], -1)
+            sums, last_sums = self._over_time(leaky_sum, weighted, 1, self.tau or 400.0, counted)
+            mean = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])  # of all steps so far, with weights that fade
+            level, last_level = self._over_time(leaky_max, total, 2, RELEASE, counted)
             past = [mean, tf.repeat(level, self.bands, axis=-1)]
-            left += [last_mean, last_level]
+            left += [last_sums, last_level]
         y = COMPRESSIONS[self.compression](power, *past)
         y = tf.ensure_shape(y, (*self._steps(inputs.shape), inputs.shape[2] * self.bands))
         outputs = self.encoder(y, training=training, mask=counted)
@@ -181,33 +174,19 @@ class AudioEncoder(StatefulLayer):
             self.go_on_with(left, inputs)
         return tf.cast(outputs, self.compute_dtype)
 
-    def _running_mean(self, power, counted):
-        """M [B, T, n] from E [B, T, n], and the sums after the last step: of power and, last, of the weights.
+    def _over_time(self, function, x, number, tau, counted):
+        """A `function` of `sequences.leaky` of x [B, T, n], and its last step, which is state `number` of the layer.
 
-        M is the mean of all steps so far, with weights that fade. Steps that do not count leave it as it is.
+        It fades with tau; steps that do not count leave it as it is.
         """
-        x = tf.concat([power, tf.ones_like(power[..., :1])], -1)
-        x, decay = self._over_time(x, 400.0 if self.tau is None else self.tau, counted)
-        start = self.states[1] if self.stateful else tf.zeros_like(x[0])
-        sums = leaky_sum(x, decay, tf.convert_to_tensor(start))
-        mean = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])
-        return tf.transpose(mean, (1, 0, 2)), sums[-1]
-
-    def _level(self, total, counted):
-        """L [B, T, F] from the power of all bands [B, T, F], and its last step. Steps that do not count keep it."""
-        x, decay = self._over_time(total, RELEASE, counted)
-        start = self.states[2] if self.stateful else tf.zeros_like(x[0])
-        level = leaky_max(x, decay, tf.convert_to_tensor(start))
-        return tf.transpose(level, (1, 0, 2)), level[-1]
-
-    def _over_time(self, x, tau, counted):
-        """x [B, T, n] as [T, B, n], and its decay in a step; 0 and 1 at steps that do not count."""
         x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
         if counted is not None:
             counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]  # [T, B, 1]
             x = tf.where(counted > 0.0, x, tf.zeros_like(x))
             decay = 1.0 - (1.0 - decay) * counted
-        return x, decay
+        start = self.states[number] if self.stateful else tf.zeros_like(x[0])
+        found = function(x, decay, tf.convert_to_tensor(start))
+        return tf.transpose(found, (1, 0, 2)), found[-1]
 
     def _frames_that_count(self, mask):
         """True where all samples of a frame count [B, T], from a mask [B, N]. Samples before the sequence count."""

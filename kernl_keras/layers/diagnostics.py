@@ -67,9 +67,8 @@ def whole_mean(means, count):
 def activity(outputs, counted, highest):
     """`unit_activity`, `saturation` and `counted` of a `Report`.
 
-    A unit is saturated from 0.95 of its highest activity on. But few spikes tell nothing: if a unit rests for three
-    steps after each, it can have 1.25 in five steps in the long run, and may have two without being at its limit. So if
-    there is no room for more than a few spikes, the bound is higher than is possible.
+    A unit is saturated from 0.95 of its highest activity on. Few spikes tell nothing, as a unit that rests after each
+    may have two at once without being at its limit: where there is room for only a few, the bound is beyond reach.
 
     Args:
         outputs, counted: [T, B, H] and [T, B]; the latter is None if all steps count.
@@ -99,18 +98,21 @@ def mean_square(inputs, counted):
     )
 
 
-class Means(tf.__internal__.tracking.AutoTrackable):
-    """Several means by name, in one variable, so that a step and a reset touch nothing else.
+def first_replicas(value, name):
+    """A variable that is measured, whose value is that of the first replica."""
+    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name=name)
 
-    They are no `keras.metrics.Mean`: Keras would find metrics among the attributes of a layer or a model, and report
-    them in every log. The class is trackable for SavedModels, which must know all variables of a step.
+
+class Means(tf.__internal__.tracking.AutoTrackable):
+    """Several means by name, in one variable. Keras would report metrics of a layer in every log; it finds none here.
+
+    The class is trackable for SavedModels, which must know all variables of a step.
     """
 
     def __init__(self, *names):
         self._names = names
-        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():  # sums of the values, and of their counts
-            self._sums = tf.Variable(tf.zeros((2, len(names))), trainable=False, aggregation=first, name="means")
+            self._sums = first_replicas(tf.zeros((2, len(names))), "means")
 
     def update(self, values, counts=True):
         """Adds the numbers of `{name: scalar}` to their means, if the scalar bool `counts`."""
@@ -129,18 +131,11 @@ class Means(tf.__internal__.tracking.AutoTrackable):
 
 
 class Diagnostics(tf.__internal__.tracking.AutoTrackable):
-    """Measurements of a `RNN` layer in training, in any Keras model: means over the calls since `reset_state()`.
+    """Measurements of a `RNN` layer in training, in any Keras model: means of its `Report`s since `reset_state()`.
 
-        sensitivity_loss            F, in units of the noise variance
-        explained_variance          1 - F / mean D^2: share of the perturbation's effect that M and gamma predict
-        restarted_perturbations     share of steps in which a perturbation exceeded `max_perturbation` and began anew
-        firing_rate                 spikes a unit and step (mean absolute activity of rate units)
-        silent_units                share of units without a spike in a whole batch
-        saturated_units             share of units that spiked at nearly every step at which they could, in a batch
-
-    Keras does not report them. A `kernl_keras.Model` resets them at every epoch, also measures the activity in
-    evaluation, and leaves out a batch that is not finite. In other models a layer cannot tell `evaluate` from
-    `predict`, so the activity is that of training alone.
+    A `kernl_keras.Model` resets them at every epoch, also measures the activity in evaluation, and leaves out a batch
+    that is not finite. In other models a layer cannot tell `evaluate` from `predict`, so the activity is that of
+    training alone.
     """
 
     def __init__(self):
@@ -150,9 +145,8 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
 
     def build(self, features):
         """Makes the variable for the mean square of each input feature, negative before it is measured."""
-        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         with tf.init_scope():
-            self.input_square = tf.Variable(-tf.ones(features), trainable=False, aggregation=first, name="input_square")
+            self.input_square = first_replicas(-tf.ones(features), "input_square")
 
     def measure_inputs_anew(self):
         """Lets the next training step that counts measure the inputs; later ones leave them alone, to save time."""
@@ -190,11 +184,7 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
 
 
 def tell(layer, report, training):
-    """Passes on the `Report` of a layer's call.
-
-    A `kernl_keras.Model` uses F for its own optimizer, and knows which batches count. In any other model F is an added
-    loss, and the layer itself updates its diagnostics.
-    """
+    """Passes the `Report` of a call to the running `Model`; in any other model F is an added loss of the layer."""
     step = running_step()
     if step is not None:
         layer.report = None  # no tensor of a traced step is kept

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_features, integer, nearest_name, number, one_of, time_steps
+from ..checks import check_features, integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key, uniform
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
@@ -24,18 +24,19 @@ class SpikeEncoder(StatefulLayer):
     """Input units that encode values, and a context unit that signals the end of the input.
 
     - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
-    - "threshold": a spike when gain x crosses theta_j: upwards for j <= units / 2, downwards for the others
+    - "threshold": a spike when gain x crosses theta_j, evenly spaced inside (0, 1): upwards for j <= units / 2,
+      downwards for the others
     - "current": gain x(t)
     - "population": how near gain x(t) is to the value that a channel prefers, exp(-(gain x - mu_j)^2 / (2 sigma^2));
       mu_j is evenly spaced from 0 to 1, and sigma = 1 / (1.5 (units - 1))
-    - "delta": a spike when gain x has moved by delta_j = j `delta` since the channel's last spike: upwards for
-      j <= units / 2, downwards for the others
+    - "delta": a spike when gain x has moved by j `delta` since the channel's last spike: upwards for j <= units / 2,
+      downwards for the others
     - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step; none
       where that is <= 0
 
-    The thresholds are evenly spaced inside (0, 1), and x is 0 before the first step. With a `context_switch` the last
-    feature is not encoded but summed up over time, and the last output channel is the context: 0 until the sum exceeds
-    `context_switch`, then 1. "delta" and "latency", and that sum where there is a `reset`, loop over time.
+    x is 0 before the first step. With a `context_switch` the last feature is not encoded but summed up over time, and
+    the last output channel is the context: 0 until the sum exceeds `context_switch`, then 1. "delta" and "latency", and
+    that sum where there is a `reset`, loop over time.
 
     Args:
         units: number of channels per feature; even for "threshold" and "delta", at least 2 for "population".
@@ -43,22 +44,20 @@ class SpikeEncoder(StatefulLayer):
         context_switch: the sum at which the context channel switches on; None for no context channel.
         gain: factor of the values, > 0.
         seed: integer >= 0, for the "bernoulli" code; None draws a seed, which the config keeps.
-        stateful: whether a call continues the sequences of the call before, as in Keras' recurrent layers: with the
-            last x of the threshold code, the sum of the context unit, and the draws, which then depend on the number
-            of steps since `reset_state()`, and not on how the sequence is cut. It needs a static batch size.
+        stateful: whether a call continues the sequences of the call before, as in Keras' recurrent layers. Draws then
+            depend on the number of steps since `reset_state()`, not on how the sequence is cut. It needs a static batch
+            size.
         delta: > 0, for the code "delta" only; None for 0.1.
         period: in steps, for the code "latency" only; None for 16.
         **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
 
     Call arguments:
         inputs: values [B, T, F], usually in [0, 1].
-        training: if True, every call draws anew; of a stateful layer, every sequence. Otherwise all draw the same, so
-            that an evaluation can be repeated.
-        mask: True where a step counts [B, T]; None where all do. The others are ignored: their outputs mean nothing,
-            and later steps continue from the last one that counts.
-        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. x before it is 0, and the
-            sum, the reference of "delta" and the period of "latency" start anew. At a masked step it holds for the next
-            one that counts, see `RNN`.
+        training: if True, every call draws anew; of a stateful layer, every sequence. Otherwise all draw the same.
+        mask: True where a step counts [B, T]; None where all do. The outputs of the others mean nothing, and later
+            steps continue from the last one that counts.
+        reset: as of `RNN`: True where an example starts a new sequence [B, T]. x before it is 0, and the sum, the
+            reference of "delta" and the period of "latency" start anew.
 
     Returns:
         [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
@@ -88,8 +87,7 @@ class SpikeEncoder(StatefulLayer):
         period: int | None = None,
         **kwargs: Any,
     ) -> None:
-        with nearest_name(type(self), kwargs):
-            super().__init__(stateful, **kwargs)
+        super().__init__(stateful, **kwargs)
         self.units = integer("units", units)
         self.code = one_of("code", code, CODES)
         if code in ("threshold", "delta") and self.units % 2:
@@ -105,22 +103,17 @@ class SpikeEncoder(StatefulLayer):
         self.gain = number("gain", gain, above=0.0)
         # A drawn seed is kept as a given one is: a loaded model evaluates like the saved one.
         self.seed = check_seed(seed)[1]
-        self.supports_masking = True
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)  # checks the shape
         if self.code == "bernoulli":
             self.draws = add_counter(self)
-        self.build_states(input_shape)
-        self.built = True
-
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """States of the code, sum of the context unit, and number of steps so far, as far as they are needed."""
-        batch, features = input_shape[0], self._encoded_features(input_shape)
+        features = self._encoded_features(input_shape)
         code_states = {"threshold": [features], "delta": [features * self.units // 2], "latency": [1, features]}
-        sizes = [*code_states.get(self.code, ()), *([] if self.context_switch is None else [1])]
-        steps: list[tuple[tuple[Any, ...], Any]] = [((), tf.int64)] if self.code == "bernoulli" else []
-        return [((batch, size), tf.float32) for size in sizes] + steps
+        sizes = [*code_states.get(self.code, ()), *([] if self.context_switch is None else [1])]  # and the sum
+        steps = [((), tf.int64)] if self.code == "bernoulli" else []  # their number so far
+        self.build_states(input_shape, *(((input_shape[0], size), tf.float32) for size in sizes), *steps)
+        self.built = True
 
     def call(
         self,
@@ -136,34 +129,32 @@ class SpikeEncoder(StatefulLayer):
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         if steps is not None:
             x = tf.where(steps.mask[..., None], x, tf.zeros_like(x))  # NaN there would reach gradients
-        features = self._encoded_features(inputs.shape)
-        values, states, left = self.gain * x[..., :features], iter(self.states or []), []
+        features, states, left = self._encoded_features(inputs.shape), iter(()), []
+        values, counted = self.gain * x[..., :features], x[..., features:]
         if self.stateful:
             self.check_batch(inputs)
-        code, outputs, total, given = CODES[self.code], None, None, {}
+            states = map(tf.convert_to_tensor, self.states)
+        outputs, given = None, {}
         if self.code in FOLLOWING:
-            before = (
-                [tf.convert_to_tensor(next(states)) for _ in range(FOLLOWING[self.code])] if self.stateful else None
-            )
+            before = [next(states) for _ in range(FOLLOWING[self.code])] if self.stateful else None
             outputs, left = self._followed(values, steps, before)
-        elif self.code == "threshold" and (self.stateful or steps is not None):
+        elif self.code == "threshold":
             given["before"], last = _before_each(values, steps, next(states, None))
             left.append(last)
-        if self.context_switch is not None and (self.stateful or steps is not None):
-            total, last = _summed(x[..., features:], steps, next(states, None))
+        if self.context_switch is not None:
+            total, last = _summed(counted, steps, next(states, None))
             left.append(last)
         if self.code == "bernoulli" and self.stateful:
             so_far = next(states)
-            outputs = self._drawn(values, tf.convert_to_tensor(so_far), training)
+            outputs = self._drawn(values, so_far, training)
             left.append(so_far + tf.cast(tf.shape(x)[1], so_far.dtype))
         elif self.code == "bernoulli":
             key = next_key(self.seed, self.draws, inputs) if training else fixed_key(self.seed)
-            outputs = code(values, self.units, key, rows_before(tf.shape(x)[0]))
-        elif outputs is None:
-            outputs = code(values, self.units, **given)
+            given = {"key": key, "first": rows_before(tf.shape(x)[0])}
+        if outputs is None:
+            outputs = CODES[self.code](values, self.units, **given)
         if self.context_switch is not None:
-            context = context_code(x[..., features:], self.context_switch, total)
-            outputs = tf.concat([outputs, context], axis=-1)
+            outputs = tf.concat([outputs, context_code(counted, self.context_switch, total)], axis=-1)
         if self.stateful:
             self.go_on_with(left, inputs)
             outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # for an export
@@ -214,7 +205,7 @@ def _before_each(x, steps, first):
 
     `steps` are `ValidSteps` or None; `first` is x before the first step [B, F], or None for 0.
     """
-    first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
+    first = tf.zeros_like(x[:, 0]) if first is None else first
     x = x if steps is None else steps.gather(x)
     before = tf.concat([first[:, None], x[:, :-1]], 1)
     if steps is None:
@@ -226,7 +217,7 @@ def _before_each(x, steps, first):
 
 def _summed(x, steps, first):
     """The sum of x over the steps so far, within a sequence [B, T, 1], and after the last step [B, 1]."""
-    first = tf.zeros_like(x[:, 0]) if first is None else tf.convert_to_tensor(first)
+    first = tf.zeros_like(x[:, 0]) if first is None else first
     x = x if steps is None else steps.gather(x)
     if steps is None or steps.starts is None:
         total = first[:, None] + tf.cumsum(x, axis=1)

@@ -32,15 +32,13 @@ def output_kinds(model):
 
 
 def layer_names(layers):
-    """Names for the layers of a chain that do not depend on other layers in the process, for use in files.
+    """Different names for the layers of a chain, for use in files.
 
     A name that was given stays. Keras' own names, such as `rnn_3`, count all layers of the process; here they count
-    those of the chain: `rnn`, `rnn_1`. Other characters than letters and digits become `_`. All names are different.
+    those of the chain: `rnn`, `rnn_1`. Other characters than letters and digits become `_`.
 
     Example:
 
-    >>> import kernl_keras as kk
-    >>> from kernl_keras.keras_version import keras
     >>> layers = [keras.layers.Dense(2, name=name) for name in ("dense_7", "out put", "dense_8")]
     >>> layer_names(layers)
     ['dense', 'out_put', 'dense_1']
@@ -67,8 +65,7 @@ def distinct(name, taken):
 def weight_names(model):
     """A name `layer/weight` for each of a built model's `trainable_variables`, in their order, all different.
 
-    The layer is the `RNN` layer that has the weight, else the outermost layer that is no model. Names of cells and
-    other inner layers are not used. If two names would be equal, the second ends in `_1`.
+    The layer is the `RNN` layer that has the weight, else the outermost layer that is no model.
     """
     owners = {}
     layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]

@@ -7,38 +7,33 @@ import tensorflow as tf
 
 from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype, wide_policy
-from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
-from ..keras_version import KerasRNN
+from ..checks import flag
 from ..sequences.leaky import leaky_sum
-from ..sequences.masks import Marks, marks
+from ..sequences.masks import Marks
 from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, TimeConstant
 from .readout_traces import ReadoutTraces
+from .stateful import LayerOverCell
 from .step import running_step
 
 
 @serializable
-class Readout(KerasRNN):
+class Readout(LayerOverCell):
     """Leaky sums of the hidden spikes, from which the network's answer is read.
 
         v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
 
-    v is a running mean: a longer tau_out makes it smoother, not larger. For an answer at every step of a regression,
-    tau_out=None lets v follow the hidden layer at once.
-
-    `Readout(10)` computes what `keras.layers.RNN(ReadoutCell(10))` computes, up to rounding, and trains many times
-    faster. It multiplies all steps by the weights in one matrix product, forward and backward, where
-    `keras.layers.RNN` has a small product in every step. Only the leak runs through time. The gradient is that of
-    automatic differentiation:
+    v is a running mean: a longer tau_out makes it smoother, not larger. `Readout(10)` computes what
+    `keras.layers.RNN(ReadoutCell(10))` computes, up to rounding, and trains many times faster: one matrix product does
+    all steps, forward and backward, and only the leak runs through time. The gradient is that of automatic
+    differentiation:
 
         dC/dW_out = gain (1-d) sum_t z(t)^T R(t),     R(t) = dC/dv(t) + d R(t+1)
 
-    If a sequence comes in pieces, the last R(t) of a piece reaches the spikes of earlier ones through traces. In a
-    `kernl_keras.Model` it also reaches the layer below, if that is a `kernl_keras.RNN` with linear memory.
-
     Args:
         units: number of readout units O.
-        tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0).
+        tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0), as for a
+            regression with an answer at every step.
         gain: > 0, how much a change of the weights changes v; about 10 for spikes, which are rare, 1 for units without
             spikes. The initial weights are smaller in proportion. None for sums instead of means, v(t) = d v(t-1) +
             z(t) W_out + bias.
@@ -47,27 +42,25 @@ class Readout(KerasRNN):
         learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
             0.1 steps (1.001 with "euler") to 100,000 steps.
         feedback: weights that take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
-            "random" for B^T, with weights B [H, O] that are drawn once, saved with the model, and never trained:
-            L(t) = gain (1-d) R(t) B^T. W_out learns as ever. It is an option of this layer and not of a rule: in Keras
-            the layer below receives only L(t), which already contains the weights above it.
-        traces: whether the layer keeps traces of earlier pieces of a sequence, so that later errors still reach their
-            spikes: H+1 numbers for each example, for each unit where these have time constants of their own. The
-            gradients of the pieces then add up to that of the whole sequence. None for True if the layer is `stateful`.
-        return_sequences: whether to return v of every step. Unlike in `keras.layers.RNN`, True is the default.
+            "random" for B^T, L(t) = gain (1-d) R(t) B^T, with weights B [H, O] that are drawn once, saved with the
+            model, and never trained. W_out learns as ever.
+        traces: whether later errors still reach the spikes of earlier pieces of a sequence, so that the gradients of
+            the pieces add up to that of the whole: H+1 numbers for each example, and for each unit where these have
+            time constants of their own. In a `kernl_keras.Model` the errors also reach a layer below with linear
+            traces. None for True if the layer is `stateful`.
+        return_sequences: whether to return v of every step (True by default, unlike in `keras.layers.RNN`).
         **kwargs: the other arguments of `ReadoutCell` (`use_bias`, the initializers, regularizers and constraints of
-            kernel and bias, and `feedback_initializer`, of B), and those of `keras.layers.RNN` (`return_state`,
-            `go_backwards`, `stateful`, `name` and so on; `unroll` has no effect). The layer computes in float32 at
-            least and casts its outputs to the compute dtype of its `dtype` policy; by default that is float32 under
-            mixed precision, too.
+            kernel and bias, and `feedback_initializer`, of B), and those of `keras.layers.RNN` (`unroll` has no
+            effect). The layer computes in float32 at least and casts its outputs to the compute dtype of its `dtype`
+            policy; by default that is float32 under mixed precision, too.
 
     Call arguments:
         sequences: hidden spikes or activities z [B, T, H], T >= 1.
         initial_state: list of v before the first step [B, O], and of the traces; zeros where None.
-        mask: True where a step counts [B, T]; None where all do. At a masked step v stays as it is. Before the first
-            step that counts, the output is the initial state, where `keras.layers.RNN` gives 0. With
-            `zero_output_for_mask` the output of a masked step is 0.
-        reset: True where an example starts a new sequence, with v = 0 before it [B, T], bool; None for nowhere. At a
-            masked step it holds for the next one that counts, see `RNN`.
+        mask: True where a step counts [B, T]; None where all do. At the others v stays as it is. Before the first that
+            counts, the output is the initial state, where `keras.layers.RNN` gives 0. With `zero_output_for_mask` the
+            output of a masked step is 0.
+        reset: as of `RNN`: True where an example starts a new sequence, with v = 0 before it [B, T].
 
     Returns:
         v [B, T, O], or v of the last step [B, O]; with `return_state` also the last v [B, O], and the traces.
@@ -84,6 +77,8 @@ class Readout(KerasRNN):
     "broadcast"; Murray, eLife 8:e43299 (2019).
     """
 
+    STATES, CELL_ARGUMENTS = "v and the traces", ReadoutCell.arguments()
+
     def __init__(
         self,
         units: int,
@@ -98,45 +93,20 @@ class Readout(KerasRNN):
         **kwargs: Any,
     ) -> None:
         dtype = wide_dtype(kwargs.get("dtype"))
-        settings = {name: kwargs.pop(name) for name in ReadoutCell.arguments() if name in kwargs}
+        settings = {name: kwargs.pop(name) for name in self.CELL_ARGUMENTS if name in kwargs}
         cell = ReadoutCell(units, tau_out, gain, dt, discretization, learn, feedback=feedback, dtype=dtype, **settings)
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or dtype)
-        flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
-        with nearest_name(type(self), kwargs, also=ReadoutCell.arguments()):
-            super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        super().__init__(cell, return_sequences, **kwargs)
         self.traces = None if traces is None else flag("traces", traces)
         self.memory: ReadoutTraces | None = None
-        if not self.trainable:
-            cell.trainable = False  # Keras asks the cell alone
 
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
-        shape = sequences_shape
-        if isinstance(shape, (list, tuple)) and isinstance(shape[0], (list, tuple, tf.TensorShape)):
-            shape = shape[0]  # Keras 2 adds the state's
-        time_steps("sequences", shape)
-        if not self.cell.built:
-            self.cell.build((shape[0], shape[-1]))
+        self.build_cell(sequences_shape)
         carries = self.stateful if self.traces is None else self.traces
         if carries and self.cell.tau_out is not None:
             self.memory = ReadoutTraces(self.cell)
             self.state_size = [self.cell.units, *self.memory.sizes]
         super().build(sequences_shape)
-
-    def call(
-        self,
-        sequences: tf.Tensor,
-        initial_state: Sequence[tf.Tensor] | None = None,
-        mask: tf.Tensor | None = None,
-        training: bool = False,
-        reset: tf.Tensor | None = None,
-    ) -> tf.Tensor | list[tf.Tensor]:
-        x = tf.nest.flatten(sequences)[0]
-        check_sequences("sequences", x, self.cell.kernel.shape[0])
-        check_batch("sequences", x, self.states if self.stateful else ())
-        wanted = f"the {len(self.state_size)} states that return_state=True gives (v and the traces)"
-        check_states("initial_state", initial_state, len(self.state_size), wanted)
-        marked = marks(x, mask, reset)
-        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
@@ -191,7 +161,7 @@ class Readout(KerasRNN):
     def get_config(self) -> Config:
         config, settings = super().get_config(), self.cell.get_config()
         del config["cell"]
-        return {**config, **{name: settings[name] for name in self.cell.arguments()}, "traces": self.traces}
+        return {**config, **{name: settings[name] for name in self.CELL_ARGUMENTS}, "traces": self.traces}
 
     @classmethod
     def from_config(cls, config: Config) -> "Readout":

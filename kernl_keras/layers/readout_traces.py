@@ -5,7 +5,8 @@ v(t0-1) is the state between two pieces. It depends on the weights through all s
     Z(t) = d Z(t-1) + z(t),                          dC/dW_out += (1-d) gain Z(t0-1)^T R,     R = dC/dv(t0-1)
     Y(t) = d Y(t-1) + v(t-1) - (gain z(t) W_out + bias),        dC/dd += Y(t0-1) R
 
-Z has one more row for the bias, whose input is 1. If units have time constants of their own, Z has a column for each.
+Z [B, H+1, O or 1] has one more row for the bias, whose input is 1, and O columns where units have time constants of
+their own. Y [B, O] is there where tau_out learns.
 """
 
 import math
@@ -15,23 +16,14 @@ import tensorflow as tf
 
 
 class Traces(NamedTuple):
-    """The traces. None where a readout has none."""
+    """Shapes of the traces without the batch axis; None where a readout has none."""
 
-    inputs: Any  # Z [B, H+1, O or 1]
-    decay: Any  # Y [B, O]
+    inputs: Any  # Z
+    decay: Any  # Y
 
 
 class ReadoutTraces:
-    """The traces of a `ReadoutCell`.
-
-    Args:
-        cell: the cell, built.
-
-    Attributes:
-        shapes: `Traces` of shapes without the batch axis. Z has O columns where units have time constants of their own;
-            Y is there where tau_out learns.
-        sizes: how many numbers each of them is.
-    """
+    """The traces of a built `ReadoutCell`: `shapes`, `Traces`, and `sizes`, how many numbers each of them is."""
 
     def __init__(self, cell):
         self.cell = cell
@@ -85,17 +77,13 @@ class ReadoutTraces:
         return self.cell.feedback_to(sums[:, :, None] * error, symmetric)
 
     def advance(self, traces, x, current, decay, v, start, counts, goes_on):
-        """The traces after the last step.
+        """The traces after the last step, from those before the first.
 
         Args:
-            traces: before the first.
-            x: z [T, B, H], 0 where a step does not count.
-            current: what each step adds to v [T, B, O], likewise.
+            x, current: z [T, B, H], and what each step adds to v [T, B, O]; 0 where a step does not count.
             decay: d; a number, [O], or [T, B, 1 or O].
-            v: [T, B, O].
-            start: v before the first step [B, O].
-            counts: 1 where a step counts [T, B, 1].
-            goes_on: 1 where it goes on with the sequence before [T, B, 1].
+            v, start: v of every step [T, B, O], and before the first [B, O].
+            counts, goes_on: 1 where a step counts, and where it goes on with the sequence before [T, B, 1].
         """
         z, *by_decay = traces
         decay = decay[..., : z.shape[-1]] if decay.shape.rank else decay  # all units have the same, or each its own

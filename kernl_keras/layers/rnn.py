@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
-from ..checks import check_batch, check_sequences, check_states, flag, integer, keras_object, nearest_name, time_steps
+from ..checks import integer, keras_object
 from ..draws import check_seed
-from ..keras_version import KerasRNN, keras, short_name
+from ..keras_version import keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.above import SHORTEST, Earlier
@@ -21,12 +21,12 @@ from ..rules.memory import LinearMemory, get_traces
 from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
-from ..sequences.clean_pass import clean_pass
-from ..sequences.masks import Marks, marks
+from ..sequences.clean_pass import clean_pass, stop_gradient
+from ..sequences.masks import Marks
 from ..serialization import serializable
 from ..types import Config, Regularizer, RuleName, TracesName
 from .diagnostics import Diagnostics, Report, activity, tell
-from .stateful import StateLayout
+from .stateful import LayerOverCell, StateLayout
 from .step import Call, Step, running_step
 
 MOST_NUMBERS = 10_000_000
@@ -34,14 +34,13 @@ MOST_NUMBERS = 10_000_000
 
 
 @serializable
-class RNN(KerasRNN):
+class RNN(LayerOverCell):
     """A recurrent layer that learns by a rule, such as KeRNL or e-prop, instead of by automatic differentiation.
 
-    In the forward pass it is `keras.layers.RNN` over the cell. In the backward pass the rule takes the errors of the
-    outputs, L(t) = dC/dz(t), to the weights of the cell and to the layer below. A rule that learns a sensitivity tensor
-    M draws noise while the layer trains and adds a loss of value zero, whose gradient reaches only M (and gamma). So
-    the layer learns in any Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the
-    two updates.
+    Forward it is `keras.layers.RNN` over the cell. Backward the rule takes the errors of the outputs, L(t) = dC/dz(t),
+    to the weights of the cell and to the layer below. A rule that learns a sensitivity tensor M draws noise while the
+    layer trains, and adds a loss of value zero whose gradient reaches M (and gamma) alone. So the layer learns in any
+    Keras model; `kernl_keras.Model` gives M and gamma their own optimizer and alternates the two updates.
 
     Args:
         cell: `kernl_keras.LIFCell`, `kernl_keras.AdLIFCell`, `kernl_keras.ResonatorCell`, `kernl_keras.LeakyRNNCell`,
@@ -49,25 +48,22 @@ class RNN(KerasRNN):
         rule: "kernl", "plain_kernl", "eprop", "rflo", "bptt", "readout_only", or an object from `kernl_keras.rules`,
             which has the rule's settings.
         window: C, the number of steps in a window. Errors go back exactly inside their window, as by backpropagation
-            through time; the rule decides what they reach before it: "kernl" the unit's own state and, by M, the units
-            that affected it; "eprop" the own state; "bptt" nothing, so that backpropagation is truncated. Windows begin
-            at steps 0, C, 2C and so on of a call. None for one window over the whole call under "bptt" and with linear
-            traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow None or 1
-            alone.
-        traces: what the layer remembers of the steps before a window, or before a piece of a sequence, so that later
-            errors still reach them. A unit has J = I + H + 1 inputs. "linear", for "kernl" and "eprop": filtered
-            inputs, one or two numbers for each filter and input, and the mean linear step of each unit
-            (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model`, errors then also come back to outputs of
-            earlier pieces from the layer above. True: the exact eligibility traces, several of [H, J] numbers. False:
-            nothing goes on to the next piece. None: False unless the layer is `stateful`. Such a layer has "linear"
-            under KeRNL, except with the exponential kernel; False under "bptt"; and True under all other rules. The
-            exact traces of KeRNL's kernel "whole_unit" are larger, [H, H, J] for each number of a unit's state.
+            through time. Before it they reach the unit's own state under "eprop"; also, by M, the units that affected
+            it under "kernl"; and nothing under "bptt", which is then truncated. Windows begin at steps 0, C, 2C and so
+            on of a call. None for one window over the whole call under "bptt" and with linear traces, and for windows
+            of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow None or 1 alone.
+        traces: what the layer remembers of the steps before a window or a piece of a sequence, so that later errors
+            still reach them. "linear", for "kernl" and "eprop": filters of the J = I + H + 1 inputs of the units, and
+            the mean linear step of each unit (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model` errors then
+            also come back to outputs of earlier pieces from the layer above. True: the exact eligibility traces,
+            several of [H, J] numbers, or of [H, H, J] for KeRNL's kernel "whole_unit". False: nothing goes on to the
+            next piece. None: False unless the layer is `stateful`; then "linear" under KeRNL, except with the
+            exponential kernel, False under "bptt", and True under all other rules.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
-        activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of the outputs of all steps
-            [B, T, H]. Its result, divided by the number of examples, is added to the loss, and its error to L(t). It
-            gets outputs of 0 at steps that do not count, or, if its call takes a `mask`, the mask. If a sequence comes
-            in pieces, each piece has its own cost.
+        activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of all outputs of the call
+            [B, T, H], which are 0 at steps that do not count; one whose call takes a `mask` gets that. Its result,
+            divided by the number of examples, is added to the loss, and its error to L(t).
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
             `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
@@ -75,12 +71,11 @@ class RNN(KerasRNN):
         sequences: x [B, T, I], T >= 1.
         initial_state: list of states as `return_state` gives them; zeros where None.
         mask: True where a step counts [B, T]; None where all do. At the others all states stay as they are and the
-            output repeats (before the first that counts it is 0, as always with `zero_output_for_mask`), so that a
+            output repeats (0 before the first that counts, and everywhere with `zero_output_for_mask`), so that a
             padded batch has the gradients of its sequences without the padding.
         reset: True where an example starts a new sequence [B, T], bool; None for nowhere. All states are reset there,
             and no error goes further back. At a step that does not count it applies to the next one that does, or,
-            where none follows, to the states at the end. With `go_backwards` the sequences are divided at the same
-            places. Windows still begin at steps 0, C, 2C and so on of what is read.
+            where none follows, to the states at the end. `go_backwards` divides the sequences at the same places.
         training: M and gamma learn, and noise is drawn, only where True.
 
     Returns:
@@ -107,6 +102,8 @@ class RNN(KerasRNN):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; for the other rules see `kernl_keras.rules`.
     """
 
+    STATES = "the cell's and the rule's"
+
     def __init__(
         self,
         cell: HiddenCell,
@@ -121,12 +118,8 @@ class RNN(KerasRNN):
         if not isinstance(cell, HiddenCell):
             kinds = "a LIFCell, an AdLIFCell, a ResonatorCell, a LeakyRNNCell, an LSTMCell or a Unit"
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
-        flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or cell.dtype_policy)
-        with nearest_name(type(self), kwargs):
-            super().__init__(cell, return_sequences=return_sequences, **kwargs)
-        if not self.trainable:
-            cell.trainable = False  # Keras asks the cell alone
+        super().__init__(cell, return_sequences, **kwargs)
         self.rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
@@ -149,16 +142,10 @@ class RNN(KerasRNN):
     # Weights
 
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
-        several = isinstance(sequences_shape, (list, tuple)) and isinstance(
-            sequences_shape[0], (list, tuple, tf.TensorShape)
-        )  # Keras 2: the states' as well
-        shape = sequences_shape[0] if several else sequences_shape  # a list where it comes from a saved model
-        time_steps("sequences", shape)
-        if not self.cell.built:
-            self.cell.build((shape[0], shape[-1]))
+        features = self.build_cell(sequences_shape)[-1]
         self.rule.build(self)
-        self.diagnostics.build(shape[-1])
-        presynaptic = shape[-1] + self.cell.units + 1  # J: inputs, units and bias
+        self.diagnostics.build(features)
+        presynaptic = features + self.cell.units + 1  # J: inputs, units and bias
         shapes, columns = [], self.cell.currents * presynaptic + len(self.cell.fields())
         if isinstance(self.carries_traces, LinearTraces):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic)
@@ -202,29 +189,12 @@ class RNN(KerasRNN):
 
     # Forward, and where the rule's gradient replaces the loop's
 
-    def call(
-        self,
-        sequences: tf.Tensor,
-        initial_state: Sequence[tf.Tensor] | None = None,
-        mask: tf.Tensor | None = None,
-        training: bool = False,
-        reset: tf.Tensor | None = None,
-    ) -> tf.Tensor | list[tf.Tensor]:
-        x = tf.nest.flatten(sequences)[0]
-        check_sequences("sequences", x, self.cell.kernel.shape[0])
-        check_batch("sequences", x, self.states if self.stateful else ())
-        if self.unroll and x.shape[1] is None:
-            raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(x.shape)}.")
-        count = len(self.state_size)
-        wanted = f"the {count} states that return_state=True gives (the cell's and the rule's)"
-        check_states("initial_state", initial_state, count, wanted)
-        marked = marks(x, mask, reset)
-        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
-
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
+        if self.unroll and sequences.shape[1] is None:
+            raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(sequences.shape)}.")
         below, own = self._earlier_outputs(sequences, mask, training)
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
@@ -365,20 +335,11 @@ def without_gradient(p, stop):
     return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
-def stop_gradient(structure):
-    """The structure without a gradient; None stays None."""
-    return tf.nest.map_structure(lambda x: None if x is None else tf.stop_gradient(x), structure)
-
-
 def counted_steps(shape, steps, present, last=False):
-    """True where a step of an example counts [T, B]; None for all.
+    """True where a step of an example counts [T, B], or with `last` alone its last step; None for all.
 
-    Args:
-        shape: the shape of x, [T, B, I].
-        steps: `ValidSteps`, or None where all are valid.
-        present: > 0 for the examples of the model's batch that count; None for all. A layer with another batch counts
-            all.
-        last: whether only the last step counts.
+    `shape` is that of x [T, B, I]; `present` is > 0 for the examples of the model's batch that count, None for all. A
+    layer with another batch counts all.
     """
     if steps is None and present is None:
         return None

@@ -1,4 +1,4 @@
-"""The states that layers carry from one piece of a sequence to the next."""
+"""What layers with states share: bases of those over a cell and of those without, and the order of the states."""
 
 import math
 from collections.abc import Sequence
@@ -6,28 +6,67 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_batch, flag
-from ..keras_version import keras
+from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
+from ..keras_version import KerasRNN, keras
 from ..rules.perturbed_pass import PerturbedState
+from ..sequences.masks import marks
+
+
+class LayerOverCell(KerasRNN):
+    """Base of `RNN` and `Readout`: Keras' `RNN` with checks of what it is given, and `reset`."""
+
+    STATES = ""  # what `return_state=True` gives, for an error
+    CELL_ARGUMENTS: Sequence[str] = ()  # arguments of the cell that the layer takes besides its own
+
+    def __init__(self, cell: Any, return_sequences: bool = True, **kwargs: Any) -> None:
+        flag("stateful", kwargs.get("stateful", False))  # Keras takes anything
+        with nearest_name(type(self), kwargs, also=self.CELL_ARGUMENTS):
+            super().__init__(cell, return_sequences=return_sequences, **kwargs)
+        if not self.trainable:
+            cell.trainable = False  # Keras asks the cell alone
+
+    def build_cell(self, shape: Any) -> Any:
+        """Builds the cell, and returns the shape of the sequences. `shape` is None where they were None."""
+        if isinstance(shape, (list, tuple)) and isinstance(shape[0], (list, tuple, tf.TensorShape)):
+            shape = shape[0]  # Keras 2 adds the states'
+        time_steps("sequences", shape)
+        if not self.cell.built:
+            self.cell.build((shape[0], shape[-1]))
+        return shape
+
+    def call(
+        self,
+        sequences: tf.Tensor,
+        initial_state: Sequence[tf.Tensor] | None = None,
+        mask: tf.Tensor | None = None,
+        training: bool = False,
+        reset: tf.Tensor | None = None,
+    ) -> tf.Tensor | list[tf.Tensor]:
+        x = tf.nest.flatten(sequences)[0]
+        check_sequences("sequences", x, self.cell.kernel.shape[0])
+        check_batch("sequences", x, self.states if self.stateful else ())
+        count = len(self.state_size)
+        wanted = f"the {count} states that return_state=True gives ({self.STATES})"
+        check_states("initial_state", initial_state, count, wanted)
+        marked = marks(x, mask, reset)
+        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
 
 
 class StateLayout:
     """Order and shapes of the states of a `kernl_keras.RNN` in the flat list that Keras carries, each [B, n].
 
-    The cell's states come first; then those of the perturbed pass with its filtered noise [B, R, H] and [B, S, H]
-    (`rows` are R and S, none for a rule without M); then the traces [B, .., H, J].
+    The cell's states; those of the perturbed pass with its filtered noise [B, R, H] and [B, S, H] (`rows` are R and S,
+    none for a rule without M); and the traces [B, .., H, J].
     """
 
     def __init__(self, cell, rows, trace_shapes):
-        self.cell = cell
-        self.rows = rows
-        self.trace_shapes = trace_shapes
+        self.cell, self.rows, self.trace_shapes = cell, rows, trace_shapes
         own = list(cell.state_size)
         perturbed = [*own, *(count * cell.units for count in rows)] if rows else []
         self.sizes = [*own, *perturbed, *map(math.prod, trace_shapes)]
 
     def unpack(self, states):
-        """`(cell state, PerturbedState or None, tuple of traces)` from the flat list, each state [B, n]."""
+        """`(cell state, PerturbedState or None, tuple of traces)` from the flat list."""
         states, fields, perturbed = iter(states), len(self.cell.state_size), None
         cell_state = self.cell.State(*(next(states) for _ in range(fields)))
         if self.rows:
@@ -45,33 +84,25 @@ class StateLayout:
 class StatefulLayer(keras.layers.Layer):
     """Base of layers without a cell that have `stateful=True` as Keras' recurrent layers do.
 
-    The states are variables of the layer, but not among its weights, so that weights fit a layer for another batch
-    size; `reset_state()` sets them to zero. NaN and infinity stay in the states, unless a `kernl_keras.Model` trains,
-    evaluates or predicts, see there.
-
-    Args:
-        stateful: whether a call continues where the one before ended, example by example.
-        **kwargs: of a Keras layer.
+    The states are no weights of the layer, so that weights fit a layer for another batch size. NaN and infinity stay in
+    them, unless a `kernl_keras.Model` trains, evaluates or predicts.
     """
 
     def __init__(self, stateful: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        with nearest_name(type(self), kwargs):
+            super().__init__(**kwargs)
         self.stateful = flag("stateful", stateful)
         self._keep_states(None)
+        self.supports_masking = True
 
-    def build_states(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the states that `state_shapes` lists."""
+    def build_states(self, input_shape: Sequence[int | None], *shapes: Any) -> None:
+        """Makes the states, `(shape, dtype)` each, if the layer is stateful."""
         if not self.stateful:
             return
         if input_shape[0] is None:
             raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
         with tf.init_scope():
-            shapes = self.state_shapes(input_shape)
             self._keep_states([tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes])
-
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """Shape and dtype of each state."""
-        raise NotImplementedError
 
     def check_batch(self, inputs: tf.Tensor) -> None:
         """Raises a ValueError if the batch size is not that of the states."""

@@ -1,7 +1,4 @@
-"""Messages between a `Model` and its layers in one call of the model.
-
-They belong to a thread: the replicas of a strategy run through the same layers, each in its own thread, by turns.
-"""
+"""Messages between a `Model` and its layers in one call, of one thread: each replica of a strategy has its own."""
 
 import contextlib
 import contextvars

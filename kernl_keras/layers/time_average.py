@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_sequences, integer, nearest_name, time_steps
+from ..checks import check_sequences, integer, time_steps
 from ..keras_version import output_shape
 from ..sequences.masks import marks
 from ..serialization import serializable
@@ -15,11 +15,9 @@ from .stateful import StatefulLayer
 
 @serializable
 class TimeAverage(StatefulLayer):
-    """Mean over the last steps of a sequence.
+    """Mean over the last steps of a sequence, of those that count; fewer where an example has fewer.
 
         y = 1/n sum_{t = T-n+1..T} x(t),  n = last
-
-    With a mask, only unmasked steps count. An example with fewer than `last` of them is averaged over those it has.
 
     Args:
         last: number of steps; None for all of them.
@@ -30,16 +28,14 @@ class TimeAverage(StatefulLayer):
     Call arguments:
         inputs: sequences [B, T, O].
         mask: True where a step counts [B, T]; None where all do.
-        reset: True where an example starts a new sequence [B, T], bool; None for nowhere. The mean is that of the last
-            sequence alone. At a masked step it holds for the next one that counts, see `RNN`.
+        reset: as of `RNN`: True where an example starts a new sequence [B, T]. The mean is that of the last one alone.
 
     Returns:
         Means [B, O].
 
     Raises:
-        ValueError: if the sequence is shorter than `last`, unless `stateful=True`. Where a graph is traced with an
-            unknown number of steps, nothing is checked, and a sequence that is too short is averaged over all of its
-            steps.
+        ValueError: if the sequence is shorter than `last`, unless `stateful=True`. A graph that is traced with an
+            unknown number of steps averages over all steps there.
 
     Example:
         >>> import tensorflow as tf, kernl_keras as kk
@@ -50,25 +46,20 @@ class TimeAverage(StatefulLayer):
     """
 
     def __init__(self, last: int | None = None, stateful: bool = False, **kwargs: Any) -> None:
-        with nearest_name(type(self), kwargs):
-            super().__init__(stateful, **kwargs)
+        super().__init__(stateful, **kwargs)
         self.last = None if last is None else integer("last", last)
-        self.supports_masking = True
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)  # checks the shape
-        self.build_states(input_shape)
+        batch, kept = input_shape[0], self.last or 1  # the last steps and their weights; or the mean of all steps
+        states = (batch, kept, input_shape[2]), (batch, kept)
+        self.build_states(input_shape, *((state, self.sum_dtype) for state in states))
         self.built = True
 
     @property
     def sum_dtype(self) -> Any:
         """The dtype of sums: over many steps, half precision has too few digits."""
         return tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else tf.as_dtype(self.compute_dtype)
-
-    def state_shapes(self, input_shape: Sequence[int | None]) -> list[tuple[tuple[Any, ...], Any]]:
-        """The last steps [B, n, O] and their weights [B, n]. With `last=None`, n = 1: the mean of all steps."""
-        batch, kept, units = input_shape[0], self.last or 1, input_shape[2]
-        return [((batch, kept, units), self.sum_dtype), ((batch, kept), self.sum_dtype)]
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None, reset: tf.Tensor | None = None) -> tf.Tensor:
         check_sequences("inputs", inputs)

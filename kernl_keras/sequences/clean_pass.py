@@ -24,8 +24,12 @@ def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, start
         current += tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
         done, after = cell.step(current, state, p)
         kept = cell.save_residuals(done, after)
-        constant = tf.nest.map_structure(lambda x: None if x is None else tf.stop_gradient(x), kept)
-        return where_valid(valid, after, state), constant._replace(output=kept.output)
+        return where_valid(valid, after, state), stop_gradient(kept)._replace(output=kept.output)
 
     end, residuals = scan(step, state, (current, valid, starts), unroll=unroll)
     return residuals, end
+
+
+def stop_gradient(structure):
+    """The structure without a gradient; None stays None."""
+    return tf.nest.map_structure(lambda x: None if x is None else tf.stop_gradient(x), structure)

@@ -17,8 +17,6 @@ def leaky_sum(x, decay, start):
 
     Returns:
         v [T, B, O]; it has a gradient by all three.
-
-    Source: the adjoint of a linear filter is the filter run backward in time; Eq. (13) is another.
     """
     return _filtered(x, decay, start, tf.add, lambda x, faded: (None, None))
 
@@ -30,8 +28,6 @@ def leaky_max(x, decay, start):
         R(t) = dC/dv(t) + d(t+1) R(t+1) where d(t+1) v(t) is the larger, else dC/dv(t)
 
     Args, Returns: as in `leaky_sum`.
-
-    Source: the subgradient of a maximum goes to the larger one; of equals it goes to x here.
     """
 
     def slopes(x, faded):

@@ -1,7 +1,6 @@
 """Masks and resets. Masked steps are skipped: the valid steps of each example move to the front.
 
-The steps after them have no error, and states do not change there. So every rule is exact under a mask without knowing
-of it. Where an example starts a new sequence, its states are zero before, and no error goes further back.
+The steps after them have no error and change no state, so every rule is exact under a mask without knowing of it.
 """
 
 from typing import Any, NamedTuple
@@ -97,10 +96,7 @@ class ValidSteps:
         return self.scatter(tf.transpose(self.starts)[..., None], zeros=True)[..., 0]
 
     def behind(self, x, first):
-        """x of the last valid step [B, n], from x [B, T, n] with the valid steps first.
-
-        It is `first` without a valid step, and zeros where the sequence is over.
-        """
+        """The last valid step [B, n] of x [B, T, n]; `first` without one, and zeros where the sequence is over."""
         return self.left(tf.where(self.so_far[:, -1:] > 0, self.scatter(x)[:, -1], first))
 
     def left(self, states):
@@ -109,10 +105,7 @@ class ValidSteps:
 
 
 def where_valid(valid, new, old):
-    """A state after a step, a structure of tensors [B, ...]: `new` where the step is `valid` [B], else `old`.
-
-    `valid=None` stands for True everywhere. An entry that is None stays None.
-    """
+    """A state after a step, tensors [B, ...] or None: `new` where the step is `valid` [B], else `old`; None for all."""
     if valid is None:
         return new
 
@@ -123,10 +116,7 @@ def where_valid(valid, new, old):
 
 
 def where_fresh(starts, states):
-    """States before a step, a structure of tensors [B, ...]: zeros where a sequence `starts` [B] with it.
-
-    `starts=None` stands for False everywhere.
-    """
+    """States before a step, tensors [B, ...]: zeros where a sequence `starts` [B] with it; None for nowhere."""
     if starts is None:
         return states
     return tf.nest.map_structure(lambda x: tf.where(_aligned(starts, x), tf.zeros_like(x), x), states)

@@ -1,7 +1,7 @@
 """The loop over time, in blocks of C steps, so that the results of a block are used while they are in the cache.
 
-Matrix products do not depend on the order of the steps: they are done for a block at once. Everything else is done step
-by step. A step receives and returns any nested structure of tensors; an entry may be None.
+Matrix products are done for a block at once, everything else step by step. A step receives and returns any nested
+structure of tensors; an entry may be None.
 """
 
 import tensorflow as tf
@@ -31,10 +31,10 @@ def scan(step, carry, elements, reverse=False, unroll=False):
 
 
 def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, unroll=False, border=None):
-    """Runs `step` over time, in blocks.
+    """Runs `step` over time, in blocks that begin at steps 0, C, 2C and so on.
 
-    Blocks begin at step 0, C, 2C and so on. Where C does not divide T, the last of them overlaps the one before. Its
-    loop leaves out the steps that belong to that one; the rows of `local` that it does not fill are zeros.
+    Where C does not divide T, the last block overlaps the one before. Its loop leaves out the steps that belong to that
+    one; the rows of `local` that it does not fill are zeros.
 
     Args:
         begin: `(start, C, carry) -> (elements, extra)`: a structure of tensors [C, ...] for the C steps from `start`

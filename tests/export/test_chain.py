@@ -8,6 +8,7 @@ from kernl_keras.export.chain import chain
 from kernl_keras.keras_version import keras
 
 T, I, H, O = 9, 3, 4, 2  # noqa: E741
+of_keras = keras.layers
 
 
 def hidden(**settings):
@@ -18,54 +19,36 @@ def readout(**settings):
     return kk.Readout(O, **settings)
 
 
+def through(layers, x):
+    for layer in layers:
+        x = layer(x)
+    return x
+
+
 def test_the_parts_in_order():
     inputs = keras.Input((T, I))
     layers = [kk.SpikeEncoder(2), hidden(), kk.RNN(kk.LeakyRNNCell(H)), readout(), kk.TimeAverage()]
-    outputs = inputs
-    for layer in layers:
-        outputs = layer(outputs)
-    assert chain(kk.Model(inputs, outputs)) == layers[:4]
-    assert chain(keras.Sequential([inputs_like(inputs), *layers])) == layers[:4]
-
-
-def inputs_like(inputs):
-    return keras.Input(inputs.shape[1:])
+    assert chain(kk.Model(inputs, through(layers, inputs))) == layers[:4]
+    assert chain(keras.Sequential([keras.Input((T, I)), *layers])) == layers[:4]
+    last = of_keras.RNN(kk.ResonatorCell(H))  # which returns the last step alone; neither encoder nor average is needed
+    assert chain(keras.Model(inputs, last(inputs))) == [last]
 
 
 def test_keras_layers_of_each_step():
     """`chain` takes them on request, and follows the data past a mask."""
     inputs = keras.Input((T, I))
-    of_keras = keras.layers
-    layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2), of_keras.LayerNormalization(), hidden()]
-    layers += [of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
+    layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2, "current"), of_keras.LayerNormalization()]
+    layers += [hidden(), of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
     layers += [of_keras.TimeDistributed(of_keras.Dense(O)), of_keras.ReLU(), of_keras.ELU(), kk.TimeAverage()]
-    outputs = inputs
-    for layer in layers:
-        outputs = layer(outputs)
-    model = keras.Model(inputs, outputs)
+    model = keras.Model(inputs, through(layers, inputs))
     assert chain(model, each_step=True) == layers[:-1]
     with pytest.raises(ValueError, match="made of SpikeEncoder, .* cells, and TimeAverage; received 'masking.*'"):
         chain(model)
 
 
-def test_encoder_and_average_are_not_needed():
-    inputs = keras.Input((T, I))
-    last = keras.layers.RNN(kk.ResonatorCell(H))  # which returns the last step alone
-    assert chain(keras.Model(inputs, last(inputs))) == [last]
-
-
-def branches(x):
-    return keras.layers.Add()([hidden()(x), hidden()(x)])
-
-
-def beside(x):
-    spikes = hidden()(x)
-    return [readout()(spikes), readout()(spikes)]
-
-
 def around(x):
     spikes = hidden()(x)
-    return readout()(keras.layers.Concatenate()([spikes, hidden()(spikes)]))
+    return readout()(of_keras.Concatenate()([spikes, hidden()(spikes)]))
 
 
 def spikes_as_well(x):
@@ -80,91 +63,63 @@ def states_of_another(x):
 
 def twice(x):
     layer = hidden()
-    return layer(layer(keras.layers.RNN(kk.LIFCell(H), return_sequences=True)(x)))
+    return layer(layer(of_keras.RNN(kk.LIFCell(H), return_sequences=True)(x)))
 
 
-@pytest.mark.parametrize(
-    "build, message",
-    [
-        (branches, "must be a chain of layers; received 'add.*', which has 2 inputs"),
-        (around, "must be a chain of layers; received 'concatenate.*', which has 2 inputs"),
-        (states_of_another, "must be a chain of layers; received 'rnn.*', which has "),
-        (beside, "must be a chain of layers, with one input and one output; received 1 inputs and 2 outputs"),
-        (spikes_as_well, "must be a chain of layers, with one input and one output; received 1 inputs and 2 outputs"),
-        (twice, "must be a chain of layers; received 'rnn.*' twice"),
-        (lambda x: readout()(hidden()(2.0 * x)), "made of SpikeEncoder, .* received .*multiply"),
-        (lambda x: readout()(2.0 * hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
-        (lambda x: 2.0 * readout()(hidden()(x)), "made of SpikeEncoder, .* received .*multiply"),
-        (lambda x: keras.layers.Dense(H)(x), "made of SpikeEncoder, .* received 'dense.*', a Dense"),
-        (lambda x: keras.layers.GRU(H)(x), "made of SpikeEncoder, .* received 'gru.*', a "),
-        (
-            lambda x: kk.SpikeEncoder(2)(hidden()(x)),
-            "made of SpikeEncoder, .* received 'spike_encoder.*', a SpikeEncoder",
-        ),
+NO_CHAIN = "must be a chain of layers"
+SEVERAL = f"{NO_CHAIN}, with one input and one output; received 1 inputs and 2 outputs"
+MADE_OF, EACH_STEP = "made of SpikeEncoder, .* received ", "made of SpikeEncoder, .*Dense, .*; received"
+NONE = {  # what is said; and of a chain that may have Keras layers of each step
+    False: [
+        (lambda x: of_keras.Add()([hidden()(x), hidden()(x)]), f"{NO_CHAIN}; received 'add.*', which has 2 inputs"),
+        (around, f"{NO_CHAIN}; received 'concatenate.*', which has 2 inputs"),
+        (states_of_another, f"{NO_CHAIN}; received 'rnn.*', which has "),
+        (spikes_as_well, SEVERAL),
+        (twice, f"{NO_CHAIN}; received 'rnn.*' twice"),
+        (lambda x: readout()(hidden()(2.0 * x)), f"{MADE_OF}.*multiply"),
+        (lambda x: readout()(2.0 * hidden()(x)), f"{MADE_OF}.*multiply"),
+        (lambda x: 2.0 * readout()(hidden()(x)), f"{MADE_OF}.*multiply"),
+        (lambda x: of_keras.Dense(H)(x), f"{MADE_OF}'dense.*', a Dense"),
+        (lambda x: of_keras.GRU(H)(x), f"{MADE_OF}'gru.*', a GRU"),
+        (lambda x: kk.SpikeEncoder(2)(hidden()(x)), f"{MADE_OF}'spike_encoder.*', a SpikeEncoder"),
         (lambda x: kk.SpikeEncoder(4)(x), "must have a layer of hidden or readout units; received none"),
         (
             lambda x: hidden(go_backwards=True)(x),
-            "go_backwards=False and return_sequences=True; received True and True",
+            "go_backwards=False and return_sequences=True; received True and",
         ),
     ],
-)
-def test_models_that_are_none(build, message):
-    inputs = keras.Input((T, I))
-    with pytest.raises(ValueError, match=message):
-        chain(keras.Model(inputs, build(inputs)))
-
-
-NOT_OF_EACH_STEP = {
-    "a layer over time": lambda x: readout()(keras.layers.Conv1D(H, 3, padding="same")(x)),
-    "an average over time": lambda x: readout()(keras.layers.LayerNormalization(axis=(1, 2))(x)),
-    "Keras' own cell": lambda x: readout()(keras.layers.GRU(H, return_sequences=True)(x)),
-    "another mask": lambda x: readout()(x, mask=keras.layers.Masking().compute_mask(2.0 * x)),
+    True: [
+        (lambda x: of_keras.Dense(2)(x), "must have a layer of hidden or readout units; received none"),
+        (lambda x: readout()(of_keras.Conv1D(H, 3, padding="same")(x)), EACH_STEP),
+        (lambda x: readout()(of_keras.LayerNormalization(axis=(1, 2))(x)), EACH_STEP),
+        (lambda x: readout()(of_keras.GRU(H, return_sequences=True)(x)), EACH_STEP),
+        (lambda x: readout()(x, mask=of_keras.Masking().compute_mask(2.0 * x)), f"{NO_CHAIN}|{EACH_STEP}"),
+        (
+            lambda x: of_keras.Softmax()(kk.TimeAverage(name="average")(readout()(x))),
+            "must not have a layer after TimeAverage; received 'average' before its last",
+        ),
+    ],
 }
 
 
-@pytest.mark.parametrize("case", NOT_OF_EACH_STEP)
-def test_layers_that_do_not_act_on_each_step_alone(case):
+@pytest.mark.parametrize(
+    ("each_step", "build", "message"), [(each_step, *row) for each_step, rows in NONE.items() for row in rows]
+)
+def test_models_that_are_none(each_step, build, message):
     inputs = keras.Input((T, I))
-    with pytest.raises(
-        ValueError, match="model must be (made of SpikeEncoder, .*Dense, .*; received|a chain of layers)"
-    ):
-        chain(keras.Model(inputs, NOT_OF_EACH_STEP[case](inputs)), each_step=True)
+    with pytest.raises(ValueError, match=message):
+        chain(keras.Model(inputs, build(inputs)), each_step=each_step)
 
 
-def test_a_layer_after_the_average():
-    inputs = keras.Input((T, I))
-    outputs = keras.layers.Softmax()(kk.TimeAverage(name="average")(readout()(inputs)))
-    with pytest.raises(ValueError, match="must not have a layer after TimeAverage; received 'average' before its last"):
-        chain(keras.Model(inputs, outputs), each_step=True)
-
-
-@pytest.mark.parametrize("model", [None, "smnist", keras.layers.Dense(4)], ids=["None", "name", "layer"])
-def test_what_is_no_model(model):
-    with pytest.raises(ValueError, match="model must be a built Keras model; received"):
-        chain(model)
-
-
-def test_what_is_not_built():
-    with pytest.raises(ValueError, match="model must be a built Keras model; received"):
-        chain(keras.Sequential([hidden()]))
-
-
-def test_two_inputs():
+def test_what_is_no_model_of_one_input():
+    for model in (None, "smnist", of_keras.Dense(4), keras.Sequential([hidden()])):
+        with pytest.raises(ValueError, match="model must be a built Keras model; received"):
+            chain(model)
     inputs = [keras.Input((T, I)), keras.Input((T, I))]
     with pytest.raises(ValueError, match="with one input and one output; received 2 inputs and 1 outputs"):
-        chain(keras.Model(inputs, readout()(keras.layers.Add()(inputs))))
-
-
-def test_a_subclass_with_a_call_of_its_own():
-    class Network(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.readout = readout()
-
-        def call(self, x):
-            return self.readout(x)
-
-    model = Network()
+        chain(keras.Model(inputs, readout()(of_keras.Add()(inputs))))
+    model = type("Network", (keras.Model,), {"call": lambda self, x: self.readout(x)})()
+    model.readout = readout()
     model(np.ones((2, T, I), "float32"))
     with pytest.raises(ValueError, match="must be a functional or sequential one; received <"):
         chain(model)

@@ -60,21 +60,15 @@ def test_names_and_shared_weights():
 
 
 def test_names_do_not_count_what_the_process_has_made():
+    """And double precision stays."""
     for _ in range(2):
-        x = inputs = keras.Input((T, I))
-        for layer in (kk.SpikeEncoder(2, "threshold"), kk.RNN(CELLS["rate"]()), kk.RNN(CELLS["rate"]()), kk.Readout(O)):
+        x = inputs = keras.Input((T, I), dtype="float64")
+        wide = [kk.RNN(kk.LeakyRNNCell(H, dtype="float64")) for _ in range(2)]
+        for layer in (kk.SpikeEncoder(2, "threshold", dtype="float64"), *wide, kk.Readout(O, dtype="float64")):
             x = layer(x)
         step = kk.one_step(keras.Model(inputs, x))
         assert step.input.keys() == {"x", "spike_encoder_seen", "rnn_activity", "rnn_1_activity", "readout_v"}
-
-
-def test_double_precision_stays():
-    inputs = keras.Input((T, I), dtype="float64")
-    layer = kk.RNN(kk.LIFCell(H, dtype="float64"), name="hidden")
-    step = kk.one_step(keras.Model(inputs, layer(inputs)))
-    assert {each.dtype for each in step.input.values()} == {step.output["hidden_v"].dtype} and (
-        step.output["hidden_v"].dtype == "float64"
-    )
+        assert {step.output[name].dtype for name in step.input if name != "x"} == {step.input["x"].dtype}
 
 
 def of_each_step(cell, masking, **settings):
@@ -126,19 +120,19 @@ def test_keras_layers_of_each_step(cell, masking, settings):
     assert "readout_output" not in states
 
 
-def test_an_encoder_that_draws():
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        ("bernoulli", "must have an encoder without random spikes; received code='bernoulli'"),
+        ("delta", "code 'threshold', 'current' or 'population'; received code='delta'"),
+        ("latency", "code 'threshold', 'current' or 'population'; received code='latency'"),
+    ],
+)
+def test_an_encoder_that_draws_or_looks_back(code, message):
     inputs = keras.Input((T, I))
-    spikes = kk.RNN(kk.LIFCell(H))(kk.SpikeEncoder(2)(inputs))
-    with pytest.raises(ValueError, match="must have an encoder without random spikes; received code='bernoulli'"):
-        kk.one_step(keras.Model(inputs, spikes))
-
-
-def test_what_is_no_chain():
-    inputs = keras.Input((T, I))
-    with pytest.raises(ValueError, match="received 'gru.*', a GRU"):
-        kk.one_step(keras.Model(inputs, keras.layers.GRU(2)(inputs)))
-    with pytest.raises(ValueError, match="must have a layer of hidden or readout units; received none"):
-        kk.one_step(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+    model = keras.Model(inputs, kk.Readout(O)(kk.SpikeEncoder(2, code)(inputs)))
+    with pytest.raises(ValueError, match=message):
+        kk.one_step(model)
 
 
 def test_an_encoder_that_is_stateful():
@@ -149,10 +143,6 @@ def test_an_encoder_that_is_stateful():
     x = tf.random.stateless_uniform((2, 5, 2), [0, 1])
     expected, step = model(x), kk.one_step(model)
     before = [tf.identity(state) for state in encoder.states]
-    states, outputs = {"encoder_seen": tf.zeros((2, 2)), "readout_v": tf.zeros((2, 2))}, []
-    for t in range(5):
-        states = dict(step({"x": x[:, t], **states}))
-        outputs.append(states.pop("outputs"))
-    np.testing.assert_allclose(tf.stack(outputs, 1), expected, rtol=1e-5)
+    np.testing.assert_allclose(run_by_steps(step, x)[0], expected, rtol=1e-5)
     for one, other in zip(encoder.states, before):
         np.testing.assert_array_equal(one.numpy(), other)

@@ -68,9 +68,9 @@ def test_noise_far_below_the_voice_is_hardly_heard():
 
 def test_the_level_falls_within_seconds():
     """After a loud second, noise 40 dB softer is below the floor, and 19 s later as loud as ever; steps of 100 ms."""
-    layer = kk.AudioEncoder(bands=4, sampling_rate=2000.0, frame=100.0, hop=100.0, low=50.0)
-    noise = np.random.default_rng(1).normal(size=(1, 40000, 1)).astype("float32")
-    x = noise * np.where(np.arange(40000) < 2000, 0.3, 0.003)[None, :, None].astype("float32")
+    layer = kk.AudioEncoder(bands=4, sampling_rate=500.0, frame=100.0, hop=100.0, low=50.0)
+    noise = np.random.default_rng(1).normal(size=(1, 10000, 1)).astype("float32")
+    x = noise * np.where(np.arange(10000) < 500, 0.3, 0.003)[None, :, None].astype("float32")
     found, alone = (np.asarray(layer(sound))[0].mean(1) for sound in (x, noise))
     assert found[30:40].mean() < 0.5 * alone[30:40].mean()
     np.testing.assert_allclose(found[-50:], alone[-50:], rtol=0.1)
@@ -145,40 +145,26 @@ def test_steps_whose_frame_is_whole_count():
 
 
 def test_the_mask_reaches_the_next_layer():
-    inputs = keras.Input((60, 2))
-    masked = keras.layers.Masking()(inputs)
-    model = keras.Model(inputs, kk.TimeAverage()(kk.AudioEncoder(**SMALL)(masked)))
+    """In a model of unknown length, too."""
+    inputs, layer = keras.Input((None, 2)), kk.AudioEncoder(**SMALL)
+    encoded = layer(keras.layers.Masking()(inputs))
+    assert tuple(encoded.shape) == (None, None, 8) and tuple(layer.compute_output_shape((3, 67, 2))) == (3, 6, 8)
     x = X.copy()
     x[1, 40:] = 0.0
-    expected = kk.AudioEncoder(**SMALL)(X[1:2, :40])
-    np.testing.assert_allclose(model(x)[1], np.mean(expected[0], 0), rtol=1e-5)
-
-
-def test_saved_and_loaded(tmp_path):
-    inputs = keras.Input((None, 2))
-    settings = {**SMALL, "compression": "log", "code": "bernoulli", "units": 3, "high": 900.0, "gain": 2.0}
-    model = keras.Model(inputs, kk.AudioEncoder(**settings)(inputs))
-    assert tuple(model.output_shape) == (None, None, 24)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.layers[-1].get_config() == model.layers[-1].get_config()
-    np.testing.assert_array_equal(loaded(X), model(X))
-    assert tuple(model.layers[-1].compute_output_shape((3, 67, 2))) == (3, 6, 24)
+    expected = layer(X[1:2, :40])
+    found = keras.Model(inputs, kk.TimeAverage()(encoded))(x)[1]
+    np.testing.assert_allclose(found, np.mean(expected[0], 0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"bands": 0}, "bands must be an integer >= 1; received 0"),
         ({"bands": 30}, r"bands must be so few, or frame so long.* bands=30 and frame=16.0, which leave \d+ without"),
-        ({"sampling_rate": -1.0}, "sampling_rate must be > 0; received -1.0"),
         ({"frame": 16.2}, "frame must be a whole number of samples; received 16.2 ms, 32.4 samples at 2000 Hz"),
         ({"hop": 0.1}, "hop must be a whole number of samples; received 0.1 ms"),
         ({"hop": 20.0}, "hop must be at most frame, 16 ms; received 20.0"),
         ({"low": 1000.0}, "low must be below high, 1000 Hz; received 1000.0"),
         ({"high": 1001.0}, "high must be > 0 and <= 1000; received 1001.0"),
-        ({"compression": "root"}, "compression must be one of .*'log', 'pcen'.*received 'root'"),
-        ({"tau": 0.0}, "tau must be > 0; received 0.0"),
         ({"tau": 9.0, "compression": "log"}, "tau must be None unless compression='pcen'; received tau=9.0"),
         ({"code": "delta"}, "units must be even for code='delta'"),
     ],
@@ -190,16 +176,10 @@ def test_bad_settings(settings, message):
 
 def test_bad_inputs():
     layer, streaming = kk.AudioEncoder(**SMALL), kk.AudioEncoder(**SMALL, stateful=True)
-    with pytest.raises(ValueError, match=r"inputs must have shape \[batch, time, features\]; received \(3, 60\)"):
-        layer(X[..., 0])
     with pytest.raises(ValueError, match=r"inputs must have at least the 10 samples of a hop; received .*\(3, 9, 2\)"):
         layer(X[:, :9])
     with pytest.raises(ValueError, match=r"inputs must be whole hops of 10 samples, as stateful=True; .*\(3, 25, 2\)"):
         streaming(X[:, :25])
-    with pytest.raises(ValueError, match="stateful=True needs a static batch size"):
-        kk.AudioEncoder(**SMALL, stateful=True)(keras.Input((60, 2)))
     streaming(X)
-    with pytest.raises(ValueError, match="inputs must have 3 examples, as the states of a stateful layer"):
-        streaming(X[:1])
     with pytest.raises(ValueError, match="mask must be None for stateful=True"):
         streaming(X, mask=np.ones((3, 60), bool))

@@ -29,15 +29,11 @@ def readout(kind="layer", seed=3, **settings):
 
 
 def signal(error, back, gain=4.0, tau_out=5.0):
-    """L(t) of errors of v(t), loop by loop: v(t) = d v(t-1) + (1-d) gain z(t) W, and `back` [H, O] in W's place."""
-    decay = np.exp(-1.0 / tau_out)
-    found = np.zeros((B, T, H))
-    for b in range(B):
-        for t in range(T):
-            for later in range(t, T):
-                for k in range(H):
-                    for o in range(O):
-                        found[b, t, k] += (1.0 - decay) * gain * decay ** (later - t) * error[b, later, o] * back[k, o]
+    """L(t) of errors of v(t), one by one: v(t) = d v(t-1) + (1-d) gain z(t) W, and `back` [H, O] in W's place."""
+    decay, found = np.exp(-1.0 / tau_out), np.zeros((B, T, H))
+    for t in range(T):
+        for later in range(t, T):
+            found[:, t] += (1.0 - decay) * gain * decay ** (later - t) * error[:, later] @ back.T
     return found
 
 
@@ -72,13 +68,10 @@ def test_forward_and_the_readouts_own_gradient_are_those_without_feedback(kind):
     assert np.abs(one[0] - other[0]).max() > 0.1
 
 
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("kind", ["layer", "cell"])
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_with_b_equal_to_w_it_is_the_ordinary_gradient(jit_compile, kind):
-    n, above = Network("soft euler"), readout(kind)
+@pytest.mark.parametrize(("kind", "jit_compile"), [("layer", True), ("cell", False)])
+def test_with_b_equal_to_w_it_is_the_ordinary_gradient(kind, jit_compile):
+    n, above, other = Network("soft euler"), readout(kind), readout(kind, feedback="symmetric")
     above.cell.feedback_kernel.assign(above.cell.kernel)
-    other = readout(kind, feedback="symmetric")
 
     def of_outputs(layer, z):
         with tf.GradientTape() as tape:
@@ -95,17 +88,9 @@ def network(feedback, seed=0):
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((12, 6))
     hidden = kk.RNN(kk.LIFCell(24, tau_s=None), rule="eprop", name="hidden")(inputs)
-    outputs = kk.Readout(2, feedback=feedback, return_sequences=False, name="readout")(hidden)
-    model = kk.Model(inputs, outputs)
+    model = kk.Model(inputs, kk.Readout(2, feedback=feedback, return_sequences=False, name="readout")(hidden))
     model.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
-
-
-def task():
-    generator = np.random.default_rng(0)
-    y = generator.integers(0, 2, 64)
-    patterns = generator.normal(0.5, 1.0, (2, 12, 6))
-    return np.float32(patterns[y] + generator.normal(0.0, 0.5, (64, 12, 6))), y
 
 
 @pytest.mark.slow
@@ -147,12 +132,11 @@ def test_b_is_drawn_once_saved_and_not_trained(tmp_path):
 
 
 def test_an_initializer_of_b_with_a_seed():
-    cells = [
-        kk.ReadoutCell(O, feedback="random", feedback_initializer=keras.initializers.RandomNormal(stddev=2.0, seed=7))
-        for _ in range(2)
-    ]
-    for cell in cells:
-        cell.build((None, 300))
+    cells = []
+    for _ in range(2):
+        initializer = keras.initializers.RandomNormal(stddev=2.0, seed=7)
+        cells.append(kk.ReadoutCell(O, feedback="random", feedback_initializer=initializer))
+        cells[-1].build((None, 300))
     np.testing.assert_array_equal(*(cell.feedback_kernel.numpy() for cell in cells))
     assert cells[0].feedback_kernel.numpy().std() == pytest.approx(2.0, rel=0.1)
 
@@ -160,18 +144,16 @@ def test_an_initializer_of_b_with_a_seed():
 @pytest.mark.slow
 def test_alignment_with_backpropagation_is_that_of_the_readouts_own_weights():
     """Where backpropagation is asked for, its errors come back by W_out."""
-    model, (x, y) = network("random"), task()
-    alignment = kk.gradient_alignment(model, x[:4], y[:4], rules=("bptt",), windows=2)
-    other = network("symmetric")
-    weights = iter(model.trainable_weights)
-    for weight in other.trainable_weights:
-        weight.assign(next(weights))
-    expected = kk.gradient_alignment(other, x[:4], y[:4], rules=("eprop",), windows=2)
-    found = kk.gradient_alignment(model, x[:4], y[:4], rules=("eprop",), windows=2)
-    assert alignment.variables["hidden"]["bptt"].cosine == pytest.approx(1.0)
-    assert found.variables["hidden"]["eprop"].norm_ratio == pytest.approx(
-        expected.variables["hidden"]["eprop"].norm_ratio, rel=1e-5
-    )
+    generator = np.random.default_rng(0)
+    x, y = np.float32(generator.normal(0.5, 1.0, (4, 12, 6))), generator.integers(0, 2, 4)
+    model, other = network("random"), network("symmetric")
+    for weight, trained in zip(other.trainable_weights, model.trainable_weights):
+        weight.assign(trained)
+    exact = kk.gradient_alignment(model, x, y, rules=("bptt",), windows=2)
+    found, expected = (kk.gradient_alignment(each, x, y, rules=("eprop",), windows=2) for each in (model, other))
+    assert exact.variables["hidden"]["bptt"].cosine == pytest.approx(1.0)
+    norm_ratio = expected.variables["hidden"]["eprop"].norm_ratio
+    assert found.variables["hidden"]["eprop"].norm_ratio == pytest.approx(norm_ratio, rel=1e-5)
 
 
 def test_a_mask_and_pieces_go_with_it():
@@ -185,21 +167,10 @@ def test_a_mask_and_pieces_go_with_it():
     np.testing.assert_allclose(tape.gradient(loss, z), error * mask[..., None], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        (dict(feedback="adaptive"), r"feedback must be one of \['random', 'symmetric'\]; received 'adaptive'"),
-        (
-            dict(feedback_initializer="ones"),
-            "feedback_initializer must be None unless feedback='random'; received feedback='symmetric'",
-        ),
-        (
-            dict(feedback="random", feedback_initializer="unknown"),
-            "feedback_initializer must be one of Keras' initializers",
-        ),
-    ],
-)
-def test_errors(settings, message):
+def test_errors():
+    unless = "feedback_initializer must be None unless feedback='random'; received feedback='symmetric'"
     for make in (kk.Readout, kk.ReadoutCell):
-        with pytest.raises(ValueError, match=message):
-            make(O, **settings)
+        with pytest.raises(ValueError, match=unless):
+            make(O, feedback_initializer="ones")
+        with pytest.raises(ValueError, match="feedback_initializer must be one of Keras' initializers"):
+            make(O, feedback="random", feedback_initializer="unknown")

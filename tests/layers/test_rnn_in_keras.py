@@ -1,6 +1,4 @@
-"""The RNN layer is a Keras layer like any other: modes, states, stacking, saving, errors."""
-
-import inspect
+"""The RNN layer is a Keras layer like any other: modes, states, dtypes, saving, errors."""
 
 import numpy as np
 import pytest
@@ -11,38 +9,11 @@ from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
-from ..reference.cases import B, H, I, J, Network, T, draw, stacked
+from ..reference.cases import B, H, I, J, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+from ..signatures import constructor_arguments
 
 NETWORK = KeRNL("exponential", reset_gradient=False)
-
-
-def test_layers_stack():
-    """The lower layer's error is the upper one's dC/dx, Eq. (15)."""
-    lower, upper = Network("soft euler"), Network("hard adaptive", seed=30)
-    rng = np.random.default_rng(0)
-    upper.w_in = rng.normal(size=(H, H)) / upper.c.drive
-    upper.x = lower.run().output
-    m, gamma = kernels(1)
-    upper_gradient, error = Expected(upper, NETWORK, m, gamma).gradients()
-    of_lower, of_x = Expected(lower, NETWORK, m, gamma, error).gradients()
-    layers = [lower.layer(NETWORK, m, gamma), None]
-    cell = kk.LIFCell(H, use_bias=True, dtype="float64", **upper.settings)
-    layers[1] = kk.RNN(cell, rule=NETWORK)
-    layers[1].build((B, T, H))
-    values = upper.w_in, upper.w_rec, upper.bias, m[0], gamma[0]
-    weights = cell.kernel, cell.recurrent_kernel, cell.bias, *layers[1].sensitivity_weights
-    for variable, value in zip(weights, values):
-        variable.assign(value)
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x := lower.inputs)
-        loss = tf.reduce_sum(layers[1](layers[0](x, training=True), training=True) * ERROR)
-    below = layers[0].cell
-    assert upper.run().z.mean() > 0.05 and np.abs(of_lower).max() > 1e-3
-    of_weights = [tape.gradient(loss, w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-    same(stacked(of_weights), upper_gradient)
-    same(stacked(tape.gradient(loss, [below.kernel, below.recurrent_kernel, below.bias])), of_lower)
-    same(tape.gradient(loss, x), of_x)
 
 
 @pytest.mark.parametrize("rule", [KeRNL(), BPTT(), BPTT(tape=True)], ids=["kernl", "bptt", "tape"])
@@ -62,47 +33,44 @@ NOISY = {"tangent": Tangent(), "twin": Twin(STD), "replica": Replica(STD)}
 
 @pytest.mark.parametrize("mode", NOISY)
 def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
-    """Its states, Omega and Gamma are the reference's at the end, and F of the second piece knows the first."""
+    """Its states, Omega and Gamma are the reference's at the end, and F of the second piece knows the first.
+
+    Where the first piece is not perturbed, the perturbed pass starts where that ended.
+    """
     network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
     rule = KeRNL(Exponential(2), NOISY[mode])
-    layer = network.layer(rule, m, gamma, traces=True, return_state=True)
-    out, *states = layer(network.inputs[:, :cut], training=True)
-    assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, H * J, 2 * H * J]
-    out, *states = layer(network.inputs[:, cut:], initial_state=states, training=True)
-    xi = np.concatenate([noise(cut, 1), noise(T - cut, 2)], 1)
-    effect = Expected(network, rule, m, gamma).effect(xi)
-    omega, slope = ref.filtered_noise(xi, np.ones_like(xi), gamma, network.c.dt)
-    loss, *_ = ref.sensitivity(effect[:, cut:], omega[:, cut:], slope[:, cut:], m)
-    assert all(np.abs(x[:, cut - 1]).max() > 0.01 for x in (effect, omega, slope))
-    same(layer.report.sensitivity_loss, loss)
-    same(states[8], omega[:, -1].reshape(B, -1))
-    same(states[9], slope[:, -1].reshape(B, -1))
+    for perturbed in (True, False):
+        layer = network.layer(rule, m, gamma, traces=True, return_state=True)
+        _, *states = layer(network.inputs[:, :cut], training=perturbed)
+        assert [s.shape[-1] for s in states] == [H] * 8 + [2 * H] * 2 + [H * J, H * J, 2 * H * J]
+        _, *states = layer(network.inputs[:, cut:], initial_state=states, training=True)
+        first = noise(cut, 1) if perturbed else np.zeros((B, cut, H))
+        xi = np.concatenate([first, noise(T - cut, 1 + perturbed)], 1)
+        effect = Expected(network, rule, m, gamma).effect(xi)
+        omega, slope = ref.filtered_noise(xi, np.ones_like(xi), gamma, network.c.dt)
+        loss, *_ = ref.sensitivity(effect[:, cut:], omega[:, cut:], slope[:, cut:], m)
+        assert all(np.abs(x[:, cut - 1]).max() > 0.01 for x in (effect, omega, slope)) == perturbed
+        same(layer.report.sensitivity_loss, loss)
+        same(states[8], omega[:, -1].reshape(B, -1))
+        same(states[9], slope[:, -1].reshape(B, -1))
 
 
-@pytest.mark.parametrize("mode", NOISY)
-def test_the_perturbed_pass_starts_where_an_unperturbed_piece_ended(mode):
-    network, (m, gamma), cut = Network("hard adaptive"), kernels(2), 3
-    rule = KeRNL(Exponential(2), NOISY[mode])
-    layer = network.layer(rule, m, gamma, return_state=True)
-    _, *states = layer(network.inputs[:, :cut])
-    layer(network.inputs[:, cut:], initial_state=states, training=True)
-    xi = noise(T - cut, 1)
-    effect = Expected(network, rule, m, gamma).effect(np.concatenate([np.zeros((B, cut, H)), xi], 1), slice(cut, T))
-    loss, *_ = ref.sensitivity(effect, *ref.filtered_noise(xi, np.ones_like(xi), gamma, network.c.dt), m)
-    same(layer.report.sensitivity_loss, loss)
-
-
-def test_what_an_unrolled_or_stateful_layer_does_not_take():
+def test_what_a_layer_does_not_take():
     unknown = tf.function(kk.RNN(kk.LeakyRNNCell(2), unroll=True), input_signature=[tf.TensorSpec((1, None, 3))])
     with pytest.raises(ValueError, match=r"unroll=True needs a static number of steps; received shape \(1, None, 3\)"):
         unknown.get_concrete_function()
-    for layer in (kk.RNN(kk.LeakyRNNCell(2), stateful=True), kk.Readout(2, stateful=True)):
+    for make, states in (
+        (lambda **settings: kk.RNN(kk.LIFCell(2), "eprop", **settings), "5 .*the cell's and the rule's"),
+        (lambda **settings: kk.Readout(2, **settings), "2 .*v and the traces"),
+    ):
+        layer = make(stateful=True)
         layer(np.ones((2, 4, 3), "float32"))
         with pytest.raises(ValueError, match=r"sequences must have 2 examples, as the states .* shape \(3, 4, 3\)"):
             layer(np.ones((3, 4, 3), "float32"))
-    for make in (lambda: kk.RNN(kk.LeakyRNNCell(2), stateful="yes"), lambda: kk.Readout(2, stateful="yes")):
+        with pytest.raises(ValueError, match=f"initial_state must be the {states}.*; received 9"):
+            layer(np.ones((2, 4, 3), "float32"), initial_state=[tf.zeros((2, 2))] * 9)
         with pytest.raises(ValueError, match="stateful must be True or False; received 'yes'"):
-            make()
+            make(stateful="yes")
 
 
 @pytest.mark.parametrize("unroll", [False, True])
@@ -133,15 +101,10 @@ def test_single_precision():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
-def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
+def test_the_layer_computes_in_its_cells_dtype():
     layer = kk.RNN(kk.LeakyRNNCell(H, dtype="float64"))
-    assert layer.compute_dtype == "float64"
-    assert layer(draw(1, B, T, I), training=True).dtype == tf.float64
-    assert layer.sensitivity_tensor.dtype == "float64"
-    assert kk.RNN.from_config(layer.get_config()).compute_dtype == "float64"
-    narrow = kk.RNN(kk.LeakyRNNCell(H), dtype="mixed_bfloat16")
-    outputs = narrow(tf.cast(draw(1, B, T, I), tf.float32), training=True)
-    assert outputs.dtype == tf.bfloat16 and narrow.cell.compute_dtype == "float32"
+    assert layer(draw(1, B, T, I), training=True).dtype == layer.compute_dtype == "float64"
+    assert kk.RNN.from_config(layer.get_config()).compute_dtype == layer.sensitivity_tensor.dtype == "float64"
     other = kk.RNN(kk.LeakyRNNCell(H, dtype="float64"), dtype="float32")  # which casts what the cell computes
     assert other(draw(1, B, T, I), training=True).dtype == tf.float32
     assert other.sensitivity_tensor.dtype == "float64"
@@ -150,23 +113,24 @@ def test_the_layer_computes_in_its_cells_dtype_and_returns_its_own():
 @pytest.mark.parametrize("policy", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "make",
-    [lambda **given: kk.RNN(kk.LeakyRNNCell(4, tau=2e3), seed=1, **given), kk.Readout],
+    [
+        lambda **given: kk.RNN(kk.LeakyRNNCell(4, tau=2e3), seed=1, **given),
+        lambda **given: kk.Readout(4, tau_out=2e3, gain=None, **given),
+    ],
     ids=["RNN", "Readout"],
 )
 def test_states_are_not_in_half_precision(make, policy):
     """Or a sum over many pieces would leave its range, and pieces would not be the whole."""
-    given = {} if make is not kk.Readout else {"units": 4, "tau_out": 2000.0, "gain": None}
-    stream, whole = (make(dtype=policy, stateful=stateful, **given) for stateful in (True, False))
+    stream, whole = (make(dtype=policy, stateful=stateful) for stateful in (True, False))
     x = np.full((1, 100, 3), 4.0, "float32")
-    stream.build((1, 25, 3))
+    stream.build((1, 50, 3))
     whole.build(x.shape)
     whole.set_weights(stream.get_weights())
     pieces = []
-    for start in range(0, 100, 25):
+    for piece in np.split(x, 2, axis=1):
         with tf.GradientTape() as tape:
-            outputs = stream(x[:, start : start + 25])
-            loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
-        pieces.append(outputs)
+            pieces.append(stream(piece))
+            loss = tf.reduce_sum(tf.cast(pieces[-1], tf.float32))
         assert np.all(np.isfinite(tape.gradient(loss, stream.cell.kernel)))
     assert pieces[0].dtype == policy and all(state.dtype == "float32" for state in stream.states)
     np.testing.assert_array_equal(tf.concat(pieces, 1), whole(x))
@@ -176,26 +140,18 @@ def test_states_are_not_in_half_precision(make, policy):
     ("rule", "cell"), [(KeRNL(), "hard adaptive"), (NETWORK, "tanh"), (PlainKeRNL(credit="last"), "hard adaptive")]
 )
 def test_one_step(rule, cell):
-    network = Network(cell, time=1)
-    m, gamma = kernels(1)
+    network, (m, gamma) = Network(cell, time=1), kernels(1)
     layer = network.layer(rule, m, gamma)
-    outputs, of_weights, of_x, of_sensitivity = compute(layer, network.inputs, ERROR[:, :1])
-    expected = Expected(network, rule, m, gamma, ERROR[:, :1]).gradients()
-    for one, other in zip((of_weights, of_x), expected):
+    _, of_weights, of_x, _ = compute(layer, network.inputs, ERROR[:, :1])
+    for one, other in zip((of_weights, of_x), Expected(network, rule, m, gamma, ERROR[:, :1]).gradients()):
         same(one, other)
     assert np.abs(of_weights).max() > 0 and np.isfinite(layer.report.sensitivity_loss)
-
-
-def test_no_step_is_an_error():
-    layer = Network("hard").layer()
-    with pytest.raises(ValueError, match=r"sequences must have at least one time step; received shape \(2, 0, 3\)"):
-        layer(tf.zeros((B, 0, I), tf.float64))
 
 
 def test_the_config_covers_the_signature():
     settings = dict(rule=KeRNL(adaptation=False), window=3, traces="linear", seed=9, return_sequences=False)
     settings["activity_regularizer"] = "l2"
-    names = {name for name in inspect.signature(kk.RNN).parameters if name != "kwargs"}
+    names = set(constructor_arguments(kk.RNN))
     assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
     layer, default = kk.RNN(kk.LIFCell(H, tau_m=7.0), **settings, **keras_own), kk.RNN(kk.LIFCell(H))
@@ -203,36 +159,27 @@ def test_the_config_covers_the_signature():
     assert all(config[name] != default.get_config()[name] for name in names)
     again = kk.RNN.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
-    assert keras.layers.deserialize(keras.layers.serialize(layer)).get_config() == config
-    assert kk.RNN.from_config(default.get_config()).get_config() == default.get_config()
-
-
-def small_model(**settings):
-    inputs = keras.Input((T, I))
-    hidden = kk.RNN(kk.LIFCell(H), seed=3, name="hidden", **settings)(inputs)
-    return keras.Model(inputs, keras.layers.Dense(2)(hidden))
-
-
-def data():
-    return np.float32(2.0 * draw(60, 6, T, I)), np.float32(draw(61, 6, T, 2))
+    assert layer.seed == 9 and default.seed == kk.RNN.from_config(default.get_config()).seed  # the drawn one is kept
+    assert default.seed != kk.RNN(kk.LIFCell(H)).seed
 
 
 def test_weights_of_a_model_with_another_rule_load(tmp_path):
-    x, _ = data()
-    saved = small_model(rule="eprop")
+    def small_model(rule):
+        inputs = keras.Input((T, I))
+        return keras.Model(inputs, kk.RNN(kk.LIFCell(H), rule, seed=3, name="hidden")(inputs))
+
+    x, saved, model, other = np.float32(2.0 * draw(60, 6, T, I)), *map(small_model, ("eprop", "kernl", "bptt"))
     saved.save_weights(tmp_path / "eprop.weights.h5")
-    model = small_model(rule="kernl")
     hidden = model.get_layer("hidden")
     with pytest.warns(UserWarning, match="no sensitivity_tensor and no draws for layer 'hidden'"):
         model.load_weights(tmp_path / "eprop.weights.h5")
-    same(model.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+    same(model(x), saved(x), 1e-6)
     hidden.reset_sensitivity()
     drive, weights = hidden.cell.parameters().drive, hidden.cell.recurrent_weights().numpy()
     same(hidden.sensitivity_tensor.numpy(), drive * weights.T, 1e-6)
     model.save_weights(tmp_path / "kernl.weights.h5")  # and back, without a word
-    other = small_model(rule="bptt")
     other.load_weights(tmp_path / "kernl.weights.h5")
-    same(other.predict(x, verbose=0), saved.predict(x, verbose=0), 1e-6)
+    same(other(x), saved(x), 1e-6)
 
 
 def test_the_settings_of_the_reference_code():
@@ -247,32 +194,3 @@ def test_the_settings_of_the_reference_code():
     assert np.abs(layer.sensitivity_tensor).max() <= (6.0 / (2 * H)) ** 0.5
     with pytest.raises(ValueError, match="time_steps must be an integer >= 1; received 0"):
         PlainKeRNL.reference(time_steps=0)
-
-
-def test_a_drawn_seed_is_kept():
-    layer = kk.RNN(kk.LIFCell(H))
-    assert layer.seed == layer.get_config()["seed"] == kk.RNN.from_config(layer.get_config()).seed
-    assert layer.seed != kk.RNN(kk.LIFCell(H)).seed
-
-
-def test_states_of_another_number_are_an_error():
-    layer = kk.RNN(kk.LIFCell(H))
-    layer(x := data()[0])
-    with pytest.raises(
-        ValueError, match="initial_state must be the 10 states that return_state=True gives .* received 4"
-    ):
-        layer(x, initial_state=[tf.zeros((len(x), H))] * 4)
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"rule": NETWORK}, {"rule": "plain_kernl"}, {"traces": True}],
-    ids="abcd",
-)
-def test_a_single_unit_trains(settings):
-    inputs = keras.Input((3, 3))
-    hidden = kk.RNN(kk.LIFCell(1, input_gain=3.0), **settings)(inputs)
-    model = keras.Model(inputs, hidden)
-    model.compile("sgd", "mse", run_eagerly=True)
-    history = model.fit(np.ones((4, 3, 3), "float32"), np.ones((4, 3, 1), "float32"), verbose=0).history
-    assert np.isfinite(history["loss"]).all() and hidden.shape[-1] == 1

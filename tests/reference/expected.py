@@ -174,12 +174,12 @@ class Expected:
         return loss, np.mean(effect**2), of_m, of_gamma
 
 
-def compute(layer, x, error=ERROR, training=True, initial_state=None):
+def compute(layer, x, error=ERROR, training=True, initial_state=None, **marks):
     """Outputs, gradients of kernel, recurrent kernel and bias as one [J, H], of x, and of M and gamma by F."""
     cell = layer.cell
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        outputs = layer(x, training=training, initial_state=initial_state)
+        outputs = layer(x, training=training, initial_state=initial_state, **marks)
         outputs, *states = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         loss = tf.reduce_sum(outputs * tf.cast(error, outputs.dtype))
         added = tf.add_n(layer.losses) if layer.losses else None

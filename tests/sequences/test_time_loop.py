@@ -1,9 +1,13 @@
-"""The loop in blocks is the loop: any block size, either direction, eager, graph, XLA, unrolled, unknown length."""
+"""The loop in blocks is the loop: any block size, either direction, eager, graph, XLA, unrolled, unknown length.
+
+A maximum that fades, and its gradient, are those of a loop that TensorFlow differentiates by itself.
+"""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kernl_keras.sequences.leaky import leaky_max
 from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
 
 from ..reference.cases import draw
@@ -42,39 +46,31 @@ def in_blocks(x, length, reverse, **settings):
     return last, every, sum_, products, above
 
 
-def check(found, reverse):
-    expected = filtered(reverse)
+MODES = {
+    "eager": lambda run: run,
+    "graph": tf.function,
+    "xla": lambda run: tf.function(run, jit_compile=True),
+    "unknown": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)]),
+    "unknown, xla": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)], jit_compile=True),
+}
+ROWS = [*((size, "eager", reverse) for size in SIZES for reverse in (False, True)), (None, "unroll", True)]
+ROWS += [(3, "graph", False), (2, "xla", True), (T + 1, "xla", False), (3, "unknown", True), (3, "unknown, xla", False)]
+
+
+@pytest.mark.parametrize(("size", "mode", "reverse"), ROWS)
+def test_blocks_of_any_size(size, mode, reverse):
+    settings = {"unroll": True} if mode == "unroll" else {"size": size}
+    run = MODES.get(mode, tf.function)(
+        lambda x: in_blocks(x, tf.shape(x)[0] if "unknown" in mode else T, reverse, **settings)
+    )
+    found, expected = run(tf.constant(X)), filtered(reverse)
     for one, other in zip(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-12)
     np.testing.assert_array_equal(found[-1], expected[1] > 1.0)
     assert expected[1].min() < 1.0 < expected[1].max()
-
-
-@pytest.mark.parametrize(
-    ("size", "jit_compile"), [*((size, None) for size in SIZES), (3, False), (2, True), (T + 1, True)]
-)
-@pytest.mark.parametrize("reverse", [False, True])
-def test_blocks_of_any_size(reverse, size, jit_compile):
-    def run(x):
-        return in_blocks(x, T, reverse, size=size)
-
-    run = run if jit_compile is None else tf.function(run, jit_compile=jit_compile)
-    check(run(tf.constant(X)), reverse)
-
-
-@pytest.mark.parametrize("reverse", [False, True])
-def test_without_loops(reverse):
-    run = tf.function(lambda x: in_blocks(x, T, reverse, unroll=True)).get_concrete_function(tf.constant(X))
-    check(run(tf.constant(X)), reverse)
-    assert not any("While" in operation.type for operation in run.graph.get_operations())
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("reverse", [False, True])
-def test_a_length_that_is_known_only_when_it_runs(reverse, jit_compile):
-    specification = tf.TensorSpec((None, None, H), tf.float64)
-    run = tf.function(lambda x: in_blocks(x, tf.shape(x)[0], reverse, size=3), [specification], jit_compile=jit_compile)
-    check(run(tf.constant(X)), reverse)
+    if mode == "unroll":
+        operations = run.get_concrete_function(tf.constant(X)).graph.get_operations()
+        assert not any("While" in operation.type for operation in operations)
 
 
 @pytest.mark.parametrize("unroll", [False, True])
@@ -97,3 +93,27 @@ def test_rows_and_the_rows_before(start):
     np.testing.assert_array_equal(take(tf.constant(X), start, 3), X[start : start + 3])
     before = np.concatenate([START[None], X])[start : start + 3]
     np.testing.assert_array_equal(take_before(tf.constant(X), tf.constant(START), tf.constant(start), 3), before)
+
+
+def looped_max(x, decay, start):
+    v, found = start, []
+    for now, d in zip(tf.unstack(x), tf.unstack(decay)):
+        v = tf.where(now >= d * v, now, d * v)
+        found.append(v)
+    return tf.stack(found)
+
+
+def test_values_and_gradients_of_a_fading_maximum():
+    rng = np.random.default_rng(0)
+    x, start = tf.constant(rng.random((9, 3, 2))), tf.constant(2.0 * rng.random((3, 2)))
+    decay, errors = tf.constant(rng.choice([0.5, 0.9, 1.0], (9, 3, 1))), tf.constant(rng.normal(size=(9, 3, 2)))
+    found = []
+    for function in (leaky_max, looped_max):
+        with tf.GradientTape() as tape:
+            tape.watch([x, start])
+            v = function(x, decay, start)
+            value = tf.reduce_sum(v * errors)
+        found.append([v, *tape.gradient(value, [x, start])])
+    for one, other in zip(*found):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    assert np.any(found[0][2]) and 0 < np.mean(np.asarray(found[0][1]) == 0.0) < 1
