@@ -163,17 +163,19 @@ def test_what_does_not_fit_is_said(tmp_path):
     path, fresh = tmp_path / "backup.npz", kk.StreamBackup(tmp_path / "backup.npz")
     model = simple()
     save(path, model, 0)
+    save(tmp_path / "frozen.npz", simple(frozen=["below"]), 0)
     not_built = kk.Model([keras.layers.Dense(3), kk.Readout(3, stateful=True)])
     not_built.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     other, frozen = network(), simple(frozen=["above"])
     before = everything(other) + everything(frozen)
-    for given, message in (
-        (other, r"the model must be that of the backup .*backup.npz, which has \d+ variables"),
-        (frozen, "must train the same layers as that of the backup"),
-        (keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)]), "needs a model that is a kernl_keras.Model"),
+    plain = keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)])
+    for file, given, message in (
+        ("backup.npz", other, r"the model must be that of the backup .*backup.npz, which has \d+ variables"),
+        ("frozen.npz", frozen, "must train the same layers as that of the backup"),
+        ("backup.npz", plain, "StreamBackup needs a model that is a kernl_keras.Model"),
     ):
         with pytest.raises(ValueError, match=message):
-            kk.StreamBackup(path).restore(given)
+            kk.StreamBackup(tmp_path / file).restore(given)
     with pytest.raises(ValueError, match="StreamBackup needs a model that is built before it trains"):
         learn(not_built, kk.StreamBackup(path), epochs=1)
     same(before, everything(other) + everything(frozen))
