@@ -9,16 +9,14 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..training.alignment import Alignment, Alignments, check_rules
-from .event_writer import EventWriter, training_steps
-from .examples import check_examples, fixed_examples
+from .event_writer import EventWriter, check_examples, fixed_examples, training_steps
 
 
 class GradientAlignment(EventWriter):
     """Logs how well each rule's gradient agrees with backpropagation's: `tensorboard --logdir logs`.
 
     It measures before the first step and then every `update_freq`, and writes in the run `alignment` below `log_dir`;
-    `history` is a list of `(step, kernl_keras.training.alignment.Alignment)`. `kernl_keras.gradient_alignment` explains
-    the numbers.
+    `history` is a list of `(step, Alignment)`. `kernl_keras.gradient_alignment` explains the numbers.
 
     - `alignment/hidden/kernel/eprop/cosine`, `.../norm_ratio`, `.../nonlocal_cosine`: each weight, each rule
     - `alignment/hidden/eprop/cosine`, ...: all weights of the layer together
@@ -36,8 +34,8 @@ class GradientAlignment(EventWriter):
 
     Raises:
         OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
-        ValueError: for an unknown `update_freq`, for `examples` of another kind, and, when training begins, where there
-            are no examples, and as `gradient_alignment`.
+        ValueError: for a setting out of range, and, when training begins, where there are no examples, and as
+            `gradient_alignment`.
 
     Example:
 
@@ -82,20 +80,15 @@ class GradientAlignment(EventWriter):
         with self._run("alignment"):
             for name, value in scalars(alignment).items():
                 tf.summary.scalar(name, value, step=self._steps)
-        self._flush()
 
 
 def scalars(alignment):
     """The numbers of an `Alignment` by their tags, without those that do not exist."""
-    tags = {}
+    tags = {f"{layer}/explained_variance": share for layer, share in alignment.explained_variance.items()}
     for weight, rules in alignment.variables.items():
         for rule, agreement in rules.items():
-            tags |= {f"alignment/{weight}/{rule}/{name}": value for name, value in agreement._asdict().items()}
+            tags |= {f"{weight}/{rule}/{name}": value for name, value in agreement._asdict().items()}
     for weight, rules in alignment.lags.items():
-        if "/" not in weight:  # a layer
-            for rule, lags in rules.items():
-                for lag, cosine in zip(lags.lag, lags.cosine):
-                    tags[f"alignment/{weight}/{rule}/cosine_at_lag/{lag:g}ms"] = cosine
-    for layer, share in alignment.explained_variance.items():
-        tags[f"alignment/{layer}/explained_variance"] = share
-    return {name: value for name, value in tags.items() if math.isfinite(value)}
+        for rule, lags in rules.items() if "/" not in weight else ():  # all weights of a layer
+            tags |= {f"{weight}/{rule}/cosine_at_lag/{lag:g}ms": cosine for lag, cosine in zip(lags.lag, lags.cosine)}
+    return {f"alignment/{name}": value for name, value in tags.items() if math.isfinite(value)}

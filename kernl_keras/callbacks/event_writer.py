@@ -1,4 +1,4 @@
-"""`EventWriter`: base of the callbacks that write for TensorBoard."""
+"""`EventWriter`: base of the callbacks that write for TensorBoard, and the examples that these look at."""
 
 import contextlib
 import os
@@ -55,25 +55,23 @@ class EventWriter(keras.callbacks.Callback):
     def _open(self, run, steps=0):
         """Makes the folder of a run, so that an error comes now; `steps` is the number of training steps so far."""
         self._steps, self._writers = steps, {}
-        self._writer(run)
+        with writing(self.log_dir):
+            self._writer(run)
 
     def _writer(self, run):
         if run not in self._writers:
-            with writing(self.log_dir):
-                tf.io.gfile.makedirs(self.log_dir)
-                self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
+            tf.io.gfile.makedirs(self.log_dir)
+            self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
         return self._writers[run]
 
     @contextlib.contextmanager
     def _run(self, run):
-        """Within, summaries go to a run, at the training step of the model."""
-        with writing(self.log_dir), self._writer(run).as_default(training_steps(self.model)):
-            yield
-
-    def _flush(self):
+        """Within, summaries go to a run, at the training step of the model. Nothing should be computed there."""
         with writing(self.log_dir):
-            for writer in self._writers.values():
-                writer.flush()
+            writer = self._writer(run)
+            with writer.as_default(training_steps(self.model)):
+                yield
+            writer.flush()
 
 
 def training_steps(model):
@@ -92,3 +90,38 @@ def writing(log_dir):
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0].split("}} ")[-1]
         raise OSError(f"log_dir must be a folder that can be written; received {log_dir!r}: {reason}") from error
+
+
+def check_examples(examples):
+    """The argument `examples` if it is a number >= 1, a pair or a dataset; else raises a ValueError."""
+    pair = isinstance(examples, (tuple, list)) and len(examples) == 2
+    number = isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1
+    if not (pair or number or isinstance(examples, tf.data.Dataset)):
+        raise ValueError(
+            f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}."
+        )
+    return examples
+
+
+def fixed_examples(model, examples, validation_data):
+    """The examples `(x, y)` for a callback, or `(None, None)`; a model of a fixed batch size gets a batch of that."""
+    if not isinstance(examples, int):
+        return first_examples(examples)
+    size = model.inputs[0].shape[0] if getattr(model, "inputs", None) else None
+    return first_examples(validation_data, size or examples)
+
+
+def first_examples(data, count=None):
+    """The first examples of any data that `fit` takes, from the first batch, as tensors `(x, y)`.
+
+    `(None, None)` without data, and for a generator, from which an example read would be lost. With `count=None` all
+    examples of the batch are taken.
+    """
+    if isinstance(data, tf.data.Dataset):
+        data = next(iter(data.take(1)), None)
+    elif isinstance(data, keras.utils.Sequence):
+        data = data[0]
+    if not isinstance(data, (tuple, list)):
+        return None, None
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    return tf.nest.map_structure(lambda array: None if array is None else tf.convert_to_tensor(array[:count]), (x, y))

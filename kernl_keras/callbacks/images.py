@@ -5,66 +5,39 @@ import numpy as np
 # Evenly spaced colours of the maps; between two of them the colours are mixed.
 BLUE_WHITE_RED = np.array([(5, 48, 97), (67, 147, 195), (255, 255, 255), (214, 96, 77), (103, 0, 31)], float)
 PURPLE_GREEN_YELLOW = np.array(
-    [(68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142)]
-    + [(31, 158, 137), (53, 183, 121), (110, 206, 88), (181, 222, 43), (253, 231, 37)],
-    float,
-)
+    [(68, 1, 84), (72, 40, 120), (62, 73, 137), (49, 104, 142), (38, 130, 142),
+     (31, 158, 137), (53, 183, 121), (110, 206, 88), (181, 222, 43), (253, 231, 37)], float,
+)  # fmt: skip
 WHITE_BLACK = np.array([(255, 255, 255), (0, 0, 0)], float)
 NOT_FINITE = (255, 0, 255)
 
-LONG_SIDE = 400  # pixels; smaller pictures are enlarged to this
+LONG_SIDE = 400  # pixels; smaller pictures are enlarged to this, larger ones keep a pixel an entry
 SHORT_SIDE = 40  # pixels; a vector becomes a band of this height
 
 
 def diverging(values):
     """Blue below 0, white at 0, red above, full at the largest magnitude: [..] -> uint8 [.., 3].
 
-    Args:
-        values: array of any shape; NaN and infinity become magenta.
-
-    Example:
-
-    >>> diverging(np.array([-2.0, 0.0, 2.0])).tolist()
-    [[5, 48, 97], [255, 255, 255], [103, 0, 31]]
-
-    Reference: the ends and middles of ColorBrewer's scheme RdBu, Harrower and Brewer (2003).
+    NaN and infinity become magenta. The colours are from ColorBrewer's scheme RdBu, Harrower and Brewer (2003).
     """
     largest = _largest(values)
     return _paint(values, -largest, largest, BLUE_WHITE_RED)
 
 
 def sequential(values):
-    """Purple at 0, yellow at the largest value: [..] -> uint8 [.., 3].
+    """Purple at 0, yellow at the largest value, all >= 0: [..] -> uint8 [.., 3]; ten colours of viridis.
 
-    Args:
-        values: array of any shape, >= 0; NaN and infinity become magenta.
-
-    Example:
-
-    >>> sequential(np.array([0.0, 2.0])).tolist()
-    [[68, 1, 84], [253, 231, 37]]
-
-    Reference: ten colours of viridis, Smith and van der Walt (2015).
+    NaN and infinity become magenta.
     """
     return _paint(values, 0.0, _largest(values), PURPLE_GREEN_YELLOW)
 
 
 def pictures(values, colours=diverging):
-    """A weight as pictures, one colour scale for all of them.
+    """A vector [n], matrix [n, m] or stack of matrices [R, n, m] as uint8 [R or 1, height, width, 3].
 
-    Args:
-        values: vector [n], matrix [n, m] or stack of matrices [R, n, m]. A matrix that is higher than wide is turned
-            to lie on its side; its first axis then runs rightwards.
-        colours: `diverging` or `sequential`.
-
-    Returns:
-        uint8 [R, height, width, 3], with R = 1 but for a stack. An entry becomes a rectangle of whole pixels: a square,
-        or higher where the picture would be a thin line. A side longer than `LONG_SIDE` keeps a pixel an entry.
-
-    Example: M of 200 units, and a bias.
-
-    >>> pictures(np.ones((200, 200))).shape, pictures(np.ones(10)).shape
-    ((1, 400, 400, 3), (1, 40, 400, 3))
+    All have one scale of `colours`, `diverging` or `sequential`. A matrix that is higher than wide is turned to lie on
+    its side; its first axis then runs rightwards. An entry becomes a rectangle of whole pixels: a square, or higher
+    where the picture would be a thin line.
     """
     values = np.asarray(values)
     values = values.reshape((1,) * (3 - values.ndim) + values.shape)
@@ -74,22 +47,11 @@ def pictures(values, colours=diverging):
 
 
 def raster(outputs, spikes=True):
-    """Outputs of a layer as pictures, one for each example: time runs rightwards, unit 0 is at the top.
+    """Outputs [B, T, H] of a layer as uint8 [B, height, width, 3]: time runs rightwards, unit 0 is at the top.
 
-    TensorBoard shows a picture that is wider than its card by leaving columns and rows out. So the spike of a long
-    sequence is drawn longer than its step, and the line of its unit as much higher.
-
-    Args:
-        outputs: [B, T, H].
-        spikes: whether they are spikes, 0 or 1, black on white; the activity of other units is drawn as `diverging`.
-
-    Returns:
-        uint8 [B, height, width, 3].
-
-    Example: 838 steps of 200 units.
-
-    >>> raster(np.zeros((4, 838, 200))).shape
-    (4, 600, 838, 3)
+    Spikes, 0 or 1, are black on white; the activity of other units is drawn as `diverging`. TensorBoard shows a picture
+    that is wider than its card by leaving columns and rows out. So the spike of a long sequence is drawn longer than
+    its step, and the line of its unit as much higher.
     """
     outputs = np.asarray(outputs).transpose(0, 2, 1)
     thickness = -(-outputs.shape[2] // LONG_SIDE)

@@ -19,11 +19,9 @@ class StreamBackup(keras.callbacks.Callback):
 
     After every epoch it writes the weights, the variables of both optimizers, the counters of the noise, and the states
     and traces of stateful layers, which no saved model has, nor the backup of `keras.callbacks.BackupAndRestore`. It
-    also writes the numbers of epochs and pieces so far, from which `fit` and the stream continue, as in the example.
-    If the file exists, training begins from it; if not, it begins as always.
-
-    The file is replaced whole or not at all: after a kill it is that of the epoch before. Keras 2's `Dropout` continues
-    with other random numbers, because its generator cannot be read.
+    also writes the numbers of epochs and pieces so far, from which `fit` and the stream continue, as in the example. If
+    the file exists, training begins from it. It is replaced whole or not at all: after a kill it is that of the epoch
+    before. Keras 2's `Dropout` continues with other random numbers, because its generator cannot be read.
 
     Args:
         path: path of the file, which ends in `.npz`; its folder is made if need be.
@@ -58,7 +56,7 @@ class StreamBackup(keras.callbacks.Callback):
     Source: `keras.callbacks.BackupAndRestore`, which does this for models without states.
     """
 
-    _kind, _advice = "stream", "Remove it to begin anew."  # for messages: the advice if it is damaged
+    _kind, _advice = "stream", "Remove it to begin anew."  # for messages, in which a subclass has its own
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
@@ -69,12 +67,9 @@ class StreamBackup(keras.callbacks.Callback):
         self._since = 0  # pieces since the backup
 
     def restore(self, model: Model) -> None:
-        """Loads the backup into a compiled model, as `fit` does when it begins; does nothing without a file.
+        """Loads the backup into a model, built and compiled as that of the backup; does nothing without a file.
 
-        Use it for a model that has finished training.
-
-        Args:
-            model: `kernl_keras.Model`, built and compiled as that of the backup.
+        `fit` does so when it begins. Use it for a model that has finished training.
 
         Raises:
             ValueError: as for the class.
@@ -128,10 +123,8 @@ class StreamBackup(keras.callbacks.Callback):
     def _assign(self, model, saved):
         """Sets all variables; raises a ValueError, and sets none, if one does not fit."""
         variables, trained = _moved_variables(model), saved.pop("trained", None)
-        ours, theirs = (
-            {name: f"{value.dtype} {list(value.shape)}" for name, value in values.items()}
-            for values in ({name: variable.numpy() for name, variable in variables.items()}, saved)
-        )
+        ours = {name: _form(variable.numpy()) for name, variable in variables.items()}
+        theirs = {name: _form(array) for name, array in saved.items()}
         for name in {**ours, **theirs}:
             if ours.get(name) != theirs.get(name):
                 raise ValueError(
@@ -146,6 +139,10 @@ class StreamBackup(keras.callbacks.Callback):
             )
         for name, variable in variables.items():
             variable.assign(saved[name])
+
+
+def _form(array):
+    return f"{array.dtype} {list(array.shape)}"
 
 
 def _moved_variables(model):

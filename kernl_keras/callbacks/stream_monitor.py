@@ -1,6 +1,5 @@
 """`StreamMonitor`: word errors and activity of a network while it learns from a stream."""
 
-import collections
 import os
 from typing import Any, Literal
 
@@ -10,13 +9,13 @@ import tensorflow as tf
 from ..checks import integer
 from ..layers.names import output_kinds
 from ..layers.step import Step, running
+from ..training.compiled import compiled_as
 from ..training.state import finite_goes_on, state_kept
 from .event_writer import EventWriter
 from .images import raster
 from .words import WordCount
 
-MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}
-"""Name of the mean output, by the kind of outputs."""
+MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}  # name of the mean output, by the kind of outputs
 
 
 class StreamMonitor(EventWriter):
@@ -24,9 +23,8 @@ class StreamMonitor(EventWriter):
 
     Each piece is tested before the network learns from it. The same words come again in later passes, and the first
     part of a word that is cut by the end of a piece has been learned when the word ends. A word is a run of steps in
-    one row that ask for the same class, and its answer is the class with the largest mean output over them. At the end
-    of each epoch the
-    logs have, and with them the line that Keras prints, and the history:
+    one row that ask for the same class, and its answer is the class with the largest mean output over them. The logs of
+    an epoch, and so the line that Keras prints and the history, have:
 
     - `words`: number of words so far
     - `word_error`: the share of the last words that were answered wrongly
@@ -37,19 +35,16 @@ class StreamMonitor(EventWriter):
 
     - `stream/words`, `stream/word_error`: scalars
     - `hidden/firing_rate` of each `RNN` layer whose units spike, since it was last written: scalar
-    - `hidden/spikes` of the same, in the last steps of the first row: image. Time runs rightwards and unit 0 is at the
-      top.
-    - `hidden/mean_activity` and `hidden/activity` of each other `RNN` layer: the same. 0 is white, red is positive and
-      blue negative; the largest magnitude in the picture is darkest.
+    - `hidden/spikes` of the same, in the last steps of the first row: image, as by `TensorBoard`
+    - `hidden/mean_activity` and `hidden/activity` of each other `RNN` layer: the same
 
-    Training is the same, bit for bit, with the callback and without it. It takes one more pass through the network
-    forward in time for each piece.
+    Training is the same, bit for bit, without the callback, which adds a forward pass for each piece.
 
     Args:
         log_dir: folder of the event files, in `stream` below it; None for the logs alone, which need no TensorBoard.
         update_freq: "epoch", or the number of pieces after which to write for TensorBoard.
         last: number of most recent words over which `word_error` is computed.
-        steps: number of steps in the picture. A hundred steps of 10 ms are a second.
+        steps: number of steps in the picture.
 
     Attributes:
         count: the words so far, also over several calls of `fit`.
@@ -89,8 +84,6 @@ class StreamMonitor(EventWriter):
         self.last, self.steps = integer("last", last), integer("steps", steps)
         self.count, self.rates = WordCount(self.last), Rates()
         self._pieces: Any = None
-        self._coming: Any = None
-        self._hear: Any = None
 
     def set_training_data(self, x: Any) -> None:
         """Called by `Model.fit` with its training data."""
@@ -108,7 +101,7 @@ class StreamMonitor(EventWriter):
         self._hear = hearing(self.model)
         self._rates = Rates()
         self._kinds = output_kinds(self.model)
-        self._recent: dict[str, list] = collections.defaultdict(list)  # {layer: the last steps of the first row}
+        self._recent: dict[str, np.ndarray] = {}  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             self._open("stream")
 
@@ -142,7 +135,8 @@ class StreamMonitor(EventWriter):
         for name, outputs in hidden.items():
             self._rates.add(name, outputs)
             self.rates.add(name, outputs)
-            self._recent[name] = [np.concatenate([*self._recent[name], outputs[0]])[-self.steps :]]
+            before = self._recent.get(name, outputs[0, :0])
+            self._recent[name] = np.concatenate([before, outputs[0]])[-self.steps :]
 
     def _write(self, logs):
         if self.log_dir is None:
@@ -152,10 +146,9 @@ class StreamMonitor(EventWriter):
             if self.count.heard:
                 tf.summary.scalar("stream/word_error", self.count.error)
             for name, rate in self._rates.result().items():
-                kind, last = self._kinds[name], np.array(self._recent[name])
+                kind = self._kinds[name]
                 tf.summary.scalar(f"{name}/{MEANS[kind]}", rate)
-                tf.summary.image(f"{name}/{kind}", raster(last, spikes=kind == "spikes"))
-        self._flush()
+                tf.summary.image(f"{name}/{kind}", raster(self._recent[name][None], spikes=kind == "spikes"))
         self._rates = Rates()
 
 
@@ -206,5 +199,4 @@ def hearing(model):
             outputs = model(x, training=False)
         return outputs, {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
 
-    jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
-    return hear if model.run_eagerly else tf.function(hear, jit_compile=jit_compile)
+    return compiled_as(model, hear)

@@ -12,8 +12,7 @@ from ..layers.names import learned_constants, output_kinds, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.state import state_kept
-from .event_writer import EventWriter
-from .examples import check_examples, fixed_examples
+from .event_writer import EventWriter, check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
 
 
@@ -25,26 +24,23 @@ class TensorBoard(EventWriter):
 
     Each entry is a tag, with its kind and the run in which it is shown:
 
-    - `fit/loss`, `fit/accuracy` and each other entry of the logs: scalar, train
-    - `fit/explained_variance` and each other number of `Model.diagnostics`: scalar, train
+    - `fit/loss` and each other entry of the logs, and each number of `Model.diagnostics`: scalar, train
     - the numbers of the validation, without Keras' `val_`: scalar, validation
     - `fit/learning_rate`, `fit/sensitivity_learning_rate`: scalar, train
-    - `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma): histogram, train
-    - `hidden/kernel`, `hidden/recurrent_kernel`, `hidden/bias`: histogram, train
+    - `hidden/kernel`, `hidden/sensitivity_tensor` (M), `hidden/temporal_filter` (gamma), and each other trainable
+      weight by `layer/weight`: histogram, train
     - `hidden/tau_m` and each other constant that learns, in its own unit: histogram, train
-    - `readout/kernel`, and each other trainable weight by `layer/weight`: histogram, train
-    - `layer/weight/gradient` of each of them: histogram, train
+    - `layer/weight/gradient` of each weight: histogram, train
     - `layer/weight/image`, `layer/weight/gradient/image` of each vector, matrix or stack of them: image, train
     - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
       train
 
     A second weight of the same name in a layer is `layer/weight_1`. The gradients are those of `Model.gradients` for a
-    few fixed examples, not for the last batch. In an image 0 is white, red is positive and blue negative; gamma
-    goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top. Spikes are black there;
-    activity has the colours of the images.
+    few fixed examples, not for the last batch. In an image 0 is white, red is positive and blue negative; gamma goes
+    from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top; spikes are black.
 
-    The callback works between the training steps, and training is the same, bit for bit, without it (but for Keras 2's
-    random layers, such as `Dropout`, under `run_eagerly`: they count their calls in Python).
+    Training is the same, bit for bit, without the callback (but for Keras 2's random layers, such as `Dropout`, under
+    `run_eagerly`: they count their calls in Python).
 
     Args:
         log_dir: folder of the event files, in `train` and `validation` below it.
@@ -52,15 +48,12 @@ class TensorBoard(EventWriter):
             after an epoch all the same).
         examples: for gradients and rasters: the number of validation examples of `Model.fit` to use, or a batch
             `(x, y)`, or a `tf.data.Dataset` whose first batch is used. Without validation data, or with a generator,
-            which cannot be read twice, there are neither. Any other Keras model needs a batch for rasters, and has no
-            gradients.
-        histograms: whether to write histograms.
-        images: whether to write images of the weights and gradients.
-        raster: whether to write rasters.
+            there are neither. Any other Keras model needs a batch for rasters, and has no gradients.
+        histograms, images, raster: whether to write histograms, images of weights and gradients, and rasters.
 
     Raises:
         OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
-        ValueError: for an unknown `update_freq`, and for `examples` of another kind.
+        ValueError: for a setting out of range.
 
     Example:
 
@@ -86,8 +79,6 @@ class TensorBoard(EventWriter):
         self.raster = flag("raster", raster)
         self._shown = examples if isinstance(examples, int) else None  # how many examples have a raster
 
-    # When
-
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._open("train")
         self._batch = None  # (x, y), looked up when it is first needed
@@ -98,67 +89,41 @@ class TensorBoard(EventWriter):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         logs = with_diagnostics(self.model, logs or {})
-        validation = {name[4:]: value for name, value in logs.items() if name.startswith("val_")}
-        self._write_scalars("validation", validation)
-        self._flush()
+        if validation := {name[4:]: value for name, value in logs.items() if name.startswith("val_")}:
+            with self._run("validation"):
+                for name, value in validation.items():
+                    tf.summary.scalar(f"fit/{name}", value)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_end(logs)
         self._batch = None
 
-    # What, one method a quantity
-
     def _write(self, logs):
-        logs = with_diagnostics(self.model, logs or {})
-        training = {name: value for name, value in logs.items() if not name.startswith("val_")}
-        self._write_scalars("train", {**training, **self._learning_rates()})
-        if self.histograms or self.images:
-            tensors = self._tensors()
-            if self.histograms:
-                constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
-                self._write_histograms({**tensors, **constants})
-            if self.images:
-                self._write_images(tensors)
-        if self.raster:
-            self._write_rasters()
-        self._flush()
-
-    def _write_scalars(self, run, values):
-        if values:
-            with self._run(run):
-                for name, value in values.items():
+        logs = {**with_diagnostics(self.model, logs or {}), **self._learning_rates()}
+        constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
+        tensors = self._tensors() if self.histograms or self.images else {}
+        outputs = self._raster_outputs() if self.raster else {}
+        with self._run("train"):
+            for name, value in logs.items():
+                if not name.startswith("val_"):
                     tf.summary.scalar(f"fit/{name}", value)
-
-    def _write_histograms(self, tensors):
-        with self._run("train"):
-            for name, value in tensors.items():
-                tf.summary.histogram(name, value[np.isfinite(value)])
-
-    def _write_images(self, tensors):
-        with self._run("train"):
-            for name, value in tensors.items():
-                if 1 <= value.ndim <= 3:
-                    drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
-                    tf.summary.image(f"{name}/image", drawn, max_outputs=len(drawn))
-
-    def _write_rasters(self):
-        x, _ = self._fixed_examples()
-        if x is not None:
-            outputs_by_layer = self._outputs(x)
-            with self._run("train"):
-                for name, outputs in outputs_by_layer.items():
-                    kind = self._kinds[name]
-                    drawn = raster(outputs.numpy()[: self._shown], spikes=kind == "spikes")
-                    tf.summary.image(f"{name}/{kind}", drawn, max_outputs=len(drawn))
-
-    # Where from
+            if self.histograms:
+                for name, value in {**tensors, **constants}.items():
+                    tf.summary.histogram(name, value[np.isfinite(value)])
+            if self.images:
+                for name, value in tensors.items():
+                    if 1 <= value.ndim <= 3:
+                        drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
+                        tf.summary.image(f"{name}/image", drawn, max_outputs=len(drawn))
+            for name, output in outputs.items():
+                drawn = raster(output, spikes=self._kinds[name] == "spikes")
+                tf.summary.image(f"{name}/{self._kinds[name]}", drawn, max_outputs=len(drawn))
 
     def _learning_rates(self):
-        optimizers = {
-            "learning_rate": self.model.optimizer,
-            "sensitivity_learning_rate": getattr(self.model, "sensitivity_optimizer", None),
-        }
-        return {name: _learning_rate(optimizer) for name, optimizer in optimizers.items() if optimizer is not None}
+        rates = {"learning_rate": _learning_rate(self.model.optimizer)}
+        if hasattr(self.model, "sensitivity_optimizer"):
+            rates["sensitivity_learning_rate"] = _learning_rate(self.model.sensitivity_optimizer)
+        return rates
 
     def _tensors(self):
         """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
@@ -177,6 +142,12 @@ class TensorBoard(EventWriter):
         if self._batch is None:
             self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
+
+    def _raster_outputs(self):
+        """The outputs of each `RNN` layer for the examples that are shown: `{layer's name: [B, T, H]}`."""
+        x, _ = self._fixed_examples()
+        outputs = {} if x is None else self._outputs(x)
+        return {name: output.numpy()[: self._shown] for name, output in outputs.items()}
 
     def _layer_outputs(self, x):
         """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""

@@ -17,6 +17,7 @@ from ..rules.rule import name_of
 from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
+from .compiled import compiled_as
 from .state import state_kept
 
 EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules that the comparison itself needs
@@ -67,19 +68,18 @@ def gradient_alignment(
 
     for each weight, for all of the layer, and for the logarithm of each constant that learns. By lag: the sequence is
     cut into `windows` of equal length; windows k <= l give the part of the gradient that comes from the errors of
-    window l and the inputs of window k, and all pairs with the same l - k are summed. Lag 0 is within a window; the
-    last window may be shorter; masked steps take no time. Errors that reach a layer through states that it returns are
-    not seen, and of several calls of a layer only the last is.
+    window l and the inputs of window k, and all pairs with the same l - k are summed. The last window may be shorter;
+    masked steps take no time. Errors that reach a layer through states that it returns are not seen, and of several
+    calls of a layer only the last is.
 
-    A high cosine means that the rule's step contains much of backpropagation's step. It does not mean a higher
-    accuracy. Most of a gradient's length is local, a unit's own output by its own weights, and errors of this part may
-    hide what a rule adds. So `nonlocal_cosine` compares the parts through other units alone: for `KeRNL` the second
-    term of (22), for backpropagation the part that is lost when the path through the recurrent weights is cut. A step
-    along a poor direction, averaged over many batches, may learn better than one along a good one; and backpropagation
-    with a surrogate is itself no gradient of the spiking network, which has none.
+    A high cosine does not mean a higher accuracy. Most of a gradient's length is local, a unit's own output by its own
+    weights, and errors of this part may hide what a rule adds. So `nonlocal_cosine` compares the parts through other
+    units alone: for `KeRNL` the second term of (22), for backpropagation the part that is lost when the path through
+    the recurrent weights is cut. A step along a poor direction, averaged over many batches, may learn better than one
+    along a good one; and backpropagation with a surrogate is itself no gradient of the spiking network, which has none.
 
     Args:
-        model: built and compiled Keras model with `RNN` layers; its loss is differentiated.
+        model: built and compiled Keras model with `RNN` layers; its loss is differentiated, and it stays as it is.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
         rules: list of rules, as words or objects, or a dict of them by names of your own; None for each layer's own
             rule beside "eprop" and "rflo", without those that do not go with a layer's cell. The word of the layer's
@@ -89,10 +89,10 @@ def gradient_alignment(
         sample_weight: as for `fit`.
 
     Returns:
-        An `Alignment`. `variables` is {"layer/weight": {rule: (cosine, norm_ratio, nonlocal_cosine)}}, where "layer"
+        An `Alignment`: `variables` is {"layer/weight": {rule: (cosine, norm_ratio, nonlocal_cosine)}}, where "layer"
         alone stands for all weights of a layer; `lags` has the same as lists over `lag`, in ms, with `share`, the norm
         of backpropagation's part at that lag over that of its whole gradient; `explained_variance` is {"layer":
-        number}. The model stays as it is.
+        number}.
 
     Raises:
         ValueError: for an unknown rule, one that does not go with a cell, a model without `RNN` layers, and more
@@ -105,7 +105,7 @@ def gradient_alignment(
     >>> inputs = keras.Input((12, 3))
     >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
     >>> model = kk.Model(inputs, keras.layers.Dense(2)(hidden))
-    >>> model.compile("sgd", "mse")
+    >>> model.compile("sgd", "mse", run_eagerly=True)
     >>> x, y = np.random.default_rng(0).normal(1.0, 2.0, (5, 12, 3)), np.ones((5, 12, 2))
     >>> alignment = kk.gradient_alignment(model, x, y, rules=("bptt", "eprop"), windows=3)
     >>> round(alignment.variables["hidden/kernel"]["bptt"].cosine, 6), alignment.lags["hidden"]["eprop"].lag
@@ -128,7 +128,6 @@ class Alignments:
             self.rules = {**{name_of(layer.rule): layer.rule for layer in self.layers}, **check_rules(DEFAULT)}
         self.asked_for = rules is not None
         self.windows = integer("windows", windows)
-        self.jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
         self._compiled = {}
 
     def __call__(self, x, y, sample_weight=None):
@@ -152,9 +151,8 @@ class Alignments:
                     lags[weight] = {rule: lag_agreement(pair, step) for rule, pair in pairs.items()}
                 for constant in layer.cell.learn:
                     of_constant = {rule: arrays[constant] for rule, arrays in by_rule.items()}
-                    variables[f"{name}/log_{constant}"] = {
-                        rule: agreement(beside_exact(of_constant, rule).sum((1, 2))) for rule in asked
-                    }
+                    pairs = {rule: beside_exact(of_constant, rule).sum((1, 2)) for rule in asked}
+                    variables[f"{name}/log_{constant}"] = {rule: agreement(pair) for rule, pair in pairs.items()}
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
@@ -175,18 +173,14 @@ class Alignments:
         starts = None if call.steps is None else call.steps.starts
         by_window, constants = {}, {}
         for name, rule in self._rules_of(layer).items():
-            if (id(layer), name) not in self._compiled:  # as the model's own steps are
-                function = make_current_errors(layer, rule)
-                if not self.model.run_eagerly:
-                    function = tf.function(function, jit_compile=self.jit_compile)
-                self._compiled[id(layer), name] = function
+            if (id(layer), name) not in self._compiled:
+                self._compiled[id(layer), name] = compiled_as(self.model, make_current_errors(layer, rule))
+            current_errors = self._compiled[id(layer), name]
             rows, field_gradients = [], 0.0
             signal = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                currents, s, fields = self._compiled[id(layer), name](
-                    x, tf.where(now, signal, tf.zeros_like(error)), state, starts
-                )
+                currents, s, fields = current_errors(x, tf.where(now, signal, tf.zeros_like(error)), state, starts)
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 rows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
                 field_gradients += fields

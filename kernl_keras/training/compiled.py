@@ -34,22 +34,22 @@ def gradients_released_with(model: Any) -> Iterator[None]:
     """Within, gradients that TensorFlow registers are removed when the model is garbage collected.
 
     TensorFlow registers every `tf.custom_gradient` of a traced step for good, also those of Keras' optimizers, and with
-    it keeps the graph: some 20 MB for each model, `clear_session` or not. Once the step's graph is gone, nothing needs
-    them.
+    it keeps the graph: some 20 MB for each model, `clear_session` or not.
     """
     registered = getattr(ops.gradient_registry, "_registry", {})  # not public: without it nothing is forgotten
     before = set(registered)
     try:
         yield
     finally:
-        names = [name for name in set(registered) - before if name.startswith("CustomGradient-")]
-        if names:
-            weakref.finalize(model, _forget, registered, names).atexit = False
+        for name in set(registered) - before:
+            if name.startswith("CustomGradient-"):
+                weakref.finalize(model, registered.pop, name, None).atexit = False
 
 
-def _forget(registered, names):
-    for name in names:
-        registered.pop(name, None)
+def compiled_as(model, function):
+    """The function, compiled as the steps of any Keras model are."""
+    jit_compile = getattr(model, "jit_compile", getattr(model, "_jit_compile", None)) is True
+    return function if model.run_eagerly else tf.function(function, jit_compile=jit_compile)
 
 
 class CompiledModel(keras.Model):
@@ -76,9 +76,7 @@ class CompiledModel(keras.Model):
             optimizer: of the weights.
             loss: Keras loss.
             sensitivity_optimizer: of M and gamma; None for Adafactor with a learning rate of 0.1. Its steps are in
-                proportion to M: 10 % of its root mean square, and less after 100 steps. How large M is depends on the
-                units: steps of 0.001, as of RMSprop, are more than half of it in slow rate units, and far too small
-                in others.
+                proportion to M, whose size depends on the units: 10 % of its root mean square, less after 100 steps.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
@@ -88,8 +86,7 @@ class CompiledModel(keras.Model):
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
-            ValueError: for a negative `sensitivity_only`, `sensitivity_every` < 1, an unknown `on_nonfinite`, a
-                `diagnostics` that is no bool, or one optimizer for both groups.
+            ValueError: for a setting out of range, or one optimizer for both groups.
         """
         self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
@@ -139,11 +136,8 @@ class CompiledModel(keras.Model):
         if several and iterator is not None:
             # The first replica's part of the first batch. Keras would take the mean of all parts, which no two workers
             # can form (3.15), nor replicas with unlike numbers of examples.
-            for _, _, batches in iterator:
-                data_batch = tf.nest.map_structure(
-                    lambda part: strategy.experimental_local_results(part)[0], next(batches)
-                )
-                break
+            _, _, batches = next(iter(iterator))
+            data_batch = tf.nest.map_structure(lambda x: strategy.experimental_local_results(x)[0], next(batches))
             iterator = None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
         if several and self.built:

@@ -33,9 +33,9 @@ LOSSES = {  # Keras' losses by the kind of targets that they need
 
 
 def check_data(model, method, args, kwargs):
-    """Raises a ValueError for data that the model cannot run with or learn from.
+    """Raises a ValueError for data that the model cannot run with or learn from; returns all arguments by name.
 
-    `args` and `kwargs` are those of `fit`, `evaluate`, `predict`, or one of these on a batch. Returns them by name.
+    `args` and `kwargs` are those of `fit`, `evaluate`, `predict`, or one of these on a batch.
     """
     signature = inspect.signature(method)
     given, targets = signature.bind(*args, **kwargs).arguments, "y" in signature.parameters
@@ -68,13 +68,14 @@ def _check_part(model, x, y, weight, of, targets=True):
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
         _check_batch_of_dataset(model, f"x{of}", x)
-        _check_features(model, f"x{of}", x)
         weight = None
     elif x is None or _examples(x) is not None or isinstance(x, (list, tuple)):
         _check_inputs(model, f"x{of}", x)
-        _check_features(model, f"x{of}", x)
     else:
         return  # a generator, or something else that makes batches
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape):
+        check_last_axis(f"x{of}", tuple(x.shape), inputs[0].shape[-1])  # which TensorFlow knows in its first step only
     if targets:
         if isinstance(y, (list, tuple)):
             _check_list(f"y{of}", y, taken=isinstance(x, list))
@@ -151,13 +152,6 @@ def _check_inputs(model, name, x):
     _check_list(name, x, taken=True)
 
 
-def _check_features(model, name, x):
-    """Raises for another number of features, which TensorFlow no longer knows when it traces a step again."""
-    inputs = getattr(model, "inputs", None) or ()
-    if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape):
-        check_last_axis(name, tuple(x.shape), inputs[0].shape[-1])
-
-
 def _check_lengths(name, sequences):
     """Raises for sequences of different lengths."""
     lengths = {len(sequence) for sequence in sequences if np.ndim(sequence) or isinstance(sequence, (list, tuple))}
@@ -194,13 +188,10 @@ def _static_batch(model):
 
 
 def _check_batches(model, name, count, batch, steps, targets=True):
-    """Raises where a stateful model would get a batch of another size.
+    """Raises where a stateful model would get a batch of another size from `count` examples, None if unknown.
 
-    Args:
-        name, count: name and number of the examples; None for an unknown number.
-        batch: name and value of the batch size argument; None if all examples are one batch.
-        steps: number of batches to use; None for all.
-        targets: whether there are targets, and so may be weights.
+    `batch` has name and value of the batch size argument, None if all examples are one batch; `steps` is the number of
+    batches to use, None for all; without `targets` there are no weights.
     """
     needed = _static_batch(model)
     if needed is None or not count:
@@ -209,17 +200,16 @@ def _check_batches(model, name, count, batch, steps, targets=True):
     size = 32 if received is None else received
     if not isinstance(size, (int, np.integer)) or size < 1:  # Keras says what it thinks of it
         return
-    rest = count % size if count > size else 0
-    if min(size, count) == needed and (rest == 0 or steps):
+    if min(size, count) == needed and (steps or count <= size or count % size == 0):
         return
-    made_for = f"as the states of its stateful layers are those of {needed} examples"
+    made_for = f"for this model, as the states of its stateful layers are those of {needed} examples"
     anew = (
         "For another batch size build the model anew with it, and take the weights over by "
         "set_weights(model.get_weights())."
     )
     if argument is not None and size != needed and count >= needed:
-        raise ValueError(f"{argument} must be {needed} for this model, {made_for}; received {received!r}"
-                         f"{' (Keras takes 32)' if received is None else ''}. {anew}")  # fmt: skip
+        default = " (Keras takes 32)" if received is None else ""
+        raise ValueError(f"{argument} must be {needed} {made_for}; received {received!r}{default}. {anew}")
     rest = count % needed if batch else count - needed  # of a single batch all that is too much
     advice = [f"leave out the last {rest}, x[:{count - rest}]"] * (count > needed)
     if batch or count < needed:
@@ -228,8 +218,8 @@ def _check_batches(model, name, count, batch, steps, targets=True):
             unheard = "other examples, and leave out what is predicted for these"
         advice.append(f"fill up with {-count % needed} {unheard}")
     raise ValueError(
-        f"{name} must have {'a multiple of ' if batch else ''}{needed} examples for this model, {made_for}; received "
-        f"{count}. {' or '.join(advice).capitalize()}. {anew}"
+        f"{name} must have {'a multiple of ' if batch else ''}{needed} examples {made_for}; received {count}. "
+        f"{' or '.join(advice).capitalize()}. {anew}"
     )
 
 
@@ -268,18 +258,26 @@ def _check_targets(model, name, y, weight):
     if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
         return
     for target in _targets_of(model, name, y, weight):
-        asked = _asked_of_targets(target.loss)
-        if asked is None:
-            continue
-        if target.values is None:
-            raise ValueError(f"{target.name} must have the targets of the loss that compile was given; received None.")
-        shape, dtype = tf.TensorShape(target.values.shape), getattr(target.values, "dtype", None)
-        if not shape.rank or dtype is None:
-            continue
-        _check_words(target, getattr(dtype, "name", str(dtype)), asked)
-        if target.output is not None and len(target.output) > 1:
-            check = {"numbers": _check_classes, "one-hot": _check_one_hot, "values": _check_values}[asked]
-            check(target, tuple(target.values.shape), target.output)
+        if asked := _asked_of_targets(target.loss):
+            _check_target(target, asked)
+
+
+def _check_target(target, asked):
+    """Raises for the targets of one output; `asked` is a key of `LOSSES`."""
+    if target.values is None:
+        raise ValueError(f"{target.name} must have the targets of the loss that compile was given; received None.")
+    dtype, output = getattr(target.values, "dtype", None), target.output
+    if not tf.TensorShape(target.values.shape).rank or dtype is None:
+        return
+    _check_words(target, getattr(dtype, "name", str(dtype)), asked)
+    if output is None or len(output) < 2:
+        return
+    shape = tuple(target.values.shape)
+    if problem := _problem_of_shape(asked, shape, output):
+        needed, advice = problem
+        raise ValueError(f"{target.name} must have {needed}; received shape {shape}.{advice}")
+    if asked == "numbers":
+        _check_class_numbers(target, output[-1])
 
 
 def _asked_of_targets(loss):
@@ -289,12 +287,13 @@ def _asked_of_targets(loss):
             loss = keras.losses.get(loss)
         except ValueError:  # Keras says that it does not know it
             return None
-    is_class = isinstance(loss, keras.losses.Loss)
-    kind = type(loss) if is_class else loss
-    for word, names in LOSSES.items():
-        if any(kind is getattr(keras.losses, name) for name in names):
-            return None if is_class and loss.get_config().get("axis", -1) != -1 else word
-    return None
+    kind = loss
+    if isinstance(loss, keras.losses.Loss):
+        kind = type(loss)
+        if loss.get_config().get("axis", -1) != -1:
+            return None
+    asked = (word for word, names in LOSSES.items() if any(kind is getattr(keras.losses, name) for name in names))
+    return next(asked, None)
 
 
 def _targets_of(model, name, y, weight):
@@ -332,45 +331,29 @@ def _check_words(target, dtype, asked):
         raise ValueError(f"{target.name} must be numbers; received dtype {dtype}. {advice}")
 
 
-def _check_classes(target, shape, output):
-    """Raises unless there is one class number for each answer of the model, and it is in range."""
-    received, classes = shape, output[-1]
-    if len(shape) == len(output) and shape[-1] == 1:
-        shape = shape[:-1]
-    if _fits(shape, output[:-1]):
-        _check_class_numbers(target, classes)
-    elif len(shape) == len(output) and shape[-1] == classes and _fits(shape, output):
-        raise ValueError(
-            f"{target.name} must have the number of a class for each answer of the model, shape "
-            f"{_text(output[:-1])}; received shape {received}. Vectors with a 1 for the class go with "
-            "CategoricalCrossentropy; y.argmax(-1) makes numbers of them."
-        )
-    else:
-        raise ValueError(f"{target.name} must have shape {_text(output[:-1])}, the number of a class for each answer "
-                         f"of the model; received shape {received}.{_steps_or_sequences(shape, output)}")  # fmt: skip
-
-
-def _check_one_hot(target, shape, output):
-    """Raises unless there is a vector for each answer of the model."""
-    classes = output[-1]
-    if _fits(shape, output):
-        return
-    if classes != 1 and (_fits(shape, output[:-1]) or (_fits(shape[:-1], output[:-1]) and shape[-1] == 1)):
-        raise ValueError(
-            f"{target.name} must have a vector for each answer of the model, shape {_text(output)}; received shape "
-            f"{shape}. The numbers of classes go with SparseCategoricalCrossentropy; "
-            f"keras.utils.to_categorical(y, {classes}) makes vectors of them."
-        )
-    if len(shape) != len(output):
-        raise ValueError(f"{target.name} must have shape {_text(output)}, a vector for each answer of the model; "
-                         f"received shape {shape}.{_steps_or_sequences(shape[:-1], output)}")  # fmt: skip
-
-
-def _check_values(target, shape, output):
-    """Raises if the model answers at every step, but there is one target for a sequence."""
-    if len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and output[-1] not in (1, None))):
-        raise ValueError(f"{target.name} must have shape {_text(output)}, as the model answers at every step; received "
-                         f"shape {shape}.{_steps_or_sequences(shape[:1], output)}")  # fmt: skip
+def _problem_of_shape(asked, shape, output):
+    """`(the shape that is needed, advice)`; None for a shape that fits, and for one that Keras judges."""
+    answers, classes = output[:-1], output[-1]
+    column = len(shape) == len(output) and shape[-1] == 1
+    numbers = shape[:-1] if column else shape
+    if asked == "numbers" and not _fits(numbers, answers):
+        what = "the number of a class for each answer of the model"
+        if not column and _fits(shape, output) and shape[-1] == classes:
+            advice = " Vectors with a 1 for the class go with CategoricalCrossentropy; "
+            return f"{what}, shape {_text(answers)}", f"{advice}y.argmax(-1) makes numbers of them."
+        return f"shape {_text(answers)}, {what}", _steps_or_sequences(numbers, output)
+    if asked == "one-hot" and not _fits(shape, output):
+        what = "a vector for each answer of the model"
+        if classes != 1 and _fits(numbers, answers):
+            advice = " The numbers of classes go with SparseCategoricalCrossentropy; "
+            to_vectors = f"keras.utils.to_categorical(y, {classes}) makes vectors of them."
+            return f"{what}, shape {_text(output)}", advice + to_vectors
+        if len(shape) != len(output):
+            return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:-1], output)
+    if asked == "values" and len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and classes not in (1, None))):
+        what = "as the model answers at every step"
+        return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:1], output)
+    return None
 
 
 def _steps_or_sequences(shape, output):
@@ -426,9 +409,7 @@ def _check_class_numbers(target, classes):
 
 def _fits(shape, output):
     """True if a target's shape is that of an output, as far as both are known and but for the batch."""
-    return len(shape) == len(output) and all(
-        one == other or None in (one, other) for one, other in zip(shape[1:], output[1:])
-    )
+    return tf.TensorShape(shape)[1:].is_compatible_with(output[1:]) and len(shape) == len(output)
 
 
 def _text(shape):

@@ -52,10 +52,7 @@ class Diagnostics:
             layer.diagnostics.reset_state(training)
 
     def count_training(self, reports, sensitivity_group, weight_group, good, learns):
-        """Adds a training step; one that is not `good` only counts as skipped.
-
-        `learns`: whether M and gamma learned in it, None for True.
-        """
+        """Adds a training step, in which M and gamma learned if `learns`, or None; if not `good` it was skipped."""
         for layer, report in reports:
             layer.diagnostics.update(report, learns=learns, counts=good)
         self.own.update({"skipped_updates": 1.0 - tf.cast(good, tf.float32)})
@@ -110,7 +107,7 @@ class Watch(keras.callbacks.Callback):
         self.set_model(model)
         self.record = model._nonfinite
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
-        self._said = set()
+        self._said = set()  # once a fit
         self._looked = False  # at the inputs of the first batch
         for layer in model.rule_layers:
             layer.diagnostics.measure_inputs_anew()
@@ -126,28 +123,29 @@ class Watch(keras.callbacks.Callback):
             self._looked = True
             for layer in self.model.rule_layers:
                 if message := not_scaled(layer.name, layer.diagnostics.input_sizes()):
-                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+                    self._warn(message)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.model.reports_diagnostics:
             logs.update(with_diagnostics(self.model, logs))
         summary = self.record.read()
         if summary.skipped:
-            warnings.warn(
+            self._warn(
                 f"{summary.skipped} of {summary.steps} batches of epoch {self._epoch} were skipped, the first at step "
                 f"{summary.step}: {summary}. Nothing was learned from them. {summary.advice} "
-                "compile(on_nonfinite='stop') stops there.",
-                RuntimeWarning,
-                stacklevel=2,
+                "compile(on_nonfinite='stop') stops there."
             )
         if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
         for layer in self.model.rule_layers:
             for word, message in out_of_range(layer.name, layer.diagnostics.result()):
-                if (layer, word) not in self._said:  # once a fit
+                if (layer, word) not in self._said:
                     self._said.add((layer, word))
-                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+                    self._warn(message)
+
+    def _warn(self, message):
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 def out_of_range(name, means):
@@ -178,10 +176,8 @@ def not_scaled(name, sizes):
 def with_callback(callback, callbacks):
     """The argument `callbacks` of `fit` with one more callback, before the others if they are a list."""
     if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
-        kept = [
-            other for other in callbacks.callbacks if not isinstance(other, Watch)
-        ]  # without that of an earlier `fit`
-        callbacks.callbacks[:] = kept
+        # without that of an earlier `fit`
+        callbacks.callbacks[:] = [other for other in callbacks.callbacks if not isinstance(other, Watch)]
         callbacks.append(callback)
         return callbacks
     others = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]

@@ -31,39 +31,33 @@ class Model(CompiledModel):
             the readout and all other layers by their ordinary gradient.
 
     It is built like any Keras model: of inputs and outputs, of a list of layers as `keras.Sequential` is, or as a
-    subclass with a `call`. Clip gradients with the optimizers' own `clipnorm`, `global_clipnorm` or `clipvalue`: each
-    optimizer clips its own group. An example whose sample weight is 0 is left out of F and of the activity, too
-    (`kernl_keras.data.full_batches` makes use of it). Where the model answers at every step, weights are [B, T] and say
-    which answers are asked for; all steps count in F then.
+    subclass with a `call`. Each optimizer clips its own group by its own `clipnorm`, `global_clipnorm` or `clipvalue`.
 
-    A batch is skipped if its loss, its gradients, the new states of stateful layers or running statistics are not
-    finite. It then changes nothing, as if it had never come: no weight, no slot of an optimizer, no state of a stateful
-    layer, no running statistic, no count of draws, no metric. With
-    `on_nonfinite="skip"` training goes on, and `fit` warns at the end of the epoch; with "stop" it ends there, by a
-    `FloatingPointError` out of `fit` or `train_on_batch`. Both name the step and the first tensor that held NaN or
-    infinity. A batch whose gradients overflow because of the scale of a `LossScaleOptimizer`, above 1, is left out as
-    well, and the scale is halved, without a warning. `fit` also warns, once, of a layer whose inputs are not scaled,
-    that is silent or spikes at almost every step, or whose perturbations restart too often, and says what to change.
+    Sample weights: an example of weight 0 is left out of F and of the activity, too (`kernl_keras.data.full_batches`
+    makes use of it). Where the model answers at every step, weights are [B, T] and say which answers are asked for; all
+    steps count in F then. A target with a weight of 0, or at a masked step, does not count and may be NaN, also in
+    `weighted_metrics`. Keras passes no weights to `metrics`: they count every target as it is, and become NaN.
 
-    The data for `fit`, `evaluate`, `predict` and their like are checked before anything is traced. A ValueError says
-    what does not fit the model and what to do: batches that a stateful model has no states for,
-    sequences of different lengths, and targets that do not fit the loss or the outputs, such as names of classes, or
-    one target for a sequence where the model answers at every step. Losses of your own are not checked.
+    NaN and infinity: a batch is skipped if its loss, its gradients, the new states of stateful layers or running
+    statistics are not finite. It changes nothing, as if it had never come: no weight, no slot of an optimizer, no
+    state, no running statistic, no count of draws, no metric. With `on_nonfinite="skip"` training goes on, and `fit`
+    warns at the end of the epoch; with "stop" a `FloatingPointError` ends `fit` or `train_on_batch`. Both name the step
+    and the first tensor that was not finite. A batch whose gradients overflow by the scale of a `LossScaleOptimizer`,
+    above 1, is left out as well, and the scale is halved, without a warning. In `evaluate` and `predict` a row of the
+    batch whose new states are not finite keeps its old states, in all stateful layers; other rows continue. In any
+    other call, such as `model(x)`, NaN stays in the states, as in Keras' own layers, until `reset_state()`.
 
-    In `evaluate` and `predict` a row of the batch whose new states are not finite keeps its old states, in all
-    stateful layers; other rows continue. In any other call, such as `model(x)` or in a `keras.Model`, NaN stays in the
-    states, as in Keras' own layers, until `reset_state()`.
+    Checks: data that do not fit a model are refused before anything is traced, by a ValueError that says what to do:
+    batches that a stateful model has no states for, sequences of different lengths, targets that do not fit the loss or
+    the outputs. Losses of your own are not checked. `fit` warns, once, of a layer whose inputs are not scaled, that is
+    silent or spikes at almost every step, or whose perturbations restart too often.
 
-    A target with a sample weight of 0, or at a masked step, does not count and may be NaN, also in
-    `weighted_metrics`. Keras passes no sample weights to `metrics`: they count every target as it is, and become NaN.
-
-    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model. Other measurements are in
-    `diagnostics()`. `evaluate` and `predict` draw no noise.
+    `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model; `diagnostics()` has other
+    measurements. `evaluate` and `predict` draw no noise.
 
     Args:
-        *args: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
-            subclass with a `call` of its own.
-        **kwargs: likewise.
+        *args, **kwargs: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or
+            neither in a subclass with a `call`.
 
     Raises:
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction;
@@ -102,13 +96,11 @@ class Model(CompiledModel):
         return rule_layers(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`; callbacks with a method `set_validation_data` first receive the validation data by it.
+        """`keras.Model.fit`. If layers are stateful, each validation begins new sequences; training continues its own.
 
-        In the same way `set_training_data` receives x, as it was given. Arrays are shuffled unless `shuffle=False`. A
-        `tf.data.Dataset` and a generator keep their order, and Keras' warning that it did not shuffle them is left out
-        where nobody asked for it.
-
-        If layers are stateful, each validation begins new sequences, and training then continues its own.
+        Callbacks first receive the validation data by `set_validation_data`, and x as it was given by
+        `set_training_data`, where they have these methods. Arrays are shuffled unless `shuffle=False`. A
+        `tf.data.Dataset` and a generator keep their order.
 
         Raises:
             ValueError: before anything is traced, for data that do not go with the model.
@@ -125,11 +117,7 @@ class Model(CompiledModel):
             return super().fit(**given)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.train_on_batch`.
-
-        Raises:
-            FloatingPointError: with `on_nonfinite="stop"`, at a batch that is not finite.
-        """
+        """`keras.Model.train_on_batch`; it raises as `fit` does."""
         check_data(self, super().train_on_batch, args, kwargs)
         self._measure_anew()
         logs = super().train_on_batch(*args, **kwargs)
@@ -209,9 +197,8 @@ class Model(CompiledModel):
             with state_kept(self):
                 forward = run_forward(self, x, y)
             losses = forward.sensitivity_loss, forward.loss
-            for loss, variables, optimizer in zip(
-                losses, variable_groups(self), (self.sensitivity_optimizer, self.optimizer)
-            ):
+            optimizers = self.sensitivity_optimizer, self.optimizer
+            for loss, variables, optimizer in zip(losses, variable_groups(self), optimizers):
                 group = take_gradients(forward.tape, loss, variables, optimizer)
                 for variable, gradient in zip(group.variables, group.gradients):
                     gradients[id(variable)] = unscaled(gradient, loss_scale(optimizer))
@@ -267,8 +254,8 @@ class SequentialModel(NotInHDF5, Model, keras.Sequential):
 def _kind_of(args, kwargs):
     """The class that the arguments of a model ask for; None for a subclass with a `call` of its own.
 
-    Keras would make the class `Model` itself a functional one, and none of its subclasses that has a `call` of its own
-    could be built any more. So each kind is a subclass, and classes of users are given it as a base.
+    Keras would make the class `Model` itself a functional one, and no subclass with a `call` could be built any more.
+    So each kind is a subclass, and classes of users are given it as a base.
     """
     if len(args) > 1 or "inputs" in kwargs or "outputs" in kwargs:
         return FunctionalModel

@@ -33,12 +33,12 @@ class Suspect(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """A `Record` since it was cleared."""
+    """A `Record` since it was cleared: numbers of steps, and the first skipped step, from 1, with its culprit."""
 
-    steps: int  # number of steps
-    skipped: int  # number of skipped steps
-    step: int  # the first skipped step, from 1
-    suspect: Suspect | None  # the first tensor in it that was not finite
+    steps: int
+    skipped: int
+    step: int
+    suspect: Suspect | None
 
     def __str__(self):
         return f"{self.suspect.name} holds NaN or infinity"
@@ -57,11 +57,9 @@ class Record:
     def __init__(self, stop):
         self.stop = stop
         self._suspects = []
-        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        settings = dict(trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="nonfinite")
         with tf.init_scope():
-            self._numbers = tf.Variable(
-                [0, 0, 0, 0], dtype=tf.int64, trainable=False, aggregation=first, name="nonfinite"
-            )
+            self._numbers = tf.Variable([0, 0, 0, 0], dtype=tf.int64, **settings)
 
     def goes_on(self):
         """False after a batch at which training stops, so that no step updates anything. Scalar bool."""
@@ -119,10 +117,9 @@ def suspects_left(model, kept):
 
     `kept` has their values before. Entries of variables other than states that were not finite before are left out.
     """
-    left = [
-        Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state))
-        for layer, state in layer_states(model)
-    ]
+    left = []
+    for layer, state in layer_states(model):
+        left.append(Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state)))
     for variable in model.non_trainable_variables:
         new = tf.convert_to_tensor(variable)
         if can_be_nonfinite(new) and id(variable) in kept.before:

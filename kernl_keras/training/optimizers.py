@@ -1,7 +1,6 @@
 """The two optimizers of a model, one for M and gamma and one for all other weights: gradients, updates and averages.
 
-An optimizer with a loss scale multiplies the loss, so that tiny gradients do not become 0 in half precision. All
-gradients are larger by this factor, and the optimizer divides by it.
+An optimizer with a loss scale multiplies the loss and divides the gradients, so that tiny ones survive half precision.
 """
 
 import contextlib
@@ -33,11 +32,6 @@ class Group(NamedTuple):
     norm: Any  # norm of all gradients together, without the scale, before any clipping; scalar
     finite: Any  # scalar bool
     overflow: Any  # scalar bool: they are not finite, and the optimizer's loss scale may be to blame
-
-    @property
-    def explained(self):
-        """True if the gradients are finite, or a loss scale may be to blame."""
-        return self.finite | self.overflow
 
 
 def variable_groups(model):
@@ -97,8 +91,7 @@ def unscaled(gradient, scale):
 def take_gradients(tape, loss, variables, optimizer):
     """The `Group` of some variables, by a persistent tape; `loss` is not scaled, and may be None.
 
-    The loss of a replica is its share. The sum of the gradients over all replicas is checked, clipped and applied, so
-    that all replicas decide alike.
+    The loss of a replica is its share. The gradients are summed over all replicas, so that all decide alike.
     """
     scale, gradients = loss_scale(optimizer), []
     if variables and loss is not None:
@@ -119,13 +112,10 @@ def update(group, condition):
     optimizer = group.optimizer
 
     def apply(gradients):
-        options = {}
-        if not IS_KERAS_3:
-            if hasattr(optimizer, "get_unscaled_gradients"):
-                gradients = optimizer.get_unscaled_gradients(gradients)
-            if replicas() > 1:
-                options = {"skip_gradients_aggregation": True}  # they are the sum already
-        optimizer.apply_gradients(list(zip(gradients, group.variables)), **options)
+        if not IS_KERAS_3 and hasattr(optimizer, "get_unscaled_gradients"):
+            gradients = optimizer.get_unscaled_gradients(gradients)
+        summed = {} if IS_KERAS_3 or replicas() == 1 else {"skip_gradients_aggregation": True}
+        optimizer.apply_gradients(list(zip(gradients, group.variables)), **summed)
 
     def apply_on_all(strategy, gradients):
         if strategy is None:
@@ -156,9 +146,6 @@ def lower_loss_scale(group, condition):
     if is_dynamic(group.optimizer):
         nan = [tf.fill(variable.shape, tf.constant(math.nan, variable.dtype)) for variable in group.variables]
         update(group._replace(gradients=nan), condition)
-
-
-# Averages of the weights, which Keras' optimizers keep with `use_ema`
 
 
 def give_averages(model):

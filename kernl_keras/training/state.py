@@ -17,8 +17,8 @@ def lasting(model, metrics=True):
     the states of stateful layers, and, if `metrics`, the variables of the metrics that exist.
     """
     states = [variable for _, variable in layer_states(model)]  # Keras 3 does not count them among the variables
-    metric_variables = [variable for metric in model.metrics for variable in metric.variables] if metrics else []
-    return [*model.non_trainable_variables, *states, *metric_variables]
+    counted = [variable for metric in model.metrics for variable in metric.variables] if metrics else []
+    return [*model.non_trainable_variables, *states, *counted]
 
 
 def moved(model):
@@ -39,7 +39,7 @@ def layer_states(model):
 class Kept:
     """The values of some variables, to put back later. It works eagerly and inside a `tf.function`."""
 
-    def __init__(self, variables=()):
+    def __init__(self, variables):
         self.before = {}  # {id: (variable, its value)}
         self.add(variables)
 

@@ -83,7 +83,7 @@ def train_step(model, data):
         model._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
     logs = model.compute_metrics(x, y, forward.y_pred, sample_weight)
     kept.put_back(~good)
-    overflow = goes_on & before & sensitivity_group.explained & weight_group.explained & ~finite
+    overflow = goes_on & before & ~finite & tf.reduce_all([group.finite | group.overflow for group in groups])
     for group in groups:
         lower_loss_scale(group, overflow & group.overflow)
 

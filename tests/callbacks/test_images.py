@@ -17,6 +17,7 @@ PURPLE, YELLOW, MAGENTA, BLACK = (68, 1, 84), (253, 231, 37), (255, 0, 255), (0,
         (diverging, [1e-30, -1e-30], [DARK_RED, DARK_BLUE]),
         (diverging, [0.0, 0.0], [WHITE, WHITE]),
         (diverging, [np.nan, 2.0, np.inf, -np.inf], [MAGENTA, DARK_RED, MAGENTA, MAGENTA]),
+        (diverging, [0.25, 1.0], [(234, 176, 166), DARK_RED]),  # half of white and red, 234.5 to even
         (sequential, [0.0, 0.5], [PURPLE, YELLOW]),
         (sequential, [0.3, 0.3], [YELLOW, YELLOW]),
         (sequential, [0.0, 0.0], [PURPLE, PURPLE]),
@@ -29,8 +30,7 @@ def test_colours(colours, values, expected):
     assert [tuple(colour) for colour in painted.tolist()] == expected
 
 
-def test_colours_between_two_of_the_map_are_mixed():
-    assert diverging(np.array([0.25, 1.0]))[0].tolist() == [234, 176, 166]  # half of white and red, 234.5 to even
+def test_larger_values_are_brighter():
     brightness = sequential(np.linspace(0.0, 1.0, 50)).astype(float) @ [0.299, 0.587, 0.114]
     assert (np.diff(brightness) > 0.0).all()
 
@@ -53,25 +53,26 @@ def test_sizes_of_pictures(shape, size):
     assert pictures(np.ones(shape)).shape == (*size, 3)
 
 
+def entries(picture, rows, columns):
+    """The colours of a picture of so many entries, each of which is a block of 133 pixels: [rows, columns, 3]."""
+    assert picture.shape == (133 * rows, 133 * columns, 3)
+    found = picture[::133, ::133]
+    np.testing.assert_array_equal(picture, found.repeat(133, 0).repeat(133, 1))
+    return found.tolist()
+
+
 def test_an_entry_is_a_block_of_its_colour():
+    """The tall matrix is turned; a stack has one scale; rasters of activity have the colours of activity."""
     matrix = np.array([[-1.0, 0.5, 0.0], [1.0, -0.5, 0.5]])
-    for values, expected in ((matrix, matrix), (matrix.T, matrix)):  # the tall one is turned
+    for values in (matrix, matrix.T):
         (picture,) = pictures(values)
-        assert picture.shape == (266, 399, 3)  # 400 // 3 = 133 pixels an entry
-        for row in range(2):
-            for column in range(3):
-                block = picture[133 * row : 133 * (row + 1), 133 * column : 133 * (column + 1)]
-                assert (block == diverging(expected)[row, column]).all()
-
-
-def test_a_stack_has_one_scale():
+        assert entries(picture, 2, 3) == diverging(matrix).tolist()
     first, second = pictures(np.stack([np.full((2, 2), 4.0), np.full((2, 2), -2.0)]))
-    assert (first == DARK_RED).all()
-    assert (second == BLUE).all()
-
-
-def test_a_vector_takes_the_colours_given():
+    assert (first == DARK_RED).all() and (second == BLUE).all()
     assert (pictures(np.array([0.2, 0.2]), sequential) == YELLOW).all()
+    for outputs in (matrix.T, np.abs(matrix.T)):  # also where no unit is below 0: a reader knows them from spikes
+        (picture,) = raster(outputs[None], spikes=False)  # 3 steps rightwards of 2 units downwards
+        assert entries(picture, 2, 3) == diverging(outputs.T).tolist()
 
 
 @pytest.mark.parametrize("time_steps, scale", [(7, 57), (150, 2), (400, 1)])
@@ -93,7 +94,9 @@ def test_a_long_raster_loses_no_spike_where_it_is_shrunk_to_a_card():
     spikes = [(100 + 4 * i, i) for i in range(184)]
     for step, unit in spikes:
         outputs[0, step, unit] = 1.0
+    before = outputs.copy()
     picture = raster(outputs)[0]
+    np.testing.assert_array_equal(outputs, before)  # which it leaves alone
     assert picture.shape == (600, 838, 3)
     columns = (np.arange(350) * 838 / 350).astype(int)
     rows = (np.arange(250) * 600 / 250).astype(int)
@@ -101,28 +104,3 @@ def test_a_long_raster_loses_no_spike_where_it_is_shrunk_to_a_card():
     for step, unit in spikes:
         assert shrunk[(rows // 3 == unit)][:, (columns >= step) & (columns < step + 3)].any()
     assert (picture == 0).all(-1).sum() == 184 * 9  # and draws nothing else
-
-
-def test_a_raster_leaves_the_outputs_alone():
-    outputs = np.random.default_rng(0).integers(0, 2, (1, 838, 3)).astype("float32")
-    before = outputs.copy()
-    raster(outputs)
-    np.testing.assert_array_equal(outputs, before)
-
-
-def test_rates_have_a_sign():
-    outputs = np.zeros((1, 2, 3))
-    outputs[0, 0, 1], outputs[0, 1, 2] = -0.5, 1.0
-    (picture,) = raster(outputs, spikes=False)
-    # 133 pixels an entry: units downwards, two steps rightwards
-    assert [[tuple(picture[67 + 133 * unit, 67 + 133 * step].tolist()) for step in range(2)] for unit in range(3)] == [
-        [WHITE, WHITE],
-        [BLUE, WHITE],
-        [WHITE, DARK_RED],
-    ]
-
-
-def test_activity_above_zero_has_the_colours_of_activity():
-    """Also where no unit of the picture is below 0: a reader knows them from spikes."""
-    picture = raster(np.array([[[0.5], [1.0]]]), spikes=False)
-    assert [tuple(picture[0, 0, column].tolist()) for column in (0, -1)] == [RED, DARK_RED]

@@ -10,6 +10,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
+from ..training.compare import everything, same, states
+
 B, P, I, STEPS = 2, 8, 3, 6  # noqa: E741
 WORDS = np.random.default_rng(0).normal(1.0, 1.0, (5, 4, I))
 CLASSES = np.arange(5) % 3
@@ -39,33 +41,19 @@ def pieces(skip=0, seed=0):
     )
 
 
-def train(path=None, epochs=4, callbacks=(), validate=False, **settings):
-    """Trains to so many epochs, from the backup if there is one; returns the model and its history."""
-    model, backup = network(**settings), None if path is None else kk.StreamBackup(path)
-    history = model.fit(
-        pieces(backup.pieces if backup else 0),
-        initial_epoch=backup.epochs if backup else 0,
-        epochs=epochs,
-        steps_per_epoch=STEPS,
-        validation_data=pieces(seed=9).take(3) if validate else None,
-        callbacks=[*([backup] if backup else []), *callbacks],
-        shuffle=False,
-        verbose=0,
-    ).history
-    return model, history
+def learn(model, backup, epochs, steps=5, callbacks=(), **settings):
+    """Trains to so many epochs, from the backup if there is one; returns the history."""
+    settings |= {"steps_per_epoch": steps, "shuffle": False, "verbose": 0}
+    if backup is None:
+        return model.fit(pieces(), epochs=epochs, **settings).history
+    settings |= {"initial_epoch": backup.epochs, "callbacks": [*callbacks, backup]}
+    return model.fit(pieces(backup.pieces), epochs=epochs, **settings).history
 
 
-def everything(model):
-    """All that a model and its optimizers hold, and its states."""
-    optimizers = [each for each in (model.optimizer, model.sensitivity_optimizer) if each is not None]
-    variables = [variable for each in optimizers for variable in each.variables]
-    states = [state for _, state in layer_states(model)]
-    return [np.asarray(tf.convert_to_tensor(each)) for each in (*model.weights, *states, *variables)]
-
-
-def assert_same(one, other):
-    for value, another in zip(one, other, strict=True):
-        np.testing.assert_array_equal(value, another)
+def train(path=None, callbacks=(), validate=False, **settings):
+    """Trains to four epochs, with a backup in a file if there is a path; returns the model and its history."""
+    model, validation = network(**settings), {"validation_data": pieces(seed=9).take(3)} if validate else {}
+    return model, learn(model, path and kk.StreamBackup(path), 4, STEPS, callbacks, **validation)
 
 
 SLOW = {"rule": "kernl", "steps_per_execution": 3, "validate": True}
@@ -87,91 +75,36 @@ def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     assert (kk.StreamBackup(path).epochs, kk.StreamBackup(path).pieces) == (2, 2 * STEPS)
     resumed, rest = train(path, **settings)
     whole, history = train(**settings)
-    assert_same(everything(whole), everything(resumed))
+    same(everything(whole), everything(resumed))
     assert {name: values[2:] for name, values in history.items()} == rest and len(rest["loss"]) == 2
-    states = [state.numpy() for _, state in layer_states(resumed)]
-    assert sum(np.any(state) for state in states) >= len(states) - 3
+    assert sum(map(np.any, states(resumed))) >= len(states(resumed)) - 3
 
 
 @pytest.mark.slow
 def test_keras_backup_brings_back_all_but_the_states(tmp_path):
-    """`BackupAndRestore` on a stream: exact where the states are put back by hand, which it does not keep."""
+    """`BackupAndRestore` on a stream: exact, with both optimizers, but for the states, put back by hand."""
     left = []
 
     def stop(epoch, logs):
         if epoch == 2:
-            left.extend(state.numpy() for _, state in layer_states(model))
+            left.extend(states(model))
             raise KeyboardInterrupt
 
     def backup():
         return keras.callbacks.BackupAndRestore(str(tmp_path / "backup"))
 
     settings = dict(epochs=4, steps_per_epoch=STEPS, shuffle=False, verbose=0)
-    model = network()
+    model = network("kernl")
     with pytest.raises(KeyboardInterrupt):
         stopping = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
         model.fit(pieces(), callbacks=[backup(), stopping], **settings)
-    resumed = network()
+    resumed = network("kernl")
     for (_, state), value in zip(layer_states(resumed), left, strict=True):
         state.assign(value)
     resumed.fit(pieces(2 * STEPS), callbacks=[backup()], **settings)
-    whole = network()
+    whole = network("kernl")
     whole.fit(pieces(), **settings)
-    assert_same(everything(whole), everything(resumed))
-
-
-def save(path, model, epoch):
-    """The backup that a callback of one's own writes at the end of an epoch."""
-    callback = kk.StreamBackup(path)
-    callback.set_model(model)
-    callback.on_epoch_end(epoch)
-    return callback
-
-
-def test_a_kill_while_the_file_is_written_leaves_the_one_before(tmp_path, monkeypatch):
-    path = tmp_path / "backup.npz"
-    model = simple()
-    save(path, model, 0)
-    before = path.read_bytes()
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        save(path, model, 1)
-    assert path.read_bytes() == before and kk.StreamBackup(path).epochs == 1
-
-
-def test_a_full_disk_leaves_the_backup_before_and_nothing_else(tmp_path, short_disk):
-    path, model = tmp_path / "backup.npz", simple(units=(100, 100))
-    backup = save(path, model, 0)
-    before = path.read_bytes()
-    message = r"backup\.npz cannot be written: File too large\. What was there before still is\.$"
-    with short_disk(20_000), pytest.raises(OSError, match=message):
-        backup.on_epoch_end(1)
-    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["backup.npz"]
-    assert backup.epochs == 1
-
-
-def test_what_does_not_fit_is_said(tmp_path):
-    path = tmp_path / "backup.npz"
-    save(path, simple(), 0)
-    other, callback = network(), kk.StreamBackup(path)
-    before = everything(other)
-    callback.set_model(other)
-    with pytest.raises(ValueError, match=r"the model must be that of the backup .*backup.npz, which has \d+ variables"):
-        callback.on_train_begin()
-    assert_same(before, everything(other))
-    callback.set_model(keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)]))
-    with pytest.raises(ValueError, match="StreamBackup needs a model that is a kernl_keras.Model"):
-        callback.on_train_begin()
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(OSError, match="backup.npz cannot be read: .* Remove it to begin anew"):
-        kk.StreamBackup(path)
-    np.savez(path, epochs="many")
-    with pytest.raises(OSError, match="backup.npz is no backup of a stream: .* Remove it to begin anew"):
-        kk.StreamBackup(path)
+    same(everything(whole), everything(resumed))
 
 
 def simple(steps_per_execution=1, frozen=(), units=(3, 3)):
@@ -181,21 +114,9 @@ def simple(steps_per_execution=1, frozen=(), units=(3, 3)):
     above = kk.Readout(units[1], stateful=True, name="above", trainable="above" not in frozen)(below)
     model = kk.Model(inputs, above)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    eagerly = steps_per_execution == 1  # which saves the tracing
-    model.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=steps_per_execution, run_eagerly=eagerly)
+    quick = {"run_eagerly": True} if steps_per_execution == 1 else {"jit_compile": False}
+    model.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=steps_per_execution, **quick)
     return model
-
-
-def learn(model, backup, epochs, steps=5, callbacks=(), seed=0):
-    model.fit(
-        pieces(backup.pieces, seed),
-        initial_epoch=backup.epochs,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        callbacks=[*callbacks, backup],
-        shuffle=False,
-        verbose=0,
-    )
 
 
 class Stop(keras.callbacks.Callback):
@@ -212,6 +133,66 @@ class Stop(keras.callbacks.Callback):
         self.model.stop_training = self.left == 0
 
 
+def save(path, model, epoch):
+    """The backup that a callback of one's own writes at the end of an epoch."""
+    callback = kk.StreamBackup(path)
+    callback.set_model(model)
+    callback.on_epoch_end(epoch)
+    return callback
+
+
+def test_a_kill_or_a_full_disk_while_the_file_is_written_leaves_the_one_before(tmp_path, monkeypatch, short_disk):
+    path, model = tmp_path / "backup.npz", simple(units=(100, 100))
+    backup = save(path, model, 0)
+    before = path.read_bytes()
+    message = r"backup\.npz cannot be written: File too large\. What was there before still is\.$"
+    with short_disk(20_000), pytest.raises(OSError, match=message):
+        backup.on_epoch_end(1)
+    assert backup.epochs == 1 and [each.name for each in tmp_path.iterdir()] == ["backup.npz"]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        backup.on_epoch_end(1)
+    assert path.read_bytes() == before and kk.StreamBackup(path).epochs == 1
+
+
+def test_what_does_not_fit_is_said(tmp_path):
+    path, fresh = tmp_path / "backup.npz", kk.StreamBackup(tmp_path / "backup.npz")
+    model = simple()
+    save(path, model, 0)
+    save(tmp_path / "frozen.npz", simple(frozen=["below"]), 0)
+    not_built = kk.Model([keras.layers.Dense(3), kk.Readout(3, stateful=True)])
+    not_built.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    other, frozen = network(), simple(frozen=["above"])
+    before = everything(other) + everything(frozen)
+    plain = keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)])
+    for file, given, message in (
+        ("backup.npz", other, r"the model must be that of the backup .*backup.npz, which has \d+ variables"),
+        ("frozen.npz", frozen, "must train the same layers as that of the backup"),
+        ("backup.npz", plain, "StreamBackup needs a model that is a kernl_keras.Model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kk.StreamBackup(tmp_path / file).restore(given)
+    with pytest.raises(ValueError, match="StreamBackup needs a model that is built before it trains"):
+        learn(not_built, kk.StreamBackup(path), epochs=1)
+    same(before, everything(other) + everything(frozen))
+    learn(model, kk.StreamBackup(path), epochs=2)
+    fresh.set_model(simple())
+    with pytest.raises(ValueError, match="must not change between StreamBackup.*had 0 pieces, and now has 5"):
+        fresh.on_train_begin()
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(OSError, match="backup.npz cannot be read: .* Remove it to begin anew"):
+        kk.StreamBackup(path)
+    np.savez(path, epochs="many")
+    with pytest.raises(OSError, match="backup.npz is no backup of a stream: .* Remove it to begin anew"):
+        kk.StreamBackup(path)
+    with pytest.raises(ValueError, match="path must end in .npz; received .*backup.h5"):
+        kk.StreamBackup(tmp_path / "backup.h5")
+
+
 def test_pieces_are_counted_that_were_learned(tmp_path):
     """Five steps an epoch, two in a call: Keras 3 makes six."""
     model, backup = simple(steps_per_execution=2), kk.StreamBackup(tmp_path / "backup.npz")
@@ -219,53 +200,35 @@ def test_pieces_are_counted_that_were_learned(tmp_path):
     assert backup.pieces == int(model.optimizer.iterations) == (12 if IS_KERAS_3 else 10)
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_an_epoch_that_ends_early(tmp_path):
+    """As a callback wants it, or because the data, of unknown size, are at their end."""
     model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
     learn(model, backup, epochs=3, callbacks=[Stop(after=7)])
     assert backup.pieces == int(model.optimizer.iterations) == 7 and backup.epochs == 2
     assert kk.StreamBackup(backup.path).pieces == 7
-
-
-@pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_data_of_unknown_size(tmp_path):
-    backup = kk.StreamBackup(tmp_path / "backup.npz")
     data = tf.data.Dataset.from_generator(lambda: iter(pieces().take(4)), output_signature=pieces().element_spec)
-    simple().fit(data, epochs=1, callbacks=[backup], shuffle=False, verbose=0)
-    assert backup.pieces == 4
+    model.fit(data, epochs=1, callbacks=[backup], shuffle=False, verbose=0)
+    assert backup.pieces == 11
 
 
 def test_the_same_objects_go_on_after_an_interrupt(tmp_path):
-    """The pieces of the epoch that was interrupted are learned once."""
+    """The pieces of the epoch that was interrupted are learned once; and another model is given what the file holds."""
     whole = simple()
     start, backup = whole.get_weights(), kk.StreamBackup(tmp_path / "whole.npz")
-    learn(whole, backup, epochs=3)
+    backup.restore(whole)  # there is no file yet
+    learn(whole, backup, epochs=3, steps=2)
     model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
     model.set_weights(start)
     with pytest.raises(KeyboardInterrupt):
-        learn(model, backup, epochs=3, callbacks=[Stop(after=7, interrupt=True)])
-    assert (backup.epochs, backup.pieces) == (1, 5)
-    learn(model, backup, epochs=3)
-    assert int(model.optimizer.iterations) == backup.pieces == 15
-    assert_same(everything(whole), everything(model))
-
-
-def test_a_model_that_learns_no_more_is_given_what_the_file_holds(tmp_path):
-    model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")
-    backup.restore(model)  # there is no file yet
-    learn(model, backup, epochs=1)
+        learn(model, backup, epochs=3, steps=2, callbacks=[Stop(after=3, interrupt=True)])
+    assert (backup.epochs, backup.pieces) == (1, 2)
+    learn(model, backup, epochs=3, steps=2)
+    assert int(model.optimizer.iterations) == backup.pieces == 6
+    same(everything(whole), everything(model))
     other = simple()
     kk.StreamBackup(backup.path).restore(other)
-    assert_same(everything(model), everything(other))
-    assert int(other.optimizer.iterations) == 5
-
-
-def test_a_model_that_is_not_built(tmp_path):
-    model = kk.Model([kk.RNN(kk.LeakyRNNCell(3, tau=5.0), "eprop", stateful=True), kk.Readout(3, stateful=True)])
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    backup = kk.StreamBackup(tmp_path / "backup.npz")
-    with pytest.raises(ValueError, match="StreamBackup needs a model that is built before it trains"):
-        learn(model, backup, epochs=1)
-    assert not backup.path.exists()
+    same(everything(model), everything(other))
 
 
 @pytest.mark.slow
@@ -277,20 +240,3 @@ def test_a_model_that_is_built_after_it_is_compiled(tmp_path):
         model(np.zeros((B, P, I), "float32"))
         learn(model, backup, epochs=epochs)
     assert int(model.optimizer.iterations) == backup.pieces == 10
-
-
-def test_other_layers_are_frozen(tmp_path):
-    backup = kk.StreamBackup(tmp_path / "backup.npz")
-    learn(simple(frozen=["below"]), backup, epochs=1)
-    model = simple(frozen=["above"])
-    before = model.get_weights()
-    with pytest.raises(ValueError, match="must train the same layers as that of the backup"):
-        learn(model, kk.StreamBackup(backup.path), epochs=2)
-    assert_same(before, model.get_weights())
-
-
-def test_a_file_that_another_program_replaced(tmp_path):
-    backup = kk.StreamBackup(tmp_path / "backup.npz")
-    learn(simple(), kk.StreamBackup(backup.path), epochs=1)
-    with pytest.raises(ValueError, match="must not change between StreamBackup.*had 0 pieces, and now has 5"):
-        learn(simple(), backup, epochs=1)

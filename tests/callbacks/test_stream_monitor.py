@@ -12,7 +12,8 @@ import kernl_keras as kk
 from kernl_keras.callbacks.words import WordCount
 from kernl_keras.keras_version import keras
 
-from .test_stream_backup import B, I, P, assert_same, everything, pieces
+from ..training.compare import everything, same
+from .test_stream_backup import B, I, P, pieces
 
 STEPS = 4
 
@@ -54,13 +55,15 @@ def test_outputs_that_are_not_finite_are_wrong():
     assert (count.heard, count.error) == (1, 1.0)
 
 
-def network(rate=0.01, jit_compile=False, **settings):
+def network(rate=0.01, **settings):
+    """Units with an activity, below units that spike."""
     keras.utils.set_random_seed(3)
     inputs = keras.Input(batch_shape=(B, P, I))
-    x = kk.RNN(kk.LIFCell(4, base_threshold=0.2), "eprop", seed=1, stateful=True, name="hidden")(inputs)
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", seed=1, stateful=True, name="below")(inputs)
+    x = kk.RNN(kk.LIFCell(5, base_threshold=0.2), "eprop", seed=1, stateful=True, name="hidden")(x)
     model = kk.Model(inputs, kk.Readout(3, stateful=True)(x))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(rate), loss, jit_compile=jit_compile, **settings)
+    model.compile(keras.optimizers.SGD(rate), loss, **settings)
     return model
 
 
@@ -69,77 +72,69 @@ def train(model, callbacks=(), epochs=3, **settings):
     return model.fit(**{**given, **settings}).history
 
 
-@pytest.mark.slow
-def test_training_is_the_same_and_the_numbers_are_those_of_the_stream(tmp_path):
+def shown(event, units, steps):
+    """The colours in the middle of each entry of a picture, [units, steps, 3]."""
+    _, _, picture = tf.make_ndarray(event.tensor_proto)
+    drawn = tf.io.decode_png(picture).numpy().astype(int)
+    height, width = drawn.shape[0] // units, drawn.shape[1] // steps
+    return drawn[height // 2 :: height, width // 2 :: width]
+
+
+@pytest.mark.parametrize(
+    "epochs, update_freq, settings, written",
+    [
+        (1, 2, {"run_eagerly": True}, [2, 4]),
+        pytest.param(3, 5, {"jit_compile": False, "steps_per_execution": 2}, [6, 10], marks=pytest.mark.slow),
+    ],
+)
+def test_the_numbers_are_those_of_the_stream(tmp_path, epochs, update_freq, settings, written):
     """With weights that stand still the answers are those of `predict`, piece after piece."""
-    monitor = kk.StreamMonitor(tmp_path, update_freq=5, last=7, steps=11)
-    watched, alone = network(0.0, steps_per_execution=2), network(0.0, steps_per_execution=2)
-    history = train(watched, [monitor])
-    assert "word_error" not in train(alone)
-    assert_same(everything(watched), everything(alone))
+    model = network(0.0, **settings)
+    history = train(model, [kk.StreamMonitor(tmp_path, update_freq, last=7, steps=11)], epochs)
 
     reference = network(0.0)
-    hear = keras.Model(reference.inputs[0], [reference.output, reference.get_layer("hidden").output])
-    x, classes, weights = (np.concatenate(part, 1) for part in zip(*pieces().take(3 * STEPS).as_numpy_iterator()))
-    heard = [[np.asarray(each) for each in hear(x[:, at : at + P])] for at in range(0, 3 * STEPS * P, P)]
-    outputs, spikes = (np.concatenate(part, 1) for part in zip(*heard))
-    for epoch in range(3):
-        end = STEPS * P * (epoch + 1)
-        words = words_of(outputs[:, :end], classes[:, :end], weights[:, :end])
-        assert history["words"][epoch] == len(words)
-        assert history["word_error"][epoch] == np.mean([wrong for _, wrong in words[-7:]])
-        rate = spikes[:, end - STEPS * P : end].mean()
-        assert 0.0 < rate and history["firing_rate"][epoch] == pytest.approx(rate, rel=1e-6)
+    hear = keras.Model(
+        reference.inputs[0], [reference.output, *(reference.get_layer(name).output for name in ("below", "hidden"))]
+    )
+    x, classes, weights = (np.concatenate(part, 1) for part in zip(*pieces().take(epochs * STEPS).as_numpy_iterator()))
+    heard = [[np.asarray(each) for each in hear(x[:, at : at + P])] for at in range(0, epochs * STEPS * P, P)]
+    outputs, rates, spikes = (np.concatenate(part, 1) for part in zip(*heard))
+
+    def words(end):
+        return [wrong for _, wrong in words_of(outputs[:, :end], classes[:, :end], weights[:, :end])]
+
+    for epoch in range(epochs):
+        begin, end = STEPS * P * epoch, STEPS * P * (epoch + 1)
+        assert history["words"][epoch] == len(words(end)) and history["word_error"][epoch] == np.mean(words(end)[-7:])
+        for name, sent in (("firing_rate", spikes), ("mean_activity", np.abs(rates))):
+            assert 0.0 < history[name][epoch] == pytest.approx(sent[:, begin:end].mean(), rel=1e-5)
 
     events = EventAccumulator(str(tmp_path / "stream"), size_guidance={"tensors": 0}).Reload()
-    assert set(events.Tags()["tensors"]) == {"stream/words", "stream/word_error", "hidden/firing_rate", "hidden/spikes"}
-    assert [event.step for event in events.Tensors("stream/words")] == [6, 10]  # every 5 pieces, two at once
-    words = words_of(*(each[:, : 10 * P] for each in (outputs, classes, weights)))
-    assert float(tf.make_ndarray(events.Tensors("stream/words")[1].tensor_proto)) == len(words)
-    rate = float(tf.make_ndarray(events.Tensors("hidden/firing_rate")[1].tensor_proto))
-    assert rate == pytest.approx(spikes[:, 6 * P : 10 * P].mean(), rel=1e-5)
-    width, height, picture = tf.make_ndarray(events.Tensors("hidden/spikes")[1].tensor_proto)
-    drawn = tf.io.decode_png(picture).numpy()[:, :, 0]
-    scale = drawn.shape[1] // 11
-    shown = drawn[drawn.shape[0] // 8 :: drawn.shape[0] // 4, scale // 2 :: scale] == 0
-    np.testing.assert_array_equal(shown, spikes[0, 10 * P - 11 : 10 * P].T > 0)
+    of_layers = {"hidden/firing_rate", "hidden/spikes", "below/mean_activity", "below/activity"}
+    assert set(events.Tags()["tensors"]) == {"stream/words", "stream/word_error", *of_layers}
+    assert [event.step for event in events.Tensors("stream/words")] == written
+    begin, end = (P * steps for steps in written)
+    assert float(tf.make_ndarray(events.Tensors("stream/words")[1].tensor_proto)) == len(words(end))
+    for tag, sent in (("hidden/firing_rate", spikes), ("below/mean_activity", np.abs(rates))):
+        rate = float(tf.make_ndarray(events.Tensors(tag)[1].tensor_proto))
+        assert rate == pytest.approx(sent[:, begin:end].mean(), rel=1e-5)
+    last = rates[0, end - 11 : end].T
+    np.testing.assert_array_equal(
+        shown(events.Tensors("hidden/spikes")[1], 5, 11)[..., 0] == 0, spikes[0, end - 11 : end].T > 0
+    )
+    colours, strong = shown(events.Tensors("below/activity")[1], 4, 11), np.abs(last) > 0.1 * np.abs(last).max()
+    np.testing.assert_array_equal(np.sign(colours[..., 0] - colours[..., 2])[strong], np.sign(last)[strong])
+    assert {-1.0, 1.0} == set(np.sign(last)[strong])
 
 
 @pytest.mark.slow
-def test_training_is_the_same_where_weights_move(tmp_path):
-    watched, alone = network(), network()
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_training_is_the_same(tmp_path, at_once):
+    settings = {"jit_compile": False, "steps_per_execution": at_once}
+    watched, alone = network(**settings), network(**settings)
     train(watched, [kk.StreamMonitor(tmp_path)], validation_data=pieces().take(2))
-    train(alone, validation_data=pieces().take(2))
-    assert_same(everything(watched), everything(alone))
-
-
-def test_units_without_spikes_have_an_activity(tmp_path):
-    inputs = keras.Input(batch_shape=(B, P, I))
-    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", stateful=True, name="below")(inputs)
-    x = kk.RNN(kk.LIFCell(5, base_threshold=0.2), "eprop", stateful=True, name="hidden")(x)
-    model = kk.Model(inputs, kk.Readout(3, stateful=True)(x))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
-    history = train(model, [kk.StreamMonitor(tmp_path, steps=11)], epochs=1, steps_per_epoch=2)
-
-    sent = {}
-    for name in ("below", "hidden"):
-        for layer in ("below", "hidden"):
-            model.get_layer(layer).reset_state()
-        hear = keras.Model(inputs, model.get_layer(name).output)
-        sent[name] = np.concatenate([hear(x) for x, *_ in pieces().take(2)], 1)
-    assert history["mean_activity"] == [pytest.approx(np.abs(sent["below"]).mean(), rel=1e-5)]
-    assert history["firing_rate"] == [pytest.approx(sent["hidden"].mean(), rel=1e-5)]
-    events = EventAccumulator(str(tmp_path / "stream"), size_guidance={"tensors": 0}).Reload()
-    tags = {name for name in events.Tags()["tensors"] if not name.startswith("stream/")}
-    assert tags == {"below/mean_activity", "below/activity", "hidden/firing_rate", "hidden/spikes"}
-    width, height, picture = tf.make_ndarray(events.Tensors("below/activity")[0].tensor_proto)
-    drawn = tf.io.decode_png(picture).numpy().astype(int)
-    shown = drawn[drawn.shape[0] // 8 :: drawn.shape[0] // 4, drawn.shape[1] // 22 :: drawn.shape[1] // 11]
-    last = sent["below"][0, -11:].T
-    strong = np.abs(last) > 0.1 * np.abs(last).max()
-    np.testing.assert_array_equal(np.sign(shown[..., 0] - shown[..., 2])[strong], np.sign(last)[strong])
-    assert {-1.0, 1.0} == set(np.sign(last)[strong])
+    assert "word_error" not in train(alone, validation_data=pieces().take(2))
+    same(everything(watched), everything(alone))
 
 
 def test_what_is_no_stream_of_classes_is_said(tmp_path):
@@ -149,7 +144,7 @@ def test_what_is_no_stream_of_classes_is_said(tmp_path):
     with pytest.raises(ValueError, match="targets that are classes, integers .*; received float32"):
         train(model, [kk.StreamMonitor(None)], x=pieces().map(lambda x, y, weight: (x, tf.cast(y, "float32"), weight)))
     with pytest.raises(ValueError, match="steps_per_epoch must be a multiple of steps_per_execution, 3; received 4"):
-        train(network(steps_per_execution=3), [kk.StreamMonitor(None)])
+        train(network(steps_per_execution=3, run_eagerly=True), [kk.StreamMonitor(None)])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="log_dir must be a folder that can be written"):
         train(model, [kk.StreamMonitor(tmp_path / "file")])

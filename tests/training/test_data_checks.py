@@ -1,7 +1,6 @@
 """What is looked at before `fit` begins: cells that disagree on the length of a step, and what callbacks are shown."""
 
 import contextlib
-import warnings
 
 import numpy as np
 import pytest
@@ -35,40 +34,37 @@ class Subclassed(keras.Model):
         self.parts = list(layers)
 
 
-DIFFERENT = {
-    "functional": lambda: chain(hidden(10.0), readout(1.0)),
-    "not built": lambda: keras.Sequential([hidden(10.0), readout(1.0)]),
-    "subclassed": lambda: Subclassed(hidden(10.0), readout(1.0)),
-    "a model inside": lambda: chain(chain(hidden(10.0)), readout(1.0)),
-    "Keras' own layers": lambda: chain(
+NAMED = "dt = 1 ms in 'readout'; dt = 10 ms in '.*(hidden|one)"
+STACK = kk.LIFCell(4, dt=0.5), kk.ReadoutCell(2)
+DIFFERENT = {  # a model, and what is received
+    "functional": (lambda: chain(hidden(10.0), readout(1.0)), NAMED),
+    "not built": (lambda: keras.Sequential([hidden(10.0), readout(1.0)]), NAMED),
+    "subclassed": (lambda: Subclassed(hidden(10.0), readout(1.0)), NAMED),
+    "a model inside": (lambda: chain(chain(hidden(10.0)), readout(1.0)), NAMED),
+    "Keras' own layers": (lambda: chain(
         keras.layers.RNN(kk.LeakyRNNCell(4, dt=10.0), return_sequences=True, name="hidden"),
         keras.layers.RNN(kk.ReadoutCell(2), name="readout"),
-    ),
-    "in both directions": lambda: chain(
+    ), NAMED),
+    "in both directions": (lambda: chain(
         keras.layers.Bidirectional(hidden(10.0, "one")), keras.layers.Dense(4), readout(1.0)
-    ),
-}
+    ), NAMED),
+    "in one layer": (lambda: chain(keras.layers.RNN(STACK, name="stack")),
+                     "dt = 0.5 ms in 'stack'; dt = 1 ms in 'stack'"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_both_layers_are_named(case):
-    with pytest.warns(UserWarning, match=r"received dt = 1 ms in 'readout'; dt = 10 ms in '.*(hidden|one)"):
-        check_dt(DIFFERENT[case]())
+def test_cells_that_disagree_are_named(case):
+    make, received = DIFFERENT[case]
+    with pytest.warns(UserWarning, match=f"received {received}"):
+        check_dt(make())
 
 
-def test_cells_in_one_layer():
-    stack = keras.layers.RNN([kk.LIFCell(4, dt=0.5), kk.ReadoutCell(2)], name="stack")
-    with pytest.warns(UserWarning, match="received dt = 0.5 ms in 'stack'; dt = 1 ms in 'stack'"):
-        check_dt(chain(stack))
-
-
-@pytest.mark.parametrize("dt", [0.1, 10.0])
-def test_one_dt_is_no_reason_to_warn(dt):
-    """Nor are layers that know no dt."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+def test_one_dt_is_no_reason_to_warn():
+    """Nor are layers that know no dt. A warning is an error in the tests."""
+    for dt in (0.1, 10.0):
         check_dt(chain(kk.SpikeEncoder(4), hidden(dt), keras.layers.LSTM(3, return_sequences=True), readout(dt)))
-        check_dt(chain(keras.layers.Dense(2)))
+    check_dt(chain(keras.layers.Dense(2)))
 
 
 # What callbacks are shown
@@ -105,11 +101,8 @@ def test_data_are_shown_as_they_are(given, expected, wrap):
     assert listener.data is expected and listener.x is given["x"]
     for callbacks in (None, [], [keras.callbacks.Callback()]):
         show_data({**given, "callbacks": callbacks})
-
-
-def test_positional_arguments_are_understood():
-    listener = Listener()
-    show_data(check_data(keras.Sequential(), keras.Model().fit, (X, Y, 4, 1, 0, [listener], 0.0, DATA), {}))
+    positional = X, Y, 4, 1, 0, [listener], 0.0, DATA
+    show_data(check_data(keras.Sequential(), keras.Model().fit, positional, {}))
     assert listener.data is DATA
 
 

@@ -11,6 +11,8 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.diagnostics import gradient_alone
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 
+from ..reference.cases import taking_turns
+
 T, I, O = 5, 3, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
@@ -42,23 +44,19 @@ def fit(model, **more):
 
 
 @pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
-def test_loss_and_metrics_are_all_that_is_reported(kind):
+def test_loss_and_metrics_are_all_that_is_reported(kind, capsys):
+    """In a line that fits a terminal, but for the times, whose length is not ours."""
     model = build(kind)
-    assert set(fit(model, validation_data=(X, Y))) == {"loss", "mae", "val_loss", "val_mae"}
+    reported = ["loss", "mae", "val_loss", "val_mae"]
+    assert set(model.fit(X, Y, validation_data=(X, Y), verbose=2).history) == set(reported)
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert re.findall(r"(\w+): ", line) == reported and len(re.sub(r"- \d+\w+(/\w+)? ?", "", line)) <= 80
     loss, error = model.evaluate(X, Y, verbose=0)
     predicted = model.predict(X, verbose=0)
     np.testing.assert_allclose([loss, error], [np.mean((predicted - Y) ** 2), np.mean(abs(predicted - Y))], rtol=1e-5)
     assert model.evaluate(X, Y, verbose=0, return_dict=True) == {"loss": loss, "mae": error}
     assert model.test_on_batch(X, Y) == [loss, error]
     assert len(model.metrics_names) == len(model.train_on_batch(X, Y)) == 2
-
-
-def test_a_line_of_fit_fits_a_terminal(capsys):
-    """But for the times, whose length is not ours."""
-    build().fit(X, Y, validation_data=(X, Y), verbose=2)
-    line = capsys.readouterr().out.splitlines()[-1]
-    assert re.findall(r"(\w+): ", line) == ["loss", "mae", "val_loss", "val_mae"]
-    assert len(re.sub(r"- \d+\w+(/\w+)? ?", "", line)) <= 80
 
 
 def test_diagnostics_in_the_logs():
@@ -74,14 +72,15 @@ def test_diagnostics_in_the_logs():
         assert tested[name] == value == found[f"val_{name}"]  # no noise, and no learning in between
 
 
-def test_an_entry_of_the_logs_keeps_its_name():
-    """A metric of the user's that is called as one of ours."""
+def test_an_entry_of_the_logs_keeps_its_name_and_its_shape():
+    """A metric of the user's that is called as one of ours, and one of several numbers."""
     inputs = keras.Input((T, I))
-    model = kk.Model(inputs, kk.RNN(kk.LIFCell(O))(inputs))
-    mine = keras.metrics.MeanSquaredError(name="firing_rate")
-    model.compile("sgd", "mse", metrics=[mine], run_eagerly=True, diagnostics=True)
-    history = model.fit(X, np.zeros((6, T, O)), verbose=0).history
-    np.testing.assert_allclose(history["firing_rate"], history["loss"], rtol=1e-6)  # z^2 = z
+    model = kk.Model(inputs, kk.RNN(kk.LIFCell(O), return_sequences=False)(inputs))
+    mine = keras.metrics.MeanSquaredError(name="firing_rate"), keras.metrics.F1Score(average=None)
+    model.compile("sgd", "mse", metrics=[*mine], run_eagerly=True, diagnostics=True)
+    history = model.fit(X, np.eye(O)[[0, 1, 1, 0, 1, 0]], verbose=0).history
+    np.testing.assert_allclose(history["firing_rate"], history["loss"], rtol=1e-6)
+    assert np.isfinite(history["loss"]).all() and np.shape(history["f1_score"]) == (1, O)
 
 
 def test_the_numbers_are_means_over_an_epoch_and_start_anew():
@@ -128,10 +127,13 @@ def test_evaluation_leaves_the_numbers_of_training():
     assert set(measured) == set(ACTIVITY) and measured["firing_rate"] != seen[0]["firing_rate"]
 
 
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_plain_model_learns_m_and_reports_its_own_loss(jit_compile):
+MODES = {"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}
+
+
+@pytest.mark.parametrize("settings", taking_turns(MODES))
+def test_a_plain_model_learns_m_and_reports_its_own_loss(settings):
     """F is an added loss of value zero, whose gradient reaches M."""
-    model, layer = plain(optimizer=SGD(0.01), jit_compile=jit_compile)
+    model, layer = plain(optimizer=SGD(0.01), **settings)
     before, y = layer.sensitivity_tensor.numpy(), np.zeros((6, T, O))
     expected = np.mean(model.predict(X, verbose=0) ** 2)
     history = model.fit(X, y, verbose=0).history

@@ -53,9 +53,7 @@ def same(theirs, ours, names):
             np.testing.assert_allclose(theirs[key], ours[key], rtol=0.0, atol=tolerance * scale, err_msg=key)
 
 
-@pytest.mark.parametrize(
-    "row", [row if row == "mirrored" else pytest.param(row, marks=pytest.mark.slow) for row in TABLE]
-)
+@pytest.mark.parametrize("row", TABLE)
 def test_as_one_device(row, one_device, tmp_path):
     """Gradients, weights, M, gamma, counters, both optimizers' slots, what fit and evaluate report.
 

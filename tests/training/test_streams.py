@@ -1,15 +1,17 @@
 """Pieces of a stream: validation takes nothing from it, what counts for nothing or is not finite stays out of it."""
 
-import contextlib
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import running_step
 from kernl_keras.training.state import layer_states
+
+from .compare import everything, same, states
 
 B, T, H = 2, 4, 3
 X = np.random.default_rng(0).uniform(size=(6 * B, T, 2)).astype("float32")
@@ -17,15 +19,6 @@ Y = np.random.default_rng(1).normal(size=(6 * B, 2)).astype("float32")
 HELD_OUT = X[::-1][: 2 * B], Y[: 2 * B]
 SGD = keras.optimizers.SGD
 slow = pytest.mark.slow
-
-
-def states(model):
-    return [tf.convert_to_tensor(state).numpy() for _, state in layer_states(model)]
-
-
-def same(one, other):
-    for mine, theirs in zip(one, other, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
 @slow
@@ -90,6 +83,7 @@ def test_where_nothing_is_asked_m_learns_all_the_same(steps):
     same(*found)
 
 
+@slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras says so even where it learns the length
 def test_a_data_set_that_ends_moves_nothing_more():
     """Keras learns within its compiled step that one of unknown length is over."""
@@ -179,7 +173,7 @@ IN_FRONT = {  # name: (the first layer, samples a step, features, the feature th
     "statistics": (lambda: keras.layers.BatchNormalization(), 1, 2, 0),
 }  # fmt: skip
 BAD = {  # values that stay in the states
-    "sound, threshold": (np.nan, np.inf, 1e30),
+    "sound, threshold": (1e30, np.nan, np.inf),
     "sound, delta": (np.nan, np.inf, 1e30),
     "sound, bernoulli": (np.nan, np.inf, 1e30),
     "sound, latency": (1e30, np.nan, np.inf),
@@ -218,25 +212,26 @@ def three_pieces(front, value):
     return pieces, broken
 
 
-def all_of(model):
-    optimizers = [variable for each in (model.optimizer, model.sensitivity_optimizer) for variable in each.variables]
-    return [np.asarray(variable) for variable in (*model.weights, *optimizers)] + states(model)
-
-
 ONES = np.ones((B, STEPS, 2), "float32")
 
 
 @bad("sound, threshold", "frozen", more=[("statistics", 1e30)])
 def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front, value):
-    """Though its loss and gradients are finite: weights, both optimizers, states, draws and metrics."""
+    """Though its loss and gradients are finite: weights, both optimizers, states, draws and metrics.
+
+    What is blamed is the input, but not if it is finite.
+    """
     (one, two, three), broken = three_pieces(front, value)
-    found = []
+    found, blamed = [], 'new (state|value) of "' if np.isfinite(value) else 'input "signal" of the batch'
     for course in ((one, two, three), (one, broken, two, three)):
         model, logs = behind(front), None
         for piece in course:
             logs = model.train_on_batch(piece, ONES)
             assert model.diagnostics()["skipped_updates"] == (piece is broken)
-        found.append([*all_of(model), np.asarray(logs), model.predict_on_batch(three)])
+            if piece is broken:
+                said = model._nonfinite.read()
+                assert re.match(blamed, str(said)) and ("Scale the inputs" in said.advice) == bool(np.isfinite(value))
+        found.append([*everything(model), np.asarray(logs), model.predict_on_batch(three)])
     same(*found)
     assert all(np.isfinite(each).all() for each in found[0]) and np.any(found[0][-1])
 
@@ -266,46 +261,3 @@ def test_what_is_not_finite_does_not_go_on(front, value, ask):
         np.testing.assert_array_equal(state[0], kept[0])
         np.testing.assert_array_equal(state[1], new[1])
     assert any(np.any(kept != new) for kept, new in zip(never_came, good))
-
-
-WAYS = {
-    "xla": {"jit_compile": True},
-    "several at once": {"steps_per_execution": 2},
-    "accumulated": {"accumulate": 2},
-    "stop": {"on_nonfinite": "stop"},
-}
-
-
-@slow
-@pytest.mark.parametrize("way", WAYS)
-def test_every_way_to_train_judges_the_states(way):
-    """Also where M and gamma had learned already, and where the gradients of two batches make one step."""
-    settings = dict(WAYS[way])
-    accumulate = settings.pop("accumulate", None)
-    if accumulate and not IS_KERAS_3:
-        pytest.skip("Keras 2 accumulates no gradients")
-    (one, two, three), broken = three_pieces("frozen", np.nan)
-    found = []
-    for course in ((one, two, three), (one, broken, two, three)):
-        model = behind("frozen", run_eagerly=False, **settings)
-        if accumulate:
-            adam = keras.optimizers.Adam(0.01, gradient_accumulation_steps=accumulate)
-            model.compile(adam, "mse", sensitivity_every=1)
-        told = pytest.warns(RuntimeWarning, match='first at step 2: input "signal" of the batch')
-        if way == "stop":
-            told = pytest.raises(FloatingPointError, match='stopped at step 2 of epoch 1: input "signal"')
-        with told if len(course) == 4 else contextlib.nullcontext():
-            y = np.concatenate([ONES] * len(course))
-            model.fit(np.concatenate(course), y, batch_size=B, shuffle=False, verbose=0)
-        if way == "stop" and len(course) == 4:
-            for piece in (two, three):
-                model.train_on_batch(piece, ONES)
-        found.append(all_of(model))
-    same(*found)
-
-
-def test_a_finite_input_that_makes_such_a_state_is_not_blamed():
-    _, broken = three_pieces("sound, threshold", 1e30)
-    model = behind("sound, threshold", on_nonfinite="stop")
-    with pytest.raises(FloatingPointError, match='new state of "audio_encoder.*" holds .* Scale the inputs'):
-        model.train_on_batch(broken, ONES)
