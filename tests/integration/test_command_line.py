@@ -12,10 +12,13 @@ import pytest
 
 from kernl_keras import cli
 from kernl_keras.archives import read_arrays
+from kernl_keras.experiments import feeds
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 
+STREAM = ["stream", "--data-dir", "NOWHERE"]
+HEAR = ["stream", "--wav", "a.wav"]
 TFDS = {"source": "tfds", "validate_every": 10 * EXPERIMENTS[DEFAULT].validate_every}
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
@@ -151,18 +154,39 @@ def test_list(capsys):
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["evaluate", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["evaluate", "--run-dir", "RUN"], "model.keras cannot be read: File is not a zip file. Put a good copy of it"),
+        ([*STREAM], "NOWHERE"),  # where the data are
+        ([*STREAM, "--pretrained", "spoken-digits"], "--pretrained needs --wav, a recording"),
+        ([*STREAM, "--resume"], "--resume needs --run-dir"),
+        ([*STREAM, "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        ([*STREAM, "--resume", "--run-dir", "RUN"], "holds a run of `train`, not of `stream`"),
+        ([*STREAM, "--resume", "--run-dir", "STREAM", "--piece", "9"], "piece was 100, now 9"),
+        ([*STREAM, "--run-dir", "RUN"], "already holds something"),
+        (
+            [*STREAM, "--experiment", "ecg"],
+            "a stream needs an experiment whose sequences have one class each; received",
+        ),
+        ([*STREAM, "--pieces", "0"], "pieces must be an integer >= 1; received 0"),
+        ([*STREAM, "--piece", "0"], "piece must be an integer >= 1; received 0"),
+        (HEAR, "--wav needs --run-dir, the directory of a run, or --pretrained, one of them"),
+        ([*HEAR, "--run-dir", "STREAM", "--pretrained", "smnist"], "--wav needs --run-dir, the directory"),
+        ([*HEAR, "--pretrained", "smnist"], "smnist hears no sound"),
+        ([*HEAR, "--pretrained", "spoken-digits"], "a.wav cannot be read: No such file or directory"),
+        ([*HEAR, "--run-dir", "STREAM"], "holds no model.keras: the run stopped before its first epoch"),
+        ([*HEAR, "--run-dir", "DIGITS"], "holds a run of row-mnist, which hears no sound"),
     ],
 )
 def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     """Status 2 and one line that says what is wrong; nothing is written."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "EMPTY").mkdir()
-    for name in ("RUN", "BROKEN", "STREAM"):
+    for name in ("EMPTY", "RUN", "BROKEN", "STREAM", "DIGITS"):
         (tmp_path / name).mkdir()
     write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
     (tmp_path / "RUN" / "model.keras").write_text("not one")
     (tmp_path / "BROKEN" / "config.json").write_text("")
-    write_json(tmp_path / "STREAM" / "config.json", {"experiment": {}, "stream": {}})
+    for name, experiment in (("STREAM", "spoken-digits"), ("DIGITS", "row-mnist")):
+        experiment, settings = feeds.for_stream(EXPERIMENTS[experiment]), feeds.StreamSettings()
+        content = {"experiment": dataclasses.asdict(experiment), "stream": dataclasses.asdict(settings)}
+        write_json(tmp_path / name / "config.json", content)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit:
         cli.main(command)
