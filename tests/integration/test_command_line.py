@@ -12,7 +12,7 @@ import pytest
 
 from kernl_keras import cli
 from kernl_keras.archives import read_arrays
-from kernl_keras.experiments import feeds
+from kernl_keras.experiments import build, feeds
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
@@ -154,17 +154,14 @@ def test_list(capsys):
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["evaluate", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["evaluate", "--run-dir", "RUN"], "model.keras cannot be read: File is not a zip file. Put a good copy of it"),
-        ([*STREAM], "NOWHERE"),  # where the data are
+        (STREAM, "there is no folder NOWHERE"),
         ([*STREAM, "--pretrained", "spoken-digits"], "--pretrained needs --wav, a recording"),
         ([*STREAM, "--resume"], "--resume needs --run-dir"),
         ([*STREAM, "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         ([*STREAM, "--resume", "--run-dir", "RUN"], "holds a run of `train`, not of `stream`"),
         ([*STREAM, "--resume", "--run-dir", "STREAM", "--piece", "9"], "piece was 100, now 9"),
         ([*STREAM, "--run-dir", "RUN"], "already holds something"),
-        (
-            [*STREAM, "--experiment", "ecg"],
-            "a stream needs an experiment whose sequences have one class each; received",
-        ),
+        ([*STREAM, "--experiment", "ecg"], "needs an experiment whose sequences have one class each; received ecg"),
         ([*STREAM, "--pieces", "0"], "pieces must be an integer >= 1; received 0"),
         ([*STREAM, "--piece", "0"], "piece must be an integer >= 1; received 0"),
         (HEAR, "--wav needs --run-dir, the directory of a run, or --pretrained, one of them"),
@@ -177,6 +174,11 @@ def test_list(capsys):
 )
 def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     """Status 2 and one line that says what is wrong; nothing is written."""
+
+    def missing(**settings):
+        raise FileNotFoundError(f"there is no folder {settings['data_dir']}")
+
+    monkeypatch.setattr(build, "spoken_digits", missing)
     monkeypatch.chdir(tmp_path)
     for name in ("EMPTY", "RUN", "BROKEN", "STREAM", "DIGITS"):
         (tmp_path / name).mkdir()
