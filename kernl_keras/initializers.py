@@ -81,12 +81,7 @@ class LogUniform(keras.initializers.Initializer):
         seed: integer >= 0. The same seed gives the same values at every call with the same shape. None draws a seed
             once, when the initializer is made.
 
-    Call arguments:
-        shape: shape of the values.
-        dtype: a floating dtype; Keras' `floatx` by default.
-
-    Returns:
-        Tensor of `shape`.
+    Called as `LogSpaced`.
 
     Raises:
         ValueError: unless 0 < low <= high.
