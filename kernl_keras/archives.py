@@ -15,12 +15,8 @@ DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, MemoryErr
 def checked(path, advice=""):
     """Opens a zip archive after a check of all of its members.
 
-    `path` may be one of `importlib.resources`; `advice` is a sentence for the error, what to do if it cannot be read.
-
-    Raises:
-        OSError: for a file that cannot be read, is no archive or cut short, has a wrong checksum, or has a member whose
-            name leads out of the archive or is there twice; also for such errors inside the block. The message names
-            the file.
+    `path` may be one of `importlib.resources`. A file that cannot be read, is damaged or dangerous raises an `OSError`
+    with its name and the `advice`, a sentence; so do such errors inside the block.
     """
     try:
         with path.open("rb") as stream:
@@ -40,7 +36,7 @@ def check(archive):
         name = member.orig_filename
         absolute, up = name.startswith("/"), ".." in name.split("/")
         if absolute or up or set("\\:\0") & set(name) or not name or stat.S_ISLNK(member.external_attr >> 16):
-            raise zipfile.BadZipFile(f"its member {member.orig_filename!r} leads out of it")
+            raise zipfile.BadZipFile(f"its member {name!r} leads out of it")
         if member.filename in names:
             raise zipfile.BadZipFile(f"its member {member.filename!r} is there twice")
         names.add(member.filename)
@@ -49,19 +45,7 @@ def check(archive):
 
 
 def read_arrays(path, advice=""):
-    """All arrays of an `.npz` file, by name; arguments as of `checked`.
-
-    Raises:
-        OSError: as `checked`, and for a file with anything but arrays of numbers and text.
-
-    Example:
-
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.npz")
-    >>> np.savez(path, x=[1, 2])
-    >>> read_arrays(path)
-    {'x': array([1, 2])}
-    """
+    """All arrays of an `.npz` file, by name; an `OSError` as of `checked`, and for more than numbers and text."""
     with checked(path, advice) as stream, np.load(stream, allow_pickle=False) as content:
         arrays = dict(content)
         for name, array in arrays.items():

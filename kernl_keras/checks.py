@@ -12,16 +12,14 @@ import tensorflow as tf
 
 from .keras_version import keras
 
-ALIKE = 0.6  # as of difflib.get_close_matches
 LARGEST = 2**31 - 1  # TensorFlow counts steps and units in int32
 
 
 @contextlib.contextmanager
 def nearest_name(cls, given, also=()):
-    """Within, Keras' error for an unknown argument also names the nearest one that the class has.
+    """Within, Keras' error for an unknown one of the `given` arguments names the nearest that the class has.
 
-    `given` are the arguments that the constructor passes on to Keras; `also` are names of arguments that are in no
-    signature of the class and its bases.
+    `also` are names of arguments that are in no signature of the class and its bases.
     """
     try:
         yield
@@ -33,7 +31,7 @@ def nearest_name(cls, given, also=()):
             if name not in names and name in str(error):
                 likeness = {known: difflib.SequenceMatcher(None, name, known).ratio() for known in names}
                 nearest = max(names, key=likeness.get)  # of equals the first
-                if likeness[nearest] >= ALIKE:
+                if likeness[nearest] >= 0.6:  # as of difflib.get_close_matches
                     message = f"{cls.__name__} has no argument {name!r}; did you mean {nearest!r}? "
                     raise type(error)(f"{message}Received {name}={given[name]!r}.") from None
         raise
@@ -100,10 +98,7 @@ def per_unit(name, value, units, **bounds):
 
 
 def keras_object(kind, name, value, words=()):
-    """The Keras object for `value`, of the `kind` "initializers", "regularizers" or "constraints"; None stays None.
-
-    `words` are further values that are allowed; they stay as they are.
-    """
+    """Keras' object for `value`, of the `kind` "initializers", "regularizers" or "constraints"; or one of `words`."""
     if isinstance(value, str) and value in words:
         return value
     also = f"{', '.join(map(repr, words))} or " if words else ""

@@ -29,12 +29,7 @@ def main(arguments=None):
 
 
 def run_command(parser, arguments=None):
-    """Runs a command line by the function that the parser names as `run`; returns the exit status.
-
-    Args:
-        parser: `argparse.ArgumentParser`; the `run` among its results takes them and the command line, for the record.
-        arguments: list of str; None for those of this program.
-    """
+    """Runs a command line by `run`, a function that the parser sets, of the options and the line for the record."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(arguments)
     try:
@@ -111,7 +106,9 @@ def _add_training_options(command, default, name):
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
     command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help=f"runs/{name}-TIME if not given")
     command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument("--no-xla", action="store_true", help="do not compile with XLA")
+    command.add_argument(
+        "--no-xla", action="store_const", const=False, dest="jit_compile", help="do not compile with XLA"
+    )
     add_machine_options(command)
 
 
@@ -146,8 +143,6 @@ def override(experiment, options):
         given = {"data_dir": None, **given}
     if given.get("source") == "tfds" != experiment.source and experiment.validate_every:
         given["validate_every"] = 10 * experiment.validate_every  # there are ten times as many digits to validate on
-    if getattr(options, "no_xla", False):
-        given["jit_compile"] = False
     with as_user_error():
         return dataclasses.replace(experiment, **given)
 

@@ -1,9 +1,8 @@
 """Random numbers that can be resumed: stateless draws by a seed and a count, the same bits in every mode of running.
 
-The count is saved with the model. Keras 3's `SeedGenerator` counts as well, but a saved model forgets its count (3.15),
-and Keras 2 has none. No generator lives inside a time loop, for Keras 3 runs a cell once more than the sequence is
-long. TensorFlow's `stateless_uniform` is not the same in every mode: the random integers below it are, but plain
-kernels make a float of their low bits and XLA of their high bits.
+The count is saved with the model, which Keras 3's `SeedGenerator` forgets (3.15) and Keras 2 has not. No generator
+lives inside a time loop, for Keras 3 runs a cell once more than the sequence is long. TensorFlow's `stateless_uniform`
+is not the same in every mode: plain kernels make a float of the low bits of its integers, XLA of the high ones.
 """
 
 import random
@@ -45,37 +44,28 @@ def fixed_key(seed):
 
 
 def random_bits(shape, key, dtype, first=0):
-    """Random integers, the same in every mode, by an int32 key [2].
-
-    `first` are the rows of a longer draw that come before these: a replica that has a part of a batch draws what one
-    device with the whole batch draws for these rows.
-    """
+    """Random integers, the same in every mode, by an int32 key [2]; `first` rows of a longer draw come before these."""
     if not tf.is_tensor(first) and first == 0:
         return tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=dtype, alg="philox")
     sizes = tf.cast(tf.convert_to_tensor(shape), tf.int64)
     count, start = tf.reduce_prod(sizes), tf.cast(first, tf.int64) * tf.reduce_prod(sizes[1:])
+    alg = tf.random.Algorithm.PHILOX.value
+
+    def philox(key, counter, shape, dtype):
+        return tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=alg, dtype=dtype)
+
     # Philox' key and counter, as `tf.random.stateless_uniform` makes them of its key.
-    mix = _philox(tf.constant([0x02461E293EC8F720], tf.uint64), tf.cast(key, tf.uint64), [4], tf.uint32)
+    mix = philox(tf.constant([0x02461E293EC8F720], tf.uint64), tf.cast(key, tf.uint64), [4], tf.uint32)
     low, high = tf.unstack(tf.reshape(tf.cast(mix, tf.uint64), (2, 2)), axis=1)
     words = tf.bitwise.bitwise_or(low, tf.bitwise.left_shift(high, tf.constant(32, tf.uint64)))
     # Philox counts, and makes four integers of each count. Those of earlier rows are passed over.
     counter = tf.stack([tf.cast(start // 4, tf.uint64), words[1]])
-    bits = _philox(words[:1], counter, [count + 3], dtype)
+    bits = philox(words[:1], counter, [count + 3], dtype)
     return tf.reshape(tf.slice(bits, [start % 4], [count]), shape)
-
-
-def _philox(key, counter, shape, dtype):
-    alg = tf.random.Algorithm.PHILOX.value
-    return tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=alg, dtype=dtype)
 
 
 def uniform(shape, key, first=0):
     """Uniform draws in [0, 1), float32, multiples of 2^-24: u = floor(bits / 2^8) / 2^24. See `random_bits`.
-
-    Example:
-
-    >>> bool(tf.reduce_all(uniform((3, 2), [0, 1]) == tf.function(uniform, jit_compile=True)((3, 2), [0, 1])))
-    True
 
     Reference: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011), for the integers (Philox).
     """
@@ -86,10 +76,9 @@ def uniform(shape, key, first=0):
 def draw_signs(steps, batch, units, key, first=0):
     """The noise xi of the perturbed pass: signs, packed into int32 [T, B, ceil(H / 32)].
 
-    Eq. (19) needs independent noise of mean 0 and variance 1, not a bell curve, and a sign costs a bit: the bits are
-    drawn once before the loop over time and unpacked where they are used. To draw normal numbers took longer than the
-    two passes together, as XLA drew them anew for every use. The signs of an example do not depend on how many follow
-    it in the batch; `first` come before them in a larger one.
+    Eq. (19) needs independent noise of mean 0 and variance 1, not a bell curve, and a sign costs a bit. To draw normal
+    numbers took longer than the two passes together, as XLA drew them anew for every use. The signs of an example do
+    not depend on how many follow it in the batch; `first` come before them in a larger one.
     """
     bits = random_bits((batch, steps, -(-units // WORD)), key, tf.int32, first)
     return tf.transpose(bits, (1, 0, 2))

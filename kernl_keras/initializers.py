@@ -19,9 +19,8 @@ class LogSpaced(keras.initializers.Initializer):
 
         x_i = low (high / low)^(k / (count - 1)),  k = i mod count
 
-    Time constants spread like this give a network memory on many time scales at once, and leave nothing to chance. The
-    cells keep them as a list. `LogUniform` draws a value of its own for each unit; a few distinct values are cheaper
-    where a rule needs a trace for each of them (`kernl_keras.rules.Membrane`, with traces).
+    Time constants spread like this give a network memory on many time scales at once, and leave nothing to chance. A
+    few distinct values are cheaper where a rule needs a trace for each (`kernl_keras.rules.Membrane`, with traces).
 
     Args:
         low: smallest value, > 0.
@@ -74,8 +73,7 @@ class LogUniform(keras.initializers.Initializer):
 
         x = exp(u),  u ~ Uniform(log low, log high)
 
-    Spread time constants give a network memory at several time scales at once. Half of the values lie below the
-    geometric mean of the bounds.
+    Each unit has a value of its own, unlike by `LogSpaced`; half of them lie below the geometric mean of the bounds.
 
     Args:
         low: smallest value, > 0.
@@ -83,12 +81,7 @@ class LogUniform(keras.initializers.Initializer):
         seed: integer >= 0. The same seed gives the same values at every call with the same shape. None draws a seed
             once, when the initializer is made.
 
-    Call arguments:
-        shape: shape of the values.
-        dtype: a floating dtype; Keras' `floatx` by default.
-
-    Returns:
-        Tensor of `shape`.
+    Called as `LogSpaced`.
 
     Raises:
         ValueError: unless 0 < low <= high.
@@ -99,8 +92,7 @@ class LogUniform(keras.initializers.Initializer):
         >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
         (TensorShape([200]), True, True)
 
-    Reference: the reciprocal distribution; for why time constants should differ, Perez-Nieves et al., Neural
-    heterogeneity promotes robust learning, Nature Communications 12:5791 (2021).
+    Reference: the reciprocal distribution; for why time constants should differ, that of `LogSpaced`.
     """
 
     def __init__(self, low: float, high: float, seed: int | None = None) -> None:

@@ -1,8 +1,4 @@
-"""The one place that knows which Keras `tf.keras` is.
-
-Keras 3 is TensorFlow's default; ``TF_USE_LEGACY_KERAS=1`` with the package tf-keras selects Keras 2. The rest of the
-package imports `keras`, `AbstractRNNCell` and `KerasRNN` from here and works alike on both.
-"""
+"""The one place that knows which Keras `tf.keras` is: 3 by default, 2 by ``TF_USE_LEGACY_KERAS=1`` and tf-keras."""
 
 import re
 from typing import Any
@@ -23,22 +19,18 @@ class ZeroStates:
     def get_initial_state(
         self: Any, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
     ) -> list[tf.Tensor]:
-        """Zeros, one [B, n] for each n of `state_size`. Keras 2 passes all three arguments, Keras 3 the second."""
+        """Keras 2 passes all three arguments, Keras 3 the second."""
         batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
         sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
         return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
 
 class OutputsMask:
-    """The mask of the outputs, which with `go_backwards` are in the order in which the steps were read.
-
-    Keras hands on the mask as it came, and so the layers above would leave out the wrong steps.
-    """
+    """With `go_backwards` the mask is reversed as the outputs are; Keras hands it on as it came."""
 
     go_backwards: bool
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """That of the outputs, or a list with None for each state."""
         found = super().compute_mask(inputs, mask)  # type: ignore[misc]
         of_outputs, *of_states = found if isinstance(found, list) else [found]
         if self.go_backwards and of_outputs is not None:
@@ -136,10 +128,7 @@ else:
 
 
 def run_loop(layer, sequences, initial_state, mask, training):
-    """What `RNN.call` does in Keras: the outputs and the states, in the dtype of the layer.
-
-    But between the calls of a stateful layer the states are as precise as its cell.
-    """
+    """`RNN.call` of Keras, but between the calls of a stateful layer the states are as precise as its cell."""
     states = tf.nest.flatten(layer.states if initial_state is None else initial_state)
     states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]
     last_output, outputs, states = layer.inner_loop(sequences, states, mask, training)
@@ -168,10 +157,7 @@ def loss_mean(model: Any) -> Any:
 
 
 def short_name(variable):
-    """The last part of a variable's name: Keras 2 says "hidden/cell/kernel:0" where Keras 3 says "kernel".
-
-    One without a name is "variable" here, not the process's "variable_12".
-    """
+    """The last part of a variable's name, the same in both Kerases; "variable" for one without a name."""
     return re.sub(r"^[Vv]ariable(_\d+)?$", "variable", variable.name.split("/")[-1].split(":")[0])
 
 

@@ -1,20 +1,12 @@
-"""The command line shows what it says itself, and not what TensorFlow logs in C++.
+"""The command line shows what it says itself, and not what TensorFlow logs in C++: notes, a GPU that is not there.
 
-That are notes, a GPU that is not there, and XLA's alarm ("Very slow compile?") where a busy machine compiles for two
-minutes; what goes wrong is raised as well. TensorFlow reads the level once, when it is imported, and importing the
-package does that before its command line is reached. `TF_CPP_MIN_LOG_LEVEL=0` shows all of it.
+TensorFlow reads the level once, when the package imports it. `TF_CPP_MIN_LOG_LEVEL=0` shows all of it.
 """
 
 import os
 import pathlib
 import sys
 
-
-def is_command():
-    """Whether this process is `python -m kernl_keras` or `kernl-keras`."""
-    as_module = sys.argv[:1] == ["-m"] and "kernl_keras" in sys.orig_argv
-    return as_module or pathlib.Path((sys.argv or [""])[0]).stem == "kernl-keras"
-
-
-if is_command():
+as_module = sys.argv[:1] == ["-m"] and "kernl_keras" in sys.orig_argv
+if as_module or pathlib.Path((sys.argv or [""])[0]).stem == "kernl-keras":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

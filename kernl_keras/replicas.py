@@ -39,10 +39,7 @@ def rows_of_each(rows):
 
 
 def rows_before(rows, alike=False):
-    """The number of rows in the replicas before this one, if this one has `rows`.
-
-    If all have the same number (`alike`), as `equal_parts` makes sure, nothing is sent.
-    """
+    """The number of rows in the replicas before this one, which has `rows`; if all are `alike`, nothing is sent."""
     if replicas() == 1:
         return 0
     if alike:
@@ -60,8 +57,8 @@ def equal_parts(rows, name):
 def act_if(condition, act, *args):
     """Calls `act(strategy, *args)` if the scalar bool `condition` holds, which is the same on all replicas.
 
-    Under a strategy it is called once for all replicas, with the arguments of each. The condition has to be outside of
-    the replicas, because optimizers cannot synchronise inside a `tf.cond`. Elsewhere the strategy is None.
+    Under a strategy it is called once for all of them, with the arguments of each, as optimizers cannot synchronise
+    inside a `tf.cond`. Elsewhere the strategy is None.
     """
 
     def act_once(strategy, condition, *args):
@@ -80,11 +77,7 @@ def act_if(condition, act, *args):
 
 
 def share_of_loss(loss, losses, y_pred, x):
-    """A replica's part of the whole batch's loss; a mean is weighted by the count that it is taken over.
-
-    Raises a ValueError if the `losses` of `compile` have different reductions, and for masks among several outputs,
-    whose losses would need different counts.
-    """
+    """A replica's part of the whole batch's loss; a mean is weighted by the count that it is taken over."""
     divided_by = tf.distribute.get_strategy().num_replicas_in_sync  # by Keras, whatever the parts
     reductions = {getattr(part, "reduction", "mean") for part in tf.nest.flatten(losses)}
     if divided_by == 1 or reductions == {"sum"}:

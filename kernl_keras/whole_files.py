@@ -12,19 +12,8 @@ def whole(path):
     """Gives the path of a file to write, which takes the place of `path` when all of it is written, and on the disk.
 
     So `path` holds the old or the new, and never a part, whether the writing fails, the process is killed or the power
-    is cut; and of two files written in turn, the second is not there without the first.
-
-    Raises:
-        OSError: where it cannot be written, as on a full disk; the message names the file.
-
-    Example:
-
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp(), "a.txt")
-    >>> with whole(path) as part:
-    ...     _ = part.write_text("all of it")
-    >>> path.read_text()
-    'all of it'
+    is cut; and of two files written in turn, the second is not there without the first. An `OSError` where it cannot
+    be written, as on a full disk, names the file.
     """
     part = path.with_name(f"{PART}{path.name}")  # the ending stays: Keras asks for .keras, NumPy for .npz
     try:

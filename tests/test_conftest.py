@@ -26,11 +26,8 @@ def chosen(every):
 
 @pytest.mark.parametrize("every", [1, 2, 3, 100])
 def test_every_test_keeps_a_row(every):
+    """And all of its rows without the option, which is 1."""
     left = chosen(every)
     for name, count in ROWS.items():
         kept = [one for one in left if one.partition("[")[0] == f"test_{name}"]
         assert max(1, count // every) <= len(kept) <= -(-count // every)
-
-
-def test_all_rows_without_the_option():
-    assert len(chosen(1)) == sum(ROWS.values())

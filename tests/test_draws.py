@@ -20,7 +20,7 @@ def philox(key, counter):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("shape", [(), (1,), (5, 3), (2, 7, 11)])
+@pytest.mark.parametrize("shape", [(), (2, 7, 11)])
 def test_draws_are_the_high_bits_of_philox(shape, mode):
     draws = MODES[mode](lambda key: uniform(shape, key))(tf.constant([3, 7]))
     made = tf.raw_ops.StatelessRandomGetKeyCounter(seed=[3, 7])  # TensorFlow first mixes the key
@@ -48,13 +48,6 @@ def test_unpacking_by_hand():
     np.testing.assert_array_equal(signs[1], [1] * 32 + [-1, 1, -1])
 
 
-@pytest.mark.parametrize("units", [1, 31, 32, 33, 70])
-def test_shapes(units):
-    packed = draw_signs(3, 2, units, [1, 2])
-    assert packed.dtype == tf.int32 and packed.shape == (3, 2, -(-units // 32))
-    assert unpack_signs(packed, units, tf.float32).shape == (3, 2, units)
-
-
 def test_signs_are_balanced_and_independent():
     signs = unpack_signs(draw_signs(400, 5, 40, [3, 1]), 40, tf.float64).numpy()
     assert set(np.unique(signs)) == {-1.0, 1.0}
@@ -66,9 +59,15 @@ def test_signs_are_balanced_and_independent():
     assert np.abs((signs[:, 1:] * signs[:, :-1]).mean((0, 1))).max() < 4.0 * error  # between examples
 
 
-@pytest.mark.parametrize("options", [{}, {"jit_compile": True}])
-def test_the_same_bits_in_every_mode(options):
-    function = tf.function(lambda key: unpack_signs(draw_signs(4, 3, 40, key), 40, tf.float32), **options)
-    one, other = (unpack_signs(draw_signs(4, 3, 40, key), 40, tf.float32) for key in ([1, 2], [1, 3]))
-    np.testing.assert_array_equal(function(tf.constant([1, 2])), one)
+def signs(key, units=40):
+    return unpack_signs(draw_signs(4, 3, units, key), units, tf.float32)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_signs_in_every_mode(mode):
+    one, other = signs([1, 2]), signs([1, 3])
+    np.testing.assert_array_equal(MODES[mode](signs)(tf.constant([1, 2])), one)
     assert (one.numpy() != other.numpy()).any()
+    for units in (1, 31, 32, 33, 70):  # of a word and more
+        assert draw_signs(4, 3, units, [1, 2]).shape == (4, 3, -(-units // 32))
+        assert signs([1, 2], units).shape == (4, 3, units)

@@ -47,24 +47,18 @@ def test_bounds_hold_exactly(low, high):
     assert values.min() >= np.float32(low) and values.max() <= np.float32(high)
 
 
-def test_the_seed_fixes_the_values():
+def test_the_seed_fixes_the_values_and_keras_seeds_one_without():
     draw = LogUniform(1.0, 9.0, seed=3)
     np.testing.assert_array_equal(draw((5, 2)), draw((5, 2)))
     np.testing.assert_array_equal(draw((5, 2)), LogUniform(1.0, 9.0, seed=3)((5, 2)))
     assert np.all(draw((5, 2)) != LogUniform(1.0, 9.0, seed=4)((5, 2)))
-
-
-def test_without_a_seed_keras_seeds_it():
     keras.utils.set_random_seed(5)
     one, other = LogUniform(1.0, 9.0)((5,)), LogUniform(1.0, 9.0)((5,))
     keras.utils.set_random_seed(5)
     np.testing.assert_array_equal(one, LogUniform(1.0, 9.0)((5,)))
     assert np.all(one != other)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", tf.float16])
-def test_dtype(dtype):
-    assert LogUniform(1.0, 9.0, seed=3)((5,), dtype=dtype).dtype == tf.as_dtype(dtype)
+    for dtype in ("float32", "float64", tf.float16):
+        assert draw((5, 2), dtype=dtype).dtype == tf.as_dtype(dtype)
 
 
 @pytest.mark.parametrize("kind, more", [(LogUniform, {"seed": 6}), (LogSpaced, {"count": 7})])
@@ -74,15 +68,3 @@ def test_config_covers_the_signature(kind, more):
     assert kind(**settings).get_config() == settings
     again = keras.initializers.get(keras.initializers.serialize(kind(**settings)))
     assert isinstance(again, kind) and again.get_config() == settings
-
-
-@pytest.mark.parametrize(
-    "kind, settings, message",
-    [
-        (LogUniform, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
-        (LogSpaced, {"low": 2.0, "high": 1.0}, r"high must be >= 2; received 1\.0"),
-    ],
-)
-def test_errors(kind, settings, message):
-    with pytest.raises(ValueError, match=message):
-        kind(**settings)

@@ -28,17 +28,11 @@ class Progress:
 
 
 class Backup(StreamBackup):
-    """Keeps `model.keras`, the best model so far, and `backup.npz`, all that a resumed run needs.
+    """Keeps `model.keras`, the best model so far by the `monitor` of the `feed`, and `backup.npz` to resume from.
 
-    The backup has the `Progress` too, and the experiment, so that a foreign file is known for one. The order of the
-    data follows from the number of batches. The model is written first: a kill between the two leaves the model of an
-    epoch that a resumed run makes once more, to the bit.
-
-    Of optimizers with `use_ema` the model has the averages of the weights, which the validation measures; the backup
-    has the weights, with which training goes on.
-
-    The `monitor` of the `feed` tells which model is the best; of equals the latest counts, and without one the last.
-    `experiment` is that in the file, or that of the run where there is none.
+    The model is written first: a kill between the two leaves the model of an epoch that a resumed run makes once more,
+    to the bit. With `use_ema` the model has the averages of the weights, and the backup the weights, which training
+    goes on with. `experiment` is that in the file, or that of the run where there is none.
 
     Raises:
         OSError: where the file cannot be read, or is no backup of a run.

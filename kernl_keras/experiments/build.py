@@ -49,12 +49,6 @@ def build_model(experiment, time_steps, features, total_steps, rows=None):
     """The experiment's `Model`, built and compiled; its seed decides all initial weights and all noise.
 
     The learning rate falls over `total_steps`. `rows` is the batch size of a network for a stream, which is stateful.
-
-    Example:
-
-    >>> from kernl_keras.experiments.configs import EXPERIMENTS
-    >>> build_model(EXPERIMENTS["adding"], time_steps=50, features=2, total_steps=1000).output_shape
-    (None, 1)
     """
     keras.utils.set_random_seed(experiment.seed)
     return assemble(experiment, time_steps, features, total_steps, rows)

@@ -7,7 +7,6 @@ from ..checks import integer, number, one_of
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import NAMES as RULES
 
-SCHEDULES = ("cosine", "constant")
 SOURCES = {  # task: where its data may come from
     "mnist": ("sample", "tfds"),
     "adding": (None,),
@@ -18,7 +17,6 @@ SOURCES = {  # task: where its data may come from
 FOLDER = pathlib.Path(__file__).parent / "networks"
 NETWORKS = sorted(path.stem for path in FOLDER.glob("*.npz"))  # that come with the package
 MAX_SEED = 2**30 - 1  # two int32 seeds are made of one
-NORMALIZATIONS = (None, "batch")
 ABOVE: dict = {  # the keys of an entry of `Experiment.above`, and their defaults
     "cell": None,
     "cell_settings": None,
@@ -34,9 +32,6 @@ ABOVE: dict = {  # the keys of an entry of `Experiment.above`, and their default
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """All settings of a run, as `config.json` holds them: plain numbers, strings, lists and dicts only.
-
-    A `window` is that of `RNN`, the steps inside which errors go back exactly: `layer_settings["window"]`, or
-    `--window` on the command line. The steps over whose outputs an answer is averaged are `answer_steps`.
 
     Raises:
         ValueError: for a setting out of range, and for settings that do not go together.
@@ -96,15 +91,14 @@ class Experiment:
     def __post_init__(self):
         one_of("task", self.task, SOURCES)
         if self.source not in SOURCES[self.task]:
-            named = " or ".join(repr(source) for source in SOURCES[self.task] if source)
-            must = f"be {named}" if named else "be left out"
-            raise ValueError(f"data must {must} for experiment {self.name}; received {self.source!r}.")
+            named = " or ".join(repr(source) for source in SOURCES[self.task] if source) or "left out"
+            raise ValueError(f"data must be {named} for experiment {self.name}; received {self.source!r}.")
         if self.data_dir is not None and self.source != "tfds":
             raise ValueError(
                 f"data_dir is where data 'tfds' lie; received {self.data_dir!r} with data {self.source!r}."
             )
         one_of("rule", self.rule, RULES)
-        one_of("schedule", self.schedule, SCHEDULES)
+        one_of("schedule", self.schedule, ("cosine", "constant"))
         if (self.epochs is None) == (self.steps is None):
             raise ValueError(f"epochs or steps must be given, one; received {self.epochs!r} and {self.steps!r}.")
         integer(*(("epochs", self.epochs) if self.steps is None else ("steps", self.steps)))
@@ -136,8 +130,8 @@ class Experiment:
     @property
     def learns_sensitivity(self):
         """Whether a hidden layer has M."""
-        named = [entry.get("rule") for entry in self.above]
-        return any(issubclass(RULES[rule], LearnedSensitivity) for rule in (self.rule, *filter(None, named)))
+        rules = [self.rule, *(entry["rule"] for entry in self.above if entry.get("rule"))]
+        return any(issubclass(RULES[rule], LearnedSensitivity) for rule in rules)
 
     def make_rule(self):
         """The rule with its settings."""
@@ -171,5 +165,5 @@ def _check_above(entry):
         one_of("rule", layer["rule"], RULES)
     elif layer["rule_settings"]:
         raise ValueError(f"rule_settings must be left out where no rule is named; received {layer['rule_settings']!r}.")
-    one_of("normalization", layer["normalization"], NORMALIZATIONS)
+    one_of("normalization", layer["normalization"], (None, "batch"))
     number("dropout", layer["dropout"], low=0.0, high=0.9)

@@ -28,7 +28,7 @@ class Feed:
     - `batches(learned)`: the `tf.data.Dataset` of the training batches after those
     - `plan(weights)`: lines that say what will be learned, by so many trained numbers
     - `callbacks(run_dir, counts)`: what shows the run, which goes on with the `counts(model)` of its last epoch, if any
-    - `go_on_within_epoch(model, counts)`: where the run had ended within an epoch
+    - `go_on_within_epoch(model, counts)`: where a stream had ended within an epoch
     - `row(model, epoch, learned, seconds, logs)`: the entry of the learning curve for an epoch
     - `test(model)`, `print_test(test)`: the test of the saved model, a dict
     - `results(backup, test)`: the part of `results.json` that is of this kind of run
@@ -115,11 +115,7 @@ class Epochs(Feed):
 
 @dataclasses.dataclass(frozen=True)
 class StreamSettings:
-    """How an experiment's words become a stream, and how long it is.
-
-    Raises:
-        ValueError: for a setting out of range.
-    """
+    """How an experiment's words become a stream, and how long it is; a `ValueError` for a setting out of range."""
 
     pieces: int = 2000
     piece: int = 100  # steps
@@ -134,9 +130,6 @@ def for_stream(experiment):
     """The experiment as it is on a stream: it answers at every step, the learning rate stays, no words are held back.
 
     Words are not moved, for the stream has them at random steps anyway, and counts a word where it is.
-
-    Raises:
-        UserError: for one whose sequences have not one class each.
     """
     if experiment.task not in STREAM_TASKS:
         raise UserError(

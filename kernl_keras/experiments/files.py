@@ -21,13 +21,7 @@ class UserError(Exception):
 
 @contextlib.contextmanager
 def as_user_error(*kinds):
-    """Turns errors of some kinds, or a `ValueError` where none is named, into a `UserError` with their message.
-
-    >>> with as_user_error():
-    ...     raise ValueError("window must be >= 1; received 0.")
-    Traceback (most recent call last):
-    kernl_keras.experiments.files.UserError: window must be >= 1; received 0.
-    """
+    """Turns errors of some kinds, or a `ValueError` where none is named, into a `UserError` with their message."""
     kinds = kinds or (ValueError,)
     try:
         yield
@@ -37,13 +31,7 @@ def as_user_error(*kinds):
 
 @contextlib.contextmanager
 def explained(problem, advice=""):
-    """Turns an `OSError` into a `UserError` that says what could not be done, why, and what to do.
-
-    >>> with explained("nothing.txt cannot be read", "Write it first."):
-    ...     _ = open("nothing.txt")
-    Traceback (most recent call last):
-    kernl_keras.experiments.files.UserError: nothing.txt cannot be read: No such file or directory. Write it first.
-    """
+    """Turns an `OSError` into a `UserError`: what could not be done, why, and what to do, a sentence."""
     try:
         yield
     except OSError as error:
@@ -77,14 +65,10 @@ def read_json(path):
 
 @contextlib.contextmanager
 def alone(run_dir):
-    """Keeps other runs out of a directory.
+    """Keeps other runs out of a directory; a `UserError` where another process holds it.
 
-    The kernel holds the lock, on the directory itself, and frees it when the process ends, however it ends: nothing is
-    left behind that would have to be removed. Where there are no such locks (Windows, some network file systems) runs
-    are not kept apart.
-
-    Raises:
-        UserError: where another process holds the directory.
+    The kernel holds the lock, on the directory itself, and frees it when the process ends, however it ends. Where there
+    are no such locks (Windows, some network file systems) runs are not kept apart.
     """
     if fcntl is None:
         yield

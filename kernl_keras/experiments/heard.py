@@ -94,10 +94,7 @@ def decibels(power):
 
 
 def active(level):
-    """The steps of a level [T] in which there is sound: it is not much softer than the loudest, and louder than noise.
-
-    Noise is the softest level that stays the same for a while.
-    """
+    """The steps of a level [T] with sound: louder than noise, the softest level that stays the same for a while."""
     quiet = ACTIVE
     if len(level) >= LONG:
         parts = np.lib.stride_tricks.sliding_window_view(level, LONG)
@@ -159,15 +156,10 @@ def softmax(values):
 
 
 def hear_recording(path, run_dir=None, pretrained=None):
-    """Lets a network hear a recording; returns a `Heard`.
+    """The `Heard` of a WAV file, by the network of a run on a stream of spoken digits, or by one of the packaged.
 
     Quiet ends are cut off, of a longer word the last second counts, and before a shorter one there is silence, as in
     `spoken_digits`. The digit is the class with the largest mean output over the steps in which a word is asked for.
-
-    Args:
-        path: of a WAV file, at 8 kHz or more.
-        run_dir: of a run on a stream of spoken digits.
-        pretrained: the name of a network that comes with the package, instead.
     """
     answer, temperature = packaged_network(pretrained) if pretrained else trained_network(run_dir)
     return hear(sound_of(path), answer, temperature)
@@ -198,10 +190,7 @@ def _check_hears(experiment, whose):
 
 
 def answering(model, experiment, answer=None):
-    """From a word, float [samples], to a model's values of its classes [n].
-
-    With `answer` the model says something at every step: its mean over so many of them counts, from a word's end on.
-    """
+    """From a word, float [samples], to a model's values of its classes [n]: of its last `answer` steps the mean."""
     encoder, samples = front_end(experiment), round(experiment.task_settings["seconds"] * SAMPLING_RATE)
 
     @tf.function

@@ -36,8 +36,7 @@ def load_pretrained(name: str = "smnist") -> Model:
     >>> model.input_shape, model.output_shape
     ((None, 838, 2), (None, 10))
     """
-    file = _read(name)
-    experiment = Experiment(**json.loads(str(file["experiment"])))
+    file, experiment = _read(name), experiment_of(name)
     time_steps, features = map(int, file["input_shape"])
     # not `build_model`: nobody's random state is reset
     model = assemble(experiment, time_steps, features, total_steps=experiment.steps or 1)
@@ -67,12 +66,9 @@ def variables(model):
 
 
 def start_from(name, model):
-    """Gives a model the numbers of a packaged network.
+    """Gives a model the numbers of a packaged network; a `ValueError` for one of other layers or sizes.
 
     Constants that only the model learns stay as they are, and M is left out where the model's rule has none.
-
-    Raises:
-        ValueError: for a model that has other layers, or of another size.
     """
     file, own = _read(name), variables(model)
     names = [key for key in file if "/" in key and (key in own or key.split("/")[1] not in OF_A_RULE)]

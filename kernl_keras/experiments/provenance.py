@@ -12,8 +12,8 @@ import tensorflow as tf
 from ..keras_version import keras
 from ..version import __version__
 
-# What decides the last bits of a run besides its configuration and its seed, and how to have it as it was. It decides
-# in which order sums are added and how each is rounded; a spiking network turns a last bit into a spike more or less.
+# What decides the last bits of a run besides its configuration and its seed, and how to have it as it was: in which
+# order sums are added and how each is rounded. A spiking network turns a last bit into a spike more or less.
 ADVICE = {
     "threads": "give --threads {}",
     "tensorflow": "install tensorflow {}",
@@ -62,23 +62,18 @@ def cores():
 
 
 def git_revision(file=__file__):
-    """The commit of the checkout that `file` belongs to, "-dirty" after it where tracked files were changed.
-
-    None outside a checkout, in one that does not track the file (an environment inside another project), and where
-    there is no git.
-    """
+    """The commit of the checkout that tracks `file`, "-dirty" after it if tracked files were changed; None without."""
     file = pathlib.Path(file).resolve()
+
+    def git(*arguments):
+        command = ["git", "-C", file.parent, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
+
     try:
-        _git(file.parent, "ls-files", "--error-unmatch", file.name)
-        return _git(file.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        git("ls-files", "--error-unmatch", file.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _git(folder, *arguments):
-    return subprocess.run(
-        ["git", "-C", folder, *arguments], check=True, capture_output=True, encoding="utf-8"
-    ).stdout.strip()
 
 
 def computed_with():

@@ -211,9 +211,7 @@ def fit(model, feed, backup, run_dir):
 
 
 def stretches(learned, total, every):
-    """The stretches of batches that are left of a run, each an epoch to Keras: lists of how many, and how long each.
-
-    They end at every `every`-th batch of the whole run, and at its last.
+    """The batches that are left of a run, in epochs that end at each `every`-th of the run: how many, and how long.
 
     >>> stretches(0, 250, 100), stretches(20, 40, 100), stretches(20, 250, 100)
     ([(2, 100), (1, 50)], [(1, 20)], [(1, 80), (1, 100), (1, 50)])
@@ -230,11 +228,7 @@ def _check_model(path):
 
 
 def load_saved(run_dir, build):
-    """The saved model of a run.
-
-    The function `build` makes the network of the experiment, and numbers alone are taken from the file: what else may
-    stand in it, such as code, is never run.
-    """
+    """The saved model of a run: `build` makes it, and numbers alone are taken from the file; no code in it is run."""
     path = pathlib.Path(run_dir) / MODEL
     if not path.is_file():
         raise UserError(f"{run_dir} holds no {MODEL}: the run stopped before its first epoch ended; resume it.")
@@ -257,14 +251,9 @@ def test_model(run_dir, feed):
 
 
 def evaluate(run_dir=None, experiment=None, verbose="auto", pretrained=None):
-    """Tests the saved model of a run, or the `pretrained` network of a name; returns a dict of loss and metrics.
+    """Tests the saved model of a run, or the `pretrained` network of a name, on the test set of an `experiment`.
 
-    Args:
-        experiment: `Experiment` whose test set to take; None for the run's own.
-        verbose: as in `keras.Model.evaluate`.
-
-    Raises:
-        UserError: for a directory without a model, for a damaged or foreign one, and for data that cannot be had.
+    Returns a dict of loss and metrics; raises `UserError` for a model or data that are missing, damaged or foreign.
     """
     feed = Epochs(experiment or read_config(run_dir), verbose)
     feed.load()

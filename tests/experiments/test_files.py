@@ -2,15 +2,12 @@
 
 import errno
 import os
-import pathlib
-import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from kernl_keras import whole_files
 from kernl_keras.experiments import files
 from kernl_keras.experiments.files import UserError, alone, remove_parts, whole, write_json
 
@@ -63,34 +60,6 @@ def test_a_disk_that_ends_leaves_what_was_there(tmp_path, short_disk):
         with whole(path) as part:
             np.savez(part, x=np.zeros(100_000))
     assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == ["a.npz"]
-
-
-def test_a_full_disk(tmp_path):
-    """A file system of 100 kB in a namespace of its own; the module alone, which imports no TensorFlow."""
-    script = f"""
-        mount -t tmpfs -o size=100k none {tmp_path} && cd {tmp_path} && {sys.executable} - <<'END'
-import pathlib, sys
-sys.path.insert(0, {str(pathlib.Path(whole_files.__file__).parent)!r})
-from whole_files import whole
-path = pathlib.Path("a.txt")
-path.write_text("old")
-try:
-    with whole(path) as part:
-        part.write_bytes(bytes(200_000))
-except Exception as error:
-    print(type(error).__name__, error)
-print(sorted(each.name for each in pathlib.Path().iterdir()), path.read_text())
-END
-    """
-    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
-    if "mount" in done.stderr:
-        pytest.skip(f"no file system can be mounted here: {done.stderr}")
-    assert done.stdout.splitlines() == [
-        "OSError a.txt cannot be written: No space left on device. What was there before still is.",
-        "['a.txt'] old",
-    ]
 
 
 def test_a_folder_that_is_not_there_or_is_a_file(tmp_path):

@@ -43,15 +43,12 @@ def checkout(tmp_path):
     return tmp_path, git("rev-parse", "HEAD")
 
 
-def test_the_revision_of_a_checkout(checkout):
+def test_the_revision_is_that_of_the_checkout_that_tracks_the_file(checkout):
     folder, commit = checkout
     assert git_revision(folder / "tracked.py") == commit
     (folder / "tracked.py").write_text("2")
     assert git_revision(folder / "tracked.py") == f"{commit}-dirty"
-
-
-def test_a_file_that_the_checkout_does_not_track_has_no_revision(checkout):
-    assert git_revision(checkout[0] / "untracked.py") is None
+    assert git_revision(folder / "untracked.py") is None
 
 
 def test_no_revision_outside_a_checkout(tmp_path, monkeypatch):

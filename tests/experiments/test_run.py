@@ -33,14 +33,14 @@ pytestmark = [
 ]
 
 # All that a resumed run could forget: two counters of Bernoulli spikes and noise, the seeds of Dropout (which Keras 2
-# lets no one read), M and gamma alone at first, averages of the weights. 5 batches an epoch.
+# lets no one read), M and gamma alone at first, averages of the weights. 3 batches an epoch.
 UPPER = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5 if IS_KERAS_3 else 0.0}
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
     rule_settings={"kernel": "exponential"},  # so that there are M and gamma
     sensitivity_every=1,
     name="tiny",
-    task_settings={"steps": 4, "examples": 23, "validation": 8, "test": 5},
+    task_settings={"steps": 4, "examples": 14, "validation": 4, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"},
     cell="lif",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
@@ -49,9 +49,9 @@ TINY = dataclasses.replace(
     batch_size=4,
     learning_rate=0.01,
     optimizer_settings={"global_clipnorm": 10.0, "use_ema": True, "ema_momentum": 0.8},
-    sensitivity_only=4,
+    sensitivity_only=2,
     epochs=None,
-    steps=18,  # three epochs, and three steps of a fourth, which are a `fit` of their own
+    steps=8,  # two epochs, and two steps of a third, which are a `fit` of their own
     seed=3,
     jit_compile=False,
 )
@@ -123,7 +123,7 @@ def stop(how, patch):
     if how == "in the first epoch":
         patch.setattr(StopAt, "at", (0, 2))
     elif how == "in the third epoch":
-        patch.setattr(StopAt, "at", (2, 1))
+        patch.setattr(StopAt, "at", (2, 0))
     elif how == "between the first model and its backup":
         patch.setattr(StreamBackup, "on_epoch_end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     else:  # the backup of the second epoch cannot be written; the first is that of the beginning
@@ -174,11 +174,11 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
 
 def test_training_moved_everything(straight):
     """The comparison above would be empty if nothing had learned."""
-    start, trained = run.build_model(TINY, 4, 2, 18), restored(straight[0])
+    start, trained = run.build_model(TINY, 4, 2, 8), restored(straight[0])
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
-    assert int(trained.optimizer.iterations) == 18 - 4 and int(trained.sensitivity_optimizer.iterations) == 18
-    assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [18, 18]
+    assert int(trained.optimizer.iterations) == 8 - 2 and int(trained.sensitivity_optimizer.iterations) == 8
+    assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [8, 8]
     if IS_KERAS_3:
         seeds = [variable for variable in trained.non_trainable_variables if "seed_generator" in variable.path]
         assert len(seeds) == 1 and {*seeds[0].numpy().tolist()} not in [
@@ -216,15 +216,14 @@ def test_training_goes_on_with_the_weights_and_not_with_their_averages(straight,
 def test_results(straight):
     folder, results = straight
     assert json.loads((folder / "results.json").read_text()) == results
-    assert results["examples"] == {"train": 23, "validation": 8, "test": 5}
-    assert (results["experiment"], results["rule"], results["seed"], results["steps"]) == ("tiny", "kernl", 3, 18)
+    assert results["examples"] == {"train": 14, "validation": 4, "test": 5}
+    assert (results["experiment"], results["rule"], results["seed"], results["steps"]) == ("tiny", "kernl", 3, 8)
     assert (results["command"], results["metric"], results["chance"]) == ("the command", "mse", 1 / 6)
-    assert [(entry["epoch"], entry["steps"]) for entry in results["curve"]] == [(1, 5), (2, 10), (3, 15), (4, 18)]
+    assert [(entry["epoch"], entry["steps"]) for entry in results["curve"]] == [(1, 3), (2, 6), (3, 8)]
     scores = [entry["val_mse"] for entry in results["curve"]]
-    assert scores[results["best_epoch"] - 1] == min(scores) and len(set(scores)) > 2
+    assert scores[results["best_epoch"] - 1] == min(scores) and len(set(scores)) == 3
     assert {"loss", "sensitivity_loss", "explained_variance", "val_loss"} <= results["curve"][0].keys()
-    assert results["test_mse"] == results["test"]["mse"] > 0
-    assert results["seconds"] > 0
+    assert results["test_mse"] == results["test"]["mse"] > 0 and results["seconds"] > 0
     assert results["versions"]["keras"] == keras.__version__
     assert results["computed_with"] == [provenance.computed_with()]
     assert read_config(folder) == TINY
@@ -259,10 +258,10 @@ def test_a_run_that_stopped_before_its_test_is_tested(copy, monkeypatch, capsys)
 def test_it_is_validated_after_so_many_steps():
     feed = Epochs(dataclasses.replace(TINY, validate_every=7))
     feed.load()
-    assert (feed.every, feed.total, feed.monitor, feed.sign) == (7, 18, "val_mse", -1)
+    assert (feed.every, feed.total, feed.monitor, feed.sign) == (7, 8, "val_mse", -1)
     feed = Epochs(dataclasses.replace(TINY, task_settings={**TINY.task_settings, "validation": 0}))
     feed.load()
-    assert (feed.every, feed.monitor) == (5, None)  # an epoch
+    assert (feed.every, feed.monitor) == (3, None)  # an epoch
 
 
 # The backup itself
@@ -339,25 +338,16 @@ def test_an_epoch_counts_when_its_model_is_there(tmp_path, monkeypatch):
 
 
 def change_backup(folder, change):
-    """Does something to the backup in a folder."""
+    """Changes arrays of the backup in a folder; False removes one."""
     path = folder / "backup.npz"
-    content = path.read_bytes()
-    if change == "cut short":
-        path.write_bytes(content[: len(content) // 2])
-    elif change == "a wrong bit":
-        place = content.index(arrays_of(folder)["0000"].tobytes(), content.index(b"0000"))
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-    else:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {**file, **{name: np.array(value) for name, value in change.items()}}
-        np.savez(path, **{name: array for name, array in arrays.items() if array.dtype != bool or array.ndim})
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {**file, **{name: np.array(value) for name, value in change.items()}}
+    np.savez(path, **{name: array for name, array in arrays.items() if array.dtype != bool or array.ndim})
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("cut short", "cannot be read: .*not a zip file"),
-        ("a wrong bit", "cannot be read: its member '0000.npy' is damaged"),
         ({"0000": [print]}, "cannot be read: Object arrays cannot be loaded"),
         ({"progress": "null"}, "is no backup of a run: "),
         ({"progress": '{"loss": 1}'}, "is no backup of a run: .*unexpected keyword argument 'loss'"),
@@ -374,23 +364,21 @@ def test_a_damaged_backup_says_what_to_do(tmp_path, change, message):
     assert str(found.value).count("backup.npz") == 1
 
 
-@pytest.mark.parametrize(
-    "change, message",
-    [
+def test_a_backup_of_another_network_sets_nothing(tmp_path):
+    run_epochs(a_backup(tmp_path), [0.1])
+    whole, model = (tmp_path / "backup.npz").read_bytes(), network()
+    model.set_weights([np.full((1, 1), 7.0)])
+    for change, message in (
         ({"0001": np.zeros(2, "int64")}, r"number 0001 is int64 \[2\] in the backup and \w+ \[\] in the model"),
-        ({"0000": np.ones((1, 1))}, r"number 0000 is float64 \[1, 1\] in the backup and float32 \[1, 1\] in the model"),
+        ({"0000": np.ones((1, 1))}, r"number 0000 is float64 \[1, 1\] in .* and float32 \[1, 1\] in the model"),
         ({"0001": False}, "number 0001 is missing in the backup"),
         ({"9999": 1.0}, r"number 9999 is float64 \[\] in the backup and missing in the model"),
-    ],
-)
-def test_a_backup_of_another_network_sets_nothing(tmp_path, change, message):
-    run_epochs(a_backup(tmp_path), [0.1])
-    change_backup(tmp_path, change)
-    model = network()
-    model.set_weights([np.full((1, 1), 7.0)])
-    with pytest.raises(ValueError, match=rf"must be that of the backup .*backup\.npz, which has .*: {message}"):
-        a_backup(tmp_path, model=model)
-    assert model.get_weights() == [[[7.0]]]
+    ):
+        (tmp_path / "backup.npz").write_bytes(whole)
+        change_backup(tmp_path, change)
+        with pytest.raises(ValueError, match=rf"must be that of the backup .*backup\.npz, which has .*: {message}"):
+            a_backup(tmp_path, model=model)
+        assert model.get_weights() == [[[7.0]]]
 
 
 # Directories
@@ -405,21 +393,24 @@ def break_model(folder, change):
             archive.writestr(name, content)
 
 
+FILES = {  # kinds of run directories that are made of new files
+    "empty": {},
+    "other": {"notes.txt": "mine"},
+    "broken": {"config.json": '{"colour": 1}'},
+    "not a dict": {"config.json": "3"},
+}
+
+
 def prepare_directory(kind, folder, straight):
-    """Makes a run directory of some kind: of new files, or a copy of a run that lacks its results, or is damaged."""
-    new = {
-        "empty": {},
-        "other": {"notes.txt": "mine"},
-        "broken": {"config.json": '{"colour": 1}'},
-        "not a dict": {"config.json": "3"},
-    }
-    if kind in new:
+    """Makes a run directory of some kind: of `FILES`, or a copy of a run that lacks its results, or is damaged."""
+    if kind in FILES:
         folder.mkdir()
-        for name, text in new[kind].items():
+        for name, text in FILES[kind].items():
             (folder / name).write_text(text)
-    elif kind != "none":
-        shutil.copytree(straight, folder)
-    if kind in ("none", "complete", *new):
+    if kind in ("none", *FILES):
+        return
+    shutil.copytree(straight, folder)
+    if kind == "complete":
         return
     (folder / "results.json").unlink()
     file = folder / ("model.keras" if "model" in kind else "backup.npz")
@@ -427,8 +418,6 @@ def prepare_directory(kind, folder, straight):
         file.unlink()
     elif kind.startswith("half "):
         file.write_bytes(file.read_bytes()[:-500])
-    elif kind == "a model that leads out":
-        break_model(folder, lambda parts: {**parts, "../../evil.py": b"x"})
     elif kind == "another run's backup":
         change_backup(folder, {"experiment": json.dumps(dataclasses.asdict(dataclasses.replace(TINY, seed=9)))})
     elif kind == "another network's backup":
@@ -452,7 +441,6 @@ def prepare_directory(kind, folder, straight):
         ("not a dict", {}, True, "config.json cannot be read: "),
         ("half a backup", {}, True, r"backup\.npz cannot be read: .*not a zip file\. Put a good copy of it there"),
         ("half a model", {}, True, r"model\.keras cannot be read: .*not a zip file\. Put a good copy of it there"),
-        ("a model that leads out", {}, True, r"model\.keras cannot be read: its member '\.\./\.\./evil\.py' leads out"),
         ("another run's backup", {}, True, r"backup\.npz is that of another run: seed was 9, now 3"),
         ("another network's backup", {}, True, r"backup\.npz.* number 0004 is float32 \[3, 3\] in .* Put a good copy"),
     ],
@@ -483,17 +471,17 @@ def test_data_may_move_and_another_keras_may_not(straight, tmp_path):
     for name in ("backup.npz", "model.keras"):
         shutil.copy(straight[0] / name, tmp_path)
     change_backup(tmp_path, {"experiment": json.dumps(dataclasses.asdict(saved))})
-    assert run.open_backup(tmp_path, moved, resume=True).pieces == 18
+    assert run.open_backup(tmp_path, moved, resume=True).pieces == 8
     change_backup(tmp_path, {"progress": '{"keras": "1.0"}'})
     with pytest.raises(UserError, match=rf"was written by Keras 1\.0, this is {keras.__version__}; resume with the fo"):
         run.open_backup(tmp_path, moved, resume=True)
 
 
-def test_a_second_run_in_the_directory_is_told_so(copy):
+def test_a_second_run_in_the_directory_is_told_so(straight):
     """Two open files lock each other out, be they of one process or of two; `test_files` has two."""
     pytest.importorskip("fcntl")
-    with run.alone(copy[0]), pytest.raises(UserError, match="is in use by a run in another process"):
-        train(TINY, copy[0], resume=True, verbose=0)
+    with run.alone(straight[0]), pytest.raises(UserError, match="is in use by a run in another process"):
+        train(TINY, straight[0], resume=True, verbose=0)
 
 
 @slow
@@ -560,31 +548,26 @@ def test_nothing_in_a_model_file_is_run(copy, tmp_path, monkeypatch):
     assert evaluate(folder, verbose=0) == results["test"]
 
 
+OTHER_UNITS = {"cell_settings": {**TINY.cell_settings, "units": 6}}
+NO_UNITS = {"cell_settings": {**TINY.cell_settings, "units": -1}}
+
+
 @pytest.mark.parametrize(
-    "change, message",
+    "change, settings, message",
     [
-        (lambda parts: {"config.json": parts["config.json"]}, "is no model of this run"),
-        (lambda parts: {**parts, "model.weights.h5": b"no HDF5"}, "is no model of this run"),
-        (lambda parts: {**parts, "/tmp/evil.py": b"x"}, "cannot be read: its member '/tmp/evil.py' leads out of it"),
-        (None, "is no model of this run"),  # of another network
+        (lambda parts: {"config.json": parts["config.json"]}, {}, r"model\.keras is no model of this run"),
+        (lambda parts: {**parts, "model.weights.h5": b"no HDF5"}, {}, r"model\.keras is no model of this run"),
+        (lambda parts: {**parts, "/tmp/evil.py": b"x"}, {}, r"cannot be read: its member '/tmp/evil\.py' leads out of"),
+        (None, OTHER_UNITS, r"model\.keras is no model of this run"),
+        (None, NO_UNITS, r"config\.json describes no network: units must be an integer >= 1"),
+        ("none", {}, r"holds no model\.keras: the run stopped before its first epoch ended; resume"),
     ],
 )
-def test_a_model_that_is_none_is_not_evaluated(copy, change, message):
-    if change is None:
-        other = dataclasses.replace(TINY, cell_settings={**TINY.cell_settings, "units": 6})
-        write_json(copy[0] / "config.json", dataclasses.asdict(other))
-    else:
-        break_model(copy[0], change)
-    with pytest.raises(UserError, match=rf"model\.keras {message}"):
-        evaluate(copy[0], verbose=0)
-
-
-def test_a_configuration_of_no_network_is_named(copy):
-    config = json.loads((copy[0] / "config.json").read_text())
-    config["cell_settings"]["units"] = -1
-    write_json(copy[0] / "config.json", config)
-    with pytest.raises(UserError, match=r"config\.json describes no network: units must be an integer >= 1"):
-        evaluate(copy[0], verbose=0)
-    (copy[0] / "model.keras").unlink()
-    with pytest.raises(UserError, match=r"holds no model\.keras: the run stopped before its first epoch ended; resume"):
-        evaluate(copy[0], verbose=0)
+def test_a_model_that_is_none_is_not_evaluated(straight, tmp_path, change, settings, message):
+    write_json(tmp_path / "config.json", dataclasses.asdict(dataclasses.replace(TINY, **settings)))
+    if change != "none":
+        shutil.copy(straight[0] / "model.keras", tmp_path)
+    if callable(change):
+        break_model(tmp_path, change)
+    with pytest.raises(UserError, match=message):
+        evaluate(tmp_path, verbose=0)

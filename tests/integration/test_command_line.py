@@ -12,11 +12,14 @@ import pytest
 
 from kernl_keras import cli
 from kernl_keras.archives import read_arrays
+from kernl_keras.experiments import build, feeds
 from kernl_keras.experiments.configs import DEFAULT, EXPERIMENTS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 
-EVERY = EXPERIMENTS[DEFAULT].validate_every
+STREAM = ["stream", "--data-dir", "NOWHERE"]
+HEAR = ["stream", "--wav", "a.wav"]
+TFDS = {"source": "tfds", "validate_every": 10 * EXPERIMENTS[DEFAULT].validate_every}
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
     name="tiny",
@@ -75,15 +78,12 @@ def test_train_and_evaluate(tmp_path, capsys):
         ([], {}),
         (["--epochs", "3"], {"epochs": 3, "steps": None}),
         (["--steps", "9"], {"epochs": None, "steps": 9}),
-        (
-            ["--data", "tfds", "--data-dir", "here"],
-            {"source": "tfds", "data_dir": "here", "validate_every": 10 * EVERY},
-        ),
+        (["--data", "tfds", "--data-dir", "here"], {**TFDS, "data_dir": "here"}),
         (["--data", "sample"], {}),
-        (
-            ["--batch-size", "7", "--rule", "bptt", "--seed", "0"],
-            {"batch_size": 7, "rule": "bptt", "rule_settings": {}},
-        ),
+        (["--batch-size", "7", "--rule", "bptt"], {"batch_size": 7, "rule": "bptt", "rule_settings": {}}),
+        (["--learning-rate", "0.5", "--seed", "7"], {"learning_rate": 0.5, "seed": 7}),
+        (["--learn", "tau_m", "tau_out"], {"learn": ["tau_m", "tau_out"]}),
+        (["--window", "9"], {"layer_settings": {"window": 9}}),
         (["--rule", "kernl"], {}),  # the experiment's own rule, with its settings
         (["--sensitivity-only", "30"], {"sensitivity_only": 30}),
         (["--start", "smnist"], {"start": "smnist"}),
@@ -142,47 +142,53 @@ def test_list(capsys):
         (["train", "--epochs", "1", "--steps", "1"], "not allowed with"),
         (["train", "--epochs", "x"], "invalid int value: 'x'"),
         (["train", "--epochs", "0"], "epochs must be an integer >= 1; received 0"),
-        (["train", "--steps", "-3"], "steps must be an integer >= 1; received -3"),
-        (["train", "--batch-size", "0"], "batch_size must be an integer >= 1; received 0"),
         (["train", "--batch-size", "7000"], "batch_size must be at most the 6500 training examples; received 7000"),
-        (["train", "--learning-rate", "nan"], "learning_rate must be a finite number; received nan"),
-        (["train", "--seed", "-1"], "seed must be an integer >= 0; received -1"),
         (["train", "--window", "0"], "window must be an integer >= 1; received 0"),
         (["train", "--learn", "mass"], "learn must be names out of"),
         (["train", "--start", "imagenet"], "invalid choice: 'imagenet'"),
-        (
-            ["train", "--experiment", "ecg", "--start", "smnist", "--run-dir", "NEW"],
-            "received 'smnist', whose hidden/sensitivity_tensor has shape (200, 200), while",
-        ),
         (["train", "--threads", "0"], "--threads must be >= 1; received 0"),
-        (["train", "--sensitivity-only", "5", "--rule", "eprop"], "sensitivity_only needs a rule that has M"),
-        (["train", "--experiment", "adding", "--data", "tfds"], "data must be left out for experiment adding"),
-        (["train", "--data-dir", "there"], "data_dir is where data 'tfds' lie; received 'there'"),
         (["train", "--resume"], "--resume needs --run-dir"),
-        (["train", "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["train", "--resume", "--run-dir", "RUN", "--experiment", "adding"], "holds a run of smnist, not of adding"),
         (["train", "--resume", "--run-dir", "STREAM"], "STREAM holds a run of `stream`, not of `train`"),
-        (["train", "--resume", "--run-dir", "RUN"], "has a model.keras but no backup.npz"),
-        (["train", "--resume", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
-        (["train", "--resume", "--run-dir", "RUN", "--seed", "3"], "seed was 0, now 3"),
         (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
-        (["evaluate", "--pretrained", "imagenet"], "invalid choice: 'imagenet'"),
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
         (["evaluate", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["evaluate", "--run-dir", "RUN"], "model.keras cannot be read: File is not a zip file. Put a good copy of it"),
-        (["train", "--run-dir", "RUN/config.json/run"], "config.json/run cannot be made: Not a directory"),
+        (STREAM, "there is no folder NOWHERE"),
+        ([*STREAM, "--pretrained", "spoken-digits"], "--pretrained needs --wav, a recording"),
+        ([*STREAM, "--resume"], "--resume needs --run-dir"),
+        ([*STREAM, "--resume", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        ([*STREAM, "--resume", "--run-dir", "RUN"], "holds a run of `train`, not of `stream`"),
+        ([*STREAM, "--resume", "--run-dir", "STREAM", "--piece", "9"], "piece was 100, now 9"),
+        ([*STREAM, "--run-dir", "RUN"], "already holds something"),
+        ([*STREAM, "--experiment", "ecg"], "needs an experiment whose sequences have one class each; received ecg"),
+        ([*STREAM, "--pieces", "0"], "pieces must be an integer >= 1; received 0"),
+        ([*STREAM, "--piece", "0"], "piece must be an integer >= 1; received 0"),
+        (HEAR, "--wav needs --run-dir, the directory of a run, or --pretrained, one of them"),
+        ([*HEAR, "--run-dir", "STREAM", "--pretrained", "smnist"], "--wav needs --run-dir, the directory"),
+        ([*HEAR, "--pretrained", "smnist"], "smnist hears no sound"),
+        ([*HEAR, "--pretrained", "spoken-digits"], "a.wav cannot be read: No such file or directory"),
+        ([*HEAR, "--run-dir", "STREAM"], "holds no model.keras: the run stopped before its first epoch"),
+        ([*HEAR, "--run-dir", "DIGITS"], "holds a run of row-mnist, which hears no sound"),
     ],
 )
 def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
     """Status 2 and one line that says what is wrong; nothing is written."""
+
+    def missing(**settings):
+        raise FileNotFoundError(f"there is no folder {settings['data_dir']}")
+
+    monkeypatch.setattr(build, "spoken_digits", missing)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "EMPTY").mkdir()
-    for name in ("RUN", "BROKEN", "STREAM"):
+    for name in ("EMPTY", "RUN", "BROKEN", "STREAM", "DIGITS"):
         (tmp_path / name).mkdir()
     write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
     (tmp_path / "RUN" / "model.keras").write_text("not one")
     (tmp_path / "BROKEN" / "config.json").write_text("")
-    write_json(tmp_path / "STREAM" / "config.json", {"experiment": {}, "stream": {}})
+    for name, experiment in (("STREAM", "spoken-digits"), ("DIGITS", "row-mnist")):
+        experiment, settings = feeds.for_stream(EXPERIMENTS[experiment]), feeds.StreamSettings()
+        content = {"experiment": dataclasses.asdict(experiment), "stream": dataclasses.asdict(settings)}
+        write_json(tmp_path / name / "config.json", content)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as exit:
         cli.main(command)

@@ -1,6 +1,8 @@
 """A model file from a stranger: Keras' safe mode holds with our layers in it, and inside of them."""
 
 import json
+import pathlib
+import shutil
 import zipfile
 
 import pytest
@@ -11,18 +13,26 @@ from kernl_keras.keras_version import keras
 load = keras.models.load_model
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model whose first layer runs code, as Keras itself saves it."""
+    folder = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        x = keras.Input((6, 3))
+        y = keras.layers.Lambda(lambda x: (open("ran", "w").close(), x)[1])(x)
+        hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(y)
+        model = kk.Model(x, kk.TimeAverage(2)(kk.Readout(2)(hidden)))
+        model.compile("sgd", "mse", sensitivity_optimizer="sgd")
+        model.save(folder / "planted.keras")
+    return folder / "planted.keras"
+
+
 @pytest.fixture
-def planted(tmp_path, monkeypatch):
-    """A model whose first layer runs code, as Keras itself saves it; and the file that shows that it ran."""
+def planted(saved, tmp_path, monkeypatch):
+    """A copy of it, and the file that shows that its code ran."""
     monkeypatch.chdir(tmp_path)
-    x = keras.Input((6, 3))
-    y = keras.layers.Lambda(lambda x: (open("ran", "w").close(), x)[1])(x)
-    hidden = kk.RNN(kk.LeakyRNNCell(4), name="hidden")(y)
-    model = kk.Model(x, kk.TimeAverage(2)(kk.Readout(2)(hidden)))
-    model.compile("sgd", "mse", sensitivity_optimizer="sgd")
-    model.save(tmp_path / "planted.keras")
-    (tmp_path / "ran").unlink()
-    return tmp_path / "planted.keras", tmp_path / "ran"
+    return pathlib.Path(shutil.copy(saved, tmp_path)), tmp_path / "ran"
 
 
 def changed_by(move, path):
@@ -40,28 +50,12 @@ def changed_by(move, path):
     return other
 
 
-def as_layer(config, planted):
-    """As it was saved."""
-
-
-def as_cell(config, planted):
-    """Where our layer keeps its cell."""
-    config["config"]["layers"][2]["config"]["cell"] = {**planted, "inbound_nodes": []}
-
-
-def as_rule(config, planted):
-    """Where our layer keeps its rule."""
-    config["config"]["layers"][2]["config"]["rule"] = {**planted, "inbound_nodes": []}
-
-
-def as_kernel(config, planted):
-    """Where the rule keeps its kernel."""
-    config["config"]["layers"][2]["config"]["rule"]["config"]["kernel"] = {**planted, "inbound_nodes": []}
-
-
-def as_optimizer(config, planted):
-    """Where our model keeps its second optimizer."""
-    config["compile_config"]["sensitivity_optimizer"] = {**planted, "inbound_nodes": []}
+PLACES = {  # where our layers and our model keep objects, and the planted one may stand
+    "cell": lambda config: (config["config"]["layers"][2]["config"], "cell"),
+    "rule": lambda config: (config["config"]["layers"][2]["config"], "rule"),
+    "kernel": lambda config: (config["config"]["layers"][2]["config"]["rule"]["config"], "kernel"),
+    "optimizer": lambda config: (config["compile_config"], "sensitivity_optimizer"),
+}
 
 
 def disarm(config, planted):
@@ -76,14 +70,19 @@ def test_without_the_code_it_is_a_model(planted):
     assert load(changed_by(disarm, path)).output_shape == (None, 2) and not ran.exists()
 
 
-@pytest.mark.parametrize("move", [as_layer, as_cell, as_rule, as_kernel, as_optimizer])
-def test_planted_code_is_refused(planted, move):
+@pytest.mark.parametrize("place", [None, *PLACES])
+def test_planted_code_is_refused(planted, place):
+    """Where Keras saved it, and in places of our own."""
     path, ran = planted
-    other = changed_by(move, path)
-    if move is not as_layer:
-        other = changed_by(disarm, other)
+    if place:
+
+        def move(config, planted):
+            holder, name = PLACES[place](config)
+            holder[name] = {**planted, "inbound_nodes": []}
+
+        path = changed_by(disarm, changed_by(move, path))
     with pytest.raises(Exception, match="safe_mode=False"):
-        load(other)
+        load(path)
     assert not ran.exists()
 
 

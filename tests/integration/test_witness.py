@@ -28,15 +28,16 @@ def initial_loss(perturbation, tau_m):
     return float(np.mean([variance() for _ in range(4)])) * perturbation.std**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("perturbation", "tau_m", "low", "high"),
     [
         # a NumPy run of the published equations: 2,000-2,400
         (Replica(0.5, observe="reset_voltage"), 20.0, 1_900.0, 2_300.0),
         # the published notebook: 8,361
-        pytest.param(Replica(0.5, observe="reset_voltage"), 5.0, 7_700.0, 8_900.0, marks=pytest.mark.slow),
+        (Replica(0.5, observe="reset_voltage"), 5.0, 7_700.0, 8_900.0),
         # with spikes of its own the second network is another one
-        pytest.param(Twin(0.5, observe="voltage"), 20.0, 100_000.0, 250_000.0, marks=pytest.mark.slow),
+        (Twin(0.5, observe="voltage"), 20.0, 100_000.0, 250_000.0),
     ],
     ids=["replica", "replica, tau_m 5", "twin"],
 )
