@@ -56,20 +56,15 @@ def ecg(
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, 1301, 4], y int32 [B,
-        1301]) and their sizes.
+        `SequenceData` of x float32 [B, 1301, 4] and y int32 [B, 1301].
 
     Raises:
         ValueError: an argument is out of range.
 
     Example:
         >>> import kernl_keras as kk
-        >>> data = kk.data.ecg()
-        >>> data.examples
+        >>> kk.data.ecg().examples
         Splits(train=518, validation=100, test=141)
-        >>> x, y = next(iter(data.train))
-        >>> x.shape, y.shape
-        (TensorShape([16, 1301, 4]), TensorShape([16, 1301]))
 
     References:
         Laguna, Mark, Goldberger, Moody 1997, "A database for evaluation of algorithms for measurement of QT and other

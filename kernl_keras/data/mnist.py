@@ -60,9 +60,8 @@ def sequential_mnist(
             repeat=True.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
-        their sizes. Training batches are full: each epoch leaves out the few digits that do not fill a batch, and not
-        always the same ones. `validation` and `test` hold all digits, so their last batch may be smaller.
+        `SequenceData` of x float32 [B, T, I] and y int32 [B]. Training batches are full: each epoch leaves out the few
+        digits that do not fill a batch, and not always the same ones. The last batch of the other parts may be smaller.
 
     Raises:
         ValueError: an argument is out of range.
@@ -72,8 +71,6 @@ def sequential_mnist(
     Example:
         >>> import kernl_keras as kk
         >>> data = kk.data.sequential_mnist(batch_size=25)
-        >>> data.examples
-        Splits(train=6500, validation=500, test=1000)
         >>> data.steps_per_epoch
         Splits(train=260, validation=20, test=40)
         >>> x, y = next(iter(data.train))

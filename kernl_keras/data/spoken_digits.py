@@ -88,8 +88,7 @@ def spoken_digits(
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
-        their sizes.
+        `SequenceData` of x float32 [B, T, I] and y int32 [B].
 
     Raises:
         ValueError: an argument is out of range, or `front_end` is stateful or returns something else than sequences.
