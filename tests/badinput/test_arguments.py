@@ -1,6 +1,5 @@
 """Arguments: a bad one is refused by an error that names it and says what was received; good ones work."""
 
-import inspect
 import itertools
 import re
 
@@ -13,21 +12,14 @@ from hypothesis import strategies as st
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..signatures import constructor_arguments
-from .public import INITIALIZERS, OTHERS, PUBLIC, H
+from .public import INITIALIZERS, PUBLIC, H
 from .tried import many, refused, some
 
 pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
 
 
-def test_the_table_has_every_argument_of_every_public_name():
-    for public in PUBLIC.values():
-        signature = public.signature
-        given = (
-            constructor_arguments(signature) if inspect.isclass(signature) else inspect.signature(signature).parameters
-        )
-        given = set(given) - INITIALIZERS - OTHERS
-        assert given == set(public.arguments), given ^ set(public.arguments)
+def test_the_table_has_every_public_class():
+    """The arguments of each are found in its signature; one that the table has not stops this file."""
     rooms = {"": kk, "rules.": kk.rules}
     classes = {room + name for room, of in rooms.items() for name in of.__all__ if isinstance(getattr(of, name), type)}
     assert classes - {"Model", "rules.Rule", "rules.Kernel"} <= set(PUBLIC)
