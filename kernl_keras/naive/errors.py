@@ -117,7 +117,7 @@ def errors_through_segments(segments, state, of_seen, w_rec, b, stride=1, dampin
                 seen = damping * through(w_rec, np.sum(of_current, 0))
                 shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
                 state, seen = shorter * state, shorter * seen
-    return np.array(found), state, seen
+    return np.array(found).reshape(-1, w_rec.shape[1]), state, seen
 
 
 def errors_without_end(step, states, seen, w_rec, b, pole, hops=None, damping=1.0):

@@ -198,32 +198,25 @@ def memory_of_means(
                 seen = through(behind, of_current)
             if not first:
                 continue
-            means = means_before(followed or steps, first, segment or size, ring, tau)
-            again = w_rec if behind is None else behind
+            behind_it, again = followed or steps, w_rec if behind is None else behind
             if endless:
-                found, damped = np.zeros((0, w_rec.shape[1])), damping * seen
-                if ring:
-                    segments = recent_segments(followed or steps, first, size, segment or size, ring)
-                    found, state, damped = errors_through_segments(
-                        segments, state, seen, again, b, stride, damping, hops != 0
-                    )
+                segments = recent_segments(behind_it, first, size, segment or size, ring)
+                arguments = segments, state, seen, again, b, stride, damping, hops != 0
+                found, state, damped = errors_through_segments(*arguments)
                 sorts = 2 if hops is None else hops + 1
                 states, left = np.zeros((sorts, *state.shape)), np.zeros((sorts, units))
                 states[0], left[1:2] = state, damped
             else:
-                found = errors_behind(means[:horizon], state, seen, again, b, hops, damping)[0]
+                means = means_before(behind_it, first, segment or size, ring, tau)[:horizon]
+                found = errors_behind(means, state, seen, again, b, hops, damping)[0]
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
-            products = np.zeros((1, w_rec.shape[1]))
-            if len(found):
-                products = kernels(poles, len(found)).T @ found
+            products = kernels(poles, len(found)).T @ found
             if endless:
-                mean = means_before(followed or steps, first, 1, 0, tau)[-1]
-                older = [
-                    p ** len(found) * errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles
-                ]
-                products = products + in_parts(poles, np.array(older))
+                mean = means_before(behind_it, first, 1, 0, tau)[-1]
+                older = [errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles]
+                products += in_parts(poles, np.array([p ** len(found) * one for p, one in zip(poles, older)]))
             gram = gram_matrix(poles, None if endless else len(found))
             gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]), ridge)
     return gradient
