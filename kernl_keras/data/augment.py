@@ -8,14 +8,8 @@ from ..checks import integer
 def shifted(x, largest, key):
     """Each sequence of a batch, moved by whole steps and features; what moves in is zero, what moves out is lost.
 
-    y[b, t, i] = x[b, t - s_b, i - f_b], with s_b uniform in -S ... S and f_b uniform in -F ... F.
-
-    `largest` is (S, F), and the `key` int64 [2] decides all s_b and f_b.
-
-    Example:
-        >>> x = tf.constant([[[1.0], [2.0], [3.0]]])
-        >>> shifted(x, (1, 0), key=tf.constant([0, 7], tf.int64))[0, :, 0].numpy()
-        array([0., 1., 2.], dtype=float32)
+    y[b, t, i] = x[b, t - s_b, i - f_b], with s_b uniform in -S ... S and f_b uniform in -F ... F. `largest` is (S, F),
+    and the `key` int64 [2] decides all s_b and f_b.
     """
     batch, sizes = tf.shape(x)[0], x.shape[1:]
     moves = tf.random.experimental.stateless_split(key, 2, alg="philox")
@@ -28,7 +22,7 @@ def shifted(x, largest, key):
 
 
 def largest_moves(shift, words):
-    """`shift` as a list of two int >= 0, of `words`, such as ("steps", "features")."""
+    """`shift` as a list of two int >= 0; of `words`, such as ("steps", "features"), messages speak."""
     if not isinstance(shift, (tuple, list)) or len(shift) != 2:
         raise ValueError(f"shift must be two integers, of {words[0]} and of {words[1]}; received {shift!r}.")
     return [integer(f"shift[{n}]", most, low=0) for n, most in enumerate(shift)]
@@ -46,13 +40,7 @@ def without_channels(x, rate, key):
 
     That is `keras.layers.SpatialDropout1D` in training, but decided by the key, so that a run resumes to the bit.
 
-    Example:
-        >>> without_channels(tf.ones((1, 2, 4)), 0.5, key=tf.constant([0, 4], tf.int64))[0].numpy()
-        array([[2., 0., 2., 2.],
-               [2., 0., 2., 2.]], dtype=float32)
-
-    Source:
-        Tompson et al. 2015, "Efficient object localization using convolutional networks" (arXiv:1411.4280).
+    Source: Tompson et al. 2015, "Efficient object localization using convolutional networks" (arXiv:1411.4280).
     """
     draws = tf.random.stateless_uniform([tf.shape(x)[0], 1, x.shape[2]], key, dtype=x.dtype, alg="philox")
     return tf.where(draws < rate, tf.zeros_like(x), x / (1.0 - rate))

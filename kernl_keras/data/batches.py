@@ -15,8 +15,7 @@ class Splits(NamedTuple):
         train, validation, test: int.
 
     Example:
-        >>> import kernl_keras as kk
-        >>> kk.data.Splits(train=6500, validation=500, test=1000)._asdict()["test"]
+        >>> Splits(train=6500, validation=500, test=1000).test
         1000
     """
 
@@ -31,13 +30,10 @@ class SequenceData(NamedTuple):
     Attributes:
         train: `tf.data.Dataset` of full batches. Each pass over it has the order of the next epoch. With `repeat=True`
             it is one endless stream of epochs.
-        validation: `tf.data.Dataset` of all validation examples in a fixed order, or None if there are none.
-        test: `tf.data.Dataset` of all test examples in a fixed order.
-        examples: `Splits`, the number of examples of each part.
-        steps_per_epoch: `Splits`, the number of batches of each part.
-        time_steps: int, T.
-        features: int, I.
-        description: str, a sentence that says where the data come from.
+        validation, test: `tf.data.Dataset` of all examples in a fixed order; None if there are none for validation.
+        examples, steps_per_epoch: `Splits`, the number of examples and of batches of each part.
+        time_steps, features: int, T and I.
+        description: str, where the data come from.
 
     Example:
         >>> import kernl_keras as kk
@@ -110,8 +106,7 @@ def counted(examples, words=""):
 def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batches=0):
     """The number of each batch since the stream began, and its shuffled example numbers [B] int64.
 
-    An epoch has `examples // batch_size` full batches. The examples that fill no batch are left out; every epoch leaves
-    out others. Skipping costs no example: it starts at the epoch it belongs to and cuts that epoch's list of numbers.
+    All batches are full: every epoch leaves out a few examples, and others each time. Skipping makes no example.
     """
     steps = examples // batch_size
     repeat = flag("repeat", repeat)
@@ -141,11 +136,11 @@ def numbered_indices(first, examples, batch_size, seed, repeat=False, skip_batch
 def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Fills up a short batch, such as the last one of an epoch, with examples of weight 0.
 
-    For every new batch size XLA compiles the training step again, which takes seconds. Here all batches have the same
-    size. A short one is filled with copies of its own examples. They have weight 0 in the loss, in `weighted_metrics`,
-    in the sensitivity loss and in the activity. With `reduction="mean_with_sample_weight"` (Keras 3) or "sum" as the
-    reduction of the loss, a training step is exactly that of the short batch. Two numbers that Keras reports do count
-    the copies: the mean loss of an epoch, which weights every batch by its size, and `metrics` without weights.
+    For every new batch size XLA compiles the training step again, which takes seconds. Here a short batch is filled
+    with copies of its own examples, of weight 0 in the loss, in `weighted_metrics`, in the sensitivity loss and in the
+    activity. With `reduction="mean_with_sample_weight"` (Keras 3) or "sum" as the reduction of the loss, a training
+    step is exactly that of the short batch. Two numbers that Keras reports do count the copies: the mean loss of an
+    epoch, which weights every batch by its size, and `metrics` without weights.
 
     Args:
         data: `tf.data.Dataset` of batches (x, y) or (x, y, sample_weight), with weights [B], or [B, T] for answers at

@@ -29,25 +29,20 @@ def adding_problem(
         batch_size: int, B.
         examples, validation, test: int, how many examples each part has; `validation=0` gives no validation part.
             Examples are drawn when they are needed and take no memory.
-        seed: int. Example i of a part depends on (seed, part, i) alone, and the order of the training examples on
-            (seed, epoch).
+        seed: int. Example i of a part depends on (seed, part, i) alone, and the training order on (seed, epoch).
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, 2], y float32 [B, 1])
-        and their sizes.
+        `SequenceData` of x float32 [B, T, 2] and y float32 [B, 1].
 
     Raises:
         ValueError: an argument is out of range.
 
     Example:
         >>> import kernl_keras as kk
-        >>> data = kk.data.adding_problem(steps=30, batch_size=4)
-        >>> x, y = next(iter(data.train))
+        >>> x, y = next(iter(kk.data.adding_problem(steps=30, batch_size=4).train))
         >>> x.shape, y.shape
         (TensorShape([4, 30, 2]), TensorShape([4, 1]))
-        >>> float(abs((x[..., 0] * x[..., 1]).numpy().sum(axis=1) - y[:, 0]).numpy().max()) < 1e-6
-        True
 
     References:
         Hochreiter, Schmidhuber 1997, "Long short-term memory", experiment 4; in the form of Le, Jaitly, Hinton 2015, "A
@@ -103,8 +98,7 @@ def anbn(
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, 2], y int32 [B, T])
-        and their sizes.
+        `SequenceData` of x float32 [B, T, 2] and y int32 [B, T].
 
     Raises:
         ValueError: an argument is out of range.

@@ -48,28 +48,23 @@ def ecg(
     Args:
         validation: int, how many sequences are held out from the end of the 618 for training, whatever the seed; 0 for
             no validation part. The 141 for testing come from other recordings.
-        channel_dropout: float in [0, 0.9], the probability that a channel of a training sequence is 0 at all steps. It
-            is drawn anew each time the sequence is trained on, and channels that stay are multiplied by
-            1/(1 - channel_dropout). So a network learns to do without any one of them, which helps with new patients.
+        channel_dropout: float in [0, 0.9], the probability that a channel of a training sequence is 0 at all steps,
+            drawn anew each time. Channels that stay are multiplied by 1/(1 - channel_dropout). So a network learns to
+            do without any one of them, which helps with new patients.
         batch_size: int, B.
         seed: int, the seed of the order of the training sequences, and of the channels that are left out.
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, 1301, 4], y int32 [B,
-        1301]) and their sizes.
+        `SequenceData` of x float32 [B, 1301, 4] and y int32 [B, 1301].
 
     Raises:
         ValueError: an argument is out of range.
 
     Example:
         >>> import kernl_keras as kk
-        >>> data = kk.data.ecg()
-        >>> data.examples
+        >>> kk.data.ecg().examples
         Splits(train=518, validation=100, test=141)
-        >>> x, y = next(iter(data.train))
-        >>> x.shape, y.shape
-        (TensorShape([16, 1301, 4]), TensorShape([16, 1301]))
 
     References:
         Laguna, Mark, Goldberger, Moody 1997, "A database for evaluation of algorithms for measurement of QT and other

@@ -40,8 +40,7 @@ def sequential_mnist(
             set, 700 and 100 of each class), or "tfds" for all 70,000, through TensorFlow Datasets.
         data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
             Only for "tfds".
-        download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`. If it is there, the
-            network is not used.
+        download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`.
         validation: int, how many digits are held out from the end of the training set, whatever the seed. None for 500
             of the sample or 5,000 of all MNIST; 0 for no validation part.
         layout: "pixels" (784 steps of one pixel) or "rows" (28 steps of 28 pixels).
@@ -54,15 +53,13 @@ def sequential_mnist(
             down, and by up to C columns, left or right; what moves in is black. This holds for every layout and order.
         batch_size: int, B.
         seed: int, the seed of the order of the training digits and of their moves, and of nothing else.
-        repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next epoch. True: `train`
-            is an endless stream of the same epochs.
-        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost. It needs
-            repeat=True.
+        repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next. True: it is an
+            endless stream of the same epochs.
+        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
-        their sizes. Training batches are full: each epoch leaves out the few digits that do not fill a batch, and not
-        always the same ones. `validation` and `test` hold all digits, so their last batch may be smaller.
+        `SequenceData` of x float32 [B, T, I] and y int32 [B]. Training batches are full: each epoch leaves out the few
+        digits that do not fill a batch, and not always the same ones. The last batch of the other parts may be smaller.
 
     Raises:
         ValueError: an argument is out of range.
@@ -72,8 +69,6 @@ def sequential_mnist(
     Example:
         >>> import kernl_keras as kk
         >>> data = kk.data.sequential_mnist(batch_size=25)
-        >>> data.examples
-        Splits(train=6500, validation=500, test=1000)
         >>> data.steps_per_epoch
         Splits(train=260, validation=20, test=40)
         >>> x, y = next(iter(data.train))

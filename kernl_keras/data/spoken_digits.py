@@ -59,27 +59,22 @@ def spoken_digits(
 ) -> SequenceData:
     """The Free Spoken Digit Dataset: 2,500 recordings of "zero" to "nine" by five speakers, at 8 kHz.
 
-    All sequences have one length, so that they need no mask and XLA compiles one shape. A recording is preceded by
-    silence, as Keras' `pad_sequences` pads: it ends with the last step, where recurrent networks in Keras answer. Half
-    of the recordings are shorter than 0.4 s, and of those longer than `seconds`, 4 of 2,500 with the default, the
-    beginning is left out.
+    All sequences have one length. A recording is preceded by silence: it ends with the last step, where recurrent
+    networks in Keras answer. Of those longer than `seconds`, 4 of 2,500 with the default, the beginning is left out.
 
     Args:
         front_end: a layer or function from sound [n, samples, 1] to sequences [n, T, I], such as `AudioEncoder(40)`. It
-            is applied once to all recordings, and what it makes of them is kept in memory: an epoch costs no Fourier
-            transform. None for the sound itself, [B, 8000 * seconds, 1] in [-1, 1].
-        speaker: the one whose 500 recordings make the test part, none of which is trained on. None for the test part of
-            the data set itself: the first 5 of the 50 takes of each digit and speaker (file names that end in _0 to
-            _4).
+            is applied once to all recordings, and what it makes of them is kept in memory. None for the sound itself,
+            [B, 8000 * seconds, 1] in [-1, 1].
+        speaker: the one whose 500 recordings make the test part. None for the test part of the data set itself: the
+            first 5 of the 50 takes of each digit and speaker (file names that end in _0 to _4).
         data_dir, download: as in `sequential_mnist`, of 10 MB.
         validation: int, how many recordings are held out from the end of the training set, the last takes of each digit
             and speaker. None for 5 takes, which are 250 recordings, or 200 with a `speaker` left out; 0 for no
             validation part.
         seconds: length of the sequences; a whole number of samples.
         shift: two int, S and F. Each time it is trained on, a training sequence is moved by up to S steps, earlier or
-            later, and by up to F features, such as the bands of a front end, up or down; what moves in is zero. With
-            (8, 1) and steps of 10 ms, that is as if a word were said 80 ms earlier or later, and a little higher or
-            lower.
+            later, and by up to F features, such as the bands of a front end, up or down; what moves in is zero.
         poor_copies: int, how many copies of each training recording are trained on beside it, each as a poor recorder
             makes it: at random from a tenth to five times as loud, cut off at full scale, with white noise 10 to 50 dB
             below its loudest 25 ms. The noise begins at a random time before the word, or with it.
@@ -88,8 +83,7 @@ def spoken_digits(
         repeat, skip_batches: as in `sequential_mnist`.
 
     Returns:
-        A `SequenceData` with the pipelines `train`, `validation` and `test` of (x float32 [B, T, I], y int32 [B]) and
-        their sizes.
+        `SequenceData` of x float32 [B, T, I] and y int32 [B].
 
     Raises:
         ValueError: an argument is out of range, or `front_end` is stateful or returns something else than sequences.

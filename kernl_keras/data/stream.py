@@ -30,11 +30,9 @@ def stream(
 
     Time is cut into stretches of `every` steps. In each of them every row has one sequence, a word, at a random place,
     and pauses before and after it. Pauses hold zeros, and all steps the noise. In every N words of a batch each of the
-    N words comes once, in an order drawn anew.
-
-    A layer with `stateful=True` learns from it: each row of a piece continues the same row of the piece before. The
-    targets hold at every step, with a weight: 1 where there is something to answer, and else 0. All of it is a pure
-    function of the seed and of the number of the piece. So `skip_pieces` continues a stream exactly, at no cost.
+    N words comes once, in an order drawn anew. A row of a piece continues the same row of the piece before, so a layer
+    with `stateful=True` learns from it. Weights are 1 where there is something to answer, and else 0. All of it is a
+    pure function of the seed and of the number of the piece, so `skip_pieces` continues a stream exactly, at no cost.
 
     Args:
         x: words [N, T, I].

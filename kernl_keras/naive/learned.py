@@ -76,7 +76,6 @@ def constant(error: Array, steps: SimpleNamespace, kick: SimpleNamespace, hop: H
 
     Args:
         kick: what `kicks` returns.
-        hop: as of `traces_gradient`.
 
     Example: a threshold that is higher by 1 at the first of two steps takes psi from the spike there.
 

@@ -1,18 +1,63 @@
 """Eq. (37), (38): one step of any unit, linearised; noise through it (18), and the two kernels of a hop that are units.
 
-Axes of the sums: b example, k and i units, d and e own states of a unit, n currents of a unit.
+Axes of the sums: b example, t step, k and i units, d and e own states of a unit, n currents of a unit.
 """
 
 from types import SimpleNamespace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from . import means
 from .units import Array, Enters
+
+Kind: TypeAlias = Literal["spiking", "resonator", "adlif", "rate", "lstm"]
+
+# What happens to a unit at a step: psi, P, Q, r, K, s, the reset's part of s, and what passes the state by.
+
+
+def _spiking(run, c, b, t, i):
+    on, z, p, beta = run.on[b, t, i], run.z[b, t, i], c.p[i], c.beta[i]
+    P, Q = [[c.a[i] if on else 1.0, 0.0], [0.0, 1.0]], [[on * c.drive[i]], [0.0]]
+    if c.reset == "soft":
+        K, taken = [[1.0, -beta * z], [0.0, p]], run.threshold[b, t, i]
+    else:
+        K, taken = [[1.0 - z, 0.0], [0.0, p]], run.potential[b, t, i] - c.reset_potential
+    return run.psi[b, t, i], P, Q, [1.0, -beta], K, [0.0, 1.0 - p], [-taken, 0.0], [0.0]
+
+
+def _resonator(run, c, b, t, i):
+    turn, p = c.turn[i], c.p[i]
+    P = [[turn.real, -turn.imag, 0.0], [turn.imag, turn.real, 0.0], [0.0, 0.0, 1.0]]
+    Q, r, K = [[c.dt], [0.0], [0.0]], [1.0, 0.0, -c.beta[i]], np.diag([1.0, 1.0, p])
+    return run.psi[b, t, i], P, Q, r, K, [0.0, 0.0, 1.0 - p], [0.0, 0.0, 0.0], [0.0]
+
+
+def _adlif(run, c, b, t, i):
+    z, v, a, p, coupling = run.z[b, t, i], run.potential[b, t, i], c.a[i], c.p[i], (1.0 - c.p[i]) * c.couples[i]
+    P, Q = [[a, -(1.0 - a)], [0.0, 1.0]], [[c.drive[i]], [0.0]]
+    K = [[1.0 - z, 0.0], [coupling * (1.0 - z), p]]
+    return run.psi[b, t, i], P, Q, [1.0, 0.0], K, [0.0, (1.0 - p) * c.beta[i]], [-v, -coupling * v], [0.0]
+
+
+def _rate(run, c, b, t, i):
+    turn, f = c.turn[i], run.slope[b, t, i]
+    if c.period is None:
+        return 1.0, [[turn]], [[c.drive[i] * f]], [1.0], [[1.0]], [0.0], [0.0], [0.0]
+    P = [[turn.real, -turn.imag], [turn.imag, turn.real]]
+    return 1.0, P, [[c.drive[i] * f], [0.0]], [1.0, 0.0], np.eye(2), [0.0, 0.0], [0.0, 0.0], [0.0]
+
+
+def _lstm(run, c, b, t, n):
+    i, f, g, o, memory, before = (getattr(run, name)[b, t, n] for name in ("i", "f", "g", "o", "c", "c0"))
+    Q, past = [i * (1.0 - i) * g, f * (1.0 - f) * before, i * (1.0 - g**2), 0.0], o * (1.0 - o) * np.tanh(memory)
+    return o / np.cosh(memory) ** 2, [[f]], [Q], [1.0], [[1.0]], [0.0], [0.0], [0.0, 0.0, 0.0, past]
+
+
+STEPS = {"spiking": _spiking, "resonator": _resonator, "adlif": _adlif, "rate": _rate, "lstm": _lstm}
 
 
 def linear(
-    kind: means.Kind,
+    kind: Kind,
     run: SimpleNamespace,
     c: SimpleNamespace | None = None,
     reset_gradient: bool = True,
@@ -23,7 +68,8 @@ def linear(
         y(t) = P x(t-1) + Q I(t),    u(t) = r . y(t),    z(t) = psi u(t) + past . I(t),    x(t) = K y(t) + s psi u(t)
 
     Args:
-        reset_gradient: whether what a reset takes follows the derivative of the spike, Eq. (8).
+        kind: its states are V and b of "spiking", Re U, Im U and b of "resonator", V and w of "adlif", h, or Re U and
+            Im U, of "rate", and c of "lstm", the only one with four currents.
         adaptation: whether an adapting threshold is a part of the state.
 
     Returns:
@@ -32,7 +78,7 @@ def linear(
     Example: half of the potential is left, and the threshold is half of a spike higher after it.
 
     >>> one = np.ones((1, 1, 1))
-    >>> run = SimpleNamespace(z=0 * one, on=one, psi=one, potential=one, threshold=one)
+    >>> run = SimpleNamespace(output=0 * one, z=0 * one, on=one, psi=one, potential=one, threshold=one)
     >>> c = SimpleNamespace(a=[0.5], p=[0.5], beta=[2.0], drive=[1.0], reset="hard", reset_potential=0.0)
     >>> steps = linear("spiking", run, c)
     >>> [getattr(steps, name).ravel().tolist() for name in "PrKs"]
@@ -41,17 +87,53 @@ def linear(
     adapts = kind in ("spiking", "resonator")
     if adapts and not adaptation and c is not None:
         c = SimpleNamespace(**{**vars(c), "beta": 0.0 * np.asarray(c.beta)})
-    shape = (run.h if kind == "lstm" else run.output if hasattr(run, "output") else run.z).shape
-    rows = [getattr(means, f"_{kind}")(run, c, *place) for place in np.ndindex(*shape)]
-    psi, P, Q, r, K, s, reset, past = (np.array(part, float).reshape(*shape, *np.shape(part[0])) for part in zip(*rows))
+    shape = run.output.shape
+    rows = zip(*(STEPS[kind](run, c, *place) for place in np.ndindex(*shape)))
+    psi, P, Q, r, K, s, reset, past = (np.array(part, float).reshape(*shape, *np.shape(part[0])) for part in rows)
     s = s + reset if reset_gradient else s
     if adapts and not adaptation:
         s[..., -1] = 0.0
-    past = past if past.ndim > 3 else past[..., None]
     return SimpleNamespace(psi=psi, P=P, Q=Q, r=r, K=K, s=s, past=past)
 
 
-def resting(kind: means.Kind, run: SimpleNamespace, c: SimpleNamespace, by_slope: bool = True) -> SimpleNamespace:
+def linear_steps(
+    kind: Kind, run: SimpleNamespace, c: SimpleNamespace | None = None, reset_gradient: bool = True
+) -> SimpleNamespace:
+    """`linear` in one piece for all own states, of which a synaptic trace S is one more, the last.
+
+        (37) x(t) = A x(t-1) + B I(t),        z(t) = D . x(t-1) + g . I(t)
+             A = S P,  B = S Q,  D = psi P^T r,  g = psi Q^T r + past,  S = K + psi s r^T
+
+    Returns:
+        namespace of A [B, T, H, d, d], B [.., d, n], D [.., d], g [.., n], and `seen_D`, `seen_g`: D and g of what the
+        recurrent weights see, S where there is a synaptic trace.
+
+    Example: half of a potential of 1 is left, and a slope of 1 passes it on.
+
+    >>> one = np.ones((1, 1, 1))
+    >>> run = SimpleNamespace(slope=one, output=one)
+    >>> steps = linear_steps("rate", run, SimpleNamespace(turn=[0.5], drive=[0.5], period=None))
+    >>> steps.A.ravel().tolist(), steps.B.ravel().tolist(), steps.D.ravel().tolist()
+    ([0.5], [0.5], [0.5])
+    """
+    one = linear(kind, run, c, reset_gradient)
+    P, Q, r, K, s = one.P, one.Q, one.r, one.K, one.s
+    trace = getattr(c, "tau_s", None) is not None
+    if c is not None and trace:  # S(t) = exp(-dt/tau_s) S(t-1) + z(t)
+        places = 3 * [(0, 0)]
+        P, K = (np.pad(matrix, [*places, (0, 1), (0, 1)]) for matrix in (P, K))
+        Q, r = np.pad(Q, [*places, (0, 1), (0, 0)]), np.pad(r, [*places, (0, 1)])
+        s = np.pad(s, [*places, (0, 1)], constant_values=1.0)
+        P[..., -1, -1], K[..., -1, -1] = c.s, 1.0
+    S = K + one.psi[..., None, None] * s[..., :, None] * r[..., None, :]
+    D = one.psi[..., None] * np.einsum("btkde,btkd->btke", P, r)
+    g = one.psi[..., None] * np.einsum("btkdn,btkd->btkn", Q, r) + one.past
+    A, B = S @ P, S @ Q
+    seen_D, seen_g = (A[..., -1, :], B[..., -1, :]) if trace else (D, g)
+    return SimpleNamespace(A=A, B=B, D=D, g=g, seen_D=seen_D, seen_g=seen_g)
+
+
+def resting(kind: Kind, run: SimpleNamespace, c: SimpleNamespace, by_slope: bool = True) -> SimpleNamespace:
     """`linear` with the membrane's kernel, Eq. (25): units that neither spike, reset, adapt nor rest after a spike.
 
     Args:
@@ -61,10 +143,10 @@ def resting(kind: means.Kind, run: SimpleNamespace, c: SimpleNamespace, by_slope
 
     >>> one = np.ones((1, 1, 1))
     >>> c = SimpleNamespace(turn=[1j], p=[0.0], beta=[1.0], dt=1.0, drive=np.ones(1))
-    >>> resting("resonator", SimpleNamespace(z=one, psi=one), c).P[0, 0, 0, :2, :2].tolist()
+    >>> resting("resonator", SimpleNamespace(output=one, psi=one), c).P[0, 0, 0, :2, :2].tolist()
     [[0.0, -1.0], [1.0, 0.0]]
     """
-    one = np.ones((run.output if hasattr(run, "output") else run.z).shape)
+    one = np.ones(run.output.shape)
     quiet = {"on": one, "z": 0.0 * one, **({} if by_slope else {"slope": one})}
     steps = linear(kind, SimpleNamespace(**{**vars(run), **quiet}), c, reset_gradient=False, adaptation=False)
     steps.s = 0.0 * steps.s

@@ -1,10 +1,10 @@
-"""Eq. (35): LSTM units, unit by unit, and the derivatives of their step."""
+"""Eq. (35): LSTM units, unit by unit."""
 
 from types import SimpleNamespace
 
 import numpy as np
 
-from .units import Array
+from .units import Array, forward
 
 FIELDS = ("i", "f", "g", "o", "c", "c0", "h")
 
@@ -24,27 +24,15 @@ def lstm(x: Array, w_in: Array, w_rec: Array, bias: Array, noise: Array | None =
     >>> run.c.ravel().round(3).tolist()
     [0.381]
     """
-    batch, time, _ = x.shape
-    units = len(bias) // 4
-    run = SimpleNamespace(**{name: np.zeros((batch, time, units)) for name in FIELDS})
-    for b in range(batch):
-        c, h = np.zeros(units), np.zeros(units)
-        for t in range(time):
-            seen = h if noise is None else h + noise[b, t]
-            current = bias + x[b, t] @ w_in + seen @ w_rec
-            i, f, g, o = 1.0 / (1.0 + np.exp(-current.reshape(4, units)))
-            g = np.tanh(current[2 * units : 3 * units])
-            c0, c = c, f * c + i * g
-            h = o * np.tanh(c)
-            for name, value in zip(FIELDS, (i, f, g, o, c, c0, h)):
-                getattr(run, name)[b, t] = value
+
+    def step(state, place, *currents):
+        c0, _ = state
+        i, f, _, o = 1.0 / (1.0 + np.exp(-np.array(currents)))
+        g = np.tanh(currents[2])
+        c = f * c0 + i * g
+        h = o * np.tanh(c)
+        return (i, f, g, o, c, c0, h), (c, h)
+
+    run = forward(x, w_in, w_rec, bias, 2, FIELDS, step, noise=noise, enters="synapse")
+    run.output = run.h
     return run
-
-
-def slopes(run, b, t):
-    """Derivatives of c(t) by the four currents of its unit [4, H], of h(t) by them at one c(t) [4, H], by c(t) [H]."""
-    i, f, g, o, c, c0, _ = (getattr(run, name)[b, t] for name in FIELDS)
-    zero = np.zeros_like(c)
-    by_memory = np.array([i * (1.0 - i) * g, f * (1.0 - f) * c0, i * (1.0 - g**2), zero])
-    by_output = np.array([zero, zero, zero, o * (1.0 - o) * np.tanh(c)])
-    return by_memory, by_output, o / np.cosh(c) ** 2

@@ -63,9 +63,6 @@ def traces_gradient(error: Array, s: Array, steps: SimpleNamespace, hop: Hop | N
         zeta_ij(t) = the change of z_i(t) by W_ij through i's own states, by the linear step
         dC/dW_ij   = sum_b sum_t [L_i(t) zeta_ij(t) + sum_k L_k(t) hop_ki(zeta_ij(t-1), zeta_ij(t-2), ..)]
 
-    Args:
-        hop: what `exponential_hop` or `unit_hop` returns; None for e-prop.
-
     Example: an input at the first step, an error at the second: through the own leak of 1/2, and a hop by M = 1.
 
     >>> error, s, one = np.array([[[0.0], [1.0]]]), np.array([[[1.0], [0.0]]]), np.ones((1, 2, 1))
@@ -149,9 +146,6 @@ def exponential_hop(steps: SimpleNamespace, m: Array, gamma: Array, dt: float) -
 
 def unit_hop(kernel: SimpleNamespace, arrival: Array, m: Array) -> Hop:
     """The hop by the unit that is moved, Eq. (27) and (36): what arrives goes on in k as a change of its own states.
-
-    Args:
-        m: M [H, H].
 
     Example: half of what arrived a step ago.
 

@@ -40,7 +40,6 @@ def sensitivity(effect: Array, omega: Array, slope: Array, m: Array) -> tuple[fl
         (19) F = mean (D(t) - Omega(t) M^T)^2
 
     Args:
-        effect: D [B, T, H].
         omega, slope: what `filtered_noise` returns.
 
     Example:
@@ -75,8 +74,6 @@ def kernel_sensitivity(
     Re sum lambda_k^(t-t') xi_i(t').
 
     Args:
-        effect: D [B, T, H].
-        m: M [H, H].
         starts: steps at which the noise before is forgotten.
 
     Example: an M that predicts all of D.

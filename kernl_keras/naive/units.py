@@ -17,36 +17,31 @@ def decay(tau, dt, discretization, units):
     return np.exp(-dt / tau) if discretization == "exponential" else 1.0 - dt / tau
 
 
-def forward(x, w_in, w_rec, bias, start, fields, step, noise, enters):
+def forward(x, w_in, w_rec, bias, states, fields, step, start=None, noise=None, enters=None):
     """The run of a network: arrays [B, T, H] of the names in `fields`, and `end`, the states after the last step.
 
     Args:
-        start: the states before the first step [states, B, H]. The last of them is what recurrent weights see.
-        step: `(states of a unit, I(t), place (b, t, i)) -> (values of the fields, states after the step)`.
+        states: the number of states of a unit. The last one is what the recurrent weights see.
+        step: `(states of a unit, place (b, t, i), its current or currents) -> (values of the fields, states after it)`.
     """
-    batch, time, inputs = x.shape
-    units = len(bias)
+    batch, time, _ = x.shape
+    units = len(w_rec)
     run = SimpleNamespace(**{name: np.zeros((batch, time, units)) for name in fields})
-    state = np.array(start, "float64")
+    run.end = np.zeros((states, batch, units)) if start is None else np.array(start, "float64")
     for b, t in np.ndindex(batch, time):
-        before = state[:, b].copy()
+        before = run.end[:, b].copy()
         seen = before[-1].copy()
         if noise is not None and enters in ("state", "synapse"):
             seen += noise[b, t]
         if enters == "state":
             before[-1] = seen
+        current = bias + x[b, t] @ w_in + seen @ w_rec  # Eq. (1)
+        if noise is not None and enters == "current":
+            current = current + noise[b, t]
         for i in range(units):
-            current = bias[i]  # Eq. (1)
-            for j in range(inputs):
-                current += x[b, t, j] * w_in[j, i]
-            for j in range(units):
-                current += seen[j] * w_rec[j, i]
-            if noise is not None and enters == "current":
-                current += noise[b, t, i]
-            values, state[:, b, i] = step(before[:, i], current, (b, t, i))
+            values, run.end[:, b, i] = step(before[:, i], (b, t, i), *current[i::units])
             for name, value in zip(fields, values):
                 getattr(run, name)[b, t, i] = value
-    run.end = state
     return run
 
 
@@ -62,8 +57,7 @@ SPIKING = dict(
 def constants(units: int, **settings: Any) -> SimpleNamespace:
     """The constants of one unit's step: a, p, s (decays), R_m, b0, beta, tau_ref, V_reset, ...
 
-    Args:
-        **settings: of `LIFCell`, those that are not the default; a `surrogate` of your own is called with one number u.
+    A `surrogate` of your own is called with one number u.
 
     Example:
         >>> c = constants(2, tau_m=[10.0, 20.0])
@@ -132,18 +126,7 @@ def spiking(
     stop_reset: bool = False,
     heard: Array | None = None,
 ) -> SimpleNamespace:
-    """Eq. (1)-(9), as `LIFCell` has them.
-
-    Args:
-        start: [4, B, H] V, b, r, S before the first step.
-        smooth: the result of an earlier run. The run then has that one's events, but a spike moves with the distance
-            to threshold: z = z0 + psi0 (V- - B - V0- + B0). At the same weights it is the same run, and its ordinary
-            derivative is the surrogate's: what backpropagation through time computes.
-        stop_reset: the smooth run resets by the spikes of the run it is made from.
-        heard: [B, T, H] spikes that enter S in place of the run's own.
-
-    Returns:
-        namespace of [B, T, H] arrays named in `FIELDS`, and `end` [4, B, H].
+    """Eq. (1)-(9), as `LIFCell` has them: arrays [B, T, H] named in `FIELDS`; the states are V, b, r, S.
 
     Example: a constant current, one unit, which spikes and is reset.
 
@@ -153,7 +136,7 @@ def spiking(
     [13, 28]
     """
 
-    def step(state, current, place):
+    def step(state, place, current):
         v, b, r, s = state
         i = place[-1]
         threshold = c.base_threshold + c.beta[i] * b
@@ -173,8 +156,7 @@ def spiking(
         s = c.s[i] * s + (z if heard is None else heard[place])
         return (potential, threshold, on, psi, z, v, b, r, s), (v, b, r, s)
 
-    start = np.zeros((4, len(x), c.units)) if start is None else start
-    run = forward(x, w_in, w_rec, bias, start, FIELDS, step, noise, enters)
+    run = forward(x, w_in, w_rec, bias, 4, FIELDS, step, start, noise, enters)
     run.output, run.seen = run.z, run.s
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold, "reset_voltage": run.v}
     run.slope, run.gate = run.psi, run.on
@@ -191,10 +173,6 @@ RESONATOR = dict(
 
 def resonator_constants(units: int, **settings: Any) -> SimpleNamespace:
     """The constants of one unit's step: lambda (complex), p, s (decays), b0, beta, ...
-
-    Args:
-        **settings: of `ResonatorCell`; what is left out is as in `RESONATOR` here, with one tau_m (300 ms) and one
-            period (30 ms).
 
     Example:
         >>> bool(np.isclose(resonator_constants(1, tau_m=1e9, period=4.0).turn[0], 1j))  # a quarter of a turn a step
@@ -222,11 +200,7 @@ def resonator(
     stop_reset: bool = False,
     heard: Array | None = None,
 ) -> SimpleNamespace:
-    """Eq. (24), (4)-(6), (9), as `ResonatorCell` has them.
-
-    Args:
-        smooth, stop_reset, heard: as of `spiking`, and so is the result; the states are Re U, Im U, b, S, and there is
-            no reset to stop.
+    """Eq. (24), (4)-(6), (9), as `ResonatorCell` has them; the states are Re U, Im U, b, S, and there is no reset.
 
     Example: an input at the first step, and the potential swings with the period of 4 steps.
 
@@ -236,7 +210,7 @@ def resonator(
     [0.1, 0.0, -0.1, 0.0, 0.1]
     """
 
-    def step(state, current, place):
+    def step(state, place, current):
         real, imaginary, b, s = state
         i = place[-1]
         u = c.turn[i] * complex(real, imaginary) + c.dt * current
@@ -246,9 +220,8 @@ def resonator(
         s = c.s[i] * s + (z if heard is None else heard[place])
         return (u.real, threshold, pseudo_derivative(u.real, threshold, c), z, u.imag, b, s), (u.real, u.imag, b, s)
 
-    start = np.zeros((4, len(x), c.units)) if start is None else start
     fields = ("potential", "threshold", "psi", "z", "quadrature", "b", "s")
-    run = forward(x, w_in, w_rec, bias, start, fields, step, noise, enters)
+    run = forward(x, w_in, w_rec, bias, 4, fields, step, start, noise, enters)
     run.output, run.seen = run.z, run.s
     run.v = run.potential
     run.observed = {"voltage": run.potential, "distance": run.potential - run.threshold}
@@ -266,10 +239,6 @@ ADLIF = dict(
 
 def adlif_constants(units: int, **settings: Any) -> SimpleNamespace:
     """The constants of one unit's step: a, p, s (decays), A, b, b0, ...
-
-    Args:
-        **settings: of `AdLIFCell`; what is left out is as in `ADLIF` here, with tau_m = 10 ms and tau_a = 100 ms for
-            all units.
 
     Example:
         >>> c = adlif_constants(2, tau_m=[10.0, 20.0])
@@ -293,7 +262,7 @@ def adlif(
     noise: Array | None = None,
     enters: Enters | None = None,
 ) -> SimpleNamespace:
-    """Eq. (34), as `AdLIFCell` has it: a namespace of arrays [B, T, H], potential, psi, z, v, w, s.
+    """Eq. (34), as `AdLIFCell` has it; the states are V, w, S.
 
     Example: an input at the first step; the potential swings below 0 and comes back.
 
@@ -303,7 +272,7 @@ def adlif(
     [1.0, -1.0, -1.0, 1.0, -1.0, -1.0]
     """
 
-    def step(state, current, place):
+    def step(state, place, current):
         v, w, s = state
         i = place[-1]
         potential = c.a[i] * v + (1.0 - c.a[i]) * (c.resistance[i] * current - w)
@@ -313,8 +282,8 @@ def adlif(
         s = c.s[i] * s + z
         return (potential, pseudo_derivative(potential, c.base_threshold, c), z, v, w, s), (v, w, s)
 
-    start, fields = np.zeros((3, len(x), c.units)), ("potential", "psi", "z", "v", "w", "s")
-    run = forward(x, w_in, w_rec, bias, start, fields, step, noise, enters)
+    fields = ("potential", "psi", "z", "v", "w", "s")
+    run = forward(x, w_in, w_rec, bias, 3, fields, step, noise=noise, enters=enters)
     run.output, run.seen = run.z, run.s
     return run
 
@@ -331,9 +300,6 @@ ACTIVATIONS = {  # f(g), f'(g)
 
 def rate_constants(units: int, **settings: Any) -> SimpleNamespace:
     """The constants of one unit's step: a, the complex factor of a unit with a period, f, dt.
-
-    Args:
-        **settings: of `LeakyRNNCell`, those that are not the default.
 
     Example:
         >>> rate_constants(2, tau=[10.0, 20.0]).a.round(3).tolist()
@@ -367,15 +333,15 @@ def rate(
         [0.5, 0.75, 0.875]
     """
 
-    def step(state, g, place):
+    def step(state, place, g):
         i = place[-1]
         value, slope = ACTIVATIONS[c.activation](g)
         before = state[0] if c.period is None else complex(state[1], state[0])
         u = c.turn[i] * before + c.drive[i] * value
         return (u.real, slope, u.imag), (u,) if c.period is None else (u.imag, u.real)
 
-    start = np.zeros((1 if c.period is None else 2, len(x), c.units)) if start is None else start
-    run = forward(x, w_in, w_rec, bias, start, ("output", "slope", "quadrature"), step, noise, enters)
+    states, fields = 1 if c.period is None else 2, ("output", "slope", "quadrature")
+    run = forward(x, w_in, w_rec, bias, states, fields, step, start, noise, enters)
     run.seen, run.observed = run.output, {"voltage": run.output}
     run.gain = c.drive * run.slope
     run.gate = run.psi = np.ones_like(run.output)

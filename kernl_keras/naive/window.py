@@ -26,10 +26,8 @@ def windows(
 
     Args:
         exact: the linear step inside a window, what `linear` returns.
-        size: C, steps of a window; windows begin at steps 0, C, 2C and so on.
         synapse: decay of S in one step, [H] or a number.
         behind: the linear step that the own state follows before its window; None where nothing crosses a border.
-        hop: what `exponential_back` or `unit_back` returns; None for no hop.
 
     Returns:
         dC/dI(t) [B, T, n H].
@@ -70,9 +68,6 @@ def exponential_back(m: Array, gamma: Array, dt: float) -> HopBack:
 
 def unit_back(kernel: SimpleNamespace, arrival: Array, m: Array) -> HopBack:
     """The hop of `windows` by the unit that is moved.
-
-    Args:
-        m: M [H, H].
 
     Example: the error of the potential two steps later, half of which the leak leaves.
 

@@ -1,6 +1,5 @@
 """Arguments: a bad one is refused by an error that names it and says what was received; good ones work."""
 
-import inspect
 import itertools
 import re
 
@@ -13,21 +12,14 @@ from hypothesis import strategies as st
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..signatures import constructor_arguments
-from .public import INITIALIZERS, OTHERS, PUBLIC, H
+from .public import INITIALIZERS, PUBLIC, H
 from .tried import many, refused, some
 
 pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
 
 
-def test_the_table_has_every_argument_of_every_public_name():
-    for public in PUBLIC.values():
-        signature = public.signature
-        given = (
-            constructor_arguments(signature) if inspect.isclass(signature) else inspect.signature(signature).parameters
-        )
-        given = set(given) - INITIALIZERS - OTHERS
-        assert given == set(public.arguments), given ^ set(public.arguments)
+def test_the_table_has_every_public_class():
+    """The arguments of each are found in its signature; one that the table has not stops this file."""
     rooms = {"": kk, "rules.": kk.rules}
     classes = {room + name for room, of in rooms.items() for name in of.__all__ if isinstance(getattr(of, name), type)}
     assert classes - {"Model", "rules.Rule", "rules.Kernel"} <= set(PUBLIC)
@@ -161,32 +153,26 @@ def test_cells_that_do_not_fit_are_refused():
     refused("argument: a wrong type", "Readout", kk.Readout, cell, names="units", received="ReadoutCell")
 
 
-@pytest.mark.parametrize(
-    "make", [kk.LIFCell, kk.ResonatorCell, kk.LeakyRNNCell, kk.ReadoutCell, kk.Readout, kk.SpikeEncoder, kk.TimeAverage]
-)
-def test_misspelled_arguments_are_refused(make):
-    refused("argument: an unknown argument", make.__name__, make, 2, gainn=2.0, names="gainn")
+MISSPELLED = [
+    (lambda **more: kk.LIFCell(2, **more), "tau_n", "tau_m"),
+    (lambda **more: kk.LIFCell(2, **more), "kernel_initialiser", "kernel_initializer"),  # of a base class
+    (lambda **more: kk.ResonatorCell(2, **more), "periods", "period"),
+    (lambda **more: kk.LeakyRNNCell(2, **more), "trainabel", "trainable"),  # of Keras
+    (lambda **more: kk.ReadoutCell(2, **more), "tau", "tau_out"),
+    (lambda **more: kk.InputSpikeCell(2, **more), "seeds", "seed"),
+    (lambda **more: kk.RNN(kk.LIFCell(2), **more), "rules", "rule"),
+    (lambda **more: kk.RNN(kk.LIFCell(2), **more), "statefull", "stateful"),
+    (lambda **more: kk.Readout(2, **more), "use_bais", "use_bias"),  # of its cell
+    (lambda **more: kk.SpikeEncoder(2, **more), "codes", "code"),
+    (lambda **more: kk.AudioEncoder(**more), "band", "bands"),
+    (lambda **more: kk.TimeAverage(**more), "lst", "last"),
+]
 
 
-@pytest.mark.parametrize(
-    ("make", "misspelled", "meant"),
-    [
-        (lambda **more: kk.LIFCell(2, **more), "tau_n", "tau_m"),
-        (lambda **more: kk.LIFCell(2, **more), "kernel_initialiser", "kernel_initializer"),  # of a base class
-        (lambda **more: kk.LeakyRNNCell(2, **more), "trainabel", "trainable"),  # of Keras
-        (lambda **more: kk.ReadoutCell(2, **more), "tau", "tau_out"),
-        (lambda **more: kk.InputSpikeCell(2, **more), "seeds", "seed"),
-        (lambda **more: kk.RNN(kk.LIFCell(2), **more), "rules", "rule"),
-        (lambda **more: kk.RNN(kk.LIFCell(2), **more), "statefull", "stateful"),
-        (lambda **more: kk.Readout(2, **more), "use_bais", "use_bias"),  # of its cell
-        (lambda **more: kk.SpikeEncoder(2, **more), "codes", "code"),
-        (lambda **more: kk.AudioEncoder(**more), "band", "bands"),
-        (lambda **more: kk.TimeAverage(**more), "lst", "last"),
-    ],
-)
+@pytest.mark.parametrize(("make", "misspelled", "meant"), MISSPELLED)
 def test_of_a_misspelled_argument_the_nearest_is_named(make, misspelled, meant):
-    with pytest.raises((ValueError, TypeError), match=rf"no argument '{misspelled}'; did you mean '{meant}'\? Rec.*=4"):
-        make(**{misspelled: 4})
+    message = refused("argument: an unknown argument", misspelled, make, names=misspelled, **{misspelled: 4})
+    assert re.search(rf"no argument '{misspelled}'; did you mean '{meant}'\? Rec.*=4", message)
 
 
 def test_what_is_like_no_argument_is_left_to_keras():

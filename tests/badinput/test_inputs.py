@@ -1,5 +1,7 @@
 """What layers and cells are called with: wrong shapes and dtypes are refused, and no good one makes NaN."""
 
+import itertools
+
 import hypothesis
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.cases import taking_turns
 from .tried import count, refused, some
 
 T, I, H = 4, 3, 2  # noqa: E741
@@ -76,19 +79,7 @@ def of_dtype(shape, dtype):
     return tf.fill(shape, "1") if dtype == "string" else tf.cast(tf.ones(shape), dtype)
 
 
-def sampled(names):
-    """Every name with every dtype; where time is short a fifth of these, which take turns."""
-    return pytest.mark.parametrize(
-        ("name", "dtype"),
-        [
-            pytest.param(name, dtype, marks=pytest.mark.slow if (one + other) % 5 else ())
-            for one, name in enumerate(names)
-            for other, dtype in enumerate(WHOLE)
-        ],
-    )
-
-
-@sampled(LAYERS)
+@pytest.mark.parametrize(("name", "dtype"), taking_turns(itertools.product(LAYERS, WHOLE), every=6))
 def test_whole_numbers_are_taken(name, dtype):
     """By every layer, in eager mode and in a graph."""
     layer, x = built(name), of_dtype((2, T, I), dtype)
@@ -98,7 +89,7 @@ def test_whole_numbers_are_taken(name, dtype):
         np.testing.assert_allclose(outputs, expected, rtol=1e-6)
 
 
-@sampled(CELLS)
+@pytest.mark.parametrize(("name", "dtype"), taking_turns(itertools.product(CELLS, WHOLE), every=6))
 def test_cells_take_whole_numbers(name, dtype):
     """By themselves and in Keras' own layer."""
     cell, channels = CELLS[name](), CHANNELS.get(name, I)
@@ -111,13 +102,6 @@ def test_cells_take_whole_numbers(name, dtype):
     for outputs in (layer(x), tf.function(layer)(x)):
         assert outputs.dtype == "float32"
         np.testing.assert_allclose(outputs, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("dtype", OTHER)
-@pytest.mark.parametrize("name", LAYERS)
-def test_another_dtype_is_refused(name, dtype):
-    words = {"names": LAYERS[name][1], "received": repr(dtype)}
-    refused("input: a wrong dtype", (name, dtype), built(name), of_dtype((2, T, I), dtype), **words)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -144,19 +128,22 @@ def test_another_number_of_states_is_refused(name, number):
     refused("input: another number of states", (name, number), layer.call, tf.ones((1, T, I)), **words)
 
 
-UNLIKE = {  # no dense tensor, and what to do
+UNLIKE = {  # what is no dense tensor of real numbers, how the error calls it, and what to do
+    "a wrong dtype, complex64": (lambda: of_dtype((2, T, I), "complex64"), "'complex64'", ""),
+    "a wrong dtype, string": (lambda: of_dtype((2, T, I), "string"), "'string'", ""),
     "ragged": (lambda: tf.RaggedTensor.from_row_lengths(tf.ones((5, I)), [2, 3]), "RaggedTensor", "x.to_tensor()"),
     "sparse": (lambda: tf.sparse.from_dense(tf.ones((2, T, I))), "SparseTensor", "tf.sparse.to_dense(x)"),
     "nothing": (lambda: None, "None", ""),
 }
+REQUIRED = {"ragged": " must be a dense tensor", "sparse": " must be a dense tensor", "nothing": " must be a tensor"}
 
 
 @pytest.mark.parametrize("what", UNLIKE)
 @pytest.mark.parametrize("name", LAYERS)
-def test_what_is_no_dense_tensor_is_refused(name, what):
+def test_what_is_no_dense_tensor_of_real_numbers_is_refused(name, what):
     make, received, advice = UNLIKE[what]
-    names = f"{LAYERS[name][1]} must be a {'tensor' if what == 'nothing' else 'dense tensor'}"
-    assert advice in refused(f"input: {what}", name, LAYERS[name][0](), make(), names=names, received=received)
+    kind, names = f"input: {what.partition(',')[0]}", LAYERS[name][1] + REQUIRED.get(what, "")
+    assert advice in refused(kind, (name, what), LAYERS[name][0](), make(), names=names, received=received)
 
 
 VALUES = st.floats(-1e6, 1e6, width=32)
@@ -190,12 +177,8 @@ def test_what_is_not_finite_stays_in_its_example(name, value, step):
     np.testing.assert_array_equal(outputs[[0, 2]], expected[[0, 2]])
     if outputs.ndim == 3:  # nor an earlier step
         np.testing.assert_array_equal(outputs[1, :step], expected[1, :step])
-    got = (
-        "no other example hears of it; the outputs are finite"
-        if np.isfinite(outputs).all()
-        else "no other example hears of it; its outputs are not finite"
-    )
-    count("input: NaN or infinity in an example", got, (name, value, step))
+    finite = "the outputs are finite" if np.isfinite(outputs).all() else "its outputs are not finite"
+    count("input: NaN or infinity in an example", f"no other example hears of it; {finite}", (name, value, step))
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 2, 1)])

@@ -8,51 +8,52 @@ from kernl_keras.data.augment import shifted
 from kernl_keras.data.batches import Splits, numbered_indices, sequence_data
 
 
-def train_indices(*arguments, **settings):
-    return numbered_indices(*arguments, **settings).map(lambda number, indices: indices)
-
-
-def batches(dataset, count=None):
-    return np.stack(list((dataset if count is None else dataset.take(count)).as_numpy_iterator()))
+def drawn(count=None, first=0, examples=23, batch_size=5, seed=3, **settings):
+    """The example numbers of the first batches, or of all: [N, B]."""
+    dataset = numbered_indices(first, examples, batch_size, seed, **settings)
+    dataset = dataset.take(-1 if count is None else count)
+    return np.stack([indices for _, indices in dataset.as_numpy_iterator()])
 
 
 def test_an_epoch_draws_every_example_at_most_once_in_full_batches():
-    drawn = batches(train_indices(100, 23, batch_size=5, seed=3))
-    assert drawn.shape == (4, 5) and drawn.dtype == np.int64
-    assert len(np.unique(drawn)) == 20 and drawn.min() >= 100 and drawn.max() < 123
-    assert not np.array_equal(drawn.ravel(), np.sort(drawn.ravel()))
-
-
-def test_every_example_has_its_turn_over_the_epochs():
-    stream = train_indices(0, 23, batch_size=5, seed=3, repeat=True)
-    assert set(batches(stream, 4 * 10).ravel()) == set(range(23))
+    found = drawn(first=100)
+    assert found.shape == (4, 5) and found.dtype == np.int64
+    assert len(np.unique(found)) == 20 and found.min() >= 100 and found.max() < 123
+    assert not np.array_equal(found.ravel(), np.sort(found.ravel()))
 
 
 def test_passes_over_one_epoch_are_the_epochs_of_the_endless_stream():
-    one_epoch = train_indices(0, 23, batch_size=5, seed=3)
-    passes = np.concatenate([batches(one_epoch) for _ in range(3)])
-    np.testing.assert_array_equal(passes, batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True), 12))
+    """In which every example has its turn. Keras is told both lengths."""
+    one_epoch, endless = numbered_indices(0, 23, 5, 3), drawn(40, repeat=True)
+    passes = [indices for _ in range(3) for _, indices in one_epoch.as_numpy_iterator()]
+    np.testing.assert_array_equal(passes, endless[:12])
+    assert set(endless.ravel()) == set(range(23)) and one_epoch.cardinality() == 4
+    assert numbered_indices(0, 23, 5, 3, repeat=True).cardinality() == tf.data.INFINITE_CARDINALITY
 
 
 def test_orders_of_epochs_and_seeds_are_unrelated():
     """A weak shuffle shows here: `index_shuffle` gives 0.8 between neighbouring epochs of 55,000 examples."""
-    orders = [batches(train_indices(0, 55_000, 55_000, seed, repeat=True), 3) for seed in (0, 1)]
+    orders = [drawn(3, 0, 55_000, 55_000, seed, repeat=True) for seed in (0, 1)]
     correlation = np.corrcoef(np.concatenate([*orders, [np.arange(55_000)]]))
     assert np.abs(correlation - np.eye(7)).max() < 0.02  # 4 standard deviations, 4 / sqrt(55000)
 
 
 def test_the_order_depends_on_the_seed_alone():
-    first = batches(train_indices(0, 23, batch_size=5, seed=3))
+    first = drawn()
     tf.random.set_seed(1234)
-    np.testing.assert_array_equal(first, batches(train_indices(0, 23, batch_size=5, seed=3)))
-    assert not np.array_equal(first, batches(train_indices(0, 23, batch_size=5, seed=4)))
+    np.testing.assert_array_equal(first, drawn())
+    assert not np.array_equal(first, drawn(seed=4))
 
 
 def test_skipping_starts_where_an_uninterrupted_stream_would_be():
-    whole = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True), 20)
-    for skip in (0, 1, 3, 4, 5, 8, 9):  # 4 batches an epoch
-        rest = batches(train_indices(0, 23, batch_size=5, seed=3, repeat=True, skip_batches=skip), 11)
-        np.testing.assert_array_equal(rest, whole[skip : skip + 11])
+    whole = drawn(20, repeat=True)
+    for skip in (0, 3, 4, 9):  # 4 batches an epoch
+        np.testing.assert_array_equal(drawn(11, repeat=True, skip_batches=skip), whole[skip : skip + 11])
+
+
+def make_data(validation=7, make_batch=lambda i: (tf.zeros((tf.shape(i)[0], 2, 3)), i), **settings):
+    settings = dict(batch_size=5, seed=0, repeat=False, skip_batches=0, description="numbers") | settings
+    return sequence_data(make_batch, first=Splits(0, 23, 30), examples=Splits(23, validation, 8), **settings)
 
 
 def test_skipping_makes_no_skipped_example():
@@ -68,16 +69,6 @@ def test_skipping_makes_no_skipped_example():
     np.testing.assert_array_equal(made[0], y)
 
 
-@pytest.mark.parametrize("repeat, cardinality", [(False, 4), (True, tf.data.INFINITE_CARDINALITY)])
-def test_the_length_is_known_to_keras(repeat, cardinality):
-    assert train_indices(0, 23, batch_size=5, seed=3, repeat=repeat).cardinality() == cardinality
-
-
-def make_data(validation=7, make_batch=lambda i: (tf.zeros((tf.shape(i)[0], 2, 3)), i), **settings):
-    settings = dict(batch_size=5, seed=0, repeat=False, skip_batches=0, description="numbers") | settings
-    return sequence_data(make_batch, first=Splits(0, 23, 30), examples=Splits(23, validation, 8), **settings)
-
-
 def test_parts_are_disjoint_and_their_sizes_are_told():
     data = make_data()
     assert data.steps_per_epoch == Splits(4, 2, 2) == Splits(len(data.train), len(data.validation), len(data.test))
@@ -85,60 +76,49 @@ def test_parts_are_disjoint_and_their_sizes_are_told():
     seen = [np.concatenate([y for _, y in part.as_numpy_iterator()]) for part in (data.validation, data.test)]
     assert seen[0].tolist() == list(range(23, 30)) and seen[1].tolist() == list(range(30, 38))
     assert all(y.max() < 23 for _, y in data.train.as_numpy_iterator())
-
-
-def test_no_validation_part():
     data = make_data(validation=0)
     assert data.validation is None and data.steps_per_epoch.validation == 0
 
 
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"batch_size": 24}, "batch_size must be at most the 23 training examples; received 24"),
-        ({"batch_size": 0}, "batch_size must be an integer >= 1; received 0"),
-        ({"seed": -1}, "seed must be an integer >= 0; received -1"),
-        ({"repeat": True, "skip_batches": -1}, "skip_batches must be an integer >= 0; received -1"),
-        ({"skip_batches": 2}, "skip_batches must be 0 unless repeat=True; received 2"),
-    ],
-)
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        make_data(**settings)
+def test_errors():
+    """`tests/badinput` tries each argument alone."""
+    with pytest.raises(ValueError, match="batch_size must be at most the 23 training examples; received 24"):
+        make_data(batch_size=24)
+    with pytest.raises(ValueError, match="skip_batches must be 0 unless repeat=True; received 2"):
+        make_data(skip_batches=2)
+    with pytest.raises(ValueError, match="skip_batches must be an integer >= 0; received -1"):
+        make_data(repeat=True, skip_batches=-1)
 
 
-STEPS, FEATURES = 7, 5
-X = np.random.default_rng(0).uniform(1, 2, (600, STEPS, FEATURES)).astype("float32")
+X = np.random.default_rng(0).uniform(1, 2, (600, 7, 5)).astype("float32")
 
 
-def moved(x, steps, features):
-    """By a loop over entries."""
-    y = np.zeros_like(x)
-    for t in range(STEPS):
-        for i in range(FEATURES):
-            if 0 <= t - steps < STEPS and 0 <= i - features < FEATURES:
-                y[t, i] = x[t - steps, i - features]
-    return y
+def moves(before, after, largest):
+    """The moves, each of (steps, features), that make one sequence of the other."""
+    (time, features), (steps, bands) = before.shape, largest
+    wide = np.pad(before, [(steps, steps), (bands, bands)])
+    every = np.ndindex(2 * steps + 1, 2 * bands + 1)
+    return [(steps - t, bands - i) for t, i in every if np.array_equal(after, wide[t : t + time, i : i + features])]
 
 
-def moves(x, y, largest):
+def moves_of(x, y, largest):
     """By how much each example was moved: the one move that makes y of x."""
-    found = []
-    for before, after in zip(x, y):
-        some = [
-            (steps, features)
-            for steps in range(-largest[0], largest[0] + 1)
-            for features in range(-largest[1], largest[1] + 1)
-            if np.array_equal(moved(before, steps, features), after)
-        ]
-        assert len(some) == 1
-        found.append(some[0])
-    return np.array(found)
+    found = [moves(before, after, largest) for before, after in zip(x, y)]
+    assert all(len(each) == 1 for each in found)
+    return np.array(found)[:, 0]
+
+
+def test_a_move_is_towards_later_steps_and_higher_features():
+    found = shifted(X[:50], (2, 1), tf.constant([3, 4], tf.int64)).numpy()
+    for x, y, (steps, features) in zip(X, found, moves_of(X, found, (2, 1))):
+        for t, i in np.ndindex(*y.shape):
+            inside = 0 <= t - steps < 7 and 0 <= i - features < 5
+            assert y[t, i] == (x[t - steps, i - features] if inside else 0.0)
 
 
 @pytest.mark.parametrize("largest", [(2, 1), (1, 1)])  # the same bits for both axes would show in the second
 def test_all_moves_within_the_bounds_are_as_likely(largest):
-    found = moves(X, shifted(X, largest, tf.constant([3, 4], tf.int64)).numpy(), largest)
+    found = moves_of(X, shifted(X, largest, tf.constant([3, 4], tf.int64)).numpy(), largest)
     every = np.array(list(np.ndindex(*(2 * most + 1 for most in largest)))) - largest
     counts = np.array([np.sum((found == move).all(-1)) for move in every])
     expected = len(X) / len(every)
@@ -147,7 +127,7 @@ def test_all_moves_within_the_bounds_are_as_likely(largest):
 
 def test_no_move_along_an_axis_without_a_bound():
     for largest in ((2, 0), (0, 2), (0, 0)):
-        found = moves(X[:50], shifted(X[:50], largest, tf.constant([0, 1], tf.int64)).numpy(), largest)
+        found = moves_of(X, shifted(X[:50], largest, tf.constant([0, 1], tf.int64)).numpy(), largest)
         assert (np.abs(found).max(0) == largest).all()
 
 
@@ -164,22 +144,19 @@ def streams(skip_batches=0, seed=3, repeat=True):
 
 
 def test_training_sequences_alone_move_and_otherwise_each_time():
-    data = streams()
+    """A stream that starts later, and the passes over one epoch, have the moves of the whole stream."""
+    data, epoch = streams(), streams(repeat=False).train
     for part in (data.validation, data.test):
         for x, y in part.as_numpy_iterator():
             np.testing.assert_array_equal(x, X[y])
-    found = [moves(X[y], x, (2, 1)).tolist() for x, y in data.train.take(12).as_numpy_iterator()]
-    assert len({str(each) for each in found}) == 12  # no batch has the moves of another
-
-
-def test_a_stream_that_starts_later_has_the_same_moves():
-    whole = list(streams().train.take(9).as_numpy_iterator())
-    rest = list(streams(skip_batches=5).train.take(4).as_numpy_iterator())
-    epochs = streams(repeat=False).train
-    passes = [batch for _ in range(5) for batch in epochs.as_numpy_iterator()]
-    for (x, y), (later, its), (again, once) in zip(whole[5:], rest, passes[5:]):
+    whole = list(data.train.take(12).as_numpy_iterator())
+    found = [str(moves_of(X[y], x, (2, 1))) for x, y in whole]
+    assert len(set(found)) == 12  # no batch has the moves of another
+    rest = list(streams(skip_batches=3).train.take(3).as_numpy_iterator())
+    passes = [batch for _ in range(3) for batch in epoch.as_numpy_iterator()]
+    for (x, y), (later, its), (again, once) in zip(whole[3:6], rest, passes[3:], strict=True):
         np.testing.assert_array_equal(x, later)
         np.testing.assert_array_equal(x, again)
         assert y.tolist() == its.tolist() == once.tolist()
-    other = next(streams(seed=4).train.as_numpy_iterator())
-    assert moves(X[whole[0][1]], whole[0][0], (2, 1)).tolist() != moves(X[other[1]], other[0], (2, 1)).tolist()
+    x, y = next(streams(seed=4).train.as_numpy_iterator())
+    assert str(moves_of(X[y], x, (2, 1))) != found[0]

@@ -16,8 +16,8 @@ X = np.random.default_rng(0).normal(1.0, 2.0, (7, 12, 3)).astype("float32")
 Y = np.arange(7) % 4
 
 
-def batches(size=3, *more):
-    return tf.data.Dataset.from_tensor_slices((X, Y, *more)).batch(size)
+def batches(size=3):
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(size)
 
 
 def test_every_batch_is_full_and_nothing_is_lost():
@@ -29,17 +29,12 @@ def test_every_batch_is_full_and_nothing_is_lost():
     np.testing.assert_array_equal(found[-1][0], X[[6, 6, 6]])
 
 
-def test_weights_are_kept():
-    weight = np.linspace(0.5, 2.0, 7, dtype="float32")
-    found = list(kk.data.full_batches(batches(4, weight), 4).as_numpy_iterator())
-    np.testing.assert_array_equal(np.concatenate([w for _, _, w in found]), [*weight, 0.0])
-
-
-def test_weights_of_steps_are_kept():
-    steps = np.random.default_rng(1).uniform(0.5, 2.0, (7, 12)).astype("float32")
-    data = tf.data.Dataset.from_tensor_slices((X, np.repeat(Y[:, None], 12, 1), steps)).batch(4)
-    *_, (_, _, weight) = kk.data.full_batches(data, 4)
-    np.testing.assert_array_equal(weight, [*steps[4:], np.zeros(12)])
+@pytest.mark.parametrize("shape", [(7,), (7, 12)], ids=["examples", "steps"])
+def test_weights_are_kept(shape):
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, shape).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((X, np.zeros(shape), weight)).batch(4)
+    found = list(kk.data.full_batches(data, 4).as_numpy_iterator())
+    np.testing.assert_array_equal(np.concatenate([w for _, _, w in found]), [*weight, 0.0 * weight[0]])
 
 
 def test_nested_data():
@@ -56,32 +51,33 @@ def test_errors():
             kk.data.full_batches(data, 3)
 
 
+CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+
+
 def build(rule="kernl", **compiled):
     keras.utils.set_random_seed(3)
     inputs = keras.Input((12, 3))
     hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), rule=rule, seed=7, name="hidden")(inputs)
     model = kk.Model(inputs, kk.TimeAverage(4)(kk.Readout(4)(hidden)))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-    model.compile(keras.optimizers.SGD(0.1), loss, sensitivity_optimizer=keras.optimizers.SGD(0.1), **compiled)
+    model.compile(keras.optimizers.SGD(0.1), CLASSES, sensitivity_optimizer=keras.optimizers.SGD(0.1), **compiled)
     return model
 
 
-@pytest.mark.parametrize("loss", ["classes", "numbers"])
-def test_answers_at_every_step(loss):
+@pytest.mark.parametrize(
+    "units, loss, metric",
+    [(4, CLASSES, "accuracy"), (1, keras.losses.MeanSquaredError(reduction="sum"), "mae")],
+    ids=["classes", "numbers"],
+)
+def test_answers_at_every_step(units, loss, metric):
     """The last batch of one example moves the weights as it would alone, and metrics do not count its copies."""
     classes = np.random.default_rng(1).integers(0, 4, (7, 12))
-    y = classes if loss == "classes" else classes[..., None].astype("float32")
-    data = tf.data.Dataset.from_tensor_slices((X, y)).batch(3)
+    data = tf.data.Dataset.from_tensor_slices((X, classes if units == 4 else classes[..., None] + 0.0)).batch(3)
     found = []
     for each in (data, kk.data.full_batches(data, 3)):
         keras.utils.set_random_seed(3)
         inputs = keras.Input((12, 3))
-        model = kk.Model(inputs, kk.Readout(4 if loss == "classes" else 1)(inputs))
-        if loss == "classes":
-            made, metric = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"), "accuracy"
-        else:
-            made, metric = keras.losses.MeanSquaredError(reduction="sum"), "mae"
-        model.compile(keras.optimizers.SGD(0.01), made, weighted_metrics=[metric], run_eagerly=True)
+        model = kk.Model(inputs, kk.Readout(units)(inputs))
+        model.compile(keras.optimizers.SGD(0.01), loss, weighted_metrics=[metric], run_eagerly=True)
         found.append([*model.fit(each, shuffle=False, verbose=0).history[metric], *model.get_weights()])
     for one, other in zip(*found):
         np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)

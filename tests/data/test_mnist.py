@@ -1,13 +1,13 @@
-"""Pixel-by-pixel MNIST: what each step holds, the parts, and the two sources."""
-
-import socket
-import sys
+"""Pixel-by-pixel MNIST: what each step holds, and the parts. Where the digits come from is in test_folders.py."""
 
 import numpy as np
 import pytest
 
 from kernl_keras.data import Splits, arrays, sequential_mnist
 from kernl_keras.data.digits import load_sample
+
+from ..reference.cases import taking_turns
+from .test_batches import moves
 
 pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
 
@@ -25,7 +25,6 @@ def digits():
     "layout, context_steps, shape",
     [
         ("pixels", 54, (838, 2)),
-        ("pixels", 3, (787, 2)),
         ("pixels", 0, (784, 1)),
         ("rows", 5, (33, 29)),
         ("rows", 0, (28, 28)),
@@ -55,16 +54,13 @@ def test_parts_are_disjoint_and_whole(digits):
     seen = [{digit.tobytes() for digit in part} for part in (train, validation, test)]
     assert list(map(len, seen)) == [101 * 64, 500, 1000]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
+    other = sequential_mnist(layout="rows", context_steps=0, batch_size=64, seed=1)  # decides the training order alone
+    for part, mine in ((other.validation, validation), (other.test, test)):
+        np.testing.assert_array_equal(arrays(part)[0], mine)
+    assert not np.array_equal(first_batch(other.train)[1], train_y[:64])
     # each training digit keeps its own label
     label_of = {(image / np.float32(255)).tobytes(): label for image, label in zip(*digits[:2])}
     assert all(label_of[image.tobytes()] == label for image, label in zip(train, train_y))
-
-
-def test_validation_and_test_do_not_depend_on_the_seed():
-    one, other = (sequential_mnist(layout="rows", seed=seed) for seed in (0, 1))
-    for part in ("validation", "test"):
-        np.testing.assert_array_equal(first_batch(getattr(one, part))[0], first_batch(getattr(other, part))[0])
-    assert not np.array_equal(first_batch(one.train)[1], first_batch(other.train)[1])
 
 
 def test_permuted_pixels_are_one_fixed_order_for_all_parts(digits):
@@ -85,8 +81,8 @@ def test_permuted_pixels_are_one_fixed_order_for_all_parts(digits):
 
 
 @pytest.mark.parametrize(
-    "layout, context_steps, order",
-    [("pixels", 5, "permuted"), ("pixels", 0, "row"), ("rows", 5, "row"), ("rows", 0, "permuted")],  # every pair
+    "layout, context_steps, order",  # every pair; the quick ones have another order
+    taking_turns([("pixels", 5, "permuted"), ("pixels", 0, "row"), ("rows", 0, "permuted"), ("rows", 5, "row")], 2),
 )
 def test_shift_moves_training_digits_as_pictures_whatever_the_order_of_their_pixels(layout, context_steps, order):
     settings = dict(layout=layout, context_steps=context_steps, order=order, batch_size=40)
@@ -101,66 +97,9 @@ def test_shift_moves_training_digits_as_pictures_whatever_the_order_of_their_pix
 
     (x, y), (moved, its) = (map(np.array, first_batch(each.train)) for each in (plain, data))
     np.testing.assert_array_equal(y, its)
-    found = set()
-    for before, after in zip(pictures(x), pictures(moved)):
-        padded = np.pad(before, [(2, 2), (1, 1)])
-        some = [
-            (rows, columns)
-            for rows in range(5)
-            for columns in range(3)
-            if np.array_equal(after, padded[rows : rows + 28, columns : columns + 28])
-        ]
-        assert some
-        found.update(some)
-    assert len(found) > 10  # of the 15
+    found = [moves(before, after, (2, 1)) for before, after in zip(pictures(x), pictures(moved))]
+    assert all(found) and len(set(sum(found, []))) > 10  # of the 15
     x[shown] = moved[shown] = 0.0  # what is no pixel has stayed
     np.testing.assert_array_equal(x, moved)
     for part in ("validation", "test"):
         np.testing.assert_array_equal(first_batch(getattr(plain, part))[0], first_batch(getattr(data, part))[0])
-
-
-@pytest.fixture
-def no_network(monkeypatch):
-    """Every attempt to find or reach another machine from Python fails at once, as without a network; returns them."""
-    attempts = []
-
-    def unreachable(*arguments, **settings):
-        attempts.append(arguments)
-        raise socket.gaierror(-3, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
-    monkeypatch.setattr(socket.socket, "connect", unreachable)
-    return attempts
-
-
-def test_the_sample_needs_neither_network_nor_tfds(no_network, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    assert first_batch(sequential_mnist().train)[0].shape == (25, 838, 2)
-    assert not no_network
-
-
-@pytest.mark.parametrize("download, error", [(False, FileNotFoundError), (True, OSError)])
-def test_an_empty_data_dir_says_what_to_do(tmp_path, no_network, download, error):
-    with pytest.raises(error, match=r'MNIST is not prepared in data_dir=.*give data_dir=.*or use source="sample"'):
-        sequential_mnist("tfds", data_dir=str(tmp_path), download=download)
-    assert bool(no_network) == download
-    assert not list(tmp_path.iterdir())  # and leaves nothing half done
-
-
-def test_all_of_mnist_from_a_prepared_folder_without_network(data_dir, no_network):
-    data = sequential_mnist("tfds", data_dir=data_dir, layout="rows", context_steps=0, batch_size=500)
-    assert not no_network
-    assert data.examples == Splits(55_000, 5_000, 10_000)
-    assert data.steps_per_epoch == Splits(110, 10, 20)
-    assert f"read from {data_dir}" in data.description
-    counts = [np.bincount(arrays(part)[1]) for part in data[:3]]
-    # the published class counts of MNIST
-    assert (counts[0] + counts[1]).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert counts[2].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-
-
-@pytest.mark.slow
-def test_data_dir_may_come_from_the_environment_of_tfds(data_dir, monkeypatch):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", data_dir)
-    assert sequential_mnist("tfds", download=False, validation=0).examples == Splits(60_000, 0, 10_000)

@@ -1,0 +1,151 @@
+"""Errors that cross the border of a window, Eq. (38), (39): back over virtual steps, segments, or without end.
+
+`step`, a mean linear step, has A [B, H, d, d] and so on. Errors of the states are [H, d], those of what the recurrent
+weights see [H], and those of the currents [n H].
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from .units import Array
+
+
+def back(step, state, of_output, of_seen, b):
+    """One step back, Eq. (38): the errors of the currents and of the states before, from those of the states after it.
+
+    A step without `D` and `g` hears nothing of the errors of its output.
+    """
+    of_current = np.einsum("idn,id->ni", step.B[b], state) + step.seen_g[b].T * of_seen
+    before = np.einsum("ide,id->ie", step.A[b], state) + step.seen_D[b] * of_seen[:, None]
+    if hasattr(step, "D"):
+        of_current, before = of_current + step.g[b].T * of_output, before + step.D[b] * of_output[:, None]
+    return of_current.ravel(), before
+
+
+def through(w_rec, of_current):
+    """The errors of what the recurrent weights see, from those of the currents a step later."""
+    return w_rec @ of_current
+
+
+def errors_behind(
+    means: list[SimpleNamespace],
+    state: Array,
+    of_seen: Array,
+    w_rec: Array,
+    b: int,
+    hops: int | None = None,
+    damping: float = 1.0,
+    of_outputs: Array | None = None,
+) -> tuple[Array, Array, Array]:
+    """Eq. (39): errors that cross a border, back over the virtual steps.
+
+    They are kept apart by the number of units on their path; of all hops there are two sorts, none and any number.
+
+    Args:
+        means: what `means_before` returns, or as many of the first of them as steps are to be followed.
+        state, of_seen: errors at the border, of the states [H, d] and of what the recurrent weights see [H].
+        b: the example.
+        hops: how many units may lie on a path from the border to a current; None for any number, 0 for the own state.
+        damping: factor of an error for each unit that it came through.
+        of_outputs: errors of the outputs at the virtual steps, from layers above [N, H]; None for none.
+
+    Returns:
+        R at the steps first-1, first-2, .. [N, n H], and what is left after them, of the states [sorts, H, d] and of
+        what is seen [sorts, H].
+
+    Example: each step leaves half of an error; with the hop, what arrives at the step before comes on top.
+
+    >>> half = np.full((1, 1, 1, 1), 0.5)
+    >>> step = SimpleNamespace(A=half, B=2 * half, seen_D=half[0], seen_g=0 * half[0])
+    >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
+    >>> [errors_behind(3 * [step], *start, hops)[0].ravel().tolist() for hops in (0, 1)]
+    [[1.0, 0.5, 0.25], [1.0, 0.5, 0.75]]
+    """
+    sorts = 2 if hops is None else hops + 1
+    states, seen = np.zeros((sorts, *state.shape)), np.zeros((sorts, len(of_seen)))
+    states[0] = state
+    if sorts > 1:
+        seen[1] = damping * of_seen
+    found = np.zeros((len(means), w_rec.shape[1]))
+    for n, step in enumerate(means):
+        of_current = np.zeros((sorts, w_rec.shape[1]))
+        for sort in range(sorts):
+            of_output = np.zeros(len(of_seen)) if sort or of_outputs is None else of_outputs[n]
+            of_current[sort], states[sort] = back(step, states[sort], of_output, seen[sort], b)
+        seen = np.zeros(seen.shape)
+        for sort in range(1, sorts):
+            seen[sort] = damping * through(w_rec, of_current[sort - 1])
+        if hops is None:
+            seen[1] += damping * through(w_rec, of_current[1])
+        found[n] = of_current.sum(0)
+    return found, states, seen
+
+
+def errors_through_segments(segments, state, of_seen, w_rec, b, stride=1, damping=1.0, hops=True, of_outputs=None):
+    """Eq. (38) back over `recent_segments`, `stride` steps at once (twice as many where a segment is twice as long).
+
+    The errors from other units and from layers above are the same in all of these steps, and what comes from their
+    currents arrives in the next ones. With `hops` (errors go from unit to unit) those of the states are then scaled
+    down to the length that they had at the border, and that layers above have added since. Returns R at each of the
+    steps [N, n H], and what is left after them, of the states [H, d] and of what is seen [H].
+
+    Example: two steps at once have their mean, and what they send on arrives after them.
+
+    >>> half = np.full((1, 1, 1, 1), 0.5)
+    >>> step = SimpleNamespace(A=half, B=half, seen_D=half[0], seen_g=0 * half[0])
+    >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
+    >>> [x.tolist() for x in errors_through_segments([(step, 2, 1)], *start, stride=2)]
+    [[[0.375], [0.375]], [[0.25]], [0.75]]
+    """
+    found, limit = [], np.linalg.norm(state)
+    seen = damping * of_seen if hops else np.zeros(len(of_seen))  # of all the steps at once
+    for mean, steps, times in segments:
+        m = stride * times
+        for _ in range(steps // m):
+            added, of_output = np.zeros(state.shape), np.zeros(len(of_seen))
+            if of_outputs is not None:
+                of_output = of_outputs[len(found) : len(found) + m].mean(0)
+            of_current = []
+            for _ in range(m):
+                one, state = back(mean, state, of_output, seen / m, b)
+                added = back(mean, added, of_output, np.zeros(len(of_seen)), b)[1]
+                of_current.append(one)
+            found += m * [np.mean(of_current, 0)]
+            limit += np.linalg.norm(added)
+            if hops:
+                seen = damping * through(w_rec, np.sum(of_current, 0))
+                shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
+                state, seen = shorter * state, shorter * seen
+    return np.array(found).reshape(-1, w_rec.shape[1]), state, seen
+
+
+def errors_without_end(step, states, seen, w_rec, b, pole, hops=None, damping=1.0):
+    """The sum over all n of p^n R_n where one mean stands for all steps: a closed form instead of virtual steps.
+
+        r^h = B^T (1 - p A^T)^-1 l^h + T (e^h + damping p W r^(h-1)),        T = g + p B^T (1 - p A^T)^-1 D
+
+    h counts the units on the path; `states` and `seen` are what `errors_behind` leaves, `pole` is p. Returns [n H].
+
+    Example: 1 + p/2 + p^2/4 + ..
+
+    >>> half = np.full((1, 1, 1, 1), 0.5)
+    >>> step = SimpleNamespace(A=half, B=2 * half, seen_D=half[0], seen_g=0 * half[0])
+    >>> errors_without_end(step, np.ones((1, 1, 1)), np.zeros((1, 1)), np.eye(1), 0, 0.5, 0).real.round(3).tolist()
+    [1.333]
+    """
+    units, currents = step.B.shape[1], step.B.shape[-1]
+    own, gain = np.zeros((len(states), units * currents), complex), np.zeros((units * currents, units), complex)
+    for i in range(units):
+        inverse = np.linalg.inv(np.eye(states.shape[-1]) - pole * step.A[b, i].T)
+        gain[i::units, i] = step.seen_g[b, i] + pole * step.B[b, i].T @ inverse @ step.seen_D[b, i]
+        for sort in range(len(states)):
+            own[sort, i::units] = step.B[b, i].T @ inverse @ states[sort, i] + gain[i::units, i] * seen[sort, i]
+    again = damping * pole * gain @ w_rec
+    if hops is None:
+        return np.linalg.solve(np.eye(units * currents) - again, own.sum(0))
+    total = last = own[0]
+    for sort in range(1, hops + 1):
+        last = own[sort] + again @ last
+        total = total + last
+    return total
