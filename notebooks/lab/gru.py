@@ -10,14 +10,13 @@ import dataclasses
 import sys
 import time
 
-from kernl_keras import cli
 from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
-from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .options import Command
 
 UNITS = 100
 RATES = (1e-3, 3e-3)
@@ -77,34 +76,23 @@ def learn(experiment, seed, rate):
     }
 
 
-def measure(experiment, seeds, say=print):
-    """The runs of all seeds, a list of dicts."""
+def run(options, about):
+    """Trains, and writes the results file."""
+    experiment, seeds = dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds
     tried = [learn(experiment, seeds[0], rate) for rate in RATES]
     runs = [max(tried, key=lambda run: run["validation"])]
     runs[0]["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
     runs += [learn(experiment, seed, runs[0]["learning_rate"]) for seed in seeds[1:]]
     for run in runs:
-        say(f"seed {run['seed']}  test {100 * run['test']:.1f} %")
-    return runs
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("gru", __doc__, run)
-    add_run_options(parser)
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
-    """Trains, and writes the results file."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    check_folder(options.output)
-    about = provenance(command)
-    runs = measure(dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds)
+        print(f"seed {run['seed']}  test {100 * run['test']:.1f} %")
     write_json(options.output, {"baseline": {"label": f"GRU, {UNITS} units", "runs": runs, **about}})
-    print(f"Results    {options.output}")
 
+
+main = Command("gru", __doc__, run)
+main.seeds(0, 1, 2)
+main.data_dir()
+main.results(new=False)
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

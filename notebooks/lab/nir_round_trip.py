@@ -23,13 +23,12 @@ import tempfile
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import devices
 from kernl_keras.keras_version import keras
 from tests.reference.nir_executor import run as execute
 
-from .options import make_parser, provenance
+from .options import Command
 
 WINDOW = 14  # steps whose mean is the answer
 PEERS = pathlib.Path(__file__).with_name("nir_peers.py")
@@ -134,22 +133,10 @@ def first_distances(different, exact):
     return [float(f"{abs(v[first] - 1.0):.1e}") for first in firsts]
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("nir_round_trip", __doc__, run)
-    parser.add_argument(
-        "--steps", type=int, default=300, metavar="N", help="training steps on pixels, 300 if not given"
-    )
-    parser.add_argument("--digits", type=int, default=100, metavar="N", help="test digits, 100 if not given")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("nir.json"), metavar="FILE")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Trains the networks, sends them there, and writes the results file."""
     if not (python := os.environ.get("KERNL_KERAS_NIR_PYTHON")):
         raise UserError("KERNL_KERAS_NIR_PYTHON must name the Python of an environment that has Norse and snnTorch.")
-    about = provenance(command)  # now: the checkout may move on while this runs
     report = []
     for name, (layout, settings, importers) in NETWORKS.items():
         model, *ends = network(layout, settings)
@@ -157,23 +144,17 @@ def run(options, command):
         data = digits(layout, batch_size=options.digits)
         x, labels = (each.numpy() for each in next(iter(data.test)))
         predicted = keras.Model(model.input, model.output)(x)  # without XLA, which sums in another order again
-        report.append(
-            {
-                "network": name,
-                "training_steps": steps,
-                "accuracy": float((np.argmax(predicted, -1) == labels).mean()),
-                "comparisons": compare(python, importers, model.input, ends, x),
-            }
-        )
-        results = {
-            "digits": len(x),
-            "data": data.description,
-            "device": devices(),
-            **about,
-            "networks": report,
-        }
-        write_json(options.output, results)
+        accuracy = float((np.argmax(predicted, -1) == labels).mean())
+        rows = compare(python, importers, model.input, ends, x)
+        report.append({"network": name, "training_steps": steps, "accuracy": accuracy, "comparisons": rows})
+        measured = {"digits": len(x), "data": data.description, "device": devices()}
+        write_json(options.output, {**measured, **about, "networks": report})
 
+
+main = Command("nir_round_trip", __doc__, run)
+main.option("--steps", type=int, default=300, metavar="N", help="training steps on pixels, 300 if not given")
+main.option("--digits", type=int, default=100, metavar="N", help="test digits, 100 if not given")
+main.option("--output", type=pathlib.Path, default=pathlib.Path("nir.json"), metavar="FILE")
 
 if __name__ == "__main__":
     sys.exit(main())

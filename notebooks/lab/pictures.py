@@ -12,10 +12,9 @@ import sys
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.keras_version import keras
 
-from .options import make_parser
+from .options import Command
 
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
@@ -201,25 +200,18 @@ def draw_seeds(axes, x, values, colour, label):
     axes.plot(x, values.mean(0), "o-", color=colour, markersize=3.5, label=label)
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("pictures", __doc__, run)
-    parser.add_argument("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Draws them all."""
     PICTURES.mkdir(exist_ok=True)
     for run_dir in options.run_dirs:
         draw_learning_curve(run_dir)
         draw_sensitivity(run_dir)
-    draw_network()
-    draw_reference()
-    draw_alignment()
-    draw_kills()
-    draw_streams()
+    for draw in (draw_network, draw_reference, draw_alignment, draw_kills, draw_streams):
+        draw()
 
+
+main = Command("pictures", __doc__, run)
+main.option("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
 
 if __name__ == "__main__":
     sys.exit(main())

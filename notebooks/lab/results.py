@@ -10,10 +10,9 @@ import pathlib
 import re
 import sys
 
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, read_json, whole
 
-from .options import make_parser
+from .options import Command
 from .plot import draw
 from .tables import OWN_TABLES, setup_table, table_of
 
@@ -84,22 +83,7 @@ def update(path, folder):
         part.write_text(text, encoding="utf-8")
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("results", __doc__, run)
-    parser.add_argument(
-        "--document",
-        type=pathlib.Path,
-        nargs="+",
-        default=DOCUMENTS,
-        metavar="FILE",
-        help="README and pages if not given",
-    )
-    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """The tables and plots of the documents."""
     for document in options.document:
         try:
@@ -112,6 +96,12 @@ def run(options, command):
             raise UserError(f"{document} cannot be made: {error}") from error
         print(f"Results    {os.path.relpath(document)}")
 
+
+main = Command("results", __doc__, run)
+main.option(
+    "--document", type=pathlib.Path, nargs="+", default=DOCUMENTS, metavar="FILE", help="README and pages if not given"
+)
+main.option("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
 
 if __name__ == "__main__":
     sys.exit(main())

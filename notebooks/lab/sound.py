@@ -16,13 +16,12 @@ import tempfile
 
 import numpy as np
 
-from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, softmax, sound_of
 
-from .options import check_folder, make_parser, provenance
+from .options import Command, check_folder
 
 NETWORK = "spoken-digits"
 COUNT = 40  # words of the table, and made sounds of each kind
@@ -279,41 +278,27 @@ def logistic_regression(x, y, weight, penalty=1e-4):
     return found
 
 
-def network(name):
-    """What a packaged network makes of a file: a function to a `Heard`."""
-
-    answer, temperature = packaged_network(name)
-    return lambda path: hear(sound_of(path), answer, temperature)
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("sound", __doc__, run)
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument(
-        "--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these"
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--output", type=pathlib.Path, metavar="FILE")
-    which.add_argument("--fit", action="store_true", help="fit what tells words from other sounds")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures or fits, and writes the file."""
-
-    about = provenance(command)
     (words, digits), (trained, _) = recordings_of(options.data_dir)
     path = WEIGHTS if options.fit else options.output
     check_folder(path)
     if options.fit:
         write_json(path, {**fit(trained), **about})
     else:
+        answer, temperature = packaged_network(NETWORK)
+        found = measure(words, digits, lambda file: hear(sound_of(file), answer, temperature))
         before = {} if options.before is None else {"before": read_json(options.before)["sound"]}
-        found = measure(words, digits, network(NETWORK))
         write_json(path, {"sound": {**found, **about, **before}})
     print(f"Results    {path}")
 
+
+main = Command("sound", __doc__, run)
+main.data_dir()
+main.option("--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these")
+which = main.parser.add_mutually_exclusive_group(required=True)
+which.add_argument("--output", type=pathlib.Path, metavar="FILE")
+which.add_argument("--fit", action="store_true", help="fit what tells words from other sounds")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,17 +29,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.build import CELLS, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
-from kernl_keras.experiments.provenance import git_revision
 from kernl_keras.keras_version import keras
 from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .gradients import numbers_inside
-from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .options import Command
 from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
 
 ROWS, UNITS = 16, 100
@@ -53,37 +51,21 @@ LONGEST = 16  # n of A^n B^n
 
 
 class Task(NamedTuple):
-    """What a stream is made of, for training, validation and testing, each (x, y), and how it comes.
+    """What a stream is made of, and how it comes."""
 
-    Attributes:
-        parts: {name: (x, y)}.
-        settings: of `kk.data.stream`.
-        cell: -> a new cell.
-        tau_out: of the readout.
-        classes: number of its units.
-        steps: that a row hears in training, of which there are `ROWS`.
-        tested: that a row hears in a test.
-        missed: (answers [B, T, n], y [B, T], weight [B, T]) -> what the table shows, a share.
-        traces: of the layer, where it has any.
-        rates: learning rates that are tried.
-        windows: C.
-        whole: a window that holds all that an answer needs; None where none does.
-        encoder: settings of a `SpikeEncoder` before the units; None for none.
-    """
-
-    parts: dict
-    settings: dict
-    cell: Callable
-    tau_out: float | None
-    classes: int
-    steps: int
-    tested: int
-    missed: Callable
-    traces: Any = "linear"
-    rates: tuple = RATES
+    parts: dict  # {"train", "validation", "test": (x, y)}
+    settings: dict  # of `kk.data.stream`
+    cell: Callable  # -> a new cell
+    tau_out: float | None  # of the readout
+    classes: int  # units of the readout
+    steps: int  # that a row hears in training, of which there are `ROWS`
+    tested: int  # steps that a row hears in a test
+    missed: Callable  # (answers [B, T, n], y [B, T], weight [B, T]) -> what the table shows, a share
+    traces: Any = "linear"  # of the layer, where it has any
+    rates: tuple = RATES  # learning rates that are tried
     windows: tuple = WINDOWS
-    whole: int | None = None
-    encoder: dict | None = None
+    whole: int | None = None  # a window that holds all that an answer needs
+    encoder: dict | None = None  # settings of a `SpikeEncoder` before the units
 
 
 def words(data_dir):
@@ -114,8 +96,7 @@ def cue(data_dir):
 
 def strings(data_dir):
     """The next symbol of strings A^n B^n, one long recording a row: gated units that have to count."""
-    steps = 50_000
-    parts = {}
+    steps, parts = 50_000, {}
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         sizes = {"examples": ROWS, "validation": 0, "test": 1, "batch_size": ROWS}
         parts[name] = kk.data.arrays(kk.data.anbn(steps, longest=LONGEST, seed=seed, **sizes).train)
@@ -272,49 +253,44 @@ def longer(task, window):
     return window + round(layer.trace_size / numbers_inside(layer, 1))
 
 
-def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
-    """Adds the runs of tasks that are missing to `found`, `{task: [run, ...]}`, and keeps what there is after each."""
-    for name in names:
-        task, runs, revision = TASKS[name](data_dir), found.setdefault(name, []), git_revision()
-        chosen = windows or task.windows
+def measure(options, found, keep):
+    """Makes the runs that are missing in `found`, `{task: [run, ...]}`, and has each kept by `keep(task name, run)`."""
+    for name in options.tasks:
+        task, runs = TASKS[name](options.data_dir), found.setdefault(name, [])
+        chosen = options.windows or task.windows
         rows = [(rule, window, window) for window in chosen for rule in RULES]
         rows += [("bptt", longer(task, window), window) for window in chosen]
         rows += [("bptt", task.whole, None)] if task.whole else []
         for rule, window, compared in rows:
             what = {"rule": rule, "window": window, "compared": compared}  # with KeRNL of this window; None: with none
             made = [run for run in runs if all(run[key] == value for key, value in what.items())]
-            for number, seed in enumerate(seeds):
+            for number, seed in enumerate(options.seeds):
                 if any(run["seed"] == seed for run in made):
                     continue
                 rates = [made[0]["learning_rate"]] if made else task.rates
                 tried = [learn(build(task, rule, window, rate, seed), task, window, rate, seed) for rate in rates]
-                best = {**what, **min(tried, key=lambda run: run["validation"]), "git_revision": revision}
+                best = {**what, **min(tried, key=lambda run: run["validation"])}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
-                runs.append(best)
-                made.append(best)
-                say(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % missed")
-                keep(found)
+                made.append(keep(name, best))
+                print(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % missed")
 
 
-def measure_rates(names, seeds, data_dir, found, keep, windows, rates, say=print):
-    """Adds the runs that are missing to `found`, as `measure` does: every learning rate for every window.
-
-    The first seed tries all of them, the others the best and its neighbours.
-    """
-    rates, tasks, revision = sorted(rates), {name: TASKS[name](data_dir) for name in names}, git_revision()
+def measure_rates(options, found, keep):
+    """The same for every learning rate and window. The first seed tries all rates, the others the best's neighbours."""
+    rates, tasks = sorted(options.rates), {name: TASKS[name](options.data_dir) for name in options.tasks}
+    seeds = options.seeds
     for seed, (name, task), rule in itertools.product(seeds, tasks.items(), ("eprop", "kernl")):
         runs = found.setdefault(name, [])
-        for window in windows or task.windows:
+        for window in options.windows or task.windows:
             made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
             tried = [run for run in made if run["seed"] == seeds[0] and run["learning_rate"] in rates]
             wanted = rates if seed == seeds[0] else near_the_best(rates, tried)
             missing = set(wanted) - {run["learning_rate"] for run in made if run["seed"] == seed}
             for run in runs_of(task, rule, window, sorted(missing), seed):
-                runs.append({"rule": rule, "window": window, **run, "git_revision": revision})
+                keep(name, {"rule": rule, "window": window, **run})
                 what = f"{name:10} {rule:5} window {window:<4} seed {seed} rate {run['learning_rate']:<7g}"
-                say(f"{what} {100 * run['validation']:.1f} % missed")
-                keep(found)
+                print(f"{what} {100 * run['validation']:.1f} % missed")
 
 
 def runs_of(task, rule, window, rates, seed):
@@ -335,42 +311,35 @@ def near_the_best(rates, tried):
     return rates[max(0, best - 1) : best + 2]
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("streams", __doc__, run)
-    parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
-    parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
-    add_run_options(parser, "what it has already stays")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures what is missing, and writes the results file after each run."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    for window in options.windows or ():
-        cli.at_least_one("--windows", window)
     for rate in options.rates or ():
         if not 0.0 < rate < 1.0:
             raise UserError(f"--rates must be between 0 and 1; received {rate}.")
-    check_folder(options.output)
     kind, found = "stream_rates" if options.rates else "streams", {}
     if options.output.exists():
         try:
             found = read_json(options.output)[kind]["tasks"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{options.output} holds no such results: name another --output.") from error
-    about = provenance(command)
     settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": options.rates or RATES}
 
-    def keep(tasks):
-        write_json(options.output, {kind: {"tasks": tasks, **settings, **about}})
+    def keep(task, made):
+        found[task].append({**made, "git_revision": about["git_revision"]})
+        write_json(options.output, {kind: {"tasks": found, **settings, **about}})
+        return made
 
-    what = options.tasks, options.seeds, options.data_dir, found, keep, options.windows
-    measure_rates(*what, options.rates) if options.rates else measure(*what)
-    print(f"Results    {options.output}")
+    (measure_rates if options.rates else measure)(options, found, keep)
 
+
+main = Command("streams", __doc__, run)
+main.option("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
+main.count("--windows", nargs="+", metavar="C", help="those of the task if not given")
+main.option("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
+main.seeds(0, 1, 2)
+main.data_dir()
+main.results(new=False)
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

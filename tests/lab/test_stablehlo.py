@@ -12,8 +12,7 @@ from kernl_keras.keras_version import keras
 from notebooks.lab.benchmark import network
 from notebooks.lab.benchmark.peers import task
 from notebooks.lab.stablehlo import timing
-from notebooks.lab.stablehlo.__main__ import main
-from notebooks.lab.stablehlo.export import STEPS_BEFORE, export, write
+from notebooks.lab.stablehlo.__main__ import STEPS_BEFORE, export, main, write
 
 TINY = {"batch": 2, "steps": 12, "inputs": 9, "units": 4, "outputs": 3, "threads": 1}
 SETTINGS = {**TINY, "rule": "bptt", "rule_settings": {}}

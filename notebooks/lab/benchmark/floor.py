@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from .network import set_threads
+
 
 class Product(NamedTuple):
     """`count` products [m, k] x [k, n], one after the other."""
@@ -84,8 +86,7 @@ RULES = {"floor": products, "peak": lambda settings: [Product("large", 2048, 204
 
 def build(settings):
     """The `build` of the floor's worker, see `peers.protocol.serve`: a step is all products, its loss their flop."""
-    tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(settings["threads"])
+    set_threads(settings)
     table = RULES[settings["rule"]](settings)
     runs = [run_product(product) for product in table]
 

@@ -1,5 +1,7 @@
 """What the benchmark measures: the rows of each of its parts."""
 
+import itertools
+
 from .environments import PEERS, environment
 from .workers import Row
 
@@ -29,9 +31,9 @@ def ours(name, threads, rule="kernl", **settings):
     return Row(name, {**REFERENCE, "threads": threads, "rule": word, "rule_settings": of_rule, **settings})
 
 
-def step_rows(threads, peers=()):
-    """The training step beside its floor, backpropagation, one thread, and the peers."""
-    rows = [
+def step_rows(threads):
+    """The training step beside its floor, backpropagation and one thread."""
+    return [
         ours(OURS, threads),
         ours(FLOOR, threads, rule="floor"),
         ours(PEAK, threads, rule="peak"),
@@ -43,11 +45,18 @@ def step_rows(threads, peers=()):
         ours(PIECEWISE, threads, rule="kernl membrane", cadence=True, **IN_PIECES),
         ours(BPTT, threads, rule="keras_bptt"),
     ]
-    for name, python in peers:
-        for rule in PEERS[name].rules:
-            for count in sorted({1, threads}):  # small products on several threads may be slower: the better one counts
-                settings = {**REFERENCE, "threads": count, "rule": rule}
-                rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, PEERS[name].script))
+
+
+def peer_rows(threads, folder):
+    """The training step in the other packages; environments that are missing in `folder` are built."""
+    rows = []
+    for name, peer in PEERS.items():
+        print(f"  environment of {name}")
+        python = environment(name, folder)
+        for rule, count in itertools.product(peer.rules, sorted({1, threads})):
+            # small products on several threads may be slower: the better one counts
+            settings = {**REFERENCE, "threads": count, "rule": rule}
+            rows.append(Row(f"{name}, {rule}, {count} threads", settings, python, peer.script))
     return rows
 
 
@@ -87,8 +96,4 @@ def window_rows(threads):
     ]
 
 
-def build_peers(folder, say=print):
-    """`(name, python)` of every peer, its environment built where it is missing."""
-    for name in PEERS:
-        say(f"  environment of {name}")
-        yield name, environment(name, folder)
+PARTS = {"step": step_rows, "windows": window_rows, "layer": layer_rows}

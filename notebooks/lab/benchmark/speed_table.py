@@ -14,7 +14,6 @@ OURS = {  # row: what a reader calls it
 }
 LAYER, HAND = plan.LAYER
 LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M stands still", "bptt": "backpropagation"}
-PACKAGES = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "norse": "Norse", "braintrace": "BrainTrace"}
 
 
 def window_table(parts):
@@ -62,6 +61,6 @@ def speed_table(parts):
             if measured:
                 best = min(measured, key=lambda row: row["seconds"])
                 by = "backpropagation through time" if rule == "bptt" else rule
-                found.append((f"{PACKAGES[package]} {best['versions'][package]}, {by}", best["seconds"]))
+                found.append((f"{peer.name} {best['versions'][package]}, {by}", best["seconds"]))
     lines = [[label, f"{seconds:.3f}", f"{seconds / exact:.1f}"] for label, seconds in found]
     return ["", "seconds", "relative to the first row"], lines
