@@ -76,7 +76,7 @@ def test_a_cue_is_far_from_its_answer():
 
 @pytest.mark.slow
 def test_the_results_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+    monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     monkeypatch.setattr(streams, "RULES", ("eprop", "bptt"))
     path = tmp_path / "out.json"
     assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0
@@ -96,7 +96,7 @@ def test_the_results_file(tmp_path, monkeypatch):
 
 def test_learning_rates_are_compared(tmp_path, monkeypatch):
     """All of them with the first seed, with the next one the best and those beside it; none of them twice."""
-    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+    monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     begun = []
 
     def learn(model, task, window, rate, seed):
