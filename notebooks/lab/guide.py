@@ -41,8 +41,7 @@ def file_of(package, path):
 
 def read_ts(package, name, part):
     """The sequences [time, features] and the labels of one part of a set in the .ts format."""
-    path = file_of(package, f"datasets/data/{name}/{name}_{part}.ts")
-    lines = path.read_text("utf-8").splitlines()
+    lines = file_of(package, f"datasets/data/{name}/{name}_{part}.ts").read_text("utf-8").splitlines()
     start = next(n for n, line in enumerate(lines) if line.lower().startswith("@data"))
     sequences, labels = [], []
     for line in filter(None, (line.strip() for line in lines[start + 1 :])):
@@ -159,9 +158,8 @@ class Task:
 
 def guide(task, noise=0.0, dropout=0.0, **constants):
     """The network of the guide; what follows `task` are other choices than its own."""
-    x = inputs = keras.Input((task.steps, task.features))
-    if not task.equal:
-        x = keras.layers.Masking()(x)
+    inputs = keras.Input((task.steps, task.features))
+    x = inputs if task.equal else keras.layers.Masking()(inputs)
     if noise:
         x = keras.layers.GaussianNoise(noise)(x)
     if task.every_step and task.regression:
@@ -178,9 +176,8 @@ def guide(task, noise=0.0, dropout=0.0, **constants):
 
 def gru(task):
     """A GRU of Keras with about as many weights."""
-    x = inputs = keras.Input((task.steps, task.features))
-    if not task.equal:
-        x = keras.layers.Masking()(x)
+    inputs = keras.Input((task.steps, task.features))
+    x = inputs if task.equal else keras.layers.Masking()(inputs)
     v = keras.layers.Dense(task.outputs)(keras.layers.GRU(GRU_UNITS, return_sequences=True)(x))
     return kk.Model(inputs, v if task.every_step else kk.TimeAverage()(v))
 

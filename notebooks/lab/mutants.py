@@ -153,11 +153,9 @@ def main(arguments=None):
         folders = queue.Queue()
         for number in range(options.processes):
             folders.put(copy_checkout(pathlib.Path(name) / str(number)))
-        if not options.skip_baseline:  # where the tests fail before, every mutant seems to be noticed
-            folder = folders.get()
-            if failed := run_tests(folder, ALL_TESTS):
-                parser.error(f"the tests must pass before anything is broken; {failed}")
-            folders.put(folder)
+        # where the tests fail before, every mutant seems to be noticed
+        if not options.skip_baseline and (failed := run_tests(folders.queue[0], ALL_TESTS)):
+            parser.error(f"the tests must pass before anything is broken; {failed}")
         with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
             for row in pool.map(lambda mutant: try_mutant(mutant, folders), mutants):
                 report.append(row)

@@ -98,11 +98,10 @@ def compare(python, importers, inputs, ends, x):
     exact = execute(kk.to_nir(keras.Model(inputs, ends[2])), sent, 1e-3)
     rows = []
     for importer in (NUMPY, *importers):
-        there, found = None, {}
-        if importer == NUMPY:
-            theirs, there = exact["hidden_units/output"], exact["output"]
-        else:
+        theirs, there, found = exact["hidden_units/output"], exact["output"], {}
+        if importer != NUMPY:
             theirs, found = elsewhere(python, importer, keras.Model(inputs, ends[1]), sent)
+            there = None
         if importer == "norse neurons":
             there, _ = elsewhere(python, importer, keras.Model(inputs, ends[2]), sent)
         different = theirs != spikes

@@ -42,13 +42,9 @@ BINS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)  # of shares
 
 
 def as_file(path, sound, bits=16, rate=8000, channels=1, dither=None):
-    """Writes a sound [N] of 8 kHz as a WAV file of integers; what is beyond full scale is cut off.
+    """Writes a sound [N] of 8 kHz, whose full scale is 1, as a WAV file of integers; what is beyond is cut off.
 
-    Args:
-        path: of the file.
-        sound: 1 is full scale.
-        bits, rate, channels: of the file; all channels are the same.
-        dither: `numpy.random.Generator` of the noise that is added before rounding, triangular, of two steps; or None.
+    All channels are the same. `dither` is the generator of triangular noise of two steps, added before rounding.
     """
     steps = np.repeat(resampled_up(sound, rate)[:, None], channels, 1) * 2.0 ** (bits - 1)
     if dither is not None:
@@ -89,7 +85,7 @@ class Maker:
         return self.words[self.rng.integers(len(self.words))]
 
     def seconds(self, low, high):
-        """So many samples."""
+        """How many samples a random time has."""
         return int(self.rng.uniform(low, high) * SAMPLING_RATE)
 
     def begin_cut_off(self):
@@ -179,11 +175,7 @@ def recordings_of(data_dir):
 
 
 def measure(words, digits, hear):
-    """What `hear` says of WAV files with the test words and other sounds.
-
-    A dict: right of the 40 words and of all by the way of recording, what was said of each kind, and how many of all
-    words were right by their share.
-    """
+    """What `hear` says of WAV files with test words, by the way of recording and by share, and with other sounds."""
     chosen = np.random.default_rng(0).permutation(len(words))[:COUNT]
     right, said, shares = {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
@@ -234,12 +226,10 @@ def fit(words, seed=0):
 
     Words have half of the weight. All but what is cut off is in a room, and all is recorded in some way.
     """
-    maker, x, kinds, weight = Maker(words, seed), [], [], []
+    maker, rows = Maker(words, seed), []  # features, kind, weight
 
     def add(sound, kind, share):
-        x.append(features(powers(maker.recorded(sound))))
-        kinds.append(KINDS.index(kind))
-        weight.append(share)
+        rows.append((features(powers(maker.recorded(sound))), KINDS.index(kind), share))
 
     for word in words:
         add(maker.in_a_room(word), "word", 0.5 / len(words))
@@ -249,7 +239,7 @@ def fit(words, seed=0):
             sound = make(maker)
             sound = sound if name.endswith("cut off") else maker.in_a_room(sound)  # its edge is that of the file
             add(sound, name if name in KINDS else "no word", 0.5 / len(MADE) / each)
-    x, weight = np.array(x), np.array(weight)
+    x, kinds, weight = map(np.array, zip(*rows))
     mean, deviation = x.mean(0), x.std(0)
     weights = logistic_regression((x - mean) / deviation, np.eye(len(KINDS))[kinds], weight)
     return {
@@ -258,14 +248,13 @@ def fit(words, seed=0):
         "deviation": deviation.tolist(),
         "weights": weights[:-1].tolist(),
         "bias": weights[-1].tolist(),
-        "sounds": {kind: int(np.sum(np.array(kinds) == n)) for n, kind in enumerate(KINDS)},
+        "sounds": {kind: int(np.sum(kinds == n)) for n, kind in enumerate(KINDS)},
         "seed": seed,
     }
 
 
 def logistic_regression(x, y, weight, penalty=1e-4):
     """Weights and, last, biases [F + 1, K] of x [n, F] and y [n, K], whose rows have a weight; by Newton's method."""
-
     x = np.concatenate([x, np.ones((len(x), 1))], 1)
     found = np.zeros((x.shape[1], y.shape[1]))
     for _ in range(30):

@@ -29,16 +29,13 @@ def with_context(pixels):
 def build(settings):
     """The `build` of our worker, see `peers.protocol.serve`.
 
-    Args:
-        settings: dict with `batch`, `steps`, `inputs`, `units`, `outputs`, `threads`; `rule`, one of ours or
-            "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `rule_settings`, of that
-            rule; `layer`, of `RNN`; `jit_compile`; `pieces`: the number of pieces of `steps` steps that a step feeds to
-            a stateful network; `one_call`: whether all of them are one call, by `steps_per_execution`; and `cadence`:
-            whether M learns as often as by default instead of in every step, and what counts is the mean of as many
-            steps.
+    `settings` has `batch`, `steps`, `inputs`, `units`, `outputs`, `threads` and `rule`, one of ours or "keras_bptt" for
+    `keras.layers.RNN` over the same cell. It may have
 
-    Returns:
-        `step`, which trains on a batch and returns the loss, and the versions.
+        rule_settings, layer, jit_compile    of the rule, of `RNN`, of `compile`
+        pieces      how many pieces of `steps` steps a step feeds to a stateful network
+        one_call    all of them are one call, by `steps_per_execution`
+        cadence     M learns as often as by default, and not in every step; what counts is the mean of as many steps
     """
     set_threads(settings)
     keras.utils.set_random_seed(task.SEED)

@@ -1,4 +1,4 @@
-"""The table of a training step: what each rule and each package takes."""
+"""The tables of a training step: what each rule and each package takes; head and lines of each part."""
 
 from . import plan
 from .environments import PEERS
@@ -16,10 +16,9 @@ LAYER, HAND = plan.LAYER
 LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M stands still", "bptt": "backpropagation"}
 
 
-def window_table(parts):
-    """The head and the lines of the table of windows; arguments and result as of `speed_table`."""
-    rows = parts.get("windows", ())
-    exact = next((row["seconds"] for row in rows if row["name"] == "exact backpropagation"), None)
+def window_table(rows):
+    """What windows and pieces take beside exact backpropagation."""
+    exact = next(row["seconds"] for row in rows if row["name"] == "exact backpropagation")
     lines = [
         [row["name"], f"{row['seconds']:.3f}", f"{row['seconds'] / exact:.2f}", f"{row['peak_mb']:,.0f}"]
         for row in rows
@@ -27,32 +26,21 @@ def window_table(parts):
     return ["", "seconds", "relative to exact backpropagation", "peak MB"], lines
 
 
-def layer_table(parts):
-    """The head and the lines of the layer beside loops by hand; arguments and result as of `speed_table`.
-
-    Each number is the shortest of the runs in ms: what else the machine does makes runs longer, and none shorter.
-    """
+def layer_table(rows):
+    """The layer beside loops by hand: the shortest run in ms, since what else the machine does makes none shorter."""
     shortest = {}
-    for row in parts.get("layer", ()):
+    for row in rows:
         settings = row["settings"]
-        place = shortest.setdefault((settings["threads"], settings["of_rule"]), {})
+        place = shortest.setdefault((f"{settings['threads']}", LAYER_RULES[settings["of_rule"]]), {})
         place[settings["rule"]] = 1e3 * min(row["every"])
-    lines = [
-        [
-            f"{threads}",
-            LAYER_RULES[rule],
-            f"{times[LAYER]:.0f}",
-            f"{times[HAND]:.0f}",
-            f"{times[LAYER] / times[HAND]:.2f}",
-        ]
-        for (threads, rule), times in shortest.items()
-    ]
+    both = [(name, times[LAYER], times[HAND]) for name, times in shortest.items()]
+    lines = [[*name, f"{layer:.0f}", f"{hand:.0f}", f"{layer / hand:.2f}"] for name, layer, hand in both]
     return ["threads", "", "the layer, ms", "by hand, ms", "ratio"], lines
 
 
-def speed_table(parts):
-    """The head and the lines of the table of "step" among the `parts`; a row that was not measured is left out."""
-    rows = {row["name"]: row for row in parts["step"]}
+def speed_table(rows):
+    """A step in this package and in others; what was not measured is left out."""
+    rows = {row["name"]: row for row in rows}
     exact = rows[plan.ADJOINT]["seconds"]
     found = [(label, rows[name]["seconds"]) for name, label in OURS.items() if name in rows]
     for package, peer in PEERS.items():
@@ -64,3 +52,6 @@ def speed_table(parts):
                 found.append((f"{peer.name} {best['versions'][package]}, {by}", best["seconds"]))
     lines = [[label, f"{seconds:.3f}", f"{seconds / exact:.1f}"] for label, seconds in found]
     return ["", "seconds", "relative to the first row"], lines
+
+
+TABLES = {"step": speed_table, "windows": window_table, "layer": layer_table}

@@ -44,6 +44,11 @@ class Sweep:
     seeds: tuple = (0, 1, 2)
 
 
+def sweep(name, description, experiment, variants, learning_rates, seeds=(0, 1, 2), **changes):
+    """The sweep of an experiment with changes of its fields."""
+    return Sweep(name, description, dataclasses.replace(experiment, **changes), variants, learning_rates, seeds)
+
+
 def with_rmsprop(experiment, **changes):
     """The experiment with the optimizer of M that these sweeps were run with."""
     optimizer = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}

@@ -6,7 +6,7 @@ from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .constants import EVERY_CONSTANT
-from .definition import Sweep, Variant, potential_alone, with_rmsprop
+from .definition import Sweep, Variant, potential_alone, sweep, with_rmsprop
 from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ADLIF, SMALL_ALIF, SMNIST_ADLIF
 
 FORMER_RULES = {  # name of the variant: the rule, and its settings
@@ -18,7 +18,8 @@ FORMER_RULES = {  # name of the variant: the rule, and its settings
     "readout only": ("readout_only", {}),
 }
 
-LONG = (Variant("KeRNL"), Variant("backpropagation", "bptt"))
+TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
+BOTH = (Variant("KeRNL"), Variant("backpropagation", "bptt"))
 CURRENTS = (
     Variant("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
@@ -68,31 +69,16 @@ def alone(name, seeds=(0, 1, 2), **changes):
 
 def long_moved(name, what, variants, seeds):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
-    experiment = dataclasses.replace(
-        SMNIST,
-        source="tfds",
-        task_settings={**SMNIST.task_settings, "shift": [1, 1]},
-        learn=EVERY_CONSTANT,
-        steps=50_000,
-        validate_every=500,
-    )
+    moved = {"task_settings": {**SMNIST.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": 50_000}
     description = f"784 pixels, digits that are moved from the start, constants that learn, 50,000 updates of {what}"
-    return Sweep(name, description, experiment, variants, (2e-3,), seeds)
+    return sweep(name, description, SMNIST, variants, (2e-3,), seeds, **moved, **TFDS)
 
 
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
     """A run on pixels that goes on from a packaged network: the one of the revision in the results file."""
-    base = EXPERIMENTS[network]
-    experiment = dataclasses.replace(
-        base,
-        source="tfds",
-        task_settings={**base.task_settings, **task_settings},
-        learn=EVERY_CONSTANT,
-        start=network,
-        steps=steps,
-        validate_every=500,
-    )
-    return Sweep(name, f"Further from the packaged {network}: {what}", experiment, HALVES, (learning_rate,), (0,))
+    base, description = EXPERIMENTS[network], f"Further from the packaged {network}: {what}"
+    changes = {"task_settings": {**base.task_settings, **task_settings}, "learn": EVERY_CONSTANT, "start": network}
+    return sweep(name, description, base, HALVES, (learning_rate,), (0,), **changes, steps=steps, **TFDS)
 
 
 WINDOWS = (
@@ -182,6 +168,7 @@ STRINGS = (
     Variant("readout only", "readout_only"),
 )
 
+BORDER = "What crosses a window's border"
 SWEEPS = (
     alone("row-mnist", epochs=5),
     alone("row-mnist-rate", epochs=5),
@@ -200,80 +187,75 @@ SWEEPS = (
     former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
     former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
     former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
-    Sweep(
+    sweep(
         "ecg-all",
         "Heartbeats, trained on all 618 sequences after all is chosen",
-        dataclasses.replace(ECG, task_settings={**ECG.task_settings, "validation": 0}),
+        ECG,
         HEARTBEATS,
         (ECG.learning_rate,),
+        task_settings={**ECG.task_settings, "validation": 0},
     ),
-    Sweep(
+    sweep(
         "anbn",
         "A^n B^n, LSTM units",
-        dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+        EXPERIMENTS["anbn"],
         STRINGS,
         (1e-2,),
+        epochs=None,
+        steps=1_000,
+        validate_every=500,
     ),
-    Sweep(
+    sweep(
         "spoken-digits",
         "Spoken digits",  # the recordings as they are, without poor copies of them
-        dataclasses.replace(SPOKEN_DIGITS, task_settings={"seconds": 1.0, "shift": [8, 1]}, epochs=20),
+        SPOKEN_DIGITS,
         WORDS,
         (5e-3,),
+        task_settings={"seconds": 1.0, "shift": [8, 1]},
+        epochs=20,
     ),
-    Sweep(
+    sweep(
         "spoken-digits-all",
         "Spoken digits, trained on the validation part too after all is chosen",
-        dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+        SPOKEN_DIGITS,
         WORDS[:2],
         (5e-3,),
+        task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
     ),
     Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
-    Sweep(
+    sweep(
         "smnist-adlif-16000",
         "AdLIF units, 784 pixels, 16,000 steps",
-        dataclasses.replace(SMNIST_ADLIF, steps=16_000),
+        SMNIST_ADLIF,
         (Variant("KeRNL, window 64", layer={"window": 64}),),
         (3e-3,),
         (0,),
+        steps=16_000,
     ),
-    Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
-    Sweep(
-        "windows",
-        "What crosses a window's border, 2,000 updates",
-        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
-        WINDOWS,
-        (2e-3, 4e-3),
+    Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, BOTH, (3e-3,), (0,)),
+    sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
+    sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
+    sweep(
+        "memory-smnist14-adlif",
+        f"Linear memory: {SMALL_ADLIF.description}",
+        SMALL_ADLIF,
+        MEMORY,
+        (2e-3, 5e-3),
+        sensitivity_every=4,
     ),
-    *(
-        Sweep(
-            f"memory-{experiment.name}",
-            f"Linear memory: {experiment.description}",
-            dataclasses.replace(experiment, sensitivity_every=4),
-            MEMORY,
-            (2e-3, 5e-3),
-        )
-        for experiment in (SMALL, SMALL_ALIF, SMALL_ADLIF)
-    ),
-    Sweep(
+    sweep(
         "smnist-25000",
         "784 pixels, windows of half a sequence, 25,000 steps",
-        dataclasses.replace(SMNIST, source="tfds", steps=25_000, validate_every=500),
+        SMNIST,
         HALVES,
         (2e-3,),
         (0,),
+        steps=25_000,
+        **TFDS,
     ),
     further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
     long_moved("smnist-50000-backpropagation", "backpropagation", (Variant("backpropagation", "bptt"),), (1,)),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
-    Sweep(
-        "windows-20000",
-        "What crosses a window's border, 20,000 updates",
-        dataclasses.replace(SMNIST, source="tfds", steps=20_000, validate_every=500),
-        WINDOWS,
-        (2e-3,),
-        (0,),
-    ),
 )

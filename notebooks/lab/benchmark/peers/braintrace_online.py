@@ -123,7 +123,7 @@ def build(settings):
 
 
 def build_racer(settings):
-    """The `build` of this worker in a race: `racing.race`."""
+    """What trains and predicts in a race: the `build_racer` of `racing.run`."""
     brainstate.environ.set(dt=1.0 * u.ms)
     brainstate.random.seed(settings["seed"])
     network = Network(settings)
