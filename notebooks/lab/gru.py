@@ -39,9 +39,7 @@ def build(data, experiment, rate):
 class Best(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the best validation accuracy."""
 
-    def __init__(self):
-        super().__init__()
-        self.accuracy, self.weights = -1.0, None
+    accuracy, weights = -1.0, None
 
     def on_epoch_end(self, epoch, logs=None):
         if logs["val_accuracy"] > self.accuracy:

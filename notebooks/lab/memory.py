@@ -77,13 +77,9 @@ def network_and_digits(name, seed, updates):
 
 
 class Behind:
-    """The errors that leave windows, and their way back through the steps before, in NumPy.
+    """The errors that leave windows of C steps, and their way back through the steps before, in NumPy.
 
-    Args:
-        layer: `kernl_keras.RNN`.
-        call: `Call` of the layer.
-        error: of its outputs L [T, B, H], of the first examples.
-        window: C.
+    `call` is that of the layer, and `error` that of its outputs L [T, B, H], of the first examples.
     """
 
     def __init__(self, layer, call, error, window):
@@ -140,7 +136,6 @@ class Behind:
             return every
 
         found = {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}
-
         borders = np.arange(len(leaky))
 
         def at(n):

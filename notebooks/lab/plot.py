@@ -84,13 +84,12 @@ def draw_sweep(axes, sweep, variants):
             said = f"{lost} diverged" if tests else "diverged"
             where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center"}
             axes.annotate(said, (0.98, row), fontsize=8, color=color, **where)
-        if not tests:
-            continue
-        mean = sum(tests) / len(tests)
-        axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
-        axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
-        if row == 0:
-            axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
+        if tests:
+            mean = sum(tests) / len(tests)
+            axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
+            axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
+            if row == 0:
+                axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
     axes.set_yticks(range(len(variants)), variants)
     axes.set_title(sweep["sweep"], fontsize=10, loc="left")
     axes.set_xlabel("test errors (%)" if accuracy else "test mean squared error", fontsize=9)

@@ -30,10 +30,9 @@ WORDS = (10, 30, 100)
 
 
 def known(speaker, seed, experiment):
-    """A network that was trained without a speaker, and the words that it is tested on.
+    """A network that was trained without a speaker, `{name: weight}`, and the words that it is tested on.
 
-    Returns:
-        `{name: weight}`, and (x, y) of the speaker's words, in a random order, and of the old speakers'.
+    These are (x, y) of the speaker's words, in a random order, and of the old speakers'.
     """
     settings = {**experiment.task_settings, "speaker": speaker}
     experiment = dataclasses.replace(experiment, task_settings=settings, seed=seed)
@@ -107,10 +106,8 @@ def run(options, about):
         for way, rule in WAYS.items():
             if way not in learners:
                 learners[way] = Learner(experiment, rule, *words[0].shape[1:])
-            tried = {
-                rate: course(learners[way], weights, rate, words, old)
-                for rate in ([rates[way]] if way in rates else RATES)
-            }
+            choice = [rates[way]] if way in rates else RATES
+            tried = {rate: course(learners[way], weights, rate, words, old) for rate in choice}
             rate = rates[way] = min(tried, key=lambda rate: sum(error for _, error, _ in tried[rate]))
             for heard, error, old_error in tried[rate]:
                 row = {"speaker": speaker, "seed": seed, "way": way, "learning_rate": rate}

@@ -19,11 +19,12 @@ step.
 """
 
 import dataclasses
-import functools
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -74,7 +75,7 @@ def words(data_dir):
     data = load_data(experiment)
     train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
     parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
-    cell = resonators(tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
     return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000, 32 * 150, words_missed, whole=150)
 
 
@@ -90,7 +91,7 @@ def cue(data_dir):
         parts[name] = x, y.astype("int32")
     every = length + 20
     settings = {"every": every, "answer": ANSWER, "noise": NOISE}
-    cell = resonators(tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
     return Task(parts, settings, cell, 10.0, 2, 20_000, 32 * every, words_missed, whole=every)
 
 
@@ -100,27 +101,27 @@ def strings(data_dir):
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         sizes = {"examples": ROWS, "validation": 0, "test": 1, "batch_size": ROWS}
         parts[name] = kk.data.arrays(kk.data.anbn(steps, longest=LONGEST, seed=seed, **sizes).train)
-    settings, lstm = {"every": steps, "answer": None}, functools.partial(kk.LSTMCell, 32)
+    settings, lstm = {"every": steps, "answer": None}, partial(kk.LSTMCell, 32)
     return Task(parts, settings, lstm, None, 2, steps, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
 def digits(data_dir):
     """Handwritten digits of 14 x 14 pixels, a pixel a step, in stretches of 240 steps."""
-    cell = resonators(tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
     parts, settings = parts_of(kk.data.sequential_mnist(size=14, context_steps=0)), {"every": 240, "answer": 10}
     return Task(parts, settings, cell, 20.0, 10, 60_000, 128 * 240, words_missed, whole=240)
 
 
 def digits_of(experiment, data_dir):
     """The same digits, as spikes, for the 200 units of an experiment of 14 x 14 pixels."""
-    cell = functools.partial(CELLS[experiment.cell], **experiment.cell_settings)
+    cell = partial(CELLS[experiment.cell], **experiment.cell_settings)
     encoder = {**experiment.encoder_settings, "context_switch": None}
     return digits(data_dir)._replace(cell=cell, encoder=encoder, rates=(2e-3, 5e-3, 1e-2))
 
 
 def heartbeats(data_dir):
     """Which part of a heartbeat is on, at every step of recordings that follow each other without pauses."""
-    cell = resonators(tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
     parts, settings = parts_of(kk.data.ecg()), {"every": 1301, "answer": None}
     return Task(parts, settings, cell, 20.0, 6, 20_000, 24 * 1301, steps_missed)
 
@@ -130,18 +131,13 @@ def parts_of(data):
     return {name: kk.data.arrays(getattr(data, name)) for name in ("train", "validation", "test")}
 
 
-def resonators(**settings):
-    """Makes cells of them."""
-    return lambda: kk.ResonatorCell(UNITS, **settings)
-
-
 TASKS = {
     "words": words,
     "cue": cue,
     "strings": strings,
     "digits": digits,
-    "digits-lif": functools.partial(digits_of, SMALL_ALIF),
-    "digits-adlif": functools.partial(digits_of, SMALL_ADLIF),
+    "digits-lif": partial(digits_of, SMALL_ALIF),
+    "digits-adlif": partial(digits_of, SMALL_ADLIF),
     "heartbeats": heartbeats,
 }
 
@@ -170,18 +166,18 @@ def build(task, rule, window, rate, seed, falls=True):
 def updates_of(task, window):
     """How many updates are one call, and how many lie between two points of the curve."""
     between = max(1, task.steps // window // POINTS)
-    calls = -(-between // 32)
+    calls = math.ceil(between / 32)
     return between // calls, between // calls * calls
 
 
 def stream(task, part, window, seed, **more):
-    """`kk.data.stream` of a part of the words."""
+    """`kk.data.stream` of a part of the task."""
     return kk.data.stream(*task.parts[part], **task.settings, piece=window, batch_size=ROWS, seed=seed, **more)
 
 
 def errors(model, task, part, window):
     """What a network misses of a stream that is new to it, and the share of steps that it answers wrongly."""
-    count = -(-task.tested // window)
+    count = math.ceil(task.tested / window)
     pieces = list(stream(task, part, window, seed=1_000).take(count).as_numpy_iterator())
     with fresh_states(model):
         answers = np.concatenate([model.predict_on_batch(x) for x, _, _ in pieces], 1)
@@ -191,13 +187,12 @@ def errors(model, task, part, window):
 
 def words_missed(answers, y, weight):
     """The share of runs of steps that ask, in [B, T], whose mean answer [B, T, n] is another word's."""
-    missed, heard = 0, 0
+    missed = []
     for answer, target, asked in zip(answers, y, weight):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0.0], asked, [0.0]])))
+        edges = np.flatnonzero(np.diff(asked, prepend=0.0, append=0.0))
         for begin, end in zip(edges[::2], edges[1::2]):
-            missed += answer[begin:end].mean(0).argmax() != target[begin]
-            heard += 1
-    return missed / heard
+            missed.append(answer[begin:end].mean(0).argmax() != target[begin])
+    return float(np.mean(missed))
 
 
 def strings_missed(answers, y, weight):
@@ -206,15 +201,14 @@ def strings_missed(answers, y, weight):
     What follows is known from the first B on. So all answers must be right from the step that shows it, to the one that
     shows the last B.
     """
-    missed, heard = 0, 0
+    missed = []
     for right, symbols in zip(answers.argmax(-1) == y, y):
         begins = 1 + np.flatnonzero((symbols[:-1] == 0) & (symbols[1:] == 1))  # the first B is what comes next
         for begin in begins:
             ends = np.flatnonzero(symbols[begin:] == 0)
             if len(ends):  # the string is whole
-                missed += not right[begin + 1 : begin + ends[0] + 1].all()
-                heard += 1
-    return missed / heard
+                missed.append(not right[begin + 1 : begin + ends[0] + 1].all())
+    return float(np.mean(missed))
 
 
 def steps_missed(answers, y, weight):

@@ -107,19 +107,11 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]
     best = (max if experiment.metric == "accuracy" else min)(known) if known else None
-    return {
-        "seed": seed,
-        "learning_rate": learning_rate,
-        "validation": best,
-        "test": results["test"][experiment.metric],
-        "explained_variance": curve[-1].get("explained_variance"),
-        "firing_rate": curve[-1].get("firing_rate"),
-        "steps": results["steps"],
-        "seconds": results["seconds"],
-        "command": results["command"],
-        "git_revision": results["git_revision"],
-        "keras": results["versions"]["keras"],
-    }
+    tested = results["test"][experiment.metric]
+    found = {"seed": seed, "learning_rate": learning_rate, "validation": best, "test": tested}
+    found |= {name: curve[-1].get(name) for name in ("explained_variance", "firing_rate")}
+    found |= {name: results[name] for name in ("steps", "seconds", "command", "git_revision")}
+    return {**found, "keras": results["versions"]["keras"]}
 
 
 def row(variant, run, chosen_from=None):
