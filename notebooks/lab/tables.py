@@ -177,7 +177,7 @@ def recipe_table(found):
         held_out, *train = (spread_of(part, "accuracy") for part in parts)
         return held_out + (f" ({train[0]})" if train else "")
 
-    tasks, lines = pivot(found["rows"], lambda row: [row["variant"]], lambda row: row["task"], shown)
+    tasks, lines = pivot(found["rows"], lambda row: (row["variant"],), lambda row: row["task"], shown)
     return markdown(["", *tasks], lines)
 
 
