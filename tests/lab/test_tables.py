@@ -53,12 +53,12 @@ STREAMS = [
 ]
 OF_RATE = "rule", "window", "seed", "learning_rate", "validation", "test"
 RATES = [  # the mean over seeds decides, among the rates that all of them tried
-    (16, 0, 0.001, 0.2, 0.3),
-    (16, 0, 0.003, 0.1, 0.2),
-    (16, 0, 0.01, 0.04, 0.9),
-    (16, 1, 0.001, 0.1, 0.1),
-    (16, 1, 0.003, 0.3, 0.3),
-    (64, 0, 0.003, 0.25, 0.26),
+    ("eprop", 16, 0, 0.001, 0.2, 0.3),
+    ("eprop", 16, 0, 0.003, 0.1, 0.2),
+    ("eprop", 16, 0, 0.01, 0.04, 0.9),
+    ("eprop", 16, 1, 0.001, 0.1, 0.1),
+    ("eprop", 16, 1, 0.003, 0.3, 0.3),
+    ("eprop", 64, 0, 0.003, 0.25, 0.26),
 ]
 TABLES = {  # name: what the files hold, and the lines below the line of dashes, or with `| ---` all of them
     "a sweep": ([DIVERGED], """
@@ -193,7 +193,7 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | stream | update every | KeRNL | e-prop | truncated | equal memory (window) | whole words (window) |
 | --- | --- | --- | --- | --- | --- | --- |
 | cue | 16 | 20.0 ± 14.1 % |  | 50.0 % | 40.0 % (24) | 20.0 % (90) |"""),
-    "learning rates": ([{"stream_rates": {"tasks": {"digits": [dict(zip(OF_RATE, ("eprop", *row))) for row in RATES]}}}], """
+    "learning rates": ([{"stream_rates": {"tasks": {"digits": [dict(zip(OF_RATE, row)) for row in RATES]}}}], """
 |  | rule | update every | 0.001 | 0.003 | 0.01 | test |
 | --- | --- | --- | --- | --- | --- | --- |
 | digits | e-prop | 16 | **15.0** | 20.0 | 4.0 | 20.0 ± 14.1 % |
