@@ -48,7 +48,7 @@ POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
 DISTRACTORS, NOISE = 7, 0.1
-LONGEST = 16  # n of A^n B^n
+LONGEST, STEPS = 16, 50_000  # n of A^n B^n; how long a row of strings is
 
 
 class Task(NamedTuple):
@@ -97,12 +97,12 @@ def cue(data_dir):
 
 def strings(data_dir):
     """The next symbol of strings A^n B^n, one long recording a row: gated units that have to count."""
-    steps, parts = 50_000, {}
+    parts = {}
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         sizes = {"examples": ROWS, "validation": 0, "test": 1, "batch_size": ROWS}
-        parts[name] = kk.data.arrays(kk.data.anbn(steps, longest=LONGEST, seed=seed, **sizes).train)
-    settings, lstm = {"every": steps, "answer": None}, partial(kk.LSTMCell, 32)
-    return Task(parts, settings, lstm, None, 2, steps, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
+        parts[name] = kk.data.arrays(kk.data.anbn(STEPS, longest=LONGEST, seed=seed, **sizes).train)
+    settings, lstm = {"every": STEPS, "answer": None}, partial(kk.LSTMCell, 32)
+    return Task(parts, settings, lstm, None, 2, STEPS, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
 def digits(data_dir):

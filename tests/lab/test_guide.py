@@ -43,12 +43,9 @@ def test_what_is_scaled_is_the_training_data_without_the_padding():
     np.testing.assert_allclose(every.mean(0), 0.0, atol=1e-6)
     np.testing.assert_allclose(every.std(0), 1.0, atol=1e-5)
     assert not task.x[0, 4:].any()
-
-
-def test_numbers_to_predict_are_scaled_as_the_training_data_say():
     x = [np.float32([[n], [0]]) for n in range(6)]
     task = guide.Task(lambda: (x[:4], np.float32([[10], [20], [30], [40]]), x[4:], np.float32([[25], [50]])))
-    assert task.regression and not task.every_step
+    assert task.regression and not task.every_step  # numbers to predict are scaled as the training data say
     np.testing.assert_allclose(task.y[:, 0], np.array([-15, -5, 5, 15]) / np.sqrt(125), rtol=1e-6)
     np.testing.assert_allclose(task.y_test[:, 0], np.array([0, 25]) / np.sqrt(125), rtol=1e-6)
 
@@ -59,11 +56,11 @@ def test_means_of_steps():
     np.testing.assert_allclose(x[1][1], (small()[0][1][2] + small()[0][1][3]) / 2)
 
 
-@pytest.mark.parametrize("examples, updates, epochs", [(36, 600, 200), (1250, 600, 8), (16, 3, 3), (17, 3, 2)])
-def test_epochs_of_updates(examples, updates, epochs):
-    assert guide.epochs_of(updates, examples) == epochs
-    batches = len(tf.data.Dataset.range(examples).batch(guide.BATCH))
-    assert (epochs - 1) * batches < updates <= epochs * batches
+def test_epochs_of_updates():
+    for examples, updates, epochs in ((36, 600, 200), (1250, 600, 8), (16, 3, 3), (17, 3, 2)):
+        assert guide.epochs_of(updates, examples) == epochs
+        batches = len(tf.data.Dataset.range(examples).batch(guide.BATCH))
+        assert (epochs - 1) * batches < updates <= epochs * batches
 
 
 def test_a_GRU_has_about_as_many_weights_as_the_guide_has():

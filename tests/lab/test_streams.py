@@ -25,13 +25,12 @@ SMALL = streams.Task(
 
 
 def test_words_missed_by_hand():
-    """Two words in one row and one in the other; the mean over the steps that ask decides."""
+    """Two words in one row and one in the other; the mean over the steps that ask decides: 1, 1 and 0."""
     weight = np.array([[0, 1, 1, 0, 1], [1, 1, 1, 0, 0]], "float32")
     y = np.array([[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
-    answers = np.zeros((2, 5, 2))
-    answers[0, 1], answers[0, 2] = (5.0, 0.0), (0.0, 6.0)  # 1 in the mean
-    answers[0, 4] = 0.0, 1.0  # wrong
-    answers[1, :3] = (0.0, 1.0), (0.0, 1.0), (3.0, 0.0)  # 0 in the mean: wrong
+    ones = np.array([[0.0, 0.0, 6.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0, 0.0]])
+    zeros = np.array([[0.0, 5.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0, 0.0]])
+    answers = np.stack([zeros, ones], -1)
     assert streams.words_missed(answers, y, weight) == pytest.approx(2.0 / 3.0)
 
 
@@ -49,10 +48,11 @@ def test_strings_missed_by_hand():
     assert missed(5, 7) == 1.0
 
 
-def test_rows_of_strings_are_long_recordings():
+def test_rows_of_strings_are_long_recordings(monkeypatch):
+    monkeypatch.setattr(streams, "STEPS", 2_000)
     task = streams.strings(None)
     x, y = task.parts["train"]
-    assert x.shape == (streams.ROWS, task.steps, 2) and task.settings["every"] == task.steps
+    assert x.shape == (streams.ROWS, 2_000, 2) and task.settings["every"] == task.steps
     np.testing.assert_array_equal(x[:, 1:, 1], y[:, :-1])  # one goes on where the other ends
     lengths = np.diff(np.flatnonzero(np.diff(y[0]) == 1))
     assert lengths.max() > max(task.windows)  # from one first B to the next
