@@ -1,7 +1,5 @@
 """How near the gradients of pieces come to backpropagation's through the whole sequence, layer by layer.
 
-    python -m notebooks.lab.borders --output notebooks/results/borders.json
-
 The sequences are digits of 14 x 14 pixels, one by one, asked for in the ten steps after the last pixel. They come in
 pieces of C steps. The gradients of all pieces, with what each layer remembers, add up to the network's. It has learned
 by backpropagation for a while, and M is the direct effect of its weights. `layers alone` has a layer between any two,

@@ -1,7 +1,5 @@
 """How long the first call of a training step takes: tracing, compiling by XLA, and the step itself.
 
-    python -m notebooks.lab.compiling --output notebooks/results/compiling.json
-
 All rules, windows and traces that go together, on resonators of 20 periods; and exact traces where each unit has a time
 constant of its own. A later call stands beside. Seconds of the processor are given besides those of the clock: they
 depend less on what else runs on the machine. The same command goes on with a results file that is not complete.
@@ -43,19 +41,13 @@ def cases():
 
 
 def build(case):
-    """The network of a case, compiled: whole sequences without traces, and pieces of them with traces.
-
-    Raises:
-        ValueError: for a rule, a window and traces that do not go together.
-    """
-    steps = PIECE if case["traces"] else STEPS
-    units, distinct = case["units"], case["distinct"]
-    cell = kk.ResonatorCell(
-        units, tau_m=300.0, period=[12.0 + 30.0 * (unit % distinct) / distinct for unit in range(units)]
-    )
+    """The compiled network of a case: whole sequences, or pieces with traces; a `ValueError` where it is refused."""
+    traces, units, distinct = case["traces"], case["units"], case["distinct"]
+    steps = PIECE if traces else STEPS
+    periods = [12.0 + 30.0 * (unit % distinct) / distinct for unit in range(units)]
+    cell = kk.ResonatorCell(units, tau_m=300.0, period=periods)
     window = steps if case["window"] == "T" else case["window"]
-    settings = {"traces": case["traces"], "stateful": bool(case["traces"])}
-    hidden = kk.RNN(cell, RULES[case["rule"]](), window=window, seed=0, **settings)
+    hidden = kk.RNN(cell, RULES[case["rule"]](), window=window, seed=0, traces=traces, stateful=bool(traces))
     inputs = keras.Input(batch_shape=(BATCH, steps, INPUTS))
     model = kk.Model(inputs, kk.Readout(10)(hidden(inputs)))
     model.compile("adam", "mse", jit_compile=True)

@@ -1,7 +1,5 @@
 """Learns in LiteRT's interpreter, step by step, and compares with `fit`: weights, microseconds and kilobytes.
 
-    python -m notebooks.lab.device --output notebooks/results/device.json
-
 The inputs are noise, and now and then one of the first four has a pulse. The class of each step is which of them had
 the last one. Both learn from every step, in the same order. Where a rounding makes or takes a spike, the two part:
 weights are compared up to there, and accuracies to the end.

@@ -1,7 +1,5 @@
 """Trains a GRU of Keras on the spoken digits, as the experiment `spoken-digits` is trained, for comparison.
 
-    python -m notebooks.lab.gru --output notebooks/results/gru.json
-
 The same recordings, front end, batches, epochs and answer, the mean of the last 20 steps. The network of each seed is
 that of the epoch with the best validation accuracy, and the learning rate the best there with the first seed.
 """

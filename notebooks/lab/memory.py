@@ -1,7 +1,5 @@
 """How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
 
-    python -m notebooks.lab.memory --output notebooks/results/memory.json
-
 Networks early in training, after 150 updates of backpropagation, and `late`, the packaged network of `smnist`, after
 40,000 updates of KeRNL. Late, the errors of all digits are brought to the same length, because a few of them carry most
 of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of

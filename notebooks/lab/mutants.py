@@ -1,7 +1,5 @@
 """Breaks the equations, one at a time, and reports which breaks no test notices.
 
-    python -m notebooks.lab.mutants --output notebooks/results/mutants.json
-
 A mutant is a small change in one function: a sign flipped, a factor dropped, a step of time shifted. `mutants.txt`
 lists them. It is made in a copy of the package, never in the checkout, and the tests of that room run on it until one
 fails. A mutant that survives them runs the README's test command, and one that survives this all tests, the slow ones

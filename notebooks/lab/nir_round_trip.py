@@ -1,7 +1,5 @@
 """Trained networks in Norse and snnTorch, by way of NIR, on real digits.
 
-    python -m notebooks.lab.nir_round_trip --output notebooks/results/nir.json
-
 KERNL_KERAS_NIR_PYTHON names the Python of an environment with
 
     pip install norse==1.1.0 snntorch==1.0.0 nir==1.0.8 nirtorch==2.6

@@ -36,12 +36,8 @@ def variants_of(sweeps):
 
 
 def draw(sweeps, path):
-    """Draws results files of sweeps side by side.
-
-    Raises:
-        ImportError: without matplotlib, an optional package.
-    """
-    from matplotlib.figure import Figure
+    """Draws results files of sweeps side by side."""
+    from matplotlib.figure import Figure  # an optional package
 
     digest, sweeps = fingerprint(sweeps), side_by_side(sweeps)
     variants = variants_of(sweeps)

@@ -1,7 +1,5 @@
 """Accuracy against seconds: the same digits on the same cores, for each rule here and for other packages.
 
-    python -m notebooks.lab.race --output notebooks/results/race.json
-
 All have the same number of units, the same input spikes and the same optimizer, and each the units of its package: here
 the resonators of the experiment `smnist`, there leaky units with time constants of 20 to 400 ms. So it compares what
 the packages come to, and not the rules alone; and nobody has looked for the best settings of the others. Seconds are
@@ -67,11 +65,7 @@ def digits():
 
 
 def run_row(row, settings, data, peers_folder):
-    """Runs a row to its end; returns a dict of what it was and how good it became.
-
-    `settings` are `seconds`, `units`, `seed` and `threads`, `data` those of `digits`. A `RuntimeError` says why a row
-    failed.
-    """
+    """Runs a row to its end; returns a dict of what it was and how good it became. `data` are those of `digits`."""
     python, script = sys.executable, OURS
     if row.peer:
         python, script = environment(row.peer, peers_folder), PEERS[row.peer].script

@@ -1,7 +1,5 @@
 """What other choices than the guide's do, on a held-out part of the training data.
 
-    python -m notebooks.lab.recipe --output notebooks/results/recipe.json
-
 Each line changes one choice, on some of `notebooks.lab.guide.DEVELOPMENT`: a third of the training data is held out,
 each time another one. No test data are used.
 """

@@ -28,35 +28,26 @@ def render(text, folder):
     """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
 
     The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says. After
-    `<!-- setup: NAME ... -->` comes what the sweeps trained, instead of what came out.
-
-    Args:
-        text: the document.
-        folder: `pathlib.Path` of the results files; a table's name is that of its file, or of several runs' files.
-
-    Raises:
-        FileNotFoundError: for a table without a results file.
-        ValueError: for a marker without its end, and for a file that holds no results.
+    `<!-- setup: NAME ... -->` comes what the sweeps trained, instead of what came out. A NAME is that of a results file
+    in `folder`. A marker without its end, or a file that holds no results, is a `ValueError`.
     """
-    for kind, pattern in (("table", TABLE), ("setup", TABLE), ("plot", PLOT)):
+    table, picture = "its table and <!-- end -->", "a picture, ![...](PATH)"
+    for kind, pattern, what in (("table", TABLE, table), ("setup", TABLE, table), ("plot", PLOT, picture)):
         whole_ones = sum(match[0].startswith(f"<!-- {kind}:") for match in pattern.finditer(text))
         if (marks := text.count(f"<!-- {kind}:")) != whole_ones:
-            raise ValueError(
-                f"every '<!-- {kind}: NAME ... -->' must be followed by "
-                f"{'a picture, ![...](PATH)' if kind == 'plot' else 'its table and <!-- end -->'}; "
-                f"received {marks} of them, {whole_ones} followed so."
-            )
+            mistake = f"received {marks} of them, {whole_ones} followed so."
+            raise ValueError(f"every '<!-- {kind}: NAME ... -->' must be followed by {what}; {mistake}")
 
-    def table(match):
+    def made(match):
         heads = [head.strip() for head in (match["heads"] or "").split("|")[1:]]
         if heads and len(heads) != len(match["names"].split()):
             raise ValueError(f"a table must have a head for each results file; received {heads} for {match['names']}.")
         files = read_results(match["names"], folder)
         opening, _ = match[0].split("\n", 1)
-        made = (setup_table if match["kind"] == "setup" else table_of)(files, heads)
-        return f"{opening}\n{made}\n<!-- end -->"
+        lines = (setup_table if match["kind"] == "setup" else table_of)(files, heads)
+        return f"{opening}\n{lines}\n<!-- end -->"
 
-    return TABLE.sub(table, text)
+    return TABLE.sub(made, text)
 
 
 def read_results(names, folder):

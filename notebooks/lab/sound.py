@@ -10,9 +10,9 @@ recordings for training, and touches none for testing.
 
 import collections
 import pathlib
-import struct
 import sys
 import tempfile
+import wave
 
 import numpy as np
 
@@ -54,16 +54,10 @@ def as_file(path, sound, bits=16, rate=8000, channels=1, dither=None):
         data = (steps + 128).astype(np.uint8).tobytes()
     else:
         data = steps.reshape(-1, 1).view(np.uint8)[:, : bits // 8].tobytes()
-    size = bits // 8 * channels
-    form = struct.pack("<HHIIHH", 1, channels, rate, size * rate, size, bits)
-    if bits > 16:  # as sox does
-        form = struct.pack("<H", 65534) + form[2:] + struct.pack("<HHI", 22, bits, 0) + EXTENDED_PCM
-    parts = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
-    path.write_bytes(b"RIFF" + struct.pack("<I", len(parts)) + parts)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, bits // 8, rate, 0, "NONE", None))
+        file.writeframes(data)
     return path
-
-
-EXTENDED_PCM = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 def resampled_up(sound, rate):
@@ -224,7 +218,7 @@ def reliability(shares):
 def fit(words, seed=0):
     """What `kinds.json` holds: a logistic regression of `KINDS` on the features of words and of made sounds.
 
-    Words have half of the weight. All but what is cut off is in a room, and all is recorded in some way.
+    Words have half of the weight.
     """
     maker, rows = Maker(words, seed), []  # features, kind, weight
 

@@ -1,7 +1,5 @@
 """A network that knows four speakers meets the fifth and learns on, word by word.
 
-    python -m notebooks.lab.speakers --output notebooks/results/speakers.json
-
 The experiment `spoken-digits` is trained without one speaker. Then it hears 100 of this speaker's words, one at a time,
 and after each learns from it or not, in four ways. Along the way it is tested on the speaker's other 400 words, and on
 words of the old speakers that it was not trained on. Every speaker is the fifth once. The learning rate of each way is

@@ -135,48 +135,41 @@ def test_seeds_join_those_of_the_file_at_their_learning_rate(numbers, tmp_path):
     assert rows(numbers(path, only=["e-prop"])) == joined
     assert rows(numbers(path, only=["KeRNL"])) == joined
     assert rows(numbers(path, seeds=[0, 5])) == joined
+    assert rows(numbers(path, changes={"variants": SWEEP.variants[:1]})) == joined  # of a variant that is no more, too
     assert rows(numbers(path)) == joined
     assert rows(numbers(tmp_path / "fresh.json", only=["e-prop"])) == ALL[2:]
 
 
 def test_the_first_seed_chooses_and_keeps_its_choice(numbers, tmp_path):
     path = tmp_path / "x.json"
+    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})  # a run that diverged
+    accuracy = dataclasses.replace(TINY, metric="accuracy")
+    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
     assert rows(numbers(path, only=["KeRNL"], seeds=[7, 8])) == [("KeRNL", 7, 1e-3, True), ("KeRNL", 8, 1e-3, False)]
     numbers(path)
     made = numbers(path, only=["KeRNL"], seeds=[7], changes={"learning_rates": (1e-2, 1e-3)})
     assert [row for row in made["runs"] if row["seed"] == 7][0]["chosen_from"] == [[1e-2, 7.01], [1e-3, 7.001]]
 
 
-def test_a_stopped_sweep_leaves_the_rows_that_it_had(numbers, tmp_path, monkeypatch):
-    path = tmp_path / "x.json"
-    before = numbers(path)
-    whole = runner.run_one
+def test_a_stopped_sweep_and_one_of_another_configuration_leave_the_rows_that_there_are(numbers, tmp_path, monkeypatch):
+    path, whole = tmp_path / "x.json", runner.run_one
+    numbers(path)
+    before = path.read_text()
 
     def stopped(base, variant, *more):
         if variant.name == "e-prop":
             raise KeyboardInterrupt
         return whole(base, variant, *more)
 
-    monkeypatch.setattr(runner, "run_one", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        numbers(path)
-    assert json.loads(path.read_text())["runs"] == before["runs"]
-
-
-def test_rows_of_another_configuration_stay_alone(numbers, tmp_path):
-    path = tmp_path / "x.json"
-    numbers(path)
-    before = path.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run_one", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            numbers(path)
+    assert json.loads(path.read_text())["runs"] == json.loads(before)["runs"]
     with pytest.raises(UserError, match=r"holds results of another configuration: steps was 4, now 5\. Name another"):
         numbers(path, seeds=[3], changes={"experiment": dataclasses.replace(TINY, steps=5)})
-    assert path.read_text() == before
+    assert json.loads(path.read_text())["runs"] == json.loads(before)["runs"]
     numbers(path, changes={"experiment": dataclasses.replace(TINY, description="in other words")})
-
-
-def test_rows_of_a_variant_that_is_no_more_stay(numbers, tmp_path):
-    path = tmp_path / "x.json"
-    before = rows(numbers(path))
-    assert rows(numbers(path, changes={"variants": SWEEP.variants[:1]})) == before
 
 
 NO_EXPERIMENT = r"x\.json cannot be read: its experiment is none\. Name another --output"
@@ -200,12 +193,6 @@ def test_a_file_that_is_none_of_the_sweep_stays(numbers, tmp_path, content, mess
     with pytest.raises(UserError, match=message):
         numbers(path)
     assert path.read_text() == text
-
-
-def test_a_run_that_diverged_is_never_chosen():
-    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})
-    accuracy = dataclasses.replace(TINY, metric="accuracy")
-    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
 
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"

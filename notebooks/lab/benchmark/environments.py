@@ -34,11 +34,9 @@ PEERS = {
 def environment(name, folder):
     """The Python of a peer's virtual environment, `folder/name`, which is built where it is not there yet.
 
-    An environment that is half built, or was built from other requirements, is built anew. pip heeds its own
-    settings: with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu it need not fetch PyTorch for GPUs.
-
-    Raises:
-        RuntimeError: where the environment cannot be made, with what pip said.
+    One that is half built, or was built from other requirements, is built anew. pip heeds its own settings: with
+    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu it need not fetch PyTorch for GPUs. Where it fails, a
+    `RuntimeError` has what it said.
     """
     path = pathlib.Path(folder).expanduser().absolute() / name
     python = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
