@@ -94,7 +94,6 @@ def test_numbers_by_hand():
     gated = kk.RNN(kk.LSTMCell(UNITS), rule="eprop")
     gated.build((None, T, INPUTS))
     assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
-    assert numbers_behind(layer, None, False) == 0
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     means = 9 * UNITS + 1  # A, B, D and g of V and b, and their weight
     assert numbers_behind(layer, eprop, True) == 8 * J + 9 * means  # of 8 windows, and of what is older

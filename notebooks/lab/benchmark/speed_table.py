@@ -3,15 +3,6 @@
 from . import plan
 from .environments import PEERS
 
-OURS = {  # row: what a reader calls it
-    plan.ADJOINT: '**backpropagation through time**, `rule="bptt"`',
-    plan.DEFAULT: '**KeRNL**, `rule="kernl"`',
-    plan.WINDOWED: "KeRNL, `window=64`, linear memory",
-    plan.PIECEWISE: "KeRNL in pieces of 100 steps, `stateful=True`",
-    plan.OURS: "KeRNL, exponential kernels, M learns in every step",
-    plan.EPROP: '**e-prop**, `rule="eprop"`',
-    plan.BPTT: "backpropagation through time, `keras.layers.RNN` with the same cell",
-}
 LAYER, HAND = plan.LAYER
 LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M stands still", "bptt": "backpropagation"}
 
@@ -41,8 +32,8 @@ def layer_table(rows):
 def speed_table(rows):
     """A step in this package and in others; what was not measured is left out."""
     rows = {row["name"]: row for row in rows}
-    exact = rows[plan.ADJOINT]["seconds"]
-    found = [(label, rows[name]["seconds"]) for name, label in OURS.items() if name in rows]
+    exact = rows["bptt"]["seconds"]
+    found = [(label, rows[name]["seconds"]) for name, (label, *_) in plan.STEP.items() if label and name in rows]
     for package, peer in PEERS.items():
         for rule in peer.rules:
             measured = [row for name, row in rows.items() if name.startswith(f"{package}, {rule},")]
