@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -138,24 +137,20 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
 
 
 @pytest.mark.slow
-def test_rows_of_a_network(learned, tmp_path, monkeypatch):
+def test_rows_of_a_network(learned, results, monkeypatch):
     monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: learned)
-    path = tmp_path / "memory.json"
-    assert lab_memory.main(["--networks", "smnist", "--windows", "6", "2", "--seeds", "0", "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["memory"]
+    found = results(lab_memory, "--networks", "smnist", "--windows", "6", "2", "--seeds", "0")["memory"]
     whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
     assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)
     assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]
 
 
 @pytest.mark.slow
-def test_what_pieces_lose_by_layers(tmp_path, monkeypatch):
+def test_what_pieces_lose_by_layers(results, monkeypatch):
     monkeypatch.setattr(borders, "UNITS", 6)
     monkeypatch.setattr(borders, "BATCH", 4)
-    path = tmp_path / "borders.json"
-    options = ["--layers", "2", "--windows", "64", "256", "--updates", "2", "--seeds", "0", "--output", str(path)]
-    assert borders.main(options) == 0
-    found = json.loads(path.read_text())["borders"]
+    options = ["--layers", "2", "--windows", "64", "256", "--updates", "2", "--seeds", "0"]
+    found = results(borders, *options)["borders"]
     assert len(found["rows"]) == 3 * 2 * len(borders.ROWS) and found["git_revision"]
     whole = [row["cosine"] for row in found["rows"] if row["window"] == 256]
     assert whole == pytest.approx([1.0] * len(whole), abs=1e-4)

@@ -69,10 +69,9 @@ def test_a_GRU_has_about_as_many_weights_as_the_guide_has():
     assert counts[1] == pytest.approx(counts[0], rel=0.1)
 
 
-def test_a_missing_package_is_skipped_and_its_reason_kept(tmp_path, monkeypatch):
+def test_a_missing_package_is_skipped_and_its_reason_kept(results, monkeypatch):
     monkeypatch.setattr(guide, "HELD_OUT", {"one": lambda: guide.whole("no_such_package", "One")})
-    guide.main(["--output", str(tmp_path / "guide.json")])
-    found = json.loads(pathlib.Path(tmp_path, "guide.json").read_text())["guide"]
+    found = results(guide)["guide"]
     assert found["skipped"] == {"one": "the package no_such_package is not installed"} and not found["rows"]
 
 
@@ -96,28 +95,23 @@ def shorten(monkeypatch):
 
 
 @pytest.mark.slow
-def test_rows_are_made_once(tmp_path, monkeypatch):
+def test_rows_are_made_once(results, monkeypatch):
     shorten(monkeypatch)
-    arguments = ["--output", str(tmp_path / "guide.json"), "--seeds", "0"]
-    guide.main(arguments)
-    first = (tmp_path / "guide.json").read_text()
-    guide.main(arguments)
-    assert (tmp_path / "guide.json").read_text() == first
-    (row,) = json.loads(first)["guide"]["rows"]
+    found = results(guide, "--seeds", "0")
+    assert results(guide, "--seeds", "0") == found
+    (row,) = found["guide"]["rows"]
     assert row["metric"] == "accuracy" and list(row["networks"]) == ["guide", "16 epochs", "GRU"]
     assert all(0.0 <= each["test"] <= 1.0 for each in row["networks"].values())
     assert [each["updates"] for each in row["networks"].values()] == [2, 32, 2]
-    assert table_of([json.loads(first)]).count("\n") == 2
+    assert table_of([found]).count("\n") == 2
 
 
 @pytest.mark.slow
-def test_other_choices_are_tried_on_what_is_held_out(tmp_path, monkeypatch):
+def test_other_choices_are_tried_on_what_is_held_out(results, monkeypatch):
     shorten(monkeypatch)
     for name, value in {"DEVELOPMENT": {"small": small}, "BATCH": 4, "UPDATES": 2}.items():
         monkeypatch.setattr(recipe, name, value)
-    arguments = ["--only", "the guide", "input_gain=3", "--repeats", "2"]
-    recipe.main([*arguments, "--output", str(tmp_path / "recipe.json")])
-    found = json.loads((tmp_path / "recipe.json").read_text())
+    found = results(recipe, "--only", "the guide", "input_gain=3", "--repeats", "2")
     assert [row["variant"] for row in found["recipe"]["rows"]] == ["the guide", "input_gain=3"]
     assert all(len(row["held_out"]) == len(row["train"]) == 2 for row in found["recipe"]["rows"])
     assert table_of([found]).count("\n") == 3

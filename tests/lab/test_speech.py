@@ -1,7 +1,6 @@
 """Levels and depths of recordings, and a network that meets a new speaker."""
 
 import dataclasses
-import json
 import wave
 from types import SimpleNamespace
 
@@ -127,16 +126,14 @@ def test_errors_are_a_share():
 
 
 @pytest.mark.slow
-def test_the_results_file(tmp_path, monkeypatch):
+def test_the_results_file(results, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets")
     write(tmp_path / "data", recordings(takes=7))
     monkeypatch.setattr(speakers, "SPOKEN_DIGITS", SMALL)
     monkeypatch.setattr(speakers, "WORDS", (2, 5))
     monkeypatch.setattr(speakers, "RATES", (1e-3, 1e-2))
     monkeypatch.setattr(speakers, "SPEAKERS", ("george", "theo"))
-    path = tmp_path / "out.json"
-    assert speakers.main(["--seeds", "3", "--data-dir", str(tmp_path / "data"), "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["speakers"]
+    found = results(speakers, "--seeds", "3", "--data-dir", str(tmp_path / "data"))["speakers"]
     assert found["chosen_on"] == "george" and set(found["rates"].values()) <= {1e-3, 1e-2}
     assert len(found["rows"]) == 2 * 3 * 3 and {row["words"] for row in found["rows"]} == {0, 2, 5}
     before = {row["error"] for row in found["rows"] if (row["speaker"], row["words"]) == ("theo", 0)}

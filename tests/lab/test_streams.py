@@ -75,12 +75,11 @@ def test_a_cue_is_far_from_its_answer():
 
 
 @pytest.mark.slow
-def test_the_results_file(tmp_path, monkeypatch):
+def test_the_results_file(results, monkeypatch):
     monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     monkeypatch.setattr(streams, "RULES", ("eprop", "bptt"))
-    path = tmp_path / "out.json"
-    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0
-    (runs,) = json.loads(path.read_text())["streams"]["tasks"].values()
+    found = results(streams, "small", "--seeds", "0")
+    (runs,) = found["streams"]["tasks"].values()
     rows = [(run["rule"], run["window"]) for run in runs]
     assert rows[:2] == [("eprop", 4), ("bptt", 4)] and rows[2][0] == "bptt" and rows[2][1] > 4
     assert all(0.0 <= run[part] <= 1.0 for run in runs for part in ("validation", "test", "wrong_steps"))
@@ -89,9 +88,7 @@ def test_the_results_file(tmp_path, monkeypatch):
     for run in runs:
         assert min(error for _, error in run["tried"]) == run["validation"]
     assert runs[2]["numbers"] >= runs[1]["numbers"]
-    before = path.read_text()
-    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0  # nothing is missing
-    assert path.read_text() == before
+    assert results(streams, "small", "--seeds", "0") == found  # nothing is missing
 
 
 def test_learning_rates_are_compared(tmp_path, monkeypatch):
