@@ -5,20 +5,20 @@
 The learning curve and M are those of a run.
 """
 
-import json
 import pathlib
 import sys
 
 import numpy as np
 
 import kernl_keras as kk
+from kernl_keras.experiments.files import read_json
 from kernl_keras.keras_version import keras
 
 from .options import Command
+from .plot import BLUE, GREY, INK, RED, panels
 
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
-BLUE, RED, INK, GREY = "#1f6f8b", "#c44e52", "#333333", "#8c8c8c"
 RULES = {"kernl": BLUE, "eprop": RED, "eprop_alif": "#dd8452", "rflo": GREY}
 STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: it holds a word
     ("kernl", False): ("KeRNL", BLUE, "-"),
@@ -30,20 +30,9 @@ STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: i
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
-def panels(rows=1, columns=1, *, size, **settings):
-    """A figure of inches `size`, and its panels."""
-    from matplotlib.figure import Figure  # an optional package
-
-    figure = Figure(figsize=size, layout="constrained")
-    found = figure.subplots(rows, columns, **settings)
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, found
-
-
 def read(name):
     """What a results file holds."""
-    return json.loads((RESULTS / f"{name}.json").read_text())
+    return read_json(RESULTS / f"{name}.json")
 
 
 def draw_network():
@@ -80,10 +69,9 @@ def draw_network():
 
 def draw_learning_curve(run_dir):
     """Accuracy over the digits seen."""
-    results = json.loads((run_dir / "results.json").read_text())
-    config = json.loads((run_dir / "config.json").read_text())
-    curve = results["curve"]
-    digits = np.array([row["steps"] for row in curve]) * config["batch_size"]
+    results = read_json(run_dir / "results.json")
+    curve, batch_size = results["curve"], read_json(run_dir / "config.json")["batch_size"]
+    digits = np.array([row["steps"] for row in curve]) * batch_size
     figure, axes = panels(size=(6, 3.2))
     axes.plot(digits, [row["accuracy"] for row in curve], "o-", color="#9aa5b1", label="training digits")
     axes.plot(digits, [row["val_accuracy"] for row in curve], "o-", color=BLUE, label="validation digits")

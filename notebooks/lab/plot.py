@@ -8,7 +8,8 @@ import re
 from kernl_keras.experiments.files import whole
 
 KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
-COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
+BLUE, RED, INK, GREY = "#1f6f8b", "#c44e52", "#333333", "#8c8c8c"
+COLORS = {"KeRNL": BLUE, "e-prop": RED, "backpropagation": INK}  # variants that begin so
 WINDOWED = re.compile(r"^KeRNL, window (?!1$)\d+$")  # a window of one step is none
 ACROSS = 3  # panels in a row
 
@@ -35,22 +36,30 @@ def variants_of(sweeps):
     return [name for name in named if sum(name in each for each in found) > 1 or len(sweeps) == 1]
 
 
-def draw(sweeps, path):
-    """Draws results files of sweeps side by side."""
+def panels(rows=1, columns=1, *, size, **settings):
+    """A figure of inches `size`, and its panels."""
     from matplotlib.figure import Figure  # an optional package
 
+    figure = Figure(figsize=size, layout="constrained")
+    found = figure.subplots(rows, columns, **settings)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
+
+
+def draw(sweeps, path):
+    """Draws results files of sweeps side by side."""
     digest, sweeps = fingerprint(sweeps), side_by_side(sweeps)
     variants = variants_of(sweeps)
     columns = min(len(sweeps), ACROSS)
     rows = math.ceil(len(sweeps) / columns)
     size = (2.0 + 2.9 * max(columns, 2), rows * (1.1 + 0.24 * len(variants)))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
-    for axes, sweep in zip(panels, sweeps):
+    figure, grid = panels(rows, columns, size=size, squeeze=False, sharey=True)
+    for axes, sweep in zip(grid.flat, sweeps):
         draw_sweep(axes, sweep, variants)
-    for axes in panels[len(sweeps) :]:
+    for axes in list(grid.flat)[len(sweeps) :]:
         axes.remove()
-    panels[0].invert_yaxis()
+    grid[0, 0].invert_yaxis()
     with whole(path) as part:
         figure.savefig(part, dpi=110, metadata={KEY: digest})
 
@@ -72,7 +81,7 @@ def draw_sweep(axes, sweep, variants):
 
     accuracy = sweep["metric"] == "accuracy"
     for row, variant in enumerate(variants):
-        color = next((color for name, color in COLORS.items() if variant.startswith(name)), "#8c8c8c")
+        color = next((color for name, color in COLORS.items() if variant.startswith(name)), GREY)
         every = [run["test"] for run in sweep["runs"] if run["variant"] == variant]
         finite = [test for test in every if test is not None and math.isfinite(test)]
         tests = [100.0 * (1.0 - test) if accuracy else test for test in finite]  # in which small differences show
