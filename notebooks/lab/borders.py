@@ -19,6 +19,7 @@ from kernl_keras.layers.step import Step, running
 
 from .gradients import agreement
 from .options import Command
+from .training import compiled
 
 BATCH, UNITS, LENGTH = 32, 100, 256
 ASKED = np.isin(np.arange(LENGTH), range(196, 206)).astype("float32")  # the weight of each step
@@ -80,8 +81,8 @@ def measure(layers, seed, updates, windows):
     x, labels = kk.data.arrays(data.train)
     x = np.pad(x, ((0, 0), (0, LENGTH - x.shape[1]), (0, 0))).astype("float32")
     whole, random = build(layers, "bptt", LENGTH, seed, stateful=False), np.random.default_rng(seed)
-    optimizer = keras.optimizers.Adam(2e-3, global_clipnorm=1.0)
-    whole.compile(optimizer, lambda labels, outputs: loss(labels[:, 0], outputs, ASKED) / BATCH, jit_compile=True)
+    asked = lambda labels, outputs: loss(labels[:, 0], outputs, ASKED) / BATCH  # noqa: E731
+    compiled(whole, 2e-3, loss=asked, jit_compile=True)
     for _ in range(updates):
         rows = random.integers(0, len(x), BATCH)
         whole.train_on_batch(x[rows], labels[rows][:, None])

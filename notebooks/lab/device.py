@@ -16,6 +16,7 @@ from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 
 from .options import Command, machine
+from .training import compiled
 
 INPUTS, UNITS, CLASSES = 12, 64, 4
 PULSES, PULSE, NOISE = 0.2, 2.0, 0.3  # how often, how high; standard deviation
@@ -55,11 +56,8 @@ def build(cell, rule, memory):
     inputs = keras.Input(batch_shape=(1, 1, INPUTS))
     traces = True if memory == "exact" else "linear"
     hidden = kk.RNN(CELLS[cell](), RULES[rule](), window=1, traces=traces, stateful=True, name="hidden")(inputs)
-    model = kk.Model(inputs, kk.Readout(CLASSES, tau_out=None, gain=1.0, stateful=True, name="readout")(hidden))
-    model.compile(
-        keras.optimizers.Adam(1e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
-    return model
+    readout = kk.Readout(CLASSES, tau_out=None, gain=1.0, stateful=True, name="readout")
+    return compiled(kk.Model(inputs, readout(hidden)), 1e-3)
 
 
 def timed(step, **inputs):

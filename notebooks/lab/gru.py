@@ -15,6 +15,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
 from .options import Command
+from .training import compiled
 
 UNITS = 100
 RATES = (1e-3, 3e-3)
@@ -25,13 +26,7 @@ def build(data, experiment, rate):
     inputs = keras.Input((data.time_steps, data.features))
     hidden = keras.layers.GRU(UNITS, return_sequences=True)(inputs)
     model = keras.Model(inputs, TimeAverage(experiment.answer_steps)(keras.layers.Dense(10)(hidden)))
-    steps = experiment.total_steps(data.steps_per_epoch.train)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return model
+    return compiled(model, rate, experiment.total_steps(data.steps_per_epoch.train), metrics=["accuracy"])
 
 
 class Best(keras.callbacks.Callback):

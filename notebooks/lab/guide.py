@@ -27,6 +27,7 @@ from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.keras_version import keras
 
 from .options import Command
+from .training import compiled
 
 UNITS, GRU_UNITS, BATCH, UPDATES, RATE = 100, 56, 16, 600, 5e-3  # 56 units of a GRU have as many weights
 
@@ -182,12 +183,9 @@ def gru(task):
     return kk.Model(inputs, v if task.every_step else kk.TimeAverage()(v))
 
 
-def compiled(model, task, updates):
+def ready(model, task, updates):
     """The network, ready to learn for so many updates."""
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, updates)
-    loss = "mse" if task.regression else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), loss, jit_compile=True)
-    return model
+    return compiled(model, RATE, updates, "mse" if task.regression else None, jit_compile=True)
 
 
 def epochs_of(updates, examples):
@@ -222,7 +220,7 @@ def trained(task, name, seed):
     make, epochs = NETWORKS[name][0], NETWORKS[name][1](task)
     keras.utils.set_random_seed(seed)
     updates, start = epochs * math.ceil(len(task.x) / BATCH), time.perf_counter()
-    model = compiled(make(task), task, updates)
+    model = ready(make(task), task, updates)
     learn(model, task.x, task.y, epochs, seed)
     seconds = round(time.perf_counter() - start, 1)
     return {

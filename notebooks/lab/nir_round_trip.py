@@ -27,6 +27,7 @@ from kernl_keras.keras_version import keras
 from tests.reference.nir_executor import run as execute
 
 from .options import Command
+from .training import compiled
 
 WINDOW = 14  # steps whose mean is the answer
 PEERS = pathlib.Path(__file__).with_name("nir_peers.py")
@@ -66,13 +67,8 @@ def network(layout, settings, units=100):
 def train(model, layout, steps):
     """Some batches; rows are quickly read."""
     batch, steps, rate = (16, steps, 1e-2) if layout == "pixels" else (64, 3 * steps, 5e-3)
-    model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=True,
-    )
     data = digits(layout, batch_size=batch, repeat=True)
-    model.fit(data.train, steps_per_epoch=steps, verbose=2)
+    compiled(model, rate, jit_compile=True).fit(data.train, steps_per_epoch=steps, verbose=2)
     return steps
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.keras_version import keras
 
-from .guide import BATCH, DEVELOPMENT, UPDATES, Task, compiled, epochs_of, guide, learn
+from .guide import BATCH, DEVELOPMENT, UPDATES, Task, epochs_of, guide, learn, ready
 from .options import Command
 
 # What is changed of `guide.guide`; `share` is what `tau_m` is of the length.
@@ -44,7 +44,7 @@ def series(task, variant, splits):
     count = len(task.x) - len(task.x) // 3
     epochs = epochs_of(UPDATES, count)
     updates = epochs * math.ceil(count / BATCH)
-    model = compiled(guide(task, **network), task, updates)
+    model = ready(guide(task, **network), task, updates)
     reader, found = keras.Model(model.inputs, model.outputs), {"train": [], "held_out": []}
     for seed in range(splits):
         rows = np.random.default_rng(seed).permutation(len(task.x))

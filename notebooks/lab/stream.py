@@ -21,6 +21,7 @@ from kernl_keras.training.state import layer_states
 from .benchmark.peers.protocol import memory_mb, peak_memory_mb
 from .gradients import numbers_inside
 from .options import Command, machine
+from .training import compiled
 
 SETTINGS = {"batch": 2, "piece": 100, "inputs": 4, "units": 64, "periods": 20, "steps_per_execution": 50, "every": 250}
 TAU, JUMPS = 100.0, 0.02  # ms of the leaky mean; how often an input jumps, a step
@@ -51,13 +52,7 @@ def build(settings):
     inputs = keras.Input(batch_shape=(batch, piece, settings["inputs"]))
     hidden = kk.RNN(cell, rule="kernl", window=piece, traces="linear", stateful=True, seed=0, name="hidden")(inputs)
     model = kk.Model(inputs, kk.Readout(1, tau_out=50.0, stateful=True)(hidden))
-    model.compile(
-        optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
-        loss="mse",
-        jit_compile=True,
-        steps_per_execution=settings["steps_per_execution"],
-    )
-    return model
+    return compiled(model, 1e-3, loss="mse", jit_compile=True, steps_per_execution=settings["steps_per_execution"])
 
 
 class Samples(keras.callbacks.Callback):

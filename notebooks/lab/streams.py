@@ -40,6 +40,7 @@ from kernl_keras.training.state import Kept, fresh_states, moved
 from .gradients import numbers_inside
 from .options import Command
 from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
+from .training import compiled
 
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)
@@ -152,15 +153,8 @@ def build(task, rule, window, rate, seed, falls=True):
     hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(x)
     model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
     at_once, updates = updates_of(task, window)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates) if falls else rate
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        sensitivity_every=4,
-        steps_per_execution=at_once,
-        jit_compile=True,
-    )
-    return model
+    settings = {"sensitivity_every": 4, "steps_per_execution": at_once, "jit_compile": True}
+    return compiled(model, rate, POINTS * updates if falls else None, **settings)
 
 
 def updates_of(task, window):

@@ -122,13 +122,13 @@ def test_a_compiled_network_starts_anew(monkeypatch):
     """As a network compiled anew."""
     shorten(monkeypatch)
     task, found = guide.Task(small), []
-    used = guide.compiled(guide.guide(task), task, 4)
+    used = guide.ready(guide.guide(task), task, 4)
     for seed in (1, 2):
         recipe.restart(used, task, {}, seed)
         guide.learn(used, task.x, task.y, 2, seed)
     recipe.restart(used, task, {}, 3)
     keras.utils.set_random_seed(3)
-    new = guide.compiled(guide.guide(task), task, 4)
+    new = guide.ready(guide.guide(task), task, 4)
     for model in (used, new):
         guide.learn(model, task.x, task.y, 2, 3)
         found.append(model.get_weights())
