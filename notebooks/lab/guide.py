@@ -151,10 +151,8 @@ class Task:
 
     def padded(self, sequences):
         """Inputs [examples, time, features], scaled, then filled up with zeros."""
-        made = np.zeros((len(sequences), self.steps, self.features), "float32")
-        for row, each in zip(made, sequences):
-            row[: len(each)] = (each - self.mean) / self.std
-        return made
+        scaled = [(each - self.mean) / self.std for each in sequences]
+        return keras.utils.pad_sequences(scaled, self.steps, "float32", padding="post")
 
 
 def guide(task, noise=0.0, dropout=0.0, **constants):
