@@ -66,8 +66,26 @@ class Kind(NamedTuple):
 
 
 def of_training(epochs):
-    """A run of `train`."""
-    experiment = tiny(epochs)
+    """A small run of `train` with all that could be forgotten: counters of noise, optimizers, a schedule, a rest."""
+    experiment = dataclasses.replace(
+        EXPERIMENTS["adding"],
+        name="tiny",
+        task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
+        encoder_settings={"units": 3, "code": "bernoulli"},
+        cell="lif",
+        cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
+        rule_settings={"kernel": "exponential", "perturbation": "tangent"},
+        answer_steps=3,
+        batch_size=4,
+        learning_rate=0.01,
+        sensitivity_only=4,
+        sensitivity_every=1,
+        validate_every=VALIDATE_EVERY,
+        epochs=None,
+        steps=VALIDATE_EVERY * epochs + 3,
+        seed=3,
+        jit_compile=False,
+    )
     return Kind(experiment, None, experiment.steps, ("curve", "test", "best_epoch", "steps"))
 
 
@@ -107,29 +125,6 @@ def kept(kind, folder):
     found = {f"backup {name}": (value.dtype.str, value.shape, value.tobytes()) for name, value in backup.items()}
     found |= {f"progress {name}": value for name, value in progress.items()}
     return found | {f"results {name}": results[name] for name in kind.results}
-
-
-def tiny(epochs):
-    """Small, and with all that could be forgotten: counters of noise, both optimizers, a schedule, a rest of steps."""
-    return dataclasses.replace(
-        EXPERIMENTS["adding"],
-        name="tiny",
-        task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
-        encoder_settings={"units": 3, "code": "bernoulli"},
-        cell="lif",
-        cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
-        rule_settings={"kernel": "exponential", "perturbation": "tangent"},
-        answer_steps=3,
-        batch_size=4,
-        learning_rate=0.01,
-        sensitivity_only=4,
-        sensitivity_every=1,
-        validate_every=VALIDATE_EVERY,
-        epochs=None,
-        steps=VALIDATE_EVERY * epochs + 3,
-        seed=3,
-        jit_compile=False,
-    )
 
 
 def start(kind, folder, log):
