@@ -44,7 +44,7 @@ def named(*names):
     found = []
     for name in names:
         rule, *words = name.split(", ")
-        layer: dict = {"traces": "linear"} if "linear memory" in words else {}
+        layer = {"traces": "linear"} if "linear memory" in words else {}
         for word in words:
             if word.startswith("window ") and name != "KeRNL, window 1":
                 layer["window"] = int(word.removeprefix("window "))
