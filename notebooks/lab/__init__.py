@@ -1,6 +1,7 @@
 """The laboratory: what measures the package, and makes the tables and pictures of its pages. It is not installed.
 
-Each command is run from the root of a checkout; `--help` says what it takes.
+Each command is run from the root of a checkout; `--help` says what it takes. What measures writes a results file:
+`--output notebooks/results/NAME.json`.
 
     python -m notebooks.lab.sweep NAME         compares rules, or settings of KeRNL, run by run
     python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's

@@ -1,7 +1,5 @@
 """How near the gradients of pieces come to backpropagation's through the whole sequence, layer by layer.
 
-    python -m notebooks.lab.borders --output notebooks/results/borders.json
-
 The sequences are digits of 14 x 14 pixels, one by one, asked for in the ten steps after the last pixel. They come in
 pieces of C steps. The gradients of all pieces, with what each layer remembers, add up to the network's. It has learned
 by backpropagation for a while, and M is the direct effect of its weights. `layers alone` has a layer between any two,
@@ -9,22 +7,22 @@ through which no error goes over a border, and a readout without traces.
 """
 
 import itertools
-import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import Step, running
 
 from .gradients import agreement
-from .options import check_file, check_seeds, make_parser, provenance
+from .options import Command
+from .training import compiled
 
-BATCH, UNITS, LENGTH, ANSWER = 32, 100, 256, slice(196, 206)
+BATCH, UNITS, LENGTH = 32, 100, 256
+ASKED = np.isin(np.arange(LENGTH), range(196, 206)).astype("float32")  # the weight of each step
 WINDOWS, LAYERS = (16, 64), (1, 2)
 ROWS = {  # rule; whether errors go from layer to layer over a border
     "truncated backpropagation": ("bptt", True),
@@ -55,15 +53,14 @@ def loss(labels, outputs, weight):
 
 def parts(model):
     """The weights of each layer, without M, a list of lists."""
-    layers = [layer for layer in model.layers if isinstance(layer, (kk.RNN, kk.Readout))]
-    return [[layer.cell.kernel, getattr(layer.cell, "recurrent_kernel", None), layer.cell.bias] for layer in layers]
+    cells = [layer.cell for layer in model.layers if isinstance(layer, (kk.RNN, kk.Readout))]
+    found = [[getattr(cell, name, None) for name in ("kernel", "recurrent_kernel", "bias")] for cell in cells]
+    return [[weight for weight in weights if weight is not None] for weights in found]
 
 
 def gradients(model, x, labels, window):
     """The sum of the pieces' gradients, an array for each layer."""
-    weight = np.zeros(LENGTH, "float32")
-    weight[ANSWER] = 1.0
-    weights = [[variable for variable in part if variable is not None] for part in parts(model)]
+    weights = parts(model)
 
     @tf.function(jit_compile=True)
     def one(x, weight):
@@ -72,7 +69,7 @@ def gradients(model, x, labels, window):
         return tape.gradient(total, weights)
 
     pieces = [slice(start, start + window) for start in range(0, LENGTH, window)]
-    found = [one(tf.constant(x[:, piece]), tf.constant(weight[piece])) for piece in pieces]
+    found = [one(tf.constant(x[:, piece]), tf.constant(ASKED[piece])) for piece in pieces]
     return [
         np.concatenate([np.ravel(sum(np.asarray(g) for g in each)) for each in zip(*layer)]) for layer in zip(*found)
     ]
@@ -84,11 +81,8 @@ def measure(layers, seed, updates, windows):
     x, labels = kk.data.arrays(data.train)
     x = np.pad(x, ((0, 0), (0, LENGTH - x.shape[1]), (0, 0))).astype("float32")
     whole, random = build(layers, "bptt", LENGTH, seed, stateful=False), np.random.default_rng(seed)
-    optimizer = keras.optimizers.Adam(2e-3, global_clipnorm=1.0)
-    weight = np.zeros(LENGTH, "float32")
-    weight[ANSWER] = 1.0
-    weighted = lambda labels, outputs: loss(labels[:, 0], outputs, weight) / BATCH  # noqa: E731
-    whole.compile(optimizer, weighted, jit_compile=True)
+    asked = lambda labels, outputs: loss(labels[:, 0], outputs, ASKED) / BATCH  # noqa: E731
+    compiled(whole, 2e-3, loss=asked, jit_compile=True)
     for _ in range(updates):
         rows = random.integers(0, len(x), BATCH)
         whole.train_on_batch(x[rows], labels[rows][:, None])
@@ -98,8 +92,7 @@ def measure(layers, seed, updates, windows):
     for window, (label, (rule, joined)) in itertools.product(windows, ROWS.items()):
         model = build(layers, rule, window, seed, joined=joined)
         for own, theirs in zip(itertools.chain(*parts(model)), itertools.chain(*parts(whole))):
-            if own is not None:
-                own.assign(theirs)
+            own.assign(theirs)
         for layer in model.layers:
             if isinstance(layer, kk.RNN):
                 layer.reset_sensitivity()
@@ -110,34 +103,27 @@ def measure(layers, seed, updates, windows):
     return found
 
 
-def run(options, command):
+def run(options, about):
     """A results file, written anew after each network."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
     for window in options.windows:
         if not 1 <= window <= LENGTH or LENGTH % window:
             raise UserError(f"--windows must divide {LENGTH}; received {window}.")
-    cli.at_least_one("--updates", options.updates)
-    path, about, rows = check_file(options.output), provenance(command), []
+    rows = []
     for layers, seed in itertools.product(options.layers, options.seeds):
         rows += measure(layers, seed, options.updates, options.windows)
-        write_json(path, {"borders": {"updates": options.updates, "rows": rows, **about}})
+        write_json(options.output, {"borders": {"updates": options.updates, "rows": rows, **about}})
     for row in rows:
         place = f"{row['layers']} layers, seed {row['seed']}, C={row['window']}, {row['crosses']}, {row['of']}"
         print(f"{place}: {row['cosine']:.3f} ({row['length']:.2f})")
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("borders", __doc__, run)
-    parser.add_argument("--layers", type=int, nargs="+", choices=(1, 2, 3), default=LAYERS)
-    parser.add_argument("--windows", type=int, nargs="+", default=WINDOWS, metavar="C", help="16 64 if not given")
-    parser.add_argument("--updates", type=int, default=300, metavar="N", help="of backpropagation, 300 if not given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
-    cli.add_machine_options(parser)
-    return cli.run_command(parser, arguments)
-
+main = Command("borders", __doc__, run)
+main.option("--layers", type=int, nargs="+", choices=(1, 2, 3), default=LAYERS)
+main.option("--windows", type=int, nargs="+", default=WINDOWS, metavar="C", help="16 64 if not given")
+main.count("--updates", 300, "of backpropagation")
+main.seeds(0, 1, 2)
+main.results()
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,5 @@
 """How long the first call of a training step takes: tracing, compiling by XLA, and the step itself.
 
-    python -m notebooks.lab.compiling --output notebooks/results/compiling.json
-
 All rules, windows and traces that go together, on resonators of 20 periods; and exact traces where each unit has a time
 constant of its own. A later call stands beside. Seconds of the processor are given besides those of the clock: they
 depend less on what else runs on the machine. The same command goes on with a results file that is not complete.
@@ -9,21 +7,17 @@ depend less on what else runs on the machine. The same command goes on with a re
 
 import gc
 import itertools
-import pathlib
 import sys
 import time
 
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import read_json, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly
 
-from .benchmark.run import machine
-from .options import make_parser
+from .options import Command, machine
 
 RULES = {
     "bptt": BPTT,
@@ -36,33 +30,24 @@ RULES = {
 }
 STEPS, PIECE, WINDOWS, TRACES = 838, 100, (1, 64, "T"), (False, "linear", True)
 BATCH, INPUTS = 16, 81
+CASE = ("rule", "window", "traces", "units", "distinct")
 
 
 def cases():
     """All that is measured, a list of dicts; those that the layer refuses among them."""
-    found = [
-        {"rule": rule, "window": window, "traces": traces, "units": 200, "distinct": 20}
-        for rule, window, traces in itertools.product(RULES, WINDOWS, TRACES)
-    ]
-    whole = {"rule": "bptt", "window": None, "traces": False, "units": 200, "distinct": 20}
-    own = {"rule": "kernl", "window": 1, "traces": True}
-    return [whole, *({**own, "units": units, "distinct": units} for units in (60, 100)), *found]
+    few = [("kernl", 1, True, units, units) for units in (60, 100)]
+    every = [(*case, 200, 20) for case in itertools.product(RULES, WINDOWS, TRACES)]
+    return [dict(zip(CASE, case)) for case in (("bptt", None, False, 200, 20), *few, *every)]
 
 
 def build(case):
-    """The network of a case, compiled: whole sequences without traces, and pieces of them with traces.
-
-    Raises:
-        ValueError: for a rule, a window and traces that do not go together.
-    """
-    steps = PIECE if case["traces"] else STEPS
-    units, distinct = case["units"], case["distinct"]
-    cell = kk.ResonatorCell(
-        units, tau_m=300.0, period=[12.0 + 30.0 * (unit % distinct) / distinct for unit in range(units)]
-    )
+    """The compiled network of a case: whole sequences, or pieces with traces; a `ValueError` where it is refused."""
+    traces, units, distinct = case["traces"], case["units"], case["distinct"]
+    steps = PIECE if traces else STEPS
+    periods = [12.0 + 30.0 * (unit % distinct) / distinct for unit in range(units)]
+    cell = kk.ResonatorCell(units, tau_m=300.0, period=periods)
     window = steps if case["window"] == "T" else case["window"]
-    settings = {"traces": case["traces"], "stateful": bool(case["traces"])}
-    hidden = kk.RNN(cell, RULES[case["rule"]](), window=window, seed=0, **settings)
+    hidden = kk.RNN(cell, RULES[case["rule"]](), window=window, seed=0, traces=traces, stateful=bool(traces))
     inputs = keras.Input(batch_shape=(BATCH, steps, INPUTS))
     model = kk.Model(inputs, kk.Readout(10)(hidden(inputs)))
     model.compile("adam", "mse", jit_compile=True)
@@ -86,38 +71,34 @@ def measure(case):
     return {**dict(zip(names, first)), **{f"later_{name}": value for name, value in zip(names, later)}}
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("compiling", __doc__, run)
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=list(RULES), metavar="RULE", help=", ".join(RULES))
-    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", default=pathlib.Path("compiling.json"))
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures all that the results file does not have yet, and writes it anew after each."""
-    path, revision = options.output, git_revision()
+    path = options.output
     found = read_json(path)["compiling"] if path.exists() else {"rows": [], "refused": []}
     rows, refused = found["rows"], found["refused"]
-    known = [{name: row[name] for name in cases()[0]} for row in (*rows, *refused)]
-    found.update(machine=machine(), versions=versions(), command=command, batch=BATCH, steps=STEPS, piece=PIECE)
+    known = [{name: row[name] for name in CASE} for row in (*rows, *refused)]
+    found |= {"machine": machine(), "versions": about["versions"], "command": about["command"]}
+    found |= {"batch": BATCH, "steps": STEPS, "piece": PIECE}
     measure({**cases()[0], "units": 3})  # what TensorFlow does once is in no row
     for case in cases():
         if case in known or case["rule"] not in options.rules:
             continue
         try:
-            rows.append({**case, **measure(case), "git_revision": revision})
+            row = {**case, **measure(case), "git_revision": about["git_revision"]}
         except ValueError:  # the layer refuses it
             refused.append(case)
-            write_json(path, {"compiling": found})
-            continue
-        keras.backend.clear_session()
-        gc.collect()
+        else:
+            rows.append(row)
+            label = f"{case['rule']}, window {case['window']}, traces {case['traces']}, {case['units']} units"
+            print(f"{label:64}{row['seconds']:8.1f} s{row['processor_seconds']:8.1f} s", flush=True)
+            keras.backend.clear_session()
+            gc.collect()
         write_json(path, {"compiling": found})
-        label = f"{case['rule']}, window {case['window']}, traces {case['traces']}, {case['units']} units"
-        print(f"{label:64}{rows[-1]['seconds']:8.1f} s{rows[-1]['processor_seconds']:8.1f} s", flush=True)
-    print(f"Results    {path}")
 
+
+main = Command("compiling", __doc__, run)
+main.option("--rules", nargs="+", choices=RULES, default=list(RULES), metavar="RULE", help=", ".join(RULES))
+main.results("compiling.json", new=False)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,13 +1,10 @@
 """Learns in LiteRT's interpreter, step by step, and compares with `fit`: weights, microseconds and kilobytes.
 
-    python -m notebooks.lab.device --output notebooks/results/device.json
-
 The inputs are noise, and now and then one of the first four has a pulse. The class of each step is which of them had
 the last one. Both learn from every step, in the same order. Where a rounding makes or takes a spike, the two part:
 weights are compared up to there, and accuracies to the end.
 """
 
-import pathlib
 import sys
 import time
 
@@ -15,12 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 
-from .benchmark.run import machine
-from .options import check_file, make_parser, provenance
+from .options import Command, machine
+from .training import compiled
 
 INPUTS, UNITS, CLASSES = 12, 64, 4
 PULSES, PULSE, NOISE = 0.2, 2.0, 0.3  # how often, how high; standard deviation
@@ -60,32 +56,19 @@ def build(cell, rule, memory):
     inputs = keras.Input(batch_shape=(1, 1, INPUTS))
     traces = True if memory == "exact" else "linear"
     hidden = kk.RNN(CELLS[cell](), RULES[rule](), window=1, traces=traces, stateful=True, name="hidden")(inputs)
-    model = kk.Model(inputs, kk.Readout(CLASSES, tau_out=None, gain=1.0, stateful=True, name="readout")(hidden))
-    model.compile(
-        keras.optimizers.Adam(1e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
-    return model
+    readout = kk.Readout(CLASSES, tau_out=None, gain=1.0, stateful=True, name="readout")
+    return compiled(kk.Model(inputs, readout(hidden)), 1e-3)
 
 
-def learn(step, x, y):
-    """The outputs of all steps [N, classes], and the microseconds of each."""
-    outputs, microseconds, weight = [], [], np.ones(1, "float32")
-    for now, target in zip(x, y):
+def timed(step, **inputs):
+    """The outputs of all steps [N, classes], and the median of their microseconds; `inputs` have an axis of steps."""
+    outputs, microseconds = [], []
+    for now in zip(*inputs.values()):
         start = time.perf_counter()
-        answer = step(x=now, y=target, sample_weight=weight)
+        answer = step(**dict(zip(inputs, now)))
         microseconds.append(1e6 * (time.perf_counter() - start))
         outputs.append(np.array(answer["outputs"])[0])
-    return np.stack(outputs), microseconds
-
-
-def answer(step, x):
-    """The microseconds of each step without learning."""
-    microseconds = []
-    for now in x:
-        start = time.perf_counter()
-        step(x=now)
-        microseconds.append(1e6 * (time.perf_counter() - start))
-    return microseconds
+    return np.stack(outputs), float(np.median(microseconds))
 
 
 def largest_difference(saved, model):
@@ -102,53 +85,44 @@ def largest_difference(saved, model):
 def measure(case, steps, interpreter):
     """A row of the results: what one network takes on a device, and how it compares with `fit`."""
     model, (x, y) = build(*case), stream(steps)
+    taught = {"x": x, "y": y, "sample_weight": np.ones((steps, 1), "float32")}
     learner = kk.learner(model)
     content = learner.to_litert()
     loaded = interpreter(model_content=content, num_threads=1)
     run = {name: loaded.get_signature_runner(name) for name in loaded.get_signature_list()}
     start = {name: value.numpy() for name, value in learner.save().items()}
-    here, _ = learn(learner.learn, x, y)
-    there, of_learning = learn(run["learn"], x, y)
-    of_answers = answer(run["step"], x)
+    here, _ = timed(learner.learn, **taught)
+    there, of_learning = timed(run["learn"], **taught)
+    _, of_answers = timed(run["step"], x=x)
     apart = np.abs(here - there).max(1) > PARTED * np.ptp(here)
     agreed = int(np.argmax(apart)) if apart.any() else steps
     run["restore"](**start)
-    learn(run["learn"], x[:agreed], y[:agreed])
+    timed(run["learn"], **{name: value[:agreed] for name, value in taught.items()})
     data = tf.data.Dataset.from_tensor_slices((x[:agreed, None], y[:agreed, None]))
     model.fit(data, verbose=0)
     difference, largest = largest_difference(run["save"](), model)
     late = slice(steps // 2, None)
-    accuracies = [float(np.mean(outputs[late].argmax(-1) == y[late, 0])) for outputs in (there, here)]
+    accuracy, accuracy_here = (float(np.mean(each[late].argmax(-1) == y[late, 0])) for each in (there, here))
     sizes = {
         f"{group}_kb": sum(variable.dtype.size * variable.shape.num_elements() for variable in tensors.values()) / 1e3
         for group, tensors in learner.tensors.items()
     }
     return {
         **dict(zip(("cell", "rule", "memory"), case)),
-        "answer_us": float(np.median(of_answers)),
-        "learn_us": float(np.median(of_learning)),
+        "answer_us": of_answers,
+        "learn_us": of_learning,
         "file_kb": len(content) / 1e3,
         **sizes,
         "agreed": agreed,
         "difference": difference,
         "largest_weight": largest,
-        "accuracy": accuracies[0],
-        "accuracy_of_tensorflow": accuracies[1],
+        "accuracy": accuracy,
+        "accuracy_of_tensorflow": accuracy_here,
     }
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("device", __doc__, run)
-    parser.add_argument("--steps", type=int, default=1000, metavar="N", help="1,000 if not given")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures, and writes the results file."""
-    path, about = check_file(options.output), provenance(command)
-    cli.at_least_one("--steps", options.steps)
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -158,11 +132,13 @@ def run(options, command):
         rows.append(measure(case, options.steps, Interpreter))
         print(f"{', '.join(case):40}{rows[-1]['learn_us']:8.0f} us{rows[-1]['agreed']:8} steps alike", flush=True)
         keras.backend.clear_session()
-    about["machine"] = machine()
     sizes = {"inputs": INPUTS, "units": UNITS, "classes": CLASSES, "steps": options.steps}
-    write_json(path, {"on_device": {**sizes, "rows": rows, **about}})
-    print(f"Results    {path}")
+    write_json(options.output, {"on_device": {**sizes, "rows": rows, **about, "machine": machine()}})
 
+
+main = Command("device", __doc__, run)
+main.count("--steps", 1000)
+main.results()
 
 if __name__ == "__main__":
     sys.exit(main())

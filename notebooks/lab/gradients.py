@@ -60,9 +60,7 @@ def agreement(one, other):
 
 
 def numbers_behind(layer, rule, linear):
-    """How many numbers an example needs for what was before the window; `rule` is None where nothing crosses."""
-    if rule is None:
-        return 0
+    """How many numbers an example needs for what was before the window."""
     if linear:
         shapes = linear_memory(layer, rule, linear).shapes
         return sum(int(np.prod(shape)) for shape in shapes if shape is not None)

@@ -1,7 +1,5 @@
 """Trains a GRU of Keras on the spoken digits, as the experiment `spoken-digits` is trained, for comparison.
 
-    python -m notebooks.lab.gru --output notebooks/results/gru.json
-
 The same recordings, front end, batches, epochs and answer, the mean of the last 20 steps. The network of each seed is
 that of the epoch with the best validation accuracy, and the learning rate the best there with the first seed.
 """
@@ -10,14 +8,14 @@ import dataclasses
 import sys
 import time
 
-from kernl_keras import cli
 from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
-from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .options import Command
+from .training import compiled
 
 UNITS = 100
 RATES = (1e-3, 3e-3)
@@ -28,21 +26,13 @@ def build(data, experiment, rate):
     inputs = keras.Input((data.time_steps, data.features))
     hidden = keras.layers.GRU(UNITS, return_sequences=True)(inputs)
     model = keras.Model(inputs, TimeAverage(experiment.answer_steps)(keras.layers.Dense(10)(hidden)))
-    steps = experiment.total_steps(data.steps_per_epoch.train)
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return model
+    return compiled(model, rate, experiment.total_steps(data.steps_per_epoch.train), metrics=["accuracy"])
 
 
 class Best(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the best validation accuracy."""
 
-    def __init__(self):
-        super().__init__()
-        self.accuracy, self.weights = -1.0, None
+    accuracy, weights = -1.0, None
 
     def on_epoch_end(self, epoch, logs=None):
         if logs["val_accuracy"] > self.accuracy:
@@ -77,34 +67,23 @@ def learn(experiment, seed, rate):
     }
 
 
-def measure(experiment, seeds, say=print):
-    """The runs of all seeds, a list of dicts."""
+def run(options, about):
+    """Trains, and writes the results file."""
+    experiment, seeds = dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds
     tried = [learn(experiment, seeds[0], rate) for rate in RATES]
     runs = [max(tried, key=lambda run: run["validation"])]
     runs[0]["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
     runs += [learn(experiment, seed, runs[0]["learning_rate"]) for seed in seeds[1:]]
     for run in runs:
-        say(f"seed {run['seed']}  test {100 * run['test']:.1f} %")
-    return runs
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("gru", __doc__, run)
-    add_run_options(parser)
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
-    """Trains, and writes the results file."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    check_folder(options.output)
-    about = provenance(command)
-    runs = measure(dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds)
+        print(f"seed {run['seed']}  test {100 * run['test']:.1f} %")
     write_json(options.output, {"baseline": {"label": f"GRU, {UNITS} units", "runs": runs, **about}})
-    print(f"Results    {options.output}")
 
+
+main = Command("gru", __doc__, run)
+main.seeds(0, 1, 2)
+main.data_dir()
+main.results(new=False)
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

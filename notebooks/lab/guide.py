@@ -9,10 +9,10 @@ results say so. The guide's choices were made on parts of the training sets of t
 `notebooks.lab.recipe`. Those in HELD_OUT were not looked at before the choices had been made.
 """
 
-import argparse
 import csv
 import gzip
 import importlib.util
+import itertools
 import json
 import math
 import pathlib
@@ -23,10 +23,11 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import read_json, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
+
+from .options import Command
+from .training import compiled
 
 UNITS, GRU_UNITS, BATCH, UPDATES, RATE = 100, 56, 16, 600, 5e-3  # 56 units of a GRU have as many weights
 
@@ -41,8 +42,7 @@ def file_of(package, path):
 
 def read_ts(package, name, part):
     """The sequences [time, features] and the labels of one part of a set in the .ts format."""
-    path = file_of(package, f"datasets/data/{name}/{name}_{part}.ts")
-    lines = path.read_text("utf-8").splitlines()
+    lines = file_of(package, f"datasets/data/{name}/{name}_{part}.ts").read_text("utf-8").splitlines()
     start = next(n for n, line in enumerate(lines) if line.lower().startswith("@data"))
     sequences, labels = [], []
     for line in filter(None, (line.strip() for line in lines[start + 1 :])):
@@ -151,17 +151,14 @@ class Task:
 
     def padded(self, sequences):
         """Inputs [examples, time, features], scaled, then filled up with zeros."""
-        made = np.zeros((len(sequences), self.steps, self.features), "float32")
-        for row, each in zip(made, sequences):
-            row[: len(each)] = (each - self.mean) / self.std
-        return made
+        scaled = [(each - self.mean) / self.std for each in sequences]
+        return keras.utils.pad_sequences(scaled, self.steps, "float32", padding="post")
 
 
 def guide(task, noise=0.0, dropout=0.0, **constants):
     """The network of the guide; what follows `task` are other choices than its own."""
-    x = inputs = keras.Input((task.steps, task.features))
-    if not task.equal:
-        x = keras.layers.Masking()(x)
+    inputs = keras.Input((task.steps, task.features))
+    x = inputs if task.equal else keras.layers.Masking()(inputs)
     if noise:
         x = keras.layers.GaussianNoise(noise)(x)
     if task.every_step and task.regression:
@@ -178,19 +175,15 @@ def guide(task, noise=0.0, dropout=0.0, **constants):
 
 def gru(task):
     """A GRU of Keras with about as many weights."""
-    x = inputs = keras.Input((task.steps, task.features))
-    if not task.equal:
-        x = keras.layers.Masking()(x)
+    inputs = keras.Input((task.steps, task.features))
+    x = inputs if task.equal else keras.layers.Masking()(inputs)
     v = keras.layers.Dense(task.outputs)(keras.layers.GRU(GRU_UNITS, return_sequences=True)(x))
     return kk.Model(inputs, v if task.every_step else kk.TimeAverage()(v))
 
 
-def compiled(model, task, updates):
+def ready(model, task, updates):
     """The network, ready to learn for so many updates."""
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, updates)
-    loss = "mse" if task.regression else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=1.0), loss, jit_compile=True)
-    return model
+    return compiled(model, RATE, updates, "mse" if task.regression else None, jit_compile=True)
 
 
 def epochs_of(updates, examples):
@@ -225,7 +218,7 @@ def trained(task, name, seed):
     make, epochs = NETWORKS[name][0], NETWORKS[name][1](task)
     keras.utils.set_random_seed(seed)
     updates, start = epochs * math.ceil(len(task.x) / BATCH), time.perf_counter()
-    model = compiled(make(task), task, updates)
+    model = ready(make(task), task, updates)
     learn(model, task.x, task.y, epochs, seed)
     seconds = round(time.perf_counter() - start, 1)
     return {
@@ -237,52 +230,45 @@ def trained(task, name, seed):
     }
 
 
-def run(output, seeds, only, command):
+def run(options, about):
     """Makes the rows that the results file does not have; it is written after each of them."""
-    results = read_json(output) if output.exists() else {"guide": {"rows": [], "skipped": {}}}
+    path = options.output
+    results = read_json(path) if path.exists() else {"guide": {"rows": [], "skipped": {}}}
     known = results["guide"]
     known["settings"] = {"units": UNITS, "batch_size": BATCH, "updates": UPDATES, "learning_rate": RATE}
-    revision = git_revision(__file__)
-    for seed in seeds:
-        for name, load in HELD_OUT.items():
-            if (only and name not in only) or any((row["set"], row["seed"]) == (name, seed) for row in known["rows"]):
-                continue
-            try:
-                task = Task(load)
-            except FileNotFoundError as error:
-                known["skipped"][name] = str(error)
-                continue
-            known["skipped"].pop(name, None)
-            row = {
-                "set": name,
-                "role": "held out",
-                "steps": task.steps,
-                "features": task.features,
-                "examples": {"train": len(task.x), "test": len(task.x_test)},
-                "metric": "relative error" if task.regression else "accuracy",
-                "seed": seed,
-                "networks": {each: trained(task, each, seed) for each in NETWORKS},
-                "versions": versions(),
-                "git_revision": revision,
-                "command": command,
-            }
-            known["rows"].append(row)
-            write_json(output, results)
-            found = {each: [values["train"], values["test"]] for each, values in row["networks"].items()}
-            print(json.dumps({"set": name, "seed": seed, **found}), flush=True)
-            keras.backend.clear_session()
-    write_json(output, results)
+    names = [name for name in HELD_OUT if not options.only or name in options.only]
+    for seed, name in itertools.product(options.seeds, names):
+        if any((row["set"], row["seed"]) == (name, seed) for row in known["rows"]):
+            continue
+        try:
+            task = Task(HELD_OUT[name])
+        except FileNotFoundError as error:
+            known["skipped"][name] = str(error)
+            continue
+        known["skipped"].pop(name, None)
+        row = {
+            "set": name,
+            "role": "held out",
+            "steps": task.steps,
+            "features": task.features,
+            "examples": {"train": len(task.x), "test": len(task.x_test)},
+            "metric": "relative error" if task.regression else "accuracy",
+            "seed": seed,
+            "networks": {each: trained(task, each, seed) for each in NETWORKS},
+            **about,
+        }
+        known["rows"].append(row)
+        write_json(path, results)
+        found = {each: [values["train"], values["test"]] for each, values in row["networks"].items()}
+        print(json.dumps({"set": name, "seed": seed, **found}), flush=True)
+        keras.backend.clear_session()
+    write_json(path, results)
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.guide", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="results file; rows that it has stay")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", metavar="SET", help="names of sets")
-    parser.set_defaults(run=lambda options, command: run(options.output, options.seeds, options.only, command))
-    return cli.run_command(parser, arguments)
-
+main = Command("guide", __doc__, run)
+main.option("--only", nargs="+", metavar="SET", help="names of sets")
+main.seeds(0, 1)
+main.results(new=False)
 
 if __name__ == "__main__":
     sys.exit(main())

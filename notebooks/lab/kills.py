@@ -34,16 +34,14 @@ from typing import Any, NamedTuple
 
 import h5py
 
-from kernl_keras import cli
 from kernl_keras.archives import read_arrays
 from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.callbacks.tensorboard import TensorBoard
 from kernl_keras.experiments import feeds, files
 from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.experiments.run import train
 
-from .options import make_parser
+from .options import Command
 
 VALIDATE_EVERY = REPORT_EVERY = 5
 NEAR = 0.02  # s after a change in the directory, the longest
@@ -52,19 +50,12 @@ TICK = 0.002  # s between two looks at it
 
 
 class Kind(NamedTuple):
-    """What is killed.
-
-    Attributes:
-        experiment: `Experiment`.
-        stream: `StreamSettings`, or None for a run in epochs.
-        steps: int, batches of the whole run.
-        results: the entries of the results file that must be the same.
-    """
+    """What is killed."""
 
     experiment: Any
-    stream: Any
-    steps: int
-    results: tuple
+    stream: Any  # `StreamSettings`, or None for a run in epochs
+    steps: int  # batches of the whole run
+    results: tuple  # the entries of the results file that must be the same
 
     def learn(self, folder):
         """Trains there, or goes on."""
@@ -75,8 +66,26 @@ class Kind(NamedTuple):
 
 
 def of_training(epochs):
-    """A run of `train`."""
-    experiment = tiny(epochs)
+    """A small run of `train` with all that could be forgotten: counters of noise, optimizers, a schedule, a rest."""
+    experiment = dataclasses.replace(
+        EXPERIMENTS["adding"],
+        name="tiny",
+        task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
+        encoder_settings={"units": 3, "code": "bernoulli"},
+        cell="lif",
+        cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
+        rule_settings={"kernel": "exponential", "perturbation": "tangent"},
+        answer_steps=3,
+        batch_size=4,
+        learning_rate=0.01,
+        sensitivity_only=4,
+        sensitivity_every=1,
+        validate_every=VALIDATE_EVERY,
+        epochs=None,
+        steps=VALIDATE_EVERY * epochs + 3,
+        seed=3,
+        jit_compile=False,
+    )
     return Kind(experiment, None, experiment.steps, ("curve", "test", "best_epoch", "steps"))
 
 
@@ -113,37 +122,9 @@ def kept(kind, folder):
     del progress["seconds"]
     for row in (*progress["curve"], *results["curve"]):
         row.pop("seconds", None)
-    found = {f"backup {name}": as_bytes(value) for name, value in backup.items()}
+    found = {f"backup {name}": (value.dtype.str, value.shape, value.tobytes()) for name, value in backup.items()}
     found |= {f"progress {name}": value for name, value in progress.items()}
     return found | {f"results {name}": results[name] for name in kind.results}
-
-
-def as_bytes(array):
-    """An array, so that it can be compared to the bit."""
-    return array.dtype.str, array.shape, array.tobytes()
-
-
-def tiny(epochs):
-    """Small, and with all that could be forgotten: counters of noise, both optimizers, a schedule, a rest of steps."""
-    return dataclasses.replace(
-        EXPERIMENTS["adding"],
-        name="tiny",
-        task_settings={"steps": 7, "examples": 23, "validation": 8, "test": 5},
-        encoder_settings={"units": 3, "code": "bernoulli"},
-        cell="lif",
-        cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
-        rule_settings={"kernel": "exponential", "perturbation": "tangent"},
-        answer_steps=3,
-        batch_size=4,
-        learning_rate=0.01,
-        sensitivity_only=4,
-        sensitivity_every=1,
-        validate_every=VALIDATE_EVERY,
-        epochs=None,
-        steps=VALIDATE_EVERY * epochs + 3,
-        seed=3,
-        jit_compile=False,
-    )
 
 
 def start(kind, folder, log):
@@ -187,8 +168,7 @@ def age(process):
 def live(kind, folder, log, limit=None, change=None, delay=0.0):
     """The life of one process, killed at an age of `limit`, or `delay` after the `change`-th change in its directory.
 
-    Returns:
-        dict: whether it was `killed`, its age in `seconds`, and the `changes` that were seen.
+    A dict: whether it was `killed`, its age in `seconds`, and the `changes` that were seen.
     """
     child, lived, changes, seen = start(kind, folder, log), 0.0, 0, look(folder)
     try:
@@ -223,17 +203,16 @@ def phase(kind, folder, since):
     }
     events = [path.stat() for path in (folder / files.EVENTS).rglob("*.v2")]
     ours = [status for status in events if status.st_mtime >= since]
-    first, backup = files.MODEL, files.BACKUP
     if not times[files.CONFIG]:
         return "before the first file"
     if times[files.RESULTS]:
         return "after the results"
     if not ours:
         return "start"
-    if times[first] > max(times[backup], since):
-        return f"between {first} and {backup}"
-    if any(status.st_size > HEADER and status.st_mtime > times[backup] for status in ours):
-        return f"between events and {first}"
+    if times[files.MODEL] > max(times[files.BACKUP], since):
+        return f"between {files.MODEL} and {files.BACKUP}"
+    if any(status.st_size > HEADER and status.st_mtime > times[files.BACKUP] for status in ours):
+        return f"between events and {files.MODEL}"
     return "test" if saved_steps(folder) == kind.steps else "in an epoch"
 
 
@@ -282,26 +261,13 @@ def trial(kind, folder, whole_life, draw, kills):
         life = live(kind, path, log, **(aim if len(made) < kills else {}))
         if not life["killed"]:
             return made
-        steps = saved_steps(path)
-        where = phase(kind, path, since)
-        made.append({"seconds": round(life["seconds"], 3), "saved_steps": steps, "near": near, "phase": where})
+        where = {"saved_steps": saved_steps(path), "near": near, "phase": phase(kind, path, since)}
+        made.append({"seconds": round(life["seconds"], 3), **where})
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("kills", __doc__, run)
-    parser.add_argument("--of", choices=KINDS, default="train", help="the command whose runs are killed")
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=8, help="of the run, and a rest")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("kills.json"))
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Makes the trials and writes the report; returns the exit status."""
     kind, draw, trials = KINDS[options.of](options.epochs), random.Random(options.seed), []
-    revision = git_revision()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         whole_life = live(kind, folder / "run", folder / "log.txt")
@@ -315,9 +281,7 @@ def run(options, command):
             print(f"{len(trials):3}: {[kill['phase'] for kill in kills]} {different or 'identical'}", flush=True)
             phases = collections.Counter(kill["phase"] for each in trials for kill in each["kills"])
             report = {
-                "command": command,
-                "git_revision": revision,
-                "versions": versions(),
+                **about,
                 "seed": options.seed,
                 "experiment": dataclasses.asdict(kind.experiment),
                 "life": whole_life,
@@ -332,6 +296,13 @@ def run(options, command):
     print(f"{report['kills']} kills, {report['identical']} of {report['runs']} runs identical")
     return int(report["identical"] < report["runs"])
 
+
+main = Command("kills", __doc__, run)
+main.option("--of", choices=KINDS, default="train", help="the command whose runs are killed")
+main.option("--kills", type=int, default=100)
+main.option("--epochs", type=int, default=8, help="of the run, and a rest")
+main.option("--seed", type=int, default=0, help="of the moments")
+main.option("--output", type=pathlib.Path, default=pathlib.Path("kills.json"))
 
 if __name__ == "__main__":
     sys.exit(main())

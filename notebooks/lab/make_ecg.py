@@ -6,16 +6,16 @@ DIR holds `QTDB_train.mat` and `QTDB_test.mat`. SciPy reads them; it is needed f
 the same bytes (with the same zlib).
 """
 
+import pathlib
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from kernl_keras import cli, data
+from kernl_keras import data
 from kernl_keras.data.ecg import ECG_FILE
 
 from .make_sample import write_npz
-from .options import make_parser
+from .options import Command
 
 
 def arrays_of(parts):
@@ -28,17 +28,7 @@ def arrays_of(parts):
     }
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("make_ecg", __doc__, run)
-    parser.add_argument("--source", type=Path, required=True, metavar="DIR", help="folder of the two .mat files")
-    parser.add_argument(
-        "--output", type=Path, default=Path(data.__file__).with_name(ECG_FILE), metavar="FILE", help="file to write"
-    )
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Reads the two files and writes the one."""
     import scipy.io  # an optional package
 
@@ -46,6 +36,10 @@ def run(options, command):
     write_npz(options.output, arrays)
     print(f"{options.output}: {len(arrays['classes'])} sequences in {options.output.stat().st_size:,} bytes")
 
+
+main = Command("make_ecg", __doc__, run)
+main.option("--source", type=pathlib.Path, required=True, metavar="DIR", help="folder of the two .mat files")
+main.option("--output", type=pathlib.Path, default=pathlib.Path(data.__file__).with_name(ECG_FILE), metavar="FILE")
 
 if __name__ == "__main__":
     sys.exit(main())

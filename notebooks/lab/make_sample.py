@@ -7,16 +7,16 @@ Running it again writes the same bytes (with the same zlib).
 """
 
 import io
+import pathlib
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
-from kernl_keras import cli, data
+from kernl_keras import data
 from kernl_keras.data.digits import SAMPLE_FILE, load_tfds
 
-from .options import make_parser
+from .options import Command
 
 TRAIN_PER_CLASS = 700
 TEST_PER_CLASS = 100
@@ -60,23 +60,17 @@ def write_npz(path, arrays):
             file.writestr(entry, member.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=9)
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("make_sample", __doc__, run)
-    parser.add_argument("--data-dir", required=True, metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument(
-        "--output", type=Path, default=Path(data.__file__).with_name(SAMPLE_FILE), metavar="FILE", help="file to write"
-    )
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Reads MNIST and writes the sample."""
     digits, _ = load_tfds(options.data_dir, download=False)
     arrays = sample_arrays(digits)
     write_npz(options.output, arrays)
     print(f"{options.output}: {len(arrays['labels'])} digits in {options.output.stat().st_size:,} bytes")
 
+
+main = Command("make_sample", __doc__, run)
+main.option("--data-dir", required=True, metavar="DIR", help="folder of prepared TensorFlow Datasets")
+main.option("--output", type=pathlib.Path, default=pathlib.Path(data.__file__).with_name(SAMPLE_FILE), metavar="FILE")
 
 if __name__ == "__main__":
     sys.exit(main())

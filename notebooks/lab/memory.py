@@ -1,7 +1,5 @@
 """How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
 
-    python -m notebooks.lab.memory --output notebooks/results/memory.json
-
 Networks early in training, after 150 updates of backpropagation, and `late`, the packaged network of `smnist`, after
 40,000 updates of KeRNL. Late, the errors of all digits are brought to the same length, because a few of them carry most
 of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of
@@ -13,14 +11,13 @@ damped as in linear memory, because all of them together may explode.
 """
 
 import dataclasses
+import itertools
 import math
-import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from kernl_keras import cli
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import write_json
@@ -34,7 +31,7 @@ from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
 from .gradients import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
-from .options import check_file, check_seeds, make_parser, provenance
+from .options import Command
 
 NETWORKS = ("smnist", "smnist-alif", "smnist-adlif", "late")
 EXAMPLES, FEW = 32, 8  # digits, and those for the parts
@@ -78,13 +75,9 @@ def network_and_digits(name, seed, updates):
 
 
 class Behind:
-    """The errors that leave windows, and their way back through the steps before, in NumPy.
+    """The errors that leave windows of C steps, and their way back through the steps before, in NumPy.
 
-    Args:
-        layer: `kernl_keras.RNN`.
-        call: `Call` of the layer.
-        error: of its outputs L [T, B, H], of the first examples.
-        window: C.
+    `call` is that of the layer, and `error` that of its outputs L [T, B, H], of the first examples.
     """
 
     def __init__(self, layer, call, error, window):
@@ -141,7 +134,6 @@ class Behind:
             return every
 
         found = {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}
-
         borders = np.arange(len(leaky))
 
         def at(n):
@@ -216,35 +208,26 @@ def measure(name, seed, updates, windows, kept):
     return rows
 
 
-def run(options, command):
+def run(options, about):
     """A results file, written anew after each network."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    for window in options.windows:
-        cli.at_least_one("--windows", window)
-    cli.at_least_one("--updates", options.updates)
-    path, about, rows, kept = check_file(options.output), provenance(command), [], {}
-    for name in options.networks:
-        for seed in options.seeds:
-            rows += measure(name, seed, options.updates, options.windows, kept)
-            for row in rows[-len(ROWS) * len(options.windows) - len(PARTS) :]:
-                label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
-                print(f"{name} {seed} C={row['window']} {label}: {row['cosine']:.3f} ({row['length']:.2f})", flush=True)
-            measured = {"examples": EXAMPLES, "updates": options.updates, "device": devices(), "rows": rows}
-            write_json(path, {"memory": {**measured, **about}})
+    rows, kept = [], {}
+    for name, seed in itertools.product(options.networks, options.seeds):
+        found = measure(name, seed, options.updates, options.windows, kept)
+        rows += found
+        for row in found:
+            label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
+            print(f"{name} {seed} C={row['window']} {label}: {row['cosine']:.3f} ({row['length']:.2f})", flush=True)
+        measured = {"examples": EXAMPLES, "updates": options.updates, "device": devices(), "rows": rows}
+        write_json(options.output, {"memory": {**measured, **about}})
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("memory", __doc__, run)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
-    parser.add_argument("--windows", type=int, nargs="+", default=[1, 16, 64], metavar="C", help="parts have the last")
-    parser.add_argument("--updates", type=int, default=150, metavar="N", help="of backpropagation, 150 if not given")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="0 1 2 if not given")
-    parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FILE")
-    cli.add_machine_options(parser)
-    return cli.run_command(parser, arguments)
-
+main = Command("memory", __doc__, run)
+main.option("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+main.count("--windows", [1, 16, 64], "parts have the last", nargs="+", metavar="C")
+main.count("--updates", 150, "of backpropagation")
+main.seeds(0, 1, 2)
+main.results()
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,5 @@
 """Breaks the equations, one at a time, and reports which breaks no test notices.
 
-    python -m notebooks.lab.mutants --output notebooks/results/mutants.json
-
 A mutant is a small change in one function: a sign flipped, a factor dropped, a step of time shifted. `mutants.txt`
 lists them. It is made in a copy of the package, never in the checkout, and the tests of that room run on it until one
 fails. A mutant that survives them runs the README's test command, and one that survives this all tests, the slow ones
@@ -153,11 +151,9 @@ def main(arguments=None):
         folders = queue.Queue()
         for number in range(options.processes):
             folders.put(copy_checkout(pathlib.Path(name) / str(number)))
-        if not options.skip_baseline:  # where the tests fail before, every mutant seems to be noticed
-            folder = folders.get()
-            if failed := run_tests(folder, ALL_TESTS):
-                parser.error(f"the tests must pass before anything is broken; {failed}")
-            folders.put(folder)
+        # where the tests fail before, every mutant seems to be noticed
+        if not options.skip_baseline and (failed := run_tests(folders.queue[0], ALL_TESTS)):
+            parser.error(f"the tests must pass before anything is broken; {failed}")
         with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
             for row in pool.map(lambda mutant: try_mutant(mutant, folders), mutants):
                 report.append(row)

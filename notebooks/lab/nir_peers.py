@@ -63,10 +63,8 @@ def norse_neurons(graph):
             return self.function(x)
 
     def lif(node):
-        p = LIFBoxParameters(
-            1.0 / tensor(node.tau), tensor(node.v_leak), tensor(node.v_threshold), tensor(node.v_reset)
-        )
-        return LIFBoxCell(p, dt=dt)
+        constants = (tensor(each) for each in (node.v_leak, node.v_threshold, node.v_reset))
+        return LIFBoxCell(LIFBoxParameters(1.0 / tensor(node.tau), *constants), dt=dt)
 
     def linear(node):
         module = torch.nn.Linear(*node.weight.shape[::-1], bias=hasattr(node, "bias"))

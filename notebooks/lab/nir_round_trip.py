@@ -1,7 +1,5 @@
 """Trained networks in Norse and snnTorch, by way of NIR, on real digits.
 
-    python -m notebooks.lab.nir_round_trip --output notebooks/results/nir.json
-
 KERNL_KERAS_NIR_PYTHON names the Python of an environment with
 
     pip install norse==1.1.0 snntorch==1.0.0 nir==1.0.8 nirtorch==2.6
@@ -23,13 +21,13 @@ import tempfile
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import devices
 from kernl_keras.keras_version import keras
 from tests.reference.nir_executor import run as execute
 
-from .options import make_parser, provenance
+from .options import Command
+from .training import compiled
 
 WINDOW = 14  # steps whose mean is the answer
 PEERS = pathlib.Path(__file__).with_name("nir_peers.py")
@@ -69,13 +67,8 @@ def network(layout, settings, units=100):
 def train(model, layout, steps):
     """Some batches; rows are quickly read."""
     batch, steps, rate = (16, steps, 1e-2) if layout == "pixels" else (64, 3 * steps, 5e-3)
-    model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=True,
-    )
     data = digits(layout, batch_size=batch, repeat=True)
-    model.fit(data.train, steps_per_epoch=steps, verbose=2)
+    compiled(model, rate, jit_compile=True).fit(data.train, steps_per_epoch=steps, verbose=2)
     return steps
 
 
@@ -99,11 +92,10 @@ def compare(python, importers, inputs, ends, x):
     exact = execute(kk.to_nir(keras.Model(inputs, ends[2])), sent, 1e-3)
     rows = []
     for importer in (NUMPY, *importers):
-        there, found = None, {}
-        if importer == NUMPY:
-            theirs, there = exact["hidden_units/output"], exact["output"]
-        else:
+        theirs, there, found = exact["hidden_units/output"], exact["output"], {}
+        if importer != NUMPY:
             theirs, found = elsewhere(python, importer, keras.Model(inputs, ends[1]), sent)
+            there = None
         if importer == "norse neurons":
             there, _ = elsewhere(python, importer, keras.Model(inputs, ends[2]), sent)
         different = theirs != spikes
@@ -134,22 +126,10 @@ def first_distances(different, exact):
     return [float(f"{abs(v[first] - 1.0):.1e}") for first in firsts]
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("nir_round_trip", __doc__, run)
-    parser.add_argument(
-        "--steps", type=int, default=300, metavar="N", help="training steps on pixels, 300 if not given"
-    )
-    parser.add_argument("--digits", type=int, default=100, metavar="N", help="test digits, 100 if not given")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("nir.json"), metavar="FILE")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Trains the networks, sends them there, and writes the results file."""
     if not (python := os.environ.get("KERNL_KERAS_NIR_PYTHON")):
         raise UserError("KERNL_KERAS_NIR_PYTHON must name the Python of an environment that has Norse and snnTorch.")
-    about = provenance(command)  # now: the checkout may move on while this runs
     report = []
     for name, (layout, settings, importers) in NETWORKS.items():
         model, *ends = network(layout, settings)
@@ -157,23 +137,17 @@ def run(options, command):
         data = digits(layout, batch_size=options.digits)
         x, labels = (each.numpy() for each in next(iter(data.test)))
         predicted = keras.Model(model.input, model.output)(x)  # without XLA, which sums in another order again
-        report.append(
-            {
-                "network": name,
-                "training_steps": steps,
-                "accuracy": float((np.argmax(predicted, -1) == labels).mean()),
-                "comparisons": compare(python, importers, model.input, ends, x),
-            }
-        )
-        results = {
-            "digits": len(x),
-            "data": data.description,
-            "device": devices(),
-            **about,
-            "networks": report,
-        }
-        write_json(options.output, results)
+        accuracy = float((np.argmax(predicted, -1) == labels).mean())
+        rows = compare(python, importers, model.input, ends, x)
+        report.append({"network": name, "training_steps": steps, "accuracy": accuracy, "comparisons": rows})
+        measured = {"digits": len(x), "data": data.description, "device": devices()}
+        write_json(options.output, {**measured, **about, "networks": report})
 
+
+main = Command("nir_round_trip", __doc__, run)
+main.option("--steps", type=int, default=300, metavar="N", help="training steps on pixels, 300 if not given")
+main.option("--digits", type=int, default=100, metavar="N", help="test digits, 100 if not given")
+main.option("--output", type=pathlib.Path, default=pathlib.Path("nir.json"), metavar="FILE")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,7 +6,6 @@ A network of spoken digits needs a second run, of the same settings, that held w
 copies of them by poor recorders, say by which temperature the softmax of its outputs is a share to rely on.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -14,7 +13,6 @@ import sys
 
 import numpy as np
 
-from kernl_keras import cli
 from kernl_keras.data.spoken_digits import spoil, spoken_digits
 from kernl_keras.data.stream import arrays
 from kernl_keras.experiments.build import front_end
@@ -25,12 +23,15 @@ from kernl_keras.experiments.pretrained import FOLDER, variables
 from kernl_keras.experiments.run import read_config
 from kernl_keras.keras_version import keras
 
+from .options import Command
+
 POOR = 3  # copies of each word that was held back
 TEMPERATURES = np.geomspace(0.2, 5.0, 323)
 
 
-def pack(run_dir, name, calibrate=None):
-    """Makes a network of a finished run; `calibrate` is that of one that held words back, where it hears sound."""
+def run(options, about):
+    """Makes the network."""
+    run_dir, calibrate = options.run_dir, options.calibrate
     FOLDER.mkdir(exist_ok=True)
     model = keras.models.load_model(str(run_dir / MODEL))
     trained = read_config(run_dir)
@@ -41,7 +42,7 @@ def pack(run_dir, name, calibrate=None):
     if calibrate is not None:
         results["temperature"] = best_temperature(*held_back(calibrate))
         results["calibrated_by"] = read_json(calibrate / RESULTS)["command"]
-    with whole(FOLDER / f"{name}.npz") as part:
+    with whole(FOLDER / f"{options.name}.npz") as part:
         np.savez_compressed(
             part,
             experiment=json.dumps(dataclasses.asdict(experiment)),
@@ -74,15 +75,10 @@ def best_temperature(outputs, classes):
     return float(min(TEMPERATURES, key=cross_entropy))
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m notebooks.lab.pack", description=__doc__.splitlines()[0])
-    parser.set_defaults(run=lambda options, command: pack(options.run_dir, options.name, options.calibrate))
-    parser.add_argument("run_dir", type=pathlib.Path, metavar="RUN_DIR", help="directory of the run")
-    parser.add_argument("name", metavar="NAME", help="of the network")
-    parser.add_argument("--calibrate", type=pathlib.Path, metavar="RUN_DIR", help="a run that held words back")
-    return cli.run_command(parser, arguments)
-
+main = Command("pack", __doc__, run)
+main.option("run_dir", type=pathlib.Path, metavar="RUN_DIR", help="directory of the run")
+main.option("name", metavar="NAME", help="of the network")
+main.option("--calibrate", type=pathlib.Path, metavar="RUN_DIR", help="a run that held words back")
 
 if __name__ == "__main__":
     sys.exit(main())

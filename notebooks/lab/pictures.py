@@ -5,40 +5,34 @@
 The learning curve and M are those of a run.
 """
 
-import json
 import pathlib
 import sys
 
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
+from kernl_keras.experiments.files import read_json
 from kernl_keras.keras_version import keras
 
-from .options import make_parser
+from .options import Command
+from .plot import BLUE, GREY, INK, RED, panels
 
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
-RULES = {"kernl": "#1f6f8b", "eprop": "#c44e52", "eprop_alif": "#dd8452", "rflo": "#8c8c8c"}
+RULES = {"kernl": BLUE, "eprop": RED, "eprop_alif": "#dd8452", "rflo": GREY}
 STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: it holds a word
-    ("kernl", False): ("KeRNL", "#1f6f8b", "-"),
-    ("eprop", False): ("e-prop", "#c44e52", "-"),
-    ("bptt", False): ("truncated backpropagation", "#8c8c8c", "-"),
-    ("bptt", True): ("truncated, equal memory", "#333333", "--"),
+    ("kernl", False): ("KeRNL", BLUE, "-"),
+    ("eprop", False): ("e-prop", RED, "-"),
+    ("bptt", False): ("truncated backpropagation", GREY, "-"),
+    ("bptt", True): ("truncated, equal memory", INK, "--"),
     ("bptt", None): ("whole words", "#d99a2b", "-."),
 }
 NOTEBOOK = {1: 8361.0, 1000: 7000.0, 5000: 3403.0}  # the loss of the reference code's own notebook, by step
 
 
-def panels(rows=1, columns=1, *, size, **settings):
-    """A figure of inches `size`, and its panels."""
-    from matplotlib.figure import Figure  # an optional package
-
-    figure = Figure(figsize=size, layout="constrained")
-    found = figure.subplots(rows, columns, **settings)
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, found
+def read(name):
+    """What a results file holds."""
+    return read_json(RESULTS / f"{name}.json")
 
 
 def draw_network():
@@ -51,18 +45,20 @@ def draw_network():
     units = np.argsort(model.get_layer("hidden").cell.constants()["period"])[::4]  # the fastest first
     pixels, steps = pixels[example, :, 0], len(spikes)
     figure, (top, middle, bottom) = panels(3, 1, size=(8, 5), sharex=True, height_ratios=(1.2, 3, 2.4))
-    top.fill_between(range(steps), pixels, color="#333333", linewidth=0)
+    top.fill_between(range(steps), pixels, color=INK, linewidth=0)
     top.set(ylabel="pixel", yticks=(0, 1), ylim=(0, 1.05))
     image = top.inset_axes((0.0, 0.1, 0.12, 0.9))
     image.imshow(pixels[:784].reshape(28, 28), cmap="gray_r")
     image.set_axis_off()
     step, row = np.nonzero(spikes[:, units])
-    middle.plot(step, row, "|", markersize=4, markeredgewidth=0.7, color="#1f6f8b")
+    middle.plot(step, row, "|", markersize=4, markeredgewidth=0.7, color=BLUE)
     middle.set(ylabel=f"spikes of {len(units)} units", ylim=(-1, len(units)))
     for digit, voltage in enumerate(voltages.T):
         right = digit == digits[example]
-        style = {"color": "#c44e52", "linewidth": 2.0, "zorder": 3} if right else {"color": "#9aa5b1", "linewidth": 0.7}
-        bottom.plot(voltage, **style, label=f"readout of {digit}, the digit shown" if right else None)
+        style = {"color": "#9aa5b1", "linewidth": 0.7}
+        if right:
+            style = {"color": RED, "linewidth": 2.0, "zorder": 3, "label": f"readout of {digit}, the digit shown"}
+        bottom.plot(voltage, **style)
     bottom.set(xlabel="time step", ylabel="readouts", xlim=(0, steps))
     bottom.legend(frameon=False, loc="lower left")
     for axes in (top, middle, bottom):
@@ -73,15 +69,14 @@ def draw_network():
 
 def draw_learning_curve(run_dir):
     """Accuracy over the digits seen."""
-    results = json.loads((run_dir / "results.json").read_text())
-    config = json.loads((run_dir / "config.json").read_text())
-    curve = results["curve"]
-    digits = np.array([row["steps"] for row in curve]) * config["batch_size"]
+    results = read_json(run_dir / "results.json")
+    curve, batch_size = results["curve"], read_json(run_dir / "config.json")["batch_size"]
+    digits = np.array([row["steps"] for row in curve]) * batch_size
     figure, axes = panels(size=(6, 3.2))
     axes.plot(digits, [row["accuracy"] for row in curve], "o-", color="#9aa5b1", label="training digits")
-    axes.plot(digits, [row["val_accuracy"] for row in curve], "o-", color="#1f6f8b", label="validation digits")
-    axes.axhline(results["chance"], color="#c44e52", linestyle=":", label="chance")
-    axes.axhline(results["test_accuracy"], color="#333333", linewidth=0.8, label="test digits, best epoch")
+    axes.plot(digits, [row["val_accuracy"] for row in curve], "o-", color=BLUE, label="validation digits")
+    axes.axhline(results["chance"], color=RED, linestyle=":", label="chance")
+    axes.axhline(results["test_accuracy"], color=INK, linewidth=0.8, label="test digits, best epoch")
     axes.set(xlabel="digits seen", ylabel="accuracy", ylim=(0, 1), title="784-pixel MNIST, KeRNL, packaged sample")
     axes.legend(frameon=False)
     figure.savefig(PICTURES / "learning_curve.png", dpi=110)
@@ -102,8 +97,8 @@ def draw_sensitivity(run_dir):
     figure.colorbar(image, ax=(left, middle), shrink=0.8)
     others = ~np.eye(len(m), dtype=bool)
     correlation = np.corrcoef(m[others], one_synapse[others])[0, 1]
-    right.plot(one_synapse[others], m[others], ".", markersize=1, alpha=0.3, color="#1f6f8b")
-    right.plot([-limit, limit], [-limit, limit], color="#c44e52", linewidth=0.8)
+    right.plot(one_synapse[others], m[others], ".", markersize=1, alpha=0.3, color=BLUE)
+    right.plot([-limit, limit], [-limit, limit], color=RED, linewidth=0.8)
     right.set(xlabel="one synapse", ylabel="M", title=f"correlation {correlation:.2f}")
     right.set(xlim=(-1.5 * limit, 1.5 * limit), ylim=(-1.5 * limit, 1.5 * limit))
     figure.savefig(PICTURES / "sensitivity.png", dpi=110)
@@ -111,12 +106,12 @@ def draw_sensitivity(run_dir):
 
 def draw_reference():
     """The sensitivity loss of the reference preset, M and gamma alone, beside the reference code's own."""
-    results = json.loads((RESULTS / "smnist-reference.json").read_text())
+    results = read("smnist-reference")
     steps = [row["steps"] for row in results["curve"]]
     loss = np.array([row["sensitivity_loss"] for row in results["curve"]])
     figure, axes = panels(size=(6, 3.2))
-    axes.plot(np.array(steps) - 50, loss, color="#1f6f8b", label="kernl_keras, preset reference: mean of 100 steps")
-    axes.plot(list(NOTEBOOK), list(NOTEBOOK.values()), "o", color="#c44e52", label="notebook of the reference code")
+    axes.plot(np.array(steps) - 50, loss, color=BLUE, label="kernl_keras, preset reference: mean of 100 steps")
+    axes.plot(list(NOTEBOOK), list(NOTEBOOK.values()), "o", color=RED, label="notebook of the reference code")
     axes.set(xlabel="training step, M and gamma alone", ylabel="F (noise variances)", ylim=(0, None))
     axes.legend(frameon=False)
     figure.savefig(PICTURES / "reference.png", dpi=110)
@@ -124,7 +119,7 @@ def draw_reference():
 
 def draw_alignment():
     """How the rules' gradients agree with backpropagation's, over training and by lag; a thin line a seed."""
-    results = json.loads((RESULTS / "alignment.json").read_text())
+    results = read("alignment")
     runs = [run["measurements"] for run in results["runs"]]
     steps = [row["step"] for row in runs[0]]
     figure, axes = panels(1, 3, size=(11, 3.4))
@@ -149,10 +144,10 @@ def draw_alignment():
 
 def draw_kills():
     """Where the kills fell: in the life of the killed process, and how far the run was by then."""
-    results = json.loads((RESULTS / "kills.json").read_text())
+    results = read("kills")
     kills = [kill for trial in results["trials"] for kill in trial["kills"]]
     figure, axes = panels(size=(7, 3.4))
-    for near, colour, where in ((False, "#1f6f8b", "anywhere"), (True, "#c44e52", "at a change in the directory")):
+    for near, colour, where in ((False, BLUE, "anywhere"), (True, RED, "at a change in the directory")):
         at = [kill for kill in kills if kill["near"] == near]
         label = f"{where} ({len(at)})"
         axes.plot([k["seconds"] for k in at], [k["saved_steps"] for k in at], "o", color=colour, alpha=0.7, label=label)
@@ -164,7 +159,7 @@ def draw_kills():
 
 def draw_streams():
     """Words missed on a validation stream by the steps heard: a column a task, a row a window."""
-    tasks = json.loads((RESULTS / "streams.json").read_text())["streams"]["tasks"]
+    tasks = read("streams")["streams"]["tasks"]
     windows = sorted({run["compared"] for runs in tasks.values() for run in runs if run["compared"]})
     size = (3.4 * len(tasks), 0.6 + 2.3 * len(windows))
     figure, axes = panels(len(windows), len(tasks), size=size, squeeze=False, sharey="col", sharex="col")
@@ -172,12 +167,8 @@ def draw_streams():
         for panel, window in zip(column, windows):
             for (rule, longer), (label, colour, style) in STREAM_LINES.items():
                 compared = None if longer is None else window  # None: a window that holds a word
-                shown = [
-                    run["curve"]
-                    for run in runs
-                    if (run["rule"], run["compared"]) == (rule, compared)
-                    and (longer is None or (run["window"] > window) == longer)
-                ]
+                of_line = [run for run in runs if (run["rule"], run["compared"]) == (rule, compared)]
+                shown = [run["curve"] for run in of_line if longer is None or (run["window"] > window) == longer]
                 if shown:
                     steps = [point["steps"] / 1000.0 for point in shown[0]]
                     missed = 100.0 * np.array([[point["validation"] for point in curve] for curve in shown])
@@ -188,9 +179,8 @@ def draw_streams():
         column[-1].set_xlabel("1,000 steps heard, in each of 16 rows")
     for panel in axes[:, 0]:
         panel.set_ylabel("missed (%)")
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), fontsize=9, frameon=False, loc="outside lower center", ncols=5
-    )
+    labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*labels, fontsize=9, frameon=False, loc="outside lower center", ncols=5)
     figure.savefig(PICTURES / "streams.png", dpi=110)
 
 
@@ -201,25 +191,18 @@ def draw_seeds(axes, x, values, colour, label):
     axes.plot(x, values.mean(0), "o-", color=colour, markersize=3.5, label=label)
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("pictures", __doc__, run)
-    parser.add_argument("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Draws them all."""
     PICTURES.mkdir(exist_ok=True)
     for run_dir in options.run_dirs:
         draw_learning_curve(run_dir)
         draw_sensitivity(run_dir)
-    draw_network()
-    draw_reference()
-    draw_alignment()
-    draw_kills()
-    draw_streams()
+    for draw in (draw_network, draw_reference, draw_alignment, draw_kills, draw_streams):
+        draw()
 
+
+main = Command("pictures", __doc__, run)
+main.option("run_dirs", type=pathlib.Path, nargs="*", metavar="RUN_DIR", help="directory of a run")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,8 @@ import re
 from kernl_keras.experiments.files import whole
 
 KEY = "Results"  # of the PNG's text: `fingerprint` of what it shows
-COLORS = {"KeRNL": "#1f6f8b", "e-prop": "#c44e52", "backpropagation": "#333333"}  # variants that begin so
+BLUE, RED, INK, GREY = "#1f6f8b", "#c44e52", "#333333", "#8c8c8c"
+COLORS = {"KeRNL": BLUE, "e-prop": RED, "backpropagation": INK}  # variants that begin so
 WINDOWED = re.compile(r"^KeRNL, window (?!1$)\d+$")  # a window of one step is none
 ACROSS = 3  # panels in a row
 
@@ -35,26 +36,30 @@ def variants_of(sweeps):
     return [name for name in named if sum(name in each for each in found) > 1 or len(sweeps) == 1]
 
 
+def panels(rows=1, columns=1, *, size, **settings):
+    """A figure of inches `size`, and its panels."""
+    from matplotlib.figure import Figure  # an optional package
+
+    figure = Figure(figsize=size, layout="constrained")
+    found = figure.subplots(rows, columns, **settings)
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, found
+
+
 def draw(sweeps, path):
-    """Draws results files of sweeps side by side.
-
-    Raises:
-        ImportError: without matplotlib, an optional package.
-    """
-    from matplotlib.figure import Figure
-
+    """Draws results files of sweeps side by side."""
     digest, sweeps = fingerprint(sweeps), side_by_side(sweeps)
     variants = variants_of(sweeps)
     columns = min(len(sweeps), ACROSS)
     rows = math.ceil(len(sweeps) / columns)
     size = (2.0 + 2.9 * max(columns, 2), rows * (1.1 + 0.24 * len(variants)))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
-    for axes, sweep in zip(panels, sweeps):
+    figure, grid = panels(rows, columns, size=size, squeeze=False, sharey=True)
+    for axes, sweep in zip(grid.flat, sweeps):
         draw_sweep(axes, sweep, variants)
-    for axes in panels[len(sweeps) :]:
+    for axes in list(grid.flat)[len(sweeps) :]:
         axes.remove()
-    panels[0].invert_yaxis()
+    grid[0, 0].invert_yaxis()
     with whole(path) as part:
         figure.savefig(part, dpi=110, metadata={KEY: digest})
 
@@ -76,7 +81,7 @@ def draw_sweep(axes, sweep, variants):
 
     accuracy = sweep["metric"] == "accuracy"
     for row, variant in enumerate(variants):
-        color = next((color for name, color in COLORS.items() if variant.startswith(name)), "#8c8c8c")
+        color = next((color for name, color in COLORS.items() if variant.startswith(name)), GREY)
         every = [run["test"] for run in sweep["runs"] if run["variant"] == variant]
         finite = [test for test in every if test is not None and math.isfinite(test)]
         tests = [100.0 * (1.0 - test) if accuracy else test for test in finite]  # in which small differences show
@@ -84,13 +89,12 @@ def draw_sweep(axes, sweep, variants):
             said = f"{lost} diverged" if tests else "diverged"
             where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center"}
             axes.annotate(said, (0.98, row), fontsize=8, color=color, **where)
-        if not tests:
-            continue
-        mean = sum(tests) / len(tests)
-        axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
-        axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
-        if row == 0:
-            axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
+        if tests:
+            mean = sum(tests) / len(tests)
+            axes.plot(tests, [row] * len(tests), "o", markersize=4.5, color=color, alpha=0.6, markeredgecolor="none")
+            axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=color, linewidth=2.0)
+            if row == 0:
+                axes.axvline(mean, color=color, linewidth=0.8, linestyle=":", zorder=0)
     axes.set_yticks(range(len(variants)), variants)
     axes.set_title(sweep["sweep"], fontsize=10, loc="left")
     axes.set_xlabel("test errors (%)" if accuracy else "test mean squared error", fontsize=9)

@@ -1,26 +1,21 @@
 """What other choices than the guide's do, on a held-out part of the training data.
 
-    python -m notebooks.lab.recipe --output notebooks/results/recipe.json
-
 Each line changes one choice, on some of `notebooks.lab.guide.DEVELOPMENT`: a third of the training data is held out,
 each time another one. No test data are used.
 """
 
 import itertools
 import math
-import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from kernl_keras import cli
 from kernl_keras.experiments.files import read_json, write_json
-from kernl_keras.experiments.provenance import git_revision, versions
 from kernl_keras.keras_version import keras
 
-from .guide import BATCH, DEVELOPMENT, UPDATES, Task, compiled, epochs_of, guide, learn
-from .options import make_parser
+from .guide import BATCH, DEVELOPMENT, UPDATES, Task, epochs_of, guide, learn, ready
+from .options import Command
 
 # What is changed of `guide.guide`; `share` is what `tau_m` is of the length.
 SERIES = {
@@ -49,7 +44,7 @@ def series(task, variant, splits):
     count = len(task.x) - len(task.x) // 3
     epochs = epochs_of(UPDATES, count)
     updates = epochs * math.ceil(count / BATCH)
-    model = compiled(guide(task, **network), task, updates)
+    model = ready(guide(task, **network), task, updates)
     reader, found = keras.Model(model.inputs, model.outputs), {"train": [], "held_out": []}
     for seed in range(splits):
         rows = np.random.default_rng(seed).permutation(len(task.x))
@@ -61,9 +56,9 @@ def series(task, variant, splits):
     return {"updates": updates, **found}
 
 
-def run(options, command):
+def run(options, about):
     """Makes the rows that the results file does not have; it is written after each of them."""
-    path, revision = options.output, git_revision(__file__)
+    path = options.output
     results = read_json(path) if path.exists() else {"recipe": {"rows": []}}
     rows = results["recipe"]["rows"]
     for variant, name in itertools.product(SERIES, DEVELOPMENT):
@@ -71,21 +66,16 @@ def run(options, command):
         if known or (options.only and variant not in options.only):
             continue
         found = series(Task(DEVELOPMENT[name]), variant, options.repeats)
-        rows.append({"task": name, "variant": variant, **found, "versions": versions()})
-        rows[-1] |= {"git_revision": revision, "command": command}
+        rows.append({"task": name, "variant": variant, **found, **about})
         write_json(path, results)
         print(f"{name:24} {variant:32}", *(f"{100 * each:.1f}" for each in found["held_out"]), flush=True)
         keras.backend.clear_session()
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("recipe", __doc__, run)
-    parser.add_argument("--repeats", type=int, default=3, help="how many splits")
-    parser.add_argument("--only", nargs="+", metavar="VARIANT")
-    parser.add_argument("--output", type=pathlib.Path, required=True, help="results file; rows that it has stay")
-    return cli.run_command(parser, arguments)
-
+main = Command("recipe", __doc__, run)
+main.option("--repeats", type=int, default=3, help="how many splits")
+main.option("--only", nargs="+", metavar="VARIANT")
+main.results(new=False)
 
 if __name__ == "__main__":
     sys.exit(main())

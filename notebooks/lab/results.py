@@ -10,10 +10,9 @@ import pathlib
 import re
 import sys
 
-from kernl_keras import cli
 from kernl_keras.experiments.files import UserError, read_json, whole
 
-from .options import make_parser
+from .options import Command
 from .plot import draw
 from .tables import OWN_TABLES, setup_table, table_of
 
@@ -29,35 +28,26 @@ def render(text, folder):
     """A document whose tables, each between `<!-- table: NAME ... -->` and `<!-- end -->`, are made anew.
 
     The columns of several sweeps are named by the sweeps, or as `<!-- table: NAME NAME | HEAD | HEAD -->` says. After
-    `<!-- setup: NAME ... -->` comes what the sweeps trained, instead of what came out.
-
-    Args:
-        text: the document.
-        folder: `pathlib.Path` of the results files; a table's name is that of its file, or of several runs' files.
-
-    Raises:
-        FileNotFoundError: for a table without a results file.
-        ValueError: for a marker without its end, and for a file that holds no results.
+    `<!-- setup: NAME ... -->` comes what the sweeps trained, instead of what came out. A NAME is that of a results file
+    in `folder`. A marker without its end, or a file that holds no results, is a `ValueError`.
     """
-    for kind, pattern in (("table", TABLE), ("setup", TABLE), ("plot", PLOT)):
+    table, picture = "its table and <!-- end -->", "a picture, ![...](PATH)"
+    for kind, pattern, what in (("table", TABLE, table), ("setup", TABLE, table), ("plot", PLOT, picture)):
         whole_ones = sum(match[0].startswith(f"<!-- {kind}:") for match in pattern.finditer(text))
         if (marks := text.count(f"<!-- {kind}:")) != whole_ones:
-            raise ValueError(
-                f"every '<!-- {kind}: NAME ... -->' must be followed by "
-                f"{'a picture, ![...](PATH)' if kind == 'plot' else 'its table and <!-- end -->'}; "
-                f"received {marks} of them, {whole_ones} followed so."
-            )
+            mistake = f"received {marks} of them, {whole_ones} followed so."
+            raise ValueError(f"every '<!-- {kind}: NAME ... -->' must be followed by {what}; {mistake}")
 
-    def table(match):
+    def made(match):
         heads = [head.strip() for head in (match["heads"] or "").split("|")[1:]]
         if heads and len(heads) != len(match["names"].split()):
             raise ValueError(f"a table must have a head for each results file; received {heads} for {match['names']}.")
         files = read_results(match["names"], folder)
         opening, _ = match[0].split("\n", 1)
-        made = (setup_table if match["kind"] == "setup" else table_of)(files, heads)
-        return f"{opening}\n{made}\n<!-- end -->"
+        lines = (setup_table if match["kind"] == "setup" else table_of)(files, heads)
+        return f"{opening}\n{lines}\n<!-- end -->"
 
-    return TABLE.sub(table, text)
+    return TABLE.sub(made, text)
 
 
 def read_results(names, folder):
@@ -84,22 +74,7 @@ def update(path, folder):
         part.write_text(text, encoding="utf-8")
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("results", __doc__, run)
-    parser.add_argument(
-        "--document",
-        type=pathlib.Path,
-        nargs="+",
-        default=DOCUMENTS,
-        metavar="FILE",
-        help="README and pages if not given",
-    )
-    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """The tables and plots of the documents."""
     for document in options.document:
         try:
@@ -112,6 +87,12 @@ def run(options, command):
             raise UserError(f"{document} cannot be made: {error}") from error
         print(f"Results    {os.path.relpath(document)}")
 
+
+main = Command("results", __doc__, run)
+main.option(
+    "--document", type=pathlib.Path, nargs="+", default=DOCUMENTS, metavar="FILE", help="README and pages if not given"
+)
+main.option("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
 
 if __name__ == "__main__":
     sys.exit(main())

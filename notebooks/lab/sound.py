@@ -10,19 +10,18 @@ recordings for training, and touches none for testing.
 
 import collections
 import pathlib
-import struct
 import sys
 import tempfile
+import wave
 
 import numpy as np
 
-from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
 from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, softmax, sound_of
 
-from .options import check_folder, make_parser, provenance
+from .options import Command, check_folder
 
 NETWORK = "spoken-digits"
 COUNT = 40  # words of the table, and made sounds of each kind
@@ -43,13 +42,9 @@ BINS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 1.0)  # of shares
 
 
 def as_file(path, sound, bits=16, rate=8000, channels=1, dither=None):
-    """Writes a sound [N] of 8 kHz as a WAV file of integers; what is beyond full scale is cut off.
+    """Writes a sound [N] of 8 kHz, whose full scale is 1, as a WAV file of integers; what is beyond is cut off.
 
-    Args:
-        path: of the file.
-        sound: 1 is full scale.
-        bits, rate, channels: of the file; all channels are the same.
-        dither: `numpy.random.Generator` of the noise that is added before rounding, triangular, of two steps; or None.
+    All channels are the same. `dither` is the generator of triangular noise of two steps, added before rounding.
     """
     steps = np.repeat(resampled_up(sound, rate)[:, None], channels, 1) * 2.0 ** (bits - 1)
     if dither is not None:
@@ -59,16 +54,10 @@ def as_file(path, sound, bits=16, rate=8000, channels=1, dither=None):
         data = (steps + 128).astype(np.uint8).tobytes()
     else:
         data = steps.reshape(-1, 1).view(np.uint8)[:, : bits // 8].tobytes()
-    size = bits // 8 * channels
-    form = struct.pack("<HHIIHH", 1, channels, rate, size * rate, size, bits)
-    if bits > 16:  # as sox does
-        form = struct.pack("<H", 65534) + form[2:] + struct.pack("<HHI", 22, bits, 0) + EXTENDED_PCM
-    parts = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
-    path.write_bytes(b"RIFF" + struct.pack("<I", len(parts)) + parts)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, bits // 8, rate, 0, "NONE", None))
+        file.writeframes(data)
     return path
-
-
-EXTENDED_PCM = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 def resampled_up(sound, rate):
@@ -90,7 +79,7 @@ class Maker:
         return self.words[self.rng.integers(len(self.words))]
 
     def seconds(self, low, high):
-        """So many samples."""
+        """How many samples a random time has."""
         return int(self.rng.uniform(low, high) * SAMPLING_RATE)
 
     def begin_cut_off(self):
@@ -180,11 +169,7 @@ def recordings_of(data_dir):
 
 
 def measure(words, digits, hear):
-    """What `hear` says of WAV files with the test words and other sounds.
-
-    A dict: right of the 40 words and of all by the way of recording, what was said of each kind, and how many of all
-    words were right by their share.
-    """
+    """What `hear` says of WAV files with test words, by the way of recording and by share, and with other sounds."""
     chosen = np.random.default_rng(0).permutation(len(words))[:COUNT]
     right, said, shares = {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
@@ -233,14 +218,12 @@ def reliability(shares):
 def fit(words, seed=0):
     """What `kinds.json` holds: a logistic regression of `KINDS` on the features of words and of made sounds.
 
-    Words have half of the weight. All but what is cut off is in a room, and all is recorded in some way.
+    Words have half of the weight.
     """
-    maker, x, kinds, weight = Maker(words, seed), [], [], []
+    maker, rows = Maker(words, seed), []  # features, kind, weight
 
     def add(sound, kind, share):
-        x.append(features(powers(maker.recorded(sound))))
-        kinds.append(KINDS.index(kind))
-        weight.append(share)
+        rows.append((features(powers(maker.recorded(sound))), KINDS.index(kind), share))
 
     for word in words:
         add(maker.in_a_room(word), "word", 0.5 / len(words))
@@ -250,7 +233,7 @@ def fit(words, seed=0):
             sound = make(maker)
             sound = sound if name.endswith("cut off") else maker.in_a_room(sound)  # its edge is that of the file
             add(sound, name if name in KINDS else "no word", 0.5 / len(MADE) / each)
-    x, weight = np.array(x), np.array(weight)
+    x, kinds, weight = map(np.array, zip(*rows))
     mean, deviation = x.mean(0), x.std(0)
     weights = logistic_regression((x - mean) / deviation, np.eye(len(KINDS))[kinds], weight)
     return {
@@ -259,14 +242,13 @@ def fit(words, seed=0):
         "deviation": deviation.tolist(),
         "weights": weights[:-1].tolist(),
         "bias": weights[-1].tolist(),
-        "sounds": {kind: int(np.sum(np.array(kinds) == n)) for n, kind in enumerate(KINDS)},
+        "sounds": {kind: int(np.sum(kinds == n)) for n, kind in enumerate(KINDS)},
         "seed": seed,
     }
 
 
 def logistic_regression(x, y, weight, penalty=1e-4):
     """Weights and, last, biases [F + 1, K] of x [n, F] and y [n, K], whose rows have a weight; by Newton's method."""
-
     x = np.concatenate([x, np.ones((len(x), 1))], 1)
     found = np.zeros((x.shape[1], y.shape[1]))
     for _ in range(30):
@@ -279,41 +261,27 @@ def logistic_regression(x, y, weight, penalty=1e-4):
     return found
 
 
-def network(name):
-    """What a packaged network makes of a file: a function to a `Heard`."""
-
-    answer, temperature = packaged_network(name)
-    return lambda path: hear(sound_of(path), answer, temperature)
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("sound", __doc__, run)
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument(
-        "--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these"
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--output", type=pathlib.Path, metavar="FILE")
-    which.add_argument("--fit", action="store_true", help="fit what tells words from other sounds")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures or fits, and writes the file."""
-
-    about = provenance(command)
     (words, digits), (trained, _) = recordings_of(options.data_dir)
     path = WEIGHTS if options.fit else options.output
     check_folder(path)
     if options.fit:
         write_json(path, {**fit(trained), **about})
     else:
+        answer, temperature = packaged_network(NETWORK)
+        found = measure(words, digits, lambda file: hear(sound_of(file), answer, temperature))
         before = {} if options.before is None else {"before": read_json(options.before)["sound"]}
-        found = measure(words, digits, network(NETWORK))
         write_json(path, {"sound": {**found, **about, **before}})
     print(f"Results    {path}")
 
+
+main = Command("sound", __doc__, run)
+main.data_dir()
+main.option("--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these")
+which = main.parser.add_mutually_exclusive_group(required=True)
+which.add_argument("--output", type=pathlib.Path, metavar="FILE")
+which.add_argument("--fit", action="store_true", help="fit what tells words from other sounds")
 
 if __name__ == "__main__":
     sys.exit(main())

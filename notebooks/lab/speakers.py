@@ -1,7 +1,5 @@
 """A network that knows four speakers meets the fifth and learns on, word by word.
 
-    python -m notebooks.lab.speakers --output notebooks/results/speakers.json
-
 The experiment `spoken-digits` is trained without one speaker. Then it hears 100 of this speaker's words, one at a time,
 and after each learns from it or not, in four ways. Along the way it is tested on the speaker's other 400 words, and on
 words of the old speakers that it was not trained on. Every speaker is the fifth once. The learning rate of each way is
@@ -10,19 +8,19 @@ speaker out.
 """
 
 import dataclasses
+import itertools
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from kernl_keras import cli
 from kernl_keras.data.spoken_digits import SPEAKERS
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.pretrained import variables
 
-from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .options import Command
 
 WAYS = {"readout only": "readout_only", "e-prop": "eprop", "KeRNL": "kernl"}
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
@@ -30,10 +28,9 @@ WORDS = (10, 30, 100)
 
 
 def known(speaker, seed, experiment):
-    """A network that was trained without a speaker, and the words that it is tested on.
+    """A network that was trained without a speaker, `{name: weight}`, and the words that it is tested on.
 
-    Returns:
-        `{name: weight}`, and (x, y) of the speaker's words, in a random order, and of the old speakers'.
+    These are (x, y) of the speaker's words, in a random order, and of the old speakers'.
     """
     settings = {**experiment.task_settings, "speaker": speaker}
     experiment = dataclasses.replace(experiment, task_settings=settings, seed=seed)
@@ -89,65 +86,43 @@ def optimizer_slots(optimizer):
 def course(learner, weights, rate, words, old):
     """The errors along the way: rows of (words, errors on the speaker's other words, errors on old speakers)."""
     learner.start(weights, rate)
-    (x, y), heard, last = words, 0, max(WORDS)
-    rows = [(0, learner.errors(x[last:], y[last:]), learner.errors(*old))]
-    for count in WORDS:
+    (x, y), last, rows = words, max(WORDS), []
+    for heard, count in zip((0, 0, *WORDS), (0, *WORDS)):
         learner.learn(x[heard:count], y[heard:count])
-        heard = count
         rows.append((count, learner.errors(x[last:], y[last:]), learner.errors(*old)))
     return rows
 
 
-def measure(seeds, experiment, keep, say=print):
-    """Measures the networks of all seeds, and keeps the results so far after each: rows, and the learning rates."""
-    rows, learners, rates = [], {}, {}
-
-    def note(speaker, seed, way, rate, made):
-        for words, error, old_error in made:
-            row = {"speaker": speaker, "seed": seed, "way": way, "learning_rate": rate}
-            rows.append({**row, "words": words, "error": error, "old_error": old_error})
-
-    for seed in seeds:
-        for speaker in SPEAKERS:
-            weights, words, old = known(speaker, seed, experiment)
-            for way, rule in WAYS.items():
-                if way not in learners:
-                    learners[way] = Learner(experiment, rule, *words[0].shape[1:])
-                if way not in rates:
-                    tried = {rate: course(learners[way], weights, rate, words, old) for rate in RATES}
-                    rates[way] = min(tried, key=lambda rate: sum(error for _, error, _ in tried[rate]))
-                    note(speaker, seed, way, rates[way], tried[rates[way]])
-                else:
-                    note(speaker, seed, way, rates[way], course(learners[way], weights, rates[way], words, old))
-            end = {row["way"]: row for row in rows[-len(WAYS) * (len(WORDS) + 1) :]}
-            before = rows[-1 - len(WORDS)]["error"]
-            after = ", ".join(f"{way} {100 * row['error']:.1f}" for way, row in end.items())
-            say(f"{speaker:10} seed {seed}  errors {100 * before:.1f} %; after {max(WORDS)} words: {after} %")
-            keep({"rows": rows, "rates": rates, "chosen_on": SPEAKERS[0]})
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("speakers", __doc__, run)
-    add_run_options(parser)
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
-    """Measures, and writes the results file after each network."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    check_folder(options.output)
-    about = provenance(command)
+def run(options, about):
+    """Measures the networks of all seeds, and writes the results file after each."""
     experiment = dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir)
     shown = {**dataclasses.asdict(experiment), "data_dir": None}
-
-    def keep(found):
+    rows, learners, rates = [], {}, {}
+    for seed, speaker in itertools.product(options.seeds, SPEAKERS):
+        weights, words, old = known(speaker, seed, experiment)
+        ends = []
+        for way, rule in WAYS.items():
+            if way not in learners:
+                learners[way] = Learner(experiment, rule, *words[0].shape[1:])
+            choice = [rates[way]] if way in rates else RATES
+            tried = {rate: course(learners[way], weights, rate, words, old) for rate in choice}
+            rate = rates[way] = min(tried, key=lambda rate: sum(error for _, error, _ in tried[rate]))
+            for heard, error, old_error in tried[rate]:
+                row = {"speaker": speaker, "seed": seed, "way": way, "learning_rate": rate}
+                rows.append({**row, "words": heard, "error": error, "old_error": old_error})
+            ends.append(f"{way} {100 * tried[rate][-1][1]:.1f}")
+            before = tried[rate][0][1]
+        after = f"after {max(WORDS)} words: {', '.join(ends)} %"
+        print(f"{speaker:10} seed {seed}  errors {100 * before:.1f} %; {after}")
+        found = {"rows": rows, "rates": rates, "chosen_on": SPEAKERS[0]}
         write_json(options.output, {"speakers": {**found, "experiment": shown, **about}})
 
-    measure(options.seeds, experiment, keep)
-    print(f"Results    {options.output}")
 
+main = Command("speakers", __doc__, run)
+main.seeds(0, 1, 2)
+main.data_dir()
+main.results(new=False)
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

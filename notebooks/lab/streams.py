@@ -19,28 +19,28 @@ step.
 """
 
 import dataclasses
-import functools
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import kernl_keras as kk
-from kernl_keras import cli
 from kernl_keras.experiments.build import CELLS, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError, read_json, write_json
-from kernl_keras.experiments.provenance import git_revision
 from kernl_keras.keras_version import keras
 from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .gradients import numbers_inside
-from .options import add_run_options, check_folder, check_seeds, make_parser, provenance
+from .options import Command
 from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
+from .training import compiled
 
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)
@@ -49,41 +49,25 @@ POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
 DISTRACTORS, NOISE = 7, 0.1
-LONGEST = 16  # n of A^n B^n
+LONGEST, STEPS = 16, 50_000  # n of A^n B^n; how long a row of strings is
 
 
 class Task(NamedTuple):
-    """What a stream is made of, for training, validation and testing, each (x, y), and how it comes.
+    """What a stream is made of, and how it comes."""
 
-    Attributes:
-        parts: {name: (x, y)}.
-        settings: of `kk.data.stream`.
-        cell: -> a new cell.
-        tau_out: of the readout.
-        classes: number of its units.
-        steps: that a row hears in training, of which there are `ROWS`.
-        tested: that a row hears in a test.
-        missed: (answers [B, T, n], y [B, T], weight [B, T]) -> what the table shows, a share.
-        traces: of the layer, where it has any.
-        rates: learning rates that are tried.
-        windows: C.
-        whole: a window that holds all that an answer needs; None where none does.
-        encoder: settings of a `SpikeEncoder` before the units; None for none.
-    """
-
-    parts: dict
-    settings: dict
-    cell: Callable
-    tau_out: float | None
-    classes: int
-    steps: int
-    tested: int
-    missed: Callable
-    traces: Any = "linear"
-    rates: tuple = RATES
+    parts: dict  # {"train", "validation", "test": (x, y)}
+    settings: dict  # of `kk.data.stream`
+    cell: Callable  # -> a new cell
+    tau_out: float | None  # of the readout
+    classes: int  # units of the readout
+    steps: int  # that a row hears in training, of which there are `ROWS`
+    tested: int  # steps that a row hears in a test
+    missed: Callable  # (answers [B, T, n], y [B, T], weight [B, T]) -> what the table shows, a share
+    traces: Any = "linear"  # of the layer, where it has any
+    rates: tuple = RATES  # learning rates that are tried
     windows: tuple = WINDOWS
-    whole: int | None = None
-    encoder: dict | None = None
+    whole: int | None = None  # a window that holds all that an answer needs
+    encoder: dict | None = None  # settings of a `SpikeEncoder` before the units
 
 
 def words(data_dir):
@@ -92,7 +76,7 @@ def words(data_dir):
     data = load_data(experiment)
     train = [np.concatenate(each) for each in zip(*data.train.take(data.steps_per_epoch.train).as_numpy_iterator())]
     parts = {"train": train, "validation": kk.data.arrays(data.validation), "test": kk.data.arrays(data.test)}
-    cell = resonators(tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=30.0, period=kk.LogSpaced(4.0, 60.0))
     return Task(parts, {"every": 150, "answer": 10}, cell, 20.0, 10, 30_000, 32 * 150, words_missed, whole=150)
 
 
@@ -108,38 +92,37 @@ def cue(data_dir):
         parts[name] = x, y.astype("int32")
     every = length + 20
     settings = {"every": every, "answer": ANSWER, "noise": NOISE}
-    cell = resonators(tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=1000.0, period=kk.LogSpaced(20.0, 2000.0))
     return Task(parts, settings, cell, 10.0, 2, 20_000, 32 * every, words_missed, whole=every)
 
 
 def strings(data_dir):
     """The next symbol of strings A^n B^n, one long recording a row: gated units that have to count."""
-    steps = 50_000
     parts = {}
     for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
         sizes = {"examples": ROWS, "validation": 0, "test": 1, "batch_size": ROWS}
-        parts[name] = kk.data.arrays(kk.data.anbn(steps, longest=LONGEST, seed=seed, **sizes).train)
-    settings, lstm = {"every": steps, "answer": None}, functools.partial(kk.LSTMCell, 32)
-    return Task(parts, settings, lstm, None, 2, steps, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
+        parts[name] = kk.data.arrays(kk.data.anbn(STEPS, longest=LONGEST, seed=seed, **sizes).train)
+    settings, lstm = {"every": STEPS, "answer": None}, partial(kk.LSTMCell, 32)
+    return Task(parts, settings, lstm, None, 2, STEPS, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
 def digits(data_dir):
     """Handwritten digits of 14 x 14 pixels, a pixel a step, in stretches of 240 steps."""
-    cell = resonators(tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
     parts, settings = parts_of(kk.data.sequential_mnist(size=14, context_steps=0)), {"every": 240, "answer": 10}
     return Task(parts, settings, cell, 20.0, 10, 60_000, 128 * 240, words_missed, whole=240)
 
 
 def digits_of(experiment, data_dir):
     """The same digits, as spikes, for the 200 units of an experiment of 14 x 14 pixels."""
-    cell = functools.partial(CELLS[experiment.cell], **experiment.cell_settings)
+    cell = partial(CELLS[experiment.cell], **experiment.cell_settings)
     encoder = {**experiment.encoder_settings, "context_switch": None}
     return digits(data_dir)._replace(cell=cell, encoder=encoder, rates=(2e-3, 5e-3, 1e-2))
 
 
 def heartbeats(data_dir):
     """Which part of a heartbeat is on, at every step of recordings that follow each other without pauses."""
-    cell = resonators(tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
     parts, settings = parts_of(kk.data.ecg()), {"every": 1301, "answer": None}
     return Task(parts, settings, cell, 20.0, 6, 20_000, 24 * 1301, steps_missed)
 
@@ -149,18 +132,13 @@ def parts_of(data):
     return {name: kk.data.arrays(getattr(data, name)) for name in ("train", "validation", "test")}
 
 
-def resonators(**settings):
-    """Makes cells of them."""
-    return lambda: kk.ResonatorCell(UNITS, **settings)
-
-
 TASKS = {
     "words": words,
     "cue": cue,
     "strings": strings,
     "digits": digits,
-    "digits-lif": functools.partial(digits_of, SMALL_ALIF),
-    "digits-adlif": functools.partial(digits_of, SMALL_ADLIF),
+    "digits-lif": partial(digits_of, SMALL_ALIF),
+    "digits-adlif": partial(digits_of, SMALL_ADLIF),
     "heartbeats": heartbeats,
 }
 
@@ -175,32 +153,25 @@ def build(task, rule, window, rate, seed, falls=True):
     hidden = kk.RNN(task.cell(), rule=rule, window=window, stateful=True, seed=seed, name="hidden", **settings)(x)
     model = kk.Model(inputs, kk.Readout(task.classes, tau_out=task.tau_out, stateful=True)(hidden))
     at_once, updates = updates_of(task, window)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, POINTS * updates) if falls else rate
-    model.compile(
-        optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        sensitivity_every=4,
-        steps_per_execution=at_once,
-        jit_compile=True,
-    )
-    return model
+    settings = {"sensitivity_every": 4, "steps_per_execution": at_once, "jit_compile": True}
+    return compiled(model, rate, POINTS * updates if falls else None, **settings)
 
 
 def updates_of(task, window):
     """How many updates are one call, and how many lie between two points of the curve."""
     between = max(1, task.steps // window // POINTS)
-    calls = -(-between // 32)
+    calls = math.ceil(between / 32)
     return between // calls, between // calls * calls
 
 
 def stream(task, part, window, seed, **more):
-    """`kk.data.stream` of a part of the words."""
+    """`kk.data.stream` of a part of the task."""
     return kk.data.stream(*task.parts[part], **task.settings, piece=window, batch_size=ROWS, seed=seed, **more)
 
 
 def errors(model, task, part, window):
     """What a network misses of a stream that is new to it, and the share of steps that it answers wrongly."""
-    count = -(-task.tested // window)
+    count = math.ceil(task.tested / window)
     pieces = list(stream(task, part, window, seed=1_000).take(count).as_numpy_iterator())
     with fresh_states(model):
         answers = np.concatenate([model.predict_on_batch(x) for x, _, _ in pieces], 1)
@@ -210,13 +181,12 @@ def errors(model, task, part, window):
 
 def words_missed(answers, y, weight):
     """The share of runs of steps that ask, in [B, T], whose mean answer [B, T, n] is another word's."""
-    missed, heard = 0, 0
+    missed = []
     for answer, target, asked in zip(answers, y, weight):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0.0], asked, [0.0]])))
+        edges = np.flatnonzero(np.diff(asked, prepend=0.0, append=0.0))
         for begin, end in zip(edges[::2], edges[1::2]):
-            missed += answer[begin:end].mean(0).argmax() != target[begin]
-            heard += 1
-    return missed / heard
+            missed.append(answer[begin:end].mean(0).argmax() != target[begin])
+    return float(np.mean(missed))
 
 
 def strings_missed(answers, y, weight):
@@ -225,15 +195,14 @@ def strings_missed(answers, y, weight):
     What follows is known from the first B on. So all answers must be right from the step that shows it, to the one that
     shows the last B.
     """
-    missed, heard = 0, 0
+    missed = []
     for right, symbols in zip(answers.argmax(-1) == y, y):
         begins = 1 + np.flatnonzero((symbols[:-1] == 0) & (symbols[1:] == 1))  # the first B is what comes next
         for begin in begins:
             ends = np.flatnonzero(symbols[begin:] == 0)
             if len(ends):  # the string is whole
-                missed += not right[begin + 1 : begin + ends[0] + 1].all()
-                heard += 1
-    return missed / heard
+                missed.append(not right[begin + 1 : begin + ends[0] + 1].all())
+    return float(np.mean(missed))
 
 
 def steps_missed(answers, y, weight):
@@ -272,49 +241,44 @@ def longer(task, window):
     return window + round(layer.trace_size / numbers_inside(layer, 1))
 
 
-def measure(names, seeds, data_dir, found, keep, windows=None, say=print):
-    """Adds the runs of tasks that are missing to `found`, `{task: [run, ...]}`, and keeps what there is after each."""
-    for name in names:
-        task, runs, revision = TASKS[name](data_dir), found.setdefault(name, []), git_revision()
-        chosen = windows or task.windows
+def measure(options, found, keep):
+    """Makes the runs that are missing in `found`, `{task: [run, ...]}`, and has each kept by `keep(task name, run)`."""
+    for name in options.tasks:
+        task, runs = TASKS[name](options.data_dir), found.setdefault(name, [])
+        chosen = options.windows or task.windows
         rows = [(rule, window, window) for window in chosen for rule in RULES]
         rows += [("bptt", longer(task, window), window) for window in chosen]
         rows += [("bptt", task.whole, None)] if task.whole else []
         for rule, window, compared in rows:
             what = {"rule": rule, "window": window, "compared": compared}  # with KeRNL of this window; None: with none
             made = [run for run in runs if all(run[key] == value for key, value in what.items())]
-            for number, seed in enumerate(seeds):
+            for number, seed in enumerate(options.seeds):
                 if any(run["seed"] == seed for run in made):
                     continue
                 rates = [made[0]["learning_rate"]] if made else task.rates
                 tried = [learn(build(task, rule, window, rate, seed), task, window, rate, seed) for rate in rates]
-                best = {**what, **min(tried, key=lambda run: run["validation"]), "git_revision": revision}
+                best = {**what, **min(tried, key=lambda run: run["validation"])}
                 if number == 0:
                     best["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]
-                runs.append(best)
-                made.append(best)
-                say(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % missed")
-                keep(found)
+                made.append(keep(name, best))
+                print(f"{name:6} {rule:6} window {window:<4} seed {seed}  {100 * best['test']:.1f} % missed")
 
 
-def measure_rates(names, seeds, data_dir, found, keep, windows, rates, say=print):
-    """Adds the runs that are missing to `found`, as `measure` does: every learning rate for every window.
-
-    The first seed tries all of them, the others the best and its neighbours.
-    """
-    rates, tasks, revision = sorted(rates), {name: TASKS[name](data_dir) for name in names}, git_revision()
+def measure_rates(options, found, keep):
+    """The same for every learning rate and window. The first seed tries all rates, the others the best's neighbours."""
+    rates, tasks = sorted(options.rates), {name: TASKS[name](options.data_dir) for name in options.tasks}
+    seeds = options.seeds
     for seed, (name, task), rule in itertools.product(seeds, tasks.items(), ("eprop", "kernl")):
         runs = found.setdefault(name, [])
-        for window in windows or task.windows:
+        for window in options.windows or task.windows:
             made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
             tried = [run for run in made if run["seed"] == seeds[0] and run["learning_rate"] in rates]
             wanted = rates if seed == seeds[0] else near_the_best(rates, tried)
             missing = set(wanted) - {run["learning_rate"] for run in made if run["seed"] == seed}
             for run in runs_of(task, rule, window, sorted(missing), seed):
-                runs.append({"rule": rule, "window": window, **run, "git_revision": revision})
+                keep(name, {"rule": rule, "window": window, **run})
                 what = f"{name:10} {rule:5} window {window:<4} seed {seed} rate {run['learning_rate']:<7g}"
-                say(f"{what} {100 * run['validation']:.1f} % missed")
-                keep(found)
+                print(f"{what} {100 * run['validation']:.1f} % missed")
 
 
 def runs_of(task, rule, window, rates, seed):
@@ -335,42 +299,35 @@ def near_the_best(rates, tried):
     return rates[max(0, best - 1) : best + 2]
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("streams", __doc__, run)
-    parser.add_argument("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("--windows", type=int, nargs="+", metavar="C", help="those of the task if not given")
-    parser.add_argument("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
-    add_run_options(parser, "what it has already stays")
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """Measures what is missing, and writes the results file after each run."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds)
-    for window in options.windows or ():
-        cli.at_least_one("--windows", window)
     for rate in options.rates or ():
         if not 0.0 < rate < 1.0:
             raise UserError(f"--rates must be between 0 and 1; received {rate}.")
-    check_folder(options.output)
     kind, found = "stream_rates" if options.rates else "streams", {}
     if options.output.exists():
         try:
             found = read_json(options.output)[kind]["tasks"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{options.output} holds no such results: name another --output.") from error
-    about = provenance(command)
     settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": options.rates or RATES}
 
-    def keep(tasks):
-        write_json(options.output, {kind: {"tasks": tasks, **settings, **about}})
+    def keep(task, made):
+        found[task].append({**made, "git_revision": about["git_revision"]})
+        write_json(options.output, {kind: {"tasks": found, **settings, **about}})
+        return made
 
-    what = options.tasks, options.seeds, options.data_dir, found, keep, options.windows
-    measure_rates(*what, options.rates) if options.rates else measure(*what)
-    print(f"Results    {options.output}")
+    (measure_rates if options.rates else measure)(options, found, keep)
 
+
+main = Command("streams", __doc__, run)
+main.option("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
+main.count("--windows", nargs="+", metavar="C", help="those of the task if not given")
+main.option("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
+main.seeds(0, 1, 2)
+main.data_dir()
+main.results(new=False)
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,13 +7,12 @@ import dataclasses
 import pathlib
 import sys
 
-from kernl_keras import cli
 from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.experiments.files import CONFIG, RESULTS, UserError, read_json, write_json
 from kernl_keras.experiments.run import differences, read_config, train
 from kernl_keras.keras_version import keras
 
-from .options import check_seeds, make_parser, provenance
+from .options import Command, check_folder, provenance
 from .sweeps import SWEEPS
 
 
@@ -56,8 +55,7 @@ def run_sweep(sweep, folder, output, data_dir=None, command="", only=None, seeds
 def earlier_rows(sweep, output):
     """The rows that a results file already has; raises `UserError` for a file that is not the sweep's as it is."""
     if not output.exists():
-        if not output.parent.is_dir():
-            raise UserError(f"{output.parent} is no directory: make it, or name another --output.")
+        check_folder(output)
         return []
     results = read_results(output) if output.is_file() else {}
     if results.get("sweep") != sweep.name or not isinstance(results.get("runs"), list):
@@ -109,19 +107,11 @@ def run_one(base, variant, seed, learning_rate, folder, command, verbose):
     monitored = [point.get(f"val_{experiment.metric}") for point in curve]
     known = [value for value in monitored if value is not None]
     best = (max if experiment.metric == "accuracy" else min)(known) if known else None
-    return {
-        "seed": seed,
-        "learning_rate": learning_rate,
-        "validation": best,
-        "test": results["test"][experiment.metric],
-        "explained_variance": curve[-1].get("explained_variance"),
-        "firing_rate": curve[-1].get("firing_rate"),
-        "steps": results["steps"],
-        "seconds": results["seconds"],
-        "command": results["command"],
-        "git_revision": results["git_revision"],
-        "keras": results["versions"]["keras"],
-    }
+    tested = results["test"][experiment.metric]
+    found = {"seed": seed, "learning_rate": learning_rate, "validation": best, "test": tested}
+    found |= {name: curve[-1].get(name) for name in ("explained_variance", "firing_rate")}
+    found |= {name: results[name] for name in ("steps", "seconds", "command", "git_revision")}
+    return {**found, "keras": results["versions"]["keras"]}
 
 
 def row(variant, run, chosen_from=None):
@@ -145,33 +135,28 @@ def write_results(sweep, rows, output, command):
     return results
 
 
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("sweep", __doc__, run)
-    parser.add_argument("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
-    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its variants")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="instead of its own")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of prepared TensorFlow Datasets")
-    parser.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
-    parser.add_argument("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
-    cli.add_machine_options(parser)
-    return cli.run_command(parser, arguments)
-
-
-def run(options, command):
+def run(options, about):
     """What is missing of a sweep; returns the exit status."""
-    cli.set_threads(options.threads)
-    check_seeds(options.seeds or [])
     sweep = SWEEPS[options.name]
     folder = options.run_dir or pathlib.Path("runs", sweep.name)
     output = options.output or pathlib.Path(f"{sweep.name}.json")
+    what = options.data_dir, about["command"], options.only, options.seeds, options.verbose
     try:
-        run_sweep(sweep, folder, output, options.data_dir, command, options.only, options.seeds, options.verbose)
+        run_sweep(sweep, folder, output, *what)
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on.", file=sys.stderr)
         return 130
     print(f"Results    {output}")
 
+
+main = Command("sweep", __doc__, run)
+main.option("name", choices=SWEEPS, metavar="SWEEP", help=", ".join(SWEEPS))
+main.option("--only", nargs="+", metavar="VARIANT", help="some of its variants")
+main.seeds()
+main.data_dir()
+main.option("--run-dir", type=pathlib.Path, metavar="DIR", help="runs/SWEEP if not given")
+main.option("--output", type=pathlib.Path, metavar="FILE", help="SWEEP.json if not given")
+main.machine()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,7 +3,7 @@
 import math
 import statistics
 
-from .benchmark.speed_table import layer_table, speed_table, window_table
+from .benchmark.speed_table import TABLES as SPEED_TABLES
 from .plot import side_by_side, variants_of
 
 MARKS = (0, 30, 60, 120, 300)  # s, of the race
@@ -27,22 +27,39 @@ def table_of(files, heads=()):
     return task_table(files) if alone else comparison(files, heads)
 
 
+def grouped(rows, key):
+    """The rows by what `key` makes of them, `{key(row): [row, ...]}`, in the order in which they come."""
+    found = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
 def by_variant(sweep):
     """A sweep's runs, `{variant: [run, ...]}`."""
-    found = {}
-    for run in sweep["runs"]:
-        found.setdefault(run["variant"], []).append(run)
-    return found
+    return grouped(sweep["runs"], lambda run: run["variant"])
+
+
+def pivot(rows, line, column, cell, columns=None):
+    """The columns and the lines of a table that has what `cell` makes of all rows of a line and a column.
+
+    `line` makes of a row the cells that a line begins with, and `column` a column, one of `columns` if they are given.
+    """
+    columns = columns or list(grouped(rows, column))
+    lines = []
+    for begin, of_line in grouped(rows, line).items():
+        cells = grouped(of_line, column)
+        lines.append([*begin, *(cell(cells[name]) if name in cells else "" for name in columns)])
+    return columns, lines
 
 
 def run_table(runs):
     """Single runs, a line each: what they were, how long they took, what came out."""
     lines = []
     for run in runs:
-        metric = run["metric"]
-        value = spread_of([run[f"test_{metric}"]], metric)
-        minutes = f"{run['seconds'] / 60.0:.0f}"
-        lines.append([f"`{run['experiment']}`", run["rule"], f"{run['steps']:,}", minutes, value])
+        value = spread_of([run[f"test_{run['metric']}"]], run["metric"])
+        sizes = [f"{run['steps']:,}", f"{run['seconds'] / 60.0:.0f}"]
+        lines.append([f"`{run['experiment']}`", run["rule"], *sizes, value])
     return markdown(["experiment", "rule", "updates", "minutes", "test"], lines)
 
 
@@ -132,15 +149,14 @@ def bad_input_table(kerases):
 
 def benchmark_table(parts):
     """What a training step takes, a line a rule or package."""
-    made = {"step": speed_table, "windows": window_table, "layer": layer_table}
-    return markdown(*made[next(iter(parts))](parts))
+    ((part, rows),) = parts.items()
+    return markdown(*SPEED_TABLES[part](rows))
 
 
 def guide_table(found):
     """The guide beside other networks, a line a set: test results and, in brackets, training; means of all seeds."""
     lines, networks = [], list(found["rows"][0]["networks"])
-    for name in dict.fromkeys(row["set"] for row in found["rows"]):
-        rows = [row for row in found["rows"] if row["set"] == name]
+    for name, rows in grouped(found["rows"], lambda row: row["set"]).items():
         first = rows[0]
         metric = "accuracy" if first["metric"] == "accuracy" else "mse"
         sizes = [f"{first['steps']:,}", str(first["features"]), f"{first['examples']['train']:,}"]
@@ -155,14 +171,14 @@ def guide_table(found):
 
 def recipe_table(found):
     """Changes of the guide's choices, a line a change: held-out results of each task, and in brackets training's."""
-    tasks = list(dict.fromkeys(row["task"] for row in found["rows"]))
-    lines = {}
-    for row in found["rows"]:
-        parts = [[statistics.mean(row[part])] for part in ("held_out", "train") if part in row]
+
+    def shown(rows):
+        parts = [[statistics.mean(rows[0][part])] for part in ("held_out", "train") if part in rows[0]]
         held_out, *train = (spread_of(part, "accuracy") for part in parts)
-        line = lines.setdefault(row["variant"], dict.fromkeys(tasks, ""))
-        line[row["task"]] = held_out + (f" ({train[0]})" if train else "")
-    return markdown(["", *tasks], [[variant, *line.values()] for variant, line in lines.items()])
+        return held_out + (f" ({train[0]})" if train else "")
+
+    tasks, lines = pivot(found["rows"], lambda row: (row["variant"],), lambda row: row["task"], shown)
+    return markdown(["", *tasks], lines)
 
 
 NETWORK_NAMES = {  # of `memory`
@@ -175,30 +191,24 @@ NETWORK_NAMES = {  # of `memory`
 
 def memory_table(found):
     """Cosines of gradients to backpropagation's, two tables: by what crosses the border, and by what is lost there."""
-    networks = {row["network"]: NETWORK_NAMES[row["network"]] for row in found["rows"]}
 
     def cosines(rows):
         return plain_spread([row["cosine"] for row in rows], 2)
 
-    crossing, parts = {}, {}
-    for row in found["rows"]:
-        if "crosses" in row:
-            line = crossing.setdefault((networks[row["network"]], row["window"]), {})
-            line.setdefault(row["crosses"], []).append(row)
-        else:
-            parts.setdefault(row["as in linear memory"], {}).setdefault(networks[row["network"]], []).append(row)
-    heads = list(dict.fromkeys(name for line in crossing.values() for name in line))
-    lines = [
-        [name, str(window), *(cosines(line[head]) for head in heads), f"{line[LINEAR][0]['steps_of_memory']:.0f}"]
-        for (name, window), line in crossing.items()
-    ]
-    lost = [[part, *(cosines(of[name]) for name in networks.values())] for part, of in parts.items()]
-    return "\n\n".join(
-        [
-            markdown(["", "C", *heads, "memory, in steps"], lines),
-            markdown(["as in linear memory", *networks.values()], lost),
-        ]
-    )
+    def network(row):
+        return NETWORK_NAMES[row["network"]]
+
+    def place(row):
+        return network(row), str(row["window"])
+
+    crossing = [row for row in found["rows"] if "crosses" in row]
+    heads, lines = pivot(crossing, place, lambda row: row["crosses"], cosines)
+    steps = grouped([row for row in crossing if row["crosses"] == LINEAR], place)
+    lines = [[*line, f"{steps[line[0], line[1]][0]['steps_of_memory']:.0f}"] for line in lines]
+    parts = [row for row in found["rows"] if "crosses" not in row]
+    networks, lost = pivot(parts, lambda row: (row["as in linear memory"],), network, cosines)
+    first = markdown(["", "C", *heads, "memory, in steps"], lines)
+    return first + "\n\n" + markdown(["as in linear memory", *networks], lost)
 
 
 def plain_spread(values, digits):
@@ -217,35 +227,32 @@ def stream_table(found):
 
 def borders_table(found):
     """Cosine and length of the gradients of pieces, means over the seeds: a line a rule, a column a layer of units."""
-    cells = {}
-    for row in found["rows"]:
-        if row["of"] != "readout":
-            place = f"{row['of'][-1]} of {row['layers']}, C = {row['window']}"
-            cells.setdefault(row["crosses"], {}).setdefault(place, []).append(row)
-    places = list(dict.fromkeys(place for of in cells.values() for place in of))
-    means = [
-        [*(statistics.mean(row[name] for row in of[place]) for name in ("cosine", "length"))]
-        for of in cells.values()
-        for place in places
-    ]
-    shown = iter(f"{cosine:.2f} ({length:.2f})" for cosine, length in means)
-    return markdown(
-        ["", *(f"layer {place}" for place in places)], [[rule, *(next(shown) for _ in places)] for rule in cells]
-    )
+
+    def place(row):
+        return f"layer {row['of'][-1]} of {row['layers']}, C = {row['window']}"
+
+    def means(rows):
+        cosine, length = (statistics.mean(row[name] for row in rows) for name in ("cosine", "length"))
+        return f"{cosine:.2f} ({length:.2f})"
+
+    rows = [row for row in found["rows"] if row["of"] != "readout"]
+    places, lines = pivot(rows, lambda row: (row["crosses"],), place, means)
+    return markdown(["", *places], lines)
 
 
 def compiling_table(found):
     """What the first call takes more than a later one: a line a rule and its traces, a column a window."""
-    windows = list(dict.fromkeys(row["window"] for row in found["rows"]))
     traces = {False: "none", "linear": "linear", True: "exact"}
-    lines = {}
-    for row in found["rows"]:
-        units = f"{row['units']}, {row['distinct']}"
-        compiling = row["processor_seconds"] - row["later_processor_seconds"]
-        lines.setdefault((row["rule"], traces[row["traces"]], units), {})[row["window"]] = compiling
-    rows = [[*line, *(f"{of[w]:.1f}" if w in of else "" for w in windows)] for line, of in lines.items()]
+
+    def line(row):
+        return row["rule"], traces[row["traces"]], f"{row['units']}, {row['distinct']}"
+
+    def compiling(rows):
+        return f"{rows[-1]['processor_seconds'] - rows[-1]['later_processor_seconds']:.1f}"
+
+    windows, lines = pivot(found["rows"], line, lambda row: row["window"], compiling)
     heads = ["no window" if window is None else f"window {window}" for window in windows]
-    return markdown(["rule", "traces", "units, periods", *heads], rows)
+    return markdown(["rule", "traces", "units, periods", *heads], lines)
 
 
 def speakers_table(found):
@@ -278,34 +285,32 @@ def device_table(found):
     return markdown([*heads, "steps alike", "weights differ by", "accuracy, LiteRT / TensorFlow"], lines)
 
 
-STREAM_COLUMNS = {  # (rule, whether its window is longer)
+STREAM_COLUMNS = {  # rule, and whether its window is longer; None: it holds a word
     ("kernl", False): "KeRNL",
     ("eprop", False): "e-prop",
     ("bptt", False): "truncated",
     ("bptt", True): "equal memory (window)",
-    "whole": "whole words (window)",
+    ("bptt", None): "whole words (window)",
 }
 RULE_NAMES = {"kernl": "KeRNL", "eprop": "e-prop", "bptt": "truncated backpropagation"}
 
 
 def streams_table(found):
     """Errors on streams: a line a task and the steps from update to update, a column a rule."""
-    lines = []
+    rows = []
     for task, runs in found["tasks"].items():
         for steps in sorted({run["compared"] for run in runs if run["compared"]}):
-            cells = {}
-            for run in runs:
-                if run["compared"] == steps:
-                    cells.setdefault((run["rule"], run["window"] > steps), []).append(run)
-                elif run["compared"] is None:
-                    cells.setdefault("whole", []).append(run)
-            line = [task, f"{steps}"]
-            for column in STREAM_COLUMNS:
-                of_column = cells.get(column, [])
-                missed = [100.0 * run["test"] for run in of_column]
-                longer = f" ({of_column[0]['window']})" if of_column and of_column[0]["window"] > steps else ""
-                line.append(f"{plain_spread(missed, 1)} %{longer}" if missed else "")
-            lines.append(line)
+            compared = [run for run in runs if run["compared"] in (steps, None)]
+            rows += [{**run, "task": task, "steps": steps, "longer": run["window"] > steps} for run in compared]
+
+    def column(row):
+        return row["rule"], None if row["compared"] is None else row["longer"]
+
+    def missed(rows):
+        longer = f" ({rows[0]['window']})" if rows[0]["longer"] else ""
+        return f"{plain_spread([100.0 * row['test'] for row in rows], 1)} %{longer}"
+
+    _, lines = pivot(rows, lambda row: (row["task"], f"{row['steps']}"), column, missed, list(STREAM_COLUMNS))
     return markdown(["stream", "update every", *STREAM_COLUMNS.values()], lines)
 
 
@@ -331,18 +336,23 @@ def stream_rates_table(found):
 
 
 def race_table(rows):
-    """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made."""
-    marks = sorted({round_mark(point["seconds"]) for row in rows.values() for point in row["points"]})
-    lines = []
+    """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made.
+
+    A step ends a little after the mark that the clock has passed.
+    """
+    points = []
     for row in rows.values():
-        found = {round_mark(point["seconds"]): f"{100.0 * point['accuracy']:.1f} %" for point in row["points"]}
-        lines.append([row["label"], f"{row['points'][-1]['steps']:,}", *(found.get(mark, "") for mark in marks)])
+        begin = row["label"], f"{row['points'][-1]['steps']:,}"
+        points += [{**point, "begin": begin} for point in row["points"]]
+
+    def mark(point):
+        return max(mark for mark in MARKS if mark <= point["seconds"])
+
+    def accuracy(points):
+        return f"{100.0 * points[-1]['accuracy']:.1f} %"
+
+    marks, lines = pivot(points, lambda point: point["begin"], mark, accuracy, sorted(set(map(mark, points))))
     return markdown(["", "updates", *(f"{mark} s" for mark in marks)], lines)
-
-
-def round_mark(seconds):
-    """The mark that a clock has passed: a step ends a little after it."""
-    return max(mark for mark in MARKS if mark <= seconds)
 
 
 def baseline_table(found):
@@ -437,8 +447,7 @@ def spread_of(values, metric):
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return "diverged"
-    scale, digits = (100.0, 1) if metric == "accuracy" else (1.0, 4)
-    mean = f"{scale * statistics.mean(known):.{digits}f}"
-    deviation = f" ± {scale * statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    percent = metric == "accuracy"
+    found = plain_spread([100.0 * value for value in known] if percent else known, 1 if percent else 4)
     diverged = f", {lost} diverged" if (lost := len(values) - len(known)) else ""
-    return f"{mean}{deviation}{' %' if metric == 'accuracy' else ''}{diverged}"
+    return f"{found}{' %' if percent else ''}{diverged}"

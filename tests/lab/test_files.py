@@ -36,36 +36,35 @@ def test_the_command_does_not_download(tmp_path):
         make_sample.main(["--data-dir", str(tmp_path), "--output", str(tmp_path / "sample.npz")])
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [
-        [0, 0, 5, 6, 0],
-        [5, 0, 0, 6],
-        [7] * 600 + [0] * 255 + [1],
-        [0] * 254 + [1] * 255 + [0] * 256 + [1] * 510 + [0] * 766,
-        [0] * 3,
-        [9] * 3,
-    ],
-)
-def test_runs_give_the_pixels_back(pixels):
+def test_runs_give_the_pixels_back():
     """Decoded by hand, one run at a time."""
-    runs = make_sample.run_lengths(np.array(pixels) > 0)
-    assert runs.dtype == np.uint8
-    ink, decoded = iter([p for p in pixels if p]), []
-    for place, length in enumerate(runs):
-        decoded += [next(ink) if place % 2 else 0 for _ in range(length)]
-    assert decoded == pixels
+    short = [0, 0, 5, 6, 0], [5, 0, 0, 6], [0] * 3, [9] * 3
+    long = [7] * 600 + [0] * 255 + [1], [0] * 254 + [1] * 255 + [0] * 256 + [1] * 510 + [0] * 766
+    for pixels in (*short, *long):
+        runs = make_sample.run_lengths(np.array(pixels) > 0)
+        assert runs.dtype == np.uint8
+        ink, decoded = iter([p for p in pixels if p]), []
+        for place, length in enumerate(runs):
+            decoded += [next(ink) if place % 2 else 0 for _ in range(length)]
+        assert decoded == pixels
+
+
+def tens(random, count):
+    """So many of each class, in a random order."""
+    return random.permutation(np.arange(10 * count) % 10).astype(np.int32)
 
 
 def test_the_sample_is_read_as_it_was_written(tmp_path, monkeypatch):
-    """A made-up MNIST with inked borders goes through the command's functions and back."""
+    """A made-up MNIST with inked borders goes through the command's functions and back; a hundredth of its size."""
+    monkeypatch.setattr(make_sample, "TRAIN_PER_CLASS", 7)
+    monkeypatch.setattr(make_sample, "TEST_PER_CLASS", 2)
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (9000, 28, 28), np.uint8) * (random.random((9000, 28, 28)) < 0.2)
-    digits = Digits(images.astype(np.uint8), random.permutation(np.arange(9000) % 10).astype(np.int32), 7600)
+    images = random.integers(0, 256, (200, 28, 28), np.uint8) * (random.random((200, 28, 28)) < 0.2)
+    digits = Digits(images.astype(np.uint8), np.concatenate([tens(random, 16), tens(random, 4)]), 160)
     make_sample.write_npz(tmp_path / SAMPLE_FILE, make_sample.sample_arrays(digits))
     monkeypatch.setattr(resources, "files", lambda package: tmp_path)
     sample = load_sample()
-    for part, chosen, per_class in ((slice(0, 7000), slice(0, 7600), 700), (slice(7000, None), slice(7600, None), 100)):
+    for part, chosen, per_class in ((slice(0, 70), slice(0, 160), 7), (slice(70, None), slice(160, None), 2)):
         for digit in range(10):
             expected = digits.images[chosen][digits.labels[chosen] == digit][:per_class]
             np.testing.assert_array_equal(sample.images[part][digit::10], expected)

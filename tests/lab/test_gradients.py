@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -94,7 +93,6 @@ def test_numbers_by_hand():
     gated = kk.RNN(kk.LSTMCell(UNITS), rule="eprop")
     gated.build((None, T, INPUTS))
     assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
-    assert numbers_behind(layer, None, False) == 0
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     means = 9 * UNITS + 1  # A, B, D and g of V and b, and their weight
     assert numbers_behind(layer, eprop, True) == 8 * J + 9 * means  # of 8 windows, and of what is older
@@ -118,16 +116,10 @@ RESONATING = dataclasses.replace(
 )
 
 
-def apart(one, other):
-    """The length of the difference of two gradients, in that of the first."""
-    return np.linalg.norm(one - other) / np.linalg.norm(one)
-
-
-@pytest.fixture(scope="module", params=[ADAPTIVE, RESONATING], ids=["adaptive", "resonating"])
+@pytest.fixture(scope="module", params=[ADAPTIVE, RESONATING], ids=lambda each: each.name)
 def learned(request):
     """A model, and a batch of its validation data."""
-    model = random_network(request.param)
-    return model, next(iter(load_data(request.param).validation))
+    return random_network(request.param), next(iter(load_data(request.param).validation))
 
 
 def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
@@ -136,30 +128,29 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
     (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
     behind = lab_memory.Behind(layer, call, np.swapaxes(error, 0, 1).astype(float), 2)
     exact = behind.gradient()
-    assert apart(exact, Gradients(layer, jit_compile=False)(call, error, BPTT())) < 1e-5
-    lost = [apart(exact, behind.gradient(**part)) for part in lab_memory.PARTS.values()]
-    assert min(lost) > 1e-4
+
+    def lost(other):
+        return np.linalg.norm(exact - other) / np.linalg.norm(exact)
+
+    assert lost(Gradients(layer, jit_compile=False)(call, error, BPTT())) < 1e-5
+    assert min(lost(behind.gradient(**part)) for part in lab_memory.PARTS.values()) > 1e-4
 
 
 @pytest.mark.slow
-def test_rows_of_a_network(learned, tmp_path, monkeypatch):
+def test_rows_of_a_network(learned, results, monkeypatch):
     monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: learned)
-    path = tmp_path / "memory.json"
-    assert lab_memory.main(["--networks", "smnist", "--windows", "6", "2", "--seeds", "0", "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["memory"]
+    found = results(lab_memory, "--networks", "smnist", "--windows", "6", "2", "--seeds", "0")["memory"]
     whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
     assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)
     assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]
 
 
 @pytest.mark.slow
-def test_what_pieces_lose_by_layers(tmp_path, monkeypatch):
+def test_what_pieces_lose_by_layers(results, monkeypatch):
     monkeypatch.setattr(borders, "UNITS", 6)
     monkeypatch.setattr(borders, "BATCH", 4)
-    path = tmp_path / "borders.json"
-    options = ["--layers", "2", "--windows", "64", "256", "--updates", "2", "--seeds", "0", "--output", str(path)]
-    assert borders.main(options) == 0
-    found = json.loads(path.read_text())["borders"]
+    options = ["--layers", "2", "--windows", "64", "256", "--updates", "2", "--seeds", "0"]
+    found = results(borders, *options)["borders"]
     assert len(found["rows"]) == 3 * 2 * len(borders.ROWS) and found["git_revision"]
     whole = [row["cosine"] for row in found["rows"] if row["window"] == 256]
     assert whole == pytest.approx([1.0] * len(whole), abs=1e-4)

@@ -43,12 +43,9 @@ def test_what_is_scaled_is_the_training_data_without_the_padding():
     np.testing.assert_allclose(every.mean(0), 0.0, atol=1e-6)
     np.testing.assert_allclose(every.std(0), 1.0, atol=1e-5)
     assert not task.x[0, 4:].any()
-
-
-def test_numbers_to_predict_are_scaled_as_the_training_data_say():
     x = [np.float32([[n], [0]]) for n in range(6)]
     task = guide.Task(lambda: (x[:4], np.float32([[10], [20], [30], [40]]), x[4:], np.float32([[25], [50]])))
-    assert task.regression and not task.every_step
+    assert task.regression and not task.every_step  # numbers to predict are scaled as the training data say
     np.testing.assert_allclose(task.y[:, 0], np.array([-15, -5, 5, 15]) / np.sqrt(125), rtol=1e-6)
     np.testing.assert_allclose(task.y_test[:, 0], np.array([0, 25]) / np.sqrt(125), rtol=1e-6)
 
@@ -59,11 +56,11 @@ def test_means_of_steps():
     np.testing.assert_allclose(x[1][1], (small()[0][1][2] + small()[0][1][3]) / 2)
 
 
-@pytest.mark.parametrize("examples, updates, epochs", [(36, 600, 200), (1250, 600, 8), (16, 3, 3), (17, 3, 2)])
-def test_epochs_of_updates(examples, updates, epochs):
-    assert guide.epochs_of(updates, examples) == epochs
-    batches = len(tf.data.Dataset.range(examples).batch(guide.BATCH))
-    assert (epochs - 1) * batches < updates <= epochs * batches
+def test_epochs_of_updates():
+    for examples, updates, epochs in ((36, 600, 200), (1250, 600, 8), (16, 3, 3), (17, 3, 2)):
+        assert guide.epochs_of(updates, examples) == epochs
+        batches = len(tf.data.Dataset.range(examples).batch(guide.BATCH))
+        assert (epochs - 1) * batches < updates <= epochs * batches
 
 
 def test_a_GRU_has_about_as_many_weights_as_the_guide_has():
@@ -72,10 +69,9 @@ def test_a_GRU_has_about_as_many_weights_as_the_guide_has():
     assert counts[1] == pytest.approx(counts[0], rel=0.1)
 
 
-def test_a_missing_package_is_skipped_and_its_reason_kept(tmp_path, monkeypatch):
+def test_a_missing_package_is_skipped_and_its_reason_kept(results, monkeypatch):
     monkeypatch.setattr(guide, "HELD_OUT", {"one": lambda: guide.whole("no_such_package", "One")})
-    guide.main(["--output", str(tmp_path / "guide.json")])
-    found = json.loads(pathlib.Path(tmp_path, "guide.json").read_text())["guide"]
+    found = results(guide)["guide"]
     assert found["skipped"] == {"one": "the package no_such_package is not installed"} and not found["rows"]
 
 
@@ -99,28 +95,23 @@ def shorten(monkeypatch):
 
 
 @pytest.mark.slow
-def test_rows_are_made_once(tmp_path, monkeypatch):
+def test_rows_are_made_once(results, monkeypatch):
     shorten(monkeypatch)
-    arguments = ["--output", str(tmp_path / "guide.json"), "--seeds", "0"]
-    guide.main(arguments)
-    first = (tmp_path / "guide.json").read_text()
-    guide.main(arguments)
-    assert (tmp_path / "guide.json").read_text() == first
-    (row,) = json.loads(first)["guide"]["rows"]
+    found = results(guide, "--seeds", "0")
+    assert results(guide, "--seeds", "0") == found
+    (row,) = found["guide"]["rows"]
     assert row["metric"] == "accuracy" and list(row["networks"]) == ["guide", "16 epochs", "GRU"]
     assert all(0.0 <= each["test"] <= 1.0 for each in row["networks"].values())
     assert [each["updates"] for each in row["networks"].values()] == [2, 32, 2]
-    assert table_of([json.loads(first)]).count("\n") == 2
+    assert table_of([found]).count("\n") == 2
 
 
 @pytest.mark.slow
-def test_other_choices_are_tried_on_what_is_held_out(tmp_path, monkeypatch):
+def test_other_choices_are_tried_on_what_is_held_out(results, monkeypatch):
     shorten(monkeypatch)
     for name, value in {"DEVELOPMENT": {"small": small}, "BATCH": 4, "UPDATES": 2}.items():
         monkeypatch.setattr(recipe, name, value)
-    arguments = ["--only", "the guide", "input_gain=3", "--repeats", "2"]
-    recipe.main([*arguments, "--output", str(tmp_path / "recipe.json")])
-    found = json.loads((tmp_path / "recipe.json").read_text())
+    found = results(recipe, "--only", "the guide", "input_gain=3", "--repeats", "2")
     assert [row["variant"] for row in found["recipe"]["rows"]] == ["the guide", "input_gain=3"]
     assert all(len(row["held_out"]) == len(row["train"]) == 2 for row in found["recipe"]["rows"])
     assert table_of([found]).count("\n") == 3
@@ -131,13 +122,13 @@ def test_a_compiled_network_starts_anew(monkeypatch):
     """As a network compiled anew."""
     shorten(monkeypatch)
     task, found = guide.Task(small), []
-    used = guide.compiled(guide.guide(task), task, 4)
+    used = guide.ready(guide.guide(task), task, 4)
     for seed in (1, 2):
         recipe.restart(used, task, {}, seed)
         guide.learn(used, task.x, task.y, 2, seed)
     recipe.restart(used, task, {}, 3)
     keras.utils.set_random_seed(3)
-    new = guide.compiled(guide.guide(task), task, 4)
+    new = guide.ready(guide.guide(task), task, 4)
     for model in (used, new):
         guide.learn(model, task.x, task.y, 2, 3)
         found.append(model.get_weights())

@@ -31,15 +31,12 @@ ADDING = dataclasses.replace(
 
 
 @pytest.mark.slow
-def test_alignment_while_an_experiment_trains(tmp_path, monkeypatch, capsys):
+def test_alignment_while_an_experiment_trains(results, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "tiny", ADDING)
-    path = tmp_path / "out.json"
     command = ["--experiment", "tiny", "--steps", "3", "--every", "2", "--seeds", "4", "5", "--verbose", "0"]
-    assert alignment.main([*command, "--output", str(path)]) == 0
-    assert f"Results    {path}" in capsys.readouterr().out
-    found = json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)  # no NaN, which is no JSON
+    found = results(alignment, *command)
     assert (found["experiment"], found["steps"], found["windows"]) == ("tiny", 3, 6)
-    assert found["command"] == f"python -m notebooks.lab.alignment {' '.join(command)} --output {path.name}"
+    assert found["command"] == f"python -m notebooks.lab.alignment {' '.join(command)} --output out.json"
     assert [run["seed"] for run in found["runs"]] == [4, 5]
     first, second = (run["measurements"] for run in found["runs"])
     assert [row["step"] for row in first] == [0, 2]
@@ -58,32 +55,20 @@ def test_numbers_that_do_not_exist_become_null():
 TINY = {"units": 3, "distinct": 2, "window": None}
 
 
-@pytest.mark.parametrize(
-    ("rule", "window", "traces"),
-    [
-        ("kernl, exponential kernel", 1, "linear"),  # that kernel belongs to the unit that spikes
-        ("bptt", 1, "linear"),  # nothing crosses the border
-        ("rflo", 64, False),
-    ],
-)
-def test_what_a_layer_refuses(rule, window, traces):
-    with pytest.raises(ValueError, match="window|traces"):
-        compiling.build({**TINY, "rule": rule, "window": window, "traces": traces})
-
-
-def test_all_rules_windows_and_traces_are_tried():
+def test_all_rules_windows_and_traces_are_tried_and_what_a_layer_refuses_is_an_error():
     cases = compiling.cases()
     assert len(cases) == 1 + 7 * 3 * 3 + 2
     assert [case["units"] for case in cases if case["units"] == case["distinct"]] == [60, 100]
+    for refused in (("kernl, exponential kernel", 1, "linear"), ("bptt", 1, "linear"), ("rflo", 64, False)):
+        with pytest.raises(ValueError, match="window|traces"):
+            compiling.build({**TINY, **dict(zip(("rule", "window", "traces"), refused))})
 
 
 @pytest.mark.slow
-def test_the_first_call_of_each_case(tmp_path, monkeypatch):
+def test_the_first_call_of_each_case(results, monkeypatch):
     case = {**TINY, "rule": "eprop", "traces": True}
     monkeypatch.setattr(compiling, "cases", lambda: [case, {**case, "rule": "bptt"}])
-    path = tmp_path / "out.json"
-    assert compiling.main(["--output", str(path)]) == 0
-    found = json.loads(path.read_text())["compiling"]
+    found = results(compiling)["compiling"]
     (row,) = found["rows"]
     assert found["refused"] == [{**case, "rule": "bptt"}]
     assert row["seconds"] > row["later_seconds"] > 0.0 and row["processor_seconds"] > 0.0
@@ -100,12 +85,10 @@ def test_the_class_of_a_step_is_the_last_pulse():
 
 
 @pytest.mark.slow
-def test_learning_in_litert(tmp_path, monkeypatch):
+def test_learning_in_litert(results, monkeypatch):
     pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
     monkeypatch.setattr(device, "CASES", device.CASES[:1])
-    path = tmp_path / "out.json"
-    assert device.main(["--steps", "20", "--output", str(path)]) == 0
-    (row,) = json.loads(path.read_text())["on_device"]["rows"]
+    (row,) = results(device, "--steps", "20")["on_device"]["rows"]
     assert row.keys() == ON_DEVICE.keys() and row["agreed"] == 20 and row["difference"] < 1e-6
     units, inputs, classes = device.UNITS, device.INPUTS, device.CLASSES
     weights = 4e-3 * (units * (units + inputs + 1) + classes * (units + 1))
@@ -125,14 +108,12 @@ SPEECH = dataclasses.replace(
 
 
 @pytest.mark.slow
-def test_a_gru_of_several_seeds(tmp_path, monkeypatch):
+def test_a_gru_of_several_seeds(results, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets", reason="the recordings are read by TensorFlow Datasets")
     folder = made_up_recordings.write(tmp_path / "data", made_up_recordings.recordings(takes=12))
     monkeypatch.setattr(gru, "SPOKEN_DIGITS", SPEECH)
     monkeypatch.setattr(gru, "UNITS", 6)
-    path = tmp_path / "gru.json"
-    assert gru.main(["--seeds", "0", "1", "--data-dir", str(folder), "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["baseline"]
+    found = results(gru, "--seeds", "0", "1", "--data-dir", str(folder))["baseline"]
     first, second = found["runs"]
     assert first["validation"] == max(accuracy for _, accuracy in first["tried"])
     assert second["learning_rate"] == first["learning_rate"] and (first["seed"], second["seed"]) == (0, 1)
@@ -153,11 +134,9 @@ def test_pieces_go_on_where_the_last_one_ended():
 
 
 @pytest.mark.slow
-def test_a_long_sequence_in_pieces(tmp_path, monkeypatch):
+def test_a_long_sequence_in_pieces(results, monkeypatch):
     monkeypatch.setattr(stream, "SETTINGS", PIECES)
-    path = tmp_path / "out.json"
-    assert stream.main(["--pieces", "8", "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["stream"]
+    found = results(stream, "--pieces", "8")["stream"]
     assert (found["steps"], found["pieces"], found["updates"]) == (80, 8, 8)
     assert [row["steps"] for row in found["samples"]] == [40, 80]
     filters = 4 * 2 * (3 + 4 + 1)  # X and Y in two parts, of 2 periods
@@ -180,8 +159,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 def test_three_kills(tmp_path):
     # a seed whose three kills all fall into one run: in an epoch, at an early change of the directory, while it starts
     arguments = ["--kills", "3", "--epochs", "2", "--seed", "948", "--output", tmp_path / "kills.json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "notebooks.lab.kills", *arguments]
+    environment, command = {**os.environ, "PYTHONPATH": str(ROOT)}, [sys.executable, "-m", "notebooks.lab.kills"]
+    command += arguments
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "kills.json").read_text())

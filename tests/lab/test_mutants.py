@@ -77,9 +77,6 @@ def test_a_mutant_that_is_noticed_and_one_that_is_not(tmp_path, monkeypatch):
     assert mutants.main(["--output", str(tmp_path / "mutants.json")]) == 1
     noticed, survived = json.loads((tmp_path / "mutants.json").read_text())
     assert noticed["noticed_by"].startswith("FAILED tests/dynamics/test_decays.py::")
-    assert survived == dict(
-        zip(("file", "function", "was", "is"), (file, "decay_euler", "1.0 - dt / tau", "1 - dt / tau")),
-        noticed_by=None,
-        of=None,
-    )
+    change = {"file": file, "function": "decay_euler", "was": "1.0 - dt / tau", "is": "1 - dt / tau"}
+    assert survived == {**change, "noticed_by": None, "of": None}
     assert (ROOT / "kernl_keras" / file).read_text(encoding="utf-8") == code

@@ -27,15 +27,10 @@ def python():
     )
 
 
-@pytest.mark.parametrize(
-    "name, importer",
-    [
-        (name, importer)
-        for name, (layout, _, importers) in NETWORKS.items()
-        if layout == "rows"
-        for importer in importers
-    ],
-)
+ROWS = {name: importers for name, (layout, _, importers) in NETWORKS.items() if layout == "rows"}
+
+
+@pytest.mark.parametrize("name, importer", [(name, each) for name, importers in ROWS.items() for each in importers])
 def test_the_same_spikes_in_another_simulator(python, name, importer):
     layout, settings, _ = NETWORKS[name]
     model, *ends = network(layout, settings, units=20)

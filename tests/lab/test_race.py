@@ -10,18 +10,17 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments.configs import SMNIST
-from notebooks.lab.benchmark.environments import SCRIPTS
+from notebooks.lab import race
+from notebooks.lab.benchmark import network
+from notebooks.lab.benchmark.environments import PEERS, SCRIPTS
 from notebooks.lab.benchmark.peers import task
-from notebooks.lab.race import __main__ as race
-from notebooks.lab.race import ours, rows
 
 WORKER = """
 import time
-from racing import race
+from racing import run
 
 def build(settings):
     time.sleep(0.1)
-    seen = []
     def train(pixels, labels):
         assert pixels.dtype == "float32" and labels.dtype == "int64" and pixels.shape[0] == labels.shape[0] == 2
         time.sleep(0.05)
@@ -32,47 +31,33 @@ def build(settings):
         return pixels[:, 0].astype(int)
     return train, predict, {"package": "1.0"}
 
-race(build)
+run(None, build)
 """
 
 
-@pytest.fixture
-def data():
-    """Digits of three steps whose first pixel is their label, but for one of four in the validation data."""
+def test_the_clock_counts_building_and_training_but_no_evaluation(tmp_path, monkeypatch):
+    """0.1 s, then 0.05 s a step: the two marks are passed after 2 and 8 steps, if nothing takes longer.
+
+    Digits of three steps whose first pixel is their label, but for one of four in the validation data.
+    """
+    (tmp_path / "worker.py").write_text(WORKER)
+    monkeypatch.setattr(race, "OURS", tmp_path / "worker.py")
+    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS))
+    monkeypatch.setitem(race.COMMON, "batch", 2)
+    monkeypatch.setattr(race, "MARKS", (0.12, 0.19, 9.0))
     pixels = np.arange(15, dtype=np.float32).reshape(5, 3)
     labels = pixels[:, 0].astype(np.int64)
-    return {
-        "pixels": pixels,
-        "labels": labels,
-        "validation_pixels": pixels[:4],
-        "validation_labels": labels[:4] + [0, 0, 0, 1],
-    }
-
-
-@pytest.fixture
-def worker(tmp_path, monkeypatch):
-    """A script of a package that is none takes our place."""
-    (tmp_path / "worker.py").write_text(WORKER)
-    monkeypatch.setattr(rows, "OURS", tmp_path / "worker.py")
-    monkeypatch.setenv("PYTHONPATH", str(SCRIPTS))
-    monkeypatch.setitem(rows.COMMON, "batch", 2)
-    return {"seconds": 0.5, "units": 4, "seed": 0, "threads": 1}
-
-
-def test_the_clock_counts_building_and_training_but_no_evaluation(worker, data, monkeypatch):
-    """0.1 s, then 0.05 s a step: the two marks are passed after 2 and 8 steps, if nothing takes longer."""
-    monkeypatch.setattr(rows, "MARKS", (0.12, 0.19, 9.0))
-    found = rows.run_row(rows.Row("a row", "bptt", {}), worker, data, None)
+    data = {"pixels": pixels, "labels": labels}
+    data |= {"validation_pixels": pixels[:4], "validation_labels": labels[:4] + [0, 0, 0, 1]}
+    settings = {"seconds": 0.5, "units": 4, "seed": 0, "threads": 1}
+    found = race.run_row(race.Row("a row", "bptt", {}), settings, data, None)
     assert found["label"] == "a row" and found["versions"] == {"package": "1.0"}
     first, *_, last = found["points"]
     assert 0.15 <= first["seconds"] and 0.5 <= last["seconds"] < 1.0  # evaluations alone are of 1 s
     assert 1 <= first["steps"] < last["steps"] <= 8
     assert [point["accuracy"] for point in found["points"]] == [0.75] * len(found["points"])
-
-
-def test_a_row_that_fails_says_why(worker, data):
     with pytest.raises(RuntimeError, match="a row: ValueError: what was wrong\n(.|\n)*Traceback"):
-        rows.run_row(rows.Row("a row", "broken", {}), worker, data, None)
+        race.run_row(race.Row("a row", "broken", {}), settings, data, None)
 
 
 def test_batches_are_epochs_in_another_order_each(monkeypatch):
@@ -87,20 +72,16 @@ def test_batches_are_epochs_in_another_order_each(monkeypatch):
     assert racing.accuracy(lambda x: x % 2, pixels, np.zeros(250)) == 0.5  # three chunks, the last one shorter
 
 
-def test_the_digits_are_those_of_the_experiment():
-    data = rows.digits()
+def test_the_digits_are_those_of_the_experiment_and_peers_get_the_spikes_of_its_encoder():
+    data = race.digits()
     assert data["pixels"].shape == (6500, 838) and data["validation_pixels"].shape == (500, 838)
     x, y = next(iter(kk.data.sequential_mnist(batch_size=500).validation))
     np.testing.assert_array_equal(data["validation_pixels"], x[..., 0])
     np.testing.assert_array_equal(data["validation_labels"], y)
-
-
-def test_peers_get_the_spikes_that_the_encoder_makes():
-    settings = {"batch": 7, "steps": 838, "inputs": 81}
-    pixels = rows.digits()["pixels"][:3]
+    pixels = data["pixels"][:3]
     encoder = kk.SpikeEncoder(80, code="threshold", context_switch=784)
     expected = encoder(tf.stack([pixels, tf.ones_like(pixels)], -1))
-    found = task.encode(pixels, settings)
+    found = task.encode(pixels, {"batch": 7, "steps": 838, "inputs": 81})
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found.transpose(1, 0, 2), expected)
 
@@ -115,16 +96,13 @@ def test_slow_membranes_go_as_far_as_fast_ones():
 
 
 def test_ours_is_the_experiment_but_for_the_schedule():
-    settings = {**rows.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
-    settings["learning_rate"] = rows.ROWS["kernl"].learning_rate
-    assert dataclasses.replace(ours.experiment_of(settings), schedule="cosine") == SMNIST
-    other = ours.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
+    settings = {**race.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
+    settings["learning_rate"] = race.ROWS["kernl"].learning_rate
+    assert dataclasses.replace(network.experiment_of(settings), schedule="cosine") == SMNIST
+    other = network.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
     assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)
-
-
-def test_every_row_can_be_made():
-    for row in rows.ROWS.values():
-        assert row.rule in (kk.rules.NAMES if row.peer is None else rows.PEERS[row.peer].rules)
+    for row in race.ROWS.values():
+        assert row.rule in (kk.rules.NAMES if row.peer is None else PEERS[row.peer].rules)
 
 
 def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, capsys):
@@ -149,14 +127,11 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
 @pytest.mark.parametrize("name", ["kernl", "kernl-64", "eprop", "truncated-64", "bptt"])
 def test_a_small_row_of_ours(name, tmp_path, monkeypatch):
     """Digits of 28 pixels: the middle row."""
-    digits = rows.digits()
-    small = {
-        key: value[:, [*range(392, 420), *range(784, 838)]][:40] for key, value in digits.items() if value.ndim > 1
-    }
-    small |= {key: value[:40] for key, value in digits.items() if value.ndim == 1}
+    steps = [*range(392, 420), *range(784, 838)]
+    small = {key: value[:40, steps] if value.ndim > 1 else value[:40] for key, value in race.digits().items()}
     monkeypatch.delenv("PYTHONPATH", raising=False)  # the script finds the checkout by itself
     settings = {"seconds": 0.1, "units": 8, "seed": 1, "threads": 1}
-    found = rows.run_row(rows.ROWS[name], settings, small, None)
+    found = race.run_row(race.ROWS[name], settings, small, None)
     (point,) = found["points"]
     assert point["steps"] == 1 and point["seconds"] > 0.1 and 0.0 <= point["accuracy"] <= 1.0
     assert set(found["versions"]) == {"tensorflow", "keras"}

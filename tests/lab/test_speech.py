@@ -1,7 +1,6 @@
 """Levels and depths of recordings, and a network that meets a new speaker."""
 
 import dataclasses
-import json
 import wave
 from types import SimpleNamespace
 
@@ -32,18 +31,13 @@ def test_files_as_python_reads_them(bits, rate, channels, tmp_path):
     np.testing.assert_allclose(found, np.repeat(expected[:, None], channels, 1), atol=2.0**-bits * 1.01)
 
 
-def test_24_bits_and_what_is_beyond_full_scale(tmp_path):
+def test_24_bits_what_is_beyond_full_scale_and_dither_of_two_steps(tmp_path):
     found, rate = read_wav(sound.as_file(tmp_path / "a.wav", 5.0 * TONE, 24))
     assert rate == 8000
     np.testing.assert_allclose(found, np.clip(5.0 * TONE, -1.0, 1.0), atol=2.0**-22)
-
-
-def test_dither_is_two_steps_wide(tmp_path):
     found, _ = read_wav(sound.as_file(tmp_path / "a.wav", np.zeros(8000), 8, dither=np.random.default_rng(0)))
     assert set(found * 128.0) == {-1.0, 0.0, 1.0}
-    np.testing.assert_allclose(
-        np.mean(found != 0.0), 0.25, atol=0.02
-    )  # beyond half a step lies a quarter of a triangle
+    assert np.mean(found != 0.0) == pytest.approx(0.25, abs=0.02)  # beyond half a step lies a quarter of a triangle
 
 
 def test_made_sounds_are_decided_by_the_seed():
@@ -59,9 +53,8 @@ def test_made_sounds_are_decided_by_the_seed():
 def test_what_is_counted(tmp_path, monkeypatch):
     """A network that is right of loud words alone, and takes all else for noise."""
     monkeypatch.setattr(sound, "COUNT", 3)
-    monkeypatch.setattr(
-        sound, "WAYS", {"as they are": (1.0, 16, False, 8000, 1, 0.1), "soft": (0.01, 16, False, 8000, 1, 0.0)}
-    )
+    ways = {"as they are": (1.0, 16, False, 8000, 1, 0.1), "soft": (0.01, 16, False, 8000, 1, 0.0)}
+    monkeypatch.setattr(sound, "WAYS", ways)
 
     def hear(path):
         loud = np.abs(read_wav(path)[0]).max() > 0.45
@@ -133,16 +126,14 @@ def test_errors_are_a_share():
 
 
 @pytest.mark.slow
-def test_the_results_file(tmp_path, monkeypatch):
+def test_the_results_file(results, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets")
     write(tmp_path / "data", recordings(takes=7))
     monkeypatch.setattr(speakers, "SPOKEN_DIGITS", SMALL)
     monkeypatch.setattr(speakers, "WORDS", (2, 5))
     monkeypatch.setattr(speakers, "RATES", (1e-3, 1e-2))
     monkeypatch.setattr(speakers, "SPEAKERS", ("george", "theo"))
-    path = tmp_path / "out.json"
-    assert speakers.main(["--seeds", "3", "--data-dir", str(tmp_path / "data"), "--output", str(path)]) == 0
-    found = json.loads(path.read_text())["speakers"]
+    found = results(speakers, "--seeds", "3", "--data-dir", str(tmp_path / "data"))["speakers"]
     assert found["chosen_on"] == "george" and set(found["rates"].values()) <= {1e-3, 1e-2}
     assert len(found["rows"]) == 2 * 3 * 3 and {row["words"] for row in found["rows"]} == {0, 2, 5}
     before = {row["error"] for row in found["rows"] if (row["speaker"], row["words"]) == ("theo", 0)}

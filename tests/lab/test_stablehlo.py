@@ -12,8 +12,7 @@ from kernl_keras.keras_version import keras
 from notebooks.lab.benchmark import network
 from notebooks.lab.benchmark.peers import task
 from notebooks.lab.stablehlo import timing
-from notebooks.lab.stablehlo.__main__ import main
-from notebooks.lab.stablehlo.export import STEPS_BEFORE, export, write
+from notebooks.lab.stablehlo.__main__ import STEPS_BEFORE, export, main, write
 
 TINY = {"batch": 2, "steps": 12, "inputs": 9, "units": 4, "outputs": 3, "threads": 1}
 SETTINGS = {**TINY, "rule": "bptt", "rule_settings": {}}
@@ -45,7 +44,7 @@ def test_a_module_is_the_step_that_the_model_makes(module):
 
 
 @pytest.mark.slow
-def test_inputs_and_outputs(module):
+def test_inputs_and_outputs_and_their_files(module, tmp_path):
     assert module.names[:2] == ["x", "y"] and len(module.names) == len(module.inputs)
     assert module.feeds[0] == -1 and len(module.feeds) == len(module.outputs)
     assert len(set(module.feeds)) == len(module.feeds)
@@ -53,10 +52,6 @@ def test_inputs_and_outputs(module):
         assert (output.shape, output.dtype) == (module.inputs[feed].shape, module.inputs[feed].dtype)
     unwritten = [module.names[number] for number in range(len(module.names)) if number not in module.feeds]
     assert unwritten[:2] == ["x", "y"] and all("learning_rate" in name for name in unwritten[2:])
-
-
-@pytest.mark.slow
-def test_what_was_written_is_read(module, tmp_path):
     write(tmp_path / "bptt-2", module, {"rule": "bptt"})
     code, inputs, outputs, names, feeds, record = timing.load(tmp_path / "bptt-2.stablehlo")
     assert (code, names, feeds, record) == (module.code, module.names, module.feeds, {"rule": "bptt"})
@@ -108,9 +103,8 @@ def test_other_outputs_are_noticed(module, tmp_path):
     (tmp_path / "broken.stablehlo").write_bytes(b"no module")
     (tmp_path / "broken.npz").write_bytes((tmp_path / "wrong.npz").read_bytes())
     command = [sys.executable, timing.__file__, "broken.stablehlo", "wrong.stablehlo", "--repeats", "1"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True
-    )
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     broken, found = json.loads((tmp_path / "timing.json").read_text())["modules"]
     assert broken["error"] and not found["agrees"]

@@ -25,13 +25,12 @@ SMALL = streams.Task(
 
 
 def test_words_missed_by_hand():
-    """Two words in one row and one in the other; the mean over the steps that ask decides."""
+    """Two words in one row and one in the other; the mean over the steps that ask decides: 1, 1 and 0."""
     weight = np.array([[0, 1, 1, 0, 1], [1, 1, 1, 0, 0]], "float32")
     y = np.array([[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]])
-    answers = np.zeros((2, 5, 2))
-    answers[0, 1], answers[0, 2] = (5.0, 0.0), (0.0, 6.0)  # 1 in the mean
-    answers[0, 4] = 0.0, 1.0  # wrong
-    answers[1, :3] = (0.0, 1.0), (0.0, 1.0), (3.0, 0.0)  # 0 in the mean: wrong
+    ones = np.array([[0.0, 0.0, 6.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0, 0.0]])
+    zeros = np.array([[0.0, 5.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 0.0, 0.0]])
+    answers = np.stack([zeros, ones], -1)
     assert streams.words_missed(answers, y, weight) == pytest.approx(2.0 / 3.0)
 
 
@@ -49,10 +48,11 @@ def test_strings_missed_by_hand():
     assert missed(5, 7) == 1.0
 
 
-def test_rows_of_strings_are_long_recordings():
+def test_rows_of_strings_are_long_recordings(monkeypatch):
+    monkeypatch.setattr(streams, "STEPS", 2_000)
     task = streams.strings(None)
     x, y = task.parts["train"]
-    assert x.shape == (streams.ROWS, task.steps, 2) and task.settings["every"] == task.steps
+    assert x.shape == (streams.ROWS, 2_000, 2) and task.settings["every"] == task.steps
     np.testing.assert_array_equal(x[:, 1:, 1], y[:, :-1])  # one goes on where the other ends
     lengths = np.diff(np.flatnonzero(np.diff(y[0]) == 1))
     assert lengths.max() > max(task.windows)  # from one first B to the next
@@ -75,12 +75,11 @@ def test_a_cue_is_far_from_its_answer():
 
 
 @pytest.mark.slow
-def test_the_results_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+def test_the_results_file(results, monkeypatch):
+    monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     monkeypatch.setattr(streams, "RULES", ("eprop", "bptt"))
-    path = tmp_path / "out.json"
-    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0
-    (runs,) = json.loads(path.read_text())["streams"]["tasks"].values()
+    found = results(streams, "small", "--seeds", "0")
+    (runs,) = found["streams"]["tasks"].values()
     rows = [(run["rule"], run["window"]) for run in runs]
     assert rows[:2] == [("eprop", 4), ("bptt", 4)] and rows[2][0] == "bptt" and rows[2][1] > 4
     assert all(0.0 <= run[part] <= 1.0 for run in runs for part in ("validation", "test", "wrong_steps"))
@@ -89,14 +88,12 @@ def test_the_results_file(tmp_path, monkeypatch):
     for run in runs:
         assert min(error for _, error in run["tried"]) == run["validation"]
     assert runs[2]["numbers"] >= runs[1]["numbers"]
-    before = path.read_text()
-    assert streams.main(["small", "--seeds", "0", "--output", str(path)]) == 0  # nothing is missing
-    assert path.read_text() == before
+    assert results(streams, "small", "--seeds", "0") == found  # nothing is missing
 
 
 def test_learning_rates_are_compared(tmp_path, monkeypatch):
     """All of them with the first seed, with the next one the best and those beside it; none of them twice."""
-    monkeypatch.setattr(streams, "TASKS", {"small": lambda data_dir: SMALL})
+    monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     begun = []
 
     def learn(model, task, window, rate, seed):

@@ -16,6 +16,7 @@ from kernl_keras.rules import Exponential
 from notebooks.lab import sweep as runner
 from notebooks.lab.sweep import folder_of
 from notebooks.lab.sweeps import SWEEPS, Sweep, Variant
+from notebooks.lab.sweeps.definition import named
 
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"],
@@ -59,30 +60,24 @@ def test_the_learning_rate_is_chosen_on_validation_data_with_the_first_seed(swep
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was_stopped(swept, monkeypatch):
+def test_the_same_command_goes_on_where_it_was_stopped(swept, tmp_path, monkeypatch):
+    """A run of another configuration is none of the sweep, and results that cannot be read are named."""
     folder, results = swept
-    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("all runs are there"))
-    assert runner.run_sweep(SWEEP, folder / "runs", folder / "again.json")["runs"] == results["runs"]
-
-
-@pytest.mark.slow
-def test_a_run_of_another_configuration_is_no_run_of_the_sweep(swept):
-    folder, _ = swept
-    other = dataclasses.replace(SWEEP, experiment=dataclasses.replace(TINY, batch_size=7))
-    with pytest.raises(UserError, match=r"holds a run of another configuration: batch_size was \d+, now 7"):
-        runner.run_sweep(other, folder / "runs", folder / "other.json")
-    assert not (folder / "other.json").exists()
-
-
-@pytest.mark.slow
-def test_the_same_command_goes_on(swept, tmp_path, monkeypatch):
-    folder, results = swept
-    shutil.copytree(folder / "runs", tmp_path / "runs")
-    output = tmp_path / "tiny.json"
+    runs, output = tmp_path / "runs", tmp_path / "tiny.json"
+    shutil.copytree(folder / "runs", runs)
     output.write_text(json.dumps({**results, "runs": results["runs"][:1]}))
     monkeypatch.setitem(SWEEPS, "tiny", SWEEP)
-    assert runner.main(["tiny", "--run-dir", str(tmp_path / "runs"), "--output", str(output)]) == 0
+    monkeypatch.setattr(runner, "train", lambda *_, **__: pytest.fail("all runs are there"))
+    assert runner.main(["tiny", "--run-dir", str(runs), "--output", str(output)]) == 0
     assert json.loads(output.read_text())["runs"] == results["runs"]
+    other = dataclasses.replace(SWEEP, experiment=dataclasses.replace(TINY, batch_size=7))
+    with pytest.raises(UserError, match=r"holds a run of another configuration: batch_size was \d+, now 7"):
+        runner.run_sweep(other, runs, tmp_path / "other.json")
+    broken = runs / "KeRNL-0.01-seed-0" / "results.json"
+    broken.write_text(broken.read_text()[:40])
+    with pytest.raises(UserError, match=r"results\.json cannot be read: .*Remove it to make it anew"):
+        runner.run_sweep(SWEEP, runs, tmp_path / "other.json")
+    assert not (tmp_path / "other.json").exists()
 
 
 @pytest.mark.slow
@@ -93,16 +88,6 @@ def test_nothing_foreign_is_removed(tmp_path):
     with pytest.raises(UserError, match="already holds something"):
         runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
     assert (place / "thesis.txt").read_text() == "five years"
-
-
-@pytest.mark.slow
-def test_results_that_cannot_be_read_are_named(swept, tmp_path):
-    folder, _ = swept
-    shutil.copytree(folder / "runs", tmp_path / "runs")
-    broken = tmp_path / "runs" / "KeRNL-0.01-seed-0" / "results.json"
-    broken.write_text(broken.read_text()[:40])
-    with pytest.raises(UserError, match=r"results\.json cannot be read: .*Remove it to make it anew"):
-        runner.run_sweep(SWEEP, tmp_path / "runs", tmp_path / "x.json")
 
 
 @pytest.mark.slow
@@ -125,16 +110,11 @@ def numbers(monkeypatch):
     """A sweep in a moment: `numbers(path, ...)` is `run_sweep` of SWEEP, whose runs only say what they were given."""
 
     def run_one(base, variant, seed, learning_rate, folder, command, verbose):
-        return {
-            "seed": seed,
-            "learning_rate": learning_rate,
-            "validation": learning_rate + seed,
-            "test": base.cell_settings["units"],
-        }
+        return {"seed": seed, "learning_rate": learning_rate, "validation": learning_rate + seed}
 
     monkeypatch.setattr(runner, "run_one", run_one)
-    return lambda path, **more: runner.run_sweep(
-        dataclasses.replace(SWEEP, **more.pop("changes", {})), None, path, **more
+    return lambda path, changes=(), **more: runner.run_sweep(
+        dataclasses.replace(SWEEP, **dict(changes)), None, path, **more
     )
 
 
@@ -155,78 +135,64 @@ def test_seeds_join_those_of_the_file_at_their_learning_rate(numbers, tmp_path):
     assert rows(numbers(path, only=["e-prop"])) == joined
     assert rows(numbers(path, only=["KeRNL"])) == joined
     assert rows(numbers(path, seeds=[0, 5])) == joined
+    assert rows(numbers(path, changes={"variants": SWEEP.variants[:1]})) == joined  # of a variant that is no more, too
     assert rows(numbers(path)) == joined
     assert rows(numbers(tmp_path / "fresh.json", only=["e-prop"])) == ALL[2:]
 
 
 def test_the_first_seed_chooses_and_keeps_its_choice(numbers, tmp_path):
     path = tmp_path / "x.json"
+    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})  # a run that diverged
+    accuracy = dataclasses.replace(TINY, metric="accuracy")
+    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
     assert rows(numbers(path, only=["KeRNL"], seeds=[7, 8])) == [("KeRNL", 7, 1e-3, True), ("KeRNL", 8, 1e-3, False)]
     numbers(path)
     made = numbers(path, only=["KeRNL"], seeds=[7], changes={"learning_rates": (1e-2, 1e-3)})
     assert [row for row in made["runs"] if row["seed"] == 7][0]["chosen_from"] == [[1e-2, 7.01], [1e-3, 7.001]]
 
 
-def test_a_stopped_sweep_leaves_the_rows_that_it_had(numbers, tmp_path, monkeypatch):
-    path = tmp_path / "x.json"
-    before = numbers(path)
-    whole = runner.run_one
+def test_a_stopped_sweep_and_one_of_another_configuration_leave_the_rows_that_there_are(numbers, tmp_path, monkeypatch):
+    path, whole = tmp_path / "x.json", runner.run_one
+    numbers(path)
+    before = path.read_text()
 
     def stopped(base, variant, *more):
         if variant.name == "e-prop":
             raise KeyboardInterrupt
         return whole(base, variant, *more)
 
-    monkeypatch.setattr(runner, "run_one", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        numbers(path)
-    assert json.loads(path.read_text())["runs"] == before["runs"]
-
-
-def test_rows_of_another_configuration_stay_alone(numbers, tmp_path):
-    path = tmp_path / "x.json"
-    numbers(path)
-    before = path.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run_one", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            numbers(path)
+    assert json.loads(path.read_text())["runs"] == json.loads(before)["runs"]
     with pytest.raises(UserError, match=r"holds results of another configuration: steps was 4, now 5\. Name another"):
         numbers(path, seeds=[3], changes={"experiment": dataclasses.replace(TINY, steps=5)})
-    assert path.read_text() == before
+    assert json.loads(path.read_text())["runs"] == json.loads(before)["runs"]
     numbers(path, changes={"experiment": dataclasses.replace(TINY, description="in other words")})
 
 
-def test_rows_of_a_variant_that_is_no_more_stay(numbers, tmp_path):
-    path = tmp_path / "x.json"
-    before = rows(numbers(path))
-    assert rows(numbers(path, changes={"variants": SWEEP.variants[:1]})) == before
+NO_EXPERIMENT = r"x\.json cannot be read: its experiment is none\. Name another --output"
+NOT_TINY = r"x\.json already exists, and holds no results of tiny"
 
 
-@pytest.mark.parametrize("experiment", [None, {}, {"name": "tiny"}])
-def test_a_file_without_a_configuration_is_no_results_file(numbers, tmp_path, experiment):
-    path = tmp_path / "x.json"
-    text = json.dumps({"sweep": "tiny", "runs": [], "experiment": experiment})
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"sweep": "tiny", "runs": [], "experiment": None}, NO_EXPERIMENT),
+        ({"sweep": "tiny", "runs": [], "experiment": {}}, NO_EXPERIMENT),
+        ({"sweep": "tiny", "runs": [], "experiment": {"name": "tiny"}}, NO_EXPERIMENT),
+        ({"sweep": "tiny"}, NOT_TINY),
+        ({}, NOT_TINY),
+        ({"sweep": "adding", "runs": []}, NOT_TINY),
+    ],
+)
+def test_a_file_that_is_none_of_the_sweep_stays(numbers, tmp_path, content, message):
+    path, text = tmp_path / "x.json", json.dumps(content)
     path.write_text(text)
-    with pytest.raises(UserError, match=r"x\.json cannot be read: its experiment is none\. Name another --output"):
+    with pytest.raises(UserError, match=message):
         numbers(path)
     assert path.read_text() == text
-
-
-@pytest.mark.parametrize("content", ['{"sweep": "tiny"}', "{}", '{"sweep": "adding", "runs": []}'])
-def test_no_foreign_file_is_overwritten(tmp_path, content):
-    path = tmp_path / "x.json"
-    path.write_text(content)
-    with pytest.raises(UserError, match=r"x\.json already exists, and holds no results of tiny"):
-        runner.run_sweep(SWEEP, tmp_path / "runs", path)
-    assert path.read_text() == content and not (tmp_path / "runs").exists()
-
-
-def test_a_run_that_diverged_is_never_chosen():
-    assert runner.score(TINY, {"validation": None}) < runner.score(TINY, {"validation": 1e9})
-    accuracy = dataclasses.replace(TINY, metric="accuracy")
-    assert runner.score(accuracy, {"validation": 0.9}) > runner.score(accuracy, {"validation": 0.8})
-
-
-def test_an_unknown_variant_is_an_error(tmp_path):
-    with pytest.raises(UserError, match=r"--only must name variants of tiny, \['KeRNL', 'e-prop'\]; received \['x'\]"):
-        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json", only=["x"])
 
 
 RESULTS = pathlib.Path(__file__).parents[2] / "notebooks" / "results"
@@ -237,7 +203,6 @@ RECORDS = [path for path in sorted(RESULTS.glob("*.json")) if '"sweep":' in path
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_variant_can_be_built(name):
     sweep = SWEEPS[name]
-    assert sweep.name == name and len({variant.name for variant in sweep.variants}) == len(sweep.variants)
     for variant in sweep.variants:
         experiment = variant.of(sweep.experiment)
         assert experiment.source in ("tfds", None)
@@ -245,12 +210,12 @@ def test_every_variant_can_be_built(name):
         assert build_model(experiment, 20, features, 10).trainable_variables
 
 
-@pytest.mark.parametrize("name", SWEEPS)
-def test_every_variant_has_one_folder_of_its_own(name):
+def test_every_variant_has_one_folder_of_its_own():
     """A slash would make two, one in the other."""
-    folders = [folder_of(variant.name, 2e-3, 1) for variant in SWEEPS[name].variants]
-    assert len(set(folders)) == len(folders)
-    assert all(folder == pathlib.PurePosixPath(folder).name for folder in folders)
+    for name, sweep in SWEEPS.items():
+        folders = [folder_of(variant.name, 2e-3, 1) for variant in sweep.variants]
+        assert sweep.name == name and len(set(folders)) == len(folders)
+        assert all(folder == pathlib.PurePosixPath(folder).name for folder in folders)
 
 
 def test_a_variant_changes_what_it_names_alone():
@@ -262,6 +227,15 @@ def test_a_variant_changes_what_it_names_alone():
     assert kernels.make_rule().kernel.count == 2 and kernels.seed == 5
     assert kernels.rule_settings["perturbation"] == TINY.rule_settings["perturbation"]
     assert Experiment(**json.loads(json.dumps(dataclasses.asdict(kernels)))) == kernels
+
+
+def test_a_name_says_what_its_variant_is():
+    memory, first, truncated = named(
+        "e-prop, window 16, linear memory", "KeRNL, window 1", "truncated backpropagation, window 1"
+    )
+    assert (memory.rule, memory.layer) == ("eprop", {"traces": "linear", "window": 16})
+    assert (first.rule, first.layer) == ("kernl", {})  # one step is its own window
+    assert (truncated.rule, truncated.layer) == ("bptt", {"window": 1})
 
 
 @pytest.mark.parametrize("name", [name for name in SWEEPS if name.startswith("rules-")])

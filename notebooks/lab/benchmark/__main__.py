@@ -3,43 +3,42 @@
 python -m notebooks.lab.benchmark --peers
 """
 
-import pathlib
 import sys
 
-from kernl_keras import cli
-from kernl_keras.experiments.files import UserError
+from kernl_keras.experiments.files import as_user_error, write_json
+from kernl_keras.experiments.provenance import cores
 
-from ..options import check_file, make_parser
-from .run import PARTS, benchmark
-
-
-def main(arguments=None):
-    """The command; returns the exit status."""
-    parser = make_parser("benchmark", __doc__, run)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
-    parser.add_argument(
-        "--peers-dir", default="~/.cache/kernl_keras/peers", metavar="DIR", help="where their environments are built"
-    )
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="steps that are timed, 5 if not given")
-    parser.add_argument("--threads", type=int, metavar="N", help="of our rows, one a core if not given")
-    parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("benchmark.json"), metavar="FILE")
-    return cli.run_command(parser, arguments)
+from ..options import Command, machine
+from . import plan
+from .environments import FOLDER
+from .workers import measure
 
 
-def run(options, command):
-    """Tables and a results file."""
-    path = check_file(options.output)
-    for name in ("repeats", "threads"):
-        if (value := getattr(options, name)) is not None:
-            cli.at_least_one(f"--{name}", value)
-    folder = pathlib.Path(options.peers_dir).expanduser() if options.peers else None
-    try:
-        benchmark(path, options.only, folder, options.threads, options.repeats, command)
-    except RuntimeError as error:
-        raise UserError(str(error)) from error
-    print(f"Results    {path}")
+def run(options, about):
+    """Measures the parts one after the other, and prints their rows; the results file is written anew after each."""
+    threads, parts = options.threads or cores(), {}
+    for part in options.only:
+        print(f"{part}:")
+        with as_user_error(RuntimeError):
+            rows = plan.PARTS[part](threads)
+            if part == "step" and options.peers:
+                rows += plan.peer_rows(threads, options.peers_dir)
+            found = measure(rows, options.repeats)
+        print(f"{'':32}{'step, s':>10}{'first, s':>10}{'peak, MB':>10}")
+        for row in found:
+            print(f"{row.name:32}{row.seconds:10.3f}{row.first_seconds:10.1f}{row.peak_mb:10.0f}")
+        parts[part] = [row._asdict() for row in found]
+        settings = {"machine": machine(), "threads": threads, "repeats": options.repeats}
+        write_json(options.output, {**settings, **about, "parts": parts})
 
+
+main = Command("benchmark", __doc__, run)
+main.option("--only", nargs="+", choices=plan.PARTS, default=plan.PARTS, metavar="PART", help=", ".join(plan.PARTS))
+main.option("--peers", action="store_true", help="snnTorch, SpikingJelly, Norse and BrainTrace as well")
+main.option("--peers-dir", default=FOLDER, metavar="DIR", help="where their environments are built")
+main.count("--repeats", 5, "steps that are timed")
+main.count("--threads", help="of our rows, one a core if not given")
+main.results("benchmark.json")
 
 if __name__ == "__main__":
     sys.exit(main())

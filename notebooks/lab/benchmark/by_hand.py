@@ -12,6 +12,8 @@ import tensorflow as tf
 
 import kernl_keras as kk
 
+from .network import set_threads
+
 DAMPING = 0.3
 
 
@@ -127,8 +129,7 @@ def backward(rule, error, z, potential, weights, m, p):
 
 def build(settings):
     """The `build` of the worker of a layer, see `peers.protocol.serve`; `rule` is "layer" or "by hand"."""
-    tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(settings["threads"])
+    set_threads(settings)
     rnn, x, error = layer(settings)
     run = (package if settings["rule"] == "layer" else by_hand)(rnn)
     return functools.partial(one_run, run, x, error), {"tensorflow": tf.__version__}

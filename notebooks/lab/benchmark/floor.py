@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from .network import set_threads
+
 
 class Product(NamedTuple):
     """`count` products [m, k] x [k, n], one after the other."""
@@ -16,27 +18,14 @@ class Product(NamedTuple):
     count: int = 1  # type: ignore[assignment]  # and not the method of a tuple
 
     @property
-    def flop(self):
-        """A multiplication and an addition for each of the m k n."""
+    def flop(self):  # a multiplication and an addition for each of the m k n
         return 2 * self.m * self.k * self.n * self.count
 
 
 def products(settings):
     """Every matrix product of a step of KeRNL with an exponential kernel on the reference network.
 
-    With n = T B, the products over all steps at once in one piece, however the code cuts them:
-
-        input      x W_in                        [n, I] x [I, H]
-        recurrent  S W_rec, clean and tangent    [2 B, H] x [H, H], T times: a step waits for the one before
-        (19)       Omega M^T                     [n, H] x [H, H]
-        dF/dM      (D - Omega M^T)^T Omega       [H, n] x [n, H]
-        dF/dgamma  (D - Omega M^T)^T Gamma       [H, n] x [n, H]
-        (11)       A M                           [n, H] x [H, H]
-        (14)       s^T R                         [I + H, n] x [n, H]
-        readout    z W_out and its gradients     [n, H] x [H, O], [H, n] x [n, O], [n, O] x [O, H]
-
-    Args:
-        settings: dict with `batch`, `steps`, `inputs`, `units` and `outputs`.
+    Those over all steps are one product each, however the code cuts them.
 
     Example:
 
@@ -47,14 +36,14 @@ def products(settings):
     b, t, i, h, o = (settings[name] for name in ("batch", "steps", "inputs", "units", "outputs"))
     n = t * b
     return [
-        Product("input", n, i, h),
-        Product("recurrent", 2 * b, h, h, count=t),
-        Product("residual", n, h, h),
-        Product("M gradient", h, n, h),
-        Product("gamma gradient", h, n, h),
-        Product("path", n, h, h),
-        Product("weight gradient", i + h, n, h),
-        Product("readout", n, h, o),
+        Product("input", n, i, h),  # x W_in
+        Product("recurrent", 2 * b, h, h, count=t),  # S W_rec, clean and tangent: a step waits for the one before
+        Product("residual", n, h, h),  # Omega M^T of Eq. (19)
+        Product("M gradient", h, n, h),  # (D - Omega M^T)^T Omega
+        Product("gamma gradient", h, n, h),  # (D - Omega M^T)^T Gamma
+        Product("path", n, h, h),  # A M of Eq. (11)
+        Product("weight gradient", i + h, n, h),  # s^T R of Eq. (14)
+        Product("readout", n, h, o),  # z W_out
         Product("readout gradient", h, n, o),
         Product("readout error", n, o, h),
     ]
@@ -78,14 +67,13 @@ def run_product(product):
     return lambda: tf.reduce_sum(run(left, right)[0]).numpy()
 
 
+# In the place of a rule: the products of a step, or one that is as fast as this machine multiplies.
 RULES = {"floor": products, "peak": lambda settings: [Product("large", 2048, 2048, 2048)]}
-"""What stands in the place of a rule: the products of a step, or one that is as fast as this machine multiplies."""
 
 
 def build(settings):
     """The `build` of the floor's worker, see `peers.protocol.serve`: a step is all products, its loss their flop."""
-    tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(settings["threads"])
+    set_threads(settings)
     table = RULES[settings["rule"]](settings)
     runs = [run_product(product) for product in table]
 

@@ -1,35 +1,47 @@
-"""The reference network, and one training step of it in this package."""
+"""The reference network and one training step of it in this package, and the network that takes part in the race."""
+
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.experiments.build import build_model as build_experiment
+from kernl_keras.experiments.configs import SMNIST, spread
 from kernl_keras.keras_version import keras
 
 from .peers import task
+
+VERSIONS = {"tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def set_threads(settings):
+    """The number of threads that the settings of a worker ask for."""
+    tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
+    tf.config.threading.set_inter_op_parallelism_threads(settings["threads"])
+
+
+def with_context(pixels):
+    """Pixels [B, T] as inputs [B, T, 2]: the second says that a step is one."""
+    return np.stack([pixels, np.ones_like(pixels)], -1)
 
 
 def build(settings):
     """The `build` of our worker, see `peers.protocol.serve`.
 
-    Args:
-        settings: dict with `batch`, `steps`, `inputs`, `units`, `outputs`, `threads`; `rule`, one of ours or
-            "keras_bptt" for `keras.layers.RNN` over the same cell; and, each of them optional, `rule_settings`, of that
-            rule; `layer`, of `RNN`; `jit_compile`; `pieces`: the number of pieces of `steps` steps that a step feeds to
-            a stateful network; `one_call`: whether all of them are one call, by `steps_per_execution`; and `cadence`:
-            whether M learns as often as by default instead of in every step, and what counts is the mean of as many
-            steps.
+    `settings` has `batch`, `steps`, `inputs`, `units`, `outputs`, `threads` and `rule`, one of ours or "keras_bptt" for
+    `keras.layers.RNN` over the same cell. It may have
 
-    Returns:
-        `step`, which trains on a batch and returns the loss, and the versions.
+        rule_settings, layer, jit_compile    of the rule, of `RNN`, of `compile`
+        pieces      how many pieces of `steps` steps a step feeds to a stateful network
+        one_call    all of them are one call, by `steps_per_execution`
+        cadence     M learns as often as by default, and not in every step; what counts is the mean of as many steps
     """
-    tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
-    tf.config.threading.set_inter_op_parallelism_threads(settings["threads"])
+    set_threads(settings)
     keras.utils.set_random_seed(task.SEED)
     model = build_model(settings)
     pixels, labels = task.batch(settings)
-    counted = np.ones_like(pixels)  # the context input
-    x, y = tf.constant(np.stack([pixels, counted], -1)), tf.constant(labels)
+    x, y = tf.constant(with_context(pixels)), tf.constant(labels)
 
     if settings.get("one_call"):
         model.make_train_function()
@@ -43,7 +55,7 @@ def build(settings):
         return float(logs["loss"])
 
     step.averages = model.sensitivity_every
-    return step, {"tensorflow": tf.__version__, "keras": keras.__version__}
+    return step, VERSIONS
 
 
 def build_model(settings):
@@ -78,3 +90,37 @@ def build_model(settings):
         **({} if settings.get("cadence") else {"sensitivity_every": 1}),
     )
     return model
+
+
+def experiment_of(settings):
+    """The experiment `smnist` with the rule, the sizes and the seed of a race's settings.
+
+    The learning rate does not fall: nobody knows how many steps there will be.
+    """
+    cell = {**SMNIST.cell_settings, "units": settings["units"], "period": spread(12.0, 42.0, units=settings["units"])}
+    encoder = {"units": settings["inputs"] - 1, "context_switch": settings["steps"] - settings["context_steps"]}
+    return dataclasses.replace(
+        SMNIST.with_rule(settings["rule"]),
+        cell_settings=cell,
+        encoder_settings={**(SMNIST.encoder_settings or {}), **encoder},
+        layer_settings=settings["layer"],
+        learning_rate=settings["learning_rate"],
+        optimizer_settings={"global_clipnorm": settings["clip_norm"]},
+        batch_size=settings["batch"],
+        schedule="constant",
+        seed=settings["seed"],
+    )
+
+
+def build_racer(settings):
+    """What trains and predicts in a race, see `peers.racing.run`."""
+    set_threads(settings)
+    model = build_experiment(experiment_of(settings), settings["steps"], 2, total_steps=1)
+
+    def train(pixels, labels):
+        model.train_on_batch(with_context(pixels), labels)
+
+    def predict(pixels):
+        return model.predict_on_batch(with_context(pixels)).argmax(1)
+
+    return train, predict, VERSIONS

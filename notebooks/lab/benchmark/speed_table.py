@@ -1,26 +1,15 @@
-"""The table of a training step: what each rule and each package takes."""
+"""The tables of a training step: what each rule and each package takes; head and lines of each part."""
 
 from . import plan
 from .environments import PEERS
 
-OURS = {  # row: what a reader calls it
-    plan.ADJOINT: '**backpropagation through time**, `rule="bptt"`',
-    plan.DEFAULT: '**KeRNL**, `rule="kernl"`',
-    plan.WINDOWED: "KeRNL, `window=64`, linear memory",
-    plan.PIECEWISE: "KeRNL in pieces of 100 steps, `stateful=True`",
-    plan.OURS: "KeRNL, exponential kernels, M learns in every step",
-    plan.EPROP: '**e-prop**, `rule="eprop"`',
-    plan.BPTT: "backpropagation through time, `keras.layers.RNN` with the same cell",
-}
 LAYER, HAND = plan.LAYER
 LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M stands still", "bptt": "backpropagation"}
-PACKAGES = {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "norse": "Norse", "braintrace": "BrainTrace"}
 
 
-def window_table(parts):
-    """The head and the lines of the table of windows; arguments and result as of `speed_table`."""
-    rows = parts.get("windows", ())
-    exact = next((row["seconds"] for row in rows if row["name"] == "exact backpropagation"), None)
+def window_table(rows):
+    """What windows and pieces take beside exact backpropagation."""
+    exact = next(row["seconds"] for row in rows if row["name"] == "exact backpropagation")
     lines = [
         [row["name"], f"{row['seconds']:.3f}", f"{row['seconds'] / exact:.2f}", f"{row['peak_mb']:,.0f}"]
         for row in rows
@@ -28,40 +17,32 @@ def window_table(parts):
     return ["", "seconds", "relative to exact backpropagation", "peak MB"], lines
 
 
-def layer_table(parts):
-    """The head and the lines of the layer beside loops by hand; arguments and result as of `speed_table`.
-
-    Each number is the shortest of the runs in ms: what else the machine does makes runs longer, and none shorter.
-    """
+def layer_table(rows):
+    """The layer beside loops by hand: the shortest run in ms, since what else the machine does makes none shorter."""
     shortest = {}
-    for row in parts.get("layer", ()):
+    for row in rows:
         settings = row["settings"]
-        place = shortest.setdefault((settings["threads"], settings["of_rule"]), {})
+        place = shortest.setdefault((f"{settings['threads']}", LAYER_RULES[settings["of_rule"]]), {})
         place[settings["rule"]] = 1e3 * min(row["every"])
-    lines = [
-        [
-            f"{threads}",
-            LAYER_RULES[rule],
-            f"{times[LAYER]:.0f}",
-            f"{times[HAND]:.0f}",
-            f"{times[LAYER] / times[HAND]:.2f}",
-        ]
-        for (threads, rule), times in shortest.items()
-    ]
+    both = [(name, times[LAYER], times[HAND]) for name, times in shortest.items()]
+    lines = [[*name, f"{layer:.0f}", f"{hand:.0f}", f"{layer / hand:.2f}"] for name, layer, hand in both]
     return ["threads", "", "the layer, ms", "by hand, ms", "ratio"], lines
 
 
-def speed_table(parts):
-    """The head and the lines of the table of "step" among the `parts`; a row that was not measured is left out."""
-    rows = {row["name"]: row for row in parts["step"]}
-    exact = rows[plan.ADJOINT]["seconds"]
-    found = [(label, rows[name]["seconds"]) for name, label in OURS.items() if name in rows]
+def speed_table(rows):
+    """A step in this package and in others; what was not measured is left out."""
+    rows = {row["name"]: row for row in rows}
+    exact = rows["bptt"]["seconds"]
+    found = [(label, rows[name]["seconds"]) for name, (label, *_) in plan.STEP.items() if label and name in rows]
     for package, peer in PEERS.items():
         for rule in peer.rules:
             measured = [row for name, row in rows.items() if name.startswith(f"{package}, {rule},")]
             if measured:
                 best = min(measured, key=lambda row: row["seconds"])
                 by = "backpropagation through time" if rule == "bptt" else rule
-                found.append((f"{PACKAGES[package]} {best['versions'][package]}, {by}", best["seconds"]))
+                found.append((f"{peer.name} {best['versions'][package]}, {by}", best["seconds"]))
     lines = [[label, f"{seconds:.3f}", f"{seconds / exact:.1f}"] for label, seconds in found]
     return ["", "seconds", "relative to the first row"], lines
+
+
+TABLES = {"step": speed_table, "windows": window_table, "layer": layer_table}

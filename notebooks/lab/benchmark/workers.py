@@ -35,17 +35,12 @@ class Measured(NamedTuple):
 
 
 class Worker:
-    """A running process. Raises `RuntimeError` where it fails.
-
-    Args:
-        row: `Row`.
-    """
+    """A running process for a `Row`. Raises `RuntimeError` where it fails."""
 
     def __init__(self, row):
         self.row, self.every = row, []
-        self._errors = tempfile.TemporaryFile(
-            "w+", encoding="utf-8", errors="replace"
-        )  # a pipe that nobody reads fills
+        # a pipe that nobody reads fills
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
             [str(row.python), str(row.script), json.dumps(row.settings)],
             stdin=subprocess.PIPE,
@@ -63,17 +58,9 @@ class Worker:
         """Ends the process; returns what was `Measured`."""
         end = self._ask("quit")
         self.close()
-        return Measured(
-            name=self.row.name,
-            settings=self.row.settings,
-            seconds=statistics.median(self.every),
-            every=self.every,
-            first_seconds=self._ready["first_seconds"],
-            idle_mb=self._ready["idle_mb"],
-            peak_mb=end["peak_mb"],
-            loss=self._ready["loss"],
-            versions=self._ready["versions"],
-        )
+        answers = {"seconds": statistics.median(self.every), "every": self.every, **self._ready, **end}
+        kept = {name: answers[name] for name in Measured._fields if name in answers}
+        return Measured(name=self.row.name, settings=self.row.settings, **kept)
 
     def close(self):
         """Ends the process, where it has not ended by itself, and closes all that led to it."""
@@ -102,7 +89,7 @@ class Worker:
         return answer
 
 
-def measure(rows, repeats, say=print):
+def measure(rows, repeats):
     """Runs the rows side by side, a step of each in turn: what slows the machine for a while slows all of them.
 
     `repeats` is the number of steps of each, after the first two. Returns a list of `Measured`.
@@ -110,7 +97,7 @@ def measure(rows, repeats, say=print):
     workers = []
     try:
         for row in rows:
-            say(f"  {row.name}")
+            print(f"  {row.name}")
             workers.append(Worker(row))
         for _ in range(repeats):
             for worker in workers:

@@ -20,28 +20,18 @@ import numpy as np
 
 
 def load(path):
-    """`(code, inputs, outputs, names, feeds, record)` of a module, see `export.Module`."""
+    """`(code, inputs, outputs, names, feeds, record)` of a module, see `Module` in `__main__.py`."""
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
         inputs = [file[f"input_{number}"] for number in range(len(file["names"]))]
         outputs = [file[f"output_{number}"] for number in range(len(file["feeds"]))]
-        return (
-            path.read_bytes(),
-            inputs,
-            outputs,
-            file["names"].tolist(),
-            file["feeds"].tolist(),
-            json.loads(str(file["record"])),
-        )
+        names, feeds, record = file["names"].tolist(), file["feeds"].tolist(), json.loads(str(file["record"]))
+    return path.read_bytes(), inputs, outputs, names, feeds, record
 
 
 def difference(found, expected, before=None):
     """How far an output lies from TensorFlow's, relative to how far the step moved it; 0 where they are equal.
 
-    Args:
-        found, expected: arrays.
-        before: what the step was given; None for the loss, whose own size counts.
-
-    Example:
+    `before` is what the step was given; None for the loss, whose own size counts.
 
     >>> round(difference(np.array([1.0, 2.1]), np.array([1.0, 2.0]), np.array([1.0, 1.0])), 6)
     0.1
@@ -121,23 +111,20 @@ def main(arguments=None):
     )
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("timing.json"), metavar="FILE")
     options = parser.parse_args(arguments)
-    check(parser, options)
+    if mistake := mistake_of(options):
+        parser.error(mistake)
 
     import jax
     import jaxlib
 
     jax.config.update("jax_enable_x64", True)  # counters of 64 bits stay so
     device = jax.devices()[0]
+    packages = {each.__name__: each.__version__ for each in (jax, jaxlib, np)}
     results = {
         "device": device.device_kind,
         "platform": device.platform,
         "system": platform.platform(),
-        "versions": {
-            "python": platform.python_version(),
-            "jax": jax.__version__,
-            "jaxlib": jaxlib.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": {"python": platform.python_version(), **packages},
         "repeats": options.repeats,
         "tolerance": options.tolerance,
         "command": shlex.join(["python", "timing.py", *(sys.argv[1:] if arguments is None else arguments)]),
@@ -162,17 +149,18 @@ def main(arguments=None):
     return int(failed)
 
 
-def check(parser, options):
-    """Ends the program where an option cannot be."""
+def mistake_of(options):
+    """What is wrong with an option; None where all can be."""
     if options.repeats < 1 or options.warm_up < 0:
-        parser.error(f"--repeats must be >= 1 and --warm-up >= 0; received {options.repeats} and {options.warm_up}.")
+        return f"--repeats must be >= 1 and --warm-up >= 0; received {options.repeats} and {options.warm_up}."
     for path in options.modules:
         if not path.is_file() or not path.with_suffix(".npz").is_file():
-            parser.error(f"{path} must be a module, with its .npz beside it.")
+            return f"{path} must be a module, with its .npz beside it."
     if options.output.exists():
-        parser.error(f"{options.output} already exists: name another --output.")
+        return f"{options.output} already exists: name another --output."
     if not options.output.parent.is_dir():
-        parser.error(f"{options.output.parent} is no directory: make it, or name another --output.")
+        return f"{options.output.parent} is no directory: make it, or name another --output."
+    return None
 
 
 if __name__ == "__main__":

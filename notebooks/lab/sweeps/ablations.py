@@ -72,15 +72,15 @@ def steps_of_m(experiment, learning_rate, **changes):
     return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
 
 
+WITHOUT_SLOPE = {"perturbation": Tangent(resync_every=100), "kernel": Membrane(arrival=False)}
 RESTARTS = (  # after how many steps the perturbation starts anew: M answers for a hop, not for a chain of them
     Variant("M learns over 30 steps", settings={"perturbation": Tangent(resync_every=30)}),
     Variant("M learns over 100 steps", settings={"perturbation": Tangent(resync_every=100)}),
-    Variant(
-        "without the slope, over 100 steps",
-        settings={"perturbation": Tangent(resync_every=100), "kernel": Membrane(arrival=False)},
-    ),
+    Variant("without the slope, over 100 steps", settings=WITHOUT_SLOPE),
     Variant("M learns over all steps"),
 )
+
+HOW_FAR = "How far the perturbation of tanh units goes, 784 pixels"
 
 SWEEPS = (
     Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
@@ -89,12 +89,5 @@ SWEEPS = (
     steps_of_m(SMALL_ADLIF, 4e-3),
     steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
     steps_of_m(adding(200, (), ()).experiment, 3e-3, epochs=1),
-    Sweep(
-        "rate-perturbation",
-        "How far the perturbation of tanh units goes, 784 pixels",
-        with_rmsprop(EXPERIMENTS["smnist-rate"], **BRIEF),
-        RESTARTS,
-        (2e-3,),
-        (0,),
-    ),
+    Sweep("rate-perturbation", HOW_FAR, with_rmsprop(EXPERIMENTS["smnist-rate"], **BRIEF), RESTARTS, (2e-3,), (0,)),
 )

@@ -17,14 +17,9 @@ def constants(experiment, learning_rates, **changes):
     time = OSCILLATION if "period" in cell.LEARNABLE else ["tau_m"]
     rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
     learn = {"none learns": [], "time constants learn": [*time, "tau_out"], "all learn": [*time, *rest, "tau_out"]}
-    return Sweep(
-        f"constants-{experiment.name}",
-        f"Which constants learn: {experiment.description}",
-        experiment,
-        tuple(Variant(name, changes={"learn": names}) for name, names in learn.items()),
-        learning_rates,
-        (0, 1),
-    )
+    variants = tuple(Variant(name, changes={"learn": names}) for name, names in learn.items())
+    name, words = f"constants-{experiment.name}", f"Which constants learn: {experiment.description}"
+    return Sweep(name, words, experiment, variants, learning_rates, (0, 1))
 
 
 def wrong(factor):

@@ -29,6 +29,29 @@ class Variant:
         )
 
 
+RULES = {
+    "KeRNL": "kernl",
+    "e-prop": "eprop",
+    "RFLO": "rflo",
+    "readout only": "readout_only",
+    "backpropagation": "bptt",
+    "truncated backpropagation": "bptt",
+}
+
+
+def named(*names):
+    """Variants that are what their names say: a rule, a window, linear memory. KeRNL's own window is one step."""
+    found = []
+    for name in names:
+        rule, *words = name.split(", ")
+        layer = {"traces": "linear"} if "linear memory" in words else {}
+        for word in words:
+            if word.startswith("window ") and name != "KeRNL, window 1":
+                layer["window"] = int(word.removeprefix("window "))
+        found.append(Variant(name, RULES[rule], layer=layer))
+    return tuple(found)
+
+
 @dataclasses.dataclass(frozen=True)
 class Sweep:
     """Variants of one experiment, of which each takes the learning rate that is best on the validation data.
@@ -42,6 +65,11 @@ class Sweep:
     variants: tuple
     learning_rates: tuple
     seeds: tuple = (0, 1, 2)
+
+
+def sweep(name, description, experiment, variants, learning_rates, seeds=(0, 1, 2), **changes):
+    """The sweep of an experiment with changes of its fields."""
+    return Sweep(name, description, dataclasses.replace(experiment, **changes), variants, learning_rates, seeds)
 
 
 def with_rmsprop(experiment, **changes):

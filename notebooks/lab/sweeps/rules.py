@@ -6,7 +6,7 @@ from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .constants import EVERY_CONSTANT
-from .definition import Sweep, Variant, potential_alone, with_rmsprop
+from .definition import Sweep, Variant, named, potential_alone, sweep, with_rmsprop
 from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ADLIF, SMALL_ALIF, SMNIST_ADLIF
 
 FORMER_RULES = {  # name of the variant: the rule, and its settings
@@ -18,28 +18,22 @@ FORMER_RULES = {  # name of the variant: the rule, and its settings
     "readout only": ("readout_only", {}),
 }
 
-LONG = (Variant("KeRNL"), Variant("backpropagation", "bptt"))
+TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
 CURRENTS = (
-    Variant("KeRNL"),
+    *named("KeRNL"),
     Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
-    Variant("e-prop", "eprop"),
-    Variant("backpropagation", "bptt"),
-    Variant("readout only", "readout_only"),
+    *named("e-prop", "backpropagation", "readout only"),
 )
-HALVES = (Variant("KeRNL, window 419", layer={"window": 419}),)
+HALVES = named("KeRNL, window 419")
 
 
 def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
     experiment = dataclasses.replace(experiment, **changes)
-    variants = (
-        Variant("KeRNL, window 1", "kernl"),
-        Variant(f"KeRNL, window {window}", "kernl", layer={"window": window}),
-        Variant("e-prop", "eprop"),
-        *[Variant("RFLO", "rflo")] * (experiment.cell != "leaky_rnn"),
-        Variant("readout only", "readout_only"),
-        Variant("backpropagation", "bptt"),
-    )
+    names = ["KeRNL, window 1", f"KeRNL, window {window}", "e-prop", "RFLO", "readout only", "backpropagation"]
+    if experiment.cell == "leaky_rnn":
+        names.remove("RFLO")
+    variants = named(*names)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
@@ -63,62 +57,37 @@ def alone(name, seeds=(0, 1, 2), **changes):
     if experiment.task == "mnist":
         changes["source"] = "tfds"
     experiment = potential_alone(experiment, **changes)
-    return Sweep(name, experiment.description, experiment, (Variant("KeRNL"),), (experiment.learning_rate,), seeds)
+    return Sweep(name, experiment.description, experiment, named("KeRNL"), (experiment.learning_rate,), seeds)
 
 
 def long_moved(name, what, variants, seeds):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
-    experiment = dataclasses.replace(
-        SMNIST,
-        source="tfds",
-        task_settings={**SMNIST.task_settings, "shift": [1, 1]},
-        learn=EVERY_CONSTANT,
-        steps=50_000,
-        validate_every=500,
-    )
+    moved = {"task_settings": {**SMNIST.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": 50_000}
     description = f"784 pixels, digits that are moved from the start, constants that learn, 50,000 updates of {what}"
-    return Sweep(name, description, experiment, variants, (2e-3,), seeds)
+    return sweep(name, description, SMNIST, variants, (2e-3,), seeds, **moved, **TFDS)
 
 
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
     """A run on pixels that goes on from a packaged network: the one of the revision in the results file."""
-    base = EXPERIMENTS[network]
-    experiment = dataclasses.replace(
-        base,
-        source="tfds",
-        task_settings={**base.task_settings, **task_settings},
-        learn=EVERY_CONSTANT,
-        start=network,
-        steps=steps,
-        validate_every=500,
-    )
-    return Sweep(name, f"Further from the packaged {network}: {what}", experiment, HALVES, (learning_rate,), (0,))
+    base, description = EXPERIMENTS[network], f"Further from the packaged {network}: {what}"
+    changes = {"task_settings": {**base.task_settings, **task_settings}, "learn": EVERY_CONSTANT, "start": network}
+    return sweep(name, description, base, HALVES, (learning_rate,), (0,), **changes, steps=steps, **TFDS)
 
 
 WINDOWS = (
-    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
-    Variant("backpropagation", "bptt"),
-    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
-    Variant("KeRNL, window 1", "kernl"),
-    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("e-prop", "eprop"),
-    Variant("RFLO", "rflo"),
-    Variant("readout only", "readout_only"),
-    Variant("truncated backpropagation, window 92", "bptt", layer={"window": 92}),  # with the memory of the linear form
+    *named("KeRNL, window 64, linear memory", "backpropagation", "truncated backpropagation, window 64"),
+    *named("KeRNL, window 1", "KeRNL, window 64", "e-prop", "RFLO", "readout only"),
+    *named("truncated backpropagation, window 92"),  # with the memory of the linear form
     Variant("KeRNL, window T/2", "kernl", layer={"window": 419}),
     Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
 
 
 MEMORY = (
-    Variant("KeRNL, window 16, linear memory", "kernl", layer={"window": 16, "traces": "linear"}),
-    Variant("e-prop, window 16, linear memory", "eprop", layer={"window": 16, "traces": "linear"}),
-    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
-    Variant("KeRNL, window 64, linear memory", "kernl", layer={"window": 64, "traces": "linear"}),
-    Variant("e-prop, window 64, linear memory", "eprop", layer={"window": 64, "traces": "linear"}),
-    Variant("truncated backpropagation, window 64", "bptt", layer={"window": 64}),
-    Variant("e-prop", "eprop"),
-    Variant("backpropagation", "bptt"),
+    *named("KeRNL, window 16, linear memory", "e-prop, window 16, linear memory"),
+    *named("truncated backpropagation, window 16"),
+    *named("KeRNL, window 64, linear memory", "e-prop, window 64, linear memory"),
+    *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
 )
 
 IN_PROPORTION = {  # the steps of M as they are by default, but for their epsilon
@@ -140,48 +109,29 @@ def adding(steps, learning_rates, seeds):
         cell_settings={**base.cell_settings, "tau": factor * base.cell_settings["tau"], "period": periods},
         epochs=2,
     )
-    variants = (
-        Variant("KeRNL"),
-        Variant("KeRNL, steps of M in proportion", changes=IN_PROPORTION),
-        Variant("e-prop", "eprop"),
-        Variant("backpropagation", "bptt"),
-    )
+    proportional = Variant("KeRNL, steps of M in proportion", changes=IN_PROPORTION)
+    variants = (*named("KeRNL"), proportional, *named("e-prop", "backpropagation"))
     return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
 
 
-STILL: dict = {"learn": []}
+STILL = named("KeRNL, window 64", "e-prop", "backpropagation")
 HEARTBEATS = (
-    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("KeRNL, window 1", "kernl"),
-    Variant("e-prop", "eprop"),
-    Variant("RFLO", "rflo"),
-    Variant("readout only", "readout_only"),
-    Variant("backpropagation", "bptt"),
-    Variant("KeRNL, window 64, constants stand still", "kernl", layer={"window": 64}, changes=STILL),
-    Variant("e-prop, constants stand still", "eprop", changes=STILL),
-    Variant("backpropagation, constants stand still", "bptt", changes=STILL),
+    *named("KeRNL, window 64", "KeRNL, window 1", "e-prop", "RFLO", "readout only", "backpropagation"),
+    *(dataclasses.replace(v, name=f"{v.name}, constants stand still", changes={"learn": []}) for v in STILL),
 )
 
 WORDS = (
-    Variant("KeRNL, window 1"),
-    Variant("KeRNL, window 16", layer={"window": 16}),
-    Variant("e-prop", "eprop"),
+    *named("KeRNL, window 1", "KeRNL, window 16", "e-prop"),
     Variant("e-prop, words are not moved", "eprop", changes={"task_settings": {"seconds": 1.0}}),
-    Variant("RFLO", "rflo"),
-    Variant("readout only", "readout_only"),
-    Variant("backpropagation", "bptt"),
+    *named("RFLO", "readout only", "backpropagation"),
 )
 
 STRINGS = (
-    Variant("KeRNL, window 1", "kernl"),
-    Variant("KeRNL, window 64", "kernl", layer={"window": 64}),
-    Variant("e-prop", "eprop"),
-    Variant("truncated backpropagation, window 1", "bptt", layer={"window": 1}),
-    Variant("truncated backpropagation, window 16", "bptt", layer={"window": 16}),
-    Variant("backpropagation", "bptt"),
-    Variant("readout only", "readout_only"),
+    *named("KeRNL, window 1", "KeRNL, window 64", "e-prop", "truncated backpropagation, window 1"),
+    *named("truncated backpropagation, window 16", "backpropagation", "readout only"),
 )
 
+BORDER = "What crosses a window's border"
 SWEEPS = (
     alone("row-mnist", epochs=5),
     alone("row-mnist-rate", epochs=5),
@@ -200,80 +150,82 @@ SWEEPS = (
     former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
     former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
     former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
-    Sweep(
+    sweep(
         "ecg-all",
         "Heartbeats, trained on all 618 sequences after all is chosen",
-        dataclasses.replace(ECG, task_settings={**ECG.task_settings, "validation": 0}),
+        ECG,
         HEARTBEATS,
         (ECG.learning_rate,),
+        task_settings={**ECG.task_settings, "validation": 0},
     ),
-    Sweep(
+    sweep(
         "anbn",
         "A^n B^n, LSTM units",
-        dataclasses.replace(EXPERIMENTS["anbn"], epochs=None, steps=1_000, validate_every=500),
+        EXPERIMENTS["anbn"],
         STRINGS,
         (1e-2,),
+        epochs=None,
+        steps=1_000,
+        validate_every=500,
     ),
-    Sweep(
+    sweep(
         "spoken-digits",
         "Spoken digits",  # the recordings as they are, without poor copies of them
-        dataclasses.replace(SPOKEN_DIGITS, task_settings={"seconds": 1.0, "shift": [8, 1]}, epochs=20),
+        SPOKEN_DIGITS,
         WORDS,
         (5e-3,),
+        task_settings={"seconds": 1.0, "shift": [8, 1]},
+        epochs=20,
     ),
-    Sweep(
+    sweep(
         "spoken-digits-all",
         "Spoken digits, trained on the validation part too after all is chosen",
-        dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
+        SPOKEN_DIGITS,
         WORDS[:2],
         (5e-3,),
+        task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
     ),
     Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
-    Sweep(
+    sweep(
         "smnist-adlif-16000",
         "AdLIF units, 784 pixels, 16,000 steps",
-        dataclasses.replace(SMNIST_ADLIF, steps=16_000),
-        (Variant("KeRNL, window 64", layer={"window": 64}),),
+        SMNIST_ADLIF,
+        named("KeRNL, window 64"),
+        (3e-3,),
+        (0,),
+        steps=16_000,
+    ),
+    Sweep(
+        "smnist-alif-8000",
+        "Adaptive thresholds, 784 pixels, 8,000 steps",
+        LONG_ALIF,
+        named("KeRNL", "backpropagation"),
         (3e-3,),
         (0,),
     ),
-    Sweep("smnist-alif-8000", "Adaptive thresholds, 784 pixels, 8,000 steps", LONG_ALIF, LONG, (3e-3,), (0,)),
-    Sweep(
-        "windows",
-        "What crosses a window's border, 2,000 updates",
-        dataclasses.replace(SMNIST, source="tfds", steps=2_000, validate_every=500),
-        WINDOWS,
-        (2e-3, 4e-3),
+    sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
+    sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
+    sweep(
+        "memory-smnist14-adlif",
+        f"Linear memory: {SMALL_ADLIF.description}",
+        SMALL_ADLIF,
+        MEMORY,
+        (2e-3, 5e-3),
+        sensitivity_every=4,
     ),
-    *(
-        Sweep(
-            f"memory-{experiment.name}",
-            f"Linear memory: {experiment.description}",
-            dataclasses.replace(experiment, sensitivity_every=4),
-            MEMORY,
-            (2e-3, 5e-3),
-        )
-        for experiment in (SMALL, SMALL_ALIF, SMALL_ADLIF)
-    ),
-    Sweep(
+    sweep(
         "smnist-25000",
         "784 pixels, windows of half a sequence, 25,000 steps",
-        dataclasses.replace(SMNIST, source="tfds", steps=25_000, validate_every=500),
+        SMNIST,
         HALVES,
         (2e-3,),
         (0,),
+        steps=25_000,
+        **TFDS,
     ),
     further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
-    long_moved("smnist-50000-backpropagation", "backpropagation", (Variant("backpropagation", "bptt"),), (1,)),
+    long_moved("smnist-50000-backpropagation", "backpropagation", named("backpropagation"), (1,)),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
-    Sweep(
-        "windows-20000",
-        "What crosses a window's border, 20,000 updates",
-        dataclasses.replace(SMNIST, source="tfds", steps=20_000, validate_every=500),
-        WINDOWS,
-        (2e-3,),
-        (0,),
-    ),
 )

@@ -22,25 +22,20 @@ SETTINGS = {
 }  # fmt: skip
 KINDS = ("fusion", "dot", "copy", "while", "dynamic-update-slice", "transpose")
 pytestmark = pytest.mark.slow  # whole training steps compiled by XLA, which no other part of the code needs
-INSTRUCTION = re.compile(
-    r"^\s+(?:ROOT )?%\S+ = (\(.*?\)|\S+) ([\w-]+)\(", re.MULTILINE
-)  # `%name = type kind(operands)`
+# `%name = type kind(operands)`
+INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%\S+ = (\(.*?\)|\S+) ([\w-]+)\(", re.MULTILINE)
 
 
 def compiled(**settings):
     """The text of the optimized module of a training step."""
     with tf.device("CPU"):  # what the baseline was recorded on
-        return compiled_here({**SETTINGS, **settings})
-
-
-def compiled_here(settings):
-    model = network.build_model(settings)
-    build_optimizers(model)
-    x = tf.ones((SETTINGS["batch"], SETTINGS["steps"], 2))
-    y = tf.zeros(SETTINGS["batch"], tf.int64)
-    model.train_on_batch(x, y)  # makes what is made in a first step
-    step = tf.function(lambda x, y: model.train_step((x, y)), jit_compile=True)
-    return step.experimental_get_compiler_ir(x, y)(stage="optimized_hlo")
+        model = network.build_model({**SETTINGS, **settings})
+        build_optimizers(model)
+        x = tf.ones((SETTINGS["batch"], SETTINGS["steps"], 2))
+        y = tf.zeros(SETTINGS["batch"], tf.int64)
+        model.train_on_batch(x, y)  # makes what is made in a first step
+        step = tf.function(lambda x, y: model.train_step((x, y)), jit_compile=True)
+        return step.experimental_get_compiler_ir(x, y)(stage="optimized_hlo")
 
 
 def computations(module):
@@ -94,13 +89,12 @@ def test_no_loop_copies_a_whole_sequence(module):
     """Automatic differentiation of a loop did: the time of a step then grows with the square of T."""
     bodies = loop_bodies(module)
     assert len(bodies) >= 4  # forward, backward, each with its blocks
-    assert not [whole_sequences(body) for body in bodies if whole_sequences(body)]
+    assert not any(whole_sequences(body) for body in bodies)
 
 
 def test_the_guard_sees_such_a_copy():
     """In the gradient of `keras.layers.RNN` over the readout cell, at which it was found."""
-    settings = {**SETTINGS, "rule": "keras_bptt"}
-    assert any(whole_sequences(body) for body in loop_bodies(compiled(**settings)))
+    assert any(whole_sequences(body) for body in loop_bodies(compiled(rule="keras_bptt")))
 
 
 def test_the_products_are_the_floors(module):

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from notebooks.lab.benchmark import environments
 from notebooks.lab.benchmark.environments import MARKER, PEERS, SCRIPTS, environment
 from notebooks.lab.benchmark.workers import Row, measure
 
@@ -15,17 +14,13 @@ SETTINGS = {"batch": 2, "steps": 3, "rule": "bptt"}
 STEP = """
 losses = iter(range(10))
 def build(settings):
+    print("from Python")
+    os.write(1, b"from C\\n")
     return lambda: next(losses) * settings["steps"], {"package": settings["rule"]}
 """
 HELD = "def build(settings):\n    held = bytearray(os.urandom(1) * 50_000_000)\n    return lambda: len(held), {}"
 NO_BUILD = "def build(settings):\n    raise KeyError('units')"
 NO_STEP = "def build(settings):\n    return lambda: 1 / 0, {}"
-PRINTS = """
-def build(settings):
-    print("from Python")
-    os.write(1, b"from C\\n")
-    return lambda: print("in a step", flush=True) or 0.0, {}
-"""
 
 
 @pytest.fixture
@@ -35,10 +30,8 @@ def run(tmp_path):
     def run(build, lines="", status=0):
         script = tmp_path / "worker.py"
         script.write_text(f"import os, sys\nfrom protocol import serve\n{build}\nserve(build)")
-        command, environment = (
-            [sys.executable, script, json.dumps(SETTINGS)],
-            {**os.environ, "PYTHONPATH": str(SCRIPTS)},
-        )
+        command = [sys.executable, script, json.dumps(SETTINGS)]
+        environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
         done = subprocess.run(command, input=lines, capture_output=True, text=True, env=environment, timeout=60)
         assert done.returncode == status
         return [json.loads(line) for line in done.stdout.splitlines()], done.stderr
@@ -47,19 +40,19 @@ def run(tmp_path):
 
 
 def test_the_first_two_steps_then_one_for_each_line(run):
-    (first, *steps, last), _ = run(STEP, "step\nstep\nquit\nstep\n")
+    """What is printed goes to stderr."""
+    (first, *steps, last), stderr = run(STEP, "step\nstep\nquit\nstep\n")
     assert first.keys() == {"first_seconds", "second_seconds", "idle_mb", "versions", "loss"}
     assert first["versions"] == {"package": "bptt"}
     assert first["loss"] == 3.0
     assert [step["loss"] for step in steps] == [6.0, 9.0]
     assert all(0.0 <= step["seconds"] < 1.0 for step in steps)
     assert last.keys() == {"peak_mb"}
-    answers, _ = run(STEP, "step\n")  # the end of the input is quit
-    assert len(answers) == 3 and answers[-1].keys() == {"peak_mb"}
+    assert "from Python" in stderr and "from C" in stderr
 
 
 def test_memory(run):
-    """The network's share is in the peak alone, and what this process holds, TensorFlow, in neither."""
+    """The network's share is in the peak alone, what this process holds in neither. The end of the input is quit."""
     (first, last), _ = run(HELD)
     assert 1.0 < first["idle_mb"] < 100.0
     assert first["idle_mb"] + 45.0 < last["peak_mb"] < 150.0
@@ -76,12 +69,6 @@ def test_memory(run):
 def test_an_exception_is_the_answer(run, build, lines, error):
     answers, stderr = run(build, lines, status=1)
     assert error in answers[-1]["error"] and "Traceback" in stderr
-
-
-def test_what_a_package_prints_goes_to_stderr(run):
-    answers, stderr = run(PRINTS, "step\nquit\n")
-    assert len(answers) == 3
-    assert all(said in stderr for said in ("from Python", "from C", "in a step"))
 
 
 SCRIPT = f"""
@@ -115,25 +102,21 @@ def row(tmp_path):
     return make
 
 
-def test_rows_take_turns(row, tmp_path):
-    said = []
-    fast, slow = measure([row("fast"), row("slow", 0.2)], 3, said.append)
+def test_rows_take_turns(row, tmp_path, capsys):
+    fast, slow = measure([row("fast"), row("slow", 0.2)], 3)
     assert (tmp_path / "log").read_text().split() == ["fast"] * 2 + ["slow"] * 2 + ["fast", "slow"] * 3
-    assert said == ["  the fast", "  the slow"]
+    assert capsys.readouterr().out == "  the fast\n  the slow\n"
     assert fast.name == "the fast" and fast.versions == {"package": "1.0"} and slow.loss == 0.2
     assert len(slow.every) == 3 and min(slow.every) <= slow.seconds <= max(slow.every)
     assert fast.seconds < slow.seconds >= 0.2 and slow.first_seconds >= 0.2
     assert 1.0 < fast.idle_mb <= fast.peak_mb < 200.0
 
 
-def test_a_worker_that_fails_says_why(row):
+def test_a_worker_that_fails_says_why(row, tmp_path):
     with pytest.raises(RuntimeError, match="the broken: ValueError: no such rule\n(.|\n)*what was wrong"):
-        measure([row("fast"), row("broken")], 1, lambda line: None)
-
-
-def test_a_script_that_is_not_there(row, tmp_path):
+        measure([row("fast"), row("broken")], 1)
     with pytest.raises(RuntimeError, match="the fast: the process ended\n(.|\n)*No such file"):
-        measure([row("fast")._replace(script=tmp_path / "none.py")], 1, lambda line: None)
+        measure([row("fast")._replace(script=tmp_path / "none.py")], 1)
 
 
 @pytest.fixture
@@ -144,7 +127,7 @@ def commands(monkeypatch):
     def run(command, **kwargs):
         commands.append([str(word) for word in command])
         if "venv" in command:
-            python = command[-1] / ("Scripts/python.exe" if environments.os.name == "nt" else "bin/python")
+            python = command[-1] / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
             python.parent.mkdir(parents=True, exist_ok=True)
             python.touch()
         return subprocess.CompletedProcess(command, 0, "")
@@ -160,7 +143,7 @@ def test_every_peer_has_a_script_that_pins_it():
         assert peer.requirements[0].startswith(f"{name}==")
 
 
-def test_an_environment_is_built_once(tmp_path, commands):
+def test_an_environment_is_built_once_and_lies_apart(tmp_path, commands):
     python = environment("norse", tmp_path)
     assert python.is_file() and python.is_relative_to(tmp_path / "norse")
     (venv, pip) = commands
@@ -169,26 +152,19 @@ def test_an_environment_is_built_once(tmp_path, commands):
     assert pip[-len(PEERS["norse"].requirements) :] == list(PEERS["norse"].requirements)
     assert environment("norse", tmp_path) == python
     assert len(commands) == 2
-
-
-def test_environments_lie_apart(tmp_path, commands):
-    assert environment("norse", tmp_path) != environment("snntorch", tmp_path)
+    assert environment("snntorch", tmp_path) != python
     assert len(commands) == 4
 
 
-def test_other_requirements_build_it_anew(tmp_path, commands, monkeypatch):
-    environment("norse", tmp_path)
-    monkeypatch.setitem(PEERS, "norse", PEERS["norse"]._replace(requirements=("norse==2",)))
-    environment("norse", tmp_path)
-    assert len(commands) == 4 and commands[-1][-1] == "norse==2"
-
-
-@pytest.mark.parametrize("missing", ["marker", "python"])
-def test_a_half_built_one_is_built_anew(tmp_path, commands, missing):
+@pytest.mark.parametrize("change", ["other requirements", "no marker", "no python"])
+def test_one_that_is_half_built_or_of_other_requirements_is_built_anew(tmp_path, commands, monkeypatch, change):
     python = environment("norse", tmp_path)
-    (python if missing == "python" else tmp_path / "norse" / MARKER).unlink()
+    if change == "other requirements":
+        monkeypatch.setitem(PEERS, "norse", PEERS["norse"]._replace(requirements=("norse==2",)))
+    else:
+        (python if change == "no python" else tmp_path / "norse" / MARKER).unlink()
     environment("norse", tmp_path)
-    assert len(commands) == 4
+    assert len(commands) == 4 and commands[-1][-1] == PEERS["norse"].requirements[-1]
 
 
 def test_a_failure_says_whose_and_what_pip_said_and_leaves_no_marker(tmp_path, commands, monkeypatch):

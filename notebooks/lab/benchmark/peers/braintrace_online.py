@@ -7,7 +7,7 @@ import os
 
 import racing
 import task
-from protocol import serve, settings
+from protocol import settings
 
 if hasattr(os, "sched_setaffinity"):
     # XLA starts a thread for each CPU it may use as BrainTrace is imported, and has no setting for their number.
@@ -123,7 +123,7 @@ def build(settings):
 
 
 def build_racer(settings):
-    """The `build` of this worker in a race: `racing.race`."""
+    """What trains and predicts in a race: the `build_racer` of `racing.run`."""
     brainstate.environ.set(dt=1.0 * u.ms)
     brainstate.random.seed(settings["seed"])
     network = Network(settings)
@@ -158,7 +158,4 @@ def versions():
 
 
 if __name__ == "__main__":
-    if racing.asked_for():
-        racing.race(build_racer)
-    else:
-        serve(build)
+    racing.run(build, build_racer)

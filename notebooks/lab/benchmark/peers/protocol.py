@@ -24,13 +24,11 @@ def settings():
 
 
 def serve(build):
-    """Runs a worker to its end.
+    """Runs a worker to its end, by a function `build`: settings -> (step, versions).
 
-    Args:
-        build: function `settings -> (step, versions)`. `step()` trains for one step, waits for its end and returns the
-            loss; an attribute `averages` says of how many steps, if of several. `versions` names the packages that
-            decide its time. `build` is called after the packages were imported, so that `idle_mb` is their share of the
-            memory.
+    `step()` trains for one step, waits for its end and returns the loss; an attribute `averages` says of how many
+    steps, if of several. `versions` names the packages that decide its time. `build` is called after the packages were
+    imported, so that `idle_mb` is their share of the memory.
     """
     answering(lambda say: _serve(build, say))
 

@@ -13,23 +13,21 @@ import protocol
 CHUNK = 100  # validation digits that are evaluated at a time
 
 
-def asked_for():
-    """Whether the settings of this worker are those of a race."""
-    return "data" in protocol.settings()
+def run(build, build_racer):
+    """Runs a worker to its end: in a race if its settings are of one, else as `protocol.serve(build)`.
 
-
-def race(build):
-    """Runs a worker to its end.
-
-    Args:
-        build: function `settings -> (train, predict, versions)`: `train(pixels, labels)` trains on a batch, pixels
-            [B, T] in [0, 1], float32, and labels [B], int64 and waits for its end; `predict(pixels)` returns the
-            digits that it sees [B]; `versions` names the packages that decide its time.
+    `build_racer` is a function `settings -> (train, predict, versions)`: `train(pixels, labels)` trains on a batch,
+    pixels [B, T] in [0, 1], float32, and labels [B], int64, and waits for its end; `predict(pixels)` returns the digits
+    that it sees [B]; `versions` names the packages that decide its time.
     """
-    protocol.answering(lambda say: _race(build, say))
+    if "data" in protocol.settings():
+        protocol.answering(lambda say: race(build_racer, say))
+    else:
+        protocol.serve(build)
 
 
-def _race(build, say):
+def race(build, say):
+    """Trains to the end of the race."""
     settings = protocol.settings()
     with np.load(settings["data"], allow_pickle=False) as file:
         data = {name: file[name] for name in file.files}

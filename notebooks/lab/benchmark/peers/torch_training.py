@@ -1,27 +1,21 @@
 """What the packages built on PyTorch share: encode, backpropagate through time, update."""
 
-import protocol
 import racing
 import task
 import torch
 
 
 def run(network_class, **versions):
-    """A worker, timed or in a race as its settings ask; arguments as of `builder`."""
-    if racing.asked_for():
-        racing.race(racer(network_class, **versions))
-    else:
-        protocol.serve(builder(network_class, **versions))
+    """A worker, timed or in a race as its settings ask.
 
-
-def builder(network_class, **versions):
-    """The `build` of a worker.
-
-    Args:
-        network_class: makes a `torch.nn.Module` of the settings, which maps input spikes [T, B, I] to the hidden spikes
-            [T, B, H] and the readouts [T, B, O].
-        **versions: of the packages that decide the time, beside PyTorch's.
+    `network_class` makes a `torch.nn.Module` of the settings, which maps input spikes [T, B, I] to the hidden spikes
+    [T, B, H] and the readouts [T, B, O]; `versions` are those of the packages that decide the time, beside PyTorch's.
     """
+    racing.run(builder(network_class, versions), racer(network_class, versions))
+
+
+def builder(network_class, versions):
+    """The `build` of a worker."""
 
     def build(settings):
         torch.set_num_threads(settings["threads"])
@@ -49,8 +43,8 @@ def builder(network_class, **versions):
     return build
 
 
-def racer(network_class, **versions):
-    """The `build` of a worker in a race: `racing.race`; arguments as of `builder`."""
+def racer(network_class, versions):
+    """What trains and predicts in a race: the `build_racer` of `racing.run`."""
 
     def build(settings):
         torch.set_num_threads(settings["threads"])

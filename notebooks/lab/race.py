@@ -1,0 +1,122 @@
+"""Accuracy against seconds: the same digits on the same cores, for each rule here and for other packages.
+
+All have the same number of units, the same input spikes and the same optimizer, and each the units of its package: here
+the resonators of the experiment `smnist`, there leaky units with time constants of 20 to 400 ms. So it compares what
+the packages come to, and not the rules alone; and nobody has looked for the best settings of the others. Seconds are
+those of building, compiling and training; the accuracy is that on the 500 validation digits. One runs after the other.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import NamedTuple
+
+import numpy as np
+
+from kernl_keras.data.digits import load_sample
+from kernl_keras.experiments.experiment import MAX_SEED
+from kernl_keras.experiments.files import UserError, write_json
+from kernl_keras.experiments.provenance import cores
+
+from .benchmark.environments import FOLDER, PEERS, environment
+from .benchmark.workers import OURS
+from .options import Command, machine
+
+VALIDATION, CONTEXT_STEPS = 500, 54  # as of the experiment `smnist`
+MARKS = (30.0, 60.0, 120.0)  # s, and the end
+COMMON = {"inputs": 81, "outputs": 10, "batch": 16, "clip_norm": 1.0, "slowest": 400.0}
+
+
+class Row(NamedTuple):
+    """A line of the race."""
+
+    label: str
+    rule: str
+    layer: dict  # settings of our `RNN`
+    peer: str | None = None  # a key of `PEERS`; None for this package
+    learning_rate: float = 2e-3  # that of `smnist`; Norse's readout has larger weights
+
+
+WINDOW = {"window": 64}
+ROWS = {  # the word for --only
+    "kernl": Row("KeRNL", "kernl", {}),
+    "kernl-64": Row("KeRNL, window 64, linear memory", "kernl", {**WINDOW, "traces": "linear"}),
+    "eprop": Row("e-prop", "eprop", {}),
+    "truncated-64": Row("truncated backpropagation, window 64", "bptt", WINDOW),
+    "bptt": Row("backpropagation", "bptt", {}),
+    "pp_prop": Row("BrainTrace, pp_prop", "pp_prop", {}, "braintrace"),
+    "D_RTRL": Row("BrainTrace, D_RTRL", "D_RTRL", {}, "braintrace"),
+    "snntorch": Row("snnTorch, backpropagation", "bptt", {}, "snntorch"),
+    "norse": Row("Norse, backpropagation", "bptt", {}, "norse", 1e-2),
+}
+
+
+def digits():
+    """The packaged digits as all workers get them, a dict: pixels [N, T] in [0, 1], 0 in the steps to answer in."""
+    sample = load_sample()
+    pixels = sample.images[: sample.train].reshape(sample.train, -1).astype(np.float32) / 255.0
+    pixels = np.pad(pixels, [(0, 0), (0, CONTEXT_STEPS)])
+    labels = sample.labels[: sample.train].astype(np.int64)
+    train, held_out = slice(-VALIDATION), slice(-VALIDATION, None)
+    validation = {"validation_pixels": pixels[held_out], "validation_labels": labels[held_out]}
+    return {"pixels": pixels[train], "labels": labels[train], **validation}
+
+
+def run_row(row, settings, data, peers_folder):
+    """Runs a row to its end; returns a dict of what it was and how good it became. `data` are those of `digits`."""
+    python, script = sys.executable, OURS
+    if row.peer:
+        python, script = environment(row.peer, peers_folder), PEERS[row.peer].script
+    steps = data["pixels"].shape[1]
+    settings = {**COMMON, "steps": steps, "context_steps": CONTEXT_STEPS, "marks": MARKS, **settings}
+    settings |= {"rule": row.rule, "layer": row.layer, "learning_rate": row.learning_rate}
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "digits.npz")
+        np.savez(path, **data)
+        command = [str(python), str(script), json.dumps({**settings, "data": str(path)})]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
+        )
+    first, *points = [json.loads(line) for line in done.stdout.splitlines()] or [{"error": "the process ended"}]
+    last = (points or [first])[-1]
+    if done.returncode or "error" in last:
+        raise RuntimeError(f"{row.label}: {last.get('error', 'the process ended')}\n{done.stderr[-2000:]}")
+    return {"label": row.label, "settings": settings, "versions": first["versions"], "points": points}
+
+
+def run(options, about):
+    """A results file, written anew after each row; what failed is said after all others have run."""
+    if not options.seconds > 0.0:
+        raise UserError(f"--seconds must be > 0; received {options.seconds}.")
+    if not 0 <= options.seed <= MAX_SEED:
+        raise UserError(f"--seed must be from 0 to {MAX_SEED}; received {options.seed}.")
+    settings = {name: getattr(options, name) for name in ("seconds", "units", "seed", "threads")}
+    results, data, failed = {"machine": machine(), **settings, **about, "rows": {}}, digits(), []
+    for name in options.only:
+        try:
+            found = run_row(ROWS[name], settings, data, options.peers_dir)
+        except RuntimeError as error:
+            failed.append(str(error))
+            print(f"{ROWS[name].label:40} failed")
+            continue
+        results["rows"][name] = found
+        write_json(options.output, results)
+        points = [f"{point['accuracy']:.3f} at {point['seconds']:.0f} s" for point in found["points"]]
+        print(f"{found['label']:40} {', '.join(points)}")
+    if failed:
+        raise UserError("\n".join(failed))
+
+
+main = Command("race", __doc__, run)
+main.option("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+main.option("--seconds", type=float, default=300.0, metavar="X", help="of training, 300 if not given")
+main.count("--units", 200, "hidden units")
+main.option("--seed", type=int, default=0, metavar="N", help="of weights, noise and order of the digits")
+main.count("--threads", cores(), "one a core")
+main.option("--peers-dir", default=FOLDER, metavar="DIR", help="where their environments are built")
+main.results("race.json")
+
+if __name__ == "__main__":
+    sys.exit(main())

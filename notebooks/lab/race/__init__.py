@@ -1,1 +1,0 @@
-"""Accuracy against seconds, in this package and in others."""
