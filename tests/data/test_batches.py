@@ -114,6 +114,8 @@ def test_a_move_is_towards_later_steps_and_higher_features():
         for t, i in np.ndindex(*y.shape):
             inside = 0 <= t - steps < 7 and 0 <= i - features < 5
             assert y[t, i] == (x[t - steps, i - features] if inside else 0.0)
+    pinned = shifted(tf.constant([[[1.0], [2.0], [3.0]]]), (1, 0), tf.constant([0, 7], tf.int64))
+    assert pinned.numpy().ravel().tolist() == [0.0, 1.0, 2.0]  # the moves of a seed are those of published results
 
 
 @pytest.mark.parametrize("largest", [(2, 1), (1, 1)])  # the same bits for both axes would show in the second

@@ -248,6 +248,8 @@ def test_whole_channels_are_left_out_independently_and_as_often_as_the_rate_says
     first, again, other = (
         without_channels(x, 0.25, tf.constant(key, tf.int64)).numpy() for key in ([3, 4], [3, 4], [3, 5])
     )
+    pinned = without_channels(tf.ones((1, 1, 4)), 0.5, tf.constant([0, 4], tf.int64))
+    assert pinned.numpy().ravel().tolist() == [2.0, 0.0, 2.0, 2.0]
     np.testing.assert_array_equal(first, again)  # the key decides
     assert np.any(first != other)
     found = kept_channels(first, x)
