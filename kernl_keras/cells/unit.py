@@ -94,6 +94,7 @@ class Unit(HiddenCell):
     unit_constants: dict[str, Any] = {}
     CONSTANTS = ()
     KERNELS = ("whole_unit", "exponential")
+    output_kind = "spikes"
     NOISE_OF_OUTPUT = "state"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ that `rules.filters` weighs the filtered inputs:
 
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1)
 
-Constants that learn have traces of their own, see `products.advance_constants`.
+Constants that learn have traces of their own, see `rules.traces`.
 """
 
 import math
@@ -35,9 +35,9 @@ from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
 from .filters import Complex, Filters, poles_of, respond
-from .products import advance_constants
 from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
+from .traces import advance_constants
 
 
 @serializable

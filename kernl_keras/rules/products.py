@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..cells.linear import Errors, varying, with_varying
-from ..sequences.time_loop import scan
+from ..cells.linear import Errors
 
 
 class Block(NamedTuple):
@@ -105,31 +104,3 @@ def share(errors, effects):
     ]
     products = [error * effect for error, effect in pairs if error is not None and effect is not None]
     return sum(products) if products else tf.zeros_like(errors.current)
-
-
-def advance_constants(rule, past, start, size, counts, traces):
-    """The traces [B, K, H, F] of F constants, through the K own states alone, after the `size` steps from `start` on.
-
-    Linear memory uses them. They are exact, because each needs only [H] numbers for a state. `traces` are those before
-    the steps; `counts` is 1 where a step counts, and 0 where it is left out [C, B or 1].
-    """
-    step = rule.followed(past.derivatives(start, size)).first(rule.count_own(past.cell))
-    count = len(step.s)
-    silence = tf.zeros_like(past.residuals.output[0])
-    units = tf.eye(count, dtype=silence.dtype)[:, :, None, None]
-    ones = [silence + units[k] for k in range(count)]  # each [K, B, H]
-    effects = past.effects(start, size)
-    if counts.shape[1] == 1:
-        counts = tf.repeat(counts, tf.shape(silence)[0], 1)
-
-    def back(carry, now):
-        parts, effects, counted = now
-        before, errors = with_varying(step, parts).back(carry, 0.0)
-        local = tf.stack([share(errors, effect) for effect in effects], -1)  # [K, B, H, F]
-        counted = counted > 0.0
-        carry = tuple(tf.where(counted[:, None], after, at) for after, at in zip(before, carry))
-        return carry, tf.where(counted[:, None, None], local, tf.zeros_like(local))
-
-    carry, local = scan(back, tuple(ones), (varying(step), effects, counts), reverse=True, unroll=past.unroll)
-    kept = sum(weight[..., None] * traces[:, k] for k, weight in enumerate(carry))  # [K, B, H, F]
-    return tf.transpose(kept + tf.reduce_sum(local, 0), (1, 0, 2, 3))

@@ -11,7 +11,7 @@ from kernl_keras.rules import KeRNL
 from ..reference.cases import draw
 from ..reference.expected import same
 
-B, T, I, H = 2, 8, 3, 4  # noqa: E741
+B, T, I, H = 2, 12, 3, 4  # noqa: E741
 X, ERROR = draw(71, B, T, I) + 0.5, draw(72, B, T, H)
 TAU_M = [3.0, 6.0, 40.0, 12.0]
 LIF = dict(tau_m=TAU_M, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4)
@@ -60,8 +60,6 @@ def gradients(layer):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_it_is_a_scale_of_the_weights(cell, form):
-    if cell == "current" and form == "kernl, linear":
-        pytest.skip("AdLIF units have no linear memory")
     ones, found = gradients(build(cell, 1.0, **FORMS[form]))
     assert 0.05 < np.mean(ones) < 0.7 and all(np.abs(each).max() > 1e-3 for each in found[:2])
     for resistance, scale in (([0.5, 3.0, 2.0, 8.0], np.array([0.5, 3.0, 2.0, 8.0])), (None, 1.0 / leaks(cell))):
