@@ -50,8 +50,9 @@ class RNN(LayerOverCell):
         window: C, the number of steps in a window. Errors go back exactly inside their window, as by backpropagation
             through time. Before it they reach the unit's own state under "eprop"; also, by M, the units that affected
             it under "kernl"; and nothing under "bptt", which is then truncated. Windows begin at steps 0, C, 2C and so
-            on of a call. None for one window over the whole call under "bptt" and with linear traces, and for windows
-            of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow None or 1 alone.
+            on of what a call reads, wherever sequences start. None for one window over the whole call under "bptt" and
+            with linear traces, and for windows of one step otherwise. "plain_kernl", "rflo" and "readout_only" allow
+            None or 1 alone.
         traces: what the layer remembers of the steps before a window or a piece of a sequence, so that later errors
             still reach them. "linear", for "kernl" and "eprop": filters of the J = I + H + 1 inputs of the units, and
             the mean linear step of each unit (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model` errors then
@@ -63,7 +64,7 @@ class RNN(LayerOverCell):
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of all outputs of the call
             [B, T, H], which are 0 at steps that do not count; one whose call takes a `mask` gets that. Its result,
-            divided by the number of examples, is added to the loss, and its error to L(t).
+            divided by the number of examples, is added to the loss, and its error to L(t). Pieces have a cost each.
         **kwargs: `return_state`, `go_backwards`, `stateful`, `unroll`, `name` and the rest of `keras.layers.RNN`'s. A
             `kernl_keras.Model` keeps states that are not finite out of a stateful layer.
 
