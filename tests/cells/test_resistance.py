@@ -11,7 +11,7 @@ from kernl_keras.rules import KeRNL
 from ..reference.cases import draw
 from ..reference.expected import same
 
-B, T, I, H = 2, 8, 3, 4  # noqa: E741
+B, T, I, H = 2, 12, 3, 4  # noqa: E741
 X, ERROR = draw(71, B, T, I) + 0.5, draw(72, B, T, H)
 TAU_M = [3.0, 6.0, 40.0, 12.0]
 LIF = dict(tau_m=TAU_M, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4)
