@@ -49,19 +49,19 @@ def random_bits(shape, key, dtype, first=0):
         return tf.random.stateless_uniform(shape, key, minval=None, maxval=None, dtype=dtype, alg="philox")
     sizes = tf.cast(tf.convert_to_tensor(shape), tf.int64)
     count, start = tf.reduce_prod(sizes), tf.cast(first, tf.int64) * tf.reduce_prod(sizes[1:])
-    alg = tf.random.Algorithm.PHILOX.value
-
-    def philox(key, counter, shape, dtype):
-        return tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=alg, dtype=dtype)
-
     # Philox' key and counter, as `tf.random.stateless_uniform` makes them of its key.
-    mix = philox(tf.constant([0x02461E293EC8F720], tf.uint64), tf.cast(key, tf.uint64), [4], tf.uint32)
+    mix = _philox(tf.constant([0x02461E293EC8F720], tf.uint64), tf.cast(key, tf.uint64), [4], tf.uint32)
     low, high = tf.unstack(tf.reshape(tf.cast(mix, tf.uint64), (2, 2)), axis=1)
     words = tf.bitwise.bitwise_or(low, tf.bitwise.left_shift(high, tf.constant(32, tf.uint64)))
     # Philox counts, and makes four integers of each count. Those of earlier rows are passed over.
     counter = tf.stack([tf.cast(start // 4, tf.uint64), words[1]])
-    bits = philox(words[:1], counter, [count + 3], dtype)
+    bits = _philox(words[:1], counter, [count + 3], dtype)
     return tf.reshape(tf.slice(bits, [start % 4], [count]), shape)
+
+
+def _philox(key, counter, shape, dtype):
+    alg = tf.random.Algorithm.PHILOX.value
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=alg, dtype=dtype)
 
 
 def uniform(shape, key, first=0):
