@@ -1,17 +1,14 @@
-"""What a network says on real digits, others say too: a SavedModel in a process without kernl_keras, LiteRT, ONNX."""
+"""`Model.export`: a SavedModel says, in a process without kernl_keras, bit by bit what the model says."""
 
-import functools
 import json
-import logging
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import keras
 
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
 CELLS = {
@@ -49,7 +46,6 @@ assert "kernl_keras" not in sys.modules
 """
 
 
-@functools.cache
 def digits():
     """Real digits, a row a step, and steps to answer in."""
     data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=B)
@@ -62,20 +58,16 @@ def export(path, model, pieces, **states):
     np.savez(path / "given.npz", **{f"piece {n}": piece for n, piece in enumerate(pieces)}, **states)
 
 
-def network(kind, code="threshold"):
-    """Encoder, hidden layer, readout and mean over the last steps, compiled."""
+def network(kind):
+    """Encoder, hidden layer, readout and window, compiled."""
     inputs = keras.Input((T, I), name="x")
+    code = "bernoulli" if kind in BERNOULLI else "threshold"
     spikes = kk.SpikeEncoder(4, code=code, context_switch=10, seed=1)(inputs)
     hidden = kk.RNN(CELLS[kind](), seed=2, name="hidden")(spikes)
     voltage = kk.Readout(O, name="readout")(hidden)
     model = kk.Model(inputs, kk.TimeAverage(6)(voltage))
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
     return model
-
-
-def voltages_of(model):
-    """Those of the whole sequence."""
-    return keras.Model(model.input, model.get_layer("readout").output).predict(digits(), verbose=0)
 
 
 def learn(model):
@@ -106,7 +98,7 @@ def export_one_step(path, model):
     step = kk.one_step(model)
     start = {name: np.zeros((B, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
     export(path, step, np.moveaxis(digits(), 1, 0), **start)
-    return voltages_of(model)
+    return keras.Model(model.input, model.get_layer("readout").output).predict(digits(), verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +110,7 @@ def exported(tmp_path_factory):
         path.mkdir()
     says = {}
     for kind in CELLS:
-        model = network(kind, "bernoulli" if kind in BERNOULLI else "threshold")
+        model = network(kind)
         if kind == "spiking":
             learn(model)
         export(paths[kind], model, [digits(), digits()[:2]])
@@ -176,71 +168,3 @@ def test_step_by_step(exported):
     got = np.stack([made[f"outputs {t}"] for t in range(T)], 1)
     assert np.abs(voltages).max() > 0.1
     np.testing.assert_allclose(got, voltages, rtol=1e-5, atol=1e-6)
-
-
-# LiteRT, with operations that every interpreter has
-
-
-@pytest.fixture(params=["tensorflow", "ai_edge_litert"])
-def interpreter(request):
-    """Of TensorFlow, which is to go, or of the package that takes its place."""
-    if request.param == "tensorflow":
-        return tf.lite.Interpreter
-    package = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
-    return package.Interpreter
-
-
-def operations(loaded):
-    """The names of all operations; those of TensorFlow itself start with Flex."""
-    return {operation["op_name"] for operation in loaded._get_ops_details()}
-
-
-ignored = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
-
-
-@ignored
-def test_litert_on_whole_sequences(interpreter):
-    model = network("spiking")
-    one = keras.Input(batch_shape=(1, T, I), name="x")  # one size of batch, or the loop needs TensorFlow's operations
-    content = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, model(one))).convert()
-    loaded = interpreter(model_content=content)
-    assert "WHILE" in operations(loaded) and not any(name.startswith("Flex") for name in operations(loaded))
-    run = loaded.get_signature_runner()
-    (says,) = zip(*(run(x=x[None]).values() for x in digits()))
-    expected = model.predict(digits(), verbose=0)
-    assert np.ptp(expected, 0).min() > 1e-4
-    np.testing.assert_allclose(np.concatenate(says), expected, rtol=1e-5, atol=1e-5)
-
-
-@ignored
-def test_litert_step_by_step(interpreter, tmp_path):
-    model = network("resonator")
-    step, folder = kk.one_step(model), str(tmp_path)
-    step.export(folder)
-    loaded = interpreter(model_content=tf.lite.TFLiteConverter.from_saved_model(folder).convert())
-    assert "FULLY_CONNECTED" in operations(loaded)
-    assert not any(name.startswith("Flex") or name == "WHILE" for name in operations(loaded))
-    run, expected = loaded.get_signature_runner(), voltages_of(model)
-    start = {name: np.zeros((1, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
-    assert np.ptp(expected, 0).max() > 0.1
-    for digit, voltages in zip(digits(), expected):
-        states, says = start, []
-        for x in digit:
-            states = run(x=x[None], **states)
-            says.append(states.pop("outputs")[0])
-        np.testing.assert_allclose(says, voltages, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no export to ONNX")
-@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # tf2onnx's
-def test_onnx_on_whole_sequences_of_any_batch_size(tmp_path):
-    pytest.importorskip("tf2onnx", reason="the export to ONNX needs tf2onnx")
-    onnxruntime = pytest.importorskip("onnxruntime", reason="a network in ONNX needs onnxruntime to run")
-    model = network("spiking")
-    expected = model.predict(digits(), verbose=0)  # before the export: Keras wants the model to have been called
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports an optimization that it cannot make
-    model.export(tmp_path / "network.onnx", format="onnx", verbose=False)
-    run = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"]).run
-    assert np.ptp(expected, 0).min() > 1e-4
-    np.testing.assert_allclose(run(None, {"x": digits()})[0], expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(run(None, {"x": digits()[:2]})[0], expected[:2], rtol=1e-5, atol=1e-5)
