@@ -154,10 +154,10 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
             self.input_square.assign(-tf.ones_like(self.input_square))
 
     def look_at_inputs(self, inputs, counted, training):
-        """`mean_square` of inputs [T, B, I] in the first training step; else that of it."""
+        """`mean_square` of inputs [T, B, I] in the first training step, then that of it; zeros out of training."""
+        if not training:  # nothing that is exported reads the variable
+            return tf.zeros(self.input_square.shape)
         known = tf.convert_to_tensor(self.input_square)
-        if not training:
-            return known
         return tf.cond(known[0] < 0.0, lambda: tf.cast(mean_square(inputs, counted), known.dtype), lambda: known)
 
     def update(self, report, training=True, learns=None, counts=True):

@@ -129,12 +129,13 @@ class SpikeEncoder(StatefulLayer):
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         if steps is not None:
             x = tf.where(steps.mask[..., None], x, tf.zeros_like(x))  # NaN there would reach gradients
-        features, states, left = self._encoded_features(inputs.shape), iter(()), []
+        states: Any = iter(())
+        outputs, given, left = None, {}, []
+        features = self._encoded_features(inputs.shape)
         values, counted = self.gain * x[..., :features], x[..., features:]
         if self.stateful:
             self.check_batch(inputs)
             states = map(tf.convert_to_tensor, self.states)
-        outputs, given = None, {}
         if self.code in FOLLOWING:
             before = [next(states) for _ in range(FOLLOWING[self.code])] if self.stateful else None
             outputs, left = self._followed(values, steps, before)

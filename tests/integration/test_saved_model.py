@@ -151,7 +151,7 @@ def test_nothing_in_it_learns_or_draws(exported, kind):
     assert not [name for name in operations if "Assign" in name or "Apply" in name]
     assert any("Random" in name for name in operations) == (kind in BERNOULLI)
     names = sorted(name.split("/")[-1].split(":")[0] for name in graph["variables"])
-    bias = [] if kind == "spiking" else ["bias"]
+    bias = ["bias"] if kind == "spiking" else ["bias", "bias"]  # of the readout, and of resonators
     assert names == [*bias, "kernel", "kernel", "recurrent_kernel"]
 
 
