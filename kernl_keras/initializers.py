@@ -73,7 +73,8 @@ class LogUniform(keras.initializers.Initializer):
 
         x = exp(u),  u ~ Uniform(log low, log high)
 
-    Each unit has a value of its own, unlike by `LogSpaced`; half of them lie below the geometric mean of the bounds.
+    Each unit has a value of its own, unlike with `LogSpaced`. Half of the values lie below the geometric mean of the
+    bounds.
 
     Args:
         low: smallest value, > 0.
@@ -81,7 +82,7 @@ class LogUniform(keras.initializers.Initializer):
         seed: integer >= 0. The same seed gives the same values at every call with the same shape. None draws a seed
             once, when the initializer is made.
 
-    Called as `LogSpaced`.
+    It is called as `LogSpaced` is.
 
     Raises:
         ValueError: unless 0 < low <= high.
@@ -92,7 +93,7 @@ class LogUniform(keras.initializers.Initializer):
         >>> tau.shape, bool(10.0 <= min(tau)), bool(max(tau) <= 1000.0)
         (TensorShape([200]), True, True)
 
-    Reference: the reciprocal distribution; for why time constants should differ, that of `LogSpaced`.
+    Reference: the reciprocal distribution; for why time constants should differ, see `LogSpaced`.
     """
 
     def __init__(self, low: float, high: float, seed: int | None = None) -> None:

@@ -34,8 +34,8 @@ class GradientAlignment(EventWriter):
 
     Raises:
         OSError: when training begins, where `log_dir` cannot be written, and later, where the disk is full.
-        ValueError: for a setting out of range, and, when training begins, where there are no examples, and as
-            `gradient_alignment`.
+        ValueError: for a setting out of range, and, when training begins, without examples, and where
+            `gradient_alignment` raises one.
 
     Example:
 

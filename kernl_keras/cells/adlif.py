@@ -64,11 +64,13 @@ class AdLIFCell(SpikingCell):
             300 steps.
         coupling: A >= 0, a number or a list of H numbers. The published units have numbers from 0 to 120.
         adaptation_strength: b >= 0, in one of the same forms. The published units have numbers from 0 to 240.
-        surrogate: shape of psi. The potential is far from the threshold most of the time: with "exponential", which has
-            wide flanks, gradients of long sequences explode.
-        learn: which constants learn: "tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength", "coupling".
-        tau_s, base_threshold, resistance, dt, surrogate_damping, input_gain, recurrent_gain, **kwargs: as in
-            `kernl_keras.LIFCell`.
+        surrogate: shape of psi, as in `kernl_keras.LIFCell`. The potential is far from the threshold most of the time:
+            with "exponential", which has wide flanks, gradients of long sequences explode.
+        learn: which constants learn, as in `kernl_keras.LIFCell`: "tau_m", "tau_s", "tau_a", "base_threshold",
+            "adaptation_strength", "coupling".
+        tau_s, base_threshold, resistance, dt, surrogate_damping, input_gain, recurrent_gain: as in
+            `kernl_keras.LIFCell`, but for the defaults.
+        **kwargs: `use_bias`, by default True, and what all hidden cells take, as in `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].

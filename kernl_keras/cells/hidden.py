@@ -38,8 +38,8 @@ class HiddenCell(TrainedCell):
         excitatory: Dale's law: the share of units that are excitatory, the first ones, or a list of H times True or
             False; None for weights of any sign. The recurrent weights that leave an excitatory unit are >= 0, of all
             others <= 0. An update that would change a sign ends at 0 (a Keras constraint, before
-            `recurrent_constraint`). Initial weights get the sign, and those of inhibitory units are larger, so that the
-            two kinds cancel in the mean.
+            `recurrent_constraint`). Initial weights, by any initializer, get the sign, and those of inhibitory units
+            are larger in the ratio of the two numbers of units, so that the two kinds cancel in the mean.
         connectivity_seed: of the drawn connections, an integer >= 0; None for one that the configuration keeps.
         **kwargs: `use_bias` and the other arguments of `TrainedCell`; `name`, `dtype` and those of a Keras layer.
 

@@ -67,7 +67,8 @@ class LeakyRNNCell(HiddenCell):
 
         U(t) = a exp(2 pi i dt/period) U(t-1) + sqrt(1-a^2) f(g(t)),        h(t) = Re U(t)
 
-    The cell trains as `kernl_keras.LIFCell` does.
+    In a plain `keras.layers.RNN` the cell trains by backpropagation through time; in `kernl_keras.RNN` by the rule of
+    that layer.
 
     Args:
         units: number of units H.
@@ -80,7 +81,7 @@ class LeakyRNNCell(HiddenCell):
         discretization: "exponential", or "euler" for a = 1 - dt/tau.
         self_connections: whether a unit receives its own activity through W_rec.
         learn: which constants learn, "tau" and "period", as in `kernl_keras.LIFCell`. Periods stay above 2.01 steps.
-        **kwargs: `use_bias`, and what all hidden cells take, as in `kernl_keras.LIFCell`.
+        **kwargs: `use_bias`, by default True, and what all hidden cells take, as in `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -45,9 +45,9 @@ class LSTMCell(HiddenCell):
         i, f, o = sigmoid(I_i), sigmoid(I_f), sigmoid(I_o),        g = tanh(I_g)
         c(t) = f(t) c(t-1) + i(t) g(t),        h(t) = o(t) tanh(c(t))                                     (35)
 
-    This is `keras.layers.LSTMCell`, with the same weights in the same order. It trains as `kernl_keras.LIFCell` does.
-    Its own state is the memory c. So e-prop has one trace for each weight, which fades as the forget gate says; the
-    output gate acts at once:
+    This is `keras.layers.LSTMCell`, with the same weights in the same order. In a plain `keras.layers.RNN` it trains by
+    backpropagation through time; in `kernl_keras.RNN` by the rule of that layer. Its own state is the memory c. So
+    e-prop has one trace for each weight, which fades as the forget gate says; the output gate acts at once:
 
         eps(t) = f(t) eps(t-1) + dc(t)/dW,        dC/dW = sum_b sum_t L(t) [o (1 - tanh(c)^2) eps(t) + tanh(c) do(t)/dW]
 
@@ -61,8 +61,8 @@ class LSTMCell(HiddenCell):
         unit_forget_bias: whether the bias of the forget gate starts at 1, so that the unit remembers at first.
         dt: length of a step, ms. It sets the scale of gamma (1/ms) and of lags; the units themselves count steps.
         self_connections: whether a unit receives its own output through W_rec.
-        **kwargs: `use_bias`, and what all hidden cells take, as in `kernl_keras.LIFCell`; `recurrent_connectivity` and
-            `excitatory` are those of all gates alike.
+        **kwargs: `use_bias`, by default True, and what all hidden cells take, as in `kernl_keras.LIFCell`;
+            `recurrent_connectivity` and `excitatory` are those of all gates alike.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -64,11 +64,13 @@ class ResonatorCell(SpikingCell):
             cannot follow a faster oscillation.
         adaptation_strength: beta >= 0, a number or a list of H numbers; a spike raises the threshold by (1-p) beta.
         input_gain: standard deviation of what the initial input weights add to the potential in one step, times
-            sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more.
-        learn: which constants learn: "tau_m", "period", "tau_s", "tau_a", "base_threshold", "adaptation_strength".
-            Periods stay above 2.01 steps.
-        tau_s, tau_a, base_threshold, dt, surrogate, surrogate_damping, recurrent_gain, **kwargs: as in
-            `kernl_keras.LIFCell`.
+            sqrt(I). 1 suits inputs of standard deviation 1; sparse spikes need more. A `kernel_initializer` takes its
+            place.
+        learn: which constants learn, as in `kernl_keras.LIFCell`: "tau_m", "period", "tau_s", "tau_a",
+            "base_threshold", "adaptation_strength". Periods stay above 2.01 steps.
+        tau_s, tau_a, base_threshold, dt, surrogate, surrogate_damping, recurrent_gain: as in `kernl_keras.LIFCell`, but
+            for the defaults.
+        **kwargs: `use_bias`, by default True, and what all hidden cells take, as in `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].

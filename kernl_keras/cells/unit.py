@@ -48,16 +48,17 @@ class Unit(HiddenCell):
     Attributes to define in the subclass:
 
     - `states`: names of the states, a tuple. All start at 0.
-    - `unit_constants`: the constants by name, with their defaults, a dict. Each is an argument of the constructor: a
-      number, or a list of `units` numbers. Those named "tau.." are time constants in ms, which may be initializers
-      too. `p` has them as they are now, and `p.dt`.
+    - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
+      constructor: a number, or a list of `units` numbers. Those whose names begin with "tau" are time constants in ms,
+      which may be initializers too. `p` has them as they are now, and `p.dt`.
 
     Args:
         units: number of units H.
         surrogate_damping: psi at the threshold.
         learn: which of the constants learn, by their names. Each becomes a weight with a number > 0 for every unit.
         dt, surrogate, input_gain, recurrent_gain: as in `kernl_keras.LIFCell`; the gains are those of a unit at rest.
-        **kwargs: the constants; and what all hidden cells take, as in `kernl_keras.LIFCell`.
+        **kwargs: the constants; `use_bias`, by default False, and what all hidden cells take, as in
+            `kernl_keras.LIFCell`.
 
     Call arguments:
         inputs: x(t) [B, I].

@@ -30,7 +30,7 @@ class SequenceData(NamedTuple):
     Attributes:
         train: `tf.data.Dataset` of full batches. Each pass over it has the order of the next epoch. With `repeat=True`
             it is one endless stream of epochs.
-        validation, test: `tf.data.Dataset` of all examples in a fixed order; None if there are none for validation.
+        validation, test: `tf.data.Dataset` of all examples in a fixed order; `validation` is None if it has none.
         examples, steps_per_epoch: `Splits`, the number of examples and of batches of each part.
         time_steps, features: int, T and I.
         description: str, where the data come from.

@@ -40,7 +40,8 @@ def sequential_mnist(
             set, 700 and 100 of each class), or "tfds" for all 70,000, through TensorFlow Datasets.
         data_dir: folder of prepared TensorFlow Datasets; None for `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
             Only for "tfds".
-        download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`.
+        download: bool, whether "tfds" may download MNIST (11 MB) if it is not in `data_dir`. If it is there, the
+            network is not used.
         validation: int, how many digits are held out from the end of the training set, whatever the seed. None for 500
             of the sample or 5,000 of all MNIST; 0 for no validation part.
         layout: "pixels" (784 steps of one pixel) or "rows" (28 steps of 28 pixels).
@@ -55,7 +56,8 @@ def sequential_mnist(
         seed: int, the seed of the order of the training digits and of their moves, and of nothing else.
         repeat: bool. False: `train` is one epoch, and each pass over it has the order of the next. True: it is an
             endless stream of the same epochs.
-        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost.
+        skip_batches: int, starts the endless stream where it would be after that many batches, at no cost. It needs
+            repeat=True.
 
     Returns:
         `SequenceData` of x float32 [B, T, I] and y int32 [B]. Training batches are full: each epoch leaves out the few

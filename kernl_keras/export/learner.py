@@ -224,8 +224,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
             the outputs' shape [1, n] under any other.
 
     Returns:
-        `Learner`, a `tf.Module` with these methods in Python, with `to_keras()`, which puts what was learned back into
-        the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
+        `Learner`, a `tf.Module` that has these as methods in Python, and `to_keras()`, which puts what was learned back
+        into the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
 
     Raises:
         ValueError: for a model that is not compiled with a loss, or not in single precision; and for layers and rules

@@ -25,7 +25,8 @@ def one_step(model: keras.Model) -> keras.Model:
     - hidden, after a Masking layer: also `NAME_output` [B, H], the output that a masked step repeats
     - readout: `NAME_v` [B, O]
 
-    NAME is the layer's. The number of one that Keras made, such as `rnn_3`, counts the layers of the chain instead.
+    NAME is that of the layer. The number of a layer that Keras named, such as `rnn_3`, counts the layers of the chain
+    instead: `rnn`, `rnn_1`.
 
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and

@@ -30,8 +30,8 @@ class AudioEncoder(StatefulLayer):
     E is scaled to about 1 for a sine of amplitude 1 in the middle of a band, and E_0 = 10^-6. "log" keeps the loudness,
     from 0 to about 1. "pcen" (per-channel energy normalization) divides by the running mean M, so that steady sounds
     fade; M(0) = E(0). Its floor follows the level L of the channel, which rises at once and falls slowly: a soft voice
-    looks like a loud one down to L = 10^-8, and sounds 30 dB below the voice hardly count. A `SpikeEncoder` then
-    encodes y by its `code`.
+    looks like a loud one down to L = 10^-8 (80 dB below a sine of amplitude 1), and sounds 30 dB below the voice hardly
+    count. A `SpikeEncoder` then encodes y by its `code`.
 
     Frames end where steps end: step t depends on the `frame` before it, and on nothing later. Before a sequence is
     silence. So a stateful layer gives the same in pieces as in one call.

@@ -15,9 +15,11 @@ from .stateful import StatefulLayer
 
 @serializable
 class TimeAverage(StatefulLayer):
-    """Mean over the last steps of a sequence, of those that count; fewer where an example has fewer.
+    """Mean over the last steps of a sequence.
 
         y = 1/n sum_{t = T-n+1..T} x(t),  n = last
+
+    With a mask only the steps that count are taken; an example that has fewer than `last` is averaged over those.
 
     Args:
         last: number of steps; None for all of them.
@@ -35,7 +37,7 @@ class TimeAverage(StatefulLayer):
 
     Raises:
         ValueError: if the sequence is shorter than `last`, unless `stateful=True`. A graph that is traced with an
-            unknown number of steps averages over all steps there.
+            unknown number of steps does not check this: it averages a sequence that is too short over all of its steps.
 
     Example:
         >>> import tensorflow as tf, kernl_keras as kk

@@ -18,7 +18,8 @@ One thing has one name throughout:
 
 Args:
     units, dt: number of units H, length of a step in ms.
-    **settings: of the cell in the package; what is left out is as in the table above the function.
+    **settings: of the cell in the package; what is left out is as in `SPIKING`, `RESONATOR`, `ADLIF` and `RATE` of
+        `naive.units`.
     c: constants of a unit, what `constants`, `resonator_constants`, `adlif_constants` and `rate_constants` return.
     x: inputs [B, T, I].
     w_in, w_rec, bias: weights [I, H], [H, H], [H]; of LSTM units 4H in place of the last H.

@@ -52,7 +52,7 @@ class EProp(Rule):
         self.reset_gradient = flag("reset_gradient", reset_gradient)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
-        """All cells have it, and all kinds of traces."""
+        """Accepts all cells and all kinds of traces."""
 
     def count_own(self, cell: HiddenCell) -> int:
         """The number of own states that errors go back through."""

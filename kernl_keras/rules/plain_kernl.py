@@ -72,7 +72,7 @@ class PlainKeRNL(LearnedSensitivity):
     def reference(cls, time_steps: int) -> "PlainKeRNL":
         """The settings of the reference code: noise on the synapses, a replica of each unit, the last step alone.
 
-        It draws gamma from [0, 1/T], where T are the `time_steps`.
+        It draws gamma from [0, 1/T], where T is `time_steps`.
 
         Example:
 

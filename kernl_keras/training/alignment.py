@@ -68,9 +68,9 @@ def gradient_alignment(
 
     for each weight, for all of the layer, and for the logarithm of each constant that learns. By lag: the sequence is
     cut into `windows` of equal length; windows k <= l give the part of the gradient that comes from the errors of
-    window l and the inputs of window k, and all pairs with the same l - k are summed. The last window may be shorter;
-    masked steps take no time. Errors that reach a layer through states that it returns are not seen, and of several
-    calls of a layer only the last is.
+    window l and the inputs of window k, and all pairs with the same l - k are summed. Lag 0 is within a window; the
+    last window may be shorter; masked steps take no time. Errors that reach a layer through states that it returns are
+    not seen, and of several calls of a layer only the last is.
 
     A high cosine does not mean a higher accuracy. Most of a gradient's length is local, a unit's own output by its own
     weights, and errors of this part may hide what a rule adds. So `nonlocal_cosine` compares the parts through other
@@ -79,7 +79,7 @@ def gradient_alignment(
     along a good one; and backpropagation with a surrogate is itself no gradient of the spiking network, which has none.
 
     Args:
-        model: built and compiled Keras model with `RNN` layers; its loss is differentiated, and it stays as it is.
+        model: built and compiled Keras model with `RNN` layers; its loss is differentiated. The model stays as it is.
         x, y: a batch, as for `fit`. Memory is that of one step of backpropagation.
         rules: list of rules, as words or objects, or a dict of them by names of your own; None for each layer's own
             rule beside "eprop" and "rflo", without those that do not go with a layer's cell. The word of the layer's
