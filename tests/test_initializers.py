@@ -68,3 +68,9 @@ def test_config_covers_the_signature(kind, more):
     assert kind(**settings).get_config() == settings
     again = keras.initializers.get(keras.initializers.serialize(kind(**settings)))
     assert isinstance(again, kind) and again.get_config() == settings
+
+
+@pytest.mark.parametrize("kind", [LogUniform, LogSpaced])
+def test_the_bounds_have_an_order(kind):
+    with pytest.raises(ValueError, match=r"high must be >= 2; received 1\.0"):
+        kind(2.0, 1.0)

@@ -129,5 +129,5 @@ def test_the_context_counts_its_input_in_every_example(switch, expected):
 
 
 def test_the_context_counts_beyond_256_under_mixed_precision(half_precision):
-    context = tf.function(keras.layers.RNN(kk.ContextCell(300), return_sequences=True))
+    context = tf.function(keras.layers.RNN(kk.ContextCell(300), return_sequences=True), jit_compile=True)
     np.testing.assert_array_equal(tf.cast(context(tf.ones((1, 302, 1))), tf.float32)[0, :, 0], [0] * 300 + [1] * 2)

@@ -140,7 +140,7 @@ def test_context_comes_on_after_the_counted_steps():
     np.testing.assert_array_equal(context_code(counted, 2)[..., 0], expected)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)  # both modes have a turn
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", CODES)
 def test_modes_agree_to_the_bit(name, mode):

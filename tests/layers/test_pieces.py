@@ -77,8 +77,8 @@ def run(layer, channels, cuts, training):
 
 
 @pytest.mark.sampled(4)
-@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("training", [False, True])
 def test_outputs_of_pieces_are_those_of_the_whole(name, training):
     """Draws to the bit."""
     whole, layer, channels = build(name, name in DRAWN), build(name, True), LAYERS[name][1]

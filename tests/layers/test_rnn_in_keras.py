@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
+from kernl_keras.rules import BPTT, Exponential, KeRNL, LinearTraces, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, J, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
@@ -148,8 +148,19 @@ def test_one_step(rule, cell):
     assert np.abs(of_weights).max() > 0 and np.isfinite(layer.report.sensitivity_loss)
 
 
+@pytest.mark.parametrize("settings", [{}, {"rule": NETWORK}, {"rule": "plain_kernl"}, {"traces": True}], ids="abcd")
+def test_a_single_unit_learns(settings):
+    layer, x = kk.RNN(kk.LIFCell(1, input_gain=3.0), seed=1, **settings), tf.ones((4, 3, 3))
+    layer.build(x.shape)
+    with tf.GradientTape() as tape:
+        outputs = layer(x, training=True)
+        loss = tf.reduce_sum(outputs) + tf.add_n(layer.losses or [0.0])
+    of_inputs = tape.gradient(loss, layer.cell.kernel)
+    assert outputs.shape == (4, 3, 1) and np.isfinite(loss) and np.isfinite(of_inputs).all() and np.any(of_inputs)
+
+
 def test_the_config_covers_the_signature():
-    settings = dict(rule=KeRNL(adaptation=False), window=3, traces="linear", seed=9, return_sequences=False)
+    settings = dict(rule=KeRNL(adaptation=False), window=3, traces=LinearTraces(8), seed=9, return_sequences=False)
     settings["activity_regularizer"] = "l2"
     names = set(constructor_arguments(kk.RNN))
     assert set(settings) | {"cell"} == names
@@ -158,7 +169,8 @@ def test_the_config_covers_the_signature():
     config = layer.get_config()
     assert all(config[name] != default.get_config()[name] for name in names)
     again = kk.RNN.from_config(dict(config))  # Keras takes the cell out
-    assert again.get_config() == config and again.name == "hidden" and again.cell.tau_m == 7.0
+    assert again.get_config() == config and again.name == "hidden"
+    assert again.cell.tau_m == 7.0 and again.traces.poles == 8
     assert layer.seed == 9 and default.seed == kk.RNN.from_config(default.get_config()).seed  # the drawn one is kept
     assert default.seed != kk.RNN(kk.LIFCell(H)).seed
 

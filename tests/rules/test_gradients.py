@@ -105,7 +105,7 @@ WINDOWED = {
     ("name", "cell", "window"),
     [
         *taking_turns([(name, cell, 1) for name in LOCAL for cell in CELLS], every=7),
-        *taking_turns([*pairs(WINDOWED, CELLS, (2, 7, 8)), *(("bptt", cell, 1) for cell in CELLS)], every=13),
+        *taking_turns([*pairs(WINDOWED, CELLS, (2, 7, 8)), *(("bptt", cell, 1) for cell in CELLS)], every=8),
     ],
 )
 def test_gradients_are_the_references(name, cell, window):
@@ -188,14 +188,13 @@ WITHOUT_M = [
 ]
 
 
-@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("cell", "rule", "other"),
     [
         # No effect of the reset (soft) and no refractory time: M = (1-a) R_m I, gamma = 1/tau_m, h = 1.
         ("soft free", PlainKeRNL(), EProp(adaptation=False)),
-        *((cell, WITHOUT_M[number % 2], EProp()) for number, cell in enumerate(CELLS)),
-        *((cell, LOCAL["e-prop"], rule) for cell in RATE for rule in list(LOCAL.values())[1:]),
+        *taking_turns([(cell, WITHOUT_M[number % 2], EProp()) for number, cell in enumerate(CELLS)], every=5),
+        *taking_turns([(cell, LOCAL["e-prop"], rule) for cell in RATE for rule in list(LOCAL.values())[1:]], every=5),
     ],
 )
 def test_rules_that_are_one(cell, rule, other):

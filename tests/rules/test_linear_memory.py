@@ -55,6 +55,7 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
         *taking_turns(pairs(RULES, CELLS, (1, 2, 7), (0,)), every=8),
         *taking_turns(pairs(RULES, CELLS, (1, 2, 4), (1, 2, 3, 5)), every=14),
         ("e-prop", "relu", 2, 0),
+        ("e-prop, reset", "hard adaptive", 2, 3),
     ],
 )
 def test_it_is_the_memory_of_means(name, cell, window, segments):
@@ -70,10 +71,12 @@ def test_it_is_the_memory_of_means(name, cell, window, segments):
     same(gradient, network.used(expected), tolerance=1e-7)
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("segments", [0, 1, 3])
+ADLIF = [("equal", KeRNL("whole_unit")), ("spread", KeRNL("whole_unit")), ("equal", EProp())]
+
+
 @pytest.mark.parametrize(
-    ("name", "rule"), [("equal", KeRNL("whole_unit")), ("spread", KeRNL("whole_unit")), ("equal", EProp())]
+    ("name", "rule", "segments"),
+    taking_turns([(*row, segments) for row in ADLIF for segments in (0, 1, 3)], every=4),  # each of both once
 )
 def test_adlif_units_have_it(name, rule, segments):
     layer, run, c, (_, w_rec, _), s = own.adlif(name, rule, window=2, traces=TRACES[segments])
@@ -197,8 +200,8 @@ def test_the_weights_of_filters_are_those_of_least_squares():
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("perturbation", ["tangent", "twin", "replica"])
 @pytest.mark.parametrize("cell", ["hard", "hard adaptive", "resonator", "swinging tanh"])
+@pytest.mark.parametrize("perturbation", ["tangent", "twin", "replica"])
 def test_m_learns_the_direct_effect_from_one_step(cell, perturbation):
     """F is 0 for M = drive W_rec^T under the tangent, and its gradient leads there from zero."""
     if cell in RATE and perturbation == "replica":
