@@ -171,8 +171,9 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
             means.update({name: getattr(report, name) for name in (*LEARNING, EXPLAINED_OF)}, counts)
 
     def input_sizes(self):
-        """The root mean square of each input feature, an array [I], in the first training step that counted."""
-        return np.sqrt(self.input_square.numpy())
+        """The root mean square of each input feature [I], in the first training step that counted; None before it."""
+        square = self.input_square.numpy()
+        return None if (square < 0.0).all() else np.sqrt(square)
 
     def result(self, training=True):
         """The means `{name: float}` of training, or the activity of evaluation; NaN where nothing was counted."""

@@ -107,9 +107,9 @@ class ExponentialPredictor(Predictor):
         return self.decay * omega + noise[:, None, :], self.decay * (slope - self.dt * omega)
 
     def start(self, like):
-        omega, slope = like.filtered_noise[None], like.filtered_noise_slope[None]
         if self.last:
-            return Effect(tf.zeros_like(omega[:, :, 0]), omega, slope)
+            omega = tf.zeros_like(like.filtered_noise)[None]
+            return Effect(omega[:, :, 0], omega, omega)
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(flat(self.m))
         return zero, zero, zeros, zeros
 

@@ -108,7 +108,7 @@ class Watch(keras.callbacks.Callback):
         self.record = model._nonfinite
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._said = set()  # once a fit
-        self._looked = False  # at the inputs of the first batch
+        self._looked = False  # at the inputs
         for layer in model.rule_layers:
             layer.diagnostics.measure_inputs_anew()
 
@@ -120,9 +120,10 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
         if not self._looked:
-            self._looked = True
-            for layer in self.model.rule_layers:
-                if message := not_scaled(layer.name, layer.diagnostics.input_sizes()):
+            sizes = {layer.name: layer.diagnostics.input_sizes() for layer in self.model.rule_layers}
+            self._looked = not any(each is None for each in sizes.values())  # after a batch that counted
+            for name, each in sizes.items():
+                if self._looked and (message := not_scaled(name, each)):
                     self._warn(message)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -489,8 +489,8 @@ def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk, monkeypatch):
     """Nothing is replaced by stand-ins: the system refuses to let files grow."""
     monkeypatch.setattr(feeds, "TensorBoard", kk.TensorBoard)
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
-    experiment = dataclasses.replace(TINY, steps=4, above=[], optimizer_settings={})
-    with short_disk(25_000), pytest.raises(UserError, match=message):
+    experiment = dataclasses.replace(TINY, steps=18, above=[], optimizer_settings={})
+    with short_disk(45_000), pytest.raises(UserError, match=message):  # more than the model takes
         train(experiment, tmp_path / "run", verbose=0)
     assert read_config(tmp_path / "run").name == "tiny"
 

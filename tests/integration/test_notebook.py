@@ -14,7 +14,7 @@ from kernl_keras.rules.backward import Backward
 from kernl_keras.rules.kernel import TracedHop
 
 ROOT = pathlib.Path(__file__).parents[2]
-PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3}  # notebook: how many
+PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3, "stream": 2}  # notebook: how many
 
 nbformat = pytest.importorskip("nbformat", reason="reading the notebook needs nbformat")
 
@@ -42,10 +42,10 @@ def test_every_cell_runs(name, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="running the notebook needs nbclient")
     for package in ("matplotlib", "ipykernel"):
         pytest.importorskip(package, reason=f"the notebook's kernel needs {package}")
-    if name == "speech":
+    if name in ("speech", "stream"):
         pytest.importorskip("ai_edge_litert.interpreter", reason="the notebook's device needs ai-edge-litert")
-        if "KERNL_KERAS_DATA_DIR" not in os.environ:
-            pytest.skip("KERNL_KERAS_DATA_DIR is not set: it names a folder of TensorFlow Datasets with spoken_digit")
+    if name == "speech" and "KERNL_KERAS_DATA_DIR" not in os.environ:
+        pytest.skip("KERNL_KERAS_DATA_DIR is not set: it names a folder of TensorFlow Datasets with spoken_digit")
     monkeypatch.setenv("KERNL_KERAS_NOTEBOOK_STEPS", "2")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # whatever the shell says

@@ -82,7 +82,7 @@ def data(case):
 def build(case, dtype):
     """The network of a case, compiled, its weights drawn by NumPy."""
     batch = BATCH // tf.distribute.get_strategy().num_replicas_in_sync if case.stateful else None
-    x = inputs = keras.Input(batch_shape=(batch, T, I), dtype=dtype)
+    x = inputs = keras.Input(batch_shape=(batch, T, I), dtype=dtype, name="x")
     if case.masked:
         x = keras.layers.Masking(dtype=dtype)(x)
     if case.drawn:
@@ -104,7 +104,9 @@ def build(case, dtype):
     if case.scale:
         optimizers = [keras.mixed_precision.LossScaleOptimizer(each, initial_scale=case.scale) for each in optimizers]
     metrics = dict(metrics=["mae"], weighted_metrics=["mse"])
-    model.compile(optimizers[0], "mse", sensitivity_optimizer=optimizers[1], **metrics, **case.compile)
+    model.compile(
+        optimizers[0], "mse", sensitivity_optimizer=optimizers[1], **metrics, **{"sensitivity_every": 1, **case.compile}
+    )
     return model
 
 
