@@ -56,8 +56,9 @@ class Model(CompiledModel):
     measurements. `evaluate` and `predict` draw no noise.
 
     Args:
-        *args, **kwargs: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or
-            neither in a subclass with a `call`.
+        *args: as in `keras.Model` or `keras.Sequential`: `inputs` and `outputs`, or a list of layers, or neither in a
+            subclass with a `call`.
+        **kwargs: likewise.
 
     Raises:
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction;
