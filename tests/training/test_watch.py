@@ -136,6 +136,17 @@ def test_inputs_that_are_not_scaled_are_reported_once(cell):
         assert said == [] and (cell is kk.LSTMCell or found["restarted_perturbations"] == 0.0)
 
 
+def test_inputs_are_looked_at_in_the_first_batch_that_is_not_skipped():
+    model, found = build(kk.LeakyRNNCell(5)), recordings(scaled=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        x = np.concatenate([np.full_like(found, np.nan), found])
+        model.fit(x, np.zeros((len(x), 1)), batch_size=len(found), shuffle=False, verbose=0)
+    messages = [str(each.message) for each in said]
+    assert sum("not scaled" in message for message in messages) == 1
+    assert not [message for message in messages if "invalid value" in message]  # NumPy's
+
+
 def test_after_the_advice_nothing_is_reported():
     scale = keras.layers.Normalization()
     scale.adapt(recordings(scaled=False))
