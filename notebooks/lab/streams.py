@@ -14,7 +14,7 @@ Along the way the network is tested on that stream.
 
 With `--rates` the question is another one: which learning rate is right for an update every C steps? It stays the same
 then, as it does on a stream without an end, and the rules are those with a memory. `digits` are those of MNIST, 14 x 14
-pixels one by one, with pauses; `digits-lif` and `digits-adlif` are the same for other units. `heartbeats` ask at every
+pixels one by one, with pauses, and `digits-784` of 28 x 28; `digits-lif` and `digits-adlif` are the same for other units. `heartbeats` ask at every
 step.
 """
 
@@ -106,11 +106,12 @@ def strings(data_dir):
     return Task(parts, settings, lstm, None, 2, STEPS, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
-def digits(data_dir):
-    """Handwritten digits of 14 x 14 pixels, a pixel a step, in stretches of 240 steps."""
-    cell = partial(kk.ResonatorCell, UNITS, tau_m=150.0, period=kk.LogSpaced(6.0, 200.0))
-    parts, settings = parts_of(kk.data.sequential_mnist(size=14, context_steps=0)), {"every": 240, "answer": 10}
-    return Task(parts, settings, cell, 20.0, 10, 60_000, 128 * 240, words_missed, whole=240)
+def digits(data_dir, size=14):
+    """Handwritten digits of 14 x 14 or 28 x 28 pixels, a pixel a step, with pauses; 4,000 in all rows together."""
+    longest, every, steps = {14: (200.0, 240, 60_000), 28: (800.0, 840, 210_000)}[size]
+    cell = partial(kk.ResonatorCell, UNITS, tau_m=0.75 * longest, period=kk.LogSpaced(6.0, longest))
+    parts, settings = parts_of(kk.data.sequential_mnist(size=size, context_steps=0)), {"every": every, "answer": 10}
+    return Task(parts, settings, cell, 20.0, 10, steps, 128 * every, words_missed, whole=every)
 
 
 def digits_of(experiment, data_dir):
@@ -137,6 +138,7 @@ TASKS = {
     "cue": cue,
     "strings": strings,
     "digits": digits,
+    "digits-784": partial(digits, size=28),
     "digits-lif": partial(digits_of, SMALL_ALIF),
     "digits-adlif": partial(digits_of, SMALL_ADLIF),
     "heartbeats": heartbeats,

@@ -1,10 +1,12 @@
 """Which constants learn beside the weights, and what that gains."""
 
+import dataclasses
+
 from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import EXPERIMENTS
 
-from .definition import Sweep, Variant, with_rmsprop
-from .networks import SMALL, SMALL_ALIF
+from .definition import Sweep, Variant
+from .networks import SMALL
 
 OSCILLATION = ["tau_m", "period"]
 EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
@@ -12,7 +14,7 @@ EVERY_CONSTANT = [*OSCILLATION, "tau_a", "base_threshold", "adaptation_strength"
 
 def constants(experiment, learning_rates, **changes):
     """The sweep over what learns besides the weights."""
-    experiment = with_rmsprop(experiment, **changes)
+    experiment = dataclasses.replace(experiment, **changes)
     cell = CELLS[experiment.cell](**experiment.cell_settings)
     time = OSCILLATION if "period" in cell.LEARNABLE else ["tau_m"]
     rest = ["base_threshold", *["tau_a", "adaptation_strength"] * cell.adapts, *["tau_s"] * (cell.tau_s is not None)]
@@ -36,12 +38,11 @@ WRONG = tuple(
 
 SWEEPS = (
     constants(SMALL, (2e-3, 5e-3)),
-    constants(SMALL_ALIF, (3e-3, 1e-2)),
     constants(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), epochs=1),
     Sweep(
         "wrong-constants",
         "Time constants and periods that begin wrong",
-        with_rmsprop(SMALL),
+        SMALL,
         WRONG,
         (2e-3, 5e-3),
         (0, 1),

@@ -70,18 +70,3 @@ class Sweep:
 def sweep(name, description, experiment, variants, learning_rates, seeds=(0, 1, 2), **changes):
     """The sweep of an experiment with changes of its fields."""
     return Sweep(name, description, dataclasses.replace(experiment, **changes), variants, learning_rates, seeds)
-
-
-def with_rmsprop(experiment, **changes):
-    """The experiment with the optimizer of M that these sweeps were run with."""
-    optimizer = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}
-    norm = experiment.optimizer_settings["global_clipnorm"]
-    optimizer["sensitivity_optimizer_settings"] = {"global_clipnorm": norm}
-    return dataclasses.replace(experiment, **optimizer, **changes)
-
-
-def potential_alone(experiment, **changes):
-    """The same when the threshold was no part of KeRNL's own traces either."""
-    if experiment.rule == "kernl":
-        changes["rule_settings"] = {**experiment.rule_settings, "adaptation": False}
-    return with_rmsprop(experiment, **changes)

@@ -27,6 +27,18 @@ SMALL_ALIF = dataclasses.replace(
     sensitivity_every=1,
 )
 
+# Rows of 28 pixels, which such units learn.
+ROWS_LIF = dataclasses.replace(
+    EXPERIMENTS["row-mnist"],
+    name="rows-lif",
+    description="MNIST row by row, leaky units of which half adapt their threshold",
+    source="tfds",
+    cell="lif",
+    cell_settings={**SMNIST_ALIF.cell_settings, "tau_m": 10.0, "tau_a": 30.0},
+    rule_settings={},
+    epochs=1,
+)
+
 SMNIST_ADLIF = dataclasses.replace(EXPERIMENTS["smnist-adlif"], source="tfds", steps=2_000, validate_every=500)
 SMALL_PERIODS = spread(28.0, 420.0, count=200)
 SMALL_COUPLING = [(2.0 * math.pi / period) ** 2 * tau_m * TAU_A for period, tau_m in zip(SMALL_PERIODS, TAU_M)]

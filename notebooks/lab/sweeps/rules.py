@@ -2,28 +2,13 @@
 
 import dataclasses
 
-from kernl_keras.experiments.build import CELLS
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .constants import EVERY_CONSTANT
-from .definition import Sweep, Variant, named, potential_alone, sweep, with_rmsprop
-from .networks import BRIEF, LONG_ALIF, SMALL, SMALL_ADLIF, SMALL_ALIF, SMNIST_ADLIF
-
-FORMER_RULES = {  # name of the variant: the rule, and its settings
-    "KeRNL": ("kernl", {}),  # as the experiment has it
-    "backpropagation": ("bptt", {}),
-    "e-prop": ("eprop", {"adaptation": False}),
-    "e-prop, adaptation": ("eprop", {"adaptation": True}),
-    "RFLO": ("rflo", {}),
-    "readout only": ("readout_only", {}),
-}
+from .definition import Sweep, Variant, named, sweep
+from .networks import BRIEF, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
-CURRENTS = (
-    *named("KeRNL"),
-    Variant("KeRNL, the membrane's kernel", settings={"kernel": "membrane"}),
-    *named("e-prop", "backpropagation", "readout only"),
-)
 HALVES = named("KeRNL, window 419")
 
 
@@ -36,28 +21,6 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     variants = named(*names)
     name = f"rules-{experiment.name}"
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
-
-
-def former_rules(experiment, learning_rates, seeds=(0,), **changes):
-    """The same with KeRNL as it was when these were run, and e-prop without adaptation."""
-    experiment = potential_alone(experiment, **changes)
-    twins = set()
-    if experiment.cell == "leaky_rnn":
-        twins = {"e-prop, adaptation", "RFLO"}  # no threshold; psi and drive are one factor
-    elif not CELLS[experiment.cell](**experiment.cell_settings).adapts:
-        twins = {"e-prop, adaptation"}
-    variants = tuple(Variant(name, *rule) for name, rule in FORMER_RULES.items() if name not in twins)
-    name = f"rules-{experiment.name}"
-    return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
-
-
-def alone(name, seeds=(0, 1, 2), **changes):
-    """KeRNL alone on an experiment as it is."""
-    experiment = EXPERIMENTS[name]
-    if experiment.task == "mnist":
-        changes["source"] = "tfds"
-    experiment = potential_alone(experiment, **changes)
-    return Sweep(name, experiment.description, experiment, named("KeRNL"), (experiment.learning_rate,), seeds)
 
 
 def long_moved(name, what, variants, seeds):
@@ -89,31 +52,32 @@ MEMORY = (
     *named("KeRNL, window 64, linear memory", "e-prop, window 64, linear memory"),
     *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
 )
+ROWS = named(  # four windows in a sequence
+    "KeRNL, window 7, linear memory",
+    "KeRNL, window 7",
+    "KeRNL, window 1",
+    "e-prop, window 7, linear memory",
+    "e-prop",
+    "truncated backpropagation, window 7",
+    "backpropagation",
+    "readout only",
+)
 
-IN_PROPORTION = {  # the steps of M as they are by default, but for their epsilon
-    "sensitivity_optimizer": "Adafactor",
-    "sensitivity_learning_rate": 1e-1,
-    "sensitivity_optimizer_settings": {"relative_step": False},
-}
-
-
-def adding(steps, learning_rates, seeds):
-    """The rules on longer adding problems; the units' time constants grow with the sequences."""
+def adding(steps, **changes):
+    """The adding problem over more steps; the units' time constants grow with the sequences."""
     base, factor = EXPERIMENTS["adding"], steps / 100
     periods = [factor * period for period in base.cell_settings["period"]]
-    experiment = with_rmsprop(
+    return dataclasses.replace(
         base,
         name=f"adding-{steps}",
         description=f"The adding problem over {steps} steps",
         task_settings={**base.task_settings, "steps": steps},
         cell_settings={**base.cell_settings, "tau": factor * base.cell_settings["tau"], "period": periods},
-        epochs=2,
+        **changes,
     )
-    proportional = Variant("KeRNL, steps of M in proportion", changes=IN_PROPORTION)
-    variants = (*named("KeRNL"), proportional, *named("e-prop", "backpropagation"))
-    return Sweep(experiment.name, experiment.description, experiment, variants, learning_rates, seeds)
 
 
+LONG_SUMS = named("KeRNL, window 64", "KeRNL, window 64, linear memory", "e-prop", "backpropagation")
 STILL = named("KeRNL, window 64", "e-prop", "backpropagation")
 HEARTBEATS = (
     *named("KeRNL, window 64", "KeRNL, window 1", "e-prop", "RFLO", "readout only", "backpropagation"),
@@ -133,23 +97,15 @@ STRINGS = (
 
 BORDER = "What crosses a window's border"
 SWEEPS = (
-    alone("row-mnist", epochs=5),
-    alone("row-mnist-rate", epochs=5),
-    alone("adding"),
-    alone("adding-200", (0,)),
-    adding(500, (1e-3, 3e-3), (0, 1)),
-    adding(1_000, (3e-3,), (0,)),
-    alone("adding-spiking"),
-    alone("adding-spiking-200", (0,)),
     rules(SMALL, (2e-3, 5e-3)),
     rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
     rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
     rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
-    former_rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
-    former_rules(SMALL_ALIF, (3e-3, 1e-2), (0, 1)),
-    former_rules(SMNIST, (2e-3,), source="tfds", steps=20_000, validate_every=1_000),  # half an hour a run
-    former_rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), **BRIEF),
-    former_rules(EXPERIMENTS["smnist-irnn"], (1e-5, 1e-4, 4e-4), **BRIEF),  # backpropagation explodes at the others
+    rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
+    rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
+    rules(SMNIST_ADLIF, (2e-3, 4e-3), (0,)),
+    sweep("memory-rows-lif", f"Linear memory: {ROWS_LIF.description}", ROWS_LIF, ROWS, (2e-3, 5e-3)),
+    sweep("adding-500", "The adding problem over 500 steps", adding(500), LONG_SUMS, (1e-3, 3e-3), (0, 1), epochs=2),
     sweep(
         "ecg-all",
         "Heartbeats, trained on all 618 sequences after all is chosen",
@@ -185,7 +141,6 @@ SWEEPS = (
         (5e-3,),
         task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
     ),
-    Sweep("smnist-adlif", "AdLIF units, 784 pixels", with_rmsprop(SMNIST_ADLIF), CURRENTS, (4e-3,), (0,)),
     sweep(
         "smnist-adlif-16000",
         "AdLIF units, 784 pixels, 16,000 steps",
