@@ -40,9 +40,9 @@ def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
 WINDOWS = (
     *named("KeRNL, window 64, linear memory", "backpropagation", "truncated backpropagation, window 64"),
     *named("KeRNL, window 1", "KeRNL, window 64", "e-prop", "RFLO", "readout only"),
-    *named("truncated backpropagation, window 92"),  # with the memory of the linear form
+    *named("e-prop, window 64, linear memory"),
+    *named("truncated backpropagation, window 98"),  # with as many numbers as window 64 and its linear memory
     Variant("KeRNL, window T/2", "kernl", layer={"window": 419}),
-    Variant("KeRNL, window T", "kernl", layer={"window": 838}),  # backpropagation, by another way
 )
 
 
