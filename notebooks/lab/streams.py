@@ -14,8 +14,8 @@ Along the way the network is tested on that stream.
 
 With `--rates` the question is another one: which learning rate is right for an update every C steps? It stays the same
 then, as it does on a stream without an end, and the rules are those with a memory. `digits` are those of MNIST, 14 x 14
-pixels one by one, with pauses, and `digits-784` of 28 x 28; `digits-lif` and `digits-adlif` are the same for other units. `heartbeats` ask at every
-step.
+pixels one by one, with pauses, and `digits-784` of 28 x 28; `digits-lif` and `digits-adlif` are the same for other
+units. `heartbeats` ask at every step.
 """
 
 import dataclasses

@@ -225,6 +225,23 @@ def stream_table(found):
     return markdown(["steps learned", "memory of the process, MB", "mean squared error"], lines)
 
 
+def purpose_table(rows):
+    """What each rule is good for: three lines a situation, a column a rule."""
+    rules = ["KeRNL", "e-prop", "truncated backpropagation", "backpropagation"]
+    shown = {
+        "right": lambda row: spread_of(row["accuracy"], "accuracy"),
+        "memory of the past, kB": lambda row: f"{row['kilobytes']:,.0f}",
+        "steps a second": lambda row: f"{float(format(row['steps_a_second'], '.2g')):,.0f}",
+    }
+    lines = []
+    for situation, of_rules in grouped(rows, lambda row: row["situation"]).items():
+        by_rule = {row["rule"]: row for row in of_rules}
+        for number, (name, cell) in enumerate(shown.items()):
+            cells = [cell(by_rule[rule]) if rule in by_rule else "" for rule in rules]
+            lines.append(["" if number else f"**{situation}**", name, *cells])
+    return markdown(["", "", *rules], lines)
+
+
 def borders_table(found):
     """Cosine and length of the gradients of pieces, means over the seeds: a line a rule, a column a layer of units."""
 
@@ -398,6 +415,7 @@ def sound_table(found):
 
 
 OWN_TABLES = {
+    "purpose": purpose_table,
     "sound": sound_table,
     "baseline": baseline_table,
     "rows": race_table,

@@ -1,0 +1,155 @@
+"""What each rule is good for: accuracy, memory of the past and speed where a past can be kept, and where it cannot.
+
+    python -m notebooks.lab.purpose --output notebooks/results/purpose.json
+
+The accuracies are those of other results files, test data and all seeds; each row says of which file. Memory and speed
+are measured here, on the networks that these files are of, one thread, one rule after the other: numbers of 4 bytes
+that one example needs for the past, and steps a second, each of a whole batch; on a device, of one example in LiteRT.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+import kernl_keras as kk
+from kernl_keras.experiments.build import build_model
+from kernl_keras.experiments.configs import SMNIST
+from kernl_keras.experiments.files import UserError, read_json, write_json
+
+from . import streams
+from .gradients import numbers_inside
+from .options import Command, machine
+
+STEPS, PIECE, EVERY = 838, 64, 8  # of a digit; of a piece; M learns in each so many updates
+WHOLE, PIECES, STREAM, DEVICE = (
+    "whole sequences in memory",
+    f"long sequences, in pieces of {PIECE} steps",
+    f"a stream, an update every {PIECE} steps",
+    "a stream on a device, an update at every step",
+)
+PIXELS = {  # rule: (variant of `windows`, settings of the layer, steps of a call)
+    WHOLE: {
+        "KeRNL": ("KeRNL, window T/2", {"window": STEPS // 2}, STEPS),
+        "e-prop": ("e-prop", {}, STEPS),
+        "backpropagation": ("backpropagation", {}, STEPS),
+    },
+    PIECES: {
+        "KeRNL": ("KeRNL, window 64, linear memory", {"window": PIECE, "traces": "linear"}, PIECE),
+        "e-prop": ("e-prop, window 64, linear memory", {"window": PIECE, "traces": "linear"}, PIECE),
+        "truncated backpropagation": ("truncated backpropagation, window 98", {}, 98),
+    },
+}
+NAMES = {"KeRNL": "kernl", "e-prop": "eprop", "truncated backpropagation": "bptt", "backpropagation": "bptt"}
+
+
+def of_pixels(results, situation, rounds):
+    """A row for each rule on 784 pixels, whole or in pieces."""
+    rows = []
+    for rule, (variant, layer, steps) in PIXELS[situation].items():
+        stateful = steps < STEPS
+        experiment = dataclasses.replace(SMNIST.with_rule(NAMES[rule]), layer_settings=layer, sensitivity_every=EVERY)
+        batch = experiment.batch_size
+        model = build_model(experiment, steps, 2, 1_000, rows=batch if stateful else None)
+        x = np.random.default_rng(0).random((batch, steps, 2), "float32")
+        y = np.zeros(batch, "int32")
+        hidden = model.get_layer("hidden")
+        seconds = seconds_of(lambda model=model, x=x, y=y: model.train_on_batch(x, y), rounds)
+        tests = [run["test"] for run in results["windows"]["runs"] if run["variant"] == variant]
+        numbers = numbers_inside(hidden, steps) + getattr(hidden, "trace_size", 0)
+        rows.append(row(situation, rule, f"windows: {variant}", tests, numbers, steps / seconds))
+    return rows
+
+
+def of_stream(results, task, rounds):
+    """A row for each rule on the stream of digits."""
+    rows, runs = [], results["streams"]["streams"]["tasks"]["digits"]
+    for rule, compared in (("KeRNL", 0), ("e-prop", 0), ("truncated backpropagation", 1), ("backpropagation", None)):
+        of_rule = [run for run in runs if run["rule"] == NAMES[rule]]
+        if compared is None:
+            of_rule = [run for run in of_rule if run["compared"] is None]
+        else:
+            of_rule = [run for run in of_rule if run["compared"] == PIECE and (run["window"] > PIECE) == bool(compared)]
+        window = of_rule[0]["window"]
+        model = streams.build(task, NAMES[rule], window, 1e-3, 0)
+        x, y, weight = next(iter(streams.stream(task, "train", window, 0)))
+        seconds = seconds_of(lambda model=model, batch=(x, y, weight): model.train_on_batch(*batch), rounds)
+        hidden = model.get_layer("hidden")
+        numbers = numbers_inside(hidden, window) + getattr(hidden, "trace_size", 0)
+        tests = [1.0 - run["test"] for run in of_rule]
+        rows.append(row(STREAM, rule, f"streams: digits, window {window}", tests, numbers, window / seconds))
+    return rows
+
+
+def of_device(results, task, rounds):
+    """A row for each rule that learns in every step: the same stream, the learner in LiteRT."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
+    rows, runs = [], results["streams-1"]["stream_rates"]["tasks"]["digits"]
+    for rule in ("KeRNL", "e-prop"):
+        of_rule = [run for run in runs if (run["rule"], run["window"]) == (NAMES[rule], 1)]
+        seeds = {rate: [run for run in of_rule if run["learning_rate"] == rate] for rate in rates_of(of_rule)}
+        most = max(map(len, seeds.values()))
+        best = min((each for each in seeds.values() if len(each) == most), key=lambda each: mean(each, "validation"))
+        model = streams.build(task, NAMES[rule], 1, 1e-3, 0, falls=False)
+        hidden = model.get_layer("hidden")
+        loaded = Interpreter(model_content=kk.learner(model).to_litert(), num_threads=1)
+        learn = loaded.get_signature_runner("learn")
+        x, y, weight = (np.asarray(part)[:1, 0] for part in next(iter(streams.stream(task, "train", 1, 0))))
+        given = {"x": x, "y": y, "sample_weight": np.ones_like(weight)}
+        seconds = seconds_of(lambda learn=learn, given=given: learn(**given), 100 * rounds)
+        numbers = numbers_inside(hidden, 1) + hidden.trace_size
+        tests = [1.0 - run["test"] for run in best]
+        rows.append(row(DEVICE, rule, "streams-1: digits", tests, numbers, 1.0 / seconds))
+    return rows
+
+
+def rates_of(runs):
+    """The learning rates of some runs."""
+    return sorted({run["learning_rate"] for run in runs})
+
+
+def mean(runs, key):
+    """The mean of a value over runs."""
+    return float(np.mean([run[key] for run in runs]))
+
+
+def seconds_of(call, rounds):
+    """Seconds of one call: the shortest mean of `EVERY` of them, after the first, which compiles."""
+    call()
+    means = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        for _ in range(EVERY):
+            call()
+        means.append((time.perf_counter() - start) / EVERY)
+    return min(means)
+
+
+def row(situation, rule, source, tests, numbers, steps_a_second):
+    """A row of the results file."""
+    measured = {"kilobytes": 4.0 * numbers / 1e3, "steps_a_second": steps_a_second}
+    return {"situation": situation, "rule": rule, "accuracy_of": source, "accuracy": tests, **measured}
+
+
+def run(options, about):
+    """Measures, and writes the results file."""
+    results = {name: read_json(options.results / f"{name}.json") for name in ("windows", "streams", "streams-1")}
+    task = streams.TASKS["digits"](None)
+    rows = [*of_pixels(results, WHOLE, options.rounds), *of_pixels(results, PIECES, options.rounds)]
+    rows += [*of_stream(results, task, options.rounds), *of_device(results, task, options.rounds)]
+    write_json(options.output, {"purpose": rows, **about, "machine": machine()})
+
+
+main = Command("purpose", __doc__, run)
+main.count("--rounds", 5)
+main.option("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
+main.results()
+main.machine()
+
+if __name__ == "__main__":
+    sys.exit(main())
