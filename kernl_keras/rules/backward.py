@@ -31,6 +31,14 @@ class Past:
         self.fields = self.cell.fields()  # constants that learn, by the names of `parameters()`
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
 
+    def with_constants(self, function):
+        """The same, with a function of each of the parameters that is a tensor; where loops are unrolled, as it is."""
+        past = copy.copy(self)
+        if not self.unroll:
+            constants = {name: function(value) for name, value in self.p._asdict().items() if tf.is_tensor(value)}
+            past.p = self.p._replace(**constants)
+        return past
+
     def derivatives(self, start, size):
         """The `LinearStep` of the `size` steps from `start` on."""
         step, starts = self.cell.linear_step(take(self.residuals, start, size), self.p), self.starts(start, size)

@@ -45,11 +45,12 @@ class Complex:
         real = plus(times(self.real, other.real), times(-1.0, times(self.imaginary, other.imaginary)))
         return Complex(real, plus(times(self.real, other.imaginary), times(self.imaginary, other.real)))
 
-    def __truediv__(self, other):
-        if not nothing(other.imaginary):
-            conjugate = Complex(other.real, -other.imaginary)
-            return self * conjugate / Complex(other.real**2 + other.imaginary**2)
-        return self.each(lambda x: x if nothing(x) else x / other.real)
+    def inverse(self):
+        """1 / z, with one division."""
+        if nothing(self.imaginary):
+            return Complex(1.0 / self.real)
+        size = 1.0 / (self.real**2 + self.imaginary**2)
+        return Complex(self.real * size, -self.imaginary * size)
 
     def each(self, function):
         """A function of real and imaginary part."""
@@ -115,7 +116,14 @@ def powers(poles, n):
     n = n[..., None]
     size, angle = (tf.constant(x, n.dtype) for x in (np.abs(poles), np.angle(poles)))
     size = tf.pow(size, n)
-    return Complex(size * tf.cos(angle * n), size * tf.sin(angle * n)) if np.any(poles.imag) else Complex(size)
+    if not np.any(poles.imag):
+        return Complex(size)
+    return Complex(size * once(tf.cos(angle * n)), size * once(tf.sin(angle * n)))
+
+
+def once(x):
+    """x, computed by XLA before it is used: it would compute a sine again for each number of the tensors made of it."""
+    return tf.cumsum(tf.stack([x, tf.zeros_like(x)]))[0]
 
 
 def poles_of(cell, poles):
@@ -157,7 +165,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         own = own + gain * above.each(lambda x: to_currents(x, gain.real))
     response = own
     if error is not None:
-        gain = gain / (Complex(1.0) - p * Complex(decay))  # T
+        gain = gain * (Complex(1.0) - p * Complex(decay)).inverse()  # T
         response = own = own + gain * (earlier * Complex(synapse))
         error = earlier * Complex(error)
         for _ in range(hops):
@@ -169,16 +177,17 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
 
 def solve(rows, right):
     """The solution x of a few equations, `rows` x = `right`, by elimination."""
-    rows, right, d = [list(row) for row in rows], list(right), range(len(right))
+    rows, right, d, inverses = [list(row) for row in rows], list(right), range(len(right)), []
     for k in d:
+        inverses.append(rows[k][k].inverse())
         for i in d[k + 1 :]:
-            factor = rows[i][k] / rows[k][k]
+            factor = rows[i][k] * inverses[k]
             rows[i] = [x - factor * y for x, y in zip(rows[i], rows[k])]
             right[i] = right[i] - factor * right[k]
     for k in reversed(d):
         for j in d[k + 1 :]:
             right[k] = right[k] - rows[k][j] * right[j]
-        right[k] = right[k] / rows[k][k]
+        right[k] = right[k] * inverses[k]
     return right
 
 

@@ -34,7 +34,7 @@ from ..checks import integer, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import scan, take
 from ..serialization import serializable
-from .filters import Complex, Filters, poles_of, respond
+from .filters import Complex, Filters, once, poles_of, respond
 from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
 from .traces import advance_constants
@@ -205,7 +205,7 @@ class Recollection:
     """
 
     def __init__(self, memory, past, window, longest, m, below=None):
-        self.memory, self.past, self.window, self.below = memory, past, window, below
+        self.memory, self.past, self.window, self.below = memory, past.with_constants(once), window, below
         self.poles, self.places = memory.poles(below)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
@@ -216,7 +216,7 @@ class Recollection:
             self.segments = -(-longest // self.segment)
             while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.stride:
                 self.stride *= 2
-        self.first, self.m = memory.followed(past.derivatives(0, 1)), None
+        self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
             self.m = memory.settings.damping * tf.cast(m, self.dtype) / drive[:, None]

@@ -140,16 +140,21 @@ class WayThrough:
     def steps(self, step, given, errors, steps, m, starts, entering):
         """Back through one segment: `states`, `hops` and `limit` after it, and R [c, B, G H]."""
 
+        above = []  # what the errors that enter at each step add to those of the states and of the current
+        for error in entering:
+            more = [times(d, error) for d in given.D]
+            added = [tensor(x, like=error) for x in (*more, times(to_currents(error, given.g), given.g))]
+            above.append((*added, tf.sqrt(squares(more))))
+
         def back(carry, now):
             states, hops, limit = carry
-            start, *entering = now
+            start, *above = now
             part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
             before, current = step.back(states, hops[0] if hops else 0.0)
-            for error in entering:
-                more = [times(d, error) for d in given.D]
-                before = tuple(plus(x, y) for x, y in zip(before, more))
-                current = plus(current, times(to_currents(error, given.g), given.g))
-                limit = tf.square(tf.sqrt(limit) + part * tf.sqrt(squares(more)))
+            for *more, of_current, length in above:
+                before = tuple(map(plus, before, more))
+                current = plus(current, of_current)
+                limit = tf.square(tf.sqrt(limit) + part * length)
             arrived = [self.hop(current)] if hops else []
             states, hops = (
                 tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (hops, arrived))
@@ -161,7 +166,7 @@ class WayThrough:
                 states, hops = tf.nest.map_structure(lambda x: shorter * x, (states, hops))
             return (states, hops, limit), part * current
 
-        return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *entering))
+        return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *above))
 
 
 def block_sums(poles, starts, m):
@@ -180,4 +185,4 @@ def choose(condition, one, other, dtype):
 
 def squares(errors):
     """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
-    return tf.add_n([tf.reduce_sum(x**2, -1, keepdims=True) for x in errors if not nothing(x)])
+    return tf.reduce_sum(tf.add_n([x**2 for x in errors if not nothing(x)]), -1, keepdims=True)
