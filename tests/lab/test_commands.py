@@ -39,9 +39,9 @@ MISTAKES = [
     ("streams", ["digits", "--rates", "0.1", "1.5", "--output", "a.json"], "--rates must be between 0 and 1; rec"),
     ("streams", ["cue", "--output", "there.json"], "holds no such results"),
     ("sweep", ["everything"], "invalid choice: 'everything'"),
-    ("sweep", ["adding", "--seeds", "1", "1"], "--seeds must be from 0 to 1073741823, each of them once; received [1"),
-    ("sweep", ["adding", "--only", "x"], "--only must name variants of adding, ['KeRNL']; received ['x']"),
-    ("sweep", ["adding", "--output", "no/adding.json"], "no is no directory: make it, or name another --output."),
+    ("sweep", ["layers", "--seeds", "1", "1"], "--seeds must be from 0 to 1073741823, each of them once; received [1"),
+    ("sweep", ["psmnist-all", "--only", "x"], "--only must name variants of psmnist-all, ['KeRNL, window 419']; received ['x']"),
+    ("sweep", ["layers", "--output", "no/layers.json"], "no is no directory: make it, or name another --output."),
 ]  # fmt: skip
 BESIDE = {"there.json": '{"streams": 3}', "a.stablehlo": "", "a.npz": ""}
 

@@ -5,9 +5,8 @@ import dataclasses
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.rules import Exponential, Replica, Twin
 
-from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant
-from .networks import SMALL, SMALL_ADLIF
+from .networks import EVERY_CONSTANT, SMALL, SMALL_ADLIF
 from .rules import adding
 
 ABLATIONS = (
@@ -69,7 +68,10 @@ STEPS_OF_M = (
 
 def steps_of_m(experiment, learning_rate, **changes):
     """The sweep over how large M's steps are: all alike, or as large as M is."""
-    experiment = dataclasses.replace(experiment, **changes)
+    norm = experiment.optimizer_settings["global_clipnorm"]
+    first = {"sensitivity_optimizer": "RMSprop", "sensitivity_learning_rate": 1e-3}
+    first["sensitivity_optimizer_settings"] = {"global_clipnorm": norm}
+    experiment = dataclasses.replace(experiment, **first, **changes)
     name, words = f"steps-of-m-{experiment.name}", f"How large M's steps are: {experiment.description}"
     return Sweep(name, words, experiment, STEPS_OF_M, (learning_rate,), (0,))
 

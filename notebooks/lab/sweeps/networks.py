@@ -5,6 +5,8 @@ import math
 
 from kernl_keras.experiments.configs import EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, TAU_A, TAU_M, spread
 
+EVERY_CONSTANT = ["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
+
 # 14 x 14 pixels, one a step: a quarter of the steps. Periods about that of a row, 14 ms.
 SMALL = dataclasses.replace(
     SMNIST,

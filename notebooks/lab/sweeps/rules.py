@@ -4,9 +4,8 @@ import dataclasses
 
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
-from .constants import EVERY_CONSTANT
 from .definition import Sweep, Variant, named, sweep
-from .networks import BRIEF, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
+from .networks import BRIEF, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
 HALVES = named("KeRNL, window 419")
@@ -62,6 +61,7 @@ ROWS = named(  # four windows in a sequence
     "backpropagation",
     "readout only",
 )
+
 
 def adding(steps, **changes):
     """The adding problem over more steps; the units' time constants grow with the sequences."""
@@ -168,17 +168,6 @@ SWEEPS = (
         (2e-3, 5e-3),
         sensitivity_every=4,
     ),
-    sweep(
-        "smnist-25000",
-        "784 pixels, windows of half a sequence, 25,000 steps",
-        SMNIST,
-        HALVES,
-        (2e-3,),
-        (0,),
-        steps=25_000,
-        **TFDS,
-    ),
-    further("smnist-moved", "smnist", "digits that are moved, constants that learn", 40_000, shift=[1, 1]),
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
     long_moved("smnist-50000-backpropagation", "backpropagation", named("backpropagation"), (1,)),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
