@@ -6,9 +6,8 @@ A worker in BrainTrace's own environment gets the pieces of `kk.data.stream` in 
 of our network, and gives its answers to the streams of validation and test, which are counted here. The learning rate
 is the best of those of `streams`, with the first seed. D_RTRL keeps what each weight does to each state of its unit,
 pp_prop a filtered input and a filtered state, whose product it takes for that; EProp is D_RTRL with traces that are
-filtered as the readout filters spikes. Errors are those of each step, or go
-back through the steps of a piece, too. First, the answers and the exact gradient of one piece of 240 steps are compared
-with ours.
+filtered as the readout filters spikes. Errors are those of each step, or go back through the steps of a piece, too.
+First, the answers and the exact gradient of one piece of 240 steps are compared with ours.
 """
 
 import json

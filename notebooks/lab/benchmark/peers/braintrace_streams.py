@@ -227,7 +227,7 @@ def run(say):
         found |= {"readout": outgoing["weight"], "readout_bias": outgoing["bias"], "loss": losses.sum()}
         np.savez(folder / "gradients.npz", **found)
         return
-    updates, validation, test = len(pieces[0]), *(jnp.asarray(data[name]) for name in ("validation_x", "test_x"))
+    updates, validation, test = len(pieces[0]), jnp.asarray(data["validation_x"]), jnp.asarray(data["test_x"])
     for rate in settings["rates"]:
         learner.begin()
         seconds = []
