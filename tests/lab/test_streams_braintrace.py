@@ -48,7 +48,8 @@ def test_the_worker_hears_what_our_rules_hear():
             for name, array in zip(("x", "y", "weight"), piece):
                 np.testing.assert_array_equal(found[f"train_{name}"][number].swapaxes(0, 1), array)
     for part in ("validation", "test"):
-        heard = list(streams.stream(TASK, part, window, seed=1_000).take(math.ceil(TASK.tested / window)).as_numpy_iterator())
+        pieces = streams.stream(TASK, part, window, seed=1_000).take(math.ceil(TASK.tested / window))
+        heard = list(pieces.as_numpy_iterator())
         for k, name in enumerate(("x", "y", "weight")):
             ours = np.concatenate([piece[k] for piece in heard], 1)
             np.testing.assert_array_equal(found[f"{part}_{name}"].swapaxes(0, 1), ours)
