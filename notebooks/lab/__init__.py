@@ -10,6 +10,7 @@ Each command is run from the root of a checkout; `--help` says what it takes. Wh
     python -m notebooks.lab.borders            compares gradients of pieces with those of whole sequences, by layers
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
     python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
+    python -m notebooks.lab.streams_braintrace  lets BrainTrace's rules learn from the stream of digits
     python -m notebooks.lab.speakers           lets a network meet a speaker that it has never heard
     python -m notebooks.lab.gru                trains a GRU on the spoken digits, for comparison
     python -m notebooks.lab.sound              lets a network hear words at other levels and depths, and other sounds

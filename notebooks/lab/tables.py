@@ -331,6 +331,24 @@ def streams_table(found):
     return markdown(["stream", "update every", *STREAM_COLUMNS.values()], lines)
 
 
+def braintrace_table(found):
+    """Errors of BrainTrace's rules on the stream of digits, a line a rule: by the steps from update to update."""
+
+    def line(row):
+        decay = f", decay {row['options']['decay_or_rank']}" if row["rule"] == "pp_prop" else ""
+        return row["rule"] + decay, {"step": "of the step", "window": "in the window"}[row["errors"]]
+
+    def missed(rows):
+        return f"{plain_spread([100.0 * row['test'] for row in rows], 1)} %"
+
+    rows = sorted(found["runs"], key=lambda row: row["window"])
+    windows, lines = pivot(rows, line, lambda row: row["window"], missed)
+    numbers = {line(row): f"{row['trace_numbers']:,}" for row in rows}
+    lines = sorted([*each[:2], numbers[each[0], each[1]], *each[2:]] for each in lines)
+    heads = [f"update every {window}" for window in windows]
+    return markdown(["rule of BrainTrace", "errors", "numbers in traces", *heads], lines)
+
+
 def stream_rates_table(found):
     """Errors of a validation stream by learning rates that stay, and the test's at the best one, which is bold.
 
@@ -421,6 +439,7 @@ OWN_TABLES = {
     "rows": race_table,
     "streams": streams_table,
     "stream_rates": stream_rates_table,
+    "streams_braintrace": braintrace_table,
     "speakers": speakers_table,
     "on_device": device_table,
     "memory": memory_table,

@@ -38,6 +38,8 @@ MISTAKES = [
     ("stream", ["--pieces", "0", "--output", "a.json"], "--pieces must be >= 1; received 0."),
     ("streams", ["digits", "--rates", "0.1", "1.5", "--output", "a.json"], "--rates must be between 0 and 1; rec"),
     ("streams", ["cue", "--output", "there.json"], "holds no such results"),
+    ("streams_braintrace", ["--only", "hebb"], "invalid choice: 'hebb'"),
+    ("streams_braintrace", ["--output", "there.json"], "holds no such results"),
     ("sweep", ["everything"], "invalid choice: 'everything'"),
     ("sweep", ["layers", "--seeds", "1", "1"], "--seeds must be from 0 to 1073741823, each of them once; received [1"),
     ("sweep", ["psmnist-all", "--only", "x"], "--only must name variants of psmnist-all, ['KeRNL, window 419']; received ['x']"),

@@ -51,6 +51,14 @@ STREAMS = [
     ("bptt", 24, 16, 0.4),
     ("bptt", 90, None, 0.2),
 ]
+OF_PEER = "rule", "options", "errors", "window", "trace_numbers", "test"
+BRAINTRACE = [
+    ("pp_prop", {"decay_or_rank": 0.95}, "step", 64, 511, 0.5),
+    ("D_RTRL", {}, "window", 64, 1610, 0.25),
+    ("D_RTRL", {}, "step", 64, 1610, 0.1),
+    ("D_RTRL", {}, "step", 16, 1610, 0.2),
+    ("D_RTRL", {}, "step", 16, 1610, 0.4),
+]
 OF_RATE = "rule", "window", "seed", "learning_rate", "validation", "test"
 RATES = [  # the mean over seeds decides, among the rates that all of them tried
     ("eprop", 16, 0, 0.001, 0.2, 0.3),
@@ -193,6 +201,12 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | stream | update every | KeRNL | e-prop | truncated | equal memory (window) | whole words (window) |
 | --- | --- | --- | --- | --- | --- | --- |
 | cue | 16 | 20.0 ± 14.1 % |  | 50.0 % | 40.0 % (24) | 20.0 % (90) |"""),
+    "rules of BrainTrace": ([{"streams_braintrace": {"runs": [dict(zip(OF_PEER, row)) for row in BRAINTRACE]}}], """
+| rule of BrainTrace | errors | numbers in traces | update every 16 | update every 64 |
+| --- | --- | --- | --- | --- |
+| D_RTRL | in the window | 1,610 |  | 25.0 % |
+| D_RTRL | of the step | 1,610 | 30.0 ± 14.1 % | 10.0 % |
+| pp_prop, decay 0.95 | of the step | 511 |  | 50.0 % |"""),
     "learning rates": ([{"stream_rates": {"tasks": {"digits": [dict(zip(OF_RATE, row)) for row in RATES]}}}], """
 |  | rule | update every | 0.001 | 0.003 | 0.01 | test |
 | --- | --- | --- | --- | --- | --- | --- |
