@@ -2,9 +2,10 @@
 
     python -m notebooks.lab.purpose --output notebooks/results/purpose.json
 
-The accuracies are those of other results files, test data and all seeds; each row says of which file. Memory and speed
-are measured here, on the networks that these files are of, one thread, one rule after the other: numbers of 4 bytes
-that one example needs for the past, and steps a second, each of a whole batch; on a device, of one example in LiteRT.
+The accuracies are those of other results files, test data and all seeds; each row says of which file. On a device
+none is measured. Memory and speed are measured here, on the networks that these files are of, one thread, one rule
+after the other: numbers of 4 bytes that one example needs for the past, and steps a second, each of a whole batch; on a
+device, of one example in LiteRT.
 """
 
 import dataclasses
@@ -83,18 +84,14 @@ def of_stream(results, task, rounds):
     return rows
 
 
-def of_device(results, task, rounds):
-    """A row for each rule that learns in every step: the same stream, the learner in LiteRT."""
+def of_device(task, rounds):
+    """A row for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
-    rows, runs = [], results["streams-1"]["stream_rates"]["tasks"]["digits"]
+    rows = []
     for rule in ("KeRNL", "e-prop"):
-        of_rule = [run for run in runs if (run["rule"], run["window"]) == (NAMES[rule], 1)]
-        seeds = {rate: [run for run in of_rule if run["learning_rate"] == rate] for rate in rates_of(of_rule)}
-        most = max(map(len, seeds.values()))
-        best = min((each for each in seeds.values() if len(each) == most), key=lambda each: mean(each, "validation"))
         model = streams.build(task, NAMES[rule], 1, 1e-3, 0, falls=False)
         hidden = model.get_layer("hidden")
         loaded = Interpreter(model_content=kk.learner(model).to_litert(), num_threads=1)
@@ -102,20 +99,8 @@ def of_device(results, task, rounds):
         x, y, weight = (np.asarray(part)[:1, 0] for part in next(iter(streams.stream(task, "train", 1, 0))))
         given = {"x": x, "y": y, "sample_weight": np.ones_like(weight)}
         seconds = seconds_of(lambda learn=learn, given=given: learn(**given), 100 * rounds)
-        numbers = numbers_inside(hidden, 1) + hidden.trace_size
-        tests = [1.0 - run["test"] for run in best]
-        rows.append(row(DEVICE, rule, "streams-1: digits", tests, numbers, 1.0 / seconds))
+        rows.append(row(DEVICE, rule, None, [], numbers_inside(hidden, 1) + hidden.trace_size, 1.0 / seconds))
     return rows
-
-
-def rates_of(runs):
-    """The learning rates of some runs."""
-    return sorted({run["learning_rate"] for run in runs})
-
-
-def mean(runs, key):
-    """The mean of a value over runs."""
-    return float(np.mean([run[key] for run in runs]))
 
 
 def seconds_of(call, rounds):
@@ -138,10 +123,10 @@ def row(situation, rule, source, tests, numbers, steps_a_second):
 
 def run(options, about):
     """Measures, and writes the results file."""
-    results = {name: read_json(options.results / f"{name}.json") for name in ("windows", "streams", "streams-1")}
+    results = {name: read_json(options.results / f"{name}.json") for name in ("windows", "streams")}
     task = streams.TASKS["digits"](None)
     rows = [*of_pixels(results, WHOLE, options.rounds), *of_pixels(results, PIECES, options.rounds)]
-    rows += [*of_stream(results, task, options.rounds), *of_device(results, task, options.rounds)]
+    rows += [*of_stream(results, task, options.rounds), *of_device(task, options.rounds)]
     write_json(options.output, {"purpose": rows, **about, "machine": machine()})
 
 

@@ -236,9 +236,12 @@ def purpose_table(rows):
     lines = []
     for situation, of_rules in grouped(rows, lambda row: row["situation"]).items():
         by_rule = {row["rule"]: row for row in of_rules}
-        for number, (name, cell) in enumerate(shown.items()):
-            cells = [cell(by_rule[rule]) if rule in by_rule else "" for rule in rules]
-            lines.append(["" if number else f"**{situation}**", name, *cells])
+        begin = f"**{situation}**"
+        for name, cell in shown.items():
+            if name == "right" and not any(row["accuracy"] for row in of_rules):
+                continue  # not measured there
+            lines.append([begin, name, *(cell(by_rule[rule]) if rule in by_rule else "" for rule in rules)])
+            begin = ""
     return markdown(["", "", *rules], lines)
 
 
