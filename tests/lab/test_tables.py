@@ -51,6 +51,12 @@ STREAMS = [
     ("bptt", 24, 16, 0.4),
     ("bptt", 90, None, 0.2),
 ]
+OF_PURPOSE = "situation", "rule", "accuracy", "kilobytes", "steps_a_second"
+PURPOSE = [
+    ("a stream", "e-prop", [0.9, 0.94], 12.4, 1234.0),
+    ("a stream", "KeRNL", [0.95], 12.6, 987.0),
+    ("a device", "e-prop", [], 1234.4, 5e4),
+]
 OF_PEER = "rule", "options", "errors", "window", "trace_numbers", "test"
 BRAINTRACE = [
     ("pp_prop", {"decay_or_rank": 0.95}, "step", 64, 511, 0.5),
@@ -197,6 +203,14 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | --- | --- | --- |
 | e-prop | 0.55 (0.50) | 0.75 (0.50) |
 | KeRNL | 0.65 (0.50) | 0.85 (0.50) |"""),
+    "what a rule is good for": ([{"purpose": [dict(zip(OF_PURPOSE, row)) for row in PURPOSE]}], """
+|  |  | KeRNL | e-prop | truncated backpropagation | backpropagation |
+| --- | --- | --- | --- | --- | --- |
+| **a stream** | right | 95.0 % | 92.0 ± 2.8 % |  |  |
+|  | memory of the past, kB | 13 | 12 |  |  |
+|  | steps a second | 990 | 1,200 |  |  |
+| **a device** | memory of the past, kB |  | 1,234 |  |  |
+|  | steps a second |  | 50,000 |  |  |"""),
     "streams": ([{"streams": {"tasks": {"cue": [dict(zip(OF_STREAM, row)) for row in STREAMS]}}}], """
 | stream | update every | KeRNL | e-prop | truncated | equal memory (window) | whole words (window) |
 | --- | --- | --- | --- | --- | --- | --- |
