@@ -147,7 +147,7 @@ def small(tmp_path, monkeypatch):
     """Few small recordings, and settings that do little with them; the arguments of the command."""
     pytest.importorskip("tensorflow_datasets")
     write(tmp_path / "data", recordings(takes=7))
-    few = {"SPOKEN_DIGITS": SMALL, "WORDS": (2, 5), "RATES": (1e-3, 1e-2), "RATES_OF_STEPS": (1e-3,)}
+    few = {"SPOKEN_DIGITS": SMALL, "WORDS": (2, 5)}
     few |= {"CHOOSING": ("george",), "SPEAKERS": ("george", "theo"), "updates": lambda heard: 4}
     for name, value in few.items():
         monkeypatch.setattr(speakers, name, value)
