@@ -6,9 +6,9 @@ words that it has heard so far and with old ones, 50 recordings of the other spe
 moved at random, as in training. It answers with the mean of its weights over the last updates.
 
 Along the way it is tested on the speaker's other 400 words, and on words of the old speakers that it was not trained
-on. Every speaker is the fifth once. Two speakers chose: where a way has several learning rates, it takes that with the fewest
-errors on them, in the mean of all tests along the way, with the first seed; and on them the numbers below were found by
-hand.
+on. Every speaker is the fifth once. Two speakers chose: where a way has several learning rates, it takes that with the
+fewest errors on them, in the mean of all tests along the way, with the first seed; and on them the numbers below were
+found by hand.
 """
 
 import dataclasses
