@@ -123,14 +123,14 @@ def test_every_start_is_the_same():
     np.testing.assert_allclose(average, 0.03 * moved, rtol=1e-2)
 
 
-def test_errors_are_those_of_the_averages():
+def test_errors_are_those_of_averages_and_of_where_it_began():
     learner = object.__new__(speakers.Learner)
     weight = tf.Variable(2.0)
     learner.model = SimpleNamespace(trainable_variables=[weight], predict=lambda x, **settings: weight.numpy() * x)
-    learner.averages = [-1.0]
+    learner.begin, learner.averages = [1.0], [-1.5]  # -1 together
     classes = np.array([0, 1, 2, 0])
     assert learner.errors((-np.eye(4), classes), (np.eye(4)[:2], classes[:2])) == [0.25, 1.0]
-    assert weight.numpy() == 2.0 and learner.averages == [-1.0]
+    assert weight.numpy() == 2.0 and learner.averages == [-1.5]
 
 
 @pytest.mark.parametrize("any_order", [False, True])
