@@ -148,22 +148,23 @@ def small(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets")
     write(tmp_path / "data", recordings(takes=7))
     few = {"SPOKEN_DIGITS": SMALL, "WORDS": (2, 5)}
-    few |= {"CHOOSING": ("george",), "SPEAKERS": ("george", "theo"), "updates": lambda heard: 4}
+    few |= {"CHOOSING": ("george",), "updates": lambda heard: 4}
     for name, value in few.items():
         monkeypatch.setattr(speakers, name, value)
     monkeypatch.setattr(speakers.gru, "UNITS", 5)
     (tmp_path / "networks").mkdir()
-    return ["--data-dir", str(tmp_path / "data"), "--networks", str(tmp_path / "networks")]
+    folders = ["--data-dir", str(tmp_path / "data"), "--networks", str(tmp_path / "networks")]
+    return [*folders, "--speakers", "george", "theo", "--seeds", "3"]
 
 
 @pytest.mark.slow
 def test_the_results_file(results, small, tmp_path):
-    found = results(speakers, *small, "--seeds", "3", "--ways", "KeRNL", "GRU, readout only")["speakers"]
+    found = results(speakers, *small, "--ways", "KeRNL", "GRU, readout only")["speakers"]
     kernl, gru = (found["ways"][way]["rows"] for way in ("KeRNL", "GRU, readout only"))
     for rows in (kernl, gru):
         assert len(rows) == 2 * 3 and {row["words"] for row in rows} == {0, 2, 5}
         assert len({row["learning_rate"] for row in rows}) == 1
-    again = results(speakers, *small, "--seeds", "3", "--ways", "e-prop")["speakers"]
+    again = results(speakers, *small, "--ways", "e-prop")["speakers"]
     assert list(again["ways"]) == ["e-prop", "KeRNL", "GRU, readout only"] and again["ways"]["KeRNL"]["rows"] == kernl
     before = [[row["error"] for row in rows if row["words"] == 0] for rows in (kernl, again["ways"]["e-prop"]["rows"])]
     assert before[0] == before[1]
@@ -173,7 +174,7 @@ def test_the_results_file(results, small, tmp_path):
 @pytest.mark.slow
 def test_litert_answers_as_keras_does(results, small):
     pytest.importorskip("ai_edge_litert")
-    found = results(speakers, *small, "--seeds", "3", "--ways", "KeRNL", "KeRNL, LiteRT")["speakers"]["ways"]
+    found = results(speakers, *small, "--ways", "KeRNL", "KeRNL, LiteRT")["speakers"]["ways"]
     before, device = ([row for row in found[way]["rows"] if row["words"] == 0] for way in ("KeRNL", "KeRNL, LiteRT"))
     for one, other in zip(before, device):
         assert (one["error"], one["old_error"]) == (other["error"], other["old_error"])
