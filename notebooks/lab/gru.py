@@ -21,12 +21,18 @@ UNITS = 100
 RATES = (1e-3, 3e-3)
 
 
+def network(time_steps, features, experiment):
+    """The network, not compiled."""
+    inputs = keras.Input((time_steps, features))
+    hidden = keras.layers.GRU(UNITS, return_sequences=True, name="hidden")(inputs)
+    readout = keras.layers.Dense(10, name="readout")(hidden)
+    return keras.Model(inputs, TimeAverage(experiment.answer_steps)(readout))
+
+
 def build(data, experiment, rate):
     """The network, compiled."""
-    inputs = keras.Input((data.time_steps, data.features))
-    hidden = keras.layers.GRU(UNITS, return_sequences=True)(inputs)
-    model = keras.Model(inputs, TimeAverage(experiment.answer_steps)(keras.layers.Dense(10)(hidden)))
-    return compiled(model, rate, experiment.total_steps(data.steps_per_epoch.train), metrics=["accuracy"])
+    updates = experiment.total_steps(data.steps_per_epoch.train)
+    return compiled(network(data.time_steps, data.features, experiment), rate, updates, metrics=["accuracy"])
 
 
 class Best(keras.callbacks.Callback):

@@ -276,19 +276,24 @@ def compiling_table(found):
 
 
 def speakers_table(found):
-    """Errors on a new speaker and on the old ones, by the words heard; without the speaker who chose the rates."""
-    rows = [row for row in found["rows"] if row["speaker"] != found["chosen_on"]]
-    ways, counts = (list(dict.fromkeys(row[key] for row in rows)) for key in ("way", "words"))
+    """Errors on a new speaker by the words heard, and on the old ones at the beginning and the end; a line a way."""
+    lines = []
+    for way, of_way in found["ways"].items():
+        rows, asked = of_way["rows"], grouped(of_way["rows"], lambda row: row["words"])
+        means = {count: mean_errors(each) for count, each in asked.items()}
+        others = mean_errors([row for row in asked[max(asked)] if row["speaker"] not in found["chosen_on"]])
+        networks = len(grouped(rows, lambda row: (row["speaker"], row["seed"])))
+        new = [f"{means[count][0]:.1f} %" for count in means]
+        old = [f"{means[count][1]:.1f} %" for count in (min(means), max(means))]
+        rate = f"{rows[0]['learning_rate']:g}"
+        lines.append([way, str(networks), rate, *new, f"{others[0]:.1f} %", *old])
+    heads = ["before", *(f"{count} words" for count in list(means)[1:]), "of those who chose nothing"]
+    return markdown(["", "networks", "learning rate", *heads, "old speakers, before", "after"], lines)
 
-    def mean(key, way, words):
-        return 100.0 * statistics.mean(row[key] for row in rows if (row["way"], row["words"]) == (way, words))
 
-    lines = [["frozen", *[mean("error", ways[0], 0)] * len(counts), mean("old_error", ways[0], 0)]]
-    for way in ways:
-        lines.append([way, *(mean("error", way, count) for count in counts), mean("old_error", way, counts[-1])])
-    lines = [[way, *(f"{value:.1f} %" for value in values)] for way, *values in lines]
-    heads = ["before", *(f"{count} words" for count in counts[1:])]
-    return markdown(["learns on by", *heads, "old speakers"], lines)
+def mean_errors(rows):
+    """Mean errors of the new speaker and of the old ones, in percent."""
+    return [100.0 * statistics.mean(row[key] for row in rows) for key in ("error", "old_error")]
 
 
 def device_table(found):

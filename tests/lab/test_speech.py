@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kernl_keras.data.recording import read_wav
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
+from kernl_keras.experiments.files import UserError
 from kernl_keras.experiments.heard import Heard
 from kernl_keras.experiments.pretrained import variables
 from notebooks.lab import pack, sound, speakers
@@ -93,7 +95,7 @@ def test_the_temperature_of_outputs_that_are_too_sure():
 T, BANDS = 10, 4
 SMALL = dataclasses.replace(
     SPOKEN_DIGITS,
-    task_settings={"seconds": 0.1, "validation": 20},
+    task_settings={"seconds": 0.1, "validation": 20, "shift": [2, 1], "poor_copies": 0},
     front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": BANDS},  # type: ignore[dict-item]
     cell_settings={**SPOKEN_DIGITS.cell_settings, "units": 6, "period": 7.0},
     answer_steps=3,
@@ -104,38 +106,82 @@ SMALL = dataclasses.replace(
 
 @pytest.mark.slow
 def test_every_start_is_the_same():
-    """Weights and optimizer begin anew: the same words teach the same."""
-    learner = speakers.Learner(SMALL, "eprop", T, BANDS)
+    """Weights, averages and optimizer begin anew: the same words teach the same."""
+    learner = speakers.make_learner("e-prop", SMALL, T, BANDS)
     weights = {name: weight.numpy() for name, weight in variables(learner.model).items()}
     draw = np.random.default_rng(1)
-    x, y = draw.normal(size=(4, T, BANDS)).astype("float32"), draw.integers(0, 10, 4).astype("int32")
+    x, y = draw.normal(size=(8, T, BANDS)).astype("float32"), draw.integers(0, 10, 8).astype("int32")
     ends = []
     for rate in (1e-2, 1e-2, 1e-3):
         learner.start(weights, rate)
         np.testing.assert_array_equal(learner.model.get_layer("hidden").cell.kernel, weights["hidden/kernel"])
         learner.learn(x, y)
-        ends.append(learner.model.get_layer("hidden").cell.kernel.numpy())
-    np.testing.assert_array_equal(ends[0], ends[1])
-    moved = [np.abs(end - weights["hidden/kernel"]).max() for end in ends]
+        ends.append((learner.model.get_layer("hidden").cell.kernel.numpy(), learner.averages[0]))
+    np.testing.assert_array_equal(*ends[:2])
+    moved, average = (np.abs(end - weights["hidden/kernel"]).max(axis=(1, 2)) for end in np.swapaxes(ends, 0, 1))
     assert moved[0] > 3.0 * moved[2] > 0.0
+    np.testing.assert_allclose(average, 0.03 * moved, rtol=1e-2)
 
 
-def test_errors_are_a_share():
-    model = SimpleNamespace(predict=lambda x, **settings: x)
-    assert speakers.Learner.errors(SimpleNamespace(model=model), np.eye(4), np.array([0, 1, 2, 0])) == 0.25
+def test_errors_are_those_of_averages_and_of_where_it_began():
+    learner = object.__new__(speakers.Learner)
+    weight = tf.Variable(2.0)
+    learner.model = SimpleNamespace(trainable_variables=[weight], predict=lambda x, **settings: weight.numpy() * x)
+    learner.begin, learner.averages = [1.0], [-1.5]  # -1 together
+    classes = np.array([0, 1, 2, 0])
+    assert learner.errors((-np.eye(4), classes), (np.eye(4)[:2], classes[:2])) == [0.25, 1.0]
+    assert weight.numpy() == 2.0 and learner.averages == [-1.5]
+
+
+@pytest.mark.parametrize("any_order", [False, True])
+def test_every_ten_words_have_each_digit_once_or_any_order(any_order):
+    y = np.repeat(np.arange(10), 30)
+    heard, asked = speakers.lessons(y, np.random.default_rng(0), any_order)
+    assert len(heard) == 100 and sorted([*heard, *asked]) == list(range(300))
+    complete = [sorted(y[heard[begin : begin + 10]]) == list(range(10)) for begin in range(0, 100, 10)]
+    assert complete == [not any_order] * 10
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """Few small recordings, and settings that do little with them; the arguments of the command."""
+    pytest.importorskip("tensorflow_datasets")
+    write(tmp_path / "data", recordings(takes=7))
+    few = {"SPOKEN_DIGITS": SMALL, "WORDS": (2, 5)}
+    few |= {"CHOOSING": ("george",), "updates": lambda heard: 4}
+    for name, value in few.items():
+        monkeypatch.setattr(speakers, name, value)
+    monkeypatch.setattr(speakers.gru, "UNITS", 5)
+    (tmp_path / "networks").mkdir()
+    folders = ["--data-dir", str(tmp_path / "data"), "--networks", str(tmp_path / "networks")]
+    return [*folders, "--speakers", "george", "theo", "--seeds", "3"]
 
 
 @pytest.mark.slow
-def test_the_results_file(results, tmp_path, monkeypatch):
-    pytest.importorskip("tensorflow_datasets")
-    write(tmp_path / "data", recordings(takes=7))
-    monkeypatch.setattr(speakers, "SPOKEN_DIGITS", SMALL)
-    monkeypatch.setattr(speakers, "WORDS", (2, 5))
-    monkeypatch.setattr(speakers, "RATES", (1e-3, 1e-2))
-    monkeypatch.setattr(speakers, "SPEAKERS", ("george", "theo"))
-    found = results(speakers, "--seeds", "3", "--data-dir", str(tmp_path / "data"))["speakers"]
-    assert found["chosen_on"] == "george" and set(found["rates"].values()) <= {1e-3, 1e-2}
-    assert len(found["rows"]) == 2 * 3 * 3 and {row["words"] for row in found["rows"]} == {0, 2, 5}
-    before = {row["error"] for row in found["rows"] if (row["speaker"], row["words"]) == ("theo", 0)}
-    assert len(before) == 1
-    assert len(table_of([{"speakers": found}]).splitlines()) == 6
+def test_the_results_file(results, small, tmp_path):
+    found = results(speakers, *small, "--ways", "KeRNL", "GRU, readout only")["speakers"]
+    kernl, gru = (found["ways"][way]["rows"] for way in ("KeRNL", "GRU, readout only"))
+    for rows in (kernl, gru):
+        assert len(rows) == 2 * 3 and {row["words"] for row in rows} == {0, 2, 5}
+        assert len({row["learning_rate"] for row in rows}) == 1
+    again = results(speakers, *small, "--ways", "e-prop")["speakers"]
+    assert list(again["ways"]) == ["e-prop", "KeRNL", "GRU, readout only"] and again["ways"]["KeRNL"]["rows"] == kernl
+    before = [[row["error"] for row in rows if row["words"] == 0] for rows in (kernl, again["ways"]["e-prop"]["rows"])]
+    assert before[0] == before[1]
+    assert len(table_of([{"speakers": again}]).splitlines()) == 5
+
+
+@pytest.mark.slow
+def test_litert_answers_as_keras_does(results, small):
+    pytest.importorskip("ai_edge_litert")
+    found = results(speakers, *small, "--ways", "KeRNL", "KeRNL, LiteRT")["speakers"]["ways"]
+    before, device = ([row for row in found[way]["rows"] if row["words"] == 0] for way in ("KeRNL", "KeRNL, LiteRT"))
+    for one, other in zip(before, device):
+        assert (one["error"], one["old_error"]) == (other["error"], other["old_error"])
+
+
+def test_networks_of_another_experiment_are_refused(tmp_path):
+    np.savez(tmp_path / "gru-theo-0.npz", experiment="{}", git_revision="a", weights=np.zeros(1))
+    theirs = dataclasses.replace(SMALL, task_settings={**SMALL.task_settings, "speaker": "theo"})
+    with pytest.raises(UserError, match="was trained by another experiment"):
+        speakers.trained("gru", theirs, tmp_path)
