@@ -198,7 +198,7 @@ def trained(network, experiment, folder):
     speaker, settings = experiment.task_settings["speaker"], json.dumps(shown(experiment))
     path = folder / f"{network}-{speaker}-{experiment.seed}.npz" if folder else None
     if path and path.exists():
-        found = dict(np.load(path))
+        found = dict(np.load(path, allow_pickle=False))
         if str(found.pop("experiment")) != settings:
             raise UserError(f"{path} was trained by another experiment: name another --networks.")
         return found, str(found.pop("git_revision"))

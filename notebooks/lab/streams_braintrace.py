@@ -117,7 +117,7 @@ class Worker:
 
     def missed(self, task, part, name):
         """What a run missed of a part, and the share of steps, as `streams.errors` says."""
-        answers = np.swapaxes(np.load(self.answers / f"{name}.npy"), 0, 1)
+        answers = np.swapaxes(np.load(self.answers / f"{name}.npy", allow_pickle=False), 0, 1)
         y, weight = (self.data[f"{part}_{each}"].T for each in ("y", "weight"))
         return task.missed(answers, y, weight), streams.steps_missed(answers, y, weight)
 
@@ -141,8 +141,8 @@ def check(task, options):
     )
     with Worker(options, ROWS["D_RTRL-window"], data) as worker:
         (said,) = worker.run(check=True)
-        theirs = np.swapaxes(np.load(worker.answers / "answers.npy"), 0, 1)
-        with np.load(worker.answers / "gradients.npz") as file:
+        theirs = np.swapaxes(np.load(worker.answers / "answers.npy", allow_pickle=False), 0, 1)
+        with np.load(worker.answers / "gradients.npz", allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
     difference = max(np.abs(found[name] - gradient).max() for name, gradient in gradients.items())
     return said["versions"], {
