@@ -229,7 +229,7 @@ def purpose_table(rows):
     """What each rule is good for: three lines a situation, a column a rule."""
     rules = ["KeRNL", "e-prop", "truncated backpropagation", "backpropagation"]
     shown = {
-        "right": lambda row: spread_of(row["accuracy"], "accuracy"),
+        "accuracy": lambda row: spread_of(row["accuracy"], "accuracy"),
         "memory of the past, kB": lambda row: f"{row['kilobytes']:,.0f}",
         "steps a second": lambda row: f"{float(format(row['steps_a_second'], '.2g')):,.0f}",
     }
@@ -238,7 +238,7 @@ def purpose_table(rows):
         by_rule = {row["rule"]: row for row in of_rules}
         begin = f"**{situation}**"
         for name, cell in shown.items():
-            if name == "right" and not any(row["accuracy"] for row in of_rules):
+            if name == "accuracy" and not any(row["accuracy"] for row in of_rules):
                 continue  # not measured there
             lines.append([begin, name, *(cell(by_rule[rule]) if rule in by_rule else "" for rule in rules)])
             begin = ""
