@@ -62,7 +62,10 @@ def cores():
 
 
 def git_revision(file=__file__):
-    """The commit of the checkout that tracks `file`, "-dirty" after it if tracked files were changed; None without."""
+    """The commit of the checkout that tracks `file`, "-dirty" after it if tracked files were changed; None without.
+
+    `notebooks/results` does not count: a program that writes results there does not change what the next one computes.
+    """
     file = pathlib.Path(file).resolve()
 
     def git(*arguments):
@@ -71,7 +74,10 @@ def git_revision(file=__file__):
 
     try:
         git("ls-files", "--error-unmatch", file.name)
-        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)notebooks/results"
+        )
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

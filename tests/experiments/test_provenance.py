@@ -35,9 +35,11 @@ def checkout(tmp_path):
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init")
-    (tmp_path / "tracked.py").write_text("1")
-    (tmp_path / "untracked.py").write_text("1")
-    git("add", "tracked.py")
+    results = tmp_path / "notebooks" / "results"
+    results.mkdir(parents=True)
+    for file in (tmp_path / "tracked.py", tmp_path / "untracked.py", results / "tracked.json"):
+        file.write_text("1")
+    git("add", "tracked.py", "notebooks")
     git("commit", "-m", "m")
     git("tag", "v1")
     return tmp_path, git("rev-parse", "HEAD")
@@ -45,6 +47,7 @@ def checkout(tmp_path):
 
 def test_the_revision_is_that_of_the_checkout_that_tracks_the_file(checkout):
     folder, commit = checkout
+    (folder / "notebooks" / "results" / "tracked.json").write_text("2")  # is no code
     assert git_revision(folder / "tracked.py") == commit
     (folder / "tracked.py").write_text("2")
     assert git_revision(folder / "tracked.py") == f"{commit}-dirty"
