@@ -44,7 +44,7 @@ def test_readme(tmp_path, monkeypatch):
         return data._replace(train=data.train.take(2), validation=data.validation.take(1))
 
     monkeypatch.setattr(kk.data, "sequential_mnist", few)
-    (block,) = BLOCK.findall(README.read_text(encoding="utf-8"))
+    block, _ = BLOCK.findall(README.read_text(encoding="utf-8"))
     assert block.count("\n") <= 25
     names = run(README, tmp_path, monkeypatch)
     assert names["model"].optimizer.iterations.numpy() == 2 * names["epochs"]
@@ -53,6 +53,12 @@ def test_readme(tmp_path, monkeypatch):
     assert names["epochs"] == math.ceil(600 / whole_epoch)  # as the guide counts
     assert np.isfinite(names["model"].history.history["val_loss"]).all()
     assert list(tmp_path.glob("logs/*"))
+    listener, hears = names["listener"], {"every": 60, "piece": 64, "batch_size": 16}
+    listener.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    words = np.random.default_rng(0).uniform(size=(40, 50, 1)).astype("float32"), np.zeros(40, "int32")
+    assert np.isfinite(
+        listener.fit(kk.data.stream(*words, **hears), steps_per_epoch=2, verbose=0).history["loss"]
+    ).all()
 
 
 def test_rules(tmp_path, monkeypatch):
