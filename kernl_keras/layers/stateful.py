@@ -42,8 +42,12 @@ class LayerOverCell(KerasRNN):
         training: bool = False,
         reset: tf.Tensor | None = None,
     ) -> tf.Tensor | list[tf.Tensor]:
-        x = tf.nest.flatten(sequences)[0]
-        check_sequences("sequences", x, self.cell.kernel.shape[0])
+        x, *states = tf.nest.flatten(sequences)
+        features = self.cell.kernel.shape[0]
+        if x.shape.rank is None or x.shape[-1] is None:  # `fit` forgets a shape after batches of two; the step asks again
+            x = tf.ensure_shape(x, (None, None, features))
+            sequences = tf.nest.pack_sequence_as(sequences, [x, *states])
+        check_sequences("sequences", x, features)
         check_batch("sequences", x, self.states if self.stateful else ())
         count = len(self.state_size)
         wanted = f"the {count} states that return_state=True gives ({self.STATES})"

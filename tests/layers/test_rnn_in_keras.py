@@ -73,6 +73,18 @@ def test_what_a_layer_does_not_take():
             make(stateful="yes")
 
 
+def test_of_a_shape_that_keras_forgot_the_step_itself_asks_for_the_features():
+    """`fit` of a model that was built by its `call` forgets the shape when batches of two shapes have come."""
+    for layer in (kk.RNN(kk.LIFCell(3)), kk.Readout(3)):
+        x = draw(30, B, T, I).astype("float32")
+        exact = layer(x)
+        for shape in ((None, None, None), None):
+            call = tf.function(layer, input_signature=[tf.TensorSpec(shape, "float32")])
+            np.testing.assert_array_equal(call(x), exact)
+            with pytest.raises(tf.errors.InvalidArgumentError, match=rf"not compatible with expected shape \[.*,{I}\]"):
+                call(x[..., 1:])
+
+
 @pytest.mark.parametrize("unroll", [False, True])
 def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
     layer = Network("hard").layer(BPTT(tape=True), unroll=unroll)

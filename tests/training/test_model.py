@@ -57,7 +57,7 @@ def same(one, other, **tolerance):
         np.testing.assert_allclose(other[name], value, err_msg=name, **{"rtol": 0.0, **tolerance})
 
 
-@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=slow), pytest.param("xla", marks=slow)])
+@pytest.mark.parametrize("mode", ["eager", pytest.param("graph", marks=slow), "xla"])
 def test_a_step_is_the_hand_computed_one(mode):
     """First M and gamma by F, then the weights by Eq. (22) with the new M and gamma, then the readout; its logs."""
     network, (m, gamma), y = Network("hard adaptive", dtype="float64"), kernels(1), draw(70, B, T, O)
