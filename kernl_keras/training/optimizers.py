@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..cells.constants import Between
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.names import rule_layers
 from ..replicas import act_if, replicas, whole_sum
@@ -45,8 +46,18 @@ def build_optimizers(model):
     """Builds each optimizer on its own variables, so that a saved model finds its slots again."""
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
         if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
+            without_decay(optimizer, [weight for weight in variables if isinstance(weight.constraint, Between)])
             with tf.init_scope():
                 optimizer.build(variables)
+
+
+def without_decay(optimizer, constants):
+    """Leaves constants that learn out of weight decay: it would draw their logarithms to 0, and tau to 1 ms."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    if constants and getattr(optimizer, "weight_decay", None):
+        # Keras' `exclude_from_weight_decay` would forget what a user has left out.
+        others = getattr(optimizer, "_exclude_from_weight_decay", ())
+        optimizer._exclude_from_weight_decay = [*others, *map(optimizer._var_key, constants)]
 
 
 def schedule(model):

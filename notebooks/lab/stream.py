@@ -3,10 +3,13 @@
     python -m notebooks.lab.stream --pieces 100000 --output notebooks/results/stream.json
 
 The inputs jump between -1 and 1, each at random times. The network tells the leaky mean of the first one. Weights move
-after every piece, and `steps_per_execution` pieces are one call. The memory that a layer's formula gives stands beside,
-and the largest of the weights, and of the states with what is remembered: all of them have to stay finite.
+after every piece, at a learning rate that stays, without and with weight decay, and `steps_per_execution` pieces are
+one call. The memory that a layer's formula gives stands beside, and the largest of the weights, and of the states with
+what is remembered: all of them have to stay finite.
 """
 
+import gc
+import itertools
 import sys
 import time
 
@@ -24,6 +27,7 @@ from .options import Command, machine
 from .training import compiled
 
 SETTINGS = {"batch": 2, "piece": 100, "inputs": 4, "units": 64, "periods": 20, "steps_per_execution": 50, "every": 250}
+RULES = ("kernl", "eprop", "bptt")
 TAU, JUMPS = 100.0, 0.02  # ms of the leaky mean; how often an input jumps, a step
 
 
@@ -42,17 +46,19 @@ def pieces(settings, seed=0):
         yield np.stack(inputs, 1).astype("float32"), np.stack(targets, 1).astype("float32")
 
 
-def build(settings):
-    """The network, compiled."""
+def build(settings, rule, weight_decay):
+    """The network, compiled; by backpropagation it is truncated."""
     keras.utils.set_random_seed(0)
     batch, piece, units = (settings[name] for name in ("batch", "piece", "units"))
     periods = np.geomspace(12.0, 400.0, settings["periods"])
     period = [float(periods[unit % len(periods)]) for unit in range(units)]
     cell = kk.ResonatorCell(units, tau_m=200.0, period=period, input_gain=1.0)
     inputs = keras.Input(batch_shape=(batch, piece, settings["inputs"]))
-    hidden = kk.RNN(cell, rule="kernl", window=piece, traces="linear", stateful=True, seed=0, name="hidden")(inputs)
+    traces = None if rule == "bptt" else "linear"
+    hidden = kk.RNN(cell, rule, window=piece, traces=traces, stateful=True, seed=0, name="hidden")(inputs)
     model = kk.Model(inputs, kk.Readout(1, tau_out=50.0, stateful=True)(hidden))
-    return compiled(model, 1e-3, loss="mse", jit_compile=True, steps_per_execution=settings["steps_per_execution"])
+    at_once = settings["steps_per_execution"]
+    return compiled(model, 1e-3, loss="mse", weight_decay=weight_decay, jit_compile=True, steps_per_execution=at_once)
 
 
 class Samples(keras.callbacks.Callback):
@@ -76,24 +82,22 @@ def largest(variables):
     return float(np.max(found)) if np.isfinite(found).all() else float("nan")
 
 
-def run(options, about):
-    """Learns, measures, and writes the results file."""
-    count, idle = options.pieces, memory_mb()
-    settings = {**SETTINGS, "every": min(SETTINGS["every"], count)}
-    settings["steps_per_execution"] = min(settings["steps_per_execution"], settings["every"])
-    model = build(settings)
+def learn(settings, count, rule, weight_decay):
+    """One run of so many pieces; a dict of what was measured."""
+    idle, every = memory_mb(), settings["every"]
+    model = build(settings, rule, weight_decay)
     layer = model.get_layer("hidden")
     signature = tuple(
         tf.TensorSpec((settings["batch"], settings["piece"], size), "float32") for size in (settings["inputs"], 1)
     )
     data = tf.data.Dataset.from_generator(lambda: pieces(settings), output_signature=signature)
-    samples, every = Samples(settings), settings["every"]
+    samples = Samples(settings)
     model.fit(data, steps_per_epoch=every, epochs=count // every, verbose=0, callbacks=[samples])
     number_mb = 4.0 * settings["batch"] / 1e6  # of one number for each example, in single precision
     first, last = samples.rows[0], samples.rows[-1]
-    variance = float(np.mean([np.mean(y**2) for _, (_, y) in zip(range(200), pieces(settings))]))
-    found = {
-        "settings": settings,
+    return {
+        "rule": rule,
+        "weight_decay": weight_decay,
         "steps": last["steps"],
         "pieces": count,
         "updates": int(np.asarray(model.optimizer.iterations)),
@@ -101,7 +105,7 @@ def run(options, about):
         "trace_mb": layer.trace_size * number_mb,
         "window_mb": numbers_inside(layer, settings["piece"]) * number_mb,
         "whole_mb": numbers_inside(layer, last["steps"]) * number_mb,
-        "variance": variance,
+        "recurrent_norm": float(np.linalg.norm(layer.cell.recurrent_weights())),
         "largest": {
             "weights": largest(model.trainable_variables),
             "states": largest([state for _, state in layer_states(model)]),
@@ -111,11 +115,26 @@ def run(options, about):
         "peak_mb": peak_memory_mb(),
         "samples": samples.rows,
     }
-    write_json(options.output, {"stream": {**found, **about, "machine": machine()}})
+
+
+def run(options, about):
+    """Learns, measures, and writes the results file after each run."""
+    settings, runs = {**SETTINGS, "every": min(SETTINGS["every"], options.pieces)}, []
+    settings["steps_per_execution"] = min(settings["steps_per_execution"], settings["every"])
+    variance = float(np.mean([np.mean(y**2) for _, (_, y) in zip(range(200), pieces(settings))]))
+    for rule, weight_decay in itertools.product(options.rules, options.weight_decay):
+        print(f"{rule}, weight decay {weight_decay:g}")
+        runs.append(learn(settings, options.pieces, rule, weight_decay))
+        found = {"settings": settings, "variance": variance, "runs": runs}
+        write_json(options.output, {"stream": {**found, **about, "machine": machine()}})
+        keras.backend.clear_session()
+        gc.collect()
 
 
 main = Command("stream", __doc__, run)
 main.count("--pieces", 10_000, "of 100 steps")
+main.option("--rules", nargs="+", choices=RULES, default=list(RULES), metavar="RULE", help=f"of {', '.join(RULES)}")
+main.option("--weight-decay", type=float, nargs="+", default=[0.0, 0.1], metavar="D", help="of AdamW")
 main.results()
 
 if __name__ == "__main__":

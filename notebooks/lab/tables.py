@@ -218,11 +218,18 @@ def plain_spread(values, digits):
 
 
 def stream_table(found):
-    """A long sequence in pieces: what the process held, and how good the network was, along the way."""
-    rows = found["samples"]
-    shown = [rows[0], *(row for row in rows[1:] if row["steps"] % (rows[-1]["steps"] // 5) == 0)]
-    lines = [[f"{row['steps']:,}", f"{row['memory_mb']:,.1f}", f"{row['loss']:.3f}"] for row in shown]
-    return markdown(["steps learned", "memory of the process, MB", "mean squared error"], lines)
+    """A long sequence in pieces: what the process held along the way, and the mean error since the line before."""
+    runs = found["runs"]
+    rows = runs[0]["samples"]
+    marks = [0, *(place for place in range(1, len(rows)) if rows[place]["steps"] % (rows[-1]["steps"] // 5) == 0)]
+    decays = [f", weight decay {run['weight_decay']:g}" if run["weight_decay"] else "" for run in runs]
+    heads = [f"{RULE_NAMES[run['rule']]}{decay}" for run, decay in zip(runs, decays)]
+    lines = []
+    for before, mark in zip([-1, *marks], marks):
+        errors = [statistics.mean(row["loss"] for row in run["samples"][before + 1 : mark + 1]) for run in runs]
+        held = f"{rows[mark]['memory_mb']:,.1f}"
+        lines.append([f"{rows[mark]['steps']:,}", held, *(f"{error:.3f}" for error in errors)])
+    return markdown(["steps learned", "memory of the process, MB", *heads], lines)
 
 
 def purpose_table(rows):

@@ -3,9 +3,11 @@
 from kernl_keras.keras_version import keras
 
 
-def compiled(model, rate, updates=None, loss=None, **settings):
-    """The model, compiled; the learning rate falls to zero over so many `updates`, or stays."""
+def compiled(model, rate, updates=None, loss=None, weight_decay=0.0, **settings):
+    """The model, compiled; the learning rate falls to zero over so many `updates`, or stays; AdamW for a decay."""
     schedule = keras.optimizers.schedules.CosineDecay(rate, updates) if updates else rate
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0), loss=loss, **settings)
+    decay = {"weight_decay": weight_decay} if weight_decay else {}
+    optimizer = (keras.optimizers.AdamW if decay else keras.optimizers.Adam)(schedule, global_clipnorm=1.0, **decay)
+    model.compile(optimizer=optimizer, loss=loss, **settings)
     return model

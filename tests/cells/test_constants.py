@@ -124,6 +124,34 @@ def test_no_learning_rate_drives_them_out_of_range(optimizer, discretization):
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["", "loaded"])
+def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(again, tmp_path):
+    """A decay takes learning rate times decay of a weight, and of their logarithms nothing."""
+    inputs = np.random.default_rng(0).normal(2.0, 3.0, (4, 6, 3))
+
+    def trained(optimizer):
+        keras.utils.set_random_seed(1)
+        x = keras.Input((6, 3))
+        hidden = kk.RNN(kk.LIFCell(3, learn="tau_m", use_bias=True, bias_initializer="ones"), "eprop")(x)
+        model = kk.Model(x, kk.Readout(2, learn="tau_out")(hidden))
+        model.compile(optimizer, "mse", run_eagerly=True)
+        if again:
+            model.save(tmp_path / "model.keras")
+            model = keras.models.load_model(tmp_path / "model.keras")
+        before = [weight.numpy() for weight in model.trainable_variables]
+        model.train_on_batch(inputs, np.zeros((4, 6, 2)))
+        names = [weight.name.split("/")[-1].split(":")[0] for weight in model.trainable_variables]
+        return names, before, [weight.numpy() for weight in model.trainable_variables]
+
+    decaying = keras.optimizers.SGD(0.01, weight_decay=5.0)
+    decaying.exclude_from_weight_decay(var_names=["bias"])
+    (names, start, plain), (_, _, decayed) = trained(keras.optimizers.SGD(0.01)), trained(decaying)
+    left_out = {"log_tau_m", "log_tau_out"} | ({"bias"} if not again else set())  # Keras saves no such names
+    for name, first, one, other in zip(names, start, plain, decayed):
+        np.testing.assert_allclose(other, one - (0.0 if name in left_out else 0.05 * first), rtol=1e-5, err_msg=name)
+    assert {"log_tau_m", "log_tau_out", "bias", "kernel"} <= set(names)
+
+
 def test_periods_stay_longer_than_two_steps():
     cell = built(kk.ResonatorCell(2, period=[3.0, 9.0], learn="period"))
     weight = cell.learned_weights()["period"]

@@ -136,7 +136,12 @@ def test_pieces_go_on_where_the_last_one_ended():
 @pytest.mark.slow
 def test_a_long_sequence_in_pieces(results, monkeypatch):
     monkeypatch.setattr(stream, "SETTINGS", PIECES)
-    found = results(stream, "--pieces", "8")["stream"]
+    every = results(stream, "--pieces", "8", "--rules", "kernl", "bptt", "--weight-decay", "0", "0.1")["stream"]["runs"]
+    settings = [("kernl", 0.0), ("kernl", 0.1), ("bptt", 0.0), ("bptt", 0.1)]
+    assert [(run["rule"], run["weight_decay"]) for run in every] == settings
+    norms = [run["recurrent_norm"] for run in every]
+    assert norms[1] < norms[0] and norms[3] < norms[2] and every[2]["trace_size"] == 0
+    found = every[0]
     assert (found["steps"], found["pieces"], found["updates"]) == (80, 8, 8)
     assert [row["steps"] for row in found["samples"]] == [40, 80]
     filters = 4 * 2 * (3 + 4 + 1)  # X and Y in two parts, of 2 periods

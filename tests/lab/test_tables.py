@@ -185,15 +185,19 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
 | --- | --- | --- | --- | --- |
 | KeRNL | 1,200 | 50.0 % |  | 75.0 % |
 | Norse | 40 |  | 25.0 % | 30.0 % |"""),
-    "a long sequence": ([{"stream": {"samples": [
-            {"steps": 2 * step, "memory_mb": 1000.0 + step, "loss": 1.0 / step} for step in range(1, 11)
+    "a long sequence": ([{"stream": {"runs": [
+            {"rule": rule, "weight_decay": decay, "samples": [
+                {"steps": 2 * step, "memory_mb": 1000.0 + step, "loss": loss * step} for step in range(1, 11)
+            ]} for rule, decay, loss in (("kernl", 0.0, 0.1), ("bptt", 0.1, 0.2))
         ]}}], """
-| 2 | 1,001.0 | 1.000 |
-| 4 | 1,002.0 | 0.500 |
-| 8 | 1,004.0 | 0.250 |
-| 12 | 1,006.0 | 0.167 |
-| 16 | 1,008.0 | 0.125 |
-| 20 | 1,010.0 | 0.100 |"""),
+| steps learned | memory of the process, MB | KeRNL | truncated backpropagation, weight decay 0.1 |
+| --- | --- | --- | --- |
+| 2 | 1,001.0 | 0.100 | 0.200 |
+| 4 | 1,002.0 | 0.200 | 0.400 |
+| 8 | 1,004.0 | 0.350 | 0.700 |
+| 12 | 1,006.0 | 0.550 | 1.100 |
+| 16 | 1,008.0 | 0.750 | 1.500 |
+| 20 | 1,010.0 | 0.950 | 1.900 |"""),
     "pieces": ([{"borders": {"rows": [
             {"layers": 2, "window": 16, "crosses": rule, "of": of, "cosine": cosine + 0.1 * seed, "length": 0.5}
             for rule, cosines in (("e-prop", (0.5, 0.7, 1.0)), ("KeRNL", (0.6, 0.8, 1.0)))
