@@ -44,7 +44,7 @@ class LayerOverCell(KerasRNN):
     ) -> tf.Tensor | list[tf.Tensor]:
         x, *states = tf.nest.flatten(sequences)
         features = self.cell.kernel.shape[0]
-        if x.shape.rank is None or x.shape[-1] is None:  # `fit` forgets a shape after batches of two; the step asks again
+        if x.shape.rank is None or x.shape[-1] is None:  # in `fit`, once batches of two shapes have come
             x = tf.ensure_shape(x, (None, None, features))
             sequences = tf.nest.pack_sequence_as(sequences, [x, *states])
         check_sequences("sequences", x, features)
