@@ -45,6 +45,15 @@ WINDOWS = (
 )
 
 
+def with_decay(decay):
+    """Rows of `WINDOWS` again, by AdamW with this weight decay."""
+    names = "KeRNL, window 64, linear memory", "e-prop, window 64, linear memory", "KeRNL, window T/2"
+    names += "truncated backpropagation, window 98", "backpropagation", "e-prop"
+    settings = {"optimizer": "AdamW", "optimizer_settings": {**SMNIST.optimizer_settings, "weight_decay": decay}}
+    rows = (next(row for row in WINDOWS if row.name == name) for name in names)
+    return tuple(dataclasses.replace(row, name=f"{row.name}, weight decay", changes=settings) for row in rows)
+
+
 MEMORY = (
     *named("KeRNL, window 16, linear memory", "e-prop, window 16, linear memory"),
     *named("truncated backpropagation, window 16"),
@@ -159,7 +168,17 @@ SWEEPS = (
         (0,),
     ),
     sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
-    sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
+    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, with_decay(0.5), (2e-3,), steps=2_000, **TFDS),
+    sweep(
+        "windows-20000",
+        f"{BORDER}, 20,000 updates",
+        SMNIST,
+        WINDOWS + with_decay(0.1),
+        (2e-3,),
+        (0,),
+        steps=20_000,
+        **TFDS,
+    ),
     sweep(
         "memory-smnist14-adlif",
         f"Linear memory: {SMALL_ADLIF.description}",
