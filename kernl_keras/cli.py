@@ -101,6 +101,7 @@ def _add_training_options(command, default, name):
     add_data_options(command)
     command.add_argument("--batch-size", type=int, metavar="N", help="sequences, or streams, side by side")
     command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
+    command.add_argument("--weight-decay", type=float, metavar="X", help="of the weights, over the whole run")
     command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
     command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
     command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")

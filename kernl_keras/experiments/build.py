@@ -68,13 +68,18 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
     if experiment.answer_steps != 0:
         outputs = TimeAverage(experiment.answer_steps, stateful=stateful, name="answer")(outputs)
     model = Model(inputs, outputs, name=experiment.name.replace("-", "_"))
-    rate = experiment.learning_rate
-    if experiment.schedule == "cosine":  # over the steps in which the weights learn
-        rate = keras.optimizers.schedules.CosineDecay(rate, max(total_steps - experiment.sensitivity_only, 1))
+    rate, settings = experiment.learning_rate, dict(experiment.optimizer_settings)
+    updates = max(total_steps - experiment.sensitivity_only, 1)  # of the weights
+    falls = experiment.schedule == "cosine"
+    if experiment.weight_decay:  # an update takes away the learning rate times Keras' `weight_decay`, a tenth at most
+        each = experiment.weight_decay / (updates * (0.5 if falls else 1.0))
+        settings["weight_decay"] = min(each, 0.1) / rate
+    if falls:
+        rate = keras.optimizers.schedules.CosineDecay(rate, updates)
     optimizer = getattr(keras.optimizers, experiment.optimizer)
     of_m = getattr(keras.optimizers, experiment.sensitivity_optimizer)
     model.compile(
-        optimizer=optimizer(rate, **experiment.optimizer_settings),
+        optimizer=optimizer(rate, **settings),
         loss=LOSSES[experiment.loss](),
         **{"weighted_metrics" if stateful else "metrics": [experiment.metric]},
         sensitivity_optimizer=of_m(experiment.sensitivity_learning_rate, **experiment.sensitivity_optimizer_settings),

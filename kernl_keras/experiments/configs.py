@@ -70,6 +70,7 @@ SMNIST = Experiment(
     batch_size=16,
     learning_rate=2e-3,
     optimizer_settings={"global_clipnorm": 1.0},
+    weight_decay=1.0,
     rule_settings=KERNL,
     sensitivity_every=4,
     steps=600,
@@ -83,6 +84,7 @@ SMNIST_ALIF = replace(
     cell="lif",
     cell_settings=ADAPTIVE_UNITS,
     learning_rate=1e-2,
+    weight_decay=0.0,
     rule_settings=EXPONENTIAL_KERNL,
     sensitivity_every=1,
 )
@@ -102,6 +104,7 @@ SMNIST_ADLIF = replace(
         "adaptation_strength": [5.0 * coupling for coupling in COUPLING],
     },
     learn=["tau_m", "tau_a", "base_threshold", "tau_out"],
+    weight_decay=0.0,
     rule_settings=dict(KERNL, kernel="whole_unit", reset_gradient=False),
 )
 
@@ -145,6 +148,7 @@ SMNIST_RATE = replace(
     description="MNIST pixel by pixel, tanh units that swing as they leak",
     cell="leaky_rnn",
     cell_settings=SWINGING_RATES,
+    weight_decay=0.0,
 )
 
 # Identity recurrent weights, no leak: the memory of the network is the network's alone.
@@ -159,6 +163,7 @@ SMNIST_IRNN = replace(
         "recurrent_initializer": {"class_name": "Identity", "config": {}},
     },
     learning_rate=1e-4,
+    weight_decay=0.0,
     rule_settings=EXPONENTIAL_KERNL,
 )
 
@@ -181,6 +186,7 @@ ROW_MNIST = replace(
     answer_steps=14,
     batch_size=64,
     learning_rate=5e-3,
+    weight_decay=0.0,
     epochs=10,
     **WHOLE_EPOCHS,
 )
@@ -262,6 +268,7 @@ ECG = replace(
     learn=["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"],
     chance=1.0 / 6.0,
     learning_rate=1.5e-2,
+    weight_decay=0.0,
     schedule="constant",
     optimizer_settings={"global_clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.995},  # over about 200 batches
     epochs=20,  # 40 gain less on validation data than seeds differ by
@@ -303,6 +310,7 @@ SPOKEN_DIGITS = replace(
     answer_steps=20,
     batch_size=32,
     learning_rate=5e-3,
+    weight_decay=0.0,
     epochs=5,
     **WHOLE_EPOCHS,
 )

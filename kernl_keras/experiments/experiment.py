@@ -66,6 +66,9 @@ class Experiment:
     optimizer: str = "Adam"
     optimizer_settings: dict = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
+    weight_decay: float = (
+        0.0  # over the run: without gradients a weight w would end at exp(-weight_decay) w
+    )
     rule: str = "kernl"  # a word of `kernl_keras.rules`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
@@ -106,6 +109,7 @@ class Experiment:
         if self.validate_every is not None:
             integer("validate_every", self.validate_every)
         number("learning_rate", self.learning_rate, above=0.0)
+        number("weight_decay", self.weight_decay, low=0.0)
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
         for entry in self.above:
             _check_above(entry)
@@ -150,6 +154,7 @@ class Experiment:
         units = " and ".join(f"{each['cell_settings']['units']} {each['cell']}" for each in self.hidden_layers)
         length = f"{self.steps} steps" if self.epochs is None else f"{self.epochs} epochs"
         averages = ", averaged weights" if self.optimizer_settings.get("use_ema") else ""
+        averages += f", weight decay {self.weight_decay:g}" if self.weight_decay else ""
         return (
             f"{units} units, {self.rule}, {self.optimizer} "
             f"{self.learning_rate:g} {self.schedule}{averages}, batches of {self.batch_size}, {length}"

@@ -129,14 +129,16 @@ class StreamSettings:
 def for_stream(experiment):
     """The experiment as it is on a stream: it answers at every step, the learning rate stays, no words are held back.
 
-    Words are not moved, for the stream has them at random steps anyway, and counts a word where it is.
+    There is no weight decay, as nobody knows how long the stream goes on. Words are not moved, for the stream has them
+    at random steps anyway, and counts a word where it is.
     """
     if experiment.task not in STREAM_TASKS:
         raise UserError(
             f"a stream needs an experiment whose sequences have one class each; received {experiment.name}."
         )
     settings = {name: value for name, value in experiment.task_settings.items() if name != "shift"} | {"validation": 0}
-    return dataclasses.replace(experiment, answer_steps=0, schedule="constant", task_settings=settings)
+    changes = {"answer_steps": 0, "schedule": "constant", "weight_decay": 0.0, "task_settings": settings}
+    return dataclasses.replace(experiment, **changes)
 
 
 class Stream(Feed):

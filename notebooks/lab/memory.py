@@ -60,7 +60,7 @@ def network_and_digits(name, seed, updates):
         experiment, model = experiment_of("smnist"), load_pretrained("smnist")
         data = load_data(dataclasses.replace(experiment, source="sample", data_dir=None))
     else:
-        experiment = dataclasses.replace(EXPERIMENTS[name], rule="bptt", rule_settings={}, seed=seed)
+        experiment = dataclasses.replace(EXPERIMENTS[name], rule="bptt", rule_settings={}, weight_decay=0.0, seed=seed)
         data = load_data(experiment)
         trained_model = build_model(experiment, data.time_steps, data.features, experiment.steps)
         trained_model.fit(data.train, steps_per_epoch=updates, verbose=0)

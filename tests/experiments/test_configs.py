@@ -139,6 +139,7 @@ def above(**entry):
         ("adding", {"batch_size": 0}, "batch_size must be an integer >= 1; received 0"),
         ("adding", {"learning_rate": math.nan}, "learning_rate must be a finite number; received nan"),
         ("adding", {"learning_rate": 0.0}, "learning_rate must be > 0; received 0.0"),
+        ("adding", {"weight_decay": -1.0}, "weight_decay must be >= 0; received -1.0"),
         ("adding", {"seed": -1}, "seed must be an integer >= 0; received -1"),
         ("adding", {"seed": 2**30}, "seed must be <= .*received 1073741824"),
         ("adding", {"sensitivity_only": -1}, "sensitivity_only must be an integer >= 0; received -1"),
@@ -238,6 +239,17 @@ def test_the_learning_rate_falls_over_the_steps_in_which_the_weights_learn():
     experiment = dataclasses.replace(EXPERIMENTS["adding"], learning_rate=0.5, sensitivity_only=20)
     rate = build_model(experiment, 20, 2, total_steps=100).optimizer._learning_rate
     np.testing.assert_allclose([float(rate(t)) for t in (0, 40, 80)], [0.5, 0.25, 0.0], atol=1e-7)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_without_gradients_weights_decay_over_the_run_as_the_experiment_says(schedule):
+    """And a run of few updates keeps nine tenths at each of them."""
+    optimizer = make(weight_decay=0.7, schedule=schedule, learning_rate=0.03, sensitivity_only=20, steps=420).optimizer
+    rate = optimizer._learning_rate if schedule == "cosine" else lambda _: optimizer.learning_rate
+    left = np.prod([1.0 - float(rate(t)) * optimizer.weight_decay for t in range(400)])
+    assert left == pytest.approx(np.exp(-0.7), rel=0.01)
+    assert make(weight_decay=0.7, learning_rate=0.03, steps=2).optimizer.weight_decay == pytest.approx(0.1 / 0.03)
+    assert make(weight_decay=0.0).optimizer.weight_decay is None
 
 
 def test_layers_above_have_their_own_cells_rules_and_windows():

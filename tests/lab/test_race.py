@@ -95,10 +95,10 @@ def test_slow_membranes_go_as_far_as_fast_ones():
     assert (task.tau_m({"units": 5}), task.drive({"units": 5})) == (20.0, 1.0)
 
 
-def test_ours_is_the_experiment_but_for_the_schedule():
+def test_ours_is_the_experiment_but_for_what_counts_on_its_length():
     settings = {**race.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
     settings["learning_rate"] = race.ROWS["kernl"].learning_rate
-    assert dataclasses.replace(network.experiment_of(settings), schedule="cosine") == SMNIST
+    assert dataclasses.replace(network.experiment_of(settings), schedule="cosine", weight_decay=1.0) == SMNIST
     other = network.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
     assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)
     for row in race.ROWS.values():

@@ -95,7 +95,7 @@ def build_model(settings):
 def experiment_of(settings):
     """The experiment `smnist` with the rule, the sizes and the seed of a race's settings.
 
-    The learning rate does not fall: nobody knows how many steps there will be.
+    The learning rate does not fall, and weights do not decay: nobody knows how many steps there will be.
     """
     cell = {**SMNIST.cell_settings, "units": settings["units"], "period": spread(12.0, 42.0, units=settings["units"])}
     encoder = {"units": settings["inputs"] - 1, "context_switch": settings["steps"] - settings["context_steps"]}
@@ -108,6 +108,7 @@ def experiment_of(settings):
         optimizer_settings={"global_clipnorm": settings["clip_norm"]},
         batch_size=settings["batch"],
         schedule="constant",
+        weight_decay=0.0,
         seed=settings["seed"],
     )
 

@@ -68,5 +68,6 @@ class Sweep:
 
 
 def sweep(name, description, experiment, variants, learning_rates, seeds=(0, 1, 2), **changes):
-    """The sweep of an experiment with changes of its fields."""
+    """The sweep of an experiment with changes of its fields; without weight decay, where no row says otherwise."""
+    changes = {"weight_decay": 0.0, **changes}
     return Sweep(name, description, dataclasses.replace(experiment, **changes), variants, learning_rates, seeds)

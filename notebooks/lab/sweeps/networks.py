@@ -11,6 +11,7 @@ EVERY_CONSTANT = ["tau_m", "period", "tau_a", "base_threshold", "adaptation_stre
 SMALL = dataclasses.replace(
     SMNIST,
     name="smnist14",
+    weight_decay=0.0,
     description="MNIST of 14 x 14 pixels, one a step",
     source="tfds",
     task_settings={"layout": "pixels", "size": 14, "context_steps": 20},

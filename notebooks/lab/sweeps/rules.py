@@ -13,7 +13,7 @@ HALVES = named("KeRNL, window 419")
 
 def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     """The sweep over the rules on an experiment. Of units without spikes, e-prop and RFLO are one rule."""
-    experiment = dataclasses.replace(experiment, **changes)
+    experiment = dataclasses.replace(experiment, weight_decay=0.0, **changes)
     names = ["KeRNL, window 1", f"KeRNL, window {window}", "e-prop", "RFLO", "readout only", "backpropagation"]
     if experiment.cell == "leaky_rnn":
         names.remove("RFLO")
@@ -45,13 +45,12 @@ WINDOWS = (
 )
 
 
-def with_decay(decay):
-    """Rows of `WINDOWS` again, by AdamW with this weight decay."""
+def with_decay(weight_decay):
+    """Rows of `WINDOWS` again, with weight decay."""
     names = "KeRNL, window 64, linear memory", "e-prop, window 64, linear memory", "KeRNL, window T/2"
     names += "truncated backpropagation, window 98", "backpropagation", "e-prop"
-    settings = {"optimizer": "AdamW", "optimizer_settings": {**SMNIST.optimizer_settings, "weight_decay": decay}}
-    rows = (next(row for row in WINDOWS if row.name == name) for name in names)
-    return tuple(dataclasses.replace(row, name=f"{row.name}, weight decay", changes=settings) for row in rows)
+    rows, changes = {row.name: row for row in WINDOWS}, {"weight_decay": weight_decay}
+    return tuple(dataclasses.replace(rows[name], name=f"{name}, weight decay", changes=changes) for name in names)
 
 
 MEMORY = (
@@ -168,12 +167,12 @@ SWEEPS = (
         (0,),
     ),
     sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
-    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, with_decay(0.5), (2e-3,), steps=2_000, **TFDS),
+    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, with_decay(1.0), (2e-3,), steps=2_000, **TFDS),
     sweep(
         "windows-20000",
         f"{BORDER}, 20,000 updates",
         SMNIST,
-        WINDOWS + with_decay(0.1),
+        WINDOWS + with_decay(2.0),
         (2e-3,),
         (0,),
         steps=20_000,
