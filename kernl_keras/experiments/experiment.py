@@ -66,9 +66,7 @@ class Experiment:
     optimizer: str = "Adam"
     optimizer_settings: dict = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"  # of the learning rate: down to 0 over the run, or "constant"
-    weight_decay: float = (
-        0.0  # over the run: without gradients a weight w would end at exp(-weight_decay) w
-    )
+    weight_decay: float = 0.0  # over the run: without gradients a weight w would end at exp(-weight_decay) w
     rule: str = "kernl"  # a word of `kernl_keras.rules`
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
