@@ -33,6 +33,7 @@ def whole_unit():
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(1e-2, global_clipnorm=1.0),
+    "decay": lambda: keras.optimizers.AdamW(1e-2, weight_decay=1.0, global_clipnorm=1.0),
 }
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 NETWORKS = {  # cell, rule, traces, optimizer, loss
@@ -43,7 +44,7 @@ MORE = [
     *itertools.product(["rate", "resonator"], [kk.rules.KeRNL], [True, "linear"], ["adam"], ["mse"]),
     *itertools.product(["rate", "spiking", "resonator"], [kk.rules.EProp], ["linear"], ["sgd"], [CLASSES]),
     ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
-    ("learning", kk.rules.EProp, True, "adam", "mse"),
+    ("learning", kk.rules.EProp, True, "decay", "mse"),
     ("learning", kk.rules.KeRNL, "linear", "adam", "mse"),
     ("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"),
     ("adaptation current", whole_unit, None, "adam", CLASSES),
