@@ -18,12 +18,19 @@ def rule_layers(model):
 
 def learned_constants(model):
     """Current values of the constants that learn, tensors [H] by `layer/constant`, of all layers with a cell."""
-    constants = {}
-    for layer in sublayers(model):
-        cell = getattr(layer, "cell", None)
-        for name in getattr(cell, "learn", ()):
-            constants[f"{layer.name}/{name}"] = cell.constant(name)
-    return constants
+    layers = _layers_that_learn_constants(model)
+    return {f"{layer.name}/{name}": layer.cell.constant(name) for layer in layers for name in layer.cell.learn}
+
+
+def constant_weights(model):
+    """The weights of these constants."""
+    layers = _layers_that_learn_constants(model)
+    return [weight for layer in layers for weight in layer.cell.learned_weights().values()]
+
+
+def _layers_that_learn_constants(model):
+    # A layer that a subclassed model never calls is not built, and has no weights.
+    return [layer for layer in sublayers(model) if layer.built and getattr(getattr(layer, "cell", None), "learn", ())]
 
 
 def output_kinds(model):

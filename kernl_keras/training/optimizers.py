@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..cells.constants import Between
 from ..keras_version import IS_KERAS_3, keras
-from ..layers.names import rule_layers
+from ..layers.names import constant_weights, rule_layers
 from ..replicas import act_if, replicas, whole_sum
 
 _SUMMING = "_all_reduce_sum_gradients"
@@ -46,7 +45,7 @@ def build_optimizers(model):
     """Builds each optimizer on its own variables, so that a saved model finds its slots again."""
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
         if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
-            without_decay(optimizer, [weight for weight in variables if isinstance(weight.constraint, Between)])
+            without_decay(optimizer, constant_weights(model))
             with tf.init_scope():
                 optimizer.build(variables)
 

@@ -8,6 +8,7 @@ import kernl_keras as kk
 from kernl_keras.cells.constants import check_time_constant, time_constant
 from kernl_keras.cells.wide import serialized
 from kernl_keras.keras_version import keras
+from kernl_keras.layers.names import constant_weights
 
 from ..reference.cases import taking_turns
 
@@ -150,6 +151,21 @@ def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(again, tmp_path
     for name, first, one, other in zip(names, start, plain, decayed):
         np.testing.assert_allclose(other, one - (0.0 if name in left_out else 0.05 * first), rtol=1e-5, err_msg=name)
     assert {"log_tau_m", "log_tau_out", "bias", "kernel"} <= set(names)
+
+
+def test_a_layer_that_is_never_called_has_none():
+    class Some(kk.Model):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = (kk.RNN(kk.LIFCell(2, learn="tau_m"), "eprop") for _ in range(2))
+
+        def call(self, x, training=None):
+            return self.used(x, training=training)
+
+    model, x = Some(), np.ones((2, 3, 1), "float32")
+    model.compile(keras.optimizers.SGD(0.1, weight_decay=0.1), "mse", run_eagerly=True)
+    model.train_on_batch(x, np.zeros((2, 3, 2), "float32"))
+    assert [weight.shape for weight in constant_weights(model)] == [(2,)]
 
 
 def test_periods_stay_longer_than_two_steps():
