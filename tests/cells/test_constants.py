@@ -153,7 +153,7 @@ def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(again, tmp_path
     assert {"log_tau_m", "log_tau_out", "bias", "kernel"} <= set(names)
 
 
-@pytest.mark.filterwarnings("ignore:.build.. was called on layer 'some'")  # Keras' own, of the layer without a call
+@pytest.mark.filterwarnings("ignore:.build... was called on layer 'some'")  # Keras' own, of the layer without a call
 def test_a_layer_that_is_never_called_has_none():
     class Some(kk.Model):
         def __init__(self):
