@@ -43,8 +43,8 @@ class LayerOverCell(KerasRNN):
         reset: tf.Tensor | None = None,
     ) -> tf.Tensor | list[tf.Tensor]:
         x, *states = tf.nest.flatten(sequences)
-        features = self.cell.kernel.shape[0]
-        if x.shape.rank is None or x.shape[-1] is None:  # in `fit`, once batches of two shapes have come
+        features, rank = self.cell.kernel.shape[0], x.shape.rank
+        if rank is None or (rank == 3 and x.shape[-1] is None):  # in `fit`, once batches of two shapes have come
             x = tf.ensure_shape(x, (None, None, features))
             sequences = tf.nest.pack_sequence_as(sequences, [x, *states])
         check_sequences("sequences", x, features)
