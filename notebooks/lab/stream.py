@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.training.state import layer_states
 
@@ -119,6 +119,9 @@ def learn(settings, count, rule, weight_decay):
 
 def run(options, about):
     """Learns, measures, and writes the results file after each run."""
+    for weight_decay in options.weight_decay:
+        if not 0.0 <= weight_decay < 1.0:
+            raise UserError(f"--weight-decay must be at least 0 and less than 1; received {weight_decay}.")
     settings, runs = {**SETTINGS, "every": min(SETTINGS["every"], options.pieces)}, []
     settings["steps_per_execution"] = min(settings["steps_per_execution"], settings["every"])
     variance = float(np.mean([np.mean(y**2) for _, (_, y) in zip(range(200), pieces(settings))]))

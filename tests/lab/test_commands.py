@@ -36,6 +36,7 @@ MISTAKES = [
     ("stablehlo.timing", ["a.stablehlo", "--output", "a.npz"], "a.npz already exists: name another --output."),
     ("stablehlo.timing", ["a.stablehlo", "--output", "no/such.json"], "no is no directory: make it, or name another"),
     ("stream", ["--pieces", "0", "--output", "a.json"], "--pieces must be >= 1; received 0."),
+    ("stream", ["--weight-decay", "-0.1", "--output", "a.json"], "--weight-decay must be at least 0 and less than 1;"),
     ("streams", ["digits", "--rates", "0.1", "1.5", "--output", "a.json"], "--rates must be between 0 and 1; rec"),
     ("streams", ["cue", "--output", "there.json"], "holds no such results"),
     ("streams_braintrace", ["--only", "hebb"], "invalid choice: 'hebb'"),

@@ -43,16 +43,9 @@ WINDOWS = (
     *named("truncated backpropagation, window 98"),  # with as many numbers as window 64 and its linear memory
     Variant("KeRNL, window T/2", "kernl", layer={"window": 419}),
 )
-
-
-def with_decay(weight_decay):
-    """Rows of `WINDOWS` again, with weight decay."""
-    names = "KeRNL, window 64, linear memory", "e-prop, window 64, linear memory", "KeRNL, window T/2"
-    names += "truncated backpropagation, window 98", "backpropagation", "e-prop"
-    rows, changes = {row.name: row for row in WINDOWS}, {"weight_decay": weight_decay}
-    return tuple(dataclasses.replace(rows[name], name=f"{name}, weight decay", changes=changes) for name in names)
-
-
+DECAYING = tuple(
+    dataclasses.replace(row, name=f"{row.name}, weight decay", changes={"weight_decay": 1.0}) for row in WINDOWS
+)
 MEMORY = (
     *named("KeRNL, window 16, linear memory", "e-prop, window 16, linear memory"),
     *named("truncated backpropagation, window 16"),
@@ -167,17 +160,8 @@ SWEEPS = (
         (0,),
     ),
     sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
-    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, with_decay(1.0), (2e-3,), steps=2_000, **TFDS),
-    sweep(
-        "windows-20000",
-        f"{BORDER}, 20,000 updates",
-        SMNIST,
-        WINDOWS + with_decay(2.0),
-        (2e-3,),
-        (0,),
-        steps=20_000,
-        **TFDS,
-    ),
+    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, DECAYING, (2e-3,), steps=2_000, **TFDS),
+    sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
     sweep(
         "memory-smnist14-adlif",
         f"Linear memory: {SMALL_ADLIF.description}",
