@@ -22,11 +22,11 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
 
-def long_moved(name, what, variants, seeds):
+def long_moved(name, what, variants, seeds, experiment=SMNIST, steps=50_000, pixels="784 pixels", **changes):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
-    moved = {"task_settings": {**SMNIST.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": 50_000}
-    description = f"784 pixels, digits that are moved from the start, constants that learn, 50,000 updates of {what}"
-    return sweep(name, description, SMNIST, variants, (2e-3,), seeds, **moved, **TFDS)
+    moved = {"task_settings": {**experiment.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": steps}
+    description = f"digits that are moved from the start, constants that learn, {steps:,} updates of {what}"
+    return sweep(name, f"{pixels}, {description}", experiment, variants, (2e-3,), seeds, **moved, **TFDS, **changes)
 
 
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
@@ -162,6 +162,7 @@ SWEEPS = (
     sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
     sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, DECAYING, (2e-3,), steps=2_000, **TFDS),
     sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
+    sweep("windows-20000-decay", f"{BORDER}, 20,000 updates", SMNIST, DECAYING, (1e-3,), (0,), steps=20_000, **TFDS),
     sweep(
         "memory-smnist14-adlif",
         f"Linear memory: {SMALL_ADLIF.description}",
@@ -172,6 +173,16 @@ SWEEPS = (
     ),
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
     long_moved("smnist-50000-backpropagation", "backpropagation", named("backpropagation"), (1,)),
+    long_moved(
+        "psmnist-decay",
+        "KeRNL",
+        HALVES,
+        (0,),
+        EXPERIMENTS["psmnist"],
+        20_000,
+        "784 pixels in a random order",
+        weight_decay=1.0,
+    ),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
 )
