@@ -117,8 +117,6 @@ class Readout(LayerOverCell):
         marked = Marks(None, None) if mask is None else mask
         if model is not None and self.memory is not None and not self.go_backwards:
             earlier = model.earlier_outputs(sequences, mask)
-            if earlier is not None:
-                earlier.read[0] = True
         if self.go_backwards:
             sequences, marked = tf.reverse(sequences, [1]), marked.read_backwards()
         steps, mask = (None if marked.reset is None else marked.steps()), marked.mask

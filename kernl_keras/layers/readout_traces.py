@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..rules.filters import Decays
+
 
 class Traces(NamedTuple):
     """Shapes of the traces without the batch axis; None where a readout has none."""
@@ -60,21 +62,21 @@ class ReadoutTraces:
                 per_bias = rows[-1] / (cell.gain or 1.0)
                 by_d = tf.reduce_sum(by_decay[0] * error, 0) if by_decay else tf.zeros_like(decay)
                 gradients = error, rows[:-1], per_bias, by_d
-                return *gradients, *(self.errors(earlier, error, decay, symmetric) for _ in tokens)
+                return *gradients, *(self.errors(earlier, sequences, error, symmetric) for _ in tokens)
 
             return tf.identity(start), gradient
 
-        tokens = [] if earlier is None else earlier.tokens[:1]
+        tokens, sequences = [], Decays(decay)
+        if earlier is not None:
+            tokens = earlier.tokens[:1]
+            earlier.read_by(sequences)
         return attached(start, tf.convert_to_tensor(cell.kernel), bias, tf.broadcast_to(decay, (cell.units,)), *tokens)
 
-    def errors(self, earlier, error, decay, symmetric):
-        """E(p) of Eq. (42), [parts, P, B, H], from the error of v before the first step [B, O]."""
-        real, imaginary = (
-            tf.constant(x[:, None], error.dtype) * decay for x in (earlier.poles.real, earlier.poles.imag)
-        )
-        size = (1.0 - real) ** 2 + imaginary**2
-        sums = tf.stack([(1.0 - real) / size, imaginary / size][: earlier.parts])  # 1 / (1 - p d) [parts, P, O]
-        return self.cell.feedback_to(sums[:, :, None] * error, symmetric)
+    def errors(self, earlier, decays, error, symmetric):
+        """The weights of Eq. (42), from the error of v before the first step [B, O]."""
+        one_each = error if decays.count == 1 else tf.eye(self.cell.units, dtype=error.dtype)[:, None] * error
+        weights = self.cell.feedback_to(one_each, symmetric)  # [B, H], or [O, B, H]
+        return earlier.weights(decays, tf.reshape(weights, (decays.count, -1, weights.shape[-1])))
 
     def advance(self, traces, x, current, decay, v, start, counts, goes_on):
         """The traces after the last step, from those before the first.

@@ -14,7 +14,7 @@ from ..draws import check_seed
 from ..keras_version import keras, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
-from ..rules.above import SHORTEST, Earlier
+from ..rules.above import NOTHING_ABOVE, SHORTEST, Earlier
 from ..rules.backward import Past, attach_gradient, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.memory import LinearMemory, get_traces
@@ -220,10 +220,10 @@ class RNN(LayerOverCell):
         below = model.earlier_outputs(sequences, mask)
         if below is not None and below.window == self.window:
             one_window = self.window is None or (sequences.shape[1] or math.inf) <= self.window
-            below.read = [True, not one_window and self.window >= SHORTEST]
+            below.read_by(self.memory.filters, not one_window and self.window >= SHORTEST)
         else:
             below = None
-        own = Earlier(self.memory.poles(below)[0], self.window, mask, self.cell.compute_dtype)
+        own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
         model.earlier.append(own)
         return below, own
 
@@ -278,7 +278,7 @@ class RNN(LayerOverCell):
         def rule_gradient(error, *above):
             if memory is None:
                 return back()(error, carried)
-            *gradients, of_below = back()(error, carried, own.given(above) if above else (None, None))
+            *gradients, of_below = back()(error, carried, own.given(above) if above else NOTHING_ABOVE)
             return gradients if below is None else (*gradients, *of_below)
 
         cell = self.cell

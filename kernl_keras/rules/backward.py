@@ -211,7 +211,7 @@ def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants,
         kernel, recurrent_weights, bias: W_in [I, G H], W_rec [H, G H], and [G H] or None.
         constants: the fields of `parameters()` that learn, a list of F tensors [H].
         rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H];
-            with `above` of E(p) as well, and with `below` it returns E(p) of the layer below last.
+            with `above` of the weights of Eq. (42) as well, and with `below` it returns those for the layer below last.
         above, below: the `tokens` of `above.Earlier` of this layer and of the one below, or ().
     """
     size, units = kernel.shape[0], recurrent_weights.shape[0]

@@ -45,12 +45,14 @@ class Complex:
         real = plus(times(self.real, other.real), times(-1.0, times(self.imaginary, other.imaginary)))
         return Complex(real, plus(times(self.real, other.imaginary), times(self.imaginary, other.real)))
 
-    def inverse(self):
-        """1 / z, with one division."""
-        if nothing(self.imaginary):
-            return Complex(1.0 / self.real)
-        size = 1.0 / (self.real**2 + self.imaginary**2)
-        return Complex(self.real * size, -self.imaginary * size)
+    def __truediv__(self, other):
+        """The division comes last: XLA computes a quotient once, a product again in each loop that reads it."""
+        if nothing(other.imaginary):
+            one = isinstance(other.real, float) and other.real == 1.0
+            return self if one else self.each(lambda x: 0.0 if nothing(x) else x / other.real)
+        size = other.real**2 + other.imaginary**2
+        product = self * Complex(other.real, -other.imaginary)
+        return product.each(lambda x: 0.0 if nothing(x) else x / size)
 
     def each(self, function):
         """A function of real and imaginary part."""
@@ -61,14 +63,48 @@ class Complex:
         return (self.real, self.imaginary)[:count]
 
 
-class Filters:
-    """The filters of the inputs: G poles p, real or complex, a NumPy array."""
+class Sequences:
+    """Sequences f(n) that stand for errors; a subclass has `count` of them."""
+
+    def sums(self, poles, weights):
+        """sum_n p^n f(n) over all n [P, B, H] for poles p, of f = sum_g w_g f_g with weights w [count, B, H]."""
+        products = self.products(poles).each(lambda x: x if nothing(x) else tf.cast(x, weights.dtype))
+        return products.each(lambda x: x if nothing(x) else tf.einsum("pg,gbh->pbh", x, weights))
+
+
+class Decays(Sequences):
+    """d^n of one decay d, or of several [count]."""
+
+    def __init__(self, d):
+        self.d = tf.reshape(d, [-1])
+        self.count = self.d.shape[0]
+
+    def powers(self, n):
+        """d^n [.., count], for a tensor n [..]."""
+        return tf.pow(self.d, n[..., None])
+
+    def shifted(self, weights, n):
+        """The weights [count, B, H] of the same errors, counted from n [B] steps earlier."""
+        return tf.transpose(self.powers(n))[..., None] * weights
+
+    def over_steps(self, starts, m):
+        """The sums over the m steps from each of the `starts` on [K, c], for K numbers m: [K, c, count]."""
+        blocks = [tf.reduce_sum(self.powers(tf.range(each, dtype=starts.dtype)), 0) for each in m]
+        return self.powers(starts) * tf.stack(blocks)[:, None]
+
+    def products(self, poles):
+        """sum_n p^n d^n over all n, for poles p [P, count]."""
+        p = Complex(*(tf.constant(x[:, None], self.d.dtype) for x in (poles.real, poles.imag)))
+        return Complex(1.0) / (Complex(1.0) - p * Complex(self.d))
+
+
+class Filters(Sequences):
+    """The filters of the inputs: G poles p, real or complex, a NumPy array. Its sequences are Re p^n and Im p^n."""
 
     def __init__(self, poles):
         self.poles, self.swings = poles, bool(np.any(poles.imag))
         self.count = len(poles) * (1 + self.swings)  # of real responses: Re p^n, and Im p^n where they are complex
-        products = self.products(poles)
-        gram = np.concatenate([products.real, products.imag][: 1 + self.swings])
+        gram = np.concatenate([np.asarray(x) for x in self.products(poles).parts(1 + self.swings)])
         # of the responses' products with each other, summed over all n [count, count]
         self.inverse = np.linalg.inv(gram + RIDGE * np.trace(gram) / self.count * np.eye(self.count))
 
@@ -88,13 +124,12 @@ class Filters:
         """sum_n p^n f_g(n) over all n, for poles p and each response f_g [P, count]."""
         plain, crossed = (1.0 / (1.0 - poles[:, None] * other) for other in (self.poles, self.poles.conj()))
         real = (plain + crossed) / 2.0  # sum x^n y^n = 1 / (1 - x y), and Re y = (y + conj y) / 2
-        return np.concatenate([real, (plain - crossed) / 2j], 1) if self.swings else real
+        every = np.concatenate([real, (plain - crossed) / 2j], 1) if self.swings else real
+        return Complex(every.real, every.imag if np.any(every.imag) else 0.0)
 
-    def sums(self, poles, weights):
-        """sum_n p^n f(n) [P, B, H] for poles p, of f = sum_g w_g p_g^n [count, B, H]."""
-        products = self.products(poles)
-        parts = (products.real, products.imag)[: 1 + bool(np.any(products.imag))]
-        return Complex(*(tf.einsum("pg,gbh->pbh", tf.constant(part, weights.dtype), weights) for part in parts))
+    def over_steps(self, starts, m):
+        """The sums over the m steps from each of the `starts` on [K, c], for K numbers m: [K, c, count]."""
+        return tf.concat(over_steps(self.poles, starts, m).parts(1 + self.swings), -1)
 
     def decayed(self, x, n):
         """Filtered inputs x [B, count, J] after n [B] steps without input."""
@@ -106,9 +141,10 @@ class Filters:
 
     def weights(self, response):
         """w of Eq. (40), [count, B, G H], from the `response` at the poles."""
-        sums = tf.concat(response[: 1 + self.swings], 0)
-        inverse = tf.constant(self.inverse, sums.dtype)
-        return tf.reshape(tf.matmul(inverse, tf.reshape(sums, (self.count, -1))), tf.shape(sums))
+        shape, inverse = tf.shape(response[0]), tf.constant(self.inverse, response[0].dtype)
+        pairs = zip(tf.split(inverse, 1 + self.swings, 1), response)  # XLA's code for a concatenation is slow
+        sums = [tf.matmul(columns, tf.reshape(part, (len(self.poles), -1))) for columns, part in pairs]
+        return tf.reshape(tf.add_n(sums), tf.concat([[self.count], shape[1:]], 0))
 
 
 def powers(poles, n):
@@ -119,6 +155,13 @@ def powers(poles, n):
     if not np.any(poles.imag):
         return Complex(size)
     return Complex(size * once(tf.cos(angle * n)), size * once(tf.sin(angle * n)))
+
+
+def over_steps(poles, starts, m):
+    """The sums of p^n over the m steps from each of the `starts` on [K, c], for K numbers m: [K, c, P]."""
+    block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
+    block = Complex(*(tf.constant(x, starts.dtype) for x in (block.real, block.imag)[: 1 + bool(np.any(poles.imag))]))
+    return powers(poles, starts) * block
 
 
 def once(x):
@@ -150,7 +193,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         later: l at t0, each [B, H].
         error: the part of e that comes through currents [B, H], times rho; None without hops.
         synapse: the rest of e, through the decay of S.
-        above: E(p) of Eq. (42), `Complex` [P, B, H]; None for none.
+        above: sum_n p^n L(t0-1-n), of the errors from layers above, `Complex` [P, B, H]; None for none.
         hop, decay, hops: function R [.., H] -> rho M^T (R / drive); kappa; h.
         earlier: `Complex` factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
     """
@@ -165,7 +208,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         own = own + gain * above.each(lambda x: to_currents(x, gain.real))
     response = own
     if error is not None:
-        gain = gain * (Complex(1.0) - p * Complex(decay)).inverse()  # T
+        gain = gain / (Complex(1.0) - p * Complex(decay))  # T
         response = own = own + gain * (earlier * Complex(synapse))
         error = earlier * Complex(error)
         for _ in range(hops):
@@ -177,17 +220,16 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
 
 def solve(rows, right):
     """The solution x of a few equations, `rows` x = `right`, by elimination."""
-    rows, right, d, inverses = [list(row) for row in rows], list(right), range(len(right)), []
+    rows, right, d = [list(row) for row in rows], list(right), range(len(right))
     for k in d:
-        inverses.append(rows[k][k].inverse())
         for i in d[k + 1 :]:
-            factor = rows[i][k] * inverses[k]
+            factor = rows[i][k] / rows[k][k]
             rows[i] = [x - factor * y for x, y in zip(rows[i], rows[k])]
             right[i] = right[i] - factor * right[k]
     for k in reversed(d):
         for j in d[k + 1 :]:
             right[k] = right[k] - rows[k][j] * right[j]
-        right[k] = right[k] * inverses[k]
+        right[k] = right[k] / rows[k][k]
     return right
 
 

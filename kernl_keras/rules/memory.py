@@ -159,13 +159,6 @@ class LinearMemory:
             constants=(own, cell.units, fields) if fields else None,
         )
 
-    def poles(self, below):
-        """The poles of the filters, then others of `below`, an `above.Earlier` or None; and the places of its poles."""
-        more = () if below is None else below.poles
-        new = [pole for pole in more if pole not in self.filters.poles]
-        every = np.concatenate([self.filters.poles, new])
-        return every, np.array([int(np.flatnonzero(every == pole)[0]) for pole in more])
-
     def any_step(self):
         """The `LinearStep` of some step, for the shapes of its entries."""
         cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
@@ -206,7 +199,6 @@ class Recollection:
 
     def __init__(self, memory, past, window, longest, m, below=None):
         self.memory, self.past, self.window, self.below = memory, past.with_constants(once), window, below
-        self.poles, self.places = memory.poles(below)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
@@ -283,10 +275,10 @@ class Recollection:
 
     # Backward
 
-    def gradient(self, memory, inside, products, above=(None, None)):
-        """dC/dW, in its parts, from the errors that left their windows, and E(p) of the layer below, Eq. (42).
+    def gradient(self, memory, inside, products, above):
+        """dC/dW, in its parts, from the errors that left their windows, and w of Eq. (42) of the layer below.
 
-        `memory` is the one before the first step, and `above` E(p) from the layers above, by `above.Earlier.given`.
+        `memory` is the one before the first step, and `above` the errors from the layers above.
         """
         _, borders = self.scan(  # the memory at the start of each window [W, B, ..]
             lambda memory, number: (self.advance(memory, number), memory),
@@ -303,35 +295,36 @@ class Recollection:
 
     def at_every_border(self, x, now, total, products, above):
         """Eq. (40) at all borders side by side, where the filters are few for the length of a window."""
-        at_first, inner = above
-        if at_first is not None or inner is not None:
-            first = tf.zeros_like(inner[0]) if at_first is None else at_first
-            if inner is None:
-                inner = tf.zeros([self.windows - 1, *tf.unstack(tf.shape(first))], self.dtype)
-            above = tf.transpose(tf.concat([first[None], inner], 0), (1, 2, 0, 3, 4))
-            above = [tf.reshape(above, tf.concat([tf.shape(above)[:2], [-1], tf.shape(above)[4:]], 0))]
-        else:
-            above = []
+        inside, entering = above.inside, None
+        if inside is None and above.at_start is not None:
+            inside = tf.zeros([self.windows - 1, *tf.unstack(tf.shape(above.at_start))], self.dtype)
+        if inside is not None:
+            first = tf.zeros_like(inside[0]) if above.at_start is None else above.at_start
+            entering = tf.transpose(tf.concat([first[None], inside], 0), (1, 0, 2, 3))
+            entering = tf.reshape(entering, (above.sequences.count, -1, entering.shape[-1]))
         now = tf.nest.map_structure(lambda x: None if x is None else tf.reshape(x, (-1, *x.shape[2:])), now)
-        weights, below = self.weights(*now, *above)
+        weights, below = self.weights(*now, above.sequences, entering)
         if below is None:
             return add_inputs(total, weights, now[0].x), None, None
-        shape = tf.concat([tf.shape(below)[:2], [self.windows, -1], tf.shape(below)[3:]], 0)
-        below = tf.transpose(tf.reshape(below, shape), (2, 0, 1, 3, 4))
+        below = tf.reshape(below, tf.concat([tf.shape(below)[:1], [self.windows, -1], tf.shape(below)[2:]], 0))
+        below = tf.transpose(below, (1, 0, 2, 3))
         return add_inputs(total, weights, now[0].x), below[0], below[1:] if self.below.read[1] else None
 
     def through_windows(self, x, now, total, products, above):
         """From border to border, and to the inputs between, by the weights of the filters at the end of each window."""
-        at_first, inner = above
         every_border, numbers = self.below is not None and self.below.read[1], tf.range(self.windows)
 
-        def at_start(number):
-            """E(p) of the start of the call, where it is that."""
-            return None if at_first is None else at_first * tf.cast(tf.equal(number, 0), self.dtype)
+        def entering(number, inside=None):
+            """Weights of the errors from layers above, of the start of the call where it is that."""
+            first = None
+            if above.at_start is not None:
+                first = above.at_start * tf.cast(tf.equal(number, 0), self.dtype)
+            both = [each for each in (first, inside) if each is not None]
+            return tf.add_n(both) if both else None
 
         def back(carry, now):
             # From the weights of the filtered inputs at the end of a window to those at its start.
-            (after, total, _), (number, *border) = carry, now
+            (after, total, _), (number, *border, inside) = carry, now
             start, counts, later, fresh = self.window_steps(number)
             powers = tf.broadcast_to(
                 self.filters.powers(later) * counts[..., None], (self.window, tf.shape(after)[1], self.filters.count)
@@ -341,16 +334,18 @@ class Recollection:
             before = self.filters.shifted(after, tf.reduce_sum(counts, 0))
             if fresh is not None:
                 before = tf.where(fresh[:, None], tf.zeros_like(before), before)
-            weights, below = self.weights(*border, at_start(number))
+            weights, below = self.weights(*border, above.sequences, entering(number, inside))
             return (before + weights, total, below), below if every_border else None
 
-        if inner is not None:
-            inner = tf.concat([tf.zeros_like(inner[0])[None], inner], 0)
+        inside = above.inside
+        if inside is not None:
+            inside = tf.concat([tf.zeros_like(inside[0])[None], inside], 0)
         last, rest = (
-            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], (*now, inner))
+            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], (*now, inside))
             for cut in (-1, slice(-1))
         )
-        weights, below = self.weights(*last, at_start(self.windows - 1))
+        *border, inside = last
+        weights, below = self.weights(*border, above.sequences, entering(self.windows - 1, inside))
         carry, below_inside = (weights, total, below), None
         if not (isinstance(self.windows, int) and self.windows == 1):
             carry, others = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)
@@ -358,44 +353,36 @@ class Recollection:
         first, total, below = carry
         return add_inputs(total, first, x), below, below_inside  # x is from earlier pieces
 
-    def weights(self, memory, own, first, *above):
-        """Weights of the filtered inputs at the start of a window [count, B, G H], and E(p) of the layer below.
+    def weights(self, memory, own, first, sequences, above):
+        """Weights of the filtered inputs at the start of a window [count, B, G H], and those for the layer below.
 
-        `own` and `first` are the entries of `window.Inside` for this window; `above` are the summands of E(p) there
-        [parts, P, B, H], each of which may be None.
+        `own` and `first` are the entries of `window.Inside` for this window; `above` [count, B, H], or None, are the
+        weights of the `sequences` of the errors from layers above.
         """
         step, own = self.jacobian(memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
-        error, synapse, decay = None, 0.0, 0.0
-        above = [each for each in above if each is not None]
-        above = Complex(*tf.unstack(tf.add_n(above))) if above else None
+        error, synapse, decay, poles = None, 0.0, 0.0, self.filters.poles
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)
             error, synapse = self.hop(first.current), times(decay, first.synapse)
         hops, recent, earlier = self.memory.settings.hops, (), Complex(1.0)
         if memory.segments is not None:
             hop = self.hop if error is not None and hops else None
-            way = WayThrough(self.jacobian, hop, decay, self.filters, self.poles, self.scan)
+            way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            entering = None if above is None else self.own_weights(above.parts(2))
-            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, entering)
+            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, above)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse
-            if entering is not None:
-                entering = self.filters.shifted(entering, errors.n)
-                above = earlier * self.filters.sums(self.poles, entering)
-        response = respond(self.poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
-        response = [tf.add_n(parts) for parts in (zip(response, recent) if recent else zip(response))]
-        weights = self.own_weights(response)
+            above = None if above is None else sequences.shifted(above, errors.n)
+        above = None if above is None else earlier * sequences.sums(poles, above)
+        response = respond(poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
+        if recent:
+            response = list(map(tf.add, response, recent))
+        weights = self.filters.weights(response)
         if self.below is None:
             return weights, None
         kernel = tf.cast(self.past.cell.kernel, self.dtype)
-        parts = [tf.gather(part, self.places) for part in response[: self.below.parts]]
-        return weights, tf.stack([tf.einsum("pbk,ik->pbi", part, kernel) for part in parts])
-
-    def own_weights(self, sums):
-        """Weights of the filters from sums at all poles, of which their own come first."""
-        return self.filters.weights([x[: len(self.filters.poles)] for x in sums if tf.is_tensor(x)])
+        return weights, self.below.weights(self.filters, tf.einsum("gbk,ik->gbi", weights, kernel))
 
     def jacobian(self, means):
         """The `Jacobian` of mean features [B, F]."""

@@ -6,7 +6,7 @@ the two that were there become one of the next length.
 
 At a border errors go back through them, by Eq. (38) with each segment's mean, m steps at once in the newest, 2 m in
 those of twice the length: in that time the own state moves exactly, and the part of e that comes from other units
-stays the same. Errors from layers above, Eq. (42), come on top; the filters stand for them.
+stays the same. Errors from layers above, Eq. (42), come on top.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..cells.linear import nothing, plus, tensor, times, to_currents, varying, with_varying
-from .filters import Complex, powers
+from .filters import Complex, over_steps, powers
 
 
 class Segments(NamedTuple):
@@ -66,13 +66,13 @@ class WayThrough:
     Args:
         jacobian, hop: functions of a mean [B, F] and of R [B, H], see `memory.Recollection`; no hop for None.
         decay: kappa of the synaptic trace that errors from other units come through; 0.0 for none.
-        filters: `Filters`, which stand for the errors from layers above.
+        sequences: those that the errors from layers above are sums of, `above.Above`; None for none.
         poles: those at which b is wanted, NumPy.
         scan: `time_loop.scan`, unrolled or not.
     """
 
-    def __init__(self, jacobian, hop, decay, filters, poles, scan):
-        self.jacobian, self.hop, self.decay, self.filters = jacobian, hop, decay, filters
+    def __init__(self, jacobian, hop, decay, sequences, poles, scan):
+        self.jacobian, self.hop, self.decay, self.sequences = jacobian, hop, decay, sequences
         self.poles, self.scan, self.parts = poles, scan, 1 + bool(np.any(poles.imag))
         self.trace = not nothing(decay)  # S is one state more
 
@@ -90,22 +90,23 @@ class WayThrough:
     def __call__(self, segments, errors, size, m, above=None):
         """`BorderErrors` behind all segments, from those at the border.
 
-        `size` is n, `m` how many steps of the newest segments are taken at once, and `above` the weights of the filters
-        that stand for the errors from layers above [count, B, H], or None.
+        `size` is n, `m` how many steps of the newest segments are taken at once, and `above` the weights of the
+        `sequences` [count, B, H], or None.
         """
         means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
         lengths = 2 ** (np.arange(means.shape[0]) // 2)  # of the segments, that of the newest being 1
         step, given = self.several_steps(means, m, lengths)
         at_once, dtype = tf.constant(m * lengths, means.dtype), means.dtype
         starts = at_once[:, None] * tf.cast(tf.range(size // m), dtype)  # [K, n/m]
-        elements = varying((step, given)), steps, at_once, starts, block_sums(self.poles, starts, m * lengths)
+        of_poles = over_steps(self.poles, starts, m * lengths).parts(self.parts)
+        elements = varying((step, given)), steps, at_once, starts, of_poles
         if above is not None:
-            elements += (tf.concat(block_sums(self.filters.poles, starts, m * lengths), -1),)
+            elements += (self.sequences.over_steps(starts, m * lengths),)
 
         def through(errors, now):
-            entries, steps, m, starts, of_poles, *basis = now
+            entries, steps, m, starts, of_poles, *sums = now
             hops = tuple(error / m for error in errors.hops)  # in each step
-            entering = [tf.einsum("cg,gbh->cbh", each / m, self.filters.shifted(above, errors.n)) for each in basis]
+            entering = [tf.einsum("cg,gbh->cbh", each / m, self.sequences.shifted(above, errors.n)) for each in sums]
             (states, hops, limit), currents = self.steps(
                 *with_varying((step, given), entries), errors._replace(hops=hops), steps, m, starts, entering
             )
@@ -167,14 +168,6 @@ class WayThrough:
             return (states, hops, limit), part * current
 
         return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *above))
-
-
-def block_sums(poles, starts, m):
-    """sum p^n over the m steps from each of the `starts` on [K, c], in its parts [K, c, P]."""
-    count = 1 + bool(np.any(poles.imag))
-    block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
-    block = Complex(*(tf.constant(part, starts.dtype) for part in (block.real, block.imag)[:count]))
-    return (powers(poles, starts) * block).parts(count)
 
 
 def choose(condition, one, other, dtype):

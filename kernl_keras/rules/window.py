@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from ..cells.linear import Errors, varying, with_varying
 from ..sequences.time_loop import blockwise, take, tensors
+from .above import NOTHING_ABOVE
 from .backward import Backward, NothingBack, cut_at_starts, zeros_like
 from .bptt import exact_step
 from .memory import Recollection
@@ -125,8 +126,8 @@ class LinearBackward(WindowedBackward):
         m = self.context.hop.m if rule.hops else None
         self.memory, self.recollection = memory, Recollection(memory, past, self.window, window, m, below)
 
-    def __call__(self, error, traces=(), above=(None, None)):
-        """Arguments and result as in `Backward`, with E(p) of Eq. (42) of this layer and of the one below."""
+    def __call__(self, error, traces=(), above=NOTHING_ABOVE):
+        """Arguments and result as in `Backward`, with `Above`, and the weights of Eq. (42) for the layer below."""
         inside, total = self.inside(error)
         behind, below = self.recollection.gradient(self.memory.unpack(traces), inside, self.products, above)
         return inside.current, tf.concat(list(map(tf.add, total, behind)), 0), below
