@@ -243,6 +243,11 @@ def longer(task, window):
     return window + round(layer.trace_size / numbers_inside(layer, 1))
 
 
+def rates_of(task, window):
+    """The learning rates that are tried; lower ones where each step has an update of its own."""
+    return [rate / 4.0 for rate in task.rates] if window == 1 else task.rates
+
+
 def measure(options, found, keep):
     """Makes the runs that are missing in `found`, `{task: [run, ...]}`, and has each kept by `keep(task name, run)`."""
     for name in options.tasks:
@@ -257,7 +262,7 @@ def measure(options, found, keep):
             for number, seed in enumerate(options.seeds):
                 if any(run["seed"] == seed for run in made):
                     continue
-                rates = [made[0]["learning_rate"]] if made else task.rates
+                rates = [made[0]["learning_rate"]] if made else rates_of(task, compared)
                 tried = [learn(build(task, rule, window, rate, seed), task, window, rate, seed) for rate in rates]
                 best = {**what, **min(tried, key=lambda run: run["validation"])}
                 if number == 0:
