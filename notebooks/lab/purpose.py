@@ -2,10 +2,10 @@
 
     python -m notebooks.lab.purpose --output notebooks/results/purpose.json
 
-The accuracies are those of other results files, test data and all seeds; each row says of which file. On a device
-none is measured. Memory and speed are measured here, on the networks that these files are of, one thread, one rule
-after the other: numbers of 4 bytes that one example needs for the past, and steps a second, each of a whole batch; on a
-device, of one example in LiteRT.
+The accuracies are those of other results files, test data and all seeds; each row says of which file. That on a device
+is of the same network and the same updates in Keras. Memory and speed are measured here, on the networks that these
+files are of, one thread, one rule after the other: numbers of 4 bytes that one example needs for the past, and steps a
+second, each of a whole batch; on a device, of one example in LiteRT.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ WHOLE, PIECES, STREAM, DEVICE = (
     f"a stream, an update every {PIECE} steps",
     "a stream on a device, an update at every step",
 )
-PIXELS = {  # rule: (variant of `windows`, settings of the layer, steps of a call)
+PIXELS = {  # rule: (variant of `windows-decay`, settings of the layer, steps of a call)
     WHOLE: {
         "KeRNL": ("KeRNL, window T/2", {"window": STEPS // 2}, STEPS),
         "e-prop": ("e-prop", {}, STEPS),
@@ -58,9 +58,10 @@ def of_pixels(results, situation, rounds):
         y = np.zeros(batch, "int32")
         hidden = model.get_layer("hidden")
         seconds = seconds_of(lambda model=model, x=x, y=y: model.train_on_batch(x, y), rounds)
-        tests = [run["test"] for run in results["windows"]["runs"] if run["variant"] == variant]
+        variant += ", weight decay"
+        tests = [run["test"] for run in results["windows-decay"]["runs"] if run["variant"] == variant]
         numbers = numbers_inside(hidden, steps) + getattr(hidden, "trace_size", 0)
-        rows.append(row(situation, rule, f"windows: {variant}", tests, numbers, steps / seconds))
+        rows.append(row(situation, rule, f"windows-decay: {variant}", tests, numbers, steps / seconds))
     return rows
 
 
@@ -84,14 +85,15 @@ def of_stream(results, task, rounds):
     return rows
 
 
-def of_device(task, rounds):
+def of_device(results, task, rounds):
     """A row for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
-    rows = []
+    rows, runs = [], results["streams"]["streams"]["tasks"]["digits"]
     for rule in ("KeRNL", "e-prop"):
+        tests = [1.0 - run["test"] for run in runs if (run["rule"], run["window"]) == (NAMES[rule], 1)]
         model = streams.build(task, NAMES[rule], 1, 1e-3, 0, falls=False)
         hidden = model.get_layer("hidden")
         loaded = Interpreter(model_content=kk.learner(model).to_litert(), num_threads=1)
@@ -99,7 +101,8 @@ def of_device(task, rounds):
         x, y, weight = (np.asarray(part)[:1, 0] for part in next(iter(streams.stream(task, "train", 1, 0))))
         given = {"x": x, "y": y, "sample_weight": np.ones_like(weight)}
         seconds = seconds_of(lambda learn=learn, given=given: learn(**given), 100 * rounds)
-        rows.append(row(DEVICE, rule, None, [], numbers_inside(hidden, 1) + hidden.trace_size, 1.0 / seconds))
+        numbers = numbers_inside(hidden, 1) + hidden.trace_size
+        rows.append(row(DEVICE, rule, "streams: digits, window 1", tests, numbers, 1.0 / seconds))
     return rows
 
 
@@ -123,10 +126,10 @@ def row(situation, rule, source, tests, numbers, steps_a_second):
 
 def run(options, about):
     """Measures, and writes the results file."""
-    results = {name: read_json(options.results / f"{name}.json") for name in ("windows", "streams")}
+    results = {name: read_json(options.results / f"{name}.json") for name in ("windows-decay", "streams")}
     task = streams.TASKS["digits"](None)
     rows = [*of_pixels(results, WHOLE, options.rounds), *of_pixels(results, PIECES, options.rounds)]
-    rows += [*of_stream(results, task, options.rounds), *of_device(task, options.rounds)]
+    rows += [*of_stream(results, task, options.rounds), *of_device(results, task, options.rounds)]
     write_json(options.output, {"purpose": rows, **about, "machine": machine()})
 
 
