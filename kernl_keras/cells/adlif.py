@@ -121,14 +121,11 @@ class AdLIFCell(SpikingCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, **kwargs)
-        first_tau_m, first_tau_a = (1.0 if tau is None else tau for tau in (tau_m, tau_a))
-        self.set_constants(first_tau_m, tau_s, first_tau_a, base_threshold, adaptation_strength)
         self.set_spiking(dt, surrogate, surrogate_damping, input_gain, recurrent_gain)
-        self.set_resistance(resistance)
-        if tau_m is None:
-            self.tau_m = LogUniform(5.0 * self.dt, 25.0 * self.dt)
-        if tau_a is None:
-            self.tau_a = LogUniform(60.0 * self.dt, 300.0 * self.dt)
+        tau_m = LogUniform(5.0 * self.dt, 25.0 * self.dt) if tau_m is None else tau_m
+        tau_a = LogUniform(60.0 * self.dt, 300.0 * self.dt) if tau_a is None else tau_a
+        self.set_constants(tau_m, tau_s, tau_a, base_threshold, adaptation_strength)
+        self.resistance = None if resistance is None else per_unit("resistance", resistance, self.units, above=0.0)
         self.coupling = per_unit("coupling", coupling, self.units, low=0.0)
         self.set_learn(learn)
 

@@ -66,8 +66,9 @@ def unit_signs(excitatory, units):
     return np.where(excitatory, 1.0, -1.0)
 
 
-def connection_mask(cell, connectivity, seed):
+def connection_mask(cell):
     """The mask of the connections, 1 or 0 [H, H]: a constant, or a drawn, untrained weight; None where all exist."""
+    connectivity = cell.recurrent_connectivity
     if connectivity is None:
         return None
     if isinstance(connectivity, list):
@@ -75,17 +76,10 @@ def connection_mask(cell, connectivity, seed):
             return tf.constant(connectivity, cell.variable_dtype)
 
     def drawn(shape, dtype=None, **_):
-        return tf.cast(uniform(shape, fixed_key(seed)) < connectivity, dtype or cell.variable_dtype)
+        return tf.cast(uniform(shape, fixed_key(cell.connectivity_seed)) < connectivity, dtype or cell.variable_dtype)
 
     shape = (cell.units, cell.units)
     return cell.add_weight(name="recurrent_mask", shape=shape, initializer=drawn, trainable=False, **NO_AUTOCAST)
-
-
-def connected_share(connectivity):
-    """The share of connections that exist: the mean of the mask, or the probability; 1 for all."""
-    if isinstance(connectivity, list):
-        connectivity = float(np.mean(connectivity))
-    return connectivity or 1.0
 
 
 def connected_initializer(initializer, mask, signs):

@@ -83,21 +83,17 @@ class Between(keras.constraints.Constraint):
         return {"low": self.low, "high": self.high}
 
 
-def _learning_range(name: str, cell: Any) -> tuple[float, float]:
-    """The lowest and the highest value that a constant has while it learns."""
-    if name not in cell.TIME_CONSTANTS:
-        return STRENGTHS
-    shortest = 0.1
-    if name == "period":
-        shortest = 2.01  # steps cannot follow a faster oscillation
-    elif getattr(cell, "discretization", "exponential") == "euler":
-        shortest = 1.001
-    return shortest * cell.dt, LONGEST * cell.dt
-
-
-def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
-    """The weight of a constant: the logarithm of its values [H], which start at `value`, 0 or in the range."""
-    low, high = _learning_range(name, cell)
+def learned_constant(cell: Any, name: str) -> tf.Variable:
+    """The weight of a constant: the logarithm of its values [H], which start at the argument's, 0 or in the range."""
+    value = getattr(cell, name)
+    low, high = STRENGTHS
+    if name in cell.TIME_CONSTANTS:
+        shortest = 0.1
+        if name == "period":
+            shortest = 2.01  # steps cannot follow a faster oscillation
+        elif getattr(cell, "discretization", "exponential") == "euler":
+            shortest = 1.001
+        low, high = shortest * cell.dt, LONGEST * cell.dt
 
     def initializer(shape, dtype=None, **_):
         if isinstance(value, (Real, list)):
@@ -118,11 +114,3 @@ def learned_constant(cell: Any, name: str, value: Any) -> tf.Variable:
         constraint=Between(math.log(low), math.log(high)),
         **NO_AUTOCAST,
     )
-
-
-def constant_values(weight: tf.Variable, start: Any) -> tf.Tensor:
-    """The values [H] of a constant that learns; 0 where `start`, as the constructor has it, is 0."""
-    values = tf.exp(tf.convert_to_tensor(weight))
-    if isinstance(start, list) and 0.0 in start:
-        values *= tf.constant([float(x != 0.0) for x in start], values.dtype)
-    return values

@@ -16,7 +16,6 @@ from .connections import (
     check_connectivity,
     check_excitatory,
     connected_initializer,
-    connected_share,
     connection_mask,
     unit_signs,
 )
@@ -120,8 +119,10 @@ class HiddenCell(TrainedCell):
                 f"{self.variable_dtype}; received {getattr(self, self.CONSTANTS[0])!r} ms with dt = {self.dt:g} ms."
             )
         self.add_kernel(input_shape, self.kernel_initializer or self.unit_drive_initializer(self.input_gain))
-        self.recurrent_mask = connection_mask(self, self.recurrent_connectivity, self.connectivity_seed)
-        signs, share = unit_signs(self.excitatory, self.units), connected_share(self.recurrent_connectivity)
+        self.recurrent_mask = connection_mask(self)
+        signs = unit_signs(self.excitatory, self.units)
+        # the share of connections that exist: the mean of the mask, or the probability
+        share = 1.0 if self.recurrent_connectivity is None else float(np.mean(self.recurrent_connectivity)) or 1.0
         initial = self.recurrent_initializer or self.unit_drive_initializer(self.recurrent_gain, share)
         self.recurrent_kernel = self.add_weight(
             name="recurrent_kernel",
@@ -217,10 +218,6 @@ class HiddenCell(TrainedCell):
     def perturb(self, state: Any, noise: tf.Tensor) -> Any:
         """A state with noise in S, where it enters like a spike."""
         return state._replace(trace=state.trace + noise)
-
-    def exchange_spikes(self, state: Any, sent: Any, received: Any) -> Any:
-        """The state after the step `sent`, had the spikes of the step `received` entered S in place of its own."""
-        return state._replace(trace=state.trace + received.output - sent.output)
 
     def recurrent_weights(self) -> tf.Tensor:
         """W_rec [H, G H], 0 where there is no connection; without self-connections unless `self_connections`."""

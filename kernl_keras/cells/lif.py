@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..checks import number, one_of
+from ..checks import number, one_of, per_unit
 from ..dynamics.decays import DECAYS
 from ..dynamics.surrogate import spike
 from ..serialization import serializable
@@ -139,7 +139,7 @@ class LIFCell(SpikingCell):
         super().__init__(units, use_bias=use_bias, **kwargs)
         self.set_constants(tau_m, tau_s, tau_a, base_threshold, adaptation_strength)
         self.set_spiking(dt, surrogate, surrogate_damping, input_gain, recurrent_gain)
-        self.set_resistance(resistance)
+        self.resistance = None if resistance is None else per_unit("resistance", resistance, self.units, above=0.0)
         self.tau_ref = number("tau_ref", tau_ref, low=0.0)
         self.reset_potential = number("reset_potential", reset_potential)
         self.reset = one_of("reset", reset, ("hard", "soft"))

@@ -73,10 +73,6 @@ class SpikingCell(HiddenCell):
         self.base_threshold = per_unit("base_threshold", base_threshold, self.units, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
 
-    def set_resistance(self, resistance: float | Iterable[float] | None) -> None:
-        """Checks and sets this argument."""
-        self.resistance = None if resistance is None else per_unit("resistance", resistance, self.units, above=0.0)
-
     @property
     def adapts(self) -> bool:  # type: ignore[override]
         """True if spikes move the threshold."""
@@ -131,12 +127,11 @@ class SpikingCell(HiddenCell):
         above = self.threshold(residuals, p) - p.base_threshold
         adaptation = tf.math.divide_no_nan(above, tf.convert_to_tensor(p.adaptation_strength, above.dtype))  # b(t-1)
         others = (None,) * self.count_own(adaptation=False)
-        taken = (lambda x: (-x * spikes,)) if soft else (lambda x: ())  # Eq. (8)
         ones = tf.ones_like(spikes)
         return {
             "adaptation_decay": Effects(x=(*others, adaptation - spikes)),  # Eq. (6)
-            "base_threshold": Effects(distance=-ones, x=taken(ones)),  # Eq. (4)
-            "adaptation_strength": Effects(distance=-adaptation, x=taken(adaptation)),
+            "base_threshold": Effects(distance=-ones, x=(-ones * spikes,) if soft else ()),  # Eq. (4), (8)
+            "adaptation_strength": Effects(distance=-adaptation, x=(-adaptation * spikes,) if soft else ()),
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
         }
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from ..checks import flag, integer, keras_object
 from ..types import Constraint, Initializer, Regularizer
-from .constants import constant_values, learned_constant, time_constant
+from .constants import learned_constant, time_constant
 from .wide import WideCell
 
 
@@ -59,12 +59,11 @@ class TrainedCell(WideCell):
         """Makes the constants: weights for those that learn, see `time_constant` for the others."""
         self._constants: dict[str, Any] = {}
         for name in dict.fromkeys((*self.TIME_CONSTANTS, *self.LEARNABLE)):
-            value = getattr(self, name)
             if name in self.learn:
-                self._constants[name] = learned_constant(self, name, value)
+                self._constants[name] = learned_constant(self, name)
             else:
                 above = 2.0 * self.dt if name == "period" else 0.0
-                self._constants[name] = time_constant(self, name, value, self.units, above)
+                self._constants[name] = time_constant(self, name, getattr(self, name), self.units, above)
 
     def hold_constants(self) -> None:
         """Freezes the constants that do not learn at their values, so that an exported graph has them."""
@@ -78,8 +77,12 @@ class TrainedCell(WideCell):
 
     def constant(self, name: str) -> Any:
         """A constant as it is now: a number, a tensor [H], or None."""
-        value = self._constants[name]
-        return constant_values(value, getattr(self, name)) if name in self.learn else value
+        value, start = self._constants[name], getattr(self, name)
+        if name in self.learn:
+            value = tf.exp(tf.convert_to_tensor(value))
+            if isinstance(start, list) and 0.0 in start:  # a 0 stays 0
+                value *= tf.constant([float(x != 0.0) for x in start], value.dtype)
+        return value
 
     def constants(self) -> dict[str, Any]:
         """The constants of the units as they are now, by name: numbers, or tensors [H]; without those that are None."""

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -18,11 +19,11 @@ from ..rules.above import NOTHING_ABOVE, SHORTEST, Earlier
 from ..rules.backward import Past, attach_gradient, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.memory import LinearMemory, get_traces
-from ..rules.perturbed_pass import PerturbedPass, unperturbed
+from ..rules.perturbed_pass import PerturbedPass, clean_pass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
-from ..sequences.clean_pass import clean_pass, stop_gradient
 from ..sequences.masks import Marks
+from ..sequences.time_loop import map_tensors
 from ..serialization import serializable
 from ..types import Config, Regularizer, RuleName, TracesName
 from .diagnostics import Diagnostics, Report, activity, tell
@@ -235,7 +236,7 @@ class RNN(LayerOverCell):
         valid, starts = (None, None) if steps is None else (steps.valid, steps.starts)
         before, perturbed, traces = self._layout.unpack(initial_state)
         p, weights = self.cell.parameters(), self.cell.recurrent_weights()
-        stop = (lambda part: part) if rule.by_tape else stop_gradient
+        stop = (lambda part: part) if rule.by_tape else partial(map_tensors, tf.stop_gradient)
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         before = stop(before)
         learned, p = [getattr(p, field) for field in self.cell.fields()], without_gradient(p, stop)
@@ -255,7 +256,7 @@ class RNN(LayerOverCell):
             outputs, traces = self._attach(rule, past, x, weights, learned, traces, below, own)
             end = stop(end)
         counted = counted_steps(tf.shape(x), steps, model.present)
-        square = self.diagnostics.look_at_inputs(stop_gradient(x), counted, training)
+        square = self.diagnostics.look_at_inputs(tf.stop_gradient(x), counted, training)
         tell(self, Report(*sensitivity, square, *activity(outputs, counted, self.cell.highest_activity)), training)
         outputs = tf.transpose(outputs, (1, 0, 2))
         if self.regularizer is not None:

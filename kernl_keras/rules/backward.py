@@ -1,6 +1,10 @@
 """The backward pass of a rule: from errors of the outputs to errors of the currents and gradients of the weights.
 
 `attach_gradient` gives the outputs of the forward loop the rule's gradient, Eq. (14) and (15), instead of the loop's.
+
+By traces errors of later pieces of a sequence reach the inputs of earlier ones, Eq. (29). A trace is linear in s(t) and
+in the traces before. One backward sweep of the rule, with a carry of 1 and no errors, gives its coefficients. So the
+traces after many steps need none in between.
 """
 
 import copy
@@ -9,9 +13,8 @@ import tensorflow as tf
 
 from ..cells.linear import Errors, varying, with_varying
 from ..sequences.masks import where_valid
-from ..sequences.time_loop import blockwise, scan, take, take_before
+from ..sequences.time_loop import blockwise, map_tensors, scan, take, take_before
 from .products import Products
-from .traces import advance_traces
 
 
 class Past:
@@ -30,14 +33,6 @@ class Past:
         self.x, self.before, self.residuals = tf.stop_gradient(x), before, residuals
         self.fields = self.cell.fields()  # constants that learn, by the names of `parameters()`
         self.length, self.unroll = x.shape[0] or tf.shape(x)[0], layer.unroll
-
-    def with_constants(self, function):
-        """The same, with a function of each of the parameters that is a tensor; where loops are unrolled, as it is."""
-        past = copy.copy(self)
-        if not self.unroll:
-            constants = {name: function(value) for name, value in self.p._asdict().items() if tf.is_tensor(value)}
-            past.p = self.p._replace(**constants)
-        return past
 
     def derivatives(self, start, size):
         """The `LinearStep` of the `size` steps from `start` on."""
@@ -146,7 +141,7 @@ class Backward:
         def back(carry, elements):
             elements, goes_on = elements
             after, errors = self.step(carry, with_varying(now, elements))
-            return where_valid(goes_on, (after, errors), (carry, zeros_like(errors)))
+            return where_valid(goes_on, (after, errors), (carry, map_tensors(tf.zeros_like, errors)))
 
         valid = None if self.past.steps is None else self.past.steps.valid
         carry, errors = scan(back, carry, (varying(now), valid), reverse=True)
@@ -162,8 +157,36 @@ class Backward:
         return way
 
     def advance(self, traces):
-        """The traces after the last valid step, from those before the first."""
-        return advance_traces(self, traces)
+        """Exact traces [B, .., H, J G + F] after the last valid step, from those before the first."""
+        block = self.products.block(0, self.past.length)
+
+        def row(number, index=None):
+            """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
+            way = self if index is None else self.for_kernel(index)
+            alone = way is not self  # kernels are separate, and this one suffices
+            carry = way.carry(self.past.residuals.output)
+            one = tf.ones_like(carry[number])
+            if index is not None and not alone:
+                one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
+            errors, carry = way.errors_of_carry((*carry[:number], one, *carry[number + 1 :]))
+            total = self.products.per_example(block, errors)
+            for trace, weight in zip(traces, carry):
+                if alone and weight.shape.rank == 3:
+                    trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
+                weighted = trace * weight[..., None]
+                total += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
+            return total
+
+        new_traces = []
+        for number, shape in enumerate(self.shapes):
+            if len(shape) == 1:
+                new_traces.append(row(number))
+            elif shape[0] == 1:
+                new_traces.append(row(number)[:, None])
+            else:  # a loop, because so many copies in the graph would take minutes to compile
+                rows = scan(lambda _, index, number=number: ((), row(number, index)), (), tf.range(shape[0]))[1]
+                new_traces.append(tf.transpose(rows, (1, 0, 2, 3)))
+        return tuple(new_traces)
 
 
 class NothingBack(Backward):
@@ -174,20 +197,11 @@ class NothingBack(Backward):
         return current, tf.concat(self.products.start(error), 0)
 
 
-def zeros_like(structure):
-    """The structure with zeros in place of its tensors; None stays None."""
-    return tf.nest.map_structure(lambda x: None if x is None else tf.zeros_like(x), structure)
-
-
 def cut_at_starts(carry, step):
     """A carry for t-1, a structure of tensors [B, .., H], set to 0 where a sequence starts at step t."""
     if not tf.is_tensor(step.continues):
         return carry
-
-    def cut(x):
-        return None if x is None else tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x
-
-    return tf.nest.map_structure(cut, carry)
+    return map_tensors(lambda x: tf.reshape(step.continues, (-1, *[1] * (x.shape.rank - 1))) * x, carry)
 
 
 def checked_shapes(rule, cell, traces):

@@ -58,12 +58,7 @@ class BPTT(Rule):
         return BackwardStep(error, step.following_reset())
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        return exact_step(carry, now, context)
-
-
-def exact_step(carry, now, context):
-    """One exact step back, of a step that follows the reset; the carry has errors of the own state, and g(t)."""
-    *own, later = carry
-    own, errors = now.step.back(own, now.error + later)
-    through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
-    return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)
+        *own, later = carry  # errors of the own state, and g(t)
+        own, errors = now.step.back(own, now.error + later)
+        through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
+        return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)

@@ -39,7 +39,7 @@ class Complex:
         return Complex(plus(self.real, other.real), plus(self.imaginary, other.imaginary))
 
     def __sub__(self, other):
-        return self + other.each(lambda x: times(-1.0, x))
+        return self + other.each(lambda x: -1.0 * x)
 
     def __mul__(self, other):
         real = plus(times(self.real, other.real), times(-1.0, times(self.imaginary, other.imaginary)))
@@ -49,14 +49,13 @@ class Complex:
         """The division comes last: XLA computes a quotient once, a product again in each loop that reads it."""
         if nothing(other.imaginary):
             one = isinstance(other.real, float) and other.real == 1.0
-            return self if one else self.each(lambda x: 0.0 if nothing(x) else x / other.real)
+            return self if one else self.each(lambda x: x / other.real)
         size = other.real**2 + other.imaginary**2
-        product = self * Complex(other.real, -other.imaginary)
-        return product.each(lambda x: 0.0 if nothing(x) else x / size)
+        return (self * Complex(other.real, -other.imaginary)).each(lambda x: x / size)
 
     def each(self, function):
-        """A function of real and imaginary part."""
-        return Complex(function(self.real), function(self.imaginary))
+        """A function of real and imaginary part; the number 0 stays 0."""
+        return Complex(*(0.0 if nothing(x) else function(x) for x in (self.real, self.imaginary)))
 
     def parts(self, count):
         """The real part, or with a `count` of 2 both, in a tuple."""
@@ -68,8 +67,8 @@ class Sequences:
 
     def sums(self, poles, weights):
         """sum_n p^n f(n) over all n [P, B, H] for poles p, of f = sum_g w_g f_g with weights w [count, B, H]."""
-        products = self.products(poles).each(lambda x: x if nothing(x) else tf.cast(x, weights.dtype))
-        return products.each(lambda x: x if nothing(x) else tf.einsum("pg,gbh->pbh", x, weights))
+        products = self.products(poles)
+        return products.each(lambda x: tf.einsum("pg,gbh->pbh", tf.cast(x, weights.dtype), weights))
 
 
 class Decays(Sequences):
@@ -212,7 +211,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         response = own = own + gain * (earlier * Complex(synapse))
         error = earlier * Complex(error)
         for _ in range(hops):
-            arrived = p * response.each(lambda x: x if nothing(x) else hop(x))
+            arrived = p * response.each(hop)
             response = own + gain * (error + arrived)
     axis = tf.zeros_like(p.real)  # where nothing goes on to a further step, all poles have the same sum
     return tuple(tensor(x, like=response.real) + axis for x in response.parts(1 + swings))

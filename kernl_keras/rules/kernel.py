@@ -14,6 +14,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import dot, plus, tensor, varying, with_varying
 from ..sequences.time_loop import scan
+from .backward import cut_at_starts
 from .settings import Settings
 
 
@@ -186,9 +187,7 @@ class BlockHop(Hop):
 
         def back(carry, now):
             entered, step = with_varying(first, now)
-            before = self.before(carry, entered, step)
-            continues = step.continues
-            return tuple(continues * x for x in before) if tf.is_tensor(continues) else before, carry[self.sent]
+            return cut_at_starts(self.before(carry, entered, step), step), carry[self.sent]
 
         later = scan(back, carry, varying(first), reverse=True)[1]
         return tf.einsum("tbk,ki->tbi", later, self.m)

@@ -70,9 +70,17 @@ class Membrane(Kernel):
         kernel = self.response(cell, p)
         if not traces:
             return FilteredHop(m[0], kernel, by_slope)
+        # Traces take the R distinct kernels one by one: M [R, H, H], its rows sorted by kernel, and entries [R, H].
         groups = list(range(cell.units)) if by_slope else cell.kernel_groups()
-        rows, decay = split_by_kernel(m[0], kernel, groups)
-        return TracedHop(rows, decay, by_slope)
+        count = max(groups) + 1
+        member = tf.one_hot(groups, count, axis=0, dtype=m.dtype)  # [R, H]
+        first = [groups.index(r) for r in range(count)]
+
+        def per_kernel(entry):
+            per_unit = tf.broadcast_to(tf.convert_to_tensor(entry, m.dtype), (cell.units,))
+            return tf.repeat(tf.gather(per_unit, first)[:, None], cell.units, 1)
+
+        return TracedHop(member[:, :, None] * m[0], tf.nest.map_structure(per_kernel, kernel), by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
         return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell, p))
@@ -177,19 +185,3 @@ class MembranePredictor(Predictor):
         """The carry before a step, and the error of the input to the units [B, H]."""
         before = filter_back(self.kernel, later, (residual,))
         return before, step.heard * before[0] if self.by_slope else before[0]
-
-
-def split_by_kernel(m, kernel, group):
-    """M [H, H] and the kernel as `TracedHop` takes them: M [R, H, H], its rows sorted by kernel, and entries [R, H].
-
-    `group` has the index of each unit's kernel among the R distinct ones.
-    """
-    units, count = m.shape[0], max(group) + 1
-    member = tf.one_hot(group, count, axis=0, dtype=m.dtype)  # [R, H]
-    first = [group.index(r) for r in range(count)]
-
-    def per_kernel(entry):
-        per_unit = tf.broadcast_to(tf.convert_to_tensor(entry, m.dtype), (units,))
-        return tf.repeat(tf.gather(per_unit, first)[:, None], units, 1)
-
-    return member[:, :, None] * m, tf.nest.map_structure(per_kernel, kernel)

@@ -20,10 +20,12 @@ that `rules.filters` weighs the filtered inputs:
 
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1)
 
-Constants that learn have traces of their own, see `rules.traces`.
+Constants that learn have exact traces of their own.
 """
 
+import copy
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,12 +34,12 @@ import tensorflow as tf
 from ..cells.linear import times, varying, with_varying
 from ..checks import integer, number
 from ..sequences.masks import where_fresh
-from ..sequences.time_loop import scan, take
+from ..sequences.time_loop import map_tensors, scan, take
 from ..serialization import serializable
 from .filters import Complex, Filters, once, poles_of, respond
+from .products import share
 from .segments import Segments, WayThrough, pushed
 from .settings import Settings, get_settings
-from .traces import advance_constants
 
 
 @serializable
@@ -148,7 +150,10 @@ class LinearMemory:
         self.cell, self.rule, self.settings = cell, rule, settings
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
-        features = sum(x.shape[-1] for x in features_to_average(self.any_step()))
+        like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
+        step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
+        any_step = self.followed(cell.linear_step(cell.save_residuals(step, after), p))  # for the shapes of its entries
+        features = sum(x.shape[-1] for x in features_to_average(any_step))
         count, self.segment_steps, self.stride = segments_of(cell, settings)  # n, None for a window; and m, at most
         self.shapes = Memory(  # without the batch axis
             x=(self.filters.count, inputs),
@@ -158,13 +163,6 @@ class LinearMemory:
             steps=(count,) if count else None,
             constants=(own, cell.units, fields) if fields else None,
         )
-
-    def any_step(self):
-        """The `LinearStep` of some step, for the shapes of its entries."""
-        cell, like = self.cell, tf.zeros((1, 1, self.cell.units), self.cell.compute_dtype)
-        p, state = cell.parameters(), cell.State(*[like] * len(cell.State._fields))
-        step, after = cell.step(tf.concat([like] * cell.currents, -1), state, p)
-        return self.followed(cell.linear_step(cell.save_residuals(step, after), p))
 
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""
@@ -198,7 +196,10 @@ class Recollection:
     """
 
     def __init__(self, memory, past, window, longest, m, below=None):
-        self.memory, self.past, self.window, self.below = memory, past.with_constants(once), window, below
+        self.memory, self.past, self.window, self.below = memory, copy.copy(past), window, below
+        self.scan = partial(scan, unroll=past.unroll)
+        if not past.unroll:
+            self.past.p = map_tensors(lambda x: once(x) if tf.is_tensor(x) else x, past.p)
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
@@ -212,9 +213,6 @@ class Recollection:
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
             self.m = memory.settings.damping * tf.cast(m, self.dtype) / drive[:, None]
-
-    def scan(self, step, carry, elements, reverse=False):
-        return scan(step, carry, elements, reverse=reverse, unroll=self.past.unroll)
 
     def window_steps(self, number):
         """Start of a window; which of its steps count [C, B or 1]; the number of such steps after each; and in which
@@ -237,37 +235,58 @@ class Recollection:
         """The `Memory` after a window; without inputs if `memory.x` is None."""
         start, counts, later, fresh = self.window_steps(number)
         every, keep = tf.reduce_sum(counts, 0), tf.constant(self.memory.keep, self.dtype)
-        if fresh is not None:
-            memory = Memory(*(None if x is None else where_fresh(fresh, x) for x in memory))
+        memory = where_fresh(fresh, memory)
         if memory.x is not None:
             x, s = self.past.presynaptic(start, self.window)
             inputs = tf.concat([x, s, tf.ones_like(s[..., :1])], -1)  # [C, B, J]
             responses = self.filters.powers(later) * counts[..., None]
             memory = memory._replace(x=self.filters.decayed(memory.x, every) + weighted_sum(responses, inputs))
-        features = tf.concat(features_to_average(self.memory.followed(self.past.derivatives(start, self.window))), -1)
+        step = self.memory.followed(self.past.derivatives(start, self.window))
+        features = tf.concat(features_to_average(step), -1)
         weights, before = counts * tf.pow(keep, later), tf.pow(keep, every)[:, None] * memory.weight
         weight = before + tf.reduce_sum(weights, 0)[:, None]
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
         if memory.segments is not None:
-            memory = self.with_segments(memory, features, counts, later)
+            places = counts[..., None]
+            if self.segments > 1:  # the oldest first
+                numbers = tf.range(self.segments - 1.0, -1.0, -1.0, self.dtype)
+                places *= tf.cast(tf.equal(later[..., None] // self.segment, numbers), self.dtype)
+            steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
+            means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
+            segments = Segments(memory.segments, memory.steps)
+            for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
+                segments = pushed(segments, *segment)
+            memory = memory._replace(segments=segments.means, steps=segments.steps)
         if memory.constants is None:
             return memory
-        constants = advance_constants(self.memory.rule, self.past, start, self.window, counts, memory.constants)
-        return memory._replace(constants=constants)
+        return memory._replace(constants=self.advance_constants(step, start, counts, memory.constants))
 
-    def with_segments(self, memory, features, counts, later):
-        """The `Memory` with the segments of a window."""
-        places = counts[..., None]
-        if self.segments > 1:  # the oldest first
-            numbers = tf.range(self.segments - 1.0, -1.0, -1.0, self.dtype)
-            places *= tf.cast(tf.equal(later[..., None] // self.segment, numbers), self.dtype)
-        steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
-        means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
-        segments = Segments(memory.segments, memory.steps)
-        for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
-            segments = pushed(segments, *segment)
-        return memory._replace(segments=segments.means, steps=segments.steps)
+    def advance_constants(self, step, start, counts, traces):
+        """The traces [B, K, H, F] of the F constants that learn, through the K own states alone, after a window.
+
+        They are exact, because each needs only [H] numbers for a state. `step` is the `LinearStep` of the window's
+        steps, and `traces` are those before them; `counts` as in `window_steps`.
+        """
+        count = len(step.s)
+        silence = tf.zeros_like(self.past.residuals.output[0])
+        units = tf.eye(count, dtype=silence.dtype)[:, :, None, None]
+        ones = [silence + units[k] for k in range(count)]  # each [K, B, H]
+        effects = self.past.effects(start, self.window)
+        if counts.shape[1] == 1:
+            counts = tf.repeat(counts, tf.shape(silence)[0], 1)
+
+        def back(carry, now):
+            parts, effects, counted = now
+            before, errors = with_varying(step, parts).back(carry, 0.0)
+            local = tf.stack([share(errors, effect) for effect in effects], -1)  # [K, B, H, F]
+            counted = counted > 0.0
+            carry = tuple(tf.where(counted[:, None], after, at) for after, at in zip(before, carry))
+            return carry, tf.where(counted[:, None, None], local, tf.zeros_like(local))
+
+        carry, local = self.scan(back, tuple(ones), (varying(step), effects, counts), reverse=True)
+        kept = sum(weight[..., None] * traces[:, k] for k, weight in enumerate(carry))  # [K, B, H, F]
+        return tf.transpose(kept + tf.reduce_sum(local, 0), (1, 0, 2, 3))
 
     def after_all(self, memory):
         """The `Memory` after the last step."""
@@ -302,7 +321,7 @@ class Recollection:
             first = tf.zeros_like(inside[0]) if above.at_start is None else above.at_start
             entering = tf.transpose(tf.concat([first[None], inside], 0), (1, 0, 2, 3))
             entering = tf.reshape(entering, (above.sequences.count, -1, entering.shape[-1]))
-        now = tf.nest.map_structure(lambda x: None if x is None else tf.reshape(x, (-1, *x.shape[2:])), now)
+        now = map_tensors(lambda x: tf.reshape(x, (-1, *x.shape[2:])), now)
         weights, below = self.weights(*now, above.sequences, entering)
         if below is None:
             return add_inputs(total, weights, now[0].x), None, None
@@ -340,11 +359,8 @@ class Recollection:
         inside = above.inside
         if inside is not None:
             inside = tf.concat([tf.zeros_like(inside[0])[None], inside], 0)
-        last, rest = (
-            tf.nest.map_structure(lambda x, cut=cut: None if x is None else x[cut], (*now, inside))
-            for cut in (-1, slice(-1))
-        )
-        *border, inside = last
+        rest = map_tensors(lambda x: x[:-1], (*now, inside))
+        *border, inside = map_tensors(lambda x: x[-1], (*now, inside))
         weights, below = self.weights(*border, above.sequences, entering(self.windows - 1, inside))
         carry, below_inside = (weights, total, below), None
         if not (isinstance(self.windows, int) and self.windows == 1):

@@ -130,9 +130,9 @@ class Twin(Perturbation):
     ) -> tuple:
         noisy, state = cell.step(current + recurrent, state, p)
         difference = self.observed(cell, cell.observables(noisy, state)) - self.observed(cell, cell.observables(*clean))
-        return difference / self.std, self.heard(cell, state, noisy, clean[0])
+        return difference / self.std, self.heard(state, noisy, clean[0])
 
-    def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
+    def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
         """The state from which the noisy network continues."""
         return state
 
@@ -152,8 +152,8 @@ class Replica(Twin):
     Source: the reference code of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    def heard(self, cell: HiddenCell, state: Any, noisy: Any, clean: Any) -> Any:
-        return cell.exchange_spikes(state, noisy, clean)
+    def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
+        return state._replace(trace=state.trace + clean.output - noisy.output)
 
 
 PERTURBATIONS = {"tangent": Tangent, "twin": Twin, "replica": Replica}

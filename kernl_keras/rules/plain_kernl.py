@@ -113,24 +113,18 @@ class PlainKeRNL(LearnedSensitivity):
         return self.kernel.carry_shapes(cell, traces)
 
     def learning_signal(self, error: tf.Tensor, steps: Any) -> tf.Tensor:
-        return last_step(error, steps) if self.last else error
-
-    def post(self, step: LinearStep, cell: HiddenCell) -> Any:
-        """h(t) [.., B, H], or a number."""
-        chosen = self.post_factor or ("gate" if self.noise_for(cell) == "current" else "surrogate")
-        return {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]
+        if not self.last:
+            return error
+        if steps is None:
+            return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)
+        return tf.where(steps.last[..., None], error, tf.zeros_like(error))
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         entered = context.hop.enter_outputs(error, step)  # Eq. (11)
-        return BackwardStep(error, step._replace(arrival=self.post(step, context.cell)), entered)
+        chosen = self.post_factor or ("gate" if self.noise_for(context.cell) == "current" else "surrogate")
+        post = {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]  # h(t)
+        return BackwardStep(error, step._replace(arrival=post), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
         reverse = now.entered[0] + carry[0]  # Eq. (13), [B, R, H]
         return (context.hop.decay[0][0] * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
-
-
-def last_step(error, steps=None):
-    """L [T, B, H], 0 but for the last step; with `steps` for the last valid step of each sequence."""
-    if steps is not None:
-        return tf.where(steps.last[..., None], error, tf.zeros_like(error))
-    return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)

@@ -127,7 +127,7 @@ class WayThrough:
         step = given = self.jacobian(means)
         if self.trace:
             step = given.with_trace(self.decay)
-            given = step._replace(D=(*given.D, 0.0), g=given.g)
+            given = step._replace(D=(*given.D, 0.0))
         for _ in range(m.bit_length() - 1):
             step, given = step.twice(), given.twice()
         for level in range(1, int(lengths[-1]).bit_length()):

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..cells.linear import Errors, varying, with_varying
-from ..sequences.time_loop import blockwise, take, tensors
+from ..sequences.time_loop import blockwise, map_tensors, take, tensors
 from .above import NOTHING_ABOVE
-from .backward import Backward, NothingBack, cut_at_starts, zeros_like
-from .bptt import exact_step
+from .backward import Backward, NothingBack, cut_at_starts
+from .bptt import BPTT
 from .memory import Recollection
 from .rule import BackwardStep
 
@@ -41,7 +41,7 @@ class WindowedBackward(Backward):
 
     def inside(self, error):
         """`Inside`, and the parts of dC/dW from it; `error` is L [T, B, H]."""
-        past = self.past
+        past, exact = self.past, BPTT()
 
         def prepared(start, size):
             return BackwardStep(take(error, start, size), past.derivatives(start, size).following_reset())
@@ -56,12 +56,12 @@ class WindowedBackward(Backward):
 
         def step(carry, now):
             now = with_varying(first, now)
-            after, errors = exact_step(carry[0], now, self.context)
+            after, errors = exact.backward_step(carry[0], now, self.context)
             at_first = Errors(errors.current, errors.y, synapse=errors.synapse)
             return cut_at_starts((after, at_first), now.step), errors.current, self.products.needed(errors)
 
         def border(carry):
-            return zeros_like(carry), (carry[0][:-1], carry[1])
+            return map_tensors(tf.zeros_like, carry), (carry[0][:-1], carry[1])
 
         zeros = self.products.start(error)
         _, current, total, borders = blockwise(

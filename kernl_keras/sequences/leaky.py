@@ -18,7 +18,7 @@ def leaky_sum(x, decay, start):
     Returns:
         v [T, B, O]; it has a gradient by all three.
     """
-    return _filtered(x, decay, start, tf.add, lambda x, faded: (None, None))
+    return _filtered(x, decay, start)
 
 
 def leaky_max(x, decay, start):
@@ -29,30 +29,25 @@ def leaky_max(x, decay, start):
 
     Args, Returns: as in `leaky_sum`.
     """
-
-    def slopes(x, faded):
-        larger = tf.cast(faded > x, x.dtype)
-        return 1.0 - larger, larger
-
-    return _filtered(x, decay, start, tf.maximum, slopes)
+    return _filtered(x, decay, start, maximum=True)
 
 
-def _filtered(x, decay, start, combine, slopes):
-    """v(t) = combine(x(t), d(t) v(t-1)), with slopes of `combine` by the two, [T, B, O] each, or None for 1."""
+def _filtered(x, decay, start, maximum=False):
+    """v(t), the sum or the maximum of x(t) and d(t) v(t-1)."""
     decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
 
     @tf.custom_gradient
     def filtered(x, decay, start):
         def forward(carry, now):
             x, decay = now
-            v = combine(x, decay * carry)
+            v = (tf.maximum if maximum else tf.add)(x, decay * carry)
             return v, v
 
         v = scan(forward, start, (x, decay))[1]
 
         def gradient(error):
             before = tf.concat([start[None], v[:-1]], 0)
-            x_slope, faded_slope = slopes(x, decay * before)
+            faded_slope = tf.cast(decay * before > x, x.dtype) if maximum else None  # None for 1
 
             def back(carry, now):
                 error, decay, faded_slope = now
@@ -61,8 +56,8 @@ def _filtered(x, decay, start, combine, slopes):
                 return decay * passed, reverse
 
             start_gradient, reverse = scan(back, tf.zeros_like(start), (error, decay, faded_slope), reverse=True)
-            decay_gradient = reverse * before if faded_slope is None else faded_slope * reverse * before
-            return reverse if x_slope is None else x_slope * reverse, decay_gradient, start_gradient
+            decay_gradient = faded_slope * reverse * before if maximum else reverse * before
+            return (1.0 - faded_slope) * reverse if maximum else reverse, decay_gradient, start_gradient
 
         return v, gradient
 

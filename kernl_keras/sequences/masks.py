@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from .time_loop import map_tensors
+
 
 class Marks(NamedTuple):
     """Mask and reset of a layer's sequences. Keras passes them on in place of the mask."""
@@ -108,18 +110,14 @@ def where_valid(valid, new, old):
     """A state after a step, tensors [B, ...] or None: `new` where the step is `valid` [B], else `old`; None for all."""
     if valid is None:
         return new
-
-    def chosen(x, before):
-        return None if x is None else tf.where(_aligned(valid, x), x, before)
-
-    return tf.nest.map_structure(chosen, new, old)
+    return map_tensors(lambda x, before: tf.where(_aligned(valid, x), x, before), new, old)
 
 
 def where_fresh(starts, states):
-    """States before a step, tensors [B, ...]: zeros where a sequence `starts` [B] with it; None for nowhere."""
+    """States before a step, tensors [B, ...] or None: zeros where a sequence `starts` [B] with it; None for nowhere."""
     if starts is None:
         return states
-    return tf.nest.map_structure(lambda x: tf.where(_aligned(starts, x), tf.zeros_like(x), x), states)
+    return map_tensors(lambda x: tf.where(_aligned(starts, x), tf.zeros_like(x), x), states)
 
 
 def _aligned(flags, x):

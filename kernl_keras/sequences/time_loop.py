@@ -66,12 +66,6 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     def arrays(like, count):
         return [tf.TensorArray(x.dtype, size=count, element_shape=x.shape) for x in tensors(like)]
 
-    def local_arrays():
-        if one_block:  # every row is written
-            return arrays(like[1], size)
-        zeros = (tf.zeros(tf.concat([[size], tf.shape(x)], 0), x.dtype) for x in tensors(like[1]))
-        return [array.unstack(zero) for array, zero in zip(arrays(like[1], size), zeros)]
-
     def block(k, carry, total, kept, borders):
         if one_block:
             place, start, count = 0, 0, size
@@ -80,6 +74,10 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             start = tf.minimum(place * size, length - size)
             count = size - (place * size - start)
         elements, extra = begin(start, size, carry)
+        local = arrays(like[1], size)
+        if not one_block:  # not every row is written
+            zeros = (tf.zeros(tf.concat([[size], tf.shape(x)], 0), x.dtype) for x in tensors(like[1]))
+            local = [array.unstack(zero) for array, zero in zip(local, zeros)]
 
         def advance(i, carry, kept, local):
             row = size - 1 - i if reverse else size - count + i
@@ -90,7 +88,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             )
             return i + 1, carry, kept, local
 
-        _, carry, kept, local = loop(lambda i, *_: i < count, advance, (0, carry, kept, local_arrays()), size)
+        _, carry, kept, local = loop(lambda i, *_: i < count, advance, (0, carry, kept, local), size)
         if end is not None:
             total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
         if border is not None:
@@ -160,9 +158,14 @@ def rebuilt(structure, flat):
     return tf.nest.map_structure(lambda x: None if x is None else next(flat), structure)
 
 
+def map_tensors(function, *structures):
+    """The structure of a function of each tensor, or of those at the same place of several; None stays None."""
+    return tf.nest.map_structure(lambda *x: None if x[0] is None else function(*x), *structures)
+
+
 def at(elements, row):
     """A row of each tensor of a structure."""
-    return rebuilt(elements, [x[row] for x in tensors(elements)])
+    return map_tensors(lambda x: x[row], elements)
 
 
 def take(x, start, size):
@@ -172,7 +175,7 @@ def take(x, start, size):
         begin = tf.concat([[start], tf.zeros(x.shape.rank - 1, tf.int32)], 0)
         return tf.slice(x, begin, tf.concat([[size], tf.shape(x)[1:]], 0))
 
-    return rebuilt(x, [rows(part) for part in tensors(x)])
+    return map_tensors(rows, x)
 
 
 def take_before(x, first, start, size):
