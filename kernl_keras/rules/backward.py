@@ -1,10 +1,6 @@
 """The backward pass of a rule: from errors of the outputs to errors of the currents and gradients of the weights.
 
 `attach_gradient` gives the outputs of the forward loop the rule's gradient, Eq. (14) and (15), instead of the loop's.
-
-By traces errors of later pieces of a sequence reach the inputs of earlier ones, Eq. (29). A trace is linear in s(t) and
-in the traces before. One backward sweep of the rule, with a carry of 1 and no errors, gives its coefficients. So the
-traces after many steps need none in between.
 """
 
 import copy
@@ -15,6 +11,7 @@ from ..cells.linear import Errors, varying, with_varying
 from ..sequences.masks import where_valid
 from ..sequences.time_loop import blockwise, map_tensors, scan, take, take_before
 from .products import Products
+from .traces import advance_traces
 
 
 class Past:
@@ -157,36 +154,8 @@ class Backward:
         return way
 
     def advance(self, traces):
-        """Exact traces [B, .., H, J G + F] after the last valid step, from those before the first."""
-        block = self.products.block(0, self.past.length)
-
-        def row(number, index=None):
-            """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
-            way = self if index is None else self.for_kernel(index)
-            alone = way is not self  # kernels are separate, and this one suffices
-            carry = way.carry(self.past.residuals.output)
-            one = tf.ones_like(carry[number])
-            if index is not None and not alone:
-                one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
-            errors, carry = way.errors_of_carry((*carry[:number], one, *carry[number + 1 :]))
-            total = self.products.per_example(block, errors)
-            for trace, weight in zip(traces, carry):
-                if alone and weight.shape.rank == 3:
-                    trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
-                weighted = trace * weight[..., None]
-                total += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
-            return total
-
-        new_traces = []
-        for number, shape in enumerate(self.shapes):
-            if len(shape) == 1:
-                new_traces.append(row(number))
-            elif shape[0] == 1:
-                new_traces.append(row(number)[:, None])
-            else:  # a loop, because so many copies in the graph would take minutes to compile
-                rows = scan(lambda _, index, number=number: ((), row(number, index)), (), tf.range(shape[0]))[1]
-                new_traces.append(tf.transpose(rows, (1, 0, 2, 3)))
-        return tuple(new_traces)
+        """The traces after the last valid step, from those before the first."""
+        return advance_traces(self, traces)
 
 
 class NothingBack(Backward):

@@ -1,4 +1,4 @@
-"""The clean pass of a cell, the perturbed pass beside it, and F, from which M and gamma learn. Eq. (16)-(19).
+"""The clean and the perturbed pass over a sequence, and F, from which M and gamma learn. Eq. (16)-(19).
 
 The clean pass does not receive the noise. Both passes share one recurrent matrix product.
 """
@@ -9,34 +9,10 @@ import tensorflow as tf
 
 from ..draws import draw_signs, next_key, unpack_signs
 from ..replicas import rows_before
+from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
-from ..sequences.time_loop import blockwise, map_tensors, scan, take
+from ..sequences.time_loop import blockwise, take
 from .sensitivity import Effect, SensitivitySums, sensitivity_loss
-
-
-def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):
-    """The pass without noise, Eq. (1)-(9) or the cell's own: the residuals of every step [T, ...] and the state after
-    the last. Only the output has a gradient.
-
-    Args:
-        p: the cell's `parameters()`.
-        weights: W_rec [H, H].
-        current: x(t) W_in + bias [T, B, H].
-        state: `cell.State` before the first step.
-        valid: [T, B], False where the state stays as it is; None where every step counts.
-        starts: [T, B], True where a step is the first of its sequence; None where each example is one sequence.
-    """
-
-    def step(state, now):
-        current, valid, starts = now
-        state = where_fresh(starts, state)
-        current += tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
-        done, after = cell.step(current, state, p)
-        kept = cell.save_residuals(done, after)
-        return where_valid(valid, after, state), map_tensors(tf.stop_gradient, kept)._replace(output=kept.output)
-
-    end, residuals = scan(step, state, (current, valid, starts), unroll=unroll)
-    return residuals, end
 
 
 class PerturbedState(NamedTuple):
