@@ -238,7 +238,8 @@ class RNN(LayerOverCell):
         stop = (lambda part: part) if rule.by_tape else stop_gradient
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         before = stop(before)
-        learned, p = [getattr(p, field) for field in self.cell.fields()], without_gradient(p, stop)
+        learned = [getattr(p, field) for field in self.cell.fields()]
+        p = p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
@@ -329,11 +330,6 @@ class RNN(LayerOverCell):
             "seed": self.seed,
             "activity_regularizer": keras.regularizers.serialize(self.regularizer),
         }
-
-
-def without_gradient(p, stop):
-    """The cell's `parameters()` with `stop` applied to the tensors among them."""
-    return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
 def counted_steps(shape, steps, present, last=False):
