@@ -196,7 +196,17 @@ class RNN(LayerOverCell):
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(sequences.shape)}.")
-        below, own = self._earlier_outputs(sequences, mask, training)
+        model, below, own = running_step(), None, None
+        if training and self.memory is not None and model is not None and not model.exact and not self.go_backwards:
+            # Errors of earlier outputs can reach the layer below, and this one.
+            below = model.earlier_outputs(sequences, mask)
+            if below is not None and below.window != self.window:
+                below = None
+            if below is not None:
+                windows = self.window is not None and (sequences.shape[1] or math.inf) > self.window >= SHORTEST
+                below.read_by(self.memory.filters, windows)
+            own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
+            model.earlier.append(own)
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
@@ -211,21 +221,6 @@ class RNN(LayerOverCell):
         if own is not None:
             own.outputs = outputs
         return outputs[:, -1], outputs, states
-
-    def _earlier_outputs(self, sequences, mask, training):
-        """`Earlier` of the layer below and of this one, each None where no error of earlier outputs can reach it."""
-        model = running_step()
-        if model is None or model.exact or self.memory is None or self.go_backwards or not training:
-            return None, None
-        below = model.earlier_outputs(sequences, mask)
-        if below is not None and below.window == self.window:
-            one_window = self.window is None or (sequences.shape[1] or math.inf) <= self.window
-            below.read_by(self.memory.filters, not one_window and self.window >= SHORTEST)
-        else:
-            below = None
-        own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
-        model.earlier.append(own)
-        return below, own
 
     def _learn(self, sequences, initial_state, steps, training, below, own):
         """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first."""

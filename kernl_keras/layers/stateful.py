@@ -96,7 +96,7 @@ class StatefulLayer(keras.layers.Layer):
         with nearest_name(type(self), kwargs):
             super().__init__(**kwargs)
         self.stateful = flag("stateful", stateful)
-        vars(self)["states"] = None  # not by setattr: Keras would count them among the weights
+        self.__dict__["states"] = None  # not by setattr: Keras would count them among the weights
         self.supports_masking = True
 
     def build_states(self, input_shape: Sequence[int | None], *shapes: Any) -> None:
@@ -107,7 +107,7 @@ class StatefulLayer(keras.layers.Layer):
             raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
         with tf.init_scope():
             states = [tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes]
-        vars(self)["states"] = states
+        self.__dict__["states"] = states
 
     def check_batch(self, inputs: tf.Tensor) -> None:
         """Raises a ValueError if the batch size is not that of the states."""
