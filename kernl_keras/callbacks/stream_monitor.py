@@ -1,5 +1,6 @@
 """`StreamMonitor`: word errors and activity of a network while it learns from a stream."""
 
+import collections
 import os
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from ..training.compiled import compiled_as
 from ..training.state import finite_goes_on, state_kept
 from .event_writer import EventWriter
 from .images import raster
-from .words import WordCount
 
 MEANS = {"spikes": "firing_rate", "activity": "mean_activity"}  # name of the mean output, by the kind of outputs
 
@@ -90,7 +90,17 @@ class StreamMonitor(EventWriter):
         self._pieces = x
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        check_stream(self._pieces)
+        spec = self._pieces.element_spec if isinstance(self._pieces, tf.data.Dataset) else None
+        if not isinstance(spec, tuple) or len(spec) != 3 or not isinstance(spec[0], tf.TensorSpec):
+            raise ValueError(
+                "StreamMonitor needs kernl_keras.Model.fit to learn from a kernl_keras.data.stream; received "
+                f"{self._pieces!r}."
+            )
+        if not spec[1].dtype.is_integer or spec[1].shape.rank != 2:
+            raise ValueError(
+                f"StreamMonitor needs targets that are classes, integers [batch, time]; received {spec[1].dtype.name} "
+                f"of shape {spec[1].shape}."
+            )
         self._at_once = steps_per_execution(self.model)
         if self.params["steps"] is None or self.params["steps"] % self._at_once:
             raise ValueError(
@@ -115,7 +125,12 @@ class StreamMonitor(EventWriter):
                 x, classes, weights = next(self._coming)
                 outputs, hidden = self._hear(x)
                 self.count.add(outputs.numpy(), classes.numpy(), weights.numpy())
-                self._keep({name: sent.numpy() for name, sent in hidden.items()})
+                for name, sent in hidden.items():  # [B, P, H]
+                    sent = sent.numpy()
+                    self._rates.add(name, sent)
+                    self.rates.add(name, sent)
+                    before = self._recent.get(name, sent[0, :0])
+                    self._recent[name] = np.concatenate([before, sent[0]])[-self.steps :]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None:
@@ -130,14 +145,6 @@ class StreamMonitor(EventWriter):
         super().on_train_end(logs)
         self._pieces = self._coming = self._hear = None
 
-    def _keep(self, hidden):
-        """Adds the outputs of each layer in a piece, `{name: [B, P, H]}`."""
-        for name, outputs in hidden.items():
-            self._rates.add(name, outputs)
-            self.rates.add(name, outputs)
-            before = self._recent.get(name, outputs[0, :0])
-            self._recent[name] = np.concatenate([before, outputs[0]])[-self.steps :]
-
     def _write(self, logs):
         if self.log_dir is None:
             return
@@ -150,6 +157,67 @@ class StreamMonitor(EventWriter):
                 tf.summary.scalar(f"{name}/{MEANS[kind]}", rate)
                 tf.summary.image(f"{name}/{kind}", raster(self._recent[name][None], spikes=kind == "spikes"))
         self._rates = Rates()
+
+
+class WordCount:
+    """Counts the words of a stream as they end, and the errors among the last of them.
+
+    A word is a run of steps in one row that ask for the same class. It is answered by the class with the largest mean
+    output over these steps, and counts when the row no longer asks for it, in the same piece or in a later one.
+
+    `last` is the number of recent words over which errors are counted, and `heard` that of all words that have ended.
+
+    Example: two words in one row, of classes 1 and 0; the second, whose outputs are the same, is taken for a 1.
+
+    >>> count = WordCount(last=10)
+    >>> outputs = np.broadcast_to([0.2, 0.8], (1, 5, 2))
+    >>> count.add(outputs, np.array([[1, 1, 0, 0, 0]]), np.array([[1, 1, 0, 1, 0]]))
+    >>> count.heard, count.error
+    (2, 0.5)
+    """
+
+    def __init__(self, last):
+        self.heard = 0
+        self._wrong = collections.deque(maxlen=last)
+        self._open = None  # [B], True inside a word; `_class` [B] and `_sum` of outputs [B, O] belong to that word
+
+    @property
+    def error(self):
+        """The share of the last words that were answered wrongly; NaN before the first."""
+        return float(np.mean(self._wrong)) if self._wrong else float("nan")
+
+    def add(self, outputs, classes, weights):
+        """Adds a piece: outputs [B, P, O], classes [B, P] and weights [B, P], 0 where no answer is asked for."""
+        rows, steps, count = outputs.shape
+        if self._open is None:
+            self._open, self._class, self._sum = np.zeros(rows, bool), np.zeros(rows, int), np.zeros((rows, count))
+        for step in range(steps):
+            asked, now = weights[:, step] > 0, classes[:, step]
+            ended = self._open & ~(asked & (now == self._class))
+            for row in np.flatnonzero(ended):
+                finite = np.isfinite(self._sum[row]).all()
+                self._wrong.append(not finite or int(np.argmax(self._sum[row])) != self._class[row])
+            self.heard += int(ended.sum())
+            begins = asked & (ended | ~self._open)
+            self._sum[begins], self._class[begins] = 0.0, now[begins]
+            self._sum[asked] += outputs[asked, step]
+            self._open = asked
+
+    def state(self):
+        """The count in JSON types."""
+        begun = None if self._open is None else [array.tolist() for array in (self._open, self._class, self._sum)]
+        return {"heard": self.heard, "wrong": [int(wrong) for wrong in self._wrong], "open": begun}
+
+    def restore(self, state):
+        """Continues from a `state`."""
+        self.heard = state["heard"]
+        self._wrong.clear()
+        self._wrong.extend(map(bool, state["wrong"]))
+        self._open = None
+        if state["open"]:
+            self._open, self._class, self._sum = (
+                np.array(values, kind) for values, kind in zip(state["open"], (bool, int, float))
+            )
 
 
 class Rates:
@@ -166,20 +234,6 @@ class Rates:
     def result(self):
         """The means, `{layer's name: float}`."""
         return {name: total / count for name, (total, count) in self.sums.items()}
-
-
-def check_stream(pieces):
-    """Raises a ValueError for anything but pieces (x, y, weight) with one class a step."""
-    spec = pieces.element_spec if isinstance(pieces, tf.data.Dataset) else None
-    if not isinstance(spec, tuple) or len(spec) != 3 or not isinstance(spec[0], tf.TensorSpec):
-        raise ValueError(
-            f"StreamMonitor needs kernl_keras.Model.fit to learn from a kernl_keras.data.stream; received {pieces!r}."
-        )
-    if not spec[1].dtype.is_integer or spec[1].shape.rank != 2:
-        raise ValueError(
-            f"StreamMonitor needs targets that are classes, integers [batch, time]; received {spec[1].dtype.name} of "
-            f"shape {spec[1].shape}."
-        )
 
 
 def steps_per_execution(model):

@@ -99,10 +99,15 @@ class TensorBoard(EventWriter):
         self._batch = None
 
     def _write(self, logs):
-        logs = {**with_diagnostics(self.model, logs or {}), **self._learning_rates()}
+        logs = with_diagnostics(self.model, logs or {})
+        logs["learning_rate"] = _learning_rate(self.model.optimizer)
+        if hasattr(self.model, "sensitivity_optimizer"):
+            logs["sensitivity_learning_rate"] = _learning_rate(self.model.sensitivity_optimizer)
         constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
         tensors = self._tensors() if self.histograms or self.images else {}
-        outputs = self._raster_outputs() if self.raster else {}
+        outputs = {}
+        if self.raster and (x := self._fixed_examples()[0]) is not None:
+            outputs = {name: output.numpy()[: self._shown] for name, output in self._outputs(x).items()}
         with self._run("train"):
             for name, value in logs.items():
                 if not name.startswith("val_"):
@@ -118,12 +123,6 @@ class TensorBoard(EventWriter):
             for name, output in outputs.items():
                 drawn = raster(output, spikes=self._kinds[name] == "spikes")
                 tf.summary.image(f"{name}/{self._kinds[name]}", drawn, max_outputs=len(drawn))
-
-    def _learning_rates(self):
-        rates = {"learning_rate": _learning_rate(self.model.optimizer)}
-        if hasattr(self.model, "sensitivity_optimizer"):
-            rates["sensitivity_learning_rate"] = _learning_rate(self.model.sensitivity_optimizer)
-        return rates
 
     def _tensors(self):
         """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
@@ -142,12 +141,6 @@ class TensorBoard(EventWriter):
         if self._batch is None:
             self._batch = fixed_examples(self.model, self.examples, self._validation_data)
         return self._batch
-
-    def _raster_outputs(self):
-        """The outputs of each `RNN` layer for the examples that are shown: `{layer's name: [B, T, H]}`."""
-        x, _ = self._fixed_examples()
-        outputs = {} if x is None else self._outputs(x)
-        return {name: output.numpy()[: self._shown] for name, output in outputs.items()}
 
     def _layer_outputs(self, x):
         """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""

@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 
-from ..callbacks.stream_monitor import Rates, StreamMonitor, hearing
+from ..callbacks.stream_monitor import Rates, StreamMonitor, WordCount, hearing
 from ..callbacks.tensorboard import TensorBoard
-from ..callbacks.words import WordCount
 from ..checks import integer
 from ..data.stream import arrays, stream
 from ..keras_version import loss_mean

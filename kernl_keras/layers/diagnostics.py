@@ -99,8 +99,9 @@ def mean_square(inputs, counted):
 
 
 def first_replicas(value, name):
-    """A variable that is measured, whose value is that of the first replica."""
-    return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name=name)
+    """A variable that is measured, which begins with a NumPy array, and whose value is that of the first replica."""
+    with tf.init_scope():
+        return tf.Variable(value, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name=name)
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
@@ -111,8 +112,7 @@ class Means(tf.__internal__.tracking.AutoTrackable):
 
     def __init__(self, *names):
         self._names = names
-        with tf.init_scope():  # sums of the values, and of their counts
-            self._sums = first_replicas(tf.zeros((2, len(names))), "means")
+        self._sums = first_replicas(np.zeros((2, len(names)), np.float32), "means")  # of the values, of their counts
 
     def update(self, values, counts=True):
         """Adds the numbers of `{name: scalar}` to their means, if the scalar bool `counts`."""
@@ -145,8 +145,7 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
 
     def build(self, features):
         """Makes the variable for the mean square of each input feature, negative before it is measured."""
-        with tf.init_scope():
-            self.input_square = first_replicas(-tf.ones(features), "input_square")
+        self.input_square = first_replicas(-np.ones(features, np.float32), "input_square")
 
     def measure_inputs_anew(self):
         """Lets the next training step that counts measure the inputs; later ones leave them alone, to save time."""

@@ -173,8 +173,7 @@ class SpikeEncoder(StatefulLayer):
 
     def _followed(self, x, steps, before):
         """Spikes of a code that loops over time, none at masked steps, and the states after the last step."""
-        settings = {"delta": self.delta, "period": self.period}
-        settings = {name: value for name, value in settings.items() if value is not None}
+        settings = {name: getattr(self, name) for name in ("delta", "period") if getattr(self, name) is not None}
         starts = None
         if steps is not None:
             x = steps.gather(x)

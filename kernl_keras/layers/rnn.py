@@ -198,7 +198,17 @@ class RNN(LayerOverCell):
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
         if self.unroll and sequences.shape[1] is None:
             raise ValueError(f"unroll=True needs a static number of steps; received shape {tuple(sequences.shape)}.")
-        below, own = self._earlier_outputs(sequences, mask, training)
+        model, below, own = running_step(), None, None
+        if training and self.memory is not None and model is not None and not model.exact and not self.go_backwards:
+            # Errors of earlier outputs can reach the layer below, and this one.
+            below = model.earlier_outputs(sequences, mask)
+            if below is not None and below.window != self.window:
+                below = None
+            if below is not None:
+                windows = self.window is not None and (sequences.shape[1] or math.inf) > self.window >= SHORTEST
+                below.read_by(self.memory.filters, windows)
+            own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
+            model.earlier.append(own)
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
@@ -214,21 +224,6 @@ class RNN(LayerOverCell):
             own.outputs = outputs
         return outputs[:, -1], outputs, states
 
-    def _earlier_outputs(self, sequences, mask, training):
-        """`Earlier` of the layer below and of this one, each None where no error of earlier outputs can reach it."""
-        model = running_step()
-        if model is None or model.exact or self.memory is None or self.go_backwards or not training:
-            return None, None
-        below = model.earlier_outputs(sequences, mask)
-        if below is not None and below.window == self.window:
-            one_window = self.window is None or (sequences.shape[1] or math.inf) <= self.window
-            below.read_by(self.memory.filters, not one_window and self.window >= SHORTEST)
-        else:
-            below = None
-        own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
-        model.earlier.append(own)
-        return below, own
-
     def _learn(self, sequences, initial_state, steps, training, below, own):
         """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first."""
         model = running_step() or Step()
@@ -240,7 +235,8 @@ class RNN(LayerOverCell):
         stop = (lambda part: part) if rule.by_tape else partial(map_tensors, tf.stop_gradient)
         # Where a rule gives the gradient, the loop has none: its backward pass is not even traced.
         before = stop(before)
-        learned, p = [getattr(p, field) for field in self.cell.fields()], without_gradient(p, stop)
+        learned = [getattr(p, field) for field in self.cell.fields()]
+        p = p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
@@ -331,11 +327,6 @@ class RNN(LayerOverCell):
             "seed": self.seed,
             "activity_regularizer": keras.regularizers.serialize(self.regularizer),
         }
-
-
-def without_gradient(p, stop):
-    """The cell's `parameters()` with `stop` applied to the tensors among them."""
-    return p._replace(**{name: stop(value) for name, value in p._asdict().items() if tf.is_tensor(value)})
 
 
 def counted_steps(shape, steps, present, last=False):

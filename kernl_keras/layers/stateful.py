@@ -96,7 +96,7 @@ class StatefulLayer(keras.layers.Layer):
         with nearest_name(type(self), kwargs):
             super().__init__(**kwargs)
         self.stateful = flag("stateful", stateful)
-        self._keep_states(None)
+        self.__dict__["states"] = None  # not by setattr: Keras would count them among the weights
         self.supports_masking = True
 
     def build_states(self, input_shape: Sequence[int | None], *shapes: Any) -> None:
@@ -106,7 +106,8 @@ class StatefulLayer(keras.layers.Layer):
         if input_shape[0] is None:
             raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
         with tf.init_scope():
-            self._keep_states([tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes])
+            states = [tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes]
+        self.__dict__["states"] = states
 
     def check_batch(self, inputs: tf.Tensor) -> None:
         """Raises a ValueError if the batch size is not that of the states."""
@@ -126,6 +127,3 @@ class StatefulLayer(keras.layers.Layer):
     def reset_states(self) -> None:
         """`reset_state`, by its other name."""
         self.reset_state()
-
-    def _keep_states(self, states):
-        vars(self)["states"] = states  # not by setattr: Keras would count them among the weights

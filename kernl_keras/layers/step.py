@@ -34,8 +34,7 @@ class Step:
 
     def earlier_outputs(self, sequences, marks):
         """The `Earlier` of the layer whose outputs these sequences are; None if there is none, or it does not fit."""
-        found = [each for each in self.earlier if each.outputs is sequences and each.fits(marks)]
-        return found[0] if found else None
+        return next((each for each in self.earlier if each.outputs is sequences and each.fits(marks)), None)
 
     def own_reports(self):
         """The reports of this graph. Keras 3 builds a subclassed model by a call in another one."""

@@ -67,25 +67,14 @@ class TimeAverage(StatefulLayer):
         check_sequences("inputs", inputs)
         self.compute_output_shape(inputs.shape)  # T may be known now
         x = tf.cast(inputs, self.sum_dtype)
-        if self.stateful or reset is not None:
-            return tf.cast(self._mean_so_far(x, marks(inputs, mask, reset)), self.compute_dtype)
-        if mask is None:
-            mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
-        else:
-            mean = self._mean_of(x, tf.cast(mask, x.dtype))
-        return tf.cast(mean, self.compute_dtype)
-
-    def _mean_of(self, x, counted):
-        """The mean [B, O] over the last steps, of those that are `counted` [B, T]."""
-        if self.last is not None:
-            from_end = tf.cumsum(counted, axis=1, reverse=True)
-            counted *= tf.cast(from_end <= self.last, x.dtype)
-        x = tf.where(counted[..., None] > 0.0, x, tf.zeros_like(x))  # 0 times NaN is NaN
-        total = tf.einsum("bt,bto->bo", counted, x)
-        return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
-
-    def _mean_so_far(self, x, marked):
-        """The mean of the last sequence of each example, including steps of earlier calls."""
+        if not self.stateful and reset is None:
+            if mask is None:
+                mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
+            else:
+                mean = self._mean_of(x, tf.cast(mask, x.dtype))
+            return tf.cast(mean, self.compute_dtype)
+        # The mean of the last sequence of each example, including steps of earlier calls.
+        marked = marks(inputs, mask, reset)
         steps = None if marked is None else marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:
@@ -101,12 +90,21 @@ class TimeAverage(StatefulLayer):
         mean = self._mean_of(x, counted)
         if self.stateful:
             if self.last is None:
-                left = mean[:, None], tf.reduce_sum(counted, 1, keepdims=True)
+                left = [mean[:, None], tf.reduce_sum(counted, 1, keepdims=True)]
             else:  # those that count, in their order, at the end
                 order = tf.argsort(tf.cast(counted > 0.0, tf.int32), axis=1, stable=True)[:, -self.last :]
-                left = tuple(tf.gather(values, order, axis=1, batch_dims=1) for values in (x, counted))
+                left = [tf.gather(values, order, axis=1, batch_dims=1) for values in (x, counted)]
             self.go_on_with(left if steps is None else steps.left(left), x)
-        return mean
+        return tf.cast(mean, self.compute_dtype)
+
+    def _mean_of(self, x, counted):
+        """The mean [B, O] over the last steps, of those that are `counted` [B, T]."""
+        if self.last is not None:
+            from_end = tf.cumsum(counted, axis=1, reverse=True)
+            counted *= tf.cast(from_end <= self.last, x.dtype)
+        x = tf.where(counted[..., None] > 0.0, x, tf.zeros_like(x))  # 0 times NaN is NaN
+        total = tf.einsum("bt,bto->bo", counted, x)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(counted, axis=1, keepdims=True))
 
     def compute_mask(self, inputs: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         return None

@@ -1,5 +1,6 @@
 """The agreement of a rule's weight gradient with that of backpropagation through time."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -173,14 +174,14 @@ class Alignments:
         starts = None if call.steps is None else call.steps.starts
         by_window, constants = {}, {}
         for name, rule in self._rules_of(layer).items():
-            if (id(layer), name) not in self._compiled:
-                self._compiled[id(layer), name] = compiled_as(self.model, make_current_errors(layer, rule))
-            current_errors = self._compiled[id(layer), name]
+            key = id(layer), name
+            if key not in self._compiled:
+                self._compiled[key] = compiled_as(self.model, functools.partial(current_errors, layer, rule))
             rows, field_gradients = [], 0.0
             signal = rule.learning_signal(error, call.steps)
             for late in range(windows):
                 now = (tf.range(steps) // length == late)[:, None, None]
-                currents, s, fields = current_errors(x, tf.where(now, signal, tf.zeros_like(error)), state, starts)
+                currents, s, fields = self._compiled[key](x, tf.where(now, signal, tf.zeros_like(error)), state, starts)
                 cuts = (slice(early, early + length) for early in range(0, steps, length))
                 rows.append([tf.einsum("tbj,tbh->jh", s[cut], currents[cut]).numpy() for cut in cuts])
                 field_gradients += fields
@@ -219,24 +220,20 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
     return calls, tape.gradient(loss, outputs, unconnected_gradients="zero")
 
 
-def make_current_errors(layer, rule):
-    """A function of x [T, B, I], L [T, B, H], the cell's states, and the starts of sequences [T, B] or None.
+def current_errors(layer, rule, x, error, state, starts):
+    """dC/dI [T, B, H], s [T, B, J] and the gradient of the cell's `fields()` [F, H].
 
-    It returns dC/dI [T, B, H], s [T, B, J] and the gradient of the cell's `fields()` [F, H].
+    They come from x [T, B, I], L [T, B, H], the cell's states, and the starts of sequences [T, B] or None.
     """
     cell = layer.cell
-
-    def current_errors(x, error, state, starts):
-        before, p = cell.State(*state), cell.parameters()
-        steps = None if starts is None else ValidSteps(None, tf.transpose(starts))
-        residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before, starts=starts)
-        past = Past(layer, x, before, residuals, p, steps)
-        inputs, presynaptic = past.presynaptic(0, past.length)
-        s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
-        currents, gradient = way_back(rule, past, layer.window if rule is layer.rule else None)(error)
-        return currents, s, gradient[s.shape[-1] :]
-
-    return current_errors
+    before, p = cell.State(*state), cell.parameters()
+    steps = None if starts is None else ValidSteps(None, tf.transpose(starts))
+    residuals, _ = clean_pass(cell, p, cell.recurrent_weights(), cell.input_current(x), before, starts=starts)
+    past = Past(layer, x, before, residuals, p, steps)
+    inputs, presynaptic = past.presynaptic(0, past.length)
+    s = tf.concat([inputs, presynaptic, tf.ones_like(presynaptic[..., :1])], -1)
+    currents, gradient = way_back(rule, past, layer.window if rule is layer.rule else None)(error)
+    return currents, s, gradient[s.shape[-1] :]
 
 
 def constant_gradients(cell, field_gradients):

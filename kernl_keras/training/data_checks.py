@@ -9,7 +9,6 @@ import inspect
 import math
 import types
 import warnings
-from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -67,8 +66,15 @@ def _check_part(model, x, y, weight, of, targets=True):
         of = of or " of the data set"
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
-        _check_batch_of_dataset(model, f"x{of}", x)
-        weight = None
+        weight, needed = None, _static_batch(model)
+        for each in tf.nest.flatten(x):
+            batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
+            if None not in (needed, batch) and batch != needed:
+                raise ValueError(
+                    f"x{of} must have batches of {needed} for this model, as the states of its stateful layers are "
+                    f"those of {needed} examples; received batches of {batch}. Use data.batch({needed}, "
+                    "drop_remainder=True), or kernl_keras.data.full_batches."
+                )
     elif x is None or _examples(x) is not None or isinstance(x, (list, tuple)):
         _check_inputs(model, f"x{of}", x)
     else:
@@ -223,30 +229,7 @@ def _check_batches(model, name, count, batch, steps, targets=True):
     )
 
 
-def _check_batch_of_dataset(model, name, spec):
-    """Raises for a data set whose batches have another size than a stateful model."""
-    needed = _static_batch(model)
-    for each in tf.nest.flatten(spec):
-        batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
-        if None not in (needed, batch) and batch != needed:
-            raise ValueError(
-                f"{name} must have batches of {needed} for this model, as the states of its stateful layers are "
-                f"those of {needed} examples; received batches of {batch}. Use data.batch({needed}, "
-                "drop_remainder=True), or kernl_keras.data.full_batches."
-            )
-
-
 # Targets
-
-
-class Target(NamedTuple):
-    """The targets of one output, as far as they are known."""
-
-    name: str  # in messages
-    values: Any  # array or tensor, or the `tf.TensorSpec` of one
-    weight: Any  # array or tensor; None for 1 or unknown
-    output: tuple | None  # shape of the output; None where it is not known
-    loss: Any
 
 
 def _check_targets(model, name, y, weight):
@@ -258,26 +241,34 @@ def _check_targets(model, name, y, weight):
     if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
         return
     for target in _targets_of(model, name, y, weight):
-        if asked := _asked_of_targets(target.loss):
-            _check_target(target, asked)
+        _check_target(*target)
 
 
-def _check_target(target, asked):
-    """Raises for the targets of one output; `asked` is a key of `LOSSES`."""
-    if target.values is None:
-        raise ValueError(f"{target.name} must have the targets of the loss that compile was given; received None.")
-    dtype, output = getattr(target.values, "dtype", None), target.output
-    if not tf.TensorShape(target.values.shape).rank or dtype is None:
+def _check_target(name, values, weight, output, loss):
+    """Raises for the targets of one output, see `_targets_of`."""
+    asked = _asked_of_targets(loss)
+    if asked is None:
         return
-    _check_words(target, getattr(dtype, "name", str(dtype)), asked)
+    if values is None:
+        raise ValueError(f"{name} must have the targets of the loss that compile was given; received None.")
+    if not tf.TensorShape(values.shape).rank or getattr(values, "dtype", None) is None:
+        return
+    dtype = getattr(values.dtype, "name", str(values.dtype))
+    words = dtype == "string" or dtype.startswith(("str", "bytes"))
+    if dtype == "object":  # of pandas, or by hand
+        words = any(isinstance(each, (str, bytes)) for each in np.ravel(np.asarray(values))[:1])
+    if words:
+        advice = "names, y = np.unique(y, return_inverse=True) numbers the names, 0, 1, 2, ..."
+        advice += ", and keras.utils.to_categorical(y) makes vectors of these." if asked == "one-hot" else "."
+        raise ValueError(f"{name} must be numbers; received dtype {dtype}. {advice}")
     if output is None or len(output) < 2:
         return
-    shape = tuple(target.values.shape)
+    shape = tuple(values.shape)
     if problem := _problem_of_shape(asked, shape, output):
         needed, advice = problem
-        raise ValueError(f"{target.name} must have {needed}; received shape {shape}.{advice}")
+        raise ValueError(f"{name} must have {needed}; received shape {shape}.{advice}")
     if asked == "numbers":
-        _check_class_numbers(target, output[-1])
+        _check_class_numbers(name, values, weight, loss, output[-1])
 
 
 def _asked_of_targets(loss):
@@ -297,18 +288,22 @@ def _asked_of_targets(loss):
 
 
 def _targets_of(model, name, y, weight):
-    """Yields a `Target` for each output whose target and loss are known."""
+    """Yields `(name, values, weight, shape of the output, loss)` for each output whose target and loss are known.
+
+    The name is for messages; the values are an array, a tensor or the `tf.TensorSpec` of one; the weight is None for 1
+    or unknown; the shape is None where it is not known.
+    """
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
         named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
         for number, (key, output) in enumerate(named.items()):
             target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
             if loss is not None and (y is None or hasattr(target, "shape")):
-                yield Target(f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss)
+                yield f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss
         return
     y, losses, weight = (tf.nest.flatten(each) for each in (y, losses, weight))
     if len(y) == len(losses) == len(weight) == 1 and (y[0] is None or hasattr(y[0], "shape")):
-        yield Target(name, y[0], weight[0], tuple(outputs[0].shape) if outputs else None, losses[0])
+        yield name, y[0], weight[0], tuple(outputs[0].shape) if outputs else None, losses[0]
 
 
 def _part_of(structure, key, number):
@@ -318,17 +313,6 @@ def _part_of(structure, key, number):
     if isinstance(structure, (list, tuple)):
         return structure[number] if number < len(structure) else None
     return structure
-
-
-def _check_words(target, dtype, asked):
-    """Raises for names of classes."""
-    words = dtype == "string" or dtype.startswith(("str", "bytes"))
-    if dtype == "object":  # of pandas, or by hand
-        words = any(isinstance(each, (str, bytes)) for each in np.ravel(np.asarray(target.values))[:1])
-    if words:
-        advice = "names, y = np.unique(y, return_inverse=True) numbers the names, 0, 1, 2, ..."
-        advice += ", and keras.utils.to_categorical(y) makes vectors of these." if asked == "one-hot" else "."
-        raise ValueError(f"{target.name} must be numbers; received dtype {dtype}. {advice}")
 
 
 def _problem_of_shape(asked, shape, output):
@@ -371,19 +355,19 @@ def _steps_or_sequences(shape, output):
     return ""
 
 
-def _check_class_numbers(target, classes):
+def _check_class_numbers(name, values, weight, loss, classes):
     """Raises for class numbers out of range. NaN, targets of weight 0 and the class to ignore are left out."""
-    if isinstance(target.values, tf.TypeSpec) or classes is None:
+    if isinstance(values, tf.TypeSpec) or classes is None:
         return
-    values = np.asarray(target.values)
+    values = np.asarray(values)
     if values.dtype.kind not in "iufb":
         return
     counts = np.isfinite(values)
-    if target.weight is not None:
-        weight = np.asarray(target.weight)
+    if weight is not None:
+        weight = np.asarray(weight)
         weight = weight[..., 0] if weight.ndim > values.ndim else weight
         counts = counts & (np.reshape(weight, (*weight.shape, *[1] * (values.ndim - weight.ndim))) != 0)
-    ignored = target.loss.get_config().get("ignore_class") if isinstance(target.loss, keras.losses.Loss) else None
+    ignored = loss.get_config().get("ignore_class") if isinstance(loss, keras.losses.Loss) else None
     if ignored is not None:
         counts = counts & (values != ignored)
     values = values[np.broadcast_to(counts, values.shape)]
@@ -397,12 +381,12 @@ def _check_class_numbers(target, classes):
         elif low >= 0:
             advice = f"Give the readout {int(high) + 1} units, one for each class. Or {advice}"
         raise ValueError(
-            f"{target.name} must be the numbers of classes, 0 to {classes - 1}, as the model has {classes} outputs; "
+            f"{name} must be the numbers of classes, 0 to {classes - 1}, as the model has {classes} outputs; "
             f"received {low:g} to {high:g}. {advice}"
         )
     if values.dtype.kind == "f" and (values != np.floor(values)).any():
         raise ValueError(
-            f"{target.name} must be the numbers of classes, which are whole; received fractions from {low:g} to "
+            f"{name} must be the numbers of classes, which are whole; received fractions from {low:g} to "
             f"{high:g}. For a regression take the loss 'mse'."
         )
 

@@ -3,7 +3,6 @@
 A target with a sample weight of 0, or at a masked step, does not count: it may be NaN.
 """
 
-import contextlib
 import functools
 
 import tensorflow as tf
@@ -80,16 +79,9 @@ def update_metrics(model, y, y_pred, sample_weight):
     if metrics is None:
         return
     for kind, targets in ((WEIGHTED, y), (UNWEIGHTED, counted_targets(y, y_pred, sample_weight))):
-        with _without(metrics, kind):
+        kept = vars(metrics)[kind]  # which are left out; not by setattr: Keras would track the empty ones
+        vars(metrics)[kind] = [()] * len(kept)
+        try:
             metrics.update_state(targets, y_pred, sample_weight)
-
-
-@contextlib.contextmanager
-def _without(metrics, kind):
-    """Within, compiled metrics of one kind are not updated."""
-    kept = vars(metrics)[kind]
-    vars(metrics)[kind] = [()] * len(kept)  # not by setattr: Keras would track them
-    try:
-        yield
-    finally:
-        vars(metrics)[kind] = kept
+        finally:
+            vars(metrics)[kind] = kept

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from ..layers.diagnostics import first_replicas
 from ..layers.names import weight_names
 from ..replicas import whole_sum
 from .state import layer_states
@@ -57,9 +58,7 @@ class Record:
     def __init__(self, stop):
         self.stop = stop
         self._suspects = []
-        settings = dict(trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA, name="nonfinite")
-        with tf.init_scope():
-            self._numbers = tf.Variable([0, 0, 0, 0], dtype=tf.int64, **settings)
+        self._numbers = first_replicas(np.zeros(4, np.int64), "nonfinite")
 
     def goes_on(self):
         """False after a batch at which training stops, so that no step updates anything. Scalar bool."""

@@ -16,13 +16,6 @@ from ..replicas import act_if, replicas, whole_sum
 _SUMMING = "_all_reduce_sum_gradients"
 
 
-class Schedule(NamedTuple):
-    """Two scalar bools: a step updates M and gamma, a step updates the weights."""
-
-    sensitivity: Any
-    weights: Any
-
-
 class Group(NamedTuple):
     """The variables of one optimizer that the loss reaches, and their gradients of the whole batch."""
 
@@ -44,30 +37,30 @@ def variable_groups(model):
 def build_optimizers(model):
     """Builds each optimizer on its own variables, so that a saved model finds its slots again."""
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
-        if not getattr(optimizer, "built", False) and not getattr(optimizer, "_built", False):
-            without_decay(optimizer, constant_weights(model))
-            with tf.init_scope():
-                optimizer.build(variables)
-
-
-def without_decay(optimizer, constants):
-    """Leaves constants that learn out of weight decay: it would draw their logarithms to 0, and tau to 1 ms."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if constants and getattr(optimizer, "weight_decay", None):
-        # Keras' `exclude_from_weight_decay` would forget what a user has left out.
-        others = getattr(optimizer, "_exclude_from_weight_decay", ())
-        optimizer._exclude_from_weight_decay = [*others, *map(optimizer._var_key, constants)]
+        if getattr(optimizer, "built", False) or getattr(optimizer, "_built", False):
+            continue
+        # Constants that learn have no weight decay: it would draw their logarithms to 0, and tau to 1 ms.
+        inner, constants = getattr(optimizer, "inner_optimizer", optimizer), constant_weights(model)
+        if constants and getattr(inner, "weight_decay", None):
+            # Keras' `exclude_from_weight_decay` would forget what a user has left out.
+            others = getattr(inner, "_exclude_from_weight_decay", ())
+            inner._exclude_from_weight_decay = [*others, *map(inner._var_key, constants)]
+        with tf.init_scope():
+            optimizer.build(variables)
 
 
 def schedule(model):
-    """The `Schedule` of a step, by the optimizers' own counts, so that a resumed run continues as before."""
+    """Whether a step updates M and gamma, and whether it updates the weights: two scalar bools.
+
+    It goes by the optimizers' own counts, so that a resumed run continues as before.
+    """
     if not variable_groups(model)[0]:
-        return Schedule(False, True)
+        return False, True
     steps, warm = (
         tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
         for optimizer in (model.optimizer, model.sensitivity_optimizer)
     )
-    return Schedule(steps % model.sensitivity_every == 0, warm >= model.sensitivity_only)
+    return steps % model.sensitivity_every == 0, warm >= model.sensitivity_only
 
 
 def loss_scale(optimizer):
@@ -129,26 +122,20 @@ def update(group, condition):
 
     def apply_on_all(strategy, gradients):
         if strategy is None:
-            apply(gradients)
-        else:
-            with _summed_already(optimizer):
-                strategy.extended.call_for_each_replica(apply, args=(gradients,))
+            return apply(gradients)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        if IS_KERAS_3 and not hasattr(inner, _SUMMING):
+            raise NotImplementedError(
+                f"This version of Keras has no {_SUMMING}, so that gradients would be summed twice."
+            )
+        vars(inner)[_SUMMING] = lambda pairs: pairs  # Keras 3 would sum over replicas after clipping each part
+        try:
+            strategy.extended.call_for_each_replica(apply, args=(gradients,))
+        finally:
+            del vars(inner)[_SUMMING]
 
     if group.variables:
         act_if(condition, apply_on_all, group.gradients)
-
-
-@contextlib.contextmanager
-def _summed_already(optimizer):
-    """Within, an optimizer of Keras 3 does not sum over replicas, which it would do after clipping each part."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    if IS_KERAS_3 and not hasattr(optimizer, _SUMMING):
-        raise NotImplementedError(f"This version of Keras has no {_SUMMING}, so that gradients would be summed twice.")
-    vars(optimizer)[_SUMMING] = lambda pairs: pairs
-    try:
-        yield
-    finally:
-        del vars(optimizer)[_SUMMING]
 
 
 def lower_loss_scale(group, condition):

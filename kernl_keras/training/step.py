@@ -56,7 +56,7 @@ def train_step(model, data):
 
     # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
     kept = Kept(lasting(model))
-    learns = schedule(model).sensitivity if model.built and model.sensitivity_every > 1 else None
+    learns = schedule(model)[0] if model.built and model.sensitivity_every > 1 else None
     forward = run_forward(model, x, y, sample_weight, learns, kept)
     left, losses = suspects_left(model, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
     if forward.sensitivity_loss is not None:
@@ -64,18 +64,18 @@ def train_step(model, data):
 
     # M and gamma by F, if they learn in this step. The gradient of the weights uses the new ones.
     build_optimizers(model)
-    (sensitivity, weights), now = variable_groups(model), schedule(model)
+    (sensitivity, weights), (sensitivity_now, weights_now) = variable_groups(model), schedule(model)
     kept.add([*sensitivity, *optimizer_variables(model.sensitivity_optimizer)])
     goes_on = model._nonfinite.goes_on()
     sensitivity_group = take_gradients(forward.tape, forward.sensitivity_loss, sensitivity, model.sensitivity_optimizer)
-    update(sensitivity_group, goes_on & sensitivity_group.finite & now.sensitivity)
+    update(sensitivity_group, goes_on & sensitivity_group.finite & sensitivity_now)
 
     # All other weights by the loss, with the new M and gamma, if everything is finite.
     weight_group = take_gradients(forward.tape, forward.loss, weights, model.optimizer)
     groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
     finite = before & sensitivity_group.finite & weight_group.finite
     good = goes_on & finite
-    update(weight_group, good & now.weights)
+    update(weight_group, good & weights_now)
 
     # Metrics. Then, after a bad batch, all is put back, but for a loss scale that was too large.
     targets = counted_targets(y, forward.y_pred, sample_weight)

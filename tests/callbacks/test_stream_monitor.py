@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import kernl_keras as kk
-from kernl_keras.callbacks.words import WordCount
+from kernl_keras.callbacks.stream_monitor import WordCount
 from kernl_keras.keras_version import keras
 
 from ..training.compare import everything, same
