@@ -82,9 +82,10 @@ def stream(
         words, targets = tf.constant(x), tf.constant(y)
         needed, sizes = tf.constant(lengths + (answer or 1) - 1), tf.constant(lengths)
 
-    def drawn_words(first):
-        """The words [K, B] of the stretches from `first` on."""
-        numbers = first * rows + tf.range(stretches * rows, dtype=tf.int64)
+    def make_piece(number):
+        step = number * piece + tf.range(piece, dtype=tf.int64)  # [P], since the stream began
+        first = step[0] // every
+        numbers = first * rows + tf.range(stretches * rows, dtype=tf.int64)  # of the words since the stream began
         passes = numbers // count
         orders = tf.map_fn(
             lambda each: tf.random.experimental.stateless_shuffle(
@@ -93,12 +94,7 @@ def stream(
             tf.range(passes[0], passes[-1] + 1),
         )  # one pass over all words a row
         chosen = tf.gather_nd(orders, tf.stack([passes - passes[0], numbers % count], -1))
-        return tf.reshape(chosen, (stretches, rows))
-
-    def make_piece(number):
-        step = number * piece + tf.range(piece, dtype=tf.int64)  # [P], since the stream began
-        first = step[0] // every
-        chosen = drawn_words(first)  # [K, B]
+        chosen = tf.reshape(chosen, (stretches, rows))  # [K, B]
         free = every - tf.gather(needed, chosen) + 1  # places where it may begin
         draws = tf.cast(uniform((stretches, rows), [seed, TIMES], first), tf.float64)
         begins = tf.cast(draws * tf.cast(free, tf.float64), tf.int64)
@@ -109,8 +105,10 @@ def stream(
         is_word = (at >= 0) & (at < size)
         place = tf.stack([word, tf.where(is_word, at, 0)], -1)
         heard = tf.where(is_word[..., None], tf.gather_nd(words, place), 0.0)
-        if noise:
-            heard += noise * _normal((piece, rows * features), [seed, NOISE], step[0], rows)
+        if noise:  # Gaussian, by Box and Muller; a step is a row of one long draw
+            radius, angle = tf.unstack(uniform((piece, rows * features, 2), [seed, NOISE], step[0]), axis=-1)
+            drawn = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
+            heard += noise * tf.transpose(tf.reshape(drawn, (piece, rows, -1)), (1, 0, 2))
         asked = is_word if answer is None else (at >= size - 1) & (at < size - 1 + answer)
         target = tf.gather_nd(targets, place) if answer is None else tf.gather(targets, word)
         shown = tf.reshape(asked, (rows, piece, *[1] * (target.shape.rank - 2)))
@@ -142,13 +140,6 @@ def _checked_words(x, y, lengths, answer):
         most = np.max(np.abs(x), initial=0.0, where=np.isfinite(x))
         raise ValueError(f"x must hold numbers of at most {LARGEST:.4g}, as float32 has; received {most:.4g}.")
     return single, y.astype(np.int32 if integers else np.float32), lengths.astype(np.int64)
-
-
-def _normal(shape, key, first, rows):
-    """Gaussian draws [rows, P, n] of `shape` (P, rows n), a step a row of one long draw: Box and Muller's way."""
-    radius, angle = tf.unstack(uniform((*shape, 2), key, first), axis=-1)
-    drawn = tf.sqrt(-2.0 * tf.math.log(1.0 - radius)) * tf.cos(2.0 * math.pi * angle)
-    return tf.transpose(tf.reshape(drawn, (shape[0], rows, -1)), (1, 0, 2))
 
 
 def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -110,7 +110,19 @@ class Experiment:
         number("weight_decay", self.weight_decay, low=0.0)
         number("seed", integer("seed", self.seed, low=0), high=MAX_SEED)
         for entry in self.above:
-            _check_above(entry)
+            if not isinstance(entry, dict) or not {"cell", "cell_settings"} <= entry.keys() <= ABOVE.keys():
+                raise ValueError(
+                    f"above must hold dicts with cell and cell_settings, of {list(ABOVE)}; received {entry!r}."
+                )
+            layer = {**ABOVE, **entry}
+            if layer["rule"] is not None:
+                one_of("rule", layer["rule"], RULES)
+            elif layer["rule_settings"]:
+                raise ValueError(
+                    f"rule_settings must be left out where no rule is named; received {layer['rule_settings']!r}."
+                )
+            one_of("normalization", layer["normalization"], (None, "batch"))
+            number("dropout", layer["dropout"], low=0.0, high=0.9)
         if self.start is not None:
             one_of("start", self.start, NETWORKS)
         if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
@@ -157,16 +169,3 @@ class Experiment:
             f"{units} units, {self.rule}, {self.optimizer} "
             f"{self.learning_rate:g} {self.schedule}{averages}, batches of {self.batch_size}, {length}"
         )
-
-
-def _check_above(entry):
-    """Raises `ValueError` unless an entry describes a further hidden layer."""
-    if not isinstance(entry, dict) or not {"cell", "cell_settings"} <= entry.keys() <= ABOVE.keys():
-        raise ValueError(f"above must hold dicts with cell and cell_settings, of {list(ABOVE)}; received {entry!r}.")
-    layer = {**ABOVE, **entry}
-    if layer["rule"] is not None:
-        one_of("rule", layer["rule"], RULES)
-    elif layer["rule_settings"]:
-        raise ValueError(f"rule_settings must be left out where no rule is named; received {layer['rule_settings']!r}.")
-    one_of("normalization", layer["normalization"], (None, "batch"))
-    number("dropout", layer["dropout"], low=0.0, high=0.9)

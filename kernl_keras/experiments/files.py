@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 
-from .. import whole_files
+from ..whole_files import PART, whole
 
 try:
     import fcntl
@@ -39,22 +39,15 @@ def explained(problem, advice=""):
         raise UserError(f"{problem}: {reason}. {advice}".strip()) from error
 
 
-@contextlib.contextmanager
-def whole(path):
-    """`whole_files.whole` with a `UserError` where the file cannot be written."""
-    with as_user_error(OSError), whole_files.whole(path) as part:
-        yield part
-
-
 def remove_parts(folder):
     """Removes the half-written files of a process that was killed."""
-    for part in folder.glob(f"{whole_files.PART}*"):
+    for part in folder.glob(f"{PART}*"):
         part.unlink()
 
 
 def write_json(path, content):
     """Writes a dict as JSON, for people to read."""
-    with whole(path) as part:
+    with as_user_error(OSError), whole(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..data.recording import read_wav, resampled
 from ..data.spoken_digits import SAMPLING_RATE, padded
 from ..dynamics.audio import mel_filters
-from .build import assemble, front_end
+from .build import front_end
 from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
 from .run import load_saved, read_settings
@@ -69,7 +69,9 @@ def hear(sound, answer, temperature=None):
     if loudest < TOO_QUIET:
         return Heard("too quiet", 0, None, None, loudest)
     level = decibels(power)
-    parts, chances = segments(level), chances_of(features(power))
+    parts, fitted = segments(level), read_json(WEIGHTS)  # a logistic regression on features [9]
+    scaled = (features(power) - np.array(fitted["mean"])) / np.array(fitted["deviation"])
+    chances = softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"]))  # of each of KINDS
     kind = KINDS[int(chances.argmax())]
     begin, end = parts[0][0], parts[0 if kind == "several words" else -1][1]
     values = answer(sound[begin * STEP : (end - 1) * STEP + FRAME])
@@ -142,13 +144,6 @@ def features(power):
     )
 
 
-def chances_of(features):
-    """The chance of each of `KINDS` [5], by a logistic regression on features [9]."""
-    fitted = read_json(WEIGHTS)
-    scaled = (features - np.array(fitted["mean"])) / np.array(fitted["deviation"])
-    return softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"]))
-
-
 def softmax(values):
     """Over the last axis."""
     shares = np.exp(values - values.max(-1, keepdims=True))
@@ -179,8 +174,7 @@ def trained_network(run_dir):
     encoder = front_end(experiment)
     steps = round(experiment.task_settings["seconds"] * 1000.0 / encoder.hop) + settings.answer - 1
     features = encoder.bands * encoder.encoder.units
-    model = load_saved(run_dir, lambda: assemble(experiment, steps, features, total_steps=1))
-    return answering(model, experiment, settings.answer), None
+    return answering(load_saved(run_dir, experiment, (steps, features)), experiment, settings.answer), None
 
 
 def _check_hears(experiment, whose):

@@ -85,8 +85,9 @@ def git_revision(file=__file__):
 def computed_with():
     """`{name: value}` of all in `ADVICE`."""
     flags = _processor_entry("flags").split()
+    threads = tf.config.threading.get_intra_op_parallelism_threads()  # that share one operation
     return {
-        "threads": threads(),
+        "threads": threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or cores(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
@@ -96,12 +97,6 @@ def computed_with():
         # those on several numbers at once sum in another order each
         "instructions": " ".join(sorted(flag for flag in flags if flag.startswith(("amx", "avx", "fma")))),
     }
-
-
-def threads():
-    """The number of threads that share one operation."""
-    chosen = tf.config.threading.get_intra_op_parallelism_threads()
-    return chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or cores()
 
 
 def going_on_with(before):

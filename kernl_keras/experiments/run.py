@@ -139,7 +139,8 @@ def open_backup(run_dir, feed, resume):
                 f"{run_dir} was written by Keras {written_by}, this is {keras.__version__}; resume with the former."
             )
         if backup.epochs:
-            _check_model(run_dir / MODEL)  # it may be the best to the end: better said now
+            with as_user_error(OSError), checked(run_dir / MODEL, GOOD_COPY):
+                pass  # only read: it may be the best to the end, so better said now
     return backup
 
 
@@ -221,20 +222,15 @@ def stretches(learned, total, every):
     return [(count, steps) for count, steps in ((1, begun), (whole_ones, every), (1, rest)) if count and steps]
 
 
-def _check_model(path):
-    """Raises `UserError` where a saved model cannot be read; nothing of it is used yet."""
-    with as_user_error(OSError), checked(path, GOOD_COPY):
-        pass
-
-
-def load_saved(run_dir, build):
-    """The saved model of a run: `build` makes it, and numbers alone are taken from the file; no code in it is run."""
+def load_saved(run_dir, experiment, shape, rows=None):
+    """The saved model of a run, made as `assemble` does: numbers alone come from the file, and no code in it is run."""
     path = pathlib.Path(run_dir) / MODEL
     if not path.is_file():
         raise UserError(f"{run_dir} holds no {MODEL}: the run stopped before its first epoch ended; resume it.")
-    _check_model(path)
+    with as_user_error(OSError), checked(path, GOOD_COPY):
+        pass  # only read: nothing of it is used yet
     try:
-        model = build()
+        model = assemble(experiment, *shape, total_steps=1, rows=rows)
     except (TypeError, ValueError) as error:
         raise UserError(f"{path.with_name(CONFIG)} describes no network: {error}") from error
     try:
@@ -247,7 +243,7 @@ def load_saved(run_dir, build):
 
 def test_model(run_dir, feed):
     """Tests the saved model of a run; returns a dict."""
-    return feed.test(load_saved(run_dir, lambda: assemble(feed.experiment, *feed.shape, total_steps=1, rows=feed.rows)))
+    return feed.test(load_saved(run_dir, feed.experiment, feed.shape, feed.rows))
 
 
 def evaluate(run_dir=None, experiment=None, verbose="auto", pretrained=None):

@@ -20,7 +20,7 @@ from ..training.model import Model
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
 from ..training.step import run_forward
-from .learning_network import checked, grouped, learned, learning_network, optimizer_of, targets
+from .learning_network import checked, compiled, grouped, is_sparse, learned, network_of_steps, optimizer_of
 
 
 class Learner(tf.Module):
@@ -34,23 +34,25 @@ class Learner(tf.Module):
 
     def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None) -> None:
         super().__init__(name="learner")
-        network, self._clip = learning_network(model)
+        layers = checked(model)
+        network, self._clip = compiled(network_of_steps(layers), model)
         (inputs,), (outputs,) = network.inputs, network.outputs
         if y is not None and not (isinstance(y, tf.TensorSpec) and y.shape.is_fully_defined() and y.shape[:1] == (1,)):
             raise ValueError(f"y must be a tf.TensorSpec of shape [1, ..], or None; received {y!r}.")
-        y = y or targets(network.loss, outputs)
+        if y is None:  # a sparse loss has one integer
+            shape, dtype = ((), tf.int32) if is_sparse(network.loss) else (outputs.shape[2:], tf.float32)
+            y = tf.TensorSpec((1, *shape), dtype)
         x = tf.TensorSpec((1, *inputs.shape[2:]), tf.float32, "x")
         y = tf.TensorSpec(y.shape, y.dtype, "y")
         weight = tf.TensorSpec((1,), tf.float32, "sample_weight")
         build_metrics(network, tf.zeros((1, *y.shape), y.dtype), tf.zeros(outputs.shape))
         self.__dict__["_network"] = network  # past TensorFlow, which would export Keras' own functions as well
-        layers = checked(model)
         pairs = [(own, layer) for own, layer in zip(network.layers[1:], layers) if isinstance(layer, RNN)]
         self.__dict__["_following"] = [own for own, layer in pairs if own.memory and layer.sensitivity_weights]
         self._step = tf.function(self._answer, input_signature=[x], autograph=False)
         self._learn = tf.function(self._answer_and_learn, input_signature=[x, y, weight], autograph=False)
         self._reset = tf.function(self._start_anew, input_signature=[], autograph=False)
-        self._save = tf.function(self._read, input_signature=[], autograph=False)
+        self._save = tf.function(self.save, input_signature=[], autograph=False)
         seen = self._learn.get_concrete_function().graph.variables
         used = {id(variable) for variable in seen}
         self.tensors = {
@@ -82,7 +84,7 @@ class Learner(tf.Module):
 
     def save(self) -> dict[str, tf.Tensor]:
         """All that lasts, by name: weights, the optimizer's variables, states and traces."""
-        return self._read()
+        return {name: tf.identity(variable) for name, variable in self._all.items()}
 
     def restore(self, tensors: Mapping[str, Any]) -> None:
         """Goes on from what `save` returned.
@@ -113,7 +115,13 @@ class Learner(tf.Module):
         signatures = {name: getattr(self, f"_{name}") for name in ("step", "learn", "reset", "save", "restore")}
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody derives the exported steps
         tf.saved_model.save(self, str(folder), signatures=signatures, options=options)
-        _forget_gradients(pathlib.Path(folder))
+        # Whoever loads it would be warned of the names of custom gradients, which it has not.
+        path, saved = pathlib.Path(folder, "saved_model.pb"), saved_model_pb2.SavedModel()
+        saved.ParseFromString(path.read_bytes())
+        for graph in (meta_graph.graph_def for meta_graph in saved.meta_graphs):
+            for node in itertools.chain(graph.node, *(function.node_def for function in graph.library.function)):
+                node.attr.pop("_gradient_op_type", None)
+        path.write_bytes(saved.SerializeToString())
 
     def to_litert(self) -> bytes:
         """The content of a `.tflite` file with the same signatures, of operations that every LiteRT interpreter has.
@@ -170,7 +178,10 @@ class Learner(tf.Module):
             of_weights = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
             good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
             before = [layer.cell.direct_effect() for layer in self._following]
-            update(_clipped(of_weights, self._clip), good)
+            if self._clip is not None:  # Keras divides by the norm: LiteRT's XNNPACK makes NaN of it where all are 0
+                share = self._clip / tf.maximum(of_weights.norm, self._clip)
+                of_weights = of_weights._replace(gradients=[share * each for each in of_weights.gradients])
+            update(of_weights, good)
             for layer, effect in zip(self._following, before):
                 layer.sensitivity_tensor.assign_add(layer.cell.direct_effect() - effect)
         kept.put_back(tf.logical_not(good))
@@ -180,9 +191,6 @@ class Learner(tf.Module):
         for variable in self._states():
             variable.assign(tf.zeros_like(variable))
         return {"done": tf.constant(True)}  # LiteRT wants a result
-
-    def _read(self):
-        return {name: tf.identity(variable) for name, variable in self._all.items()}
 
     def _write(self, **tensors):
         for name, tensor in tensors.items():
@@ -249,27 +257,6 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
     Source: Bellec et al., Nature Communications 11:3625 (2020), for learning while a network runs.
     """
     return Learner(model, y)
-
-
-def _clipped(gradients, norm):
-    """A `Group` whose gradients together have at most that norm; None for any norm.
-
-    It is not left to Keras, which divides by the norm: LiteRT's XNNPACK makes NaN of that where all gradients are 0.
-    """
-    if norm is None:
-        return gradients
-    share = norm / tf.maximum(gradients.norm, norm)
-    return gradients._replace(gradients=[share * each for each in gradients.gradients])
-
-
-def _forget_gradients(folder):
-    """Removes the names of custom gradients from a SavedModel, which has none: whoever loads it would be warned."""
-    path, saved = folder / "saved_model.pb", saved_model_pb2.SavedModel()
-    saved.ParseFromString(path.read_bytes())
-    for graph in (meta_graph.graph_def for meta_graph in saved.meta_graphs):
-        for node in itertools.chain(graph.node, *(function.node_def for function in graph.library.function)):
-            node.attr.pop("_gradient_op_type", None)
-    path.write_bytes(saved.SerializeToString())
 
 
 def _as_tensor(name, value, spec):

@@ -18,14 +18,6 @@ from .chain import chain
 NOT_OWN = ("_variables", "_trainable_variables", "_current_learning_rate")
 
 
-def learning_network(model):
-    """A compiled `Model` of one example and one step, with the weights of a model and its optimizer's values.
-
-    And the global norm to which the caller has to clip gradients, for this optimizer leaves it out; or None.
-    """
-    return _compiled(_network_of_steps(checked(model)), model)
-
-
 def checked(model):
     """The layers of a model that can learn step by step, without Dropout; raises for any other."""
     layers = chain(model, each_step=True)
@@ -39,22 +31,18 @@ def checked(model):
         if dtypes != {"float32"}:
             raise ValueError(f"layer {layer.name!r} must be in float32; received {sorted(dtypes)}.")
         if isinstance(layer, RNN):
-            _check_rule(layer)
+            if layer.traces is False:
+                raise ValueError(f"layer {layer.name!r} must have traces; received traces=False.")
+            rule = layer.rule
+            if rule.by_tape or rule.last or not rule.stream_traces(layer.cell) or not rule.crosses:
+                raise ValueError(
+                    f"layer {layer.name!r} must have a rule that learns at every step by traces, such as 'eprop' or "
+                    f"'kernl'; received {rule!r}."
+                )
     return [layer for layer in layers if not isinstance(layer, keras.layers.Dropout)]
 
 
-def _check_rule(layer):
-    """Raises unless a `RNN` learns by traces, one step after the other."""
-    if layer.traces is False:
-        raise ValueError(f"layer {layer.name!r} must have traces; received traces=False.")
-    if layer.rule.by_tape or layer.rule.last or not layer.rule.stream_traces(layer.cell) or not layer.rule.crosses:
-        raise ValueError(
-            f"layer {layer.name!r} must have a rule that learns at every step by traces, such as 'eprop' or 'kernl'; "
-            f"received {layer.rule!r}."
-        )
-
-
-def _network_of_steps(layers):
+def network_of_steps(layers):
     """A `Model` of one example and one step, whose layers are stateful and have the weights of these."""
     x = inputs = keras.Input(batch_shape=(1, 1, *layers[0].input.shape[2:]), dtype="float32")
     for layer in layers:
@@ -78,8 +66,11 @@ def _network_of_steps(layers):
     return Model(inputs, x)
 
 
-def _compiled(network, model):
-    """The network with the model's loss and an optimizer like the model's, in its state; and `global_clipnorm`."""
+def compiled(network, model):
+    """The network with the model's loss and an optimizer like the model's, in its state.
+
+    And the global norm to which the caller has to clip gradients, for this optimizer leaves it out; or None.
+    """
     theirs = optimizer_of(model)
     config = theirs.get_config()
     if steps := config.get("gradient_accumulation_steps"):
@@ -100,12 +91,6 @@ def _compiled(network, model):
 def optimizer_of(model):
     """A model's optimizer without its loss scale, which has no use in float32."""
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
-
-
-def targets(loss, outputs):
-    """`tf.TensorSpec` of the targets of a step, of which a sparse loss has one integer."""
-    shape, dtype = ((), tf.int32) if is_sparse(loss) else (outputs.shape[2:], tf.float32)
-    return tf.TensorSpec((1, *shape), dtype)
 
 
 def is_sparse(loss):

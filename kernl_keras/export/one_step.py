@@ -135,8 +135,7 @@ class LayerStep(keras.layers.Layer):
     def __init__(self, layer):
         super().__init__(dtype=layer.dtype_policy)
         self.layer = layer
-        has_training = "training" in inspect.signature(layer.call).parameters
-        self.arguments = {"training": False} if has_training else {}
+        self.arguments = {"training": False} if "training" in inspect.signature(layer.call).parameters else {}
 
     def call(self, inputs):
         outputs = self.layer(inputs[:, None], **self.arguments)[:, 0]

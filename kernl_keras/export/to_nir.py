@@ -1,6 +1,5 @@
 """From a network of leaky integrate-and-fire units to a graph of the Neuromorphic Intermediate Representation."""
 
-import functools
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -87,7 +86,15 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     if len(steps) != 1:
         raise ValueError(f"model must have cells of one dt; received dt = {sorted(steps)} ms.")
     dt = steps.pop() * MS if dt is None else number("dt", dt, above=0.0)
-    tau = functools.partial(_time_constants, DISCRETIZATIONS[discretization], dt)
+
+    def tau(name, decay, units):
+        """Of each unit in seconds, which the importer turns into `decay` again."""
+        with np.errstate(divide="ignore"):
+            seconds = DISCRETIZATIONS[discretization](np.full(units, decay, "float64"), dt)
+        if not np.all(seconds > 0.0):
+            raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
+        return seconds
+
     nodes = {"input": nir.Input(np.array([layers[0].cell.kernel.shape[0]]))}
     for layer in layers:
         nodes_of = _hidden_nodes if isinstance(layer.cell, LIFCell) else _readout_nodes
@@ -96,16 +103,6 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     names = list(nodes)
     metadata = {"dt": dt, "discretization": discretization, "recurrent_delay": dt, "writer": "kernl_keras"}
     return nir.NIRGraph(nodes, list(zip(names, names[1:])), metadata=metadata)
-
-
-def _time_constants(inverse, dt, name, decay, units):
-    """tau of each unit in seconds, which the importer turns into `decay` again."""
-    decay = np.full(units, decay, "float64")
-    with np.errstate(divide="ignore"):
-        seconds = inverse(decay, dt)
-    if not np.all(seconds > 0.0):
-        raise ValueError(f"{name} must be > dt for discretization='exponential'; received a unit without memory.")
-    return seconds
 
 
 def _check_units(layer):

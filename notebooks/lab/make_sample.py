@@ -14,7 +14,8 @@ import zipfile
 import numpy as np
 
 from kernl_keras import data
-from kernl_keras.data.digits import SAMPLE_FILE, load_tfds
+from kernl_keras.data.mnist import MNIST, SAMPLE_FILE, read_digits
+from kernl_keras.data.tfds_folder import read_from_folder
 
 from .options import Command
 
@@ -62,7 +63,7 @@ def write_npz(path, arrays):
 
 def run(options, about):
     """Reads MNIST and writes the sample."""
-    digits, _ = load_tfds(options.data_dir, download=False)
+    digits, _ = read_from_folder(MNIST, read_digits, options.data_dir, download=False)
     arrays = sample_arrays(digits)
     write_npz(options.output, arrays)
     print(f"{options.output}: {len(arrays['labels'])} digits in {options.output.stat().st_size:,} bytes")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernl_keras.data.digits import load_sample
+from kernl_keras.data.mnist import load_sample
 from kernl_keras.experiments.experiment import MAX_SEED
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import cores

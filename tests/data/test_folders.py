@@ -1,6 +1,7 @@
 """Folders of TensorFlow Datasets, whole, broken, or that an interrupted download left; nothing touches a network."""
 
 import builtins
+import functools
 import json
 import pathlib
 import shutil
@@ -14,7 +15,8 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.data import arrays, sequential_mnist, spoken_digits
-from kernl_keras.data.digits import DOWNLOAD_URL, SAMPLE_FILE, load_sample, load_tfds
+from kernl_keras.data.mnist import MNIST, SAMPLE_FILE, load_sample, read_digits
+from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.build import load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.files import UserError
@@ -23,6 +25,7 @@ from ..reference import made_up_recordings
 
 tfds = pytest.importorskip("tensorflow_datasets")
 TRAIN, TEST = 12, 5
+load_tfds = functools.partial(read_from_folder, MNIST, read_digits)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +187,7 @@ def test_a_download_that_breaks_off(tmp_path, monkeypatch, error, raised):
     message = r"is not prepared in data_dir=.* and cannot be downloaded: give data_dir=.*said:"
     with pytest.raises(raised, match=message if raised is OSError else None):
         load_tfds(tmp_path)
-    assert asked == [DOWNLOAD_URL] and not list(tmp_path.iterdir())
+    assert asked == [MNIST.url] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("download, error", [(False, FileNotFoundError), (True, OSError)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernl_keras.data import Splits, arrays, sequential_mnist
-from kernl_keras.data.digits import load_sample
+from kernl_keras.data.mnist import load_sample
 
 from ..reference.cases import taking_turns
 from .test_batches import moves

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from kernl_keras.data import adding_problem, anbn, arrays, ecg, sequential_mnist
 from kernl_keras.data.augment import without_channels
-from kernl_keras.data.digits import SAMPLE_FILE, load_sample
 from kernl_keras.data.ecg import load_ecg
+from kernl_keras.data.mnist import SAMPLE_FILE, load_sample
 
 pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
 PIXELS_SHA256 = "525aee69543f006d9bb00b52bd4fecd75874c6a84c6b5bde952efe2f93ea4a54"

@@ -247,7 +247,7 @@ def test_the_test_is_that_of_the_saved_model_and_evaluate_gives_the_same_digits(
 def test_a_run_that_stopped_before_its_test_is_tested(copy, monkeypatch, capsys):
     """With other threads, too, which it says."""
     folder, expected = copy
-    monkeypatch.setattr(provenance, "threads", lambda: 77)
+    monkeypatch.setattr(provenance.tf.config.threading, "get_intra_op_parallelism_threads", lambda: 77)
     (folder / "results.json").unlink()
     results = train(TINY, folder, resume=True, verbose=0)
     assert (results["curve"], results["test"]) == (expected["curve"], expected["test"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
-from kernl_keras.data.digits import SAMPLE_FILE, Digits, load_sample
+from kernl_keras.data.mnist import SAMPLE_FILE, Digits, load_sample
 from kernl_keras.experiments import pretrained
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.experiments.run import train
