@@ -254,9 +254,10 @@ def measure(options, found, keep):
     for name in options.tasks:
         task, runs = TASKS[name](options.data_dir), found.setdefault(name, [])
         chosen = options.windows or task.windows
-        rows = [(rule, window, window) for window in chosen for rule in RULES]
-        rows += [("bptt", longer(task, window), window) for window in chosen]
-        rows += [("bptt", task.whole, None)] if task.whole else []
+        rows = [(rule, window, window) for window in chosen for rule in options.rules]
+        if "bptt" in options.rules:
+            rows += [("bptt", longer(task, window), window) for window in chosen]
+            rows += [("bptt", task.whole, None)] if task.whole else []
         for rule, window, compared in rows:
             what = {"rule": rule, "window": window, "compared": compared}  # with KeRNL of this window; None: with none
             made = [run for run in runs if all(run[key] == value for key, value in what.items())]
@@ -286,8 +287,8 @@ def runs_at_the_best_rate(task, rule, window, rates, seeds):
 def measure_rates(options, found, keep):
     """The same for every learning rate and window. The first seed tries all rates, the others the best's neighbours."""
     rates, tasks = sorted(options.rates), {name: TASKS[name](options.data_dir) for name in options.tasks}
-    seeds = options.seeds
-    for seed, (name, task), rule in itertools.product(seeds, tasks.items(), ("eprop", "kernl")):
+    seeds, rules = options.seeds, [rule for rule in options.rules if rule != "bptt"]
+    for seed, (name, task), rule in itertools.product(seeds, tasks.items(), rules):
         runs = found.setdefault(name, [])
         for window in options.windows or task.windows:
             made = [run for run in runs if (run["rule"], run["window"]) == (rule, window)]
@@ -342,6 +343,7 @@ def run(options, about):
 main = Command("streams", __doc__, run)
 main.option("tasks", nargs="+", choices=TASKS, metavar="TASK", help=", ".join(TASKS))
 main.count("--windows", nargs="+", metavar="C", help="those of the task if not given")
+main.option("--rules", nargs="+", choices=RULES, default=RULES, metavar="RULE", help=", ".join(RULES))
 main.option("--rates", type=float, nargs="+", metavar="R", help="learning rates that stay, to compare them")
 main.seeds(0, 1, 2)
 main.data_dir()
