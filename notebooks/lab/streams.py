@@ -46,6 +46,7 @@ from .training import compiled
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)
 WINDOWS = (16, 64)
+SHORT = 16  # pieces of fewer steps are for learning alone
 POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
@@ -182,6 +183,14 @@ def errors(model, task, part, window):
     return task.missed(answers, y, weight), steps_missed(answers, y, weight)
 
 
+def with_weights(model, other):
+    """The model, with the weights of another one."""
+    if model is not other:
+        for own, theirs in zip(model.weights, other.weights, strict=True):
+            own.assign(theirs)
+    return model
+
+
 def words_missed(answers, y, weight):
     """The share of runs of steps that ask, in [B, T], whose mean answer [B, T, n] is another word's."""
     missed = []
@@ -216,15 +225,19 @@ def steps_missed(answers, y, weight):
 def learn(model, task, window, rate, seed):
     """One run of a network from `build`; a dict of what was measured."""
     layer, (_, updates) = model.get_layer("hidden"), updates_of(task, window)
+    heard, judge = window, model
+    if window < SHORT and task.whole:  # a call for each step would take longer than the learning
+        heard = task.whole
+        judge = build(task, layer.rule, heard, rate, seed)
     curve, seconds = [], []
     for point in range(1, POINTS + 1):
         before = time.perf_counter()
         pieces = stream(task, "train", window, seed, skip_pieces=(point - 1) * updates)
         model.fit(pieces, steps_per_epoch=updates, epochs=1, verbose=0)
         seconds.append(time.perf_counter() - before)
-        missed, wrong_steps = errors(model, task, "validation", window)
+        missed, wrong_steps = errors(with_weights(judge, model), task, "validation", heard)
         curve.append({"steps": point * updates * window, "validation": missed, "wrong_steps": wrong_steps})
-    missed, wrong_steps = errors(model, task, "test", window)
+    missed, wrong_steps = errors(with_weights(judge, model), task, "test", heard)
     return {
         "seed": seed,
         "learning_rate": rate,

@@ -236,7 +236,7 @@ def purpose_table(rows):
     """What each rule is good for: three lines a situation, a column a rule."""
     rules = ["KeRNL", "e-prop", "truncated backpropagation", "backpropagation"]
     shown = {
-        "accuracy": lambda row: spread_of(row["accuracy"], "accuracy"),
+        "accuracy": lambda row: spread_of(row["accuracy"], "accuracy") if row["accuracy"] else "",
         "memory of the past, kB": lambda row: f"{row['kilobytes']:,.0f}",
         "steps a second": lambda row: f"{float(format(row['steps_a_second'], '.2g')):,.0f}",
     }
