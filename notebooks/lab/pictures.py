@@ -160,7 +160,7 @@ def draw_kills():
 def draw_streams():
     """Words missed on a validation stream by the steps heard: a column a task, a row a window."""
     tasks = read("streams")["streams"]["tasks"]
-    windows = sorted({run["compared"] for runs in tasks.values() for run in runs if run["compared"]})
+    windows = sorted({run["compared"] for runs in tasks.values() for run in runs if (run["compared"] or 0) > 1})
     size = (3.4 * len(tasks), 0.6 + 2.3 * len(windows))
     figure, axes = panels(len(windows), len(tasks), size=size, squeeze=False, sharey="col", sharex="col")
     for column, (task, runs) in zip(axes.T, tasks.items()):
