@@ -1,7 +1,7 @@
 """Errors that layers above send to outputs z(t0-1-n) of a layer before the border of a window, t0. Eq. (42).
 
 A layer above has states of its own, so its errors at a border reach outputs of this layer that are no longer there.
-They are sums of sequences f(n) that layer and readout know beforehand, so that only the weights of these are sent:
+They are sums of sequences f(n) that are known beforehand, so that only the weights of these go from layer to layer:
 
     (42) L(t0-1-n) = sum_q w_q f_q(n)
          f(n) = d^n,   w = (1-d) gain W_out dC/dv(t0-1)      of a readout v with the decay d
