@@ -174,6 +174,14 @@ SWEEPS = (
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
     long_moved("smnist-50000-backpropagation", "backpropagation", named("backpropagation"), (1,)),
     long_moved(
+        "smnist-linear",
+        "KeRNL in linear memory",
+        named("KeRNL, window 64, linear memory"),
+        (0,),
+        steps=35_000,
+        weight_decay=1.0,
+    ),
+    long_moved(
         "psmnist-decay",
         "KeRNL",
         HALVES,
