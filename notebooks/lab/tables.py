@@ -386,14 +386,16 @@ def stream_rates_table(found):
 
 
 def race_table(rows):
-    """Validation accuracy after so many seconds of training: a line a rule or package, and the updates that it made.
+    """Accuracy on validation digits after so many seconds of training, and on test digits at the end: a line each.
 
     A step ends a little after the mark that the clock has passed.
     """
-    points = []
+    points, test = [], {}
     for row in rows.values():
-        begin = row["label"], f"{row['points'][-1]['steps']:,}"
+        end = row["points"][-1]
+        begin = row["label"], f"{row['settings']['learning_rate']:g}", f"{end['steps']:,}"
         points += [{**point, "begin": begin} for point in row["points"]]
+        test[begin] = f"{100.0 * end['test']:.1f} %"
 
     def mark(point):
         return max(mark for mark in MARKS if mark <= point["seconds"])
@@ -402,7 +404,8 @@ def race_table(rows):
         return f"{100.0 * points[-1]['accuracy']:.1f} %"
 
     marks, lines = pivot(points, lambda point: point["begin"], mark, accuracy, sorted(set(map(mark, points))))
-    return markdown(["", "updates", *(f"{mark} s" for mark in marks)], lines)
+    lines = [[*line, test[tuple(line[:3])]] for line in lines]
+    return markdown(["", "learning rate", "updates", *(f"{mark} s" for mark in marks), "test"], lines)
 
 
 def baseline_table(found):

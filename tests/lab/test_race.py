@@ -21,7 +21,8 @@ from racing import run
 
 def build(settings):
     time.sleep(0.1)
-    def train(pixels, labels):
+    def train(pixels, labels, rate):
+        assert 0.0 <= rate <= settings["learning_rate"] == 0.25
         assert pixels.dtype == "float32" and labels.dtype == "int64" and pixels.shape[0] == labels.shape[0] == 2
         time.sleep(0.05)
         if settings["rule"] == "broken":
@@ -49,15 +50,17 @@ def test_the_clock_counts_building_and_training_but_no_evaluation(tmp_path, monk
     labels = pixels[:, 0].astype(np.int64)
     data = {"pixels": pixels, "labels": labels}
     data |= {"validation_pixels": pixels[:4], "validation_labels": labels[:4] + [0, 0, 0, 1]}
+    data |= {"test_pixels": pixels[:2], "test_labels": labels[:2] + [0, 1]}
     settings = {"seconds": 0.5, "units": 4, "seed": 0, "threads": 1}
-    found = race.run_row(race.Row("a row", "bptt", {}), settings, data, None)
+    found = race.run_row(race.Row("a row", "bptt", {}), 0.25, settings, data, None)
     assert found["label"] == "a row" and found["versions"] == {"package": "1.0"}
     first, *_, last = found["points"]
     assert 0.15 <= first["seconds"] and 0.5 <= last["seconds"] < 1.0  # evaluations alone are of 1 s
     assert 1 <= first["steps"] < last["steps"] <= 8
     assert [point["accuracy"] for point in found["points"]] == [0.75] * len(found["points"])
+    assert [point.get("test") for point in found["points"]] == [None] * (len(found["points"]) - 1) + [0.5]
     with pytest.raises(RuntimeError, match="a row: ValueError: what was wrong\n(.|\n)*Traceback"):
-        race.run_row(race.Row("a row", "broken", {}), settings, data, None)
+        race.run_row(race.Row("a row", "broken", {}), 0.25, settings, data, None)
 
 
 def test_batches_are_epochs_in_another_order_each(monkeypatch):
@@ -68,13 +71,24 @@ def test_batches_are_epochs_in_another_order_each(monkeypatch):
     assert all(len(set(epoch)) == 6 and max(epoch) < 7 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
     np.testing.assert_array_equal(next(racing.batches(7, 3, seed=4)), epochs[0][:3])
-    pixels = np.arange(250)
-    assert racing.accuracy(lambda x: x % 2, pixels, np.zeros(250)) == 0.5  # three chunks, the last one shorter
+    data = {"test_pixels": np.arange(250), "test_labels": np.zeros(250)}
+    assert racing.accuracy(lambda x: x % 2, data, "test") == 0.5  # three chunks, the last one shorter
+    assert [racing.falling(4.0, share) for share in (0.0, 0.5, 1.0, 1.2)] == pytest.approx([4.0, 2.0, 0.0, 0.0])
+
+
+def test_of_the_learning_rates_the_best_on_validation_digits_counts(monkeypatch):
+    def run_row(row, rate, settings):
+        return {"rate": rate, "points": [{"accuracy": 0.9}, {"accuracy": {0.1: 0.4, 0.2: 0.6, 0.4: 0.5}[rate]}]}
+
+    monkeypatch.setattr(race, "run_row", run_row)
+    found = race.best_of_row(race.Row("a row", "bptt", {}, None, (0.1, 0.2, 0.4)), {})
+    assert found["rate"] == 0.2 and found["tried"] == [(0.1, 0.4), (0.2, 0.6), (0.4, 0.5)]
 
 
 def test_the_digits_are_those_of_the_experiment_and_peers_get_the_spikes_of_its_encoder():
     data = race.digits()
     assert data["pixels"].shape == (6500, 838) and data["validation_pixels"].shape == (500, 838)
+    assert data["test_pixels"].shape == (len(data["test_labels"]), 838) == (1000, 838)
     x, y = next(iter(kk.data.sequential_mnist(batch_size=500).validation))
     np.testing.assert_array_equal(data["validation_pixels"], x[..., 0])
     np.testing.assert_array_equal(data["validation_labels"], y)
@@ -97,7 +111,7 @@ def test_slow_membranes_go_as_far_as_fast_ones():
 
 def test_ours_is_the_experiment_but_for_what_counts_on_its_length():
     settings = {**race.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "kernl", "layer": {}}
-    settings["learning_rate"] = race.ROWS["kernl"].learning_rate
+    settings["learning_rate"] = race.ROWS["kernl"].rates[1]
     assert dataclasses.replace(network.experiment_of(settings), schedule="cosine", weight_decay=1.0) == SMNIST
     other = network.experiment_of({**settings, "rule": "bptt", "layer": {"window": 64}, "seed": 3, "units": 50})
     assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)
@@ -106,17 +120,17 @@ def test_ours_is_the_experiment_but_for_what_counts_on_its_length():
 
 
 def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, capsys):
-    def run_row(row, settings, data, folder):
+    def run_row(row, rate, settings, data, folder):
         if row.rule == "eprop":
             raise RuntimeError("e-prop: no spikes")
-        return {"label": row.label, "settings": settings, "versions": {}, "points": [{"seconds": 2.0, "accuracy": 0.5}]}
+        return {"label": row.label, "settings": settings, "versions": {}, "points": [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]}
 
     monkeypatch.setattr(race, "run_row", run_row)
     path = tmp_path / "race.json"
     with pytest.raises(SystemExit):
         race.main(["--only", "eprop", "bptt", "--seconds", "2", "--units", "5", "--output", str(path)])
     said = capsys.readouterr()
-    assert "0.500 at 2 s" in said.out and "e-prop: no spikes" in said.err
+    assert "0.500 at 2 s, 0.400 of the test digits" in said.out and "e-prop: no spikes" in said.err
     found = json.loads(path.read_text())
     assert list(found["rows"]) == ["bptt"]
     assert found["rows"]["bptt"]["settings"]["units"] == 5
@@ -124,14 +138,15 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kernl", "kernl-64", "eprop", "truncated-64", "bptt"])
+@pytest.mark.parametrize("name", ["kernl", "kernl-halves", "kernl-64", "eprop", "truncated-64", "bptt"])
 def test_a_small_row_of_ours(name, tmp_path, monkeypatch):
     """Digits of 28 pixels: the middle row."""
     steps = [*range(392, 420), *range(784, 838)]
     small = {key: value[:40, steps] if value.ndim > 1 else value[:40] for key, value in race.digits().items()}
+    layer = {**race.ROWS[name].layer, **({"window": 41} if name == "kernl-halves" else {})}
     monkeypatch.delenv("PYTHONPATH", raising=False)  # the script finds the checkout by itself
     settings = {"seconds": 0.1, "units": 8, "seed": 1, "threads": 1}
-    found = race.run_row(race.ROWS[name], settings, small, None)
+    found = race.run_row(race.ROWS[name]._replace(layer=layer), 1e-3, settings, small, None)
     (point,) = found["points"]
     assert point["steps"] == 1 and point["seconds"] > 0.1 and 0.0 <= point["accuracy"] <= 1.0
     assert set(found["versions"]) == {"tensorflow", "keras"}

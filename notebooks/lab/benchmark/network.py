@@ -95,7 +95,7 @@ def build_model(settings):
 def experiment_of(settings):
     """The experiment `smnist` with the rule, the sizes and the seed of a race's settings.
 
-    The learning rate does not fall, and weights do not decay: nobody knows how many steps there will be.
+    The learning rate is set for each step, and weights do not decay: nobody knows how many steps there will be.
     """
     cell = {**SMNIST.cell_settings, "units": settings["units"], "period": spread(12.0, 42.0, units=settings["units"])}
     encoder = {"units": settings["inputs"] - 1, "context_switch": settings["steps"] - settings["context_steps"]}
@@ -118,7 +118,8 @@ def build_racer(settings):
     set_threads(settings)
     model = build_experiment(experiment_of(settings), settings["steps"], 2, total_steps=1)
 
-    def train(pixels, labels):
+    def train(pixels, labels, rate):
+        model.optimizer.learning_rate = rate
         model.train_on_batch(with_context(pixels), labels)
 
     def predict(pixels):

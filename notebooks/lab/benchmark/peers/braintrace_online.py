@@ -142,7 +142,8 @@ def build_racer(settings):
         brainstate.nn.init_all_states(network, batch_size=x.shape[1])
         return brainstate.transform.for_loop(network.update, x)[-window:].mean(0)
 
-    def train(pixels, labels):
+    def train(pixels, labels, rate):
+        optimizer.current_lr = rate
         step(task.encode(pixels, settings), labels)
         jax.block_until_ready([state.value for state in network.states(brainstate.ParamState).values()])
 

@@ -2,9 +2,11 @@
 
 It is a worker as in `protocol`, but is given "data", an .npz of digits, and asked nothing: it trains for "seconds", and
 whenever the clock has passed one of "marks" it says {"seconds": ..., "steps": ..., "accuracy": ...}. The
-clock runs while the network is built, compiled and trained, and stands while it is evaluated.
+clock runs while the network is built, compiled and trained, and stands while it is evaluated. The learning rate falls
+to zero, along a cosine, in "seconds". The last line has the accuracy on the test digits as well, "test".
 """
 
+import math
 import time
 
 import numpy as np
@@ -16,9 +18,9 @@ CHUNK = 100  # validation digits that are evaluated at a time
 def run(build, build_racer):
     """Runs a worker to its end: in a race if its settings are of one, else as `protocol.serve(build)`.
 
-    `build_racer` is a function `settings -> (train, predict, versions)`: `train(pixels, labels)` trains on a batch,
-    pixels [B, T] in [0, 1], float32, and labels [B], int64, and waits for its end; `predict(pixels)` returns the digits
-    that it sees [B]; `versions` names the packages that decide its time.
+    `build_racer` is a function `settings -> (train, predict, versions)`: `train(pixels, labels, rate)` trains on a
+    batch, pixels [B, T] in [0, 1], float32, and labels [B], int64, with a learning rate, and waits for its end;
+    `predict(pixels)` returns the digits that it sees [B]; `versions` names the packages that decide its time.
     """
     if "data" in protocol.settings():
         protocol.answering(lambda say: race(build_racer, say))
@@ -39,14 +41,19 @@ def race(build, say):
     for rows in batches(len(data["labels"]), settings["batch"], settings["seed"]):
         pixels, labels = data["pixels"][rows], data["labels"][rows]
         start = time.perf_counter()
-        train(pixels, labels)
+        train(pixels, labels, falling(settings["learning_rate"], seconds / settings["seconds"]))
         seconds, steps = seconds + time.perf_counter() - start, steps + 1
         if seconds >= marks[0]:
-            right = accuracy(predict, data["validation_pixels"], data["validation_labels"])
-            say(seconds=seconds, steps=steps, accuracy=right)
+            found = {"seconds": seconds, "steps": steps, "accuracy": accuracy(predict, data, "validation")}
             marks = [mark for mark in marks if mark > seconds]  # a step may have passed more than one
+            say(**found, **({} if marks else {"test": accuracy(predict, data, "test")}))
             if not marks:
                 return
+
+
+def falling(rate, share):
+    """The learning rate after a share of the time."""
+    return rate * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 
 
 def batches(count, batch, seed):
@@ -58,7 +65,8 @@ def batches(count, batch, seed):
             yield order[first : first + batch]
 
 
-def accuracy(predict, pixels, labels):
-    """The share of digits that are seen as what they are."""
+def accuracy(predict, data, part):
+    """The share of digits of a part that are seen as what they are."""
+    pixels, labels = data[f"{part}_pixels"], data[f"{part}_labels"]
     seen = [predict(pixels[first : first + CHUNK]) for first in range(0, len(pixels), CHUNK)]
     return float(np.mean(np.concatenate(seen) == labels))

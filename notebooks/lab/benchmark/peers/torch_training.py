@@ -58,7 +58,8 @@ def racer(network_class, versions):
             _, readouts = network(torch.from_numpy(task.encode(pixels, settings)))
             return readouts[-task.window(settings) :].mean(0)
 
-        def train(pixels, labels):
+        def train(pixels, labels, rate):
+            optimizer.param_groups[0]["lr"] = rate
             loss = torch.nn.functional.cross_entropy(logits(pixels), torch.from_numpy(labels))
             optimizer.zero_grad()
             loss.backward()
