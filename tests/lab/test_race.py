@@ -123,7 +123,8 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
     def run_row(row, rate, settings, data, folder):
         if row.rule == "eprop":
             raise RuntimeError("e-prop: no spikes")
-        return {"label": row.label, "settings": settings, "versions": {}, "points": [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]}
+        points = [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]
+        return {"label": row.label, "settings": settings, "versions": {}, "points": points}
 
     monkeypatch.setattr(race, "run_row", run_row)
     path = tmp_path / "race.json"
