@@ -1,8 +1,8 @@
 """How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
 
-Networks early in training, after 150 updates of backpropagation, and `late`, the packaged network of `smnist`, after
-40,000 updates of KeRNL. Late, the errors of all digits are brought to the same length, because a few of them carry most
-of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of
+Networks early in training, after 150 updates of backpropagation; `late`, the packaged network of `smnist`, after 40,000
+updates of KeRNL without weight decay; and `decayed`, that of a finished run with weight decay, `--run DIR`. Of the last
+two the errors of all digits are brought to the same length, because a few of them carry most of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of
 all weights of the hidden layer: the cosine to backpropagation's gradient, and the length, backpropagation's being 1.
 
 The parts of what is lost are found in NumPy, on a few digits: the errors behind the borders go back as in
@@ -13,6 +13,7 @@ damped as in linear memory, because all of them together may explode.
 import dataclasses
 import itertools
 import math
+import pathlib
 import sys
 
 import numpy as np
@@ -20,9 +21,10 @@ import tensorflow as tf
 
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.pretrained import experiment_of, load_pretrained, variables
 from kernl_keras.experiments.provenance import devices
+from kernl_keras.experiments.run import load_saved, read_config
 from kernl_keras.naive.means import recent_steps
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.backward import Past
@@ -33,7 +35,7 @@ from kernl_keras.training.alignment import backpropagated_errors, trained
 from .gradients import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
 from .options import Command
 
-NETWORKS = ("smnist", "smnist-alif", "smnist-adlif", "late")
+EARLY, LATE = ("smnist", "smnist-alif", "smnist-adlif"), ("late", "decayed")
 EXAMPLES, FEW = 32, 8  # digits, and those for the parts
 NEGLIGIBLE = 1e-3  # of the largest error: borders with smaller ones are left out
 OWN, HOP = EProp(reset_gradient=True), KeRNL("whole_unit")
@@ -54,11 +56,17 @@ PARTS = {  # what is as in linear memory
 }
 
 
-def network_and_digits(name, seed, updates):
+def network_and_digits(name, seed, updates, run=None):
     """A compiled model, whose M is the direct effect, and a batch of digits that it has not learned from."""
     if name == "late":
         experiment, model = experiment_of("smnist"), load_pretrained("smnist")
         data = load_data(dataclasses.replace(experiment, source="sample", data_dir=None))
+    elif name == "decayed":
+        experiment = read_config(run)
+        data = load_data(experiment)
+        shape = data.time_steps, data.features
+        model = build_model(experiment.with_rule("kernl"), *shape, 1)
+        weights = variables(load_saved(run, experiment, shape))
     else:
         experiment = dataclasses.replace(EXPERIMENTS[name], rule="bptt", rule_settings={}, weight_decay=0.0, seed=seed)
         data = load_data(experiment)
@@ -67,11 +75,12 @@ def network_and_digits(name, seed, updates):
         experiment = EXPERIMENTS[name]
         model = build_model(experiment, data.time_steps, data.features, experiment.steps)
         weights = variables(trained_model)
+    if name != "late":
         for key, variable in variables(model).items():
             variable.assign(weights.get(key, variable))  # all but M
     model.get_layer("hidden").reset_sensitivity()
     batches = list(data.validation.unbatch().batch(EXAMPLES))
-    return model, batches[seed % len(batches) if name == "late" else 0]
+    return model, batches[seed % len(batches) if name in LATE else 0]
 
 
 class Behind:
@@ -183,15 +192,15 @@ def back(step, later, e):
     return [sum(later[i] * step["A"][i][k] for i in d) + step["D"][k] * e for k in d], current
 
 
-def measure(name, seed, updates, windows, kept):
+def measure(name, seed, updates, windows, kept, run=None):
     """The rows of one network, a list of dicts; `kept` has what is compiled, by the network's name."""
-    model, batch = network_and_digits(name, seed, updates)
+    model, batch = network_and_digits(name, seed, updates, run)
     if name in kept:
         kept[name][0].set_weights(model.get_weights())
     model, gradients = kept.setdefault(name, (model, Gradients(model.get_layer("hidden"))))
     layer = gradients.layer
     (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
-    if name == "late":
+    if name in LATE:
         error /= tf.norm(error, axis=(1, 2), keepdims=True)
     exact, rows, about = gradients(call, error, BPTT()), [], {"network": name, "seed": seed}
     for window in windows:
@@ -210,9 +219,11 @@ def measure(name, seed, updates, windows, kept):
 
 def run(options, about):
     """A results file, written anew after each network."""
+    if "decayed" in options.networks and not options.run:
+        raise UserError("the network decayed needs --run, the directory of a finished run of smnist with weight decay.")
     rows, kept = [], {}
     for name, seed in itertools.product(options.networks, options.seeds):
-        found = measure(name, seed, options.updates, options.windows, kept)
+        found = measure(name, seed, options.updates, options.windows, kept, options.run)
         rows += found
         for row in found:
             label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
@@ -222,7 +233,8 @@ def run(options, about):
 
 
 main = Command("memory", __doc__, run)
-main.option("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+main.option("--networks", nargs="+", choices=(*EARLY, *LATE), default=(*EARLY, "late"))
+main.option("--run", type=pathlib.Path, metavar="DIR", help="of the network `decayed`")
 main.count("--windows", [1, 16, 64], "parts have the last", nargs="+", metavar="C")
 main.count("--updates", 150, "of backpropagation")
 main.seeds(0, 1, 2)

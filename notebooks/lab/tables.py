@@ -186,6 +186,7 @@ NETWORK_NAMES = {  # of `memory`
     "smnist-alif": "LIF, adaptive threshold",
     "smnist-adlif": "AdLIF",
     "late": "resonators, 40,000 updates",
+    "decayed": "resonators, 20,000 updates with weight decay",
 }
 
 
