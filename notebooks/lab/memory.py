@@ -1,9 +1,10 @@
 """How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
 
 Networks early in training, after 150 updates of backpropagation; `late`, the packaged network of `smnist`, after 40,000
-updates of KeRNL without weight decay; and `decayed`, that of a finished run with weight decay, `--run DIR`. Of the last
-two the errors of all digits are brought to the same length, because a few of them carry most of the loss. M is set to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of
-all weights of the hidden layer: the cosine to backpropagation's gradient, and the length, backpropagation's being 1.
+updates of KeRNL without weight decay; and `decayed`, that of a finished run with weight decay, `--run-dir DIR`. Of the
+last two the errors of all digits are brought to the same length, because a few of them carry most of the loss. M is set
+to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of all weights of the
+hidden layer: the cosine to backpropagation's gradient, and the length, backpropagation's being 1.
 
 The parts of what is lost are found in NumPy, on a few digits: the errors behind the borders go back as in
 backpropagation, with one part as in linear memory, the rest exact. Where means stand for steps, hops are counted and
@@ -219,11 +220,11 @@ def measure(name, seed, updates, windows, kept, run=None):
 
 def run(options, about):
     """A results file, written anew after each network."""
-    if "decayed" in options.networks and not options.run:
-        raise UserError("the network decayed needs --run, the directory of a finished run of smnist with weight decay.")
+    if "decayed" in options.networks and not options.run_dir:
+        raise UserError("the network decayed needs --run-dir, the directory of a finished run with weight decay.")
     rows, kept = [], {}
     for name, seed in itertools.product(options.networks, options.seeds):
-        found = measure(name, seed, options.updates, options.windows, kept, options.run)
+        found = measure(name, seed, options.updates, options.windows, kept, options.run_dir)
         rows += found
         for row in found:
             label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
@@ -234,7 +235,7 @@ def run(options, about):
 
 main = Command("memory", __doc__, run)
 main.option("--networks", nargs="+", choices=(*EARLY, *LATE), default=(*EARLY, "late"))
-main.option("--run", type=pathlib.Path, metavar="DIR", help="of the network `decayed`")
+main.option("--run-dir", type=pathlib.Path, metavar="DIR", help="of the network `decayed`")
 main.count("--windows", [1, 16, 64], "parts have the last", nargs="+", metavar="C")
 main.count("--updates", 150, "of backpropagation")
 main.seeds(0, 1, 2)
