@@ -52,8 +52,9 @@ class LinearTraces(Settings):
             of them have the units' longest time constant, half a tenth of it. Decaying filters have time constants from
             3 steps to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs
             of a time constant and a period.
-        hops: through how many other units an error goes back under KeRNL. M is then the direct effect of a unit on
-            another, which it learns from single steps; the rule's kernel plays no part.
+        hops: through how many other units an error goes back under KeRNL; None for 4 where units have periods, else 2.
+            M is then the direct effect of a unit on another, which it learns from single steps; the rule's kernel plays
+            no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant, in steps, of the leaky mean of all that is older than the segments.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
@@ -77,7 +78,7 @@ class LinearTraces(Settings):
     def __init__(
         self,
         poles: Any = None,
-        hops: int = 2,
+        hops: int | None = None,
         damping: float = 0.9,
         average: float = 64.0,
         segments: int | None = None,
@@ -85,7 +86,7 @@ class LinearTraces(Settings):
         stride: int | None = None,
     ) -> None:
         self.poles = check_poles(poles)
-        self.hops = integer("hops", hops, low=0)
+        self.hops = None if hops is None else integer("hops", hops, low=0)
         self.damping = number("damping", damping, low=0.0, high=1.0)
         self.average = number("average", average, above=0.0)
         self.segments = None if segments is None else integer("segments", segments, low=0)
@@ -118,18 +119,14 @@ def get_traces(traces: Any) -> Any:
     return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
 
 
-def segments_of(cell, settings):
-    """K, n and the largest m: as given, or what suits the cell's units; an n of None is a window."""
+def suited(settings, cell):
+    """The settings with what suits the cell's units for each None; a `segment_steps` that stays None is a window."""
     taus, periods = cell.time_scales()
-    count, steps, stride = settings.segments, settings.segment_steps, settings.stride
-    if count is None:
-        count = 8 if periods is None else 1
-    if steps is None and periods is None:
-        steps = 16
-    if stride is None:
-        half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
-        stride = 2 ** int(math.log2(min(max(half, 1.0), 4.0)))
-    return count, steps, stride
+    half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
+    suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 4.0)))}
+    suits |= {"hops": 2, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 1}
+    given = {name: value for name, value in settings.get_config().items() if value is not None}
+    return LinearTraces(**{**suits, **given})
 
 
 class Memory(NamedTuple):
@@ -147,14 +144,14 @@ class LinearMemory:
     """The linear memory of a layer, by `LinearTraces`, under `EProp` or `KeRNL`; a unit has J `inputs`."""
 
     def __init__(self, cell, rule, settings, inputs):
-        self.cell, self.rule, self.settings = cell, rule, settings
+        self.cell, self.rule, self.settings = cell, rule, suited(settings, cell)
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
         step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
         any_step = self.followed(cell.linear_step(cell.save_residuals(step, after), p))  # for the shapes of its entries
         features = sum(x.shape[-1] for x in features_to_average(any_step))
-        count, self.segment_steps, self.stride = segments_of(cell, settings)  # n, None for a window; and m, at most
+        count = self.settings.segments
         self.shapes = Memory(  # without the batch axis
             x=(self.filters.count, inputs),
             means=(features,),
@@ -205,9 +202,9 @@ class Recollection:
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
         self.segment, self.segments, self.stride = longest, 1, 1  # n; how many a window has; m, a divisor of n
         if isinstance(longest, int):
-            self.segment = min(memory.segment_steps or longest, longest)
+            self.segment = min(memory.settings.segment_steps or longest, longest)
             self.segments = -(-longest // self.segment)
-            while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.stride:
+            while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.settings.stride:
                 self.stride *= 2
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:

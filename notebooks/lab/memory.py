@@ -29,7 +29,6 @@ from kernl_keras.experiments.run import load_saved, read_config
 from kernl_keras.naive.means import recent_steps
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.backward import Past
-from kernl_keras.rules.memory import segments_of
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
@@ -128,7 +127,7 @@ class Behind:
             count = keep ** np.arange(first)[::-1]
             leaky.append([(slice(0, first), count / count.sum())])
         if kind == "segments":
-            count, segment, _ = segments_of(self.memory.cell, self.memory.settings)
+            count, segment = self.memory.settings.segments, self.memory.settings.segment_steps
             for first, lags in zip(self.firsts, leaky):
                 recent = recent_steps(first, self.window, min(segment or self.window, self.window), count)
                 lags[:0] = [(steps, np.full(len(steps), 1.0 / len(steps))) for steps, _ in recent]

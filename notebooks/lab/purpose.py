@@ -31,7 +31,7 @@ WHOLE, PIECES, STREAM, DEVICE = (
     f"a stream, an update every {PIECE} steps",
     "a stream on a device, an update at every step",
 )
-PIXELS = {  # rule: (variant of `windows`, settings of the layer, steps of a call)
+PIXELS = {  # rule: (variant of `windows-decay`, settings of the layer, steps of a call)
     WHOLE: {
         "KeRNL": ("KeRNL, window T/2", {"window": STEPS // 2}, STEPS),
         "e-prop": ("e-prop", {}, STEPS),
@@ -58,9 +58,10 @@ def of_pixels(results, situation, rounds):
         y = np.zeros(batch, "int32")
         hidden = model.get_layer("hidden")
         seconds = seconds_of(lambda model=model, x=x, y=y: model.train_on_batch(x, y), rounds)
-        tests = [run["test"] for run in results["windows"]["runs"] if run["variant"] == variant]
+        variant += ", weight decay"
+        tests = [run["test"] for run in results["windows-decay"]["runs"] if run["variant"] == variant]
         numbers = numbers_inside(hidden, steps) + getattr(hidden, "trace_size", 0)
-        rows.append(row(situation, rule, f"windows: {variant}", tests, numbers, steps / seconds))
+        rows.append(row(situation, rule, f"windows-decay: {variant}", tests, numbers, steps / seconds))
     return rows
 
 
@@ -125,7 +126,7 @@ def row(situation, rule, source, tests, numbers, steps_a_second):
 
 def run(options, about):
     """Measures, and writes the results file."""
-    results = {name: read_json(options.results / f"{name}.json") for name in ("windows", "streams")}
+    results = {name: read_json(options.results / f"{name}.json") for name in ("windows-decay", "streams")}
     task = streams.TASKS["digits"](None)
     rows = [*of_pixels(results, WHOLE, options.rounds), *of_pixels(results, PIECES, options.rounds)]
     rows += [*of_stream(results, task, options.rounds), *of_device(results, task, options.rounds)]

@@ -11,7 +11,7 @@ from kernl_keras.initializers import LogSpaced
 from kernl_keras.layers.rnn import RNN
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.filters import RIDGE, Filters, poles_of
-from kernl_keras.rules.memory import segments_of
+from kernl_keras.rules.memory import suited
 
 from ..reference.cases import CELLS, RATE, B, H, I, Network, draw, pairs, taking_turns
 from ..reference.expected import compute, in_pieces, kernels, layer_of, same
@@ -236,12 +236,15 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (kk.ResonatorCell(2, period=30.0), (1, None, 1)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=None), (8, 16, 4)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (8, 16, 2)),
-        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (8, 16, 1)),
+        (kk.ResonatorCell(2, period=30.0), (4, 1, None, 1)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=None), (2, 8, 16, 4)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (2, 8, 16, 2)),
+        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (2, 8, 16, 1)),
     ],
 )
-def test_segments_and_stride_suit_the_units(cell, expected):
-    assert segments_of(cell, LinearTraces()) == expected
-    assert segments_of(cell, LinearTraces(segments=3, segment_steps=8, stride=4)) == (3, 8, 4)
+def test_hops_segments_and_stride_suit_the_units(cell, expected):
+    names = ("hops", "segments", "segment_steps", "stride")
+    found = suited(LinearTraces(3, damping=0.5), cell).get_config()
+    assert (*(found[name] for name in names), found["poles"], found["damping"]) == (*expected, 3, 0.5)
+    given = LinearTraces(hops=0, segments=3, segment_steps=8, stride=4)
+    assert suited(given, cell).get_config() == given.get_config()
