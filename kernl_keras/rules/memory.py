@@ -52,18 +52,20 @@ class LinearTraces(Settings):
             of them have the units' longest time constant, half a tenth of it. Decaying filters have time constants from
             3 steps to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs
             of a time constant and a period.
-        hops: through how many other units an error goes back under KeRNL; None for 4 where units have periods, else 2.
-            M is then the direct effect of a unit on another, which it learns from single steps; the rule's kernel plays
-            no part.
+        hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
+            4 where units have periods, else 2, and 0 for none at all. In the segments it goes on to other units at
+            every step, or every m steps with a `stride`. M is then the direct effect of a unit on another, which it
+            learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
-        average: time constant, in steps, of the leaky mean of all that is older than the segments.
+        average: time constant, in steps, of the leaky mean of all steps, which stands for those older than the
+            segments.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
             and 8 where they have none. An error goes back through all of their steps.
         segment_steps: n, how many steps the newest two segments have, at most, and never more than a window; the next
             two have twice as many, and so on. None for a window where units have periods, else 16.
         stride: m, how many steps of the newest two segments are taken at once, at most; a power of 2. In segments of
-            twice the length, these are twice as many. None for 1 where units have periods or no time constants, else
-            for half of the shortest time constant and at most 4.
+            twice the length, these are twice as many. None for 1 where units have periods or no time constants; else
+            half of the shortest time constant in steps, rounded down to a power of 2, from 1 to 4.
 
     Raises:
         ValueError: for a setting out of range.

@@ -1,8 +1,8 @@
 """Means of the last steps in linear memory: of few steps where they are new, of more the older they are.
 
 Slopes change fast where spikes come and go, so a mean of few steps tells more; but many of them would fill the memory.
-So the newest two segments have up to n steps each, the next two up to 2 n, then 4 n, and so on. When a third one comes,
-the two that were there become one of the next length.
+So the newest two segments have up to n steps each, the next two up to 2 n, then 4 n, and so on. When a third segment of
+one length is complete, the two older ones are merged into one of twice the length.
 
 At a border errors go back through them, by Eq. (38) with each segment's mean, m steps at once in the newest, 2 m in
 those of twice the length: in that time the own state moves exactly, and the part of e that comes from other units
@@ -22,7 +22,7 @@ class Segments(NamedTuple):
     """Means of the last steps, the newest first."""
 
     means: Any  # [B, K, F]
-    steps: Any  # of which there are so many [B, K]
+    steps: Any  # how many steps each mean is over [B, K]
 
 
 class BorderErrors(NamedTuple):

@@ -1,6 +1,6 @@
 """How near gradients with windows come to backpropagation's, above all in linear memory, and which part is lost there.
 
-Networks early in training, after 150 updates of backpropagation; `late`, the packaged network of `smnist`, after 40,000
+Networks early in training, after 150 updates of backpropagation; `late`, the packaged network of `smnist`, after 48,000
 updates of KeRNL without weight decay; and `decayed`, that of a finished run with weight decay, `--run-dir DIR`. Of the
 last two the errors of all digits are brought to the same length, because a few of them carry most of the loss. M is set
 to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of all weights of the

@@ -185,7 +185,7 @@ NETWORK_NAMES = {  # of `memory`
     "smnist": "resonators",
     "smnist-alif": "LIF, adaptive threshold",
     "smnist-adlif": "AdLIF",
-    "late": "resonators, 40,000 updates",
+    "late": "resonators, 48,000 updates",
     "decayed": "resonators, 20,000 updates with weight decay",
 }
 
@@ -295,7 +295,7 @@ def speakers_table(found):
         old = [f"{means[count][1]:.1f} %" for count in (min(means), max(means))]
         rate = f"{rows[0]['learning_rate']:g}"
         lines.append([way, str(networks), rate, *new, f"{others[0]:.1f} %", *old])
-    heads = ["before", *(f"{count} words" for count in list(means)[1:]), "of those who chose nothing"]
+    heads = ["before", *(f"{count} words" for count in list(means)[1:]), "the other speakers"]
     return markdown(["", "networks", "learning rate", *heads, "old speakers, before", "after"], lines)
 
 

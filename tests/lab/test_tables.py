@@ -175,7 +175,7 @@ TABLES = {  # name: what the files hold, and the lines below the line of dashes,
         ]}}], """
 | GRU, 100 units | 92.0 ± 2.8 % | 2 | 0.001 | 11 |"""),
     "a new speaker": ([{"speakers": {"ways": SPEAKERS, "chosen_on": ["george"]}}], """
-|  | networks | learning rate | before | 10 words | of those who chose nothing | old speakers, before | after |
+|  | networks | learning rate | before | 10 words | the other speakers | old speakers, before | after |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | readout only | 3 | 0.001 | 40.0 % | 35.0 % | 25.0 % | 1.0 % | 3.0 % |
 | KeRNL | 3 | 0.001 | 40.0 % | 30.0 % | 20.0 % | 1.0 % | 3.0 % |"""),

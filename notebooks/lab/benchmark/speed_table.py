@@ -4,7 +4,7 @@ from . import plan
 from .environments import PEERS
 
 LAYER, HAND = plan.LAYER
-LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M stands still", "bptt": "backpropagation"}
+LAYER_RULES = {"eprop": "e-prop", "kernl": "KeRNL, M is fixed", "bptt": "backpropagation"}
 
 
 def window_table(rows):
