@@ -127,7 +127,7 @@ TRACES = Kind(
        for n, s in words(types.TracesName).bad.items()},
 )  # fmt: skip
 POLES = {
-    "poles": optional(integer()), "hops": integer(0), "average": POSITIVE,
+    "poles": optional(integer()), "hops": optional(integer(0)), "average": POSITIVE,
     "damping": number(low=0.0, good=st.floats(0.0, 1.0)), "segments": optional(integer(0)),
     "segment_steps": optional(integer()), "stride": optional(integer(good=st.sampled_from([1, 2, 4]))),
 }  # fmt: skip

@@ -178,7 +178,7 @@ def test_what_is_not_finite_stays_in_its_example(name, value, step):
     if outputs.ndim == 3:  # nor an earlier step
         np.testing.assert_array_equal(outputs[1, :step], expected[1, :step])
     finite = "the outputs are finite" if np.isfinite(outputs).all() else "its outputs are not finite"
-    count("input: NaN or infinity in an example", f"no other example hears of it; {finite}", (name, value, step))
+    count("input: NaN or infinity in an example", f"no other example is affected; {finite}", (name, value, step))
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (3, 7, 2, 1)])
