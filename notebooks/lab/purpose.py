@@ -4,14 +4,18 @@
 
 The accuracies are those of other results files, test data and all seeds; each row says of which file. That on a device
 is of the same network and the same updates in Keras. Memory and speed are measured here, on the networks that these
-files are of, one thread, one rule after the other: numbers of 4 bytes that one example needs for the past, and steps a
-second, each of a whole batch; on a device, of one example in LiteRT.
+files are of, one thread, a few calls of each rule in turn: numbers of 4 bytes that one example needs for the past, and
+steps a second, each of a whole batch; on a device, of one example in LiteRT.
 """
 
 import dataclasses
+import functools
+import itertools
 import pathlib
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -46,8 +50,25 @@ PIXELS = {  # rule: (variant of `windows-decay`, settings of the layer, steps of
 NAMES = {"KeRNL": "kernl", "e-prop": "eprop", "truncated backpropagation": "bptt", "backpropagation": "bptt"}
 
 
-def of_pixels(results, situation, rounds):
-    """A row for each rule on 784 pixels, whole or in pieces."""
+class Row(NamedTuple):
+    """A line of the table, before its speed is measured."""
+
+    situation: str
+    rule: str
+    accuracy_of: str  # results file and rows
+    accuracy: list
+    numbers: int  # of the past that an example needs
+    call: Callable  # that learns
+    steps: int  # of one call
+
+    def measured(self, seconds):
+        """The row of the results file, for the seconds of a call."""
+        about = {name: getattr(self, name) for name in ("situation", "rule", "accuracy_of", "accuracy")}
+        return {**about, "kilobytes": 4.0 * self.numbers / 1e3, "steps_a_second": self.steps / seconds}
+
+
+def of_pixels(results, situation):
+    """A `Row` for each rule on 784 pixels, whole or in pieces."""
     rows = []
     for rule, (variant, layer, steps) in PIXELS[situation].items():
         stateful = steps < STEPS
@@ -57,16 +78,16 @@ def of_pixels(results, situation, rounds):
         x = np.random.default_rng(0).random((batch, steps, 2), "float32")
         y = np.zeros(batch, "int32")
         hidden = model.get_layer("hidden")
-        seconds = seconds_of(lambda model=model, x=x, y=y: model.train_on_batch(x, y), rounds)
+        call = functools.partial(model.train_on_batch, x, y)
         variant += ", weight decay"
         tests = [run["test"] for run in results["windows-decay"]["runs"] if run["variant"] == variant]
         numbers = numbers_inside(hidden, steps) + getattr(hidden, "trace_size", 0)
-        rows.append(row(situation, rule, f"windows-decay: {variant}", tests, numbers, steps / seconds))
+        rows.append(Row(situation, rule, f"windows-decay: {variant}", tests, numbers, call, steps))
     return rows
 
 
-def of_stream(results, task, rounds):
-    """A row for each rule on the stream of digits."""
+def of_stream(results, task):
+    """A `Row` for each rule on the stream of digits."""
     rows, runs = [], results["streams"]["streams"]["tasks"]["digits"]
     for rule, compared in (("KeRNL", 0), ("e-prop", 0), ("truncated backpropagation", 1), ("backpropagation", None)):
         of_rule = [run for run in runs if run["rule"] == NAMES[rule]]
@@ -76,17 +97,16 @@ def of_stream(results, task, rounds):
             of_rule = [run for run in of_rule if run["compared"] == PIECE and (run["window"] > PIECE) == bool(compared)]
         window = of_rule[0]["window"]
         model = streams.build(task, NAMES[rule], window, 1e-3, 0)
-        x, y, weight = next(iter(streams.stream(task, "train", window, 0)))
-        seconds = seconds_of(lambda model=model, batch=(x, y, weight): model.train_on_batch(*batch), rounds)
+        call = functools.partial(model.train_on_batch, *next(iter(streams.stream(task, "train", window, 0))))
         hidden = model.get_layer("hidden")
         numbers = numbers_inside(hidden, window) + getattr(hidden, "trace_size", 0)
         tests = [1.0 - run["test"] for run in of_rule]
-        rows.append(row(STREAM, rule, f"streams: digits, window {window}", tests, numbers, window / seconds))
+        rows.append(Row(STREAM, rule, f"streams: digits, window {window}", tests, numbers, call, window))
     return rows
 
 
-def of_device(results, task, rounds):
-    """A row for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
+def of_device(results, task):
+    """A `Row` for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
@@ -100,41 +120,38 @@ def of_device(results, task, rounds):
         learn = loaded.get_signature_runner("learn")
         x, y, weight = (np.asarray(part)[:1, 0] for part in next(iter(streams.stream(task, "train", 1, 0))))
         given = {"x": x, "y": y, "sample_weight": np.ones_like(weight)}
-        seconds = seconds_of(lambda learn=learn, given=given: learn(**given), 100 * rounds)
         numbers = numbers_inside(hidden, 1) + hidden.trace_size
-        rows.append(row(DEVICE, rule, "streams: digits, window 1", tests, numbers, 1.0 / seconds))
+        call = functools.partial(learn, **given)
+        rows.append(Row(DEVICE, rule, "streams: digits, window 1", tests, numbers, call, 1))
     return rows
 
 
-def seconds_of(call, rounds):
-    """Seconds of one call: the shortest mean of `EVERY` of them, after the first, which compiles."""
-    call()
-    means = []
-    for _ in range(rounds):
+def seconds_of(calls, rounds):
+    """Seconds of one of each of the calls: the shortest mean of `EVERY`, after the first, which compiles."""
+    means = [[] for _ in calls]
+    for call in calls:
+        call()
+    for _, (call, found) in itertools.product(range(rounds), zip(calls, means)):
         start = time.perf_counter()
         for _ in range(EVERY):
             call()
-        means.append((time.perf_counter() - start) / EVERY)
-    return min(means)
-
-
-def row(situation, rule, source, tests, numbers, steps_a_second):
-    """A row of the results file."""
-    measured = {"kilobytes": 4.0 * numbers / 1e3, "steps_a_second": steps_a_second}
-    return {"situation": situation, "rule": rule, "accuracy_of": source, "accuracy": tests, **measured}
+        found.append((time.perf_counter() - start) / EVERY)
+    return map(min, means)
 
 
 def run(options, about):
     """Measures, and writes the results file."""
     results = {name: read_json(options.results / f"{name}.json") for name in ("windows-decay", "streams")}
     task = streams.TASKS["digits"](None)
-    rows = [*of_pixels(results, WHOLE, options.rounds), *of_pixels(results, PIECES, options.rounds)]
-    rows += [*of_stream(results, task, options.rounds), *of_device(results, task, options.rounds)]
+    rows = [*of_pixels(results, WHOLE), *of_pixels(results, PIECES), *of_stream(results, task)]
+    rows += of_device(results, task)
+    seconds = seconds_of([row.call for row in rows], options.rounds)
+    rows = [row.measured(each) for row, each in zip(rows, seconds)]
     write_json(options.output, {"purpose": rows, **about, "machine": machine()})
 
 
 main = Command("purpose", __doc__, run)
-main.count("--rounds", 5)
+main.count("--rounds", 20)
 main.option("--results", type=pathlib.Path, default=pathlib.Path("notebooks/results"), metavar="DIR")
 main.results()
 main.machine()
