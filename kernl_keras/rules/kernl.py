@@ -38,8 +38,9 @@ class KeRNL(EProp, LearnedSensitivity):
     Args:
         kernel: "membrane", the known response of the unit that receives the spike (`kernl_keras.rules.Membrane`);
             "whole_unit", the same with its spikes, reset and adaptation (`kernl_keras.rules.WholeUnit`), which
-            `rule="kernl"` stands for with `kernl_keras.AdLIFCell` and a `kernl_keras.Unit`; or "exponential", exp(-gamma_i d) as published, with
-            a gamma that learns (`kernl_keras.rules.Exponential`), the only one for `kernl_keras.LSTMCell`.
+            `rule="kernl"` stands for with `kernl_keras.AdLIFCell` and a `kernl_keras.Unit`; or "exponential",
+            exp(-gamma_i d) as published, with a gamma that learns (`kernl_keras.rules.Exponential`), the only one for
+            `kernl_keras.LSTMCell`.
         perturbation: how D is found: "tangent", "twin" or "replica", or one of `kernl_keras.rules.Tangent`, `Twin` and
             `Replica` with its settings.
         adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
