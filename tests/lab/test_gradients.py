@@ -11,6 +11,7 @@ import kernl_keras as kk
 from kernl_keras.experiments.build import build_model, load_data
 from kernl_keras.experiments.configs import EXPERIMENTS, RESONATOR
 from kernl_keras.experiments.pretrained import variables
+from kernl_keras.experiments.run import load_saved, train
 from kernl_keras.rules import BPTT, KeRNL
 from kernl_keras.training.alignment import backpropagated_errors
 from notebooks.lab import borders
@@ -134,6 +135,18 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
 
     assert lost(Gradients(layer, jit_compile=False)(call, error, BPTT())) < 1e-5
     assert min(lost(behind.gradient(**part)) for part in lab_memory.PARTS.values()) > 1e-4
+
+
+def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_path):
+    experiment = dataclasses.replace(RESONATING.with_rule("bptt"), steps=2)
+    train(experiment, tmp_path / "run", verbose=0)
+    model, (x, _) = lab_memory.network_and_digits("decayed", 1, 0, tmp_path / "run")
+    saved = variables(load_saved(tmp_path / "run", experiment, (T, INPUTS)))
+    assert len(x) == 8 and set(variables(model)) - set(saved) == {"hidden/draws", "hidden/sensitivity_tensor"}
+    for name, weight in saved.items():
+        np.testing.assert_array_equal(variables(model)[name], weight, err_msg=name)
+    m, recurrent = model.get_layer("hidden").sensitivity_tensor, model.get_layer("hidden").cell.recurrent_kernel
+    np.testing.assert_allclose(m, np.transpose(recurrent), rtol=1e-6)  # a current of 1 adds dt, 1 ms, to a resonator
 
 
 @pytest.mark.slow
