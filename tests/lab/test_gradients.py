@@ -145,8 +145,9 @@ def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_p
     assert len(x) == 8 and set(variables(model)) - set(saved) == {"hidden/draws", "hidden/sensitivity_tensor"}
     for name, weight in saved.items():
         np.testing.assert_array_equal(variables(model)[name], weight, err_msg=name)
-    m, recurrent = model.get_layer("hidden").sensitivity_tensor, model.get_layer("hidden").cell.recurrent_kernel
-    np.testing.assert_allclose(m, np.transpose(recurrent), rtol=1e-6)  # a current of 1 adds dt, 1 ms, to a resonator
+    layer = model.get_layer("hidden")
+    effects = tf.transpose(layer.cell.recurrent_weights())  # a current of 1 adds dt, 1 ms, to a resonator
+    np.testing.assert_allclose(layer.sensitivity_tensor, effects, rtol=1e-6)
 
 
 @pytest.mark.slow
