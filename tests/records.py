@@ -95,7 +95,7 @@ class Proof:
 
     def assert_allclose(self, actual, desired, rtol=1e-7, atol=0, *arguments, **settings):
         self.compare(actual, desired, rtol, atol, *arguments, **settings)
-        one, other = np.asarray(actual, "float64"), np.asarray(desired, "float64")
+        one, other = np.asarray(actual, "complex128"), np.asarray(desired, "complex128")  # poles are complex
         distance = np.abs(one - other)[np.isfinite(one - other)]
         largest = float(distance.max(initial=0.0))
         scale = float(np.abs(other[np.isfinite(other)]).max(initial=0.0))
