@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import types
 
 import numpy as np
 import pytest
@@ -117,6 +118,18 @@ def test_ours_is_the_experiment_but_for_what_counts_on_its_length():
     assert (other.rule, other.rule_settings, other.layer_settings, other.seed) == ("bptt", {}, {"window": 64}, 3)
     for row in race.ROWS.values():
         assert row.rule in (kk.rules.NAMES if row.peer is None else PEERS[row.peer].rules)
+
+
+def test_ours_takes_a_step_with_the_rate_that_it_is_given(monkeypatch):
+    model, seen = types.SimpleNamespace(optimizer=types.SimpleNamespace()), []
+    model.train_on_batch = lambda x, y: seen.append((model.optimizer.learning_rate, x.shape, y))
+    monkeypatch.setattr(network, "set_threads", lambda settings: None)
+    monkeypatch.setattr(network, "build_experiment", lambda *_, **__: model)
+    settings = {**race.COMMON, "steps": 838, "context_steps": 54, "units": 200, "seed": 0, "rule": "bptt", "layer": {}}
+    train, _, _ = network.build_racer({**settings, "learning_rate": 1.0})
+    train(np.zeros((2, 5), "float32"), 7, 0.25)
+    train(np.zeros((2, 5), "float32"), 8, 0.0)
+    assert seen == [(0.25, (2, 5, 2), 7), (0.0, (2, 5, 2), 8)]
 
 
 def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, capsys):
