@@ -154,15 +154,6 @@ class AdLIFCell(SpikingCell):
         trace = p.trace_decay * state.trace + spikes  # Eq. (9)
         return SpikingStep(spikes, potential, threshold, slope), AdLIFState(v, w, trace)
 
-    @property
-    def keeps_quadrature(self) -> bool:
-        """True if w(t) must be kept for every step."""
-        return any(name in self.learn for name in ("tau_m", "tau_a"))
-
-    def save_residuals(self, step: SpikingStep, state: AdLIFState) -> SpikingResiduals:
-        quadrature = state.w if self.keeps_quadrature else None
-        return super().save_residuals(step, state)._replace(quadrature=quadrature)
-
     def silent_step(self, p: AdLIFParameters) -> LinearStep:
         """Eq. (37) of V and w."""
         share = 1.0 - p.adaptation_decay

@@ -176,7 +176,7 @@ class HiddenCell(TrainedCell):
 
     @property
     def keeps_quadrature(self) -> bool:
-        """True if Im U(t) must be kept for every step."""
+        """True if the second own state, Im U(t) or w(t), must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
 
     def kernl_settings(self) -> dict[str, Any]:

@@ -147,10 +147,6 @@ class ResonatorCell(SpikingCell):
         step = SpikingStep(spikes, potential, threshold, slope)
         return step, ResonatorState(potential, quadrature, adaptation, trace)
 
-    def save_residuals(self, step: SpikingStep, state: ResonatorState) -> SpikingResiduals:
-        quadrature = state.quadrature if self.keeps_quadrature else None
-        return super().save_residuals(step, state)._replace(quadrature=quadrature)
-
     def silent_step(self, p: ResonatorParameters) -> LinearStep:
         """Eq. (37) of Re U, Im U and b."""
         decay = p.adaptation_decay

@@ -31,7 +31,7 @@ class SpikingResiduals(NamedTuple):
     threshold: Any = None  # B(t-1), where it moves
     free: Any = None  # whether the unit was not refractory, where it can be
     trace: Any = None  # S(t), where it is not z(t)
-    quadrature: Any = None  # Im U(t), where lambda learns
+    quadrature: Any = None  # Im U(t) or w(t), where it is kept for constants that learn
 
     @property
     def presynaptic(self) -> Any:
@@ -111,6 +111,7 @@ class SpikingCell(HiddenCell):
             potential=step.potential,
             threshold=step.threshold if self.adapts else None,
             trace=None if self.tau_s is None else state.trace,
+            quadrature=state[1] if self.keeps_quadrature else None,
         )
 
     def threshold(self, residuals: SpikingResiduals, p: Any) -> tf.Tensor:

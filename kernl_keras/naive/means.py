@@ -44,20 +44,21 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
-def recent_steps(first: int, size: int, segment: int, count: int) -> list[tuple[list[int], int]]:
+def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = True) -> list[tuple[list[int], int]]:
     """Which of the steps before `first` have means of their own.
 
-    After each window of `size` steps, its steps come in segments of at most `segment`, counted from its end. Two of
-    them are kept; when a third one comes, the two become one that is kept in the same way among those of twice the
-    length, and so on, `count` in all. Returns the steps of each, the newest first, and how many times `segment` such a
-    segment has at most.
+    After each window of `size` steps, its steps come in segments of at most `segment`, counted from its end. The last
+    `count` of them are kept, or with `merge` two; when a third one comes, the two become one that is kept in the same
+    way among those of twice the length, and so on, `count` in all. Returns the steps of each, the newest first, and how
+    many times `segment` such a segment has at most.
 
     Example: of five steps, in windows of one, the first two and the next two are one segment each.
 
     >>> recent_steps(5, size=1, segment=1, count=4)
     [([4], 1), ([2, 3], 2), ([0, 1], 2)]
     """
-    levels: list[list[list[int]]] = [[] for _ in range(-(-count // 2))]
+    together = 2 if merge else max(count, 1)  # segments of one length
+    levels: list[list[list[int]]] = [[] for _ in range(-(-count // together))]
 
     def push(level, new):
         if level == len(levels):
@@ -71,14 +72,14 @@ def recent_steps(first: int, size: int, segment: int, count: int) -> list[tuple[
         window = list(range(start, min(start + size, first)))
         for stop in reversed(range(len(window), 0, -segment)):
             push(0, window[max(0, stop - segment) : stop])
-    return [(steps, 2**level) for level, every in enumerate(levels) for steps in every[: count - 2 * level]]
+    return [(steps, 2**level) for level, every in enumerate(levels) for steps in every[: count - together * level]]
 
 
-def recent_segments(steps, first, size, segment, count):
+def recent_segments(steps, first, size, segment, count, merge=True):
     """The mean linear step of each of the segments that `recent_steps` names, how many steps it has, and its length."""
     return [
         (SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}), len(cut), length)
-        for cut, length in recent_steps(first, size, segment, count)
+        for cut, length in recent_steps(first, size, segment, count, merge)
     ]
 
 
@@ -152,6 +153,7 @@ def memory_of_means(
     poles: Sequence[complex] | None = None,
     endless: bool = False,
     stride: int = 1,
+    merge: bool = True,
     followed: SimpleNamespace | None = None,
     behind: Array | None = None,
     ridge: float = 1e-8,
@@ -167,7 +169,7 @@ def memory_of_means(
         endless: whether the virtual steps are those of the `ring` segments that `recent_segments` returns, and the
             leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
             All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these.
-        stride: as of `errors_through_segments`, in an endless memory.
+        stride, merge: as of `errors_through_segments` and `recent_steps`, in an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
@@ -200,7 +202,7 @@ def memory_of_means(
                 continue
             behind_it, again = followed or steps, w_rec if behind is None else behind
             if endless:
-                segments = recent_segments(behind_it, first, size, segment or size, ring)
+                segments = recent_segments(behind_it, first, size, segment or size, ring, merge)
                 arguments = segments, state, seen, again, b, stride, damping, hops != 0
                 found, state, damped = errors_through_segments(*arguments)
                 sorts = 2 if hops is None else hops + 1

@@ -38,7 +38,7 @@ from ..sequences.time_loop import map_tensors, scan, take
 from ..serialization import serializable
 from .filters import Complex, Filters, once, poles_of, respond
 from .products import share
-from .segments import Segments, WayThrough, pushed
+from .segments import Segments, WayThrough, lengths, pushed
 from .settings import Settings, get_settings
 
 
@@ -59,13 +59,14 @@ class LinearTraces(Settings):
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant, in steps, of the leaky mean of all steps, which stands for those older than the
             segments.
-        segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
+        segments: K, how many segments of the last steps have means of their own; None for 4 where units have periods,
             and 8 where they have none. An error goes back through all of their steps.
-        segment_steps: n, how many steps the newest two segments have, at most, and never more than a window; the next
-            two have twice as many, and so on. None for a window where units have periods, else 16.
-        stride: m, how many steps of the newest two segments are taken at once, at most; a power of 2. In segments of
-            twice the length, these are twice as many. None for 1 where units have periods or no time constants; else
-            half of the shortest time constant in steps, rounded down to a power of 2, from 1 to 4.
+        segment_steps: n, how many steps a segment has, at most, and never more than a window; None for a window where
+            units have periods, else 16. Where they have none, only the newest two segments have n steps, the next two
+            have twice as many, and so on.
+        stride: m, how many steps of a segment are taken at once, at most; a power of 2. In segments of twice the
+            length, these are twice as many. None for 1 where units have periods or no time constants; else half of the
+            shortest time constant in steps, rounded down to a power of 2, from 1 to 4.
 
     Raises:
         ValueError: for a setting out of range.
@@ -126,7 +127,7 @@ def suited(settings, cell):
     taus, periods = cell.time_scales()
     half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
     suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 4.0)))}
-    suits |= {"hops": 2, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 1}
+    suits |= {"hops": 2, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 4}
     given = {name: value for name, value in settings.get_config().items() if value is not None}
     return LinearTraces(**{**suits, **given})
 
@@ -147,6 +148,7 @@ class LinearMemory:
 
     def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, suited(settings, cell)
+        self.merge = cell.time_scales()[1] is None  # old segments, see `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
@@ -255,7 +257,7 @@ class Recollection:
             means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
             segments = Segments(memory.segments, memory.steps)
             for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
-                segments = pushed(segments, *segment)
+                segments = pushed(segments, *segment, self.memory.merge)
             memory = memory._replace(segments=segments.means, steps=segments.steps)
         if memory.constants is None:
             return memory
@@ -384,7 +386,8 @@ class Recollection:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, above)
+            several = lengths(memory.segments.shape[1], self.memory.merge)
+            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, several, above)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse

@@ -1,12 +1,13 @@
-"""Means of the last steps in linear memory: of few steps where they are new, of more the older they are.
+"""Means of the last steps in linear memory, and the way back through them.
 
 Slopes change fast where spikes come and go, so a mean of few steps tells more; but many of them would fill the memory.
-So the newest two segments have up to n steps each, the next two up to 2 n, then 4 n, and so on. When a third segment of
-one length is complete, the two older ones are merged into one of twice the length.
+So segments are longer the older they are: the newest two have up to n steps each, the next two up to 2 n, then 4 n, and
+so on. When a third segment of one length is complete, the two older ones are merged into one of twice the length.
 
-At a border errors go back through them, by Eq. (38) with each segment's mean, m steps at once in the newest, 2 m in
-those of twice the length: in that time the own state moves exactly, and the part of e that comes from other units
-stays the same. Errors from layers above, Eq. (42), come on top.
+At a border errors go back through the segments, by Eq. (38) with each segment's mean, m steps at once in the newest,
+2 m in those of twice the length: in that time the own state moves exactly, and the part of e that comes from other
+units stays the same. Where units oscillate, that part turns too fast for this. There nothing is merged, so that all
+segments have n steps. Errors from layers above, Eq. (42), come on top.
 """
 
 from typing import Any, NamedTuple
@@ -35,24 +36,28 @@ class BorderErrors(NamedTuple):
     n: Any  # how many steps they have gone back [B]
 
 
-def pushed(segments, mean, steps):
+def pushed(segments, mean, steps, merge):
     """`Segments` with a new one; `mean` [B, F] and `steps` [B]. An example without steps keeps what it has."""
-    means, counts = tf.unstack(segments.means, axis=1), tf.unstack(segments.steps, axis=1)
-    for level in range(0, len(means), 2):
-        some = steps > 0.0
-        if level + 1 == len(means):  # the last one, alone
-            means[level], counts[level] = where(some, (mean, steps), (means[level], counts[level]))
-            break
-        newer, older = zip(means[level : level + 2], counts[level : level + 2])
-        last = level + 2 == len(means)  # the oldest is forgotten
-        full = tf.zeros_like(some) if last else (newer[1] > 0.0) & (older[1] > 0.0)
+    kept = list(zip(tf.unstack(segments.means, axis=1), tf.unstack(segments.steps, axis=1)))
+    new, some = (mean, steps), steps > 0.0
+    oldest = (len(kept) - 1) // 2 * 2 if merge else 0  # from there on nothing is merged
+    for level in range(0, oldest, 2):
+        newer, older = kept[level : level + 2]
+        full = (newer[1] > 0.0) & (older[1] > 0.0)
         both = newer[1] + older[1]
         joined = tf.math.divide_no_nan(newer[1][:, None] * newer[0] + older[1][:, None] * older[0], both[:, None])
         nobody = tf.zeros_like(mean), tf.zeros_like(steps)
-        means[level], counts[level] = where(some, (mean, steps), newer)
-        means[level + 1], counts[level + 1] = where(some, where(full, nobody, newer), older)
-        mean, steps = joined, tf.where(some & full, both, tf.zeros_like(both))
+        kept[level : level + 2] = where(some, new, newer), where(some, where(full, nobody, newer), older)
+        new, some = (joined, both), some & full
+    for place in range(oldest, len(kept)):  # the last one is forgotten
+        new, kept[place] = kept[place], where(some, new, kept[place])
+    means, counts = zip(*kept)
     return Segments(tf.stack(means, 1), tf.stack(counts, 1))
+
+
+def lengths(count, merge):
+    """How many times as long as the newest each of the segments is, NumPy."""
+    return 2 ** (np.arange(count) // 2 * merge)
 
 
 def where(condition, one, other):
@@ -87,14 +92,13 @@ class WayThrough:
         hops = () if self.hop is None else (error,)
         return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
-    def __call__(self, segments, errors, size, m, above=None):
+    def __call__(self, segments, errors, size, m, lengths, above=None):
         """`BorderErrors` behind all segments, from those at the border.
 
-        `size` is n, `m` how many steps of the newest segments are taken at once, and `above` the weights of the
-        `sequences` [count, B, H], or None.
+        `size` is n, `m` how many steps of the newest segments are taken at once, `lengths` those of the segments, and
+        `above` the weights of the `sequences` [count, B, H], or None.
         """
         means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
-        lengths = 2 ** (np.arange(means.shape[0]) // 2)  # of the segments, that of the newest being 1
         step, given = self.several_steps(means, m, lengths)
         at_once, dtype = tf.constant(m * lengths, means.dtype), means.dtype
         starts = at_once[:, None] * tf.cast(tf.range(size // m), dtype)  # [K, n/m]

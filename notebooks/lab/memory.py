@@ -129,7 +129,8 @@ class Behind:
         if kind == "segments":
             count, segment = self.memory.settings.segments, self.memory.settings.segment_steps
             for first, lags in zip(self.firsts, leaky):
-                recent = recent_steps(first, self.window, min(segment or self.window, self.window), count)
+                size = min(segment or self.window, self.window)
+                recent = recent_steps(first, self.window, size, count, self.memory.merge)
                 lags[:0] = [(steps, np.full(len(steps), 1.0 / len(steps))) for steps, _ in recent]
         ends = [np.cumsum([len(weights) for _, weights in lags[:-1]]) for lags in leaky]
 

@@ -44,7 +44,7 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
         arguments = {"hops": settings.hops, "damping": settings.damping, "behind": (m / drive[:, None]).T}
     arguments |= {"tau": settings.average, "poles": layer.memory.filters.poles, "ridge": RIDGE, "followed": followed}
     segment = min(settings.segment_steps or layer.window, layer.window)
-    arguments |= {"ring": settings.segments, "segment": segment}
+    arguments |= {"ring": settings.segments, "segment": segment, "merge": layer.cell.time_scales()[1] is None}
     arguments["stride"] = min(settings.stride, segment & -segment)  # a segment is a multiple of it
     return ref.memory_of_means(error, s, exact, w_rec, layer.window, endless=True, **arguments)
 
@@ -170,7 +170,7 @@ def test_what_traces_cost():
         sizes[traces] = layer.trace_size
     inputs = 81 + 200 + 1
     assert sizes[True] == (3 + 2 * 20) * 200 * inputs
-    assert sizes["linear"] == 2 * 40 * inputs + (1 + 1) * (200 + 1) < 0.05 * sizes[True]
+    assert sizes["linear"] == 2 * 40 * inputs + (1 + 4) * (200 + 1) < 0.05 * sizes[True]
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
@@ -236,7 +236,7 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (kk.ResonatorCell(2, period=30.0), (4, 1, None, 1)),
+        (kk.ResonatorCell(2, period=30.0), (4, 4, None, 1)),
         (kk.LIFCell(2, tau_m=20.0, tau_s=None), (2, 8, 16, 4)),
         (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (2, 8, 16, 2)),
         (kk.LeakyRNNCell(2, tau=None, activation="relu"), (2, 8, 16, 1)),
