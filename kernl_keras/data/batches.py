@@ -148,12 +148,12 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         batch_size: B, the size of every batch.
 
     Returns:
-        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B], or [B, 1] where y has more than
-        one axis, so that Keras spreads them over the steps of answers at every step.
+        `tf.data.Dataset` of (x, y, sample_weight float32). Weights of examples are [B], or [B, 1] for targets with more
+        than one axis, so that Keras spreads them over the steps of answers at every step. They are nested as y is.
 
     Raises:
         ValueError: for a `batch_size` < 1, and for data without targets.
-        tf.errors.InvalidArgumentError: when it runs, for a batch with more than `batch_size` examples.
+        tf.errors.InvalidArgumentError: when it runs, for a batch with more than `batch_size` examples, or with none.
 
     Example:
         >>> import tensorflow as tf, kernl_keras as kk
@@ -172,17 +172,26 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
     def fill(x, y, weight=None):
         count = tf.shape(tf.nest.flatten(x)[0])[0]
-        check = tf.debugging.assert_less_equal(count, batch_size, f"data must have batches of at most {batch_size}.")
+        fits = (count > 0) & (count <= batch_size)
+        check = tf.debugging.Assert(fits, [f"data must have batches of 1 to {batch_size} examples; received", count])
         with tf.control_dependencies([check]):
             count = tf.identity(count)  # all that follows waits for the check
         rows = tf.range(batch_size) % count
-        weight = tf.ones(count) if weight is None else tf.cast(weight, tf.float32)
-        if weight.shape.rank == 1 and not tf.nest.is_nested(y) and y.shape.rank > 1:
-            weight = weight[:, None]
-        weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])
+
+        def weights_of(target, weight):
+            """The weights [B, ..] of a target."""
+            weight = tf.cast(weight, tf.float32)
+            weight = weight[:, None] if weight.shape.rank == 1 and target.shape.rank > 1 else weight
+            weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])
+            return tf.ensure_shape(weight, (batch_size, *weight.shape[1:]))
+
+        weight = tf.ones(count) if weight is None else weight
+        if not tf.nest.is_nested(weight):  # it is that of all targets
+            weight = tf.nest.map_structure(lambda target: weight, y)
+        weight = tf.nest.map_structure(weights_of, y, weight)
         x, y = tf.nest.map_structure(
             lambda part: tf.ensure_shape(tf.gather(part, rows), (batch_size, *part.shape[1:])), (x, y)
         )
-        return x, y, tf.ensure_shape(weight, (batch_size, *weight.shape[1:]))
+        return x, y, weight
 
     return data.map(fill, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -88,8 +88,7 @@ class Decays(Sequences):
 
     def over_steps(self, starts, m):
         """The sums over the m steps from each of the `starts` on [K, c], for K numbers m: [K, c, count]."""
-        blocks = [tf.reduce_sum(self.powers(tf.range(each, dtype=starts.dtype)), 0) for each in m]
-        return self.powers(starts) * tf.stack(blocks)[:, None]
+        return self.powers(starts) * tf.stack([first_powers(self.d, each) for each in m])[:, None]
 
     def products(self, poles):
         """sum_n p^n d^n over all n, for poles p [P, count]."""
@@ -156,9 +155,18 @@ def powers(poles, n):
     return Complex(size * once(tf.cos(angle * n)), size * once(tf.sin(angle * n)))
 
 
+def first_powers(p, m):
+    """The sum of p^k over all k < m, a power of 2: (1 + p) (1 + p^2) (1 + p^4) .."""
+    total = p**0
+    while m > 1:
+        m //= 2
+        total *= 1.0 + p ** float(m)
+    return total
+
+
 def over_steps(poles, starts, m):
     """The sums of p^n over the m steps from each of the `starts` on [K, c], for K numbers m: [K, c, P]."""
-    block = np.array([np.sum(poles ** np.arange(each)[:, None], 0) for each in m])[:, None]
+    block = np.array([first_powers(poles, each) for each in m])[:, None]
     block = Complex(*(tf.constant(x, starts.dtype) for x in (block.real, block.imag)[: 1 + bool(np.any(poles.imag))]))
     return powers(poles, starts) * block
 
@@ -170,11 +178,12 @@ def once(x):
 
 def poles_of(cell, poles):
     """p [G], complex: as given, or with time constants and periods spread over those of the cell's units."""
+    slowest = 1e5 * cell.dt  # in single precision 1 - p would be lost
     if isinstance(poles, list):
         pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
-        return np.exp(-cell.dt / pairs[:, 0] + 2j * np.pi * cell.dt / pairs[:, 1])
+        return np.exp(-cell.dt / np.minimum(pairs[:, 0], slowest) + 2j * np.pi * cell.dt / pairs[:, 1])
     taus, periods = cell.time_scales()
-    longest = 20.0 * cell.dt if taus is None else taus[1]
+    longest = 20.0 * cell.dt if taus is None else min(taus[1], slowest)
     if periods is None:
         taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
         return np.exp(-cell.dt / taus) + 0j

@@ -32,7 +32,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..cells.linear import times, varying, with_varying
-from ..checks import integer, number
+from ..checks import integer, is_finite, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import map_tensors, scan, take
 from ..serialization import serializable
@@ -51,7 +51,7 @@ class LinearTraces(Settings):
             Oscillating filters keep two numbers for each input. Their periods are spread over those of the units; half
             of them have the units' longest time constant, half a tenth of it. Decaying filters have time constants from
             3 steps to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs
-            of a time constant and a period.
+            of a time constant and a period. Time constants of more than 100,000 steps count as so many.
         hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
             4 where units have periods, else 2, and 0 for none at all. In the segments it goes on to other units at
             every step, or every m steps with a `stride`. M is then the direct effect of a unit on another, which it
@@ -104,8 +104,9 @@ def check_poles(poles: Any) -> Any:
     if poles is None or isinstance(poles, (int, np.integer)):
         return None if poles is None else integer("poles", poles)
     if isinstance(poles, (list, tuple)) and poles:
-        pairs = [pole if isinstance(pole, (list, tuple)) else (pole,) for pole in poles]
-        if all(len(pair) in (1, 2) and all(np.isreal(x) and x > 0 for x in pair) for pair in pairs):
+        pairs = [list(pole) if isinstance(pole, (list, tuple)) else [pole] for pole in poles]
+        finite = [pair[:1] if pair[1:] == [math.inf] else pair for pair in pairs]  # a filter may have no period
+        if all(len(pair) in (1, 2) and all(is_finite(x) and x > 0 for x in pair) for pair in finite):
             return [list(map(float, pair)) for pair in pairs]
     raise ValueError(
         f"poles must be None, an integer >= 1, or a list of time constants > 0 or of pairs (time constant, period); "

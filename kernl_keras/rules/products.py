@@ -89,8 +89,8 @@ class Products:
 def shares(errors, block):
     """The contributions of each step to the gradient of each constant, a list of [C, B, H]."""
     if errors.y is None:  # the error of the potential, from that of the current
-        potential = tf.math.divide_no_nan(errors.current, tf.broadcast_to(block.drive, tf.shape(errors.current)))
-        errors = errors._replace(y=(potential,))
+        drive = tf.broadcast_to(tf.cast(block.drive, errors.current.dtype), tf.shape(errors.current))
+        errors = errors._replace(y=(tf.math.divide_no_nan(errors.current, drive),))
     return [share(errors, effects) for effects in block.effects]
 
 

@@ -149,7 +149,7 @@ class WayThrough:
         for error in entering:
             more = [times(d, error) for d in given.D]
             added = [tensor(x, like=error) for x in (*more, times(to_currents(error, given.g), given.g))]
-            above.append((*added, tf.sqrt(squares(more))))
+            above.append((*added, tf.sqrt(squares(added[:-1]))))
 
         def back(carry, now):
             states, hops, limit = carry

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from ..cells.linear import tensor
 from .kernel import Predictor
 
 
@@ -98,9 +99,10 @@ class DirectPredictor(Predictor):
 
     def step(self, before, driven, saved, changed):
         step = self.cell.linear_step(saved, self.p).following_reset()
-        own = self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0))
+        sent = changed.presynaptic
+        own = tensor(self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0)), like=sent)
         heard = step.gate * step.heard * tf.ones_like(own)
-        return changed.presynaptic[:, None], tf.stack([own, heard], 1)
+        return sent[:, None], tf.stack([own, heard], 1)
 
     def start(self, like):
         return tf.zeros((), self.m.dtype), tf.zeros((), self.m.dtype), tf.zeros_like(self.m)

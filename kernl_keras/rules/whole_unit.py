@@ -111,7 +111,7 @@ class TracedWholeUnitHop(WholeUnitHop):
 
     def moved(self, x):
         """Values of the units k that are moved, [.., H], as [.., K, 1]: for products with all units i."""
-        if not getattr(x, "shape", None):
+        if not len(getattr(x, "shape", ())):  # the same for all units
             return x
         return (x if self.unit is None else tf.gather(x, [self.unit], axis=-1))[..., None]
 

@@ -44,6 +44,14 @@ def check_data(model, method, args, kwargs):
     _check_part(model, x, given.get("y"), given.get("sample_weight"), "", targets)
     batch = None if method.__name__.endswith("on_batch") else ("batch_size", given.get("batch_size"))
     steps, count = given.get("steps_per_epoch") or given.get("steps"), _examples(x)
+    if count == 0:
+        raise ValueError(f"x must have at least one example; received {tf.nest.flatten(x)[0].shape}.")
+    weights = given.get("class_weight")
+    if weights is not None and any(len(output.shape) > 2 for output in getattr(model, "outputs", None) or ()):
+        raise ValueError(
+            "class_weight must be None for answers at every step, as Keras looks for the class on the axis of the "
+            f"steps; received {weights!r}. Give the weights of the steps, sample_weight [examples, steps]."
+        )
     if count and (split := given.get("validation_split")):
         learned_from = math.floor(count * (1.0 - split))
         _check_batches(model, "x without its validation_split", learned_from, batch, steps)
@@ -66,7 +74,7 @@ def _check_part(model, x, y, weight, of, targets=True):
         of = of or " of the data set"
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
-        weight, needed = None, _static_batch(model)
+        needed = _static_batch(model)
         for each in tf.nest.flatten(x):
             batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
             if None not in (needed, batch) and batch != needed:
@@ -263,6 +271,12 @@ def _check_target(name, values, weight, output, loss):
         raise ValueError(f"{name} must be numbers; received dtype {dtype}. {advice}")
     if output is None or len(output) < 2:
         return
+    if IS_KERAS_3 and len(output) > 2 and len(getattr(weight, "shape", ())) == 1:
+        raise ValueError(
+            f"{name.replace('y', 'sample_weight', 1)} must have shape [examples, 1] or [examples, steps] for answers "
+            f"at every step, as Keras would take one axis for the steps; received shape {tuple(weight.shape)}. "
+            "sample_weight[:, None] are weights of the examples."
+        )
     shape = tuple(values.shape)
     if problem := _problem_of_shape(asked, shape, output):
         needed, advice = problem

@@ -13,12 +13,18 @@ from .nonfinite import can_be_nonfinite
 UNWEIGHTED, WEIGHTED = ("_flat_metrics", "_flat_weighted_metrics") if IS_KERAS_3 else ("_metrics", "_weighted_metrics")
 
 
-def present(sample_weight, x):
+def present(sample_weight, x, y=None):
     """1 for examples that count, else 0 [B]; None for all, and for weights that are not one number an example.
 
-    Weights [B, 1] belong to examples, or to steps if the inputs `x` are sequences of one step.
+    Weights [B, 1] belong to examples, or to steps if the inputs `x` are sequences of one step. Where each target in
+    `y` has weights of its own, an example counts if it does for one of them.
     """
-    if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
+    if isinstance(sample_weight, (dict, list, tuple)):
+        every = [present(each, x) for each in tf.nest.flatten(sample_weight)]
+        if len(every) != len(tf.nest.flatten(y)) or any(each is None for each in every):
+            return None
+        return functools.reduce(tf.maximum, [tf.cast(each, tf.float32) for each in every])
+    if sample_weight is None:
         return None
     sample_weight = tf.convert_to_tensor(sample_weight)
     if sample_weight.shape.rank not in (1, 2) or sample_weight.shape[1:] not in ((), (1,)):

@@ -224,9 +224,9 @@ class Model(CompiledModel):
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
-        x, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with gradients_released_with(self):
-            with running(Step(present=present(sample_weight, x))) as step, finite_goes_on(self):
+            with running(Step(present=present(sample_weight, x, y))) as step, finite_goes_on(self):
                 logs = super().test_step(data)
             for layer, report in step.own_reports():
                 layer.diagnostics.update(report.over_whole_batch(), training=False)

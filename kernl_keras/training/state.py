@@ -64,6 +64,16 @@ class Kept:
             act_if(condition, put, *(value for _, value in self.before.values()))
 
 
+def build_by_a_call(model, x):
+    """Makes the variables of a model that nothing has called yet, with the values that they start from."""
+    kept = Kept(lasting(model, metrics=False))
+    model(tf.nest.map_structure(tf.zeros_like, x), training=False)
+    for _, state in layer_states(model):
+        if id(state) not in kept.before:
+            state.assign(tf.zeros_like(state))
+    kept.put_back()
+
+
 @contextlib.contextmanager
 def state_kept(model):
     """At the end, puts back all that a call of a built model changes besides the weights."""

@@ -18,7 +18,7 @@ from .optimizers import (
     update,
     variable_groups,
 )  # fmt: skip
-from .state import Kept, lasting
+from .state import Kept, build_by_a_call, lasting
 
 
 class Forward(NamedTuple):
@@ -37,7 +37,7 @@ def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
     `learns`: whether they learn in this step, None for True. `kept` gets the variables of metrics that are built here.
     """
     with tf.GradientTape(persistent=True) as tape:
-        with running(Step(present=present(sample_weight, x), learns=learns)) as step:
+        with running(Step(present=present(sample_weight, x, y), learns=learns)) as step:
             y_pred = model(x, training=True)
             build_metrics(model, y, y_pred)
             if kept is not None:
@@ -55,6 +55,8 @@ def train_step(model, data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
     # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
+    if tf.executing_eagerly() and not model.built:
+        build_by_a_call(model, x)
     kept = Kept(lasting(model))
     learns = schedule(model)[0] if model.built and model.sensitivity_every > 1 else None
     forward = run_forward(model, x, y, sample_weight, learns, kept)

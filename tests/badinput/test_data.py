@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 
 from .tried import refused
 
@@ -115,7 +115,19 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (SEQUENCES, {}, lambda m: m.predict_on_batch(list(X)), "x must be one array", "a list of 8", "np.stack(x)"),
     (NOTHING, {}, lambda m: m.fit(None, Y), "x must be an array", "None", None),
     (NOTHING, {}, lambda m: m.predict(None), "x must be an array", "None", None),
+    (NOTHING, {}, lambda m: m.fit(X[:0], Y[:0]), "x must have at least one example", "(0, 5, 2)", None),
+    (NOTHING, {}, lambda m: m.predict(X[:0]), "x must have at least one example", "(0, 5, 2)", None),
+    (LOSS, EVERY_STEP, lambda m: m.fit(X, EVERY, class_weight={0: 1.0, 1: 2.0, 2: 1.0}),
+     "class_weight must be None for answers at every step", "{0: 1.0", "sample_weight [examples, steps]"),
 ]  # fmt: skip
+if IS_KERAS_3:  # Keras 2 spreads such weights over the steps
+    OF_EXAMPLES = np.ones(8)
+    REFUSED += [
+        (LOSS, EVERY_STEP, lambda m: m.fit(X, EVERY, sample_weight=OF_EXAMPLES),
+         "sample_weight must have shape [examples, 1]", "(8,)", "sample_weight[:, None]"),
+        (LOSS, EVERY_STEP, lambda m: m.evaluate(dataset(X, EVERY, OF_EXAMPLES)),
+         "sample_weight of the data set must have shape", "(None,)", "sample_weight[:, None]"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(len(REFUSED)))

@@ -37,15 +37,20 @@ def test_weights_are_kept(shape):
     np.testing.assert_array_equal(np.concatenate([w for _, _, w in found]), [*weight, 0.0 * weight[0]])
 
 
-def test_nested_data():
-    data = tf.data.Dataset.from_tensor_slices(({"a": X, "b": Y}, (Y, Y))).batch(4)
+@pytest.mark.parametrize("weights", [(), (np.full(7, 2.0),), ((np.full(7, 2.0), np.full((7, 12), 2.0)),)])
+def test_nested_data(weights):
+    data = tf.data.Dataset.from_tensor_slices(({"a": X, "b": Y}, (Y, X), *weights)).batch(4)
     *_, (x, y, weight) = kk.data.full_batches(data, 4)
-    assert x["a"].shape == (4, 12, 3) and x["b"].shape == y[1].shape == weight.shape == (4,)
+    assert x["a"].shape == (4, 12, 3) and x["b"].shape == y[0].shape == (4,) and y[1].shape == (4, 12, 3)
+    one, steps = 2.0 if weights else 1.0, 12 if weights and isinstance(weights[0], tuple) else 1
+    np.testing.assert_array_equal(weight[0], [one, one, one, 0.0])
+    np.testing.assert_array_equal(weight[1], [[one] * steps] * 3 + [[0.0] * steps])
 
 
 def test_errors():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of at most 2"):
-        list(kk.data.full_batches(batches(), 2))
+    for data in (batches(), tf.data.Dataset.from_tensors((X[:0], Y[:0]))):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of 1 to 2 examples"):
+            list(kk.data.full_batches(data, 2))
     for data in ([(X, Y)], tf.data.Dataset.from_tensor_slices(X).batch(3)):
         with pytest.raises(ValueError, match=r"data must be a tf.data.Dataset of batches \(x, y\)"):
             kk.data.full_batches(data, 3)
@@ -108,6 +113,24 @@ def test_a_filled_batch_trains_as_the_short_one(rule):
     for name in ("sensitivity_loss", "explained_variance", "firing_rate", "silent_units", "weight_gradient_norm"):
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6)
     assert one["sensitivity_loss"] > 0 and one["firing_rate"] > 0
+
+
+def test_a_filled_batch_of_several_targets_trains_as_the_short_one():
+    """Answers at every step, and one for each sequence."""
+    found = []
+    for size in (2, 5):
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input((12, 3))
+        hidden = kk.RNN(kk.LIFCell(5, tau_m=8.0), rule="kernl", seed=7)(inputs)
+        steps, whole = kk.Readout(3, name="steps")(hidden), kk.TimeAverage(name="whole")(kk.Readout(1)(hidden))
+        model = kk.Model(inputs, {"steps": steps, "whole": whole})
+        loss = keras.losses.MeanSquaredError(reduction="sum")
+        model.compile(keras.optimizers.SGD(0.01), {"steps": loss, "whole": loss}, run_eagerly=True)
+        data = tf.data.Dataset.from_tensors((X[:2], {"steps": X[:2], "whole": X[:2, 0, :1]}))
+        model.fit(kk.data.full_batches(data, size), verbose=0)
+        found.append([*model.get_weights(), model.diagnostics()["firing_rate"]])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
 
 
 SCRIPT = """

@@ -6,10 +6,11 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import naive as ref
+from kernl_keras.keras_version import keras
 from kernl_keras.rules import KeRNL, Tangent
 
 from ..reference import oracles
-from ..reference.cases import B, H, Network, T, taking_turns
+from ..reference.cases import B, H, I, Network, T, draw, taking_turns
 from ..reference.expected import ERROR, compute, in_pieces, kernels, noise, runs_within, same
 from ..reference.units import build_layer
 
@@ -122,3 +123,16 @@ def test_units_of_one_kernel_share_a_trace(settings, count):
     assert [shape for shape in shapes if len(shape) == 2] == [(count, H)] * 2
     _, pieces = in_pieces(layer, network.inputs, [slice(0, 2), slice(2, T)])
     same(pieces, compute(network.layer(KeRNL(), M), network.inputs)[1])
+
+
+@pytest.mark.parametrize("cell", [kk.ResonatorCell, kk.LeakyRNNCell])
+def test_a_constant_of_all_units_is_that_of_each(cell):
+    """In the traces of the whole unit, which tell the unit that is moved from the one that moves it."""
+    found = []
+    for count in (1, H):
+        tau, period = (each if count == 1 else [each] * H for each in (9.0, 7.0))
+        constants = {"tau_m" if cell is kk.ResonatorCell else "tau": tau, "period": period}
+        keras.utils.set_random_seed(3)
+        layer = kk.RNN(cell(H, dtype="float64", **constants), KeRNL("whole_unit"), traces=True, return_state=True)
+        found.append(compute(layer, tf.constant(draw(5, B, T, I)), ERROR, training=False)[1])
+    same(*found)

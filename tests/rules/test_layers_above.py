@@ -259,7 +259,9 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
     same_as_the_oracle([lower, upper], LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=0), 1e-7)
 
 
-@pytest.mark.parametrize("name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh"], every=4))
+@pytest.mark.parametrize(
+    "name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh", "relu"], every=4)
+)
 def test_errors_of_a_readout_go_through_the_segments(name):
     poles = [(2.0, 5.0), (20.0, 9.0), (30.0, 15.0)]
     traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2, stride=2)

@@ -181,6 +181,8 @@ def test_what_traces_cost():
     [
         (kk.LIFCell(2, tau_a=700.0), None, np.exp(-1.0 / np.geomspace(3.0, 1050.0, 8))),
         (kk.LIFCell(2), [5.0, 50.0], np.exp([-0.2, -0.02])),
+        (kk.LIFCell(2, tau_m=1e8, dt=0.5), None, np.exp(-1.0 / np.geomspace(3.0, 1.5e5, 8))),
+        (kk.LIFCell(2), [1e8, 50.0], np.exp([-1e-5, -0.02])),
         (kk.ResonatorCell(2, tau_m=100.0, period=[10.0, 20.0], tau_a=50.0), 4,
          np.exp(np.array([[-0.01], [-0.1]]) + 2j * np.pi / np.array([10.0, 20.0])).ravel()),
         (kk.LeakyRNNCell(2, dt=0.5), [(8.0, 4.0)], [np.exp(-0.5 / 8.0 + 1j * np.pi / 4.0)]),
@@ -201,7 +203,7 @@ def test_the_weights_of_filters_are_those_of_least_squares():
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("cell", ["hard", "hard adaptive", "resonator", "swinging tanh"])
+@pytest.mark.parametrize("cell", ["hard", "hard adaptive", "resonator", "swinging tanh", "relu"])
 @pytest.mark.parametrize("perturbation", ["tangent", "twin", "replica"])
 def test_m_learns_the_direct_effect_from_one_step(cell, perturbation):
     """F is 0 for M = drive W_rec^T under the tangent, and its gradient leads there from zero."""

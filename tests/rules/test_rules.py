@@ -138,6 +138,8 @@ ERRORS = [
     (lambda: EProp(adaptation=None), "adaptation must be True or False; received None"),
     (lambda: LinearTraces(poles=0), "poles must be an integer >= 1; received 0"),
     (lambda: LinearTraces(poles=[0.0]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
+    (lambda: LinearTraces(poles=[math.inf]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
+    (lambda: LinearTraces(poles=[(5.0, True)]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
     (lambda: LinearTraces(stride=0), "stride must be .*; received 0"),
     (lambda: LinearTraces(stride=3), "stride must be .*; received 3"),
 ]

@@ -91,6 +91,32 @@ def test_a_batch_that_is_left_out_never_came(mode, where):
     assert np.isfinite([*(value for (value,) in with_it.values()), *found.values()]).all()
 
 
+class Unbuilt(kk.Model):
+    def __init__(self):
+        super().__init__()
+        self.parts = [keras.layers.BatchNormalization(), kk.RNN(kk.LIFCell(5), rule="eprop", stateful=True, seed=1)]
+        self.parts.append(kk.Readout(O, stateful=True))
+
+    def call(self, x, training=False):
+        for part in self.parts:
+            x = part(x, training=training)
+        return x
+
+
+def test_a_first_batch_that_is_left_out_never_came_though_the_model_was_not_built():
+    found = []
+    for spoil in (False, True):
+        keras.utils.set_random_seed(3)
+        model = Unbuilt()
+        model.compile("sgd", "mse", run_eagerly=True)
+        if spoil:
+            model.train_on_batch(np.full((B, T, I), np.nan), np.zeros((B, T, O)))
+            assert model.diagnostics()["skipped_updates"] == 1.0
+        model.train_on_batch(X[:B], np.zeros((B, T, O)))
+        found.append([np.asarray(each) for each in (*model.weights, *model.parts[1].states, *model.parts[2].states)])
+    same(*found)
+
+
 @slow
 @pytest.mark.parametrize(
     "mode, where", [("eager", "target"), ("several steps at once", "target"), ("several steps at once", "input")]
