@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..keras_version import keras
 from ..layers.names import learned_constants, output_kinds, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
+from ..training.optimizers import learning_rate
 from ..training.state import state_kept
 from .event_writer import EventWriter, check_examples, fixed_examples
 from .images import diverging, pictures, raster, sequential
@@ -100,9 +100,9 @@ class TensorBoard(EventWriter):
 
     def _write(self, logs):
         logs = with_diagnostics(self.model, logs or {})
-        logs["learning_rate"] = _learning_rate(self.model.optimizer)
+        logs["learning_rate"] = learning_rate(self.model.optimizer)
         if hasattr(self.model, "sensitivity_optimizer"):
-            logs["sensitivity_learning_rate"] = _learning_rate(self.model.sensitivity_optimizer)
+            logs["sensitivity_learning_rate"] = learning_rate(self.model.sensitivity_optimizer)
         constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
         tensors = self._tensors() if self.histograms or self.images else {}
         outputs = {}
@@ -147,10 +147,3 @@ class TensorBoard(EventWriter):
         with state_kept(self.model), running(Step()) as step:
             self.model(x, training=False)
         return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
-
-
-def _learning_rate(optimizer):
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
-    # Keras 2's `learning_rate` is a schedule's value at the last step.
-    rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
-    return rate(optimizer.iterations) if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else rate

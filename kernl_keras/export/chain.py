@@ -9,8 +9,8 @@ from ..layers.encoder import SpikeEncoder
 from ..layers.time_average import TimeAverage
 
 # Keras layers whose output at a step depends on that step alone; those of `ALONG_AXIS` if the axis is the last one.
-EACH_STEP = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "TimeDistributed", "Masking")
-ALONG_AXIS = ("LayerNormalization", "BatchNormalization", "Softmax")
+EACH_STEP = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "TimeDistributed", "Masking", "Rescaling")
+ALONG_AXIS = ("LayerNormalization", "BatchNormalization", "Normalization", "Softmax")
 
 
 def chain(model, each_step=False):

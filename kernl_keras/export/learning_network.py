@@ -3,6 +3,8 @@
 It has a model's layers once more, all of them stateful. The names are the same in every process and in both Kerases.
 """
 
+import warnings
+
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras, short_name
@@ -10,7 +12,7 @@ from ..layers.encoder import SpikeEncoder
 from ..layers.names import distinct, layer_names
 from ..layers.rnn import RNN
 from ..training.model import Model
-from ..training.optimizers import build_optimizers, variable_groups
+from ..training.optimizers import build_optimizers, learning_rate, variable_groups
 from ..training.state import layer_states
 from .chain import chain
 
@@ -61,6 +63,8 @@ def network_of_steps(layers):
         pairs = zip(*(sorted(each.weights, key=short_name) for each in (copy, layer)))  # a fixed M has another place
         for new, old in pairs:
             new.assign(old)
+        if isinstance(copy, keras.layers.Normalization):
+            copy.finalize_state()
         if hasattr(copy, "cell"):
             copy.cell.hold_constants()
     return Model(inputs, x)
@@ -83,6 +87,12 @@ def compiled(network, model):
     if shapes != [variable.shape for variable in network.trainable_variables]:
         raise ValueError(f"model must have no trainable weights but those of its chain of layers; received {model!r}.")
     build_optimizers(model)  # a model that was compiled before it was built has no slots yet
+    if float(learning_rate(theirs)) == 0.0:
+        warnings.warn(
+            f"The learner will learn nothing: after {int(theirs.iterations)} updates the learning rate is 0. Compile "
+            "the model again with a constant one.",
+            stacklevel=4,
+        )
     for own, other in zip(optimizer.variables, theirs.variables):
         own.assign(other)
     return network, clip
@@ -121,7 +131,8 @@ def learned(layers, optimizer, trained):
     weights: dict[str, tf.Variable] = {}
     taken: set[str] = set()
     for layer, name in zip(layers, layer_names(layers)):
-        for weight in layer.weights:
+        constant = isinstance(layer, keras.layers.Normalization)  # its weights are numbers in the graph
+        for weight in () if constant else layer.weights:
             weights[distinct(f"{name}_{short_name(weight)}", taken)] = _plain(weight)
     names = {id(variable): name for name, variable in weights.items()}
     slots = _optimizer_variables(optimizer, [names[id(_plain(variable))] for variable in trained])

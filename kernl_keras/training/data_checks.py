@@ -271,7 +271,7 @@ def _check_target(name, values, weight, output, loss):
         raise ValueError(f"{name} must be numbers; received dtype {dtype}. {advice}")
     if output is None or len(output) < 2:
         return
-    if IS_KERAS_3 and len(output) > 2 and len(getattr(weight, "shape", ())) == 1:
+    if IS_KERAS_3 and len(output) > 2 and len(getattr(weight, "shape", ())) == 1 != weight.shape[0]:
         raise ValueError(
             f"{name.replace('y', 'sample_weight', 1)} must have shape [examples, 1] or [examples, steps] for answers "
             f"at every step, as Keras would take one axis for the steps; received shape {tuple(weight.shape)}. "

@@ -21,12 +21,12 @@ RESTARTED = 0.1  # share of steps in which the perturbation started anew
 MESSAGES = {
     "silent": "Layer {name!r} is silent: {silent_units:.0%} of its units sent nothing in a batch, and the mean "
     "activity was {firing_rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the "
-    "threshold (base_threshold, adaptation_strength); see that the inputs are not all 0; lower the learning rate if it "
-    "fell silent while it learned.",
+    "threshold (base_threshold, adaptation_strength), where the cell has them; see that the inputs are not all 0; "
+    "lower the learning rate if it fell silent while it learned.",
     "saturated": "Layer {name!r} is saturated: {saturated_units:.0%} of its units were as active as they can be at "
     "nearly every step of a batch. Scale the inputs (mean 0, standard deviation 1), lower input_gain, recurrent_gain "
-    "or the encoder's gain, or raise the threshold (base_threshold, adaptation_strength); lower the learning rate or "
-    "set global_clipnorm if it came while it learned.",
+    "or the encoder's gain, or raise the threshold (base_threshold, adaptation_strength), where the cell has them; "
+    "lower the learning rate or set global_clipnorm if it came while it learned.",
     "large": "Layer {name!r} receives inputs that are not scaled: in the first batch the root mean square of feature "
     "{feature} is {size:.3g}{smallest}, where the initial weights are made for about 1. Scale every feature to mean 0 "
     "and standard deviation 1, as with keras.layers.Normalization: its adapt(x) measures the training data, and the "

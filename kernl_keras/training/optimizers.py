@@ -175,3 +175,11 @@ def averaged(model):
     finally:
         for variable, value in kept:
             variable.assign(value)
+
+
+def learning_rate(optimizer):
+    """The present learning rate, of a schedule that of the next step."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
+    # Keras 2's `learning_rate` is a schedule's value at the last step.
+    rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
+    return rate(optimizer.iterations) if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else rate

@@ -161,6 +161,7 @@ def test_of_a_data_set():
         ({"y": CLASSES + 2**40}, "y must hold integers of 32 bits; received them from 1099"),
         ({"noise": 1e38}, "noise must be >= 0 and <= 3.4.*; received 1e.38"),
         ({"answer": None}, r"y must have a target for each step, as answer=None, \(7, 6\); received .*\(7,\)"),
+        ({"y": EVERY_STEP}, r"answer must be None for targets at every step, y of shape \(7, 6\); received 3"),
         ({"lengths": LENGTHS + 1}, "lengths must be 7 integers from 1 to 6; received array"),
         ({"every": 7}, "every must be at least 8, the longest word and its answer; received 7"),
     ],

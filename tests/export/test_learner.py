@@ -56,8 +56,9 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter
 def network(cell, rule, traces, optimizer, loss):
     """A network that goes through a stream step by step."""
     rule = rule(learn_sensitivity=False) if rule is kk.rules.KeRNL else rule()
-    inputs = keras.Input(batch_shape=(1, 1, I))
-    code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(inputs)
+    inputs, scale = keras.Input(batch_shape=(1, 1, I)), keras.layers.Normalization()
+    scale.adapt(np.random.default_rng(4).normal(0.2, 1.5, (64, 1, I)))
+    code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(scale(inputs))
     x = keras.layers.Dense(6, name="dense")(code)
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
     gain = 1.0 if "rate" in cell else 10.0
@@ -93,6 +94,7 @@ def weights_of(model):
     return {
         f"{layer.name}_{weight.name.split('/')[-1].split(':')[0]}": np.array(tf.convert_to_tensor(weight))
         for layer in model.layers
+        if not isinstance(layer, keras.layers.Normalization)
         for weight in layer.weights
     }
 
@@ -371,6 +373,15 @@ def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_sett
         made.compile("sgd", loss, **compile_settings)
     with pytest.raises(ValueError, match=message):
         kk.learner(made, y)
+
+
+def test_a_learning_rate_of_0_is_told():
+    model = network(*NETWORKS["rate"])
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(0.1, 3, 0.0)), "mse")
+    kk.learner(model)
+    model.optimizer.iterations.assign(3)
+    with pytest.warns(UserWarning, match="will learn nothing: after 3 updates the learning rate is 0"):
+        kk.learner(model)
 
 
 def test_models_that_cannot_learn_step_by_step():

@@ -78,6 +78,8 @@ def of_each_step(cell, masking, **settings):
     x = inputs = keras.Input((T, I))
     if masking:
         x = of_keras.Masking(-1.0)(x)
+    else:  # in Keras 2 the mask ends there
+        x = of_keras.Rescaling(0.5, offset=0.1)(of_keras.Normalization(mean=0.3, variance=2.0)(x))
     x = of_keras.LayerNormalization(scale=False)(of_keras.Dense(8)(x))
     x = kk.SpikeEncoder(2, code="threshold" if masking else "current", name="encoder")(x)
     x = kk.RNN(cell(), name="hidden", **settings)(of_keras.Dropout(0.5)(x))
