@@ -8,11 +8,14 @@ import tensorflow as tf
 
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
+from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Activation, Discretization, TimeConstant
 from .constants import Effects, check_period, check_time_constant
 from .hidden import HiddenCell
 from .linear import LinearStep
+
+SPREAD = LogSpaced(1.0, 100.0)
 
 ACTIVATIONS = {
     "tanh": (tf.tanh, lambda g: 1.0 - tf.tanh(g) ** 2),
@@ -72,8 +75,8 @@ class LeakyRNNCell(HiddenCell):
 
     Args:
         units: number of units H.
-        tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; None for no leak,
-            h(t) = f(g(t)).
+        tau: time constant of the leak, ms: a number, a list of H numbers or a Keras initializer; by default they are
+            spread from 1 to 100 ms. None for no leak, h(t) = f(g(t)).
         period: period of the oscillation, ms, > 2 dt, in one of the same forms; None for none. It needs a tau
             and discretization="exponential".
         activation: f, "tanh", "relu" or "identity".
@@ -115,7 +118,7 @@ class LeakyRNNCell(HiddenCell):
     def __init__(
         self,
         units: int,
-        tau: TimeConstant | None = None,
+        tau: TimeConstant | None = SPREAD,
         period: TimeConstant | None = None,
         activation: Activation = "tanh",
         dt: float = 1.0,

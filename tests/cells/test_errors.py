@@ -45,7 +45,11 @@ ROWS = [
     (kk.ResonatorCell, dict(period=[9.0, 9.0, 0.9, 9.0], dt=0.5), r"period must be > 2 dt = 1 ms; received \[9.0, 9.0"),
     (kk.ResonatorCell, dict(period=-1.0), "period must be > 0; received -1.0"),
     (kk.LeakyRNNCell, dict(activation="sigmoid"), "activation must be one of .*'tanh'.*; received 'sigmoid'"),
-    (kk.LeakyRNNCell, dict(period=9.0), "period needs a tau and discretization='exponential'; received tau=None"),
+    (
+        kk.LeakyRNNCell,
+        dict(tau=None, period=9.0),
+        "period needs a tau and discretization='exponential'; received tau=None",
+    ),
     (kk.LeakyRNNCell, dict(tau=9.0, period=1.0), "period must be > 2 dt = 2 ms; received 1.0"),
     # in half precision exp(-1/700) is 1
     (kk.LIFCell, dict(dtype="mixed_bfloat16"), "dtype must compute in float32 or more; received 'bfloat16'"),

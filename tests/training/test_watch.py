@@ -19,7 +19,7 @@ CELLS = {
     "long refractory time": (lambda units, **more: kk.LIFCell(units, tau_ref=3.5, dt=1.0, **more), 0.25),
     "soft reset": (lambda units, **more: kk.LIFCell(units, reset="soft", **more), 1.0),
     "resonator": (lambda units, **more: kk.ResonatorCell(units, period=1e6, **more), 1.0),
-    "rate": (kk.LeakyRNNCell, 1.0),
+    "rate": (lambda units, **more: kk.LeakyRNNCell(units, tau=None, **more), 1.0),
 }
 
 
