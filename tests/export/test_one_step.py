@@ -11,7 +11,7 @@ B, T, I, H, O = 4, 14, 29, 6, 3  # noqa: E741
 CELLS = {
     "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, use_bias=True),
     "resonator": lambda: kk.ResonatorCell(H, period=9.0, tau_s=4.0),
-    "rate": lambda: kk.LeakyRNNCell(H),
+    "rate": lambda: kk.LeakyRNNCell(H, tau=None),
     "swinging rate": lambda: kk.LeakyRNNCell(H, tau=30.0, period=20.0),
 }
 CODES = {"threshold": dict(context_switch=8), "current": {}, "none": None}

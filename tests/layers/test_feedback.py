@@ -102,7 +102,9 @@ def test_the_readout_aligns_with_the_feedback_and_the_hidden_layer_learns():
     keras.utils.set_random_seed(0)
     x, teacher = np.float32(draw(0, 64, 4, 6)), np.float32(draw(1, 6, 3))
     inputs = keras.Input((4, 6))
-    cell = kk.LeakyRNNCell(20, activation="identity", kernel_initializer="zeros", recurrent_initializer="zeros")
+    cell = kk.LeakyRNNCell(
+        20, tau=None, activation="identity", kernel_initializer="zeros", recurrent_initializer="zeros"
+    )
     hidden = kk.RNN(cell, rule="rflo")(inputs)
     above = kk.Readout(3, tau_out=None, gain=1.0, feedback="random", kernel_initializer="zeros")
     model = kk.Model(inputs, above(hidden))
