@@ -107,7 +107,7 @@ def test_the_results_file(worker, results):
     assert [error for _, error in step["tried"]] == [1.0, 0.0, 0.0] and step["test"] == step["wrong_steps"] == 0.0
     assert [point["steps"] for point in step["curve"]] == [32, 64, 96, 128, 160, 192]
     assert step["numbers"] == 300 and window["numbers"] == 300 + 16 * 301 and step["steps_a_second"] == 32.0
-    assert found["our_trace_numbers"] == 8362 + 4 * 101
+    assert found["our_trace_numbers"] == 8362 + 101
     assert results(streams_braintrace, *more)["streams_braintrace"] == found  # nothing is missing
 
 

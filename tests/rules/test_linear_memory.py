@@ -170,7 +170,7 @@ def test_what_traces_cost():
         sizes[traces] = layer.trace_size
     inputs = 81 + 200 + 1
     assert sizes[True] == (3 + 2 * 20) * 200 * inputs
-    assert sizes["linear"] == 2 * 40 * inputs + (1 + 4) * (200 + 1) < 0.05 * sizes[True]
+    assert sizes["linear"] == 2 * 40 * inputs + (1 + 1) * (200 + 1) < 0.05 * sizes[True]
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
@@ -238,7 +238,7 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (kk.ResonatorCell(2, period=30.0), (4, 4, None, 1)),
+        (kk.ResonatorCell(2, period=30.0), (4, 1, None, 1)),
         (kk.LIFCell(2, tau_m=20.0, tau_s=None), (2, 8, 16, 4)),
         (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (2, 8, 16, 2)),
         (kk.LeakyRNNCell(2, tau=None, activation="relu"), (2, 8, 16, 1)),
