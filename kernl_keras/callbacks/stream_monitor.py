@@ -26,7 +26,7 @@ class StreamMonitor(EventWriter):
     one row that ask for the same class, and its answer is the class with the largest mean output over them. The logs of
     an epoch, and so the line that Keras prints and the history, have:
 
-    - `words`: number of words so far; a run that goes on after a kill counts anew
+    - `words`: number of words so far, which `StreamBackup` does not keep
     - `word_error`: the share of the last words that were answered wrongly
     - `firing_rate`: spikes a unit and step since the epoch began, the mean of the `RNN` layers whose units spike
     - `mean_activity`: the mean absolute output since then, the mean of all other `RNN` layers

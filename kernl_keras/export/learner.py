@@ -206,7 +206,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
 
     `learn` does what `fit` does with a batch of one example and one step, of a network that is `stateful` with
     `window=1`: memory and time a step are the same however long the stream is. Weights, optimizer and their values are
-    those of the model, which stays as it is; states and traces start at 0. On a device, from `to_litert()` or
+    those of the model, which stays as it is; states and traces start at 0. The learning rate stays at its present value
+    or goes on by its schedule, and a value of 0 is warned of. On a device, from `to_litert()` or
     `export(folder)`, the signatures are
 
         step      x [1, F]                                    -> outputs [1, n]

@@ -54,9 +54,10 @@ def train_step(model, data):
     """The step of a `Model` for one batch; returns the logs."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
-    # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
-    if tf.executing_eagerly() and not model.built:
+    if tf.executing_eagerly() and not model.built:  # or a bad first batch could not be put back
         build_by_a_call(model, x)
+
+    # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
     kept = Kept(lasting(model))
     learns = schedule(model)[0] if model.built and model.sensitivity_every > 1 else None
     forward = run_forward(model, x, y, sample_weight, learns, kept)
