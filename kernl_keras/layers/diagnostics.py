@@ -162,10 +162,11 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
     def update(self, report, training=True, learns=None, counts=True):
         """Adds the `Report` of a call, if it `counts`. `learns`: whether M and gamma learned in it, None for True."""
         means = self.training if training else self.evaluation
-        means.update({name: getattr(report, name) for name in ACTIVITY}, counts)
+        means.update({name: getattr(report, name) for name in ACTIVITY}, tf.logical_and(counts, report.counted > 0.0))
         if training:
             self.input_square.assign(tf.where(counts, report.input_square, self.input_square))
         if training and report.sensitivity_loss is not None:
+            counts = tf.logical_and(counts, report.credited > 0.0)
             counts = counts if learns is None else tf.logical_and(counts, learns)
             means.update({name: getattr(report, name) for name in (*LEARNING, EXPLAINED_OF)}, counts)
 

@@ -105,6 +105,7 @@ def test_a_data_set_that_ends_moves_nothing_more():
 EXAMPLES = np.random.default_rng(0).normal(1.0, 2.0, (4, 9, 3)).astype("float32")
 TARGETS = np.random.default_rng(1).normal(size=(4, 2)).astype("float32")
 ABSENT = np.array([1.0, 1.0, 0.0, 0.0], "float32")
+MEANS = "firing_rate", "silent_units", "saturated_units", "sensitivity_loss", "explained_variance"
 
 
 def learner(batch, stateful=False, run_eagerly=True, pairs=False):
@@ -138,9 +139,20 @@ def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
         one = measured(whole, EXAMPLES, TARGETS, evaluate, sample_weight=ABSENT)
         other = measured(alone, EXAMPLES[:2], TARGETS[:2], evaluate)
         assert one.keys() == other.keys()
-        for name in one.keys() & {"sensitivity_loss", "explained_variance", "firing_rate", "silent_units"}:
+        for name in one.keys() & set(MEANS):
             np.testing.assert_allclose(one[name], other[name], rtol=1e-5, atol=1e-6)
         assert abs(everyone["firing_rate"] - one["firing_rate"]) > 1e-3
+
+
+def test_a_batch_without_present_examples_is_in_no_mean():
+    found = []
+    for batches in (1, 2):
+        model, weight = learner(4), np.repeat([1.0, 0.0], 4)[: 4 * batches]
+        x, y = (np.concatenate([each] * batches) for each in (EXAMPLES, TARGETS))
+        model.fit(x, y, sample_weight=weight, batch_size=4, shuffle=False, verbose=0)
+        found.append([model.diagnostics()[name] for name in MEANS])
+    assert found[0] == found[1] and found[0][0] > 0.0
+    assert np.isnan(measured(model, EXAMPLES, TARGETS, sample_weight=np.zeros(4))["silent_units"])
 
 
 @slow
