@@ -45,6 +45,7 @@ from .training import compiled
 
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)
+LOWER_RATES = (2.5e-4, 5e-4, 1e-3, 2e-3)  # where a sequence has more updates
 WINDOWS = (16, 64)
 SHORT = 16  # pieces of fewer steps are for learning alone
 POINTS = 6  # of the curve over the steps heard
@@ -110,10 +111,10 @@ def strings(data_dir):
 
 def digits(data_dir, size=14):
     """Handwritten digits of 14 x 14 or 28 x 28 pixels, a pixel a step, with pauses; 4,000 in all rows together."""
-    longest, every, steps = {14: (200.0, 240, 60_000), 28: (800.0, 840, 210_000)}[size]
+    longest, every, steps, rates = {14: (200.0, 240, 60_000, RATES), 28: (800.0, 840, 210_000, LOWER_RATES)}[size]
     cell = partial(kk.ResonatorCell, UNITS, tau_m=0.75 * longest, period=kk.LogSpaced(6.0, longest))
     parts, settings = parts_of(kk.data.sequential_mnist(size=size, context_steps=0)), {"every": every, "answer": 10}
-    return Task(parts, settings, cell, 20.0, 10, steps, 128 * every, words_missed, whole=every)
+    return Task(parts, settings, cell, 20.0, 10, steps, 128 * every, words_missed, rates=rates, whole=every)
 
 
 def digits_of(experiment, data_dir):
