@@ -23,17 +23,17 @@ def present(sample_weight, x, y=None):
         every = [present(each, x) for each in tf.nest.flatten(sample_weight)]
         if len(every) != len(tf.nest.flatten(y)) or any(each is None for each in every):
             return None
-        return functools.reduce(tf.maximum, [tf.cast(each, tf.float32) for each in every])
+        return functools.reduce(tf.maximum, every)
     if sample_weight is None:
         return None
     sample_weight = tf.convert_to_tensor(sample_weight)
     if sample_weight.shape.rank not in (1, 2) or sample_weight.shape[1:] not in ((), (1,)):
         return None
-    counts = tf.reshape(sample_weight, (-1,)) != 0
+    counts = tf.cast(tf.reshape(sample_weight, (-1,)), tf.bool)
     if sample_weight.shape.rank == 2:
         sequences = [part for part in tf.nest.flatten(x) if (tf.TensorShape(part.shape).rank or 0) >= 3]
         counts = functools.reduce(tf.logical_or, [tf.equal(tf.shape(part)[1], 1) for part in sequences], counts)
-    return tf.cast(counts, sample_weight.dtype)
+    return tf.cast(counts, tf.float32)
 
 
 def counted_targets(y, y_pred, sample_weight):

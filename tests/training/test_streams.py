@@ -144,6 +144,17 @@ def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
         assert abs(everyone["firing_rate"] - one["firing_rate"]) > 1e-3
 
 
+@pytest.mark.parametrize("kind", [bool, int])
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_weights_need_not_be_floating_point_numbers(kind, shape):
+    for evaluate in (False, True):
+        one, other = (
+            measured(learner(4), EXAMPLES, TARGETS, evaluate, sample_weight=ABSENT.astype(each).reshape(shape))
+            for each in (float, kind)
+        )
+        assert one == other and one["firing_rate"] > 0.0
+
+
 def test_a_batch_without_present_examples_is_in_no_mean():
     found = []
     for batches in (1, 2):
