@@ -16,7 +16,7 @@ from .data_checks import ORDERED, check_data, check_dt, show_data
 from .diagnostics import Watch, with_callback
 from .metrics import counted_targets, present, update_metrics
 from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
-from .state import finite_goes_on, fresh_states, state_kept
+from .state import begin_anew, finite_goes_on, fresh_states, state_kept
 from .step import run_forward, train_step
 
 
@@ -95,6 +95,10 @@ class Model(CompiledModel):
     def rule_layers(self) -> list[RNN]:
         """The `RNN` layers of the model, in order."""
         return rule_layers(self)
+
+    def reset_state(self) -> None:
+        """Lets all stateful layers begin new sequences, in all rows of the batch."""
+        begin_anew(self)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`. If layers are stateful, each validation begins new sequences; training continues its own.

@@ -74,6 +74,12 @@ def build_by_a_call(model, x):
     kept.put_back()
 
 
+def begin_anew(model):
+    """Sets all states of stateful layers to zero."""
+    for _, state in layer_states(model):
+        state.assign(tf.zeros_like(state))
+
+
 @contextlib.contextmanager
 def state_kept(model):
     """At the end, puts back all that a call of a built model changes besides the weights."""
@@ -87,10 +93,8 @@ def state_kept(model):
 @contextlib.contextmanager
 def fresh_states(model):
     """Within, the stateful layers begin new sequences; at the end their states are as they were."""
-    states = [state for _, state in layer_states(model)]
-    kept = Kept(states)
-    for state in states:
-        state.assign(tf.zeros_like(state))
+    kept = Kept(state for _, state in layer_states(model))
+    begin_anew(model)
     try:
         yield
     finally:

@@ -46,11 +46,22 @@ def test_validation_leaves_a_stream_as_it_was(rule):
     assert len(found) >= 10 and sum(np.any(state) for state in found) >= len(found) - 2
     same(found + validated.get_weights(), states(plain) + plain.get_weights())
     gone_on = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)  # asked by itself it goes on from where training is
-    for _, state in layer_states(plain):
-        state.assign(tf.zeros_like(state))
+    plain.reset_state()
     fresh = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)
     np.testing.assert_allclose(history["val_loss"][-1], fresh, rtol=1e-6)
     assert abs(gone_on - fresh) > 1e-6
+
+
+def test_a_model_begins_new_sequences():
+    """Its own layers and Keras', also those of a model inside it."""
+    inputs = keras.Input(batch_shape=(B, T, 2))
+    x = keras.layers.LSTM(3, return_sequences=True, stateful=True)(inputs)
+    inner = keras.Model(inputs, kk.RNN(kk.LIFCell(4), stateful=True)(x))
+    model = kk.Model(inputs, kk.Readout(2, tau_out=9.0, stateful=True)(inner(inputs)))
+    first, second = (model.predict(X[:B], verbose=0) for _ in range(2))
+    model.reset_state()
+    np.testing.assert_array_equal(model.predict(X[:B], verbose=0), first)
+    assert np.abs(second - first).max() > 1e-3
 
 
 def one_layer(steps, seed=0, **settings):
