@@ -79,7 +79,7 @@ class Unit(HiddenCell):
     ...     states = ("v",)
     ...     unit_constants = {"tau": 20.0}
     ...     def integrate(self, state, current, p):
-    ...         return (state.v + p.dt / p.tau * (current - state.v),)
+    ...         return (state.v - p.dt / p.tau * state.v + current,)
     ...     def distance(self, before, p):
     ...         return before.v - 1.0
     ...     def recover(self, before, spike, p):
