@@ -111,7 +111,7 @@ class AdLIFCell(SpikingCell):
         coupling: float | Iterable[float] = 60.0,
         adaptation_strength: float | Iterable[float] = 120.0,
         base_threshold: float | Iterable[float] = 1.0,
-        resistance: float | Iterable[float] | None = 1.0,
+        resistance: float | Iterable[float] | None = None,
         dt: float = 1.0,
         surrogate: Surrogate = "gaussian",
         surrogate_damping: float = 0.3,

@@ -62,9 +62,8 @@ class LIFCell(SpikingCell):
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.
         resistance: R_m > 0, a number or a list of H numbers; or None for 1 / (1-a), so that a current of 1 adds 1 to
-            the potential of every unit, also while `tau_m` learns. Use None where time constants are long or differ
-            much: otherwise slow units need larger weights, which Adam, whose steps are equal for all, learns slowly. A
-            learning rate that suited a number may then be too high.
+            the potential of every unit, also while `tau_m` learns. With a number slow units need larger weights, which
+            Adam, whose steps are equal for all, learns slowly.
         base_threshold: b0 > 0, a number or a list of H numbers.
         adaptation_strength: beta >= 0, a number or a list of H numbers; 0 for a fixed threshold.
         reset_potential: V_reset of the hard reset.
@@ -121,7 +120,7 @@ class LIFCell(SpikingCell):
         tau_s: TimeConstant | None = 5.0,
         tau_a: TimeConstant = 200.0,
         tau_ref: float = 1.0,
-        resistance: float | Iterable[float] | None = 2.0,
+        resistance: float | Iterable[float] | None = None,
         base_threshold: float | Iterable[float] = 1.0,
         adaptation_strength: float | Iterable[float] = 0.0,
         reset_potential: float = 0.0,

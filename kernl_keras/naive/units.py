@@ -48,7 +48,7 @@ def forward(x, w_in, w_rec, bias, states, fields, step, start=None, noise=None, 
 # Leaky spiking units, Eq. (1)-(9)
 
 SPIKING = dict(
-    tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=2.0, base_threshold=1.0, adaptation_strength=0.0,
+    tau_m=20.0, tau_s=5.0, tau_a=200.0, tau_ref=1.0, resistance=None, base_threshold=1.0, adaptation_strength=0.0,
     reset_potential=0.0, reset="hard", dt=1.0, discretization="exponential", surrogate="triangle",
     surrogate_damping=0.3,
 )  # fmt: skip
@@ -232,7 +232,7 @@ def resonator(
 # Leaky units with an adaptation current, Eq. (34), (5), (9)
 
 ADLIF = dict(
-    tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=1.0,
+    tau_m=10.0, tau_a=100.0, tau_s=None, coupling=60.0, adaptation_strength=120.0, base_threshold=1.0, resistance=None,
     dt=1.0, surrogate="gaussian", surrogate_damping=0.3,
 )  # fmt: skip
 

@@ -138,8 +138,8 @@ def test_half_precision_is_refused_where_it_cannot_hold_a_decay(name, dtype):
 @pytest.mark.parametrize("name", ["LIFCell", "LeakyRNNCell"])
 @pytest.mark.parametrize("tau", [[1e9] * H, [1.0, 1e12, 2.0], 1e300])
 def test_a_unit_that_no_current_moves_is_refused(name, tau):
-    argument = "tau_m" if name == "LIFCell" else "tau"
-    cell = cell_of(name, **{argument: tau})
+    argument, more = ("tau_m", {"resistance": 2.0}) if name == "LIFCell" else ("tau", {})
+    cell = cell_of(name, **{argument: tau}, **more)
     refused("argument: too large a number", (name, tau), cell.build, (2, 3), names=argument, received=repr(tau))
 
 

@@ -212,7 +212,7 @@ def test_a_copy_by_its_configuration_draws_the_same_connections():
 
 
 def test_exports_have_the_weights_as_the_units_see_them():
-    model = model_of("eprop", tau_ref=0.0, recurrent_connectivity=0.5, excitatory=0.5)
+    model = model_of("eprop", tau_ref=0.0, resistance=2.0, recurrent_connectivity=0.5, excitatory=0.5)
     cell = model.get_layer("hidden").cell
     cell.recurrent_kernel.assign(draw(5, H, H))  # what is masked is not 0 any more
     weights = cell.recurrent_weights().numpy()

@@ -54,10 +54,10 @@ class Adapting(kk.Unit):
 
 
 PACKAGED = {  # own unit: its settings, and the package's cell with its own
-    "leaky": (Leaky, dict(tau_m=TAUS), kk.LIFCell, dict(tau_m=TAUS, tau_s=None, tau_ref=0.0)),
+    "leaky": (Leaky, dict(tau_m=TAUS), kk.LIFCell, dict(tau_m=TAUS, tau_s=None, tau_ref=0.0, resistance=2.0)),
     "adapting": (
         Adapting, dict(tau_m=TAUS, tau_a=30.0), kk.AdLIFCell,
-        dict(tau_m=TAUS, tau_a=30.0, coupling=20.0, adaptation_strength=40.0, surrogate="triangle"),
+        dict(tau_m=TAUS, tau_a=30.0, resistance=1.0, coupling=20.0, adaptation_strength=40.0, surrogate="triangle"),
     ),
 }  # fmt: skip
 RULES = {

@@ -16,7 +16,7 @@ B, T, I, H = 2, 6, 3, 4  # noqa: E741
 J = I + H + 1
 
 SPIKING = {
-    "hard": dict(tau_m=6.0, tau_s=5.0),
+    "hard": dict(tau_m=6.0, tau_s=5.0, resistance=2.0),
     "hard adaptive": dict(
         tau_m=[6.0, 20.0, 9.0, 12.0], tau_s=None, tau_a=30.0, tau_ref=2.0, adaptation_strength=1.8,
         reset_potential=-0.3, resistance=1.3, base_threshold=0.8, self_connections=True,
@@ -24,9 +24,9 @@ SPIKING = {
     "soft euler": dict(
         tau_m=[6.0, 20.0, 9.0, 12.0], tau_s=[2.0, 5.0, 8.0, 3.0], tau_a=[9.0, 30.0, 20.0, 14.0], tau_ref=1.2,
         adaptation_strength=[0.0, 1.8, 0.7, 2.5], reset="soft", dt=0.5, discretization="euler",
-        surrogate="exponential", surrogate_damping=0.5,
+        surrogate="exponential", surrogate_damping=0.5, resistance=2.0,
     ),
-    "soft free": dict(tau_m=9.0, tau_s=None, tau_ref=0.0, reset="soft"),
+    "soft free": dict(tau_m=9.0, tau_s=None, tau_ref=0.0, reset="soft", resistance=2.0),
 }  # fmt: skip
 RATE = {
     "tanh": dict(tau=[3.0, 6.0, 9.0, 4.0], activation="tanh", self_connections=False),
