@@ -6,12 +6,12 @@ and bias; M is [R, H, H], gamma [R, H].
 
     units          (1)-(9), leaky spiking units; (24), resonators; (34), adaptation currents; leaky rate units
     lstm           (35)
-    linear         (37), (38) of any unit: the linear step, noise through it (18), the kernels (25) and (36)
+    linear         (37), (38), (43) of any unit: the linear step, noise through it (18), the kernels (25) and (36)
     rules          (10)-(12), (14), (15), (20)-(22), (27), e-prop, RFLO
     sensitivity    (16), (17), (19), (26)
     window         (28), a sweep for every window
     learned        (30), constants that learn
-    errors         (38), (39), errors that cross the border of a window
+    errors         (44), (39), errors that cross the border of a window
     means          (39), (40), the memory of means
 
 One thing has one name throughout:

@@ -1,4 +1,4 @@
-"""Errors that cross the border of a window, Eq. (38), (39): back over virtual steps, segments, or without end.
+"""Errors that cross the border of a window, Eq. (44), (39): back over virtual steps, segments, or without end.
 
 `step`, a mean linear step, has A [B, H, d, d] and so on. Errors of the states are [H, d], those of what the recurrent
 weights see [H], and those of the currents [n H].
@@ -12,7 +12,7 @@ from .units import Array
 
 
 def back(step, state, of_output, of_seen, b):
-    """One step back, Eq. (38): the errors of the currents and of the states before, from those of the states after it.
+    """One step back, Eq. (44): the errors of the currents and of the states before, from those of the states after it.
 
     A step without `D` and `g` hears nothing of the errors of its output.
     """
@@ -83,7 +83,7 @@ def errors_behind(
 
 
 def errors_through_segments(segments, state, of_seen, w_rec, b, stride=1, damping=1.0, hops=True, of_outputs=None):
-    """Eq. (38) back over `recent_segments`, `stride` steps at once (twice as many where a segment is twice as long).
+    """Eq. (44) back over `recent_segments`, `stride` steps at once (twice as many where a segment is twice as long).
 
     The errors from other units and from layers above are the same in all of these steps, and what comes from their
     currents arrives in the next ones. With `hops` (errors go from unit to unit) those of the states are then scaled

@@ -101,7 +101,7 @@ def linear_steps(
 ) -> SimpleNamespace:
     """`linear` in one piece for all own states, of which a synaptic trace S is one more, the last.
 
-        (37) x(t) = A x(t-1) + B I(t),        z(t) = D . x(t-1) + g . I(t)
+        (43) x(t) = A x(t-1) + B I(t),        z(t) = D . x(t-1) + g . I(t)
              A = S P,  B = S Q,  D = psi P^T r,  g = psi Q^T r + past,  S = K + psi s r^T
 
     Returns:

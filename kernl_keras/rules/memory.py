@@ -1,16 +1,16 @@
-"""Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (37), (38).
+"""Linear memory: of the steps before a window only filtered inputs and mean slopes are remembered. Eq. (43), (44).
 
 Exact traces are [H, J] numbers each, and KeRNL needs several. In their place this memory has the inputs, filtered by G
 poles that all units share, and means of each unit's linear step: one for each of the last K segments of steps, see
 `rules.segments`, and a leaky one for all that is older.
 
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
-    (37) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
+    (43) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
 
 At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
 that have these means, and so from unit to unit:
 
-    (38) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
+    (44) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
 at step t0-1-n. e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a
@@ -138,7 +138,7 @@ class Memory(NamedTuple):
     """The memory of the steps so far. None where it is not needed."""
 
     x: Any  # filtered inputs [B, count, J]
-    means: Any  # leaky means of the entries of Eq. (37) that vary [B, F]
+    means: Any  # leaky means of the entries of Eq. (43) that vary [B, F]
     weight: Any  # total weight of the steps in these means [B, 1]
     segments: Any  # the means over each of the last K segments, the last one first [B, K, F]
     steps: Any  # how many steps each of them has [B, K]
@@ -179,7 +179,7 @@ class LinearMemory:
 
 
 def features_to_average(step):
-    """The values to average, tensors [C, B, ..]: the entries of (37), or psi alone where they are affine in it."""
+    """The values to average, tensors [C, B, ..]: the entries of (43), or psi alone where they are affine in it."""
     return [step.psi] if affine(step) else varying(step.combined())
 
 

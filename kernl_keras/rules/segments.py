@@ -4,7 +4,7 @@ Slopes change fast where spikes come and go, so a mean of few steps tells more; 
 So segments are longer the older they are: the newest two have up to n steps each, the next two up to 2 n, then 4 n, and
 so on. When a third segment of one length is complete, the two older ones are merged into one of twice the length.
 
-At a border errors go back through the segments, by Eq. (38) with each segment's mean, m steps at once in the newest,
+At a border errors go back through the segments, by Eq. (44) with each segment's mean, m steps at once in the newest,
 2 m in those of twice the length: in that time the own state moves exactly, and the part of e that comes from other
 units stays the same. Where units oscillate, that part turns too fast for this. There nothing is merged, so that all
 segments have n steps. Errors from layers above, Eq. (42), come on top.
