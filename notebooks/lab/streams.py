@@ -121,7 +121,7 @@ def digits_of(experiment, data_dir):
     """The same digits, as spikes, for the 200 units of an experiment of 14 x 14 pixels."""
     cell = partial(CELLS[experiment.cell], **experiment.cell_settings)
     encoder = {**experiment.encoder_settings, "context_switch": None}
-    return digits(data_dir)._replace(cell=cell, encoder=encoder, rates=(2e-3, 5e-3, 1e-2))
+    return digits(data_dir)._replace(cell=cell, encoder=encoder, rates=(5e-4, 1e-3, 2e-3, 5e-3, 1e-2))
 
 
 def heartbeats(data_dir):
