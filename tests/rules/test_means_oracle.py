@@ -1,4 +1,4 @@
-"""The loops of the memory of means, Eq. (39), (40), (43), (44), against backpropagation and against linear networks run forward."""
+"""The loops of the memory of means, Eq. (39), (40), (43), (44), against backpropagation and against linear networks."""
 
 from types import SimpleNamespace
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import running_step
-from kernl_keras.training.state import layer_states
 
 from .compare import everything, same, states
 
