@@ -131,7 +131,7 @@ def spiking(
     Example: a constant current, one unit, which spikes and is reset.
 
     >>> x, w, bias = np.full((1, 40, 1), 1.0), np.ones((1, 1)), np.zeros(1)
-    >>> run = spiking(x, w, 0.0 * w, bias, constants(1))
+    >>> run = spiking(x, w, 0.0 * w, bias, constants(1, resistance=2.0))
     >>> np.flatnonzero(run.z[0, :, 0]).tolist()  # every 14 steps, and one refractory step
     [13, 28]
     """
@@ -241,7 +241,7 @@ def adlif_constants(units: int, **settings: Any) -> SimpleNamespace:
     """The constants of one unit's step: a, p, s (decays), A, b, b0, ...
 
     Example:
-        >>> c = adlif_constants(2, tau_m=[10.0, 20.0])
+        >>> c = adlif_constants(2, tau_m=[10.0, 20.0], resistance=1.0)
         >>> c.a.round(3).tolist(), c.drive.round(3).tolist()
         ([0.905, 0.951], [0.095, 0.049])
     """
@@ -267,7 +267,7 @@ def adlif(
     Example: an input at the first step; the potential swings below 0 and comes back.
 
     >>> x, w, bias = np.array([[[1.0]] + 40 * [[0.0]]]), np.ones((1, 1)), np.zeros(1)
-    >>> run = adlif(x, w, 0.0 * w, bias, adlif_constants(1))
+    >>> run = adlif(x, w, 0.0 * w, bias, adlif_constants(1, resistance=1.0))
     >>> np.sign(run.potential[0, ::8, 0]).tolist()
     [1.0, -1.0, -1.0, 1.0, -1.0, -1.0]
     """
