@@ -69,7 +69,7 @@ class Model(CompiledModel):
     >>> import numpy as np, kernl_keras as kk
     >>> from tensorflow import keras
     >>> inputs = keras.Input((7, 3))
-    >>> hidden = kk.RNN(kk.LIFCell(4), name="hidden")(inputs)
+    >>> hidden = kk.RNN(kk.LIFCell(20), name="hidden")(inputs)
     >>> voltage = kk.Readout(2)(hidden)
     >>> model = kk.Model(inputs, kk.TimeAverage(5)(voltage))
     >>> model.compile("adam", "mse", sensitivity_optimizer="rmsprop", metrics=["mae"])
