@@ -17,12 +17,12 @@ I, H, O = 5, 8, 3  # noqa: E741
 CELLS = {
     "rate": lambda: kk.LeakyRNNCell(H, tau=20.0),
     "swinging rate": lambda: kk.LeakyRNNCell(H, tau=20.0, period=12.0),
-    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, input_gain=6.0),
+    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, input_gain=6.0, resistance=2.0),
     "resonator": lambda: kk.ResonatorCell(
         H, period=kk.LogSpaced(5.0, 40.0), tau_m=kk.LogUniform(50.0, 200.0), input_gain=6.0
     ),
     "learning": lambda: kk.ResonatorCell(H, period=9.0, learn=("tau_m", "period"), input_gain=6.0),
-    "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0),
+    "adaptation current": lambda: kk.AdLIFCell(H, input_gain=6.0, resistance=1.0),
 }
 
 
@@ -330,7 +330,7 @@ def test_a_rule_that_was_not_said_learns_and_m_moves_with_the_weights(on_device)
     In linear memory M keeps its distance to the direct effect of the recurrent weights.
     """
     inputs = keras.Input((7, I))
-    layer = kk.RNN(kk.AdLIFCell(4, input_gain=6.0), name="hidden")
+    layer = kk.RNN(kk.AdLIFCell(4, input_gain=6.0, resistance=1.0), name="hidden")
     model = kk.Model(inputs, kk.Readout(O, name="readout")(layer(inputs)))
     model.compile(keras.optimizers.SGD(10.0), "mse")
     start = layer.sensitivity_tensor.numpy()
@@ -421,15 +421,16 @@ def test_models_that_cannot_learn_step_by_step():
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", MORE, ids=lambda of: f"{of[0]}, {of[1].__name__}, {of[2]}")
 def test_every_rule_and_cell(settings):
-    """Linear memory multiplies a rounding by thousands, in `fit`, in Python and most on a device."""
-    model, given = network(*settings), stream(settings[-1], 40)
+    """Linear memory multiplies a rounding by thousands, in `fit`, in Python and most on a device: fewer steps there."""
+    exact = settings[2] is True
+    model, given = network(*settings), stream(settings[-1], 40 if exact else 20)
     learner, before = kk.learner(model), weights_of(model)
     device = Device(learner)
     assert not any(name.startswith("Flex") for name in device.operations)
     for each in (learner, device):
         learn_stream(each, *given)
     fit(model, *given)
-    saved, exact = {name: value.numpy() for name, value in learner.save().items()}, settings[2] is True
+    saved = {name: value.numpy() for name, value in learner.save().items()}
     assert_weights(saved, model, before, tolerance=2e-5 if exact else 2e-3)
     assert_weights(device.save(), model, before, tolerance=1e-4 if exact else 5e-3)
 
