@@ -25,8 +25,9 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
 def long_moved(name, what, variants, seeds, experiment=SMNIST, steps=50_000, pixels="784 pixels", **changes):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
     moved = {"task_settings": {**experiment.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": steps}
+    moved |= {**TFDS, **changes}
     description = f"digits that are moved from the start, constants that learn, {steps:,} updates of {what}"
-    return sweep(name, f"{pixels}, {description}", experiment, variants, (2e-3,), seeds, **moved, **TFDS, **changes)
+    return sweep(name, f"{pixels}, {description}", experiment, variants, (2e-3,), seeds, **moved)
 
 
 def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
@@ -180,6 +181,8 @@ SWEEPS = (
         (0,),
         steps=35_000,
         weight_decay=1.0,
+        sensitivity_every=8,
+        validate_every=1_000,
     ),
     long_moved(
         "psmnist-decay",
