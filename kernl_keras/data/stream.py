@@ -115,7 +115,9 @@ def stream(
         return heard, tf.where(shown, target, tf.zeros_like(target)), tf.cast(asked, tf.float32)
 
     pieces = tf.data.Dataset.counter(integer("skip_pieces", skip_pieces, low=0))
-    return pieces.map(make_piece, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    pieces = pieces.map(make_piece, num_parallel_calls=2, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    pieces.rows_continue = True  # for `fit`, which warns of layers that do not continue them
+    return pieces
 
 
 def _checked_words(x, y, lengths, answer):

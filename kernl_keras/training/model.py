@@ -12,7 +12,7 @@ from ..layers.step import Step, running
 from ..replicas import logs_of_replica
 from ..serialization import serializable
 from .compiled import CompiledModel, NotInHDF5, gradients_released_with
-from .data_checks import ORDERED, check_data, check_dt, show_data
+from .data_checks import ORDERED, check_data, check_dt, check_stateful, show_data
 from .diagnostics import Watch, with_callback
 from .metrics import counted_targets, present, update_metrics
 from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
@@ -61,6 +61,8 @@ class Model(CompiledModel):
         **kwargs: likewise.
 
     Raises:
+        TypeError: for a list of layers, if the class, one of your own, was made of inputs and outputs before, or the
+            other way round.
         ValueError: when training begins, under a strategy of several replicas, for losses that have no one reduction;
             by `save` or `keras.saving.save_model`, for a file that could not hold both optimizers.
 
@@ -82,6 +84,13 @@ class Model(CompiledModel):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
         kind = _kind_of(args, kwargs)
+        if kind and issubclass(cls, (FunctionalModel, SequentialModel)) and not issubclass(cls, kind):
+            ways = "a list of layers", "inputs and outputs"
+            now, before = ways if kind is SequentialModel else ways[::-1]
+            raise TypeError(
+                f"{cls.__name__} must be made of {before} again, as before in this process; received {now}. "
+                "Derive a class of its own for these."
+            )
         return super().__new__(kind if cls is Model and kind else cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -113,6 +122,7 @@ class Model(CompiledModel):
         """
         given = check_data(self, super().fit, args, kwargs)
         check_dt(self)
+        check_stateful(self, given.get("x"))
         show_data(given)
         if isinstance(given.get("x"), ORDERED):
             given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn

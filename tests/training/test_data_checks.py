@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
-from kernl_keras.training.data_checks import check_data, check_dt, show_data
+from kernl_keras.training.data_checks import check_data, check_dt, check_stateful, show_data
 
 
 def chain(*layers):
@@ -51,6 +51,33 @@ DIFFERENT = {  # a model, and what is received
     "in one layer": (lambda: chain(keras.layers.RNN(STACK, name="stack")),
                      "dt = 0.5 ms in 'stack'; dt = 1 ms in 'stack'"),
 }  # fmt: skip
+
+
+STREAM = kk.data.stream(np.zeros((2, 3, 1)), [0, 1], batch_size=2, piece=7)
+FORGETFUL = {  # stateful of the hidden layer and the readout, x, what is received
+    "the readout": (True, False, None, "'readout'"),
+    "the hidden layer": (False, True, None, "'hidden'"),
+    "both, on a stream": (False, False, STREAM, "'hidden', 'readout'"),
+    "none": (False, False, np.zeros((2, 7, 3)), None),
+    "none, on a stream": (True, True, STREAM, None),
+}
+
+
+@pytest.mark.parametrize("case", FORGETFUL)
+def test_layers_that_forget_where_others_continue(case):
+    *stateful, x, received = FORGETFUL[case]
+    y = inputs = keras.Input(batch_shape=(2, 7, 3))
+    layers = (
+        kk.RNN(kk.LIFCell(4), stateful=stateful[0], name="hidden"),
+        kk.Readout(2, stateful=stateful[1], name="readout"),
+    )
+    for layer in (*layers, kk.TimeAverage(3)):
+        y = layer(y)
+    warns = contextlib.nullcontext()
+    if received:
+        warns = pytest.warns(UserWarning, match=f"stateful=True where .*; received stateful=False in {received}, which")
+    with warns:
+        check_stateful(keras.Model(inputs, y), x)
 
 
 @pytest.mark.parametrize("case", DIFFERENT)

@@ -227,3 +227,18 @@ def test_the_graphs_of_a_model_go_with_it():
     after = graphs()
     assert model() is None and used > built == registered()
     assert not IS_KERAS_3 or after <= before + 1  # the default graph
+
+
+@pytest.mark.parametrize("first", ["inputs and outputs", "a list of layers"])
+def test_a_class_of_ones_own_has_one_kind(first):
+    class Mine(kk.Model):
+        pass
+
+    def made_of(what):
+        return functional(Mine) if what == "inputs and outputs" else Mine(layers())
+
+    made_of(first)
+    then = {"inputs and outputs": "a list of layers", "a list of layers": "inputs and outputs"}[first]
+    with pytest.raises(TypeError, match=f"Mine must be made of {first} again, as before .*; received {then}"):
+        made_of(then)
+    assert made_of(first).rule_layers and type(kk.Model(layers())).__mro__.count(kk.Model) == 1

@@ -1,0 +1,191 @@
+"""Checks of targets: that they fit the compiled losses and the outputs of a model.
+
+Targets are checked for Keras' own losses alone, because other losses may need anything.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from ..keras_version import IS_KERAS_3, keras
+
+LOSSES = {  # Keras' losses by the kind of targets that they need
+    "numbers": ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
+    "one-hot": ("CategoricalCrossentropy", "categorical_crossentropy"),
+    "values": ("MeanSquaredError", "mean_squared_error", "MeanAbsoluteError", "mean_absolute_error", "Huber", "huber",
+               "BinaryCrossentropy", "binary_crossentropy"),
+}  # fmt: skip
+
+
+def check_targets(model, name, y, weight):
+    """Raises for targets, or their `tf.TensorSpec`, that do not fit the compiled losses.
+
+    Models with a training step of their own are not checked.
+    """
+    rooms = {method.__module__.split(".")[0] for method in (type(model).compute_loss, type(model).train_step)}
+    if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
+        return
+    for target in _targets_of(model, name, y, weight):
+        _check_target(*target)
+
+
+def _check_target(name, values, weight, output, loss):
+    """Raises for the targets of one output, see `_targets_of`."""
+    asked = _asked_of_targets(loss)
+    if asked is None:
+        return
+    if values is None:
+        raise ValueError(f"{name} must have the targets of the loss that compile was given; received None.")
+    if not tf.TensorShape(values.shape).rank or getattr(values, "dtype", None) is None:
+        return
+    dtype = getattr(values.dtype, "name", str(values.dtype))
+    words = dtype == "string" or dtype.startswith(("str", "bytes"))
+    if dtype == "object":  # of pandas, or by hand
+        words = any(isinstance(each, (str, bytes)) for each in np.ravel(np.asarray(values))[:1])
+    if words:
+        advice = "names, y = np.unique(y, return_inverse=True) numbers the names, 0, 1, 2, ..."
+        advice += ", and keras.utils.to_categorical(y) makes vectors of these." if asked == "one-hot" else "."
+        raise ValueError(f"{name} must be numbers; received dtype {dtype}. {advice}")
+    if output is None or len(output) < 2:
+        return
+    if IS_KERAS_3 and len(output) > 2 and len(getattr(weight, "shape", ())) == 1 != weight.shape[0]:
+        raise ValueError(
+            f"{name.replace('y', 'sample_weight', 1)} must have shape [examples, 1] or [examples, steps] for answers "
+            f"at every step, as Keras would take one axis for the steps; received shape {tuple(weight.shape)}. "
+            "sample_weight[:, None] are weights of the examples."
+        )
+    shape = tuple(values.shape)
+    if problem := _problem_of_shape(asked, shape, output):
+        needed, advice = problem
+        raise ValueError(f"{name} must have {needed}; received shape {shape}.{advice}")
+    if asked == "numbers":
+        _check_class_numbers(name, values, weight, loss, output[-1])
+
+
+def _asked_of_targets(loss):
+    """The key of `LOSSES`; None for a user's own loss, or one with another axis."""
+    if isinstance(loss, str):
+        try:
+            loss = keras.losses.get(loss)
+        except ValueError:  # Keras says that it does not know it
+            return None
+    kind = loss
+    if isinstance(loss, keras.losses.Loss):
+        kind = type(loss)
+        if loss.get_config().get("axis", -1) != -1:
+            return None
+    asked = (word for word, names in LOSSES.items() if any(kind is getattr(keras.losses, name) for name in names))
+    return next(asked, None)
+
+
+def _targets_of(model, name, y, weight):
+    """Yields `(name, values, weight, shape of the output, loss)` for each output whose target and loss are known.
+
+    The name is for messages; the values are an array, a tensor or the `tf.TensorSpec` of one; the weight is None for 1
+    or unknown; the shape is None where it is not known.
+    """
+    outputs, losses = getattr(model, "outputs", None) or [], model.loss
+    if len(outputs) > 1:
+        named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
+        for number, (key, output) in enumerate(named.items()):
+            target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
+            if loss is not None and (y is None or hasattr(target, "shape")):
+                yield f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss
+        return
+    y, losses, weight = (tf.nest.flatten(each) for each in (y, losses, weight))
+    if len(y) == len(losses) == len(weight) == 1 and (y[0] is None or hasattr(y[0], "shape")):
+        yield name, y[0], weight[0], tuple(outputs[0].shape) if outputs else None, losses[0]
+
+
+def _part_of(structure, key, number):
+    """The entry of a dict by key, or of a list by number; anything else is for all outputs."""
+    if isinstance(structure, dict):
+        return structure.get(key)
+    if isinstance(structure, (list, tuple)):
+        return structure[number] if number < len(structure) else None
+    return structure
+
+
+def _problem_of_shape(asked, shape, output):
+    """`(the shape that is needed, advice)`; None for a shape that fits, and for one that Keras judges."""
+    answers, classes = output[:-1], output[-1]
+    column = len(shape) == len(output) and shape[-1] == 1
+    numbers = shape[:-1] if column else shape
+    if asked == "numbers" and not _fits(numbers, answers):
+        what = "the number of a class for each answer of the model"
+        if not column and _fits(shape, output) and shape[-1] == classes:
+            advice = " Vectors with a 1 for the class go with CategoricalCrossentropy; "
+            return f"{what}, shape {_text(answers)}", f"{advice}y.argmax(-1) makes numbers of them."
+        return f"shape {_text(answers)}, {what}", _steps_or_sequences(numbers, output)
+    if asked == "one-hot" and not _fits(shape, output):
+        what = "a vector for each answer of the model"
+        if classes != 1 and _fits(numbers, answers):
+            advice = " The numbers of classes go with SparseCategoricalCrossentropy; "
+            to_vectors = f"keras.utils.to_categorical(y, {classes}) makes vectors of them."
+            return f"{what}, shape {_text(output)}", advice + to_vectors
+        if len(shape) != len(output):
+            return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:-1], output)
+    if asked == "values" and len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and classes not in (1, None))):
+        what = "as the model answers at every step"
+        return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:1], output)
+    return None
+
+
+def _steps_or_sequences(shape, output):
+    """Advice for a model that answers at every step and should answer once, or the other way round."""
+    if len(output) == 3 and (len(shape) == 1 or shape[1:] == (1,)):
+        return (
+            " The model answers at every step: for one answer to a sequence put a kernl_keras.TimeAverage() behind the "
+            "readout, or give a target for every step."
+        )
+    if len(output) == 2 and len(shape) == 2:
+        return (
+            " The model answers once: for an answer at every step leave out TimeAverage (return_sequences=True of the "
+            "last recurrent layer)."
+        )
+    return ""
+
+
+def _check_class_numbers(name, values, weight, loss, classes):
+    """Raises for class numbers out of range. NaN, targets of weight 0 and the class to ignore are left out."""
+    if isinstance(values, tf.TypeSpec) or classes is None:
+        return
+    values = np.asarray(values)
+    if values.dtype.kind not in "iufb":
+        return
+    counts = np.isfinite(values)
+    if weight is not None:
+        weight = np.asarray(weight)
+        weight = weight[..., 0] if weight.ndim > values.ndim else weight
+        counts = counts & (np.reshape(weight, (*weight.shape, *[1] * (values.ndim - weight.ndim))) != 0)
+    ignored = loss.get_config().get("ignore_class") if isinstance(loss, keras.losses.Loss) else None
+    if ignored is not None:
+        counts = counts & (values != ignored)
+    values = values[np.broadcast_to(counts, values.shape)]
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high >= classes:
+        advice = "np.unique(y, return_inverse=True)[1] numbers the classes that there are."
+        if low >= 1 and high == classes:
+            advice = "Subtract 1: y - 1."
+        elif low >= 0:
+            advice = f"Give the readout {int(high) + 1} units, one for each class. Or {advice}"
+        raise ValueError(
+            f"{name} must be the numbers of classes, 0 to {classes - 1}, as the model has {classes} outputs; "
+            f"received {low:g} to {high:g}. {advice}"
+        )
+    if values.dtype.kind == "f" and (values != np.floor(values)).any():
+        raise ValueError(
+            f"{name} must be the numbers of classes, which are whole; received fractions from {low:g} to "
+            f"{high:g}. For a regression take the loss 'mse'."
+        )
+
+
+def _fits(shape, output):
+    """True if a target's shape is that of an output, as far as both are known and but for the batch."""
+    return tf.TensorShape(shape)[1:].is_compatible_with(output[1:]) and len(shape) == len(output)
+
+
+def _text(shape):
+    """A shape in words, whose first axis is the batch."""
+    return f"[{', '.join(['examples', *('any' if each is None else str(each) for each in shape[1:])])}]"
