@@ -19,8 +19,7 @@ from kernl_keras.dynamics.decays import DECAYS
 from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
-from kernl_keras.rules.learned_sensitivity import KERNELS
-from kernl_keras.rules.perturbation import PERTURBATIONS
+from kernl_keras.rules.learned_sensitivity import KERNELS, PERTURBATIONS
 from kernl_keras.rules.plain_kernl import NOISES, POST_FACTORS
 
 from . import consumer

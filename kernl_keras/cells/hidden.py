@@ -54,7 +54,7 @@ class HiddenCell(TrainedCell):
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
 
-    and the attributes `OBSERVABLES`, `PERTURBATIONS` (names in `rules.perturbation`), `NOISE` (where noise may enter,
+    and the attributes `OBSERVABLES`, `PERTURBATIONS` (in `rules.learned_sensitivity`), `NOISE` (where noise may enter,
     the default first) and `NOISE_OF_OUTPUT`.
     """
 

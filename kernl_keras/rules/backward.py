@@ -10,8 +10,8 @@ import tensorflow as tf
 from ..cells.linear import Errors, varying, with_varying
 from ..sequences.masks import where_valid
 from ..sequences.time_loop import blockwise, map_tensors, scan, take, take_before
+from .carried_traces import advance_traces
 from .products import Products
-from .traces import advance_traces
 
 
 class Past:

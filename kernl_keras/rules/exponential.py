@@ -9,8 +9,9 @@ from ..checks import flag, integer, keras_object
 from ..keras_version import NO_AUTOCAST
 from ..serialization import serializable
 from ..types import Initializer
-from .kernel import Kernel, Predictor, TracedHop
-from .sensitivity import Effect, SensitivitySums, flat, sensitivity_sums
+from .hop import TracedHop
+from .kernel import Kernel, Predictor
+from .sensitivity_loss import Effect, SensitivitySums, flat, sensitivity_sums
 
 
 @serializable

@@ -12,12 +12,15 @@ from ..types import Initializer, KernelName, PerturbationName
 from .exponential import Exponential
 from .kernel import Kernel, Predictor
 from .membrane import Membrane
-from .perturbation import PERTURBATIONS, Perturbation
+from .perturbation import Perturbation
 from .rule import Context, Rule
-from .sensitivity import DirectPredictor
+from .sensitivity_loss import DirectPredictor
 from .settings import get_settings
+from .tangent import Tangent
+from .twin import Replica, Twin
 from .whole_unit import WholeUnit
 
+PERTURBATIONS = {"tangent": Tangent, "twin": Twin, "replica": Replica}
 KERNELS = {"membrane": Membrane, "whole_unit": WholeUnit, "exponential": Exponential}
 STARTS = ("recurrent", "local")
 

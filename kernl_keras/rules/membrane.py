@@ -10,8 +10,9 @@ from ..checks import flag
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
 from ..serialization import serializable
-from .kernel import BlockHop, Kernel, Predictor, TracedHop, filter_back
-from .sensitivity import SensitivitySums, sum_of_squares
+from .hop import BlockHop, TracedHop, filter_back
+from .kernel import Kernel, Predictor
+from .sensitivity_loss import SensitivitySums, sum_of_squares
 
 
 @serializable

@@ -12,7 +12,7 @@ from ..replicas import rows_before
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
 from ..sequences.time_loop import blockwise, take
-from .sensitivity import Effect, SensitivitySums, sensitivity_loss
+from .sensitivity_loss import Effect, SensitivitySums, sensitivity_loss
 
 
 class PerturbedState(NamedTuple):

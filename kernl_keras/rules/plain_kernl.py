@@ -12,8 +12,9 @@ from ..serialization import serializable
 from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
-from .perturbation import Perturbation, Replica
+from .perturbation import Perturbation
 from .rule import BackwardStep, Context, check_one_current
+from .twin import Replica
 
 POST_FACTORS = ("gate", "surrogate", "trace")
 NOISES = ("current", "synapse", "activity")

@@ -19,7 +19,7 @@ class Context(NamedTuple):
     cell: Any
     p: Any  # the cell's `parameters()`
     recurrent_weights: Any  # W_rec [H, G H]
-    hop: Any = None  # the way back through other units, see `rules.kernel`
+    hop: Any = None  # the way back through other units, see `rules.hop`
 
 
 class BackwardStep(NamedTuple):
@@ -27,7 +27,7 @@ class BackwardStep(NamedTuple):
 
     error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
     step: LinearStep
-    entered: tuple = ()  # input to the hop, see `rules.kernel`
+    entered: tuple = ()  # input to the hop, see `rules.hop`
     through: Any = None  # the error of z(t) through other units, if known beforehand, Eq. (27)
 
 

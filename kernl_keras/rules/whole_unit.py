@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..serialization import serializable
-from .kernel import BlockHop, Kernel
+from .hop import BlockHop
+from .kernel import Kernel
 from .membrane import MembranePredictor
 from .perturbation import Perturbation
 

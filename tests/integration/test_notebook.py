@@ -11,7 +11,7 @@ import kernl_keras as kk
 from kernl_keras import naive
 from kernl_keras.cells.linear import LinearStep
 from kernl_keras.rules.backward import Backward
-from kernl_keras.rules.kernel import TracedHop
+from kernl_keras.rules.hop import TracedHop
 
 ROOT = pathlib.Path(__file__).parents[2]
 PICTURES = {"guide": 4, "kernl_keras": 9, "learning": 8, "proof": 1, "speech": 3, "stream": 2}  # notebook: how many

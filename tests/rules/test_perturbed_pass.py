@@ -8,7 +8,7 @@ from kernl_keras import naive as ref
 from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
-from kernl_keras.rules.sensitivity import Effect
+from kernl_keras.rules.sensitivity_loss import Effect
 from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import BLOCK
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from kernl_keras import naive as ref
 from kernl_keras.rules.exponential import ExponentialPredictor
 from kernl_keras.rules.perturbed_pass import PerturbedState
-from kernl_keras.rules.sensitivity import Effect, sensitivity_loss, sensitivity_sums
+from kernl_keras.rules.sensitivity_loss import Effect, sensitivity_loss, sensitivity_sums
 
 from ..reference import oracles
 from ..reference.cases import draw
