@@ -52,6 +52,7 @@ MEMORY = (
     *named("truncated backpropagation, window 16"),
     *named("KeRNL, window 64, linear memory", "e-prop, window 64, linear memory"),
     *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
+    *named("KeRNL, window 64", "e-prop, window 64"),  # exact traces
 )
 ROWS = named(  # four windows in a sequence
     "KeRNL, window 7, linear memory",
