@@ -45,7 +45,7 @@ from .training import compiled
 
 ROWS, UNITS = 16, 100
 RATES = (1e-3, 2e-3, 5e-3)
-LOWER_RATES = (2.5e-4, 5e-4, 1e-3, 2e-3, 5e-3)  # where a sequence has more updates
+LOWER_RATES = (1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)  # where a sequence has more updates
 WINDOWS = (16, 64)
 SHORT = 16  # pieces of fewer steps are for learning alone
 POINTS = 6  # of the curve over the steps heard
