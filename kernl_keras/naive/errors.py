@@ -125,14 +125,15 @@ def errors_without_end(step, states, seen, w_rec, b, pole, hops=None, damping=1.
 
         r^h = B^T (1 - p A^T)^-1 l^h + T (e^h + damping p W r^(h-1)),        T = g + p B^T (1 - p A^T)^-1 D
 
-    h counts the units on the path; `states` and `seen` are what `errors_behind` leaves, `pole` is p. Returns [n H].
+    h counts the units on the path; `states` and `seen` are what `errors_behind` leaves, `pole` is p. Returns what each
+    number of units on the path adds to the sum, [hops + 1, n H]; of all hops the whole sum, [1, n H].
 
     Example: 1 + p/2 + p^2/4 + ..
 
     >>> half = np.full((1, 1, 1, 1), 0.5)
     >>> step = SimpleNamespace(A=half, B=2 * half, seen_D=half[0], seen_g=0 * half[0])
     >>> errors_without_end(step, np.ones((1, 1, 1)), np.zeros((1, 1)), np.eye(1), 0, 0.5, 0).real.round(3).tolist()
-    [1.333]
+    [[1.333]]
     """
     units, currents = step.B.shape[1], step.B.shape[-1]
     own, gain = np.zeros((len(states), units * currents), complex), np.zeros((units * currents, units), complex)
@@ -143,9 +144,27 @@ def errors_without_end(step, states, seen, w_rec, b, pole, hops=None, damping=1.
             own[sort, i::units] = step.B[b, i].T @ inverse @ states[sort, i] + gain[i::units, i] * seen[sort, i]
     again = damping * pole * gain @ w_rec
     if hops is None:
-        return np.linalg.solve(np.eye(units * currents) - again, own.sum(0))
-    total = last = own[0]
+        return np.linalg.solve(np.eye(units * currents) - again, own.sum(0))[None]
+    added = [own[0]]
     for sort in range(1, hops + 1):
-        last = own[sort] + again @ last
-        total = total + last
+        added.append(own[sort] + again @ added[-1])
+    return np.array(added)
+
+
+def bounded(added):
+    """The sum of what each hop adds at each pole [G, hops + 1, n H], where no hop adds more than the one before it.
+
+    From the second hop on, each is scaled down to the length of the one before, over all poles and units. What the next
+    ones add is in proportion to it. Returns [G, n H].
+
+    Example: the own state adds 1, and the first hop 2; so each further one adds no more than 2.
+
+    >>> bounded(np.array([[[1.0], [2.0], [4.0], [6.0]]])).tolist()
+    [[7.0]]
+    """
+    scale, total = 1.0, added[:, :2].sum(1)
+    for hop in range(2, added.shape[1]):
+        before, length = np.linalg.norm(added[:, hop - 1]), np.linalg.norm(added[:, hop])
+        scale *= min(1.0, before / length) if length else 1.0
+        total = total + scale * added[:, hop]
     return total

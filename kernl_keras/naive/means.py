@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .errors import back, errors_behind, errors_through_segments, errors_without_end, through
+from .errors import back, bounded, errors_behind, errors_through_segments, errors_without_end, through
 from .units import Array
 
 
@@ -168,7 +168,8 @@ def memory_of_means(
         poles: of the G filters; None where the inputs themselves are remembered.
         endless: whether the virtual steps are those of the `ring` segments that `recent_segments` returns, and the
             leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
-            All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these.
+            All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these,
+            `bounded`.
         stride, merge: as of `errors_through_segments` and `recent_steps`, in an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
@@ -218,7 +219,8 @@ def memory_of_means(
             if endless:
                 mean = means_before(behind_it, first, 1, 0, tau)[-1]
                 older = [errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles]
-                products += in_parts(poles, np.array([p ** len(found) * one for p, one in zip(poles, older)]))
+                older = bounded(np.array([p ** len(found) * added for p, added in zip(poles, older)]))
+                products += in_parts(poles, older)
             gram = gram_matrix(poles, None if endless else len(found))
             gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]), ridge)
     return gradient

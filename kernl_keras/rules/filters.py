@@ -10,9 +10,10 @@ outputs there, see `rules.memory`. Where the linear step is the same at all time
     (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
          r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
 
-r^0 is what the own states alone make, r^h includes up to h hops from unit to unit. A finite number of hops cannot
-explode, as the gradient of a network of means with all of them might. Where the N steps of K segments lie between, they
-add their own sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them, times p_g^N.
+r^0 is what the own states alone make, r^h includes up to h hops from unit to unit. What a hop after the first adds,
+over all poles and units, is scaled down where it is longer than what the hop before it added: a network of means may
+let errors grow where the true gradient does not. Where the N steps of K segments lie between, they add their own
+sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them, times p_g^N.
 """
 
 import dataclasses
@@ -219,11 +220,24 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         gain = gain / (Complex(1.0) - p * Complex(decay))  # T
         response = own = own + gain * (earlier * Complex(synapse))
         error = earlier * Complex(error)
-        for _ in range(hops):
-            arrived = p * response.each(hop)
-            response = own + gain * (error + arrived)
+        if hops:
+            added = gain * (error + p * own.each(hop))
+            response = own + added
+        for _ in range(hops - 1):
+            added = no_longer(gain * (p * added.each(hop)), added)
+            response = response + added
     axis = tf.zeros_like(p.real)  # where nothing goes on to a further step, all poles have the same sum
     return tuple(tensor(x, like=response.real) + axis for x in response.parts(1 + swings))
+
+
+def no_longer(x, than):
+    """`x` [P, B, H], scaled down in each example to the length of another one where it is longer."""
+    length, longest = (
+        tf.sqrt(sum(tf.reduce_sum(part**2, (0, 2), keepdims=True) for part in y.parts(2) if not nothing(part)))
+        for y in (x, than)
+    )
+    shorter = tf.minimum(tf.math.divide_no_nan(longest, length), 1.0)
+    return x.each(lambda part: shorter * part)
 
 
 def solve(rows, right):

@@ -53,7 +53,8 @@ class LinearTraces(Settings):
             3 steps to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs
             of a time constant and a period. Time constants of more than 100,000 steps count as so many.
         hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
-            4 where units have periods, else 2, and 0 for none at all. In the segments it goes on to other units at
+            4 where units have periods, else 1, and 0 for none at all. What a hop after the first adds is scaled down
+            where it is longer than what the one before it added. In the segments an error goes on to other units at
             every step, or every m steps with a `stride`. M is then the direct effect of a unit on another, which it
             learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
@@ -129,7 +130,7 @@ def suited(settings, cell):
     taus, periods = cell.time_scales()
     half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
     suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 4.0)))}
-    suits |= {"hops": 2, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 1}
+    suits |= {"hops": 1, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 1}
     given = {name: value for name, value in settings.get_config().items() if value is not None}
     return LinearTraces(**{**suits, **given})
 

@@ -119,7 +119,7 @@ def test_one_mean_alone_has_a_closed_form(hops, damping):
     step, pole = random_means(90), 0.6 * np.exp(0.7j)
     rest = 2 * [random_means(94)]
     found, *left = ref.errors_behind(rest, STATE, OF_SEEN, W_REC, 0, hops, damping)
-    closed = pole**2 * errors_without_end(step, *left, W_REC, 0, pole, hops, damping)
+    closed = pole**2 * errors_without_end(step, *left, W_REC, 0, pole, hops, damping).sum(0)
     closed += np.array([1.0, pole]) @ found
     all_steps = ref.errors_behind(rest + 100 * [step], STATE, OF_SEEN, W_REC, 0, hops, damping)[0]
     same(pole ** np.arange(102) @ all_steps, closed)
