@@ -220,24 +220,27 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
         gain = gain / (Complex(1.0) - p * Complex(decay))  # T
         response = own = own + gain * (earlier * Complex(synapse))
         error = earlier * Complex(error)
-        if hops:
-            added = gain * (error + p * own.each(hop))
-            response = own + added
-        for _ in range(hops - 1):
-            added = no_longer(gain * (p * added.each(hop)), added)
+        added, longest = own, None
+        for number in range(hops):
+            arrived = p * added.each(hop)
+            added = gain * (arrived if number else error + arrived)
+            if hops > 1:
+                added, longest = no_longer(added, longest)
             response = response + added
     axis = tf.zeros_like(p.real)  # where nothing goes on to a further step, all poles have the same sum
     return tuple(tensor(x, like=response.real) + axis for x in response.parts(1 + swings))
 
 
-def no_longer(x, than):
-    """`x` [P, B, H], scaled down in each example to the length of another one where it is longer."""
-    length, longest = (
-        tf.sqrt(sum(tf.reduce_sum(part**2, (0, 2), keepdims=True) for part in y.parts(2) if not nothing(part)))
-        for y in (x, than)
-    )
+def no_longer(x, longest):
+    """`x` [P, B, H], scaled down in each example where it is longer than `longest` [1, B, 1], and its length then."""
+    squares = sum(part**2 for part in x.parts(2) if not nothing(part))
+    ones = tf.ones_like(squares[0, :1])
+    of_poles = tf.matmul(squares, ones, transpose_b=True)  # XLA's sums of whole tensors are slow
+    length = tf.sqrt(tf.reduce_sum(of_poles, 0, keepdims=True))
+    if longest is None:
+        return x, length
     shorter = tf.minimum(tf.math.divide_no_nan(longest, length), 1.0)
-    return x.each(lambda part: shorter * part)
+    return x.each(lambda part: shorter * part), shorter * length
 
 
 def solve(rows, right):

@@ -20,8 +20,8 @@ from . import test_own_states as own
 T = 9
 ERROR = draw(53, B, T, H)
 TRACES = {  # by K; those of an even number of steps stay within their windows
-    count: LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=count, segment_steps=steps, stride=stride)
-    for count, steps, stride in ((0, None, 1), (1, None, 2), (2, 16, 1), (3, 1, 1), (5, 2, 2))
+    count: LinearTraces(5, hops=hops, damping=0.7, average=6.0, segments=count, segment_steps=steps, stride=stride)
+    for count, hops, steps, stride in ((0, 3, None, 1), (1, 2, None, 2), (2, 2, 16, 1), (3, 2, 1, 1), (5, 2, 2, 2))
 }
 RULES = {
     "kernl": KeRNL(reset_gradient=False),
