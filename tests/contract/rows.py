@@ -52,7 +52,7 @@ class Row:
 
 
 ADAPTIVE = dict(
-    units=H, tau_m=6.0, tau_s=[3.0] * H, tau_a=12.0, adaptation_strength=0.5, use_bias=True,
+    units=H, tau_m=6.0, tau_s=[3.0] * H, tau_a=12.0, resistance=2.0, adaptation_strength=0.5, use_bias=True,
     kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1),
 )  # fmt: skip
 RESONATING = dict(
