@@ -234,8 +234,7 @@ def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier
 def no_longer(x, longest):
     """`x` [P, B, H], scaled down in each example where it is longer than `longest` [1, B, 1], and its length then."""
     squares = sum(part**2 for part in x.parts(2) if not nothing(part))
-    ones = tf.ones_like(squares[0, :1])
-    of_poles = tf.matmul(squares, ones, transpose_b=True)  # XLA's sums of whole tensors are slow
+    of_poles = tf.matmul(squares, tf.ones((squares.shape[-1], 1), squares.dtype))  # XLA's sums of tensors are slow
     length = tf.sqrt(tf.reduce_sum(of_poles, 0, keepdims=True))
     if longest is None:
         return x, length

@@ -80,6 +80,14 @@ def test_layers_that_forget_where_others_continue(case):
         check_stateful(keras.Model(inputs, y), x)
 
 
+def test_fit_warns_of_layers_that_forget():
+    inputs = keras.Input(batch_shape=(2, 7, 3))
+    model = kk.Model(inputs, kk.Readout(2)(kk.RNN(kk.LIFCell(20), rule="eprop", stateful=True)(inputs)))
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.warns(UserWarning, match="received stateful=False in 'readout"):
+        model.fit(np.ones((2, 7, 3)), np.zeros((2, 7, 2)), batch_size=2, verbose=0)
+
+
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_cells_that_disagree_are_named(case):
     make, received = DIFFERENT[case]

@@ -241,4 +241,4 @@ def test_a_class_of_ones_own_has_one_kind(first):
     then = {"inputs and outputs": "a list of layers", "a list of layers": "inputs and outputs"}[first]
     with pytest.raises(TypeError, match=f"Mine must be made of {first} again, as before .*; received {then}"):
         made_of(then)
-    assert made_of(first).rule_layers and type(kk.Model(layers())).__mro__.count(kk.Model) == 1
+    assert made_of(first).rule_layers
