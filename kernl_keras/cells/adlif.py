@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import per_unit
@@ -132,6 +133,14 @@ class AdLIFCell(SpikingCell):
     def kernl_settings(self) -> dict[str, Any]:
         """Without the derivative of the hard reset, with which gradients may explode."""
         return {**super().kernl_settings(), "reset_gradient": False}
+
+    def swings(self) -> tuple[float, float] | None:
+        """Of the units in which V and w turn faster than they fade, by the eigenvalues of a step without a spike."""
+        a, p = (np.exp(-self.dt / self.sampled(name, (100, self.units))) for name in ("tau_m", "tau_a"))
+        trace = a + p - (1.0 - a) * (1.0 - p) * np.asarray(self.coupling)  # the determinant is a p
+        turn = np.arccos(np.clip(trace / (2.0 * np.sqrt(a * p)), -1.0, 1.0))
+        periods = 2.0 * np.pi * self.dt / turn[turn > -0.5 * np.log(a * p)]
+        return (float(np.min(periods)), float(np.max(periods))) if periods.size else None
 
     def parameters(self) -> AdLIFParameters:
         membrane_decay = decay_exp(self.constant("tau_m"), self.dt)

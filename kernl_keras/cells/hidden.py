@@ -155,20 +155,25 @@ class HiddenCell(TrainedCell):
         distinct = list(dict.fromkeys(unit_values))
         return [distinct.index(value) for value in unit_values]
 
+    def sampled(self, name: str, shape: tuple[int, ...] = (1000,)) -> np.ndarray:
+        """A constant as the configuration has it: a number, [H], or of an initializer as many draws as `shape` has."""
+        value = getattr(self, name)
+        if not isinstance(value, (float, list)):
+            config = value.get_config()
+            value = type(value).from_config({**config, "seed": 0} if "seed" in config else config)(shape)
+        return np.asarray(value)
+
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         """The ranges of the time constants and of the periods, ms, or None; of an initializer that of 1,000 draws."""
-        ranges = {}
-        for name in self.TIME_CONSTANTS:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not isinstance(value, (float, list)):
-                config = value.get_config()
-                value = type(value).from_config({**config, "seed": 0} if "seed" in config else config)((1000,))
-            ranges[name] = float(np.min(value)), float(np.max(value))
+        given = {name: self.sampled(name) for name in self.TIME_CONSTANTS if getattr(self, name) is not None}
+        ranges = {name: (float(np.min(values)), float(np.max(values))) for name, values in given.items()}
         periods = ranges.pop("period", None)
         low, high = zip(*ranges.values()) if ranges else ((), ())
         return (min(low), max(high)) if ranges else None, periods
+
+    def swings(self) -> tuple[float, float] | None:
+        """The range of the periods, ms, with which the own state oscillates without input; None if it does not."""
+        return self.time_scales()[1]
 
     def fields(self) -> list[str]:
         """The fields of `parameters()` that depend on constants that learn."""

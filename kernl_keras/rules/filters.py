@@ -183,13 +183,14 @@ def poles_of(cell, poles):
     if isinstance(poles, list):
         pairs = np.array([pair if len(pair) == 2 else [pair[0], np.inf] for pair in poles])
         return np.exp(-cell.dt / np.minimum(pairs[:, 0], slowest) + 2j * np.pi * cell.dt / pairs[:, 1])
-    taus, periods = cell.time_scales()
+    (taus, own), periods = cell.time_scales(), cell.swings()
     longest = 20.0 * cell.dt if taus is None else min(taus[1], slowest)
     if periods is None:
         taus = np.geomspace(3.0 * cell.dt, max(1.5 * longest, 30.0 * cell.dt), poles or 8)
         return np.exp(-cell.dt / taus) + 0j
-    taus = np.array([[longest], [0.1 * longest]])[: poles or 2]
-    periods = np.unique(np.geomspace(*periods, max(1, (poles or 40) // len(taus))))
+    # An adaptation current takes back what it follows, so that no unit keeps an input for its longest time constant.
+    taus = np.array([[longest], [0.1 * longest]])[: poles or 2] if own else np.array([[0.1 * longest]])
+    periods = np.unique(np.geomspace(*periods, max(1, (poles or (40 if own else 10)) // len(taus))))
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 

@@ -192,6 +192,31 @@ def test_the_poles_are_those_of_the_units_or_as_given(cell, poles, expected):
     same(poles_of(cell, LinearTraces(poles=poles).poles), expected)
 
 
+@pytest.mark.parametrize(
+    ("settings", "oscillates"),
+    [({}, True), ({"tau_m": 20.0, "tau_a": 100.0, "coupling": 0.0}, False),
+     ({"tau_m": [5.0, 20.0, 30.0], "tau_a": 80.0, "coupling": [30.0, 1.0, 90.0], "dt": 0.5}, True)],
+)  # fmt: skip
+def test_the_poles_of_units_with_an_adaptation_current_have_the_periods_of_their_states(settings, oscillates):
+    """The periods are those of the eigenvalues of V and w, found by a step of the cell from each of them alone."""
+    cell = kk.AdLIFCell(3, **settings, base_threshold=1e9)  # no unit fires
+    cell.build((None, 1))
+    v, w = cell.parameters(), np.zeros(3)
+    steps = [cell.step(w, cell.State(*x, w), v)[1] for x in ((w + 1.0, w), (w, w + 1.0))]
+    values = np.linalg.eigvals(np.array([[step.v, step.w] for step in steps]).T)  # of each unit
+    fade, turn = -np.log(np.abs(values[:, 0])), np.abs(np.angle(values[:, 0]))
+    found = poles_of(cell, None)
+    if not oscillates:
+        assert not np.any(found.imag)
+        return
+    assert len(found) == 10
+    periods, own = 2.0 * np.pi / np.angle(found), 2.0 * np.pi / turn[turn > fade]
+    if settings:  # else the time constants are drawn, and other draws tell the range
+        same([periods.min(), periods.max()], [own.min(), own.max()], tolerance=1e-5)
+    else:
+        assert 0.9 * periods.min() < own.min() <= own.max() < 1.1 * periods.max()
+
+
 def test_the_weights_of_filters_are_those_of_least_squares():
     """A response of two poles that there are is found again; of others, over 3,000 steps, as NumPy's solver has it."""
     poles = np.exp(-1.0 / 30.0 + 2j * np.pi / np.array([8.0, 11.0, 15.0]))
