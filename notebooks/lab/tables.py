@@ -451,7 +451,20 @@ def sound_table(found):
     )
 
 
+def repeat_table(found):
+    """How the first updates of the sweeps' runs differ today from when the results were made, a line a file."""
+    lines = []
+    for file, rows in grouped(found["rows"], lambda row: row["file"]).items():
+        both = [(row["then"], row["now"]) for row in rows if None not in (row["then"], row["now"])]
+        differ = [abs(now - then) / abs(then) for then, now in both]
+        equal = sum(each == 0.0 for each in differ)
+        largest = f"{max(differ):.0e}" if any(differ) else "0" if differ else ""
+        lines.append([f"`{file}`", str(len(rows)), str(equal), largest, str(len(rows) - len(both)) or ""])
+    return markdown(["", "rows", "equal to the bit", "largest difference", "no longer there"], lines)
+
+
 OWN_TABLES = {
+    "repeat": repeat_table,
     "purpose": purpose_table,
     "sound": sound_table,
     "baseline": baseline_table,
