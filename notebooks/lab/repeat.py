@@ -25,7 +25,7 @@ SCRIPT = pathlib.Path(__file__).with_name("first_updates.py")
 def rows_of(results):
     """A run of each variant and revision in a results file, `{(variant, revision): run}`; none if it is no sweep's."""
     rows = {}
-    for run in results.get("runs", ()) if isinstance(results, dict) else ():
+    for run in results["runs"] if isinstance(results, dict) and "sweep" in results else ():
         revision = (run.get("git_revision") or results["git_revision"]).removesuffix("-dirty")
         rows.setdefault((run["variant"], revision), run)
     return rows
