@@ -460,7 +460,7 @@ def repeat_table(found):
         equal = sum(each == 0.0 for each in differ)
         largest = f"{max(differ):.0e}" if any(differ) else "0" if differ else ""
         lines.append([f"`{file}`", str(len(rows)), str(equal), largest, str(len(rows) - len(both)) or ""])
-    return markdown(["", "rows", "equal to the bit", "largest difference", "no longer there"], lines)
+    return markdown(["", "rows", "equal to the bit", "largest difference", "not in both"], lines)
 
 
 OWN_TABLES = {

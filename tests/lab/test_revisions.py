@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from notebooks.lab import revisions
+from kernl_keras.experiments.files import UserError
+from notebooks.lab import repeat, revisions
 
 
 def test_comments_docstrings_and_layout_are_no_statements():
@@ -52,3 +53,50 @@ def test_without_a_checkout_it_says_so(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         revisions.main([])
     assert "the revisions need a checkout with its history: git rev-list HEAD failed." in capsys.readouterr().err
+
+
+def test_one_run_of_each_row_and_revision_is_repeated():
+    runs = [{"variant": v, "seed": s, "git_revision": r} for v, s, r in (("a", 0, "x"), ("a", 1, "x"), ("a", 2, None))]
+    rows = repeat.rows_of({"sweep": "tiny", "git_revision": "y-dirty", "runs": runs})
+    assert {key: run["seed"] for key, run in rows.items()} == {("a", "x"): 0, ("a", "y"): 2}
+    assert repeat.rows_of({"runs": runs}) == repeat.rows_of([1, 2]) == {}
+
+
+def test_losses_of_then_and_now_are_compared_and_what_is_there_stays(tmp_path, monkeypatch):
+    """Each revision has a worktree of its own, which is removed also where its runs fail."""
+    runs = [{"variant": v, "seed": 3, "learning_rate": 0.1, "git_revision": r} for v, r in (("a", "x"), ("b", "z"))]
+    (tmp_path / "tiny.json").write_text(json.dumps({"sweep": "small", "git_revision": "x", "runs": runs}))
+    trees, asked = [], []
+
+    def git(*arguments):
+        trees.append((arguments[1], arguments[-1]))
+
+    def losses(tree, runs, updates, data_dir):
+        asked.append((tree == repeat.ROOT, runs, updates))
+        if any(variant == "b" for _, variant, *_ in runs) and len(asked) < 4:
+            raise UserError("it failed.")
+        return [2.0 if tree == repeat.ROOT else 1.0 for _ in runs]
+
+    monkeypatch.setattr(repeat, "git", git)
+    monkeypatch.setattr(repeat, "losses", losses)
+    output = tmp_path / "made" / "repeat.json"
+    output.parent.mkdir()
+    flags = ["--results", str(tmp_path), "--updates", "2", "--output", str(output)]
+    with pytest.raises(SystemExit, match="2"):
+        repeat.main(flags)
+    first = [{"file": "tiny", "variant": "a", "git_revision": "x", "then": 1.0, "now": 2.0}]
+    assert json.loads(output.read_text())["repeat"]["rows"] == first
+    assert repeat.main(flags) == 0
+    rows = json.loads(output.read_text())["repeat"]["rows"]
+    assert rows[:1] == first and [row["variant"] for row in rows] == ["a", "b"]
+    assert asked[0] == (False, (("small", "a", 3, 0.1),), 2) and [now for now, *_ in asked] == [0, 1, 0, 0, 1]
+    assert [what for what, _ in trees] == ["add", "remove"] * 3
+
+
+@pytest.mark.slow
+def test_first_updates_say_the_loss_of_a_run_by_the_code_of_a_folder():
+    runs = [("anbn", "readout only", 0, 1e-2), ("anbn", "no such row", 0, 1e-2), ("no such sweep", "", 0, 1e-2)]
+    one, none, neither = repeat.losses(repeat.ROOT, runs, 1, None)
+    assert 0.0 < one < 2.0 and none is neither is None
+    with pytest.raises(UserError, match=r"the runs of .* failed, with status 1"):
+        repeat.losses(repeat.ROOT, [("anbn", "readout only", 0, -1.0)], 1, None)
