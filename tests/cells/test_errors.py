@@ -38,7 +38,10 @@ ROWS = [
     (kk.LIFCell, dict(reset_potential=np.nan), "reset_potential must be a finite number; received nan"),
     (kk.LIFCell, dict(reset="none"), r"reset must be one of \['hard', 'soft'\]; received 'none'"),
     (kk.LIFCell, dict(discretization="rk4"), "discretization must be one of .*'euler'.*; received 'rk4'"),
-    (kk.LIFCell, dict(discretization="euler", tau_a=0.5), "tau_a must be >= dt = 1 ms for discret.*; received 0.5"),
+    *(
+        (kk.LIFCell, {"discretization": "euler", name: 0.5}, f"{name} must be >= dt = 1 ms for discret.*; received 0.5")
+        for name in ("tau_m", "tau_s", "tau_a")
+    ),
     (kk.LIFCell, dict(resistance=0.0), "resistance must be > 0; received 0.0"),
     (kk.AdLIFCell, dict(coupling=-1.0), "coupling must be >= 0; received -1"),
     (kk.ResonatorCell, dict(period=2.0), "period must be > 2 dt = 2 ms; received 2.0"),

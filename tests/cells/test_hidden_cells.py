@@ -66,10 +66,15 @@ def expected_gradients(network, error):
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("name", CELLS)
-def test_a_plain_rnn_learns_by_backpropagation_through_time_with_the_surrogate(name):
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [*((name, "eager") for name in CELLS), ("hard adaptive", "xla"), ("resonator", "graph"), ("tanh", "unroll")],
+)
+def test_a_plain_rnn_learns_by_backpropagation_through_time_with_the_surrogate(name, mode):
     network, error = Network(name), draw(9, B, T, H)
-    _, of_weights, of_x, _ = compute(rnn(network), network.inputs, error, training=False)
+    layer = rnn(network, unroll=mode == "unroll")
+    gradients = MODES[mode](lambda x: compute(layer, x, error, training=False)[1:3])
+    of_weights, of_x = gradients(network.inputs)
     weights_expected, x_expected = expected_gradients(network, error)
     assert np.abs(weights_expected).max() > 0.1
     np.testing.assert_allclose(of_weights, network.used(weights_expected), rtol=1e-6, atol=1e-7)

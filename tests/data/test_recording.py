@@ -99,6 +99,11 @@ def test_a_file_that_was_cut_off(tmp_path):
     np.testing.assert_array_equal(sound * 32768, np.arange(6))
 
 
+def test_a_recording_at_the_rate_that_is_wanted_stays_as_it_is():
+    sound = np.random.default_rng(0).normal(size=500)
+    np.testing.assert_array_equal(resampled(sound, 8000, 8000), sound)
+
+
 def test_a_long_recording_is_resampled_part_by_part(monkeypatch):
     sound = np.random.default_rng(0).normal(size=2000)
     whole_one = resampled(sound, 44100, 8000)

@@ -9,6 +9,7 @@ import pytest
 
 from kernl_keras import cli
 from kernl_keras.callbacks.stream_backup import StreamBackup
+from kernl_keras.data.recording import read_wav, resampled
 from kernl_keras.experiments import feeds, heard, provenance, run
 from kernl_keras.experiments.configs import EXPERIMENTS, SPOKEN_DIGITS
 from kernl_keras.experiments.files import UserError
@@ -103,6 +104,12 @@ def test_a_run_its_resumption_and_a_recording(folder, tmp_path, capsys, monkeypa
     x = np.pad(np.repeat(x, 5, 0), ((0, 0), (0, 11), (0, 0)))  # 29 steps are two pieces of 20 with 11 behind
     outputs = np.concatenate([model.predict(part, verbose=0, batch_size=5) for part in np.split(x, 2, axis=1)], 1)
     np.testing.assert_allclose(answer(sound), outputs[0, 19:29].mean(0), rtol=1e-4, atol=1e-5)
+    tone = sound[800:]  # before a shorter word is silence, and of a longer one the end counts
+    np.testing.assert_array_equal(answer(tone), answer(sound))
+    np.testing.assert_array_equal(answer(np.concatenate([tone, sound])), answer(sound))
+    assert np.any(answer(np.concatenate([tone, np.zeros(800)])) != answer(sound))
+    (samples, rate), found = read_wav(recording(tmp_path / "b.wav")), heard.sound_of(tmp_path / "b.wav")
+    np.testing.assert_array_equal(found, resampled(samples, rate, 8000))
     with pytest.raises(UserError, match=r"a\.wav must have a sampling rate of 8000 Hz or more; received 4000 Hz"):
         heard.hear_recording(recording(tmp_path / "a.wav", rate=4000), whole)
     with pytest.raises(UserError, match=r"none\.wav cannot be read: No such file or directory"):

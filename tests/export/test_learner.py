@@ -3,12 +3,14 @@
 import contextlib
 import itertools
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.export.learner import Learner
 from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import keras
 from kernl_keras.training.state import layer_states
@@ -496,3 +498,18 @@ def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
         reached = device.step(x=now)["outputs"]
         np.testing.assert_allclose(states.pop("outputs"), reached, rtol=1e-3, atol=1e-3)
     assert np.ptp(reached) > 1e-2
+
+
+@pytest.mark.parametrize("words, message", [("'tf.Lgamma' op is neither a custom op nor a flex op", "own operations; "
+                                             "received Lgamma"), ("no room", "no room")])  # fmt: skip
+def test_operations_that_litert_has_not_are_named(words, message, monkeypatch):
+    """The converter's own message is of many pages; what it says of anything else is left as it is."""
+
+    def convert():
+        raise RuntimeError(words)
+
+    converter = SimpleNamespace(convert=convert)
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", lambda folder: converter)
+    monkeypatch.setattr(Learner, "export", lambda self, folder: None)
+    with pytest.raises(ValueError if "received" in message else RuntimeError, match=message):
+        Learner.to_litert(Learner.__new__(Learner))

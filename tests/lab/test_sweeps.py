@@ -187,7 +187,8 @@ NOT_TINY = r"x\.json already exists, and holds no results of tiny"
         ({"sweep": "adding", "runs": []}, NOT_TINY),
     ],
 )
-def test_a_file_that_is_none_of_the_sweep_stays(numbers, tmp_path, content, message):
+def test_a_file_that_is_none_of_the_sweep_stays(numbers, tmp_path, monkeypatch, content, message):
+    monkeypatch.setattr(runner, "run_one", lambda *_: pytest.fail("it is refused before a run"))
     path, text = tmp_path / "x.json", json.dumps(content)
     path.write_text(text)
     with pytest.raises(UserError, match=message):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.dynamics.encoding import CODES, delta_code, latency_code, threshold_code
+from kernl_keras.dynamics.encoding import CODES, delta_code, latency_code, population_code, threshold_code
 from kernl_keras.keras_version import keras
 
 MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
@@ -90,6 +90,7 @@ def test_settings_reach_the_code():
     np.testing.assert_array_equal(kk.SpikeEncoder(4, "threshold", gain=0.5)(x), threshold_code(0.5 * x, 4))
     np.testing.assert_array_equal(kk.SpikeEncoder(4, "delta", delta=0.3)(x), delta_code(x, 4, delta=0.3))
     np.testing.assert_array_equal(kk.SpikeEncoder(4, "latency", period=5)(x), latency_code(x, 4, period=5))
+    np.testing.assert_allclose(kk.SpikeEncoder(3, "population", gain=0.5)(x), population_code(0.5 * x, 3), rtol=1e-6)
     rate = kk.SpikeEncoder(50, gain=0.25)(tf.ones((10, 20, 1))).numpy().mean()
     assert rate == pytest.approx(0.25, abs=0.025)  # 10,000 draws: 5 standard deviations are 0.022
 

@@ -57,6 +57,20 @@ def lstm(rule="kernl", dt=1.0, **settings):
     return made(kk.LSTMCell(H, dt=dt, dtype="float64"), rule, WEIGHTS, **settings)
 
 
+def test_the_default_constants_are_those_of_the_oracle():
+    settings, c = kk.AdLIFCell(H).get_config(), ref.adlif_constants(H)
+    for name in ("coupling", "adaptation_strength", "base_threshold"):
+        same(settings[name] + np.zeros(H), getattr(c, name) + np.zeros(H))
+
+
+def test_readout_only_teaches_units_with_several_currents_nothing():
+    layer = lstm("readout_only")
+    found = learn(layer, tf.constant(X), ERROR)
+    for weight, gradient in zip(layer.cell.trainable_weights, found.gradients.values(), strict=True):
+        assert gradient.shape == weight.shape and not np.any(gradient)
+    assert found.x_gradient.shape == X.shape and not np.any(found.x_gradient)
+
+
 @pytest.mark.parametrize("name", [*SETTINGS, "lstm"])
 def test_steps_are_the_loops(name):
     """In the layer, in Keras' own, and LSTM units in Keras' own cell."""
