@@ -22,6 +22,7 @@ Each command is run from the root of a checkout; `--help` says what it takes. Wh
     python -m notebooks.lab.recipe             tries other choices than the guide has, on held-out training data
     python -m notebooks.lab.results            makes the tables and plots of a document from results files
     python -m notebooks.lab.revisions          says which code has changed since each results file was made
+    python -m notebooks.lab.repeat             repeats the first updates of old results, and says which still begin so
     python -m notebooks.lab.pictures           draws the other pictures
     python -m notebooks.lab.kills              kills training at random moments, and goes on with it
     python -m notebooks.lab.mutants            breaks the equations, and reports which breaks no test notices

@@ -1,7 +1,7 @@
 """The training loss of the first updates of runs, by the code in the working directory: what `repeat` starts.
 
-Without XLA, because it adds in another order each time the code around a sum changes, and networks of spikes make much
-of that within some updates.
+Without XLA, because it adds in another order each time the code around a sum changes, and in spiking networks such
+differences grow within a few updates.
 """
 
 import dataclasses

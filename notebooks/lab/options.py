@@ -6,7 +6,7 @@ import platform
 
 from kernl_keras import cli
 from kernl_keras.experiments.experiment import MAX_SEED
-from kernl_keras.experiments.files import UserError
+from kernl_keras.experiments.files import UserError, read_json
 from kernl_keras.experiments.provenance import cores, devices, git_revision, processor, versions
 
 
@@ -94,6 +94,18 @@ def check_file(path):
     if path.exists():
         raise UserError(f"{path} already exists: name another --output.")
     check_folder(path)
+
+
+def made_before(path, kind, part):
+    """What a results file holds of a kind, a dict that has the `part`, or None without a file."""
+    if not path.exists():
+        return None
+    try:
+        found = read_json(path)[kind]
+        found[part]  # a KeyError where it has none
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} holds no such results: name another --output.") from error
+    return found
 
 
 def check_folder(path):

@@ -16,7 +16,7 @@ import tempfile
 
 from kernl_keras.experiments.files import UserError, read_json, write_json
 
-from .options import Command
+from .options import Command, made_before
 from .revisions import ROOT, git
 
 SCRIPT = pathlib.Path(__file__).with_name("first_updates.py")
@@ -45,16 +45,20 @@ def losses(tree, runs, updates, data_dir):
 
 def run(options, about):
     """Compares the losses, revision by revision, and writes the results file after each of them."""
-    found, by_revision = [], {}
-    if options.output.exists():
-        found = read_json(options.output)["repeat"]["rows"]
-    known = {(row["file"], row["variant"], row["git_revision"]) for row in found}
-    for path in sorted(options.results.glob("*.json")):
-        results = read_json(path)
+    files, by_revision = {path.stem: path for path in sorted(options.results.glob("*.json"))}, {}
+    if unknown := sorted(set(options.files) - set(files)):
+        raise UserError(f"there must be results files of the names given in {options.results}; received {unknown}.")
+    before = made_before(options.output, "repeat", "rows") or {"updates": options.updates, "rows": []}
+    if before["updates"] != options.updates:
+        raise UserError(f"{options.output} holds runs of {before['updates']} updates: name another --output.")
+    found = before["rows"]
+    known = {(row["file"], row["variant"], row["revision"]) for row in found}
+    for name in options.files or files:
+        results = read_json(files[name])
         for (variant, revision), made in rows_of(results).items():
-            if (path.stem, variant, revision) not in known and (not options.files or path.stem in options.files):
+            if (name, variant, revision) not in known:
                 one = results["sweep"], variant, made["seed"], made["learning_rate"]
-                by_revision.setdefault(revision, []).append((path.stem, one))
+                by_revision.setdefault(revision, []).append((name, one))
     for revision, asked in by_revision.items():
         names, runs = zip(*asked)
         how = runs, options.updates, options.data_dir and os.path.abspath(options.data_dir)
@@ -64,8 +68,9 @@ def run(options, about):
                 then = losses(tree, *how)
             finally:
                 git("worktree", "remove", "--force", tree)
-        for name, (_, variant, *_), before, now in zip(names, runs, then, losses(ROOT, *how), strict=True):
-            found.append({"file": name, "variant": variant, "git_revision": revision, "then": before, "now": now})
+        for name, (_, variant, *_), past, now in zip(names, runs, then, losses(ROOT, *how), strict=True):
+            row = {"file": name, "variant": variant, "revision": revision, "then": past, "now": now}
+            found.append({**row, "git_revision": about["git_revision"]})
         write_json(options.output, {"repeat": {"updates": options.updates, "rows": found, **about}})
 
 

@@ -33,13 +33,13 @@ import numpy as np
 import kernl_keras as kk
 from kernl_keras.experiments.build import CELLS, load_data
 from kernl_keras.experiments.configs import SPOKEN_DIGITS
-from kernl_keras.experiments.files import UserError, read_json, write_json
+from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.training.optimizers import build_optimizers
 from kernl_keras.training.state import Kept, fresh_states, moved
 
 from .gradients import numbers_inside
-from .options import Command
+from .options import Command, made_before
 from .sweeps.networks import SMALL_ADLIF, SMALL_ALIF
 from .training import compiled
 
@@ -338,12 +338,8 @@ def run(options, about):
     for rate in options.rates or ():
         if not 0.0 < rate < 1.0:
             raise UserError(f"--rates must be between 0 and 1; received {rate}.")
-    kind, found = "stream_rates" if options.rates else "streams", {}
-    if options.output.exists():
-        try:
-            found = read_json(options.output)[kind]["tasks"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{options.output} holds no such results: name another --output.") from error
+    kind = "stream_rates" if options.rates else "streams"
+    found = (made_before(options.output, kind, "tasks") or {"tasks": {}})["tasks"]
     settings = {"rows": ROWS, "units": UNITS, "delay": DELAY, "rates": options.rates or RATES}
 
     def keep(task, made):

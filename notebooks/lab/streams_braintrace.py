@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from kernl_keras.experiments.files import UserError, read_json, write_json
+from kernl_keras.experiments.files import UserError, write_json
 
 from . import streams
 from .benchmark.environments import FOLDER, SCRIPTS, environment
 from .gradients import numbers_inside
-from .options import Command
+from .options import Command, made_before
 
 SCRIPT = SCRIPTS / "braintrace_streams.py"
 TAU_OUT = 20.0  # of the readout that `streams.digits` has
@@ -192,14 +192,9 @@ def our_numbers(task):
 
 def run(options, about):
     """Makes the runs that are missing, the first seed of all rows first, and writes the results file after each."""
-    task, found = streams.digits(None), {}
+    task = streams.digits(None)
     assert task.tau_out == TAU_OUT
-    if options.output.exists():
-        try:
-            found = read_json(options.output)["streams_braintrace"]
-            found["runs"][0:]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{options.output} holds no such results: name another --output.") from error
+    found = made_before(options.output, "streams_braintrace", "runs") or {}
     try:
         versions, checked = check(task, options)
     except RuntimeError as error:

@@ -26,6 +26,9 @@ MISTAKES = [
     ("race", ["--seconds", "nan"], "--seconds must be > 0; received nan."),
     ("race", ["--seed", "-1"], "--seed must be from 0 to 1073741823; received -1."),
     ("race", ["--only", "hebb"], "invalid choice: 'hebb'"),
+    ("repeat", ["--output", "there.json"], "there.json holds no such results: name another --output."),
+    ("repeat", ["no-file", "--output", "a.json"], "received ['no-file']."),
+    ("repeat", ["--output", "repeated.json"], "repeated.json holds runs of 2 updates: name another --output."),
     ("results", ["--document", "page.md"], "page.md cannot be used: No such file or directory"),
     ("stablehlo.__main__", ["--output", "there.json"], "there.json already exists: name another --output."),
     ("stablehlo.__main__", ["--output", "no/such"], "no is no directory: make it, or name another --output."),
@@ -47,7 +50,12 @@ MISTAKES = [
     ("sweep", ["psmnist-all", "--only", "x"], "--only must name variants of psmnist-all, ['KeRNL, window 419'];"),
     ("sweep", ["layers", "--output", "no/layers.json"], "no is no directory: make it, or name another --output."),
 ]  # fmt: skip
-BESIDE = {"there.json": '{"streams": 3}', "a.stablehlo": "", "a.npz": ""}
+BESIDE = {
+    "repeated.json": '{"repeat": {"updates": 2, "rows": []}}',
+    "there.json": '{"streams": 3}',
+    "a.stablehlo": "",
+    "a.npz": "",
+}
 
 
 @pytest.mark.parametrize("command, flags, message", MISTAKES)
