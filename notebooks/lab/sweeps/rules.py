@@ -195,6 +195,17 @@ SWEEPS = (
         "784 pixels in a random order",
         weight_decay=1.0,
     ),
+    long_moved(
+        "psmnist-40000",
+        "KeRNL",
+        HALVES,
+        (0,),
+        EXPERIMENTS["psmnist"],
+        40_000,
+        "784 pixels in a random order",
+        weight_decay=1.0,
+        validate_every=1_000,
+    ),
     further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
     further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
 )
