@@ -44,43 +44,36 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
-def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = True) -> list[tuple[list[int], int]]:
-    """Which of the steps before `first` have means of their own.
+def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = True) -> list[tuple[Array, int, int]]:
+    """What the means of the last segments are means of, before step `first`.
 
-    After each window of `size` steps, its steps come in segments of at most `segment`, counted from its end. The last
-    `count` of them are kept, or with `merge` two; when a third one comes, the two become one that is kept in the same
-    way among those of twice the length, and so on, `count` in all. Returns the steps of each, the newest first, and how
-    many times `segment` such a segment has at most.
+    The newest segment has `segment` steps, and the one after it as many. With `merge` the next two have twice as many,
+    and so on, else all have as many. They are cut anew after each window of `size` steps, from its steps and those that
+    the old segments stand for, which are all the same in each. Returns a weight for each of the steps before `first`
+    [first], how many steps there are, and how many times `segment` there can be; `count` of these, the newest first.
 
-    Example: of five steps, in windows of one, the first two and the next two are one segment each.
+    Example: five steps in windows of one. The second segment of two steps had two thirds of its weight on one of them.
 
-    >>> recent_steps(5, size=1, segment=1, count=4)
-    [([4], 1), ([2, 3], 2), ([0, 1], 2)]
+    >>> [(x.tolist(), *rest) for x, *rest in recent_steps(5, size=1, segment=1, count=3)]
+    [([0.0, 0.0, 0.0, 0.0, 1.0], 1, 1), ([0.0, 0.0, 0.0, 1.0, 0.0], 1, 1), ([0.25, 0.25, 0.5, 0.0, 0.0], 2, 2)]
     """
-    together = 2 if merge else max(count, 1)  # segments of one length
-    levels: list[list[list[int]]] = [[] for _ in range(-(-count // together))]
-
-    def push(level, new):
-        if level == len(levels):
-            return
-        if len(levels[level]) == 2 and level + 1 < len(levels):
-            newer, older = levels[level].pop(0), levels[level].pop(0)
-            push(level + 1, older + newer)
-        levels[level].insert(0, new)
-
+    lengths = [2 ** (k // 2) if merge else 1 for k in range(count)]
+    stops = segment * np.cumsum(lengths)
+    every, steps, found = np.eye(first), np.zeros((0, first)), []  # the steps, the newest first
     for start in range(0, first, size):
-        window = list(range(start, min(start + size, first)))
-        for stop in reversed(range(len(window), 0, -segment)):
-            push(0, window[max(0, stop - segment) : stop])
-    return [(steps, 2**level) for level, every in enumerate(levels) for steps in every[: count - together * level]]
+        steps = np.concatenate([every[start : start + size][::-1], steps])
+        found = [x for x in np.split(steps, stops)[:-1] if len(x)]
+        steps = np.concatenate([np.repeat(x.mean(0)[None], len(x), 0) for x in found] or [steps[:0]])
+    return [(x.mean(0), len(x), length) for x, length in zip(found, lengths)]
 
 
 def recent_segments(steps, first, size, segment, count, merge=True):
     """The mean linear step of each of the segments that `recent_steps` names, how many steps it has, and its length."""
-    return [
-        (SimpleNamespace(**{name: x[:, cut].mean(1) for name, x in vars(steps).items()}), len(cut), length)
-        for cut, length in recent_steps(first, size, segment, count, merge)
-    ]
+    found = []
+    for weights, *rest in recent_steps(first, size, segment, count, merge):
+        mean = {name: np.einsum("t,bt...->b...", weights, x[:, :first]) for name, x in vars(steps).items()}
+        found.append((SimpleNamespace(**mean), *rest))
+    return found
 
 
 def kernels(poles, count):

@@ -31,14 +31,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import times, varying, with_varying
+from ..cells.linear import LinearStep, times, varying, with_varying
 from ..checks import integer, is_finite, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import map_tensors, scan, take
 from ..serialization import serializable
 from .filters import Complex, Filters, once, poles_of, respond
 from .products import share
-from .segments import Segments, WayThrough, lengths, pushed
+from .segments import Segments, WayThrough, after_window, lengths, weighted_sum
 from .settings import Settings, get_settings
 
 
@@ -62,14 +62,14 @@ class LinearTraces(Settings):
         average: time constant, in steps, of the leaky mean of all steps, which stands for those older than the
             segments.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
-            and 8 where they have none. An error goes back through all of their steps: with 4 windows of resonators
+            and 12 where they have none. An error goes back through all of their steps: with 4 windows of resonators
             KeRNL comes nearer to backpropagation, above all late in training, and takes about 1.5 times as long.
-        segment_steps: n, how many steps a segment has, at most, and never more than a window; None for a window where
-            units have periods, else 16. Where they have none, only the newest two segments have n steps, the next two
-            have twice as many, and so on.
+        segment_steps: n, how many steps a segment has, and never more than a window; None for a window where units
+            have periods, else 4. Where they have none, only the newest two segments have n steps, the next two have
+            twice as many, and so on.
         stride: m, how many steps of a segment are taken at once, at most; a power of 2. In segments of twice the
             length, these are twice as many. None for 1 where units have periods or no time constants; else half of the
-            shortest time constant in steps, rounded down to a power of 2, from 1 to 4.
+            shortest time constant in steps, rounded down to a power of 2, from 1 to 2.
 
     Raises:
         ValueError: for a setting out of range.
@@ -130,8 +130,8 @@ def suited(settings, cell):
     """The settings with what suits the cell's units for each None; a `segment_steps` that stays None is a window."""
     taus, periods = cell.time_scales()
     half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
-    suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 4.0)))}
-    suits |= {"hops": 1, "segments": 8, "segment_steps": 16} if periods is None else {"hops": 4, "segments": 1}
+    suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 2.0)))}
+    suits |= {"hops": 1, "segments": 12, "segment_steps": 4} if periods is None else {"hops": 4, "segments": 1}
     given = {name: value for name, value in settings.get_config().items() if value is not None}
     return LinearTraces(**{**suits, **given})
 
@@ -140,7 +140,7 @@ class Memory(NamedTuple):
     """The memory of the steps so far. None where it is not needed."""
 
     x: Any  # filtered inputs [B, count, J]
-    means: Any  # leaky means of the entries of Eq. (43) that vary [B, F]
+    means: Any  # leaky means of the entries of (37) or (43) that vary, see `averaged` [B, F]
     weight: Any  # total weight of the steps in these means [B, 1]
     segments: Any  # the means over each of the last K segments, the last one first [B, K, F]
     steps: Any  # how many steps each of them has [B, K]
@@ -158,7 +158,7 @@ class LinearMemory:
         like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
         step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
         any_step = self.followed(cell.linear_step(cell.save_residuals(step, after), p))  # for the shapes of its entries
-        features = sum(x.shape[-1] for x in features_to_average(any_step))
+        features = sum(x.shape[-1] for x in varying(averaged(any_step)))
         count = self.settings.segments
         self.shapes = Memory(  # without the batch axis
             x=(self.filters.count, inputs),
@@ -172,7 +172,9 @@ class LinearMemory:
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""
         own = self.rule.followed(step).first(self.rule.count_own(self.cell))
-        return own._replace(gate=1.0, heard=1.0, arrival=1.0, presynaptic=None, continues=1.0)
+        return own._replace(
+            gate=1.0, heard=1.0, arrival=1.0, presynaptic=None, continues=1.0, reset=(0.0,) * len(own.s)
+        )
 
     def unpack(self, traces):
         """The `Memory` from a list of its tensors."""
@@ -180,14 +182,9 @@ class LinearMemory:
         return Memory(*(None if shape is None else next(rest) for shape in self.shapes))
 
 
-def features_to_average(step):
-    """The values to average, tensors [C, B, ..]: the entries of (43), or psi alone where they are affine in it."""
-    return [step.psi] if affine(step) else varying(step.combined())
-
-
-def affine(step):
-    """True if psi is all that varies."""
-    return len(varying(step)) == len(varying(step.psi)) == 1
+def averaged(step):
+    """The step as what is averaged: itself, where (43) is affine in all that varies of it, else the `Jacobian`."""
+    return step if len(varying(step)) == len(varying((step.psi, step.K))) else step.combined()
 
 
 class Recollection:
@@ -208,12 +205,12 @@ class Recollection:
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
-        self.segment, self.segments, self.stride = longest, 1, 1  # n; how many a window has; m, a divisor of n
+        self.segment, self.stride = longest, 1  # n, and m, a divisor of n
         if isinstance(longest, int):
             self.segment = min(memory.settings.segment_steps or longest, longest)
-            self.segments = -(-longest // self.segment)
             while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.settings.stride:
                 self.stride *= 2
+        self.lengths = lengths(memory.settings.segments, memory.merge)
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
@@ -247,21 +244,15 @@ class Recollection:
             responses = self.filters.powers(later) * counts[..., None]
             memory = memory._replace(x=self.filters.decayed(memory.x, every) + weighted_sum(responses, inputs))
         step = self.memory.followed(self.past.derivatives(start, self.window))
-        features = tf.concat(features_to_average(step), -1)
+        features = tf.concat(varying(averaged(step)), -1)
         weights, before = counts * tf.pow(keep, later), tf.pow(keep, every)[:, None] * memory.weight
         weight = before + tf.reduce_sum(weights, 0)[:, None]
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
         if memory.segments is not None:
-            places = counts[..., None]
-            if self.segments > 1:  # the oldest first
-                numbers = tf.range(self.segments - 1.0, -1.0, -1.0, self.dtype)
-                places *= tf.cast(tf.equal(later[..., None] // self.segment, numbers), self.dtype)
-            steps = tf.reduce_sum(places, 0) * tf.ones_like(memory.weight)  # [B, count]
-            means = tf.math.divide_no_nan(weighted_sum(places, features), steps[..., None])
             segments = Segments(memory.segments, memory.steps)
-            for segment in zip(tf.unstack(means, axis=1), tf.unstack(steps, axis=1)):
-                segments = pushed(segments, *segment, self.memory.merge)
+            edges = tf.cast(self.segment, self.dtype) * np.cumsum([0, *self.lengths])
+            segments = after_window(segments, features, counts, later, edges)
             memory = memory._replace(segments=segments.means, steps=segments.steps)
         if memory.constants is None:
             return memory
@@ -390,8 +381,8 @@ class Recollection:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            several = lengths(memory.segments.shape[1], self.memory.merge)
-            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.stride, several, above)
+            several, segments = (self.segment, self.stride, self.lengths), Segments(memory.segments, memory.steps)
+            errors = way(segments, start, *several, above)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse
@@ -408,10 +399,9 @@ class Recollection:
 
     def jacobian(self, means):
         """The `Jacobian` of mean features [B, F]."""
-        if affine(self.first):
-            return self.first._replace(psi=means).combined()
-        step = self.first.combined()
-        return with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
+        step = averaged(self.first)
+        step = with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
+        return step.combined() if isinstance(step, LinearStep) else step
 
     def hop(self, current):
         """rho M^T (R / drive)."""
@@ -422,10 +412,3 @@ def add_inputs(total, weights, x):
     """Adds sum_g w_gi X^g_j, Eq. (40), to the parts of dC/dW."""
     parts = tf.split(tf.einsum("gbh,bgj->jh", weights, x), [part.shape[0] for part in total])
     return tuple(map(tf.add, total, parts))
-
-
-def weighted_sum(weights, x):
-    """sum_c weights(c) x(c): [C, B or 1, G] by [C, B, J] -> [B, G, J]."""
-    if weights.shape[1] == 1:
-        return tf.einsum("cg,cbj->bgj", weights[:, 0], x)
-    return tf.einsum("cbg,cbj->bgj", weights, x)

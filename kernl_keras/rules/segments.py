@@ -1,13 +1,14 @@
 """Means of the last steps in linear memory, and the way back through them.
 
 Slopes change fast where spikes come and go, so a mean of few steps tells more; but many of them would fill the memory.
-So segments are longer the older they are: the newest two have up to n steps each, the next two up to 2 n, then 4 n, and
-so on. When a third segment of one length is complete, the two older ones are merged into one of twice the length.
+So segments are longer the older they are: the newest two have n steps each, the next two 2 n, then 4 n, and so on.
+After a window its own steps come first, and behind them the old segments, each as so many steps that all have its mean.
+They are cut anew into segments of these lengths.
 
 At a border errors go back through the segments, by Eq. (44) with each segment's mean, m steps at once in the newest,
 2 m in those of twice the length: in that time the own state moves exactly, and the part of e that comes from other
-units stays the same. Where units oscillate, that part turns too fast for this. There nothing is merged, so that all
-segments have n steps. Errors from layers above, Eq. (42), come on top.
+units stays the same. Where units oscillate, that part turns too fast for this, and all segments have n steps. Errors
+from layers above, Eq. (42), come on top.
 """
 
 from typing import Any, NamedTuple
@@ -36,33 +37,27 @@ class BorderErrors(NamedTuple):
     n: Any  # how many steps they have gone back [B]
 
 
-def pushed(segments, mean, steps, merge):
-    """`Segments` with a new one; `mean` [B, F] and `steps` [B]. An example without steps keeps what it has."""
-    kept = list(zip(tf.unstack(segments.means, axis=1), tf.unstack(segments.steps, axis=1)))
-    new, some = (mean, steps), steps > 0.0
-    oldest = (len(kept) - 1) // 2 * 2 if merge else 0  # from there on nothing is merged
-    for level in range(0, oldest, 2):
-        newer, older = kept[level : level + 2]
-        full = (newer[1] > 0.0) & (older[1] > 0.0)
-        both = newer[1] + older[1]
-        joined = tf.math.divide_no_nan(newer[1][:, None] * newer[0] + older[1][:, None] * older[0], both[:, None])
-        nobody = tf.zeros_like(mean), tf.zeros_like(steps)
-        kept[level : level + 2] = where(some, new, newer), where(some, where(full, nobody, newer), older)
-        new, some = (joined, both), some & full
-    for place in range(oldest, len(kept)):  # the last one is forgotten
-        new, kept[place] = kept[place], where(some, new, kept[place])
-    means, counts = zip(*kept)
-    return Segments(tf.stack(means, 1), tf.stack(counts, 1))
+def after_window(segments, features, counts, later, edges):
+    """`Segments` after a window of C steps.
+
+    `features` [C, B, F] are the window's; `counts` [C, B or 1] is 1 for steps that count, and `later` says how many
+    such steps came after each. Segment k is from `edges[k]` to `edges[k + 1]` steps back.
+    """
+    start, stop = edges[:-1], edges[1:]
+    back, every = later[..., None], tf.reduce_sum(counts, 0)[:, None]
+    new = counts[..., None] * tf.cast((back >= start) & (back < stop), features.dtype)  # [C, B, K]
+    ends = every + tf.cumsum(segments.steps, 1)
+    begins = ends - segments.steps
+    common = tf.minimum(ends[:, None], stop[:, None]) - tf.maximum(begins[:, None], start[:, None])
+    common = tf.nn.relu(common)  # steps of each segment that were in each of the old ones [B, K, K]
+    steps = tf.reduce_sum(new, 0) + tf.reduce_sum(common, -1)
+    total = weighted_sum(new, features) + common @ segments.means
+    return Segments(tf.math.divide_no_nan(total, steps[..., None]), steps)
 
 
 def lengths(count, merge):
     """How many times as long as the newest each of the segments is, NumPy."""
     return 2 ** (np.arange(count) // 2 * merge)
-
-
-def where(condition, one, other):
-    """The one or the other pair of a mean [B, F] and its steps [B], in each example."""
-    return tf.where(condition[:, None], one[0], other[0]), tf.where(condition, one[1], other[1])
 
 
 class WayThrough:
@@ -183,3 +178,10 @@ def choose(condition, one, other, dtype):
 def squares(errors):
     """The squared length of the errors of each example [B, 1], a tuple of [B, H]."""
     return tf.reduce_sum(tf.add_n([x**2 for x in errors if not nothing(x)]), -1, keepdims=True)
+
+
+def weighted_sum(weights, x):
+    """sum_c weights(c) x(c): [C, B or 1, G] by [C, B, J] -> [B, G, J]."""
+    if weights.shape[1] == 1:
+        return tf.einsum("cg,cbj->bgj", weights[:, 0], x)
+    return tf.einsum("cbg,cbj->bgj", weights, x)

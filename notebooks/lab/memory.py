@@ -125,22 +125,21 @@ class Behind:
         keep, leaky = math.exp(-1.0 / self.memory.settings.average), []
         for first in self.firsts:
             count = keep ** np.arange(first)[::-1]
-            leaky.append([(slice(0, first), count / count.sum())])
+            leaky.append([(count / count.sum(), first, 1)])
         if kind == "segments":
             count, segment = self.memory.settings.segments, self.memory.settings.segment_steps
             for first, lags in zip(self.firsts, leaky):
                 size = min(segment or self.window, self.window)
-                recent = recent_steps(first, self.window, size, count, self.memory.merge)
-                lags[:0] = [(steps, np.full(len(steps), 1.0 / len(steps))) for steps, _ in recent]
-        ends = [np.cumsum([len(weights) for _, weights in lags[:-1]]) for lags in leaky]
+                lags[:0] = recent_steps(first, self.window, size, count, self.memory.merge)
+        ends = [np.cumsum([steps for _, steps, _ in lags[:-1]]) for lags in leaky]
 
         def mean(x):
             if x.ndim < 3:
                 return x
             every = np.zeros((len(leaky), max(map(len, leaky)), *x.shape[1:]))
             for border, lags in enumerate(leaky):
-                for lag, (steps, weights) in enumerate(lags):
-                    every[border, lag] = np.tensordot(weights, x[steps], 1)
+                for lag, (weights, *_) in enumerate(lags):
+                    every[border, lag] = np.tensordot(weights, x[: len(weights)], 1)
             return every
 
         found = {name: tf.nest.map_structure(mean, value) for name, value in self.jacobian.items()}

@@ -70,7 +70,7 @@ def network(length, rules, readout, cells, **settings):
     inputs = x = keras.Input(batch_shape=(B, length, I), dtype="float64")
     stateful = settings.pop("stateful", length != T)
     for rule, cell in zip(rules, cells):
-        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0, segments=2)}
+        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0, segments=2, stride=1)}
         x = kk.RNN(cell(), rule=rule, stateful=stateful, **{**traces, **settings})(x)
     outputs = kk.Readout(O, **{"tau_out": 10.0, "dtype": "float64", "stateful": stateful, **readout})(x)
     return kk.Model(inputs, outputs)
@@ -158,7 +158,7 @@ def test_two_layers_above_add_up():
         keras.utils.set_random_seed(3)
         inputs = keras.Input(batch_shape=(B, length, I), dtype="float64")
         stateful = length != T
-        traces = LinearTraces(POLES, hops=12, damping=1.0, segments=2) if stateful else None
+        traces = LinearTraces(POLES, hops=12, damping=1.0, segments=2, stride=1) if stateful else None
         z = kk.RNN(linear(8.0)(), rule="kernl" if stateful else "bptt", stateful=stateful, traces=traces)(inputs)
         readouts = [kk.Readout(O, tau_out=tau, dtype="float64", stateful=stateful)(z) for tau in (4.0, 15.0)]
         return kk.Model(inputs, keras.layers.Add(dtype="float64")(readouts))

@@ -264,9 +264,9 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
     ("cell", "expected"),
     [
         (kk.ResonatorCell(2, period=30.0), (4, 1, None, 1)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=None), (1, 8, 16, 4)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (1, 8, 16, 2)),
-        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 8, 16, 1)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=None), (1, 12, 4, 2)),
+        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (1, 12, 4, 2)),
+        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 12, 4, 1)),
     ],
 )
 def test_hops_segments_and_stride_suit_the_units(cell, expected):
