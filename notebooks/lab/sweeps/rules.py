@@ -5,7 +5,7 @@ import dataclasses
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .definition import Sweep, Variant, named, sweep
-from .networks import BRIEF, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
+from .networks import BRIEF, ECG_200, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
 HALVES = named("KeRNL, window 419")
@@ -114,6 +114,14 @@ SWEEPS = (
         "Heartbeats, trained on all 618 sequences after all is chosen",
         ECG,
         HEARTBEATS,
+        (ECG.learning_rate,),
+        task_settings={**ECG.task_settings, "validation": 0},
+    ),
+    sweep(
+        "ecg-200",
+        "Heartbeats, 200 units, trained on all 618 sequences after all is chosen",
+        ECG_200,
+        named("KeRNL, window 64", "e-prop", "backpropagation"),
         (ECG.learning_rate,),
         task_settings={**ECG.task_settings, "validation": 0},
     ),
