@@ -3,7 +3,17 @@
 import dataclasses
 import math
 
-from kernl_keras.experiments.configs import ECG, EXPERIMENTS, RESONATORS, SMNIST, SMNIST_ALIF, TAU_A, TAU_M, normal, spread
+from kernl_keras.experiments.configs import (
+    ECG,
+    EXPERIMENTS,
+    RESONATORS,
+    SMNIST,
+    SMNIST_ALIF,
+    TAU_A,
+    TAU_M,
+    normal,
+    spread,
+)
 
 EVERY_CONSTANT = ["tau_m", "period", "tau_a", "base_threshold", "adaptation_strength", "tau_out"]
 
