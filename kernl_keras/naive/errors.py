@@ -82,27 +82,28 @@ def errors_behind(
     return found, states, seen
 
 
-def errors_through_segments(segments, state, of_seen, w_rec, b, stride=1, damping=1.0, hops=True, of_outputs=None):
-    """Eq. (44) back over `recent_segments`, `stride` steps at once (twice as many where a segment is twice as long).
+def errors_through_segments(segments, state, of_seen, w_rec, b, damping=1.0, hops=True, of_outputs=None):
+    """Eq. (44) back over `recent_segments`, twice as many steps at once where a segment is twice as long.
 
     The errors from other units and from layers above are the same in all of these steps, and what comes from their
     currents arrives in the next ones. With `hops` (errors go from unit to unit) those of the states are then scaled
-    down to the length that they had at the border, and that layers above have added since. Returns R at each of the
-    steps [N, n H], and what is left after them, of the states [H, d] and of what is seen [H].
+    down to the length that they had at the border, and that layers above have added since. Of steps that are not all
+    there, a part is taken. Returns R at each of the steps [N, n H], and what is left after them, of the states [H, d]
+    and of what is seen [H].
 
     Example: two steps at once have their mean, and what they send on arrives after them.
 
     >>> half = np.full((1, 1, 1, 1), 0.5)
     >>> step = SimpleNamespace(A=half, B=half, seen_D=half[0], seen_g=0 * half[0])
     >>> start = np.ones((1, 1)), np.zeros(1), np.eye(1), 0
-    >>> [x.tolist() for x in errors_through_segments([(step, 2, 1)], *start, stride=2)]
+    >>> [x.tolist() for x in errors_through_segments([(step, 2, 2)], *start)]
     [[[0.375], [0.375]], [[0.25]], [0.75]]
     """
     found, limit = [], np.linalg.norm(state)
     seen = damping * of_seen if hops else np.zeros(len(of_seen))  # of all the steps at once
-    for mean, steps, times in segments:
-        m = stride * times
-        for _ in range(steps // m):
+    for mean, steps, m in segments:
+        for start in range(0, steps, m):
+            part, at_start = min((steps - start) / m, 1.0), (state, seen)
             added, of_output = np.zeros(state.shape), np.zeros(len(of_seen))
             if of_outputs is not None:
                 of_output = of_outputs[len(found) : len(found) + m].mean(0)
@@ -111,10 +112,11 @@ def errors_through_segments(segments, state, of_seen, w_rec, b, stride=1, dampin
                 one, state = back(mean, state, of_output, seen / m, b)
                 added = back(mean, added, of_output, np.zeros(len(of_seen)), b)[1]
                 of_current.append(one)
-            found += m * [np.mean(of_current, 0)]
-            limit += np.linalg.norm(added)
+            found += m * [part * np.mean(of_current, 0)]
+            limit += part * np.linalg.norm(added)
+            after = state, damping * through(w_rec, np.sum(of_current, 0)) if hops else seen
+            state, seen = (part * x + (1.0 - part) * y for x, y in zip(after, at_start))
             if hops:
-                seen = damping * through(w_rec, np.sum(of_current, 0))
                 shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
                 state, seen = shorter * state, shorter * seen
     return np.array(found).reshape(-1, w_rec.shape[1]), state, seen

@@ -145,7 +145,6 @@ def memory_of_means(
     horizon: int | None = None,
     poles: Sequence[complex] | None = None,
     endless: bool = False,
-    stride: int = 1,
     merge: bool = True,
     followed: SimpleNamespace | None = None,
     behind: Array | None = None,
@@ -163,7 +162,7 @@ def memory_of_means(
             leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
             All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these,
             `bounded`.
-        stride, merge: as of `errors_through_segments` and `recent_steps`, in an endless memory.
+        merge: as of `recent_steps`, in an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
@@ -197,7 +196,7 @@ def memory_of_means(
             behind_it, again = followed or steps, w_rec if behind is None else behind
             if endless:
                 segments = recent_segments(behind_it, first, size, segment or size, ring, merge)
-                arguments = segments, state, seen, again, b, stride, damping, hops != 0
+                arguments = segments, state, seen, again, b, damping, hops != 0
                 found, state, damped = errors_through_segments(*arguments)
                 sorts = 2 if hops is None else hops + 1
                 states, left = np.zeros((sorts, *state.shape)), np.zeros((sorts, units))
@@ -205,6 +204,7 @@ def memory_of_means(
             else:
                 means = means_before(behind_it, first, segment or size, ring, tau)[:horizon]
                 found = errors_behind(means, state, seen, again, b, hops, damping)[0]
+            count = sum(steps for _, steps, _ in segments) if endless else len(found)
             if poles is None:
                 gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
                 continue
@@ -212,7 +212,7 @@ def memory_of_means(
             if endless:
                 mean = means_before(behind_it, first, 1, 0, tau)[-1]
                 older = [errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles]
-                older = bounded(np.array([p ** len(found) * added for p, added in zip(poles, older)]))
+                older = bounded(np.array([p**count * added for p, added in zip(poles, older)]))
                 products += in_parts(poles, older)
             gram = gram_matrix(poles, None if endless else len(found))
             gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]), ridge)

@@ -56,8 +56,8 @@ class LinearTraces(Settings):
         hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
             4 where units have periods, else 1, and 0 for none at all. What a hop after the first adds is scaled down
             where it is longer than what the one before it added. In the segments an error goes on to other units at
-            every step, or every m steps with a `stride`. M is then the direct effect of a unit on another, which it
-            learns from single steps; the rule's kernel plays no part.
+            every step, or every m steps where a segment has m n. M is then the direct effect of a unit on another,
+            which it learns from single steps; the rule's kernel plays no part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant, in steps, of the leaky mean of all steps, which stands for those older than the
             segments.
@@ -67,9 +67,6 @@ class LinearTraces(Settings):
         segment_steps: n, how many steps a segment has, and never more than a window; None for a window where units
             have periods, else 4. Where they have none, only the newest two segments have n steps, the next two have
             twice as many, and so on.
-        stride: m, how many steps of a segment are taken at once, at most; a power of 2. In segments of twice the
-            length, these are twice as many. None for 1 where units have periods or no time constants; else half of the
-            shortest time constant in steps, rounded down to a power of 2, from 1 to 2.
 
     Raises:
         ValueError: for a setting out of range.
@@ -89,7 +86,6 @@ class LinearTraces(Settings):
         average: float = 64.0,
         segments: int | None = None,
         segment_steps: int | None = None,
-        stride: int | None = None,
     ) -> None:
         self.poles = check_poles(poles)
         self.hops = None if hops is None else integer("hops", hops, low=0)
@@ -97,9 +93,6 @@ class LinearTraces(Settings):
         self.average = number("average", average, above=0.0)
         self.segments = None if segments is None else integer("segments", segments, low=0)
         self.segment_steps = None if segment_steps is None else integer("segment_steps", segment_steps)
-        self.stride = None if stride is None else integer("stride", stride)
-        if self.stride is not None and self.stride & (self.stride - 1):
-            raise ValueError(f"stride must be None or a power of 2; received {stride!r}.")
 
 
 def check_poles(poles: Any) -> Any:
@@ -128,10 +121,9 @@ def get_traces(traces: Any) -> Any:
 
 def suited(settings, cell):
     """The settings with what suits the cell's units for each None; a `segment_steps` that stays None is a window."""
-    taus, periods = cell.time_scales()
-    half = 1.0 if taus is None or periods is not None else taus[0] / (2.0 * cell.dt)
-    suits: dict[str, Any] = {"stride": 2 ** int(math.log2(min(max(half, 1.0), 2.0)))}
-    suits |= {"hops": 1, "segments": 12, "segment_steps": 4} if periods is None else {"hops": 4, "segments": 1}
+    suits = {"hops": 1, "segments": 12, "segment_steps": 4}
+    if cell.time_scales()[1] is not None:
+        suits = {"hops": 4, "segments": 1}
     given = {name: value for name, value in settings.get_config().items() if value is not None}
     return LinearTraces(**{**suits, **given})
 
@@ -205,11 +197,9 @@ class Recollection:
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
-        self.segment, self.stride = longest, 1  # n, and m, a divisor of n
+        self.segment = longest  # n
         if isinstance(longest, int):
             self.segment = min(memory.settings.segment_steps or longest, longest)
-            while self.segment % (2 * self.stride) == 0 and 2 * self.stride <= memory.settings.stride:
-                self.stride *= 2
         self.lengths = lengths(memory.settings.segments, memory.merge)
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:
@@ -381,8 +371,7 @@ class Recollection:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            several, segments = (self.segment, self.stride, self.lengths), Segments(memory.segments, memory.steps)
-            errors = way(segments, start, *several, above)
+            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.lengths, above)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse

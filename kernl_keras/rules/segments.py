@@ -5,8 +5,8 @@ So segments are longer the older they are: the newest two have n steps each, the
 After a window its own steps come first, and behind them the old segments, each as so many steps that all have its mean.
 They are cut anew into segments of these lengths.
 
-At a border errors go back through the segments, by Eq. (44) with each segment's mean, m steps at once in the newest,
-2 m in those of twice the length: in that time the own state moves exactly, and the part of e that comes from other
+At a border errors go back through the segments, by Eq. (44) with each segment's mean, step by step in those of n steps,
+and m steps at once in those of m n: in that time the own state moves exactly, and the part of e that comes from other
 units stays the same. Where units oscillate, that part turns too fast for this, and all segments have n steps. Errors
 from layers above, Eq. (42), come on top.
 """
@@ -87,20 +87,20 @@ class WayThrough:
         hops = () if self.hop is None else (error,)
         return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
-    def __call__(self, segments, errors, size, m, lengths, above=None):
+    def __call__(self, segments, errors, size, m, above=None):
         """`BorderErrors` behind all segments, from those at the border.
 
-        `size` is n, `m` how many steps of the newest segments are taken at once, `lengths` those of the segments, and
-        `above` the weights of the `sequences` [count, B, H], or None.
+        `size` is n, `m` how many times as long each of the segments is, NumPy, and `above` the weights of the
+        `sequences` [count, B, H], or None.
         """
         means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
-        step, given = self.several_steps(means, m, lengths)
-        at_once, dtype = tf.constant(m * lengths, means.dtype), means.dtype
-        starts = at_once[:, None] * tf.cast(tf.range(size // m), dtype)  # [K, n/m]
-        of_poles = over_steps(self.poles, starts, m * lengths).parts(self.parts)
+        step, given = self.several_steps(means, m)
+        at_once, dtype = tf.constant(m, means.dtype), means.dtype
+        starts = at_once[:, None] * tf.cast(tf.range(size), dtype)  # [K, n]
+        of_poles = over_steps(self.poles, starts, m).parts(self.parts)
         elements = varying((step, given)), steps, at_once, starts, of_poles
         if above is not None:
-            elements += (self.sequences.over_steps(starts, m * lengths),)
+            elements += (self.sequences.over_steps(starts, m),)
 
         def through(errors, now):
             entries, steps, m, starts, of_poles, *sums = now
@@ -117,8 +117,8 @@ class WayThrough:
 
         return self.scan(through, errors, elements)[0]
 
-    def several_steps(self, means, m, lengths):
-        """Linear steps that stand for m steps each, or more where segments are longer, of the means [K, B, F].
+    def several_steps(self, means, m):
+        """Linear steps that stand for m steps each, of the means [K, B, F].
 
         A `Jacobian` of errors from other units, and one of those that enter z. They differ where there is a trace S,
         which is what other units receive.
@@ -127,10 +127,8 @@ class WayThrough:
         if self.trace:
             step = given.with_trace(self.decay)
             given = step._replace(D=(*given.D, 0.0))
-        for _ in range(m.bit_length() - 1):
-            step, given = step.twice(), given.twice()
-        for level in range(1, int(lengths[-1]).bit_length()):
-            longer = tf.constant((lengths >= 2**level)[:, None, None])
+        for level in range(1, int(m[-1]).bit_length()):
+            longer = tf.constant((m >= 2**level)[:, None, None])
             step, given = (
                 tf.nest.map_structure(lambda x, y, longer=longer: choose(longer, x, y, means.dtype), each.twice(), each)
                 for each in (step, given)

@@ -129,7 +129,7 @@ TRACES = Kind(
 POLES = {
     "poles": optional(integer()), "hops": optional(integer(0)), "average": POSITIVE,
     "damping": number(low=0.0, good=st.floats(0.0, 1.0)), "segments": optional(integer(0)),
-    "segment_steps": optional(integer()), "stride": optional(integer(good=st.sampled_from([1, 2, 4]))),
+    "segment_steps": optional(integer()),
 }  # fmt: skip
 PLAIN_RULES = "KeRNL EProp RFLO BPTT ReadoutOnly Membrane WholeUnit Tangent Twin Replica".split()
 RULES = {

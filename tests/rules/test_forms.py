@@ -36,8 +36,8 @@ RULES = {
 WITHOUT_WINDOWS = ("plain", "plain, 2 kernels", "RFLO", *OWN)
 LINEAR = ("kernl", "kernl, potential alone", "e-prop", "e-prop, reset")
 TRACES = [  # by the number of segments and their steps
-    LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=count, segment_steps=steps, stride=stride)
-    for count, steps, stride in ((0, None, 1), (1, None, 2), (3, 1, 1), (5, 2, 2))
+    LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=count, segment_steps=steps)
+    for count, steps in ((0, None), (1, None), (3, 1), (5, 2))
 ]
 FEW = {  # units that not every rule goes with
     "LSTM": ("exponential", "2 exponentials", "e-prop"),

@@ -70,7 +70,7 @@ def network(length, rules, readout, cells, **settings):
     inputs = x = keras.Input(batch_shape=(B, length, I), dtype="float64")
     stateful = settings.pop("stateful", length != T)
     for rule, cell in zip(rules, cells):
-        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0, segments=2, stride=1)}
+        traces = {} if rule == "bptt" else {"traces": LinearTraces(POLES, hops=12, damping=1.0, segments=2)}
         x = kk.RNN(cell(), rule=rule, stateful=stateful, **{**traces, **settings})(x)
     outputs = kk.Readout(O, **{"tau_out": 10.0, "dtype": "float64", "stateful": stateful, **readout})(x)
     return kk.Model(inputs, outputs)
@@ -158,7 +158,7 @@ def test_two_layers_above_add_up():
         keras.utils.set_random_seed(3)
         inputs = keras.Input(batch_shape=(B, length, I), dtype="float64")
         stateful = length != T
-        traces = LinearTraces(POLES, hops=12, damping=1.0, segments=2, stride=1) if stateful else None
+        traces = LinearTraces(POLES, hops=12, damping=1.0, segments=2) if stateful else None
         z = kk.RNN(linear(8.0)(), rule="kernl" if stateful else "bptt", stateful=stateful, traces=traces)(inputs)
         readouts = [kk.Readout(O, tau_out=tau, dtype="float64", stateful=stateful)(z) for tau in (4.0, 15.0)]
         return kk.Model(inputs, keras.layers.Add(dtype="float64")(readouts))
@@ -205,7 +205,7 @@ def layer_errors(layer, net, m, above, b, first):
     if settings.segments:
         merge = layer.cell.time_scales()[1] is None
         segments = recent_segments(followed, first, first, settings.segment_steps, settings.segments, merge)
-        start = segments, state, seen, again, b, settings.stride, damping
+        start = segments, state, seen, again, b, damping
         recent, state, seen = errors_through_segments(*start, of_outputs=above.behind)
         seen = seen / damping
     later = above.behind[len(recent) :]
@@ -264,7 +264,7 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
 )
 def test_errors_of_a_readout_go_through_the_segments(name):
     poles = [(2.0, 5.0), (20.0, 9.0), (30.0, 15.0)]
-    traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2, stride=2)
+    traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2)
     same_as_the_oracle([Network(name, time=T)], traces, 1e-7)
 
 

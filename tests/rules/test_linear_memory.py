@@ -20,8 +20,8 @@ from . import test_own_states as own
 T = 9
 ERROR = draw(53, B, T, H)
 TRACES = {  # by K; those of an even number of steps stay within their windows
-    count: LinearTraces(5, hops=hops, damping=0.7, average=6.0, segments=count, segment_steps=steps, stride=stride)
-    for count, hops, steps, stride in ((0, 3, None, 1), (1, 2, None, 2), (2, 2, 16, 1), (3, 2, 1, 1), (5, 2, 2, 2))
+    count: LinearTraces(5, hops=hops, damping=0.7, average=6.0, segments=count, segment_steps=steps)
+    for count, hops, steps in ((0, 3, None), (1, 2, None), (2, 2, 16), (3, 2, 1), (5, 2, 2))
 }
 RULES = {
     "kernl": KeRNL(reset_gradient=False),
@@ -45,7 +45,6 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
     arguments |= {"tau": settings.average, "poles": layer.memory.filters.poles, "ridge": RIDGE, "followed": followed}
     segment = min(settings.segment_steps or layer.window, layer.window)
     arguments |= {"ring": settings.segments, "segment": segment, "merge": layer.cell.time_scales()[1] is None}
-    arguments["stride"] = min(settings.stride, segment & -segment)  # a segment is a multiple of it
     return ref.memory_of_means(error, s, exact, w_rec, layer.window, endless=True, **arguments)
 
 
@@ -263,15 +262,14 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (kk.ResonatorCell(2, period=30.0), (4, 1, None, 1)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=None), (1, 12, 4, 2)),
-        (kk.LIFCell(2, tau_m=20.0, tau_s=5.0), (1, 12, 4, 2)),
-        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 12, 4, 1)),
+        (kk.ResonatorCell(2, period=30.0), (4, 1, None)),
+        (kk.LIFCell(2, tau_m=20.0), (1, 12, 4)),
+        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 12, 4)),
     ],
 )
-def test_hops_segments_and_stride_suit_the_units(cell, expected):
-    names = ("hops", "segments", "segment_steps", "stride")
+def test_hops_and_segments_suit_the_units(cell, expected):
+    names = ("hops", "segments", "segment_steps")
     found = suited(LinearTraces(3, damping=0.5), cell).get_config()
     assert (*(found[name] for name in names), found["poles"], found["damping"]) == (*expected, 3, 0.5)
-    given = LinearTraces(hops=0, segments=3, segment_steps=8, stride=4)
+    given = LinearTraces(hops=0, segments=3, segment_steps=8)
     assert suited(given, cell).get_config() == given.get_config()

@@ -82,16 +82,16 @@ def test_errors_behind_the_border_are_the_effects_of_currents_run_forward(dampin
 def test_errors_that_do_not_grow_go_through_windows_as_through_steps(hops):
     means = [random_means(90), random_means(94)]
     steps = [mean for mean in means for _ in range(3)]
-    found = errors_through_segments([(mean, 3, 1) for mean in means], STATE, OF_SEEN, W_REC, 0, 1, 0.2, hops is None)
+    found = errors_through_segments([(mean, 3, 1) for mean in means], STATE, OF_SEEN, W_REC, 0, 0.2, hops is None)
     behind = ref.errors_behind(steps, STATE, OF_SEEN, W_REC, 0, hops, 0.2)
     for one, other in zip(found, (behind[0], behind[1].sum(0), behind[2].sum(0))):
         same(one, other)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_errors_that_would_grow_stay_as_long_as_they_were(stride):
+@pytest.mark.parametrize("m", [1, 2])
+def test_errors_that_would_grow_stay_as_long_as_they_were(m):
     step = random_means(90)
-    _, state, _ = errors_through_segments([(step, 20, 1)], STATE, OF_SEEN, 9.0 * W_REC, 0, stride)
+    _, state, _ = errors_through_segments([(step, 20, m)], STATE, OF_SEEN, 9.0 * W_REC, 0)
     same(np.linalg.norm(state), np.linalg.norm(STATE))
 
 
@@ -99,7 +99,7 @@ def test_several_steps_at_once_send_on_what_they_would_one_by_one():
     """Into a network that hears it, but does not answer: the same in sum, only later."""
     step = random_means(90)
     step.seen_D, step.seen_g = 0.0 * step.seen_D, 0.0 * step.seen_g
-    found, state, _ = errors_through_segments([(step, 4, 1)], 5.0 * STATE, 0.0 * OF_SEEN, W_REC, 0, 4)
+    found, state, _ = errors_through_segments([(step, 4, 4)], 5.0 * STATE, 0.0 * OF_SEEN, W_REC, 0)
     one_by_one, expected, _ = ref.errors_behind(4 * [step], 5.0 * STATE, 0.0 * OF_SEEN, W_REC, 0)
     same(found, np.repeat(one_by_one.mean(0)[None], 4, 0))
     same(state, expected.sum(0))

@@ -48,7 +48,7 @@ CHANGES = {
     Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     Replica: dict(std=1.5, resync_every=2, observe="voltage"),
-    LinearTraces: dict(poles=2, hops=2, damping=0.5, average=2.0, segments=1, segment_steps=1, stride=1),
+    LinearTraces: dict(poles=2, hops=2, damping=0.5, average=2.0, segments=1, segment_steps=1),
     RFLO: {}, ReadoutOnly: {}, Membrane: dict(arrival=False),
     WholeUnit: {},
 }  # fmt: skip
@@ -140,8 +140,6 @@ ERRORS = [
     (lambda: LinearTraces(poles=[0.0]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
     (lambda: LinearTraces(poles=[math.inf]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
     (lambda: LinearTraces(poles=[(5.0, True)]), "poles must be None, an integer >= 1, or a list of time constants > 0"),
-    (lambda: LinearTraces(stride=0), "stride must be .*; received 0"),
-    (lambda: LinearTraces(stride=3), "stride must be .*; received 3"),
 ]
 
 
