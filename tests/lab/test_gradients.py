@@ -96,9 +96,9 @@ def test_numbers_by_hand():
     assert numbers_inside(gated, 1) == INPUTS + 6 * UNITS  # of each unit the output before, four gates and the memory
     assert numbers_behind(layer, eprop, False) == 2 * UNITS * J  # of potential and threshold
     means = 9 * UNITS + 1  # A, B, D and g of V and b, and their weight
-    assert numbers_behind(layer, eprop, True) == 8 * J + 9 * means  # of 8 windows, and of what is older
+    assert numbers_behind(layer, eprop, True) == 8 * J + 13 * means  # of 12 segments, and of what is older
     assert numbers_behind(layer, kernl, False) == (2 + 2) * UNITS * J  # of each time constant, one
-    assert numbers_behind(layer, kernl, True) == 8 * J + 9 * means
+    assert numbers_behind(layer, kernl, True) == 8 * J + 13 * means
 
 
 RESONATING = dataclasses.replace(

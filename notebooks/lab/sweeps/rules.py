@@ -5,7 +5,7 @@ import dataclasses
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
 from .definition import Sweep, Variant, named, sweep
-from .networks import BRIEF, ECG_200, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
+from .networks import BRIEF, ECG_128, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
 HALVES = named("KeRNL, window 419")
@@ -28,13 +28,6 @@ def long_moved(name, what, variants, seeds, experiment=SMNIST, steps=50_000, pix
     moved |= {**TFDS, **changes}
     description = f"digits that are moved from the start, constants that learn, {steps:,} updates of {what}"
     return sweep(name, f"{pixels}, {description}", experiment, variants, (2e-3,), seeds, **moved)
-
-
-def further(name, network, what, steps, learning_rate=2e-3, **task_settings):
-    """A run on pixels that goes on from a packaged network: the one of the revision in the results file."""
-    base, description = EXPERIMENTS[network], f"Further from the packaged {network}: {what}"
-    changes = {"task_settings": {**base.task_settings, **task_settings}, "learn": EVERY_CONSTANT, "start": network}
-    return sweep(name, description, base, HALVES, (learning_rate,), (0,), **changes, steps=steps, **TFDS)
 
 
 WINDOWS = (
@@ -111,8 +104,8 @@ SWEEPS = (
     sweep("adding-500", "The adding problem over 500 steps", adding(500), LONG_SUMS, (1e-3, 3e-3), (0, 1), epochs=2),
     sweep(
         "ecg-all",
-        "Heartbeats, trained on all 618 sequences after all is chosen",
-        ECG,
+        "Heartbeats, 128 units, trained on all 618 sequences after all is chosen",
+        ECG_128,
         HEARTBEATS,
         (ECG.learning_rate,),
         task_settings={**ECG.task_settings, "validation": 0},
@@ -120,7 +113,7 @@ SWEEPS = (
     sweep(
         "ecg-200",
         "Heartbeats, 200 units, trained on all 618 sequences after all is chosen",
-        ECG_200,
+        ECG,
         named("KeRNL, window 64", "e-prop", "backpropagation"),
         (ECG.learning_rate,),
         task_settings={**ECG.task_settings, "validation": 0},
@@ -194,16 +187,6 @@ SWEEPS = (
         validate_every=1_000,
     ),
     long_moved(
-        "psmnist-decay",
-        "KeRNL",
-        HALVES,
-        (0,),
-        EXPERIMENTS["psmnist"],
-        20_000,
-        "784 pixels in a random order",
-        weight_decay=1.0,
-    ),
-    long_moved(
         "psmnist-40000",
         "KeRNL",
         HALVES,
@@ -214,6 +197,4 @@ SWEEPS = (
         weight_decay=1.0,
         validate_every=1_000,
     ),
-    further("psmnist-halves", "psmnist", "windows of half a sequence", 24_000),
-    further("psmnist-all", "psmnist", "the validation part too", 16_000, 1e-3, validation=0),
 )
