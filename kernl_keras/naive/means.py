@@ -44,10 +44,10 @@ def means_before(
     return [own[n] if n < ring else older for n, cut in enumerate(cuts) for _ in range(cut.start, cut.stop)]
 
 
-def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = True) -> list[tuple[Array, int, int]]:
+def recent_steps(first: int, size: int, segment: int, count: int, grow: bool = True) -> list[tuple[Array, int, int]]:
     """What the means of the last segments are means of, before step `first`.
 
-    The newest segment has `segment` steps, and the one after it as many. With `merge` the next two have twice as many,
+    The newest segment has `segment` steps, and the one after it as many. With `grow` the next two have twice as many,
     and so on, else all have as many. They are cut anew after each window of `size` steps, from its steps and those that
     the old segments stand for, which are all the same in each. Returns a weight for each of the steps before `first`
     [first], how many steps there are, and how many times `segment` there can be; `count` of these, the newest first.
@@ -57,7 +57,7 @@ def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = 
     >>> [(x.tolist(), *rest) for x, *rest in recent_steps(5, size=1, segment=1, count=3)]
     [([0.0, 0.0, 0.0, 0.0, 1.0], 1, 1), ([0.0, 0.0, 0.0, 1.0, 0.0], 1, 1), ([0.25, 0.25, 0.5, 0.0, 0.0], 2, 2)]
     """
-    lengths = [2 ** (k // 2) if merge else 1 for k in range(count)]
+    lengths = [2 ** (k // 2) if grow else 1 for k in range(count)]
     stops = segment * np.cumsum(lengths)
     every, steps, found = np.eye(first), np.zeros((0, first)), []  # the steps, the newest first
     for start in range(0, first, size):
@@ -67,10 +67,10 @@ def recent_steps(first: int, size: int, segment: int, count: int, merge: bool = 
     return [(x.mean(0), len(x), length) for x, length in zip(found, lengths)]
 
 
-def recent_segments(steps, first, size, segment, count, merge=True):
+def recent_segments(steps, first, size, segment, count, grow=True):
     """The mean linear step of each of the segments that `recent_steps` names, how many steps it has, and its length."""
     found = []
-    for weights, *rest in recent_steps(first, size, segment, count, merge):
+    for weights, *rest in recent_steps(first, size, segment, count, grow):
         mean = {name: np.einsum("t,bt...->b...", weights, x[:, :first]) for name, x in vars(steps).items()}
         found.append((SimpleNamespace(**mean), *rest))
     return found
@@ -145,7 +145,7 @@ def memory_of_means(
     horizon: int | None = None,
     poles: Sequence[complex] | None = None,
     endless: bool = False,
-    merge: bool = True,
+    grow: bool = True,
     followed: SimpleNamespace | None = None,
     behind: Array | None = None,
     ridge: float = 1e-8,
@@ -162,7 +162,7 @@ def memory_of_means(
             leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
             All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these,
             `bounded`.
-        merge: as of `recent_steps`, in an endless memory.
+        grow: as of `recent_steps`, in an endless memory.
         followed: the linear steps whose means stand behind the border; `steps` where None.
         behind: the recurrent weights that M stands for, across the border and behind it; `w_rec` where None.
         ridge: as of `projected`.
@@ -195,7 +195,7 @@ def memory_of_means(
                 continue
             behind_it, again = followed or steps, w_rec if behind is None else behind
             if endless:
-                segments = recent_segments(behind_it, first, size, segment or size, ring, merge)
+                segments = recent_segments(behind_it, first, size, segment or size, ring, grow)
                 arguments = segments, state, seen, again, b, damping, hops != 0
                 found, state, damped = errors_through_segments(*arguments)
                 sorts = 2 if hops is None else hops + 1

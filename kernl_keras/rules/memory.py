@@ -144,7 +144,7 @@ class LinearMemory:
 
     def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, suited(settings, cell)
-        self.merge = cell.time_scales()[1] is None  # old segments, see `rules.segments`
+        self.grow = cell.time_scales()[1] is None  # segments, the older they are, see `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
@@ -200,7 +200,7 @@ class Recollection:
         self.segment = longest  # n
         if isinstance(longest, int):
             self.segment = min(memory.settings.segment_steps or longest, longest)
-        self.lengths = lengths(memory.settings.segments, memory.merge)
+        self.lengths = lengths(memory.settings.segments, memory.grow)
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)

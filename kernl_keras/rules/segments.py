@@ -55,9 +55,9 @@ def after_window(segments, features, counts, later, edges):
     return Segments(tf.math.divide_no_nan(total, steps[..., None]), steps)
 
 
-def lengths(count, merge):
+def lengths(count, grow):
     """How many times as long as the newest each of the segments is, NumPy."""
-    return 2 ** (np.arange(count) // 2 * merge)
+    return 2 ** (np.arange(count) // 2 * grow)
 
 
 class WayThrough:

@@ -130,7 +130,7 @@ class Behind:
             count, segment = self.memory.settings.segments, self.memory.settings.segment_steps
             for first, lags in zip(self.firsts, leaky):
                 size = min(segment or self.window, self.window)
-                lags[:0] = recent_steps(first, self.window, size, count, self.memory.merge)
+                lags[:0] = recent_steps(first, self.window, size, count, self.memory.grow)
         ends = [np.cumsum([steps for _, steps, _ in lags[:-1]]) for lags in leaky]
 
         def mean(x):

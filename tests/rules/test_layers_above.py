@@ -203,8 +203,8 @@ def layer_errors(layer, net, m, above, b, first):
     again = (m / drive[:, None]).T
     seen, damping, recent = through(again, inside[0]), settings.damping, np.zeros((0, inside.shape[1]))
     if settings.segments:
-        merge = layer.cell.time_scales()[1] is None
-        segments = recent_segments(followed, first, first, settings.segment_steps, settings.segments, merge)
+        grow = layer.cell.time_scales()[1] is None
+        segments = recent_segments(followed, first, first, settings.segment_steps, settings.segments, grow)
         start = segments, state, seen, again, b, damping
         recent, state, seen = errors_through_segments(*start, of_outputs=above.behind)
         seen = seen / damping

@@ -44,7 +44,7 @@ def memory_of_means(layer, error, s, exact, followed, w_rec, m=None):
         arguments = {"hops": settings.hops, "damping": settings.damping, "behind": (m / drive[:, None]).T}
     arguments |= {"tau": settings.average, "poles": layer.memory.filters.poles, "ridge": RIDGE, "followed": followed}
     segment = min(settings.segment_steps or layer.window, layer.window)
-    arguments |= {"ring": settings.segments, "segment": segment, "merge": layer.cell.time_scales()[1] is None}
+    arguments |= {"ring": settings.segments, "segment": segment, "grow": layer.cell.time_scales()[1] is None}
     return ref.memory_of_means(error, s, exact, w_rec, layer.window, endless=True, **arguments)
 
 
