@@ -33,7 +33,7 @@ from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
 from .gradients import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
-from .options import Command
+from .options import Command, made_before
 
 EARLY, LATE = ("smnist", "smnist-alif", "smnist-adlif"), ("late", "decayed")
 EXAMPLES, FEW = 32, 8  # digits, and those for the parts
@@ -218,16 +218,18 @@ def measure(name, seed, updates, windows, kept, run=None):
 
 
 def run(options, about):
-    """A results file, written anew after each network."""
+    """A results file, written anew after each network; it keeps the rows of other networks that it has."""
     if "decayed" in options.networks and not options.run_dir:
         raise UserError("the network decayed needs --run-dir, the directory of a finished run with weight decay.")
-    rows, kept = [], {}
+    before = (made_before(options.output, "memory", "rows") or {"rows": []})["rows"]
+    rows, kept = [row for row in before if row["network"] not in options.networks], {}
     for name, seed in itertools.product(options.networks, options.seeds):
         found = measure(name, seed, options.updates, options.windows, kept, options.run_dir)
-        rows += found
+        rows += [{**row, "git_revision": about["git_revision"]} for row in found]
         for row in found:
             label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
             print(f"{name} {seed} C={row['window']} {label}: {row['cosine']:.3f} ({row['length']:.2f})", flush=True)
+        rows.sort(key=lambda row: (*EARLY, *LATE).index(row["network"]))
         measured = {"examples": EXAMPLES, "updates": options.updates, "device": devices(), "rows": rows}
         write_json(options.output, {"memory": {**measured, **about}})
 
@@ -238,7 +240,7 @@ main.option("--run-dir", type=pathlib.Path, metavar="DIR", help="of the network 
 main.count("--windows", [1, 16, 64], "parts have the last", nargs="+", metavar="C")
 main.count("--updates", 150, "of backpropagation")
 main.seeds(0, 1, 2)
-main.results()
+main.results(new=False)
 main.machine()
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ MISTAKES = [
     ("borders", ["--windows", "60", "--output", "a.json"], "--windows must divide 256; received 60"),
     ("memory", ["--windows", "0", "--output", "a.json"], "--windows must be >= 1; received 0"),
     ("memory", ["--networks", "decayed", "--output", "a.json"], "the network decayed needs --run-dir"),
-    ("memory", ["--output", "there.json"], "there.json already exists: name another --output."),
+    ("memory", ["--output", "there.json"], "there.json holds no such results: name another --output."),
     ("nir_round_trip", [], "KERNL_KERAS_NIR_PYTHON must name the Python of an environment"),
     ("race", ["--output", "no/such.json"], "no is no directory: make it, or name another --output."),
     ("race", ["--units", "0"], "--units must be >= 1; received 0."),
