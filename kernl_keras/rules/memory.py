@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import LinearStep, times, varying, with_varying
+from ..cells.linear import LinearStep, nothing, times, varying, with_varying
 from ..checks import integer, is_finite, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import map_tensors, scan, take
@@ -175,8 +175,10 @@ class LinearMemory:
 
 
 def averaged(step):
-    """The step as what is averaged: itself, where (43) is affine in all that varies of it, else the `Jacobian`."""
-    return step if len(varying(step)) == len(varying((step.psi, step.K))) else step.combined()
+    """What is averaged of a step: psi, K and psi s, in which (43) is affine, or the `Jacobian` where more varies."""
+    if len(varying(step)) > len(varying((step.psi, step.K, step.s))) or not nothing(step.direct):
+        return step.combined()
+    return step._replace(s=tuple(times(step.psi, s) if varying(s) else s for s in step.s))
 
 
 class Recollection:
@@ -390,7 +392,12 @@ class Recollection:
         """The `Jacobian` of mean features [B, F]."""
         step = averaged(self.first)
         step = with_varying(step, tf.split(means, [x.shape[-1] for x in varying(step)], -1))
-        return step.combined() if isinstance(step, LinearStep) else step
+        if not isinstance(step, LinearStep):
+            return step
+        pairs = zip(step.s, self.first.s)
+        return step._replace(
+            s=tuple(tf.math.divide_no_nan(s, step.psi) if varying(x) else s for s, x in pairs)
+        ).combined()
 
     def hop(self, current):
         """rho M^T (R / drive)."""
