@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import LinearStep, nothing, times, varying, with_varying
+from ..cells.linear import LinearStep, times, varying, with_varying
 from ..checks import integer, is_finite, number
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import map_tensors, scan, take
@@ -176,7 +176,7 @@ class LinearMemory:
 
 def averaged(step):
     """What is averaged of a step: psi, K and psi s, in which (43) is affine, or the `Jacobian` where more varies."""
-    if len(varying(step)) > len(varying((step.psi, step.K, step.s))) or not nothing(step.direct):
+    if len(varying(step)) > len(varying((step.psi, step.K, step.s))):
         return step.combined()
     return step._replace(s=tuple(times(step.psi, s) if varying(s) else s for s in step.s))
 
