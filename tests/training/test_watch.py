@@ -105,8 +105,8 @@ def test_short_sequences_are_not_reported(steps):
         (0.019, 0.0, 0.0, 0.0, []),  # the least of all experiments
         (0.36, 0.0, 0.01, 0.0, []),  # the most of the spiking ones
         (0.25, 0.5, 0.3, 0.0, ["saturated"]),
-        (0.2, 0.0, 0.0, 0.11, ["restarted"]),
-        (0.2, 0.0, 0.0, 0.09, []),
+        (0.2, 0.0, 0.0, 0.21, ["restarted"]),
+        (0.1, 0.0, 0.0, 0.16, []),  # `ecg-200`, which explains 90 % of what its perturbations do
     ],
 )
 def test_what_is_out_of_range(rate, silent, saturated, restarted, words):
