@@ -144,7 +144,7 @@ class LinearMemory:
 
     def __init__(self, cell, rule, settings, inputs):
         self.cell, self.rule, self.settings = cell, rule, suited(settings, cell)
-        self.grow = cell.time_scales()[1] is None  # segments, the older they are, see `rules.segments`
+        self.grow = cell.time_scales()[1] is None  # whether segments are longer the older they are, `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
         like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
