@@ -52,7 +52,8 @@ def recent_steps(first: int, size: int, segment: int, count: int, grow: bool = T
     the old segments stand for, which are all the same in each. Returns a weight for each of the steps before `first`
     [first], how many steps there are, and how many times `segment` there can be; `count` of these, the newest first.
 
-    Example: five steps in windows of one. The second segment of two steps had two thirds of its weight on one of them.
+    Example: five steps in windows of one. Of the two steps of the third segment, one is as it was, and one the mean of
+    the two before it.
 
     >>> [(x.tolist(), *rest) for x, *rest in recent_steps(5, size=1, segment=1, count=3)]
     [([0.0, 0.0, 0.0, 0.0, 1.0], 1, 1), ([0.0, 0.0, 0.0, 1.0, 0.0], 1, 1), ([0.25, 0.25, 0.5, 0.0, 0.0], 2, 2)]
@@ -160,6 +161,7 @@ def memory_of_means(
         poles: of the G filters; None where the inputs themselves are remembered.
         endless: whether the virtual steps are those of the `ring` segments that `recent_segments` returns, and the
             leaky mean of all steps stands for what is older, without end: in closed form, and so is the Gram matrix.
+            It needs `poles`.
             All hops are followed in the segments, as by `errors_through_segments`, and `hops` of them before these,
             `bounded`.
         grow: as of `recent_steps`, in an endless memory.

@@ -221,8 +221,10 @@ def run(options, about):
     """A results file, written anew after each network; it keeps the rows of other networks that it has."""
     if "decayed" in options.networks and not options.run_dir:
         raise UserError("the network decayed needs --run-dir, the directory of a finished run with weight decay.")
-    before = (made_before(options.output, "memory", "rows") or {"rows": []})["rows"]
-    rows, kept = [row for row in before if row["network"] not in options.networks], {}
+    before = made_before(options.output, "memory", "rows") or {"updates": options.updates, "rows": []}
+    if before["updates"] != options.updates:
+        raise UserError(f"{options.output} has rows of --updates {before['updates']}: name another --output.")
+    rows, kept = [row for row in before["rows"] if row["network"] not in options.networks], {}
     for name, seed in itertools.product(options.networks, options.seeds):
         found = measure(name, seed, options.updates, options.windows, kept, options.run_dir)
         rows += [{**row, "git_revision": about["git_revision"]} for row in found]

@@ -159,6 +159,17 @@ def test_rows_of_a_network(learned, results, monkeypatch):
     assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]
 
 
+def test_rows_of_other_networks_are_kept(results, monkeypatch):
+    row = {"window": 1, "crosses": "nothing", "cosine": 1.0, "length": 1.0}
+    monkeypatch.setattr(lab_memory, "measure", lambda name, seed, *_: [{"network": name, "seed": seed, **row}])
+    results(lab_memory, "--networks", "smnist-alif", "--seeds", "0")
+    for seed in ("1", "2"):
+        rows = results(lab_memory, "--networks", "smnist", "--seeds", seed)["memory"]["rows"]
+        assert [(row["network"], row["seed"]) for row in rows] == [("smnist", int(seed)), ("smnist-alif", 0)]
+    with pytest.raises(SystemExit):
+        results(lab_memory, "--networks", "smnist", "--updates", "7")
+
+
 @pytest.mark.slow
 def test_what_pieces_lose_by_layers(results, monkeypatch):
     monkeypatch.setattr(borders, "UNITS", 6)
