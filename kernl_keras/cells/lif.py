@@ -11,7 +11,7 @@ from ..dynamics.surrogate import spike
 from ..serialization import serializable
 from ..types import Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
-from .linear import LinearStep
+from .linear import LinearStep, nothing, times
 from .spiking import SpikingCell, SpikingResiduals, SpikingStep
 
 
@@ -50,6 +50,9 @@ class LIFCell(SpikingCell):
         (7) r(t)  = max(r(t-1) - dt, 0) + tau_ref z(t)
         (8) V(t)  = V-(t) (1 - z(t)) + V_reset z(t)           or, soft, V-(t) - B(t-1) z(t)
         (9) S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    Where db(t)/db(t-1) = p - (1-p) beta psi(t) would be below -1, and errors that go back would grow with every step,
+    the derivative of b(t) by z(t) is smaller, so that it is -1. Thresholds that learn can come there.
 
     In a plain `keras.layers.RNN` the cell trains by backpropagation through time, with psi in place of the spike's
     derivative; in `kernl_keras.RNN` by the rule of that layer.
@@ -167,7 +170,7 @@ class LIFCell(SpikingCell):
         potential = state.v + gate * (p.drive * current - (1.0 - p.membrane_decay) * state.v)  # Eq. (3)
         slope = self.slope(potential, threshold, gate)  # Eq. (5)
         spikes = spike(potential, threshold, slope)  # Eq. (4)
-        adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+        adaptation = self.adapted(state.adaptation, spikes, slope, p)  # Eq. (6)
         refractory = tf.nn.relu(state.refractory - self.dt) + self.tau_ref * tf.stop_gradient(spikes)  # Eq. (7)
         v = self.after_reset(potential, threshold, spikes)
         trace = p.trace_decay * state.trace + spikes  # Eq. (9)
@@ -196,13 +199,14 @@ class LIFCell(SpikingCell):
     def _linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0, presynaptic=None):
         """Eq. (37) of V and b; `taken` is what a spike takes from V."""
         leak, decay, beta = 1.0 - gate * (1.0 - p.membrane_decay), p.adaptation_decay, p.adaptation_strength
+        damped = 1.0 if nothing(psi) else self.damped(psi, p)
         step = LinearStep(
             psi=psi,
             P=((leak, 0.0), (0.0, 1.0)),  # Eq. (3)
             Q=(gate * p.drive, 0.0),
             r=(1.0, -beta),  # Eq. (4)
             K=((1.0, -beta * spikes) if self.reset == "soft" else (1.0 - spikes, 0.0), (0.0, decay)),  # Eq. (8), (6)
-            s=(0.0, 1.0 - decay),
+            s=(0.0, times(1.0 - decay, damped)),
             reset=(-taken, 0.0),
             K0=((1.0, 0.0), (0.0, decay)),
             gate=gate,

@@ -12,7 +12,7 @@ from ..initializers import LogSpaced
 from ..serialization import serializable
 from ..types import Surrogate, TimeConstant
 from .constants import Effects, check_period
-from .linear import LinearStep
+from .linear import LinearStep, times
 from .spiking import SpikingCell, SpikingResiduals, SpikingStep
 
 
@@ -49,6 +49,8 @@ class ResonatorCell(SpikingCell):
         (5)  psi(t) = damping * f(u) / B, f the surrogate,     u = (V- - B) / B
         (6)  b(t)  = p b(t-1) + (1-p) z(t)
         (9)  S(t)  = exp(-dt/tau_s) S(t-1) + z(t)
+
+    Where db(t)/db(t-1) would be below -1, the derivative of b(t) by z(t) is smaller, as in `kernl_keras.LIFCell`.
 
     A unit responds most to inputs that come and go with its period, and remembers them for tau_m. Units with many
     periods and a long tau_m hold a spectrum of the past. No reset interrupts the potential, so the known part of a
@@ -142,7 +144,7 @@ class ResonatorCell(SpikingCell):
         quadrature = p.turn * state.v + p.leak * state.quadrature
         slope = self.slope(potential, threshold)  # Eq. (5)
         spikes = spike(potential, threshold, slope)  # Eq. (4)
-        adaptation = p.adaptation_decay * state.adaptation + (1.0 - p.adaptation_decay) * spikes  # Eq. (6)
+        adaptation = self.adapted(state.adaptation, spikes, slope, p)  # Eq. (6)
         trace = p.trace_decay * state.trace + spikes  # Eq. (9)
         step = SpikingStep(spikes, potential, threshold, slope)
         return step, ResonatorState(potential, quadrature, adaptation, trace)
@@ -165,7 +167,8 @@ class ResonatorCell(SpikingCell):
 
     def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
         psi = self.slope(residuals.potential, self.threshold(residuals, p))
-        return self.silent_step(p)._replace(psi=psi, arrival=psi, presynaptic=residuals.presynaptic)
+        step = self.silent_step(p)._replace(psi=psi, arrival=psi, presynaptic=residuals.presynaptic)
+        return step._replace(s=(0.0, 0.0, times(self.damped(psi, p), step.s[2]))) if self.adapts else step
 
     def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
         """Re U(t) and, where it is kept, Im U(t)."""

@@ -1,12 +1,14 @@
 """Base of the spiking cells: adapting threshold, Eq. (4) and (6), psi, Eq. (5), and synaptic trace S, Eq. (9)."""
 
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import per_unit
-from ..dynamics.surrogate import surrogate_slope
+from ..dynamics.surrogate import scale_gradient, surrogate_slope
 from ..types import TimeConstant
 from .constants import Effects, check_time_constant
 from .hidden import HiddenCell
@@ -104,6 +106,34 @@ class SpikingCell(HiddenCell):
     def slope(self, potential: tf.Tensor, threshold: tf.Tensor, gate: tf.Tensor | float = 1.0) -> tf.Tensor:
         """psi, Eq. (5)."""
         return surrogate_slope(potential, threshold, gate, self.surrogate_damping, self.surrogate)
+
+    def adapted(self, adaptation: tf.Tensor, spikes: tf.Tensor, slope: tf.Tensor, p: Any) -> tf.Tensor:
+        """b(t), Eq. (6)."""
+        seen = scale_gradient(spikes, self.damped(slope, p)) if self.overshoots else spikes
+        return p.adaptation_decay * adaptation + (1.0 - p.adaptation_decay) * seen
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether p - (1-p) beta psi may be below -1: not where these are numbers for which it never is."""
+        constants = self.tau_a, self.adaptation_strength, self.base_threshold
+        known = all(isinstance(value, (Real, list)) for value in constants) and isinstance(self.surrogate, str)
+        if not self.adapts:
+            return False
+        if known and not {"tau_a", "adaptation_strength", "base_threshold"} & set(self.learn):
+            tau, beta, base = map(np.asarray, constants)
+            share = self.dt / tau if getattr(self, "discretization", "") == "euler" else 1.0 - np.exp(-self.dt / tau)
+            return bool(np.any(share * beta * self.surrogate_damping / base > 2.0 - share))
+        return True
+
+    def damped(self, slope: Any, p: Any) -> Any:
+        """The factor <= 1 of the derivative of b(t) by z(t) with which db(t)/db(t-1) = p - (1-p) beta psi is >= -1.
+
+        Below -1 an error would grow from step to step, although b itself is stable.
+        """
+        if not self.overshoots:
+            return 1.0
+        decay, beta = p.adaptation_decay, tf.convert_to_tensor(p.adaptation_strength, slope.dtype)
+        return 1.0 / tf.maximum((1.0 - decay) / (1.0 + decay) * beta * slope, 1.0)
 
     def save_residuals(self, step: SpikingStep, state: Any) -> SpikingResiduals:
         return SpikingResiduals(
