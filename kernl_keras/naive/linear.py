@@ -8,17 +8,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from .units import Array, Enters
+from .units import Array, Enters, adapts_by
 
 Kind: TypeAlias = Literal["spiking", "resonator", "adlif", "rate", "lstm"]
 
 # What happens to a unit at a step: psi, P, Q, r, K, s, the reset's part of s, and what passes the state by.
-
-
-def _share(c, i, psi):
-    """The derivative of b(t) by z(t), Eq. (6): 1 - p, or less where b(t) by b(t-1) would be below -1."""
-    p, beta = c.p[i], c.beta[i]
-    return 1.0 - p if p - (1.0 - p) * beta * psi >= -1.0 else (1.0 + p) / (beta * psi)
 
 
 def _spiking(run, c, b, t, i):
@@ -28,14 +22,14 @@ def _spiking(run, c, b, t, i):
         K, taken = [[1.0, -beta * z], [0.0, p]], run.threshold[b, t, i]
     else:
         K, taken = [[1.0 - z, 0.0], [0.0, p]], run.potential[b, t, i] - c.reset_potential
-    return run.psi[b, t, i], P, Q, [1.0, -beta], K, [0.0, _share(c, i, run.psi[b, t, i])], [-taken, 0.0], [0.0]
+    return run.psi[b, t, i], P, Q, [1.0, -beta], K, [0.0, adapts_by(c, i, run.psi[b, t, i])], [-taken, 0.0], [0.0]
 
 
 def _resonator(run, c, b, t, i):
     turn, p = c.turn[i], c.p[i]
     P = [[turn.real, -turn.imag, 0.0], [turn.imag, turn.real, 0.0], [0.0, 0.0, 1.0]]
     Q, r, K = [[c.dt], [0.0], [0.0]], [1.0, 0.0, -c.beta[i]], np.diag([1.0, 1.0, p])
-    return run.psi[b, t, i], P, Q, r, K, [0.0, 0.0, _share(c, i, run.psi[b, t, i])], [0.0, 0.0, 0.0], [0.0]
+    return run.psi[b, t, i], P, Q, r, K, [0.0, 0.0, adapts_by(c, i, run.psi[b, t, i])], [0.0, 0.0, 0.0], [0.0]
 
 
 def _adlif(run, c, b, t, i):

@@ -110,6 +110,12 @@ def fire(potential, threshold, smooth, place):
     return smooth.z[place] + smooth.psi[place] * moved, smooth.z[place]
 
 
+def adapts_by(c, i, psi):
+    """b(t) by z(t), Eq. (6): 1 - p, or less where b(t) by b(t-1) would be below -1."""
+    p, beta = c.p[i], c.beta[i]
+    return 1.0 - p if p - (1.0 - p) * beta * psi >= -1.0 else (1.0 + p) / (beta * psi)
+
+
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
@@ -151,7 +157,11 @@ def spiking(
             v = potential - threshold * reset
         else:
             v = potential * (1.0 - reset) + c.reset_potential * reset
-        b = c.p[i] * b + (1.0 - c.p[i]) * z
+        b = (
+            c.p[i] * b
+            + adapts_by(c, i, psi if smooth is None else smooth.psi[place]) * (z - event)
+            + (1.0 - c.p[i]) * event
+        )
         r = max(r - c.dt, 0.0) + c.tau_ref * event
         s = c.s[i] * s + (z if heard is None else heard[place])
         return (potential, threshold, on, psi, z, v, b, r, s), (v, b, r, s)
@@ -215,10 +225,12 @@ def resonator(
         i = place[-1]
         u = c.turn[i] * complex(real, imaginary) + c.dt * current
         threshold = c.base_threshold + c.beta[i] * b
-        z, _ = fire(u.real, threshold, smooth, place)
-        b = c.p[i] * b + (1.0 - c.p[i]) * z
+        psi = pseudo_derivative(u.real, threshold, c)
+        z, event = fire(u.real, threshold, smooth, place)
+        b = c.p[i] * b + adapts_by(c, i, psi if smooth is None else smooth.psi[place]) * (z - event)
+        b += (1.0 - c.p[i]) * event
         s = c.s[i] * s + (z if heard is None else heard[place])
-        return (u.real, threshold, pseudo_derivative(u.real, threshold, c), z, u.imag, b, s), (u.real, u.imag, b, s)
+        return (u.real, threshold, psi, z, u.imag, b, s), (u.real, u.imag, b, s)
 
     fields = ("potential", "threshold", "psi", "z", "quadrature", "b", "s")
     run = forward(x, w_in, w_rec, bias, 4, fields, step, start, noise, enters)

@@ -134,3 +134,23 @@ def test_smooth_runs_are_the_runs_they_are_made_from():
     run = network.run()
     for name in ref.FIELDS[:2] + ref.FIELDS[4:]:
         np.testing.assert_array_equal(getattr(network.run(smooth=run), name), getattr(run, name))
+
+
+@pytest.mark.parametrize("strength, expected", [(3.0, 0.5 - 0.5 * 3.0), (5.9, 0.5 - 0.5 * 5.9 * 0.5), (7.0, -1.0)])
+@pytest.mark.parametrize("learn", [(), ("tau_a",)])
+def test_an_error_of_the_threshold_never_grows(strength, expected, learn):
+    """db(t)/db(t-1) = p - (1-p) beta psi, but at least -1: here p = 1/2, and psi = 1 or 1/2 at the threshold."""
+    settings = dict(surrogate_damping=1.0 if strength == 3.0 else 0.5, tau_a=1.0 / np.log(2.0), learn=learn)
+    cell = kk.LIFCell(1, adaptation_strength=strength, tau_s=None, resistance=1.0, dtype="float64", **settings)
+    cell.build((1, 1))
+    assert cell.overshoots == (strength == 7.0 or bool(learn))
+    b = tf.constant([[0.0]], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(b)
+        potential = 1.0 + strength * tf.stop_gradient(b)
+        step, state = cell.step(
+            potential / (1.0 - cell.parameters().membrane_decay),
+            LIFState(0.0 * b, b, 0.0 * b, 0.0 * b),
+            cell.parameters(),
+        )
+    np.testing.assert_allclose(tape.gradient(state.adaptation, b), [[expected]], rtol=1e-6)
