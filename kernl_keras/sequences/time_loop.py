@@ -26,8 +26,7 @@ def scan(step, carry, elements, reverse=False, unroll=False):
     """
     first = tensors(elements)[0]
     length = first.shape[0] or tf.shape(first)[0]
-    begin, one = lambda start, size, carry: (elements, ()), lambda carry, now: (*step(carry, now), ())
-    return blockwise(begin, one, None, carry, (), length, length, reverse, unroll)[:2]
+    return blockwise(lambda *_: (elements, ()), step, None, carry, (), length, length, reverse, unroll)[:2]
 
 
 def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, unroll=False, border=None):
@@ -39,7 +38,7 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
     Args:
         begin: `(start, C, carry) -> (elements, extra)`: a structure of tensors [C, ...] for the C steps from `start`
             on, and anything else for `end`. `carry` is the one before the block.
-        step: `(carry, elements at t) -> (carry, kept at t, local at t)`.
+        step: `(carry, elements at t) -> (carry, kept at t, local at t)`, or without `local`.
         end: `(total, extra, local [C, ...]) -> total`, at the end of a block; None where nothing adds up.
         carry: the carry before the first step.
         total: the sums before the first block.
@@ -60,13 +59,14 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
         size = min(size, length) if isinstance(length, int) else tf.minimum(size, length)
         one_block = isinstance(length, int) and size == length
     blocks = 1 if one_block else -(-length // size)
-    after, *like = step(carry, at(begin(0, size, carry)[0], 0))  # examples of `kept` and `local`
+    after, *like = step(carry, at(begin(0, size, carry)[0], 0))  # examples of `kept` and, if it is there, `local`
     like_border = () if border is None else border(after)[1]
 
     def arrays(like, count):
         return [tf.TensorArray(x.dtype, size=count, element_shape=x.shape) for x in tensors(like)]
 
-    def block(k, carry, total, kept, borders):
+    def block(*flat):
+        k, carry, total, kept, borders = rebuilt(before, flat)
         if one_block:
             place, start, count = 0, 0, size
         else:  # rows `size - count` to the last are new
@@ -74,49 +74,40 @@ def blockwise(begin, step, end, carry, total, length, size=None, reverse=False, 
             start = tf.minimum(place * size, length - size)
             count = size - (place * size - start)
         elements, extra = begin(start, size, carry)
-        local = arrays(like[1], size)
+        local = arrays(like[1:], size)
         if not one_block:  # not every row is written
-            zeros = (tf.zeros(tf.concat([[size], tf.shape(x)], 0), x.dtype) for x in tensors(like[1]))
+            zeros = (tf.zeros(tf.concat([[size], tf.shape(x)], 0), x.dtype) for x in tensors(like[1:]))
             local = [array.unstack(zero) for array, zero in zip(local, zeros)]
+        first = 0, carry, kept, local
 
-        def advance(i, carry, kept, local):
+        def advance(*flat):
+            i, carry, kept, local = rebuilt(first, flat)
             row = size - 1 - i if reverse else size - count + i
             carry, *outputs = step(carry, at(elements, row))
-            kept, local = (
-                [array.write(index, x) for array, x in zip(group, tensors(output))]
-                for group, index, output in zip((kept, local), (start + row, row), outputs)
-            )
-            return i + 1, carry, kept, local
+            kept = [array.write(start + row, x) for array, x in zip(kept, tensors(outputs[0]))]
+            local = [array.write(row, x) for array, x in zip(local, tensors(outputs[1:]))]
+            return tensors((i + 1, carry, kept, local))
 
-        _, carry, kept, local = loop(lambda i, *_: i < count, advance, (0, carry, kept, local), size)
+        flat = tf.while_loop(lambda i, *_: i < count, advance, tensors(first), maximum_iterations=size)
+        _, carry, kept, local = rebuilt(first, flat)
         if end is not None:
-            total = end(total, extra, rebuilt(like[1], [array.stack() for array in local]))
+            total = end(total, extra, *rebuilt(like[1:], [array.stack() for array in local]))
         if border is not None:
             carry, at_border = border(carry)
             borders = [array.write(place, x) for array, x in zip(borders, tensors(at_border))]
-        return k + 1, carry, total, kept, borders
+        return tensors((k + 1, carry, total, kept, borders))
 
-    state = (0, carry, total, arrays(like[0], length), arrays(like_border, blocks))
+    before = 0, carry, total, arrays(like[0], length), arrays(like_border, blocks)
     if one_block:
-        _, carry, total, kept, borders = block(*state)
+        flat = block(*tensors(before))
     else:
-        _, carry, total, kept, borders = loop(lambda k, *_: k < blocks, block, state, blocks)
+        flat = tf.while_loop(lambda k, *_: k < blocks, block, tensors(before), maximum_iterations=blocks)
+    _, carry, total, kept, borders = rebuilt(before, flat)
     kept, borders = (
         rebuilt(structure, [array.stack() for array in group])
         for structure, group in zip((like[0], like_border), (kept, borders))
     )
     return carry, kept, total, borders
-
-
-def loop(goes_on, body, state, at_most):
-    """`tf.while_loop` over a structure whose entries may be None."""
-    flat = tf.while_loop(
-        lambda *flat: goes_on(*rebuilt(state, flat)),
-        lambda *flat: tensors(body(*rebuilt(state, flat))),
-        tensors(state),
-        maximum_iterations=at_most,
-    )
-    return rebuilt(state, flat)
 
 
 def unrolled(begin, step, end, carry, total, length, size, reverse, border):
@@ -139,7 +130,7 @@ def unrolled(begin, step, end, carry, total, length, size, reverse, border):
             borders.append(at_border)
     if reverse:
         all_steps, borders = all_steps[::-1], borders[::-1]
-    return carry, stacked([kept for kept, _ in all_steps]), total, stacked(borders) if borders else ()
+    return carry, stacked([kept for kept, *_ in all_steps]), total, stacked(borders) if borders else ()
 
 
 def stacked(structures):

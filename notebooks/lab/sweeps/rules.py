@@ -22,12 +22,14 @@ def rules(experiment, learning_rates, seeds=(0, 1, 2), window=64, **changes):
     return Sweep(name, f"Every rule: {experiment.description}", experiment, variants, learning_rates, seeds)
 
 
-def long_moved(name, what, variants, seeds, experiment=SMNIST, steps=50_000, pixels="784 pixels", **changes):
+def long_moved(
+    name, what, variants, seeds, experiment=SMNIST, steps=50_000, pixels="784 pixels", rates=(2e-3,), **changes
+):
     """A long run on pixels from nothing: digits that are moved, constants that learn."""
     moved = {"task_settings": {**experiment.task_settings, "shift": [1, 1]}, "learn": EVERY_CONSTANT, "steps": steps}
     moved |= {**TFDS, **changes}
     description = f"digits that are moved from the start, constants that learn, {steps:,} updates of {what}"
-    return sweep(name, f"{pixels}, {description}", experiment, variants, (2e-3,), seeds, **moved)
+    return sweep(name, f"{pixels}, {description}", experiment, variants, rates, seeds, **moved)
 
 
 WINDOWS = (
@@ -145,15 +147,6 @@ SWEEPS = (
         (5e-3,),
         task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
     ),
-    sweep(
-        "smnist-adlif-16000",
-        "AdLIF units, 784 pixels, 16,000 steps",
-        SMNIST_ADLIF,
-        named("KeRNL, window 64"),
-        (3e-3,),
-        (0,),
-        steps=16_000,
-    ),
     Sweep(
         "smnist-alif-8000",
         "Adaptive thresholds, 784 pixels, 8,000 steps",
@@ -194,6 +187,19 @@ SWEEPS = (
         EXPERIMENTS["psmnist"],
         56_000,
         "784 pixels in a random order",
+        weight_decay=1.0,
+        validate_every=1_000,
+    ),
+    long_moved(
+        "smnist-adlif-28000",
+        "KeRNL",
+        HALVES,
+        (0,),
+        SMNIST_ADLIF,
+        28_000,
+        "AdLIF units, 784 pixels",
+        rates=(4e-3,),
+        learn=SMNIST_ADLIF.learn,
         weight_decay=1.0,
         validate_every=1_000,
     ),
