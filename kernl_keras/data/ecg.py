@@ -4,15 +4,13 @@ from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from ..archives import read_arrays
 from ..checks import number
 from .augment import without_channels
-from .batches import SequenceData, Splits, counted, held_out, sequence_data
+from .batches import SequenceData, array_data, counted, held_out
 
 ECG_FILE = "ecg_qtdb.npz"
-CLASSES = 6
 
 
 class Recordings(NamedTuple):
@@ -76,15 +74,9 @@ def ecg(
     recordings = load_ecg()
     examples = held_out(validation, recordings.train, len(recordings.classes), "sequences")
     rate = number("channel_dropout", channel_dropout, low=0.0, high=0.9)
-    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        crossings, classes = tf.constant(recordings.crossings), tf.constant(recordings.classes)
-
-    def make_batch(indices):
-        return tf.cast(tf.gather(crossings, indices), tf.float32), tf.gather(classes, indices)
-
-    return sequence_data(
-        make_batch,
-        Splits(0, examples.train, recordings.train),
+    return array_data(
+        recordings.crossings,
+        recordings.classes,
         examples,
         f"heartbeats of the QT Database, which come with kernl_keras: {counted(examples, ' sequences')}",
         augment=(lambda x, key: without_channels(x, rate, key)) if rate else None,
