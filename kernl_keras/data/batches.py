@@ -188,7 +188,6 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         rows = tf.range(batch_size) % count
 
         def weights_of(target, weight):
-            """The weights [B, ..] of a target."""
             weight = tf.cast(weight, tf.float32)
             weight = weight[:, None] if weight.shape.rank == 1 and target.shape.rank > 1 else weight
             weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])

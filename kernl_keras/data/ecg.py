@@ -1,7 +1,6 @@
 """ECG: which part of a heartbeat is on, at every step of two leads."""
 
 from importlib import resources
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,18 +12,10 @@ from .batches import SequenceData, array_data, counted, held_out
 ECG_FILE = "ecg_qtdb.npz"
 
 
-class Recordings(NamedTuple):
-    """The packaged recordings, those for training before those for testing."""
-
-    crossings: np.ndarray  # int8 [N, 1301, 4] of -1, 0 and 1
-    classes: np.ndarray  # int32 [N, 1301]
-    train: int  # how many are for training
-
-
-def load_ecg() -> Recordings:
-    """The packaged recordings; an OSError that names the file where it is damaged."""
+def load_ecg():
+    """The packaged crossings int8 [N, 1301, 4], classes int32 [N, 1301], and how many, the first, are for training."""
     file = read_arrays(resources.files(__package__).joinpath(ECG_FILE), "Install kernl_keras again.")
-    return Recordings(file["crossings"], file["classes"].astype(np.int32), int(file["train"]))
+    return file["crossings"], file["classes"].astype(np.int32), int(file["train"])
 
 
 def ecg(
@@ -71,12 +62,12 @@ def ecg(
         spiking recurrent neural networks"; channels that are left out, there of pictures: Tompson et al. 2015,
         "Efficient object localization using convolutional networks".
     """
-    recordings = load_ecg()
-    examples = held_out(validation, recordings.train, len(recordings.classes), "sequences")
+    crossings, classes, train = load_ecg()
+    examples = held_out(validation, train, len(classes), "sequences")
     rate = number("channel_dropout", channel_dropout, low=0.0, high=0.9)
     return array_data(
-        recordings.crossings,
-        recordings.classes,
+        crossings,
+        classes,
         examples,
         f"heartbeats of the QT Database, which come with kernl_keras: {counted(examples, ' sequences')}",
         augment=(lambda x, key: without_channels(x, rate, key)) if rate else None,

@@ -154,9 +154,6 @@ def load_sample():
 
     The file holds two streams: `ink`, the grey values above 0, and `runs`, the lengths of the runs of pixels, in turn
     without and with ink. Deflate packs them 12 % smaller than the pixels themselves.
-
-    Raises:
-        OSError: the file is damaged; the message names it.
     """
     file = read_arrays(resources.files(__package__).joinpath(SAMPLE_FILE), "Install kernl_keras again.")
     runs = file["runs"]
