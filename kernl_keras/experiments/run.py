@@ -33,7 +33,7 @@ from .provenance import devices, git_revision, going_on_with, versions
 
 
 def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=None):
-    """Trains an experiment, tests its best model, and writes the run directory.
+    """Trains an experiment, tests its best model, writes the run directory; returns what `results.json` holds, a dict.
 
     Args:
         experiment: `Experiment`; for a stream, as `for_stream` makes it.
@@ -41,9 +41,6 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
             goes on exactly as if it had never stopped.
         command: the command line, for the record.
         stream: `StreamSettings` of a run on a stream, which may go on for more pieces; None for one in epochs.
-
-    Returns:
-        dict, what `results.json` holds.
 
     Raises:
         UserError: for a directory that does not fit, that another run writes in, that cannot be written, or where a
@@ -119,9 +116,7 @@ def open_backup(run_dir, feed, resume):
     if resume:
         before, settings = read_settings(run_dir, stream=feed.settings is not None)
         changes = differences(before, feed.experiment)
-        if settings and not changes:
-            changes = _changes(settings, feed.settings, besides=("pieces",))
-        if changes:
+        if changes := changes or (settings and _changes(settings, feed.settings, besides=("pieces",))):
             raise UserError(
                 f"{run_dir} was started with another configuration: {changes}. Leave the setting out to resume."
             )
