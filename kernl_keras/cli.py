@@ -60,11 +60,10 @@ def make_parser():
     length = command.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
     length.add_argument("--steps", type=int, metavar="N", help="batches to train on")
-    command.add_argument(
-        "--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out"
-    )
-    command.add_argument("--start", choices=NETWORKS, help="a network that comes with the package, to begin with")
-    command.add_argument("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
+    option = command.add_argument
+    option("--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out")
+    option("--start", choices=NETWORKS, help="a network that comes with the package, to begin with")
+    option("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
 
     command = commands.add_parser("evaluate", help="test a trained model", description="Test a run's model.")
     command.set_defaults(run=run_evaluate)
@@ -79,16 +78,12 @@ def make_parser():
     )
     command.set_defaults(run=run_stream, verb="stream")
     _add_training_options(command, STREAM_DEFAULT, "stream")
-    pieces = StreamSettings()
-    command.add_argument("--pieces", type=int, metavar="N", help=f"to learn from, {pieces.pieces} if not given")
-    command.add_argument("--piece", type=int, metavar="P", help=f"steps of each, {pieces.piece} if not given")
-    command.add_argument(
-        "--wav",
-        type=pathlib.Path,
-        metavar="FILE",
-        help="say what the network of --run-dir, or the one that --pretrained names, hears in a recording",
-    )
-    command.add_argument("--pretrained", choices=NETWORKS, help="a network that comes with the package, for --wav")
+    option, pieces = command.add_argument, StreamSettings()
+    option("--pieces", type=int, metavar="N", help=f"to learn from, {pieces.pieces} if not given")
+    option("--piece", type=int, metavar="P", help=f"steps of each, {pieces.piece} if not given")
+    said = "say what the network of --run-dir, or the one that --pretrained names, hears in a recording"
+    option("--wav", type=pathlib.Path, metavar="FILE", help=said)
+    option("--pretrained", choices=NETWORKS, help="a network that comes with the package, for --wav")
 
     command = commands.add_parser("list", help="list the experiments", description="List the experiments.")
     command.set_defaults(run=run_list)
@@ -97,19 +92,18 @@ def make_parser():
 
 def _add_training_options(command, default, name):
     """Options of a run, in epochs or on a stream; `name` begins that of its directory."""
-    command.add_argument("--experiment", choices=EXPERIMENTS, help=f"see `list`; {default} if not given")
+    option = command.add_argument
+    option("--experiment", choices=EXPERIMENTS, help=f"see `list`; {default} if not given")
     add_data_options(command)
-    command.add_argument("--batch-size", type=int, metavar="N", help="sequences, or streams, side by side")
-    command.add_argument("--learning-rate", type=float, metavar="X", help="of the weights")
-    command.add_argument("--weight-decay", type=float, metavar="X", help="of the weights, over the whole run")
-    command.add_argument("--rule", choices=RULES, help="learning rule of the hidden layer")
-    command.add_argument("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
-    command.add_argument("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
-    command.add_argument("--run-dir", type=pathlib.Path, metavar="DIR", help=f"runs/{name}-TIME if not given")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --run-dir")
-    command.add_argument(
-        "--no-xla", action="store_const", const=False, dest="jit_compile", help="do not compile with XLA"
-    )
+    option("--batch-size", type=int, metavar="N", help="sequences, or streams, side by side")
+    option("--learning-rate", type=float, metavar="X", help="of the weights")
+    option("--weight-decay", type=float, metavar="X", help="of the weights, over the whole run")
+    option("--rule", choices=RULES, help="learning rule of the hidden layer")
+    option("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
+    option("--seed", type=int, metavar="N", help="of weights, noise and order of the data")
+    option("--run-dir", type=pathlib.Path, metavar="DIR", help=f"runs/{name}-TIME if not given")
+    option("--resume", action="store_true", help="go on with the run in --run-dir")
+    option("--no-xla", action="store_const", const=False, dest="jit_compile", help="do not compile with XLA")
     add_machine_options(command)
 
 
@@ -122,12 +116,11 @@ def add_data_options(command):
 
 def add_machine_options(command):
     """Options of how TensorFlow computes, and how much Keras prints."""
-    command.add_argument(
+    option = command.add_argument
+    option(
         "--threads", type=int, default=THREADS, metavar="N", help=f"of TensorFlow's operations, {THREADS} if not given"
     )
-    command.add_argument(
-        "--verbose", type=int, choices=(0, 1, 2), default=1, help="0 nothing, 1 a progress bar, 2 a line an epoch"
-    )
+    option("--verbose", type=int, choices=(0, 1, 2), default=1, help="0 nothing, 1 a progress bar, 2 a line an epoch")
 
 
 def override(experiment, options):

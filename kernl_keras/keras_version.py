@@ -13,18 +13,6 @@ IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 NO_AUTOCAST = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
 
 
-class ZeroStates:
-    """The first states of a cell in the cell's own dtype, which may be wider than that of the layers around it."""
-
-    def get_initial_state(
-        self: Any, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
-    ) -> list[tf.Tensor]:
-        """Keras 2 passes all three arguments, Keras 3 the second."""
-        batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
-        sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
-        return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
-
-
 class OutputsMask:
     """With `go_backwards` the mask is reversed as the outputs are; Keras hands it on as it came."""
 
@@ -64,15 +52,9 @@ if IS_KERAS_3:
                 output, *states = run_loop(self, sequences, initial_state, mask, training)
             return (output, *states) if self.return_state else output
 
-    class AbstractRNNCell(ZeroStates, keras.layers.Layer):
-        """Keras 2's `AbstractRNNCell`, which Keras 3 no longer has: a cell with `state_size` and `output_size`."""
-
 else:
     import tf_keras as keras
     from tf_keras.src.engine.functional import Functional
-
-    class AbstractRNNCell(ZeroStates, keras.layers.AbstractRNNCell):  # type: ignore[no-redef]
-        """Keras 2's own, whose states have the dtype of the cell, not of what is around it."""
 
     class KerasRNN(OutputsMask, keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
@@ -125,6 +107,21 @@ else:
                 inputs, initial_state, _ = self._process_inputs(inputs, initial_state, None)
             output, *states = run_loop(self, inputs, initial_state, mask, training)
             return [output, *states] if self.return_state else output
+
+
+class AbstractRNNCell(keras.layers.Layer if IS_KERAS_3 else keras.layers.AbstractRNNCell):  # type: ignore[misc]
+    """Keras 2's `AbstractRNNCell`, a cell with `state_size` and `output_size`, which Keras 3 no longer has.
+
+    Its first states have its own dtype, which may be wider than that of the layers around it.
+    """
+
+    def get_initial_state(
+        self: Any, inputs: tf.Tensor | None = None, batch_size: int | tf.Tensor | None = None, dtype: str | None = None
+    ) -> list[tf.Tensor]:
+        """Keras 2 passes all three arguments, Keras 3 the second."""
+        batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
+        sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
+        return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
 
 
 def run_loop(layer, sequences, initial_state, mask, training):

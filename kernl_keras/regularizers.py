@@ -92,10 +92,8 @@ class FiringRate(keras.regularizers.Regularizer):
 def cost_of_activity(regularizer, outputs, counted):
     """The loss of a layer by an activity regularizer of its outputs [B, T, H], per example of which a step counts.
 
-    Args:
-        regularizer: any Keras regularizer. One whose call takes a `mask` is told which steps count; for any other the
-            outputs are 0 at those that do not.
-        counted: True where an example's step counts [B, T]; None where all do.
+    A regularizer whose call takes a `mask` is told which steps are `counted` [B, T], None for all. For any other the
+    outputs are 0 at those that are not.
     """
     examples = tf.cast(tf.shape(outputs)[0], outputs.dtype)
     if counted is None:

@@ -39,8 +39,6 @@ def without_channels(x, rate, key):
     """Sequences x [B, T, I], each channel 0 at all steps with the probability `rate`, and else times 1 / (1 - rate).
 
     That is `keras.layers.SpatialDropout1D` in training, but decided by the key, so that a run resumes to the bit.
-
-    Source: Tompson et al. 2015, "Efficient object localization using convolutional networks" (arXiv:1411.4280).
     """
     draws = tf.random.stateless_uniform([tf.shape(x)[0], 1, x.shape[2]], key, dtype=x.dtype, alg="philox")
     return tf.where(draws < rate, tf.zeros_like(x), x / (1.0 - rate))

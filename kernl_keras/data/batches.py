@@ -52,13 +52,13 @@ class SequenceData(NamedTuple):
     description: str
 
 
-def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches, augment=None):
+def sequence_data(make_batch, first, examples, description, *, batch_size, seed, repeat, skip_batches):
     """The `SequenceData` of a function of example numbers.
 
     Args:
-        make_batch: `indices [B] int64 -> (x [B, T, I], y)`.
+        make_batch: `(indices [B] int64, key) -> (x [B, T, I], y)`. The key, int64 [2], is for what is drawn anew
+            whenever an example is trained on; no two batches of a stream have the same. It is None outside of training.
         first, examples: `Splits`, the number of the first example of each part, and how many it has.
-        augment: `(x, key [2] int64) -> x`, applied to training batches alone. No two batches of a stream have one key.
     """
     batch_size = integer("batch_size", batch_size)
     if batch_size > examples.train:
@@ -66,27 +66,36 @@ def sequence_data(make_batch, first, examples, description, *, batch_size, seed,
     seed = integer("seed", seed, low=0)
 
     def make_train_batch(number, indices):
-        x, y = make_batch(indices)
-        return (x if augment is None else augment(x, tf.stack([tf.constant(seed, tf.int64), number]))), y
+        return make_batch(indices, tf.stack([tf.constant(seed, tf.int64), number]))
 
     def in_order(start, count):
         indices = tf.data.Dataset.range(start, start + count).batch(batch_size)
-        return indices.map(make_batch).prefetch(tf.data.AUTOTUNE)
+        return indices.map(lambda each: make_batch(each, None)).prefetch(tf.data.AUTOTUNE)
 
     train = numbered_indices(first.train, examples.train, batch_size, seed, repeat, skip_batches)
     train = train.map(make_train_batch).prefetch(tf.data.AUTOTUNE)
-    return SequenceData(
-        train=train,
-        validation=in_order(first.validation, examples.validation) if examples.validation else None,
-        test=in_order(first.test, examples.test),
-        examples=examples,
-        steps_per_epoch=Splits(
-            examples.train // batch_size, -(-examples.validation // batch_size), -(-examples.test // batch_size)
-        ),
-        time_steps=train.element_spec[0].shape[1],
-        features=train.element_spec[0].shape[2],
-        description=description,
-    )
+    _, time_steps, features = train.element_spec[0].shape
+    steps = Splits(examples.train // batch_size, *(-(-size // batch_size) for size in examples[1:]))
+    validation = in_order(first.validation, examples.validation) if examples.validation else None
+    test = in_order(first.test, examples.test)
+    return SequenceData(train, validation, test, examples, steps, time_steps, features, description)
+
+
+def array_data(x, y, examples, description, augment=None, finish=None, **settings):
+    """The `SequenceData` of arrays that hold the examples for training, for validation and for testing in turn.
+
+    Each batch of x becomes float32, goes through `augment(x, key)` in training alone, and through `finish(x)`.
+    """
+    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
+        all_x, all_y = tf.constant(x), tf.constant(y)
+
+    def make_batch(indices, key):
+        x = tf.cast(tf.gather(all_x, indices), tf.float32)
+        x = x if augment is None or key is None else augment(x, key)
+        return x if finish is None else finish(x), tf.gather(all_y, indices)
+
+    first = Splits(0, examples.train, examples.train + examples.validation)
+    return sequence_data(make_batch, first, examples, description, **settings)
 
 
 def held_out(validation, train, total, words):
@@ -179,7 +188,6 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         rows = tf.range(batch_size) % count
 
         def weights_of(target, weight):
-            """The weights [B, ..] of a target."""
             weight = tf.cast(weight, tf.float32)
             weight = weight[:, None] if weight.shape.rank == 1 and target.shape.rank > 1 else weight
             weight = tf.pad(weight, [[0, batch_size - count], *([0, 0] for _ in weight.shape[1:])])

@@ -145,7 +145,7 @@ def _drawn_examples(make_example, spec, description, sizes, *, seed, **settings)
     sizes = Splits(integer("examples", examples), integer("validation", validation, low=0), integer("test", test))
     seed = integer("seed", seed, low=0)
 
-    def make_batch(indices):
+    def make_batch(indices, _):
         keys = tf.stack([tf.fill(tf.shape(indices), tf.constant(seed, tf.int64)), indices], -1)
         return tf.map_fn(make_example, keys, fn_output_signature=spec)
 

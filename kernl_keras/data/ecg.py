@@ -1,32 +1,21 @@
 """ECG: which part of a heartbeat is on, at every step of two leads."""
 
 from importlib import resources
-from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from ..archives import read_arrays
 from ..checks import number
 from .augment import without_channels
-from .batches import SequenceData, Splits, counted, held_out, sequence_data
+from .batches import SequenceData, array_data, counted, held_out
 
 ECG_FILE = "ecg_qtdb.npz"
-CLASSES = 6
 
 
-class Recordings(NamedTuple):
-    """The packaged recordings, those for training before those for testing."""
-
-    crossings: np.ndarray  # int8 [N, 1301, 4] of -1, 0 and 1
-    classes: np.ndarray  # int32 [N, 1301]
-    train: int  # how many are for training
-
-
-def load_ecg() -> Recordings:
-    """The packaged recordings; an OSError that names the file where it is damaged."""
+def load_ecg():
+    """The packaged crossings int8 [N, 1301, 4], classes int32 [N, 1301], and how many, the first, are for training."""
     file = read_arrays(resources.files(__package__).joinpath(ECG_FILE), "Install kernl_keras again.")
-    return Recordings(file["crossings"], file["classes"].astype(np.int32), int(file["train"]))
+    return file["crossings"], file["classes"].astype(np.int32), int(file["train"])
 
 
 def ecg(
@@ -73,18 +62,12 @@ def ecg(
         spiking recurrent neural networks"; channels that are left out, there of pictures: Tompson et al. 2015,
         "Efficient object localization using convolutional networks".
     """
-    recordings = load_ecg()
-    examples = held_out(validation, recordings.train, len(recordings.classes), "sequences")
+    crossings, classes, train = load_ecg()
+    examples = held_out(validation, train, len(classes), "sequences")
     rate = number("channel_dropout", channel_dropout, low=0.0, high=0.9)
-    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        crossings, classes = tf.constant(recordings.crossings), tf.constant(recordings.classes)
-
-    def make_batch(indices):
-        return tf.cast(tf.gather(crossings, indices), tf.float32), tf.gather(classes, indices)
-
-    return sequence_data(
-        make_batch,
-        Splits(0, examples.train, recordings.train),
+    return array_data(
+        crossings,
+        classes,
         examples,
         f"heartbeats of the QT Database, which come with kernl_keras: {counted(examples, ' sequences')}",
         augment=(lambda x, key: without_channels(x, rate, key)) if rate else None,

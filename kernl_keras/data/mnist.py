@@ -10,7 +10,7 @@ import tensorflow as tf
 from ..archives import read_arrays
 from ..checks import flag, integer, one_of
 from .augment import check_moves, largest_moves, shifted
-from .batches import SequenceData, Splits, counted, held_out, sequence_data
+from .batches import SequenceData, array_data, counted, held_out
 from .tfds_folder import Source, read_from_folder
 
 SAMPLE_FILE = "mnist_sample.npz"
@@ -121,43 +121,30 @@ def sequential_mnist(
         description = f"MNIST through TensorFlow Datasets, read from {folder}"
     examples = held_out(default if validation is None else validation, digits.train, len(digits.labels), "digits")
 
-    pixels = digits.images
+    images = digits.images
     if size == 14:
-        means = pixels.reshape(-1, 14, 2, 14, 2).astype("float32").mean((2, 4))
-        pixels = np.round(means).astype(pixels.dtype)
-    pixels = pixels.reshape(-1, size**2)
-    places = np.arange(size**2)  # of the pixels, in the order in which they are read
-    if order == "permuted":
-        # RandomState, unlike NumPy's newer generators, promises the same stream in every version
-        places = np.random.RandomState(permutation_seed).permutation(size**2)
-    pixels = pixels[:, places]
-    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        images = tf.constant(pixels.reshape((-1, size**2, 1) if layout == "pixels" else (-1, size, size)))
-        labels = tf.constant(digits.labels)
+        means = images.reshape(-1, 14, 2, 14, 2).astype("float32").mean((2, 4))
+        images = np.round(means).astype(images.dtype)
+    # RandomState, unlike NumPy's newer generators, promises the same stream in every version
+    places = np.random.RandomState(permutation_seed).permutation(size**2)
 
-    def with_context(x):
+    def as_sequences(x):
+        """From pictures [B, size, size] to [B, T, I]."""
+        if order == "permuted":
+            x = tf.gather(tf.reshape(x, (-1, size**2)), places, axis=1)
+        x = tf.reshape(x, (-1, size**2, 1) if layout == "pixels" else (-1, size, size)) / 255
         if context_steps:
             x = tf.pad(x, [[0, 0], [0, context_steps], [0, 0]])
             x = tf.pad(x, [[0, 0], [0, 0], [0, 1]], constant_values=1)
         return x
 
-    def make_batch(indices):
-        x = tf.cast(tf.gather(images, indices), tf.float32) / 255  # [B, T, I]
-        return with_context(x), tf.gather(labels, indices)
-
-    def moved(x, key):
-        steps, features = images.shape[1:]
-        pixels = tf.reshape(x[:, :steps, :features], (-1, size**2))
-        pictures = tf.reshape(tf.gather(pixels, np.argsort(places), axis=1), (-1, size, size))
-        pixels = tf.reshape(shifted(pictures, largest, key), (-1, size**2))
-        return with_context(tf.reshape(tf.gather(pixels, places, axis=1), (-1, steps, features)))
-
-    return sequence_data(
-        make_batch,
-        Splits(0, examples.train, digits.train),
+    return array_data(
+        images,
+        digits.labels,
         examples,
         f"{description}: {counted(examples)}",
-        augment=moved if any(largest) else None,
+        augment=(lambda x, key: shifted(x, largest, key)) if any(largest) else None,
+        finish=as_sequences,
         **dict(batch_size=batch_size, seed=seed, repeat=repeat, skip_batches=skip_batches),
     )
 
@@ -167,9 +154,6 @@ def load_sample():
 
     The file holds two streams: `ink`, the grey values above 0, and `runs`, the lengths of the runs of pixels, in turn
     without and with ink. Deflate packs them 12 % smaller than the pixels themselves.
-
-    Raises:
-        OSError: the file is damaged; the message names it.
     """
     file = read_arrays(resources.files(__package__).joinpath(SAMPLE_FILE), "Install kernl_keras again.")
     runs = file["runs"]

@@ -13,13 +13,7 @@ KINDS = {PCM: (8, 16, 24, 32), FLOAT: (32, 64)}  # format: bits a sample
 
 
 def read_wav(path):
-    """Sound of a WAV file, of one channel or the mean of two: 8, 16, 24 or 32 bits a sample, or floating point.
-
-    Returns:
-        float64 [samples], in [-1, 1] unless it is floating point and goes beyond; and the sampling rate in Hz.
-
-    Raises:
-        ValueError: for a file that is no WAV file of this kind, or that is empty.
+    """Sound of a WAV file, of one channel or the mean of two, float64 [samples], and its sampling rate in Hz.
 
     Source: Microsoft, Multiple channel audio data and WAVE files (2001), for the format 65534.
     """

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..checks import flag, integer, number, one_of
 from ..keras_version import keras
 from .augment import check_moves, largest_moves, shifted
-from .batches import SequenceData, Splits, counted, held_out, sequence_data
+from .batches import SequenceData, array_data, counted, held_out
 from .recording import loudness
 from .tfds_folder import Source, read_from_folder
 
@@ -114,8 +114,7 @@ def spoken_digits(
 
     recordings, folder = read_from_folder(SPOKEN_DIGIT, read_recordings, data_dir, flag("download", download))
     tested = is_test(recordings, speaker)
-    order = np.concatenate([np.flatnonzero(~tested), np.flatnonzero(tested)])
-    train = int(np.sum(~tested))
+    order, train = np.argsort(tested, kind="stable"), int(np.sum(~tested))
     if validation is None:
         validation = min(50 * (5 if speaker is None else 4), train // 2)
     examples = held_out(validation, train, len(order), "recordings")
@@ -123,20 +122,14 @@ def spoken_digits(
     order = np.concatenate([*[trained] * copies, order])  # copies, recordings, those held out, those for testing
     examples = examples._replace(train=(1 + copies) * len(trained))
 
-    with tf.device("CPU"):  # where tf.data works; a GPU would take the constants otherwise
-        x = padded([recordings.sounds[number] for number in order], round(samples))
-        spoil(x[: copies * len(trained)], np.random.default_rng(seed))
-        sequences = tf.constant(encoded(x, front_end))
-        digits = tf.constant(recordings.digits[order])
-
-    check_moves(largest, sequences.shape[1:], ("steps", "features"), "sequence")
-
-    def make_batch(indices):
-        return tf.gather(sequences, indices), tf.gather(digits, indices)
-
-    return sequence_data(
-        make_batch,
-        Splits(0, examples.train, examples.train + examples.validation),
+    x = padded([recordings.sounds[number] for number in order], round(samples))
+    spoil(x[: copies * len(trained)], np.random.default_rng(seed))
+    with tf.device("CPU"):  # a GPU would round otherwise
+        x = encoded(x, front_end)
+    check_moves(largest, x.shape[1:], ("steps", "features"), "sequence")
+    return array_data(
+        x,
+        recordings.digits[order],
         examples,
         f"spoken digits, {f'{speaker} for testing' if speaker else 'all speakers'}, read from {folder}: "
         f"{counted(examples)}",

@@ -23,11 +23,6 @@ def read_from_folder(source, read, data_dir=None, download=True):
     """A data set, which is downloaded and prepared first where it is not there, and the folder it was read from.
 
     `read` makes the data of TFDS' builder, and raises any error where they are not whole.
-
-    Raises:
-        ImportError: TFDS, or what it needs to prepare the data, is not installed.
-        FileNotFoundError: the data are not prepared in `data_dir` and `download=False`.
-        OSError: they cannot be downloaded, or what lies there is damaged.
     """
     try:
         import tensorflow_datasets as tfds

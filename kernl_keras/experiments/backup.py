@@ -33,9 +33,6 @@ class Backup(StreamBackup):
     The model is written first: a kill between the two leaves the model of an epoch that a resumed run makes once more,
     to the bit. With `use_ema` the model has the averages of the weights, and the backup the weights, which training
     goes on with. `experiment` is that in the file, or that of the run where there is none.
-
-    Raises:
-        OSError: where the file cannot be read, or is no backup of a run.
     """
 
     _kind, _advice = "run", GOOD_COPY

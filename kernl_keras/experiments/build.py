@@ -24,11 +24,7 @@ LOSSES = {
 
 
 def load_data(experiment, skip_batches=0, repeat=True):
-    """The experiment's `SequenceData`, training batches as one endless stream, or as epochs without `repeat`.
-
-    Raises:
-        UserError: where the data cannot be had.
-    """
+    """The experiment's `SequenceData`, training batches as one endless stream, or as epochs without `repeat`."""
     settings = {**experiment.task_settings, "batch_size": experiment.batch_size, "seed": experiment.seed}
     settings |= {"repeat": repeat, "skip_batches": skip_batches}
     with as_user_error(ImportError, OSError, ValueError):

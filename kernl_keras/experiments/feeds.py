@@ -166,10 +166,9 @@ class Stream(Feed):
     def batches(self, learned):
         return self._pieces(self._words, skip_pieces=learned)
 
-    def _pieces(self, words, **more):
-        settings, experiment = self.settings, self.experiment
-        layout = {"every": self._stretch, "answer": settings.answer, "piece": settings.piece}
-        return stream(*words, **layout, batch_size=self.rows, seed=experiment.seed, **more)
+    def _pieces(self, words, skip_pieces=0):
+        layout = {"every": self._stretch, "answer": self.settings.answer, "piece": self.settings.piece}
+        return stream(*words, **layout, batch_size=self.rows, seed=self.experiment.seed, skip_pieces=skip_pieces)
 
     def plan(self, weights):
         yield f"Stream     {self.total:,} pieces of {self.settings.piece} steps, {self.rows} rows"

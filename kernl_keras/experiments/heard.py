@@ -130,18 +130,8 @@ def features(power):
     shape = 10.0 * np.log10(heard / heard.sum(1, keepdims=True) + 1e-3)
     if len(shape) > 2:
         shape = (shape[:-2] + shape[1:-1] + shape[2:]) / 3.0
-    return np.array(
-        [
-            *edges,
-            0.1 * (np.diff(steps).max(initial=1) - 1),
-            inside.std(),
-            flatness,
-            flatness**2,
-            shape.std(0).mean(),
-            np.log(len(steps)),
-            (inside > LOUD).mean(),
-        ]
-    )
+    pause, loud = 0.1 * (np.diff(steps).max(initial=1) - 1), (inside > LOUD).mean()
+    return np.array([*edges, pause, inside.std(), flatness, flatness**2, shape.std(0).mean(), np.log(len(steps)), loud])
 
 
 def softmax(values):

@@ -33,7 +33,7 @@ from .provenance import devices, git_revision, going_on_with, versions
 
 
 def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=None):
-    """Trains an experiment, tests its best model, and writes the run directory.
+    """Trains an experiment, tests its best model, writes the run directory; returns what `results.json` holds, a dict.
 
     Args:
         experiment: `Experiment`; for a stream, as `for_stream` makes it.
@@ -41,9 +41,6 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
             goes on exactly as if it had never stopped.
         command: the command line, for the record.
         stream: `StreamSettings` of a run on a stream, which may go on for more pieces; None for one in epochs.
-
-    Returns:
-        dict, what `results.json` holds.
 
     Raises:
         UserError: for a directory that does not fit, that another run writes in, that cannot be written, or where a
@@ -80,7 +77,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
                 backup.begin(model)
             fit(model, feed, backup, run_dir)
         print("Test set", flush=True)
-        test = test_model(run_dir, feed)
+        test = feed.test(load_saved(run_dir, experiment, feed.shape, feed.rows))
         results = {
             "experiment": experiment.name,
             "rule": experiment.rule,
@@ -119,9 +116,7 @@ def open_backup(run_dir, feed, resume):
     if resume:
         before, settings = read_settings(run_dir, stream=feed.settings is not None)
         changes = differences(before, feed.experiment)
-        if settings and not changes:
-            changes = _changes(settings, feed.settings, besides=("pieces",))
-        if changes:
+        if changes := changes or (settings and differences(settings, feed.settings, besides=("pieces",))):
             raise UserError(
                 f"{run_dir} was started with another configuration: {changes}. Leave the setting out to resume."
             )
@@ -144,17 +139,11 @@ def open_backup(run_dir, feed, resume):
     return backup
 
 
-def differences(before, experiment):
-    """The changes from one `Experiment` to another, in words; not its description, nor where its data lie."""
-    if before.name != experiment.name:  # that says it all
-        return f"name was {before.name!r}, now {experiment.name!r}"
-    return _changes(before, experiment, besides=("description", "data_dir"))
-
-
-def _changes(before, now, besides):
-    """The fields of a dataclass that have changed, in words."""
+def differences(before, now, besides=("description", "data_dir")):
+    """The changes from one `Experiment`, or `StreamSettings`, to another, in words; another name says it all."""
     before, now = dataclasses.asdict(before), dataclasses.asdict(now)
     different = [name for name in now if now[name] != before[name] and name not in besides]
+    different = ["name"] if "name" in different else different
     return ", ".join(f"{name} was {before[name]!r}, now {now[name]!r}" for name in different)
 
 
@@ -241,11 +230,6 @@ def load_saved(run_dir, experiment, shape, rows=None):
     return model
 
 
-def test_model(run_dir, feed):
-    """Tests the saved model of a run; returns a dict."""
-    return feed.test(load_saved(run_dir, feed.experiment, feed.shape, feed.rows))
-
-
 def evaluate(run_dir=None, experiment=None, verbose="auto", pretrained=None):
     """Tests the saved model of a run, or the `pretrained` network of a name, on the test set of an `experiment`.
 
@@ -256,6 +240,6 @@ def evaluate(run_dir=None, experiment=None, verbose="auto", pretrained=None):
     if pretrained:
         print(f"Network    {pretrained}: {experiment.summary()}")
     print(f"Data       {feed.description}")
-    test = feed.test(load_pretrained(pretrained)) if pretrained else test_model(run_dir, feed)
+    test = feed.test(load_pretrained(pretrained) if pretrained else load_saved(run_dir, feed.experiment, feed.shape))
     feed.print_test(test)
     return test

@@ -69,14 +69,14 @@ class Learner(tf.Module):
 
     def step(self, x: Any) -> dict[str, tf.Tensor]:
         """Answers to x [1, F] with a dict of `outputs` [1, n]; the states advance, unless x is not finite."""
-        return self._step(*self._given(self._step, x))
+        return self._answer_of(self._step, x)
 
     def learn(self, x: Any, y: Any, sample_weight: Any = (1.0,)) -> dict[str, tf.Tensor]:
         """Answers to x [1, F] as `step` does, and takes one step of the optimizer towards y [1, ..].
 
         `sample_weight` [1] is a factor of the loss, a number, which stands in the answer as `loss`.
         """
-        return self._learn(*self._given(self._learn, x, y, sample_weight))
+        return self._answer_of(self._learn, x, y, sample_weight)
 
     def reset(self) -> None:
         """Starts a new sequence: states and traces are 0; weights and optimizer stay."""
@@ -159,9 +159,8 @@ class Learner(tf.Module):
             raise ValueError(f"{argument} must be finite; received NaN or infinity in {wrong}.")
         return fitting
 
-    def _given(self, function, *values):
-        signature = function.input_signature
-        return [_as_tensor(spec.name, value, spec) for spec, value in zip(signature, values)]
+    def _answer_of(self, function, *values):
+        return function(*(_as_tensor(spec.name, value, spec) for spec, value in zip(function.input_signature, values)))
 
     def _answer(self, x):
         kept = Kept(self._states())

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras.data.augment import shifted
-from kernl_keras.data.batches import Splits, numbered_indices, sequence_data
+from kernl_keras.data.batches import Splits, array_data, numbered_indices, sequence_data
 
 
 def drawn(count=None, first=0, examples=23, batch_size=5, seed=3, **settings):
@@ -51,7 +51,7 @@ def test_skipping_starts_where_an_uninterrupted_stream_would_be():
         np.testing.assert_array_equal(drawn(11, repeat=True, skip_batches=skip), whole[skip : skip + 11])
 
 
-def make_data(validation=7, make_batch=lambda i: (tf.zeros((tf.shape(i)[0], 2, 3)), i), **settings):
+def make_data(validation=7, make_batch=lambda i, key: (tf.zeros((tf.shape(i)[0], 2, 3)), i), **settings):
     settings = dict(batch_size=5, seed=0, repeat=False, skip_batches=0, description="numbers") | settings
     return sequence_data(make_batch, first=Splits(0, 23, 30), examples=Splits(23, validation, 8), **settings)
 
@@ -59,7 +59,7 @@ def make_data(validation=7, make_batch=lambda i: (tf.zeros((tf.shape(i)[0], 2, 3
 def test_skipping_makes_no_skipped_example():
     made = []
 
-    def make_batch(indices):
+    def make_batch(indices, key):
         tf.py_function(lambda i: made.append(i.numpy()), [indices], [])
         return tf.zeros((5, 2, 3)), indices
 
@@ -134,15 +134,9 @@ def test_no_move_along_an_axis_without_a_bound():
 
 
 def streams(skip_batches=0, seed=3, repeat=True):
-    sequences = tf.constant(X[:20])
     settings = {"batch_size": 4, "seed": seed, "repeat": repeat, "skip_batches": skip_batches, "description": ""}
-    return sequence_data(
-        lambda indices: (tf.gather(sequences, indices), indices),
-        first=Splits(0, 10, 15),
-        examples=Splits(10, 5, 5),
-        augment=lambda x, key: shifted(x, (2, 1), key),
-        **settings,
-    )
+    augment = lambda x, key: shifted(x, (2, 1), key)  # noqa: E731
+    return array_data(X[:20], np.arange(20), Splits(10, 5, 5), augment=augment, **settings)
 
 
 def test_training_sequences_alone_move_and_otherwise_each_time():

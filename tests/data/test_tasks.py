@@ -187,13 +187,13 @@ def test_the_sample_of_mnist_is_as_it_was_packaged():
 
 
 def test_the_heartbeats_are_as_they_were_packaged():
-    recordings = load_ecg()
-    assert recordings.crossings.shape == (759, 1301, 4) and recordings.crossings.dtype == np.int8
-    classes = recordings.classes.astype(np.uint8)
-    assert hashlib.sha256(recordings.crossings.tobytes() + classes.tobytes()).hexdigest() == ECG_SHA256
-    assert set(np.unique(recordings.classes)) == set(range(6)) and recordings.train == 618
-    assert (recordings.crossings[:, -1, 0] == -1).all() and (recordings.crossings[:, :-1] >= 0).all()
-    counts = np.bincount(recordings.classes[:618].ravel())
+    crossings, classes, train = load_ecg()
+    assert crossings.shape == (759, 1301, 4) and crossings.dtype == np.int8
+    digest = hashlib.sha256(crossings.tobytes() + classes.astype(np.uint8).tobytes()).hexdigest()
+    assert digest == ECG_SHA256
+    assert set(np.unique(classes)) == set(range(6)) and train == 618
+    assert (crossings[:, -1, 0] == -1).all() and (crossings[:, :-1] >= 0).all()
+    counts = np.bincount(classes[:618].ravel())
     assert counts.max() / counts.sum() == pytest.approx(0.33, abs=0.01)  # the most frequent class
 
 
@@ -222,17 +222,17 @@ def test_the_heartbeats_are_made_of_the_sources(tmp_path):
 
 
 def test_the_pipelines_are_the_heartbeats():
-    recordings, data = load_ecg(), ecg(batch_size=7, validation=20, seed=3)
+    (crossings, classes, _), data = load_ecg(), ecg(batch_size=7, validation=20, seed=3)
     assert data.examples == (598, 20, 141) and (data.time_steps, data.features) == (1301, 4)
     for part, at in ((data.validation, slice(598, 618)), (data.test, slice(618, None))):
         x, y = arrays(part)
-        np.testing.assert_array_equal(x, recordings.crossings[at])
-        np.testing.assert_array_equal(y, recordings.classes[at])
+        np.testing.assert_array_equal(x, crossings[at])
+        np.testing.assert_array_equal(y, classes[at])
     x, y = first_batch(data.train)
     assert x.shape == (7, 1301, 4) and y.shape == (7, 1301) and x.dtype == "float32" and y.dtype == "int32"
-    known = {each.tobytes(): number for number, each in enumerate(recordings.crossings[:598])}
-    for each, classes in zip(x, y):
-        np.testing.assert_array_equal(classes, recordings.classes[known[each.astype(np.int8).tobytes()]])
+    known = {each.tobytes(): number for number, each in enumerate(crossings[:598])}
+    for each, found in zip(x, y):
+        np.testing.assert_array_equal(found, classes[known[each.astype(np.int8).tobytes()]])
 
 
 def kept_channels(y, x, rate=0.25):

@@ -131,7 +131,7 @@ def test_a_run_goes_on_for_any_number_of_pieces_and_after_a_kill_in_its_test(fol
         for pieces in ("3", "6"):
             assert cli.main([*resume, pieces]) == 0
         with patched.context() as killed:
-            killed.setattr(run, "test_model", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            killed.setattr(run, "load_saved", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             assert cli.main([*resume, "9"]) == 130
         assert cli.main([*resume, "9"]) == 0
     one, other = (keras.models.load_model(each / "model.keras").get_weights() for each in (whole, parts))
