@@ -29,7 +29,7 @@ def checked(model):
         if isinstance(layer, (keras.layers.Masking, keras.layers.BatchNormalization)):
             why = "no step is left out" if isinstance(layer, keras.layers.Masking) else "one example has no statistics"
             raise ValueError(f"model must have no {type(layer).__name__}, as {why}; received {layer.name!r}.")
-        dtypes = {layer.compute_dtype, getattr(layer, "cell", layer).variable_dtype}
+        dtypes = {layer.compute_dtype, getattr(getattr(layer, "cell", layer), "variable_dtype", "float32")}
         if dtypes != {"float32"}:
             raise ValueError(f"layer {layer.name!r} must be in float32; received {sorted(dtypes)}.")
         if isinstance(layer, RNN):
