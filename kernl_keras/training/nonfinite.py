@@ -50,10 +50,7 @@ class Summary(NamedTuple):
 
 
 class Record:
-    """A record, written by a compiled step, of batches that are not finite.
-
-    With `stop`, no step after the first such batch may update anything until the record is cleared.
-    """
+    """A record of batches that are not finite; with `stop`, no step after the first may update anything."""
 
     def __init__(self, stop):
         self.stop = stop
@@ -112,27 +109,23 @@ def all_finite(suspects):
 
 
 def suspects_left(model, kept):
-    """A `Suspect` for each new state, and for each other variable that the forward pass changed.
-
-    `kept` has their values before. Entries of variables other than states that were not finite before are left out.
-    """
-    left = []
-    for layer, state in layer_states(model):
-        left.append(Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state)))
+    """A `Suspect` for each new state, and for each other variable that the forward pass changed, where it was finite
+    before, as `kept`."""
+    states = [(layer.name, tf.convert_to_tensor(state)) for layer, state in layer_states(model)]
+    left = [Suspect(f'new state of "{name}"', "left", state) for name, state in states if can_be_nonfinite(state)]
     for variable in model.non_trainable_variables:
         new = tf.convert_to_tensor(variable)
         if can_be_nonfinite(new) and id(variable) in kept.before:
             _, before = kept.before[id(variable)]
             new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
             left.append(Suspect(f'new value of "{getattr(variable, "path", variable.name)}"', "left", new))
-    return [suspect for suspect in left if can_be_nonfinite(suspect.tensor)]
+    return left
 
 
 def suspects_of_step(model, batch, results, groups):
-    """Yields the `Suspect` of a training step, causes before effects.
+    """Yields every `Suspect` of a training step, whose weights and states are put back, causes before effects.
 
-    The model's weights and states are those before the batch `(x, y, sample_weight)`; `results` are the suspects of the
-    forward pass, and `groups` the gradients of M and gamma and of all other weights.
+    `batch` is `(x, y, sample_weight)`, `results` are the suspects of the forward pass, and `groups` both `Group`s.
     """
     names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
     for variable in model.weights:

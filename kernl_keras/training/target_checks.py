@@ -80,8 +80,7 @@ def _asked_of_targets(loss):
 def _targets_of(model, name, y, weight):
     """Yields `(name, values, weight, shape of the output, loss)` for each output whose target and loss are known.
 
-    The name is for messages; the values are an array, a tensor or the `tf.TensorSpec` of one; the weight is None for 1
-    or unknown; the shape is None where it is not known.
+    The values may be a `tf.TensorSpec`; the weight is None for 1 or unknown, and the shape where it is not known.
     """
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
