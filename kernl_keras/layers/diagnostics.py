@@ -65,14 +65,10 @@ def whole_mean(means, count):
 
 
 def activity(outputs, counted, highest):
-    """`unit_activity`, `saturation` and `counted` of a `Report`.
+    """`unit_activity`, `saturation` and `counted` of a `Report`, from outputs [T, B, H] and counted [T, B] or None.
 
-    A unit is saturated from 0.95 of its highest activity on. Few spikes tell nothing, as a unit that rests after each
+    A unit is saturated from 0.95 of its `highest` activity on. Few spikes tell nothing, as a unit that rests after each
     may have two at once without being at its limit: where there is room for only a few, the bound is beyond reach.
-
-    Args:
-        outputs, counted: [T, B, H] and [T, B]; the latter is None if all steps count.
-        highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
     if counted is None:
@@ -105,10 +101,7 @@ def first_replicas(value, name):
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
-    """Several means by name, in one variable. Keras would report metrics of a layer in every log; it finds none here.
-
-    The class is trackable for SavedModels, which must know all variables of a step.
-    """
+    """Several means by name, in one trackable variable; no Keras metrics, which every log would report."""
 
     def __init__(self, *names):
         self._names = names
@@ -131,11 +124,9 @@ class Means(tf.__internal__.tracking.AutoTrackable):
 
 
 class Diagnostics(tf.__internal__.tracking.AutoTrackable):
-    """Measurements of a `RNN` layer in training, in any Keras model: means of its `Report`s since `reset_state()`.
+    """Means of the `Report`s of a `RNN` layer since `reset_state()`, in training, and by a `Model` in evaluation.
 
-    A `kernl_keras.Model` resets them at every epoch, also measures the activity in evaluation, and leaves out a batch
-    that is not finite. In other models a layer cannot tell `evaluate` from `predict`, so the activity is that of
-    training alone.
+    In other Keras models a layer cannot tell `evaluate` from `predict`.
     """
 
     def __init__(self):

@@ -202,9 +202,9 @@ class RNN(LayerOverCell):
         if training and self.memory is not None and model is not None and not model.exact and not self.go_backwards:
             # Errors of earlier outputs can reach the layer below, and this one.
             below = model.earlier_outputs(sequences, mask)
-            if below is not None and below.window != self.window:
+            if below is None or below.window != self.window:
                 below = None
-            if below is not None:
+            else:
                 windows = self.window is not None and (sequences.shape[1] or math.inf) > self.window >= SHORTEST
                 below.read_by(self.memory.filters, windows)
             own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
@@ -332,8 +332,7 @@ class RNN(LayerOverCell):
 def counted_steps(shape, steps, present, last=False):
     """True where a step of an example counts [T, B], or with `last` alone its last step; None for all.
 
-    `shape` is that of x [T, B, I]; `present` is > 0 for the examples of the model's batch that count, None for all. A
-    layer with another batch counts all.
+    `present` is > 0 for the examples of the model's batch that count, None for all, as for layers of other batches.
     """
     if steps is None and present is None:
         return None
