@@ -133,7 +133,7 @@ class Watch(keras.callbacks.Callback):
         if summary.skipped:
             self._warn(
                 f"{summary.skipped} of {summary.steps} batches of epoch {self._epoch} were skipped, the first at step "
-                f"{summary.step}: {summary}. Nothing was learned from them. {summary.advice} "
+                f"{summary.step}: {summary.problem}. Nothing was learned from them. {summary.advice} "
                 "compile(on_nonfinite='stop') stops there."
             )
         if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0

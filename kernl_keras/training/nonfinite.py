@@ -37,16 +37,10 @@ class Summary(NamedTuple):
     """A `Record` since it was cleared: numbers of steps, and the first skipped step, from 1, with its culprit."""
 
     steps: int
-    skipped: int
-    step: int
-    suspect: Suspect | None
-
-    def __str__(self):
-        return f"{self.suspect.name} holds NaN or infinity"
-
-    @property
-    def advice(self):
-        return ADVICE[self.suspect.kind]
+    skipped: int = 0
+    step: int = 0
+    problem: str = ""
+    advice: str = ""
 
 
 class Record:
@@ -80,7 +74,10 @@ class Record:
 
     def read(self):
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
-        return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
+        if not skipped:
+            return Summary(steps)
+        name, kind, _ = self._suspects[suspect]
+        return Summary(steps, skipped, step, f"{name} holds NaN or infinity", ADVICE[kind])
 
     def clear(self):
         self._numbers.assign([0, 0, 0, 0])
@@ -92,7 +89,7 @@ class Record:
         self.clear()
         place = f"step {summary.step}" + (f" of epoch {epoch}" if epoch else "")
         raise FloatingPointError(
-            f"Training stopped at {place}: {summary}. All weights are as they were before. {summary.advice} "
+            f"Training stopped at {place}: {summary.problem}. All weights are as they were before. {summary.advice} "
             "compile(on_nonfinite='skip') leaves such batches out."
         )
 
