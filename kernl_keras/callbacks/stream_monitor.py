@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..layers.names import output_kinds
+from ..layers.names import rule_layers
 from ..layers.step import Step, running
 from ..training.compiled import compiled_as
 from ..training.state import Kept, finite_goes_on, lasting
@@ -110,7 +110,7 @@ class StreamMonitor(EventWriter):
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
         self._hear = hearing(self.model)
         self._rates = Rates()
-        self._kinds = output_kinds(self.model)
+        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
         self._recent: dict[str, np.ndarray] = {}  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             self._open("stream")

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import learned_constants, output_kinds, weight_names
+from ..layers.names import learned_constants, rule_layers, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
@@ -84,7 +84,7 @@ class TensorBoard(EventWriter):
         self._batch = None  # (x, y), looked up when it is first needed
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._layer_outputs)
-        self._kinds = output_kinds(self.model)
+        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)

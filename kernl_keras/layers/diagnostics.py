@@ -84,16 +84,6 @@ def activity(outputs, counted, highest):
     return mean, tf.math.divide_no_nan(enough, count), count
 
 
-def mean_square(inputs, counted):
-    """The mean square of each input feature [I], from inputs [T, B, I]; `counted` as for `activity`."""
-    if counted is None:
-        return tf.reduce_mean(tf.square(inputs), (0, 1))
-    inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(tf.square(inputs), (0, 1)), tf.reduce_sum(tf.cast(counted, inputs.dtype))
-    )
-
-
 def first_replicas(value, name):
     """A variable that is measured, which begins with a NumPy array, and whose value is that of the first replica."""
     with tf.init_scope():
@@ -144,11 +134,18 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
             self.input_square.assign(-tf.ones_like(self.input_square))
 
     def look_at_inputs(self, inputs, counted, training):
-        """`mean_square` of inputs [T, B, I] in the first training step, then that of it; zeros out of training."""
+        """The mean square of each feature of inputs [T, B, I] in the first training step; zeros out of training."""
         if not training:  # nothing that is exported reads the variable
             return tf.zeros(self.input_square.shape)
         known = tf.convert_to_tensor(self.input_square)
-        return tf.cond(known[0] < 0.0, lambda: tf.cast(mean_square(inputs, counted), known.dtype), lambda: known)
+
+        def measured():
+            if counted is None:
+                return tf.cast(tf.reduce_mean(tf.square(inputs), (0, 1)), known.dtype)
+            total = tf.reduce_sum(tf.square(tf.where(counted[..., None], inputs, tf.zeros_like(inputs))), (0, 1))
+            return tf.cast(tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(counted, total.dtype))), known.dtype)
+
+        return tf.cond(known[0] < 0.0, measured, lambda: known)
 
     def update(self, report, training=True, learns=None, counts=True):
         """Adds the `Report` of a call, if it `counts`. `learns`: whether M and gamma learned in it, None for True."""

@@ -198,11 +198,10 @@ class Alignments:
             elif not isinstance(rule, LearnedSensitivity):
                 try:
                     rule.check(layer.cell, False)
+                    rules[name] = rule
                 except ValueError:
                     if self.asked_for:
                         raise
-                else:
-                    rules[name] = rule
         return rules
 
 

@@ -90,10 +90,9 @@ def _check_part(model, x, y, weight, of, targets=True):
 
 
 def show_data(given):
-    """Calls `set_validation_data(data)` and `set_training_data(x)` of every callback that has them.
+    """Gives callbacks x and the validation data, by `set_training_data` and `set_validation_data` where they have them.
 
-    `data` is `validation_data` as it was given, or `(x, y)` of the last examples, which `validation_split` holds out
-    before `fit` shuffles, or None; x is the first argument as it was given.
+    Both are as they were given to `fit`; a `validation_split` holds out the last examples, before `fit` shuffles.
     """
     x, data, share = given.get("x"), given.get("validation_data"), given.get("validation_split")
     if data is None and share:
