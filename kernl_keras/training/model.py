@@ -5,31 +5,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..keras_version import IS_KERAS_3, Functional, keras
+from ..keras_version import Functional, keras
 from ..layers.names import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, running
-from ..replicas import logs_of_replica, whole_sum
+from ..replicas import logs_of_replica
 from ..serialization import serializable
 from .compiled import CompiledModel, NotInHDF5, gradients_released_with
 from .data_checks import ORDERED, check_data, check_dt, check_stateful, show_data
 from .diagnostics import Watch, with_callback
 from .metrics import counted_targets, present, update_metrics
-from .nonfinite import Suspect, all_finite, suspects_left, suspects_of_step
-from .optimizers import (
-    build_optimizers,
-    ending_in_averages,
-    loss_scale,
-    lower_loss_scale,
-    optimizer_variables,
-    schedule,
-    take_gradients,
-    unscaled,
-    update,
-    variable_groups,
-)
+from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
 from .state import Kept, begin_anew, finite_goes_on, fresh_states, lasting
-from .step import run_forward
+from .step import run_forward, train_step
 
 
 @serializable
@@ -242,53 +230,7 @@ class Model(CompiledModel):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; all is put back if it was not finite."""
         with gradients_released_with(self):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-
-            if tf.executing_eagerly() and not self.built:  # or a bad first batch could not be put back
-                with Kept(lasting(self, metrics=False)):
-                    self(tf.nest.map_structure(tf.zeros_like, x), training=False)
-                    begin_anew(self)
-
-            # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
-            kept = Kept(lasting(self))
-            learns = schedule(self)[0] if self.built and self.sensitivity_every > 1 else None
-            forward = run_forward(self, x, y, sample_weight, learns, kept)
-            left, losses = suspects_left(self, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
-            if forward.sensitivity_loss is not None:
-                losses.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
-
-            # M and gamma by F, if they learn in this step. The gradient of the weights uses the new ones.
-            build_optimizers(self)
-            (sensitivity, weights), (sensitivity_now, weights_now) = variable_groups(self), schedule(self)
-            kept.add([*sensitivity, *optimizer_variables(self.sensitivity_optimizer)])
-            goes_on = self._nonfinite.goes_on()
-            sensitivity_group = take_gradients(
-                forward.tape, forward.sensitivity_loss, sensitivity, self.sensitivity_optimizer
-            )
-            update(sensitivity_group, goes_on & sensitivity_group.finite & sensitivity_now)
-
-            # All other weights by the loss, with the new M and gamma, if everything is finite.
-            weight_group = take_gradients(forward.tape, forward.loss, weights, self.optimizer)
-            groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
-            finite = before & sensitivity_group.finite & weight_group.finite
-            good = goes_on & finite
-            update(weight_group, good & weights_now)
-
-            # Metrics. Then, after a bad batch, all is put back, but for a loss scale that was too large.
-            targets = counted_targets(y, forward.y_pred, sample_weight)
-            if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
-                self._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
-            logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
-            kept.put_back(~good)
-            overflow = goes_on & before & ~finite & tf.reduce_all([group.finite | group.overflow for group in groups])
-            for group in groups:
-                lower_loss_scale(group, overflow & group.overflow)
-
-            # The record and the diagnostics. As in Keras, gradients that overflow are not reported.
-            suspects = suspects_of_step(self, (x, targets, sample_weight), [*left, *losses], groups)
-            self._nonfinite.write(finite | overflow, suspects)
-            self._diagnostics.count_training(forward.reports, sensitivity_group, weight_group, good, learns)
-            return logs_of_replica({**logs, **self.get_metrics_result()})  # of a skipped batch the old ones
+            return train_step(self, data)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
