@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..training.alignment import Alignment, Alignments, check_rules
-from .event_writer import EventWriter, check_examples, fixed_examples, training_steps
+from .event_writer import EventWriter, check_examples, training_steps
 
 
 class GradientAlignment(EventWriter):
@@ -61,7 +61,7 @@ class GradientAlignment(EventWriter):
         self.history: list[tuple[int, Alignment]] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self._batch = fixed_examples(self.model, self.examples, self._validation_data)
+        self._batch = self._fixed_examples()
         if self._batch[0] is None:
             raise ValueError(
                 f"examples must be a batch (x, y) where Model.fit has no validation data; received {self.examples!r}."

@@ -49,6 +49,13 @@ class EventWriter(keras.callbacks.Callback):
                 writer.close()
         self._validation_data = None
 
+    def _fixed_examples(self):
+        """The `examples` of a subclass as `(x, y)`, or `(None, None)`; as many as a fixed batch size asks for."""
+        if not isinstance(self.examples, int):
+            return first_examples(self.examples)
+        size = self.model.inputs[0].shape[0] if getattr(self.model, "inputs", None) else None
+        return first_examples(self._validation_data, size or self.examples)
+
     def _write(self, logs):
         raise NotImplementedError
 
@@ -103,19 +110,10 @@ def check_examples(examples):
     return examples
 
 
-def fixed_examples(model, examples, validation_data):
-    """The examples `(x, y)` for a callback, or `(None, None)`; a model of a fixed batch size gets a batch of that."""
-    if not isinstance(examples, int):
-        return first_examples(examples)
-    size = model.inputs[0].shape[0] if getattr(model, "inputs", None) else None
-    return first_examples(validation_data, size or examples)
-
-
 def first_examples(data, count=None):
-    """The first examples of any data that `fit` takes, from the first batch, as tensors `(x, y)`.
+    """The first `count` examples, None for all, of the first batch of any data that `fit` takes, as tensors `(x, y)`.
 
-    `(None, None)` without data, and for a generator, from which an example read would be lost. With `count=None` all
-    examples of the batch are taken.
+    `(None, None)` without data, and for a generator, from which an example read would be lost.
     """
     if isinstance(data, tf.data.Dataset):
         data = next(iter(data.take(1)), None)

@@ -16,19 +16,13 @@ SHORT_SIDE = 40  # pixels; a vector becomes a band of this height
 
 
 def diverging(values):
-    """Blue below 0, white at 0, red above, full at the largest magnitude: [..] -> uint8 [.., 3].
-
-    NaN and infinity become magenta. The colours are from ColorBrewer's scheme RdBu, Harrower and Brewer (2003).
-    """
+    """Blue below 0, white at 0, red above, of ColorBrewer's RdBu, Harrower and Brewer (2003): [..] -> uint8 [.., 3]."""
     largest = _largest(values)
     return _paint(values, -largest, largest, BLUE_WHITE_RED)
 
 
 def sequential(values):
-    """Purple at 0, yellow at the largest value, all >= 0: [..] -> uint8 [.., 3]; ten colours of viridis.
-
-    NaN and infinity become magenta.
-    """
+    """Purple at 0, yellow at the largest value, all >= 0: [..] -> uint8 [.., 3]; ten colours of viridis."""
     return _paint(values, 0.0, _largest(values), PURPLE_GREEN_YELLOW)
 
 
@@ -36,8 +30,7 @@ def pictures(values, colours=diverging):
     """A vector [n], matrix [n, m] or stack of matrices [R, n, m] as uint8 [R or 1, height, width, 3].
 
     All have one scale of `colours`, `diverging` or `sequential`. A matrix that is higher than wide is turned to lie on
-    its side; its first axis then runs rightwards. An entry becomes a rectangle of whole pixels: a square, or higher
-    where the picture would be a thin line.
+    its side. An entry becomes a rectangle of whole pixels: a square, or higher where the picture would be a thin line.
     """
     values = np.asarray(values)
     values = values.reshape((1,) * (3 - values.ndim) + values.shape)
@@ -71,7 +64,7 @@ def _largest(values):
 
 
 def _paint(values, low, high, colours):
-    """[..] -> uint8 [.., 3]: `low` has the first of the colours [n, 3], `high` the last."""
+    """[..] -> uint8 [.., 3]: `low` has the first of the colours [n, 3], `high` the last, what is not finite magenta."""
     values = np.asarray(values, float)
     places = np.linspace(low, high, len(colours))
     painted = np.stack([np.interp(values, places, channel) for channel in colours.T], -1)

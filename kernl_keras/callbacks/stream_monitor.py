@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..layers.names import output_kinds
+from ..layers.names import rule_layers
 from ..layers.step import Step, running
 from ..training.compiled import compiled_as
-from ..training.state import finite_goes_on, state_kept
+from ..training.state import Kept, finite_goes_on, lasting
 from .event_writer import EventWriter
 from .images import raster
 
@@ -110,7 +110,7 @@ class StreamMonitor(EventWriter):
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
         self._hear = hearing(self.model)
         self._rates = Rates()
-        self._kinds = output_kinds(self.model)
+        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
         self._recent: dict[str, np.ndarray] = {}  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             self._open("stream")
@@ -120,7 +120,7 @@ class StreamMonitor(EventWriter):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         super().on_train_batch_begin(batch, logs)
-        with state_kept(self.model):
+        with Kept(lasting(self.model)):
             for _ in range(self._at_once):
                 x, classes, weights = next(self._coming)
                 outputs, hidden = self._hear(x)
@@ -243,10 +243,7 @@ def steps_per_execution(model):
 
 
 def hearing(model):
-    """A compiled function from a piece x to the outputs of a model, and those of its `RNN` layers by name.
-
-    Each call moves the states of stateful layers on, in rows where they are finite, and changes nothing else.
-    """
+    """A compiled function from a piece x to the outputs of a model and of its `RNN` layers, which moves states on."""
 
     def hear(x):
         with running(Step()) as step, finite_goes_on(model):

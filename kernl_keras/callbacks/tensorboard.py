@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import learned_constants, output_kinds, weight_names
+from ..layers.names import learned_constants, rule_layers, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
-from ..training.state import state_kept
-from .event_writer import EventWriter, check_examples, fixed_examples
+from ..training.state import Kept, lasting
+from .event_writer import EventWriter, check_examples
 from .images import diverging, pictures, raster, sequential
 
 
@@ -84,7 +84,7 @@ class TensorBoard(EventWriter):
         self._batch = None  # (x, y), looked up when it is first needed
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._layer_outputs)
-        self._kinds = output_kinds(self.model)
+        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
@@ -104,10 +104,11 @@ class TensorBoard(EventWriter):
         if hasattr(self.model, "sensitivity_optimizer"):
             logs["sensitivity_learning_rate"] = learning_rate(self.model.sensitivity_optimizer)
         constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
+        if self._batch is None and (self.histograms or self.images or self.raster):
+            self._batch = self._fixed_examples()
         tensors = self._tensors() if self.histograms or self.images else {}
-        outputs = {}
-        if self.raster and (x := self._fixed_examples()[0]) is not None:
-            outputs = {name: output.numpy()[: self._shown] for name, output in self._outputs(x).items()}
+        outputs = self._outputs(self._batch[0]) if self.raster and self._batch[0] is not None else {}
+        outputs = {name: output.numpy()[: self._shown] for name, output in outputs.items()}
         with self._run("train"):
             for name, value in logs.items():
                 if not name.startswith("val_"):
@@ -126,7 +127,7 @@ class TensorBoard(EventWriter):
 
     def _tensors(self):
         """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
-        x, y = self._fixed_examples()
+        x, y = self._batch
         variables = self.model.trainable_variables
         gradients = [None] * len(variables) if x is None or self._gradients is None else self._gradients(x, y)
         tensors = {}
@@ -136,14 +137,8 @@ class TensorBoard(EventWriter):
                 tensors[f"{name}/gradient"] = tf.convert_to_tensor(gradient).numpy()
         return tensors
 
-    def _fixed_examples(self):
-        """The examples `(x, y)`, the same in the whole run; `(None, None)` without any."""
-        if self._batch is None:
-            self._batch = fixed_examples(self.model, self.examples, self._validation_data)
-        return self._batch
-
     def _layer_outputs(self, x):
         """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""
-        with state_kept(self.model), running(Step()) as step:
+        with Kept(lasting(self.model)), running(Step()) as step:
             self.model(x, training=False)
         return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}

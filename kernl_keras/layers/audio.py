@@ -139,7 +139,7 @@ class AudioEncoder(StatefulLayer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
+        shape = self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
         check_features("inputs", inputs)
         if self.stateful:
             self.check_batch(inputs)
@@ -168,17 +168,14 @@ class AudioEncoder(StatefulLayer):
             past = [mean, tf.repeat(level, self.bands, axis=-1)]
             left += [last_sums, last_level]
         y = COMPRESSIONS[self.compression](power, *past)
-        y = tf.ensure_shape(y, (*self._steps(inputs.shape), inputs.shape[2] * self.bands))
+        y = tf.ensure_shape(y, (*shape[:2], inputs.shape[2] * self.bands))
         outputs = self.encoder(y, training=training, mask=counted)
         if self.stateful:
             self.go_on_with(left, inputs)
         return tf.cast(outputs, self.compute_dtype)
 
     def _over_time(self, function, x, number, tau, counted):
-        """A `function` of `sequences.leaky` of x [B, T, n], and its last step, which is state `number` of the layer.
-
-        It fades with tau; steps that do not count leave it as it is.
-        """
+        """A leaky `function` over the counted steps of x [B, T, n]; and its last step, state `number` of the layer."""
         x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
         if counted is not None:
             counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]  # [T, B, 1]
@@ -203,8 +200,7 @@ class AudioEncoder(StatefulLayer):
         super().reset_state()
         self.encoder.reset_state()
 
-    def _steps(self, input_shape):
-        """(B, T); T is None where N is."""
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         samples = time_steps("inputs", input_shape)
         if samples is not None and samples < self.hop_length:
             raise ValueError(
@@ -216,13 +212,10 @@ class AudioEncoder(StatefulLayer):
                 f"inputs must be whole hops of {self.hop_length} samples, as stateful=True; received shape "
                 f"{tuple(input_shape)}."
             )
-        return input_shape[0], None if samples is None else samples // self.hop_length
-
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
-        steps = self._steps(input_shape)
         if input_shape[2] is None:
             raise ValueError(f"inputs must have a known number of channels; received shape {tuple(input_shape)}.")
-        return output_shape(*steps, input_shape[2] * self.bands * self.encoder.units)
+        steps = None if samples is None else samples // self.hop_length
+        return output_shape(input_shape[0], steps, input_shape[2] * self.bands * self.encoder.units)
 
     def get_config(self) -> Config:
         encoder = {name: getattr(self.encoder, name) for name in ("code", "units", "gain", "seed", "delta", "period")}

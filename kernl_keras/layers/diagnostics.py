@@ -65,14 +65,10 @@ def whole_mean(means, count):
 
 
 def activity(outputs, counted, highest):
-    """`unit_activity`, `saturation` and `counted` of a `Report`.
+    """`unit_activity`, `saturation` and `counted` of a `Report`, from outputs [T, B, H] and counted [T, B] or None.
 
-    A unit is saturated from 0.95 of its highest activity on. Few spikes tell nothing, as a unit that rests after each
+    A unit is saturated from 0.95 of its `highest` activity on. Few spikes tell nothing, as a unit that rests after each
     may have two at once without being at its limit: where there is room for only a few, the bound is beyond reach.
-
-    Args:
-        outputs, counted: [T, B, H] and [T, B]; the latter is None if all steps count.
-        highest: the cell's `highest_activity`: spikes a step in the long run, or the highest rate.
     """
     size, dtype = tf.shape(outputs), outputs.dtype
     if counted is None:
@@ -88,16 +84,6 @@ def activity(outputs, counted, highest):
     return mean, tf.math.divide_no_nan(enough, count), count
 
 
-def mean_square(inputs, counted):
-    """The mean square of each input feature [I], from inputs [T, B, I]; `counted` as for `activity`."""
-    if counted is None:
-        return tf.reduce_mean(tf.square(inputs), (0, 1))
-    inputs = tf.where(counted[..., None], inputs, tf.zeros_like(inputs))
-    return tf.math.divide_no_nan(
-        tf.reduce_sum(tf.square(inputs), (0, 1)), tf.reduce_sum(tf.cast(counted, inputs.dtype))
-    )
-
-
 def first_replicas(value, name):
     """A variable that is measured, which begins with a NumPy array, and whose value is that of the first replica."""
     with tf.init_scope():
@@ -105,10 +91,7 @@ def first_replicas(value, name):
 
 
 class Means(tf.__internal__.tracking.AutoTrackable):
-    """Several means by name, in one variable. Keras would report metrics of a layer in every log; it finds none here.
-
-    The class is trackable for SavedModels, which must know all variables of a step.
-    """
+    """Several means by name, in one trackable variable; no Keras metrics, which every log would report."""
 
     def __init__(self, *names):
         self._names = names
@@ -131,11 +114,9 @@ class Means(tf.__internal__.tracking.AutoTrackable):
 
 
 class Diagnostics(tf.__internal__.tracking.AutoTrackable):
-    """Measurements of a `RNN` layer in training, in any Keras model: means of its `Report`s since `reset_state()`.
+    """Means of the `Report`s of a `RNN` layer since `reset_state()`, in training, and by a `Model` in evaluation.
 
-    A `kernl_keras.Model` resets them at every epoch, also measures the activity in evaluation, and leaves out a batch
-    that is not finite. In other models a layer cannot tell `evaluate` from `predict`, so the activity is that of
-    training alone.
+    In other Keras models a layer cannot tell `evaluate` from `predict`.
     """
 
     def __init__(self):
@@ -153,11 +134,18 @@ class Diagnostics(tf.__internal__.tracking.AutoTrackable):
             self.input_square.assign(-tf.ones_like(self.input_square))
 
     def look_at_inputs(self, inputs, counted, training):
-        """`mean_square` of inputs [T, B, I] in the first training step, then that of it; zeros out of training."""
+        """The mean square of each feature of inputs [T, B, I] in the first training step; zeros out of training."""
         if not training:  # nothing that is exported reads the variable
             return tf.zeros(self.input_square.shape)
         known = tf.convert_to_tensor(self.input_square)
-        return tf.cond(known[0] < 0.0, lambda: tf.cast(mean_square(inputs, counted), known.dtype), lambda: known)
+
+        def measured():
+            if counted is None:
+                return tf.cast(tf.reduce_mean(tf.square(inputs), (0, 1)), known.dtype)
+            total = tf.reduce_sum(tf.square(tf.where(counted[..., None], inputs, tf.zeros_like(inputs))), (0, 1))
+            return tf.cast(tf.math.divide_no_nan(total, tf.reduce_sum(tf.cast(counted, total.dtype))), known.dtype)
+
+        return tf.cond(known[0] < 0.0, measured, lambda: known)
 
     def update(self, report, training=True, learns=None, counts=True):
         """Adds the `Report` of a call, if it `counts`. `learns`: whether M and gamma learned in it, None for True."""

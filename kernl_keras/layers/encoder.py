@@ -201,10 +201,7 @@ class SpikeEncoder(StatefulLayer):
 
 
 def _before_each(x, steps, first):
-    """x(t-1) for each step t, within a sequence [B, T, F], and x of the last step [B, F].
-
-    `steps` are `ValidSteps` or None; `first` is x before the first step [B, F], or None for 0.
-    """
+    """x(t-1) for each step t, within a sequence [B, T, F], `first` at the start or 0, and x of the last step [B, F]."""
     first = tf.zeros_like(x[:, 0]) if first is None else first
     x = x if steps is None else steps.gather(x)
     before = tf.concat([first[:, None], x[:, :-1]], 1)

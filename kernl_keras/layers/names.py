@@ -33,11 +33,6 @@ def _layers_that_learn_constants(model):
     return [layer for layer in sublayers(model) if layer.built and getattr(getattr(layer, "cell", None), "learn", ())]
 
 
-def output_kinds(model):
-    """The kind of output of each `RNN` layer, "spikes" or "activity", by the layer's name."""
-    return {layer.name: layer.cell.output_kind for layer in rule_layers(model)}
-
-
 def layer_names(layers):
     """Different names for the layers of a chain, for use in files.
 

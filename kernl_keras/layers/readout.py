@@ -134,7 +134,7 @@ class Readout(LayerOverCell):
         start = tf.ensure_shape(start, (*batch, self.cell.units))
         decay = tf.cast(self.cell.decay, current.dtype)
         if self.memory is not None:
-            traces = self.memory.unpack(traces)
+            traces = [tf.reshape(trace, (-1, *shape)) for trace, shape in zip(traces, self.memory.shapes)]
             start = self.memory.attach(start, traces, earlier, symmetric)
         counts = goes_on = tf.ones_like(current[..., :1])
         if mask is not None:
@@ -196,18 +196,10 @@ class ReadoutTraces:
         self.shapes = Traces((inputs + 1, units if own else 1), (units,) if cell.learn else None)
         self.sizes = [math.prod(shape) for shape in self.shapes if shape is not None]
 
-    def unpack(self, traces):
-        """The traces [B, ..] from tensors [B, n]."""
-        return [tf.reshape(trace, (-1, *shape)) for trace, shape in zip(traces, self.shapes)]
-
     def attach(self, start, traces, earlier, symmetric):
         """v before the first step [B, O], with its gradient by the weights and by earlier outputs of the layer below.
 
-        Args:
-            start: v.
-            traces: as `unpack` returns them.
-            earlier: `rules.above.Earlier` of the layer below, or None.
-            symmetric: whether the layer below receives the error by W_out, whatever the feedback.
+        `earlier` is the `Earlier` of that layer or None; if `symmetric`, it gets the error by W_out in any case.
         """
         cell, dtype = self.cell, start.dtype
         (z, *by_decay), decay = map(tf.stop_gradient, traces), tf.cast(cell.decay, dtype)
@@ -242,11 +234,9 @@ class ReadoutTraces:
     def advance(self, traces, x, current, decay, v, start, counts, goes_on):
         """The traces after the last step, from those before the first.
 
-        Args:
-            x, current: z [T, B, H], and what each step adds to v [T, B, O]; 0 where a step does not count.
-            decay: d; a number, [O], or [T, B, 1 or O].
-            v, start: v of every step [T, B, O], and before the first [B, O].
-            counts, goes_on: 1 where a step counts, and where it goes on with the sequence before [T, B, 1].
+        Steps read x, which is z [T, B, H], and add current [T, B, O], both 0 where they do not count, to v, which is
+        `start` [B, O] before them; decay is a number, [O], or [T, B, 1 or O]. `counts` [T, B, 1] is 1 where a step
+        counts, and `goes_on` where it also goes on with the sequence before.
         """
         z, *by_decay = traces
         decay = decay[..., : z.shape[-1]] if decay.shape.rank else decay  # all units have the same, or each its own

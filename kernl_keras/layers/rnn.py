@@ -142,8 +142,6 @@ class RNN(LayerOverCell):
         self.report: Report | None = None
         self.diagnostics = Diagnostics()
 
-    # Weights
-
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
         features = self.build_cell(sequences_shape)[-1]
         self.rule.build(self)
@@ -190,8 +188,6 @@ class RNN(LayerOverCell):
         """Starts M and gamma anew, from the weights as they are now."""
         self.rule.reset(self)
 
-    # Forward, and where the rule's gradient replaces the loop's
-
     def inner_loop(
         self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
@@ -202,9 +198,9 @@ class RNN(LayerOverCell):
         if training and self.memory is not None and model is not None and not model.exact and not self.go_backwards:
             # Errors of earlier outputs can reach the layer below, and this one.
             below = model.earlier_outputs(sequences, mask)
-            if below is not None and below.window != self.window:
+            if below is None or below.window != self.window:
                 below = None
-            if below is not None:
+            else:
                 windows = self.window is not None and (sequences.shape[1] or math.inf) > self.window >= SHORTEST
                 below.read_by(self.memory.filters, windows)
             own = Earlier(self.memory.filters, self.window, mask, self.cell.compute_dtype)
@@ -225,7 +221,10 @@ class RNN(LayerOverCell):
         return outputs[:, -1], outputs, states
 
     def _learn(self, sequences, initial_state, steps, training, below, own):
-        """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first."""
+        """`(outputs [B, T, H], states)` from sequences in the order in which they are read, valid `steps` first.
+
+        `below` and `own` are the `Earlier` of the layer below and of this one, or None.
+        """
         model = running_step() or Step()
         rule = BPTT() if model.exact and not self.rule.by_tape else self.rule
         x = tf.transpose(sequences, (1, 0, 2))  # [T, B, I]
@@ -264,10 +263,7 @@ class RNN(LayerOverCell):
         return outputs, states if steps is None else steps.left(states)
 
     def _attach(self, rule, past, x, weights, learned, traces, below, own):
-        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step.
-
-        `below` and `own` are the `Earlier` of the layer below and of this one, or None.
-        """
+        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
 
         def back():  # made when the errors come: M may have learned since the forward pass
@@ -289,8 +285,6 @@ class RNN(LayerOverCell):
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces
-
-    # Saving and loading
 
     def save_own_variables(self, store: Any) -> None:
         """Keras' hook: M, gamma and the count of draws by name, so that a layer with another rule can read them."""
@@ -332,8 +326,7 @@ class RNN(LayerOverCell):
 def counted_steps(shape, steps, present, last=False):
     """True where a step of an example counts [T, B], or with `last` alone its last step; None for all.
 
-    `shape` is that of x [T, B, I]; `present` is > 0 for the examples of the model's batch that count, None for all. A
-    layer with another batch counts all.
+    `present` is > 0 for the examples of the model's batch that count, None for all, as for layers of other batches.
     """
     if steps is None and present is None:
         return None

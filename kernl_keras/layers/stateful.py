@@ -57,11 +57,8 @@ class LayerOverCell(KerasRNN):
 
 
 class StateLayout:
-    """Order and shapes of the states of a `kernl_keras.RNN` in the flat list that Keras carries, each [B, n].
-
-    The cell's states; those of the perturbed pass with its filtered noise [B, R, H] and [B, S, H] (`rows` are R and S,
-    none for a rule without M); and the traces [B, .., H, J].
-    """
+    """The states of a `RNN` in the flat list that Keras carries, each [B, n]: the cell's; those of the perturbed pass,
+    and its noise, `rows` [B, R, H] and [B, S, H], if any; and the traces [B, .., H, J]."""
 
     def __init__(self, cell, rows, trace_shapes):
         self.cell, self.rows, self.trace_shapes = cell, rows, trace_shapes

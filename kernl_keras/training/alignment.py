@@ -19,7 +19,7 @@ from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
 from .compiled import compiled_as
-from .state import state_kept
+from .state import Kept, lasting
 
 EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules that the comparison itself needs
 DEFAULT = ("eprop", "rflo")  # rules to compare beside the layers' own, by default
@@ -137,7 +137,7 @@ class Alignments:
             lambda part: None if part is None else tf.convert_to_tensor(part), (x, y, sample_weight)
         )
         variables, lags, explained, taken = {}, {}, {}, set()
-        with state_kept(self.model):
+        with Kept(lasting(self.model)):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
             for layer, call, error in zip(self.layers, calls, errors):
                 name = distinct(layer.name, taken)
@@ -159,11 +159,8 @@ class Alignments:
         return Alignment(variables, lags, explained)
 
     def _contributions(self, layer, call, error):
-        """Gradients of the weights by windows of errors and of inputs, and gradients of the constants.
-
-        `{rule: [K, K, J, H]}`, at [l, k] from the errors of window l and the inputs of window k; and
-        `{rule: {constant: [1, 1, 1, H]}}` of all windows together.
-        """
+        """`{rule: [K, K, J, H]}`, gradients of the weights from the errors of window l and the inputs of window k, at
+        [l, k]; and `{rule: {constant: [1, 1, 1, H]}}`, those of the constants from all windows together."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
         steps = x.shape[0]
         if self.windows > steps:
@@ -174,8 +171,7 @@ class Alignments:
         starts = None if call.steps is None else call.steps.starts
         by_window, constants = {}, {}
         for name, rule in self._rules_of(layer).items():
-            key = id(layer), name
-            if key not in self._compiled:
+            if (key := (id(layer), name)) not in self._compiled:
                 self._compiled[key] = compiled_as(self.model, functools.partial(current_errors, layer, rule))
             rows, field_gradients = [], 0.0
             signal = rule.learning_signal(error, call.steps)
@@ -202,11 +198,10 @@ class Alignments:
             elif not isinstance(rule, LearnedSensitivity):
                 try:
                     rule.check(layer.cell, False)
+                    rules[name] = rule
                 except ValueError:
                     if self.asked_for:
                         raise
-                else:
-                    rules[name] = rule
         return rules
 
 
@@ -221,10 +216,7 @@ def backpropagated_errors(model, layers, x, y, sample_weight):
 
 
 def current_errors(layer, rule, x, error, state, starts):
-    """dC/dI [T, B, H], s [T, B, J] and the gradient of the cell's `fields()` [F, H].
-
-    They come from x [T, B, I], L [T, B, H], the cell's states, and the starts of sequences [T, B] or None.
-    """
+    """dC/dI [T, B, H], s [T, B, J] and the gradient of the cell's `fields()` [F, H], from x [T, B, I], L [T, B, H]."""
     cell = layer.cell
     before, p = cell.State(*state), cell.parameters()
     steps = None if starts is None else ValidSteps(None, tf.transpose(starts))
@@ -241,9 +233,8 @@ def constant_gradients(cell, field_gradients):
     weights = cell.learned_weights()
     with tf.GradientTape() as tape:
         p = cell.parameters()
-        total = [tf.reduce_sum(getattr(p, field) * gradient) for field, gradient in zip(cell.fields(), field_gradients)]
-        total = tf.add_n(total) if total else tf.zeros(())
-    gradients = tape.gradient(total, list(weights.values()), unconnected_gradients="zero")
+        parts = [getattr(p, field) * gradient for field, gradient in zip(cell.fields(), field_gradients)]
+    gradients = tape.gradient(parts, list(weights.values()), unconnected_gradients="zero")
     return {name: gradient.numpy()[None, None, None] for name, gradient in zip(weights, gradients)}
 
 
@@ -289,10 +280,7 @@ def ratio(one, other):
 
 
 def beside_exact(contributions, rule):
-    """Contributions of a rule and of backpropagation, then of both the parts through other units, [4, K, K, ..].
-
-    The third is NaN where it is not known.
-    """
+    """Contributions of a rule and of backpropagation, and of both through other units alone, or NaN [4, K, K, ..]."""
     own, exact = contributions[rule], contributions[EXACT]
     through, exact_through = np.full_like(own, np.nan), exact - contributions[OWN]
     if rule != name_of(PlainKeRNL()):  # whose M holds the unit's own leak and the others' together

@@ -33,8 +33,7 @@ def refuse_hdf5(received: str) -> None:
 def gradients_released_with(model: Any) -> Iterator[None]:
     """Within, gradients that TensorFlow registers are removed when the model is garbage collected.
 
-    TensorFlow registers every `tf.custom_gradient` of a traced step for good, also those of Keras' optimizers, and with
-    it keeps the graph: some 20 MB for each model, `clear_session` or not.
+    Otherwise every `tf.custom_gradient` of a traced step would keep its graph for good, some 20 MB for each model.
     """
     registered = getattr(ops.gradient_registry, "_registry", {})  # not public: without it nothing is forgotten
     before = set(registered)

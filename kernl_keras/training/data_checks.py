@@ -28,10 +28,7 @@ SEQUENCES = (
 
 
 def check_data(model, method, args, kwargs):
-    """Raises a ValueError for data that the model cannot run with or learn from; returns all arguments by name.
-
-    `args` and `kwargs` are those of `fit`, `evaluate`, `predict`, or one of these on a batch.
-    """
+    """Raises a ValueError for data that do not go with the model; returns the arguments of the method by name."""
     signature = inspect.signature(method)
     given, targets = signature.bind(*args, **kwargs).arguments, "y" in signature.parameters
     if kwargs.get("_use_cached_eval_dataset"):  # `fit` validates, and has looked at it
@@ -93,10 +90,9 @@ def _check_part(model, x, y, weight, of, targets=True):
 
 
 def show_data(given):
-    """Calls `set_validation_data(data)` and `set_training_data(x)` of every callback that has them.
+    """Gives callbacks x and the validation data, by `set_training_data` and `set_validation_data` where they have them.
 
-    `data` is `validation_data` as it was given, or `(x, y)` of the last examples, which `validation_split` holds out
-    before `fit` shuffles, or None; x is the first argument as it was given.
+    Both are as they were given to `fit`; a `validation_split` holds out the last examples, before `fit` shuffles.
     """
     x, data, share = given.get("x"), given.get("validation_data"), given.get("validation_split")
     if data is None and share:
@@ -111,11 +107,7 @@ def show_data(given):
 
 
 def check_dt(model):
-    """Warns if the cells in a Keras model's layers have different `dt`, and names the layers.
-
-    A step of a sequence is a step of every layer. So different values usually mean that one cell was left at its
-    default. They are right only if a layer in between changes the number of steps, which no cell can know.
-    """
+    """Warns if the cells in a Keras model's layers have different `dt`: usually one was left at its default."""
     names_by_dt = {}
     for layer in sublayers(model):
         if isinstance(layer, keras.layers.RNN):
@@ -133,11 +125,9 @@ def check_dt(model):
 
 
 def check_stateful(model, x):
-    """Warns of layers that begin new sequences in each batch of a stream, or while others continue those before.
-
-    `TimeAverage` is left out, since a mean over a piece may be meant.
-    """
+    """Warns of layers that begin new sequences in each batch of a stream, or while others continue those before."""
     layers = [layer for layer in sublayers(model) if isinstance(layer, (keras.layers.RNN, StatefulLayer))]
+    # The mean over a piece may be meant.
     forget = [layer.name for layer in layers if not layer.stateful and not isinstance(layer, TimeAverage)]
     if forget and (getattr(x, "rows_continue", False) or any(layer.stateful for layer in layers)):
         warnings.warn(
@@ -145,9 +135,6 @@ def check_stateful(model, x):
             f"received stateful=False in {', '.join(map(repr, forget))}, which begin new sequences in every batch.",
             stacklevel=2,
         )
-
-
-# Inputs
 
 
 def _examples(x):
@@ -200,9 +187,6 @@ def _check_list(name, values, taken):
             )
 
 
-# Batches of stateful models
-
-
 def _static_batch(model):
     """The batch size of a stateful model; None for any."""
     states = [state for _, state in layer_states(model) if len(state.shape)]
@@ -215,8 +199,7 @@ def _static_batch(model):
 def _check_batches(model, name, count, batch, steps, targets=True):
     """Raises where a stateful model would get a batch of another size from `count` examples, None if unknown.
 
-    `batch` has name and value of the batch size argument, None if all examples are one batch; `steps` is the number of
-    batches to use, None for all; without `targets` there are no weights.
+    `batch` is the name and value of the argument for it, None if all examples are one batch.
     """
     needed = _static_batch(model)
     if needed is None or not count:

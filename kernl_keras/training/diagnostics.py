@@ -133,7 +133,7 @@ class Watch(keras.callbacks.Callback):
         if summary.skipped:
             self._warn(
                 f"{summary.skipped} of {summary.steps} batches of epoch {self._epoch} were skipped, the first at step "
-                f"{summary.step}: {summary}. Nothing was learned from them. {summary.advice} "
+                f"{summary.step}: {summary.problem}. Nothing was learned from them. {summary.advice} "
                 "compile(on_nonfinite='stop') stops there."
             )
         if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0
@@ -160,11 +160,7 @@ def out_of_range(name, means):
 
 
 def not_scaled(name, sizes):
-    """The message for a layer with a feature that is too large for the initial weights, by the sizes [I]; or None.
-
-    Small features need no message: spikes are rare, and a pixel at the border is mostly 0. A network without any input
-    is reported as silent.
-    """
+    """The message for a layer with a feature that is too large for the initial weights, by the sizes [I]; or None."""
     large = int(np.argmax(sizes))
     if not sizes[large] > LARGE:
         return None
@@ -175,11 +171,10 @@ def not_scaled(name, sizes):
 
 
 def with_callback(callback, callbacks):
-    """The argument `callbacks` of `fit` with one more callback, before the others if they are a list."""
+    """The argument `callbacks` of `fit` with one more callback, before the others unless they are a `CallbackList`."""
     if hasattr(callbacks, "append") and hasattr(callbacks, "callbacks"):  # Keras' own `CallbackList`
         # without that of an earlier `fit`
         callbacks.callbacks[:] = [other for other in callbacks.callbacks if not isinstance(other, Watch)]
         callbacks.append(callback)
         return callbacks
-    others = callbacks if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]
-    return [callback, *others]
+    return [callback, *tf.nest.flatten([] if callbacks is None else callbacks)]

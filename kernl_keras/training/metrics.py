@@ -76,10 +76,7 @@ def build_metrics(model, y, y_pred):
 
 
 def update_metrics(model, y, y_pred, sample_weight):
-    """Adds a batch to all compiled metrics.
-
-    The metrics without weights get the targets as they are, because Keras counts all of them there.
-    """
+    """Adds a batch to all compiled metrics; those without weights count all targets, as they are."""
     build_metrics(model, y, y_pred)
     metrics = model._compile_metrics if IS_KERAS_3 else model.compiled_metrics
     if metrics is None:

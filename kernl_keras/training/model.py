@@ -16,7 +16,7 @@ from .data_checks import ORDERED, check_data, check_dt, check_stateful, show_dat
 from .diagnostics import Watch, with_callback
 from .metrics import counted_targets, present, update_metrics
 from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
-from .state import begin_anew, finite_goes_on, fresh_states, state_kept
+from .state import Kept, begin_anew, finite_goes_on, fresh_states, lasting
 from .step import run_forward, train_step
 
 
@@ -97,8 +97,6 @@ class Model(CompiledModel):
         if kind := _kind_of(args, kwargs):
             _give_kind(type(self), kind)
         super().__init__(*args, **kwargs)
-
-    # For users
 
     @property
     def rule_layers(self) -> list[RNN]:
@@ -209,7 +207,7 @@ class Model(CompiledModel):
         x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
         gradients: dict[int, tf.Tensor] = {}
         with gradients_released_with(self):
-            with state_kept(self):
+            with Kept(lasting(self)):
                 forward = run_forward(self, x, y)
             losses = forward.sensitivity_loss, forward.loss
             optimizers = self.sensitivity_optimizer, self.optimizer
@@ -218,8 +216,6 @@ class Model(CompiledModel):
                 for variable, gradient in zip(group.variables, group.gradients):
                     gradients[id(variable)] = unscaled(gradient, loss_scale(optimizer))
         return [gradients.get(id(variable)) for variable in self.trainable_variables]
-
-    # Steps
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
         """Keras' hook: the loss of a batch. A target that does not count may be NaN."""
@@ -269,8 +265,7 @@ class SequentialModel(NotInHDF5, Model, keras.Sequential):
 def _kind_of(args, kwargs):
     """The class that the arguments of a model ask for; None for a subclass with a `call` of its own.
 
-    Keras would make the class `Model` itself a functional one, and no subclass with a `call` could be built any more.
-    So each kind is a subclass, and classes of users are given it as a base.
+    Keras would change the class `Model` itself, and no subclass with a `call` could be built any more.
     """
     if len(args) > 1 or "inputs" in kwargs or "outputs" in kwargs:
         return FunctionalModel

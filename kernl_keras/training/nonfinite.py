@@ -37,23 +37,14 @@ class Summary(NamedTuple):
     """A `Record` since it was cleared: numbers of steps, and the first skipped step, from 1, with its culprit."""
 
     steps: int
-    skipped: int
-    step: int
-    suspect: Suspect | None
-
-    def __str__(self):
-        return f"{self.suspect.name} holds NaN or infinity"
-
-    @property
-    def advice(self):
-        return ADVICE[self.suspect.kind]
+    skipped: int = 0
+    step: int = 0
+    problem: str = ""
+    advice: str = ""
 
 
 class Record:
-    """A record, written by a compiled step, of batches that are not finite.
-
-    With `stop`, no step after the first such batch may update anything until the record is cleared.
-    """
+    """A record of batches that are not finite; with `stop`, no step after the first may update anything."""
 
     def __init__(self, stop):
         self.stop = stop
@@ -83,7 +74,10 @@ class Record:
 
     def read(self):
         steps, skipped, step, suspect = self._numbers.numpy().tolist()
-        return Summary(steps, skipped, step, self._suspects[suspect] if skipped else None)
+        if not skipped:
+            return Summary(steps)
+        name, kind, _ = self._suspects[suspect]
+        return Summary(steps, skipped, step, f"{name} holds NaN or infinity", ADVICE[kind])
 
     def clear(self):
         self._numbers.assign([0, 0, 0, 0])
@@ -95,7 +89,7 @@ class Record:
         self.clear()
         place = f"step {summary.step}" + (f" of epoch {epoch}" if epoch else "")
         raise FloatingPointError(
-            f"Training stopped at {place}: {summary}. All weights are as they were before. {summary.advice} "
+            f"Training stopped at {place}: {summary.problem}. All weights are as they were before. {summary.advice} "
             "compile(on_nonfinite='skip') leaves such batches out."
         )
 
@@ -112,27 +106,23 @@ def all_finite(suspects):
 
 
 def suspects_left(model, kept):
-    """A `Suspect` for each new state, and for each other variable that the forward pass changed.
-
-    `kept` has their values before. Entries of variables other than states that were not finite before are left out.
-    """
-    left = []
-    for layer, state in layer_states(model):
-        left.append(Suspect(f'new state of "{layer.name}"', "left", tf.convert_to_tensor(state)))
+    """A `Suspect` for each new state, and for each other variable that the forward pass changed, where it was finite
+    before, as `kept`."""
+    states = [(layer.name, tf.convert_to_tensor(state)) for layer, state in layer_states(model)]
+    left = [Suspect(f'new state of "{name}"', "left", state) for name, state in states if can_be_nonfinite(state)]
     for variable in model.non_trainable_variables:
         new = tf.convert_to_tensor(variable)
         if can_be_nonfinite(new) and id(variable) in kept.before:
             _, before = kept.before[id(variable)]
             new = tf.where(tf.math.is_finite(before), new, tf.zeros_like(new))
             left.append(Suspect(f'new value of "{getattr(variable, "path", variable.name)}"', "left", new))
-    return [suspect for suspect in left if can_be_nonfinite(suspect.tensor)]
+    return left
 
 
 def suspects_of_step(model, batch, results, groups):
-    """Yields the `Suspect` of a training step, causes before effects.
+    """Yields every `Suspect` of a training step, whose weights and states are put back, causes before effects.
 
-    The model's weights and states are those before the batch `(x, y, sample_weight)`; `results` are the suspects of the
-    forward pass, and `groups` the gradients of M and gamma and of all other weights.
+    `batch` is `(x, y, sample_weight)`, `results` are the suspects of the forward pass, and `groups` both `Group`s.
     """
     names = {id(variable): name for name, variable in zip(weight_names(model), model.trainable_variables)}
     for variable in model.weights:

@@ -50,10 +50,7 @@ def build_optimizers(model):
 
 
 def schedule(model):
-    """Whether a step updates M and gamma, and whether it updates the weights: two scalar bools.
-
-    It goes by the optimizers' own counts, so that a resumed run continues as before.
-    """
+    """Whether a step updates M and gamma, and whether the weights, two scalar bools: by the optimizers' own counts."""
     if not variable_groups(model)[0]:
         return False, True
     steps, warm = (
@@ -92,10 +89,7 @@ def unscaled(gradient, scale):
 
 
 def take_gradients(tape, loss, variables, optimizer):
-    """The `Group` of some variables, by a persistent tape; `loss` is not scaled, and may be None.
-
-    The loss of a replica is its share. The gradients are summed over all replicas, so that all decide alike.
-    """
+    """The `Group` of some variables, by a persistent tape; `loss` is a replica's share, not scaled, or None."""
     scale, gradients = loss_scale(optimizer), []
     if variables and loss is not None:
         gradients = tape.gradient(loss, variables, None if scale is None else tf.cast(scale, loss.dtype))
@@ -164,10 +158,7 @@ def ending_in_averages(model):
 
 @contextlib.contextmanager
 def averaged(model):
-    """Within, the weights are their averages; afterwards they are what they were, to the bit.
-
-    Keras 3's `SwapEMAWeights` does this for one optimizer, and Keras 2 has no such callback.
-    """
+    """Within, the weights are their averages, as by Keras 3's `SwapEMAWeights` for one optimizer."""
     kept = [(variable, variable.numpy()) for variables in variable_groups(model) for variable in variables]
     give_averages(model)
     try:

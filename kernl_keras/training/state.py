@@ -11,11 +11,8 @@ from .optimizers import optimizer_variables
 
 
 def lasting(model, metrics=True):
-    """The variables that a call of a model changes besides its weights, a list.
-
-    These are the untrained variables (the counters of the noise, running statistics, the seeds of Keras' generators),
-    the states of stateful layers, and, if `metrics`, the variables of the metrics that exist.
-    """
+    """What a call of a model changes besides its weights: untrained variables, such as the counters of the noise,
+    states of stateful layers, and, if `metrics`, the variables of the metrics that exist."""
     states = [variable for _, variable in layer_states(model)]  # Keras 3 does not count them among the variables
     counted = [variable for metric in model.metrics for variable in metric.variables] if metrics else []
     return [*model.non_trainable_variables, *states, *counted]
@@ -37,7 +34,7 @@ def layer_states(model):
 
 
 class Kept:
-    """The values of some variables, to put back later. It works eagerly and inside a `tf.function`."""
+    """The values of some variables, to put back later, or at the end of a `with`; eagerly or in a `tf.function`."""
 
     def __init__(self, variables):
         self.before = {}  # {id: (variable, its value)}
@@ -48,6 +45,12 @@ class Kept:
         for variable in variables:
             if id(variable) not in self.before:
                 self.before[id(variable)] = variable, tf.identity(variable)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.put_back()
 
     def put_back(self, condition=True):
         """Sets all variables as they were, if the scalar bool `condition` holds, the same on all replicas."""
@@ -66,12 +69,9 @@ class Kept:
 
 def build_by_a_call(model, x):
     """Makes the variables of a model that nothing has called yet, with the values that they start from."""
-    kept = Kept(lasting(model, metrics=False))
-    model(tf.nest.map_structure(tf.zeros_like, x), training=False)
-    for _, state in layer_states(model):
-        if id(state) not in kept.before:
-            state.assign(tf.zeros_like(state))
-    kept.put_back()
+    with Kept(lasting(model, metrics=False)):
+        model(tf.nest.map_structure(tf.zeros_like, x), training=False)
+        begin_anew(model)
 
 
 def begin_anew(model):
@@ -81,32 +81,18 @@ def begin_anew(model):
 
 
 @contextlib.contextmanager
-def state_kept(model):
-    """At the end, puts back all that a call of a built model changes besides the weights."""
-    kept = Kept(lasting(model))
-    try:
-        yield
-    finally:
-        kept.put_back()
-
-
-@contextlib.contextmanager
 def fresh_states(model):
     """Within, the stateful layers begin new sequences; at the end their states are as they were."""
-    kept = Kept(state for _, state in layer_states(model))
-    begin_anew(model)
-    try:
+    with Kept(state for _, state in layer_states(model)):
+        begin_anew(model)
         yield
-    finally:
-        kept.put_back()
 
 
 @contextlib.contextmanager
 def finite_goes_on(model):
-    """Around one call of a model that does not learn: a row of the batch keeps its new states if all are finite.
+    """Around a call of a model that does not learn: rows whose new states are not finite get back their old ones.
 
-    If not, it gets back its old states, in all layers. A state without rows, such as a count of steps, is kept if any
-    row is. If the states differ in their number of rows, all rows are kept or none.
+    A state without rows is new if any row is. If states differ in their number of rows, all rows are new or none.
     """
     before = {id(state): tf.identity(state) for _, state in layer_states(model)}
     yield

@@ -32,10 +32,7 @@ class Forward(NamedTuple):
 
 
 def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
-    """The `Forward` of a `Model`: once clean and, where M and gamma learn, perturbed.
-
-    `learns`: whether they learn in this step, None for True. `kept` gets the variables of metrics that are built here.
-    """
+    """The `Forward` of a `Model`: clean and, if M and gamma learn, perturbed; `kept` gets metrics that are built."""
     with tf.GradientTape(persistent=True) as tape:
         with running(Step(present=present(sample_weight, x, y), learns=learns)) as step:
             y_pred = model(x, training=True)

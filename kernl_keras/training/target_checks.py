@@ -17,10 +17,7 @@ LOSSES = {  # Keras' losses by the kind of targets that they need
 
 
 def check_targets(model, name, y, weight):
-    """Raises for targets, or their `tf.TensorSpec`, that do not fit the compiled losses.
-
-    Models with a training step of their own are not checked.
-    """
+    """Raises for targets, or a `tf.TensorSpec`, that do not fit the losses of a model without a step of its own."""
     rooms = {method.__module__.split(".")[0] for method in (type(model).compute_loss, type(model).train_step)}
     if getattr(model, "loss", None) is None or not rooms <= {"keras", "tf_keras", "kernl_keras"}:
         return
@@ -38,7 +35,7 @@ def _check_target(name, values, weight, output, loss):
     if not tf.TensorShape(values.shape).rank or getattr(values, "dtype", None) is None:
         return
     dtype = getattr(values.dtype, "name", str(values.dtype))
-    words = dtype == "string" or dtype.startswith(("str", "bytes"))
+    words = dtype.startswith(("str", "bytes"))
     if dtype == "object":  # of pandas, or by hand
         words = any(isinstance(each, (str, bytes)) for each in np.ravel(np.asarray(values))[:1])
     if words:
@@ -80,8 +77,7 @@ def _asked_of_targets(loss):
 def _targets_of(model, name, y, weight):
     """Yields `(name, values, weight, shape of the output, loss)` for each output whose target and loss are known.
 
-    The name is for messages; the values are an array, a tensor or the `tf.TensorSpec` of one; the weight is None for 1
-    or unknown; the shape is None where it is not known.
+    The values may be a `tf.TensorSpec`; the weight is None for 1 or unknown, and the shape where it is not known.
     """
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
