@@ -67,13 +67,6 @@ class Kept:
             act_if(condition, put, *(value for _, value in self.before.values()))
 
 
-def build_by_a_call(model, x):
-    """Makes the variables of a model that nothing has called yet, with the values that they start from."""
-    with Kept(lasting(model, metrics=False)):
-        model(tf.nest.map_structure(tf.zeros_like, x), training=False)
-        begin_anew(model)
-
-
 def begin_anew(model):
     """Sets all states of stateful layers to zero."""
     for _, state in layer_states(model):

@@ -18,7 +18,7 @@ from .optimizers import (
     update,
     variable_groups,
 )  # fmt: skip
-from .state import Kept, build_by_a_call, lasting
+from .state import Kept, begin_anew, lasting
 
 
 class Forward(NamedTuple):
@@ -52,7 +52,9 @@ def train_step(model, data):
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
 
     if tf.executing_eagerly() and not model.built:  # or a bad first batch could not be put back
-        build_by_a_call(model, x)
+        with Kept(lasting(model, metrics=False)):
+            model(tf.nest.map_structure(tf.zeros_like, x), training=False)
+            begin_anew(model)
 
     # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
     kept = Kept(lasting(model))

@@ -47,7 +47,7 @@ MISTAKES = [
     ("streams_braintrace", ["--output", "there.json"], "holds no such results"),
     ("sweep", ["everything"], "invalid choice: 'everything'"),
     ("sweep", ["layers", "--seeds", "1", "1"], "--seeds must be from 0 to 1073741823, each of them once; received [1"),
-    ("sweep", ["psmnist-40000", "--only", "x"], "--only must name variants of psmnist-40000, ['KeRNL, window 419'];"),
+    ("sweep", ["psmnist-56000", "--only", "x"], "--only must name variants of psmnist-56000, ['KeRNL, window 419'];"),
     ("sweep", ["layers", "--output", "no/layers.json"], "no is no directory: make it, or name another --output."),
 ]  # fmt: skip
 BESIDE = {
