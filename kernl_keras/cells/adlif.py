@@ -13,6 +13,7 @@ from ..initializers import LogUniform
 from ..serialization import serializable
 from ..types import Surrogate, TimeConstant
 from .constants import Effects
+from .hidden import extent
 from .linear import LinearStep
 from .spiking import SpikingCell, SpikingResiduals, SpikingStep
 
@@ -135,12 +136,10 @@ class AdLIFCell(SpikingCell):
         return {**super().kernl_settings(), "reset_gradient": False}
 
     def swings(self) -> tuple[float, float] | None:
-        """Of the units in which V and w turn faster than they fade, by the eigenvalues of a step without a spike."""
+        """Of the units in which V and w turn faster than they fade, in a step without a spike."""
         a, p = (np.exp(-self.dt / self.sampled(name, (100, self.units))) for name in ("tau_m", "tau_a"))
-        trace = a + p - (1.0 - a) * (1.0 - p) * np.asarray(self.coupling)  # the determinant is a p
-        turn = np.arccos(np.clip(trace / (2.0 * np.sqrt(a * p)), -1.0, 1.0))
-        periods = 2.0 * np.pi * self.dt / turn[turn > -0.5 * np.log(a * p)]
-        return (float(np.min(periods)), float(np.max(periods))) if periods.size else None
+        step = self.silent_step(AdLIFParameters(a, p, 0.0, 1.0, 1.0, 0.0, np.asarray(self.coupling)))
+        return extent(step.oscillations(self.dt)[1])
 
     def parameters(self) -> AdLIFParameters:
         membrane_decay = decay_exp(self.constant("tau_m"), self.dt)

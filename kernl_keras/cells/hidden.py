@@ -166,10 +166,8 @@ class HiddenCell(TrainedCell):
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         """The ranges of the time constants and of the periods, ms, or None; of an initializer that of 1,000 draws."""
         given = {name: self.sampled(name) for name in self.TIME_CONSTANTS if getattr(self, name) is not None}
-        ranges = {name: (float(np.min(values)), float(np.max(values))) for name, values in given.items()}
-        periods = ranges.pop("period", None)
-        low, high = zip(*ranges.values()) if ranges else ((), ())
-        return (min(low), max(high)) if ranges else None, periods
+        periods = given.pop("period", ())
+        return extent(*given.values()), extent(periods)
 
     def swings(self) -> tuple[float, float] | None:
         """The range of the periods, ms, with which the own state oscillates without input; None if it does not."""
@@ -292,3 +290,9 @@ class HiddenCell(TrainedCell):
     @property
     def state_size(self) -> list[int]:
         return [self.units] * len(self.State._fields)
+
+
+def extent(*values: Any) -> tuple[float, float] | None:
+    """The smallest and the largest of numbers in arrays; None where there are none."""
+    numbers = np.concatenate([np.ravel(each) for each in values]) if values else np.zeros(0)
+    return (float(numbers.min()), float(numbers.max())) if numbers.size else None

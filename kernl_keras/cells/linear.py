@@ -17,6 +17,7 @@ All rules, the perturbed pass and the constants that learn use these two functio
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -55,6 +56,14 @@ class LinearStep(NamedTuple):
     def free_response(self):
         """P K, by which y(t) becomes y(t+1) without input, as rows of entries."""
         return tuple(tuple(dot(row, column) for column in zip(*self.K)) for row in self.P)
+
+    def oscillations(self, dt):
+        """Time constants and periods, ms, of what oscillates in P K faster than it fades: NumPy arrays [n]."""
+        entries = np.stack(np.broadcast_arrays(*(x for row in self.free_response() for x in row)), -1)
+        values = np.linalg.eigvals(entries.reshape(-1, len(self.r), len(self.r))).ravel()
+        values = values[np.imag(values) > 0.0]  # of each pair of conjugates one
+        fade, turn = -np.log(np.abs(values)), np.angle(values)
+        return dt / np.maximum(fade[turn > fade], 1e-9), 2.0 * np.pi * dt / turn[turn > fade]
 
     def combined(self):
         """The `Jacobian` of the step, in which y is eliminated."""

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -10,7 +11,7 @@ from ..checks import per_unit
 from ..dynamics.surrogate import SURROGATES, spike
 from ..types import Config, Surrogate
 from .constants import Effects, check_time_constant
-from .hidden import HiddenCell
+from .hidden import HiddenCell, extent
 from .linear import Changes, LinearStep, nothing
 from .wide import serialized
 
@@ -155,7 +156,8 @@ class Unit(HiddenCell):
         super().build_constants()
         self._drive = 1.0
         with tf.init_scope():  # no tape records there
-            drive = tf.function(lambda: self._at_rest(self.parameters()).Q[0], autograph=False)()
+            zeros = tf.zeros(self.units, self.compute_dtype)
+            drive = tf.function(lambda: self._at_rest(self.parameters(), zeros).Q[0], autograph=False)()
             self._drive = tf.constant(drive.numpy())
         if not (drive.numpy() > 0.0).all():  # else initial weights would be infinite, and M could not begin
             raise ValueError(
@@ -192,9 +194,8 @@ class Unit(HiddenCell):
     def linear_step(self, residuals: UnitStep, p: Any) -> LinearStep:
         return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
 
-    def _at_rest(self, p):
-        """The `LinearStep` of units at rest [H]."""
-        zeros = tf.zeros(self.units, self.compute_dtype)
+    def _at_rest(self, p, zeros):
+        """The `LinearStep` of units at rest; `zeros` [H] or [.., H]."""
         return self._linearised(self.Own(*[zeros] * len(self.states)), zeros, zeros, p)
 
     def _linearised(self, start, current, spikes, p):
@@ -226,12 +227,34 @@ class Unit(HiddenCell):
             presynaptic=spikes,
         )
 
+    @cached_property
+    def _oscillations(self):
+        """`LinearStep.oscillations` at rest, with constants as the configuration has them; and whether spikes reset."""
+        shape = 100, self.units
+        with tf.init_scope():
+            given = {name: tf.constant(self.sampled(name, shape), self.compute_dtype) for name in self.unit_constants}
+            p = self.Parameters(**{name: tf.broadcast_to(x, shape) for name, x in given.items()}, dt=self.dt, drive=1.0)
+            one = tf.ones(shape, self.compute_dtype)
+            step = tf.function(lambda: self._at_rest(p, 0.0 * one), autograph=False)()
+            potentials = [self.recover(self.Own(*[one] * len(self.states)), spike, p)[0] for spike in (0.0 * one, one)]
+        return step.oscillations(self.dt), bool(tf.reduce_any(potentials[0] != potentials[1]))
+
+    def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """With those of states that no spike resets and that oscillate for a period at least."""
+        (fades, periods), resets = self._oscillations
+        lasting = (fades > periods) & (not resets)
+        return extent(super().time_scales()[0] or (), fades[lasting]), extent(periods[lasting])
+
+    def swings(self) -> tuple[float, float] | None:
+        return self.time_scales()[1] or extent(self._oscillations[0][1])
+
     def changed_state(self, change: Any, changes: Changes, p: Any) -> Any:
         return super().changed_state(change, changes, p)._replace(trace=changes.output)
 
     def leak_rate(self) -> tf.Tensor | float:
         """Rate at which the potential of a unit at rest leaks [H], 1/ms: gamma starts there."""
-        left = tf.convert_to_tensor(self._at_rest(self.parameters()).free_response()[0][0], self.compute_dtype)
+        step = self._at_rest(self.parameters(), tf.zeros(self.units, self.compute_dtype))
+        left = tf.convert_to_tensor(step.free_response()[0][0], self.compute_dtype)
         return -tf.math.log(tf.clip_by_value(left, 1e-3, 1.0 - 1e-6)) / self.dt
 
     # Constants that learn

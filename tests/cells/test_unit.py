@@ -53,6 +53,25 @@ class Adapting(kk.Unit):
         return v, left * before.w + (1.0 - left) * (p.coupling * v + p.strength * spike)
 
 
+class Swinging(kk.Unit):
+    """The potentials of `ResonatorCell`."""
+
+    states = ("v", "quadrature")
+    unit_constants = {"tau_m": 100.0, "period": 20.0}
+
+    def integrate(self, state, current, p):
+        tau_m, period = (tf.convert_to_tensor(x, current.dtype) for x in (p.tau_m, p.period))
+        left, angle = tf.exp(-p.dt / tau_m), 2.0 * np.pi * p.dt / period
+        leak, turn = left * tf.cos(angle), left * tf.sin(angle)
+        return leak * state.v - turn * state.quadrature + current, turn * state.v + leak * state.quadrature
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return before
+
+
 PACKAGED = {  # own unit: its settings, and the package's cell with its own
     "leaky": (Leaky, dict(tau_m=TAUS), kk.LIFCell, dict(tau_m=TAUS, tau_s=None, tau_ref=0.0, resistance=2.0)),
     "adapting": (
@@ -133,3 +152,32 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
         for t in range(T):
             found = step({**found, "x": tf.constant(np.float32(X[:, t]))})
             np.testing.assert_allclose(found.pop("outputs"), expected[:, t], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("own", "packaged", "constants"),
+    [
+        (Leaky, kk.LIFCell, dict(tau_m=[4.0, 60.0, 9.0, 6.0])),
+        (Adapting, kk.AdLIFCell, dict(tau_m=TAUS, tau_a=30.0, coupling=[20.0, 90.0, 5.0, 30.0])),
+        (Swinging, kk.ResonatorCell, dict(tau_m=[90.0, 40.0, 70.0, 80.0], period=[12.0, 7.0, 30.0, 9.0])),
+    ],
+)
+@pytest.mark.parametrize("dt", [1.0, 0.5])
+def test_linear_memory_of_a_unit_is_that_of_the_packages(own, packaged, constants, dt):
+    settings, of_package = [], {"tau_s": None, **({"tau_a": 1.0} if packaged is not kk.AdLIFCell else {})}
+    for cell in (
+        own(H, dt=dt, use_bias=True, **constants),
+        packaged(H, dt=dt, use_bias=True, **{**of_package, **constants}),
+    ):
+        layer = layer_of(cell, EProp(), traces="linear", window=8)
+        memory = layer.memory.settings
+        settings.append((memory.hops, memory.segments, memory.segment_steps, layer.memory.grow))
+        settings.append(layer.memory.filters.poles)
+    assert settings[0] == settings[2]
+    same(settings[1], settings[3], tolerance=1e-4)
+
+
+def test_periods_of_units_of_your_own_are_those_of_the_draws():
+    """Constants that are drawn give the range of 100 draws for each unit, the same in every process."""
+    first, again = (Adapting(H, tau_a=kk.LogUniform(10.0, 90.0)).swings() for _ in range(2))
+    assert first == again and first[1] > 1.1 * first[0]
