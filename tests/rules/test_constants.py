@@ -61,10 +61,9 @@ def test_rflo_is_e_prop_on_rate_units():
     alike(gradients("tanh", RFLO())[0], gradients("tanh", EProp())[0])
 
 
-@pytest.mark.parametrize(
-    ("rule", "cell"), [(PlainKeRNL(), "hard adaptive"), (RFLO(), "resonator"), (ReadoutOnly(), "hard adaptive")]
-)
-def test_other_rules_give_finite_gradients(rule, cell):
+@pytest.mark.parametrize("rule", [PlainKeRNL(), RFLO(), ReadoutOnly()])
+def test_other_rules_give_finite_gradients(rule):
+    cell = "resonator" if isinstance(rule, RFLO) else "hard adaptive"
     found = gradients(cell, rule)[0]
     assert all(np.isfinite(each).all() for each in found.values())
     assert np.any(found["tau_m"]) == rule.learns

@@ -3,6 +3,8 @@
 Backpropagation, pieces, windows of whole sequences, masks and modes of both are in `test_forms` and in `tests/layers`.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -91,22 +93,13 @@ def test_steps_are_the_loops(name):
         same(one, getattr(run, state)[:, -1])
 
 
-@pytest.mark.parametrize(
-    ("name", "rule"),
-    taking_turns(
-        [
-            (name, rule)
-            for name in SETTINGS
-            for follows in (True, False)
-            for rule in (
-                EProp(reset_gradient=follows),
-                KeRNL("membrane", Tangent(1e9), reset_gradient=follows),
-                KeRNL("whole_unit", Tangent(1e9), reset_gradient=follows),
-            )
-        ],
-        every=2,
-    ),
-)
+ADLIF_RULES = []
+for follows in (True, False):
+    ADLIF_RULES += [EProp(reset_gradient=follows)]
+    ADLIF_RULES += [KeRNL(kernel, Tangent(1e9), reset_gradient=follows) for kernel in ("membrane", "whole_unit")]
+
+
+@pytest.mark.parametrize("name, rule", taking_turns(itertools.product(SETTINGS, ADLIF_RULES), every=2))
 def test_adlif_learns_as_in_the_loops(name, rule):
     """Gradients of the weights, and with the whole unit's kernel F and dF/dM."""
     layer, run, c, weights, s = adlif(name, rule)
