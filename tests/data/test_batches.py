@@ -136,13 +136,9 @@ def test_no_move_along_an_axis_without_a_bound():
 def streams(skip_batches=0, seed=3, repeat=True):
     sequences = tf.constant(X[:20])
     settings = {"batch_size": 4, "seed": seed, "repeat": repeat, "skip_batches": skip_batches, "description": ""}
-    return sequence_data(
-        lambda indices: (tf.gather(sequences, indices), indices),
-        first=Splits(0, 10, 15),
-        examples=Splits(10, 5, 5),
-        augment=lambda x, key: shifted(x, (2, 1), key),
-        **settings,
-    )
+    settings |= {"first": Splits(0, 10, 15), "examples": Splits(10, 5, 5)}
+    settings["augment"] = lambda x, key: shifted(x, (2, 1), key)
+    return sequence_data(lambda indices: (tf.gather(sequences, indices), indices), **settings)
 
 
 def test_training_sequences_alone_move_and_otherwise_each_time():
