@@ -53,9 +53,8 @@ def test_the_settings_are_few():
 def equations_of(text):
     """The numbers of the equations that a text has: (4), and those of (2)-(9)."""
     ranges = re.findall(r"\((\d+)\)-\((\d+)\)", text)
-    return {int(number) for number in re.findall(r"\((\d+)\)", text)}.union(
-        *(range(int(first), int(last)) for first, last in ranges)
-    )
+    single = {int(number) for number in re.findall(r"\((\d+)\)", text)}
+    return single.union(*(range(int(first), int(last)) for first, last in ranges))
 
 
 def test_the_map_of_the_code():

@@ -14,6 +14,7 @@ from kernl_keras.rules import KeRNL
 from ..reference.cases import draw, taking_turns
 from ..reference.expected import compute, same
 from ..reference.tools import short_name
+from ..reference.units import layer_over
 
 GIVEN = {
     "integer": 20,
@@ -211,10 +212,9 @@ FORMS = {
 def build(cell, resistance, scale=1.0, **form):
     """A layer whose weights are drawn for a resistance of 1, and divided by `scale`."""
     kind, settings = CELLS[cell]
-    layer = kk.RNN(kind(H, use_bias=True, resistance=resistance, dtype="float64", **settings), **form, seed=5)
-    layer.build((B, T, I))
-    for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
-        weight.assign(2.5 * draw(73 + number, *weight.shape) / leaks(cell) ** 0.5 / scale)
+    units = kind(H, use_bias=True, resistance=resistance, dtype="float64", **settings)
+    weights = (2.5 * each / leaks(cell) ** 0.5 / scale for each in (draw(73, I, H), draw(74, H, H), draw(75, H)))
+    layer = layer_over(units, shape=X.shape, weights=weights, **form)
     if isinstance(layer.rule, KeRNL):
         layer.reset_sensitivity()  # from these weights
     return layer

@@ -94,12 +94,9 @@ def begin(model):
 
 def weights_of(model):
     """The weights by the names that a learner gives them."""
-    return {
-        f"{layer.name}_{short_name(weight)}": np.array(tf.convert_to_tensor(weight))
-        for layer in model.layers
-        if not isinstance(layer, keras.layers.Normalization)
-        for weight in layer.weights
-    }
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Normalization)]
+    weights = {f"{layer.name}_{short_name(weight)}": weight for layer in layers for weight in layer.weights}
+    return {name: np.array(tf.convert_to_tensor(weight)) for name, weight in weights.items()}
 
 
 def interpreter(content):

@@ -36,10 +36,8 @@ def gradient(steps, tau_out):
             cost = 0.5 * tf.reduce_sum((model(x) - target) ** 2)
         return tape.gradient(cost, weights)
 
-    pieces = [
-        of_piece(tf.constant(X[:, start : start + steps]), tf.constant(TARGET[:, start : start + steps]))
-        for start in range(0, T, steps)
-    ]
+    cuts = [slice(start, start + steps) for start in range(0, T, steps)]
+    pieces = [of_piece(tf.constant(X[:, cut]), tf.constant(TARGET[:, cut])) for cut in cuts]
     return np.concatenate([np.sum(parts, 0).ravel() for parts in zip(*pieces)])
 
 

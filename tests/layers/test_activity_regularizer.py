@@ -90,7 +90,7 @@ def gradients(layer, n, error, weight=1.0, **arguments):
 
 
 @pytest.mark.parametrize(
-    "rule, name, kind, masked", pairs(RULES, ["hard adaptive", "tanh"], list(REGULARIZERS), [False, True])
+    "rule, name, kind, masked", list(pairs(RULES, ["hard adaptive", "tanh"], REGULARIZERS, [False, True]))
 )
 def test_its_error_is_a_part_of_the_signal_of_every_rule(rule, name, kind, masked):
     """The gradient is that of a layer without it whose errors are L(t) and dR/dz(t), found by hand."""

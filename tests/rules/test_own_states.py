@@ -16,7 +16,7 @@ from kernl_keras.rules import EProp, Exponential, KeRNL, Tangent, Twin, WholeUni
 
 from ..reference.cases import B, H, I, draw, taking_turns
 from ..reference.expected import compute, noise, same
-from ..reference.units import CURRENT, SPREAD, learn
+from ..reference.units import CURRENT, SPREAD, layer_over, learn
 
 T = 9
 ERROR = draw(53, B, T, H)
@@ -33,30 +33,20 @@ def without_diagonal(gradient):
     return gradient * mask
 
 
-def made(cell, rule, weights, **settings):
-    """A built layer with these weights, and with M and gamma as above."""
-    layer = kk.RNN(cell, rule=rule, seed=5, **settings)
-    layer.build((B, T, I))
-    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), weights):
-        variable.assign(value)
-    for variable, value in zip(layer.sensitivity_weights, (M, GAMMA)):
-        variable.assign(value if len(variable.shape) == value.ndim else value[0])
-    return layer
-
-
 def adlif(name, rule="kernl", **settings):
     """A layer, the oracle's run of it, its constants, and the presynaptic values [B, T, J]."""
     c = ref.adlif_constants(H, **SETTINGS[name])
     scales = ((1.3, (I, H)), (0.8, (H, H)), (0.1, (H,)))
     weights = [scale * draw(67 + n, *shape) / c.drive for n, (scale, shape) in enumerate(scales)]
-    layer = made(kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name]), rule, weights, **settings)
+    cell = kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name])
+    layer = layer_over(cell, rule, X.shape, weights, (M, GAMMA), **settings)
     weights[1] = weights[1] * (1.0 - np.eye(H))
     run = ref.adlif(X, *weights, c)
     return layer, run, c, weights, ref.presynaptic(X, run.seen, np.zeros((B, H)))
 
 
 def lstm(rule="kernl", dt=1.0, **settings):
-    return made(kk.LSTMCell(H, dt=dt, dtype="float64"), rule, WEIGHTS, **settings)
+    return layer_over(kk.LSTMCell(H, dt=dt, dtype="float64"), rule, X.shape, WEIGHTS, (M, GAMMA), **settings)
 
 
 def test_the_default_constants_are_those_of_the_oracle():

@@ -153,11 +153,8 @@ def test_subclasses_are_made_as_keras_makes_them():
     hidden = kk.RNN(kk.LIFCell(4), seed=1)(inputs)
     y = np.zeros((6, T, O), "float32")
     of_tensors, of_layers = with_step(), with_step()
-    for model in (
-        of_tensors(inputs, keras.layers.Dense(O)(hidden)),
-        of_layers([kk.RNN(kk.LIFCell(4), seed=1), keras.layers.Dense(O)]),
-        Called(4),
-    ):
+    layers = [kk.RNN(kk.LIFCell(4), seed=1), keras.layers.Dense(O)]
+    for model in (of_tensors(inputs, keras.layers.Dense(O)(hidden)), of_layers(layers), Called(4)):
         model.compile("sgd", "mse", run_eagerly=True)
         assert set(model.fit(X, y, verbose=0).history) == {"loss"}
         assert model.diagnostics()["sensitivity_loss"] > 0.0

@@ -428,10 +428,8 @@ def test_m_stays_finite_where_a_row_and_a_column_have_no_gradient(scale):
 def test_the_weights_end_as_the_averages_of_their_own_optimizer(averaged):
     """W_rec and M are of one shape, as a mistake would need."""
     momentum, seen = 0.8, []
-    one, other = (
-        SGD(rate, use_ema=averaged >= group, ema_momentum=momentum)
-        for rate, group in ((0.05, WEIGHTS), (0.02, SENSITIVITY))
-    )
+    rates = (0.05, WEIGHTS), (0.02, SENSITIVITY)
+    one, other = (SGD(rate, use_ema=averaged >= group, ema_momentum=momentum) for rate, group in rates)
     model = build(optimizer=one, sensitivity_optimizer=other, sensitivity_every=1)
     look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(values(model)))
     seen.append(values(model))

@@ -158,10 +158,8 @@ def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 def test_weights_need_not_be_floating_point_numbers(kind, shape):
     for evaluate in (False, True):
-        one, other = (
-            measured(learner(4), EXAMPLES, TARGETS, evaluate, sample_weight=ABSENT.astype(each).reshape(shape))
-            for each in (float, kind)
-        )
+        weights = (ABSENT.astype(each).reshape(shape) for each in (float, kind))
+        one, other = (measured(learner(4), EXAMPLES, TARGETS, evaluate, sample_weight=each) for each in weights)
         assert one == other and one["firing_rate"] > 0.0
 
 
