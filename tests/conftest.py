@@ -64,9 +64,8 @@ def pytest_collection_modifyitems(config, items):
     every, tests = config.getoption("--one-row-in"), {}
     for item in items:
         tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    left = {
-        id(item) for number, rows in enumerate(tests.values()) for item in rows[number % min(every, len(rows)) :: every]
-    }
+    rows = (of[number % min(every, len(of)) :: every] for number, of in enumerate(tests.values()))
+    left = {id(item) for of_test in rows for item in of_test}
     config.hook.pytest_deselected(items=[item for item in items if id(item) not in left])
     items[:] = [item for item in items if id(item) in left]
 

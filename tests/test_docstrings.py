@@ -13,12 +13,8 @@ import pytest
 import kernl_keras as kk
 
 ROOMS = (kk, kk.rules, kk.data, kk.naive)
-PUBLIC = {
-    f"{room.__name__}.{name}": getattr(room, name)
-    for room in ROOMS
-    for name in room.__all__
-    if inspect.isclass(getattr(room, name)) or inspect.isfunction(getattr(room, name))
-}
+EVERY = {f"{room.__name__}.{name}": getattr(room, name) for room in ROOMS for name in room.__all__}
+PUBLIC = {name: value for name, value in EVERY.items() if inspect.isclass(value) or inspect.isfunction(value)}
 CHECKS = ("one_of", "number", "integer", "flag", "numbers", "per_unit", "time_steps")  # raise ValueError, see `checks`
 EQUATION = re.compile(r"^ {4,}(?!>>>|\.\.\.)\S.* = ", re.MULTILINE)
 

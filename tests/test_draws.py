@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kernl_keras.draws import draw_signs, uniform, unpack_signs
 
-MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+from .reference.tools import MODES
 
 
 def philox(key, counter):

@@ -77,11 +77,7 @@ def test_imports_point_one_way():
 
 
 def test_every_place_of_the_package_is_in_the_table():
-    places = {
-        path.stem
-        for path in PACKAGE_DIR.iterdir()
-        if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
-    }
+    places = {path.relative_to(PACKAGE_DIR).parts[0].removesuffix(".py") for path in PACKAGE_DIR.rglob("*.py")}
     assert places <= {*ROOMS, *HELPERS, *TOP}
 
 

@@ -53,9 +53,8 @@ def test_the_settings_are_few():
 def equations_of(text):
     """The numbers of the equations that a text has: (4), and those of (2)-(9)."""
     ranges = re.findall(r"\((\d+)\)-\((\d+)\)", text)
-    return {int(number) for number in re.findall(r"\((\d+)\)", text)}.union(
-        *(range(int(first), int(last)) for first, last in ranges)
-    )
+    single = {int(number) for number in re.findall(r"\((\d+)\)", text)}
+    return single.union(*(range(int(first), int(last)) for first, last in ranges))
 
 
 def test_the_map_of_the_code():
@@ -79,26 +78,18 @@ def test_the_site(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-d", tmp_path / "cache"]
     made = subprocess.run([*command, ROOT / "notebooks", tmp_path / "site"], cwd=ROOT, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    pages = {
-        path.relative_to(tmp_path / "site").as_posix(): path.read_text(encoding="utf-8")
-        for path in (tmp_path / "site").rglob("*.html")
-    }
+    site = tmp_path / "site"
+    pages = {path.relative_to(site).as_posix(): path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
     assert "Two commands" in pages["index.html"] and 'href="pages/results.html"' in pages["index.html"]
 
-    index = (tmp_path / "site" / "searchindex.js").read_text(encoding="utf-8")
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
     for word in ("Learning rules", "Long sequences and streams", "ResonatorCell", "perturb", "pictur"):  # words' stems
         assert word in index, word
 
-    for page, numbers in {
-        "pages/rules.html": (10, 22, 27),
-        "kernl_keras.html": (1, 9, 22),
-        "learning.html": (24,),
-    }.items():
-        for number in numbers:
-            assert re.search(rf"<math(?:(?!</math).)*<mtext>\({number}\)</mtext>", pages[page], re.DOTALL), (
-                page,
-                number,
-            )
+    shown = {"pages/rules.html": (10, 22, 27), "kernl_keras.html": (1, 9, 22), "learning.html": (24,)}
+    for page, number in ((page, number) for page, numbers in shown.items() for number in numbers):
+        equation = rf"<math(?:(?!</math).)*<mtext>\({number}\)</mtext>"
+        assert re.search(equation, pages[page], re.DOTALL), (page, number)
     api = "".join(content for page, content in pages.items() if page.startswith("pages/api/"))
     for room in (kk, kk.data, kk.naive, kk.rules):
         for name in room.__all__:

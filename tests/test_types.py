@@ -42,22 +42,16 @@ def public_callables():
                 for base in ours:
                     for method, made in vars(base).items():
                         made = getattr(made, "fget", getattr(made, "__func__", made))
-                        if (
-                            inspect.isfunction(made)
-                            and not method.startswith("_")
-                            or method in ("__init__", "__call__")
-                        ):
+                        public = inspect.isfunction(made) and not method.startswith("_")
+                        if public or method in ("__init__", "__call__"):
                             yield f"{room.__name__}.{name}.{method}", made
 
 
 def untyped(function):
     """The arguments without a type, and "return" where that has none."""
     signature = inspect.signature(function)
-    missing = [
-        name
-        for name, parameter in signature.parameters.items()
-        if parameter.annotation is parameter.empty and name not in ("self", "cls")
-    ]
+    parameters = [each for name, each in signature.parameters.items() if name not in ("self", "cls")]
+    missing = [each.name for each in parameters if each.annotation is each.empty]
     return missing + ["return"] * (signature.return_annotation is signature.empty)
 
 
@@ -69,14 +63,9 @@ def test_everything_public_is_typed():
 
 def mypy(*arguments):
     """Its exit status and its errors, `{(file, line, code)}`, seen from a program of someone who has the package."""
-    run = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file=", "--ignore-missing-imports", *arguments],
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-m", "mypy", "--config-file=", "--ignore-missing-imports", *arguments]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
     errors = re.findall(r"^(.+?):(\d+): error: .+\[([\w-]+)\]$", run.stdout, re.MULTILINE)
     assert run.returncode == (1 if errors else 0), run.stdout + run.stderr
     return {(pathlib.Path(file).name, int(line), code) for file, line, code in errors}

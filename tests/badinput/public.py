@@ -192,6 +192,7 @@ SOUND = {
     "low": number(low=0.0, good=st.just(80.0)), "high": optional(number(above=0.0, good=st.just(3000.0))),
     "compression": words(types.Compression), "tau": optional(POSITIVE),
 }  # fmt: skip
+OTHER_PATHS = st.sampled_from(["", "much", "a.h5"])
 SPREAD = {"low": POSITIVE, "high": number(above=0.0, good=st.floats(1e3, 1e9))}
 PUBLIC = {
     "LIFCell": Public(kk.LIFCell, least=UNITS),
@@ -218,9 +219,7 @@ PUBLIC = {
     "Model.compile": Public(compile_model, kk.Model.compile, sensitivity_only=integer(0), sensitivity_every=integer(),
                             on_nonfinite=words(types.OnNonfinite)),
     "TensorBoard": Public(kk.TensorBoard),
-    "StreamBackup": Public(
-        kk.StreamBackup, path=Kind(st.just("a.npz"), an_unknown_word=st.sampled_from(["", "much", "a.h5"]))
-    ),
+    "StreamBackup": Public(kk.StreamBackup, path=Kind(st.just("a.npz"), an_unknown_word=OTHER_PATHS)),
     "StreamMonitor": Public(kk.StreamMonitor),
     "GradientAlignment": Public(kk.GradientAlignment, rules=Kind(
         st.none() | st.lists(st.sampled_from(typing.get_args(types.RuleName))),

@@ -197,13 +197,10 @@ FOREIGN = {"rule": kk.rules.Twin(), "kernel": kk.rules.Twin(), "perturbation": k
 CLASSES = {"rule": kk.rules.RFLO, "kernel": kk.rules.Exponential, "perturbation": kk.rules.Twin}
 
 
-@pytest.mark.parametrize(
-    ("make", "argument"),
-    [
-        (kk.rules.get, "rule"),
-        *((make, name) for make in (kk.rules.KeRNL, kk.rules.PlainKeRNL) for name in ("kernel", "perturbation")),
-    ],
-)
+OF_M = itertools.product((kk.rules.KeRNL, kk.rules.PlainKeRNL), ("kernel", "perturbation"))
+
+
+@pytest.mark.parametrize("make, argument", [(kk.rules.get, "rule"), *OF_M])
 def test_objects_of_another_kind_are_refused(make, argument):
     """Also their configurations, those of Keras, a configuration of nothing, and a class in the place of an object."""
     other, nothing = FOREIGN[argument], {"class_name": "Nothing", "config": {}}

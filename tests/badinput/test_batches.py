@@ -111,13 +111,9 @@ def test_huge_numbers_leave_all_weights_finite(name, place, at, value):
 
 @pytest.mark.parametrize("mode", ["tangent", "twin", "replica"])
 @few
-@hypothesis.given(
-    gain=st.floats(0.0, 1e4),
-    damping=st.floats(0.0, 1e3),
-    shape=st.sampled_from(["triangle", "exponential"]),
-    seed=st.integers(0, 99),
-    kernel=st.sampled_from(["membrane", "exponential"]),
-)
+@hypothesis.given(gain=st.floats(0.0, 1e4), damping=st.floats(0.0, 1e3), seed=st.integers(0, 99),
+                  shape=st.sampled_from(["triangle", "exponential"]),
+                  kernel=st.sampled_from(["membrane", "exponential"]))  # fmt: skip
 def test_an_exploding_perturbation_is_bounded_and_its_restarts_are_reported(mode, gain, damping, shape, seed, kernel):
     """However strong the recurrence and wide the surrogate: |D| <= max_perturbation, F and its gradients finite."""
     cell = kk.LIFCell(4, recurrent_gain=gain, surrogate_damping=damping, surrogate=shape)

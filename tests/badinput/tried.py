@@ -85,13 +85,9 @@ def number(low=None, above=None, good=None):
 def integer(low=1, good=None):
     """An integer >= `low`."""
     fraction = st.floats(low + 0.01, 1e6).filter(lambda value: value % 1)
-    return Kind(
-        good if good is not None else st.integers(low, low + 5),
-        a_wrong_type=OBJECTS,
-        NaN_or_infinity=NONFINITE,
-        a_number_out_of_range=st.integers(max_value=low - 1) | fraction,
-        too_large_a_number=TOO_LARGE,
-    )
+    bad = {"a_wrong_type": OBJECTS, "NaN_or_infinity": NONFINITE, "too_large_a_number": TOO_LARGE}
+    bad["a_number_out_of_range"] = st.integers(max_value=low - 1) | fraction
+    return Kind(good if good is not None else st.integers(low, low + 5), **bad)
 
 
 def word(*words):

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from kernl_keras.callbacks.alignment import GradientAlignment
 from kernl_keras.callbacks.event_writer import first_examples, writing
-from kernl_keras.callbacks.stream_monitor import StreamMonitor
 from kernl_keras.callbacks.tensorboard import TensorBoard
 from kernl_keras.keras_version import keras
 
@@ -25,27 +24,17 @@ def dataset(*arrays):
     return tf.data.Dataset.from_tensor_slices(arrays).batch(5)
 
 
-@pytest.mark.parametrize(
-    "data, count, expected",
-    [
-        ((X, Y), 4, 4),
-        ([X, Y], 4, 4),
-        ((X, Y), None, 10),
-        ((X, Y), 99, 10),
-        ((tf.constant(X), tf.constant(Y)), 4, 4),
-        ((X, Y, W), 4, 4),
-        (dataset(X, Y), 4, 4),
-        (dataset(X, Y), None, 5),  # the first batch
-        (dataset(X, Y), 99, 5),
-        (dataset(X, Y, W), 4, 4),
-        (Batches(), 4, 4),
-    ],
-)
-def test_examples(data, count, expected):
-    x, y = first_examples(data, count)
-    assert tf.is_tensor(x) and tf.is_tensor(y)
-    np.testing.assert_array_equal(x, X[:expected])
-    np.testing.assert_array_equal(y, Y[:expected])
+ARRAYS = [(X, Y), [X, Y], (tf.constant(X), tf.constant(Y)), (X, Y, W)]
+BATCHES = [dataset(X, Y), dataset(X, Y, W), Batches()]  # of which there is the first
+
+
+@pytest.mark.parametrize("data, most", [*((each, 10) for each in ARRAYS), *((each, 5) for each in BATCHES)])
+def test_examples(data, most):
+    for count, expected in ((4, 4), (None, most), (99, most)):
+        x, y = first_examples(data, count)
+        assert tf.is_tensor(x) and tf.is_tensor(y)
+        np.testing.assert_array_equal(x, X[:expected])
+        np.testing.assert_array_equal(y, Y[:expected])
 
 
 def test_structures_keep_their_form():
@@ -68,12 +57,6 @@ def test_examples_of_another_kind(kind, examples):
     with pytest.raises(ValueError, match="examples must be an integer >= 1, a batch .*; received") as error:
         kind(examples=examples)
     assert str(error.value).endswith(f"received {examples!r}.")
-
-
-@pytest.mark.parametrize("kind", [TensorBoard, GradientAlignment, StreamMonitor])
-def test_another_update_freq(kind):
-    with pytest.raises(ValueError, match="update_freq, if not 'epoch', must be .*received 'batch'"):
-        kind(update_freq="batch")
 
 
 def test_folders_that_cannot_be_written_are_told_before_the_first_step(tmp_path):

@@ -10,7 +10,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
-from ..training.compare import everything, same, states
+from ..reference.tools import all_same
+from ..training.compare import everything, states
 
 B, P, I, STEPS = 2, 8, 3, 6  # noqa: E741
 WORDS = np.random.default_rng(0).normal(1.0, 1.0, (5, 4, I))
@@ -24,21 +25,15 @@ def network(rule="rflo", **settings):
     x = kk.SpikeEncoder(2, stateful=True)(inputs)
     x = kk.RNN(kk.LeakyRNNCell(4, tau=9.0), rule, seed=1, stateful=True)(x)
     model = kk.Model(inputs, kk.Readout(3, stateful=True)(x))
-    model.compile(
-        keras.optimizers.Adam(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=["accuracy"],
-        sensitivity_optimizer=keras.optimizers.RMSprop(0.01, momentum=0.5),
-        sensitivity_every=2,
-        **settings,
-    )
+    of_m = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.01, momentum=0.5), "sensitivity_every": 2}
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, weighted_metrics=["accuracy"], **of_m, **settings)
     return model
 
 
 def pieces(skip=0, seed=0):
-    return kk.data.stream(
-        WORDS, CLASSES, every=7, answer=2, noise=0.1, piece=P, batch_size=B, seed=seed, skip_pieces=skip
-    )
+    settings = dict(every=7, answer=2, noise=0.1, piece=P, batch_size=B)
+    return kk.data.stream(WORDS, CLASSES, **settings, seed=seed, skip_pieces=skip)
 
 
 def learn(model, backup, epochs, steps=5, callbacks=(), **settings):
@@ -75,7 +70,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     assert (kk.StreamBackup(path).epochs, kk.StreamBackup(path).pieces) == (2, 2 * STEPS)
     resumed, rest = train(path, **settings)
     whole, history = train(**settings)
-    same(everything(whole), everything(resumed))
+    all_same(everything(whole), everything(resumed))
     assert {name: values[2:] for name, values in history.items()} == rest and len(rest["loss"]) == 2
     assert sum(map(np.any, states(resumed))) >= len(states(resumed)) - 3
 
@@ -104,7 +99,7 @@ def test_keras_backup_brings_back_all_but_the_states(tmp_path):
     resumed.fit(pieces(2 * STEPS), callbacks=[backup()], **settings)
     whole = network("kernl")
     whole.fit(pieces(), **settings)
-    same(everything(whole), everything(resumed))
+    all_same(everything(whole), everything(resumed))
 
 
 def simple(steps_per_execution=1, frozen=(), units=(3, 3)):
@@ -169,28 +164,26 @@ def test_what_does_not_fit_is_said(tmp_path):
     other, frozen = network(), simple(frozen=["above"])
     before = everything(other) + everything(frozen)
     plain = keras.Sequential([keras.Input((P, I)), keras.layers.Dense(3)])
-    for file, given, message in (
-        ("backup.npz", other, r"the model must be that of the backup .*backup.npz, which has \d+ variables"),
-        ("frozen.npz", frozen, "must train the same layers as that of the backup"),
-        ("backup.npz", plain, "StreamBackup needs a model that is a kernl_keras.Model"),
+    saved, of_frozen = kk.StreamBackup(path), kk.StreamBackup(tmp_path / "frozen.npz")
+    for refused, message in (
+        (lambda: saved.restore(other), r"the model must be that of the backup .*backup.npz, which has \d+ variables"),
+        (lambda: of_frozen.restore(frozen), "must train the same layers as that of the backup"),
+        (lambda: saved.restore(plain), "StreamBackup needs a model that is a kernl_keras.Model"),
+        (lambda: learn(not_built, saved, epochs=1), "StreamBackup needs a model that is built before it trains"),
+        (lambda: kk.StreamBackup(tmp_path / "backup.h5"), "path must end in .npz; received .*backup.h5"),
     ):
         with pytest.raises(ValueError, match=message):
-            kk.StreamBackup(tmp_path / file).restore(given)
-    with pytest.raises(ValueError, match="StreamBackup needs a model that is built before it trains"):
-        learn(not_built, kk.StreamBackup(path), epochs=1)
-    same(before, everything(other) + everything(frozen))
+            refused()
+    all_same(before, everything(other) + everything(frozen))
     learn(model, kk.StreamBackup(path), epochs=2)
     fresh.set_model(simple())
     with pytest.raises(ValueError, match="must not change between StreamBackup.*had 0 pieces, and now has 5"):
         fresh.on_train_begin()
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(OSError, match="backup.npz cannot be read: .* Remove it to begin anew"):
-        kk.StreamBackup(path)
-    np.savez(path, epochs="many")
-    with pytest.raises(OSError, match="backup.npz is no backup of a stream: .* Remove it to begin anew"):
-        kk.StreamBackup(path)
-    with pytest.raises(ValueError, match="path must end in .npz; received .*backup.h5"):
-        kk.StreamBackup(tmp_path / "backup.h5")
+    np.savez(tmp_path / "many.npz", epochs="many")
+    for name, message in (("backup.npz", "cannot be read: .*"), ("many.npz", "is no backup of a stream: .*")):
+        with pytest.raises(OSError, match=f"{name} {message} Remove it to begin anew"):
+            kk.StreamBackup(tmp_path / name)
 
 
 def test_pieces_are_counted_that_were_learned(tmp_path):
@@ -225,10 +218,10 @@ def test_the_same_objects_go_on_after_an_interrupt(tmp_path):
     assert (backup.epochs, backup.pieces) == (1, 2)
     learn(model, backup, epochs=3, steps=2)
     assert int(model.optimizer.iterations) == backup.pieces == 6
-    same(everything(whole), everything(model))
+    all_same(everything(whole), everything(model))
     other = simple()
     kk.StreamBackup(backup.path).restore(other)
-    same(everything(model), everything(other))
+    all_same(everything(model), everything(other))
 
 
 @pytest.mark.slow

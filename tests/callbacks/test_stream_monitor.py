@@ -12,7 +12,8 @@ import kernl_keras as kk
 from kernl_keras.callbacks.stream_monitor import WordCount
 from kernl_keras.keras_version import keras
 
-from ..training.compare import everything, same
+from ..reference.tools import all_same
+from ..training.compare import everything
 from .test_stream_backup import B, I, P, pieces
 
 STEPS = 4
@@ -23,9 +24,7 @@ def words_of(outputs, classes, weights):
     found = []
     for output, row, asked in zip(outputs, np.asarray(classes), np.asarray(weights) > 0):
         time = 0
-        for (word, of_class), steps in itertools.groupby(
-            zip(asked, row), key=lambda each: (each[0], each[0] * each[1])
-        ):
+        for (word, of_class), steps in itertools.groupby(zip(asked, row), lambda each: (each[0], each[0] * each[1])):
             begin, time = time, time + len(list(steps))
             if word and time < len(row):
                 found.append((time, output[begin:time].mean(0).argmax() != of_class))
@@ -93,9 +92,8 @@ def test_the_numbers_are_those_of_the_stream(tmp_path, epochs, update_freq, sett
     history = train(model, [kk.StreamMonitor(tmp_path, update_freq, last=7, steps=11)], epochs)
 
     reference = network(0.0)
-    hear = keras.Model(
-        reference.inputs[0], [reference.output, *(reference.get_layer(name).output for name in ("below", "hidden"))]
-    )
+    layers = [reference.get_layer(name).output for name in ("below", "hidden")]
+    hear = keras.Model(reference.inputs[0], [reference.output, *layers])
     x, classes, weights = (np.concatenate(part, 1) for part in zip(*pieces().take(epochs * STEPS).as_numpy_iterator()))
     heard = [[np.asarray(each) for each in hear(x[:, at : at + P])] for at in range(0, epochs * STEPS * P, P)]
     outputs, rates, spikes = (np.concatenate(part, 1) for part in zip(*heard))
@@ -119,9 +117,8 @@ def test_the_numbers_are_those_of_the_stream(tmp_path, epochs, update_freq, sett
         rate = float(tf.make_ndarray(events.Tensors(tag)[1].tensor_proto))
         assert rate == pytest.approx(sent[:, begin:end].mean(), rel=1e-5)
     last = rates[0, end - 11 : end].T
-    np.testing.assert_array_equal(
-        shown(events.Tensors("hidden/spikes")[1], 5, 11)[..., 0] == 0, spikes[0, end - 11 : end].T > 0
-    )
+    black = shown(events.Tensors("hidden/spikes")[1], 5, 11)[..., 0] == 0
+    np.testing.assert_array_equal(black, spikes[0, end - 11 : end].T > 0)
     colours, strong = shown(events.Tensors("below/activity")[1], 4, 11), np.abs(last) > 0.1 * np.abs(last).max()
     np.testing.assert_array_equal(np.sign(colours[..., 0] - colours[..., 2])[strong], np.sign(last)[strong])
     assert {-1.0, 1.0} == set(np.sign(last)[strong])
@@ -134,7 +131,7 @@ def test_training_is_the_same(tmp_path, at_once):
     watched, alone = network(**settings), network(**settings)
     train(watched, [kk.StreamMonitor(tmp_path)], validation_data=pieces().take(2))
     assert "word_error" not in train(alone, validation_data=pieces().take(2))
-    same(everything(watched), everything(alone))
+    all_same(everything(watched), everything(alone))
 
 
 def test_what_is_no_stream_of_classes_is_said(tmp_path):

@@ -85,13 +85,10 @@ def events(log_dir):
     found = {}
     for folder in pathlib.Path(log_dir).iterdir():
         log = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
-        found[folder.name] = {
-            tag: (
-                log.SummaryMetadata(tag).plugin_data.plugin_name,
-                {event.step: tf.make_ndarray(event.tensor_proto) for event in log.Tensors(tag)},
-            )
-            for tag in log.Tags()["tensors"]
-        }
+        found[folder.name] = {}
+        for tag in log.Tags()["tensors"]:
+            values = {event.step: tf.make_ndarray(event.tensor_proto) for event in log.Tensors(tag)}
+            found[folder.name][tag] = log.SummaryMetadata(tag).plugin_data.plugin_name, values
     return found
 
 

@@ -38,9 +38,8 @@ def test_connections_are_drawn_with_their_probability(kind):
     np.testing.assert_array_equal(raw != 0.0, mask > 0.0)
     np.testing.assert_array_equal(weights, raw if kind == "rate" else raw * (1.0 - np.eye(200)))
     np.testing.assert_array_equal(weights != 0.0, cell.connections() > 0.0)
-    again, other = (
-        build(kind, 200, recurrent_connectivity=0.1, connectivity_seed=seed).recurrent_mask.numpy() for seed in (4, 5)
-    )
+    seeds = (build(kind, 200, recurrent_connectivity=0.1, connectivity_seed=seed) for seed in (4, 5))
+    again, other = (each.recurrent_mask.numpy() for each in seeds)
     np.testing.assert_array_equal(again, mask)
     assert (other != mask).mean() > 0.1
 

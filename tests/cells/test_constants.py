@@ -1,4 +1,4 @@
-"""Constants of cells: time constants of every kind, from the check to the weight; and those that learn."""
+"""Constants of cells: time constants of every kind, from the check to the weight; those that learn; resistances."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,12 @@ from kernl_keras.cells.constants import check_time_constant, time_constant
 from kernl_keras.cells.wide import serialized
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.names import constant_weights
+from kernl_keras.rules import KeRNL
 
-from ..reference.cases import taking_turns
+from ..reference.cases import draw, taking_turns
+from ..reference.expected import compute, same
+from ..reference.tools import short_name
+from ..reference.units import layer_over
 
 GIVEN = {
     "integer": 20,
@@ -59,7 +63,7 @@ def test_an_initializer_becomes_an_untrained_weight_that_keeps_its_digits(policy
     layer = Reader(dtype=policy)
     tau = layer(tf.zeros((1, 2)))
     assert layer.trainable_weights == [] and len(layer.weights) == 1
-    assert layer.weights[0].name.split("/")[-1].split(":")[0] == "tau"
+    assert short_name(layer.weights[0]) == "tau"
     assert tau.dtype == tf.float32
     np.testing.assert_array_equal(tau, kk.LogUniform(10.0, 1000.0, seed=1)((5,)))
 
@@ -77,10 +81,7 @@ def built(cell):
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (
-            kk.LIFCell,
-            dict(tau_m=[5.0, 20.0], tau_s=3.0, tau_a=kk.LogUniform(9.0, 90.0), adaptation_strength=[0.0, 2.0]),
-        ),
+        (kk.LIFCell, dict(tau_m=[5.0, 20.0], tau_s=3.0, tau_a=kk.LogUniform(9, 90), adaptation_strength=[0.0, 2.0])),
         (kk.ResonatorCell, dict(tau_m=50.0, period=[9.0, 30.0], tau_s=4.0)),
         (kk.LeakyRNNCell, dict(tau=[5.0, 20.0], period=9.0)),
     ],
@@ -89,9 +90,7 @@ def test_they_start_at_the_values_that_were_given(kind, settings):
     """And a unit whose adaptation has the strength 0 keeps it."""
     still, learning = (built(kind(2, learn=learn, **settings)) for learn in ((), kind.LEARNABLE))
     assert still.learn == () and learning.learn == kind.LEARNABLE
-    assert {weight.name.split("/")[-1].split(":")[0] for weight in learning.trainable_weights} >= {
-        f"log_{name}" for name in kind.LEARNABLE
-    }
+    assert set(map(short_name, learning.trainable_weights)) >= {f"log_{name}" for name in kind.LEARNABLE}
     for name, value in still.constants().items():
         if name != "tau_a":  # drawn anew
             np.testing.assert_allclose(learning.constants()[name], np.broadcast_to(value, 2), rtol=1e-6)
@@ -143,7 +142,7 @@ def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(how, tmp_path):
             model = keras.models.load_model(tmp_path / "model.keras")
         before = [weight.numpy() for weight in model.trainable_variables]
         model.train_on_batch(inputs, np.zeros((4, 6, 2)))
-        names = [weight.name.split("/")[-1].split(":")[0] for weight in model.trainable_variables]
+        names = [short_name(weight) for weight in model.trainable_variables]
         return names, before, [weight.numpy() for weight in model.trainable_variables]
 
     decaying = keras.optimizers.SGD(0.01, weight_decay=5.0)
@@ -186,3 +185,70 @@ def test_kernels_of_m_follow_the_constants():
     (leak, _), (turn, _) = cell.free_response(cell.parameters())
     np.testing.assert_allclose(leak[0], turn[0], rtol=1e-9)
     assert cell.kernel_groups() == [0, 1]
+
+
+# R_m of each unit: only a scale of its weights. Constants learn beside one that follows them: see `test_forms`
+
+B, T, I, H = 2, 12, 3, 4  # noqa: E741
+X, ERROR = draw(71, B, T, I) + 0.5, draw(72, B, T, H)
+TAU_M = [3.0, 6.0, 40.0, 12.0]
+LIF = dict(tau_m=TAU_M, tau_s=3.0, tau_a=8.0, tau_ref=1.5, adaptation_strength=0.4)
+CELLS = {
+    "hard": (kk.LIFCell, LIF),
+    "soft": (kk.LIFCell, {**LIF, "reset": "soft", "tau_ref": 0.0}),
+    "euler": (kk.LIFCell, {**LIF, "discretization": "euler"}),
+    "current": (kk.AdLIFCell, dict(tau_m=TAU_M, tau_a=30.0, coupling=20.0, adaptation_strength=40.0)),
+}
+FORMS = {
+    "bptt": dict(rule="bptt"),
+    "e-prop": dict(rule="eprop"),
+    "kernl": dict(rule="kernl"),
+    "kernl, window": dict(rule="kernl", window=5),
+    "kernl, linear": dict(rule="kernl", window=5, traces="linear"),
+    "rflo": dict(rule="rflo"),
+}
+
+
+def build(cell, resistance, scale=1.0, **form):
+    """A layer whose weights are drawn for a resistance of 1, and divided by `scale`."""
+    kind, settings = CELLS[cell]
+    units = kind(H, use_bias=True, resistance=resistance, dtype="float64", **settings)
+    weights = (2.5 * each / leaks(cell) ** 0.5 / scale for each in (draw(73, I, H), draw(74, H, H), draw(75, H)))
+    layer = layer_over(units, shape=X.shape, weights=weights, **form)
+    if isinstance(layer.rule, KeRNL):
+        layer.reset_sensitivity()  # from these weights
+    return layer
+
+
+def leaks(cell):
+    """1-a of each unit."""
+    shares = np.reciprocal(TAU_M)
+    return shares if cell == "euler" else -np.expm1(-shares)
+
+
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_it_is_a_scale_of_the_weights(cell, form):
+    ones, found, *_ = compute(build(cell, 1.0, **FORMS[form]), tf.constant(X), ERROR, training=False)
+    assert 0.05 < np.mean(ones) < 0.7 and all(np.abs(each).max() > 1e-3 for each in (found[:I], found[I:-1]))
+    for resistance, scale in (([0.5, 3.0, 2.0, 8.0], np.array([0.5, 3.0, 2.0, 8.0])), (None, 1.0 / leaks(cell))):
+        outputs, scaled, *_ = compute(build(cell, resistance, scale, **FORMS[form]), tf.constant(X), ERROR, False)
+        np.testing.assert_array_equal(outputs, ones)
+        same(scaled, found * scale)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_initial_weights_allow_for_it(cell):
+    kind, settings = CELLS[cell]
+    one, other = (kind(H, resistance=resistance, **settings) for resistance in (1.0, None))
+    for each in (one, other):
+        keras.utils.set_random_seed(3)
+        each.build((None, I))
+    np.testing.assert_allclose(other.kernel, one.kernel * leaks(cell), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [kk.LIFCell, kk.AdLIFCell])
+@pytest.mark.parametrize("resistance", [None, 3.0, [1.0, 2.0, 3.0, 4.0]])
+def test_saved_and_loaded(kind, resistance):
+    assert kind.from_config(kind(4, resistance=resistance).get_config()).resistance == resistance

@@ -1,4 +1,7 @@
-"""What a cell says of an argument that does not fit. `tests/badinput` asks for an error of every argument."""
+"""What cells, readouts and encoders say of an argument that does not fit.
+
+`tests/badinput` asks for an error of every argument.
+"""
 
 import types
 
@@ -48,11 +51,7 @@ ROWS = [
     (kk.ResonatorCell, dict(period=[9.0, 9.0, 0.9, 9.0], dt=0.5), r"period must be > 2 dt = 1 ms; received \[9.0, 9.0"),
     (kk.ResonatorCell, dict(period=-1.0), "period must be > 0; received -1.0"),
     (kk.LeakyRNNCell, dict(activation="sigmoid"), "activation must be one of .*'tanh'.*; received 'sigmoid'"),
-    (
-        kk.LeakyRNNCell,
-        dict(tau=None, period=9.0),
-        "period needs a tau and discretization='exponential'; received tau=None",
-    ),
+    (kk.LeakyRNNCell, dict(tau=None, period=9.0), "needs a tau and discretization='exponential'; received tau=None"),
     (kk.LeakyRNNCell, dict(tau=9.0, period=1.0), "period must be > 2 dt = 2 ms; received 1.0"),
     # in half precision exp(-1/700) is 1
     (kk.LIFCell, dict(dtype="mixed_bfloat16"), "dtype must compute in float32 or more; received 'bfloat16'"),
@@ -64,6 +63,21 @@ ROWS = [
     (Short, {}, r"Short.integrate must return one tensor for each .*received 1\."),
     (Deaf, {}, r"Deaf.integrate must let a current raise .*derivative of 0\."),
     (type("Empty", (kk.Unit,), {}), {}, "Empty must implement integrate"),
+    # Encoders
+    (kk.SpikeEncoder, dict(units=5, code="threshold"), "units must be even for code='threshold', .*; received 5"),
+    (kk.SpikeEncoder, dict(units=5, code="delta"), "even for code='delta', half up and half down; received 5"),
+    (kk.SpikeEncoder, dict(units=1, code="population"), "units must be >= 2 for code='population'; received 1"),
+    (kk.SpikeEncoder, dict(delta=0.5), "delta must be None unless code='delta'; received delta=0.5 and code='bern"),
+    (kk.SpikeEncoder, dict(code="delta", period=5), "period must be None unless code='latency'; received period=5"),
+    # Random feedback
+    *(
+        (kind, settings, message)
+        for kind in (kk.Readout, kk.ReadoutCell)
+        for settings, message in (
+            (dict(feedback_initializer="ones"), "must be None unless feedback='random'; received feedback='symmetric'"),
+            (dict(feedback="random", feedback_initializer="unknown"), "feedback_initializer must be one of Keras' ini"),
+        )
+    ),
     # Connections
     (kk.LIFCell, dict(recurrent_connectivity=1.5), "recurrent_connectivity must be >= 0 and <= 1; received 1.5"),
     (kk.LIFCell, dict(recurrent_connectivity="sparse"), "must be a probability or a matrix .*received 'sparse'"),
@@ -91,11 +105,7 @@ ROWS = [
     (kk.LIFCell, dict(surrogate={"class_name": "nothing"}), "must be one of .*; received {'class_name': 'nothing'}"),
     (kk.LIFCell, dict(surrogate=NOWHERE), "must be a configuration that Keras can load; received {'class_name'"),
     (kk.LIFCell, dict(surrogate=lambda u: u[..., 0]), "must be a function of a tensor u .* to a slope of the same sh"),
-    (
-        kk.LIFCell,
-        dict(surrogate=lambda u: u > 0.0),
-        "must be a function .* and dtype, in Tensor.*, which returned",
-    ),
+    (kk.LIFCell, dict(surrogate=lambda u: u > 0.0), "must be a function .* and dtype, in Tensor.*, which returned"),
     (kk.LIFCell, dict(surrogate=lambda u: 1.0), r"must be a function .* which returned <tf.Tensor .* shape=\(\)"),
     (kk.LIFCell, dict(surrogate=lambda: 1.0), "must be a function .* which raised TypeError"),
     (kk.LIFCell, dict(surrogate=lambda u: u.numpy()), "must be a function .*, in TensorFlow; received .* raised"),

@@ -11,14 +11,10 @@ from kernl_keras.keras_version import keras
 from ..reference import oracles
 from ..reference.cases import CELLS, B, H, I, Network, T, draw
 from ..reference.expected import compute
+from ..reference.tools import MODES
 from ..signatures import constructor_arguments
 
-MODES = {
-    "eager": lambda f: f,
-    "graph": tf.function,
-    "xla": lambda f: tf.function(f, jit_compile=True),
-    "unroll": tf.function,
-}
+MODES = {**MODES, "unroll": tf.function}
 
 
 def rnn(network, **settings):
@@ -170,9 +166,7 @@ def test_drawn_time_constants_are_saved_with_a_model(tmp_path):
 
 
 @pytest.mark.parametrize("tau_m", [20.0, [2.0, 20.0] * 200])
-@pytest.mark.parametrize(
-    ("gains", "expected"), [({}, (3.0, 0.3)), (dict(input_gain=1.5, recurrent_gain=0.7), (1.5, 0.7))]
-)
+@pytest.mark.parametrize("gains, expected", [({}, (3.0, 0.3)), (dict(input_gain=1.5, recurrent_gain=0.7), (1.5, 0.7))])
 def test_default_weights_move_the_potential_by_their_gains(gains, expected, tau_m):
     cell = kk.LIFCell(400, tau_m=tau_m, resistance=1.3, **gains)
     cell.build((None, 100))

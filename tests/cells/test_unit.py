@@ -10,7 +10,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL,
 
 from ..reference.cases import draw
 from ..reference.expected import compute, same
-from ..reference.units import TAUS, Quadratic
+from ..reference.units import TAUS, Quadratic, layer_over
 
 B, T, I, H = 2, 9, 3, 4  # noqa: E741
 
@@ -97,19 +97,7 @@ RULES = {
 }
 X, ERROR = 3.0 * draw(71, B, T, I) + 1.0, draw(72, B, T, H)
 WEIGHTS = draw(73, I, H), draw(74, H, H), draw(75, H)
-
-
-def layer_of(cell, rule, **settings):
-    """A layer with weights that do not depend on the cell."""
-    layer = kk.RNN(cell, rule=rule, seed=5, **settings)
-    layer.build((B, T, I))
-    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), WEIGHTS):
-        variable.assign(value)
-    if hasattr(layer, "sensitivity_tensor"):
-        layer.sensitivity_tensor.assign(0.3 * draw(76, *layer.sensitivity_tensor.shape))
-    if hasattr(layer, "temporal_filter"):
-        layer.temporal_filter.assign(0.1 * draw(77, *layer.temporal_filter.shape) ** 2)
-    return layer
+SENSITIVITY = 0.3 * draw(76, 2, H, H), 0.1 * draw(77, 2, H) ** 2
 
 
 @pytest.mark.sampled(5)
@@ -118,10 +106,11 @@ def layer_of(cell, rule, **settings):
 def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):
     own, settings, packaged, of_package = PACKAGED[unit]
     (rule, of_layer), common = RULES[rule], dict(use_bias=True, dtype="float64")
-    found, expected = (
-        compute(layer_of(kind(H, **of_cell, **common), rule, **of_layer), tf.constant(X), ERROR)
+    layers = (
+        layer_over(kind(H, **of_cell, **common), rule, X.shape, WEIGHTS, SENSITIVITY, **of_layer)
         for kind, of_cell in ((own, settings), (packaged, of_package))
     )
+    found, expected = (compute(layer, tf.constant(X), ERROR) for layer in layers)
     assert 0.05 < np.mean(expected[0]) < 0.95
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         same(one, other)

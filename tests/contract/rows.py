@@ -55,9 +55,8 @@ ADAPTIVE = dict(
     units=H, tau_m=6.0, tau_s=[3.0] * H, tau_a=12.0, resistance=2.0, adaptation_strength=0.5, use_bias=True,
     kernel_initializer=keras.initializers.RandomNormal(stddev=3.0, seed=1),
 )  # fmt: skip
-RESONATING = dict(
-    units=H, tau_m=9.0, period=[3.0, 4.0, 5.0, 6.0, 7.0], kernel_initializer=ADAPTIVE["kernel_initializer"]
-)
+PERIODS = [3.0, 4.0, 5.0, 6.0, 7.0]
+RESONATING = dict(units=H, tau_m=9.0, period=PERIODS, kernel_initializer=ADAPTIVE["kernel_initializer"])
 LEARNING = {**ADAPTIVE, "learn": ["tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength"]}
 RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal(seed=1, stddev=0.5))
 

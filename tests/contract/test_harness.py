@@ -22,9 +22,8 @@ LAYERS |= RULES
 OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, eprop"}
 SLOW = set(LAYERS) - OFTEN
 assert set(LAYERS) >= OFTEN
-every = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LAYERS]
-)
+rows = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LAYERS]
+every = pytest.mark.parametrize("name", rows)
 
 
 def arguments(row):
@@ -43,16 +42,9 @@ def test_keras_3(name):
     row = LAYERS[name]
     kind, settings = arguments(row)
     outputs = row.make()(row.inputs())
-    TestCase().run_layer_test(
-        kind,
-        settings,
-        input_data=row.inputs(),
-        expected_output_shape=tuple(outputs.shape),
-        supports_masking=True,
-        run_training_check=name not in UNTRAINED,
-        run_mixed_precision_check=True,
-        custom_objects={},
-    )
+    expected = {"input_data": row.inputs(), "expected_output_shape": tuple(outputs.shape), "supports_masking": True}
+    checks = {"run_training_check": name not in UNTRAINED, "run_mixed_precision_check": True, "custom_objects": {}}
+    TestCase().run_layer_test(kind, settings, **expected, **checks)
 
 
 @pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 has another harness")
@@ -62,14 +54,7 @@ def test_keras_2(name):
 
     row = LAYERS[name]
     kind, settings = arguments(row)
-    expected = row.make()(row.inputs())
-    outputs = layer_test(
-        kind,
-        settings,
-        input_data=row.inputs(),
-        expected_output_dtype="float32",
-        expected_output_shape=(None, *expected.shape[1:]),
-        validate_training=name not in UNTRAINED,
-        supports_masking=True,
-    )
-    assert outputs.shape == (B, *expected.shape[1:]) and np.isfinite(outputs).all()
+    shape = row.make()(row.inputs()).shape[1:]
+    expected = {"expected_output_dtype": "float32", "expected_output_shape": (None, *shape), "supports_masking": True}
+    outputs = layer_test(kind, settings, input_data=row.inputs(), validate_training=name not in UNTRAINED, **expected)
+    assert outputs.shape == (B, *shape) and np.isfinite(outputs).all()

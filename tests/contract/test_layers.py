@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
+from ..reference import tools
 from .rows import CELLS, LAYERS, RECURRENT, ROWS, TRAINED, B, T
 
 # All rules share the layer's code: where time is short two rows of them are asked.
@@ -272,16 +273,12 @@ def policies(names):
 def test_dtype_policies(name, policy):
     """Finite in every policy; recurrent states and traces in float32 at least; float64 is exact to float32."""
     row_, (expected, x, outputs) = ROWS[name], build(name)
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
+    with tools.policy(policy):
         layer = row_.make()
         cast = tf.cast(x, keras.mixed_precision.global_policy().compute_dtype)
         layer(cast)
         layer.set_weights(expected.get_weights())
         found = np.asarray(tf.cast(layer(cast), tf.float64))
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     assert np.isfinite(found).all() and found.shape == outputs.shape
     if policy == "float64":
         same(found, outputs, 1e-4)

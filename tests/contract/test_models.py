@@ -1,6 +1,5 @@
 """What Keras promises of a model, for `Model` with every kind of hidden layer."""
 
-import os
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, Functional, keras
 
+from ..reference.tools import all_same, policy
 from .rows import LAYERS, ROWS, B, I, T
 
 pytestmark = pytest.mark.slow
@@ -43,23 +43,14 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def compiled(name, depth=1, optimizer=None, sensitivity_optimizer=None, **settings):
     model = build(name, depth)
     settings = {"metrics": ["accuracy"], "jit_compile": False, **settings}
-    model.compile(
-        optimizer or keras.optimizers.Adam(0.01),
-        LOSS,
-        sensitivity_optimizer=sensitivity_optimizer or keras.optimizers.RMSprop(0.01),
-        **settings,
-    )
+    settings["sensitivity_optimizer"] = sensitivity_optimizer or keras.optimizers.RMSprop(0.01)
+    model.compile(optimizer or keras.optimizers.Adam(0.01), LOSS, **settings)
     return model
 
 
 def fit(model, **settings):
     x, y = data()
     return model.fit(x, y, **{"batch_size": B, "shuffle": False, "verbose": 0, **settings}).history
-
-
-def same_weights(one, other, tolerance=1e-5):
-    for mine, theirs in zip(one.get_weights(), other.get_weights()):
-        np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance)
 
 
 @layers()
@@ -83,8 +74,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
     assert isinstance(loaded, kk.Model)
     for each in (model, loaded):
         fit(each)
-    for one, other in zip(model.get_weights(), loaded.get_weights()):
-        np.testing.assert_array_equal(one, other)
+    all_same(model.get_weights(), loaded.get_weights())
 
 
 @layers()
@@ -120,7 +110,7 @@ def test_schedules_of_both_learning_rates(name):
 def test_steps_per_execution(name):
     one, three = compiled(name), compiled(name, steps_per_execution=3)
     fit(one), fit(three)
-    same_weights(one, three)
+    all_same(one.get_weights(), three.get_weights(), 1e-5, 1e-5)
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 do not accumulate")
@@ -128,13 +118,12 @@ def test_steps_per_execution(name):
 def test_gradient_accumulation(name):
     """Of plain descent: three batches of which one step is made are the batch of all."""
     frozen = keras.optimizers.SGD(0.0)
-    small = compiled(
-        name, optimizer=keras.optimizers.SGD(0.1, gradient_accumulation_steps=3), sensitivity_optimizer=frozen
-    )
+    accumulating = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    small = compiled(name, optimizer=accumulating, sensitivity_optimizer=frozen)
     whole = compiled(name, optimizer=keras.optimizers.SGD(0.1), sensitivity_optimizer=keras.optimizers.SGD(0.0))
     fit(small), fit(whole, batch_size=EXAMPLES)
-    for one, other in zip(small.trainable_variables, whole.trainable_variables):
-        np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+    one, other = ([variable.numpy() for variable in model.trainable_variables] for model in (small, whole))
+    all_same(one, other, 1e-4, 1e-5)
 
 
 @layers()
@@ -174,19 +163,16 @@ def test_sample_weights(name):
         model.compile(keras.optimizers.SGD(0.1), LOSS)
     one.train_on_batch(x[:B], y[:B], sample_weight=np.array([1.0, 1.0, 0.0, 0.0]))
     other.train_on_batch(x[:2], y[:2], sample_weight=np.array([0.5, 0.5]))  # Keras divides by the batch
-    same_weights(one, other)
+    all_same(one.get_weights(), other.get_weights(), 1e-5, 1e-5)
 
 
 @layers()
 def test_half_precision_around(name):
     """Under mixed precision the traces are in float32 and training is finite."""
-    for policy in ("mixed_float16", "mixed_bfloat16"):
-        keras.mixed_precision.set_global_policy(policy)
-        try:
+    for half in ("mixed_float16", "mixed_bfloat16"):
+        with policy(half):
             model = compiled(name)
             history = fit(model, epochs=2)
-        finally:
-            keras.mixed_precision.set_global_policy("float32")
         assert np.isfinite(history["loss"]).all() and model.diagnostics()["skipped_updates"] == 0.0
         assert all(tf.as_dtype(weight.dtype).size >= 4 for weight in model.get_weights())
 
@@ -208,12 +194,8 @@ for name in {names!r}:
 def test_the_same_seed_gives_the_same_bits(jit):
     """Two processes, with TensorFlow's own determinism switched on."""
     script = SCRIPT.format(names=LAYERS, jit=jit)
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=False, env={**os.environ}, timeout=300
-        )
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", script]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=False, timeout=300) for _ in range(2)]
     assert all(run.returncode == 0 for run in runs), runs[0].stderr[-2000:]
     assert runs[0].stdout == runs[1].stdout
     assert [line.rpartition(" ")[0] for line in runs[0].stdout.splitlines()] == LAYERS

@@ -35,16 +35,8 @@ def prepared(tmp_path_factory):
     images = random.integers(0, 256, (TRAIN + TEST, 28, 28, 1), np.uint8)
     labels = random.integers(0, 10, TRAIN + TEST)
     features = {"image": tfds.features.Image(shape=(28, 28, 1)), "label": tfds.features.ClassLabel(num_classes=10)}
-    tfds.dataset_builders.TfDataBuilder(
-        name="mnist",
-        version="3.0.1",
-        data_dir=folder,
-        features=tfds.features.FeaturesDict(features),
-        split_datasets={
-            name: tf.data.Dataset.from_tensor_slices({"image": images[part], "label": labels[part]})
-            for name, part in {"train": slice(TRAIN), "test": slice(TRAIN, None)}.items()
-        },
-    ).download_and_prepare()
+    digits = tf.data.Dataset.from_tensor_slices({"image": images, "label": labels})
+    made_up_recordings.prepare(folder, "mnist", "3.0.1", features, train=digits.take(TRAIN), test=digits.skip(TRAIN))
     return folder, images[..., 0], labels
 
 

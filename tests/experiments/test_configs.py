@@ -16,7 +16,7 @@ from kernl_keras.experiments.experiment import Experiment
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.audio import AudioEncoder
 from kernl_keras.layers.encoder import SpikeEncoder
-from kernl_keras.rules import BPTT, NAMES, EProp, KeRNL, PlainKeRNL
+from kernl_keras.rules import BPTT, NAMES, EProp, KeRNL, PlainKeRNL, Replica
 
 from ..reference import made_up_recordings
 
@@ -65,16 +65,11 @@ def test_no_setting_is_left_to_a_default(name):
     But for options that are off unless they are asked for; constants that learn stand in a field of their own.
     """
     experiment = EXPERIMENTS.get(name) or pretrained.experiment_of(name.removeprefix("pretrained "))
-    for kind, settings in (
-        (CELLS[experiment.cell], experiment.cell_settings),
-        (ReadoutCell, experiment.readout_settings),
-    ):
+    cell = CELLS[experiment.cell]
+    for kind, settings in ((cell, experiment.cell_settings), (ReadoutCell, experiment.readout_settings)):
         arguments = {name for name in kind.arguments() if not name.endswith(("_regularizer", "_constraint"))}
         assert settings.keys() == arguments - OFF
-    for kind, settings in (
-        (SpikeEncoder, experiment.encoder_settings),
-        (AudioEncoder, experiment.front_end_settings),
-    ):
+    for kind, settings in ((SpikeEncoder, experiment.encoder_settings), (AudioEncoder, experiment.front_end_settings)):
         assert settings is None or settings.keys() == inspect.signature(kind.__init__).parameters.keys() - ENCODING
     assert experiment.rule_settings.keys() == set(NAMES[experiment.rule].names())
     for value in experiment.rule_settings.values():
@@ -102,7 +97,11 @@ def test_the_reference_is_that_of_the_design():
         assert cell[weights]["config"] == {"mean": 0.0, "stddev": pytest.approx(28.284271)}
     assert (reference.readout_settings["units"], reference.readout_settings["tau_out"]) == (10, 10.0)
     assert (reference.answer_steps, reference.batch_size) == (54, 25)
-    assert reference.make_rule().get_config() == PlainKeRNL.reference(time_steps=838).get_config()
+    rule = reference.make_rule()
+    assert rule.get_config() == PlainKeRNL.reference(time_steps=838).get_config()
+    assert (rule.noise, rule.post_factor, rule.credit) == ("synapse", "trace", "last")
+    assert (type(rule.perturbation), rule.perturbation.std) == (Replica, 0.5)
+    assert rule.perturbation.observe == "reset_voltage"
     assert (reference.optimizer, reference.optimizer_settings) == ("RMSprop", {"clipnorm": 200.0})
     assert (reference.sensitivity_optimizer, reference.sensitivity_learning_rate) == ("RMSprop", 1e-3)
 
@@ -114,7 +113,7 @@ def test_the_reference_initialisation():
     assert weights.shape == (281, 200) and weights.std() == pytest.approx(28.28, abs=0.4)
     m, gamma = hidden.sensitivity_tensor.numpy(), hidden.temporal_filter.numpy()
     assert 0.12 < np.abs(m).max() < 0.1225 and abs(m.mean()) < 0.002
-    assert 0 <= gamma.min() and 0.0011 < gamma.max() < 1 / 838
+    assert 0 <= gamma.min() and 0.0011 < gamma.max() < 1 / 838 and len(set(gamma.ravel())) == 200
     assert hidden.rule.get_config() == EXPERIMENTS["smnist-reference"].make_rule().get_config()
 
 
@@ -131,6 +130,7 @@ def above(**entry):
         ("adding", {"source": "tfds"}, "data must be left out for experiment adding; received 'tfds'"),
         ("smnist", {"data_dir": "x"}, "data_dir is where data 'tfds' lie; received 'x' with data 'sample'"),
         ("adding", {"rule": "hebb"}, "rule must be one of .*received 'hebb'"),
+        ("adding", {"start": "imagenet"}, "start must be one of .*received 'imagenet'"),
         ("adding", {"schedule": "linear"}, "schedule must be one of .*received 'linear'"),
         ("adding", {"epochs": None}, "epochs or steps must be given, one; received None and None"),
         ("adding", {"steps": 3}, "epochs or steps must be given, one; received 5 and 3"),
@@ -204,28 +204,17 @@ def test_the_seed_decides_weights_noise_and_data():
     assert not np.any(weights[0][weights[0] == weights[2]])  # biases are 0
     seeds = {(model.get_layer("encoder").seed, model.get_layer("hidden").seed) for model in models}
     assert seeds == {(6, 7), (8, 9)}  # four different ones
-    orders = [
-        next(iter(load_data(dataclasses.replace(EXPERIMENTS["row-mnist"], seed=seed)).train))[1].numpy()
-        for seed in (3, 3, 4)
-    ]
+    rows = (load_data(dataclasses.replace(EXPERIMENTS["row-mnist"], seed=seed)) for seed in (3, 3, 4))
+    orders = [next(iter(data.train))[1].numpy() for data in rows]
     np.testing.assert_array_equal(orders[0], orders[1])
     assert np.any(orders[0] != orders[2])
 
 
 def test_settings_reach_the_compiled_model():
-    model = make(
-        rule_settings={"adaptation": False},
-        optimizer="SGD",
-        optimizer_settings={"clipnorm": 3.0},
-        schedule="constant",
-        learning_rate=0.25,
-        sensitivity_optimizer="Adam",
-        sensitivity_learning_rate=0.5,
-        sensitivity_optimizer_settings={"clipvalue": 2.0},
-        sensitivity_every=4,
-        sensitivity_only=7,
-        jit_compile=False,
-    )
+    of_m = {"learning_rate": 0.5, "optimizer": "Adam", "optimizer_settings": {"clipvalue": 2.0}, "every": 4, "only": 7}
+    settings = {"learning_rate": 0.25, "optimizer": "SGD", "optimizer_settings": {"clipnorm": 3.0}}
+    settings |= {f"sensitivity_{name}": value for name, value in of_m.items()}
+    model = make(rule_settings={"adaptation": False}, schedule="constant", jit_compile=False, **settings)
     assert type(model.optimizer).__name__ == "SGD" and model.optimizer.clipnorm == 3.0
     assert float(model.optimizer.learning_rate) == 0.25
     assert type(model.sensitivity_optimizer).__name__ == "Adam" and model.sensitivity_optimizer.clipvalue == 2.0

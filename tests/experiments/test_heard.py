@@ -24,9 +24,8 @@ def voice(seconds=0.45, pitch=120.0):
     formants = ((300.0 + 500.0 * way, 80.0), (2300.0 - 1200.0 * way, 150.0), (2900.0 + 0.0 * way, 200.0))
     sound = np.zeros(len(time))
     for k in range(1, 32):
-        height = sum(
-            1.0 / (1.0 + ((k * pitch - centre) / width) ** 2) / (n + 1) for n, (centre, width) in enumerate(formants)
-        )
+        heights = (1.0 / (1.0 + ((k * pitch - centre) / width) ** 2) for centre, width in formants)
+        height = sum(each / (n + 1) for n, each in enumerate(heights))
         sound += height * np.sin(2.0 * np.pi * pitch * k * time)
     sound *= np.interp(way, [0.0, 0.15, 0.5, 1.0], [0.02, 1.0, 0.7, 0.01])
     hiss = np.diff(RNG.normal(size=801)) * np.interp(np.arange(800), [0, 300, 800], [0.01, 0.4, 0.2])
@@ -121,26 +120,25 @@ def test_sound_is_between_pauses():
     np.testing.assert_array_equal(heard.active(np.linspace(0.0, -30.0, 60)), np.arange(60))  # a soft end is no noise
 
 
+QUIET = "too quiet", 0, None, None
+
+
 @pytest.mark.parametrize(
     "found, said",
     [
         (Heard("word", 1, 7, 0.934, -20.0), "7 (93 %)"),
         (Heard("word", 1, 7, None, -20.0), "7 (how sure is not known: no words were held back)"),
-        (
-            Heard("too quiet", 0, None, None, -91.2),
-            "nothing: the loudest 25 ms have -91 dB, and a word must have -85 dB",
-        ),
-        (Heard("too quiet", 0, None, None, -300.0), "nothing: silence"),
+        (Heard(*QUIET, -91.2), "nothing: the loudest 25 ms have -91 dB, and a word must have -85 dB"),
+        (Heard(*QUIET, -300.0), "nothing: silence"),
         (Heard("several words", 3, 4, 0.1, -20.0), "several words (3); the first sounds like 4"),
         (Heard("several words", 1, 4, 0.1, -20.0), "several words; the first sounds like 4"),
         (Heard("no word", 1, 4, 0.1, -20.0), "no word: noise, a tone or another sound"),
-        (
-            Heard("end cut off", 1, 8, 0.214, -20.0),
-            "cut off: the recording ends within a word; what is there sounds like 8 (21 %)",
-        ),
-        (
-            Heard("begin cut off", 1, 8, 0.214, -20.0),
-            "cut off: the recording begins within a word; what is there sounds like 8 (21 %)",
+        *(
+            (
+                Heard(f"{end} cut off", 1, 8, 0.214, -20.0),
+                f"cut off: the recording {end}s within a word; what is there sounds like 8 (21 %)",
+            )
+            for end in ("begin", "end")
         ),
     ],
 )

@@ -36,25 +36,15 @@ pytestmark = [
 # lets no one read), M and gamma alone at first, averages of the weights. 3 batches an epoch.
 UPPER = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5 if IS_KERAS_3 else 0.0}
 TINY = dataclasses.replace(
-    EXPERIMENTS["adding"],
+    EXPERIMENTS["adding"], name="tiny", sensitivity_every=1,
     rule_settings={"kernel": "exponential"},  # so that there are M and gamma
-    sensitivity_every=1,
-    name="tiny",
     task_settings={"steps": 4, "examples": 14, "validation": 4, "test": 5},
-    encoder_settings={"units": 3, "code": "bernoulli"},
-    cell="lif",
-    cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0},
-    above=[UPPER],
-    answer_steps=3,
-    batch_size=4,
-    learning_rate=0.01,
+    encoder_settings={"units": 3, "code": "bernoulli"}, cell="lif",
+    cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0}, above=[UPPER], answer_steps=3,
+    batch_size=4, learning_rate=0.01, sensitivity_only=2, seed=3, jit_compile=False,
     optimizer_settings={"global_clipnorm": 10.0, "use_ema": True, "ema_momentum": 0.8},
-    sensitivity_only=2,
-    epochs=None,
-    steps=8,  # two epochs, and two steps of a third, which are a `fit` of their own
-    seed=3,
-    jit_compile=False,
-)
+    epochs=None, steps=8,  # two epochs, and two steps of a third, which are a `fit` of their own
+)  # fmt: skip
 
 
 class StopAt(keras.callbacks.Callback):

@@ -20,18 +20,11 @@ from ..reference import made_up_recordings
 pytest.importorskip("tensorflow_datasets", reason="the recordings are read by TensorFlow Datasets")
 
 TINY = dataclasses.replace(
-    SPOKEN_DIGITS,
-    name="tiny",
-    task_settings={"seconds": 0.2},
-    front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": 8},
-    cell="leaky_rnn",
-    cell_settings={"units": 12, "tau": 5.0},
-    rule="eprop",
-    rule_settings={},
-    batch_size=5,
-    learning_rate=0.02,
+    SPOKEN_DIGITS, name="tiny", task_settings={"seconds": 0.2},
+    front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": 8}, cell="leaky_rnn",
+    cell_settings={"units": 12, "tau": 5.0}, rule="eprop", rule_settings={}, batch_size=5, learning_rate=0.02,
     jit_compile=False,
-)
+)  # fmt: skip
 SETTINGS = ["--pieces", "5", "--piece", "20", "--seed", "3"]
 
 

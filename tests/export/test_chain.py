@@ -7,6 +7,8 @@ import kernl_keras as kk
 from kernl_keras.export.chain import chain
 from kernl_keras.keras_version import keras
 
+from ..reference.tools import through
+
 T, I, H, O = 9, 3, 4, 2  # noqa: E741
 of_keras = keras.layers
 
@@ -17,12 +19,6 @@ def hidden(**settings):
 
 def readout(**settings):
     return kk.Readout(O, **settings)
-
-
-def through(layers, x):
-    for layer in layers:
-        x = layer(x)
-    return x
 
 
 def test_the_parts_in_order():
@@ -83,10 +79,7 @@ NONE = {  # what is said; and of a chain that may have Keras layers of each step
         (lambda x: of_keras.GRU(H)(x), f"{MADE_OF}'gru.*', a GRU"),
         (lambda x: kk.SpikeEncoder(2)(hidden()(x)), f"{MADE_OF}'spike_encoder.*', a SpikeEncoder"),
         (lambda x: kk.SpikeEncoder(4)(x), "must have a layer of hidden or readout units; received none"),
-        (
-            lambda x: hidden(go_backwards=True)(x),
-            "go_backwards=False and return_sequences=True; received True and",
-        ),
+        (lambda x: hidden(go_backwards=True)(x), "go_backwards=False and return_sequences=True; received True and"),
     ],
     True: [
         (lambda x: of_keras.Dense(2)(x), "must have a layer of hidden or readout units; received none"),
@@ -102,9 +95,7 @@ NONE = {  # what is said; and of a chain that may have Keras layers of each step
 }
 
 
-@pytest.mark.parametrize(
-    ("each_step", "build", "message"), [(each_step, *row) for each_step, rows in NONE.items() for row in rows]
-)
+@pytest.mark.parametrize("each_step, build, message", [(kind, *row) for kind, rows in NONE.items() for row in rows])
 def test_models_that_are_none(each_step, build, message):
     inputs = keras.Input((T, I))
     with pytest.raises(ValueError, match=message):

@@ -15,6 +15,8 @@ from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import keras
 from kernl_keras.training.state import layer_states
 
+from ..reference.tools import all_same, short_name, through
+
 I, H, O = 5, 8, 3  # noqa: E741
 CELLS = {
     "rate": lambda: kk.LeakyRNNCell(H, tau=20.0),
@@ -58,10 +60,8 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter
 def network(cell, rule, traces, optimizer, loss, front=()):
     """A network that goes through a stream step by step; `front` are layers before all others."""
     rule = rule(learn_sensitivity=False) if rule is kk.rules.KeRNL else rule()
-    x = inputs = keras.Input(batch_shape=(1, 1, I))
-    for layer in front:
-        x = layer(x)
-    code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(x)
+    inputs = keras.Input(batch_shape=(1, 1, I))
+    code = kk.SpikeEncoder(2, "threshold", gain=0.5, stateful=True, name="encoder")(through(front, inputs))
     x = keras.layers.Dense(6, name="dense")(code)
     x = kk.RNN(CELLS[cell](), rule, window=1, traces=traces, stateful=True, name="hidden")(x)
     gain = 1.0 if "rate" in cell else 10.0
@@ -94,12 +94,9 @@ def begin(model):
 
 def weights_of(model):
     """The weights by the names that a learner gives them."""
-    return {
-        f"{layer.name}_{weight.name.split('/')[-1].split(':')[0]}": np.array(tf.convert_to_tensor(weight))
-        for layer in model.layers
-        if not isinstance(layer, keras.layers.Normalization)
-        for weight in layer.weights
-    }
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Normalization)]
+    weights = {f"{layer.name}_{short_name(weight)}": weight for layer in layers for weight in layer.weights}
+    return {name: np.array(tf.convert_to_tensor(weight)) for name, weight in weights.items()}
 
 
 def interpreter(content):
@@ -301,8 +298,7 @@ def test_what_does_not_fit_changes_nothing(trained):
             with pytest.raises(ValueError, match=message):
                 method(wrong)
     after = [*model.get_weights(), *learner.save().values()]
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(before, after)
 
 
 def test_what_a_device_learned_goes_on_in_keras(trained):
@@ -381,10 +377,8 @@ def test_names_do_not_count_what_the_process_has_made():
 
 def refused(message, *layers, loss="mse", model=kk.Model, y=None, **compile_settings):
     """A chain of layers is refused."""
-    x = inputs = keras.Input((7, I))
-    for layer in layers:
-        x = layer(x)
-    made = model(inputs, kk.Readout(O)(x))
+    inputs = keras.Input((7, I))
+    made = model(inputs, kk.Readout(O)(through(layers, inputs)))
     if loss:
         made.compile("sgd", loss, **compile_settings)
     with pytest.raises(ValueError, match=message):

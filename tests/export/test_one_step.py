@@ -7,6 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.tools import all_same, digits, through
+
 B, T, I, H, O = 4, 14, 29, 6, 3  # noqa: E741
 CELLS = {
     "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0, use_bias=True),
@@ -15,12 +17,6 @@ CELLS = {
     "swinging rate": lambda: kk.LeakyRNNCell(H, tau=30.0, period=20.0),
 }
 CODES = {"threshold": dict(context_switch=8), "current": {}, "none": None}
-
-
-def digits():
-    """Real digits, a row a step."""
-    data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=B)
-    return next(iter(data.test))[0].numpy()[:, -T:]
 
 
 def network(cell, code):
@@ -39,9 +35,9 @@ def network(cell, code):
 )
 def test_steps_are_the_sequence(cell, code):
     model, sequence = network(cell, code)
-    expected = sequence(digits()).numpy()
+    expected = sequence(digits(B, T)).numpy()
     step = kk.one_step(model)
-    voltages, states = run_by_steps(step, digits())
+    voltages, states = run_by_steps(step, digits(B, T))
     assert states.keys() == step.input.keys() - {"x"}
     assert np.ptp(expected[:, -1], 0).min() > 1e-4
     np.testing.assert_allclose(voltages, expected, rtol=1e-5, atol=1e-5)
@@ -62,11 +58,10 @@ def test_names_and_shared_weights():
 def test_names_do_not_count_what_the_process_has_made():
     """And double precision stays."""
     for _ in range(2):
-        x = inputs = keras.Input((T, I), dtype="float64")
+        inputs = keras.Input((T, I), dtype="float64")
         wide = [kk.RNN(kk.LeakyRNNCell(H, dtype="float64")) for _ in range(2)]
-        for layer in (kk.SpikeEncoder(2, "threshold", dtype="float64"), *wide, kk.Readout(O, dtype="float64")):
-            x = layer(x)
-        step = kk.one_step(keras.Model(inputs, x))
+        layers = kk.SpikeEncoder(2, "threshold", dtype="float64"), *wide, kk.Readout(O, dtype="float64")
+        step = kk.one_step(keras.Model(inputs, through(layers, inputs)))
         assert step.input.keys() == {"x", "spike_encoder_seen", "rnn_activity", "rnn_1_activity", "readout_v"}
         assert all(step.input[name].dtype == "float64" for name in step.input)
         assert all(step.output[name].dtype == "float64" for name in step.input if name != "x")
@@ -112,7 +107,7 @@ def test_keras_layers_of_each_step(cell, masking, settings):
     for layer in model.layers:  # scales and averages that differ from 0 and 1
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.set_weights([np.linspace(0.5, 2.0, len(w)) for w in layer.get_weights()])
-    x = digits()
+    x = digits(B, T)
     if masking:
         x[0, :3], x[1, 5:7], x[2, -4:] = -1.0, -1.0, -1.0
     expected = sequence(x).numpy()
@@ -147,5 +142,4 @@ def test_an_encoder_that_is_stateful():
     expected, step = model(x), kk.one_step(model)
     before = [tf.identity(state) for state in encoder.states]
     np.testing.assert_allclose(run_by_steps(step, x)[0], expected, rtol=1e-5)
-    for one, other in zip(encoder.states, before):
-        np.testing.assert_array_equal(one.numpy(), other)
+    all_same([state.numpy() for state in encoder.states], before)

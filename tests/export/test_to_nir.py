@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
 from ..reference.nir_executor import run
+from ..reference.tools import digits
 
 pytestmark = pytest.mark.slow
 
@@ -24,29 +24,15 @@ CELLS = {
     "soft, synapses": dict(reset="soft", tau_s=TAUS),
     "euler": dict(discretization="euler", dt=0.5),
     "each its own": dict(
-        tau_m=TAUS,
-        resistance=[0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5],
-        base_threshold=0.7,
-        reset_potential=-0.4,
-        tau_ref=0.9,
-        self_connections=True,
-        use_bias=True,
+        tau_m=TAUS, resistance=[0.4, 0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5], base_threshold=0.7, reset_potential=-0.4,
+        tau_ref=0.9, self_connections=True, use_bias=True,
         bias_initializer=keras.initializers.RandomNormal(stddev=0.2, seed=7),
     ),
     "drawn": dict(
-        tau_m=kk.LogUniform(3, 40, seed=1),
-        tau_s=kk.LogUniform(2, 9, seed=2),
-        reset="soft",
-        use_bias=True,
+        tau_m=kk.LogUniform(3, 40, seed=1), tau_s=kk.LogUniform(2, 9, seed=2), reset="soft", use_bias=True,
         resistance=None,
     ),
-}
-
-
-def digits():
-    """Real digits, a row a step."""
-    data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=B)
-    return tf.cast(next(iter(data.test))[0][:, -T:], tf.float64)
+}  # fmt: skip
 
 
 def cell(**settings):
@@ -87,7 +73,8 @@ def test_the_file_gives_the_same_spikes_and_voltages(kind, discretization, gain,
     model = kk.Model(inputs, kk.TimeAverage(4, dtype="float64")(voltage))
 
     graph = read_back(kk.to_nir(model, discretization), tmp_path / "graph.nir")
-    sent, spikes, voltage = (each.numpy() for each in keras.Model(inputs, [encoded, spikes, voltage])(digits()))
+    every = keras.Model(inputs, [encoded, spikes, voltage])(digits(B, T, "float64"))
+    sent, spikes, voltage = (each.numpy() for each in every)
     made = run(graph, sent, graph.metadata["dt"], exact=graph.metadata["discretization"] == "exponential")
 
     assert 0.03 < spikes.mean() < 0.7 and len(np.unique(spikes, axis=0)) == B
@@ -104,13 +91,13 @@ def test_layers_above_each_other_and_layers_of_keras(tmp_path):
     ]
     model = keras.Sequential([keras.Input((T, I), dtype="float64"), *layers])
     graph = read_back(kk.to_nir(model), tmp_path / "graph.nir")
-    made = run(graph, digits(), 1e-3)
-    first = layers[0](digits())
+    x = digits(B, T, "float64")
+    made, first = run(graph, x, 1e-3), layers[0](x)
     second = layers[1](first)
     assert 0.03 < np.mean(first) < 0.7 and 0.03 < np.mean(second) < 0.7
     np.testing.assert_array_equal(spikes_of(made, "first"), first)
     np.testing.assert_array_equal(spikes_of(made, "second"), second)
-    np.testing.assert_allclose(made["output"], model(digits()), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(made["output"], model(x), rtol=1e-9, atol=1e-10)
 
 
 def hidden(**settings):
@@ -145,9 +132,9 @@ def test_the_numbers_of_the_graph(tmp_path):
 
 def test_a_step_as_long_as_the_importer_makes_it():
     model = hidden(adaptation_strength=[0.0] * H)  # which is none
-    graph = kk.to_nir(model, dt=1e-4)
+    graph, x = kk.to_nir(model, dt=1e-4), digits(B, T, "float64")
     assert graph.metadata["dt"] == graph.metadata["recurrent_delay"] == 1e-4
-    np.testing.assert_array_equal(spikes_of(run(graph, digits(), 1e-4), "hidden"), model(digits()))
+    np.testing.assert_array_equal(spikes_of(run(graph, x, 1e-4), "hidden"), model(x))
 
 
 @pytest.mark.parametrize("reset", ["hard", "soft"])

@@ -21,15 +21,9 @@ STREAM = ["stream", "--data-dir", "NOWHERE"]
 HEAR = ["stream", "--wav", "a.wav"]
 TFDS = {"source": "tfds", "validate_every": 10 * EXPERIMENTS[DEFAULT].validate_every}
 TINY = dataclasses.replace(
-    EXPERIMENTS["adding"],
-    name="tiny",
-    task_settings={"steps": 7, "examples": 22, "validation": 5, "test": 5},
-    cell_settings={"units": 4},
-    batch_size=5,
-    rule="eprop",
-    rule_settings={},
-    epochs=2,
-)
+    EXPERIMENTS["adding"], name="tiny", task_settings={"steps": 7, "examples": 22, "validation": 5, "test": 5},
+    cell_settings={"units": 4}, batch_size=5, rule="eprop", rule_settings={}, epochs=2,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -109,10 +103,8 @@ def test_resume_takes_the_configuration_of_the_run(monkeypatch, tmp_path):
     write_json(tmp_path / "config.json", dataclasses.asdict(saved))
     assert cli.main(["train", "--resume", "--run-dir", str(tmp_path)]) == 0
     assert cli.main(["train", "--resume", "--run-dir", str(tmp_path), "--steps", "9"]) == 0  # `train` refuses it
-    assert [arguments[:3] for arguments in called] == [
-        (saved, tmp_path, True),
-        (dataclasses.replace(saved, steps=9), tmp_path, True),
-    ]
+    experiments = saved, dataclasses.replace(saved, steps=9)
+    assert [arguments[:3] for arguments in called] == [(each, tmp_path, True) for each in experiments]
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch, tmp_path, capsys):
@@ -203,15 +195,14 @@ def test_as_a_program(tmp_path):
 
     Twice, with as many threads: the same bits.
     """
-    command = ["train", "--experiment", "row-mnist", "--steps", "2", "--batch-size", "500", "--rule", "eprop"]
+    flags = ["--experiment", "row-mnist", "--steps", "2", "--batch-size", "500", "--rule", "eprop"]
+    command = [sys.executable, "-m", "kernl_keras", "train", *flags]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"}
     env.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which the tests set for themselves
     backups = []
     for folder in (tmp_path / "one", tmp_path / "other"):
         folder.mkdir()
-        process = subprocess.run(
-            [sys.executable, "-m", "kernl_keras", *command], cwd=folder, env=env, capture_output=True, text=True
-        )
+        process = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
         assert process.returncode == 0, process.stderr
         assert "2/2" in process.stdout and "XLA yes" in process.stdout and "Compiling" in process.stdout
         logged = [line for line in process.stderr.splitlines() if re.match("[IWEF][0-9]{4} ", line)]

@@ -1,4 +1,7 @@
-"""What a stream may bring: silence for an hour, sound that is clipped or far too loud, and pieces of no numbers."""
+"""What a stream may bring: silence for an hour, and sound that is clipped or far too loud.
+
+Pieces that are not finite are asked in `tests/training/test_nonfinite.py`.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +9,8 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
-from kernl_keras.training.state import layer_states
+
+from ..training.compare import everything
 
 HOUR = 360_000  # steps of 10 ms
 ROWS, PIECE, BANDS = 2, 100, 4
@@ -18,27 +22,16 @@ CASES = {
 }
 
 
-def network(case, steps_per_execution=1, jit_compile=True):
+def network(case, steps_per_execution):
     """A small network for pieces of a stream, compiled."""
     keras.utils.set_random_seed(0)
     cell, settings = CASES[case]
     inputs = keras.Input(batch_shape=(ROWS, PIECE, BANDS))
     hidden = kk.RNN(cell(), stateful=True, seed=0, **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(3, tau_out=20.0, stateful=True)(hidden))
-    model.compile(
-        keras.optimizers.Adam(1e-3, global_clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=steps_per_execution,
-        jit_compile=jit_compile,
-    )
+    adam, loss = keras.optimizers.Adam(1e-3, global_clipnorm=1.0), keras.losses.SparseCategoricalCrossentropy(True)
+    model.compile(adam, loss, steps_per_execution=steps_per_execution, jit_compile=True)
     return model
-
-
-def kept(model):
-    """All numbers that learning moves: weights, optimizers, and the layers' states and traces."""
-    optimizers = [each for each in (model.optimizer, model.sensitivity_optimizer) if each is not None]
-    variables = [*model.trainable_variables, *(each for optimizer in optimizers for each in optimizer.variables)]
-    return [np.asarray(each) for each in (*variables, *(state for _, state in layer_states(model)))]
 
 
 @pytest.mark.slow
@@ -53,7 +46,7 @@ def test_an_hour_of_silence_is_learned_from(case):
     fit = {"steps_per_epoch": HOUR // PIECE // at_once * at_once, "shuffle": False, "verbose": 0}
     loss = model.fit(silence, **fit).history["loss"][-1]
     assert loss < np.log(3.0)
-    assert all(np.isfinite(each).all() for each in kept(model))
+    assert all(np.isfinite(each).all() for each in everything(model))
     quiet = model.predict_on_batch(x)
     loud = model.predict_on_batch(x + 1.0)
     assert np.isfinite(loud).all() and not np.allclose(quiet, loud)
@@ -87,24 +80,3 @@ def test_sound_that_is_clipped_or_far_too_loud_is_finite_and_still_a_tone(compre
         heard = np.asarray(encoder(sound))
         assert np.isfinite(heard).all() and heard.min() >= 0.0
         assert heard[0, 10].argmax() == usual.argmax()
-
-
-@pytest.mark.parametrize("case", ["resonators, KeRNL", pytest.param("LIF, KeRNL", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
-@pytest.mark.slow
-def test_a_piece_of_no_numbers_is_as_if_it_had_not_come(case, value):
-    rng = np.random.default_rng(0)
-    pieces = [
-        (rng.normal(size=(ROWS, PIECE, BANDS)).astype("float32"), rng.integers(0, 3, (ROWS, PIECE))) for _ in "ab"
-    ]
-    broken = pieces[1][0].copy()
-    broken[1, 37, 2] = value
-    found = []
-    for course in (pieces, [pieces[0], (broken, pieces[1][1]), pieces[1]]):
-        model = network(case, jit_compile=False)
-        for piece in course:
-            model.train_on_batch(*piece)
-        found.append(kept(model))
-    for whole, after in zip(*found):
-        np.testing.assert_array_equal(after, whole)
-        assert np.isfinite(whole).all()

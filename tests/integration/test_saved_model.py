@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import kernl_keras as kk
+from kernl_keras.archives import read_arrays
 from kernl_keras.keras_version import keras
 
+from ..reference.tools import digits
+
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
-CELLS = {
-    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0),
-    "resonator": lambda: kk.ResonatorCell(H, period=9.0),
-}
+CELLS = {"spiking": (kk.LIFCell, {"adaptation_strength": 1.0}), "resonator": (kk.ResonatorCell, {"period": 9.0})}
 pytestmark = pytest.mark.slow
 
 BERNOULLI = {"spiking"}  # the networks whose encoder draws
@@ -46,12 +46,6 @@ assert "kernl_keras" not in sys.modules
 """
 
 
-def digits():
-    """Real digits, a row a step, and steps to answer in."""
-    data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=B)
-    return next(iter(data.test))[0].numpy()[:, -T:]
-
-
 def export(path, model, pieces, **states):
     """The SavedModel, and what it is to be called with."""
     model.export(path / "model")
@@ -63,7 +57,8 @@ def network(kind):
     inputs = keras.Input((T, I), name="x")
     code = "bernoulli" if kind in BERNOULLI else "threshold"
     spikes = kk.SpikeEncoder(4, code=code, context_switch=10, seed=1)(inputs)
-    hidden = kk.RNN(CELLS[kind](), seed=2, name="hidden")(spikes)
+    cell, settings = CELLS[kind]
+    hidden = kk.RNN(cell(H, **settings), seed=2, name="hidden")(spikes)
     voltage = kk.Readout(O, name="readout")(hidden)
     model = kk.Model(inputs, kk.TimeAverage(6)(voltage))
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
@@ -72,7 +67,7 @@ def network(kind):
 
 def learn(model):
     """Noise is drawn, counters move, M is no longer what it was."""
-    model.fit(digits(), np.ones((B, O), "float32"), verbose=0)
+    model.fit(digits(B, T), np.ones((B, O), "float32"), verbose=0)
 
 
 def export_in_pieces(path):
@@ -86,10 +81,10 @@ def export_in_pieces(path):
     spikes, *states = layer(x, initial_state=states)
     voltages, voltage = readout(spikes, initial_state=[voltage])
     sent = {"spikes": spikes, "voltages": voltages} | dict(zip(sizes, [*states, voltage]))
-    pieces = [digits()[:, :9], digits()[:, 9:10], digits()[:, 10:]]
+    pieces = [digits(B, T)[:, :9], digits(B, T)[:, 9:10], digits(B, T)[:, 10:]]
     start = {name: np.zeros((B, size), "float32") for name, size in sizes.items()}
     export(path, keras.Model({"x": x, **received}, sent), pieces, **start)
-    spikes, *_ = layer(digits())
+    spikes, *_ = layer(digits(B, T))
     return spikes.numpy(), readout(spikes)[0].numpy()
 
 
@@ -97,8 +92,8 @@ def export_one_step(path, model):
     """One step of a network, states in and out by name; returns the voltages of the whole sequence."""
     step = kk.one_step(model)
     start = {name: np.zeros((B, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
-    export(path, step, np.moveaxis(digits(), 1, 0), **start)
-    return keras.Model(model.input, model.get_layer("readout").output).predict(digits(), verbose=0)
+    export(path, step, np.moveaxis(digits(B, T), 1, 0), **start)
+    return keras.Model(model.input, model.get_layer("readout").output).predict(digits(B, T), verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -113,23 +108,18 @@ def exported(tmp_path_factory):
         model = network(kind)
         if kind == "spiking":
             learn(model)
-        export(paths[kind], model, [digits(), digits()[:2]])
-        says[kind] = model.predict(digits(), verbose=0)
+        export(paths[kind], model, [digits(B, T), digits(B, T)[:2]])
+        says[kind] = model.predict(digits(B, T), verbose=0)
         if kind == "spiking":
             learn(model)  # what is exported does not follow, nor hinder
         if kind == "resonator":
             says["step"] = export_one_step(paths["step"], model)
     says["pieces"] = export_in_pieces(paths["pieces"])
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT, folder], cwd=folder, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-c", CLIENT, folder]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return {
-        name: (
-            says[name],
-            dict(np.load(path / "made.npz", allow_pickle=False)),
-            json.loads((path / "graph.json").read_text()),
-        )
+        name: (says[name], read_arrays(path / "made.npz"), json.loads((path / "graph.json").read_text()))
         for name, path in paths.items()
     }
 

@@ -36,19 +36,16 @@ def gradient(steps, tau_out):
             cost = 0.5 * tf.reduce_sum((model(x) - target) ** 2)
         return tape.gradient(cost, weights)
 
-    pieces = [
-        of_piece(tf.constant(X[:, start : start + steps]), tf.constant(TARGET[:, start : start + steps]))
-        for start in range(0, T, steps)
-    ]
+    cuts = [slice(start, start + steps) for start in range(0, T, steps)]
+    pieces = [of_piece(tf.constant(X[:, cut]), tf.constant(TARGET[:, cut])) for cut in cuts]
     return np.concatenate([np.sum(parts, 0).ravel() for parts in zip(*pieces)])
 
 
 def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
     """The errors that v would send back over a border: those of the first tau_out or so of every piece."""
     whole = gradient(T, TAU_OUT)
-    lost = {
-        steps: np.linalg.norm(gradient(steps, TAU_OUT) - whole) / np.linalg.norm(whole) for steps in (10, 20, 40, 80)
-    }
+    found = {steps: gradient(steps, TAU_OUT) for steps in (10, 20, 40, 80)}
+    lost = {steps: np.linalg.norm(each - whole) / np.linalg.norm(whole) for steps, each in found.items()}
     print("share of the gradient that is cut:", {f"{s / TAU_OUT:g} tau_out": f"{x:.4f}" for s, x in lost.items()})
     assert lost[10] > lost[20] > lost[40] > lost[80]
     assert 1e-6 < lost[80] < 0.5 * lost[10]

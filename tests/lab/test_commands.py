@@ -50,12 +50,8 @@ MISTAKES = [
     ("sweep", ["psmnist-56000", "--only", "x"], "--only must name variants of psmnist-56000, ['KeRNL, window 419'];"),
     ("sweep", ["layers", "--output", "no/layers.json"], "no is no directory: make it, or name another --output."),
 ]  # fmt: skip
-BESIDE = {
-    "repeated.json": '{"repeat": {"updates": 2, "rows": []}}',
-    "there.json": '{"streams": 3}',
-    "a.stablehlo": "",
-    "a.npz": "",
-}
+BESIDE = {"repeated.json": '{"repeat": {"updates": 2, "rows": []}}', "there.json": '{"streams": 3}'}
+BESIDE |= {"a.stablehlo": "", "a.npz": ""}
 
 
 @pytest.mark.parametrize("command, flags, message", MISTAKES)

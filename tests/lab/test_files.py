@@ -70,23 +70,19 @@ def test_the_sample_is_read_as_it_was_written(tmp_path, monkeypatch):
             np.testing.assert_array_equal(sample.images[part][digit::10], expected)
 
 
+DRAWN = {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 90.0}}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The directory of a run of a moment, and its results."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     experiment = dataclasses.replace(
-        EXPERIMENTS["smnist"],
-        cell_settings={
-            "units": 3,
-            "tau_m": {"class_name": "kernl_keras>LogUniform", "config": {"low": 20.0, "high": 90.0}},
-        },
+        EXPERIMENTS["smnist"], cell_settings={"units": 3, "tau_m": DRAWN},
         encoder_settings={"units": 4, "code": "bernoulli", "context_switch": 784},
-        task_settings={"layout": "pixels", "context_steps": 54, "validation": 20},
-        steps=2,
-        validate_every=2,
-        jit_compile=False,
-        batch_size=500,
-    )
+        task_settings={"layout": "pixels", "context_steps": 54, "validation": 20}, steps=2, validate_every=2,
+        jit_compile=False, batch_size=500,
+    )  # fmt: skip
     return folder, train(experiment, folder, verbose=0)
 
 

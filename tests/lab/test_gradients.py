@@ -22,24 +22,16 @@ from .test_sweeps import TINY as RATES
 
 T, INPUTS, UNITS = 6, 2, 4
 J = INPUTS + UNITS + 1
+SPIKING = EXPERIMENTS["adding-spiking"]
+NORMAL = {"class_name": "RandomNormal", "config": {"stddev": 2.0, "seed": 1}}
+OF_UNITS = {"units": UNITS, "tau_m": [5.0, 20.0] * 2, "bias_initializer": "zeros", "kernel_initializer": NORMAL}
 ADAPTIVE = dataclasses.replace(
-    EXPERIMENTS["adding-spiking"],
+    SPIKING,
     name="adaptive",
     task_settings={"steps": T, "examples": 40, "validation": 8, "test": 8},
-    cell_settings={
-        **EXPERIMENTS["adding-spiking"].cell_settings,
-        "units": UNITS,
-        "tau_m": [5.0, 20.0, 5.0, 20.0],
-        "tau_ref": 2.0,
-        "adaptation_strength": [1.0, 1.0, 0.0, 0.0],
-        "bias_initializer": "zeros",
-        "kernel_initializer": {"class_name": "RandomNormal", "config": {"stddev": 2.0, "seed": 1}},
-    },
-    readout_settings={**EXPERIMENTS["adding-spiking"].readout_settings, "kernel_initializer": "glorot_uniform"},
-    batch_size=4,
-    epochs=None,
-    steps=4,
-    jit_compile=False,
+    cell_settings={**SPIKING.cell_settings, **OF_UNITS, "tau_ref": 2.0, "adaptation_strength": [1.0, 1.0, 0.0, 0.0]},
+    readout_settings={**SPIKING.readout_settings, "kernel_initializer": "glorot_uniform"},
+    **{"batch_size": 4, "epochs": None, "steps": 4, "jit_compile": False},
 )
 SWINGING = dataclasses.replace(
     RATES, name="swinging", cell_settings={**RATES.cell_settings, "period": [4.0, 9.0, 4.0]}, rule_settings={}
@@ -101,20 +93,9 @@ def test_numbers_by_hand():
     assert numbers_behind(layer, kernl, True) == 8 * J + 13 * means
 
 
-RESONATING = dataclasses.replace(
-    ADAPTIVE,
-    name="resonating",
-    cell="resonator",
-    cell_settings={
-        **RESONATOR,
-        "units": UNITS,
-        "tau_m": [5.0, 20.0, 5.0, 20.0],
-        "period": [4.0, 9.0, 4.0, 6.0],
-        "adaptation_strength": 1.0,
-        "recurrent_gain": 2.0,
-        "kernel_initializer": ADAPTIVE.cell_settings["kernel_initializer"],
-    },
-)
+OF_RESONATORS = {**RESONATOR, "units": UNITS, "tau_m": [5.0, 20.0] * 2, "period": [4.0, 9.0, 4.0, 6.0]}
+OF_RESONATORS |= {"adaptation_strength": 1.0, "recurrent_gain": 2.0, "kernel_initializer": NORMAL}
+RESONATING = dataclasses.replace(ADAPTIVE, name="resonating", cell="resonator", cell_settings=OF_RESONATORS)
 
 
 @pytest.fixture(scope="module", params=[ADAPTIVE, RESONATING], ids=lambda each: each.name)

@@ -119,7 +119,6 @@ def test_other_choices_are_tried_on_what_is_held_out(results, monkeypatch):
 
 @pytest.mark.slow
 def test_a_compiled_network_starts_anew(monkeypatch):
-    """As a network compiled anew."""
     shorten(monkeypatch)
     task, found = guide.Task(small), []
     used = guide.ready(guide.guide(task), task, 4)

@@ -20,14 +20,10 @@ from ..reference import made_up_recordings
 from .test_tables import ON_DEVICE
 
 ADDING = dataclasses.replace(
-    EXPERIMENTS["adding"],
-    sensitivity_every=1,
-    name="tiny",
-    task_settings={"steps": 6, "examples": 22, "validation": 5, "test": 5},
-    cell_settings={"units": 4, "tau": 3.0},
-    batch_size=5,
-    jit_compile=False,
-)
+    EXPERIMENTS["adding"], sensitivity_every=1, name="tiny",
+    task_settings={"steps": 6, "examples": 22, "validation": 5, "test": 5}, cell_settings={"units": 4, "tau": 3.0},
+    batch_size=5, jit_compile=False,
+)  # fmt: skip
 
 
 @pytest.mark.slow
@@ -99,12 +95,9 @@ def test_learning_in_litert(results, monkeypatch):
 
 
 SPEECH = dataclasses.replace(
-    SPOKEN_DIGITS,
-    task_settings={"seconds": 0.2},
-    front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": 8},
-    epochs=2,
-    batch_size=20,
-)
+    SPOKEN_DIGITS, task_settings={"seconds": 0.2}, front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": 8},
+    epochs=2, batch_size=20,
+)  # fmt: skip
 
 
 @pytest.mark.slow

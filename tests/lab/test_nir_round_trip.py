@@ -22,9 +22,7 @@ def python():
         return sys.executable
     if name := os.environ.get("KERNL_KERAS_NIR_PYTHON"):
         return name
-    pytest.skip(
-        "norse, snntorch and nirtorch are not installed, and KERNL_KERAS_NIR_PYTHON names no Python that has them"
-    )
+    pytest.skip("norse, snntorch or nirtorch is missing, and KERNL_KERAS_NIR_PYTHON names no Python that has them")
 
 
 ROWS = {name: importers for name, (layout, _, importers) in NETWORKS.items() if layout == "rows"}

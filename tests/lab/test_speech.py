@@ -98,9 +98,7 @@ SMALL = dataclasses.replace(
     task_settings={"seconds": 0.1, "validation": 20, "shift": [2, 1], "poor_copies": 0},
     front_end_settings={**SPOKEN_DIGITS.front_end_settings, "bands": BANDS},  # type: ignore[dict-item]
     cell_settings={**SPOKEN_DIGITS.cell_settings, "units": 6, "period": 7.0},
-    answer_steps=3,
-    epochs=1,
-    jit_compile=False,
+    **{"answer_steps": 3, "epochs": 1, "jit_compile": False},
 )
 
 

@@ -15,12 +15,7 @@ SMALL = streams.Task(
     },
     {"every": 10, "answer": 2},
     lambda: kk.ResonatorCell(5, tau_m=5.0, period=7.0),
-    tau_out=5.0,
-    classes=3,
-    steps=96,
-    tested=80,
-    missed=streams.words_missed,
-    windows=(4,),
+    **dict(tau_out=5.0, classes=3, steps=96, tested=80, missed=streams.words_missed, windows=(4,)),
 )
 
 

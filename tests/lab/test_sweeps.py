@@ -1,6 +1,7 @@
 """Sweeps: their definitions, what is run, what is chosen, and the rows of the results file."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 import shutil
@@ -19,22 +20,12 @@ from notebooks.lab.sweeps import SWEEPS, Sweep, Variant
 from notebooks.lab.sweeps.definition import named
 
 TINY = dataclasses.replace(
-    EXPERIMENTS["adding"],
-    task_settings={"steps": 6, "examples": 40, "validation": 8, "test": 8},
-    cell_settings={"units": 3, "tau": 5.0, "activation": "relu"},
-    batch_size=4,
-    epochs=None,
-    steps=4,
+    EXPERIMENTS["adding"], task_settings={"steps": 6, "examples": 40, "validation": 8, "test": 8},
+    cell_settings={"units": 3, "tau": 5.0, "activation": "relu"}, batch_size=4, epochs=None, steps=4,
     jit_compile=False,
-)
-SWEEP = Sweep(
-    "tiny",
-    "Two rules",
-    TINY,
-    (Variant("KeRNL"), Variant("e-prop", "eprop", {"adaptation": False}, {"units": 4})),
-    (1e-2, 1e-3),
-    (0, 5),
-)
+)  # fmt: skip
+VARIANTS = Variant("KeRNL"), Variant("e-prop", "eprop", {"adaptation": False}, {"units": 4})
+SWEEP = Sweep("tiny", "Two rules", TINY, VARIANTS, (1e-2, 1e-3), (0, 5))
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +104,8 @@ def numbers(monkeypatch):
         return {"seed": seed, "learning_rate": learning_rate, "validation": learning_rate + seed}
 
     monkeypatch.setattr(runner, "run_one", run_one)
-    return lambda path, changes=(), **more: runner.run_sweep(
-        dataclasses.replace(SWEEP, **dict(changes)), None, path, **more
-    )
+    changed = functools.partial(dataclasses.replace, SWEEP)
+    return lambda path, changes=(), **more: runner.run_sweep(changed(**dict(changes)), None, path, **more)
 
 
 def rows(results):
@@ -231,9 +221,8 @@ def test_a_variant_changes_what_it_names_alone():
 
 
 def test_a_name_says_what_its_variant_is():
-    memory, first, truncated = named(
-        "e-prop, window 16, linear memory", "KeRNL, window 1", "truncated backpropagation, window 1"
-    )
+    names = "e-prop, window 16, linear memory", "KeRNL, window 1", "truncated backpropagation, window 1"
+    memory, first, truncated = named(*names)
     assert (memory.rule, memory.layer) == ("eprop", {"traces": "linear", "window": 16})
     assert (first.rule, first.layer) == ("kernl", {})  # one step is its own window
     assert (truncated.rule, truncated.layer) == ("bptt", {"window": 1})

@@ -1,6 +1,4 @@
-"""Regularizers of activity: their cost by hand, their error in L(t) of every rule, masks, weights, pieces, saving."""
-
-import json
+"""Regularizers of activity: their cost by hand, their error in L(t) of every rule, masks, weights, pieces."""
 
 import numpy as np
 import pytest
@@ -57,11 +55,6 @@ def test_errors(settings, message):
         kk.FiringRate(**settings)
 
 
-def test_what_is_no_regularizer_is_refused():
-    with pytest.raises(ValueError, match="activity_regularizer must be one of Keras' regularizers; received 'rate'"):
-        kk.RNN(kk.LIFCell(2), activity_regularizer="rate")
-
-
 # In the layer
 
 
@@ -97,7 +90,7 @@ def gradients(layer, n, error, weight=1.0, **arguments):
 
 
 @pytest.mark.parametrize(
-    "rule, name, kind, masked", list(pairs(RULES, ["hard adaptive", "tanh"], list(REGULARIZERS), [False, True]))
+    "rule, name, kind, masked", list(pairs(RULES, ["hard adaptive", "tanh"], REGULARIZERS, [False, True]))
 )
 def test_its_error_is_a_part_of_the_signal_of_every_rule(rule, name, kind, masked):
     """The gradient is that of a layer without it whose errors are L(t) and dR/dz(t), found by hand."""
@@ -120,9 +113,8 @@ def test_under_backpropagation_it_is_automatic_differentiation(kind):
     make, _ = REGULARIZERS[kind]
     n, error = Network("soft euler"), draw(9, B, T, H)
     plain = keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype, activity_regularizer=make())
-    for one, other in zip(
-        gradients(n.layer("bptt", activity_regularizer=make()), n, error), gradients(plain, n, error)
-    ):
+    ours = n.layer("bptt", activity_regularizer=make())
+    for one, other in zip(gradients(ours, n, error), gradients(plain, n, error)):
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
@@ -210,11 +202,3 @@ def test_alignment_has_its_error():
     found, without = (kk.gradient_alignment(each, X, Y, rules=("bptt",), windows=2) for each in (model, none))
     assert found.variables["hidden"]["bptt"].cosine == pytest.approx(1.0)
     assert found.lags["hidden"]["bptt"].share != pytest.approx(without.lags["hidden"]["bptt"].share, rel=1e-3)
-
-
-@pytest.mark.parametrize("kind", REGULARIZERS)
-def test_saved_and_loaded(kind):
-    layer = kk.RNN(kk.LIFCell(2), activity_regularizer=REGULARIZERS[kind][0]())
-    config = json.loads(json.dumps(layer.get_config()))
-    assert config["activity_regularizer"] is not None
-    assert kk.RNN.from_config(dict(config)).get_config() == config

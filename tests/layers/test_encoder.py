@@ -8,7 +8,7 @@ import kernl_keras as kk
 from kernl_keras.dynamics.encoding import CODES, delta_code, latency_code, population_code, threshold_code
 from kernl_keras.keras_version import keras
 
-MODES = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+from ..reference.tools import MODES
 
 
 def values(batch=3, steps=11, features=2):
@@ -34,17 +34,22 @@ def test_shapes(code, settings, shape, expected):
 
 
 def test_the_context_channel_is_what_the_context_cell_sends():
+    """Which is on from step 785, if it is not told otherwise."""
     x = tf.concat([values(2, 838, 1), tf.ones((2, 838, 1))], -1)
     context = kk.SpikeEncoder(4, context_switch=784)(x)[..., -1:]
     np.testing.assert_array_equal(context[0, :, 0], [0] * 784 + [1] * 54)
-    np.testing.assert_array_equal(context, keras.layers.RNN(kk.ContextCell(784), return_sequences=True)(x[..., 1:]))
+    np.testing.assert_array_equal(context, keras.layers.RNN(kk.ContextCell(), return_sequences=True)(x[..., 1:]))
 
 
 def test_the_context_feature_is_counted_not_encoded():
+    """Fractions are added up; of whole numbers the channel is on behind so many."""
     x = values(features=3)
     outputs = kk.SpikeEncoder(4, "threshold", context_switch=5)(x)
     np.testing.assert_array_equal(outputs[..., :-1], kk.SpikeEncoder(4, "threshold")(x[..., :2]))
     np.testing.assert_array_equal(outputs[..., -1], np.cumsum(x[..., 2], 1) > 5)
+    counted = np.float32([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 0, 0]])[..., None].repeat(2, -1)
+    context = kk.SpikeEncoder(4, "threshold", context_switch=2)(counted)[..., -1]
+    np.testing.assert_array_equal(context, [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -111,21 +116,6 @@ def test_a_mask_passes_through():
     model = keras.Sequential([keras.layers.Masking(), kk.SpikeEncoder(4, "current"), keras.layers.LSTM(3)])
     short = keras.Sequential([kk.SpikeEncoder(4, "current"), model.layers[-1]])
     np.testing.assert_allclose(model(x), short(values()), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "settings, message",
-    [
-        ({"units": 5, "code": "threshold"}, "units must be even for code='threshold', .*; received 5"),
-        ({"units": 5, "code": "delta"}, "units must be even for code='delta', half up and half down; received 5"),
-        ({"units": 1, "code": "population"}, "units must be >= 2 for code='population'; received 1"),
-        ({"delta": 0.5}, "delta must be None unless code='delta'; received delta=0.5 and code='bernoulli'"),
-        ({"code": "delta", "period": 5}, "period must be None unless code='latency'; received period=5"),
-    ],
-)
-def test_errors(settings, message):
-    with pytest.raises(ValueError, match=message):
-        kk.SpikeEncoder(**{"units": 4, **settings})
 
 
 def test_a_feature_to_encode_is_needed():

@@ -12,19 +12,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.draws import draw_signs
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import (
-    BPTT,
-    RFLO,
-    EProp,
-    Exponential,
-    KeRNL,
-    LinearTraces,
-    PlainKeRNL,
-    ReadoutOnly,
-    Replica,
-    Tangent,
-    Twin,
-)
+from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, same
@@ -60,7 +48,7 @@ ROWS = [
     ("hard adaptive", BPTT(), {}),
     ("swinging tanh", BPTT(), {"window": 3}),
     ("soft euler", BPTT(tape=True), {}),
-    ("hard", ReadoutOnly(), {}),
+    ("hard", kk.rules.ReadoutOnly(), {}),
     ("soft euler", KeRNL("whole_unit", Twin(STD)), {"window": 3, **EXACT}),
     ("hard", KeRNL("whole_unit", FREE), EXACT),
     ("swinging tanh", KeRNL(Exponential(2), FREE, reset_gradient=False), ZEROS),
@@ -177,17 +165,15 @@ def test_what_is_left_in_linear_memory_is_of_the_last_sequence(cell, window):
     """
     network, reset = Network(cell, time=T), np.zeros((B, T), bool)
     reset[0, [2, 8]] = reset[1, 1] = True
-    traces = LinearTraces(segments=8)  # more than there are
+    traces = kk.rules.LinearTraces(segments=8)  # more than there are
     layer = network.layer(KeRNL(), *kernels(), window=window, return_state=True, traces=traces)
     states = layer(network.inputs, initial_state=states_before(layer), reset=reset)[1:]
     for row, begins in ((0, 8), (1, 1)):
         alone = layer(network.inputs[row : row + 1, begins:])[1:]
         for state, other in zip(states[:-2], alone[:-2]):
             same(state[row], other[0], tolerance=1e-8)
-        sums = [
-            tf.linalg.matvec(tf.reshape(m, (-1, 8, m.shape[-1] // 8)), n, transpose_a=True)
-            for m, n in (states[-2:], alone[-2:])
-        ]
+        pairs = states[-2:], alone[-2:]
+        sums = [tf.linalg.matvec(tf.reshape(m, (-1, 8, m.shape[-1] // 8)), n, transpose_a=True) for m, n in pairs]
         same(sums[0][row], sums[1][0], tolerance=1e-8)
         same(tf.reduce_sum(states[-1][row]), float(T - begins))
 
@@ -213,10 +199,7 @@ def network_of(jit_compile, **settings):
     return model
 
 
-@pytest.mark.parametrize(
-    ("jit_compile", "settings"),
-    [(True, {}), (False, {"rule": "eprop", "window": 2})],
-)
+@pytest.mark.parametrize(("jit_compile", "settings"), [(True, {}), (False, {"rule": "eprop", "window": 2})])
 @pytest.mark.slow
 def test_in_a_model(jit_compile, settings, tmp_path):
     """A second input, with an implicit mask, in `fit`, saved and loaded: each row is its sequences by themselves."""

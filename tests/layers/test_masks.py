@@ -48,13 +48,12 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
 
 
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)
+RESONATING = dict(tau_m=9.0, period=5.0)
 EVERY = {  # every layer, and `RNN` over every cell
     "LIF, kernl": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0, use_bias=True, learn="tau_m"), seed=1, **more),
     "LIF, bptt": lambda **more: kk.RNN(kk.LIFCell(4, input_gain=9.0), "bptt", seed=1, **more),
     "AdLIF, eprop": lambda **more: kk.RNN(kk.AdLIFCell(4, input_gain=9.0), "eprop", **more),
-    "resonator, kernl": lambda **more: kk.RNN(
-        kk.ResonatorCell(4, tau_m=9.0, period=5.0, input_gain=9.0), seed=1, **more
-    ),
+    "resonator, kernl": lambda **more: kk.RNN(kk.ResonatorCell(4, **RESONATING, input_gain=9.0), seed=1, **more),
     "rate, by the tape": lambda **more: kk.RNN(kk.LeakyRNNCell(4, tau=5.0), BPTT(tape=True), **more),
     "LSTM, kernl": lambda **more: kk.RNN(kk.LSTMCell(4), seed=1, **more),
     "readout": lambda **more: kk.Readout(2, tau_out=5.0, use_bias=True, learn="tau_out", **more),

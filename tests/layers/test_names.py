@@ -9,7 +9,7 @@ from kernl_keras.layers.names import rule_layers, weight_names
 from kernl_keras.rules import KeRNL
 
 
-def hidden(name, kernel="exponential", units=4):
+def hidden(name="hidden", kernel="exponential", units=4):
     return kk.RNN(kk.LIFCell(units, use_bias=False), rule=KeRNL(kernel), name=name)
 
 
@@ -28,47 +28,40 @@ def subclassed():
     return model
 
 
+NO_BIAS = {"use_bias": False}
 HIDDEN = ["hidden/kernel", "hidden/recurrent_kernel", "hidden/sensitivity_tensor", "hidden/temporal_filter"]
 TABLE = {
     "readout": (
-        lambda: functional(
-            hidden("hidden"), keras.layers.RNN(kk.ReadoutCell(2, use_bias=True), return_sequences=True, name="readout")
-        ),
+        lambda: functional(hidden(), keras.layers.RNN(kk.ReadoutCell(2), return_sequences=True, name="readout")),
         [*HIDDEN, "readout/kernel", "readout/bias"],
-        ["hidden"],
     ),
     "two layers": (
         lambda: functional(hidden("hidden"), hidden("upper", "membrane", units=5)),
         [*HIDDEN, *(name.replace("hidden", "upper") for name in HIDDEN[:-1])],
-        ["hidden", "upper"],
     ),
     "rate cell, fixed M": (
         lambda: functional(kk.RNN(kk.LeakyRNNCell(4, use_bias=True), KeRNL(learn_sensitivity=False), name="hidden")),
         ["hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"],
-        ["hidden"],
     ),
     "cells in one layer": (
-        lambda: functional(
-            keras.layers.RNN([kk.LIFCell(4, use_bias=False), kk.ReadoutCell(2, use_bias=False)], name="stack")
-        ),
+        lambda: functional(keras.layers.RNN([kk.LIFCell(4, **NO_BIAS), kk.ReadoutCell(2, **NO_BIAS)], name="stack")),
         ["stack/kernel", "stack/recurrent_kernel", "stack/kernel_1"],
-        [],
     ),
     "model inside": (
         lambda: functional(functional(hidden("hidden")), keras.layers.Dense(2, name="readout")),
         [*HIDDEN, "readout/kernel", "readout/bias"],
-        ["hidden"],
     ),
-    "subclassed, a wrapper": (subclassed, [*HIDDEN, "each/kernel", "each/bias"], ["hidden"]),
+    "subclassed, a wrapper": (subclassed, [*HIDDEN, "each/kernel", "each/bias"]),
 }
+LAYERS = {"two layers": ["hidden", "upper"], "cells in one layer": []}  # and "hidden" of the others
 
 
 @pytest.mark.parametrize("case", TABLE)
 def test_names(case):
-    make, names, layers = TABLE[case]
+    make, names = TABLE[case]
     model = make()
     assert sorted(weight_names(model)) == sorted(names)
-    assert [layer.name for layer in rule_layers(model)] == layers
+    assert [layer.name for layer in rule_layers(model)] == LAYERS.get(case, ["hidden"])
     if case == "readout":  # a name belongs to its variable
         layer, named = model.get_layer("hidden"), dict(zip(weight_names(model), model.trainable_variables))
         assert named["hidden/sensitivity_tensor"] is layer.sensitivity_tensor

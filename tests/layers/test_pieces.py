@@ -11,7 +11,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
 from ..reference.cases import CELLS, B, H, Network, draw, taking_turns
-from ..reference.expected import kernels, same
+from ..reference.expected import compute, kernels, same
 
 T = 9
 X = np.random.default_rng(1).uniform(size=(B, T, 2)).astype("float32")
@@ -113,23 +113,13 @@ WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(("rule", "cell"), taking_turns(WHERE))
 def test_a_layer_that_learns(rule, cell):
-    """Gradients, too: those of the pieces add up to that of the whole, for the same errors of the outputs.
-
-    Windows and traces that are asked for are in `tests/rules/test_forms.py`.
-    """
+    """Gradients, too: those of the pieces add up to that of the whole. `tests/rules/test_forms.py` has more."""
     network, (rule, of_whole) = Network(cell, time=T), RULES[rule]
     m = kernels() if hasattr(rule, "kernel") else ()
 
     def found(layer, cuts):
-        outputs, gradient = [], 0.0
-        for cut in cuts:
-            mask = tf.constant(MASK[cut])
-            with tf.GradientTape() as tape:
-                outputs.append(layer(network.inputs[cut], mask=mask))
-                loss = tf.reduce_sum(outputs[-1] * ERROR[cut])
-            *two, bias = tape.gradient(loss, [layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias])
-            gradient += tf.concat([*two, bias[None]], 0)
-        return tf.concat(outputs, 1)[MASK], gradient
+        parts = [compute(layer, network.inputs[cut], ERROR[cut], False, mask=tf.constant(MASK[cut])) for cut in cuts]
+        return tf.concat([outputs for outputs, *_ in parts], 1)[MASK], sum(gradient for _, gradient, *_ in parts)
 
     expected = found(network.layer(rule, *m, **of_whole), cuts())
     for one, other in zip(found(network.layer(rule, *m, stateful=True), cuts(3, 6)), expected):

@@ -1,5 +1,7 @@
 """The Readout layer is Keras' RNN over its cell: outputs, states, gradients, masks, modes."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.tools import outputs_and_gradients, policy
 from ..signatures import constructor_arguments
 
 B, T, H, O = 2, 5, 3, 4  # noqa: E741
@@ -70,11 +73,11 @@ def test_modes(jit_compile):
 
 def test_an_initial_state_has_a_gradient():
     results = []
+    start = tf.constant(START)
     for layer in both(CELLS["number"]):
-        with tf.GradientTape() as tape:
-            tape.watch(start := tf.constant(START))
-            loss = tf.reduce_sum(layer(tf.constant(X), initial_state=[start]) * ERROR)
-        results.append([loss, loss, tape.gradient(loss, start)])
+        run = functools.partial(layer, tf.constant(X), initial_state=[start])
+        outputs, (gradient,) = outputs_and_gradients(run, ERROR, [start])
+        results.append([outputs, outputs, gradient])
     same(*results)
 
 
@@ -86,25 +89,13 @@ def test_gradients_under_a_mask(cell, zero):
     same(run(one, tf.constant(X), mask=mask), run(other, tf.constant(X), mask=tf.constant(MASK)))
 
 
-SETTINGS = {
-    "units": 3,
-    "tau_out": [2.0, 30.0, 7.0],
-    "gain": 3.0,
-    "dt": 0.5,
-    "discretization": "euler",
-    "learn": ["tau_out"],
-    "traces": False,
-    "return_sequences": False,
-    "use_bias": False,
-    "kernel_initializer": keras.initializers.HeNormal(seed=1),
-    "bias_initializer": "ones",
-    "kernel_regularizer": keras.regularizers.L1(0.25),
-    "bias_regularizer": keras.regularizers.L2(0.5),
-    "kernel_constraint": keras.constraints.MaxNorm(2),
-    "bias_constraint": "non_neg",
-    "feedback": "random",
-    "feedback_initializer": keras.initializers.HeNormal(seed=2),
-}
+SETTINGS = dict(
+    units=3, tau_out=[2.0, 30.0, 7.0], gain=3.0, dt=0.5, discretization="euler", learn=["tau_out"], traces=False,
+    return_sequences=False, use_bias=False, kernel_initializer=keras.initializers.HeNormal(seed=1),
+    bias_initializer="ones", kernel_regularizer=keras.regularizers.L1(0.25),
+    bias_regularizer=keras.regularizers.L2(0.5), kernel_constraint=keras.constraints.MaxNorm(2),
+    bias_constraint="non_neg", feedback="random", feedback_initializer=keras.initializers.HeNormal(seed=2),
+)  # fmt: skip
 
 
 def test_the_config_covers_the_arguments_of_the_layer_and_of_its_cell():
@@ -143,11 +134,7 @@ def test_one_example_of_any_length_and_of_whole_numbers():
 
 
 def test_float32_is_the_default_under_mixed_precision():
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
+    with policy("mixed_float16"):
         layer = kk.Readout(O)
         outputs = layer(np.float32(X))
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     assert outputs.dtype == layer.cell.compute_dtype == "float32"

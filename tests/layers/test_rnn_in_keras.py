@@ -1,4 +1,6 @@
-"""The RNN layer is a Keras layer like any other: modes, states, dtypes, saving, errors."""
+"""The RNN layer is a Keras layer like any other: modes, states, dtypes, saving, freezing, errors."""
+
+import json
 
 import numpy as np
 import pytest
@@ -171,14 +173,16 @@ def test_a_single_unit_learns(settings):
     assert outputs.shape == (4, 3, 1) and np.isfinite(loss) and np.isfinite(of_inputs).all() and np.any(of_inputs)
 
 
-def test_the_config_covers_the_signature():
+@pytest.mark.parametrize("regularizer", ["l2", keras.regularizers.L2(0.75), kk.FiringRate(40.0, strength=3.0)])
+def test_the_config_covers_the_signature(regularizer):
+    """It is JSON, too."""
     settings = dict(rule=KeRNL(adaptation=False), window=3, traces=LinearTraces(8), seed=9, return_sequences=False)
-    settings["activity_regularizer"] = "l2"
+    settings["activity_regularizer"] = regularizer
     names = set(constructor_arguments(kk.RNN))
     assert set(settings) | {"cell"} == names
     keras_own = dict(return_state=True, go_backwards=True, stateful=True, unroll=True, name="hidden")
     layer, default = kk.RNN(kk.LIFCell(H, tau_m=7.0), **settings, **keras_own), kk.RNN(kk.LIFCell(H))
-    config = layer.get_config()
+    config = json.loads(json.dumps(layer.get_config()))
     assert all(config[name] != default.get_config()[name] for name in names)
     again = kk.RNN.from_config(dict(config))  # Keras takes the cell out
     assert again.get_config() == config and again.name == "hidden"
@@ -206,15 +210,26 @@ def test_weights_of_a_model_with_another_rule_load(tmp_path):
     same(other(x), saved(x), 1e-6)
 
 
-def test_the_settings_of_the_reference_code():
-    rule = PlainKeRNL.reference(time_steps=50)
-    assert (rule.noise, rule.post_factor, rule.credit) == ("synapse", "trace", "last")
-    assert (type(rule.perturbation).__name__, rule.perturbation.std) == ("Replica", 0.5)
-    assert rule.perturbation.observe == "reset_voltage"
-    layer = kk.RNN(kk.LIFCell(H), rule=rule)
-    layer.build((None, 50, I))
-    gamma = layer.temporal_filter.numpy()
-    assert (gamma >= 0).all() and (gamma <= 0.02).all() and len(set(gamma)) == H
-    assert np.abs(layer.sensitivity_tensor).max() <= (6.0 / (2 * H)) ** 0.5
-    with pytest.raises(ValueError, match="time_steps must be an integer >= 1; received 0"):
-        PlainKeRNL.reference(time_steps=0)
+@pytest.mark.parametrize(("kind", "how"), [("RNN", "constructor"), ("Readout", "constructor"), ("RNN", "attribute")])
+def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
+    """Whichever way it was frozen; saved and copied, too."""
+    inputs = keras.Input((4, 2))
+    settings = {"trainable": False} if how == "constructor" else {}
+    layer = kk.Readout(3, **settings) if kind == "Readout" else kk.RNN(kk.LeakyRNNCell(3, tau=5.0), **settings)
+    hidden = layer(inputs)
+    if how == "attribute":
+        layer.trainable = False
+    model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
+    model.compile("sgd", "mse", sensitivity_every=1, run_eagerly=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for each in (model, loaded, keras.models.clone_model(model)):
+        assert len(each.trainable_variables) == 2  # of the Dense layer
+    for each in (model, loaded):
+        kept, other = each.get_layer(layer.name).get_weights(), each.layers[-1].get_weights()
+        each.train_on_batch(np.ones((2, 4, 2)), np.ones((2, 4, 1)))
+        for one, another in zip(kept, each.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(one, another)
+        assert np.any(other[0] != each.layers[-1].get_weights()[0])
+    layer.trainable = True
+    assert len(model.trainable_variables) > 2 and layer.cell.trainable

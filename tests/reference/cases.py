@@ -64,12 +64,8 @@ def pairs(*axes):
 
 def taking_turns(rows, every=3):
     """Rows or values for `pytest.mark.parametrize`, of which every third or so is quick and the others are slow."""
-    return [
-        pytest.param(
-            *(row if isinstance(row, tuple | list) else [row]), marks=() if n % every == 0 else pytest.mark.slow
-        )
-        for n, row in enumerate(rows)
-    ]
+    rows = [row if isinstance(row, tuple | list) else [row] for row in rows]
+    return [pytest.param(*row, marks=() if n % every == 0 else pytest.mark.slow) for n, row in enumerate(rows)]
 
 
 def draw(seed, *shape):

@@ -106,15 +106,9 @@ class Expected:
     def windowed(self):
         """dC/dI [B, T, H], a sweep for every window."""
         network = self.network
-        return ref.windows(
-            self.error,
-            network.linear(self.run),
-            network.w_used,
-            self.window,
-            synapse=network.c.s if network.spiking else 0.0,
-            behind=None if isinstance(self.rule, BPTT) else self.steps,
-            hop=self.hops[1],
-        )
+        synapse, behind = network.c.s if network.spiking else 0.0, None if isinstance(self.rule, BPTT) else self.steps
+        settings = {"synapse": synapse, "behind": behind, "hop": self.hops[1]}
+        return ref.windows(self.error, network.linear(self.run), network.w_used, self.window, **settings)
 
     def post_factor(self):
         """h of the plain form."""
@@ -125,9 +119,8 @@ class Expected:
 
     def gradients(self):
         """Of the weights [J, H] and of the inputs."""
-        of_current = (
-            self.windowed() if self.window > 1 else oracles.current_error(self.weight_gradient, self.error.shape)
-        )
+        by_steps = self.window == 1
+        of_current = oracles.current_error(self.weight_gradient, self.error.shape) if by_steps else self.windowed()
         of_weights = self.network.used(self.weight_gradient(self.s))
         return of_weights, ref.input_gradient(of_current, self.network.w_in)
 
@@ -152,9 +145,8 @@ class Expected:
         weights = network.w_in, network.w_used, network.bias
         heard = {"heard": run.z} if isinstance(perturbation, Replica) else {}
         std = perturbation.std
-        noisy = network.forward(
-            network.x[:, cut], *weights, network.c, start, noise=std * xi, enters=self.enters, **heard
-        )
+        perturbed = {"noise": std * xi, "enters": self.enters, **heard}
+        noisy = network.forward(network.x[:, cut], *weights, network.c, start, **perturbed)
         return (noisy.observed[observe] - self.run.observed[observe][:, cut]) / std
 
     def sensitivity(self, resync=T):

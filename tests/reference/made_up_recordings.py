@@ -1,4 +1,4 @@
-"""A folder of TensorFlow Datasets with made-up recordings, as TFDS itself writes the spoken digits."""
+"""Folders of TensorFlow Datasets as TFDS itself writes them: any, and one of made-up recordings of spoken digits."""
 
 import numpy as np
 import tensorflow as tf
@@ -20,30 +20,27 @@ def recordings(takes=7):
     return found
 
 
-def write(folder, made):
-    """Prepares them in `folder`; nothing touches a network."""
+def prepare(folder, name, version, features, **splits):
+    """Prepares a data set in `folder`, whose splits are `tf.data.Dataset`s; nothing touches a network."""
     import tensorflow_datasets as tfds
 
-    features = {
-        "audio": tfds.features.Audio(file_format="wav", sample_rate=8000),
-        "audio/filename": tfds.features.Text(),
-        "label": tfds.features.ClassLabel(num_classes=10),
-    }
+    about = {"name": name, "version": version, "features": tfds.features.FeaturesDict(features)}
+    tfds.dataset_builders.TfDataBuilder(**about, data_dir=folder, split_datasets=splits).download_and_prepare()
+    return folder
+
+
+def write(folder, made):
+    """Prepares recordings in `folder`."""
+    import tensorflow_datasets as tfds
+
+    label, audio = tfds.features.ClassLabel(num_classes=10), tfds.features.Audio(file_format="wav", sample_rate=8000)
+    features = {"audio": audio, "audio/filename": tfds.features.Text(), "label": label}
 
     def examples():
         for name, sound in made.items():
             yield {"audio": sound, "audio/filename": name, "label": int(name[0])}
 
-    signature = {
-        "audio": tf.TensorSpec((None,), tf.int64),
-        "audio/filename": tf.TensorSpec((), tf.string),
-        "label": tf.TensorSpec((), tf.int64),
-    }
-    tfds.dataset_builders.TfDataBuilder(
-        name="spoken_digit",
-        version="1.0.9",
-        data_dir=folder,
-        features=tfds.features.FeaturesDict(features),
-        split_datasets={"train": tf.data.Dataset.from_generator(examples, output_signature=signature)},
-    ).download_and_prepare()
-    return folder
+    kinds = ((None,), tf.int64), ((), tf.string), ((), tf.int64)
+    signature = {name: tf.TensorSpec(*kind) for name, kind in zip(features, kinds)}
+    train = tf.data.Dataset.from_generator(examples, output_signature=signature)
+    return prepare(folder, "spoken_digit", "1.0.9", features, train=train)

@@ -8,6 +8,7 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
 from .cases import CELLS, B, H, I, Network, draw
+from .expected import same
 
 TAUS = [4.0, 6.0, 9.0, 6.0]
 
@@ -59,6 +60,17 @@ def constants_in_use(kind, settings):
     return tuple(found)
 
 
+def layer_over(cell, rule, shape, weights, sensitivity=(), **settings):
+    """A built layer with these weights of the cell; M and gamma, where the rule has them, may have one axis more."""
+    layer = kk.RNN(cell, rule=rule, seed=5, **settings)
+    layer.build(shape)
+    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), weights):
+        variable.assign(value)
+    for variable, value in zip(layer.sensitivity_weights, sensitivity):
+        variable.assign(value if len(variable.shape) == value.ndim else value[0])
+    return layer
+
+
 def build_layer(unit, rule, time, learn=True, **settings):
     """A layer over a unit of `UNITS`, whose constants learn where it has such, and inputs [B, T, I] for it."""
     if unit in CELLS:
@@ -68,10 +80,10 @@ def build_layer(unit, rule, time, learn=True, **settings):
     else:
         kind, unit_settings, constants, scale, input_scale, mean = OTHERS[unit]
         unit_settings = {**unit_settings, **({"learn": constants} if learn and constants else {})}
-        layer = kk.RNN(kind(H, use_bias=True, dtype="float64", **unit_settings), rule=rule, seed=5, **settings)
-        layer.build((B, time, I))
-        for number, weight in enumerate((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias)):
-            weight.assign((scale, scale, 0.5 * scale)[number] * draw(67 + number, *weight.shape))
+        cell = kind(H, use_bias=True, dtype="float64", **unit_settings)
+        wide = H * cell.currents
+        weights = scale * draw(67, I, wide), scale * draw(68, H, wide), 0.5 * scale * draw(69, wide)
+        layer = layer_over(cell, rule, (B, time, I), weights, **settings)
         x = tf.constant(input_scale * draw(66, B, time, I) + mean)
     for number, weight in enumerate(layer.sensitivity_weights):  # M, and gamma, which is not negative
         values = draw(51 + number, *weight.shape)
@@ -88,6 +100,13 @@ class Learned(NamedTuple):
     gradients: dict  # of every weight of the cell, by name
     sensitivity_gradients: list  # of M and gamma, by F
     report: list  # F, and the variance of the perturbation
+
+
+def same_gradients(one, other, tolerance=1e-8):
+    """Of the same weights, by name."""
+    assert one.keys() == other.keys() and one
+    for name in one:
+        same(one[name], other[name], tolerance)
 
 
 def gradients_or_zeros(tape, loss, variables):

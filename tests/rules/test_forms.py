@@ -11,7 +11,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTrace
 
 from ..reference.cases import CELLS, B, H, I, draw
 from ..reference.expected import STD, same
-from ..reference.units import UNITS, build_layer, gradients_or_zeros, learn
+from ..reference.units import UNITS, build_layer, gradients_or_zeros, learn, same_gradients
 from .test_rules import OWN
 
 T = 6
@@ -74,12 +74,6 @@ def learn_in_pieces(layer, x, borders):
         total = {name: total.get(name, 0.0) + each for name, each in found.gradients.items()}
         states = found.states
     return tf.concat(outputs, 1), total, states
-
-
-def same_gradients(one, other, tolerance=1e-8):
-    assert one.keys() == other.keys() and one
-    for name in one:
-        same(one[name], other[name], tolerance)
 
 
 @pytest.mark.parametrize(("rule", "unit", "window", "memory"), list(rows()))

@@ -64,10 +64,7 @@ ROWS = list(rows())
 
 @pytest.mark.parametrize(
     ("cell", "rule"),
-    [
-        pytest.param(*row, id=f"{row[0]}-{number}", marks=pytest.mark.slow if number % 7 else ())
-        for number, row in enumerate(ROWS)
-    ],
+    [pytest.param(*row, id=f"{row[0]}-{n}", marks=pytest.mark.slow if n % 7 else ()) for n, row in enumerate(ROWS)],
 )
 def test_gradients_and_f_are_the_references(cell, rule):
     network = Network(cell)
@@ -158,9 +155,7 @@ def test_contract_of_a_rule(rule):
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize(
-    ("mode", "resync"), [("tangent", 3), ("twin", 1), ("twin", T), ("replica", 4), ("tangent", T + 1)]
-)
+@pytest.mark.parametrize("mode, resync", [("tangent", 3), ("twin", 1), ("twin", T), ("replica", 4), ("tangent", T + 1)])
 @pytest.mark.parametrize("kernel", ["membrane", "exponential", "whole_unit"])
 def test_resynchronisation(resync, mode, kernel):
     network, rule = Network("hard adaptive"), KeRNL(kernel, PERTURBATIONS[mode](resync_every=resync))
@@ -183,9 +178,8 @@ def test_readout_only_learns_nothing_in_the_layer_and_below():
 # What the rules become in special cases (section 7 of the mathematics)
 
 
-WITHOUT_M = [
-    KeRNL(kernel, reset_gradient=False, sensitivity_initializer="zeros") for kernel in ("membrane", "exponential")
-]
+KERNELS = "membrane", "exponential"
+WITHOUT_M = [KeRNL(kernel, reset_gradient=False, sensitivity_initializer="zeros") for kernel in KERNELS]
 
 
 @pytest.mark.parametrize(
@@ -272,9 +266,8 @@ def test_where_m_and_gamma_start(cell):
 
 def test_m_and_gamma_by_initializers():
     constant = keras.initializers.Constant
-    layer = Network("hard").layer(
-        KeRNL(Exponential(3, initializer=constant(0.125)), sensitivity_initializer=constant(0.25))
-    )
+    rule = KeRNL(Exponential(3, initializer=constant(0.125)), sensitivity_initializer=constant(0.25))
+    layer = Network("hard").layer(rule)
     np.testing.assert_array_equal(layer.sensitivity_tensor, np.full((3, H, H), 0.25))
     np.testing.assert_array_equal(layer.temporal_filter, np.full((3, H), 0.125))
     np.testing.assert_array_equal(layer.temporal_filter.constraint(tf.constant([-1.0, 2.0])), [0.0, 2.0])

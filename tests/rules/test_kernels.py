@@ -17,9 +17,7 @@ from ..reference.units import build_layer
 M = kernels()[0]
 
 
-@pytest.mark.parametrize(
-    ("kernel", "name", "bound"), [("membrane", "resonator", 1.2), ("whole_unit", "hard adaptive", 0.9)]
-)
+@pytest.mark.parametrize("kernel, name, bound", [("membrane", "resonator", 1.2), ("whole_unit", "hard adaptive", 0.9)])
 def test_an_example_beyond_the_bound_starts_anew(kernel, name, bound):
     """A step beyond the bound counts as no effect; what came before it reaches F and its gradient no more."""
     network = Network(name)

@@ -1,6 +1,7 @@
 """Errors go over a border through the layers above: a readout and its traces, and stacks of layers in linear memory."""
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -11,16 +12,7 @@ import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import Step, running
-from kernl_keras.naive.means import (
-    back,
-    errors_through_segments,
-    filtered_inputs,
-    gram_matrix,
-    kernels,
-    projected,
-    recent_segments,
-    through,
-)
+from kernl_keras.naive import means
 from kernl_keras.rules import KeRNL, LinearTraces
 from kernl_keras.rules.filters import RIDGE
 
@@ -29,10 +21,8 @@ from ..reference.expected import same
 
 O, T = 2, 40  # noqa: E741
 X, ERROR = draw(80, B, T, I), draw(81, B, T, O)
-POLES = [
-    *((tau,) for tau in np.geomspace(1.0, 30.0, 8)),
-    *itertools.product((3.0, 8.0, 12.0), np.geomspace(5.0, 13.0, 8)),
-]
+POLES = [(tau,) for tau in np.geomspace(1.0, 30.0, 8)]
+POLES += itertools.product((3.0, 8.0, 12.0), np.geomspace(5.0, 13.0, 8))
 READOUTS = {
     "shared": {},
     "own": {"tau_out": [4.0, 15.0]},
@@ -195,26 +185,26 @@ def layer_errors(layer, net, m, above, b, first):
     inside, gradient = np.zeros((T - first, net.w_rec.shape[1])), 0.0
     for t in reversed(range(first, T)):
         now = type(exact)(**{name: x[:, t] for name, x in vars(exact).items()})
-        inside[t - first], state = back(now, state, above.inside[t - first], seen, b)
-        seen = through(net.w_used, inside[t - first])
+        inside[t - first], state = means.back(now, state, above.inside[t - first], seen, b)
+        seen = means.through(net.w_used, inside[t - first])
         gradient = gradient + np.outer(s[b, t], inside[t - first])
     mean = ref.means_before(followed, first, 1, 0, settings.average)[-1]
     drive = np.broadcast_to(layer.cell.parameters().drive, H)
     again = (m / drive[:, None]).T
-    seen, damping, recent = through(again, inside[0]), settings.damping, np.zeros((0, inside.shape[1]))
+    seen, damping, recent = means.through(again, inside[0]), settings.damping, np.zeros((0, inside.shape[1]))
     if settings.segments:
         grow = layer.cell.time_scales()[1] is None
-        segments = recent_segments(followed, first, first, settings.segment_steps, settings.segments, grow)
+        segments = means.recent_segments(followed, first, first, settings.segment_steps, settings.segments, grow)
         start = segments, state, seen, again, b, damping
-        recent, state, seen = errors_through_segments(*start, of_outputs=above.behind)
+        recent, state, seen = means.errors_through_segments(*start, of_outputs=above.behind)
         seen = seen / damping
     later = above.behind[len(recent) :]
     found = ref.errors_behind([mean] * len(later), state, seen, again, b, settings.hops, damping, later)[0]
     found = np.concatenate([recent, found])
     poles = layer.memory.filters.poles
-    responses = kernels(poles, len(found))
-    weights = projected(gram_matrix(poles), responses.T @ found, np.eye(responses.shape[1]), RIDGE)
-    gradient = gradient + filtered_inputs(poles, s[b, :first]).T @ weights
+    responses = means.kernels(poles, len(found))
+    weights = means.projected(means.gram_matrix(poles), responses.T @ found, np.eye(responses.shape[1]), RIDGE)
+    gradient = gradient + means.filtered_inputs(poles, s[b, :first]).T @ weights
     return gradient, Border(inside @ net.w_in.T, responses @ weights @ net.w_in.T)
 
 
@@ -246,12 +236,10 @@ def same_as_the_oracle(nets, traces, tolerance):
         assert np.linalg.norm(one - other) < tolerance * np.linalg.norm(other), place
 
 
-@pytest.mark.parametrize(
-    ("below", "above"),
-    taking_turns(
-        [("resonator", "hard adaptive"), ("soft free", "resonator"), ("tanh", "swinging tanh"), ("hard", "hard")]
-    ),
-)
+BELOW_ABOVE = ("resonator", "hard adaptive"), ("soft free", "resonator"), ("tanh", "swinging tanh"), ("hard", "hard")
+
+
+@pytest.mark.parametrize(("below", "above"), taking_turns(BELOW_ABOVE))
 def test_two_layers_and_a_readout_are_the_oracles(below, above):
     lower, upper = Network(below, time=T), Network(above, seed=90, time=T)
     upper.x = lower.run().output
@@ -259,9 +247,7 @@ def test_two_layers_and_a_readout_are_the_oracles(below, above):
     same_as_the_oracle([lower, upper], LinearTraces(5, hops=2, damping=0.7, average=6.0, segments=0), 1e-7)
 
 
-@pytest.mark.parametrize(
-    "name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh", "relu"], every=4)
-)
+@pytest.mark.parametrize("name", taking_turns(["resonator", "hard adaptive", "soft free", "swinging tanh", "relu"], 4))
 def test_errors_of_a_readout_go_through_the_segments(name):
     poles = [(2.0, 5.0), (20.0, 9.0), (30.0, 15.0)]
     traces = LinearTraces(poles, damping=0.7, average=6.0, segments=4, segment_steps=2)
@@ -276,10 +262,8 @@ def test_errors_of_a_readout_go_through_the_segments(name):
 def test_windows_of_one_call_are_pieces(length, poles, monkeypatch):
     """What goes from one layer to the other at the borders inside a call, and at its start, too."""
     monkeypatch.setattr("kernl_keras.layers.rnn.SHORTEST", 5)
-    cells = [
-        lambda: kk.ResonatorCell(H, period=[5.0, 9.0, 7.0, 12.0], dtype="float64"),
-        lambda: kk.LIFCell(H, dtype="float64"),
-    ]
+    resonators = functools.partial(kk.ResonatorCell, H, period=[5.0, 9.0, 7.0, 12.0], dtype="float64")
+    cells = [resonators, functools.partial(kk.LIFCell, H, dtype="float64")]
     at_once = {"tau_out": None}
     settings = {"window": 5, "traces": LinearTraces(poles, segments=2)}
     whole = network(20, ["kernl", "kernl"], at_once, cells, stateful=False, **settings)
@@ -290,9 +274,7 @@ def test_windows_of_one_call_are_pieces(length, poles, monkeypatch):
         same(one, other, tolerance=1e-8)
 
 
-@pytest.mark.parametrize(
-    ("window", "joined"), taking_turns([((16, 16), True), ((5, 5), False), ((16, 20), False)], every=2)
-)
+@pytest.mark.parametrize("window, joined", taking_turns([((16, 16), True), ((5, 5), False), ((16, 20), False)], 2))
 def test_nothing_goes_on_where_the_layers_count_otherwise(window, joined):
     """Another window, short windows inside a call, or a layer between: each layer then does its own part alone."""
     cells = [linear(8.0), linear(12.0)]

@@ -3,6 +3,8 @@
 Backpropagation, pieces, windows of whole sequences, masks and modes of both are in `test_forms` and in `tests/layers`.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,7 +16,7 @@ from kernl_keras.rules import EProp, Exponential, KeRNL, Tangent, Twin, WholeUni
 
 from ..reference.cases import B, H, I, draw, taking_turns
 from ..reference.expected import compute, noise, same
-from ..reference.units import CURRENT, SPREAD, learn
+from ..reference.units import CURRENT, SPREAD, layer_over, learn
 
 T = 9
 ERROR = draw(53, B, T, H)
@@ -31,30 +33,20 @@ def without_diagonal(gradient):
     return gradient * mask
 
 
-def made(cell, rule, weights, **settings):
-    """A built layer with these weights, and with M and gamma as above."""
-    layer = kk.RNN(cell, rule=rule, seed=5, **settings)
-    layer.build((B, T, I))
-    for variable, value in zip((layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias), weights):
-        variable.assign(value)
-    for variable, value in zip(layer.sensitivity_weights, (M, GAMMA)):
-        variable.assign(value if len(variable.shape) == value.ndim else value[0])
-    return layer
-
-
 def adlif(name, rule="kernl", **settings):
     """A layer, the oracle's run of it, its constants, and the presynaptic values [B, T, J]."""
     c = ref.adlif_constants(H, **SETTINGS[name])
     scales = ((1.3, (I, H)), (0.8, (H, H)), (0.1, (H,)))
     weights = [scale * draw(67 + n, *shape) / c.drive for n, (scale, shape) in enumerate(scales)]
-    layer = made(kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name]), rule, weights, **settings)
+    cell = kk.AdLIFCell(H, use_bias=True, dtype="float64", **SETTINGS[name])
+    layer = layer_over(cell, rule, X.shape, weights, (M, GAMMA), **settings)
     weights[1] = weights[1] * (1.0 - np.eye(H))
     run = ref.adlif(X, *weights, c)
     return layer, run, c, weights, ref.presynaptic(X, run.seen, np.zeros((B, H)))
 
 
 def lstm(rule="kernl", dt=1.0, **settings):
-    return made(kk.LSTMCell(H, dt=dt, dtype="float64"), rule, WEIGHTS, **settings)
+    return layer_over(kk.LSTMCell(H, dt=dt, dtype="float64"), rule, X.shape, WEIGHTS, (M, GAMMA), **settings)
 
 
 def test_the_default_constants_are_those_of_the_oracle():
@@ -91,22 +83,13 @@ def test_steps_are_the_loops(name):
         same(one, getattr(run, state)[:, -1])
 
 
-@pytest.mark.parametrize(
-    ("name", "rule"),
-    taking_turns(
-        [
-            (name, rule)
-            for name in SETTINGS
-            for follows in (True, False)
-            for rule in (
-                EProp(reset_gradient=follows),
-                KeRNL("membrane", Tangent(1e9), reset_gradient=follows),
-                KeRNL("whole_unit", Tangent(1e9), reset_gradient=follows),
-            )
-        ],
-        every=2,
-    ),
-)
+ADLIF_RULES = []
+for follows in (True, False):
+    ADLIF_RULES += [EProp(reset_gradient=follows)]
+    ADLIF_RULES += [KeRNL(kernel, Tangent(1e9), reset_gradient=follows) for kernel in ("membrane", "whole_unit")]
+
+
+@pytest.mark.parametrize("name, rule", taking_turns(itertools.product(SETTINGS, ADLIF_RULES), every=2))
 def test_adlif_learns_as_in_the_loops(name, rule):
     """Gradients of the weights, and with the whole unit's kernel F and dF/dM."""
     layer, run, c, weights, s = adlif(name, rule)

@@ -13,6 +13,7 @@ from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import BLOCK
 
 from ..reference.cases import CELLS, SPIKING, B, H, Network, T, draw
+from ..reference.expected import same
 
 WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
 GAMMA = 0.2 * draw(40, 2, H) ** 2
@@ -51,10 +52,6 @@ class Pass:
         both.predictor.sums = lambda total, *_: total
         residuals, end, after, made, _ = both.run(*(states or self.zero_states()))
         return residuals, end, made, after
-
-
-def same(one, other):
-    np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_a_replica_hears_no_flipped_spike():

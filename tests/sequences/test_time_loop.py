@@ -11,6 +11,7 @@ from kernl_keras.sequences.leaky import leaky_max
 from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
 
 from ..reference.cases import draw
+from ..reference.tools import MODES
 
 T, B, H = 7, 2, 3
 X = draw(50, T, B, H)
@@ -47,9 +48,7 @@ def in_blocks(x, length, reverse, **settings):
 
 
 MODES = {
-    "eager": lambda run: run,
-    "graph": tf.function,
-    "xla": lambda run: tf.function(run, jit_compile=True),
+    **MODES,
     "unknown": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)]),
     "unknown, xla": lambda run: tf.function(run, [tf.TensorSpec((None, None, H), tf.float64)], jit_compile=True),
 }
@@ -60,9 +59,8 @@ ROWS += [(3, "graph", False), (2, "xla", True), (T + 1, "xla", False), (3, "unkn
 @pytest.mark.parametrize(("size", "mode", "reverse"), ROWS)
 def test_blocks_of_any_size(size, mode, reverse):
     settings = {"unroll": True} if mode == "unroll" else {"size": size}
-    run = MODES.get(mode, tf.function)(
-        lambda x: in_blocks(x, tf.shape(x)[0] if "unknown" in mode else T, reverse, **settings)
-    )
+    length = (lambda x: tf.shape(x)[0]) if "unknown" in mode else lambda x: T
+    run = MODES.get(mode, tf.function)(lambda x: in_blocks(x, length(x), reverse, **settings))
     found, expected = run(tf.constant(X)), filtered(reverse)
     for one, other in zip(found, expected):
         np.testing.assert_allclose(one, other, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""All that training moves in a model, and whether it is the same in two of them."""
+"""All that training moves in a model."""
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +15,3 @@ def everything(model):
     """Weights, counts of draws, running statistics, both optimizers' variables and states, a list of arrays."""
     optimizers = [variable for each in (model.optimizer, model.sensitivity_optimizer) for variable in each.variables]
     return [np.asarray(tf.convert_to_tensor(each)) for each in (*model.weights, *optimizers)] + states(model)
-
-
-def same(one, other):
-    """Two lists of arrays are the same to the bit."""
-    for mine, theirs in zip(one, other, strict=True):
-        np.testing.assert_array_equal(mine, theirs)

@@ -104,9 +104,8 @@ def build(case, dtype):
     if case.scale:
         optimizers = [keras.mixed_precision.LossScaleOptimizer(each, initial_scale=case.scale) for each in optimizers]
     metrics = dict(metrics=["mae"], weighted_metrics=["mse"])
-    model.compile(
-        optimizers[0], "mse", sensitivity_optimizer=optimizers[1], **metrics, **{"sensitivity_every": 1, **case.compile}
-    )
+    settings = {"sensitivity_optimizer": optimizers[1], "sensitivity_every": 1, **case.compile}
+    model.compile(optimizers[0], "mse", **metrics, **settings)
     return model
 
 

@@ -13,6 +13,7 @@ from kernl_keras.rules.rule import name_of
 from kernl_keras.training.alignment import Alignments, cosine
 
 from ..reference.cases import taking_turns
+from ..reference.tools import all_same, through
 
 B, T, I, H, O = 3, 5, 4, 6, 2  # noqa: E741
 
@@ -24,9 +25,8 @@ def data():
 
 def model(*layers, **settings):
     keras.utils.set_random_seed(1)
-    x = inputs = keras.Input((T, I))
-    for layer in layers:
-        x = layer(x)
+    inputs = keras.Input((T, I))
+    x = through(layers, inputs)  # whose weights are drawn first
     network = kk.Model(inputs, keras.layers.Dense(O, name="readout")(x))
     network.compile("sgd", "mse", **(settings or {"run_eagerly": True}))
     return network
@@ -187,10 +187,8 @@ def test_nothing_moves():
     ):
         with pytest.raises(Exception, match=message):
             gradient_alignment(network, x, **{"y": y, **settings})
-    for one, other in zip(before, network.weights):
-        np.testing.assert_array_equal(one, other.numpy())
-    for one, other in zip(expected, network.gradients(x, y)):  # the layer has its rule again
-        np.testing.assert_array_equal(one, other)
+    all_same(before, [variable.numpy() for variable in network.weights])
+    all_same(expected, network.gradients(x, y))  # the layer has its rule again
     assert layer.report is None and layer.rule is rule
 
 

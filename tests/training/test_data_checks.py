@@ -10,12 +10,12 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.data_checks import check_data, check_dt, check_stateful, show_data
 
+from ..reference.tools import through
+
 
 def chain(*layers):
-    x = inputs = keras.Input((7, 3))
-    for layer in layers:
-        x = layer(x)
-    return keras.Model(inputs, x)
+    inputs = keras.Input((7, 3))
+    return keras.Model(inputs, through(layers, inputs))
 
 
 def hidden(dt, name="hidden"):
@@ -66,18 +66,12 @@ FORGETFUL = {  # stateful of the hidden layer and the readout, x, what is receiv
 @pytest.mark.parametrize("case", FORGETFUL)
 def test_layers_that_forget_where_others_continue(case):
     *stateful, x, received = FORGETFUL[case]
-    y = inputs = keras.Input(batch_shape=(2, 7, 3))
-    layers = (
-        kk.RNN(kk.LIFCell(4), stateful=stateful[0], name="hidden"),
-        kk.Readout(2, stateful=stateful[1], name="readout"),
-    )
-    for layer in (*layers, kk.TimeAverage(3)):
-        y = layer(y)
-    warns = contextlib.nullcontext()
-    if received:
-        warns = pytest.warns(UserWarning, match=f"stateful=True where .*; received stateful=False in {received}, which")
-    with warns:
-        check_stateful(keras.Model(inputs, y), x)
+    inputs = keras.Input(batch_shape=(2, 7, 3))
+    hidden = kk.RNN(kk.LIFCell(4), stateful=stateful[0], name="hidden")
+    layers = hidden, kk.Readout(2, stateful=stateful[1], name="readout"), kk.TimeAverage(3)
+    message = f"stateful=True where .*; received stateful=False in {received}, which"
+    with pytest.warns(UserWarning, match=message) if received else contextlib.nullcontext():
+        check_stateful(keras.Model(inputs, through(layers, inputs)), x)
 
 
 def test_fit_warns_of_layers_that_forget():

@@ -117,10 +117,8 @@ def test_evaluation_leaves_the_numbers_of_training():
     seen = []
     for validation in ((10.0 * X, Y), None):
         model = build()
-        look = keras.callbacks.LambdaCallback(
-            on_epoch_end=lambda epoch, logs, model=model: seen.append(model.diagnostics())
-        )
-        fit(model, validation_data=validation, callbacks=[look])
+        look = lambda epoch, logs, model=model: seen.append(model.diagnostics())  # noqa: E731
+        fit(model, validation_data=validation, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=look)])
         if validation:
             measured = model.diagnostics(training=False)
     assert seen[0] == seen[1]

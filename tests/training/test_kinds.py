@@ -12,6 +12,7 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 from ..reference.cases import taking_turns
+from ..reference.tools import all_same, through
 
 T, I, O = 5, 3, 2  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
@@ -26,10 +27,8 @@ def layers(first=None):
 
 
 def functional(kind=kk.Model):
-    inputs = x = keras.Input((T, I))
-    for layer in layers():
-        x = layer(x)
-    return kind(inputs, x)
+    inputs = keras.Input((T, I))
+    return kind(inputs, through(layers(), inputs))
 
 
 KINDS = {
@@ -49,17 +48,12 @@ def arrays(variables):
     return [np.asarray(variable) for variable in variables]
 
 
-def same(one, other, **tolerance):
-    for mine, theirs in zip(one, other, strict=True):
-        np.testing.assert_allclose(mine, theirs, **{"rtol": 0.0, **tolerance})
-
-
 def test_every_kind_learns_the_same():
     models = [compiled(make(), sensitivity_every=1) for make in KINDS.values()]
     histories = [model.fit(X, Y, **FIT).history for model in models]
     for model, history in zip(models[1:], histories[1:]):
         assert history == histories[0] and model.diagnostics() == models[0].diagnostics()
-        same(arrays(model.weights), arrays(models[0].weights))
+        all_same(arrays(model.weights), arrays(models[0].weights))
 
 
 def test_it_is_a_sequential_model():
@@ -113,11 +107,11 @@ def test_a_loaded_model_goes_on_where_the_saved_one_was(kind, tmp_path):
         one, other = getattr(model, name), getattr(loaded, name)
         assert type(one) is type(other) and int(one.iterations) == int(other.iterations) > 0
         assert len(one.variables) > 2
-        same(arrays(one.variables), arrays(other.variables))
+        all_same(arrays(one.variables), arrays(other.variables))
     one, other = (each.fit(X, Y, **FIT).history for each in (model, loaded))
     assert one.keys() == other.keys()
-    same(one.values(), other.values(), rtol=1e-5)
-    same(arrays(model.weights), arrays(loaded.weights), rtol=1e-5, atol=1e-6)
+    all_same(one, other, 1e-5, 0.0)
+    all_same(arrays(model.weights), arrays(loaded.weights), 1e-5, 1e-6)
 
 
 @every_kind
@@ -133,7 +127,7 @@ def test_a_copy_is_compiled_as_the_model_was_and_takes_saved_weights(kind, tmp_p
     np.testing.assert_array_equal(copy.predict_on_batch(X), model.predict_on_batch(X))
     before = model.get_weights()
     copy.train_on_batch(X, Y)
-    same(model.get_weights(), before)  # nothing is shared
+    all_same(model.get_weights(), before)  # nothing is shared
 
 
 class Called(kk.Model):
@@ -159,11 +153,8 @@ def test_subclasses_are_made_as_keras_makes_them():
     hidden = kk.RNN(kk.LIFCell(4), seed=1)(inputs)
     y = np.zeros((6, T, O), "float32")
     of_tensors, of_layers = with_step(), with_step()
-    for model in (
-        of_tensors(inputs, keras.layers.Dense(O)(hidden)),
-        of_layers([kk.RNN(kk.LIFCell(4), seed=1), keras.layers.Dense(O)]),
-        Called(4),
-    ):
+    layers = [kk.RNN(kk.LIFCell(4), seed=1), keras.layers.Dense(O)]
+    for model in (of_tensors(inputs, keras.layers.Dense(O)(hidden)), of_layers(layers), Called(4)):
         model.compile("sgd", "mse", run_eagerly=True)
         assert set(model.fit(X, y, verbose=0).history) == {"loss"}
         assert model.diagnostics()["sensitivity_loss"] > 0.0

@@ -1,17 +1,21 @@
 """`Model`: the order of its two updates, their schedule, their optimizers, and all that must not move."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
-from kernl_keras.rules import Exponential, KeRNL
+from kernl_keras.rules import NAMES, Exponential, KeRNL
 from kernl_keras.training import state
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 
 from ..reference.cases import B, I, J, Network, T, draw, taking_turns
 from ..reference.expected import Expected, kernels
+from ..reference.tools import MODES as WRAPS
+from ..reference.tools import all_same, short_name, through
 
 O = 2  # noqa: E741
 SENSITIVITY, WEIGHTS = {"sensitivity_tensor", "temporal_filter"}, {"kernel", "recurrent_kernel", "bias"}
@@ -25,9 +29,8 @@ slow = pytest.mark.slow
 def build(*, below=(), layers=1, rule=None, cell=None, compiled=True, **settings):
     """A network with exponential kernels, so that there is a gamma to learn; it takes few steps, so it runs eagerly."""
     keras.utils.set_random_seed(1)
-    x = inputs = keras.Input((T, I))
-    for layer in below:
-        x = layer(x)
+    inputs = keras.Input((T, I))
+    x = through(below, inputs)
     for seed, name in enumerate(["hidden", "second"][:layers]):
         x = kk.RNN(cell or kk.LIFCell(5), rule=rule or KeRNL(kernel="exponential"), seed=seed, name=name)(x)
     model = kk.Model(inputs, keras.layers.Dense(O, name="readout")(x))
@@ -39,9 +42,8 @@ def build(*, below=(), layers=1, rule=None, cell=None, compiled=True, **settings
 
 
 def values(model):
-    """Weights of the `RNN` layers and the readout by name."""
-    layers = model.rule_layers + [model.get_layer("readout")]
-    return {f"{f.name}/{w.name.split('/')[-1].split(':')[0]}": w.numpy() for f in layers for w in f.weights}
+    """Weights by name."""
+    return {f"{layer.name}/{short_name(weight)}": weight.numpy() for layer in model.layers for weight in layer.weights}
 
 
 def moved(before, after):
@@ -144,6 +146,24 @@ def test_what_each_step_moves(name):
     assert found["firing_rate"] > 0 and found["weight_gradient_norm"] > 0
 
 
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("rule", NAMES)
+def test_what_learns_by_each_rule(rule):
+    """All weights, and those of layers below; by "readout_only" what is above the layer alone."""
+    model = build(below=[keras.layers.Dense(I, name="below")], rule=rule, cell=kk.LIFCell(5, use_bias=True))
+    before = values(model)
+    model.train_on_batch(X, Y)
+    below = {"below/kernel", "below/bias", "hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"}
+    of_rule = {
+        "kernl": {"hidden/sensitivity_tensor", "hidden/draws"},
+        "plain_kernl": {"hidden/sensitivity_tensor", "hidden/temporal_filter", "hidden/draws"},
+    }
+    readout = {"readout/kernel", "readout/bias"}
+    expected = readout if rule == "readout_only" else readout | below | of_rule.get(rule, set())
+    assert {name for name, value in values(model).items() if np.any(value != before[name])} == expected
+    assert set(before) == expected | below
+
+
 def test_gamma_stays_at_or_above_zero_and_regularizers_in_the_loss():
     cell = kk.LIFCell(5, kernel_regularizer=keras.regularizers.L2(0.1))
     model = build(cell=cell, optimizer=SGD(0.0), sensitivity_optimizer=SGD(20.0))
@@ -244,9 +264,6 @@ def test_a_step_of_plain_descent_follows_the_gradients(group):
         assert (variable.numpy() != start).any() == moves
 
 
-WRAPS = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
-
-
 @pytest.mark.parametrize("mode", taking_turns(["eager", "graph", "xla"]))
 def test_gradients_move_nothing_and_the_modes_agree(mode):
     model = build(below=drawing())
@@ -255,8 +272,7 @@ def test_gradients_move_nothing_and_the_modes_agree(mode):
     variables = [*model.variables, *(v for metric in model.metrics for v in metric.variables)]
     before, gradients = [v.numpy() for v in variables], WRAPS[mode](model.gradients)
     first, second = gradients(x, y), gradients(x, y)
-    for old, variable in zip(before, variables, strict=True):
-        np.testing.assert_array_equal(old, variable.numpy())
+    all_same(before, [v.numpy() for v in variables])
     for variable, one, two, eager in zip(model.trainable_variables, first, second, model.gradients(x, y), strict=True):
         assert one.shape == variable.shape
         np.testing.assert_array_equal(one, two)  # the same noise
@@ -300,8 +316,7 @@ def test_loss_scaling_changes_no_step(how):
         gradients = [each.numpy() for each in model.gradients(X, Y)]
         model.train_on_batch(X, Y)
         results.append([*gradients, *values(model).values(), *model.diagnostics().values()])
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(*results)
 
 
 @pytest.mark.parametrize("rule", ["bptt", "kernl"])
@@ -324,9 +339,7 @@ def test_tiny_gradients_survive_in_half_precision(rule):
         np.testing.assert_allclose(change, right, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "of, mode", taking_turns([(of, mode) for of in ("weights", "sensitivity") for mode in ("eager", "xla")], 4)
-)
+@pytest.mark.parametrize("of, mode", taking_turns(itertools.product(["weights", "sensitivity"], ["eager", "xla"]), 4))
 def test_a_loss_scale_that_is_too_large_is_lowered(of, mode):
     """Each step that overflows halves it, moves nothing else and is told nobody; then training goes on as without."""
     found = []
@@ -415,10 +428,8 @@ def test_m_stays_finite_where_a_row_and_a_column_have_no_gradient(scale):
 def test_the_weights_end_as_the_averages_of_their_own_optimizer(averaged):
     """W_rec and M are of one shape, as a mistake would need."""
     momentum, seen = 0.8, []
-    one, other = (
-        SGD(rate, use_ema=averaged >= group, ema_momentum=momentum)
-        for rate, group in ((0.05, WEIGHTS), (0.02, SENSITIVITY))
-    )
+    rates = (0.05, WEIGHTS), (0.02, SENSITIVITY)
+    one, other = (SGD(rate, use_ema=averaged >= group, ema_momentum=momentum) for rate, group in rates)
     model = build(optimizer=one, sensitivity_optimizer=other, sensitivity_every=1)
     look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(values(model)))
     seen.append(values(model))

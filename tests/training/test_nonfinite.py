@@ -13,7 +13,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
 from ..reference.cases import taking_turns
-from .compare import everything, same
+from ..reference.tools import all_same
+from .compare import everything
 
 T, I, O, B = 7, 3, 2, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (16, T, I)).astype("float32")
@@ -22,15 +23,20 @@ WEIGHT = np.linspace(0.5, 1.5, 16).astype("float32")
 SKIPPED = "1 of 4 batches of epoch 1 were skipped, the first at step 2: "
 GOOD = np.r_[0:4, 8:16]  # all but the second batch
 slow = pytest.mark.slow
+WHERE = "input", "target"
+KERAS_3 = pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 do not accumulate")
 
 
-def build(on_nonfinite="skip", stateful=False, run_eagerly=False, accumulate=None, **settings):
-    """With states the first layer stops what is not finite in an input: loss and gradients are finite all the same."""
+def build(on_nonfinite="skip", stateful=False, run_eagerly=False, accumulate=None, alone=None, **settings):
+    """With states the first layer stops what is not finite in an input: loss and gradients are finite all the same.
+
+    Unless a hidden cell stands `alone`.
+    """
     keras.utils.set_random_seed(3)
     x = inputs = keras.Input(batch_shape=(B, T, I), name="signal")
-    if stateful:
+    if stateful and not alone:
         x = kk.RNN(kk.LIFCell(5, input_gain=9.0), "eprop", stateful=True, trainable=False, name="front")(x)
-    x = kk.RNN(kk.LIFCell(5, input_gain=4.0), name="hidden", seed=1, stateful=stateful)(x)
+    x = kk.RNN(alone() if alone else kk.LIFCell(5, input_gain=4.0), name="hidden", seed=1, stateful=stateful)(x)
     voltage = kk.Readout(O, name="readout", stateful=stateful)(x)
     model = kk.Model(inputs, kk.TimeAverage(4)(voltage))
     adam = keras.optimizers.Adam(0.01, **({"gradient_accumulation_steps": accumulate} if accumulate else {}))
@@ -57,6 +63,8 @@ MODES = {
     "several steps at once": {"stateful": True, "steps_per_execution": 4},
     "xla": {"stateful": True, "jit_compile": True},
     "accumulated": {"stateful": True, "accumulate": 2, "jit_compile": False},
+    "adaptive alone": {"stateful": True, "alone": lambda: kk.LIFCell(8, adaptation_strength=1.0), "jit_compile": False},
+    "resonators alone": {"stateful": True, "alone": lambda: kk.ResonatorCell(8), "jit_compile": False},
 }
 NAMES = {
     "input": 'input "signal" of the batch',
@@ -67,24 +75,25 @@ NAMES = {
 
 @slow
 @pytest.mark.parametrize(
-    "mode, where",
+    "mode, where, value",
     [
-        *(("eager", where) for where in ("input", "target", "sample weight")),
-        *((mode, where) for mode in ("stateful", "several steps at once", "xla") for where in ("input", "target")),
-        pytest.param("accumulated", "input", marks=pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 does not do so")),
+        *(("eager", where, np.nan) for where in ("input", "target", "sample weight")),
+        *((mode, where, np.nan) for mode in ("stateful", "several steps at once", "xla") for where in WHERE),
+        *((mode, "input", value) for mode in ("adaptive alone", "resonators alone") for value in (np.nan, np.inf)),
+        pytest.param("accumulated", "input", np.nan, marks=KERAS_3),
     ],
 )
-def test_a_batch_that_is_left_out_never_came(mode, where):
+def test_a_batch_that_is_left_out_never_came(mode, where, value):
     """Weights, both optimizers, counts of draws, states and logs: those of the other batches."""
     one, other = build(**MODES[mode]), build(**MODES[mode])
-    data = spoilt(where)
+    data = spoilt(where, value)
     with pytest.warns(RuntimeWarning, match=SKIPPED + re.escape(NAMES[where])) as said:
         with_it = fit(one, *data)
     if where == "input":
         assert "Of an array x, np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples" in str(said[0].message)
         np.testing.assert_array_equal(np.unique(np.argwhere(~np.isfinite(data[0]))[:, 0]), [5])
     without = fit(other, *(part[GOOD] for part in (X, Y, WEIGHT)))
-    same(everything(one), everything(other))
+    all_same(everything(one), everything(other))
     found, right = one.diagnostics(), other.diagnostics()
     assert found.pop("skipped_updates") == 0.25 and right.pop("skipped_updates") == 0.0
     assert (with_it, found) == (without, right)
@@ -114,7 +123,7 @@ def test_a_first_batch_that_is_left_out_never_came_though_the_model_was_not_buil
             assert model.diagnostics()["skipped_updates"] == 1.0
         model.train_on_batch(X[:B], np.zeros((B, T, O)))
         found.append([np.asarray(each) for each in (*model.weights, *model.parts[1].states, *model.parts[2].states)])
-    same(*found)
+    all_same(*found)
 
 
 @slow
@@ -128,10 +137,10 @@ def test_stop_leaves_all_as_it_was_before_the_batch(mode, where):
     with pytest.raises(FloatingPointError, match=message):
         fit(one, *spoilt(where, np.inf))
     fit(other, X[:B], Y[:B], WEIGHT[:B])
-    same(everything(one), everything(other))
+    all_same(everything(one), everything(other))
     for model in (one, other):
         fit(model, X[8:], Y[8:], WEIGHT[8:])
-    same(everything(one), everything(other))
+    all_same(everything(one), everything(other))
 
 
 def nan_in(variable):
@@ -168,7 +177,7 @@ def test_a_gradient_that_is_not_finite_is_named():
     before = [w.numpy() for w in model.weights]
     with pytest.raises(FloatingPointError, match='1: gradient of "hidden/kernel" holds.*global_clipnorm'):
         model.train_on_batch(X[:B], np.zeros((B, T, O)))
-    same(before, [w.numpy() for w in model.weights])  # M and gamma, which had learned already, were put back
+    all_same(before, [w.numpy() for w in model.weights])  # M and gamma, which had learned already, were put back
 
 
 @slow
@@ -281,7 +290,7 @@ def test_a_target_that_counts_for_nothing_may_be_anything(case):
         found.append([*map(float, (*tested.values(), *logs.values())), *model.get_weights()])
     assert all(np.isfinite(each).all() for each in found[0])
     for other in found[1:]:
-        same(found[0], other)
+        all_same(found[0], other)
 
 
 def test_a_metric_without_weights_counts_no_made_up_target():

@@ -10,7 +10,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.step import running_step
 
-from .compare import everything, same, states
+from ..reference.tools import all_same
+from .compare import everything, states
 
 B, T, H = 2, 4, 3
 X = np.random.default_rng(0).uniform(size=(6 * B, T, 2)).astype("float32")
@@ -43,7 +44,7 @@ def test_validation_leaves_a_stream_as_it_was(rule):
     plain.fit(X, Y, **settings)
     found = states(validated)
     assert len(found) >= 10 and sum(np.any(state) for state in found) >= len(found) - 2
-    same(found + validated.get_weights(), states(plain) + plain.get_weights())
+    all_same(found + validated.get_weights(), states(plain) + plain.get_weights())
     gone_on = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)  # asked by itself it goes on from where training is
     plain.reset_state()
     fresh = plain.evaluate(*HELD_OUT, batch_size=B, verbose=0)
@@ -90,7 +91,7 @@ def test_where_nothing_is_asked_m_learns_all_the_same(steps):
         m = tf.convert_to_tensor(model.rule_layers[0].sensitivity_tensor).numpy()
         assert np.abs(m - before).max() > 1e-4 and max(rate for _, rate, _ in measured) > 0.1
         found.append((m, measured))
-    same(*found)
+    all_same(*found)
 
 
 @slow
@@ -106,8 +107,7 @@ def test_a_data_set_that_ends_moves_nothing_more():
         model.fit(data, shuffle=False, verbose=0)
         model.evaluate(data, verbose=0)
         found.append([*states(model), int(model.rule_layers[0].draws)])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    all_same(*found, 1e-5, 1e-6)
 
 
 # Examples of weight 0 are not there: in F, in the activity, whatever they carry, and never beyond their step
@@ -158,10 +158,8 @@ def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
 @pytest.mark.parametrize("shape", [(4,), (4, 1)])
 def test_weights_need_not_be_floating_point_numbers(kind, shape):
     for evaluate in (False, True):
-        one, other = (
-            measured(learner(4), EXAMPLES, TARGETS, evaluate, sample_weight=ABSENT.astype(each).reshape(shape))
-            for each in (float, kind)
-        )
+        weights = (ABSENT.astype(each).reshape(shape) for each in (float, kind))
+        one, other = (measured(learner(4), EXAMPLES, TARGETS, evaluate, sample_weight=each) for each in weights)
         assert one == other and one["firing_rate"] > 0.0
 
 
@@ -179,9 +177,8 @@ def test_a_batch_without_present_examples_is_in_no_mean():
 @slow
 def test_a_layer_of_another_batch_counts_all():
     x = np.concatenate([EXAMPLES, EXAMPLES[::-1]], 1)
-    one, other = (
-        measured(learner(4, pairs=True), x, TARGETS, **arguments) for arguments in ({"sample_weight": np.ones(4)}, {})
-    )
+    weighted = {"sample_weight": np.ones(4)}
+    one, other = (measured(learner(4, pairs=True), x, TARGETS, **arguments) for arguments in (weighted, {}))
     np.testing.assert_allclose(one["sensitivity_loss"], other["sensitivity_loss"], rtol=1e-6)
 
 
@@ -219,9 +216,7 @@ def bad(*quick, more=()):
     """Each kind of state with each bad value; those of the `quick` kinds with their first one where time is short."""
     rows = [*((front, value) for front, values in BAD.items() for value in values), *more]
     marks = [() if front in quick and value is BAD[front][0] else slow for front, value in rows]
-    return pytest.mark.parametrize(
-        ("front", "value"), [pytest.param(*row, marks=mark) for row, mark in zip(rows, marks)]
-    )
+    return pytest.mark.parametrize("front, value", [pytest.param(*row, marks=mark) for row, mark in zip(rows, marks)])
 
 
 def behind(front, **settings):
@@ -265,7 +260,7 @@ def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front,
                 said = model._nonfinite.read()
                 assert re.match(blamed, str(said)) and ("Scale the inputs" in said.advice) == bool(np.isfinite(value))
         found.append([*everything(model), np.asarray(logs), model.predict_on_batch(three)])
-    same(*found)
+    all_same(*found)
     assert all(np.isfinite(each).all() for each in found[0]) and np.any(found[0][-1])
 
 

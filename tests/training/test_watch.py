@@ -10,6 +10,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.training.diagnostics import LARGE, not_scaled, out_of_range
 
 from ..reference.cases import taking_turns
+from ..reference.tools import through
 
 T, I, B = 20, 3, 4  # noqa: E741
 X = np.random.default_rng(0).normal(1.0, 2.0, (8, T, I)).astype("float32")
@@ -25,11 +26,10 @@ CELLS = {
 
 def build(cell, features=I, front=(), **settings):
     keras.utils.set_random_seed(2)
-    x = inputs = keras.Input((None, features))
-    for layer in front:
-        x = layer(x)
-    hidden = kk.RNN(cell, seed=1, return_sequences=False, name="hidden", **settings)(x)
-    model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
+    inputs = keras.Input((None, features))
+    hidden = kk.RNN(cell, seed=1, return_sequences=False, name="hidden", **settings)
+    x = through([*front, hidden], inputs)  # whose weights are drawn first
+    model = kk.Model(inputs, keras.layers.Dense(1)(x))
     model.compile("sgd", "mse", run_eagerly=True)
     return model
 

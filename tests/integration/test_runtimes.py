@@ -1,26 +1,26 @@
-"""LiteRT (TensorFlow Lite): the same predictions on real digits, with operations that every interpreter has."""
+"""The same predictions on real digits in LiteRT (TensorFlow Lite), with operations that every interpreter has, and in
+ONNX Runtime.
+"""
+
+import logging
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
+
+from ..reference.tools import digits
 
 pytestmark = pytest.mark.slow
 
 B, T, I, H, O = 8, 20, 29, 7, 5  # noqa: E741
 
 
-def digits():
-    """Real digits, a row a step, and steps to answer in."""
-    data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=B)
-    return next(iter(data.test))[0].numpy()[:, -T:]
-
-
 def network(cell):
     """A network up to its readout, and with the mean over the last steps."""
-    inputs = keras.Input((T, I))
+    inputs = keras.Input((T, I), name="x")
     spikes = kk.SpikeEncoder(4, code="threshold", context_switch=10)(inputs)
     hidden = kk.RNN(cell, name="hidden")(spikes)
     voltage = kk.Readout(O, name="readout")(hidden)
@@ -33,7 +33,7 @@ def whole():
     _, model = network(kk.LIFCell(H, adaptation_strength=1.0))
     one = keras.Input(batch_shape=(1, T, I), name="x")  # one size of batch, or the loop needs TensorFlow's operations
     content = tf.lite.TFLiteConverter.from_keras_model(keras.Model(one, model(one))).convert()
-    return content, model.predict(digits(), verbose=0)
+    return content, model.predict(digits(B, T), verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def step(tmp_path_factory):
     step.export(folder)
     content = tf.lite.TFLiteConverter.from_saved_model(folder).convert()
     start = {name: np.zeros((1, each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
-    return content, start, voltages.predict(digits(), verbose=0)
+    return content, start, voltages.predict(digits(B, T), verbose=0)
 
 
 @pytest.fixture(params=["tensorflow", "ai_edge_litert"])
@@ -70,7 +70,7 @@ def test_predictions_on_whole_sequences(whole, interpreter):
     loaded = interpreter(model_content=content)
     assert "WHILE" in operations(loaded) and not any(name.startswith("Flex") for name in operations(loaded))
     run = loaded.get_signature_runner()
-    (says,) = zip(*(run(x=x[None]).values() for x in digits()))
+    (says,) = zip(*(run(x=x[None]).values() for x in digits(B, T)))
     assert np.ptp(expected, 0).min() > 1e-4
     np.testing.assert_allclose(np.concatenate(says), expected, rtol=1e-5, atol=1e-5)
 
@@ -83,9 +83,25 @@ def test_one_step_with_states(step, interpreter):
     assert not any(name.startswith("Flex") or name == "WHILE" for name in operations(loaded))
     run = loaded.get_signature_runner()
     assert np.ptp(expected, 0).max() > 0.1
-    for digit, voltages in zip(digits(), expected):
+    for digit, voltages in zip(digits(B, T), expected):
         states, says = start, []
         for x in digit:
             states = run(x=x[None], **states)
             says.append(states.pop("outputs")[0])
         np.testing.assert_allclose(says, voltages, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no export to ONNX")
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # tf2onnx's
+def test_onnx(tmp_path):
+    """By way of tf2onnx; of any batch size."""
+    pytest.importorskip("tf2onnx", reason="the export to ONNX needs tf2onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="a network in ONNX needs onnxruntime to run")
+    (_, model), x = network(kk.LIFCell(H, adaptation_strength=1.0)), digits(B, T)
+    expected = model.predict(x, verbose=0)  # before the export: Keras wants the model to have been called
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports an optimization that it cannot make
+    model.export(tmp_path / "network.onnx", format="onnx", verbose=False)
+    run = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"]).run
+    assert np.ptp(expected, 0).min() > 1e-4
+    np.testing.assert_allclose(run(None, {"x": x})[0], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(run(None, {"x": x[:2]})[0], expected[:2], rtol=1e-5, atol=1e-5)
