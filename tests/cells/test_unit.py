@@ -158,7 +158,8 @@ def test_linear_memory_of_a_unit_is_that_of_the_packages(own, packaged, constant
         own(H, dt=dt, use_bias=True, **constants),
         packaged(H, dt=dt, use_bias=True, **{**of_package, **constants}),
     ):
-        layer = layer_of(cell, EProp(), traces="linear", window=8)
+        layer = kk.RNN(cell, rule="eprop", traces="linear", window=8)
+        layer.build(X.shape)
         memory = layer.memory.settings
         settings.append((memory.hops, memory.segments, memory.segment_steps, layer.memory.grow))
         settings.append(layer.memory.filters.poles)
