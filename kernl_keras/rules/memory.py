@@ -51,8 +51,10 @@ class LinearTraces(Settings):
             current makes them oscillate, else 8 that decay. Oscillating filters keep two numbers for each input. Their
             periods are spread over those of the units; half of them have the units' longest time constant, half a
             tenth of it, which under an adaptation current all have. Decaying filters have time constants from 3 steps
-            to beyond the units' longest. Or the filters themselves: a list of time constants in ms, or of pairs of a
-            time constant and a period. Time constants of more than 100,000 steps count as so many.
+            to beyond the units' longest. Of a `kernl_keras.Unit` the periods are found from its step at rest; they
+            count as an adaptation current's where a spike resets the potential or nothing lasts for a period. Or the
+            filters themselves: a list of time constants in ms, or of pairs of a time constant and a period. Time
+            constants of more than 100,000 steps count as so many.
         hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
             4 where units have periods, else 1, and 0 for none at all. What a hop after the first adds is scaled down
             where it is longer than what the one before it added. In the segments an error goes on to other units at
