@@ -63,7 +63,8 @@ class LinearStep(NamedTuple):
         values = np.linalg.eigvals(entries.reshape(-1, len(self.r), len(self.r))).ravel()
         values = values[np.imag(values) > 0.0]  # of each pair of conjugates one
         fade, turn = -np.log(np.abs(values)), np.angle(values)
-        return dt / np.maximum(fade[turn > fade], 1e-9), 2.0 * np.pi * dt / turn[turn > fade]
+        swings = turn > fade
+        return dt / np.maximum(fade[swings], 1e-9), 2.0 * np.pi * dt / turn[swings]
 
     def combined(self):
         """The `Jacobian` of the step, in which y is eliminated."""

@@ -82,5 +82,6 @@ def same(value, recorded, what):
 
 
 def test_every_row_is_looked_at():
-    assert len(ROWS) == 172 == len(RECORDED) - len(CELLS)
-    assert {label for _, label in OFTEN} == set(RULES) and {cell for cell, _ in OFTEN} == set(CELLS)
+    cells = {name.split("/")[0] for name in RECORDED}
+    assert len(ROWS) == 172 == len(RECORDED) - len(cells)
+    assert {label for _, label in OFTEN} == set(RULES) and {cell for cell, _ in OFTEN} == cells

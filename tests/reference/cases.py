@@ -35,13 +35,14 @@ RATE = {
     "identity euler": dict(tau=5.0, activation="identity", discretization="euler", dt=0.5),
 }
 RESONATOR = {
-    "resonator": dict(  # whose second unit would overshoot by its threshold
-        tau_m=[9.0, 30.0, 14.0, 20.0], period=[5.0, 9.0, 7.0, 12.0], tau_a=[4.0, 1.0, 4.0, 4.0],
-        adaptation_strength=[1.8, 30.0, 1.8, 1.8],
-    ),
+    "resonator": dict(tau_m=[9.0, 30.0, 14.0, 20.0], period=[5.0, 9.0, 7.0, 12.0], tau_a=4.0, adaptation_strength=1.8),
     "resonator fixed": dict(
         tau_m=20.0, period=7.0, tau_s=3.0, adaptation_strength=0.0, dt=0.5, base_threshold=0.8, surrogate="triangle",
         self_connections=True,
+    ),
+    "resonator overshooting": dict(  # by the threshold of the second unit
+        tau_m=[9.0, 30.0, 14.0, 20.0], period=[5.0, 9.0, 7.0, 12.0], tau_a=[4.0, 1.0, 4.0, 4.0],
+        adaptation_strength=[1.8, 30.0, 1.8, 1.8],
     ),
 }  # fmt: skip
 CELLS = {**SPIKING, **RESONATOR, **RATE}

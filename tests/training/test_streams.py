@@ -258,7 +258,9 @@ def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front,
             assert model.diagnostics()["skipped_updates"] == (piece is broken)
             if piece is broken:
                 said = model._nonfinite.read()
-                assert re.match(blamed, str(said)) and ("Scale the inputs" in said.advice) == bool(np.isfinite(value))
+                assert re.match(blamed, said.problem) and ("Scale the inputs" in said.advice) == bool(
+                    np.isfinite(value)
+                )
         found.append([*everything(model), np.asarray(logs), model.predict_on_batch(three)])
     all_same(*found)
     assert all(np.isfinite(each).all() for each in found[0]) and np.any(found[0][-1])
