@@ -60,6 +60,7 @@ class LinearStep(NamedTuple):
     def oscillations(self, dt):
         """Time constants and periods, ms, of what oscillates in P K faster than it fades: NumPy arrays [n]."""
         entries = np.stack(np.broadcast_arrays(*(x for row in self.free_response() for x in row)), -1)
+        entries = entries[np.isfinite(entries).all(-1)]  # a unit may have no derivative at rest
         values = np.linalg.eigvals(entries.reshape(-1, len(self.r), len(self.r))).ravel()
         values = values[np.imag(values) > 0.0]  # of each pair of conjugates one
         fade, turn = -np.log(np.abs(values)), np.angle(values)

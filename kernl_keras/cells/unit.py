@@ -236,8 +236,9 @@ class Unit(HiddenCell):
             p = self.Parameters(**{name: tf.broadcast_to(x, shape) for name, x in given.items()}, dt=self.dt, drive=1.0)
             one = tf.ones(shape, self.compute_dtype)
             step = tf.function(lambda: self._at_rest(p, 0.0 * one), autograph=False)()
-            potentials = [self.recover(self.Own(*[one] * len(self.states)), spike, p)[0] for spike in (0.0 * one, one)]
-        return step.oscillations(self.dt), bool(tf.reduce_any(potentials[0] != potentials[1]))
+            before = self.Own(*[one] * len(self.states))
+            silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
+        return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         """With those of states that no spike resets and that oscillate for a period at least."""

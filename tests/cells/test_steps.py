@@ -147,3 +147,10 @@ def test_an_error_of_the_threshold_never_grows(strength, expected, learn):
         current = potential / (1.0 - p.membrane_decay)
         _, state = cell.step(current, LIFState(0.0 * b, b, 0.0 * b, 0.0 * b), p)
     np.testing.assert_allclose(tape.gradient(state.adaptation, b), [[expected]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("discretization", "overshoots"), [("euler", True), ("exponential", False)])
+def test_whether_a_threshold_may_overshoot_depends_on_how_it_decays(discretization, overshoots):
+    """p = 1 - 1/2 or exp(-1/2): p - (1-p) 7 psi, with psi = 1/2 at most, is -1.25 or -0.77."""
+    cell = kk.LIFCell(1, tau_a=2.0, adaptation_strength=7.0, surrogate_damping=0.5, discretization=discretization)
+    assert cell.overshoots == overshoots

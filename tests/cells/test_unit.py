@@ -69,7 +69,7 @@ class Swinging(kk.Unit):
         return before.v - 1.0
 
     def recover(self, before, spike, p):
-        return before
+        return (state for state in before)
 
 
 PACKAGED = {  # own unit: its settings, and the package's cell with its own
@@ -171,3 +171,11 @@ def test_periods_of_units_of_your_own_are_those_of_the_draws():
     """Constants that are drawn give the range of 100 draws for each unit, the same in every process."""
     first, again = (Adapting(H, tau_a=kk.LogUniform(10.0, 90.0)).swings() for _ in range(2))
     assert first == again and first[1] > 1.1 * first[0]
+
+
+def test_a_unit_without_a_derivative_at_rest_does_not_oscillate():
+    class Rooted(Swinging):
+        def integrate(self, state, current, p):
+            return 0.5 * state.v + current, tf.sqrt(state.quadrature)
+
+    assert (Rooted(H).time_scales(), Rooted(H).swings()) == (((100.0, 100.0), None), None)
