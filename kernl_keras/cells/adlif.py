@@ -97,7 +97,6 @@ class AdLIFCell(SpikingCell):
 
     State = AdLIFState
     own_states = ("v", "w")
-    adapts = False  # no threshold moves
     # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
     KERNELS = ("whole_unit", "membrane", "exponential")
     CONSTANTS = ("tau_m", "tau_a", "coupling")

@@ -60,7 +60,6 @@ class HiddenCell(TrainedCell):
 
     output_kind = "activity"  # or "spikes", each 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
-    adapts = False  # whether a spike moves a threshold
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
@@ -188,7 +187,7 @@ class HiddenCell(TrainedCell):
 
     def count_own(self, adaptation: bool) -> int:
         """The number of own states, with the adapting threshold or without."""
-        return sum(adaptation or name != "adaptation" for name in self.own_states)
+        return len(self.own_states) - (not adaptation and "adaptation" in self.own_states)
 
     def linear_step(self, residuals: Any, p: Any) -> LinearStep:
         """The `LinearStep` of what `save_residuals` kept."""

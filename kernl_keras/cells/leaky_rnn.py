@@ -109,6 +109,7 @@ class LeakyRNNCell(HiddenCell):
     """
 
     State: type[RateState | OscillatingState] = RateState
+    own_states: tuple[str, ...] = ("activity",)  # with a period also "quadrature"
     CONSTANTS = TIME_CONSTANTS = LEARNABLE = ("tau", "period")
     FIELDS = {"tau": ("leak", "turn", "drive"), "period": ("leak", "turn")}
     OBSERVABLES = ("voltage",)
@@ -140,7 +141,7 @@ class LeakyRNNCell(HiddenCell):
                     "period needs a tau and discretization='exponential'; "
                     f"received tau={tau!r}, discretization={discretization!r}."
                 )
-            self.State = OscillatingState
+            self.State, self.own_states = OscillatingState, ("activity", "quadrature")
         self.set_learn(learn)
 
     @property
@@ -162,10 +163,6 @@ class LeakyRNNCell(HiddenCell):
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau [H] or a number, 1/ms, at which gamma starts; 1 / dt without a leak."""
         return 1.0 / (self.dt if self.tau is None else self.constant("tau"))
-
-    @property
-    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("activity",) if self.period is None else ("activity", "quadrature")
 
     def step(
         self, current: tf.Tensor, state: RateState | OscillatingState, p: RateParameters

@@ -114,6 +114,7 @@ class LIFCell(SpikingCell):
     """
 
     State = LIFState
+    own_states = ("v", "adaptation")  # the second where the threshold adapts
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
 
     def __init__(
@@ -158,10 +159,6 @@ class LIFCell(SpikingCell):
         membrane_decay = decay(self.constant("tau_m"), self.dt, "tau_m")
         drive = self.drive(membrane_decay)
         return LIFParameters(membrane_decay=membrane_decay, drive=drive, **self.shared_parameters(decay))
-
-    @property
-    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("v", "adaptation") if self.adapts else ("v",)
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[SpikingStep, LIFState]:
         """Eq. (2)-(9)."""

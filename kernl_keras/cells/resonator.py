@@ -96,6 +96,7 @@ class ResonatorCell(SpikingCell):
     """
 
     State = ResonatorState
+    own_states = ("v", "quadrature", "adaptation")  # the last where the threshold adapts
     CONSTANTS = ("tau_m", "period")
     TIME_CONSTANTS = ("tau_m", "period", "tau_s", "tau_a")
     LEARNABLE = ("tau_m", "period", *SpikingCell.LEARNABLE[1:])
@@ -130,10 +131,6 @@ class ResonatorCell(SpikingCell):
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
         leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
         return ResonatorParameters(leak=leak, turn=turn, drive=self.dt, **self.shared_parameters(decay_exp))
-
-    @property
-    def own_states(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("v", "quadrature", "adaptation") if self.adapts else ("v", "quadrature")
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters

@@ -74,11 +74,13 @@ class SpikingCell(HiddenCell):
         self.tau_a = check_time_constant("tau_a", tau_a, self.units)
         self.base_threshold = per_unit("base_threshold", base_threshold, self.units, above=0.0)
         self.adaptation_strength = per_unit("adaptation_strength", adaptation_strength, self.units, low=0.0)
+        if self.adaptation_strength == 0.0:
+            self.own_states = tuple(name for name in self.own_states if name != "adaptation")
 
     @property
-    def adapts(self) -> bool:  # type: ignore[override]
+    def adapts(self) -> bool:
         """True if spikes move the threshold."""
-        return self.adaptation_strength != 0.0
+        return "adaptation" in self.own_states
 
     def resistances(self) -> tf.Tensor | float | None:
         """R_m of cells that have one: a number, a tensor [H], or None for 1 / (1-a)."""

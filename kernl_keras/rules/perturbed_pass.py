@@ -3,6 +3,7 @@
 The clean pass does not receive the noise. Both passes share one recurrent matrix product.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -92,7 +93,7 @@ class PerturbedPass:
         if learns is None:
             results = self.run(state, perturbed)
         else:
-            results = tf.cond(learns, lambda: self.run(state, perturbed), lambda: self.run_without(state, perturbed))
+            results = tf.cond(learns, partial(self.run, state, perturbed), partial(self.run_without, state, perturbed))
         *states, sums, restarted = results
         if self.counted is None:
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
