@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -12,7 +12,7 @@ from ..dynamics.surrogate import SURROGATES, spike
 from ..types import Config, Surrogate
 from .constants import Effects, check_time_constant
 from .hidden import HiddenCell, extent
-from .linear import Changes, LinearStep, nothing
+from .linear import Changes, LinearStep, nothing, tensor
 from .wide import serialized
 
 
@@ -232,10 +232,15 @@ class Unit(HiddenCell):
         """`LinearStep.oscillations` at rest, with constants as the configuration has them; and whether spikes reset."""
         shape = 100, self.units
         with tf.init_scope():
-            given = {name: tf.constant(self.sampled(name, shape), self.compute_dtype) for name in self.unit_constants}
-            p = self.Parameters(**{name: tf.broadcast_to(x, shape) for name, x in given.items()}, dt=self.dt, drive=1.0)
+            given = {name: getattr(self, name) for name in self.unit_constants}  # a number stays one, as in a step
+            for name, value in given.items():
+                if not isinstance(value, float):
+                    given[name] = tf.constant(self.sampled(name, shape), self.compute_dtype)
+            p = self.Parameters(**given, dt=self.dt, drive=1.0)
             one = tf.ones(shape, self.compute_dtype)
-            step = tf.function(lambda: self._at_rest(p, 0.0 * one), autograph=False)()
+            of_dtype = partial(tensor, like=one)  # a `tf.function` would return numbers in single precision
+            rest = tf.function(lambda: tf.nest.map_structure(of_dtype, self._at_rest(p, 0.0 * one)), autograph=False)
+            step = rest()
             before = self.Own(*[one] * len(self.states))
             silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
         return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))

@@ -1,5 +1,7 @@
 """Units of one's own: those of the package written once more, and one that it does not have."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -179,3 +181,14 @@ def test_a_unit_without_a_derivative_at_rest_does_not_oscillate():
             return 0.5 * state.v + current, tf.sqrt(state.quadrature)
 
     assert (Rooted(H).time_scales(), Rooted(H).swings()) == (((100.0, 100.0), None), None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_whether_a_unit_oscillates_is_found_in_its_dtype_and_with_constants_that_are_numbers(dtype):
+    class Plain(Adapting):
+        def integrate(self, state, current, p):
+            left = math.exp(-p.dt / p.tau_m)
+            return left * state.v + (1.0 - left) * (current - state.w), state.w
+
+    own, packaged = Plain(H, dtype=dtype), kk.AdLIFCell(H, tau_m=6.0, tau_a=30.0, coupling=20.0)
+    assert own.swings() == pytest.approx(packaged.swings(), rel=1e-5)
