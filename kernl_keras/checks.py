@@ -151,6 +151,15 @@ def check_batch(name, tensor, states):
             )
 
 
+def check_static_batch(shape):
+    """Raises a ValueError for the inputs of a stateful layer whose number of examples is not known."""
+    if shape[0] is None:
+        raise ValueError(
+            f"stateful=True needs a static batch size; received input shape {tuple(shape)}. "
+            "keras.Input(batch_shape=(batch, time, features)) has one; time may be None."
+        )
+
+
 def check_states(name, given, count, what):
     """Raises unless `given`, a structure of states, is None or has `count` of them."""
     received = 0 if given is None else len(given) if isinstance(given, (list, tuple)) else 1

@@ -83,8 +83,6 @@ else:
             self.stateful = stateful
             if stateful:
                 shape = input_shape[0] if isinstance(input_shape, list) else input_shape
-                if shape[0] is None:
-                    raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(shape)}.")
                 self.states = [
                     tf.Variable(tf.zeros((shape[0], size), self.variable_dtype), trainable=False, name="rnn_state")
                     for size in self.state_size

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_batch, check_sequences, check_states, flag, nearest_name, time_steps
+from ..checks import check_batch, check_sequences, check_states, check_static_batch, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN, keras
 from ..rules.perturbed_pass import PerturbedState
 from ..sequences.masks import marks
@@ -30,6 +30,8 @@ class LayerOverCell(KerasRNN):
         if isinstance(shape, (list, tuple)) and isinstance(shape[0], (list, tuple, tf.TensorShape)):
             shape = shape[0]  # Keras 2 adds the states'
         time_steps("sequences", shape)
+        if self.stateful:
+            check_static_batch(shape)
         if not self.cell.built:
             self.cell.build((shape[0], shape[-1]))
         return shape
@@ -100,8 +102,7 @@ class StatefulLayer(keras.layers.Layer):
         """Makes the states, `(shape, dtype)` each, if the layer is stateful."""
         if not self.stateful:
             return
-        if input_shape[0] is None:
-            raise ValueError(f"stateful=True needs a static batch size; received input shape {tuple(input_shape)}.")
+        check_static_batch(input_shape)
         with tf.init_scope():
             states = [tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes]
         self.__dict__["states"] = states

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from ..cells.wide import wide_dtype
 from ..checks import check_sequences, integer, time_steps
 from ..keras_version import output_shape
 from ..sequences.masks import marks
@@ -25,7 +26,8 @@ class TimeAverage(StatefulLayer):
         last: number of steps; None for all of them.
         stateful: whether the mean reaches back into the calls before, since `reset_state()`: the answer so far of
             sequences that come in pieces, of which one may be shorter than `last`. It needs a static batch size.
-        **kwargs: `name`, `dtype` and the other arguments of a Keras layer.
+        **kwargs: `name`, `dtype` and the other arguments of a Keras layer. Without a `dtype` the means are float32 at
+            least, as the values of a `Readout` are, whatever the global dtype policy.
 
     Call arguments:
         inputs: sequences [B, T, O].
@@ -48,7 +50,7 @@ class TimeAverage(StatefulLayer):
     """
 
     def __init__(self, last: int | None = None, stateful: bool = False, **kwargs: Any) -> None:
-        super().__init__(stateful, **kwargs)
+        super().__init__(stateful, **{**kwargs, "dtype": kwargs.get("dtype") or wide_dtype()})
         self.last = None if last is None else integer("last", last)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -67,14 +69,14 @@ class TimeAverage(StatefulLayer):
         check_sequences("inputs", inputs)
         self.compute_output_shape(inputs.shape)  # T may be known now
         x = tf.cast(inputs, self.sum_dtype)
+        marked = marks(inputs, mask, reset)
         if not self.stateful and reset is None:
-            if mask is None:
+            if marked is None:
                 mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
             else:
-                mean = self._mean_of(x, tf.cast(mask, x.dtype))
+                mean = self._mean_of(x, tf.cast(marked.mask, x.dtype))
             return tf.cast(mean, self.compute_dtype)
         # The mean of the last sequence of each example, including steps of earlier calls.
-        marked = marks(inputs, mask, reset)
         steps = None if marked is None else marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:

@@ -35,16 +35,24 @@ def marks(sequences, mask, reset):
     """
     if mask is not None:
         mask = tf.nest.flatten(mask)[0]  # Keras 2 adds one for the states
-    if reset is None:
-        return None if mask is None else Marks(mask, None)
-    reset = tf.convert_to_tensor(reset)
-    if reset.dtype != tf.bool or not reset.shape.is_compatible_with(sequences.shape[:2]):
+    if mask is None and reset is not None:
+        mask = getattr(sequences, "_keras_mask", None)
+    if mask is None and reset is None:
+        return None
+    return Marks(_checked("mask", mask, sequences), _checked("reset", reset, sequences))
+
+
+def _checked(name, flags, sequences):
+    """The tensor of a mask or a reset, or None; raises for one that is not [B, T]. A mask may have any dtype."""
+    if flags is None:
+        return None
+    flags = tf.convert_to_tensor(flags)
+    if not flags.shape.is_compatible_with(sequences.shape[:2]) or (name == "reset" and flags.dtype != tf.bool):
         raise ValueError(
-            f"reset must be booleans [batch, time] for inputs of shape {tuple(sequences.shape)}; "
-            f"received {reset.dtype.name} of shape {tuple(reset.shape)}."
+            f"{name} must be booleans [batch, time] for inputs of shape {tuple(sequences.shape)}; "
+            f"received {flags.dtype.name} of shape {tuple(flags.shape)}."
         )
-    mask = getattr(sequences, "_keras_mask", None) if mask is None else mask
-    return Marks(mask, reset)
+    return flags
 
 
 class ValidSteps:

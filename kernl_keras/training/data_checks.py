@@ -124,8 +124,18 @@ def check_dt(model):
         )
 
 
-def check_stateful(model, x):
-    """Warns of layers that begin new sequences in each batch of a stream, or while others continue those before."""
+def check_stateful(model, given):
+    """Warns of layers that begin new sequences in each batch of a stream, or while others continue those before.
+
+    Also of batches that are shuffled and cannot continue each other. `given` are the arguments of `fit` by name.
+    """
+    x, batch = given.get("x"), _static_batch(model)
+    if batch is not None and (_examples(x) or 0) > batch and given.get("shuffle", True):
+        warnings.warn(
+            "shuffle should be False where layers have stateful=True and x is an array: they continue each row of a "
+            f"batch in the next, and fit shuffles the examples. Example n + {batch} should continue example n.",
+            stacklevel=2,
+        )
     layers = [layer for layer in sublayers(model) if isinstance(layer, (keras.layers.RNN, StatefulLayer))]
     # The mean over a piece may be meant.
     forget = [layer.name for layer in layers if not layer.stateful and not isinstance(layer, TimeAverage)]
@@ -153,6 +163,9 @@ def _check_inputs(model, name, x):
     for leaf in tf.nest.flatten(x):
         if isinstance(leaf, np.ndarray) and leaf.dtype == object:
             _check_lengths(name, list(leaf))
+            raise ValueError(
+                f"{name} must be numbers; received dtype object. {name[0]}.astype('float32') makes them so."
+            )
     if not isinstance(x, (list, tuple)):
         return
     if len(x) > 1 and _examples(x) is not None and len(inputs) == 1:
@@ -177,7 +190,7 @@ def _check_lengths(name, sequences):
 def _check_list(name, values, taken):
     """Raises for a list of plain numbers or words, which Keras takes apart; not if `taken`, in Keras 2."""
     first = next(iter(tf.nest.flatten(values)), None)
-    if isinstance(first, (int, float, str)):
+    if isinstance(first, (int, float, str, np.generic)):
         if name.startswith("x"):
             _check_lengths(name, values)
         if IS_KERAS_3 or not taken:

@@ -120,7 +120,7 @@ class Model(CompiledModel):
         """
         given = check_data(self, super().fit, args, kwargs)
         check_dt(self)
-        check_stateful(self, given.get("x"))
+        check_stateful(self, given)
         show_data(given)
         if isinstance(given.get("x"), ORDERED):
             given.setdefault("shuffle", False)  # the default, True, makes Keras 3.15 warn

@@ -18,8 +18,12 @@ ADVICE = {
     "state": "Start the sequence anew with reset_state() of that layer.",
     "left": "Scale the inputs, whose numbers are too large for it. If it came while the network learned, lower the "
     "learning rate or clip with global_clipnorm of the optimizer.",
-    "data": "Clean the data, or mask the steps (keras.layers.Masking). Of an array x, "
+    "input": "Clean the data, or mask the steps (keras.layers.Masking). Of an array x, "
     "np.unique(np.argwhere(~np.isfinite(x))[:, 0]) are the examples with NaN or infinity.",
+    "target": "Clean the targets, or give those that are missing a sample_weight of 0. Of an array y, "
+    "np.unique(np.argwhere(~np.isfinite(y))[:, 0]) are the examples with NaN or infinity.",
+    "sample weight": "Clean the weights. Of an array w, np.unique(np.argwhere(~np.isfinite(w))[:, 0]) are the examples "
+    "with NaN or infinity.",
     "result": "Lower the learning rate, clip with global_clipnorm of the optimizer, or make the initial weights "
     "smaller (input_gain, recurrent_gain).",
 }
@@ -138,7 +142,7 @@ def suspects_of_step(model, batch, results, groups):
         elif len(keys) != len(tensors):
             keys = range(len(tensors)) if len(tensors) > 1 else [""]
         for key, tensor in zip(keys, tensors):
-            yield Suspect(kind + (f' "{key}"' if key != "" else "") + " of the batch", "data", tensor)
+            yield Suspect(kind + (f' "{key}"' if key != "" else "") + " of the batch", kind, tensor)
     yield from results
     for group, kind in zip(groups, ("sensitivity gradient", "gradient")):
         for variable, gradient in zip(group.variables, group.gradients):

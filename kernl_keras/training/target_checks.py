@@ -42,20 +42,35 @@ def _check_target(name, values, weight, output, loss):
         advice = "names, y = np.unique(y, return_inverse=True) numbers the names, 0, 1, 2, ..."
         advice += ", and keras.utils.to_categorical(y) makes vectors of these." if asked == "one-hot" else "."
         raise ValueError(f"{name} must be numbers; received dtype {dtype}. {advice}")
+    if dtype == "object":
+        raise ValueError(f"{name} must be numbers; received dtype object. y.astype('float32') makes them so.")
     if output is None or len(output) < 2:
         return
-    if IS_KERAS_3 and len(output) > 2 and len(getattr(weight, "shape", ())) == 1 != weight.shape[0]:
-        raise ValueError(
-            f"{name.replace('y', 'sample_weight', 1)} must have shape [examples, 1] or [examples, steps] for answers "
-            f"at every step, as Keras would take one axis for the steps; received shape {tuple(weight.shape)}. "
-            "sample_weight[:, None] are weights of the examples."
-        )
     shape = tuple(values.shape)
+    if getattr(weight, "shape", None):
+        _check_weight(name.replace("y", "sample_weight", 1), tuple(weight.shape), shape[0], output)
     if problem := _problem_of_shape(asked, shape, output):
         needed, advice = problem
         raise ValueError(f"{name} must have {needed}; received shape {shape}.{advice}")
     if asked == "numbers":
         _check_class_numbers(name, values, weight, loss, output[-1])
+
+
+def _check_weight(name, shape, examples, output):
+    """Raises for the shape of sample weights that do not fit the answers of an output, or the number of targets."""
+    if IS_KERAS_3 and len(output) > 2 and len(shape) == 1 != shape[0]:
+        raise ValueError(
+            f"{name} must have shape [examples, 1] or [examples, steps] for answers at every step, as Keras would take "
+            f"one axis for the steps; received shape {shape}. sample_weight[:, None] are weights of the examples."
+        )
+    answers, given = (examples, *output[1:-1]), shape
+    while len(given) > 1 and given[-1] == 1:
+        given = given[:-1]
+    if not tf.TensorShape(given).is_compatible_with(answers[: len(given)]):
+        raise ValueError(
+            f"{name} must have shape {_text(answers)}, one weight for each answer of the model, and as many examples "
+            f"as the targets ({examples}); received shape {shape}."
+        )
 
 
 def _asked_of_targets(loss):
@@ -120,9 +135,9 @@ def _problem_of_shape(asked, shape, output):
             return f"{what}, shape {_text(output)}", advice + to_vectors
         if len(shape) != len(output):
             return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:-1], output)
-    if asked == "values" and len(output) == 3 and (len(shape) == 1 or (len(shape) == 2 and classes not in (1, None))):
-        what = "as the model answers at every step"
-        return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:1], output)
+    if asked == "values" and not _fits(shape, output) and not (classes in (1, None) and _fits(shape, answers)):
+        what = "a value for each output of the model"
+        return f"shape {_text(output)}, {what}", _steps_or_sequences(shape[:-1] or shape, output)
     return None
 
 

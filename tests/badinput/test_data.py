@@ -107,6 +107,25 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
      "kernl_keras.TimeAverage()"),
     (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y), "y must have shape [examples, 5, 1]",
      "(8,)", "kernl_keras.TimeAverage()"),  # it would be learned from, each example from the targets of all
+    (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y[:, None]),
+     "y must have shape [examples, 5, 1]", "(8, 1)", "kernl_keras.TimeAverage()"),
+    (LOSS, {"loss": "mse"}, lambda m: m.fit(X, np.zeros((8, T, C))), "y must have shape [examples, 3]", "(8, 5, 3)",
+     "leave out TimeAverage"),
+    (LOSS, {"loss": "mae"}, lambda m: m.fit(X, Y), "y must have shape [examples, 3]", "(8,)", None),
+    (LOSS, {"loss": "mse"}, lambda m: m.fit(X, Y[:, None]), "y must have shape [examples, 3]", "(8, 1)", None),
+    (LOSS, {"loss": "binary_crossentropy"}, lambda m: m.fit(X, ONE_HOT[:, :2]), "[examples, 3]", "(8, 2)", None),
+    (LOSS, {}, lambda m: m.fit(X, Y, sample_weight=np.ones((8, T))), "sample_weight must have shape [examples]",
+     "(8, 5)", None),
+    (LOSS, {}, lambda m: m.fit(X, Y, sample_weight=np.ones(7)), "as many examples as the targets (8)", "(7,)", None),
+    (LOSS, EVERY_STEP, lambda m: m.fit(X, EVERY, sample_weight=np.ones((8, T - 1))),
+     "sample_weight must have shape [examples, 5]", "(8, 4)", None),
+    (LOSS, {}, lambda m: m.fit(X, Y, validation_data=(X, Y, np.ones((8, T)))),
+     "sample_weight of validation_data must have shape [examples]", "(8, 5)", None),
+    (LOSS, {}, lambda m: m.fit(X, Y.astype(object)), "y must be numbers", "object", "y.astype('float32')"),
+    (LOSS, {}, lambda m: m.fit(X, list(Y)), "y must be an array", "list of 8", "np.array(y)"),
+    (SEQUENCES, {}, lambda m: m.predict(X.astype(object)), "x must be numbers", "object", "x.astype('float32')"),
+    (SEQUENCES, {}, lambda m: m.predict([list(map(list, x)) for x in X]), "x must be an array", "list of 8",
+     "np.array(x)"),
     (LOSS, {}, lambda m: m.fit(X), "y must have the targets", "None", None),
     (LOSS, {}, lambda m: m.fit(dataset(X)), "y of the data set must have the targets", "None", None),
     (SEQUENCES, {}, lambda m: m.fit(RAGGED, Y), "x must be one array", "8 sequences with 2 to 5", "pad_sequences"),
@@ -203,7 +222,7 @@ def test_what_the_messages_advise_works(advice):
     x, *more = (data,) if isinstance(data, tf.data.Dataset) else data
     made = model(**settings)
     before = [weight.numpy() for weight in made.trainable_variables]
-    named = dict(zip(("y", "sample_weight"), more)) | ({"batch_size": B} if more else {})
+    named = dict(zip(("y", "sample_weight"), more)) | ({"batch_size": B, "shuffle": False} if more else {})
     history = made.fit(x, **named, verbose=0)
     assert np.isfinite(history.history["loss"]).all() and made.diagnostics()["skipped_updates"] == 0.0
     assert any((weight.numpy() != value).any() for weight, value in zip(made.trainable_variables, before))

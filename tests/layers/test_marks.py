@@ -218,12 +218,24 @@ def test_in_a_model(jit_compile, settings, tmp_path):
     same(again.predict([x, RESET], verbose=0), model.predict([x, RESET], verbose=0))
 
 
-def test_what_a_reset_may_be():
-    message = r"reset must be booleans \[batch, time\] for inputs .* received (bool|float)"
-    for make in (lambda: kk.RNN(kk.LIFCell(H)), lambda: kk.Readout(2)):
-        for reset in (np.ones((B, T)), np.ones((B, T - 1), bool), np.ones((B, T, 1), bool), True):
-            with pytest.raises(ValueError, match=message):
-                make()(np.ones((B, T, I), "float32"), reset=reset)
+@pytest.mark.parametrize("kind", ["mask", "reset"])
+@pytest.mark.parametrize("layer", ["rnn", "readout", "mean", "encoder"])
+def test_what_a_mask_and_a_reset_may_be(layer, kind):
+    message = rf"{kind} must be booleans \[batch, time\] for inputs .* received (bool|float)"
+    made = {"rnn": lambda: kk.RNN(kk.LIFCell(H)), "readout": lambda: kk.Readout(2), "mean": kk.TimeAverage}
+    made["encoder"] = lambda: kk.SpikeEncoder(2)
+    x = np.ones((B, T, I), "float32")
+    for length in (T - 1, T + 1, 1):  # a shorter one must not shorten the sequences
+        with pytest.raises(ValueError, match=message):
+            made[layer]()(x, **{kind: np.ones((B, length), bool)})
+    for marks in (np.ones((B, T, 1), bool), np.ones((B + 1, T), bool), np.ones(B, bool), True):
+        with pytest.raises(ValueError, match=message):
+            made[layer]()(x, **{kind: marks})
+    if kind == "reset":
+        with pytest.raises(ValueError, match=message):
+            made[layer]()(x, reset=np.ones((B, T)))
+    else:  # Keras' masks are often numbers
+        same(made[layer]()(x, mask=np.ones((B, T))).shape, made[layer]()(x).shape)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -71,7 +71,7 @@ def test_layers_that_forget_where_others_continue(case):
     layers = hidden, kk.Readout(2, stateful=stateful[1], name="readout"), kk.TimeAverage(3)
     message = f"stateful=True where .*; received stateful=False in {received}, which"
     with pytest.warns(UserWarning, match=message) if received else contextlib.nullcontext():
-        check_stateful(keras.Model(inputs, through(layers, inputs)), x)
+        check_stateful(keras.Model(inputs, through(layers, inputs)), {"x": x})
 
 
 def test_fit_warns_of_layers_that_forget():
@@ -80,6 +80,18 @@ def test_fit_warns_of_layers_that_forget():
     model.compile("sgd", "mse", run_eagerly=True)
     with pytest.warns(UserWarning, match="received stateful=False in 'readout"):
         model.fit(np.ones((2, 7, 3)), np.zeros((2, 7, 2)), batch_size=2, verbose=0)
+
+
+@pytest.mark.parametrize("shuffle", [None, True, False])
+def test_fit_warns_of_pieces_that_are_shuffled(shuffle):
+    """Not where there is one batch, which continues itself."""
+    inputs = keras.Input(batch_shape=(2, 7, 3))
+    model = keras.Model(inputs, kk.Readout(2, stateful=True)(inputs))
+    given = {} if shuffle is None else {"shuffle": shuffle}
+    message = "shuffle should be False where .* Example n \\+ 2 should continue example n"
+    with contextlib.nullcontext() if shuffle is False else pytest.warns(UserWarning, match=message):
+        check_stateful(model, {"x": np.zeros((4, 7, 3)), **given})
+    check_stateful(model, {"x": np.zeros((2, 7, 3)), **given})
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
