@@ -158,8 +158,10 @@ class HiddenCell(TrainedCell):
         """A constant as the configuration has it: a number, [H], or of an initializer as many draws as `shape` has."""
         value = getattr(self, name)
         if not isinstance(value, (float, list)):
-            config = value.get_config()
-            value = type(value).from_config({**config, "seed": 0} if "seed" in config else config)(shape)
+            config = value.get_config() if hasattr(value, "get_config") else {}
+            if "seed" in config:
+                value = type(value).from_config({**config, "seed": 0})
+            value = value(shape)
         return np.asarray(value)
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

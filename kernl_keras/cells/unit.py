@@ -1,10 +1,13 @@
 """`Unit`: the base of spiking units that a user writes as three elementwise functions."""
 
+import warnings
 from collections import namedtuple
 from collections.abc import Iterable
 from functools import cached_property, partial
+from keyword import iskeyword
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import per_unit
@@ -71,7 +74,11 @@ class Unit(HiddenCell):
     Raises:
         ValueError: for an argument out of its range; for functions that return a wrong number of states; where a
             current does not raise the potential of a unit at rest.
+        AttributeError: where a function uses a state or a constant that the unit does not have.
         NotImplementedError: where one of the three functions is missing.
+
+    Warns:
+        UserWarning: for a unit that does not rest at 0, where it starts.
 
     Example: leaky units whose threshold is 1.
 
@@ -101,6 +108,11 @@ class Unit(HiddenCell):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for argument, names in (("states", cls.states), ("unit_constants", cls.unit_constants)):
+            known = (isinstance(name, str) and name.isidentifier() and not iskeyword(name) for name in names)
+            if isinstance(names, str) or not all(known):
+                form = "tuple of names" if argument == "states" else "dict, each key a name"
+                raise ValueError(f"{argument} of {cls.__name__} must be a {form}, words of Python; received {names!r}.")
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
         cls.State = namedtuple("State", (*cls.states, "trace"))  # type: ignore[misc]
@@ -146,41 +158,64 @@ class Unit(HiddenCell):
     # One step
 
     def parameters(self) -> Any:
-        """The constants of a step, and dt; `drive` is what a current adds to the potential of a unit at rest."""
-        return self.Parameters(
-            **{name: self.constant(name) for name in self.unit_constants}, dt=self.dt, drive=self._drive
-        )
+        """The constants of a step, and dt; `drive` is what a current adds to the potential of a unit at rest [H]."""
+        p = self.Parameters(**{name: self.constant(name) for name in self.unit_constants}, dt=self.dt, drive=1.0)
+        zeros = tf.zeros(self.units, self.compute_dtype)
+        return p._replace(drive=tf.stop_gradient(self._at_rest(p, zeros).Q[0]))
 
     def build_constants(self) -> None:
-        """Also computes the drive, from the initial constants."""
+        """Also looks at a unit at rest: a current must raise its potential, and without one it should stay at 0."""
         super().build_constants()
-        self._drive = 1.0
-        with tf.init_scope():  # no tape records there
-            zeros = tf.zeros(self.units, self.compute_dtype)
-            drive = tf.function(lambda: self._at_rest(self.parameters(), zeros).Q[0], autograph=False)()
-            self._drive = tf.constant(drive.numpy())
-        if not (drive.numpy() > 0.0).all():  # else initial weights would be infinite, and M could not begin
+        zeros = tf.zeros(self.units, self.compute_dtype)
+        try:
+            with tf.init_scope():
+                p = self.parameters()
+                start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p))
+        except AttributeError as error:
+            names = ", ".join(self.Parameters._fields[:-1])
+            raise AttributeError(
+                f"{error}. The states of {type(self).__name__} are {', '.join(self.states)}, and p has {names}."
+            ) from error
+        drive = p.drive.numpy()
+        if not (drive > 0.0).all():  # else initial weights would be infinite, and M could not begin
             raise ValueError(
                 f"{type(self).__name__}.integrate must let a current raise the first of the states {self.states} "
-                f"in the same step, when all are 0; received a derivative of {drive.numpy().min():g}."
+                f"in the same step, when all are 0; received a derivative of {drive.min():g}."
+            )
+        moved = [name for name, x in start._asdict().items() if not np.allclose(x, 0.0, atol=1e-6)]
+        if moved:
+            warnings.warn(
+                f"{type(self).__name__}.integrate should leave a unit at rest where it starts, at 0, and without a "
+                f"current it changes {', '.join(moved)}. Such a unit may never spike, or always. Write the states as "
+                "distances from rest, or give the rest as a current.",
+                stacklevel=2,
             )
 
     def step(self, current: tf.Tensor, state: Any, p: Any) -> tuple[UnitStep, Any]:
         start = self.Own(*state[:-1])
         before = self._named("integrate", self.integrate(start, current, p))
-        distance = self.distance(before, p)
+        distance = self._distance(before, p)
         spikes = spike(distance, tf.zeros_like(distance), self._slope(distance))
         after = self._named("recover", self.recover(before, spikes, p))
         return UnitStep(spikes, start, current, before, distance), self.State(*after, spikes)
 
     def _named(self, function, values):
-        values = tuple(values)
-        if len(values) != len(self.states):
+        values = values if tf.is_tensor(values) else tuple(values)
+        if tf.is_tensor(values) or len(values) != len(self.states):
             raise ValueError(
-                f"{type(self).__name__}.{function} must return one tensor for each of the states {self.states}; "
-                f"received {len(values)}."
+                f"{type(self).__name__}.{function} must return one tensor for each of the states {self.states}, as in "
+                f"return (v,); received {'one tensor' if tf.is_tensor(values) else len(values)}."
             )
         return self.Own(*values)
+
+    def _distance(self, before, p):
+        distance = tf.convert_to_tensor(self.distance(before, p))
+        if not distance.dtype.is_floating or distance.shape.rank != before[0].shape.rank:
+            raise ValueError(
+                f"{type(self).__name__}.distance must return one floating point number for each unit, [.., H]; "
+                f"received {distance.dtype.name} of shape {tuple(distance.shape)}."
+            )
+        return distance
 
     def _slope(self, distance):
         function = SURROGATES[self.surrogate] if isinstance(self.surrogate, str) else self.surrogate
@@ -195,8 +230,16 @@ class Unit(HiddenCell):
         return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
 
     def _at_rest(self, p, zeros):
-        """The `LinearStep` of units at rest; `zeros` [H] or [.., H]."""
-        return self._linearised(self.Own(*[zeros] * len(self.states)), zeros, zeros, p)
+        """The `LinearStep` of units at rest, all entries tensors; `zeros` [H] or [.., H]."""
+        return self._rest_in_graph(p, zeros) if tf.executing_eagerly() else self._rest(p, zeros)
+
+    def _rest(self, p, zeros):
+        step = self._linearised(self.Own(*[zeros] * len(self.states)), zeros, zeros, p)
+        return tf.nest.map_structure(partial(tensor, like=zeros), step)  # a graph returns numbers in single precision
+
+    @cached_property
+    def _rest_in_graph(self):
+        return tf.function(self._rest, autograph=False)  # in a `tf.init_scope` no tape records
 
     def _linearised(self, start, current, spikes, p):
         """Eq. (37). The reset is all that a spike does to the potential, and what it does to the rest in proportion."""
@@ -209,11 +252,11 @@ class Unit(HiddenCell):
             return self.recover(self.Own(*y[:-1]), y[-1], p)
 
         by_start, by_before = derivatives(integrate, (*start, current)), derivatives(recover, (*before, spikes))
-        (r,) = derivatives(lambda *y: (self.distance(self.Own(*y), p),), before)
+        (r,) = derivatives(lambda *y: (self._distance(self.Own(*y), p),), before)
         silent = derivatives(recover, (*before, tf.zeros_like(spikes)))
         added = [row[-1] for row in derivatives(recover, (*map(tf.zeros_like, before), spikes))]
         s = [row[-1] for row in by_before]
-        psi = self._slope(self.distance(before, p))
+        psi = self._slope(self._distance(before, p))
         return LinearStep(
             psi=psi,
             P=tuple(row[:-1] for row in by_start),
@@ -238,9 +281,7 @@ class Unit(HiddenCell):
                     given[name] = tf.constant(self.sampled(name, shape), self.compute_dtype)
             p = self.Parameters(**given, dt=self.dt, drive=1.0)
             one = tf.ones(shape, self.compute_dtype)
-            of_dtype = partial(tensor, like=one)  # a `tf.function` would return numbers in single precision
-            rest = tf.function(lambda: tf.nest.map_structure(of_dtype, self._at_rest(p, 0.0 * one)), autograph=False)
-            step = rest()
+            step = self._at_rest(p, 0.0 * one)
             before = self.Own(*[one] * len(self.states))
             silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
         return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))
@@ -260,8 +301,7 @@ class Unit(HiddenCell):
     def leak_rate(self) -> tf.Tensor | float:
         """Rate at which the potential of a unit at rest leaks [H], 1/ms: gamma starts there."""
         step = self._at_rest(self.parameters(), tf.zeros(self.units, self.compute_dtype))
-        left = tf.convert_to_tensor(step.free_response()[0][0], self.compute_dtype)
-        return -tf.math.log(tf.clip_by_value(left, 1e-3, 1.0 - 1e-6)) / self.dt
+        return -tf.math.log(tf.clip_by_value(step.free_response()[0][0], 1e-3, 1.0 - 1e-6)) / self.dt
 
     # Constants that learn
 

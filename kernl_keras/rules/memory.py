@@ -149,11 +149,9 @@ class LinearMemory:
         self.grow = cell.time_scales()[1] is None  # whether segments are longer the older they are, `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), rule.count_own(cell)
-        like, p = tf.zeros((1, 1, cell.units), cell.compute_dtype), cell.parameters()
-        step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
-        any_step = self.followed(cell.linear_step(cell.save_residuals(step, after), p))  # for the shapes of its entries
-        features = sum(x.shape[-1] for x in varying(averaged(any_step)))
-        count = self.settings.segments
+        # In a graph: where Keras 2 builds a layer no tape records, and without one a `Unit` has no derivatives.
+        any_step = tf.function(self._any_step, autograph=False).get_concrete_function()
+        features, count = sum(x.shape[-1] for x in any_step.structured_outputs), self.settings.segments
         self.shapes = Memory(  # without the batch axis
             x=(self.filters.count, inputs),
             means=(features,),
@@ -162,6 +160,13 @@ class LinearMemory:
             steps=(count,) if count else None,
             constants=(own, cell.units, fields) if fields else None,
         )
+
+    def _any_step(self):
+        """What is averaged of some step, for its shapes."""
+        cell, p = self.cell, self.cell.parameters()
+        like = tf.zeros((1, 1, cell.units), cell.compute_dtype)
+        step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
+        return varying(averaged(self.followed(cell.linear_step(cell.save_residuals(step, after), p))))
 
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""

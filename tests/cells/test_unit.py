@@ -192,3 +192,96 @@ def test_whether_a_unit_oscillates_is_found_in_its_dtype_and_with_constants_that
 
     own, packaged = Plain(H, dtype=dtype), kk.AdLIFCell(H, tau_m=6.0, tau_a=30.0, coupling=20.0)
     assert own.swings() == pytest.approx(packaged.swings(), rel=1e-5)
+
+
+class Scaled(Leaky):
+    """What a current adds depends on a constant. `Forward` is the same step as the package has it."""
+
+    def integrate(self, state, current, p):
+        return (state.v + p.dt / p.tau_m * (current - state.v),)
+
+
+def Forward(units, **settings):
+    return kk.LIFCell(units, resistance=1.0, tau_s=None, tau_ref=0.0, discretization="euler", **settings)
+
+
+@pytest.mark.parametrize("kind", [Scaled, Forward])
+def test_the_drive_of_a_unit_is_that_of_its_constants_now(kind):
+    """After they have learned, M = drive W_rec^T still is the direct effect, so that F is 0."""
+    rule = KeRNL("whole_unit", adaptation=True)
+    cell = kind(H, tau_m=20.0, learn="tau_m", dtype="float64")
+    layer = kk.RNN(cell, rule=rule, traces="linear", window=4, seed=1)
+    x = tf.constant(np.tile(X, (1, 4, 1)))
+    layer(x)
+    for tau in (20.0, 4.0):
+        cell.learned_weights()["tau_m"].assign(np.full(H, np.log(tau)))
+        np.testing.assert_allclose(cell.parameters().drive, np.full(H, 1.0 / tau))
+        layer.sensitivity_tensor.assign(np.transpose(cell.recurrent_weights()) / tau)
+        layer(x, training=True)
+        assert float(layer.report.sensitivity_loss) < 1e-20 < 1e-3 < float(layer.report.perturbation_variance)
+
+
+@pytest.mark.parametrize("learn", [(), "tau_m"])
+def test_a_loaded_unit_has_the_drive_of_the_draws_that_were_saved(learn, tmp_path):
+    keras.utils.register_keras_serializable("tests")(Scaled)
+    inputs = keras.Input(batch_shape=(B, T, I))
+    cell = Scaled(H, tau_m=kk.LogUniform(2.0, 80.0), learn=learn)
+    model = kk.Model(inputs, kk.RNN(cell, rule="kernl", stateful=True, window=4)(inputs))
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True
+    same(loaded.layers[1].cell.parameters().drive, cell.parameters().drive)
+    for one, other in zip(*(each.gradients(np.float32(X), np.ones((B, T, H), "float32")) for each in (model, loaded))):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_linear_memory_of_a_unit_without_a_graph():
+    """Keras 2 builds layers where no tape records."""
+    layer = kk.RNN(Quadratic(H), rule="kernl", stateful=True)
+    assert layer(np.float32(X)).shape == (B, T, H)
+
+
+def returns(**functions):
+    return type("Wrong", (Leaky,), functions)
+
+
+MISTAKES = [  # what is written, and the message
+    (
+        dict(integrate=lambda self, state, current, p: state.v),
+        r"Wrong.integrate must .* as in return \(v,\); received one",
+    ),
+    (
+        dict(integrate=lambda self, state, current, p: (state.w,)),
+        "no attribute 'w'. The states of Wrong are v, and p",
+    ),
+    (dict(integrate=lambda self, state, current, p: (p.tau * current,)), "'tau'. .*, and p has tau_m, dt"),
+    (
+        dict(distance=lambda self, before, p: before.v > 1.0),
+        "distance must return one .* received bool of shape",
+    ),
+    (
+        dict(distance=lambda self, before, p: tf.reduce_mean(before.v)),
+        "distance must return .* received float32 of",
+    ),
+    (dict(states="volt"), "states of Wrong must be a tuple of names, words of Python; received 'volt'"),
+    (dict(states=("class",)), r"states of Wrong must be a tuple of names, .* received \('class',\)"),
+    (
+        dict(unit_constants={"tau m": 1.0}),
+        "unit_constants of Wrong must be a dict, .* received {'tau m'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), MISTAKES)
+def test_what_is_wrong_with_a_unit_is_named(wrong, message):
+    with pytest.raises((ValueError, AttributeError), match=message):
+        returns(**wrong)(H).build((None, I))
+
+
+def test_a_unit_that_does_not_rest_at_0_is_warned_of():
+    def integrate(self, state, current, p):
+        return (state.v + p.dt / p.tau_m * (current + 0.5 - state.v),)
+
+    with pytest.warns(UserWarning, match="Wrong.integrate should leave a unit at rest .* it changes v"):
+        returns(integrate=integrate)(H).build((None, I))
