@@ -236,12 +236,6 @@ def test_a_loaded_unit_has_the_drive_of_the_draws_that_were_saved(learn, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
-def test_linear_memory_of_a_unit_without_a_graph():
-    """Keras 2 builds layers where no tape records."""
-    layer = kk.RNN(Quadratic(H), rule="kernl", stateful=True)
-    assert layer(np.float32(X)).shape == (B, T, H)
-
-
 def returns(**functions):
     return type("Wrong", (Leaky,), functions)
 

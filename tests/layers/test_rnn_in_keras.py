@@ -13,6 +13,7 @@ from kernl_keras.rules import BPTT, Exponential, KeRNL, LinearTraces, PlainKeRNL
 
 from ..reference.cases import B, H, I, J, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+from ..reference.units import Quadratic
 from ..signatures import constructor_arguments
 
 NETWORK = KeRNL("exponential", reset_gradient=False)
@@ -233,3 +234,9 @@ def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
         assert np.any(other[0] != each.layers[-1].get_weights()[0])
     layer.trainable = True
     assert len(model.trainable_variables) > 2 and layer.cell.trainable
+
+
+def test_linear_memory_of_a_unit_of_ones_own_without_a_graph():
+    """Keras 2 builds layers where no tape records, by which such a unit finds its derivatives."""
+    layer = kk.RNN(Quadratic(4), rule="kernl", stateful=True)
+    assert layer(np.ones((2, 5, 3), "float32")).shape == (2, 5, 4)
