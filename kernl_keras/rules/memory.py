@@ -54,7 +54,8 @@ class LinearTraces(Settings):
             to beyond the units' longest. Of a `kernl_keras.Unit` the periods are found from its step at rest; they
             count as an adaptation current's where a spike resets the potential or nothing lasts for a period. Or the
             filters themselves: a list of time constants in ms, or of pairs of a time constant and a period. Time
-            constants of more than 100,000 steps count as so many.
+            constants of more than 100,000 steps count as so many. Give the filters where an initializer of your own
+            draws the units' constants without a `seed`: those found from its draws differ in a model that is loaded.
         hops: under KeRNL, through how many other units an error goes back in what is older than the segments; None for
             4 where units have periods, else 1, and 0 for none at all. What a hop after the first adds is scaled down
             where it is longer than what the one before it added. In the segments an error goes on to other units at
