@@ -15,6 +15,7 @@ from ..reference.expected import compute, same
 from ..reference.units import TAUS, Quadratic, layer_over
 
 B, T, I, H = 2, 9, 3, 4  # noqa: E741
+LASTING, PERIODS = [90.0, 40.0, 70.0, 80.0], [12.0, 7.0, 30.0, 9.0]
 
 
 @keras.utils.register_keras_serializable("tests")
@@ -75,10 +76,17 @@ class Swinging(kk.Unit):
 
 
 PACKAGED = {  # own unit: its settings, and the package's cell with its own
-    "leaky": (Leaky, dict(tau_m=TAUS), kk.LIFCell, dict(tau_m=TAUS, tau_s=None, tau_ref=0.0, resistance=2.0)),
+    "leaky": (
+        Leaky, dict(tau_m=TAUS), kk.LIFCell,
+        dict(tau_m=TAUS, tau_s=None, tau_a=1.0, tau_ref=0.0, resistance=2.0),
+    ),
     "adapting": (
         Adapting, dict(tau_m=TAUS, tau_a=30.0), kk.AdLIFCell,
         dict(tau_m=TAUS, tau_a=30.0, resistance=1.0, coupling=20.0, adaptation_strength=40.0, surrogate="triangle"),
+    ),
+    "swinging": (
+        Swinging, dict(tau_m=LASTING, period=PERIODS), kk.ResonatorCell,
+        dict(tau_m=LASTING, period=PERIODS, tau_a=1.0, adaptation_strength=0.0, surrogate="triangle"),
     ),
 }  # fmt: skip
 RULES = {
@@ -88,6 +96,8 @@ RULES = {
     "eprop": (EProp(reset_gradient=True), {}),
     "eprop, traces": (EProp(reset_gradient=True), {"traces": True}),
     "eprop, window": (EProp(reset_gradient=True), {"window": 4}),
+    "eprop, linear memory": (EProp(reset_gradient=True), {"window": 4, "traces": "linear"}),
+    "kernl, linear memory": (KeRNL("whole_unit"), {"window": 4, "traces": "linear"}),
     "kernl": (KeRNL("whole_unit"), {}),
     "kernl, traces": (KeRNL("whole_unit"), {"traces": True}),
     "kernl, no adaptation": (KeRNL("whole_unit", adaptation=False), {}),
@@ -150,7 +160,7 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
     [
         (Leaky, kk.LIFCell, dict(tau_m=[4.0, 60.0, 9.0, 6.0])),
         (Adapting, kk.AdLIFCell, dict(tau_m=TAUS, tau_a=30.0, coupling=[20.0, 90.0, 5.0, 30.0])),
-        (Swinging, kk.ResonatorCell, dict(tau_m=[90.0, 40.0, 70.0, 80.0], period=[12.0, 7.0, 30.0, 9.0])),
+        (Swinging, kk.ResonatorCell, dict(tau_m=LASTING, period=PERIODS)),
     ],
 )
 @pytest.mark.parametrize("dt", [1.0, 0.5])
