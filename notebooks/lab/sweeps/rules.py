@@ -147,6 +147,16 @@ SWEEPS = (
         (5e-3,),
         task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
     ),
+    sweep(
+        "spoken-digits-decay",
+        "Spoken digits, twice as many updates with weight decay, trained on the validation part too",
+        SPOKEN_DIGITS,
+        WORDS[1:3],
+        (5e-3,),
+        task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
+        weight_decay=1.0,
+        epochs=10,
+    ),
     Sweep(
         "smnist-alif-8000",
         "Adaptive thresholds, 784 pixels, 8,000 steps",
