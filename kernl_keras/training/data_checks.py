@@ -130,7 +130,8 @@ def check_stateful(model, given):
     Also of batches that are shuffled and cannot continue each other. `given` are the arguments of `fit` by name.
     """
     x, batch = given.get("x"), _static_batch(model)
-    if batch is not None and (_examples(x) or 0) > batch and given.get("shuffle", True):
+    learned_from = (_examples(x) or 0) * (1.0 - (given.get("validation_split") or 0.0))
+    if batch is not None and learned_from > batch and given.get("shuffle", True):
         warnings.warn(
             "shuffle should be False where layers have stateful=True and x is an array: they continue each row of a "
             f"batch in the next, and fit shuffles the examples. Example n + {batch} should continue example n.",
