@@ -151,7 +151,7 @@ SWEEPS = (
         "spoken-digits-decay",
         "Spoken digits, twice as many updates with weight decay, trained on the validation part too",
         SPOKEN_DIGITS,
-        WORDS[1:3],
+        WORDS[1:2],
         (5e-3,),
         task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
         weight_decay=1.0,
