@@ -111,8 +111,10 @@ class Unit(HiddenCell):
         for argument, names in (("states", cls.states), ("unit_constants", cls.unit_constants)):
             known = (isinstance(name, str) and name.isidentifier() and not iskeyword(name) for name in names)
             if isinstance(names, str) or not all(known):
-                form = "tuple of names" if argument == "states" else "dict, each key a name"
-                raise ValueError(f"{argument} of {cls.__name__} must be a {form}, words of Python; received {names!r}.")
+                form = "tuple of" if argument == "states" else "dict whose keys are"
+                raise ValueError(
+                    f"{argument} of {cls.__name__} must be a {form} valid Python names; received {names!r}."
+                )
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
         cls.State = namedtuple("State", (*cls.states, "trace"))  # type: ignore[misc]

@@ -205,17 +205,17 @@ def test_whether_a_unit_oscillates_is_found_in_its_dtype_and_with_constants_that
 
 
 class Scaled(Leaky):
-    """What a current adds depends on a constant. `Forward` is the same step as the package has it."""
+    """What a current adds depends on a constant. `scaled_lif` is the same step in the package."""
 
     def integrate(self, state, current, p):
         return (state.v + p.dt / p.tau_m * (current - state.v),)
 
 
-def Forward(units, **settings):
+def scaled_lif(units, **settings):
     return kk.LIFCell(units, resistance=1.0, tau_s=None, tau_ref=0.0, discretization="euler", **settings)
 
 
-@pytest.mark.parametrize("kind", [Scaled, Forward])
+@pytest.mark.parametrize("kind", [Scaled, scaled_lif])
 def test_the_drive_of_a_unit_is_that_of_its_constants_now(kind):
     """After they have learned, M = drive W_rec^T still is the direct effect, so that F is 0."""
     rule = KeRNL("whole_unit", adaptation=True)
@@ -268,11 +268,11 @@ MISTAKES = [  # what is written, and the message
         dict(distance=lambda self, before, p: tf.reduce_mean(before.v)),
         "distance must return .* received float32 of",
     ),
-    (dict(states="volt"), "states of Wrong must be a tuple of names, words of Python; received 'volt'"),
-    (dict(states=("class",)), r"states of Wrong must be a tuple of names, .* received \('class',\)"),
+    (dict(states="volt"), "states of Wrong must be a tuple of valid Python names; received 'volt'"),
+    (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (
         dict(unit_constants={"tau m": 1.0}),
-        "unit_constants of Wrong must be a dict, .* received {'tau m'",
+        "unit_constants of Wrong must be a dict whose .* received {'tau m'",
     ),
 ]
 
