@@ -6,6 +6,10 @@ last two the errors of all digits are brought to the same length, because a few 
 to the direct effect of the weights, drive W_rec^T, so that it loses nothing. The values are of all weights of the
 hidden layer: the cosine to backpropagation's gradient, and the length, backpropagation's being 1.
 
+Backpropagation's own gradient changes with the weights: the same digits have another one after all weights have moved
+by a small share of themselves, at random. How near it stays says what a cosine is worth. The mean over many such moves,
+and over batches, is what a rule follows in the long run.
+
 The parts of what is lost are found in NumPy, on a few digits: the errors behind the borders go back as in
 backpropagation, with one part as in linear memory, the rest exact. Where means stand for steps, hops are counted and
 damped as in linear memory, because all of them together may explode.
@@ -37,6 +41,7 @@ from .options import Command, made_before
 
 EARLY, LATE = ("smnist", "smnist-alif", "smnist-adlif"), ("late", "decayed")
 EXAMPLES, FEW = 32, 8  # digits, and those for the parts
+SHARES, DRAWS = (1e-5, 1e-4, 1e-3), 40  # moves of the weights; those of which gradients are averaged, by the last share
 NEGLIGIBLE = 1e-3  # of the largest error: borders with smaller ones are left out
 OWN, HOP = EProp(reset_gradient=True), KeRNL("whole_unit")
 ROWS = {
@@ -80,7 +85,7 @@ def network_and_digits(name, seed, updates, run=None):
             variable.assign(weights.get(key, variable))  # all but M
     model.get_layer("hidden").reset_sensitivity()
     batches = list(data.validation.unbatch().batch(EXAMPLES))
-    return model, batches[seed % len(batches) if name in LATE else 0]
+    return model, batches[seed % len(batches) if name in LATE else 0], batches
 
 
 class Behind:
@@ -192,16 +197,49 @@ def back(step, later, e):
     return [sum(later[i] * step["A"][i][k] for i in d) + step["D"][k] * e for k in d], current
 
 
+def moved(model, share, draw):
+    """Moves every trained weight by a random share of itself, normal with this standard deviation."""
+    for v in model.trainable_variables:
+        v.assign(v * (1.0 + share * draw.standard_normal(v.shape).astype(v.dtype)))
+
+
+def after_moves(model, batch, batches, call_and_error, gradients, window, seed):
+    """Rows: backpropagation's gradient of a batch after moves of the weights beside that before; means over moves."""
+    draw, weights, rows = np.random.default_rng(seed), model.get_weights(), []
+    still = gradients(*call_and_error(batch), BPTT())
+
+    def after_move(batch, share):
+        moved(model, share, draw)
+        call, error = call_and_error(batch)
+        model.set_weights(weights)
+        return call, error
+
+    for share in SHARES:
+        found = agreement(gradients(*after_move(batch, share), BPTT()), still)
+        rows.append({"weights moved": f"{share:.3%}", **found})
+    calls = [after_move(batch, share) for batch in itertools.islice(itertools.cycle(batches), DRAWS)]
+    exact = [gradients(*call, BPTT()) for call in calls]
+    linear = [gradients(*call, HOP, window, True) for call in calls]
+    halves = agreement(np.mean(exact[::2], 0), np.mean(exact[1::2], 0))
+    label, mean = f"{share:.3%}, mean of {DRAWS}", agreement(np.mean(linear, 0), np.mean(exact, 0))
+    rows.append({"weights moved": f"{label}, KeRNL, linear memory", "window": window, **mean})
+    rows.append({"weights moved": f"{label}, half of them beside the other half", **halves})
+    return rows
+
+
 def measure(name, seed, updates, windows, kept, run=None):
     """The rows of one network, a list of dicts; `kept` has what is compiled, by the network's name."""
-    model, batch = network_and_digits(name, seed, updates, run)
+    model, batch, batches = network_and_digits(name, seed, updates, run)
     if name in kept:
         kept[name][0].set_weights(model.get_weights())
     model, gradients = kept.setdefault(name, (model, Gradients(model.get_layer("hidden"))))
     layer = gradients.layer
-    (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
-    if name in LATE:
-        error /= tf.norm(error, axis=(1, 2), keepdims=True)
+
+    def call_and_error(batch):
+        (call,), (error,) = backpropagated_errors(model, [layer], *batch, None)
+        return call, error / tf.norm(error, axis=(1, 2), keepdims=True) if name in LATE else error
+
+    call, error = call_and_error(batch)
     exact, rows, about = gradients(call, error, BPTT()), [], {"network": name, "seed": seed}
     for window in windows:
         for label, (rule, linear) in ROWS.items():
@@ -214,7 +252,8 @@ def measure(name, seed, updates, windows, kept, run=None):
     for part, settings in PARTS.items():
         found = agreement(behind.gradient(**settings), exact)
         rows.append({**about, "window": windows[-1], "as in linear memory": part, **found})
-    return rows
+    found = after_moves(model, batch, batches, call_and_error, gradients, windows[-1], seed)
+    return [*rows, *({**about, **row} for row in found)]
 
 
 def run(options, about):
@@ -229,8 +268,8 @@ def run(options, about):
         found = measure(name, seed, options.updates, options.windows, kept, options.run_dir)
         rows += [{**row, "git_revision": about["git_revision"]} for row in found]
         for row in found:
-            label = row.get("crosses") or f"exact but for {row['as in linear memory']}"
-            print(f"{name} {seed} C={row['window']} {label}: {row['cosine']:.3f} ({row['length']:.2f})", flush=True)
+            what = ", ".join(f"{key} {value}" for key, value in row.items() if key not in ("network", "seed", "length"))
+            print(f"{name} {seed} {what}", flush=True)
         rows.sort(key=lambda row: (*EARLY, *LATE).index(row["network"]))
         measured = {"examples": EXAMPLES, "updates": options.updates, "device": devices(), "rows": rows}
         write_json(options.output, {"memory": {**measured, **about}})

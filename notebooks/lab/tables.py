@@ -191,7 +191,10 @@ NETWORK_NAMES = {  # of `memory`
 
 
 def memory_table(found):
-    """Cosines of gradients to backpropagation's, two tables: by what crosses the border, and by what is lost there."""
+    """Cosines of gradients to backpropagation's, in three tables.
+
+    By what crosses the border, by what is lost there, and backpropagation's own after its weights have moved.
+    """
 
     def cosines(rows):
         return plain_spread([row["cosine"] for row in rows], 2)
@@ -206,10 +209,12 @@ def memory_table(found):
     heads, lines = pivot(crossing, place, lambda row: row["crosses"], cosines)
     steps = grouped([row for row in crossing if row["crosses"] == LINEAR], place)
     lines = [[*line, f"{steps[line[0], line[1]][0]['steps_of_memory']:.0f}"] for line in lines]
-    parts = [row for row in found["rows"] if "crosses" not in row]
-    networks, lost = pivot(parts, lambda row: (row["as in linear memory"],), network, cosines)
-    first = markdown(["", "C", *heads, "memory, in steps"], lines)
-    return first + "\n\n" + markdown(["as in linear memory", *networks], lost)
+    tables = [markdown(["", "C", *heads, "memory, in steps"], lines)]
+    for head in ("as in linear memory", "weights moved"):
+        rows = [row for row in found["rows"] if head in row]
+        networks, lines = pivot(rows, lambda row: (row[head],), network, cosines)  # noqa: B023
+        tables.append(markdown([head, *networks], lines))
+    return "\n\n".join(tables)
 
 
 def plain_spread(values, digits):

@@ -121,7 +121,7 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
 def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_path):
     experiment = dataclasses.replace(RESONATING.with_rule("bptt"), steps=2)
     train(experiment, tmp_path / "run", verbose=0)
-    model, (x, _) = lab_memory.network_and_digits("decayed", 1, 0, tmp_path / "run")
+    model, (x, _), _ = lab_memory.network_and_digits("decayed", 1, 0, tmp_path / "run")
     saved = variables(load_saved(tmp_path / "run", experiment, (T, INPUTS)))
     assert len(x) == 8 and set(variables(model)) - set(saved) == {"hidden/draws", "hidden/sensitivity_tensor"}
     for name, weight in saved.items():
@@ -133,11 +133,15 @@ def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_p
 
 @pytest.mark.slow
 def test_rows_of_a_network(learned, results, monkeypatch):
-    monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: learned)
+    monkeypatch.setattr(lab_memory, "network_and_digits", lambda *_: (*learned, [learned[1]]))
+    monkeypatch.setattr(lab_memory, "DRAWS", 2)
     found = results(lab_memory, "--networks", "smnist", "--windows", "6", "2", "--seeds", "0")["memory"]
-    whole = [row["cosine"] for row in found["rows"] if row["window"] == T and "crosses" in row]
+    whole = [row["cosine"] for row in found["rows"] if "crosses" in row and row["window"] == T]
     assert len(whole) == len(lab_memory.ROWS) and whole == pytest.approx([1.0] * len(whole), abs=1e-5)
-    assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) and found["git_revision"]
+    moved = {row["weights moved"]: row["cosine"] for row in found["rows"] if "weights moved" in row}
+    assert len(moved) == len(lab_memory.SHARES) + 2 and moved["0.001%"] == pytest.approx(1.0, abs=1e-3)
+    assert len(found["rows"]) == 2 * len(lab_memory.ROWS) + len(lab_memory.PARTS) + len(moved)
+    assert found["git_revision"]
 
 
 def test_rows_of_other_networks_are_kept(results, monkeypatch):
