@@ -208,18 +208,18 @@ def after_moves(model, batch, batches, call_and_error, gradients, window, seed):
     draw, weights, rows = np.random.default_rng(seed), model.get_weights(), []
     still = gradients(*call_and_error(batch), BPTT())
 
-    def after_move(batch, share):
+    def after_move(batch, share, *ways):
         moved(model, share, draw)
-        call, error = call_and_error(batch)
+        call = call_and_error(batch)
+        found = [gradients(*call, *way) for way in ways]
         model.set_weights(weights)
-        return call, error
+        return found
 
     for share in SHARES:
-        found = agreement(gradients(*after_move(batch, share), BPTT()), still)
-        rows.append({"weights moved": f"{share:.3%}", **found})
-    calls = [after_move(batch, share) for batch in itertools.islice(itertools.cycle(batches), DRAWS)]
-    exact = [gradients(*call, BPTT()) for call in calls]
-    linear = [gradients(*call, HOP, window, True) for call in calls]
+        (found,) = after_move(batch, share, (BPTT(),))
+        rows.append({"weights moved": f"{share:.3%}", **agreement(found, still)})
+    calls = itertools.islice(itertools.cycle(batches), DRAWS)
+    exact, linear = zip(*(after_move(batch, share, (BPTT(),), (HOP, window, True)) for batch in calls))
     halves = agreement(np.mean(exact[::2], 0), np.mean(exact[1::2], 0))
     label, mean = f"{share:.3%}, mean of {DRAWS}", agreement(np.mean(linear, 0), np.mean(exact, 0))
     rows.append({"weights moved": f"{label}, KeRNL, linear memory", "window": window, **mean})
