@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from ..checks import integer
 from ..keras_version import keras
 from ..layers.rnn import RNN
 from ..layers.step import Step, running
@@ -20,20 +21,31 @@ from ..training.model import Model
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
 from ..training.step import run_forward
-from .learning_network import checked, compiled, grouped, is_sparse, learned, network_of_steps, optimizer_of
+from .learning_network import (
+    checked,
+    compiled,
+    gradient_sums,
+    grouped,
+    is_sparse,
+    learned,
+    network_of_steps,
+    optimizer_of,
+)
 
 
 class Learner(tf.Module):
     """A network of one time step that answers and learns, see `learner`.
 
     Attributes:
-        tensors: the variables by group, "weights", "optimizer", "states" and "traces", each a dict by name. The names
-            are the same in every process, in Keras 3 and in Keras 2. The number of a layer that Keras named, such as
-            `rnn_7`, counts the layers of the network instead: `rnn`, `rnn_1`.
+        tensors: the variables by group, "weights", "optimizer", "gradients", "states" and "traces", each a dict by
+            name. The names are the same in every process, in Keras 3 and in Keras 2. The number of a layer that Keras
+            named, such as `rnn_7`, counts the layers of the network instead: `rnn`, `rnn_1`. There are "gradients",
+            sums over the steps since the last update and their number, with an `update_every` above 1.
     """
 
-    def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None) -> None:
+    def __init__(self, model: keras.Model, y: tf.TensorSpec | None = None, update_every: int = 1) -> None:
         super().__init__(name="learner")
+        self.update_every = integer("update_every", update_every)
         layers = checked(model)
         network, self._clip = compiled(network_of_steps(layers), model)
         (inputs,), (outputs,) = network.inputs, network.outputs
@@ -46,7 +58,10 @@ class Learner(tf.Module):
         y = tf.TensorSpec(y.shape, y.dtype, "y")
         weight = tf.TensorSpec((1,), tf.float32, "sample_weight")
         build_metrics(network, tf.zeros((1, *y.shape), y.dtype), tf.zeros(outputs.shape))
+        groups = grouped(network)
+        sums = gradient_sums(network, groups["weights"]) if self.update_every > 1 else {}
         self.__dict__["_network"] = network  # past TensorFlow, which would export Keras' own functions as well
+        self.__dict__["_sums"] = list(sums.values())  # the last one counts the steps
         pairs = [(own, layer) for own, layer in zip(network.layers[1:], layers) if isinstance(layer, RNN)]
         self.__dict__["_following"] = [own for own, layer in pairs if own.memory and layer.sensitivity_weights]
         self._step = tf.function(self._answer, input_signature=[x], autograph=False)
@@ -57,7 +72,7 @@ class Learner(tf.Module):
         used = {id(variable) for variable in seen}
         self.tensors = {
             group: {name: variable for name, variable in tensors.items() if id(variable) in used}
-            for group, tensors in grouped(network).items()
+            for group, tensors in {**groups, "gradients": sums}.items()
         }
         theirs = learned(layers, optimizer_of(model), variable_groups(model)[1])
         self.__dict__["_model"] = model, theirs["weights"] | theirs["optimizer"]
@@ -74,7 +89,8 @@ class Learner(tf.Module):
     def learn(self, x: Any, y: Any, sample_weight: Any = (1.0,)) -> dict[str, tf.Tensor]:
         """Answers to x [1, F] as `step` does, and takes one step of the optimizer towards y [1, ..].
 
-        `sample_weight` [1] is a factor of the loss, a number, which stands in the answer as `loss`.
+        Or it adds to the gradients until there are those of `update_every` steps. `sample_weight` [1] is a factor of
+        the loss, a number, which stands in the answer as `loss`.
         """
         return self._answer_of(self._learn, x, y, sample_weight)
 
@@ -98,7 +114,8 @@ class Learner(tf.Module):
         """Puts what was learned into the model that this learner was made of, and returns it; `fit` then goes on.
 
         Its weights and its optimizer's values move, and nothing else: the model's states, the optimizer of M, and an
-        optimizer that it was compiled with since stay. Errors are those of `restore`.
+        optimizer that it was compiled with since stay. Gradients that have not come to an update are left out. Errors
+        are those of `restore`.
 
         Args:
             saved: what `save` returned, also on a device, in another process or from a file, such as `np.load` reads
@@ -175,16 +192,34 @@ class Learner(tf.Module):
         with gradients_released_with(self):
             forward = run_forward(network, x[:, None], y[:, None], sample_weight)
             of_weights = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
-            good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+            due = good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+            if self._sums:
+                of_weights, due = self._added(of_weights, good)
             before = [layer.cell.direct_effect() for layer in self._following]
             if self._clip is not None:  # Keras divides by the norm: LiteRT's XNNPACK makes NaN of it where all are 0
                 share = self._clip / tf.maximum(of_weights.norm, self._clip)
                 of_weights = of_weights._replace(gradients=[share * each for each in of_weights.gradients])
-            update(of_weights, good)
+            update(of_weights, due)
             for layer, effect in zip(self._following, before):
                 layer.sensitivity_tensor.assign_add(layer.cell.direct_effect() - effect)
         kept.put_back(tf.logical_not(good))
         return {"outputs": forward.y_pred[:, 0], "loss": forward.loss}
+
+    def _added(self, group, good):
+        """The `Group` of the mean gradients since the last update, and whether they are those of `update_every` steps.
+
+        What is not `good` is not added.
+        """
+        *every, steps = self._sums
+        of = {id(variable): each for variable, each in zip(self._network.trainable_variables, every)}
+        kept = [*(of[id(variable)] for variable in group.variables), steps]
+        now = zip(kept, [*group.gradients, tf.ones(())])
+        *sums, count = (each + tf.where(good, added, tf.zeros_like(added)) for each, added in now)
+        due = good & (count >= self.update_every)
+        for variable, value in zip(kept, (*sums, count)):
+            variable.assign(tf.where(due, tf.zeros_like(value), value))
+        mean = [each / self.update_every for each in sums]
+        return group._replace(gradients=mean, norm=tf.linalg.global_norm(mean)), due
 
     def _start_anew(self):
         for variable in self._states():
@@ -200,14 +235,18 @@ class Learner(tf.Module):
         return [state for _, state in layer_states(self._network)]
 
 
-def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
+def learner(model: Model, y: tf.TensorSpec | None = None, update_every: int = 1) -> Learner:
     """A network of one time step that answers and learns, with everything that it needs in variables of its own.
 
     `learn` does what `fit` does with a batch of one example and one step, of a network that is `stateful` with
-    `window=1`: memory and time a step are the same however long the stream is. Weights, optimizer and their values are
-    those of the model, which stays as it is; states and traces start at 0. The learning rate stays at its present value
-    or goes on by its schedule, and a value of 0 is warned of. On a device, from `to_litert()` or
-    `export(folder)`, the signatures are
+    `window=1`: memory and time a step are the same however long the stream is. With `update_every=N` the weights stand
+    still for N steps and then move by the mean of their gradients, as `fit` does with an optimizer that has Keras'
+    `gradient_accumulation_steps=N`. Steps with a sample weight of 0 count among them, and they may be of several
+    sequences, with a `reset` before each.
+
+    Weights, optimizer and their values are those of the model, which stays as it is; states and traces start at 0. The
+    learning rate stays at its present value or goes on by its schedule, and a value of 0 is warned of. On a device,
+    from `to_litert()` or `export(folder)`, the signatures are
 
         step      x [1, F]                                    -> outputs [1, n]
         learn     x [1, F], y [1, ..], sample_weight [1]      -> outputs [1, n], loss
@@ -230,14 +269,15 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
             traces is said by the layer's argument `traces`, where None is for what suits a stateful layer.
         y: `tf.TensorSpec` of the targets of one step; None for [1] of integers under a sparse loss, and for float32 of
             the outputs' shape [1, n] under any other.
+        update_every: N, how many steps that `learn` there are to an update of the weights.
 
     Returns:
         `Learner`, a `tf.Module` that has these as methods in Python, and `to_keras()`, which puts what was learned back
         into the model, `export(folder)`, and `to_litert()`, the content of a `.tflite` file.
 
     Raises:
-        ValueError: for a model that is not compiled with a loss, or not in single precision; and for layers and rules
-            that cannot learn in this way: the message names them.
+        ValueError: for a model that is not compiled with a loss, or not in single precision; for layers and rules that
+            cannot learn in this way: the message names them; and for an `update_every` below 1.
 
     Example:
 
@@ -256,7 +296,7 @@ def learner(model: Model, y: tf.TensorSpec | None = None) -> Learner:
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), for learning while a network runs.
     """
-    return Learner(model, y)
+    return Learner(model, y, update_every)
 
 
 def _as_tensor(name, value, spec):

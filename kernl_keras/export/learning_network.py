@@ -78,7 +78,10 @@ def compiled(network, model):
     theirs = optimizer_of(model)
     config = theirs.get_config()
     if steps := config.get("gradient_accumulation_steps"):
-        raise ValueError(f"the optimizer must learn from every step; received gradient_accumulation_steps={steps}.")
+        raise ValueError(
+            f"the optimizer must have no gradient_accumulation_steps, in place of which kk.learner has update_every; "
+            f"received {steps}."
+        )
     clip, config["global_clipnorm"] = config.get("global_clipnorm"), None
     optimizer = type(theirs).from_config(config)
     weights = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
@@ -124,6 +127,14 @@ def grouped(network):
         group, field = _state_name(layer, number)
         groups[group][distinct(f"{names[id(layer)]}_{field}", taken)] = _plain(state)
     return groups
+
+
+def gradient_sums(network, weights):
+    """Variables for sums of the gradients of the trained weights, and one for the number of steps, by name."""
+    names = {id(variable): name for name, variable in weights.items()}
+    trained = [_plain(variable) for variable in network.trainable_variables]
+    sums = {f"gradient_{names[id(each)]}": tf.Variable(tf.zeros_like(each), trainable=False) for each in trained}
+    return {**sums, "gradient_steps": tf.Variable(tf.zeros(()), trainable=False)}
 
 
 def learned(layers, optimizer, trained):

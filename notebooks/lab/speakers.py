@@ -40,7 +40,6 @@ WORDS = (10, 30, 100)
 DIGITS = 10
 KEPT = 10  # old recordings of each digit
 RATES = (1e-3, 3e-3)
-RATES_OF_STEPS = (1e-4,)  # in LiteRT, where every step is an update
 AVERAGED = 0.97  # share of an average that stays at an update
 ANSWERING = 0.8  # share of the averages in the weights that answer
 GRU_RATE = 3e-3  # in training, which validation data chose
@@ -54,7 +53,7 @@ WAYS = {  # the network; its rule, or what learns of it; and the learning rates 
     "backpropagation": ("kernl", "bptt", RATES[:1]),
     "GRU, readout only": ("gru", "readout", RATES),
     "GRU": ("gru", "all", RATES),
-    IN_LITERT: ("kernl", "kernl", RATES_OF_STEPS),
+    IN_LITERT: ("kernl", "kernl", RATES),
 }
 
 
@@ -110,16 +109,17 @@ class Learner:
 
 
 class OnDevice:
-    """The same in LiteRT, where each step is an update: every eighth time it learns from four words in turn."""
+    """The same in LiteRT, step by step: an update comes after all words, and in one of eight calls, to save time."""
 
-    heard, kept = 1, 3
+    every = 8
 
-    def __init__(self, model, answer_steps):
+    def __init__(self, model, answer_steps, time_steps):
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
-        learner, self.last = kk.learner(compiled(model, 1e-3)), answer_steps
+        steps = (Learner.heard + Learner.kept) * time_steps
+        learner, self.last = kk.learner(compiled(model, 1e-3), update_every=steps), answer_steps
         self.device = Interpreter(model_content=learner.to_litert(), num_threads=1)
         self.run = {name: self.device.get_signature_runner(name) for name in self.device.get_signature_list()}
         self.first, self.names = self.run["save"](), list(learner.tensors["weights"])
@@ -134,14 +134,14 @@ class OnDevice:
     def learn(self, x, y):
         """Learns from words one after the other, in the first of eight calls, and not in the others."""
         self.calls += 1
-        if self.calls % 8 != 1:
+        if self.calls % self.every != 1:
             return
         for word, digit in zip(x, y):
             self.run["reset"]()
             for number, now in enumerate(word):
                 asked = np.float32([number >= len(word) - self.last])
                 self.run["learn"](x=now[None], y=np.int32([digit]), sample_weight=asked)
-            self.averages = averaged(self.averages, self._weights())
+        self.averages = averaged(self.averages, self._weights(), AVERAGED**self.every)
 
     def errors(self, *parts):
         """As `Learner.errors`."""
@@ -160,9 +160,9 @@ class OnDevice:
         return [saved[name] for name in self.names]
 
 
-def averaged(averages, weights):
+def averaged(averages, weights, stays=AVERAGED):
     """The averages after an update."""
-    return [AVERAGED * average + (1.0 - AVERAGED) * weight for average, weight in zip(averages, weights)]
+    return [stays * average + (1.0 - stays) * weight for average, weight in zip(averages, weights)]
 
 
 def answering(begin, averages):
@@ -187,7 +187,7 @@ def make_learner(way, experiment, time_steps, features):
     size = Learner.heard + Learner.kept
     fine = dataclasses.replace(experiment.with_rule(learns), batch_size=size, schedule="constant")
     model = build_model(fine, time_steps, features, 1)
-    return OnDevice(model, fine.answer_steps) if way == IN_LITERT else Learner(model, time_steps, features)
+    return OnDevice(model, fine.answer_steps, time_steps) if way == IN_LITERT else Learner(model, time_steps, features)
 
 
 def trained(network, experiment, folder):
@@ -248,10 +248,10 @@ def course(learner, weights, rate, parts, rng, shift, any_order=False):
     rows = [(0, *learner.errors((x[asked], y[asked]), old))]
     for count in range(1, max(WORDS) + 1):
         for number in range(updates(count)):
-            now = heard[rng.integers(0, count, learner.heard)]
+            now = heard[rng.integers(0, count, Learner.heard)]
             if number == 0:
                 now[0] = heard[count - 1]
-            then = rng.choice(kept, learner.kept)
+            then = rng.choice(kept, Learner.kept)
             words = moved(np.concatenate([x[now], known_x[then]]), shift, rng)
             learner.learn(words, np.concatenate([y[now], known_y[then]]))
         if count in WORDS:

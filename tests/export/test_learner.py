@@ -12,7 +12,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.export.learner import Learner
 from kernl_keras.export.learning_network import is_sparse
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
 from ..reference.tools import all_same, short_name, through
@@ -177,6 +177,38 @@ def test_weights_are_those_of_fit(trained):
     fit(model, *given)
     for saved in (device.save(), learner.save()):
         assert_weights(saved, model, before)
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 accumulates no gradients")
+@pytest.mark.parametrize(
+    "settings, steps", [(NETWORKS["rate"], 240), (("resonator", kk.rules.KeRNL, "linear", "adam", CLASSES), 40)]
+)
+def test_several_steps_an_update(settings, steps):
+    """As `fit` with accumulated gradients. What is not finite does not count, and a reset loses no gradient."""
+    model = network(*settings)
+    learner, before, (x, y, weights) = kk.learner(model, update_every=4), weights_of(model), stream(settings[-1], steps)
+    device = Device(learner)
+    config = {**model.optimizer.get_config(), "gradient_accumulation_steps": 4}
+    model.compile(type(model.optimizer).from_config(config), settings[-1], jit_compile=False)
+    weights[::3] = 0.0
+    fit(model, x, y, weights)
+    kernel, sums = [f"{kind}_kernel" for kind in ("dense", "gradient_dense")]
+    for each in (learner, device):
+        learn_stream(each, x, y, weights)
+        saved = {name: np.array(value) for name, value in each.save().items()}
+        assert_weights(saved, model, before, tolerance=2e-3)
+        assert not saved["gradient_steps"] and not np.any(saved[sums])
+        learn_stream(each, x[:2], y[:2], [ONE, np.nan * ONE])
+        each.reset()
+        learn_stream(each, x[1:3], y[1:3], [ONE] * 2)
+        third = each.save()
+        assert third["gradient_steps"] == 3.0 and np.any(third[sums])
+        np.testing.assert_array_equal(third[kernel], saved[kernel])
+        each.learn(x=x[3], y=y[3], sample_weight=ONE)
+        assert np.any(each.save()[kernel] != saved[kernel]) and not np.any(each.save()[sums])
+    assert learner.tensors["gradients"].keys() == {name for name in saved if name.startswith("gradient_")}
+    with pytest.raises(ValueError, match="must have no gradient_accumulation_steps, .* has update_every; received 4"):
+        kk.learner(model)
 
 
 def test_inputs_are_scaled_as_in_the_model():
@@ -410,6 +442,8 @@ def test_models_that_cannot_learn_step_by_step():
     wide = kk.RNN(kk.LIFCell(H, dtype="float64"), "eprop", name="hidden")
     refused("layer 'hidden' must be in float32; received .*float64", wide)
     refused("must be made of SpikeEncoder, .*; received 'gru", keras.layers.GRU(3, return_sequences=True, name="gru"))
+    with pytest.raises(ValueError, match="update_every must be an integer >= 1; received 0"):
+        kk.learner(network(*NETWORKS["rate"]), update_every=0)
     for y in ("float32", tf.TensorSpec((None, 2)), tf.TensorSpec((2, 2))):
         refused(r"y must be a tf.TensorSpec of shape \[1, ..\], or None; received", hidden(), y=y)
 
