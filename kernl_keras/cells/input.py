@@ -35,7 +35,7 @@ class InputSpikeCell(WideCell):
         Spikes [B, units], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: if I is neither 1 nor `units`.
+        ValueError: for a setting out of its range; if I is neither 1 nor `units`.
         tf.errors.InvalidArgumentError: if the replicas of a strategy receive parts of a batch that differ in size.
 
     A `stateful` RNN repeats its draws after a reset, because Keras resets the states to 0.

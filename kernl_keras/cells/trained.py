@@ -85,7 +85,7 @@ class TrainedCell(WideCell):
         return value
 
     def constants(self) -> dict[str, Any]:
-        """The constants of the units as they are now, by name: numbers, or tensors [H]; without those that are None."""
+        """The constants of the units as they are now, by name: numbers or tensors [H], times in ms; no None."""
         values = {name: self.constant(name) for name in self._constants}
         return {name: value for name, value in values.items() if value is not None}
 

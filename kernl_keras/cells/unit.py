@@ -4,6 +4,7 @@ import warnings
 from collections import namedtuple
 from collections.abc import Iterable
 from functools import cached_property, partial
+from inspect import signature
 from keyword import iskeyword
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from .constants import Effects, check_time_constant
 from .hidden import HiddenCell, extent
 from .linear import Changes, LinearStep, nothing, tensor
 from .wide import serialized
+
+WEIGHTS = "kernel", "recurrent_kernel", "bias"
 
 
 class UnitStep(NamedTuple):
@@ -51,10 +54,11 @@ class Unit(HiddenCell):
 
     Attributes to define in the subclass:
 
-    - `states`: names of the states, a tuple. All start at 0.
+    - `states`: names of the states, a tuple. All start at 0. No name begins with an underscore or is "trace".
     - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
       constructor: a number, or a list of `units` numbers. Those whose names begin with "tau" are time constants in ms,
-      which may be initializers too. `p` has them as they are now, and `p.dt`.
+      which may be initializers too. `p` has them as they are now, and `p.dt`. No name is that of an argument or of an
+      attribute that every unit has.
 
     Args:
         units: number of units H.
@@ -72,7 +76,8 @@ class Unit(HiddenCell):
         The spikes z(t) [B, H], 0 or 1, and the list of new states.
 
     Raises:
-        ValueError: for an argument out of its range; for functions that return a wrong number of states; where a
+        ValueError: when the class is defined, for other names; for an argument out of its range; for functions that
+            return a wrong number of states, or a distance that is not one floating-point number for each unit; where a
             current does not raise the potential of a unit at rest.
         AttributeError: where a function uses a state or a constant that the unit does not have.
         NotImplementedError: where one of the three functions is missing.
@@ -108,12 +113,21 @@ class Unit(HiddenCell):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for argument, names in (("states", cls.states), ("unit_constants", cls.unit_constants)):
+        of_cells = {name for each in Unit.__mro__ for name in signature(each.__init__).parameters} | set(dir(Unit))
+        for argument, form, names, taken in (
+            ("states", "tuple of", cls.states, {"trace"}),
+            ("unit_constants", "dict whose keys are", cls.unit_constants, {"drive", *WEIGHTS, *of_cells}),
+        ):
             known = (isinstance(name, str) and name.isidentifier() and not iskeyword(name) for name in names)
-            if isinstance(names, str) or not all(known):
-                form = "tuple of" if argument == "states" else "dict whose keys are"
+            if isinstance(names, str) or not all(known) or any(name.startswith("_") for name in names):
                 raise ValueError(
-                    f"{argument} of {cls.__name__} must be a {form} valid Python names; received {names!r}."
+                    f"{argument} of {cls.__name__} must be a {form} valid Python names without a leading underscore; "
+                    f"received {names!r}."
+                )
+            if of_others := sorted(taken.intersection(names)):
+                raise ValueError(
+                    f"{argument} of {cls.__name__} must have names of their own; received {of_others}, which every "
+                    "unit has."
                 )
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]

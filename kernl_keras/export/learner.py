@@ -95,11 +95,11 @@ class Learner(tf.Module):
         return self._answer_of(self._learn, x, y, sample_weight)
 
     def reset(self) -> None:
-        """Starts a new sequence: states and traces are 0; weights and optimizer stay."""
+        """Starts a new sequence: states and traces are 0; weights, optimizer and sums of gradients stay."""
         self._start_anew()
 
     def save(self) -> dict[str, tf.Tensor]:
-        """All that lasts, by name: weights, the optimizer's variables, states and traces."""
+        """All that lasts, by name: weights, the optimizer's variables, sums of gradients, states and traces."""
         return {name: tf.identity(variable) for name, variable in self._all.items()}
 
     def restore(self, tensors: Mapping[str, Any]) -> None:
@@ -277,7 +277,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None, update_every: int = 1)
 
     Raises:
         ValueError: for a model that is not compiled with a loss, or not in single precision; for layers and rules that
-            cannot learn in this way: the message names them; and for an `update_every` below 1.
+            cannot learn in this way, and trainable weights beside them: the message names them; for an optimizer with
+            `gradient_accumulation_steps`, a `y` of another kind, and an `update_every` below 1.
 
     Example:
 

@@ -43,8 +43,8 @@ class Readout(LayerOverCell):
         learn: "tau_out" if it is to learn. Each unit then has its own, as a weight: the logarithm of tau_out, kept from
             0.1 steps (1.001 with "euler") to 100,000 steps.
         feedback: weights that take the error of v to the layer below: "symmetric" for W_out^T, as in backpropagation;
-            "random" for B^T, L(t) = gain (1-d) R(t) B^T, with weights B [H, O] that are drawn once, saved with the
-            model, and never trained. W_out learns as ever.
+            "random" for B^T, L(t) = gain (1-d) R(t) B^T, or R(t) B^T with `gain=None`, with weights B [H, O] that are
+            drawn once, saved with the model, and never trained. W_out learns as ever.
         traces: whether later errors still reach the spikes of earlier pieces of a sequence, so that the gradients of
             the pieces add up to that of the whole: H+1 numbers for each example, and for each unit where these have
             time constants of their own. In a `kernl_keras.Model` the errors also reach a layer below with linear

@@ -59,7 +59,7 @@ class RNN(LayerOverCell):
             still reach them. "linear", for "kernl" and "eprop": filters of the J = I + H + 1 inputs of the units, and
             the mean linear step of each unit (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model` errors then
             also come back to outputs of earlier pieces from the layer above. True: the exact eligibility traces,
-            several of [H, J] numbers, or of [H, H, J] for KeRNL's kernel "whole_unit" and for rate units. False:
+            one or several of [H, J] numbers, or of [H, H, J] for KeRNL's kernel "whole_unit" and for rate units. False:
             nothing goes on to the next piece. None: False unless the layer is `stateful`; then "linear" under KeRNL,
             except with the exponential kernel, False under "bptt", and True under all other rules.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.

@@ -38,8 +38,9 @@ class TimeAverage(StatefulLayer):
         Means [B, O].
 
     Raises:
-        ValueError: if the sequence is shorter than `last`, unless `stateful=True`. A graph that is traced with an
-            unknown number of steps does not check this: it averages a sequence that is too short over all of its steps.
+        ValueError: for a `last` that is no integer >= 1; for inputs that are not [B, T, O]; for `stateful=True` without
+            a static batch size; if the sequence is shorter than `last`, unless `stateful=True`. A graph that is traced
+            with an unknown number of steps does not check the last: it averages over all steps that there are.
 
     Example:
         >>> import tensorflow as tf, kernl_keras as kk

@@ -32,6 +32,9 @@ class KeRNL(EProp, LearnedSensitivity):
         (16) Omega(t) = K Omega(t-1) + xi(t)
         (19) F = mean (D(t) - Omega(t) M^T)^2,      D = perturbed minus clean observation
 
+    This is the exponential kernel, K = exp(-gamma_i dt). That of the default, "membrane", belongs to the unit k that
+    receives the spike, and (25) to (27) take the place of (16), (19), (21) and (22): `kernl_keras.rules.Membrane`.
+
     In linear memory (`traces="linear"`) the kernel plays no part before a window: errors follow several hops by M,
     which learns the direct effect of single steps (`kernl_keras.rules.LinearTraces`).
 
@@ -45,7 +48,8 @@ class KeRNL(EProp, LearnedSensitivity):
             `Replica` with its settings.
         adaptation: whether eps includes the adapting threshold, as in e-prop (`kernl_keras.rules.EProp`).
         reset_gradient: whether eps follows the derivative of the resetting spike, as backpropagation does: a spike then
-            also reduces eps by psi(t) times what it took from the potential.
+            also reduces eps by psi(t) times what it took from the potential. `rule="kernl"` stands for False with
+            `kernl_keras.AdLIFCell`.
         learn_sensitivity: whether M learns, and gamma.
         sensitivity_initializer: of M: None or "recurrent" for the path through one synapse, W_rec^T times (1-a) R_m;
             "local" for the effect of a unit on itself alone; or any Keras initializer.

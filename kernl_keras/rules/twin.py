@@ -51,7 +51,8 @@ class Twin(Perturbation):
 class Replica(Twin):
     """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
 
-    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`.
+    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`. For cells without
+    spikes `kernl_keras.RNN` raises a ValueError.
 
     Example:
 

@@ -24,7 +24,7 @@ from .step import run_forward, train_step
 class Model(CompiledModel):
     """A Keras model whose training step, for every batch,
 
-        (a) runs the network once, clean and perturbed together;
+        (a) runs the network once, and where M and gamma learn a perturbed one beside it;
         (b) in every `sensitivity_every`-th step, updates M and gamma of its `RNN` layers from their sensitivity loss
             F, Eq. (19), with `sensitivity_optimizer`;
         (c) updates every other weight with `optimizer`: the hidden ones by the layer's rule, with the new M and gamma,

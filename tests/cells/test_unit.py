@@ -268,8 +268,14 @@ MISTAKES = [  # what is written, and the message
         dict(distance=lambda self, before, p: tf.reduce_mean(before.v)),
         "distance must return .* received float32 of",
     ),
-    (dict(states="volt"), "states of Wrong must be a tuple of valid Python names; received 'volt'"),
+    (dict(states="volt"), "states of Wrong must be a tuple of valid Python names .*; received 'volt'"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
+    (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),
+    (dict(states=("v", "trace")), r"states of Wrong must have names of their own; received \['trace'\]"),
+    (
+        dict(unit_constants={"tau_m": 9.0, "drive": 1.0, "learn": 1.0, "call": 1.0, "bias": 1.0}),
+        r"unit_constants of Wrong must have .* received \['bias', 'call', 'drive', 'learn'\]",
+    ),
     (
         dict(unit_constants={"tau m": 1.0}),
         "unit_constants of Wrong must be a dict whose .* received {'tau m'",
