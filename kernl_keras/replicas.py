@@ -106,7 +106,8 @@ def share_of_sensitivity_loss(reports, whole):
         if loss is not None and replicas() > 1:
             loss *= tf.math.divide_no_nan(*(tf.cast(x.credited, loss.dtype) for x in (report, whole_report)))
         shares += [] if loss is None else [loss]
-    return tf.add_n(shares) if shares else None
+    widest = max((loss.dtype for loss in shares), key=lambda dtype: dtype.size, default=None)
+    return tf.add_n([tf.cast(loss, widest) for loss in shares]) if shares else None
 
 
 def logs_of_replica(logs):

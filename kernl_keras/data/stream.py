@@ -122,7 +122,14 @@ def stream(
 
 def _checked_words(x, y, lengths, answer):
     """x float32 [N, T, I], y [N, ...] and lengths int64 [N]; raises where they do not fit."""
-    x, y = np.asarray(x), np.asarray(y)
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(
+            "x must be words of one length: fill them up with zeros, and give the steps of each as lengths; "
+            f"received {len(x)} words of which NumPy says: {error}"
+        ) from error
+    y = np.asarray(y)
     if x.ndim != 3 or 0 in x.shape or x.dtype.kind not in "biuf":
         raise ValueError(f"x must be numbers [words, time, features]; received {x.dtype} of shape {x.shape}.")
     axes = 1 if answer is not None else 2
@@ -156,7 +163,7 @@ def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
         x [N, ...] and y [N, ...].
 
     Raises:
-        ValueError: for a pipeline without end, and for batches that are not pairs (x, y).
+        ValueError: for a pipeline without end or without a batch, and for batches that are not pairs (x, y).
 
     Example:
 
@@ -169,5 +176,8 @@ def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"data must be a tf.data.Dataset of batches (x, y); received {data!r}.")
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("data must have an end, such as repeat=False gives it; received a pipeline without.")
-    x, y = (np.concatenate(part) for part in zip(*data.as_numpy_iterator()))
+    batches = list(data.as_numpy_iterator())
+    if not batches:
+        raise ValueError("data must have at least one batch; received none.")
+    x, y = (np.concatenate(part) for part in zip(*batches))
     return x, y

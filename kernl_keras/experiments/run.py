@@ -107,9 +107,11 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
 
 def open_backup(run_dir, feed, resume):
     """The `Backup` of a run, with all that it goes on from; raises `UserError` where the directory does not fit."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"{run_dir} is a file: name another --run-dir.")
     if not resume and run_dir.exists():
         with explained(f"{run_dir} cannot be read", "Name another --run-dir."):  # a process killed at once leaves parts
-            if not run_dir.is_dir() or any(not path.name.startswith(PART) for path in run_dir.iterdir()):
+            if any(not path.name.startswith(PART) for path in run_dir.iterdir()):
                 raise UserError(
                     f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
                 )

@@ -266,7 +266,8 @@ def learner(model: Model, y: tf.TensorSpec | None = None, update_every: int = 1)
     Args:
         model: a built and compiled `kernl_keras.Model`, a chain of layers as `one_step` takes them, but without Masking
             and BatchNormalization. Each `RNN` learns by a rule that has traces, such as "eprop" and "kernl"; which
-            traces is said by the layer's argument `traces`, where None is for what suits a stateful layer.
+            traces is said by the layer's argument `traces`, where None is for what suits a stateful layer. Classes of
+            your own must be registered, as for saving.
         y: `tf.TensorSpec` of the targets of one step; None for [1] of integers under a sparse loss, and for float32 of
             the outputs' shape [1, n] under any other.
         update_every: N, how many steps that `learn` there are to an update of the weights.

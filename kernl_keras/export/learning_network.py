@@ -60,6 +60,8 @@ def network_of_steps(layers):
             copy.rule.learn_sensitivity = False
         x = copy(x)
         copy.trainable = layer.trainable
+        if hasattr(copy, "cell"):
+            copy.cell.trainable = layer.cell.trainable
         pairs = zip(*(sorted(each.weights, key=short_name) for each in (copy, layer)))  # a fixed M has another place
         for new, old in pairs:
             new.assign(old)

@@ -160,11 +160,15 @@ class Readout(LayerOverCell):
     def get_config(self) -> Config:
         config, settings = super().get_config(), self.cell.get_config()
         del config["cell"]
-        return {**config, **{name: settings[name] for name in self.CELL_ARGUMENTS}, "traces": self.traces}
+        frozen = {} if self.cell.trainable else {"cell_trainable": False}  # by hand, in a layer that is trainable
+        return {**config, **{name: settings[name] for name in self.CELL_ARGUMENTS}, "traces": self.traces, **frozen}
 
     @classmethod
     def from_config(cls, config: Config) -> "Readout":
-        return cls(**config)
+        trainable = config.get("cell_trainable", True)
+        layer = cls(**{name: value for name, value in config.items() if name != "cell_trainable"})
+        layer.cell.trainable = trainable and layer.cell.trainable
+        return layer
 
 
 class Traces(NamedTuple):

@@ -154,6 +154,7 @@ def test_of_a_data_set():
     "settings, message",
     [
         ({"x": WORDS[..., 0]}, r"x must be numbers \[words, time, features\]; received int64 of shape \(7, 6\)"),
+        ({"x": [WORDS[0].tolist(), WORDS[1, :2].tolist()]}, "x must be words of one length: .* received 2 words"),
         ({"x": WORDS[:0]}, r"x must be numbers .*received int64 of shape \(0, 6, 2\)"),
         ({"x": WORDS.astype(str)}, "x must be numbers .*received <U"),
         ({"y": CLASSES[:3]}, r"y must have a target for each word, \(7,\); received int64 of shape \(3,\)"),
@@ -174,6 +175,8 @@ def test_bad_arguments(settings, message):
 def test_arrays_of_what_has_no_end_or_no_targets():
     with pytest.raises(ValueError, match="data must have an end"):
         kk.data.arrays(kk.data.ecg(repeat=True).train)
+    with pytest.raises(ValueError, match="data must have at least one batch; received none"):
+        kk.data.arrays(tf.data.Dataset.from_tensor_slices((WORDS, CLASSES)).batch(2).take(0))
     for data in (WORDS, tf.data.Dataset.range(3)):
         with pytest.raises(ValueError, match=r"data must be a tf.data.Dataset of batches \(x, y\); received"):
             kk.data.arrays(data)

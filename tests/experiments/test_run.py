@@ -397,7 +397,9 @@ def prepare_directory(kind, folder, straight):
         folder.mkdir()
         for name, text in FILES[kind].items():
             (folder / name).write_text(text)
-    if kind in ("none", *FILES):
+    if kind == "a file":
+        folder.write_text("")
+    if kind in ("none", "a file", *FILES):
         return
     shutil.copytree(straight, folder)
     if kind == "complete":
@@ -419,6 +421,8 @@ def prepare_directory(kind, folder, straight):
     [
         ("complete", {}, False, "already holds something: name another --run-dir, or go on with its run by --resume"),
         ("other", {}, False, "already holds something"),
+        ("a file", {}, False, "is a file: name another --run-dir"),
+        ("a file", {}, True, "is a file: name another --run-dir"),
         ("empty", {}, True, "holds no run: it has no config.json"),
         ("none", {}, True, "holds no run: it has no config.json"),
         ("complete", {}, True, "nothing to resume: the run in .* is complete"),

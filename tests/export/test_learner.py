@@ -179,6 +179,23 @@ def test_weights_are_those_of_fit(trained):
         assert_weights(saved, model, before)
 
 
+@pytest.mark.parametrize("name", ["hidden", "readout"])
+def test_a_frozen_cell_stays_as_it_is(name):
+    inputs = keras.Input((7, I))
+    x = kk.RNN(kk.LeakyRNNCell(4), "eprop", name="hidden")(inputs)
+    model = kk.Model(inputs, kk.Readout(O, name="readout")(x))
+    model.get_layer(name).cell.trainable = False
+    model.compile("sgd", "mse")
+    learner = kk.learner(model)
+    start = learner.save()
+    for _ in range(3):
+        learner.learn(np.ones((1, I)), np.ones((1, O)))
+    moved = {key for key, value in learner.save().items() if np.any(value != start[key])}
+    assert {key for key in moved if key in learner.tensors["weights"]} == {
+        key for key in learner.tensors["weights"] if not key.startswith(name)
+    }
+
+
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 accumulates no gradients")
 @pytest.mark.parametrize(
     "settings, steps", [(NETWORKS["rate"], 240), (("resonator", kk.rules.KeRNL, "linear", "adam", CLASSES), 40)]

@@ -211,7 +211,10 @@ def test_weights_of_a_model_with_another_rule_load(tmp_path):
     same(other(x), saved(x), 1e-6)
 
 
-@pytest.mark.parametrize(("kind", "how"), [("RNN", "constructor"), ("Readout", "constructor"), ("RNN", "attribute")])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [("RNN", "constructor"), ("Readout", "constructor"), ("RNN", "attribute"), ("Readout", "cell")],
+)
 def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
     """Whichever way it was frozen; saved and copied, too."""
     inputs = keras.Input((4, 2))
@@ -220,6 +223,8 @@ def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
     hidden = layer(inputs)
     if how == "attribute":
         layer.trainable = False
+    if how == "cell":
+        layer.cell.trainable = False
     model = kk.Model(inputs, keras.layers.Dense(1)(hidden))
     model.compile("sgd", "mse", sensitivity_every=1, run_eagerly=True)
     model.save(tmp_path / "model.keras")
@@ -232,7 +237,7 @@ def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
         for one, another in zip(kept, each.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_array_equal(one, another)
         assert np.any(other[0] != each.layers[-1].get_weights()[0])
-    layer.trainable = True
+    (layer.cell if how == "cell" else layer).trainable = True
     assert len(model.trainable_variables) > 2 and layer.cell.trainable
 
 

@@ -385,6 +385,19 @@ def test_mixed_dtypes_in_one_model():
     assert moved(before, values(model)) == WEIGHTS and before["hidden/kernel"].dtype == "float64"
 
 
+def test_the_sensitivity_losses_of_two_dtypes_add_up():
+    inputs = keras.Input((T, I), dtype="float64")
+    wide = kk.RNN(kk.LIFCell(5, dtype="float64"), name="wide", dtype="float64")
+    narrow = kk.RNN(kk.LIFCell(5), name="narrow")
+    model = kk.Model(inputs, keras.layers.Dense(O)(narrow(wide(inputs))))
+    model.compile("sgd", "mse", sensitivity_every=1, run_eagerly=True)
+    before = values(model)
+    model.train_on_batch(X, Y)
+    assert "sensitivity_tensor" in moved(before, values(model))
+    each = [layer.diagnostics.result()["sensitivity_loss"] for layer in (wide, narrow)]
+    assert min(each) > 0.0 and model.diagnostics()["sensitivity_loss"] == pytest.approx(sum(each))
+
+
 def test_each_group_is_clipped_by_its_own_optimizer():
     model = build(optimizer=SGD(1.0, global_clipnorm=1e-3), sensitivity_optimizer=SGD(1.0))
     before = values(model)
