@@ -144,6 +144,19 @@ def test_rows_of_a_network(learned, results, monkeypatch):
     assert found["git_revision"]
 
 
+def test_gradients_after_a_move_are_of_the_weights_that_moved(learned, monkeypatch):
+    """And afterwards the weights are what they were."""
+    (model, batch), kernel = learned, learned[0].get_layer("hidden").cell.kernel
+    monkeypatch.setattr(lab_memory, "DRAWS", 2)
+    monkeypatch.setattr(lab_memory, "SHARES", (0.1, 1.0))
+    before = model.get_weights()
+    found = lab_memory.after_moves(model, batch, [batch], lambda _: (None, None), lambda *_: kernel.numpy(), 2, 0)
+    first, second, *_ = (row["cosine"] for row in found)
+    assert 0.95 < first < 0.9999 and second < 0.95
+    for one, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_rows_of_other_networks_are_kept(results, monkeypatch):
     row = {"window": 1, "crosses": "nothing", "cosine": 1.0, "length": 1.0}
     monkeypatch.setattr(lab_memory, "measure", lambda name, seed, *_: [{"network": name, "seed": seed, **row}])
