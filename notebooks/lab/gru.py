@@ -1,7 +1,8 @@
-"""Trains a GRU of Keras on the spoken digits, as the experiment `spoken-digits` is trained, for comparison.
+"""Trains a GRU of Keras on the spoken digits, as the rules of the sweep `spoken-digits` are, for comparison.
 
-The same recordings, front end, batches, epochs and answer, the mean of the last 20 steps. The network of each seed is
-that of the epoch with the best validation accuracy, and the learning rate the best there with the first seed.
+The same recordings, moved in the same way, front end, batches, epochs and answer, the mean of the last 20 steps. The
+network of each seed is that of the epoch with the best validation accuracy, and the learning rate the best there with
+the first seed.
 """
 
 import dataclasses
@@ -9,16 +10,17 @@ import sys
 import time
 
 from kernl_keras.experiments.build import load_data
-from kernl_keras.experiments.configs import SPOKEN_DIGITS
 from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 from kernl_keras.layers.time_average import TimeAverage
 
 from .options import Command
+from .sweeps import SWEEPS
 from .training import compiled
 
+EXPERIMENT = SWEEPS["spoken-digits"].experiment
 UNITS = 100
-RATES = (1e-3, 3e-3)
+RATES = (1e-3, 3e-3, 1e-2)
 
 
 def network(time_steps, features, experiment):
@@ -75,7 +77,7 @@ def learn(experiment, seed, rate):
 
 def run(options, about):
     """Trains, and writes the results file."""
-    experiment, seeds = dataclasses.replace(SPOKEN_DIGITS, data_dir=options.data_dir), options.seeds
+    experiment, seeds = dataclasses.replace(EXPERIMENT, data_dir=options.data_dir), options.seeds
     tried = [learn(experiment, seeds[0], rate) for rate in RATES]
     runs = [max(tried, key=lambda run: run["validation"])]
     runs[0]["tried"] = [[run["learning_rate"], run["validation"]] for run in tried]

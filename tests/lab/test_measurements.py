@@ -104,7 +104,7 @@ SPEECH = dataclasses.replace(
 def test_a_gru_of_several_seeds(results, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow_datasets", reason="the recordings are read by TensorFlow Datasets")
     folder = made_up_recordings.write(tmp_path / "data", made_up_recordings.recordings(takes=12))
-    monkeypatch.setattr(gru, "SPOKEN_DIGITS", SPEECH)
+    monkeypatch.setattr(gru, "EXPERIMENT", SPEECH)
     monkeypatch.setattr(gru, "UNITS", 6)
     found = results(gru, "--seeds", "0", "1", "--data-dir", str(folder))["baseline"]
     first, second = found["runs"]
