@@ -190,15 +190,6 @@ SWEEPS = (
         validate_every=1_000,
     ),
     long_moved(
-        "smnist-linear-50000",
-        "KeRNL in linear memory",
-        named("KeRNL, window 64, linear memory"),
-        (0,),
-        weight_decay=1.0,
-        sensitivity_every=8,
-        validate_every=1_000,
-    ),
-    long_moved(
         "psmnist-56000",
         "KeRNL",
         HALVES,
