@@ -20,6 +20,7 @@ from .options import Command, made_before
 from .revisions import ROOT, git
 
 SCRIPT = pathlib.Path(__file__).with_name("first_updates.py")
+ONE_THREAD = dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")  # two would add in any order
 
 
 def rows_of(results):
@@ -36,7 +37,7 @@ def losses(tree, runs, updates, data_dir):
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder, "losses.json")
         asked = {"runs": runs, "updates": updates, "data_dir": data_dir, "output": str(output)}
-        environment = {**os.environ, "PYTHONPATH": str(tree)}
+        environment = {**os.environ, "PYTHONPATH": str(tree), **ONE_THREAD}
         done = subprocess.run([sys.executable, SCRIPT, json.dumps(asked)], cwd=tree, env=environment)
         if done.returncode:
             raise UserError(f"the runs of {tree} failed, with status {done.returncode}; see above.")
