@@ -1,7 +1,8 @@
 """The training loss of the first updates of runs, by the code in the working directory: what `repeat` starts.
 
 Without XLA, because it adds in another order each time the code around a sum changes, and in spiking networks such
-differences grow within a few updates.
+differences grow within a few updates. For the same reason TensorFlow does not rewrite its graphs: from one trace of the
+same code to the next it adds in another order.
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.getcwd())  # not the package of the checkout that this file is from
+
+import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments.run import train
@@ -36,6 +39,7 @@ def loss_of(sweep, variant, seed, learning_rate, updates, data_dir):
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     nothing = dict.fromkeys(("loss", "accuracy", "mse"), 0.0)
     kk.Model.evaluate = lambda *_, **__: nothing  # type: ignore[method-assign]  # which would take longest
     how = {name: asked[name] for name in ("updates", "data_dir")}
