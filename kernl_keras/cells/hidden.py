@@ -29,7 +29,8 @@ class HiddenCell(TrainedCell):
 
     Args:
         units: number of units H.
-        self_connections: whether a unit receives its own output through W_rec.
+        self_connections: whether a unit receives its own output through W_rec: False by default in spiking cells, True
+            in `LeakyRNNCell` and `LSTMCell`.
         recurrent_initializer, recurrent_regularizer, recurrent_constraint, bias_initializer: Keras objects.
         recurrent_connectivity: the recurrent connections: a probability, with which each is drawn once and then saved
             with the model, or a matrix [H, H] of True and False, whose row j has the connections that leave unit j;

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ..checks import check_features, integer, number, one_of, time_steps
@@ -24,13 +25,14 @@ class SpikeEncoder(StatefulLayer):
     """Input units that encode values, and a context unit that signals the end of the input.
 
     - "bernoulli": a spike with probability gain x(t), cut to [0, 1]
-    - "threshold": a spike when gain x crosses theta_j, evenly spaced inside (0, 1): upwards for j <= units / 2,
-      downwards for the others
+    - "threshold": a spike when gain x crosses one of units / 2 values, evenly spaced inside (0, 1): upwards in the
+      first units / 2 channels, downwards in the others
     - "current": gain x(t)
     - "population": how near gain x(t) is to the value that a channel prefers, exp(-(gain x - mu_j)^2 / (2 sigma^2));
       mu_j is evenly spaced from 0 to 1, and sigma = 1 / (1.5 (units - 1))
-    - "delta": a spike when gain x has moved by j `delta` since the channel's last spike: upwards for j <= units / 2,
-      downwards for the others
+    - "delta": pairs of channels j = 1, .., units / 2, the first of a pair for up and the second for down. Each pair
+      follows gain x by a reference, 0 at the start: where gain x is at least j `delta` above or below it, the channel
+      spikes, and the reference moves by j `delta`, at most once a step
     - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step; none
       where that is <= 0
 
@@ -60,7 +62,8 @@ class SpikeEncoder(StatefulLayer):
             reference of "delta" and the period of "latency" start anew.
 
     Returns:
-        [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel.
+        [B, T, F units], or [B, T, (F - 1) units + 1] with a context channel. What is NaN or infinite is NaN in all of
+        its channels.
 
     Raises:
         ValueError: for a setting out of range, for inputs that are not [B, T, F], or without a feature to encode.
@@ -133,6 +136,7 @@ class SpikeEncoder(StatefulLayer):
         outputs, given, left = None, {}, []
         features = self._encoded_features(inputs.shape)
         values, counted = self.gain * x[..., :features], x[..., features:]
+        bad = tf.where(tf.math.is_finite(x), tf.zeros_like(x), np.nan)  # a comparison would make 0 or 1 of it
         if self.stateful:
             self.check_batch(inputs)
             states = map(tf.convert_to_tensor, self.states)
@@ -154,8 +158,10 @@ class SpikeEncoder(StatefulLayer):
             given = {"key": key, "first": rows_before(tf.shape(x)[0])}
         if outputs is None:
             outputs = CODES[self.code](values, self.units, **given)
+        outputs += tf.repeat(bad[..., :features], self.units, axis=-1)
         if self.context_switch is not None:
-            outputs = tf.concat([outputs, context_code(counted, self.context_switch, total)], axis=-1)
+            context = context_code(counted, self.context_switch, total) + bad[..., features:]
+            outputs = tf.concat([outputs, context], axis=-1)
         if self.stateful:
             self.go_on_with(left, inputs)
             outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # for an export

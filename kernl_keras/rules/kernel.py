@@ -31,7 +31,7 @@ class Kernel(Settings, ABC):
     >>> import numpy as np, kernl_keras as kk
     >>> class Brief(kk.rules.Membrane):
     ...     def response(self, cell, p):
-    ...         return ((0.0,),)
+    ...         return tuple(tuple(0.0 for _ in row) for row in cell.free_response(p))
     >>> layer = kk.RNN(kk.LIFCell(4), rule=kk.rules.KeRNL(kernel=Brief()))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)

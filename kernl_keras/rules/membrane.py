@@ -51,7 +51,8 @@ class Membrane(Kernel):
         self.arrival = flag("arrival", arrival)
 
     def response(self, cell: HiddenCell, p: Any) -> tuple[tuple[Any, ...], ...]:
-        """One step of the response to an input, see `LinearStep.free_response`; the potential comes first."""
+        """One step of the response to an input: a square matrix of as many rows as `cell.free_response(p)` has, of
+        numbers or tensors [H]; the potential comes first."""
         return cell.free_response(p)
 
     def rows(self, cell: HiddenCell) -> tuple[int, int]:

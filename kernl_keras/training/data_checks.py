@@ -81,7 +81,7 @@ def _check_part(model, x, y, weight, of, targets=True):
     else:
         return  # a generator, or something else that makes batches
     inputs = getattr(model, "inputs", None) or ()
-    if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape):
+    if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape) == 3:  # of two, one is time
         check_last_axis(f"x{of}", tuple(x.shape), inputs[0].shape[-1])  # which TensorFlow knows in its first step only
     if targets:
         if isinstance(y, (list, tuple)):

@@ -111,6 +111,21 @@ def test_mixed_precision(code):
     np.testing.assert_array_equal(outputs, tf.cast(exact, tf.bfloat16))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("code", CODES)
+def test_what_is_not_finite_stays_so(code, value):
+    """A comparison would make a spike of it, or none; then nobody would know that the input was bad."""
+    x = tf.concat([values(2, 6, 2), tf.ones((2, 6, 1))], -1).numpy()
+    good = kk.SpikeEncoder(2, code, context_switch=3, seed=1)(x).numpy()
+    x[1, 4, 0], x[0, 5, 2] = value, value
+    outputs = kk.SpikeEncoder(2, code, context_switch=3, seed=1)(x).numpy()
+    bad = np.zeros(outputs.shape, bool)
+    bad[1, 4, :2] = bad[0, 5, 4] = True
+    assert np.isnan(outputs[bad]).all()
+    bad[1, 4:, :2] = True  # what comes later in these channels is unknown
+    np.testing.assert_array_equal(outputs[~bad], good[~bad])
+
+
 def test_a_mask_passes_through():
     x = tf.concat([values(), tf.zeros((3, 4, 2))], 1)
     model = keras.Sequential([keras.layers.Masking(), kk.SpikeEncoder(4, "current"), keras.layers.LSTM(3)])

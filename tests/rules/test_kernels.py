@@ -1,5 +1,7 @@
 """Kernels of KeRNL's hop: the membrane's, Eq. (25)-(27), and that of the whole unit, Eq. (36): where they are exact."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -134,3 +136,29 @@ def test_a_constant_of_all_units_is_that_of_each(cell):
         layer = kk.RNN(cell(H, dtype="float64", **constants), KeRNL("whole_unit"), traces=True, return_state=True)
         found.append(compute(layer, tf.constant(draw(5, B, T, I)), ERROR, training=False)[1])
     same(*found)
+
+
+@pytest.mark.parametrize(
+    "cell", [partial(kk.LIFCell, tau_s=None, surrogate="exponential"), kk.ResonatorCell, kk.AdLIFCell, kk.LeakyRNNCell]
+)
+def test_a_response_that_is_over_at_once(cell):
+    """A kernel of one's own, with as many rows as the unit's own states: an error hops to the step before and no
+    farther, which is as if that step had an error of the same size in all units, where M is 1."""
+
+    class Brief(kk.rules.Membrane):
+        def response(self, cell, p):
+            return tuple(tuple(0.0 for _ in row) for row in cell.free_response(p))
+
+    layer = kk.RNN(cell(H), rule=KeRNL(Brief(), reset_gradient=False), dtype="float64")
+    x = tf.Variable(np.random.default_rng(0).normal(3.0, 2.0, (B, T, I)))
+    layer(x)
+    m, before = layer.sensitivity_weights[0], {}
+    for strength in (0.0, 1.0):
+        m.assign(tf.fill(m.shape, tf.constant(strength, m.dtype)))
+        with tf.GradientTape(persistent=True) as tape:
+            sums = [tf.reduce_sum(layer(x)[:, step]) for step in (T - 2, T - 1)]
+        before[strength] = [tape.gradient(each, x).numpy() for each in sums]
+    own, hopped = before[0.0][0], before[1.0][1] - before[0.0][1]
+    size = (hopped * own).sum((1, 2)) / (own**2).sum((1, 2))
+    assert size.max() > 1e-3
+    np.testing.assert_allclose(hopped, size[:, None, None] * own, rtol=1e-3, atol=1e-3 * np.abs(hopped).max())

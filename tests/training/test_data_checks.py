@@ -171,3 +171,12 @@ def test_only_who_asks_to_shuffle_what_has_an_order_is_warned(of):
     with pytest.warns(UserWarning, match="will be ignored") if warned else contextlib.nullcontext():
         model.fit(given, y if of == "array" else None, batch_size=1 if of == "array" else None, verbose=0, **asked)
     assert sorted(seen) == list(range(8)) and (seen == sorted(seen)) == (of != "array")
+
+
+def test_words_of_another_length_are_no_other_features():
+    layers = keras.layers.Embedding(5, 3, mask_zero=True), kk.RNN(kk.LIFCell(4), rule="eprop"), kk.Readout(2)
+    model = kk.Model([*layers, kk.TimeAverage(2)])
+    model.compile("sgd", "mse")
+    model(np.array([[1, 2, 0, 3, 0]]))  # built on five steps
+    short = np.array([[1, 2, 3], [4, 1, 2]])
+    np.testing.assert_allclose(model.predict_on_batch(short), model(short), rtol=1e-6)
