@@ -176,7 +176,9 @@ def full_batches(data: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     spec = getattr(data, "element_spec", None)
     if not isinstance(data, tf.data.Dataset) or not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(
-            f"data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight); received {spec or data!r}."
+            "data must be a tf.data.Dataset of batches (x, y) or (x, y, sample_weight), as "
+            f"tf.data.Dataset.from_tensor_slices((x, y)).batch({batch_size}) makes one of arrays; received "
+            f"{spec or type(data).__name__}."
         )
 
     def fill(x, y, weight=None):

@@ -173,7 +173,8 @@ def arrays(data: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
         ((100, 1301, 4), (100, 1301))
     """
     if not isinstance(data, tf.data.Dataset) or not isinstance(data.element_spec, tuple) or len(data.element_spec) != 2:
-        raise ValueError(f"data must be a tf.data.Dataset of batches (x, y); received {data!r}.")
+        received = data if isinstance(data, tf.data.Dataset) else type(data).__name__
+        raise ValueError(f"data must be a tf.data.Dataset of batches (x, y); received {received}.")
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError("data must have an end, such as repeat=False gives it; received a pipeline without.")
     batches = list(data.as_numpy_iterator())

@@ -90,8 +90,8 @@ class KeRNL(EProp, LearnedSensitivity):
         LearnedSensitivity.check(self, cell, bool(traces))
         if isinstance(traces, LinearTraces) and not self.kernel.linear_memory:
             raise ValueError(
-                f"traces must be True or False for the kernel {self.kernel!r}, which has none in linear memory; "
-                f"received {traces!r}."
+                f"traces must be True or False for {type(cell).__name__} with the kernel {self.kernel!r}, which has "
+                f"none in linear memory; received {traces!r}."
             )
 
     def stream_traces(self, cell: HiddenCell) -> Any:

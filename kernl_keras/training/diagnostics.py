@@ -21,7 +21,8 @@ RESTARTED = 0.2  # share of steps in which the perturbation started anew; with 0
 MESSAGES = {
     "silent": "Layer {name!r} is silent: {silent_units:.0%} of its units sent nothing in a batch, and the mean "
     "activity was {firing_rate:.2g} a step. Raise input_gain, recurrent_gain or the encoder's gain, or lower the "
-    "threshold (base_threshold, adaptation_strength), where the cell has them; see that the inputs are not all 0; "
+    "threshold (base_threshold, adaptation_strength), where the cell has them; see that the inputs are "
+    "not all 0, nor much smaller than 1, as those of a keras.layers.Embedding are; "
     "lower the learning rate if it fell silent while it learned.",
     "saturated": "Layer {name!r} is saturated: {saturated_units:.0%} of its units were as active as they can be at "
     "nearly every step of a batch. Scale the inputs (mean 0, standard deviation 1), lower input_gain, recurrent_gain "

@@ -189,7 +189,12 @@ class Model(CompiledModel):
 
         Returns:
             dict of floats, NaN where nothing was counted.
+
+        Raises:
+            ValueError: for a model that is not compiled.
         """
+        if not hasattr(self, "_diagnostics"):
+            raise ValueError("You must call `compile()` before `diagnostics()`: nothing was measured yet.")
         return self._diagnostics.result(training)
 
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:

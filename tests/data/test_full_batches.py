@@ -51,8 +51,8 @@ def test_errors():
     for data in (batches(), tf.data.Dataset.from_tensors((X[:0], Y[:0]))):
         with pytest.raises(tf.errors.InvalidArgumentError, match="data must have batches of 1 to 2 examples"):
             list(kk.data.full_batches(data, 2))
-    for data in ([(X, Y)], tf.data.Dataset.from_tensor_slices(X).batch(3)):
-        with pytest.raises(ValueError, match=r"data must be a tf.data.Dataset of batches \(x, y\)"):
+    for data, what in (((X, Y), r"tuple\.$"), (tf.data.Dataset.from_tensor_slices(X).batch(3), "TensorSpec")):
+        with pytest.raises(ValueError, match=rf"data must be .* \(x, y\).*batch\(3\) makes one .* received {what}"):
             kk.data.full_batches(data, 3)
 
 

@@ -29,8 +29,8 @@ REFUSED = [  # cell, settings, message
     # traces
     (LIF, dict(traces="yes"), "traces must be None, True, False, 'linear' or LinearTraces; received 'yes'"),
     (LIF, dict(rule="bptt", traces=True), "traces must be False for BPTT, which has no traces; received True"),
-    (LIF, dict(rule=KeRNL("exponential"), traces="linear"), "traces must be True or False for the kernel Exponential"),
-    (LSTM, dict(traces="linear"), "traces must be True or False for the kernel Exponential"),
+    (LIF, dict(rule=KeRNL("exponential"), traces="linear"), "traces must be True or False for LIFCell .* Exponential"),
+    (LSTM, dict(traces="linear"), "traces must be True or False for LSTMCell with the kernel Exponential"),
     (LIF, dict(rule="rflo", traces="linear"), "traces must be True or False for RFLO.*; received LinearTraces"),
     (RATE, dict(rule="plain_kernl", traces="linear"), "traces must be True or False for PlainKeRNL.*; received Linear"),
     *((RATE, dict(traces=traces), "traces must be") for traces in ("exact", 3, {}, LinearTraces)),

@@ -473,4 +473,6 @@ def test_errors():
     ):
         with pytest.raises(ValueError, match=message):
             model.compile(**{"optimizer": "sgd", "loss": "mse", **settings})
+    with pytest.raises(ValueError, match=r"You must call `compile\(\)` before `diagnostics\(\)`"):
+        model.diagnostics()
     model.compile("sgd", "mse", sensitivity_optimizer="sgd")  # two of one word
