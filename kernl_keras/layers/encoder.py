@@ -30,9 +30,9 @@ class SpikeEncoder(StatefulLayer):
     - "current": gain x(t)
     - "population": how near gain x(t) is to the value that a channel prefers, exp(-(gain x - mu_j)^2 / (2 sigma^2));
       mu_j is evenly spaced from 0 to 1, and sigma = 1 / (1.5 (units - 1))
-    - "delta": pairs of channels j = 1, .., units / 2, the first of a pair for up and the second for down. Each pair
+    - "delta": units / 2 pairs of channels, of which the first units / 2 are for up and the others for down. Pair j
       follows gain x by a reference, 0 at the start: where gain x is at least j `delta` above or below it, the channel
-      spikes, and the reference moves by j `delta`, at most once a step
+      for up or for down spikes, and the reference moves by j `delta`, at most once a step
     - "latency": in every `period` steps one spike, earlier for a larger gain x of the period's first step; none
       where that is <= 0
 

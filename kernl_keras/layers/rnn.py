@@ -53,8 +53,8 @@ class RNN(LayerOverCell):
             through time. Before it they reach the unit's own state under "eprop"; also, by M, the units that affected
             it under "kernl"; and nothing under "bptt", which is then truncated. Windows begin at steps 0, C, 2C and so
             on of what a call reads, wherever sequences start. None for one window over the whole call under "bptt" and
-            with linear traces, and for windows of one step otherwise; on whole sequences of T steps KeRNL learns more
-            with T // 2. "plain_kernl", "rflo" and "readout_only" allow None or 1 alone.
+            with linear traces, and for windows of one step otherwise; on whole sequences of T steps KeRNL often
+            learns more with T // 2. "plain_kernl", "rflo" and "readout_only" allow None or 1 alone.
         traces: what the layer remembers of the steps before a window or a piece of a sequence, so that later errors
             still reach them. "linear", for "kernl" and "eprop": filters of the J = I + H + 1 inputs of the units, and
             the mean linear step of each unit (`kernl_keras.rules.LinearTraces`); in a `kernl_keras.Model` errors then
