@@ -149,7 +149,7 @@ def test_a_response_that_is_over_at_once(cell):
         def response(self, cell, p):
             return tuple(tuple(0.0 for _ in row) for row in cell.free_response(p))
 
-    layer = kk.RNN(cell(H), rule=KeRNL(Brief(), reset_gradient=False), dtype="float64")
+    layer = kk.RNN(cell(H, dtype="float64"), rule=KeRNL(Brief(), reset_gradient=False), dtype="float64")
     x = tf.Variable(np.random.default_rng(0).normal(3.0, 2.0, (B, T, I)))
     layer(x)
     m, before = layer.sensitivity_weights[0], {}
@@ -161,4 +161,4 @@ def test_a_response_that_is_over_at_once(cell):
     own, hopped = before[0.0][0], before[1.0][1] - before[0.0][1]
     size = (hopped * own).sum((1, 2)) / (own**2).sum((1, 2))
     assert size.max() > 1e-3
-    np.testing.assert_allclose(hopped, size[:, None, None] * own, rtol=1e-3, atol=1e-3 * np.abs(hopped).max())
+    np.testing.assert_allclose(hopped, size[:, None, None] * own, rtol=1e-9, atol=1e-12 * np.abs(hopped).max())

@@ -214,6 +214,18 @@ def test_an_epoch_without_a_good_batch_has_no_loss():
     assert all(np.isnan(values[-2:]).all() for values in history.values())
 
 
+def test_nan_before_an_encoder_is_seen():
+    inputs = keras.Input((T, I))
+    hidden = kk.RNN(kk.LIFCell(5), "eprop")(kk.SpikeEncoder(2, "threshold")(inputs))
+    model = kk.Model(inputs, kk.TimeAverage()(kk.Readout(O)(hidden)))
+    model.compile("adam", "mse")
+    model.train_on_batch(X[:B], Y[:B])
+    before = model.get_weights()
+    model.train_on_batch(spoilt("input")[0][B : 2 * B], Y[B : 2 * B])
+    assert model.diagnostics()["skipped_updates"] == 1.0
+    assert all(np.array_equal(one, other) for one, other in zip(model.get_weights(), before, strict=True))
+
+
 @slow
 def test_a_masked_step_may_hold_nan():
     inputs = keras.Input((T, I))
