@@ -3,7 +3,7 @@
 A mutant is a small change in one function: a sign flipped, a factor dropped, a step of time shifted. `mutants.txt`
 lists them. It is made in a copy of the package, never in the checkout, and the tests of that room run on it until one
 fails. A mutant that survives them runs the README's test command, and one that survives this all tests, the slow ones
-too.
+too. With the results of an earlier run (`--last FILE`) a mutant runs first the test that noticed it then.
 """
 
 import argparse
@@ -116,15 +116,20 @@ def copy_checkout(folder):
     return folder
 
 
-def try_mutant(mutant, folders):
-    """A dict that says what noticed a mutant, made in one of the copies that wait in the queue `folders`."""
+def try_mutant(mutant, folders, known):
+    """A dict that says what noticed a mutant, made in one of the copies that wait in the queue `folders`.
+
+    `known` is the test that noticed it before, or None.
+    """
     folder, start = folders.get(), time.monotonic()
     path = folder / "kernl_keras" / mutant.file
     before = path.read_text(encoding="utf-8")
     try:
         path.write_text(mutate(before, mutant), encoding="utf-8")
         command = "tests of its room"
-        killer = run_tests(folder, TESTS[mutant.file.split("/")[0]], "-n", "0")
+        killer = known and run_tests(folder, [known], "-n", "0")
+        if not killer or not killer.startswith("FAILED"):  # it may have another name now
+            killer = run_tests(folder, TESTS[mutant.file.split("/")[0]], "-n", "0")
         if killer is None:
             command, killer = "README", run_tests(folder, ALL_TESTS)
         if killer is None:
@@ -141,12 +146,17 @@ def main(arguments=None):
     """The command; returns the exit status, 1 where a mutant survived."""
     parser = argparse.ArgumentParser(prog="python -m notebooks.lab.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mutants.json"))
+    parser.add_argument("--last", type=pathlib.Path, metavar="FILE", help="results of an earlier run, to be faster")
     parser.add_argument("--only", default="", help="mutants whose file, function or change contains this")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="mutants that are tried side by side")
     parser.add_argument("--skip-baseline", action="store_true", help="do not run the tests on the unbroken code first")
     options = parser.parse_args(arguments)
     mutants = [mutant for mutant in read_table(TABLE.read_text(encoding="utf-8")) if options.only in " ".join(mutant)]
-    report = []
+    report, known = [], {}
+    if options.last:
+        for row in json.loads(options.last.read_text(encoding="utf-8")):
+            if row["of"] == "tests of its room":
+                known[row["file"], row.get("function"), row["was"], row["is"]] = row["noticed_by"].split(" ", 1)[1]
     with tempfile.TemporaryDirectory() as name:
         folders = queue.Queue()
         for number in range(options.processes):
@@ -155,7 +165,7 @@ def main(arguments=None):
         if not options.skip_baseline and (failed := run_tests(folders.queue[0], ALL_TESTS)):
             parser.error(f"the tests must pass before anything is broken; {failed}")
         with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
-            for row in pool.map(lambda mutant: try_mutant(mutant, folders), mutants):
+            for row in pool.map(lambda mutant: try_mutant(mutant, folders, known.get(mutant)), mutants):
                 report.append(row)
                 options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     survived = [row for row in report if row["noticed_by"] is None]

@@ -80,3 +80,7 @@ def test_a_mutant_that_is_noticed_and_one_that_is_not(tmp_path, monkeypatch):
     change = {"file": file, "function": "decay_euler", "was": "1.0 - dt / tau", "is": "1 - dt / tau"}
     assert survived == {**change, "noticed_by": None, "of": None}
     assert (ROOT / "kernl_keras" / file).read_text(encoding="utf-8") == code
+    monkeypatch.setattr(mutants, "TESTS", {"dynamics": ["tests/dynamics/test_surrogate.py"]})  # would not notice
+    again = ["--output", str(tmp_path / "again.json"), "--last", str(tmp_path / "mutants.json"), "--skip-baseline"]
+    assert mutants.main(again) == 1
+    assert json.loads((tmp_path / "again.json").read_text()) == [noticed, survived]
