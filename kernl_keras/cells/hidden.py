@@ -66,6 +66,7 @@ class HiddenCell(TrainedCell):
     PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
     NOISE: tuple[str, ...] = ("current", "synapse")
     NOISE_OF_OUTPUT = "synapse"  # where noise on the output enters: "state" if S keeps it, as `perturb` does
+    SEGMENTS = 12  # segments of the last steps in linear memory where units have no periods, see `rules.LinearTraces`
     input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default
     recurrent_gain: float | None = None  # likewise
     FIELDS: dict[str, tuple[str, ...]] = {}  # fields of `parameters()` by the argument that sets them

@@ -115,6 +115,7 @@ class LeakyRNNCell(HiddenCell):
     OBSERVABLES = ("voltage",)
     PERTURBATIONS = ("tangent", "twin")
     NOISE = ("activity", "current", "synapse")
+    SEGMENTS = 4  # through hundreds of steps errors gain so much by hops that learning suffers
 
     def __init__(
         self,

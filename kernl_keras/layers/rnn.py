@@ -239,7 +239,7 @@ class RNN(LayerOverCell):
         sensitivity = None, None, None, None
         if training and self.sensitivity_weights:
             credited = counted_steps(tf.shape(x), steps, model.present, last=self.rule.last)
-            passes = PerturbedPass(self, p, weights, stop(x), steps, credited)
+            passes = PerturbedPass(self, p, weights, stop(x), steps, credited, model.solves)
             residuals, end, perturbed, *sensitivity = passes(before, stop(perturbed), model.learns)
         else:
             current = stop(self.cell.input_current(x))

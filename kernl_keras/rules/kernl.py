@@ -91,7 +91,7 @@ class KeRNL(EProp, LearnedSensitivity):
         if isinstance(traces, LinearTraces) and not self.kernel.linear_memory:
             raise ValueError(
                 f"traces must be True or False for {type(cell).__name__} with the kernel {self.kernel!r}, which has "
-                f"none in linear memory; received {traces!r}."
+                f"none in linear memory, as e-prop has; received {traces!r}."
             )
 
     def stream_traces(self, cell: HiddenCell) -> Any:

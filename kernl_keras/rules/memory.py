@@ -60,13 +60,15 @@ class LinearTraces(Settings):
             4 where units have periods, else 1, and 0 for none at all. What a hop after the first adds is scaled down
             where it is longer than what the one before it added. In the segments an error goes on to other units at
             every step, or every m steps where a segment has m n. M is then the direct effect of a unit on another,
-            which it learns from single steps; the rule's kernel plays no part.
+            which it learns from single steps, in a `kernl_keras.Model` by least squares; the rule's kernel plays no
+            part.
         damping: rho, the factor by which each hop multiplies an error, from 0 to 1.
         average: time constant, in steps, of the leaky mean of all steps, which stands for those older than the
             segments.
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
-            and 12 where they have none. An error goes back through all of their steps: with 4 windows of resonators
-            KeRNL comes nearer to backpropagation, above all late in training, and takes about 1.5 times as long.
+            else 12, and 4 in `kernl_keras.LeakyRNNCell`. An error goes back through all of their steps: with 4 windows
+            of resonators KeRNL comes nearer to backpropagation, above all late in training, and takes about 1.5 times
+            as long. In rate units it may be carried so far that learning suffers where answers are near.
         segment_steps: n, how many steps a segment has, and never more than a window; None for a window where units
             have periods, else 4. Where they have none, only the newest two segments have n steps, the next two have
             twice as many, and so on.
@@ -124,7 +126,7 @@ def get_traces(traces: Any) -> Any:
 
 def suited(settings, cell):
     """The settings with what suits the cell's units for each None; a `segment_steps` that stays None is a window."""
-    suits = {"hops": 1, "segments": 12, "segment_steps": 4}
+    suits = {"hops": 1, "segments": cell.SEGMENTS, "segment_steps": 4}
     if cell.time_scales()[1] is not None:
         suits = {"hops": 4, "segments": 1}
     given = {name: value for name, value in settings.get_config().items() if value is not None}

@@ -63,10 +63,11 @@ class PerturbedPass:
     """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
     `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
-    example's step is left out of F; None if all count.
+    example's step is left out of F; None if all count. `solve` as in `sensitivity_loss`.
     """
 
-    def __init__(self, layer, p, weights, x, steps, counted):
+    def __init__(self, layer, p, weights, x, steps, counted, solve=False):
+        self.solve = solve
         self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
         # No tape may watch what goes into the passes, or it would trace a backward pass through them.
         self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted
@@ -101,7 +102,7 @@ class PerturbedPass:
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps
-        losses = sensitivity_loss(self.m, self.gamma, sums, count)
+        losses = sensitivity_loss(self.m, self.gamma, sums, count, self.solve)
         return Passes(*states, *losses, restarted, steps)
 
     def run(self, state, perturbed):
@@ -190,8 +191,9 @@ class PerturbedPass:
         kernels, units = self.m.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
         slope = None if self.gamma is None else zeros
+        changes = None if self.layer.memory is None else (zeros, zeros[:, :1])
         after = unperturbed(self.rule.perturbation, run[1], perturbed)
-        return *run, after, SensitivitySums(zero, zero, zeros, slope), zero
+        return *run, after, SensitivitySums(zero, zero, zeros, slope, changes), zero
 
     def xi(self, start, size):
         """The noise of some steps [C, B, H]."""

@@ -7,6 +7,12 @@ It is the part of D(t) that the changes of a unit's own state do not explain, an
 
 dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
 f' of a rate unit, and 1 otherwise. Under `kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise.
+So M need not come there by many small steps: the least squares of one batch give nearly all that is missing,
+
+    (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
+
+with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. This is the
+default of `kernl_keras.Model`, see `training.optimizers.LeastSquares`.
 """
 
 from typing import Any, NamedTuple
@@ -15,6 +21,9 @@ import tensorflow as tf
 
 from ..cells.linear import tensor
 from .kernel import Predictor
+
+RIDGE = 0.03  # of the least squares, as a share of each unit's own sum of squares
+LEAST_HEARD = 0.55  # h
 
 
 class Effect(NamedTuple):
@@ -32,6 +41,7 @@ class SensitivitySums(NamedTuple):
     effect_squares: Any  # squares of D
     by_noise: Any  # residual^T Omega [H, R H]
     by_slope: Any  # residual^T Gamma [H, R H]
+    changes: Any = None  # dS^T dS [H, H], and the sum of heard^2 |dS|^2 [H, 1]; in linear memory alone
 
 
 def sensitivity_sums(m, outcome):
@@ -61,7 +71,17 @@ def flat(m):
     return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
 
 
-def sensitivity_loss(m, gamma, sums, count):
+def least_squares(residuals, changes, heard):
+    """What M lacks, Eq. (45), [H, H]: `residuals` are the sum of heard r dS^T, the others as in `SensitivitySums`."""
+    squares = tf.linalg.diag_part(changes)
+    scale = tf.math.rsqrt(squares + 1e-30)  # units differ by orders of magnitude
+    correlations = scale[:, None] * changes * scale + RIDGE * tf.eye(changes.shape[0], dtype=changes.dtype)
+    scaled = tf.linalg.cholesky_solve(tf.linalg.cholesky(correlations), tf.transpose(residuals * scale))
+    share = tf.math.divide_no_nan(heard, tf.reduce_sum(squares))
+    return tf.transpose(scaled) * scale / tf.maximum(share, LEAST_HEARD)
+
+
+def sensitivity_loss(m, gamma, sums, count, solve=False):
     """F = mean over batch, steps and units of (D(t) - sum_r Omega_r(t) M_r^T)^2, Eq. (19).
 
     The gradients by M and gamma are closed forms, so no gradient runs through the loop over time:
@@ -69,7 +89,8 @@ def sensitivity_loss(m, gamma, sums, count):
         dF/dM_r = -2 mean (D - Omega M^T)^T Omega_r;      dF/dgamma_ri = -2 mean [(D - Omega M^T) M_r]_i Gamma_ri
 
     M is [R, H, H], gamma [R, H], or None where M learns alone. `sums` are the `SensitivitySums` for this M, of `count`
-    numbers of D. Returns F, with its gradient, and mean D^2.
+    numbers of D. Returns F, with its gradient, and mean D^2. With `solve` the step of Eq. (45), with the other sign,
+    takes the place of dF/dM where there are the `changes` for it.
     """
     kernels, units = m.shape[0], m.shape[-1]
     count = tf.cast(count, m.dtype)
@@ -78,6 +99,8 @@ def sensitivity_loss(m, gamma, sums, count):
     @tf.custom_gradient
     def loss(m, *gamma):
         def gradient(error):
+            if solve and sums.changes is not None:
+                return -error * least_squares(sums.by_noise, *sums.changes)[None]
             m_gradient = tf.transpose(tf.reshape(sums.by_noise, (units, kernels, units)), (1, 0, 2))
             if not gamma:
                 return scale * error * m_gradient
@@ -105,7 +128,8 @@ class DirectPredictor(Predictor):
         return sent[:, None], tf.stack([own, heard], 1)
 
     def start(self, like):
-        return tf.zeros((), self.m.dtype), tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
+        zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
+        return zero, zero, zeros, zeros, zeros[:, :1]
 
     def accumulate(self, total, outcome):
         units = self.m.shape[0]
@@ -113,7 +137,11 @@ class DirectPredictor(Predictor):
         effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, outcome.filtered_noise))
         residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
         by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]
-        return tuple(map(tf.add, total, (sum_of_squares(residual), sum_of_squares(effect), by_noise)))
+        changes = tf.matmul(sent, sent, transpose_a=True)
+        of_heard = tf.matmul(heard**2, tf.reduce_sum(sent**2, -1, keepdims=True), transpose_a=True)
+        new = sum_of_squares(residual), sum_of_squares(effect), by_noise, changes, of_heard
+        return tuple(map(tf.add, total, new))
 
     def sums(self, total, kept, run):
-        return SensitivitySums(*total, by_slope=None)
+        *total, changes, heard = total
+        return SensitivitySums(*total, by_slope=None, changes=(changes, heard))

@@ -10,10 +10,12 @@ from tensorflow.python.framework import ops
 
 from ..checks import flag, integer, one_of
 from ..keras_version import keras, writes_hdf5
+from ..layers.names import rule_layers
+from ..rules.memory import LinearTraces
 from ..types import Config, OnNonfinite
 from .diagnostics import Diagnostics
 from .nonfinite import Record
-from .optimizers import build_optimizers
+from .optimizers import LeastSquares, build_optimizers
 
 # Adafactor, the default optimizer of M and gamma: each step is a share of the variable's size. It multiplies a mean
 # square of each row and of each column. If both have no gradient, as between units that no connection reaches and units
@@ -74,8 +76,10 @@ class CompiledModel(keras.Model):
         Args:
             optimizer: of the weights.
             loss: Keras loss.
-            sensitivity_optimizer: of M and gamma; None for Adafactor with a learning rate of 0.1. Its steps are in
-                proportion to M, whose size depends on the units: 10 % of its root mean square, less after 100 steps.
+            sensitivity_optimizer: of M and gamma. None for Adafactor with a learning rate of 0.1: its steps are in
+                proportion to M, whose size depends on the units, 10 % of its root mean square and less after 100
+                steps. But where all M are learned in linear memory, None for the least squares of each batch
+                (`kernl_keras.rules.LinearTraces`), with which M follows the weights at once.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
@@ -94,7 +98,10 @@ class CompiledModel(keras.Model):
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        sensitivity_optimizer = sensitivity_optimizer or keras.optimizers.Adafactor(**_IN_PROPORTION)
+        if sensitivity_optimizer is None:
+            learning = [layer for layer in rule_layers(self) if getattr(layer.rule, "learn_sensitivity", False)]
+            solvable = learning and all(isinstance(layer.carries_traces, LinearTraces) for layer in learning)
+            sensitivity_optimizer = LeastSquares(1.0) if solvable else keras.optimizers.Adafactor(**_IN_PROPORTION)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer)
         self._diagnostics = Diagnostics(self)
         self._nonfinite = Record(stop=on_nonfinite == "stop")

@@ -12,8 +12,17 @@ import tensorflow as tf
 from ..keras_version import IS_KERAS_3, keras
 from ..layers.names import constant_weights, rule_layers
 from ..replicas import act_if, replicas, whole_sum
+from ..serialization import serializable
 
 _SUMMING = "_all_reduce_sum_gradients"
+
+
+@serializable
+class LeastSquares(keras.optimizers.SGD):
+    """M in linear memory moves to what the least squares of a batch give, Eq. (45), by the share `learning_rate`.
+
+    The layers give the step in the place of the gradient of F, see `rules.sensitivity_loss`.
+    """
 
 
 class Group(NamedTuple):

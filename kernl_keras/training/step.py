@@ -10,6 +10,7 @@ from ..replicas import logs_of_replica, share_of_loss, share_of_sensitivity_loss
 from .metrics import build_metrics, counted_targets, present
 from .nonfinite import Suspect, all_finite, suspects_left, suspects_of_step
 from .optimizers import (
+    LeastSquares,
     build_optimizers,
     lower_loss_scale,
     optimizer_variables,
@@ -33,8 +34,9 @@ class Forward(NamedTuple):
 
 def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
     """The `Forward` of a `Model`: clean and, if M and gamma learn, perturbed; `kept` gets metrics that are built."""
+    solves = isinstance(model.sensitivity_optimizer, LeastSquares)
     with tf.GradientTape(persistent=True) as tape:
-        with running(Step(present=present(sample_weight, x, y), learns=learns)) as step:
+        with running(Step(present(sample_weight, x, y), learns, solves)) as step:
             y_pred = model(x, training=True)
             build_metrics(model, y, y_pred)
             if kept is not None:

@@ -257,7 +257,9 @@ def test_dfdm_of_one_step_is_the_difference_of_f(cell):
     [
         (kk.ResonatorCell(2, period=30.0), (4, 1, None)),
         (kk.LIFCell(2, tau_m=20.0), (1, 12, 4)),
-        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 12, 4)),
+        (kk.LeakyRNNCell(2, tau=None, activation="relu"), (1, 4, 4)),
+        (kk.LeakyRNNCell(2, tau=30.0, period=9.0), (4, 1, None)),
+        (kk.AdLIFCell(2), (1, 12, 4)),
     ],
 )
 def test_hops_and_segments_suit_the_units(cell, expected):

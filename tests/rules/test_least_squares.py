@@ -1,0 +1,133 @@
+"""M in linear memory, by the least squares of each batch, Eq. (45)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kernl_keras as kk
+from kernl_keras import rules
+from kernl_keras.keras_version import keras
+from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, least_squares
+from kernl_keras.training.optimizers import LeastSquares
+
+B, T, I, H = 8, 12, 3, 6  # noqa: E741
+CELLS = {  # and how near M comes in four batches; rate units hear by their slope, which differs from step to step
+    "lif": (lambda: kk.LIFCell(H), 0.02),
+    "adaptive lif": (lambda: kk.LIFCell(H, adaptation_strength=1.8, tau_s=None), 0.02),
+    "adlif": (lambda: kk.AdLIFCell(H), 0.001),
+    "resonator": (lambda: kk.ResonatorCell(H, period=kk.LogSpaced(4, 30)), 0.001),
+    "rate": (lambda: kk.LeakyRNNCell(H), 0.2),
+}
+
+
+def build(cell, *compiled, rule="kernl", size=B, **settings):
+    inputs = keras.Input(batch_shape=(size, T, I))
+    hidden = kk.RNN(cell, rule, stateful=True, seed=0, name="hidden", **settings)(inputs)
+    model = kk.Model(inputs, kk.Readout(2, stateful=True)(hidden))
+    model.compile(keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1)
+    return model
+
+
+def batch(seed=0, size=B):
+    x = np.random.default_rng(seed).normal(1.0, 2.0, (size, T, I)).astype("float32")
+    return x, np.zeros((size, T, 2), "float32")
+
+
+def direct_effect(cell):
+    """drive_k W_rec[i, k], in NumPy."""
+    return np.asarray(cell.parameters().drive * np.ones(H))[:, None] * cell.recurrent_weights().numpy().T
+
+
+def distance(m, expected):
+    return np.linalg.norm(m - expected) / np.linalg.norm(expected)
+
+
+def test_of_orthogonal_changes_it_is_the_answer_itself():
+    """Up to the ridge, for units whose changes differ by orders of magnitude, and shares of what a unit hears."""
+    draw = np.random.default_rng(0)
+    sent = np.linalg.qr(draw.normal(size=(40, H)))[0] * np.logspace(-3, 3, H)
+    answer = draw.normal(size=(H, H))
+    residuals, changes = (sent @ answer.T).T @ sent, sent.T @ sent
+    for share, divided in ((1.0, 1.0), (0.7, 0.7), (0.2, LEAST_HEARD)):
+        heard = np.full((H, 1), share * np.trace(changes))
+        found = least_squares(*map(tf.constant, (residuals, changes, heard)))
+        np.testing.assert_allclose(found, answer / (1.0 + RIDGE) / divided, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "near"), CELLS.values(), ids=CELLS)
+def test_m_is_the_direct_effect_after_a_few_batches(cell, near):
+    """From a start that has nothing to do with it."""
+    model = build(cell())
+    layer = model.get_layer("hidden")
+    m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
+    m.assign(np.random.default_rng(1).normal(0.0, expected.std(), m.shape))
+    assert distance(m.numpy(), expected) > 1.0
+    for seed in range(4):
+        model.train_on_batch(*batch(seed))
+    assert distance(m.numpy(), expected) < near
+
+
+def test_a_few_samples_do_not_make_it_too_long():
+    """One example of a few steps says less than M has numbers: what it does not say stays as it was."""
+    model = build(kk.AdLIFCell(H), size=1)
+    layer = model.get_layer("hidden")
+    m, expected, before = layer.sensitivity_weights[0], direct_effect(layer.cell), [np.inf]
+    m.assign(np.random.default_rng(1).normal(0.0, expected.std(), m.shape))
+    for seed in range(6):
+        model.reset_state()
+        model.train_on_batch(*batch(seed, size=1))
+        before.append(distance(m.numpy(), expected))
+        assert before[-1] < before[-2] * 1.01
+
+
+def test_without_steps_that_count_m_stays():
+    model = build(kk.LIFCell(H))
+    m = model.get_layer("hidden").sensitivity_weights[0]
+    m.assign(np.ones(m.shape))
+    model.train_on_batch(*batch(), sample_weight=np.zeros((B, 1)))
+    np.testing.assert_array_equal(m, 1.0)
+
+
+DEFAULTS = {
+    "linear memory": (dict(), LeastSquares),
+    "with settings": (dict(traces=rules.LinearTraces(poles=3)), LeastSquares),
+    "exact traces": (dict(traces=True), keras.optimizers.Adafactor),
+    "without M": (dict(rule="eprop"), keras.optimizers.Adafactor),
+    "M stands still": (dict(rule=rules.KeRNL(learn_sensitivity=False)), keras.optimizers.Adafactor),
+}
+
+
+@pytest.mark.parametrize(("settings", "expected"), DEFAULTS.values(), ids=DEFAULTS)
+def test_the_default_goes_with_the_traces(settings, expected):
+    assert type(build(kk.LIFCell(H), **settings).sensitivity_optimizer) is expected
+
+
+def test_a_model_with_both_kinds_of_traces_has_the_other_default():
+    inputs = keras.Input(batch_shape=(B, T, I))
+    x = kk.RNN(kk.LIFCell(H), traces=True, stateful=True)(kk.RNN(kk.LIFCell(H), stateful=True)(inputs))
+    model = kk.Model(inputs, x)
+    model.compile("adam", "mse")
+    assert type(model.sensitivity_optimizer) is keras.optimizers.Adafactor
+
+
+def test_an_optimizer_that_is_given_has_the_gradient_of_f():
+    """In linear memory, too: plain SGD moves M by -rate dF/dM, and F falls by rate |dF/dM|^2 to first order."""
+    model = build(kk.AdLIFCell(H), keras.optimizers.SGD(1e-4))
+    m, losses, start = model.get_layer("hidden").sensitivity_weights[0], [], None
+    m.assign(np.random.default_rng(1).normal(0.0, 1.0, m.shape))
+    for _ in range(2):
+        model.reset_state()
+        model.get_layer("hidden").draws.assign(tf.zeros_like(model.get_layer("hidden").draws))
+        start, before = m.numpy(), start
+        model.train_on_batch(*batch())
+        losses.append(model.diagnostics()["sensitivity_loss"])
+    gradient = (before - start) / 1e-4
+    assert (losses[0] - losses[1]) / (1e-4 * np.sum(gradient**2)) == pytest.approx(1.0, abs=0.01)
+
+
+def test_it_is_loaded_with_the_model(tmp_path):
+    model = build(kk.LIFCell(H))
+    model.train_on_batch(*batch())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.sensitivity_optimizer) is LeastSquares and int(loaded.sensitivity_optimizer.iterations) == 1
