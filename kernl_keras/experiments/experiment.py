@@ -72,7 +72,7 @@ class Experiment:
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
     learn: list = dataclasses.field(default_factory=list)  # constants of the first hidden layer and of the readout
     sensitivity_learning_rate: float = 0.1  # of M and gamma: by default a step is that share of what they are
-    sensitivity_optimizer: str = "Adafactor"
+    sensitivity_optimizer: str | None = "Adafactor"  # None for the default of `Model.compile`
     sensitivity_optimizer_settings: dict = dataclasses.field(
         default_factory=lambda: {"relative_step": False, "epsilon_1": 1e-14}
     )

@@ -49,6 +49,10 @@ MEMORY = (
     *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
     *named("KeRNL, window 64", "e-prop, window 64"),  # exact traces
 )
+MEMORY += tuple(
+    dataclasses.replace(row, name=f"{row.name}, least squares", changes={"sensitivity_optimizer": None})
+    for row in named("KeRNL, window 16, linear memory", "KeRNL, window 64, linear memory")
+)
 ROWS = named(  # four windows in a sequence
     "KeRNL, window 7, linear memory",
     "KeRNL, window 7",
