@@ -12,6 +12,7 @@ from ..checks import flag, integer, one_of
 from ..keras_version import keras, writes_hdf5
 from ..layers.names import rule_layers
 from ..rules.memory import LinearTraces
+from ..rules.tangent import Tangent
 from ..types import Config, OnNonfinite
 from .diagnostics import Diagnostics
 from .nonfinite import Record
@@ -21,6 +22,15 @@ from .optimizers import LeastSquares, build_optimizers
 # square of each row and of each column. If both have no gradient, as between units that no connection reaches and units
 # that none leaves, the product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
 _IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
+
+
+def learned_exactly(layers: list[Any]) -> bool:
+    """Whether all M that learn do so in linear memory and from a tangent, so that Eq. (41) holds without noise."""
+    learning = [layer for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
+    return bool(learning) and all(
+        isinstance(layer.carries_traces, LinearTraces) and isinstance(layer.rule.perturbation, Tangent)
+        for layer in learning
+    )
 
 
 def refuse_hdf5(received: str) -> None:
@@ -78,8 +88,8 @@ class CompiledModel(keras.Model):
             loss: Keras loss.
             sensitivity_optimizer: of M and gamma. None for Adafactor with a learning rate of 0.1: its steps are in
                 proportion to M, whose size depends on the units, 10 % of its root mean square and less after 100
-                steps. But where all M are learned in linear memory, None for the least squares of each batch
-                (`kernl_keras.rules.LinearTraces`), with which M follows the weights at once.
+                steps. But where all M learn in linear memory and by `kernl_keras.rules.Tangent`, None for the least
+                squares of each batch (`kernl_keras.rules.LinearTraces`), with which M follows the weights at once.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
@@ -99,9 +109,8 @@ class CompiledModel(keras.Model):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         if sensitivity_optimizer is None:
-            learning = [layer for layer in rule_layers(self) if getattr(layer.rule, "learn_sensitivity", False)]
-            solvable = learning and all(isinstance(layer.carries_traces, LinearTraces) for layer in learning)
-            sensitivity_optimizer = LeastSquares(1.0) if solvable else keras.optimizers.Adafactor(**_IN_PROPORTION)
+            solved = learned_exactly(rule_layers(self))
+            sensitivity_optimizer = LeastSquares(1.0) if solved else keras.optimizers.Adafactor(**_IN_PROPORTION)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer)
         self._diagnostics = Diagnostics(self)
         self._nonfinite = Record(stop=on_nonfinite == "stop")

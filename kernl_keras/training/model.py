@@ -178,7 +178,7 @@ class Model(CompiledModel):
             silent_units                share of units without a spike in a whole batch
             saturated_units             share of units that spiked at nearly every step at which they could
             weight_gradient_norm        norm of the gradient in (c)
-            sensitivity_gradient_norm   norm of the gradient in (b)
+            sensitivity_gradient_norm   norm of the gradient in (b), or of the step that least squares give
             skipped_updates             share of steps that were skipped; all else is the mean over the others
 
         Entries about M and gamma are there only where these learn. Each layer's own numbers are in

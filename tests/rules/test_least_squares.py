@@ -92,6 +92,7 @@ DEFAULTS = {
     "linear memory": (dict(), LeastSquares),
     "with settings": (dict(traces=rules.LinearTraces(poles=3)), LeastSquares),
     "exact traces": (dict(traces=True), keras.optimizers.Adafactor),
+    "noise": (dict(rule=rules.KeRNL(perturbation="twin")), keras.optimizers.Adafactor),
     "without M": (dict(rule="eprop"), keras.optimizers.Adafactor),
     "M stands still": (dict(rule=rules.KeRNL(learn_sensitivity=False)), keras.optimizers.Adafactor),
 }
