@@ -54,6 +54,15 @@ def test_of_orthogonal_changes_it_is_the_answer_itself():
         np.testing.assert_allclose(found, answer / (1.0 + RIDGE) / divided, rtol=1e-6)
 
 
+def test_of_correlated_changes_it_solves_the_equations():
+    draw = np.random.default_rng(1)
+    changes = np.cov(draw.normal(size=(H, 40)) + draw.normal(size=40))
+    residuals = draw.normal(size=(H, H))
+    ridged = changes + RIDGE * np.diag(np.diag(changes))
+    found = least_squares(*map(tf.constant, (residuals, changes, np.full((H, 1), np.trace(changes)))))
+    np.testing.assert_allclose(found, np.linalg.solve(ridged, residuals.T).T, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize(("cell", "near"), CELLS.values(), ids=CELLS)
 def test_m_is_the_direct_effect_after_a_few_batches(cell, near):
     """From a start that has nothing to do with it."""
@@ -68,7 +77,7 @@ def test_m_is_the_direct_effect_after_a_few_batches(cell, near):
 
 
 def test_a_few_samples_do_not_make_it_too_long():
-    """One example of a few steps says less than M has numbers: what it does not say stays as it was."""
+    """One example of twelve steps says little: M comes nearer with each, and no step is too long."""
     model = build(kk.AdLIFCell(H), size=1)
     layer = model.get_layer("hidden")
     m, expected, before = layer.sensitivity_weights[0], direct_effect(layer.cell), [np.inf]
