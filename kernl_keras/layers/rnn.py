@@ -153,7 +153,7 @@ class RNN(LayerOverCell):
             shapes = [shape for shape in self.memory.shapes if shape is not None]
         elif self.carries_traces:
             shapes = [(*shape, columns) for shape in checked_shapes(self.rule, self.cell, traces=True)]
-        self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell, self.memory is not None), shapes)
+        self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell), shapes)
         self.trace_size = sum(map(math.prod, shapes))
         if self.trace_size > MOST_NUMBERS:
             warnings.warn(

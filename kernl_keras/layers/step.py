@@ -27,7 +27,7 @@ class Step:
 
     present: Any = None  # [B], 0 for examples that F and the activity leave out; None for all
     learns: Any = None  # scalar bool, whether M and gamma learn in this call; None for True
-    solves: bool = False  # whether M in linear memory learns by least squares, Eq. (45)
+    solves: bool = False  # whether M learns by least squares, Eq. (45), where its rule is `solvable`
     exact: bool = False  # whether the layers' gradients are those of backpropagation, whatever their rule
     reports: list = dataclasses.field(default_factory=list)  # `(layer, Report)` of every call of a layer
     calls: list = dataclasses.field(default_factory=list)  # the `Call`, likewise

@@ -41,7 +41,7 @@ class Kernel(Settings, ABC):
 
     count: int = 1  # R, number of matrices in M
     word: ClassVar[str | None] = None  # its name in `KERNELS` of cells; None to allow any cell
-    linear_memory: ClassVar[bool] = True  # True if linear memory may follow M hop by hop in its place
+    direct: ClassVar[bool] = True  # whether M may be the effect of a spike in a single step, as linear memory needs it
 
     def check(self, cell: HiddenCell, perturbation: Any) -> None:
         """Raises a ValueError if the kernel does not support the cell, or the perturbation that M learns from."""

@@ -34,9 +34,11 @@ class KeRNL(EProp, LearnedSensitivity):
 
     This is the exponential kernel, K = exp(-gamma_i dt). That of the default, "membrane", belongs to the unit k that
     receives the spike, and (25) to (27) take the place of (16), (19), (21) and (22): `kernl_keras.rules.Membrane`.
+    K is known there, so M can be the effect of a spike in a single step. A `kernl_keras.Model` finds it by the least
+    squares of each batch, Eq. (45), unless it is compiled with another `sensitivity_optimizer`, which lowers F.
 
     In linear memory (`traces="linear"`) the kernel plays no part before a window: errors follow several hops by M,
-    which learns the direct effect of single steps (`kernl_keras.rules.LinearTraces`).
+    which is that of single steps (`kernl_keras.rules.LinearTraces`).
 
     Args:
         kernel: "membrane", the known response of the unit that receives the spike (`kernl_keras.rules.Membrane`);
@@ -88,14 +90,14 @@ class KeRNL(EProp, LearnedSensitivity):
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         LearnedSensitivity.check(self, cell, bool(traces))
-        if isinstance(traces, LinearTraces) and not self.kernel.linear_memory:
+        if isinstance(traces, LinearTraces) and not self.kernel.direct:
             raise ValueError(
                 f"traces must be True or False for {type(cell).__name__} with the kernel {self.kernel!r}, which has "
                 f"none in linear memory, as e-prop has; received {traces!r}."
             )
 
     def stream_traces(self, cell: HiddenCell) -> Any:
-        return LinearTraces() if self.kernel.linear_memory else True
+        return LinearTraces() if self.kernel.direct else True
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [*super().carry_shapes(cell, traces), *self.kernel.carry_shapes(cell, traces)]

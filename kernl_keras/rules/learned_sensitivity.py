@@ -42,15 +42,17 @@ class LearnedSensitivity(Rule):
             "initializers", "sensitivity_initializer", sensitivity_initializer, STARTS
         )
 
-    def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
+    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
         """As in `Rule`; none if M does not learn, for nothing is perturbed then."""
-        if not self.learn_sensitivity:
-            return ()
-        return DirectPredictor.rows if linear else self.kernel.rows(cell)
+        return self.kernel.rows(cell) if self.learn_sensitivity else ()
 
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> Predictor:
-        """The predictor from which M learns: the kernel's own, or in linear memory that of a single step."""
-        if layer.memory is not None:
+    def solvable(self) -> bool:
+        """Whether least squares can find M as the direct effect of a spike, for which Eq. (41) holds without noise."""
+        return self.learn_sensitivity and self.kernel.direct and isinstance(self.perturbation, Tangent)
+
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool, direct: bool) -> Predictor:
+        """The predictor from which M learns: the kernel's own, or that of the `direct` effect in a single step."""
+        if direct:
             return DirectPredictor(m[0], layer.cell, p, self.perturbation)
         return self.kernel.predictor(layer, p, m, last, several)
 

@@ -63,12 +63,13 @@ class PerturbedPass:
     """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
     `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
-    example's step is left out of F; None if all count. `solve` as in `sensitivity_loss`.
+    example's step is left out of F; None if all count. `solve` as in `sensitivity_loss`, where the rule is `solvable`.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted, solve=False):
-        self.solve = solve
         self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
+        self.solve = solve and self.rule.solvable()
+        self.direct = self.solve or layer.memory is not None
         # No tape may watch what goes into the passes, or it would trace a backward pass through them.
         self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted
         self.valid, self.starts = (None, None) if steps is None else (steps.valid, steps.starts)
@@ -81,6 +82,7 @@ class PerturbedPass:
             tf.stop_gradient(self.m),
             last=self.rule.last and self.starts is None,  # with resets an example has several last steps
             several=counted is not None,
+            direct=self.direct,
         )
         key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
@@ -107,7 +109,10 @@ class PerturbedPass:
 
     def run(self, state, perturbed):
         """Both passes: the fields of `Passes`, but with `SensitivitySums` for F and D^2."""
-        cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
+        cell, predictor, unroll, noise_before = self.cell, self.predictor, self.layer.unroll, perturbed[1:]
+        if self.direct:  # it looks at single steps, and takes no filtered noise from one to the next
+            zeros = tf.zeros_like(perturbed.filtered_noise[:, :1])  # [B, 1, H]
+            perturbed = PerturbedState(perturbed.cell, zeros, tf.repeat(zeros, 2, 1))
         noise, enters = self.rule.perturbation, self.rule.noise_enters(cell)
 
         def begin(start, size, carry):
@@ -145,6 +150,9 @@ class PerturbedPass:
             self.length,
             unroll=unroll,
         )
+
+        if self.direct:
+            after = PerturbedState(after.cell, *map(tf.zeros_like, noise_before))
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)
@@ -191,7 +199,7 @@ class PerturbedPass:
         kernels, units = self.m.shape[0], self.cell.units
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
         slope = None if self.gamma is None else zeros
-        changes = None if self.layer.memory is None else (zeros, zeros[:, :1])
+        changes = (zeros, zeros[:, :1]) if self.direct else None
         after = unperturbed(self.rule.perturbation, run[1], perturbed)
         return *run, after, SensitivitySums(zero, zero, zeros, slope, changes), zero
 

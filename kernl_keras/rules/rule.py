@@ -112,7 +112,7 @@ class Rule(Settings):
         """The weights that the layer's perturbation trains."""
         return []
 
-    def perturbed_rows(self, cell: HiddenCell, linear: bool) -> tuple[int, ...]:
+    def perturbed_rows(self, cell: HiddenCell) -> tuple[int, ...]:
         """Numbers of rows [B, H] that the layer carries for `Kernel.predictor`, see `Kernel.rows`; none without M."""
         return ()
 

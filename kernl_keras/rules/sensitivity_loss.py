@@ -1,18 +1,20 @@
 """Learning M and gamma by regression of a perturbation's effect on its filtered cause: Eq. (19).
 
-In linear memory (`rules.memory`), where errors are followed hop by hop, M learns the direct effect of a spike instead.
-It is the part of D(t) that the changes of a unit's own state do not explain, and arrived from other units in this step:
+There is a simpler way to M: the direct effect of a spike, in a single step. It is the part of D(t) that the changes of
+a unit's own state do not explain, and arrived from other units in this step:
 
     (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
 
 dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
-f' of a rate unit, and 1 otherwise. Under `kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise.
-So M need not come there by many small steps: the least squares of one batch give nearly all that is missing,
+f' of a rate unit, and 1 otherwise. Linear memory (`rules.memory`), which follows errors hop by hop, needs this M. Under
+`kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise. So M need not come there by many small
+steps: the least squares of one batch give nearly all that is missing,
 
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. This is the
-default of `kernl_keras.Model`, see `training.optimizers.LeastSquares`.
+default of `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without,
+see `training.optimizers.LeastSquares`.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +44,7 @@ class SensitivitySums(NamedTuple):
     effect_squares: Any  # squares of D
     by_noise: Any  # residual^T Omega [H, R H]
     by_slope: Any  # residual^T Gamma [H, R H]
-    changes: Any = None  # dS^T dS [H, H], and the sum of heard^2 |dS|^2 [H, 1]; in linear memory alone
+    changes: Any = None  # dS^T dS [H, H], and the sum of heard^2 |dS|^2 [H, 1]; for the direct effect alone
 
 
 def sensitivity_sums(m, outcome):
@@ -128,8 +130,6 @@ def sensitivity_loss(m, gamma, sums, count, solve=False):
 class DirectPredictor(Predictor):
     """The prediction of a single step by M [H, H], Eq. (41)."""
 
-    rows = 1, 2  # dS; the own part of D, and heard
-
     def __init__(self, m, cell, p, perturbation):
         self.m, self.cell, self.p, self.perturbation = m, cell, p, perturbation
 
@@ -138,7 +138,7 @@ class DirectPredictor(Predictor):
         sent = changed.presynaptic
         own = tensor(self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0)), like=sent)
         heard = step.gate * step.heard * tf.ones_like(own)
-        return sent[:, None], tf.stack([own, heard], 1)
+        return sent[:, None], tf.stack([own, heard], 1)  # [B, 1, H] and [B, 2, H]
 
     def start(self, like):
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(self.m)

@@ -11,8 +11,6 @@ from tensorflow.python.framework import ops
 from ..checks import flag, integer, one_of
 from ..keras_version import keras, writes_hdf5
 from ..layers.names import rule_layers
-from ..rules.memory import LinearTraces
-from ..rules.tangent import Tangent
 from ..types import Config, OnNonfinite
 from .diagnostics import Diagnostics
 from .nonfinite import Record
@@ -25,12 +23,9 @@ _IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 
 def learned_exactly(layers: list[Any]) -> bool:
-    """Whether all M that learn do so in linear memory and from a tangent, so that Eq. (41) holds without noise."""
-    learning = [layer for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
-    return bool(learning) and all(
-        isinstance(layer.carries_traces, LinearTraces) and isinstance(layer.rule.perturbation, Tangent)
-        for layer in learning
-    )
+    """Whether least squares can find all M that learn."""
+    learning = [layer.rule for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
+    return bool(learning) and all(rule.solvable() for rule in learning)
 
 
 def refuse_hdf5(received: str) -> None:
@@ -86,10 +81,11 @@ class CompiledModel(keras.Model):
         Args:
             optimizer: of the weights.
             loss: Keras loss.
-            sensitivity_optimizer: of M and gamma. None for Adafactor with a learning rate of 0.1: its steps are in
-                proportion to M, whose size depends on the units, 10 % of its root mean square and less after 100
-                steps. But where all M learn in linear memory and by `kernl_keras.rules.Tangent`, None for the least
-                squares of each batch (`kernl_keras.rules.LinearTraces`), with which M follows the weights at once.
+            sensitivity_optimizer: of M and gamma. None for the least squares of each batch, Eq. (45), with which M is
+                the effect of a spike in a single step and follows the weights at once; and where any M has the
+                exponential kernel or learns without `kernl_keras.rules.Tangent`, for Adafactor with a learning rate of
+                0.1: its steps are in proportion to M, whose size depends on the units, 10 % of its root mean square
+                and less after 100 steps. By an optimizer M learns from F, see `kernl_keras.rules.KeRNL`.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.

@@ -19,9 +19,10 @@ _SUMMING = "_all_reduce_sum_gradients"
 
 @serializable
 class LeastSquares(keras.optimizers.SGD):
-    """M in linear memory moves to what the least squares of a batch give, Eq. (45), by the share `learning_rate`.
+    """M moves to what the least squares of a batch give, Eq. (45), by the share `learning_rate`.
 
-    The layers give the step in the place of the gradient of F, see `rules.sensitivity_loss`.
+    The layers give the step in the place of the gradient of F, see `rules.sensitivity_loss`. Where least squares cannot
+    find M, it is plain SGD.
     """
 
 

@@ -1,4 +1,4 @@
-"""M in linear memory, by the least squares of each batch, Eq. (45)."""
+"""M by the least squares of each batch, Eq. (45)."""
 
 import numpy as np
 import pytest
@@ -18,12 +18,19 @@ CELLS = {  # and how near M comes in four batches; rate units hear by their slop
     "resonator": (lambda: kk.ResonatorCell(H, period=kk.LogSpaced(4, 30)), 0.001),
     "rate": (lambda: kk.LeakyRNNCell(H), 0.2),
 }
+OTHERS = {  # than in linear memory, where the state has rows for another prediction of D
+    "whole sequences": ("rate", dict(stateful=False)),
+    "pieces without traces": ("adaptive lif", dict(traces=False)),
+    "exact traces": ("adlif", dict(traces=True)),
+    "windows": ("resonator", dict(traces=True, window=4)),
+    "a rule with a kernel": ("adlif", dict(rule=rules.KeRNL(kernel="membrane"), stateful=False)),
+}
 
 
-def build(cell, *compiled, rule="kernl", size=B, **settings):
+def build(cell, *compiled, rule="kernl", size=B, stateful=True, **settings):
     inputs = keras.Input(batch_shape=(size, T, I))
-    hidden = kk.RNN(cell, rule, stateful=True, seed=0, name="hidden", **settings)(inputs)
-    model = kk.Model(inputs, kk.Readout(2, stateful=True)(hidden))
+    hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(inputs)
+    model = kk.Model(inputs, kk.Readout(2, stateful=stateful)(hidden))
     model.compile(keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1)
     return model
 
@@ -63,10 +70,13 @@ def test_of_correlated_changes_it_solves_the_equations():
     np.testing.assert_allclose(found, np.linalg.solve(ridged, residuals.T).T, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize(("cell", "near"), CELLS.values(), ids=CELLS)
-def test_m_is_the_direct_effect_after_a_few_batches(cell, near):
+@pytest.mark.parametrize(
+    ("name", "settings"), [*((name, {}) for name in CELLS), *OTHERS.values()], ids=[*CELLS, *OTHERS]
+)
+def test_m_is_the_direct_effect_after_a_few_batches(name, settings):
     """From a start that has nothing to do with it."""
-    model = build(cell())
+    cell, near = CELLS[name]
+    model = build(cell(), **settings)
     layer = model.get_layer("hidden")
     m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
     m.assign(np.random.default_rng(1).normal(0.0, expected.std(), m.shape))
@@ -100,7 +110,10 @@ def test_without_steps_that_count_m_stays():
 DEFAULTS = {
     "linear memory": (dict(), LeastSquares),
     "with settings": (dict(traces=rules.LinearTraces(poles=3)), LeastSquares),
-    "exact traces": (dict(traces=True), keras.optimizers.Adafactor),
+    "exact traces": (dict(traces=True), LeastSquares),
+    "whole sequences": (dict(stateful=False), LeastSquares),
+    "another kernel": (dict(rule=rules.KeRNL(kernel="exponential")), keras.optimizers.Adafactor),
+    "the plain form": (dict(rule="plain_kernl"), keras.optimizers.Adafactor),
     "noise": (dict(rule=rules.KeRNL(perturbation="twin")), keras.optimizers.Adafactor),
     "without M": (dict(rule="eprop"), keras.optimizers.Adafactor),
     "M stands still": (dict(rule=rules.KeRNL(learn_sensitivity=False)), keras.optimizers.Adafactor),
@@ -108,16 +121,25 @@ DEFAULTS = {
 
 
 @pytest.mark.parametrize(("settings", "expected"), DEFAULTS.values(), ids=DEFAULTS)
-def test_the_default_goes_with_the_traces(settings, expected):
+def test_the_default_goes_with_the_rule(settings, expected):
     assert type(build(kk.LIFCell(H), **settings).sensitivity_optimizer) is expected
 
 
-def test_a_model_with_both_kinds_of_traces_has_the_other_default():
-    inputs = keras.Input(batch_shape=(B, T, I))
-    x = kk.RNN(kk.LIFCell(H), traces=True, stateful=True)(kk.RNN(kk.LIFCell(H), stateful=True)(inputs))
-    model = kk.Model(inputs, x)
-    model.compile("adam", "mse")
+def test_a_model_with_both_kinds_of_kernels_has_the_other_default():
+    """There M of the first layer learns by the gradient of F, too, unless least squares are asked for."""
+    inputs = keras.Input((T, I))
+    first = kk.RNN(kk.LIFCell(H), seed=0, name="hidden")
+    model = kk.Model(inputs, kk.RNN(kk.LIFCell(H), rules.KeRNL(kernel="exponential"), seed=1)(first(inputs)))
+    model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1)
     assert type(model.sensitivity_optimizer) is keras.optimizers.Adafactor
+    first.sensitivity_weights[0].assign(np.zeros((H, H)))
+    x, y = batch()[0], np.zeros((B, T, H), "float32")
+    model.train_on_batch(x, y)
+    after_f = distance(first.sensitivity_weights[0].numpy(), direct_effect(first.cell))
+    model.compile(keras.optimizers.SGD(0.0), "mse", LeastSquares(1.0), sensitivity_every=1)
+    for _ in range(4):
+        model.train_on_batch(x, y)
+    assert distance(first.sensitivity_weights[0].numpy(), direct_effect(first.cell)) < 0.05 < 0.5 < after_f
 
 
 def test_an_optimizer_that_is_given_has_the_gradient_of_f():

@@ -6,12 +6,16 @@ from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.rules import Exponential, Replica, Twin
 
 from .definition import Sweep, Variant
-from .networks import EVERY_CONSTANT, SMALL, SMALL_ADLIF
+from .networks import EVERY_CONSTANT, ROWS_LIF, SMALL, SMALL_ADLIF
 from .rules import adding
+
+SOLVED = Variant("M by least squares", changes={"sensitivity_optimizer": None})  # the default of `Model.compile`
+UNTRAINED = Variant("M is never trained", settings={"learn_sensitivity": False})
 
 ABLATIONS = (
     Variant("KeRNL as it is"),
-    Variant("M is never trained", settings={"learn_sensitivity": False}),
+    SOLVED,
+    UNTRAINED,
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
     Variant("M random, trained", settings={"sensitivity_initializer": "orthogonal"}),
     Variant("M random, never trained", settings={"sensitivity_initializer": "orthogonal", "learn_sensitivity": False}),
@@ -37,15 +41,24 @@ ABLATIONS = (
 
 OWN_STATE = (  # of units with an adaptation current
     Variant("KeRNL as it is"),
+    SOLVED,
     Variant("the reset is followed", settings={"reset_gradient": True}),
     Variant("the membrane's kernel", settings={"kernel": "membrane"}),
     Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
-    Variant("M is never trained", settings={"learn_sensitivity": False}),
+    UNTRAINED,
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
     Variant("window 64", layer={"window": 64}),
     Variant("no constant learns", changes={"learn": []}),
     Variant("e-prop", "eprop"),
     Variant("e-prop, the reset is followed", "eprop", {"reset_gradient": True}),
+    Variant("backpropagation", "bptt"),
+)
+
+WAYS_OF_M = (
+    Variant("M by Adafactor"),
+    SOLVED,
+    UNTRAINED,
+    Variant("e-prop", "eprop"),
     Variant("backpropagation", "bptt"),
 )
 
@@ -79,6 +92,7 @@ def steps_of_m(experiment, learning_rate, **changes):
 SWEEPS = (
     Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
     Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
+    Sweep("ablations-rows-lif", "How M learns, leaky units", ROWS_LIF, WAYS_OF_M, (2e-3, 5e-3), (0, 1, 2)),
     steps_of_m(SMALL, 5e-3),
     steps_of_m(SMALL_ADLIF, 4e-3),
     steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),
