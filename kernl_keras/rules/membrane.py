@@ -24,7 +24,8 @@ class Membrane(Kernel):
              dF/dM = -2 mean q(t) xi(t)^T,                           q(t) = D(t) - Re Y(t) + lambda q(t+1), turned back
         (27) C(t) = Q(t+1) M,                                        Q(t) = A(t) + lambda Q(t+1), turned back; A = L psi
 
-    lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). It is known, so M learns alone, without gamma.
+    lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). It is known, so M learns alone, without gamma:
+    in a `kernl_keras.Model` by Eq. (45), see `kernl_keras.rules.KeRNL`, and by an optimizer of its own from F.
     M starts at the path through one synapse, (1-a) R_m W_rec^T, exactly where `tau_s` is None. Traces need one kernel
     for each distinct lambda. Where a sequence comes in pieces, the gradient of M does not reach the noise of the pieces
     before. The input to a rate unit is scaled by the slope f' of its activation at that moment, in (26) and (27); exact
