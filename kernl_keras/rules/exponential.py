@@ -40,7 +40,7 @@ class Exponential(Kernel):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word, direct = "exponential", False
+    word = "exponential"
 
     def __init__(self, count: int = 1, learn: bool = True, initializer: Initializer | None = None) -> None:
         self.count = integer("count", count)

@@ -20,8 +20,9 @@ class Kernel(Settings, ABC):
     """Base of the kernels of `kernl_keras.rules.KeRNL`.
 
     Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; for a kernel with weights besides M also `build`,
-    `reset`, `gamma` and `weights`. If only the response of a unit is to differ, override
-    `kernl_keras.rules.Membrane.response`.
+    `reset`, `gamma` and `weights`. Set `direct = True` where M [H, H] is the effect of a spike in a single step: linear
+    memory may then follow it hop by hop, and a `kernl_keras.Model` finds it by least squares. If only the response of a
+    unit is to differ, override `kernl_keras.rules.Membrane.response`.
 
     Raises:
         ValueError: by `check`, for a cell that the kernel does not support.
@@ -41,7 +42,7 @@ class Kernel(Settings, ABC):
 
     count: int = 1  # R, number of matrices in M
     word: ClassVar[str | None] = None  # its name in `KERNELS` of cells; None to allow any cell
-    direct: ClassVar[bool] = True  # whether M may be the effect of a spike in a single step, as linear memory needs it
+    direct: ClassVar[bool] = False  # whether M may be the effect of a spike in a single step, as in linear memory
 
     def check(self, cell: HiddenCell, perturbation: Any) -> None:
         """Raises a ValueError if the kernel does not support the cell, or the perturbation that M learns from."""

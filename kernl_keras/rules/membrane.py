@@ -46,7 +46,7 @@ class Membrane(Kernel):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word = "membrane"
+    word, direct = "membrane", True
 
     def __init__(self, arrival: bool = True) -> None:
         self.arrival = flag("arrival", arrival)

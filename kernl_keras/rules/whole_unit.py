@@ -39,7 +39,7 @@ class WholeUnit(Kernel):
     Source: an extension of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word = "whole_unit"
+    word, direct = "whole_unit", True
 
     def __init__(self) -> None:
         """No settings."""

@@ -74,7 +74,7 @@ STEPS_OF_M = (
     steps("RMSprop", 1e-4, global_clipnorm=1.0),
     steps("Adafactor", 2e-2, relative_step=False),
     steps("Adafactor", 5e-2, relative_step=False),
-    steps("Adafactor", 1e-1, relative_step=False),  # the default of `Model.compile`, but for its epsilon
+    steps("Adafactor", 1e-1, relative_step=False),  # that of the experiments, but for its epsilon
     steps("Adafactor", 2e-1, relative_step=False),
 )
 
