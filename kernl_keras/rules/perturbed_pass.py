@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..draws import draw_signs, next_key, unpack_signs
-from ..replicas import rows_before
+from ..replicas import rows_before, whole_sum
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
 from ..sequences.time_loop import blockwise, take
@@ -98,6 +98,9 @@ class PerturbedPass:
         else:
             results = tf.cond(learns, partial(self.run, state, perturbed), partial(self.run_without, state, perturbed))
         *states, sums, restarted = results
+        if self.solve:  # one solution for all replicas: that of the whole batch
+            by_noise, changes = whole_sum((sums.by_noise, sums.changes))
+            sums = sums._replace(by_noise=by_noise, changes=changes)
         if self.counted is None:
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
             steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
