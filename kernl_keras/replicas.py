@@ -4,6 +4,8 @@ With one replica, and outside of `Strategy.run`, nothing is sent. The losses of 
 the loss that one device would have.
 """
 
+import collections
+
 import tensorflow as tf
 
 from .keras_version import IS_KERAS_3
@@ -98,11 +100,16 @@ def share_of_loss(loss, losses, y_pred, x):
     return loss * (divided_by * count / whole_sum(count))
 
 
-def share_of_sensitivity_loss(reports, whole):
-    """F summed over layers, for a replica its part of it, in proportion to its steps. None without F."""
-    shares = []
-    for (_, report), (_, whole_report) in zip(reports, whole):
+def share_of_sensitivity_loss(reports, whole, mean=False):
+    """F summed over layers, for a replica its part of it, in proportion to its steps. None without F.
+
+    With `mean` it is the mean of a layer's calls, not their sum: each has the whole step of Eq. (45).
+    """
+    shares, calls = [], collections.Counter(id(layer) for layer, _ in reports)
+    for (layer, report), (_, whole_report) in zip(reports, whole):
         loss = report.sensitivity_loss
+        if loss is not None and mean:
+            loss /= calls[id(layer)]
         if loss is not None and replicas() > 1:
             loss *= tf.math.divide_no_nan(*(tf.cast(x.credited, loss.dtype) for x in (report, whole_report)))
         shares += [] if loss is None else [loss]

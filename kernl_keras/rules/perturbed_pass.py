@@ -98,16 +98,17 @@ class PerturbedPass:
         else:
             results = tf.cond(learns, partial(self.run, state, perturbed), partial(self.run_without, state, perturbed))
         *states, sums, restarted = results
-        if self.solve:  # one solution for all replicas: that of the whole batch
-            by_noise, changes = whole_sum((sums.by_noise, sums.changes))
-            sums = sums._replace(by_noise=by_noise, changes=changes)
         if self.counted is None:
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
             steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps
-        losses = sensitivity_loss(self.m, self.gamma, sums, count, self.solve)
+        samples = None
+        if self.solve:  # one solution for all replicas: that of the whole batch
+            by_noise, changes, samples = whole_sum((sums.by_noise, sums.changes, steps))
+            sums, samples = sums._replace(by_noise=by_noise, changes=changes), tf.maximum(samples, 1.0)
+        losses = sensitivity_loss(self.m, self.gamma, sums, count, samples)
         return Passes(*states, *losses, restarted, steps)
 
     def run(self, state, perturbed):

@@ -12,8 +12,8 @@ steps: the least squares of one batch give nearly all that is missing,
 
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 
-with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. This is the
-default of `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without,
+with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
+share of the diagonal of C: H divided by the number of steps in the sums, and at least 3 %. This is the default of `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without,
 see `training.optimizers.LeastSquares`.
 """
 
@@ -24,7 +24,7 @@ import tensorflow as tf
 from ..cells.linear import tensor
 from .kernel import Predictor
 
-RIDGE = 0.03  # of the least squares, as a share of each unit's own sum of squares
+RIDGE = 0.03  # of the least squares, as a share of each unit's own sum of squares, of many samples
 LEAST_HEARD = 0.55  # h
 ITERATIONS = 8  # of the least squares, enough for three digits where the changes of units are hardly correlated
 
@@ -74,14 +74,16 @@ def flat(m):
     return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
 
 
-def least_squares(residuals, changes, heard):
+def least_squares(residuals, changes, heard, samples):
     """What M lacks, Eq. (45), [H, H]: `residuals` are the sum of heard r dS^T, the others as in `SensitivitySums`.
 
     By conjugate gradients for all rows at once: products alone, which are fast on every device.
     """
-    squares = tf.linalg.diag_part(changes)
+    squares, units = tf.linalg.diag_part(changes), changes.shape[0]
+    # Of few samples C has a low rank. What they say then is halved, or the steps of many batches would add up and grow.
+    ridge = tf.maximum(units / samples, tf.cast(RIDGE, changes.dtype))
     scale = tf.math.rsqrt(squares + 1e-30)  # units differ by orders of magnitude
-    correlations = scale[:, None] * changes * scale + RIDGE * tf.eye(changes.shape[0], dtype=changes.dtype)
+    correlations = scale[:, None] * changes * scale + ridge * tf.eye(units, dtype=changes.dtype)
     left = residuals * scale  # of the equations, in each row
     direction, length = left, tf.reduce_sum(left**2, -1, keepdims=True)
     solution = tf.zeros_like(left)
@@ -96,7 +98,7 @@ def least_squares(residuals, changes, heard):
     return solution * scale / tf.maximum(share, LEAST_HEARD)
 
 
-def sensitivity_loss(m, gamma, sums, count, solve=False):
+def sensitivity_loss(m, gamma, sums, count, samples=None):
     """F = mean over batch, steps and units of (D(t) - sum_r Omega_r(t) M_r^T)^2, Eq. (19).
 
     The gradients by M and gamma are closed forms, so no gradient runs through the loop over time:
@@ -104,8 +106,8 @@ def sensitivity_loss(m, gamma, sums, count, solve=False):
         dF/dM_r = -2 mean (D - Omega M^T)^T Omega_r;      dF/dgamma_ri = -2 mean [(D - Omega M^T) M_r]_i Gamma_ri
 
     M is [R, H, H], gamma [R, H], or None where M learns alone. `sums` are the `SensitivitySums` for this M, of `count`
-    numbers of D. Returns F, with its gradient, and mean D^2. With `solve` the step of Eq. (45), with the other sign,
-    takes the place of dF/dM where there are the `changes` for it.
+    numbers of D. Returns F, with its gradient, and mean D^2. With `samples`, the number of steps in the sums, the
+    step of Eq. (45), with the other sign, takes the place of dF/dM.
     """
     kernels, units = m.shape[0], m.shape[-1]
     count = tf.cast(count, m.dtype)
@@ -114,8 +116,8 @@ def sensitivity_loss(m, gamma, sums, count, solve=False):
     @tf.custom_gradient
     def loss(m, *gamma):
         def gradient(error):
-            if solve and sums.changes is not None:
-                return -error * least_squares(sums.by_noise, *sums.changes)[None]
+            if samples is not None:
+                return -error * least_squares(sums.by_noise, *sums.changes, samples)[None]
             m_gradient = tf.transpose(tf.reshape(sums.by_noise, (units, kernels, units)), (1, 0, 2))
             if not gamma:
                 return scale * error * m_gradient

@@ -24,8 +24,13 @@ _IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 def learned_exactly(layers: list[Any]) -> bool:
     """Whether least squares can find all M that learn."""
-    learning = [layer.rule for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
+    learning = [layer.rule for layer in layers if layer.trainable and getattr(layer.rule, "learn_sensitivity", False)]
     return bool(learning) and all(rule.solvable() for rule in learning)
+
+
+def default_of_m(model):
+    """The optimizer of M and gamma of a model that is given none."""
+    return LeastSquares(1.0) if learned_exactly(rule_layers(model)) else keras.optimizers.Adafactor(**_IN_PROPORTION)
 
 
 def refuse_hdf5(received: str) -> None:
@@ -85,7 +90,8 @@ class CompiledModel(keras.Model):
                 the effect of a spike in a single step and follows the weights at once; and where any M has the
                 exponential kernel or learns without `kernl_keras.rules.Tangent`, for Adafactor with a learning rate of
                 0.1: its steps are in proportion to M, whose size depends on the units, 10 % of its root mean square
-                and less after 100 steps. By an optimizer M learns from F, see `kernl_keras.rules.KeRNL`.
+                and less after 100 steps. The layers that there are now decide: give one where `build` makes more. By an
+                optimizer M learns from F, see `kernl_keras.rules.KeRNL`.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
                 are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
@@ -104,10 +110,7 @@ class CompiledModel(keras.Model):
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        if sensitivity_optimizer is None:
-            solved = learned_exactly(rule_layers(self))
-            sensitivity_optimizer = LeastSquares(1.0) if solved else keras.optimizers.Adafactor(**_IN_PROPORTION)
-        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer)
+        self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or default_of_m(self))
         self._diagnostics = Diagnostics(self)
         self._nonfinite = Record(stop=on_nonfinite == "stop")
         if self.built:

@@ -44,7 +44,7 @@ def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
             loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
         reports = step.own_reports()
         whole = [(layer, report.over_whole_batch()) for layer, report in reports]
-        sensitivity_loss = share_of_sensitivity_loss(reports, whole)
+        sensitivity_loss = share_of_sensitivity_loss(reports, whole, mean=solves)
         loss = share_of_loss(loss, model.loss, y_pred, x)
     return Forward(tape, y_pred, loss, sensitivity_loss, whole)
 

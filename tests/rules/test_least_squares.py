@@ -11,6 +11,7 @@ from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, least_squares
 from kernl_keras.training.optimizers import LeastSquares
 
 B, T, I, H = 8, 12, 3, 6  # noqa: E741
+MANY = tf.constant(1e6, tf.float64)  # samples
 CELLS = {  # and how near M comes in four batches; rate units hear by their slope, which differs from step to step
     "lif": (lambda: kk.LIFCell(H), 0.02),
     "adaptive lif": (lambda: kk.LIFCell(H, adaptation_strength=1.8, tau_s=None), 0.02),
@@ -57,7 +58,7 @@ def test_of_orthogonal_changes_it_is_the_answer_itself():
     residuals, changes = (sent @ answer.T).T @ sent, sent.T @ sent
     for share, divided in ((1.0, 1.0), (0.7, 0.7), (0.2, LEAST_HEARD)):
         heard = np.full((H, 1), share * np.trace(changes))
-        found = least_squares(*map(tf.constant, (residuals, changes, heard)))
+        found = least_squares(*map(tf.constant, (residuals, changes, heard)), MANY)
         np.testing.assert_allclose(found, answer / (1.0 + RIDGE) / divided, rtol=1e-6)
 
 
@@ -66,7 +67,7 @@ def test_of_correlated_changes_it_solves_the_equations():
     changes = np.cov(draw.normal(size=(H, 40)) + draw.normal(size=40))
     residuals = draw.normal(size=(H, H))
     ridged = changes + RIDGE * np.diag(np.diag(changes))
-    found = least_squares(*map(tf.constant, (residuals, changes, np.full((H, 1), np.trace(changes)))))
+    found = least_squares(*map(tf.constant, (residuals, changes, np.full((H, 1), np.trace(changes)))), MANY)
     np.testing.assert_allclose(found, np.linalg.solve(ridged, residuals.T).T, rtol=1e-6, atol=1e-9)
 
 
@@ -97,6 +98,55 @@ def test_a_few_samples_do_not_make_it_too_long():
         model.train_on_batch(*batch(seed, size=1))
         before.append(distance(m.numpy(), expected))
         assert before[-1] < before[-2] * 1.01
+
+
+def test_what_few_samples_say_is_halved():
+    """As many orthogonal changes as there are units, of one length: half of what is missing, as the ridge is 1."""
+    answer = np.random.default_rng(0).normal(size=(H, H))
+    found = least_squares(
+        *map(tf.constant, (answer, np.eye(H), np.full((H, 1), float(H)))), tf.constant(float(H), "double")
+    )
+    np.testing.assert_allclose(found, answer / 2.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_batches_of_fewer_steps_than_units_do_not_drive_m_away(size):
+    """The steps of many small batches did add up once: M grew by orders of magnitude."""
+    units, steps = 60, 10
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(batch_shape=(size, steps, I))
+    layer = kk.RNN(kk.LIFCell(units), seed=1)
+    model = kk.Model(inputs, layer(inputs))
+    model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1)
+    m, expected = layer.sensitivity_weights[0], layer.cell.direct_effect().numpy()
+    m.assign(2.0 * expected)
+    draw = np.random.default_rng(0)
+    for _ in range(60):
+        model.train_on_batch(3.0 * draw.random((size, steps, I)), np.zeros((size, steps, units)))
+    assert distance(m.numpy(), expected) < 0.3
+
+
+def test_a_layer_that_is_called_three_times_takes_one_step():
+    """Three whole steps together would be twice too long."""
+    inputs = keras.Input(batch_shape=(B, T, I))
+    layer = kk.RNN(kk.AdLIFCell(H), seed=0, name="hidden")
+    outputs = keras.layers.Add()([layer(keras.layers.Rescaling(factor)(inputs)) for factor in (1.0, 0.7, 1.3)])
+    model = kk.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1)
+    m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
+    m.assign(np.zeros((H, H)))
+    for seed in range(4):
+        model.train_on_batch(batch(seed)[0], np.zeros((B, T, H)))
+    assert distance(m.numpy(), expected) < 0.01
+
+
+def test_a_frozen_layer_has_no_say():
+    inputs = keras.Input((T, I))
+    frozen = kk.RNN(kk.LIFCell(H), rules.KeRNL(kernel="exponential"))
+    model = kk.Model(inputs, kk.RNN(kk.LIFCell(H))(frozen(inputs)))
+    frozen.trainable = False
+    model.compile("sgd", "mse")
+    assert type(model.sensitivity_optimizer) is LeastSquares
 
 
 def test_without_steps_that_count_m_stays():
