@@ -13,8 +13,9 @@ steps: the least squares of one batch give nearly all that is missing,
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
-share of the diagonal of C: H divided by the number of steps in the sums, and at least 3 %. This is the default of `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without,
-see `training.optimizers.LeastSquares`.
+share of the diagonal of C: H divided by the number of steps in the sums, and at least 3 %. This is the default of
+`kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without, see
+`training.optimizers.LeastSquares`.
 """
 
 from typing import Any, NamedTuple
