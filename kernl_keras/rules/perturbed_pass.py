@@ -63,7 +63,8 @@ class PerturbedPass:
     """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
     `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
-    example's step is left out of F; None if all count. `solve` as in `sensitivity_loss`, where the rule is `solvable`.
+    example's step is left out of F; None if all count. With `solve` M learns by least
+    squares, Eq. (45), where the rule is `solvable`.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted, solve=False):
