@@ -133,9 +133,8 @@ SMNIST_REFERENCE = replace(
     schedule="constant",
     rule="plain_kernl",
     rule_settings=REFERENCE_RULE,
-    sensitivity_learning_rate=1e-3,
     sensitivity_optimizer="RMSprop",
-    sensitivity_optimizer_settings={},
+    sensitivity_learning_rate=1e-3,
 )
 
 SWINGING_RATES = dict(

@@ -71,11 +71,9 @@ class Experiment:
     rule_settings: dict = dataclasses.field(default_factory=dict)  # of that rule
     layer_settings: dict = dataclasses.field(default_factory=dict)  # of `RNN`: its window and traces
     learn: list = dataclasses.field(default_factory=list)  # constants of the first hidden layer and of the readout
-    sensitivity_learning_rate: float = 0.1  # of M and gamma: by default a step is that share of what they are
-    sensitivity_optimizer: str | None = "Adafactor"  # None for the default of `Model.compile`
-    sensitivity_optimizer_settings: dict = dataclasses.field(
-        default_factory=lambda: {"relative_step": False, "epsilon_1": 1e-14}
-    )
+    sensitivity_optimizer: str | None = None  # of M and gamma; None for the default of `Model.compile`
+    sensitivity_learning_rate: float | None = None  # of an optimizer that is named
+    sensitivity_optimizer_settings: dict = dataclasses.field(default_factory=dict)
     sensitivity_only: int = 0  # first steps, in which M and gamma learn alone
     sensitivity_every: int = 1
     # run
@@ -125,6 +123,13 @@ class Experiment:
             number("dropout", layer["dropout"], low=0.0, high=0.9)
         if self.start is not None:
             one_of("start", self.start, NETWORKS)
+        if self.sensitivity_optimizer is not None:
+            number("sensitivity_learning_rate", self.sensitivity_learning_rate, above=0.0)
+        elif self.sensitivity_learning_rate is not None or self.sensitivity_optimizer_settings:
+            raise ValueError(
+                "sensitivity_optimizer must be named where sensitivity_learning_rate or sensitivity_optimizer_settings "
+                f"are given; received {self.sensitivity_learning_rate!r} and {self.sensitivity_optimizer_settings!r}."
+            )
         if integer("sensitivity_only", self.sensitivity_only, low=0) and not self.learns_sensitivity:
             raise ValueError(f"sensitivity_only needs a rule that has M, such as 'kernl'; received {self.rule!r}.")
 

@@ -102,7 +102,8 @@ def setup_table(sweeps, heads=()):
         units = f"{experiment['cell_settings']['units']} {UNITS[experiment['cell']]}"
         rates = {run["learning_rate"] for run in runs}
         rates |= {rate for run in runs for rate, _ in run.get("chosen_from") or ()}
-        optimizer = f"{experiment['sensitivity_optimizer']} {experiment['sensitivity_learning_rate']:g}"
+        optimizer = experiment["sensitivity_optimizer"] or "least squares"
+        optimizer += f" {experiment['sensitivity_learning_rate']:g}" if experiment["sensitivity_learning_rate"] else ""
         sizes = [str(experiment["batch_size"]), f"{runs[0]['steps']:,}"]
         shown = ", ".join(f"{rate:g}" for rate in sorted(rates))
         lines.append([head, f"`{sweep['sweep']}`", units, *sizes, shown, optimizer])

@@ -29,6 +29,11 @@ class Variant:
         )
 
 
+SOLVED = {  # M by least squares, in a sweep that has another way
+    "sensitivity_optimizer": None,
+    "sensitivity_learning_rate": None,
+    "sensitivity_optimizer_settings": {},
+}
 RULES = {
     "KeRNL": "kernl",
     "e-prop": "eprop",
