@@ -8,6 +8,7 @@ from kernl_keras.callbacks.alignment import scalars
 from kernl_keras.keras_version import keras
 from kernl_keras.training.alignment import Agreement, Alignment, LagAgreement
 
+from ..reference.tools import all_same
 from .test_tensorboard import events
 
 T, I, H, O = 5, 3, 5, 2  # noqa: E741
@@ -63,8 +64,7 @@ def test_training_does_not_notice_and_validation_data_are_taken(tmp_path):
     for callbacks in ([], [callback]):
         models.append(build(stateful=True))
         models[-1].fit(*data(), batch_size=4, **validation, shuffle=False, verbose=0, callbacks=callbacks)
-    for one, other in zip(*(model.get_weights() for model in models)):
-        np.testing.assert_array_equal(one, other)
+    all_same(*(model.get_weights() for model in models))
     assert [step for step, _ in written_in(tmp_path)["alignment/hidden/eprop/cosine"]] == [0, 2]
 
 

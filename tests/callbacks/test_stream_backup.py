@@ -51,22 +51,30 @@ def train(path=None, callbacks=(), validate=False, **settings):
     return model, learn(model, path and kk.StreamBackup(path), 4, STEPS, callbacks, **validation)
 
 
-SLOW = {"rule": "kernl", "steps_per_execution": 3, "validate": True}
+class Stop(keras.callbacks.Callback):
+    """Stops after so many calls of the training function, or has them interrupted."""
+
+    def __init__(self, after, interrupt=False):
+        super().__init__()
+        self.left, self.interrupt = after, interrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0 and self.interrupt:
+            raise KeyboardInterrupt
+        self.model.stop_training = self.left == 0
 
 
-@pytest.mark.parametrize("settings", [{}, pytest.param(SLOW, marks=pytest.mark.slow)])
+AT_ONCE = {"rule": "kernl", "steps_per_execution": 3, "validate": True}
+
+
+@pytest.mark.parametrize("settings", [{}, AT_ONCE])
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     """Stopped within an epoch, whose steps are made once more; validation on another stream leaves the states alone."""
-    path, seen = tmp_path / "run" / "backup.npz", []
-
-    def stop(batch, logs):
-        seen.append(batch)
-        if len(seen) * settings.get("steps_per_execution", 1) > 2 * STEPS + 2:
-            raise KeyboardInterrupt
-
+    path, calls = tmp_path / "run" / "backup.npz", (2 * STEPS + 2) // settings.get("steps_per_execution", 1) + 1
     with pytest.raises(KeyboardInterrupt):
-        train(path, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=stop)], **settings)
+        train(path, callbacks=[Stop(calls, interrupt=True)], **settings)
     assert (kk.StreamBackup(path).epochs, kk.StreamBackup(path).pieces) == (2, 2 * STEPS)
     resumed, rest = train(path, **settings)
     whole, history = train(**settings)
@@ -112,20 +120,6 @@ def simple(steps_per_execution=1, frozen=(), units=(3, 3)):
     quick = {"run_eagerly": True} if steps_per_execution == 1 else {"jit_compile": False}
     model.compile(keras.optimizers.SGD(0.1), loss, steps_per_execution=steps_per_execution, **quick)
     return model
-
-
-class Stop(keras.callbacks.Callback):
-    """Stops after so many calls of the training function, or has them interrupted."""
-
-    def __init__(self, after, interrupt=False):
-        super().__init__()
-        self.left, self.interrupt = after, interrupt
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0 and self.interrupt:
-            raise KeyboardInterrupt
-        self.model.stop_training = self.left == 0
 
 
 def save(path, model, epoch):

@@ -15,6 +15,8 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import Exponential, KeRNL
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 
+from ..reference.tools import all_same
+
 # Said of the functions of tf.data, which `eagerly` does not mean.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
@@ -249,8 +251,7 @@ def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
         return [state.numpy() for state in model.get_layer("hidden").states]
 
     seen, unseen = states(kk.TensorBoard(tmp_path, examples=2)), states()
-    for one, other in zip(seen, unseen, strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(seen, unseen)
     (shown,) = events(tmp_path)["train"]["hidden/spikes"][1].values()
     assert len(decode(shown)) == 2
 
@@ -295,7 +296,4 @@ def test_training_is_the_same_bit_for_bit_and_traced_as_often(tmp_path):
         history = fit(model, list(callbacks)).history
         return history, len(traced), [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
-    with_it, without = trained(kk.TensorBoard(tmp_path, update_freq=2)), trained()
-    assert with_it[:2] == without[:2]
-    for one, other in zip(with_it[2], without[2], strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(trained(kk.TensorBoard(tmp_path, update_freq=2)), trained())

@@ -1,4 +1,4 @@
-"""SpikeEncoder: shapes, its draws in training and in evaluation, and that it agrees with the cells."""
+"""SpikeEncoder: its draws in training and in evaluation, and that it agrees with the cells."""
 
 import numpy as np
 import pytest
@@ -15,38 +15,15 @@ def values(batch=3, steps=11, features=2):
     return tf.constant(np.random.default_rng(0).uniform(size=(batch, steps, features)), tf.float32)
 
 
-@pytest.mark.parametrize(
-    "code, settings, shape, expected",
-    [
-        ("bernoulli", {"units": 80, "context_switch": 784}, (None, 838, 2), (None, 838, 81)),
-        ("threshold", {"units": 4}, (3, 11, 2), (3, 11, 8)),
-        ("latency", {"units": 4, "context_switch": 5}, (None, None, 3), (None, None, 9)),
-        ("delta", {"units": 2}, (5, 1, 1), (5, 1, 2)),
-    ],
-)
-def test_shapes(code, settings, shape, expected):
-    encoder, inputs = kk.SpikeEncoder(code=code, **settings), keras.Input(shape[1:], batch_size=shape[0])
-    outputs = encoder(inputs)
-    assert tuple(outputs.shape) == tuple(encoder.compute_output_shape(shape)) == expected
-    batch, steps = shape[0] or 3, shape[1] or 7
-    encoded = keras.Model(inputs, outputs)(tf.ones((batch, steps, shape[2])))
-    assert tuple(encoded.shape) == (batch, steps, expected[2])
-
-
-def test_the_context_channel_is_what_the_context_cell_sends():
-    """Which is on from step 785, if it is not told otherwise."""
-    x = tf.concat([values(2, 838, 1), tf.ones((2, 838, 1))], -1)
-    context = kk.SpikeEncoder(4, context_switch=784)(x)[..., -1:]
-    np.testing.assert_array_equal(context[0, :, 0], [0] * 784 + [1] * 54)
-    np.testing.assert_array_equal(context, keras.layers.RNN(kk.ContextCell(), return_sequences=True)(x[..., 1:]))
-
-
 def test_the_context_feature_is_counted_not_encoded():
-    """Fractions are added up; of whole numbers the channel is on behind so many."""
+    """As the context cell does it: fractions are added up; of whole numbers the channel is on behind so many."""
     x = values(features=3)
     outputs = kk.SpikeEncoder(4, "threshold", context_switch=5)(x)
     np.testing.assert_array_equal(outputs[..., :-1], kk.SpikeEncoder(4, "threshold")(x[..., :2]))
     np.testing.assert_array_equal(outputs[..., -1], np.cumsum(x[..., 2], 1) > 5)
+    context = keras.layers.RNN(kk.ContextCell(5), return_sequences=True)(x[..., 2:])
+    np.testing.assert_array_equal(outputs[..., -1:], context)
+    assert kk.ContextCell().context_switch == 784  # it is on from step 785
     counted = np.float32([[1, 1, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 0, 0]])[..., None].repeat(2, -1)
     context = kk.SpikeEncoder(4, "threshold", context_switch=2)(counted)[..., -1]
     np.testing.assert_array_equal(context, [[0, 0, 1, 1, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]])

@@ -1,5 +1,6 @@
 """Every layer that has a state keeps it over the pieces of a sequence: the pieces are the whole."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
+from ..contract.rows import ROWS
 from ..reference.cases import CELLS, B, H, Network, draw, taking_turns
 from ..reference.expected import compute, kernels, same
 
@@ -23,76 +26,53 @@ def cuts(*borders):
     return [np.s_[:, start:stop] for start, stop in zip((0, *borders), (*borders, T))]
 
 
-def over(cell, channels=2):
-    """`keras.layers.RNN` over a cell, for the channels that it takes."""
-
-    def make(stateful=False):
-        return keras.layers.RNN(cell(), return_sequences=True, stateful=stateful)
-
-    return make, channels
+SETTINGS = {"delta": dict(delta=0.2), "latency": dict(period=3)}
 
 
-def encoder(code, **settings):
-    def make(stateful=False):
-        return kk.SpikeEncoder(4, code, context_switch=3, seed=5, stateful=stateful, **settings)
-
-    return make, 2
+def encoder(code, stateful=False):
+    return kk.SpikeEncoder(4, code, context_switch=3, seed=5, stateful=stateful, **SETTINGS.get(code, {}))
 
 
-LAYERS = {
-    "SpikeEncoder, threshold": encoder("threshold"),
-    "SpikeEncoder, current": encoder("current"),
-    "SpikeEncoder, population": encoder("population"),
-    "SpikeEncoder, delta": encoder("delta"),
-    "SpikeEncoder, latency": encoder("latency", period=3),
-    "SpikeEncoder, bernoulli": encoder("bernoulli"),
-    "Readout": (lambda stateful=False: kk.Readout(3, tau_out=5.0, stateful=stateful), 2),
-    "ReadoutCell": over(lambda: kk.ReadoutCell(3, tau_out=5.0)),
-    "ContextCell": over(lambda: kk.ContextCell(2), 1),
-    "InputSpikeCell": over(lambda: kk.InputSpikeCell(seed=5)),
-    "LIFCell": over(lambda: kk.LIFCell(H, tau_m=5.0, adaptation_strength=0.5, input_gain=4.0)),
-    "AdLIFCell": over(lambda: kk.AdLIFCell(H, tau_m=5.0, tau_a=20.0, input_gain=4.0)),
-    "ResonatorCell": over(lambda: kk.ResonatorCell(H, tau_m=9.0, period=5.0, input_gain=4.0)),
-    "LeakyRNNCell": over(lambda: kk.LeakyRNNCell(H, tau=5.0)),
-    "LSTMCell": over(lambda: kk.LSTMCell(H)),
-}
-DRAWN = ("SpikeEncoder, bernoulli", "InputSpikeCell")  # the whole, too, is what a stateful layer draws
+def input_spikes(stateful):
+    return keras.layers.RNN(kk.InputSpikeCell(seed=5), return_sequences=True, stateful=stateful)
+
+
+LAYERS = {code: functools.partial(encoder, code) for code in CODES}
+LAYERS |= {"readout": functools.partial(kk.Readout, 3, tau_out=5.0), "input spikes": input_spikes}
+DRAWN = ("bernoulli", "input spikes")  # the whole, too, is what a stateful layer draws
 
 
 def build(name, stateful):
     keras.utils.set_random_seed(3)
-    make, channels = LAYERS[name]
-    layer = make(stateful=stateful)
-    layer.build((B, T, channels))
+    layer = LAYERS[name](stateful=stateful)
+    layer.build(X.shape)
     return layer
 
 
-def run(layer, channels, cuts, training):
+def run(layer, cuts, training):
     """The outputs [n, O] of pieces, one after the other, at the steps that count."""
     if layer.stateful:
         layer.reset_state() if hasattr(layer, "reset_state") else layer.reset_states()
     more = {"training": training} if "training" in inspect.signature(layer.call).parameters else {}
-    pieces = [layer(tf.constant(X[cut][..., :channels]), mask=MASK[cut], **more) for cut in cuts]
-    return np.concatenate(pieces, 1)[MASK]
+    return np.concatenate([layer(tf.constant(X[cut]), mask=MASK[cut], **more) for cut in cuts], 1)[MASK]
 
 
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("training", [False, True])
 def test_outputs_of_pieces_are_those_of_the_whole(name, training):
-    """Draws to the bit."""
-    whole, layer, channels = build(name, name in DRAWN), build(name, True), LAYERS[name][1]
+    """Draws to the bit. Of all cells in Keras' own layer the contract asks it."""
+    whole, layer = build(name, name in DRAWN), build(name, True)
     for borders in ((1, 2, 7), (4,)):
-        expected = run(whole, channels, cuts(), training)
-        found = run(layer, channels, cuts(*borders), training)
+        expected, found = run(whole, cuts(), training), run(layer, cuts(*borders), training)
         assert len(np.unique(expected)) > 1
         digits = 0.0 if name in DRAWN else 1e-6
         np.testing.assert_allclose(found, expected, rtol=digits, atol=0.1 * digits)
 
 
 def test_an_encoder_draws_anew_for_every_sequence_it_trains_on_and_repeats_an_evaluation():
-    layer = build("SpikeEncoder, bernoulli", True)
-    first, second, evaluated, again = (run(layer, 2, cuts(4), training) for training in (True, True, False, False))
+    layer = build("bernoulli", True)
+    first, second, evaluated, again = (run(layer, cuts(4), training) for training in (True, True, False, False))
     np.testing.assert_array_equal(evaluated, again)
     assert np.any(first != second) and np.any(second != evaluated)
     assert np.any(layer(X) != layer(X))  # within a sequence every step draws its own
@@ -157,15 +137,14 @@ WAYS = [(False, np.ones_like(GAPS)), (False, GAPS), (True, GAPS)]  # stateful, m
 @pytest.mark.parametrize("code", ["threshold", "current", "delta", "latency"])
 def test_an_encoder_whose_rows_begin_anew(code, stateful, mask):
     """Masked steps are no steps, whether a reset stands there or not; those of "delta" and "latency" send nothing."""
-    make, _ = encoder(code, **({"delta": dict(delta=0.2), "latency": dict(period=3)}.get(code, {})))
-    layer = make(stateful)
+    layer = encoder(code, stateful)
     pieces = cuts(3, 5) if stateful else cuts()
     found = np.concatenate([layer(X[cut], mask=mask[cut], reset=RESET[cut]) for cut in pieces], 1)
     for row in range(B):
         for steps in alone(row, mask):
-            np.testing.assert_array_equal(found[row, steps], make()(X[row : row + 1, steps])[0])
+            np.testing.assert_array_equal(found[row, steps], encoder(code)(X[row : row + 1, steps])[0])
     assert code not in ("delta", "latency") or not found[~mask][:, :-1].any()  # the last channel is the context
-    assert np.any(found != make()(X))
+    assert np.any(found != encoder(code)(X))
 
 
 @pytest.mark.parametrize(("stateful", "mask"), WAYS, ids=["", "masked", "stateful, masked"])
@@ -184,20 +163,32 @@ def test_draws_do_not_know_of_a_reset():
     np.testing.assert_array_equal(whole(X), layer(X, reset=RESET))
 
 
-@pytest.mark.parametrize("layer", [kk.SpikeEncoder, kk.TimeAverage])
-def test_what_is_asked_of_a_stateful_layer(layer):
+STATEFUL = {  # a layer, and what its initial states are, if it takes such
+    "RNN": (lambda **settings: kk.RNN(kk.LIFCell(2), "eprop", **settings), "5 .*the cell's and the rule's"),
+    "Readout": (lambda **settings: kk.Readout(2, **settings), "2 .*v and the traces"),
+    "SpikeEncoder": (lambda **settings: kk.SpikeEncoder(2, "threshold", **settings), None),
+    "TimeAverage": (lambda **settings: kk.TimeAverage(2, **settings), None),
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_what_is_asked_of_a_stateful_layer(name):
+    make, states = STATEFUL[name]
+    with pytest.raises(ValueError, match="stateful must be True or False; received 'yes'"):
+        make(stateful="yes")
     with pytest.raises(ValueError, match=r"stateful=True needs a static batch size; received .*\(None, 9, 2\)"):
-        layer(2, stateful=True)(keras.Input((T, 2)))
-    with pytest.raises(ValueError, match=r"reset must be booleans \[batch, time\] .* received float32"):
-        layer(2)(X, reset=np.ones((B, T), "float32"))
-    stream = layer(2, "threshold", stateful=True) if layer is kk.SpikeEncoder else layer(2, stateful=True)
+        make(stateful=True)(keras.Input((T, 2)))
+    stream = make(stateful=True)
     stream(X)
-    with pytest.raises(ValueError, match=r"inputs must have 2 examples, as the states .* received shape \(1, 9, 2\)"):
+    with pytest.raises(ValueError, match=r"(inputs|sequences) must have 2 examples, as the states .*shape \(1, 9, 2\)"):
         stream(X[:1])
+    if states:
+        with pytest.raises(ValueError, match=f"initial_state must be the {states}.*; received 9"):
+            stream(X, initial_state=[tf.zeros((2, 2))] * 9)
 
 
-def test_every_public_layer_and_cell_is_here():
+def test_every_public_layer_and_cell_has_a_row_of_the_contract():
     public = [getattr(kk, name) for name in kk.__all__]
-    layers = {each.__name__ for each in public if inspect.isclass(each) and issubclass(each, keras.layers.Layer)}
-    here = {name.split(",")[0] for name in LAYERS} | {"RNN", "TimeAverage", "AudioEncoder"}  # which is in test_audio.py
-    assert layers - {"Model", "Unit"} <= here  # a unit is what a user makes of it, see tests/cells/test_unit.py
+    layers = {each for each in public if inspect.isclass(each) and issubclass(each, keras.layers.Layer)}
+    asked = {row.kind for row in ROWS.values()}
+    assert layers - {kk.Model, kk.Unit} <= asked  # a unit is what a user makes of it, see tests/cells/test_unit.py

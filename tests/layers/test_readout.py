@@ -133,8 +133,10 @@ def test_one_example_of_any_length_and_of_whole_numbers():
         assert np.isfinite(model.train_on_batch(x, np.ones((1, steps, O))))
 
 
-def test_float32_is_the_default_under_mixed_precision():
-    with policy("mixed_float16"):
+@pytest.mark.parametrize("half", ["mixed_float16", "mixed_bfloat16"])
+def test_a_readout_and_its_means_are_float32_around_half_precision(half):
+    with policy(half):
         layer = kk.Readout(O)
-        outputs = layer(np.float32(X))
-    assert outputs.dtype == layer.cell.compute_dtype == "float32"
+        voltage = layer(np.float32(X))
+        means = kk.TimeAverage()(voltage)
+    assert voltage.dtype == means.dtype == layer.cell.compute_dtype == "float32"

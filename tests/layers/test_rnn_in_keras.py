@@ -58,22 +58,10 @@ def test_the_perturbed_pass_goes_on_in_the_next_piece(mode):
         same(states[9], slope[:, -1].reshape(B, -1))
 
 
-def test_what_a_layer_does_not_take():
+def test_an_unrolled_layer_needs_a_number_of_steps():
     unknown = tf.function(kk.RNN(kk.LeakyRNNCell(2), unroll=True), input_signature=[tf.TensorSpec((1, None, 3))])
     with pytest.raises(ValueError, match=r"unroll=True needs a static number of steps; received shape \(1, None, 3\)"):
         unknown.get_concrete_function()
-    for make, states in (
-        (lambda **settings: kk.RNN(kk.LIFCell(2), "eprop", **settings), "5 .*the cell's and the rule's"),
-        (lambda **settings: kk.Readout(2, **settings), "2 .*v and the traces"),
-    ):
-        layer = make(stateful=True)
-        layer(np.ones((2, 4, 3), "float32"))
-        with pytest.raises(ValueError, match=r"sequences must have 2 examples, as the states .* shape \(3, 4, 3\)"):
-            layer(np.ones((3, 4, 3), "float32"))
-        with pytest.raises(ValueError, match=f"initial_state must be the {states}.*; received 9"):
-            layer(np.ones((2, 4, 3), "float32"), initial_state=[tf.zeros((2, 2))] * 9)
-        with pytest.raises(ValueError, match="stateful must be True or False; received 'yes'"):
-            make(stateful="yes")
 
 
 def test_of_a_shape_that_keras_forgot_the_step_itself_asks_for_the_features():

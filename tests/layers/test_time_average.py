@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..reference.tools import MODES, outputs_and_gradients, policy
+from ..reference.tools import MODES, outputs_and_gradients
 
 X = np.random.default_rng(0).normal(size=(3, 7, 2)).astype("float32")
 MASK = np.array([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 1, 1], [0, 0, 0, 0, 0, 0, 0]], bool)
@@ -43,12 +43,6 @@ def test_half_precision_sums_in_float32():
     outputs = kk.TimeAverage(dtype="mixed_float16")(x)
     assert outputs.dtype == tf.float16
     np.testing.assert_array_equal(outputs, [[200.0]])
-
-
-def test_means_of_a_readout_are_float32_around_half_precision():
-    with policy("mixed_bfloat16"):
-        means = kk.TimeAverage()(kk.Readout(2)(keras.Input((7, 2))))
-    assert "float32" in str(means.dtype)
 
 
 def test_window_longer_than_the_sequence():
