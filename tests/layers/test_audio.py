@@ -118,19 +118,6 @@ def test_pieces_are_the_whole_to_the_bit(code, units, compression):
     assert len(np.unique(whole)) > 1
 
 
-@pytest.mark.slow
-def test_a_stream_in_a_model_and_validation_leave_its_states_alone():
-    inputs = keras.Input(batch_shape=(3, 20, 2))
-    layer = kk.AudioEncoder(**SMALL, stateful=True)
-    model = kk.Model(inputs, kk.Readout(2, stateful=True)(layer(inputs)))
-    model.compile("sgd", "mse")
-    x = np.concatenate(np.split(X, 3, axis=1))  # three pieces, one after the other
-    y = np.zeros((9, 2, 2), "float32")
-    model.fit(x, y, batch_size=3, shuffle=False, verbose=0, validation_data=(x[:6], y[:6]), validation_batch_size=3)
-    np.testing.assert_array_equal(layer.states[0], np.transpose(X[:, -22:], (0, 2, 1)))  # frame - hop
-    assert [tuple(state.shape) for state in layer.states[1:]] == [(3, 9), (3, 2)]  # mean and weight; level
-
-
 def test_steps_whose_frame_is_whole_count():
     """Behind the sound: the mask of the steps, the running mean, and the code."""
     mask = np.arange(60) < np.array([[60], [33], [47]])

@@ -16,6 +16,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL,
 
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, same
+from ..reference.tools import all_same, short_name
 
 T = 11
 ERROR = draw(53, B, T, H)
@@ -199,19 +200,34 @@ def network_of(jit_compile, **settings):
     return model
 
 
-@pytest.mark.parametrize(("jit_compile", "settings"), [(True, {}), (False, {"rule": "eprop", "window": 2})])
+@pytest.mark.parametrize(
+    ("jit_compile", "settings"),
+    [(True, {}), (False, {"rule": "eprop", "window": 2}), (False, {"rule": BPTT(tape=True)})],
+    ids=["xla", "window", "tape"],
+)
 @pytest.mark.slow
 def test_in_a_model(jit_compile, settings, tmp_path):
-    """A second input, with an implicit mask, in `fit`, saved and loaded: each row is its sequences by themselves."""
+    """A second input, with an implicit mask, in `fit`, saved and loaded: each row is its sequences by themselves.
+
+    And so are the gradients, of the mean over all valid steps.
+    """
     model = network_of(jit_compile, **settings)
-    x = np.where(MASK[..., None], 3.0 * draw(7, B, T, I) + 2.0, -7.0)
+    x, y = np.where(MASK[..., None], draw(7, B, T, I) + 0.7, -7.0), draw(8, B, T, 2)
     outputs = model.predict([x, RESET], verbose=0)
     nowhere = np.zeros_like(RESET)
     assert np.abs(outputs - model.predict([x, nowhere], verbose=0)).max() > 1e-3
+    gradients, parts, counts = tf.function(model.gradients, jit_compile=jit_compile)([x, RESET], y), [], []
     for row in range(B):
         for steps in filter(len, sequences_of(row, RESET, MASK)):
-            same(outputs[row, steps], model([x[row : row + 1, steps], nowhere[:1, steps]])[0])
-    model.fit([x, RESET], draw(8, B, T, 2), batch_size=B, epochs=2, verbose=0)
+            alone = x[row : row + 1, steps], nowhere[:1, steps]
+            same(outputs[row, steps], model(alone)[0])
+            parts.append(model.gradients(alone, y[row : row + 1, steps]))
+            counts.append(len(steps))
+    for weight, gradient, *of_parts in zip(model.trainable_variables, gradients, *parts, strict=True):
+        if short_name(weight) != "sensitivity_tensor":  # that of M hears noise
+            assert np.abs(gradient).max() > 1e-4
+            same(gradient, np.average(of_parts, axis=0, weights=counts), 1e-5)  # Keras weighs losses in float32
+    model.fit([x, RESET], y, batch_size=B, epochs=2, verbose=0)
     assert np.abs(model.predict([x, RESET], verbose=0) - outputs).max() > 1e-6
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -268,18 +284,21 @@ def test_a_readout(masked):
     same(of_kernel, expected)
 
 
-def test_how_rules_agree_with_backpropagation():
-    """`gradient_alignment` hears of resets: in sequences of their own the same windows make the same of each other."""
-    hidden, readout = network_of(False, rule="eprop").layers[-2:]
-    inputs, resets = keras.Input((None, I), dtype="float64"), keras.Input((None,), dtype="bool")
-    model = kk.Model([inputs, resets], readout(hidden(inputs, reset=resets), reset=resets))
-    model.compile("sgd", "mse", sensitivity_optimizer="sgd", run_eagerly=True)
+@pytest.mark.parametrize("what", ["padding", "reset"])
+def test_how_rules_agree_with_backpropagation(what):
+    """Padding changes nothing, and nothing reaches over a reset, as in sequences of their own."""
+    model = network_of(False, rule=KeRNL(learn_sensitivity=False))
+    model.run_eagerly = True
     x, y, reset = 3.0 * draw(7, B, 8, I) + 2.0, draw(8, B, 8, 2), np.arange(8) == np.full((B, 1), 4)
-    parts = [np.concatenate([part[:, :4], part[:, 4:]]) for part in (x, np.zeros_like(reset), y)]
-    one = kk.gradient_alignment(model, [x, reset], y, ("rflo",), windows=2)
-    other = kk.gradient_alignment(model, parts[:2], parts[2], ("rflo",), windows=1)
-    for name, of_rules in one.variables.items():
-        for rule, agreement in of_rules.items():
-            np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
-    lags = [lag for of_rules in one.lags.values() for lag in of_rules.values()]
-    assert all(np.nan_to_num(lag.share[1]) == 0.0 for lag in lags)  # nothing reaches over a border
+    if what == "padding":
+        parts = [np.insert(part, [2, 2, 5], -7.0, axis=1) for part in (x, y)]
+        batches = ([x, ~reset & reset], y, 1), ([parts[0], np.zeros((B, 11), bool)], parts[1], 1)
+    else:
+        parts = [np.concatenate([part[:, :4], part[:, 4:]]) for part in (x, np.zeros_like(reset), y)]
+        batches = ([x, reset], y, 2), (parts[:2], parts[2], 1)
+    rules = "kernl", "rflo"
+    one, other = (kk.gradient_alignment(model, inputs, y, rules, windows=count) for inputs, y, count in batches)
+    all_same(one.variables, other.variables, 1e-9, 0.0)
+    if what == "reset":
+        lags = [lag for of_rules in one.lags.values() for lag in of_rules.values()]
+        assert all(np.nan_to_num(lag.share[1]) == 0.0 for lag in lags)

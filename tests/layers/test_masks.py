@@ -1,6 +1,6 @@
-"""Masks in models and wrappers, against Keras' own layer, and over steps that hold anything.
+"""Masks in wrappers, against Keras' own layer, and over steps that hold anything.
 
-That a masked sequence learns what it would by itself is asked in `test_marks`.
+That a masked sequence learns what it would by itself is asked in `test_marks`, also of models.
 """
 
 import functools
@@ -13,14 +13,14 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import BPTT, KeRNL
+from kernl_keras.rules import BPTT
 from kernl_keras.sequences.masks import ValidSteps
 
-from ..reference.cases import B, I, Network, draw
+from ..reference.cases import Network
 from ..reference.expected import compute, same
+from ..reference.tools import all_same
 
 MASKS = {
-    "after": [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]],
     "before": [[0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1]],
     "within": [[0, 1, 1, 0, 1, 0], [1, 0, 0, 1, 0, 1]],
     "whole": [[0, 0, 0, 0, 0, 0], [1, 1, 0, 1, 1, 0]],
@@ -43,8 +43,7 @@ def test_backpropagation_is_that_of_keras_own_layer(cell, tape, mask):
     layer = network.layer(BPTT(tape), zero_output_for_mask=zeros)
     plain = keras.layers.RNN(network.cell(), return_sequences=True, zero_output_for_mask=zeros, dtype="float64")
     mask = tf.constant(MASKS[mask])
-    for one, other in zip(*(compute(each, network.inputs, mask=mask)[:3] for each in (layer, plain))):
-        same(one, other)
+    all_same(*(compute(each, network.inputs, mask=mask)[:3] for each in (layer, plain)), 1e-9)
 
 
 SMALL_AUDIO = dict(bands=2, sampling_rate=1000.0, frame=8.0, hop=4.0)
@@ -117,49 +116,6 @@ def test_go_backwards(training):
     same(last[0], whole[0, 4])  # the last step that counts
 
 
-def model(rule, jit_compile=False):
-    inputs = keras.Input((None, I), dtype="float64")
-    kept = keras.layers.Masking(mask_value=-7.0, dtype="float64")(inputs)
-    network = Network("soft euler")
-    hidden = kk.RNN(network.cell(), rule=rule, seed=5, name="hidden")(kept)
-    voltage = kk.Readout(2, kernel_initializer=keras.initializers.Constant(0.3), dtype="float64")(hidden)
-    made = kk.Model(inputs, kk.TimeAverage(2, dtype="float64")(voltage))
-    made.compile("sgd", "mse", sensitivity_optimizer="sgd", jit_compile=jit_compile, run_eagerly=not jit_compile)
-    return made, network
-
-
-FIXED = KeRNL(learn_sensitivity=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("rule", "jit_compile", "mask"),
-    [(FIXED, False, "within"), (FIXED, True, "within"), (BPTT(tape=True), False, "after")],
-    ids=["graph", "xla", "tape"],
-)
-def test_a_padded_batch_gives_a_model_the_gradients_of_its_sequences(rule, jit_compile, mask):
-    padded, network = model(rule, jit_compile)
-    y = draw(61, B, 2)
-    x = np.where(MASKS[mask][..., None], network.x, -7.0)
-    gradients = tf.function(padded.gradients, jit_compile=jit_compile)(x, y)
-    single = [padded.gradients(network.x[b : b + 1, np.flatnonzero(MASKS[mask][b])], y[b : b + 1]) for b in range(B)]
-    assert max(np.abs(each).max() for each in gradients if each is not None) > 1e-3
-    for batch, *alone_ in zip(gradients, *single):
-        if batch is not None:
-            same(batch, np.mean(alone_, axis=0))
-
-
-def test_padding_does_not_change_how_rules_agree_with_backpropagation():
-    padded, network = model(FIXED)
-    padded.run_eagerly = True
-    y, x = draw(61, B, 2), network.x[:, :4]
-    longer = np.concatenate([x[:, :2], np.full((B, 2, I), -7.0), x[:, 2:]], 1)
-    one, other = (kk.gradient_alignment(padded, each, y, ("kernl",), windows=1) for each in (x, longer))
-    for name, of_rules in one.variables.items():
-        for rule, agreement in of_rules.items():
-            np.testing.assert_allclose(agreement, other.variables[name][rule], rtol=1e-9)
-
-
 def test_steps_of_no_example():
     steps = ValidSteps(tf.zeros((2, 3), tf.bool))
     assert not steps.valid.numpy().any() and not steps.last.numpy().any()
@@ -182,9 +138,8 @@ def test_a_layer_above_one_that_goes_backwards(first):
             outputs = readout(hidden(masking(inputs)))[:, shown]
             loss = tf.reduce_sum(outputs * error)
         found.append([outputs, *tape.gradient(loss, [hidden.cell.kernel, readout.cell.kernel])])
-    for one, other in zip(*found):
-        same(one, other)
-        assert np.any(one)
+    all_same(*found, 1e-9)
+    assert all(map(np.any, found[0]))
 
 
 def test_both_directions_under_a_mask():

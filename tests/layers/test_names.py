@@ -8,16 +8,16 @@ from kernl_keras.keras_version import keras
 from kernl_keras.layers.names import rule_layers, weight_names
 from kernl_keras.rules import KeRNL
 
+from ..reference.tools import through
+
 
 def hidden(name="hidden", kernel="exponential", units=4):
     return kk.RNN(kk.LIFCell(units, use_bias=False), rule=KeRNL(kernel), name=name)
 
 
 def functional(*layers):
-    x = inputs = keras.Input((7, 3))
-    for layer in layers:
-        x = layer(x)
-    return keras.Model(inputs, x, name="outer")
+    inputs = keras.Input((7, 3))
+    return keras.Model(inputs, through(layers, inputs), name="outer")
 
 
 def subclassed():

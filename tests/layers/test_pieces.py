@@ -14,7 +14,9 @@ from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
 from ..contract.rows import ROWS
 from ..reference.cases import CELLS, B, H, Network, draw, taking_turns
-from ..reference.expected import compute, kernels, same
+from ..reference.expected import compute, kernels
+from ..reference.tools import all_same
+from .test_marks import sequences_of
 
 T = 9
 X = np.random.default_rng(1).uniform(size=(B, T, 2)).astype("float32")
@@ -102,8 +104,7 @@ def test_a_layer_that_learns(rule, cell):
         return tf.concat([outputs for outputs, *_ in parts], 1)[MASK], sum(gradient for _, gradient, *_ in parts)
 
     expected = found(network.layer(rule, *m, **of_whole), cuts())
-    for one, other in zip(found(network.layer(rule, *m, stateful=True), cuts(3, 6)), expected):
-        same(one, other, tolerance=1e-8)
+    all_same(found(network.layer(rule, *m, stateful=True), cuts(3, 6)), expected, 1e-8)
 
 
 @pytest.mark.parametrize(("last", "masked"), [(4, True), (4, False), (None, True)])
@@ -124,12 +125,6 @@ GAPS = np.ones((B, T), bool)
 GAPS[0, [2, 4, 5]] = GAPS[1, [1, 7, 8]] = False
 
 
-def alone(row, mask):
-    """The valid steps of each sequence of a row."""
-    steps, number = np.flatnonzero(mask[row]), np.cumsum(RESET[row])
-    return [steps[number[steps] == n] for n in range(number[-1] + 1) if np.any(number[steps] == n)]
-
-
 WAYS = [(False, np.ones_like(GAPS)), (False, GAPS), (True, GAPS)]  # stateful, mask
 
 
@@ -141,7 +136,7 @@ def test_an_encoder_whose_rows_begin_anew(code, stateful, mask):
     pieces = cuts(3, 5) if stateful else cuts()
     found = np.concatenate([layer(X[cut], mask=mask[cut], reset=RESET[cut]) for cut in pieces], 1)
     for row in range(B):
-        for steps in alone(row, mask):
+        for steps in filter(len, sequences_of(row, RESET, mask)):
             np.testing.assert_array_equal(found[row, steps], encoder(code)(X[row : row + 1, steps])[0])
     assert code not in ("delta", "latency") or not found[~mask][:, :-1].any()  # the last channel is the context
     assert np.any(found != encoder(code)(X))
@@ -154,7 +149,7 @@ def test_a_mean_of_the_last_sequence_alone(last, stateful, mask):
     for cut in cuts(3, 5) if stateful else cuts():
         found = layer(X[cut], mask=mask[cut], reset=RESET[cut])
     for row in range(B):
-        steps = alone(row, mask)[-1]
+        *_, steps = filter(len, sequences_of(row, RESET, mask))
         np.testing.assert_allclose(found[row], X[row, steps[0 if last is None else -last :]].mean(0), rtol=1e-6)
 
 

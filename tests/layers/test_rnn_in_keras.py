@@ -13,6 +13,7 @@ from kernl_keras.rules import BPTT, Exponential, KeRNL, LinearTraces, PlainKeRNL
 
 from ..reference.cases import B, H, I, J, Network, T, draw
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, noise, same
+from ..reference.tools import all_same
 from ..reference.units import Quadratic
 from ..signatures import constructor_arguments
 
@@ -83,18 +84,6 @@ def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
     assert any("While" in operation.type for operation in graph.get_operations()) != unroll
 
 
-def test_the_last_output_alone():
-    network, (m, gamma) = Network("hard adaptive"), kernels(1)
-    layer = network.layer(NETWORK, m, gamma, return_sequences=False)
-    outputs, of_weights, of_x, _ = compute(layer, network.inputs, ERROR[:, -1])
-    error = np.zeros_like(ERROR)
-    error[:, -1] = ERROR[:, -1]
-    expected = Expected(network, NETWORK, m, gamma, error)
-    same(outputs, expected.run.output[:, -1])
-    for one, other in zip((of_weights, of_x), expected.gradients()):
-        same(one, other)
-
-
 def test_single_precision():
     network, m = Network("soft euler", dtype="float32"), kernels(1)[0]
     expected = Expected(network, KeRNL(), m)
@@ -140,14 +129,22 @@ def test_states_are_not_in_half_precision(make, policy):
 
 
 @pytest.mark.parametrize(
-    ("rule", "cell"), [(KeRNL(), "hard adaptive"), (NETWORK, "tanh"), (PlainKeRNL(credit="last"), "hard adaptive")]
+    ("cell", "rule", "steps", "return_sequences"),
+    [
+        ("hard adaptive", KeRNL(), 1, True),
+        ("tanh", NETWORK, 1, True),
+        ("hard adaptive", PlainKeRNL(credit="last"), 1, True),
+        ("hard adaptive", NETWORK, T, False),
+    ],
 )
-def test_one_step(rule, cell):
-    network, (m, gamma) = Network(cell, time=1), kernels(1)
-    layer = network.layer(rule, m, gamma)
-    _, of_weights, of_x, _ = compute(layer, network.inputs, ERROR[:, :1])
-    for one, other in zip((of_weights, of_x), Expected(network, rule, m, gamma, ERROR[:, :1]).gradients()):
-        same(one, other)
+def test_one_step_and_the_last_output_alone(cell, rule, steps, return_sequences):
+    network, (m, gamma), error = Network(cell, time=steps), kernels(1), np.zeros((B, steps, H))
+    error[:, -1] = ERROR[:, 0]
+    layer = network.layer(rule, m, gamma, return_sequences=return_sequences)
+    shown = np.s_[:, :] if return_sequences else np.s_[:, -1]
+    expected = Expected(network, rule, m, gamma, error)
+    outputs, of_weights, of_x, _ = compute(layer, network.inputs, error[shown])
+    all_same((outputs, of_weights, of_x), (expected.run.output[shown], *expected.gradients()), 1e-9)
     assert np.abs(of_weights).max() > 0 and np.isfinite(layer.report.sensitivity_loss)
 
 
@@ -222,8 +219,7 @@ def test_a_frozen_layer_stays_as_it_is_until_it_thaws(kind, how, tmp_path):
     for each in (model, loaded):
         kept, other = each.get_layer(layer.name).get_weights(), each.layers[-1].get_weights()
         each.train_on_batch(np.ones((2, 4, 2)), np.ones((2, 4, 1)))
-        for one, another in zip(kept, each.get_layer(layer.name).get_weights(), strict=True):
-            np.testing.assert_array_equal(one, another)
+        all_same(kept, each.get_layer(layer.name).get_weights())
         assert np.any(other[0] != each.layers[-1].get_weights()[0])
     (layer.cell if how == "cell" else layer).trainable = True
     assert len(model.trainable_variables) > 2 and layer.cell.trainable
