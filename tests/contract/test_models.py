@@ -18,8 +18,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES, CLASSES = 3 * B, 3
 
 
-def layers(names=LAYERS):
-    return pytest.mark.parametrize("name", list(names))
+every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def data():
@@ -27,12 +26,12 @@ def data():
     return generator.normal(0.5, 1.5, (EXAMPLES, T, I)).astype("float32"), generator.integers(0, CLASSES, EXAMPLES)
 
 
-def build(name, depth=1, model=kk.Model, **settings):
+def build(name, depth=1, model=kk.Model):
     """`depth` layers of the row, a readout, and a mean over the last steps."""
     keras.utils.set_random_seed(1)
     inputs = x = keras.Input((T, I))
     for number in range(depth):
-        x = ROWS[name].make(name=f"hidden_{number}", **settings)(x)
+        x = ROWS[name].make(name=f"hidden_{number}")(x)
     x = keras.layers.Dense(CLASSES, name="readout")(x)
     return model(inputs, kk.TimeAverage(3, name="answer")(x))
 
@@ -53,7 +52,7 @@ def fit(model, **settings):
     return model.fit(x, y, **{"batch_size": B, "shuffle": False, "verbose": 0, **settings}).history
 
 
-@layers()
+@every_layer
 def test_fit_evaluate_and_predict(name):
     model = compiled(name, jit_compile=True)
     history = fit(model, epochs=10)
@@ -64,7 +63,7 @@ def test_fit_evaluate_and_predict(name):
     np.testing.assert_allclose(results["loss"], expected, rtol=1e-5)
 
 
-@layers()
+@every_layer
 def test_saved_with_both_optimizers(name, tmp_path):
     """A loaded model goes on as the saved one: weights, both optimizers' slots, the noise."""
     model = compiled(name)
@@ -77,7 +76,7 @@ def test_saved_with_both_optimizers(name, tmp_path):
     all_same(model.get_weights(), loaded.get_weights())
 
 
-@layers()
+@every_layer
 def test_clone_and_summary(name, capsys):
     model = compiled(name)
     clone = keras.models.clone_model(model)
@@ -89,7 +88,7 @@ def test_clone_and_summary(name, capsys):
     assert "hidden_0" in capsys.readouterr().out
 
 
-@layers()
+@every_layer
 def test_schedules_of_both_learning_rates(name):
     """Each optimizer follows its own: rates that are 0 after two steps stop what they belong to."""
 
@@ -106,7 +105,7 @@ def test_schedules_of_both_learning_rates(name):
     assert moved == [True, True, False, False]
 
 
-@layers()
+@every_layer
 def test_steps_per_execution(name):
     one, three = compiled(name), compiled(name, steps_per_execution=3)
     fit(one), fit(three)
@@ -114,7 +113,7 @@ def test_steps_per_execution(name):
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="optimizers of Keras 2 do not accumulate")
-@layers()
+@every_layer
 def test_gradient_accumulation(name):
     """Of plain descent: three batches of which one step is made are the batch of all."""
     frozen = keras.optimizers.SGD(0.0)
@@ -126,7 +125,7 @@ def test_gradient_accumulation(name):
     all_same(one, other, 1e-4, 1e-5)
 
 
-@layers()
+@every_layer
 def test_several_outputs(name):
     inputs = keras.Input((T, I))
     hidden = ROWS[name].make()(inputs)
@@ -139,7 +138,7 @@ def test_several_outputs(name):
     assert np.isfinite(history["loss"]).all()
 
 
-@layers()
+@every_layer
 @pytest.mark.parametrize("depth", [2, 3])
 def test_layers_on_layers(name, depth):
     model = compiled(name, depth)
@@ -151,7 +150,7 @@ def test_layers_on_layers(name, depth):
     assert len(model.rule_layers) == depth
 
 
-@layers()
+@every_layer
 def test_sample_weights(name):
     """Examples of weight 0 are not there."""
     x, y = data()
@@ -159,14 +158,13 @@ def test_sample_weights(name):
     for model in (one, other):
         for layer in model.rule_layers:
             layer.trainable = False  # M and gamma draw noise for as many examples as there are
-    for model in (one, other):
         model.compile(keras.optimizers.SGD(0.1), LOSS)
     one.train_on_batch(x[:B], y[:B], sample_weight=np.array([1.0, 1.0, 0.0, 0.0]))
     other.train_on_batch(x[:2], y[:2], sample_weight=np.array([0.5, 0.5]))  # Keras divides by the batch
     all_same(one.get_weights(), other.get_weights(), 1e-5, 1e-5)
 
 
-@layers()
+@every_layer
 def test_half_precision_around(name):
     """Under mixed precision the traces are in float32 and training is finite."""
     for half in ("mixed_float16", "mixed_bfloat16"):

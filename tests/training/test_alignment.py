@@ -197,9 +197,7 @@ def test_xla_agrees():
     found = []
     for compiled in ({"run_eagerly": True}, {"jit_compile": True}):
         found.append(gradient_alignment(model(hidden(), **compiled), *data(), windows=2))
-    for one, other in zip(*(alignment.variables.values() for alignment in found)):
-        for rule in ("kernl", "eprop", "rflo"):
-            np.testing.assert_allclose(one[rule], other[rule], rtol=1e-3, atol=1e-4)
+    all_same(*(alignment.variables for alignment in found), 1e-3, 1e-4)
 
 
 def test_the_last_output_alone():

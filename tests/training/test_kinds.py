@@ -44,16 +44,12 @@ def compiled(model, **settings):
     return model
 
 
-def arrays(variables):
-    return [np.asarray(variable) for variable in variables]
-
-
 def test_every_kind_learns_the_same():
     models = [compiled(make(), sensitivity_every=1) for make in KINDS.values()]
     histories = [model.fit(X, Y, **FIT).history for model in models]
     for model, history in zip(models[1:], histories[1:]):
         assert history == histories[0] and model.diagnostics() == models[0].diagnostics()
-        all_same(arrays(model.weights), arrays(models[0].weights))
+        all_same(model.weights, models[0].weights)
 
 
 def test_it_is_a_sequential_model():
@@ -107,11 +103,11 @@ def test_a_loaded_model_goes_on_where_the_saved_one_was(kind, tmp_path):
         one, other = getattr(model, name), getattr(loaded, name)
         assert type(one) is type(other) and int(one.iterations) == int(other.iterations) > 0
         assert len(one.variables) > 2
-        all_same(arrays(one.variables), arrays(other.variables))
+        all_same(one.variables, other.variables)
     one, other = (each.fit(X, Y, **FIT).history for each in (model, loaded))
     assert one.keys() == other.keys()
     all_same(one, other, 1e-5, 0.0)
-    all_same(arrays(model.weights), arrays(loaded.weights), 1e-5, 1e-6)
+    all_same(model.weights, loaded.weights, 1e-5, 1e-6)
 
 
 @every_kind

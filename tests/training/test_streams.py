@@ -58,6 +58,7 @@ def test_a_model_begins_new_sequences():
     x = keras.layers.LSTM(3, return_sequences=True, stateful=True)(inputs)
     inner = keras.Model(inputs, kk.RNN(kk.LIFCell(4), stateful=True)(x))
     model = kk.Model(inputs, kk.Readout(2, tau_out=9.0, stateful=True)(inner(inputs)))
+    model.compile(run_eagerly=True)
     first, second = (model.predict(X[:B], verbose=0) for _ in range(2))
     model.reset_state()
     np.testing.assert_array_equal(model.predict(X[:B], verbose=0), first)
@@ -154,8 +155,7 @@ def test_what_absent_examples_carry_does_not_count(stateful, run_eagerly):
         assert abs(everyone["firing_rate"] - one["firing_rate"]) > 1e-3
 
 
-@pytest.mark.parametrize("kind", [bool, int])
-@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("kind, shape", [(bool, (4,)), (int, (4, 1))])
 def test_weights_need_not_be_floating_point_numbers(kind, shape):
     for evaluate in (False, True):
         weights = (ABSENT.astype(each).reshape(shape) for each in (float, kind))
@@ -251,16 +251,15 @@ def test_a_piece_that_leaves_states_behind_that_are_not_finite_never_came(front,
     """
     (one, two, three), broken = three_pieces(front, value)
     found, blamed = [], 'new (state|value) of "' if np.isfinite(value) else 'input "signal" of the batch'
-    for course in ((one, two, three), (one, broken, two, three)):
+    for course in ((one, two), (one, broken, two)):
         model, logs = behind(front), None
         for piece in course:
             logs = model.train_on_batch(piece, ONES)
             assert model.diagnostics()["skipped_updates"] == (piece is broken)
             if piece is broken:
                 said = model._nonfinite.read()
-                assert re.match(blamed, said.problem) and ("Scale the inputs" in said.advice) == bool(
-                    np.isfinite(value)
-                )
+                assert re.match(blamed, said.problem)
+                assert ("Scale the inputs" in said.advice) == bool(np.isfinite(value))
         found.append([*everything(model), np.asarray(logs), model.predict_on_batch(three)])
     all_same(*found)
     assert all(np.isfinite(each).all() for each in found[0]) and np.any(found[0][-1])
