@@ -1,6 +1,5 @@
 """The event files of small runs: exactly these tags, these values, and training as if nobody looked."""
 
-import contextlib
 import pathlib
 from types import SimpleNamespace
 
@@ -66,20 +65,12 @@ def fit(model, callbacks, epochs=2, validation_data=VALIDATION, **settings):
     return model.fit(x, y, epochs=epochs, validation_data=validation_data, callbacks=callbacks, **settings)
 
 
-@contextlib.contextmanager
-def nothing_traced():
-    """Within, no function is traced, which takes longer than these small runs."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
+@pytest.fixture(autouse=True, scope="module")
 def eagerly():
-    with nothing_traced():
-        yield
+    """No function is traced, which takes longer than these small runs."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def events(log_dir):
@@ -111,8 +102,7 @@ def run(tmp_path_factory):
         of_validation = {f"val_{name}": value for name, value in model.diagnostics(training=False).items()}
         epochs.append(logs | model.diagnostics() | of_validation)
 
-    with nothing_traced():
-        fit(model, [kk.TensorBoard(log_dir), keras.callbacks.LambdaCallback(on_epoch_end=look)])
+    fit(model, [kk.TensorBoard(log_dir), keras.callbacks.LambdaCallback(on_epoch_end=look)])
     hidden, readout = model.get_layer("hidden"), model.get_layer("readout")
     weights = [hidden.cell.kernel, hidden.cell.recurrent_kernel, hidden.cell.bias]
     weights += [hidden.sensitivity_tensor, hidden.temporal_filter, readout.cell.kernel]
@@ -182,7 +172,6 @@ def test_rasters_show_the_same_validation_examples(run):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("eagerly")
 def test_steps_and_quantities_switched_off(tmp_path):
     class NoGradients(kk.Model):
         def gradients(self, x, y):
@@ -200,7 +189,6 @@ def test_steps_and_quantities_switched_off(tmp_path):
     assert not events(tmp_path / "rare")["train"]
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_several_steps_an_execution_are_counted(tmp_path):
     inputs = keras.Input((T, I))
     model = kk.Model(inputs, keras.layers.Dense(O, name="hidden")(keras.layers.GlobalAveragePooling1D()(inputs)))
@@ -227,7 +215,6 @@ NONE = {"validation_data": None}
         pytest.param(dataset(), NONE, 3, marks=slow),
     ],
 )
-@pytest.mark.usefixtures("eagerly")
 def test_where_the_examples_come_from(tmp_path, chosen, settings, count):
     """Without any there are neither gradients nor rasters."""
     fit(build(), [kk.TensorBoard(tmp_path, examples=chosen, histograms=False)], epochs=1, **settings)
@@ -242,7 +229,7 @@ def test_where_the_examples_come_from(tmp_path, chosen, settings, count):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.filterwarnings("ignore:All layers with states should have stateful=True")  # one is enough here
 def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
     def states(*callbacks):
         keras.utils.set_random_seed(1)
@@ -256,14 +243,12 @@ def test_a_stateful_model_keeps_its_batch_and_its_states(tmp_path):
     assert len(decode(shown)) == 2
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_any_keras_model_has_weights_and_rasters(tmp_path):
     fit(build(keras.Model), [kk.TensorBoard(tmp_path, examples=VALIDATION, images=False)], epochs=1)
     tags = set(events(tmp_path)["train"])
     assert tags == {"fit/loss", "fit/mae", "fit/learning_rate", *SHAPES, "hidden/spikes"}
 
 
-@pytest.mark.usefixtures("eagerly")
 def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
     class Exploding(kk.Model):
         def gradients(self, x, y):
@@ -282,6 +267,7 @@ def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_training_is_the_same_bit_for_bit_and_traced_as_often(tmp_path):
+    tf.config.run_functions_eagerly(False)
     traced = []
 
     class Counting(kk.Model):
@@ -297,3 +283,4 @@ def test_training_is_the_same_bit_for_bit_and_traced_as_often(tmp_path):
         return history, len(traced), [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
 
     all_same(trained(kk.TensorBoard(tmp_path, update_freq=2)), trained())
+    tf.config.run_functions_eagerly(True)

@@ -12,22 +12,13 @@ from kernl_keras.layers.diagnostics import gradient_alone
 from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 
 from ..reference.cases import taking_turns
+from .test_kinds import FIT, I, O, T, X, Y, compiled, functional
 
-T, I, O = 5, 3, 2  # noqa: E741
-X = np.random.default_rng(0).normal(1.0, 2.0, (6, T, I)).astype("float32")
-Y = np.random.default_rng(1).normal(size=(6, O)).astype("float32")
 SGD = keras.optimizers.SGD
-still = dict(optimizer=SGD(0.0), loss="mse", run_eagerly=True)
 
 
-def build(kind=kk.Model, layers=1, **settings):
-    keras.utils.set_random_seed(3)
-    inputs = x = keras.Input((T, I))
-    for seed in range(layers):
-        x = kk.RNN(kk.LIFCell(5), seed=seed)(x)
-    model = kind(inputs, kk.TimeAverage(4)(kk.Readout(O)(x)))
-    model.compile("sgd", "mse", metrics=["mae"], run_eagerly=True, **settings)
-    return model
+def build(kind=kk.Model, below=(), **settings):
+    return compiled(functional(kind, below), **settings)
 
 
 def plain(**settings):
@@ -40,7 +31,7 @@ def plain(**settings):
 
 
 def fit(model, **more):
-    return model.fit(X, Y, batch_size=3, shuffle=False, verbose=0, **more).history
+    return model.fit(X, Y, **FIT, **more).history
 
 
 @pytest.mark.parametrize("kind", [kk.Model, keras.Model], ids=["kk.Model", "keras.Model"])
@@ -85,9 +76,9 @@ def test_an_entry_of_the_logs_keeps_its_name_and_its_shape():
 
 def test_the_numbers_are_means_over_an_epoch_and_start_anew():
     """Of two batches each counts half, whether in one epoch or in two."""
-    model = build(layers=2)
+    model = build(below=[kk.RNN(kk.LIFCell(5), seed=0)])
     assert np.isnan([*model.diagnostics().values(), *model.diagnostics(training=False).values()]).all()
-    model.compile(**still, sensitivity_optimizer=SGD(0.0))
+    compiled(model, optimizer=SGD(0.0), sensitivity_optimizer=SGD(0.0))
     alone = []
     for half in (slice(0, 3), slice(3, 6)):
         model.train_on_batch(X[half], Y[half])
@@ -103,7 +94,7 @@ def test_the_numbers_are_means_over_an_epoch_and_start_anew():
 
 def test_layers_are_put_together():
     """F is summed, the variance explained is that of the sum, the activity is a plain mean."""
-    model = build(layers=2)
+    model = build(below=[kk.RNN(kk.LIFCell(5), seed=0)])
     model.train_on_batch(X, Y)
     found, layers = model.diagnostics(), [layer.diagnostics.result() for layer in model.rule_layers]
     loss, variance = (sum(each[name] for each in layers) for name in ("sensitivity_loss", "perturbation_variance"))

@@ -26,9 +26,9 @@ def layers(first=None):
     return [*([] if first is None else [first]), *found, kk.TimeAverage(4, name="window")]
 
 
-def functional(kind=kk.Model):
+def functional(kind=kk.Model, below=()):
     inputs = keras.Input((T, I))
-    return kind(inputs, through(layers(), inputs))
+    return kind(inputs, through([*below, *layers()], inputs))
 
 
 KINDS = {

@@ -134,13 +134,6 @@ def test_inputs_are_looked_at_in_the_first_batch_that_is_not_skipped():
     assert not [message for message in said if "invalid value" in message]  # NumPy's
 
 
-def test_after_the_advice_nothing_is_reported():
-    scale = keras.layers.Normalization()
-    scale.adapt(recordings(scaled=False))
-    model = build(kk.ResonatorCell(5), rule="eprop", front=[scale])
-    assert fit(model, x=recordings(scaled=False))[0] == []
-
-
 def test_what_a_layer_receives_is_measured_at_the_steps_that_count():
     x = recordings(scaled=False)[:, :8]
     x[1, 5:] = 0.0
