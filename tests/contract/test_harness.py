@@ -12,17 +12,15 @@ from .rows import ROWS, TRAINED, B, Row
 UNTRAINED = set(ROWS) - set(TRAINED)
 HIDDEN = ["LIFCell", "ResonatorCell", "LeakyRNNCell"]
 LAYERS = {name: row for name, row in ROWS.items() if row.kind is not kk.RNN}
-RULES = {
+LAYERS |= {
     f"{cell}, {rule}": Row(kk.RNN, {"rule": rule, "seed": 3}, cell=(ROWS[cell].kind, ROWS[cell].settings))
     for cell in HIDDEN
     for rule in NAMES
 }
-LAYERS |= RULES
 # Where time is short a layer of each kind is asked; all of them the rest of the contract asks often.
 OFTEN = {"Readout", "SpikeEncoder", "TimeAverage", "LeakyRNNCell, eprop"}
-SLOW = set(LAYERS) - OFTEN
 assert set(LAYERS) >= OFTEN
-rows = [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in LAYERS]
+rows = [pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow) for name in LAYERS]
 every = pytest.mark.parametrize("name", rows)
 
 
