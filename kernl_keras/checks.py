@@ -160,13 +160,6 @@ def check_static_batch(shape):
         )
 
 
-def check_states(name, given, count, what):
-    """Raises unless `given`, a structure of states, is None or has `count` of them."""
-    received = 0 if given is None else len(given) if isinstance(given, (list, tuple)) else 1
-    if given is not None and received != count:
-        raise ValueError(f"{name} must be {what}; received {received}.")
-
-
 def time_steps(name, shape):
     """The static number of time steps of a [B, T, ...] shape (or None), which must not be 0."""
     if shape is None or (isinstance(shape, tf.TensorShape) and shape.rank is None):

@@ -13,19 +13,6 @@ IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 NO_AUTOCAST = {"autocast" if IS_KERAS_3 else "experimental_autocast": False}
 
 
-class OutputsMask:
-    """With `go_backwards` the mask is reversed as the outputs are; Keras hands it on as it came."""
-
-    go_backwards: bool
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        found = super().compute_mask(inputs, mask)  # type: ignore[misc]
-        of_outputs, *of_states = found if isinstance(found, list) else [found]
-        if self.go_backwards and of_outputs is not None:
-            of_outputs = of_outputs[:, ::-1]
-        return [of_outputs, *of_states] if isinstance(found, list) else of_outputs
-
-
 if IS_KERAS_3:
     import keras
 
@@ -39,7 +26,7 @@ if IS_KERAS_3:
     from keras.src.backend.common.variables import AutocastScope
     from keras.src.models.functional import Functional
 
-    class KerasRNN(OutputsMask, keras.layers.RNN):
+    class KerasRNN(keras.layers.RNN):
         """Keras 3's `RNN`, whose states are those that the layer, not the cell, lists in `state_size`."""
 
         def get_initial_state(self, batch_size):
@@ -56,7 +43,7 @@ else:
     import tf_keras as keras
     from tf_keras.src.engine.functional import Functional
 
-    class KerasRNN(OutputsMask, keras.layers.RNN):  # type: ignore[no-redef]
+    class KerasRNN(keras.layers.RNN):  # type: ignore[no-redef]
         """Keras 2's `RNN` with the two seams of Keras 3's: the layer, not the cell, says what `state_size` is, and
         `call` leaves the loop over time to `inner_loop`."""
 

@@ -17,10 +17,9 @@ from ..layers.rnn import RNN
 from ..layers.step import Step, running
 from ..training.compiled import gradients_released_with
 from ..training.metrics import build_metrics
-from ..training.model import Model
+from ..training.model import Model, run_forward
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
-from ..training.step import run_forward
 from .learning_network import (
     checked,
     compiled,

@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_batch, check_sequences, check_states, check_static_batch, flag, nearest_name, time_steps
+from ..checks import check_batch, check_sequences, check_static_batch, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN, keras
 from ..rules.perturbed_pass import PerturbedState
 from ..sequences.masks import marks
@@ -51,11 +51,26 @@ class LayerOverCell(KerasRNN):
             sequences = tf.nest.pack_sequence_as(sequences, [x, *states])
         check_sequences("sequences", x, features)
         check_batch("sequences", x, self.states if self.stateful else ())
-        count = len(self.state_size)
-        wanted = f"the {count} states that return_state=True gives ({self.STATES})"
-        check_states("initial_state", initial_state, count, wanted)
+        given, count = (
+            initial_state if isinstance(initial_state, (list, tuple)) else [initial_state],
+            len(self.state_size),
+        )
+        if initial_state is not None and len(given) != count:
+            raise ValueError(
+                f"initial_state must be the {count} states that return_state=True gives ({self.STATES}); "
+                f"received {len(given)}."
+            )
         marked = marks(x, mask, reset)
         return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        found = super().compute_mask(inputs, mask)
+        if not self.go_backwards:
+            return found
+        # The mask of the outputs is reversed as they are; Keras hands it on as it came.
+        of_outputs, *of_states = found if isinstance(found, list) else [found]
+        of_outputs = None if of_outputs is None else of_outputs[:, ::-1]
+        return [of_outputs, *of_states] if isinstance(found, list) else of_outputs
 
 
 class StateLayout:

@@ -1,23 +1,35 @@
-"""`Model`: a Keras model that alternates learning of M and gamma with learning of the weights."""
+"""`Model`: a Keras model whose training step alternates learning of M and gamma with learning of the weights."""
 
 import contextlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..keras_version import Functional, keras
+from ..keras_version import IS_KERAS_3, Functional, keras
 from ..layers.names import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, running
-from ..replicas import logs_of_replica
+from ..replicas import logs_of_replica, share_of_loss, share_of_sensitivity_loss, whole_sum
 from ..serialization import serializable
 from .compiled import CompiledModel, NotInHDF5, gradients_released_with
 from .data_checks import ORDERED, check_data, check_dt, check_stateful, show_data
 from .diagnostics import Watch, with_callback
-from .metrics import counted_targets, present, update_metrics
-from .optimizers import ending_in_averages, loss_scale, take_gradients, unscaled, variable_groups
+from .metrics import build_metrics, counted_targets, present, update_metrics
+from .nonfinite import Suspect, all_finite, suspects_left, suspects_of_step
+from .optimizers import (
+    LeastSquares,
+    build_optimizers,
+    ending_in_averages,
+    loss_scale,
+    lower_loss_scale,
+    optimizer_variables,
+    schedule,
+    take_gradients,
+    unscaled,
+    update,
+    variable_groups,
+)
 from .state import Kept, begin_anew, finite_goes_on, fresh_states, lasting
-from .step import run_forward, train_step
 
 
 @serializable
@@ -235,7 +247,52 @@ class Model(CompiledModel):
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch: (a) forward, (b) M and gamma, (c) weights, metrics; all is put back if it was not finite."""
         with gradients_released_with(self):
-            return train_step(self, data)
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+
+            if tf.executing_eagerly() and not self.built:  # or a bad first batch could not be put back
+                with Kept(lasting(self, metrics=False)):
+                    self(tf.nest.map_structure(tf.zeros_like, x), training=False)
+                    begin_anew(self)
+
+            # The network once, and the losses that both updates start from. A step without M needs no perturbed pass.
+            kept = Kept(lasting(self))
+            learns = schedule(self)[0] if self.built and self.sensitivity_every > 1 else None
+            forward = run_forward(self, x, y, sample_weight, learns, kept)
+            left, losses = suspects_left(self, kept), [Suspect("loss", "result", whole_sum(forward.loss))]
+            if forward.sensitivity_loss is not None:
+                losses.append(Suspect("sensitivity loss F", "result", whole_sum(forward.sensitivity_loss)))
+
+            # M and gamma by F, if they learn in this step. The gradient of the weights uses the new ones.
+            build_optimizers(self)
+            tape, of_m = forward.tape, self.sensitivity_optimizer
+            (sensitivity, weights), (sensitivity_now, weights_now) = variable_groups(self), schedule(self)
+            kept.add([*sensitivity, *optimizer_variables(of_m)])
+            goes_on = self._nonfinite.goes_on()
+            sensitivity_group = take_gradients(tape, forward.sensitivity_loss, sensitivity, of_m)
+            update(sensitivity_group, goes_on & sensitivity_group.finite & sensitivity_now)
+
+            # All other weights by the loss, with the new M and gamma, if everything is finite.
+            weight_group = take_gradients(tape, forward.loss, weights, self.optimizer)
+            groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
+            finite = before & sensitivity_group.finite & weight_group.finite
+            good = goes_on & finite
+            update(weight_group, good & weights_now)
+
+            # Metrics. Then, after a bad batch, all is put back, but for a loss scale that was too large.
+            targets = counted_targets(y, forward.y_pred, sample_weight)
+            if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
+                self._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
+            logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
+            kept.put_back(~good)
+            overflow = goes_on & before & ~finite & tf.reduce_all([group.finite | group.overflow for group in groups])
+            for group in groups:
+                lower_loss_scale(group, overflow & group.overflow)
+
+            # The record and the diagnostics. As in Keras, gradients that overflow are not reported.
+            suspects = suspects_of_step(self, (x, targets, sample_weight), [*left, *losses], groups)
+            self._nonfinite.write(finite | overflow, suspects)
+            self._diagnostics.count_training(forward.reports, sensitivity_group, weight_group, good, learns)
+            return logs_of_replica({**logs, **self.get_metrics_result()})  # of a skipped batch the old ones
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One batch without learning: M, gamma and the traces stay as they are."""
@@ -265,6 +322,33 @@ class SequentialModel(NotInHDF5, Model, keras.Sequential):
     """The class of `Model([layer, layer])`."""
 
     __init__ = keras.Sequential.__init__
+
+
+class Forward(NamedTuple):
+    """The results of the forward pass. The losses are a replica's shares, which add up to those of the whole batch."""
+
+    tape: tf.GradientTape  # persistent
+    y_pred: Any
+    loss: Any  # for the weights
+    sensitivity_loss: Any  # F; None where M and gamma do not learn
+    reports: list  # `(layer, Report)` for every call of a layer, of the whole batch
+
+
+def run_forward(model, x, y, sample_weight=None, learns=None, kept=None):
+    """The `Forward` of a `Model`: clean and, if M and gamma learn, perturbed; `kept` gets metrics that are built."""
+    solves = isinstance(model.sensitivity_optimizer, LeastSquares)
+    with tf.GradientTape(persistent=True) as tape:
+        with running(Step(present(sample_weight, x, y), learns, solves)) as step:
+            y_pred = model(x, training=True)
+            build_metrics(model, y, y_pred)
+            if kept is not None:
+                kept.add(variable for metric in model.metrics for variable in metric.variables)
+            loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+        reports = step.own_reports()
+        whole = [(layer, report.over_whole_batch()) for layer, report in reports]
+        sensitivity_loss = share_of_sensitivity_loss(reports, whole, mean=solves)
+        loss = share_of_loss(loss, model.loss, y_pred, x)
+    return Forward(tape, y_pred, loss, sensitivity_loss, whole)
 
 
 def _kind_of(args, kwargs):
