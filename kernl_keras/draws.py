@@ -17,10 +17,8 @@ WORD = 32  # signs in an integer
 
 
 def check_seed(seed):
-    """`(seed as given, seed to use)`; None draws from Python's generator, which `keras.utils.set_random_seed` sets."""
-    if seed is None:
-        return None, random.randrange(2**31)
-    return (integer("seed", seed, low=0),) * 2
+    """The seed to use; None draws one from Python's generator, which `keras.utils.set_random_seed` sets."""
+    return random.randrange(2**31) if seed is None else integer("seed", seed, low=0)
 
 
 def add_counter(layer):

@@ -99,7 +99,8 @@ class LogUniform(keras.initializers.Initializer):
     def __init__(self, low: float, high: float, seed: int | None = None) -> None:
         self.low = number("low", low, above=0.0)
         self.high = number("high", high, low=self.low)
-        self.seed, self._seed = check_seed(seed)
+        self._seed = check_seed(seed)
+        self.seed = None if seed is None else self._seed
 
     def __call__(self, shape: Sequence[int], dtype: str | tf.DType | None = None, **kwargs: Any) -> tf.Tensor:
         dtype = tf.as_dtype(dtype or keras.backend.floatx())

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..checks import integer
 from ..training.alignment import Alignment, Alignments, check_rules
-from .event_writer import EventWriter, check_examples, training_steps
+from .event_writer import EventWriter, training_steps
 
 
 class GradientAlignment(EventWriter):
@@ -54,8 +54,7 @@ class GradientAlignment(EventWriter):
         rules: Sequence[Any] | Mapping[str, Any] | None = None,
         windows: int = 8,
     ) -> None:
-        super().__init__(log_dir, update_freq)
-        self.examples = check_examples(examples)
+        super().__init__(log_dir, update_freq, examples)
         check_rules(rules)
         self.rules, self.windows = rules, integer("windows", windows)
         self.history: list[tuple[int, Alignment]] = []

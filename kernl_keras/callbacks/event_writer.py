@@ -16,8 +16,17 @@ class EventWriter(keras.callbacks.Callback):
     A subclass writes in `_write(logs)`, within `_run(name)`.
     """
 
-    def __init__(self, log_dir: str | os.PathLike[str] | None, update_freq: int | Literal["epoch"]) -> None:
+    def __init__(
+        self, log_dir: str | os.PathLike[str] | None, update_freq: int | Literal["epoch"], examples: Any = 1
+    ) -> None:
         super().__init__()
+        pair = isinstance(examples, (tuple, list)) and len(examples) == 2
+        number = isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1
+        if not (pair or number or isinstance(examples, tf.data.Dataset)):
+            raise ValueError(
+                f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}."
+            )
+        self.examples = examples
         self.log_dir = None if log_dir is None else str(log_dir)
         epochs = update_freq == "epoch"
         self.update_freq = update_freq if epochs else integer("update_freq, if not 'epoch',", update_freq)
@@ -50,7 +59,7 @@ class EventWriter(keras.callbacks.Callback):
         self._validation_data = None
 
     def _fixed_examples(self):
-        """The `examples` of a subclass as `(x, y)`, or `(None, None)`; as many as a fixed batch size asks for."""
+        """The `examples` as `(x, y)`, or `(None, None)`; as many as a fixed batch size asks for."""
         if not isinstance(self.examples, int):
             return first_examples(self.examples)
         size = self.model.inputs[0].shape[0] if getattr(self.model, "inputs", None) else None
@@ -62,23 +71,19 @@ class EventWriter(keras.callbacks.Callback):
     def _open(self, run, steps=0):
         """Makes the folder of a run, so that an error comes now; `steps` is the number of training steps so far."""
         self._steps, self._writers = steps, {}
-        with writing(self.log_dir):
-            self._writer(run)
-
-    def _writer(self, run):
-        if run not in self._writers:
-            tf.io.gfile.makedirs(self.log_dir)
-            self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
-        return self._writers[run]
+        with self._run(run):
+            pass
 
     @contextlib.contextmanager
     def _run(self, run):
         """Within, summaries go to a run, at the training step of the model. Nothing should be computed there."""
         with writing(self.log_dir):
-            writer = self._writer(run)
-            with writer.as_default(training_steps(self.model)):
+            if run not in self._writers:
+                tf.io.gfile.makedirs(self.log_dir)
+                self._writers[run] = tf.summary.create_file_writer(f"{self.log_dir}/{run}")
+            with self._writers[run].as_default(training_steps(self.model)):
                 yield
-            writer.flush()
+            self._writers[run].flush()
 
 
 def training_steps(model):
@@ -97,17 +102,6 @@ def writing(log_dir):
     except tf.errors.OpError as error:
         reason = error.message.splitlines()[0].split("}} ")[-1]
         raise OSError(f"log_dir must be a folder that can be written; received {log_dir!r}: {reason}") from error
-
-
-def check_examples(examples):
-    """The argument `examples` if it is a number >= 1, a pair or a dataset; else raises a ValueError."""
-    pair = isinstance(examples, (tuple, list)) and len(examples) == 2
-    number = isinstance(examples, int) and not isinstance(examples, bool) and examples >= 1
-    if not (pair or number or isinstance(examples, tf.data.Dataset)):
-        raise ValueError(
-            f"examples must be an integer >= 1, a batch (x, y) or a tf.data.Dataset; received {examples!r}."
-        )
-    return examples
 
 
 def first_examples(data, count=None):

@@ -12,7 +12,7 @@ from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
 from ..training.state import Kept, lasting
-from .event_writer import EventWriter, check_examples
+from .event_writer import EventWriter
 from .images import diverging, pictures, raster, sequential
 
 
@@ -72,8 +72,7 @@ class TensorBoard(EventWriter):
         images: bool = True,
         raster: bool = True,
     ) -> None:
-        super().__init__(log_dir, update_freq)
-        self.examples = check_examples(examples)
+        super().__init__(log_dir, update_freq, examples)
         self.histograms = flag("histograms", histograms)
         self.images = flag("images", images)
         self.raster = flag("raster", raster)

@@ -99,7 +99,7 @@ class HiddenCell(TrainedCell):
         if connectivity_seed is not None:
             self.connectivity_seed = integer("connectivity_seed", connectivity_seed, low=0)
         elif isinstance(self.recurrent_connectivity, float):
-            self.connectivity_seed = check_seed(None)[1]
+            self.connectivity_seed = check_seed(None)
 
     def set_spiking(
         self, dt: float, surrogate: Surrogate, surrogate_damping: float, input_gain: float, recurrent_gain: float

@@ -56,7 +56,7 @@ class InputSpikeCell(WideCell):
         super().__init__(**kwargs)
         self.units = None if units is None else integer("units", units)
         # A drawn seed is kept as a given one is: a loaded model continues where the saved one stopped.
-        self.seed = check_seed(seed)[1]
+        self.seed = check_seed(seed)
         self._channels = self.units
 
     def build(self, input_shape: Sequence[int | None]) -> None:

@@ -105,7 +105,7 @@ class SpikeEncoder(StatefulLayer):
         self.context_switch = None if context_switch is None else integer("context_switch", context_switch, low=0)
         self.gain = number("gain", gain, above=0.0)
         # A drawn seed is kept as a given one is: a loaded model evaluates like the saved one.
-        self.seed = check_seed(seed)[1]
+        self.seed = check_seed(seed)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.compute_output_shape(input_shape)  # checks the shape
@@ -127,8 +127,7 @@ class SpikeEncoder(StatefulLayer):
     ) -> tf.Tensor:
         self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
         check_features("inputs", inputs)
-        marked = marks(inputs, mask, reset)
-        steps = None if marked is None else marked.steps()
+        steps = marks(inputs, mask, reset).steps()
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         if steps is not None:
             x = tf.where(steps.mask[..., None], x, tf.zeros_like(x))  # NaN there would reach gradients

@@ -110,17 +110,16 @@ class Readout(LayerOverCell):
         super().build(sequences_shape)
 
     def inner_loop(
-        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, O], outputs [B, T, O], states)`."""
         model, earlier = running_step(), None
         symmetric = model is not None and model.exact  # where all layers' gradients are backpropagation's
-        marked = Marks(None, None) if mask is None else mask
         if model is not None and self.memory is not None and not self.go_backwards:
             earlier = model.earlier_outputs(sequences, mask)
         if self.go_backwards:
-            sequences, marked = tf.reverse(sequences, [1]), marked.read_backwards()
-        steps, mask = (None if marked.reset is None else marked.steps()), marked.mask
+            sequences, mask = tf.reverse(sequences, [1]), mask.read_backwards()
+        steps, mask = (None if mask.reset is None else mask.steps()), mask.mask
         x = tf.transpose(tf.cast(sequences, self.cell.compute_dtype), (1, 0, 2))  # [T, B, H]
         if mask is not None:
             mask = tf.transpose(tf.cast(mask, tf.bool))[..., None]  # [T, B, 1]

@@ -128,7 +128,7 @@ class RNN(LayerOverCell):
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
         self.traces = get_traces(traces)
-        _, self.seed = check_seed(seed)  # a saved layer continues with the same noise
+        self.seed = check_seed(seed)  # a saved layer continues with the same noise
         self.carries_traces = self.traces
         if traces is None:
             self.carries_traces = self.stateful and self.rule.stream_traces(cell)
@@ -189,7 +189,7 @@ class RNN(LayerOverCell):
         self.rule.reset(self)
 
     def inner_loop(
-        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks | None, training: bool = False
+        self, sequences: tf.Tensor, initial_state: Sequence[tf.Tensor], mask: Marks, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Keras' hook: `(last output [B, H], outputs [B, T, H], states)`."""
         if self.unroll and sequences.shape[1] is None:
@@ -208,8 +208,8 @@ class RNN(LayerOverCell):
         sequences = tf.cast(sequences, self.cell.compute_dtype)
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
-            mask = None if mask is None else mask.read_backwards()
-        steps = None if mask is None else mask.steps()
+            mask = mask.read_backwards()
+        steps = mask.steps()
         if steps is not None:
             sequences = steps.gather(sequences)
         outputs, states = self._learn(sequences, initial_state, steps, training, below, own)

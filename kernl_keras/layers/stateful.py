@@ -60,8 +60,8 @@ class LayerOverCell(KerasRNN):
                 f"initial_state must be the {count} states that return_state=True gives ({self.STATES}); "
                 f"received {len(given)}."
             )
-        marked = marks(x, mask, reset)
-        return super().call(sequences, initial_state=initial_state, mask=marked, training=training)
+        mask = marks(x, mask, reset)
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         found = super().compute_mask(inputs, mask)

@@ -72,13 +72,13 @@ class TimeAverage(StatefulLayer):
         x = tf.cast(inputs, self.sum_dtype)
         marked = marks(inputs, mask, reset)
         if not self.stateful and reset is None:
-            if marked is None:
+            if marked.mask is None:
                 mean = tf.reduce_mean(x if self.last is None else x[:, -self.last :], axis=1)
             else:
                 mean = self._mean_of(x, tf.cast(marked.mask, x.dtype))
             return tf.cast(mean, self.compute_dtype)
         # The mean of the last sequence of each example, including steps of earlier calls.
-        steps = None if marked is None else marked.steps()
+        steps = marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:
             self.check_batch(x)

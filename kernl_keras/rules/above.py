@@ -38,7 +38,7 @@ class Earlier:
     Args:
         filters: the layer's `filters.Filters`.
         window: C, or None for one window.
-        marks: `masks.Marks` of the call, or None.
+        marks: `masks.Marks` of the call.
     """
 
     def __init__(self, filters, window, marks, dtype):
@@ -66,5 +66,4 @@ class Earlier:
 
     def fits(self, marks):
         """True if a layer above, with the `Marks` of its own call, counts the steps in the same way."""
-        own, other = ((None, None) if each is None else each for each in (self.marks, marks))
-        return all(one is another for one, another in zip(own, other))
+        return all(own is other for own, other in zip(self.marks, marks))

@@ -29,7 +29,7 @@ class Marks(NamedTuple):
 
 
 def marks(sequences, mask, reset):
-    """The `Marks` of a call from its arguments; None without mask and reset.
+    """The `Marks` of a call from its arguments.
 
     If there is a second tensor, Keras 3 does not pass the mask; it is then taken from the sequences [B, T, n].
     """
@@ -37,8 +37,6 @@ def marks(sequences, mask, reset):
         mask = tf.nest.flatten(mask)[0]  # Keras 2 adds one for the states
     if mask is None and reset is not None:
         mask = getattr(sequences, "_keras_mask", None)
-    if mask is None and reset is None:
-        return None
     return Marks(_checked("mask", mask, sequences), _checked("reset", reset, sequences))
 
 

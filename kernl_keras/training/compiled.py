@@ -16,21 +16,19 @@ from .diagnostics import Diagnostics
 from .nonfinite import Record
 from .optimizers import LeastSquares, build_optimizers
 
-# Adafactor, the default optimizer of M and gamma: each step is a share of the variable's size. It multiplies a mean
-# square of each row and of each column. If both have no gradient, as between units that no connection reaches and units
-# that none leaves, the product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
-_IN_PROPORTION = dict(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
-
-
-def learned_exactly(layers: list[Any]) -> bool:
-    """Whether least squares can find all M that learn."""
-    learning = [layer.rule for layer in layers if layer.trainable and getattr(layer.rule, "learn_sensitivity", False)]
-    return bool(learning) and all(rule.solvable() for rule in learning)
-
 
 def default_of_m(model):
-    """The optimizer of M and gamma of a model that is given none."""
-    return LeastSquares(1.0) if learned_exactly(rule_layers(model)) else keras.optimizers.Adafactor(**_IN_PROPORTION)
+    """The optimizer of M and gamma of a model that is given none: least squares where they can find all M that learn.
+
+    Else Adafactor, of which each step is a share of the variable's size. It multiplies a mean square of each row and of
+    each column. If both have no gradient, as between units that no connection reaches and units that none leaves, the
+    product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
+    """
+    rules = [layer.rule for layer in rule_layers(model) if layer.trainable]
+    learning = [rule for rule in rules if getattr(rule, "learn_sensitivity", False)]
+    if learning and all(rule.solvable() for rule in learning):
+        return LeastSquares(1.0)
+    return keras.optimizers.Adafactor(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 
 
 def refuse_hdf5(received: str) -> None:

@@ -62,11 +62,8 @@ class Record:
     def write(self, good, suspects):
         """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite."""
         suspects = [suspect for suspect in suspects if can_be_nonfinite(suspect.tensor)]
-
-        def look():
-            return tf.stack([tf.logical_not(tf.reduce_all(tf.math.is_finite(x.tensor))) for x in suspects])
-
-        bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), look)  # looks only at a bad batch
+        # looks only at a bad batch
+        bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), lambda: tf.stack(not_finite(suspects)))
         first = tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
         self._suspects = [x._replace(tensor=None) for x in suspects]  # no tensor of a traced step is kept
         steps, skipped, step, suspect = tf.unstack(self._numbers)
@@ -103,10 +100,14 @@ def can_be_nonfinite(tensor):
     return isinstance(tensor, (tf.Tensor, np.ndarray)) and tf.as_dtype(tensor.dtype).is_floating
 
 
+def not_finite(suspects):
+    """True for each of the suspects that holds NaN or infinity, a list of scalar bools."""
+    return [tf.logical_not(tf.reduce_all(tf.math.is_finite(x.tensor))) for x in suspects]
+
+
 def all_finite(suspects):
     """True if the tensors of all suspects are finite, on all replicas; scalar bool."""
-    bad = [tf.logical_not(tf.reduce_all(tf.math.is_finite(x.tensor))) for x in suspects]
-    return tf.equal(whole_sum(tf.cast(tf.reduce_any(bad), tf.int32)), 0)
+    return tf.equal(whole_sum(tf.cast(tf.reduce_any(not_finite(suspects)), tf.int32)), 0)
 
 
 def suspects_left(model, kept):
