@@ -112,12 +112,6 @@ def keras_object(kind, name, value, words=()):
     return keras_value
 
 
-def check_sequences(name, tensor, features=None):
-    """Raises a ValueError unless `tensor` is [B, T, I], real, with at least one time step."""
-    time_steps(name, tensor.shape)
-    check_features(name, tensor, features)
-
-
 def check_features(name, tensor, features=None):
     """Raises a ValueError unless `tensor` is dense and real, with `features` on its last axis (None for any number)."""
     if isinstance(tensor, (tf.RaggedTensor, tf.SparseTensor)):

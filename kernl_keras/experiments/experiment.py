@@ -149,7 +149,8 @@ class Experiment:
     @property
     def learns_sensitivity(self):
         """Whether a hidden layer has M."""
-        return any(isinstance(layer["rule"], LearnedSensitivity) for layer in self.hidden_layers)
+        rules = [self.rule, *(entry["rule"] for entry in self.above if entry.get("rule"))]
+        return any(issubclass(RULES[rule], LearnedSensitivity) for rule in rules)
 
     def make_rule(self):
         """The rule with its settings."""

@@ -20,16 +20,7 @@ from ..training.metrics import build_metrics
 from ..training.model import Model, run_forward
 from ..training.optimizers import take_gradients, update, variable_groups
 from ..training.state import Kept, layer_states
-from .learning_network import (
-    checked,
-    compiled,
-    gradient_sums,
-    grouped,
-    is_sparse,
-    learned,
-    network_of_steps,
-    optimizer_of,
-)
+from .learning_network import checked, compiled, gradient_sums, grouped, is_sparse, learned, optimizer_of
 
 
 class Learner(tf.Module):
@@ -46,7 +37,7 @@ class Learner(tf.Module):
         super().__init__(name="learner")
         self.update_every = integer("update_every", update_every)
         layers = checked(model)
-        network, self._clip = compiled(network_of_steps(layers), model)
+        network, self._clip = compiled(layers, model)
         (inputs,), (outputs,) = network.inputs, network.outputs
         if y is not None and not (isinstance(y, tf.TensorSpec) and y.shape.is_fully_defined() and y.shape[:1] == (1,)):
             raise ValueError(f"y must be a tf.TensorSpec of shape [1, ..], or None; received {y!r}.")

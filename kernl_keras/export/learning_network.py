@@ -72,8 +72,8 @@ def network_of_steps(layers):
     return Model(inputs, x)
 
 
-def compiled(network, model):
-    """The network with the model's loss and an optimizer like the model's, in its state.
+def compiled(layers, model):
+    """The network of steps of these layers, with the model's loss and an optimizer like the model's, in its state.
 
     And the global norm to which the caller has to clip gradients, for this optimizer leaves it out; or None.
     """
@@ -87,6 +87,7 @@ def compiled(network, model):
     clip, config["global_clipnorm"] = config.get("global_clipnorm"), None
     optimizer = type(theirs).from_config(config)
     weights = model._compile_config.config.get("loss_weights")  # `get_compile_config` would save a loss as well
+    network = network_of_steps(layers)
     network.compile(optimizer, model.loss, loss_weights=weights)
     shapes = [variable.shape for variable in variable_groups(model)[1]]
     if shapes != [variable.shape for variable in network.trainable_variables]:

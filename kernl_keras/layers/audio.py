@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, integer, number, one_of, time_steps
+from ..checks import integer, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
 from ..keras_version import IS_KERAS_3, keras, output_shape
 from ..sequences.leaky import leaky_max, leaky_sum
@@ -139,12 +139,9 @@ class AudioEncoder(StatefulLayer):
         self.built = True
 
     def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
-        shape = self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
-        check_features("inputs", inputs)
-        if self.stateful:
-            self.check_batch(inputs)
-            if mask is not None:
-                raise ValueError("mask must be None for stateful=True, as a stream has no padding; received a mask.")
+        shape = self.check_inputs(inputs)
+        if self.stateful and mask is not None:
+            raise ValueError("mask must be None for stateful=True, as a stream has no padding; received a mask.")
         x, counted = tf.cast(inputs, tf.float32), None
         if mask is not None:
             mask = tf.nest.flatten(mask)[0]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..checks import check_features, integer, number, one_of, time_steps
+from ..checks import integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key, uniform
 from ..dynamics.encoding import CODES, context_code
 from ..keras_version import output_shape
@@ -125,8 +125,7 @@ class SpikeEncoder(StatefulLayer):
         mask: tf.Tensor | None = None,
         reset: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
-        check_features("inputs", inputs)
+        shape = self.check_inputs(inputs)
         steps = marks(inputs, mask, reset).steps()
         x = tf.cast(inputs, tf.float32)  # bfloat16 counts no further than 256
         if steps is not None:
@@ -137,7 +136,6 @@ class SpikeEncoder(StatefulLayer):
         values, counted = self.gain * x[..., :features], x[..., features:]
         bad = tf.where(tf.math.is_finite(x), tf.zeros_like(x), np.nan)  # a comparison would make 0 or 1 of it
         if self.stateful:
-            self.check_batch(inputs)
             states = map(tf.convert_to_tensor, self.states)
         if self.code in FOLLOWING:
             before = [next(states) for _ in range(FOLLOWING[self.code])] if self.stateful else None
@@ -163,7 +161,7 @@ class SpikeEncoder(StatefulLayer):
             outputs = tf.concat([outputs, context], axis=-1)
         if self.stateful:
             self.go_on_with(left, inputs)
-            outputs = tf.ensure_shape(outputs, self.compute_output_shape(inputs.shape))  # for an export
+            outputs = tf.ensure_shape(outputs, shape)  # for an export
         return tf.cast(outputs, self.compute_dtype)
 
     def _drawn(self, x, so_far, training):

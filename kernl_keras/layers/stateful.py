@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from ..checks import check_batch, check_sequences, check_static_batch, flag, nearest_name, time_steps
+from ..checks import check_batch, check_features, check_static_batch, flag, nearest_name, time_steps
 from ..keras_version import KerasRNN, keras
 from ..rules.perturbed_pass import PerturbedState
 from ..sequences.masks import marks
@@ -49,7 +49,8 @@ class LayerOverCell(KerasRNN):
         if rank is None or (rank == 3 and x.shape[-1] is None):  # in `fit`, once batches of two shapes have come
             x = tf.ensure_shape(x, (None, None, features))
             sequences = tf.nest.pack_sequence_as(sequences, [x, *states])
-        check_sequences("sequences", x, features)
+        time_steps("sequences", x.shape)
+        check_features("sequences", x, features)
         check_batch("sequences", x, self.states if self.stateful else ())
         given, count = (
             initial_state if isinstance(initial_state, (list, tuple)) else [initial_state],
@@ -122,9 +123,12 @@ class StatefulLayer(keras.layers.Layer):
             states = [tf.Variable(tf.zeros(*shape), trainable=False, name="state") for shape in shapes]
         self.__dict__["states"] = states
 
-    def check_batch(self, inputs: tf.Tensor) -> None:
-        """Raises a ValueError if the batch size is not that of the states."""
+    def check_inputs(self, inputs: tf.Tensor) -> Any:
+        """The shape of the outputs; raises a ValueError for inputs that do not fit the layer, or its states if any."""
+        shape = self.compute_output_shape(inputs.shape)  # it may be called with another shape than it was built on
+        check_features("inputs", inputs)
         check_batch("inputs", inputs, [state for state in self.states or () if state.shape.rank])
+        return shape
 
     def go_on_with(self, states: Sequence[tf.Tensor], inputs: tf.Tensor) -> None:
         """Sets the states for the next call, once the inputs have arrived: at the end of a data set they never do."""

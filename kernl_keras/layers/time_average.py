@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.wide import wide_dtype
-from ..checks import check_sequences, integer, time_steps
+from ..checks import integer, time_steps
 from ..keras_version import output_shape
 from ..sequences.masks import marks
 from ..serialization import serializable
@@ -67,8 +67,7 @@ class TimeAverage(StatefulLayer):
         return tf.float32 if tf.as_dtype(self.compute_dtype).size < 4 else tf.as_dtype(self.compute_dtype)
 
     def call(self, inputs: tf.Tensor, mask: tf.Tensor | None = None, reset: tf.Tensor | None = None) -> tf.Tensor:
-        check_sequences("inputs", inputs)
-        self.compute_output_shape(inputs.shape)  # T may be known now
+        self.check_inputs(inputs)
         x = tf.cast(inputs, self.sum_dtype)
         marked = marks(inputs, mask, reset)
         if not self.stateful and reset is None:
@@ -81,7 +80,6 @@ class TimeAverage(StatefulLayer):
         steps = marked.steps()
         counted = tf.ones_like(x[..., 0]) if steps is None else tf.cast(steps.mask, x.dtype)
         if self.stateful:
-            self.check_batch(x)
             before, often = map(tf.convert_to_tensor, self.states)
             x, counted = tf.concat([before, x], 1), tf.concat([often, counted], 1)
         if steps is not None and steps.starts is not None:

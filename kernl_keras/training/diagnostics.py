@@ -110,7 +110,7 @@ class Watch(keras.callbacks.Callback):
         self._supports_tf_logs = True  # Keras 2 then does not copy the logs of every batch to NumPy
         self._said = set()  # once a fit
         self._looked = False  # at the inputs
-        for layer in model.rule_layers:
+        for layer in rule_layers(model):
             layer.diagnostics.measure_inputs_anew()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -121,7 +121,7 @@ class Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
         if not self._looked:
-            sizes = {layer.name: layer.diagnostics.input_sizes() for layer in self.model.rule_layers}
+            sizes = {layer.name: layer.diagnostics.input_sizes() for layer in rule_layers(self.model)}
             self._looked = not any(each is None for each in sizes.values())  # after a batch that counted
             for name, each in sizes.items():
                 if self._looked and (message := not_scaled(name, each)):
@@ -140,7 +140,7 @@ class Watch(keras.callbacks.Callback):
         if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
-        for layer in self.model.rule_layers:
+        for layer in rule_layers(self.model):
             for word, message in out_of_range(layer.name, layer.diagnostics.result()):
                 if (layer, word) not in self._said:
                     self._said.add((layer, word))
