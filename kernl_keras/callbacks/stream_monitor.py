@@ -209,7 +209,6 @@ class WordCount:
         return {"heard": self.heard, "wrong": [int(wrong) for wrong in self._wrong], "open": begun}
 
     def restore(self, state):
-        """Continues from a `state`."""
         self.heard = state["heard"]
         self._wrong.clear()
         self._wrong.extend(map(bool, state["wrong"]))

@@ -58,7 +58,6 @@ def _prepared(source, data_dir):
 
 
 def _prepare(source, tfds, data_dir, missing):
-    """Downloads the data set, and prepares it."""
     import requests  # what TFDS downloads with: the same proxies and certificates
 
     if source.needs:

@@ -172,7 +172,6 @@ def read_settings(run_dir, stream=False):
 
 
 def _print_plan(run_dir, feed, model):
-    """Prints what will be done."""
     experiment = feed.experiment
     print(f"Experiment {experiment.name}: {experiment.description}")
     print(f"Data       {feed.description}")

@@ -179,7 +179,6 @@ def _check_inputs(model, name, x):
 
 
 def _check_lengths(name, sequences):
-    """Raises for sequences of different lengths."""
     lengths = {len(sequence) for sequence in sequences if np.ndim(sequence) or isinstance(sequence, (list, tuple))}
     if len(lengths) > 1:
         raise ValueError(
