@@ -11,7 +11,7 @@ from ..checks import integer
 from ..keras_version import keras
 from ..layers.names import distinct, rule_layers
 from ..layers.step import Step, running
-from ..rules import BPTT, EProp, KeRNL, PlainKeRNL, get
+from ..rules import BPTT, EProp, KeRNL, get
 from ..rules.backward import Past
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.rule import name_of
@@ -21,7 +21,7 @@ from ..sequences.masks import Marks, ValidSteps
 from .compiled import compiled_as
 from .state import Kept, lasting
 
-EXACT, OWN, LOCAL = "bptt", "own", "local"  # rules that the comparison itself needs
+EXACT, OWN, LOCAL = object(), object(), object()  # rules that the comparison itself needs; no name is one of these
 DEFAULT = ("eprop", "rflo")  # rules to compare beside the layers' own, by default
 
 
@@ -141,24 +141,25 @@ class Alignments:
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
             for layer, call, error in zip(self.layers, calls, errors):
                 name = distinct(layer.name, taken)
-                parts, by_rule = self._contributions(layer, call, error)
-                asked = [rule for rule in self.rules if rule in parts]
+                rules = self._rules_of(layer)
+                parts, by_rule = self._contributions(layer, rules, call, error)
+                asked = [rule for rule in self.rules if rule in rules]
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer).items():
                     weight = f"{name}/{weight}" if weight else name
                     of_weight = {rule: array[:, :, rows] for rule, array in parts.items()}
-                    pairs = {rule: beside_exact(of_weight, rule) for rule in asked}
+                    pairs = {rule: beside_exact(of_weight, rule, rules[rule]) for rule in asked}
                     variables[weight] = {rule: agreement(pair.sum((1, 2))) for rule, pair in pairs.items()}
                     lags[weight] = {rule: lag_agreement(pair, step) for rule, pair in pairs.items()}
                 for constant in layer.cell.learn:
                     of_constant = {rule: arrays[constant] for rule, arrays in by_rule.items()}
-                    pairs = {rule: beside_exact(of_constant, rule).sum((1, 2)) for rule in asked}
+                    pairs = {rule: beside_exact(of_constant, rule, rules[rule]).sum((1, 2)) for rule in asked}
                     variables[f"{name}/log_{constant}"] = {rule: agreement(pair) for rule, pair in pairs.items()}
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(layer, call)
         return Alignment(variables, lags, explained)
 
-    def _contributions(self, layer, call, error):
+    def _contributions(self, layer, rules, call, error):
         """`{rule: [K, K, J, H]}`, gradients of the weights from the errors of window l and the inputs of window k, at
         [l, k]; and `{rule: {constant: [1, 1, 1, H]}}`, those of the constants from all windows together."""
         x, error = (tf.transpose(part, (1, 0, 2)) for part in (call.sequences, error))
@@ -170,7 +171,10 @@ class Alignments:
         state = call.initial_state[: len(layer.cell.State._fields)]
         starts = None if call.steps is None else call.steps.starts
         by_window, constants = {}, {}
-        for name, rule in self._rules_of(layer).items():
+        for name, rule in rules.items():
+            if isinstance(rule, BPTT) and name is not EXACT:
+                by_window[name], constants[name] = by_window[EXACT], constants[EXACT]
+                continue
             if (key := (id(layer), name)) not in self._compiled:
                 self._compiled[key] = compiled_as(self.model, functools.partial(current_errors, layer, rule))
             rows, field_gradients = [], 0.0
@@ -279,13 +283,12 @@ def ratio(one, other):
     return float(np.linalg.norm(one) / norm) if norm > 0.0 else float("nan")
 
 
-def beside_exact(contributions, rule):
+def beside_exact(contributions, name, rule):
     """Contributions of a rule and of backpropagation, and of both through other units alone, or NaN [4, K, K, ..]."""
-    own, exact = contributions[rule], contributions[EXACT]
-    through, exact_through = np.full_like(own, np.nan), exact - contributions[OWN]
-    if rule != name_of(PlainKeRNL()):  # whose M holds the unit's own leak and the others' together
-        through = own - contributions[{EXACT: OWN, name_of(KeRNL()): LOCAL}.get(rule, rule)]
-    return np.stack([own, exact, through, exact_through])
+    own, exact = contributions[name], contributions[EXACT]
+    local = OWN if isinstance(rule, BPTT) else LOCAL if isinstance(rule, KeRNL) else None
+    through = np.full_like(own, np.nan) if local is None else own - contributions[local]
+    return np.stack([own, exact, through, exact - contributions[OWN]])
 
 
 def agreement(parts):

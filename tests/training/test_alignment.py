@@ -222,3 +222,14 @@ def test_layers_of_one_name_in_two_models():
     found = gradient_alignment(network, x, y, ("eprop",), windows=4, sample_weight=np.ones((B, T), "float32"))
     assert {"hidden", "hidden_1", "hidden/kernel", "hidden_1/kernel"} < set(found.variables)
     assert found.lags["hidden"]["eprop"].lag == [0.0, 2.0, 4.0]  # five steps in windows of two
+
+
+def test_names_of_ones_own_are_names_alone():
+    """Whatever a rule is called, it is compared with backpropagation, and its hops are what is its own."""
+    network, (x, y) = model(hidden(rule="kernl")), data()
+    known = gradient_alignment(network, x, y, ("bptt", "eprop", "kernl"), windows=2).variables["hidden"]
+    names = {"bptt": EProp(), "own": KeRNL(), "local": kk.rules.BPTT()}
+    found = gradient_alignment(network, x, y, names, windows=2).variables["hidden"]
+    for name, rule in (("bptt", "eprop"), ("own", "kernl"), ("local", "bptt")):
+        np.testing.assert_allclose(found[name], known[rule], rtol=1e-5)
+    assert known["kernl"].nonlocal_cosine < 0.9999 and known["eprop"].cosine < 0.9999

@@ -29,7 +29,7 @@ class Variant:
         )
 
 
-SOLVED = {  # M by least squares, in a sweep that has another way
+SOLVED: dict = {  # M by least squares, in a sweep that has another way
     "sensitivity_optimizer": None,
     "sensitivity_learning_rate": None,
     "sensitivity_optimizer_settings": {},
