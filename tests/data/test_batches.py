@@ -7,6 +7,8 @@ import tensorflow as tf
 from kernl_keras.data.augment import shifted
 from kernl_keras.data.batches import Splits, array_data, numbered_indices, sequence_data
 
+from ..reference.tools import all_same
+
 
 def drawn(count=None, first=0, examples=23, batch_size=5, seed=3, **settings):
     """The example numbers of the first batches, or of all: [N, B]."""
@@ -38,16 +40,11 @@ def test_orders_of_epochs_and_seeds_are_unrelated():
     assert np.abs(correlation - np.eye(7)).max() < 0.02  # 4 standard deviations, 4 / sqrt(55000)
 
 
-def test_the_order_depends_on_the_seed_alone():
-    first = drawn()
-    tf.random.set_seed(1234)
-    np.testing.assert_array_equal(first, drawn())
-    assert not np.array_equal(first, drawn(seed=4))
-
-
 def test_skipping_starts_where_an_uninterrupted_stream_would_be():
+    """Whatever TensorFlow's own seed is."""
     whole = drawn(20, repeat=True)
     for skip in (0, 3, 4, 9):  # 4 batches an epoch
+        tf.random.set_seed(1234 + skip)
         np.testing.assert_array_equal(drawn(11, repeat=True, skip_batches=skip), whole[skip : skip + 11])
 
 
@@ -80,16 +77,6 @@ def test_parts_are_disjoint_and_their_sizes_are_told():
     assert data.validation is None and data.steps_per_epoch.validation == 0
 
 
-def test_errors():
-    """`tests/badinput` tries each argument alone."""
-    with pytest.raises(ValueError, match="batch_size must be at most the 23 training examples; received 24"):
-        make_data(batch_size=24)
-    with pytest.raises(ValueError, match="skip_batches must be 0 unless repeat=True; received 2"):
-        make_data(skip_batches=2)
-    with pytest.raises(ValueError, match="skip_batches must be an integer >= 0; received -1"):
-        make_data(repeat=True, skip_batches=-1)
-
-
 X = np.random.default_rng(0).uniform(1, 2, (600, 7, 5)).astype("float32")
 
 
@@ -118,19 +105,14 @@ def test_a_move_is_towards_later_steps_and_higher_features():
     assert pinned.numpy().ravel().tolist() == [0.0, 1.0, 2.0]  # the moves of a seed are those of published results
 
 
-@pytest.mark.parametrize("largest", [(2, 1), (1, 1)])  # the same bits for both axes would show in the second
+# The same bits for both axes would show in the second.
+@pytest.mark.parametrize("largest", [(2, 1), (1, 1), (2, 0), (0, 2), (0, 0)])
 def test_all_moves_within_the_bounds_are_as_likely(largest):
     found = moves_of(X, shifted(X, largest, tf.constant([3, 4], tf.int64)).numpy(), largest)
     every = np.array(list(np.ndindex(*(2 * most + 1 for most in largest)))) - largest
     counts = np.array([np.sum((found == move).all(-1)) for move in every])
     expected = len(X) / len(every)
     assert sum(counts) == len(X) and np.abs(counts - expected).max() < 4 * np.sqrt(expected)  # standard deviations
-
-
-def test_no_move_along_an_axis_without_a_bound():
-    for largest in ((2, 0), (0, 2), (0, 0)):
-        found = moves_of(X, shifted(X[:50], largest, tf.constant([0, 1], tf.int64)).numpy(), largest)
-        assert (np.abs(found).max(0) == largest).all()
 
 
 def streams(skip_batches=0, seed=3, repeat=True):
@@ -148,11 +130,7 @@ def test_training_sequences_alone_move_and_otherwise_each_time():
     whole = list(data.train.take(12).as_numpy_iterator())
     found = [str(moves_of(X[y], x, (2, 1))) for x, y in whole]
     assert len(set(found)) == 12  # no batch has the moves of another
-    rest = list(streams(skip_batches=3).train.take(3).as_numpy_iterator())
-    passes = [batch for _ in range(3) for batch in epoch.as_numpy_iterator()]
-    for (x, y), (later, its), (again, once) in zip(whole[3:6], rest, passes[3:], strict=True):
-        np.testing.assert_array_equal(x, later)
-        np.testing.assert_array_equal(x, again)
-        assert y.tolist() == its.tolist() == once.tolist()
+    all_same(list(streams(skip_batches=3).train.take(3)), whole[3:6])
+    all_same([batch for _ in range(3) for batch in epoch], whole[:6])
     x, y = next(streams(seed=4).train.as_numpy_iterator())
     assert str(moves_of(X[y], x, (2, 1))) != found[0]

@@ -12,6 +12,8 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.rules import KeRNL, PlainKeRNL
 
+from ..reference.tools import all_same
+
 X = np.random.default_rng(0).normal(1.0, 2.0, (7, 12, 3)).astype("float32")
 Y = np.arange(7) % 4
 
@@ -84,8 +86,7 @@ def test_answers_at_every_step(units, loss, metric):
         model = kk.Model(inputs, kk.Readout(units)(inputs))
         model.compile(keras.optimizers.SGD(0.01), loss, weighted_metrics=[metric], run_eagerly=True)
         found.append([*model.fit(each, shuffle=False, verbose=0).history[metric], *model.get_weights()])
-    for one, other in zip(*found):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    all_same(*found, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,8 @@ def test_a_filled_batch_trains_as_the_short_one(rule):
     ((x, y, weight),) = kk.data.full_batches(batches(2).take(1), 5)
     filled.train_on_batch(x, y, sample_weight=weight)
     other = filled.diagnostics()
-    moved = 0.0
-    for left, right, start in zip(short.weights, filled.weights, before.weights):
-        np.testing.assert_allclose(right, left, rtol=1e-5, atol=1e-6)
-        moved += np.abs(np.subtract(left, start)).max()
-    assert moved > 0.01
+    all_same(filled.get_weights(), short.get_weights(), rtol=1e-5, atol=1e-6)
+    assert max(np.abs(after - start).max() for after, start in zip(short.get_weights(), before.get_weights())) > 0.01
     for name in ("sensitivity_loss", "explained_variance", "firing_rate", "silent_units", "weight_gradient_norm"):
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6)
     assert one["sensitivity_loss"] > 0 and one["firing_rate"] > 0
@@ -129,8 +127,7 @@ def test_a_filled_batch_of_several_targets_trains_as_the_short_one():
         data = tf.data.Dataset.from_tensors((X[:2], {"steps": X[:2], "whole": X[:2, 0, :1]}))
         model.fit(kk.data.full_batches(data, size), verbose=0)
         found.append([*model.get_weights(), model.diagnostics()["firing_rate"]])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-6)
+    all_same(*found, rtol=1e-5, atol=1e-6)
 
 
 SCRIPT = """

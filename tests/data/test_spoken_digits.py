@@ -13,6 +13,7 @@ from kernl_keras.data.spoken_digits import SPOKEN_DIGIT, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 
 from ..reference import made_up_recordings
+from ..reference.tools import all_same
 from .test_batches import moves
 
 pytest.importorskip("tensorflow_datasets")
@@ -99,8 +100,8 @@ def test_shift_moves_training_words_in_time_and_over_bands(folder):
     plain, data = kk.data.spoken_digits(**settings), kk.data.spoken_digits(**settings, shift=[3, 1])
     x, moved = (next(each.train.as_numpy_iterator())[0] for each in (plain, data))
     assert all(moves(before, after, (3, 1)) for before, after in zip(x, moved)) and not np.array_equal(x, moved)
-    for before, after in ((plain.validation, data.validation), (plain.test, data.test)):
-        np.testing.assert_array_equal(*(next(each.as_numpy_iterator())[0] for each in (before, after)))
+    for before, after in zip(plain[1:3], data[1:3]):  # validation and test
+        all_same(next(iter(before)), next(iter(after)))
 
 
 def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
@@ -108,9 +109,8 @@ def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
     settings = dict(data_dir=folder, seconds=0.125, batch_size=10)
     plain, data = kk.data.spoken_digits(**settings), kk.data.spoken_digits(**settings, poor_copies=3)
     assert plain.examples.train == 50 and data.examples == (200, *plain.examples[1:])
-    for before, after in ((plain.validation, data.validation), (plain.test, data.test)):
-        for one, other in zip(kk.data.arrays(before), kk.data.arrays(after)):
-            np.testing.assert_array_equal(one, other)
+    for before, after in zip(plain[1:3], data[1:3]):
+        all_same(kk.data.arrays(before), kk.data.arrays(after))
     (x, _), (clean, _) = kk.data.arrays(data.train), kk.data.arrays(plain.train)
     x, clean = x[..., 0], clean[..., 0]
     known = {row.tobytes() for row in clean}
@@ -130,8 +130,7 @@ def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
     "settings, message",
     [
         ({"poor_copies": -1}, "poor_copies must be an integer >= 0; received -1"),
-        ({"shift": 3}, "shift must be two integers, of steps and of features; received 3"),
-        ({"shift": (1, 2, 3)}, r"shift must be two integers.*received \(1, 2, 3\)"),
+        ({"shift": (1, 2, 3)}, r"shift must be two integers, of steps and of features; received \(1, 2, 3\)"),
         ({"shift": (800, 0)}, r"shift\[0\] must be less than the 800 steps of a sequence; received 800"),
         ({"shift": (8, 1)}, r"shift\[1\] must be less than the 1 features of a sequence; received 1"),
         ({"front_end": 3}, "front_end must be a layer, a function or None; received 3"),
@@ -140,10 +139,8 @@ def test_poor_copies_are_trained_on_beside_the_recordings(folder, sounds):
         ({"speaker": "anna"}, "speaker must be one of .*received 'anna'"),
         ({"seconds": 0.0}, "seconds must be > 0; received 0.0"),
         ({"seconds": 0.00013}, "seconds must be a whole number of samples, of 1/8000 s; received 0.00013"),
-        ({"validation": 100}, "validation must leave some of the 100 training recordings; received 100"),
         ({"validation": -1}, "validation must be an integer >= 0; received -1"),
-        ({"batch_size": 51}, "batch_size must be at most the 50 training examples; received 51"),
-        ({"skip_batches": 3}, "skip_batches must be 0 unless repeat=True"),
+        ({"validation": 100}, "validation must leave some of the 100 training recordings; received 100"),
     ],
 )
 def test_bad_arguments(folder, settings, message):

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 import kernl_keras as kk
 
+from ..reference.tools import all_same
+
 N, T, I = 7, 6, 2  # noqa: E741
 LENGTHS = np.array([6, 1, 3, 4, 2, 5, 6])
 # Step u of word n is 10 n + u + 1, and its negative: a step tells where it is from.
@@ -98,23 +100,21 @@ def test_pieces_of_any_length_are_the_same_stream():
     for piece in (1, 8, 120):
         other = pieces(120 // piece, piece=piece, **NOISY)
         np.testing.assert_allclose(whole[0], other[0], rtol=1e-6, atol=1e-6)
-        for one, another in zip(whole[1:], other[1:], strict=True):
-            np.testing.assert_array_equal(one, another)
+        all_same(whole[1:], other[1:])
 
 
 def test_skipping_goes_on_to_the_bit():
     whole, late = pieces(8, **NOISY), pieces(4, skip_pieces=10**9 - 1, **NOISY)
     for skip, before, pieces_before in ((5, whole, 5), (10**9, late, 1)):
-        for one, other in zip(before, pieces(3, skip_pieces=skip, **NOISY), strict=True):
-            np.testing.assert_array_equal(one[:, 40 * pieces_before :][:, :120], other)
+        first = 40 * pieces_before
+        all_same([part[:, first : first + 120] for part in before], pieces(3, skip_pieces=skip, **NOISY))
 
 
 def test_the_seed_decides_order_times_and_noise():
     settings = {**NOISY, "lengths": np.full(N, 4)}  # no word takes another one's times
     first = x, y, weight = pieces(5, **settings)
     tf.random.set_seed(99)
-    for one, other in zip(first, pieces(5, **settings), strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(first, pieces(5, **settings))
     other_x, other_y, other_weight = pieces(5, **{**settings, "seed": 6})
     assert np.mean(x == other_x) < 0.01
 
@@ -134,8 +134,7 @@ def test_the_noise_is_gaussian_and_its_own_at_every_step():
     assert abs(noise.mean()) < 0.04 and abs(noise.std() - 1.0) < 0.03 and abs(np.mean(noise**4) - 3.0) < 0.3
     assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.06
     assert abs(np.corrcoef(noise[0, :, 0], noise[1, :, 0])[0, 1]) < 0.1
-    for one, other in zip(silent[1:], noisy[1:]):
-        np.testing.assert_array_equal(one, other)
+    all_same(silent[1:], noisy[1:])
 
 
 def test_of_a_data_set():
