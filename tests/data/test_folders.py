@@ -1,6 +1,5 @@
 """Folders of TensorFlow Datasets, whole, broken, or that an interrupted download left; nothing touches a network."""
 
-import builtins
 import functools
 import json
 import pathlib
@@ -9,6 +8,7 @@ import socket
 import sys
 import zipfile
 from importlib import resources
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -135,23 +135,17 @@ def test_recordings_of_other_names_or_fewer_of_them_are_damaged(tmp_path, names,
         spoken_digits(data_dir=tmp_path)
 
 
-def test_what_an_interrupted_download_left_is_no_data(copy, prepared):
-    """TFDS prepares in a folder `incomplete.*`, description and all, and renames it in the end."""
-    data_dir, folder = copy
-    left = folder.with_name("incomplete.1F2E3D_3.0.1")
-    folder.rename(left)
-    with pytest.raises(FileNotFoundError, match="MNIST is not prepared in data_dir"):
-        load_tfds(data_dir, download=False)
-    shutil.copytree(prepared[0] / "mnist" / "3.0.1", folder)
-    cut(next(left.glob("mnist-train*")), 0.5)
-    assert load_tfds(data_dir, download=False)[0].train == TRAIN
-
-
-def test_tfds_names_its_incomplete_folders_as_we_think(tmp_path):
-    with tfds.core.utils.incomplete_dir(str(tmp_path / "mnist" / "3.0.1")) as folder:
-        pathlib.Path(folder, "dataset_info.json").write_text("{}")
-        with pytest.raises(FileNotFoundError, match="is not prepared"):
+def test_what_an_interrupted_download_left_is_no_data(prepared, tmp_path):
+    """TFDS prepares in a folder of a name that it makes up, description and all, and renames it in the end."""
+    whole, folder = prepared[0] / "mnist" / "3.0.1", tmp_path / "mnist" / "3.0.1"
+    with tfds.core.utils.incomplete_dir(str(folder)) as incomplete:
+        shutil.copytree(whole, incomplete, dirs_exist_ok=True)
+        with pytest.raises(FileNotFoundError, match="MNIST is not prepared in data_dir"):
             load_tfds(tmp_path, download=False)
+    left = folder.rename(incomplete)
+    shutil.copytree(whole, folder)
+    cut(next(left.glob("mnist-train*")), 0.5)
+    assert load_tfds(tmp_path, download=False)[0].train == TRAIN
 
 
 @pytest.mark.parametrize(
@@ -165,21 +159,15 @@ def test_tfds_names_its_incomplete_folders_as_we_think(tmp_path):
 def test_a_download_that_breaks_off(tmp_path, monkeypatch, error, raised):
     import requests
 
-    class Builder:
-        def download_and_prepare(self):
-            raise error
-
-    class Answer:
-        def raise_for_status(self):
-            pass
-
-    asked = []
-    monkeypatch.setattr(requests, "head", lambda url, timeout: asked.append(url) or Answer())
-    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Builder())
+    builder, ask = mock.Mock(), mock.Mock()
+    builder.download_and_prepare.side_effect = error
+    monkeypatch.setattr(requests, "head", ask)
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: builder)
     message = r"is not prepared in data_dir=.* and cannot be downloaded: give data_dir=.*said:"
     with pytest.raises(raised, match=message if raised is OSError else None):
         load_tfds(tmp_path)
-    assert asked == [MNIST.url] and not list(tmp_path.iterdir())
+    ask.assert_called_once_with(MNIST.url, timeout=10)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("download, error", [(False, FileNotFoundError), (True, OSError)])
@@ -200,14 +188,7 @@ def test_without_the_recordings_the_message_says_what_to_do(tmp_path, monkeypatc
 
 
 def test_without_tensorflow_datasets_the_error_names_the_command_and_the_sample_is_read(monkeypatch):
-    import_it = builtins.__import__
-
-    def without_tfds(name, *arguments, **settings):
-        if name == "tensorflow_datasets":
-            raise ModuleNotFoundError("No module named 'tensorflow_datasets'")
-        return import_it(name, *arguments, **settings)
-
-    monkeypatch.setattr(builtins, "__import__", without_tfds)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(ImportError, match='pip install tensorflow-datasets.*source="sample"'):
         sequential_mnist("tfds")
     with pytest.raises(ImportError, match=r"spoken_digits needs TensorFlow Datasets: pip install \S+ \S+\. The import"):
