@@ -9,6 +9,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
+from ..reference.tools import through
 from .tried import refused
 
 T, I, C, B = 5, 2, 3, 4  # noqa: E741
@@ -17,6 +18,7 @@ X = RANDOM.normal(1.0, 2.0, (8, T, I)).astype("float32")
 Y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
 EVERY = RANDOM.integers(0, C, (8, T))
 NAMES = np.array(["left", "right", "up"])[Y]
+NUMBERS = np.unique(NAMES, return_inverse=True)[1]
 LENGTHS = [3, 5, 4, 5, 5, 5, 2, 5]
 RAGGED = [x[:length] for x, length in zip(X, LENGTHS)]
 OBJECTS = np.empty(8, object)
@@ -38,10 +40,9 @@ def layers(average=True, units=C, stateful=False, hidden=False):
 def model(loss=None, batch=None, mask=False, steps=T, **settings):
     """One that is compiled; with a `batch` it is stateful."""
     keras.utils.set_random_seed(1)
-    x = inputs = keras.Input((steps, I), batch_size=batch)
-    for layer in [keras.layers.Masking()] * mask + layers(stateful=batch is not None, **settings):
-        x = layer(x)
-    return compiled(kk.Model(inputs, x), loss)
+    inputs = keras.Input((steps, I), batch_size=batch)
+    chain = [keras.layers.Masking()] * mask + layers(stateful=batch is not None, **settings)
+    return compiled(kk.Model(inputs, through(chain, inputs)), loss)
 
 
 @functools.cache
@@ -87,7 +88,6 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (LOSS, {}, lambda m: m.fit(X, NAMES.astype(object)), "y must be numbers", "object", "np.unique"),
     (LOSS, {}, lambda m: m.fit(dataset(X, NAMES)), "y of the data set must be numbers", "string", "np.unique"),
     (LOSS, VECTORS, lambda m: m.fit(X, NAMES), "y must be numbers", "str", "to_categorical"),
-    (LOSS, {}, lambda m: m.fit(X, list(NAMES)), "y must be an array", "list of 8", "np.array(y)"),
     (LOSS, {}, lambda m: m.fit(X, Y.tolist()), "y must be an array", "list of 8", "np.array(y)"),
     (LOSS, {}, lambda m: m.fit(X, Y + 1), "0 to 2", "received 1 to 3", "Subtract 1"),
     (LOSS, {"loss": "sparse_categorical_crossentropy"}, lambda m: m.fit(X, Y + 1.0), "0 to 2", "1 to 3", "Subtract 1"),
@@ -103,8 +103,6 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (LOSS, EVERY_STEP, lambda m: m.fit(X, Y[:, None]), "shape [examples, 5]", "(8, 1)", "kernl_keras.TimeAverage()"),
     (LOSS, EVERY_STEP, lambda m: m.fit(dataset(X, Y)), "y of the data set must have shape", "(None,)", "TimeAverage()"),
     (LOSS, {**EVERY_STEP, **VECTORS}, lambda m: m.fit(X, ONE_HOT), "shape [examples, 5, 3]", "(8, 3)", "TimeAverage()"),
-    (LOSS, {**EVERY_STEP, "loss": "mse"}, lambda m: m.fit(X, ONE_HOT), "y must have shape [examples, 5, 3]", "(8, 3)",
-     "kernl_keras.TimeAverage()"),
     (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y), "y must have shape [examples, 5, 1]",
      "(8,)", "kernl_keras.TimeAverage()"),  # it would be learned from, each example from the targets of all
     (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y[:, None]),
@@ -186,9 +184,7 @@ def test_models_that_are_not_built_say_what_they_can(kind):
             self.each = layers()
 
         def call(self, x):
-            for layer in self.each:
-                x = layer(x)
-            return x
+            return through(self.each, x)
 
     made = compiled(kk.Model(layers()) if kind == "sequential" else Own())
     refused(LOSS, kind, made.fit, X, NAMES, names="y must be numbers", received="str")
@@ -198,34 +194,6 @@ def test_models_that_are_not_built_say_what_they_can(kind):
 PADDED = keras.utils.pad_sequences(RAGGED, dtype="float32", padding="post")
 TENSOR = tf.RaggedTensor.from_row_lengths(np.concatenate(RAGGED), LENGTHS)
 WEIGHT = np.array([1, 1, 1, 1, 1, 0, 0, 0], "float32")
-FOLLOWED = {  # the advice, and what is to learn then: a model, its data, and how many examples count
-    "leave out the last": (STATEFUL, lambda: (X[:4], Y[:4])),
-    "examples of weight 0": (STATEFUL, lambda: (X, Y, WEIGHT)),
-    "full_batches": (STATEFUL, lambda: kk.data.full_batches(dataset(X[:5], Y[:5]), B)),
-    "names to numbers": ({}, lambda: (X, np.unique(NAMES, return_inverse=True)[1])),
-    "names to vectors": (VECTORS, lambda: (X, keras.utils.to_categorical(np.unique(NAMES, return_inverse=True)[1]))),
-    "numbers from 0": ({}, lambda: (X, (Y + 1) - 1)),
-    "new numbers": ({}, lambda: (X, np.unique(Y - 1, return_inverse=True)[1])),
-    "a unit for each class": ({"units": 5}, lambda: (X, 2 * Y)),
-    "vectors to numbers": ({}, lambda: (X, ONE_HOT.argmax(-1))),
-    "TimeAverage": ({}, lambda: (X, Y)),
-    "a target for every step": (EVERY_STEP, lambda: (X, EVERY)),
-    "sequences to an array": ({"mask": True}, lambda: (PADDED, Y)),
-    "a ragged tensor to an array": ({"mask": True}, lambda: (TENSOR.to_tensor(), Y)),
-}
-
-
-@pytest.mark.parametrize("advice", FOLLOWED)
-def test_what_the_messages_advise_works(advice):
-    settings, data = FOLLOWED[advice]
-    data = data()
-    x, *more = (data,) if isinstance(data, tf.data.Dataset) else data
-    made = model(**settings)
-    before = [weight.numpy() for weight in made.trainable_variables]
-    named = dict(zip(("y", "sample_weight"), more)) | ({"batch_size": B, "shuffle": False} if more else {})
-    history = made.fit(x, **named, verbose=0)
-    assert np.isfinite(history.history["loss"]).all() and made.diagnostics()["skipped_updates"] == 0.0
-    assert any((weight.numpy() != value).any() for weight, value in zip(made.trainable_variables, before))
 
 
 def test_padded_sequences_are_read_as_they_are_alone():
@@ -247,25 +215,27 @@ def none_of_these(y_true, y_pred):
     return tf.reduce_mean(tf.square(y_pred)) + 0.0 * tf.reduce_sum(tf.cast(y_true, y_pred.dtype))
 
 
-def batches():
-    while True:
-        yield X, Y
-
-
-TAKEN = {  # what looks bad, and is learned from as Keras does
+IN_ORDER = {"batch_size": B, "shuffle": False}
+TAKEN = {  # what a message advises, and what looks bad but is learned from: settings of the model, arguments of `fit`
+    "examples of weight 0": (STATEFUL, {"x": X, "y": Y, "sample_weight": WEIGHT, **IN_ORDER}),
+    "full_batches": (STATEFUL, {"x": kk.data.full_batches(dataset(X[:5], Y[:5]), B)}),
+    "names to numbers": ({}, {"x": X, "y": NUMBERS}),
+    "names to vectors": (VECTORS, {"x": X, "y": keras.utils.to_categorical(NUMBERS)}),
+    "a unit for each class": ({"units": 5}, {"x": X, "y": 2 * Y}),
+    "a target for every step": (EVERY_STEP, {"x": X, "y": EVERY}),
+    "sequences to an array": ({"mask": True}, {"x": PADDED, "y": Y}),
+    "a ragged tensor to an array": ({"mask": True}, {"x": TENSOR.to_tensor(), "y": Y}),
     "whole numbers as floats": ({}, {"x": X, "y": Y + 0.0}),
     "a column of classes": ({}, {"x": X, "y": Y[:, None]}),
     "a class that is ignored": ({"loss": sparse(ignore_class=-1)}, {"x": X, "y": np.where(Y == 2, -1, Y)}),
     "a loss of one's own": ({"loss": none_of_these}, {"x": X, "y": EVERY + 7}),
-    "a generator": ({}, {"x": batches(), "steps_per_epoch": 2}),
+    "a generator": ({}, {"x": ((X, Y) for _ in range(9)), "steps_per_epoch": 2}),
     "batches of an unknown size": (STATEFUL, {"x": dataset(X, Y)}),
     "one batch, and no batch_size": (STATEFUL, {"x": X[:4], "y": Y[:4]}),
-    "as many steps as there are whole batches": (
-        STATEFUL, {"x": X[:6], "y": Y[:6], "batch_size": B, "steps_per_epoch": 1, "shuffle": False},
-    ),
+    "as many steps as there are whole batches": (STATEFUL, {"x": X[:6], "y": Y[:6], "steps_per_epoch": 1, **IN_ORDER}),
     "a split into whole batches": (STATEFUL, {"x": X, "y": Y, "batch_size": B, "validation_split": 0.5}),
     "tensors": ({}, {"x": tf.constant(X), "y": tf.constant(Y), "validation_data": (tf.constant(X), tf.constant(Y))}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore:.*shuffle=True")
@@ -273,7 +243,10 @@ TAKEN = {  # what looks bad, and is learned from as Keras does
 def test_what_can_be_learned_from_is_taken(which):
     settings, data = TAKEN[which]
     made = model(**settings)
+    before = [weight.numpy() for weight in made.trainable_variables]
     assert np.isfinite(made.fit(**data, verbose=0).history["loss"]).all()
+    assert made.diagnostics()["skipped_updates"] == 0.0
+    assert any((weight.numpy() != value).any() for weight, value in zip(made.trainable_variables, before))
 
 
 def test_a_step_of_ones_own_may_have_targets_of_its_own():
@@ -282,10 +255,7 @@ def test_a_step_of_ones_own_may_have_targets_of_its_own():
             return tf.reduce_mean(tf.square(y_pred))
 
     inputs = keras.Input((T, I))
-    x = inputs
-    for layer in layers():
-        x = layer(x)
-    compiled(Own(inputs, x)).fit(X, Y + 1, verbose=0)
+    compiled(Own(inputs, through(layers(), inputs))).fit(X, Y + 1, verbose=0)
 
 
 def test_ragged_tensors_go_to_a_layer_that_fills_them_up():
