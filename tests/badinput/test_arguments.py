@@ -216,7 +216,8 @@ def test_the_plain_form_has_exponential_kernels():
         refused("argument: an unknown word", kernel, kk.rules.PlainKeRNL, kernel=kernel, **words)
 
 
-@pytest.mark.parametrize("model", [None, "model", 3, keras.Sequential([keras.layers.Dense(2)])])
+@pytest.mark.parametrize("model", [None, "model", 3, keras.layers.Dense(2), keras.Sequential([keras.layers.Dense(2)])])
 @pytest.mark.parametrize("function", [kk.learner, kk.one_step, kk.to_nir])
 def test_models_that_are_none_are_refused(function, model):
-    refused("argument: a wrong type", (function.__name__, str(model)[:9]), function, model, names="model")
+    words = {"names": "model must be a built Keras model", "received": "received"}
+    refused("argument: a wrong type", (function.__name__, str(model)[:9]), function, model, **words)

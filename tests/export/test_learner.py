@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import logging
-from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -143,10 +143,12 @@ def assert_weights(saved, model, before, tolerance=2e-5):
 
 @pytest.fixture(scope="module", params=["rate", pytest.param("spiking", marks=pytest.mark.slow)])
 def built(request):
-    """A network that has learned a little, its learner in Python and in LiteRT, and its loss."""
+    """A network that scales its inputs and has learned a little, its learner in Python and in LiteRT, and its loss."""
     keras.utils.set_random_seed(1)
     *_, loss = NETWORKS[request.param]
-    model = network(*NETWORKS[request.param])
+    scale = keras.layers.Normalization()
+    scale.adapt(np.random.default_rng(4).normal(0.2, 1.5, (64, 1, I)))
+    model = network(*NETWORKS[request.param], front=[scale, keras.layers.Rescaling(1.5, offset=0.1)])
     fit(model, *stream(loss, 20, seed=1))
     begin(model)
     learner = kk.learner(model)
@@ -167,9 +169,10 @@ def trained(built):
 
 
 def test_weights_are_those_of_fit(trained):
-    """Also the optimizer goes on from where the model's was."""
+    """Also the optimizer goes on from where the model's was, and where a step has no error momentum moves them on."""
     model, learner, device, loss = trained
     before, given = weights_of(model), stream(loss, 40)
+    given[2][3::5] = 0.0
     assert {"FULLY_CONNECTED", "ASSIGN_VARIABLE"} <= device.operations
     assert not any(name.startswith("Flex") or name == "WHILE" for name in device.operations) and not device.alarms
     outputs = learn_stream(device, *given)
@@ -190,10 +193,9 @@ def test_a_frozen_cell_stays_as_it_is(name):
     start = learner.save()
     for _ in range(3):
         learner.learn(np.ones((1, I)), np.ones((1, O)))
-    moved = {key for key, value in learner.save().items() if np.any(value != start[key])}
-    assert {key for key in moved if key in learner.tensors["weights"]} == {
-        key for key in learner.tensors["weights"] if not key.startswith(name)
-    }
+    saved, weights = learner.save(), learner.tensors["weights"]
+    still = [key for key in weights if np.all(saved[key] == start[key])]
+    assert still == [key for key in weights if key.startswith(name)]
 
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 accumulates no gradients")
@@ -226,19 +228,6 @@ def test_several_steps_an_update(settings, steps):
     assert learner.tensors["gradients"].keys() == {name for name in saved if name.startswith("gradient_")}
     with pytest.raises(ValueError, match="must have no gradient_accumulation_steps, .* has update_every; received 4"):
         kk.learner(model)
-
-
-def test_inputs_are_scaled_as_in_the_model():
-    scale = keras.layers.Normalization()
-    scale.adapt(np.random.default_rng(4).normal(0.2, 1.5, (64, 1, I)))
-    model = network(*NETWORKS["rate"], front=[scale, keras.layers.Rescaling(1.5, offset=0.1)])
-    learner, given = kk.learner(model), stream("mse", 40)
-    device, before = Device(learner), weights_of(model)
-    for each in (learner, device):
-        learn_stream(each, *given)
-    fit(model, *given)
-    for saved in (device.save(), learner.save()):
-        assert_weights(saved, model, before)
 
 
 def test_a_step_answers_and_learns_nothing(trained):
@@ -301,19 +290,6 @@ def test_which_losses_compare_with_integers():
     sparse = CLASSES, [CLASSES], of.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"
     named = of.SparseCategoricalCrossentropy(name="ce"), of.MeanSquaredError(name="of sparse events")
     assert [is_sparse(loss) for loss in (*sparse, *named, "mse")] == [True] * 5 + [False] * 2
-
-
-def test_a_step_without_an_error(trained):
-    """A sample weight of 0 makes gradients of 0: momentum moves the weights on, as in `fit`."""
-    _, learner, device, loss = trained
-    x, y, _ = stream(loss, 3)
-    start = {name: value.numpy() for name, value in learner.save().items()}
-    for each in (learner, device):
-        learn_stream(each, x[:2], y[:2], [ONE, 0.0 * ONE])
-    after = device.save()
-    for name, value in learner.save().items():
-        np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
-    assert np.any(after["readout_bias"] != start["readout_bias"])
 
 
 def test_bad_input(trained):
@@ -469,17 +445,16 @@ def test_models_that_cannot_learn_step_by_step():
 @pytest.mark.parametrize("settings", MORE, ids=lambda of: f"{of[0]}, {of[1].__name__}, {of[2]}")
 def test_every_rule_and_cell(settings):
     """Linear memory multiplies a rounding by thousands, in `fit`, in Python and most on a device: fewer steps there."""
-    exact = settings[2] is True
-    model, given = network(*settings), stream(settings[-1], 40 if exact else 20)
+    steps, tolerance, of_device = (40, 2e-5, 1e-4) if settings[2] is True else (20, 2e-3, 5e-3)
+    model, given = network(*settings), stream(settings[-1], steps)
     learner, before = kk.learner(model), weights_of(model)
     device = Device(learner)
     assert not any(name.startswith("Flex") for name in device.operations)
     for each in (learner, device):
         learn_stream(each, *given)
     fit(model, *given)
-    saved = {name: value.numpy() for name, value in learner.save().items()}
-    assert_weights(saved, model, before, tolerance=2e-5 if exact else 2e-3)
-    assert_weights(device.save(), model, before, tolerance=1e-4 if exact else 5e-3)
+    assert_weights(learner.save(), model, before, tolerance)
+    assert_weights(device.save(), model, before, of_device)
 
 
 @pytest.mark.slow
@@ -549,11 +524,8 @@ def test_a_packaged_network_learns_on_a_device_and_comes_back(name):
                                              "received Lgamma"), ("no room", "no room")])  # fmt: skip
 def test_operations_that_litert_has_not_are_named(words, message, monkeypatch):
     """The converter's own message is of many pages; what it says of anything else is left as it is."""
-
-    def convert():
-        raise RuntimeError(words)
-
-    converter = SimpleNamespace(convert=convert)
+    converter = mock.Mock()
+    converter.convert.side_effect = RuntimeError(words)
     monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", lambda folder: converter)
     monkeypatch.setattr(Learner, "export", lambda self, folder: None)
     with pytest.raises(ValueError if "received" in message else RuntimeError, match=message):
