@@ -307,8 +307,7 @@ def test_parts_are_disjoint_and_whole(digits):
     assert list(map(len, seen)) == [101 * 64, 500, 1000]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
     other = sequential_mnist(layout="rows", context_steps=0, batch_size=64, seed=1)  # decides the training order alone
-    for part, mine in ((other.validation, validation), (other.test, test)):
-        np.testing.assert_array_equal(arrays(part)[0], mine)
+    all_same([arrays(part)[0] for part in other[1:3]], [validation, test])
     assert not np.array_equal(first_batch(other.train)[1], train_y[:64])
     # each training digit keeps its own label
     label_of = {(image / np.float32(255)).tobytes(): label for image, label in zip(*digits[:2])}

@@ -7,6 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.tools import all_same
+
 pytestmark = pytest.mark.slow
 
 B, T, I, H, O = 2, 160, 3, 6, 4  # noqa: E741
@@ -54,18 +56,13 @@ def test_what_a_leaky_readout_cuts_fades_with_the_length_of_the_pieces():
 
 def test_pieces_through_fit():
     """An epoch of pieces in order, states carried: as `train_on_batch` piece by piece."""
-    pieces = [(X[:, start : start + 40], TARGET[:, start : start + 40]) for start in range(0, T, 40)]
-    fitted, stepped = network(40, TAU_OUT), network(40, TAU_OUT)
+    fitted, stepped, start = (network(40, TAU_OUT) for _ in range(3))
     for model in (fitted, stepped):
         model.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
-    pieces = [tuple(np.float32(part) for part in piece) for piece in pieces]  # as `fit` makes them
-    x, y = (np.concatenate(parts) for parts in zip(*pieces))
-    fitted.fit(x, y, batch_size=B, shuffle=False, verbose=0)
-    for piece in pieces:
-        stepped.train_on_batch(*piece)
-    start = network(40, TAU_OUT)
-    moved = 0.0
-    for one, other, before in zip(*(model.trainable_variables for model in (fitted, stepped, start))):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
-        moved = max(moved, np.abs(np.subtract(one, before)).max())
-    assert moved > 1e-4
+    x, y = (np.split(np.float32(part), T // 40, axis=1) for part in (X, TARGET))  # float32, as `fit` makes them
+    fitted.fit(np.concatenate(x), np.concatenate(y), batch_size=B, shuffle=False, verbose=0)
+    for piece, target in zip(x, y):
+        stepped.train_on_batch(piece, target)
+    all_same(fitted.trainable_variables, stepped.trainable_variables, rtol=1e-9, atol=1e-12)
+    moved = [np.subtract(*both) for both in zip(fitted.trainable_variables, start.trainable_variables)]
+    assert max(np.abs(each).max() for each in moved) > 1e-4
