@@ -53,6 +53,7 @@ MORE = [
     ("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"),
     ("adaptation current", whole_unit, None, "adam", CLASSES),
 ]
+LINEAR = "resonator", kk.rules.KeRNL, "linear", "adam", CLASSES
 ONE = np.ones(1, "float32")
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 
@@ -200,19 +201,20 @@ def test_a_frozen_cell_stays_as_it_is(name):
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 accumulates no gradients")
 @pytest.mark.parametrize(
-    "settings, steps", [(NETWORKS["rate"], 240), (("resonator", kk.rules.KeRNL, "linear", "adam", CLASSES), 40)]
+    "settings, steps, on_device",
+    [(NETWORKS["rate"], 240, True), (LINEAR, 40, False), pytest.param(LINEAR, 40, True, marks=pytest.mark.slow)],
 )
-def test_several_steps_an_update(settings, steps):
+def test_several_steps_an_update(settings, steps, on_device):
     """As `fit` with accumulated gradients. What is not finite does not count, and a reset loses no gradient."""
     model = network(*settings)
     learner, before, (x, y, weights) = kk.learner(model, update_every=4), weights_of(model), stream(settings[-1], steps)
-    device = Device(learner)
+    learners = [learner, Device(learner)] if on_device else [learner]  # before one of them learns
     config = {**model.optimizer.get_config(), "gradient_accumulation_steps": 4}
     model.compile(type(model.optimizer).from_config(config), settings[-1], jit_compile=False)
     weights[::3] = 0.0
     fit(model, x, y, weights)
     kernel, sums = [f"{kind}_kernel" for kind in ("dense", "gradient_dense")]
-    for each in (learner, device):
+    for each in learners:
         learn_stream(each, x, y, weights)
         saved = {name: np.array(value) for name, value in each.save().items()}
         assert_weights(saved, model, before, tolerance=2e-3)
