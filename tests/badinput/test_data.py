@@ -63,6 +63,7 @@ def dataset(*parts, batch=B, **settings):
 STATEFUL, EVERY_STEP, VECTORS = {"batch": B}, {"average": False}, {"loss": "categorical_crossentropy"}
 BATCH, LOSS = "data: a batch that does not fit a stateful model", "data: targets that do not fit loss or outputs"
 SEQUENCES, NOTHING, FEATURES = "data: sequences that are no array", "data: nothing", "data: other features"
+ONE_VALUE = {**EVERY_STEP, "loss": "mse", "units": 1}
 WIDE = np.zeros((8, T, I + 1))
 REFUSED = [  # kind, settings of the model, what it is asked for, argument and requirement, received, advice
     (BATCH, STATEFUL, lambda m: m.fit(X[:5], Y[:5], batch_size=B), "x must have a multiple of 4", "5", "x[:4]"),
@@ -103,12 +104,10 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (LOSS, EVERY_STEP, lambda m: m.fit(X, Y[:, None]), "shape [examples, 5]", "(8, 1)", "kernl_keras.TimeAverage()"),
     (LOSS, EVERY_STEP, lambda m: m.fit(dataset(X, Y)), "y of the data set must have shape", "(None,)", "TimeAverage()"),
     (LOSS, {**EVERY_STEP, **VECTORS}, lambda m: m.fit(X, ONE_HOT), "shape [examples, 5, 3]", "(8, 3)", "TimeAverage()"),
-    (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y), "y must have shape [examples, 5, 1]",
-     "(8,)", "kernl_keras.TimeAverage()"),  # it would be learned from, each example from the targets of all
-    (LOSS, {**EVERY_STEP, "loss": "mse", "units": 1}, lambda m: m.fit(X, Y[:, None]),
-     "y must have shape [examples, 5, 1]", "(8, 1)", "kernl_keras.TimeAverage()"),
-    (LOSS, {"loss": "mse"}, lambda m: m.fit(X, np.zeros((8, T, C))), "y must have shape [examples, 3]", "(8, 5, 3)",
-     "leave out TimeAverage"),
+    # Each example would learn from the targets of all.
+    (LOSS, ONE_VALUE, lambda m: m.fit(X, Y), "y must have shape [examples, 5, 1]", "(8,)", "TimeAverage()"),
+    (LOSS, ONE_VALUE, lambda m: m.fit(X, Y[:, None]), "y must have shape [examples, 5, 1]", "(8, 1)", "TimeAverage()"),
+    (LOSS, {"loss": "mse"}, lambda m: m.fit(X, WIDE), "y must have shape [examples, 3]", "(8, 5, 3)", "leave out Time"),
     (LOSS, {"loss": "mae"}, lambda m: m.fit(X, Y), "y must have shape [examples, 3]", "(8,)", None),
     (LOSS, {"loss": "mse"}, lambda m: m.fit(X, Y[:, None]), "y must have shape [examples, 3]", "(8, 1)", None),
     (LOSS, {"loss": "binary_crossentropy"}, lambda m: m.fit(X, ONE_HOT[:, :2]), "[examples, 3]", "(8, 2)", None),

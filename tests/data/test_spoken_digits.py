@@ -86,10 +86,8 @@ def test_the_front_end_is_applied_once(folder):
     calls = []
     data = kk.data.spoken_digits(front_end=lambda x: calls.append(len(x)) or front_end(x), **settings)
     assert calls == [250, 100] and (data.time_steps, data.features) == (10, 6)
-    sounds = kk.data.spoken_digits(**settings)
-    for part in ("train", "validation", "test"):
-        x, y = next(getattr(data, part).as_numpy_iterator())
-        sound, digits = next(getattr(sounds, part).as_numpy_iterator())
+    for part, of_sounds in zip(data[:3], kk.data.spoken_digits(**settings)):
+        (x, y), (sound, digits) = (next(each.as_numpy_iterator()) for each in (part, of_sounds))
         np.testing.assert_allclose(x, front_end(sound), atol=1e-6)
         np.testing.assert_array_equal(y, digits)
     assert calls == [250, 100]

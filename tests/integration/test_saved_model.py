@@ -14,10 +14,11 @@ from kernl_keras.keras_version import keras
 from ..reference.tools import digits
 
 B, T, I, H, O = 6, 20, 29, 7, 5  # noqa: E741
-CELLS = {"spiking": (kk.LIFCell, {"adaptation_strength": 1.0}), "resonator": (kk.ResonatorCell, {"period": 9.0})}
+CELLS = {
+    "spiking": lambda: kk.LIFCell(H, adaptation_strength=1.0),  # under an encoder that draws
+    "resonator": lambda: kk.ResonatorCell(H, period=9.0),
+}
 pytestmark = pytest.mark.slow
-
-BERNOULLI = {"spiking"}  # the networks whose encoder draws
 
 # Runs apart from us. For every SavedModel of a folder: the pieces one after the other, each with the states that the
 # answer to the one before held; then what the graph is made of.
@@ -55,10 +56,9 @@ def export(path, model, pieces, **states):
 def network(kind):
     """Encoder, hidden layer, readout and window, compiled."""
     inputs = keras.Input((T, I), name="x")
-    code = "bernoulli" if kind in BERNOULLI else "threshold"
+    code = "bernoulli" if kind == "spiking" else "threshold"
     spikes = kk.SpikeEncoder(4, code=code, context_switch=10, seed=1)(inputs)
-    cell, settings = CELLS[kind]
-    hidden = kk.RNN(cell(H, **settings), seed=2, name="hidden")(spikes)
+    hidden = kk.RNN(CELLS[kind](), seed=2, name="hidden")(spikes)
     voltage = kk.Readout(O, name="readout")(hidden)
     model = kk.Model(inputs, kk.TimeAverage(6)(voltage))
     model.compile(keras.optimizers.Adam(1e-2), "mse", jit_compile=False)
@@ -103,17 +103,13 @@ def exported(tmp_path_factory):
     paths = {name: folder / name for name in (*CELLS, "pieces", "step")}
     for path in paths.values():
         path.mkdir()
-    says = {}
-    for kind in CELLS:
-        model = network(kind)
-        if kind == "spiking":
-            learn(model)
+    models = {kind: network(kind) for kind in CELLS}
+    learn(models["spiking"])
+    for kind, model in models.items():
         export(paths[kind], model, [digits(B, T), digits(B, T)[:2]])
-        says[kind] = model.predict(digits(B, T), verbose=0)
-        if kind == "spiking":
-            learn(model)  # what is exported does not follow, nor hinder
-        if kind == "resonator":
-            says["step"] = export_one_step(paths["step"], model)
+    says = {kind: model.predict(digits(B, T), verbose=0) for kind, model in models.items()}
+    learn(models["spiking"])  # what is exported does not follow, nor hinder
+    says["step"] = export_one_step(paths["step"], models["resonator"])
     says["pieces"] = export_in_pieces(paths["pieces"])
     command = [sys.executable, "-c", CLIENT, folder]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
@@ -139,7 +135,7 @@ def test_nothing_in_it_learns_or_draws(exported, kind):
     operations = set(graph["operations"])
     assert {"While", "MatMul"} & operations
     assert not [name for name in operations if "Assign" in name or "Apply" in name]
-    assert any("Random" in name for name in operations) == (kind in BERNOULLI)
+    assert any("Random" in name for name in operations) == (kind == "spiking")
     names = sorted(name.split("/")[-1].split(":")[0] for name in graph["variables"])
     bias = ["bias"] if kind == "spiking" else ["bias", "bias"]  # of the readout, and of resonators
     assert names == [*bias, "kernel", "kernel", "recurrent_kernel"]
