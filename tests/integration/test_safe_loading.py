@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import shutil
 import zipfile
 
 import pytest
@@ -29,32 +28,31 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture
-def planted(saved, tmp_path, monkeypatch):
-    """A copy of it, and the file that shows that its code ran."""
+def ran(tmp_path, monkeypatch):
+    """The file that shows that its code ran."""
     monkeypatch.chdir(tmp_path)
-    return pathlib.Path(shutil.copy(saved, tmp_path)), tmp_path / "ran"
+    return tmp_path / "ran"
 
 
 def changed_by(move, path):
-    """The file with its configuration changed by `move(config, the planted layer's own part)`."""
-    other = path.with_name(f"{path.stem}-moved.keras")
+    """A file with the configuration changed by `move(config, the planted layer's own part)`."""
+    other = pathlib.Path(f"{path.stem}-moved.keras")
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(other, "w") as changed:
         for name in archive.namelist():
             content = archive.read(name)
             if name == "config.json":
                 config = json.loads(content)
-                planted = config["config"]["layers"][1]
-                move(config, planted)
+                move(config, config["config"]["layers"][1])
                 content = json.dumps(config)
             changed.writestr(name, content)
     return other
 
 
-PLACES = {  # where our layers and our model keep objects, and the planted one may stand
-    "cell": lambda config: (config["config"]["layers"][2]["config"], "cell"),
-    "rule": lambda config: (config["config"]["layers"][2]["config"], "rule"),
-    "kernel": lambda config: (config["config"]["layers"][2]["config"]["rule"]["config"], "kernel"),
-    "optimizer": lambda config: (config["compile_config"], "sensitivity_optimizer"),
+PLACES = {  # what our layers and our model keep, and what of a configuration holds it: the planted one may stand there
+    "cell": lambda config: config["config"]["layers"][2]["config"],
+    "rule": lambda config: config["config"]["layers"][2]["config"],
+    "kernel": lambda config: config["config"]["layers"][2]["config"]["rule"]["config"],
+    "sensitivity_optimizer": lambda config: config["compile_config"],
 }
 
 
@@ -65,28 +63,22 @@ def disarm(config, planted):
         planted["inbound_nodes"][0]["kwargs"] = {}
 
 
-def test_without_the_code_it_is_a_model(planted):
-    path, ran = planted
-    assert load(changed_by(disarm, path)).output_shape == (None, 2) and not ran.exists()
+def test_without_the_code_it_is_a_model(saved, ran):
+    assert load(changed_by(disarm, saved)).output_shape == (None, 2) and not ran.exists()
 
 
 @pytest.mark.parametrize("place", [None, *PLACES])
-def test_planted_code_is_refused(planted, place):
+def test_planted_code_is_refused(saved, ran, place):
     """Where Keras saved it, and in places of our own."""
-    path, ran = planted
-    if place:
 
-        def move(config, planted):
-            holder, name = PLACES[place](config)
-            holder[name] = {**planted, "inbound_nodes": []}
+    def move(config, planted):
+        PLACES[place](config)[place] = {**planted, "inbound_nodes": []}
 
-        path = changed_by(disarm, changed_by(move, path))
     with pytest.raises(Exception, match="safe_mode=False"):
-        load(path)
+        load(changed_by(disarm, changed_by(move, saved)) if place else saved)
     assert not ran.exists()
 
 
-def test_the_planted_code_is_no_dud(planted):
-    path, ran = planted
-    load(path, safe_mode=False)
+def test_the_planted_code_is_no_dud(saved, ran):
+    load(saved, safe_mode=False)
     assert ran.exists()
