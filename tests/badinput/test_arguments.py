@@ -193,19 +193,15 @@ def test_unknown_initializers_regularizers_and_constraints_are_refused(argument)
         refused("argument: an unknown word", what, make, names=argument, received=repr(value), **{argument: value})
 
 
-FOREIGN = {"rule": kk.rules.Twin(), "kernel": kk.rules.Twin(), "perturbation": kk.rules.Exponential()}
-CLASSES = {"rule": kk.rules.RFLO, "kernel": kk.rules.Exponential, "perturbation": kk.rules.Twin}
+PARTS = {"kernel": (kk.rules.Twin(), kk.rules.Exponential), "perturbation": (kk.rules.Exponential(), kk.rules.Twin)}
+OF_M = [(make, name, *of) for make in (kk.rules.KeRNL, kk.rules.PlainKeRNL) for name, of in PARTS.items()]
 
 
-OF_M = itertools.product((kk.rules.KeRNL, kk.rules.PlainKeRNL), ("kernel", "perturbation"))
-
-
-@pytest.mark.parametrize("make, argument", [(kk.rules.get, "rule"), *OF_M])
-def test_objects_of_another_kind_are_refused(make, argument):
+@pytest.mark.parametrize("make, argument, other, kind", [(kk.rules.get, "rule", kk.rules.Twin(), kk.rules.RFLO), *OF_M])
+def test_objects_of_another_kind_are_refused(make, argument, other, kind):
     """Also their configurations, those of Keras, a configuration of nothing, and a class in the place of an object."""
-    other, nothing = FOREIGN[argument], {"class_name": "Nothing", "config": {}}
-    configuration = keras.saving.serialize_keras_object(other)
-    for value in (other, configuration, keras.layers.Dense(2), nothing, CLASSES[argument]):
+    configuration, nothing = keras.saving.serialize_keras_object(other), {"class_name": "Nothing", "config": {}}
+    for value in (other, configuration, keras.layers.Dense(2), nothing, kind):
         what, words = (make.__name__, argument, str(value)[:40]), {"names": f"{argument} must be", argument: value}
         refused("argument: a wrong type", what, make, received="received", **words)
 

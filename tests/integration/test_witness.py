@@ -64,7 +64,6 @@ def test_noise_and_prediction_are_of_one_step():
     omega, slope = filtered_noise(xi, np.ones_like(xi), gamma, 1.0)
     effect, m = decay * omega[:, :, 0], decay * np.eye(3)[None]  # what the network does
     assert sensitivity(effect, omega, slope, m)[0] < 1e-24
-    late, late_slope = filtered_noise(xi, np.ones_like(xi), gamma, 1.0)
-    late, late_slope, felt = late[:, 1:], late_slope[:, 1:], effect[:, :-1]  # Omega(t) beside D(t-1)
+    late, late_slope, felt = omega[:, 1:], slope[:, 1:], effect[:, :-1]  # Omega(t) beside D(t-1)
     best = min(sensitivity(felt, late, late_slope, scale * m)[0] for scale in np.linspace(0.0, 1.5, 31))
     assert 1.0 - best / np.mean(felt**2) < 0.8
