@@ -128,19 +128,21 @@ def test_another_number_of_states_is_refused(name, number):
     refused("input: another number of states", (name, number), layer.call, tf.ones((1, T, I)), **words)
 
 
-UNLIKE = {  # what is no dense tensor of real numbers, how the error calls it, and what to do
+UNLIKE = {  # what is no dense tensor of real numbers and three axes, how the error calls it, and what to do
     "a wrong dtype, complex64": (lambda: of_dtype((2, T, I), "complex64"), "'complex64'", ""),
     "a wrong dtype, string": (lambda: of_dtype((2, T, I), "string"), "'string'", ""),
     "ragged": (lambda: tf.RaggedTensor.from_row_lengths(tf.ones((5, I)), [2, 3]), "RaggedTensor", "x.to_tensor()"),
     "sparse": (lambda: tf.sparse.from_dense(tf.ones((2, T, I))), "SparseTensor", "tf.sparse.to_dense(x)"),
     "nothing": (lambda: None, "None", ""),
+    "a wrong rank, when a model is built": (lambda: keras.Input((7,)), "", ""),
+    "a wrong rank, of four axes": (lambda: keras.Input((7, 2, 1)), "", ""),
 }
 REQUIRED = {"ragged": " must be a dense tensor", "sparse": " must be a dense tensor", "nothing": " must be a tensor"}
 
 
 @pytest.mark.parametrize("what", UNLIKE)
 @pytest.mark.parametrize("name", LAYERS)
-def test_what_is_no_dense_tensor_of_real_numbers_is_refused(name, what):
+def test_what_is_no_tensor_of_sequences_is_refused(name, what):
     make, received, advice = UNLIKE[what]
     kind, names = f"input: {what.partition(',')[0]}", LAYERS[name][1] + REQUIRED.get(what, "")
     assert advice in refused(kind, (name, what), LAYERS[name][0](), make(), names=names, received=received)
@@ -179,11 +181,3 @@ def test_what_is_not_finite_stays_in_its_example(name, value, step):
         np.testing.assert_array_equal(outputs[1, :step], expected[1, :step])
     finite = "the outputs are finite" if np.isfinite(outputs).all() else "its outputs are not finite"
     count("input: NaN or infinity in an example", f"no other example is affected; {finite}", (name, value, step))
-
-
-@pytest.mark.parametrize("shape", [(3, 7), (3, 7, 2, 1)])
-def test_models_are_built_of_sequences(shape):
-    """Symbolic inputs are refused when the model is built."""
-    inputs = keras.Input(shape[1:])
-    for name, (make, argument) in LAYERS.items():
-        refused("input: a wrong rank", (name, shape), make(), inputs, names=argument)
