@@ -140,6 +140,7 @@ def test_list(capsys):
         (["train", "--resume", "--run-dir", "STREAM"], "STREAM holds a run of `stream`, not of `train`"),
         (["evaluate"], "one of the arguments --run-dir --pretrained is required"),
         (["evaluate", "--run-dir", "EMPTY"], "holds no run: it has no config.json"),
+        (["evaluate", "--run-dir", "BROKEN"], "config.json cannot be read: Expecting value"),
         (["evaluate", "--run-dir", "RUN"], "model.keras cannot be read: File is not a zip file. Put a good copy of it"),
         (STREAM, "there is no folder NOWHERE"),
         ([*STREAM, "--pretrained", "spoken-digits"], "--pretrained needs --wav, a recording"),
@@ -167,10 +168,11 @@ def test_mistakes(command, message, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(build, "spoken_digits", missing)
     monkeypatch.chdir(tmp_path)
-    for name in ("EMPTY", "RUN", "STREAM", "DIGITS"):
+    for name in ("EMPTY", "RUN", "BROKEN", "STREAM", "DIGITS"):
         (tmp_path / name).mkdir()
     write_json(tmp_path / "RUN" / "config.json", dataclasses.asdict(EXPERIMENTS["smnist"]))
     (tmp_path / "RUN" / "model.keras").write_text("not one")
+    (tmp_path / "BROKEN" / "config.json").write_text("")
     for name, experiment in (("STREAM", "spoken-digits"), ("DIGITS", "row-mnist")):
         experiment, settings = feeds.for_stream(EXPERIMENTS[experiment]), feeds.StreamSettings()
         content = {"experiment": dataclasses.asdict(experiment), "stream": dataclasses.asdict(settings)}
