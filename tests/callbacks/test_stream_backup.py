@@ -8,6 +8,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.training.optimizers import LeastSquares
 from kernl_keras.training.state import layer_states
 
 from ..reference.tools import all_same
@@ -25,9 +26,9 @@ def network(rule="rflo", **settings):
     x = kk.SpikeEncoder(2, stateful=True)(inputs)
     x = kk.RNN(kk.LeakyRNNCell(4, tau=9.0), rule, seed=1, stateful=True)(x)
     model = kk.Model(inputs, kk.Readout(3, stateful=True)(x))
-    of_m = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.01, momentum=0.5), "sensitivity_every": 2}
+    of_m = {"sensitivity_optimizer": keras.optimizers.RMSprop(0.01, momentum=0.5), "sensitivity_every": 2, **settings}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, weighted_metrics=["accuracy"], **of_m, **settings)
+    model.compile(keras.optimizers.Adam(0.01), loss, weighted_metrics=["accuracy"], **of_m)
     return model
 
 
@@ -65,7 +66,7 @@ class Stop(keras.callbacks.Callback):
         self.model.stop_training = self.left == 0
 
 
-AT_ONCE = {"rule": "kernl", "steps_per_execution": 3, "validate": True}
+AT_ONCE = {"rule": "kernl", "sensitivity_optimizer": None, "steps_per_execution": 3, "validate": True}
 
 
 @pytest.mark.parametrize("settings", [{}, AT_ONCE])
@@ -81,6 +82,8 @@ def test_an_interrupted_run_goes_on_to_the_bit(tmp_path, settings):
     all_same(everything(whole), everything(resumed))
     assert {name: values[2:] for name, values in history.items()} == rest and len(rest["loss"]) == 2
     assert sum(map(np.any, states(resumed))) >= len(states(resumed)) - 3
+    of_m = keras.optimizers.RMSprop if "sensitivity_optimizer" not in settings else LeastSquares
+    assert isinstance(resumed.sensitivity_optimizer, of_m)
 
 
 @pytest.mark.slow
