@@ -99,6 +99,7 @@ class AdLIFCell(SpikingCell):
     own_states = ("v", "w")
     # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
     KERNELS = ("whole_unit", "membrane", "exponential")
+    RESET_GRADIENT = False  # with the derivative of the hard reset gradients may explode
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = (*SpikingCell.LEARNABLE, "coupling")
     FIELDS = {**SpikingCell.FIELDS, "coupling": ("coupling",)}
@@ -129,10 +130,6 @@ class AdLIFCell(SpikingCell):
         self.resistance = None if resistance is None else per_unit("resistance", resistance, self.units, above=0.0)
         self.coupling = per_unit("coupling", coupling, self.units, low=0.0)
         self.set_learn(learn)
-
-    def kernl_settings(self) -> dict[str, Any]:
-        """Without the derivative of the hard reset, with which gradients may explode."""
-        return {**super().kernl_settings(), "reset_gradient": False}
 
     def swings(self) -> tuple[float, float] | None:
         """Of the units in which V and w turn faster than they fade, in a step without a spike."""
@@ -184,7 +181,6 @@ class AdLIFCell(SpikingCell):
             psi=psi,
             K=((keep, 0.0), (coupled * keep, p.adaptation_decay)),
             reset=(-potential, -coupled * potential),
-            arrival=psi,
             presynaptic=residuals.presynaptic,
         )
 

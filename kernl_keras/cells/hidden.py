@@ -61,6 +61,7 @@ class HiddenCell(TrainedCell):
 
     output_kind = "activity"  # or "spikes", each 0 or 1
     KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
+    RESET_GRADIENT = True  # that of KeRNL where rule="kernl" stands for it
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
@@ -184,10 +185,6 @@ class HiddenCell(TrainedCell):
     def keeps_quadrature(self) -> bool:
         """True if the second own state, Im U(t) or w(t), must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
-
-    def kernl_settings(self) -> dict[str, Any]:
-        """The settings of `kernl_keras.rules.KeRNL` that rule="kernl" stands for."""
-        return {"kernel": self.KERNELS[0]}
 
     def count_own(self, adaptation: bool) -> int:
         """The number of own states, with the adapting threshold or without."""

@@ -198,10 +198,8 @@ class LeakyRNNCell(HiddenCell):
         return step.first(len(self.own_states))
 
     def linear_step(self, residuals: RateStep, p: RateParameters) -> LinearStep:
-        step, drive = self.silent_step(p), p.drive * residuals.slope
-        return step._replace(
-            Q=(drive, *step.Q[1:]), heard=residuals.slope, arrival=drive, presynaptic=residuals.presynaptic
-        )
+        step, slope = self.silent_step(p), residuals.slope
+        return step._replace(Q=(p.drive * slope, *step.Q[1:]), heard=slope, presynaptic=residuals.presynaptic)
 
     def fields(self) -> list[str]:
         return [field for field in super().fields() if field != "turn" or self.period is not None]

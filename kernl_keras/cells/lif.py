@@ -207,7 +207,6 @@ class LIFCell(SpikingCell):
             reset=(-taken, 0.0),
             K0=((1.0, 0.0), (0.0, decay)),
             gate=gate,
-            arrival=psi,
             presynaptic=presynaptic,
         )
         return step if self.adapts else step.first(1)

@@ -39,7 +39,6 @@ class LinearStep(NamedTuple):
     direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
     gate: Any = 1.0  # 0 where refractory
     heard: Any = 1.0  # f'(g(t)) of a rate unit, the factor of its input; None in its `silent_step`, as it varies
-    arrival: Any = 1.0  # psi(t), or (1-a) f'(g(t)) of a rate unit
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
@@ -55,7 +54,7 @@ class LinearStep(NamedTuple):
 
     def free_response(self):
         """P K, by which y(t) becomes y(t+1) without input, as rows of entries."""
-        return tuple(tuple(dot(row, column) for column in zip(*self.K)) for row in self.P)
+        return matrix_product(self.P, self.K)
 
     def oscillations(self, dt):
         """Time constants and periods, ms, of what oscillates in P K faster than it fades: NumPy arrays [n]."""
@@ -69,20 +68,14 @@ class LinearStep(NamedTuple):
 
     def combined(self):
         """The `Jacobian` of the step, in which y is eliminated."""
-        d = range(len(self.r))
-        s_r = [[times(self.psi, times(s, r)) for r in self.r] for s in self.s]
-        after = [[plus(self.K[i][j], s_r[i][j]) for j in d] for i in d]  # x(t) by y(t)
-        columns = tuple(zip(*self.P))
-        q = self.Q
-        direct = self.direct
+        after = [  # x(t) by y(t)
+            [plus(k, times(self.psi, times(s, r))) for k, r in zip(row, self.r)] for row, s in zip(self.K, self.s)
+        ]
         return Jacobian(
-            A=tuple(tuple(dot(row, column) for column in columns) for row in after),
-            B=tuple(
-                plus(dot([to_currents(x, entry) for x, entry in zip(row, q)], q), times(to_currents(s, direct), direct))
-                for row, s in zip(after, self.s)
-            ),
-            D=tuple(times(self.psi, dot(self.r, column)) for column in columns),
-            g=plus(dot([to_currents(times(self.psi, r), entry) for r, entry in zip(self.r, q)], q), direct),
+            A=matrix_product(after, self.P),
+            B=tuple(by_currents((*row, s), (*self.Q, self.direct)) for row, s in zip(after, self.s)),
+            D=tuple(times(self.psi, dot(self.r, column)) for column in zip(*self.P)),
+            g=plus(by_currents([times(self.psi, r) for r in self.r], self.Q), self.direct),
         )
 
     def forward(self, x, current, arrived=0.0):
@@ -101,10 +94,7 @@ class LinearStep(NamedTuple):
         distance = plus(times(self.psi, error), distance)
         y = [plus(dot(column, later), times(r, distance)) for column, r in zip(zip(*self.K), self.r)]
         y = [tensor(m, like=later[0]) for m in y]
-        current = dot([to_currents(m, q) for m, q in zip(y, self.Q)], self.Q)
-        if not nothing(self.direct):
-            error = tensor(error, like=later[0])
-            current = plus(current, times(to_currents(error, self.direct), self.direct))
+        current = by_currents((*y, error), (*self.Q, self.direct))
         before = tuple(tensor(dot(column, y), like=later[0]) for column in zip(*self.P))
         return before, Errors(current, tuple(y), None if nothing(distance) else distance, tuple(later))
 
@@ -119,22 +109,18 @@ class Jacobian(NamedTuple):
 
     def back(self, later, error):
         """l(t-1) = A^T l + D e and R = B . l + g e, from l(t), each [.., H], and the error e of the output."""
-        current = dot([to_currents(x, b) for x, b in zip(later, self.B)], self.B)
-        current = plus(current, times(to_currents(error, self.g), self.g))
+        current = by_currents((*later, error), (*self.B, self.g))
         before = [plus(dot(column, later), times(d, error)) for column, d in zip(zip(*self.A), self.D)]
         return tuple(tensor(x, like=later[0]) for x in before), tensor(current, like=later[0])
 
     def twice(self):
         """Two such steps as one for `back`: e is the same in both, and R is their mean."""
-        columns, both = tuple(zip(*self.A)), [times(0.5, b) for b in self.B]
+        both = [times(0.5, b) for b in self.B]
         return Jacobian(
-            A=tuple(tuple(dot(row, column) for column in columns) for row in self.A),
-            B=tuple(
-                plus(half, dot([to_currents(x, b) for x, b in zip(row, self.B)], both))
-                for row, half in zip(self.A, both)
-            ),
-            D=tuple(plus(d, dot(column, self.D)) for column, d in zip(columns, self.D)),
-            g=plus(self.g, dot([to_currents(d, b) for d, b in zip(self.D, self.B)], both)),
+            A=matrix_product(self.A, self.A),
+            B=tuple(plus(half, by_currents(row, both)) for row, half in zip(self.A, both)),
+            D=tuple(plus(d, dot(column, self.D)) for column, d in zip(zip(*self.A), self.D)),
+            g=plus(self.g, by_currents(self.D, both)),
         )
 
     def with_trace(self, decay):
@@ -191,6 +177,11 @@ def dot(a, b):
     return total
 
 
+def matrix_product(a, b):
+    """The product of two matrices, tuples of rows of entries."""
+    return tuple(tuple(dot(row, column) for column in zip(*b)) for row in a)
+
+
 def tensor(x, like):
     """`x` as a tensor, which is shaped like `like` where it was a number."""
     return tf.zeros_like(like) + x if isinstance(x, (int, float)) else x
@@ -201,6 +192,11 @@ def to_currents(x, q):
     if not (tf.is_tensor(q) and tf.is_tensor(x)) or not q.shape.rank or q.shape[-1] <= x.shape[-1]:
         return x
     return tf.concat([x] * (q.shape[-1] // x.shape[-1]), -1)
+
+
+def by_currents(x, q):
+    """The sum of x [.., H] times q over their entries, for each of the G currents of a unit [.., G H]."""
+    return dot([to_currents(one, entry) for one, entry in zip(x, q)], q)
 
 
 def sum_over_currents(q, current, units):

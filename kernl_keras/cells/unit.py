@@ -282,7 +282,6 @@ class Unit(HiddenCell):
             s=(0.0, *added[1:]),
             reset=(s[0], *(total - constant for total, constant in zip(s[1:], added[1:]))),
             K0=tuple(row[:-1] for row in silent),
-            arrival=psi,
             presynaptic=spikes,
         )
 
@@ -324,9 +323,6 @@ class Unit(HiddenCell):
     def potentials(self, residuals: UnitStep, p: Any) -> tuple[tf.Tensor, ...]:
         """None: `effects` uses the states before the step, which are kept."""
         return ()
-
-    def state_potentials(self, state: Any) -> list[tf.Tensor]:
-        return []
 
     def effects(self, residuals: UnitStep, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
         start, current, spikes = self.Own(*residuals.start), residuals.current, residuals.output

@@ -4,8 +4,7 @@ Written from the equations and apart from the TensorFlow code; it imports nothin
 the package imports it. Sequences are batch-major, [B, T, ...]. Weights of a rule are [J, H], J counting inputs, units
 and bias; M is [R, H, H], gamma [R, H].
 
-    units          (1)-(9), leaky spiking units; (24), resonators; (34), adaptation currents; leaky rate units
-    lstm           (35)
+    units          (1)-(9), leaky spiking units; (24), resonators; (34), adaptation currents; leaky rates; (35), LSTM
     linear         (37), (38), (43) of any unit: the linear step, noise through it (18), the kernels (25) and (36)
     rules          (10)-(12), (14), (15), (20)-(22), (27), e-prop, RFLO
     sensitivity    (16), (17), (19), (26)
@@ -54,7 +53,6 @@ Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).
 from .errors import errors_behind
 from .learned import constant, kicks
 from .linear import arrivals, linear, linear_steps, resting, tangent
-from .lstm import lstm
 from .means import means_before, memory_of_means
 from .rules import exponential_hop, input_gradient, plain, presynaptic, rflo, traces_gradient, unit_hop, weight_gradient
 from .sensitivity import filtered_noise, kernel_sensitivity, sensitivity
@@ -63,6 +61,7 @@ from .units import (
     adlif,
     adlif_constants,
     constants,
+    lstm,
     rate,
     rate_constants,
     resonator,

@@ -1,4 +1,4 @@
-"""Units of every kind but LSTM, unit by unit and step by step: Eq. (1)-(9); (24); (34); and leaky rate units."""
+"""Units of every kind, unit by unit and step by step: Eq. (1)-(9); (24); (34); leaky rate units; and (35)."""
 
 from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
@@ -116,6 +116,11 @@ def adapts_by(c, i, psi):
     return 1.0 - p if p - (1.0 - p) * beta * psi >= -1.0 else (1.0 + p) / (beta * psi)
 
 
+def adapted(c, i, b, psi, z, event):
+    """b(t), Eq. (6)."""
+    return c.p[i] * b + adapts_by(c, i, psi) * (z - event) + (1.0 - c.p[i]) * event
+
+
 FIELDS = ("potential", "threshold", "on", "psi", "z", "v", "b", "r", "s")
 
 
@@ -157,11 +162,7 @@ def spiking(
             v = potential - threshold * reset
         else:
             v = potential * (1.0 - reset) + c.reset_potential * reset
-        b = (
-            c.p[i] * b
-            + adapts_by(c, i, psi if smooth is None else smooth.psi[place]) * (z - event)
-            + (1.0 - c.p[i]) * event
-        )
+        b = adapted(c, i, b, psi if smooth is None else smooth.psi[place], z, event)
         r = max(r - c.dt, 0.0) + c.tau_ref * event
         s = c.s[i] * s + (z if heard is None else heard[place])
         return (potential, threshold, on, psi, z, v, b, r, s), (v, b, r, s)
@@ -227,8 +228,7 @@ def resonator(
         threshold = c.base_threshold + c.beta[i] * b
         psi = pseudo_derivative(u.real, threshold, c)
         z, event = fire(u.real, threshold, smooth, place)
-        b = c.p[i] * b + adapts_by(c, i, psi if smooth is None else smooth.psi[place]) * (z - event)
-        b += (1.0 - c.p[i]) * event
+        b = adapted(c, i, b, psi if smooth is None else smooth.psi[place], z, event)
         s = c.s[i] * s + (z if heard is None else heard[place])
         return (u.real, threshold, psi, z, u.imag, b, s), (u.real, u.imag, b, s)
 
@@ -357,4 +357,37 @@ def rate(
     run.seen, run.observed = run.output, {"voltage": run.output}
     run.gain = c.drive * run.slope
     run.gate = run.psi = np.ones_like(run.output)
+    return run
+
+
+# LSTM units, Eq. (35)
+
+
+def lstm(x: Array, w_in: Array, w_rec: Array, bias: Array, noise: Array | None = None) -> SimpleNamespace:
+    """Eq. (35), as `LSTMCell` has it. The weights of gate number n into unit i are column n H + i.
+
+    Args:
+        noise: on h(t-1) as the recurrent weights see it.
+
+    Returns:
+        namespace of [B, T, H] arrays: the gates i, f, g, o; memory c, memory before the step c0, output h.
+
+    Example: gates half open, and a candidate of tanh(1): 0.5 * 0.762.
+
+    >>> run = lstm(np.ones((1, 1, 1)), np.array([[0.0, 0.0, 1.0, 0.0]]), np.zeros((1, 4)), np.zeros(4))
+    >>> run.c.ravel().round(3).tolist()
+    [0.381]
+    """
+
+    def step(state, place, *currents):
+        c0, _ = state
+        i, f, _, o = 1.0 / (1.0 + np.exp(-np.array(currents)))
+        g = np.tanh(currents[2])
+        c = f * c0 + i * g
+        h = o * np.tanh(c)
+        return (i, f, g, o, c, c0, h), (c, h)
+
+    fields = ("i", "f", "g", "o", "c", "c0", "h")
+    run = forward(x, w_in, w_rec, bias, 2, fields, step, noise=noise, enters="synapse")
+    run.output = run.h
     return run

@@ -7,12 +7,11 @@ from .kernel import Kernel
 from .kernl import KeRNL
 from .membrane import Membrane
 from .memory import LinearTraces
+from .perturbation import Replica, Tangent, Twin
 from .plain_kernl import PlainKeRNL
 from .readout_only import ReadoutOnly
 from .rflo import RFLO
 from .rule import NAMES, Rule, get
-from .tangent import Tangent
-from .twin import Replica, Twin
 from .whole_unit import WholeUnit
 
 NAMES.update(bptt=BPTT, eprop=EProp, kernl=KeRNL, plain_kernl=PlainKeRNL, readout_only=ReadoutOnly, rflo=RFLO)

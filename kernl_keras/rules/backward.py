@@ -3,13 +3,10 @@
 `attach_gradient` gives the outputs of the forward loop the rule's gradient, Eq. (14) and (15), instead of the loop's.
 """
 
-import copy
-
 import tensorflow as tf
 
 from ..cells.linear import Errors, varying, with_varying
-from ..sequences.masks import where_valid
-from ..sequences.time_loop import blockwise, map_tensors, scan, take, take_before
+from ..sequences.time_loop import blockwise, map_tensors, take, take_before
 from .carried_traces import advance_traces
 from .products import Products
 
@@ -129,29 +126,6 @@ class Backward:
             unroll=self.past.unroll,
         )
         return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
-
-    def errors_of_carry(self, carry):
-        """`Errors` [T, B, H] from the errors in a carry alone, and the carry before the first step, in one block."""
-        silence, step = tf.zeros_like(self.past.residuals.output), self.past.derivatives(0, self.past.length)
-        now = self.rule.prepare_silence(silence, step, carry, self.context)
-
-        def back(carry, elements):
-            elements, goes_on = elements
-            after, errors = self.step(carry, with_varying(now, elements))
-            return where_valid(goes_on, (after, errors), (carry, map_tensors(tf.zeros_like, errors)))
-
-        valid = None if self.past.steps is None else self.past.steps.valid
-        carry, errors = scan(back, carry, (varying(now), valid), reverse=True)
-        return errors, carry
-
-    def for_kernel(self, index):
-        """The backward pass with one kernel alone if the kernels are separate, else this one."""
-        context = self.rule.context_of_kernel(self.context, index)
-        if context is None:
-            return self
-        way = copy.copy(self)
-        way.context, way.shapes = context, [shape if len(shape) == 1 else (1, shape[1]) for shape in self.shapes]
-        return way
 
     def advance(self, traces):
         """The traces after the last valid step, from those before the first."""

@@ -4,24 +4,42 @@ A trace is linear in s(t) and in the traces before. One backward sweep of the ru
 gives its coefficients. So the traces after many steps need none in between.
 """
 
+import copy
+
 import tensorflow as tf
 
-from ..sequences.time_loop import scan
+from ..cells.linear import varying, with_varying
+from ..sequences.masks import where_valid
+from ..sequences.time_loop import map_tensors, scan
 
 
 def advance_traces(whole, traces):
     """Exact traces [B, .., H, J G + F] after the last valid step, from those before the first. `whole`: `Backward`."""
-    block = whole.products.block(0, whole.past.length)
+    past = whole.past
+    silence, step = tf.zeros_like(past.residuals.output), past.derivatives(0, past.length)
+    block, valid = whole.products.block(0, past.length), None if past.steps is None else past.steps.valid
+
+    def sweep(way, carry):
+        """`Errors` [T, B, H] from the errors in a carry alone, and the carry before the first step, in one block."""
+        now = way.rule.prepare_silence(silence, step, carry, way.context)
+
+        def back(carry, elements):
+            elements, goes_on = elements
+            after, errors = way.step(carry, with_varying(now, elements))
+            return where_valid(goes_on, (after, errors), (carry, map_tensors(tf.zeros_like, errors)))
+
+        carry, errors = scan(back, carry, (varying(now), valid), reverse=True)
+        return errors, carry
 
     def row(number, index=None):
         """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
-        way = whole if index is None else whole.for_kernel(index)
-        alone = way is not whole  # kernels are separate, and this one suffices
-        carry = way.carry(whole.past.residuals.output)
+        alone = index is not None and whole.context.hop is not None  # kernels are separate, and this one suffices
+        way = for_kernel(whole, index) if alone else whole
+        carry = way.carry(silence)
         one = tf.ones_like(carry[number])
         if index is not None and not alone:
             one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
-        errors, carry = way.errors_of_carry((*carry[:number], one, *carry[number + 1 :]))
+        errors, carry = sweep(way, (*carry[:number], one, *carry[number + 1 :]))
         total = whole.products.per_example(block, errors)
         for trace, weight in zip(traces, carry):
             if alone and weight.shape.rank == 3:
@@ -40,3 +58,11 @@ def advance_traces(whole, traces):
             rows = scan(lambda _, index, number=number: ((), row(number, index)), (), tf.range(shape[0]))[1]
             new_traces.append(tf.transpose(rows, (1, 0, 2, 3)))
     return tuple(new_traces)
+
+
+def for_kernel(whole, index):
+    """The `Backward` with one kernel of the hop alone."""
+    way = copy.copy(whole)
+    way.context = whole.context._replace(hop=whole.context.hop.for_kernel(index))
+    way.shapes = [shape if len(shape) == 1 else (1, shape[1]) for shape in whole.shapes]
+    return way

@@ -68,16 +68,12 @@ class EProp(Rule):
     def prepare(
         self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
     ) -> BackwardStep:
-        """As in `Rule`. Errors that left their window come as the result of `enter`, in place of an error of 0."""
+        """As in `Rule`. Errors that left their window have `entered` the hop already; `error` is then 0."""
         return BackwardStep(error, self.followed(step))
 
     def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         """Without the product of zeros with M, which would take most of the time of the traces."""
         return self.prepare(0.0, step, carry, context, entered=(0.0,))
-
-    def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
-        """Input to the hop from errors that leave their window: errors of y(t) and of the own state before t."""
-        return ()
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
         return now.step.first(self.count_own(context.cell)).back(carry, now.error)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import dot, nothing, plus, tensor, times, to_currents
+from ..cells.linear import by_currents, nothing, plus, tensor, times, to_currents
 
 RIDGE = 1e-5
 """As a share of the filters' mean square response. It keeps the weights of similar filters small, and with them the
@@ -260,5 +260,4 @@ def solve(rows, right):
 
 def through(b, x):
     """B . x, once for each of the unit's currents."""
-    parts = [each.real for each in x], [each.imaginary for each in x]
-    return Complex(*(dot([to_currents(part, q) for part, q in zip(each, b)], b) for each in parts))
+    return Complex(by_currents([each.real for each in x], b), by_currents([each.imaginary for each in x], b))

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import tensorflow as tf
-
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
 from ..serialization import serializable
@@ -86,7 +84,7 @@ class KeRNL(EProp, LearnedSensitivity):
 
     @classmethod
     def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        return cls(**cell.kernl_settings())
+        return cls(kernel=cell.KERNELS[0], reset_gradient=cell.RESET_GRADIENT)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         LearnedSensitivity.check(self, cell, bool(traces))
@@ -101,12 +99,6 @@ class KeRNL(EProp, LearnedSensitivity):
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [*super().carry_shapes(cell, traces), *self.kernel.carry_shapes(cell, traces)]
-
-    def enter(self, y: tuple, own: tuple, context: Context) -> tuple:
-        return context.hop.enter(y, own)
-
-    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context:
-        return context._replace(hop=context.hop.for_kernel(index))
 
     def prepare(
         self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None

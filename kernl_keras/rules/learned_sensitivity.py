@@ -10,14 +10,11 @@ from ..draws import add_counter
 from ..keras_version import NO_AUTOCAST
 from ..types import Initializer, KernelName, PerturbationName
 from .exponential import Exponential
-from .kernel import Kernel, Predictor
+from .kernel import Kernel
 from .membrane import Membrane
-from .perturbation import Perturbation
+from .perturbation import Perturbation, Replica, Tangent, Twin
 from .rule import Context, Rule
-from .sensitivity_loss import DirectPredictor
 from .settings import get_settings
-from .tangent import Tangent
-from .twin import Replica, Twin
 from .whole_unit import WholeUnit
 
 PERTURBATIONS = {"tangent": Tangent, "twin": Twin, "replica": Replica}
@@ -49,12 +46,6 @@ class LearnedSensitivity(Rule):
     def solvable(self) -> bool:
         """Whether least squares can find M as the direct effect of a spike, for which Eq. (41) holds without noise."""
         return self.learn_sensitivity and self.kernel.direct and isinstance(self.perturbation, Tangent)
-
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool, direct: bool) -> Predictor:
-        """The predictor from which M learns: the kernel's own, or that of the `direct` effect in a single step."""
-        if direct:
-            return DirectPredictor(m[0], layer.cell, p, self.perturbation)
-        return self.kernel.predictor(layer, p, m, last, several)
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

@@ -38,7 +38,7 @@ from ..sequences.time_loop import map_tensors, scan, take
 from ..serialization import serializable
 from .filters import Complex, Filters, once, poles_of, respond
 from .products import share
-from .segments import Segments, WayThrough, after_window, lengths, weighted_sum
+from .segments import WayThrough, after_window, weighted_sum
 from .settings import Settings, get_settings
 
 
@@ -174,9 +174,7 @@ class LinearMemory:
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""
         own = self.rule.followed(step).first(self.rule.count_own(self.cell))
-        return own._replace(
-            gate=1.0, heard=1.0, arrival=1.0, presynaptic=None, continues=1.0, reset=(0.0,) * len(own.s)
-        )
+        return own._replace(gate=1.0, heard=1.0, presynaptic=None, continues=1.0, reset=(0.0,) * len(own.s))
 
     def unpack(self, traces):
         """The `Memory` from a list of its tensors."""
@@ -212,7 +210,8 @@ class Recollection:
         self.segment = longest  # n
         if isinstance(longest, int):
             self.segment = min(memory.settings.segment_steps or longest, longest)
-        self.lengths = lengths(memory.settings.segments, memory.grow)
+        # How many times as long as the newest each of the segments is.
+        self.lengths = 2 ** (np.arange(memory.settings.segments) // 2 * memory.grow)
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None
         if m is not None:
             drive = past.p.drive * tf.ones(m.shape[0], self.dtype)
@@ -252,10 +251,9 @@ class Recollection:
         now = weighted_sum(weights[..., None], features)[:, 0]
         memory = memory._replace(means=tf.math.divide_no_nan(before * memory.means + now, weight), weight=weight)
         if memory.segments is not None:
-            segments = Segments(memory.segments, memory.steps)
             edges = tf.cast(self.segment, self.dtype) * np.cumsum([0, *self.lengths])
-            segments = after_window(segments, features, counts, later, edges)
-            memory = memory._replace(segments=segments.means, steps=segments.steps)
+            segments, steps = after_window(memory.segments, memory.steps, features, counts, later, edges)
+            memory = memory._replace(segments=segments, steps=steps)
         if memory.constants is None:
             return memory
         return memory._replace(constants=self.advance_constants(step, start, counts, memory.constants))
@@ -383,7 +381,7 @@ class Recollection:
             hop = self.hop if error is not None and hops else None
             way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
             start = way.start(own, error, synapse, tf.zeros_like(first.current))
-            errors = way(Segments(memory.segments, memory.steps), start, self.segment, self.lengths, above)
+            errors = way(memory.segments, memory.steps, start, self.segment, self.lengths, above)
             recent, earlier = errors.sums, way.power(errors.n)
             own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
             synapse = errors.states[-1] if way.trace else synapse

@@ -1,4 +1,4 @@
-"""`Perturbation`: the base of the perturbations that M and gamma learn from, `Tangent`, `Twin` and `Replica`."""
+"""`Tangent`, `Twin` and `Replica`: the perturbations that M and gamma learn from, Eq. (18), and their base."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Changes
-from ..checks import integer, one_of
+from ..checks import integer, number, one_of
+from ..serialization import serializable
 from ..types import Observable
 from .settings import Settings
 
@@ -55,3 +56,102 @@ class Perturbation(Settings):
         `state` are the recurrent current of the perturbed pass [B, H] and its cell state before the step.
         """
         raise NotImplementedError
+
+
+@serializable
+class Tangent(Perturbation):
+    """The network linearised along its clean trajectory: the limit of small noise, with psi for the spike's derivative.
+
+    Args:
+        max_perturbation: bound of the effect, in units of the noise. An example that exceeds it starts anew: the
+            tangent grows where backpropagation's gradient would explode.
+        resync_every: number of steps after which all perturbations start anew; None for never.
+        observe: "distance" V- - B, "voltage" V- (of rate units h), or "reset_voltage" V, after the reset of leaky
+            units. None for "distance", and "voltage" of rate units.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation=kk.rules.Tangent(max_perturbation=10.0)).perturbation.max_perturbation
+    10.0
+
+    Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
+    """
+
+    def __init__(
+        self, max_perturbation: float = 30.0, resync_every: int | None = None, observe: Observable | None = None
+    ) -> None:
+        super().__init__(resync_every, observe)
+        self.max_perturbation = number("max_perturbation", max_perturbation, above=0.0)
+
+    def start(self, clean: Any) -> Any:
+        return tf.nest.map_structure(tf.zeros_like, clean)
+
+    def change(self, clean: tf.Tensor, perturbed: tf.Tensor) -> tf.Tensor:
+        return perturbed
+
+    def effect(
+        self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
+    ) -> tuple:
+        step = cell.linear_step(cell.save_residuals(*clean), p).following_reset()
+        changes = step.forward([getattr(state, name) for name in cell.own_states], recurrent)
+        return self.observed_change(cell, changes), cell.changed_state(state, changes, p)
+
+
+@serializable
+class Twin(Perturbation):
+    """A second, noisy network with the same weights. One flipped spike makes the two diverge: see `resync_every`.
+
+    Args:
+        std: standard deviation of the noise.
+        resync_every, observe: as in `Tangent`.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation=kk.rules.Twin(std=0.01, resync_every=50)).perturbation
+    Twin(std=0.01, resync_every=50, observe=None)
+
+    Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def __init__(self, std: float = 0.1, resync_every: int | None = None, observe: Observable | None = None) -> None:
+        super().__init__(resync_every, observe)
+        self.std = self.scale = number("std", std, above=0.0)
+
+    def effect(
+        self, cell: HiddenCell, p: Any, clean: tuple, current: tf.Tensor, recurrent: tf.Tensor, state: Any
+    ) -> tuple:
+        noisy, state = cell.step(current + recurrent, state, p)
+        values = (self.observed(cell, cell.observables(*done)) for done in (clean, (noisy, state)))
+        return self.change(*values), self.heard(state, noisy, clean[0])
+
+    def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
+        """The state from which the noisy network continues."""
+        return state
+
+
+@serializable
+class Replica(Twin):
+    """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
+
+    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`. For cells without
+    spikes `kernl_keras.RNN` raises a ValueError.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> kk.rules.KeRNL(perturbation="replica").perturbation
+    Replica(std=0.1, resync_every=None, observe=None)
+
+    Source: the reference code of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
+    """
+
+    def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
+        return state._replace(trace=state.trace + clean.output - noisy.output)

@@ -13,7 +13,7 @@ from ..replicas import rows_before, whole_sum
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
 from ..sequences.time_loop import blockwise, take
-from .sensitivity_loss import Effect, SensitivitySums, sensitivity_loss
+from .sensitivity_loss import DirectPredictor, Effect, SensitivitySums, sensitivity_loss
 
 
 class PerturbedState(NamedTuple):
@@ -63,8 +63,8 @@ class PerturbedPass:
     """Both passes of one call of a layer, a `kernl_keras.RNN` whose rule learns M.
 
     `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
-    example's step is left out of F; None if all count. With `solve` M learns by least
-    squares, Eq. (45), where the rule is `solvable`.
+    example's step is left out of F; None if all count. With `solve` M learns by least squares, Eq. (45), where the rule
+    is `solvable`.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted, solve=False):
@@ -77,14 +77,12 @@ class PerturbedPass:
         self.input_weights = [None if w is None else tf.stop_gradient(w) for w in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
-        self.predictor = self.rule.predictor(
-            layer,
-            p,
-            tf.stop_gradient(self.m),
-            last=self.rule.last and self.starts is None,  # with resets an example has several last steps
-            several=counted is not None,
-            direct=self.direct,
-        )
+        m = tf.stop_gradient(self.m)
+        if self.direct:
+            self.predictor = DirectPredictor(m[0], self.cell, p, self.rule.perturbation)
+        else:
+            last = self.rule.last and self.starts is None  # with resets an example has several last steps
+            self.predictor = self.rule.kernel.predictor(layer, p, m, last, several=counted is not None)
         key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
@@ -164,7 +162,12 @@ class PerturbedPass:
 
         run = Run(within_bound, self.xi, noise.resync_every, unroll, self.starts, derivatives)
         sums = predictor.sums(total, predictor_values, run)
-        return residuals, end_state, after, sums, self.share(tf.logical_not(within_bound[..., 0]))
+        restarted = tf.cast(tf.logical_not(within_bound[..., 0]), self.m.dtype)  # [T, B]
+        if self.counted is None:
+            return residuals, end_state, after, sums, tf.reduce_mean(restarted)
+        counted = tf.cast(self.counted, self.m.dtype)
+        share = tf.math.divide_no_nan(tf.reduce_sum(restarted * counted), tf.reduce_sum(counted))
+        return residuals, end_state, after, sums, share
 
     def advance(self, current, xi, enters, clean, other):
         """One step of both passes: the clean step, the new clean state, D, the new perturbed state, and `Changed`."""
@@ -188,14 +191,6 @@ class PerturbedPass:
         cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
         noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
         return PerturbedState(cell, *noise)
-
-    def share(self, happened):
-        """The share of steps, of those that count, in which something `happened` [T, B]."""
-        happened = tf.cast(happened, self.m.dtype)
-        if self.counted is None:
-            return tf.reduce_mean(happened)
-        counted = tf.cast(self.counted, self.m.dtype)
-        return tf.math.divide_no_nan(tf.reduce_sum(happened * counted), tf.reduce_sum(counted))
 
     def run_without(self, state, perturbed):
         """The clean pass alone. The next perturbed call starts at its end, without noise so far."""

@@ -12,9 +12,8 @@ from ..serialization import serializable
 from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
-from .perturbation import Perturbation
-from .rule import BackwardStep, Context, check_one_current
-from .twin import Replica
+from .perturbation import Perturbation, Replica
+from .rule import BackwardStep, Context
 
 POST_FACTORS = ("gate", "surrogate", "trace")
 NOISES = ("current", "synapse", "activity")
@@ -50,6 +49,8 @@ class PlainKeRNL(LearnedSensitivity):
 
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
+
+    one_current = True
 
     def __init__(
         self,
@@ -97,7 +98,6 @@ class PlainKeRNL(LearnedSensitivity):
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)
-        check_one_current(self, cell)
         one_of("noise", self.noise_for(cell), cell.NOISE)
 
     def noise_enters(self, cell: HiddenCell) -> str:
@@ -123,9 +123,10 @@ class PlainKeRNL(LearnedSensitivity):
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         entered = context.hop.enter_outputs(error, step)  # Eq. (11)
         chosen = self.post_factor or ("gate" if self.noise_for(context.cell) == "current" else "surrogate")
-        post = {"gate": step.gate, "surrogate": step.arrival, "trace": step.presynaptic}[chosen]  # h(t)
-        return BackwardStep(error, step._replace(arrival=post), entered)
+        slope = step.psi if context.cell.output_kind == "spikes" else step.Q[0]  # of rate units (1-a) f'
+        post = {"gate": step.gate, "surrogate": slope, "trace": step.presynaptic}[chosen]  # h(t)
+        return BackwardStep(error, step._replace(psi=post), entered)
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
         reverse = now.entered[0] + carry[0]  # Eq. (13), [B, R, H]
-        return (context.hop.decay[0][0] * reverse,), tf.reduce_sum(reverse, 1) * now.step.arrival
+        return (context.hop.decay[0][0] * reverse,), tf.reduce_sum(reverse, 1) * now.step.psi

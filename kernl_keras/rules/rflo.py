@@ -1,13 +1,11 @@
 """`RFLO`: random-feedback local online learning."""
 
-from typing import Any
-
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.linear import LinearStep, times
 from ..serialization import serializable
-from .rule import BackwardStep, Context, Rule, check_one_current
+from .rule import BackwardStep, Context, Rule
 
 
 @serializable
@@ -35,9 +33,7 @@ class RFLO(Rule):
     Eq. (3)-(4).
     """
 
-    def check(self, cell: HiddenCell, traces: Any) -> None:
-        super().check(cell, traces)
-        check_one_current(self, cell)
+    one_current = True
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * cell.count_own(adaptation=False)

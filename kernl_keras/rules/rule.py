@@ -19,7 +19,7 @@ class Context(NamedTuple):
     cell: Any
     p: Any  # the cell's `parameters()`
     recurrent_weights: Any  # W_rec [H, G H]
-    hop: Any = None  # the way back through other units, see `rules.hop`
+    hop: Any = None  # the way back through other units, see `rules.hop`, kernel by kernel where it has traces
 
 
 class BackwardStep(NamedTuple):
@@ -85,12 +85,18 @@ class Rule(Settings):
     by_tape = False  # True if the forward pass is differentiated automatically instead
     windows = False  # True if a window may be longer than one step, see `rules.window`
     crosses = True  # True if errors leave their window
+    one_current = False  # True if the rule cannot tell several currents of a unit apart
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         """Raises a ValueError if the rule does not support the cell, or the traces: False, True or `LinearTraces`."""
         if traces not in (True, False):
             raise ValueError(
                 f"traces must be True or False for {self!r}, which has none in linear memory; received {traces!r}."
+            )
+        if self.one_current and cell.currents > 1:
+            raise ValueError(
+                f"cell must have one current a unit for {type(self).__name__}; received {type(cell).__name__}, whose "
+                f"units have {cell.currents}."
             )
 
     @classmethod
@@ -136,22 +142,9 @@ class Rule(Settings):
         """`prepare` without errors: `silence` is zeros [T, B, H], and only the carry goes back."""
         return self.prepare(silence, step, carry, context)
 
-    def context_of_kernel(self, context: Context, index: tf.Tensor) -> Context | None:
-        """The `Context` with one kernel alone; None if the R kernels of a carry (R, H) depend on each other."""
-        return None
-
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | Errors]:
         """One step back: the carry for t-1, and the error of the current [B, H] or `Errors`."""
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
-
-
-def check_one_current(rule: Rule, cell: HiddenCell) -> None:
-    """Raises a ValueError for units with several currents, which the rule cannot tell apart."""
-    if cell.currents > 1:
-        raise ValueError(
-            f"cell must have one current a unit for {type(rule).__name__}; received {type(cell).__name__}, whose "
-            f"units have {cell.currents}."
-        )
 
 
 def get(rule: Any, cell: HiddenCell | None = None) -> Rule:

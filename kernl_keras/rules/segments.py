@@ -16,15 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from ..cells.linear import nothing, plus, tensor, times, to_currents, varying, with_varying
+from ..cells.linear import by_currents, nothing, plus, tensor, times, varying, with_varying
 from .filters import Complex, over_steps, powers
-
-
-class Segments(NamedTuple):
-    """Means of the last steps, the newest first."""
-
-    means: Any  # [B, K, F]
-    steps: Any  # how many steps each mean is over [B, K]
 
 
 class BorderErrors(NamedTuple):
@@ -37,27 +30,23 @@ class BorderErrors(NamedTuple):
     n: Any  # how many steps they have gone back [B]
 
 
-def after_window(segments, features, counts, later, edges):
-    """`Segments` after a window of C steps.
+def after_window(means, steps, features, counts, later, edges):
+    """The means of the segments [B, K, F] and how many steps each is over [B, K], after a window of C steps.
 
-    `features` [C, B, F] are the window's; `counts` [C, B or 1] is 1 for steps that count, and `later` says how many
-    such steps came after each. Segment k is from `edges[k]` to `edges[k + 1]` steps back.
+    `means` and `steps` are those before it. `features` [C, B, F] are the window's; `counts` [C, B or 1] is 1 for steps
+    that count, and `later` says how many such steps came after each. Segment k is from `edges[k]` to `edges[k + 1]`
+    steps back.
     """
     start, stop = edges[:-1], edges[1:]
     back, every = later[..., None], tf.reduce_sum(counts, 0)[:, None]
     new = counts[..., None] * tf.cast((back >= start) & (back < stop), features.dtype)  # [C, B, K]
-    ends = every + tf.cumsum(segments.steps, 1)
-    begins = ends - segments.steps
+    ends = every + tf.cumsum(steps, 1)
+    begins = ends - steps
     common = tf.minimum(ends[:, None], stop[:, None]) - tf.maximum(begins[:, None], start[:, None])
     common = tf.nn.relu(common)  # steps of each segment that were in each of the old ones [B, K, K]
     steps = tf.reduce_sum(new, 0) + tf.reduce_sum(common, -1)
-    total = weighted_sum(new, features) + common @ segments.means
-    return Segments(tf.math.divide_no_nan(total, steps[..., None]), steps)
-
-
-def lengths(count, grow):
-    """How many times as long as the newest each of the segments is, NumPy."""
-    return 2 ** (np.arange(count) // 2 * grow)
+    total = weighted_sum(new, features) + common @ means
+    return tf.math.divide_no_nan(total, steps[..., None]), steps
 
 
 class WayThrough:
@@ -87,13 +76,13 @@ class WayThrough:
         hops = () if self.hop is None else (error,)
         return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
-    def __call__(self, segments, errors, size, m, above=None):
+    def __call__(self, means, steps, errors, size, m, above=None):
         """`BorderErrors` behind all segments, from those at the border.
 
-        `size` is n, `m` how many times as long each of the segments is, NumPy, and `above` the weights of the
-        `sequences` [count, B, H], or None.
+        `means` [B, K, F] and `steps` [B, K] are those of the segments, `size` is n, `m` how many times as long each of
+        them is, NumPy, and `above` the weights of the `sequences` [count, B, H], or None.
         """
-        means, steps = tf.transpose(segments.means, (1, 0, 2)), tf.transpose(segments.steps)
+        means, steps = tf.transpose(means, (1, 0, 2)), tf.transpose(steps)
         step, given = self.several_steps(means, m)
         at_once, dtype = tf.constant(m, means.dtype), means.dtype
         starts = at_once[:, None] * tf.cast(tf.range(size), dtype)  # [K, n]
@@ -141,7 +130,7 @@ class WayThrough:
         above = []  # what the errors that enter at each step add to those of the states and of the current
         for error in entering:
             more = [times(d, error) for d in given.D]
-            added = [tensor(x, like=error) for x in (*more, times(to_currents(error, given.g), given.g))]
+            added = [tensor(x, like=error) for x in (*more, by_currents([error], [given.g]))]
             above.append((*added, tf.sqrt(squares(added[:-1]))))
 
         def back(carry, now):

@@ -85,7 +85,8 @@ class WindowedBackward(Backward):
         past, rule = self.past, self.rule
         zeros = self.carry(inside.current)
         own_count = rule.count_own(past.cell)
-        enters = inside.own[:own_count], rule.enter(inside.first.y, inside.own, self.context)  # each [W, B, ...]
+        entered = self.context.hop.enter(inside.first.y, inside.own) if rule.hops else ()
+        enters = inside.own[:own_count], entered  # each [W, B, ...]
 
         def prepared(start, size, carry):
             """The rule's `BackwardStep` and the errors of the own state; both enter at the first step of a window."""
