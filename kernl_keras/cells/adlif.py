@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import per_unit
-from ..dynamics.decays import decay_exp
 from ..dynamics.surrogate import spike
 from ..initializers import LogUniform
 from ..serialization import serializable
@@ -138,13 +137,9 @@ class AdLIFCell(SpikingCell):
         return extent(step.oscillations(self.dt)[1])
 
     def parameters(self) -> AdLIFParameters:
-        membrane_decay = decay_exp(self.constant("tau_m"), self.dt)
-        return AdLIFParameters(
-            membrane_decay=membrane_decay,
-            drive=self.drive(membrane_decay),
-            coupling=self.constant("coupling"),
-            **self.shared_parameters(decay_exp),
-        )
+        decay, coupling = self.decay_of("tau_m"), self.constant("coupling")
+        shared = self.shared_parameters()
+        return AdLIFParameters(membrane_decay=decay, drive=self.drive(decay), coupling=coupling, **shared)
 
     def step(self, current: tf.Tensor, state: AdLIFState, p: AdLIFParameters) -> tuple[SpikingStep, AdLIFState]:
         """Eq. (34), (5), (9)."""

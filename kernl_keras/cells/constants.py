@@ -91,7 +91,7 @@ def learned_constant(cell: Any, name: str) -> tf.Variable:
         shortest = 0.1
         if name == "period":
             shortest = 2.01  # steps cannot follow a faster oscillation
-        elif getattr(cell, "discretization", "exponential") == "euler":
+        elif cell.discretization == "euler":
             shortest = 1.001
         low, high = shortest * cell.dt, LONGEST * cell.dt
 

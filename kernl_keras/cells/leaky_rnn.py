@@ -152,7 +152,7 @@ class LeakyRNNCell(HiddenCell):
 
     def parameters(self) -> RateParameters:
         tau, period = self.constant("tau"), self.constant("period")
-        decay = DECAYS[self.discretization](tau, self.dt, "tau")
+        decay = self.decay_of("tau")
         if period is None:
             return RateParameters(leak=decay, turn=0.0, drive=1.0 - decay)
         # sqrt(1 - a^2), by a difference that keeps its digits where the leak is slow
@@ -182,7 +182,7 @@ class LeakyRNNCell(HiddenCell):
         return step._replace(quadrature=state[0] if self.keeps_quadrature else None)
 
     def silent_step(self, p: RateParameters) -> LinearStep:
-        """Eq. (37) of h, and of Im U with a period, but for the slope, which varies."""
+        """Eq. (37) of h, and of Im U with a period, where the slope of the activation is 1."""
         kept = (1.0, 0.0), (0.0, 1.0)
         step = LinearStep(
             psi=1.0,
@@ -193,7 +193,6 @@ class LeakyRNNCell(HiddenCell):
             s=(0.0, 0.0),
             reset=(0.0, 0.0),
             K0=kept,
-            heard=None,
         )
         return step.first(len(self.own_states))
 

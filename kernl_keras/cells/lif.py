@@ -155,10 +155,8 @@ class LIFCell(SpikingCell):
         return 1.0 if self.reset == "soft" else 1.0 / (1.0 + self.tau_ref // self.dt)
 
     def parameters(self) -> LIFParameters:
-        decay = DECAYS[self.discretization]
-        membrane_decay = decay(self.constant("tau_m"), self.dt, "tau_m")
-        drive = self.drive(membrane_decay)
-        return LIFParameters(membrane_decay=membrane_decay, drive=drive, **self.shared_parameters(decay))
+        decay = self.decay_of("tau_m")
+        return LIFParameters(membrane_decay=decay, drive=self.drive(decay), **self.shared_parameters())
 
     def step(self, current: tf.Tensor, state: LIFState, p: LIFParameters) -> tuple[SpikingStep, LIFState]:
         """Eq. (2)-(9)."""

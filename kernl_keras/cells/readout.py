@@ -105,7 +105,7 @@ class ReadoutCell(TrainedCell):
     @property
     def decay(self) -> tf.Tensor:
         """d, a scalar or [O], in the variable dtype: `tf.cast` would round a number to single precision first."""
-        decay = DECAYS[self.discretization](self.constant("tau_out"), self.dt, "tau_out")
+        decay = self.decay_of("tau_out")
         return tf.constant(decay, self.variable_dtype) if isinstance(decay, float) else decay
 
     def current(self, inputs: tf.Tensor, symmetric: bool = False) -> tf.Tensor:

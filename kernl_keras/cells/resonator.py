@@ -130,7 +130,7 @@ class ResonatorCell(SpikingCell):
         tau_m, period = (tf.convert_to_tensor(self.constant(name), self.compute_dtype) for name in ("tau_m", "period"))
         decay, angle = decay_exp(tau_m, self.dt), 2.0 * math.pi * self.dt / period
         leak, turn = decay * tf.cos(angle), decay * tf.sin(angle)
-        return ResonatorParameters(leak=leak, turn=turn, drive=self.dt, **self.shared_parameters(decay_exp))
+        return ResonatorParameters(leak=leak, turn=turn, drive=self.dt, **self.shared_parameters())
 
     def step(
         self, current: tf.Tensor, state: ResonatorState, p: ResonatorParameters

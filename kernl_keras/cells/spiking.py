@@ -1,6 +1,6 @@
 """Base of the spiking cells: adapting threshold, Eq. (4) and (6), psi, Eq. (5), and synaptic trace S, Eq. (9)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -92,11 +92,11 @@ class SpikingCell(HiddenCell):
         """(1-a) R_m: a current of 1 adds this to the potential in one step."""
         return 1.0 if self.resistance is None else (1.0 - membrane_decay) * self.resistances()
 
-    def shared_parameters(self, decay: Callable[..., Any]) -> dict[str, Any]:
-        """The fields of `parameters()` that all spiking cells have; `decay` is a function of `DECAYS`."""
+    def shared_parameters(self) -> dict[str, Any]:
+        """The fields of `parameters()` that all spiking cells have."""
         return {
-            "adaptation_decay": decay(self.constant("tau_a"), self.dt, "tau_a"),
-            "trace_decay": decay(self.constant("tau_s"), self.dt, "tau_s"),
+            "adaptation_decay": self.decay_of("tau_a"),
+            "trace_decay": self.decay_of("tau_s"),
             "base_threshold": self.constant("base_threshold"),
             "adaptation_strength": self.constant("adaptation_strength"),
         }
@@ -123,7 +123,7 @@ class SpikingCell(HiddenCell):
             return False
         if known and not {"tau_a", "adaptation_strength", "base_threshold"} & set(self.learn):
             tau, beta, base = map(np.asarray, constants)
-            share = self.dt / tau if getattr(self, "discretization", "") == "euler" else 1.0 - np.exp(-self.dt / tau)
+            share = self.dt / tau if self.discretization == "euler" else 1.0 - np.exp(-self.dt / tau)
             return bool(np.any(share * beta * self.surrogate_damping / base > 2.0 - share))
         return True
 

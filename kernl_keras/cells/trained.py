@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag, integer, keras_object
-from ..types import Constraint, Initializer, Regularizer
+from ..dynamics.decays import DECAYS
+from ..types import Constraint, Discretization, Initializer, Regularizer
 from .constants import learned_constant, time_constant
 from .wide import WideCell
 
@@ -42,6 +43,7 @@ class TrainedCell(WideCell):
     LEARNABLE: tuple[str, ...] = ()  # the constants that may learn
     TIME_CONSTANTS: tuple[str, ...] = ()  # those in ms
     learn: tuple[str, ...] = ()
+    discretization: Discretization = "exponential"  # a word of `DECAYS`; in some cells an argument
 
     def set_learn(self, learn: str | Iterable[str]) -> None:
         """Checks and sets `learn`, once all constants are set: names of constants that the cell has and uses."""
@@ -83,6 +85,10 @@ class TrainedCell(WideCell):
             if isinstance(start, list) and 0.0 in start:  # a 0 stays 0
                 value *= tf.constant([float(x != 0.0) for x in start], value.dtype)
         return value
+
+    def decay_of(self, name: str) -> Any:
+        """The decay factor of a step by the time constant `name`: a number or a tensor [H]."""
+        return DECAYS[self.discretization](self.constant(name), self.dt, name)
 
     def constants(self) -> dict[str, Any]:
         """The constants of the units as they are now, by name: numbers or tensors [H], times in ms; no None."""

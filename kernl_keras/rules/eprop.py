@@ -54,12 +54,8 @@ class EProp(Rule):
     def check(self, cell: HiddenCell, traces: Any) -> None:
         """Accepts all cells and all kinds of traces."""
 
-    def count_own(self, cell: HiddenCell) -> int:
-        """The number of own states that errors go back through."""
-        return cell.count_own(self.adaptation)
-
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        return [(cell.units,)] * self.count_own(cell)
+        return [(cell.units,)] * cell.count_own(self.adaptation)
 
     def followed(self, step: LinearStep) -> LinearStep:
         """The step as the rule follows it: with the derivative of the reset or without."""
@@ -76,4 +72,4 @@ class EProp(Rule):
         return self.prepare(0.0, step, carry, context, entered=(0.0,))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        return now.step.first(self.count_own(context.cell)).back(carry, now.error)
+        return now.step.first(context.cell.count_own(self.adaptation)).back(carry, now.error)

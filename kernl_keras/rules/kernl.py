@@ -103,13 +103,13 @@ class KeRNL(EProp, LearnedSensitivity):
     def prepare(
         self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
     ) -> BackwardStep:
-        step, own = self.followed(step), self.count_own(context.cell)
+        step, own = self.followed(step), context.cell.count_own(self.adaptation)
         if entered is None:
             entered = context.hop.enter_outputs(error, step)
         return BackwardStep(error, step, entered, context.hop.through(entered, carry[own:], step))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        own = self.count_own(context.cell)
+        own = context.cell.count_own(self.adaptation)
         through, hop = context.hop.backward(carry[own:], now)  # of z_i(t), by all units that it moves
         before, errors = now.step.first(own).back(carry[:own], now.error + through)
         return (*before, *hop), errors._replace(synapse=through)

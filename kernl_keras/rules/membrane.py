@@ -60,16 +60,16 @@ class Membrane(Kernel):
         return 1, max(1, cell.count_own(adaptation=False) - 1)
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        by_slope, count = self.by_slope(cell, cell.parameters()), cell.count_own(adaptation=False)
+        by_slope, count = self.by_slope(cell), cell.count_own(adaptation=False)
         kernels = cell.units if by_slope else max(cell.kernel_groups()) + 1
         return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
 
-    def by_slope(self, cell: HiddenCell, p: Any) -> bool:
+    def by_slope(self, cell: HiddenCell) -> bool:
         """True if input to a unit is scaled by its slope f'."""
-        return self.arrival and cell.silent_step(p).heard is None
+        return self.arrival and cell.output_kind != "spikes"
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> "FilteredHop | TracedHop":
-        cell, by_slope = layer.cell, self.by_slope(layer.cell, p)
+        cell, by_slope = layer.cell, self.by_slope(layer.cell)
         kernel = self.response(cell, p)
         if not traces:
             return FilteredHop(m[0], kernel, by_slope)
@@ -86,7 +86,7 @@ class Membrane(Kernel):
         return TracedHop(member[:, :, None] * m[0], tf.nest.map_structure(per_kernel, kernel), by_slope)
 
     def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
-        return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell, p))
+        return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell))
 
 
 class FilteredHop(BlockHop):

@@ -151,7 +151,7 @@ class LinearMemory:
         self.cell, self.rule, self.settings = cell, rule, suited(settings, cell)
         self.grow = cell.time_scales()[1] is None  # whether segments are longer the older they are, `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
-        fields, own = len(cell.fields()), rule.count_own(cell)
+        fields, own = len(cell.fields()), cell.count_own(rule.adaptation)
         # In a graph: where Keras 2 builds a layer no tape records, and without one a `Unit` has no derivatives.
         any_step = tf.function(self._any_step, autograph=False).get_concrete_function()
         features, count = sum(x.shape[-1] for x in any_step.structured_outputs), self.settings.segments
@@ -173,7 +173,7 @@ class LinearMemory:
 
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""
-        own = self.rule.followed(step).first(self.rule.count_own(self.cell))
+        own = self.rule.followed(step).first(self.cell.count_own(self.rule.adaptation))
         return own._replace(gate=1.0, heard=1.0, presynaptic=None, continues=1.0, reset=(0.0,) * len(own.s))
 
     def unpack(self, traces):
@@ -371,7 +371,7 @@ class Recollection:
         `own` and `first` are the entries of `window.Inside` for this window; `above` [count, B, H], or None, are the
         weights of the `sequences` of the errors from layers above.
         """
-        step, own = self.jacobian(memory.means), own[: self.memory.rule.count_own(self.memory.cell)]
+        step, own = self.jacobian(memory.means), own[: len(self.first.s)]
         error, synapse, decay, poles = None, 0.0, 0.0, self.filters.poles
         if self.m is not None:
             decay = getattr(self.past.p, "trace_decay", 0.0)

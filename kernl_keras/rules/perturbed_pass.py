@@ -97,9 +97,9 @@ class PerturbedPass:
         else:
             results = tf.cond(learns, partial(self.run, state, perturbed), partial(self.run_without, state, perturbed))
         *states, sums, restarted = results
-        if self.counted is None:
-            steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)  # as integers, the
-            steps *= tf.cast(self.batch, self.m.dtype)  # product might overflow
+        if self.counted is None:  # as integers, the product might overflow
+            steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)
+            steps *= tf.cast(self.batch, self.m.dtype)
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps

@@ -84,7 +84,7 @@ class WindowedBackward(Backward):
         """
         past, rule = self.past, self.rule
         zeros = self.carry(inside.current)
-        own_count = rule.count_own(past.cell)
+        own_count = past.cell.count_own(rule.adaptation)
         entered = self.context.hop.enter(inside.first.y, inside.own) if rule.hops else ()
         enters = inside.own[:own_count], entered  # each [W, B, ...]
 
