@@ -41,9 +41,6 @@ class WholeUnit(Kernel):
 
     word, direct = "whole_unit", True
 
-    def __init__(self) -> None:
-        """No settings."""
-
     def check(self, cell: HiddenCell, perturbation: Perturbation) -> None:
         super().check(cell, perturbation)
         if perturbation.observe not in (None, cell.OBSERVABLES[0]):
