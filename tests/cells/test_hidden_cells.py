@@ -175,15 +175,6 @@ def test_default_weights_move_the_potential_by_their_gains(gains, expected, tau_
     np.testing.assert_allclose((cell.recurrent_kernel.numpy() * drive).std(), expected[1] / 20.0, rtol=0.02)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_self_connections(own):
-    cell = kk.LIFCell(H, self_connections=own)
-    cell.build((None, I))
-    weights = cell.recurrent_kernel.numpy()
-    np.testing.assert_array_equal(cell.recurrent_weights(), weights if own else weights * (1.0 - np.eye(H)))
-    assert np.diag(weights).all()
-
-
 @pytest.mark.parametrize("weight, fans", [("kernel", 40 + 300), ("recurrent_kernel", 300 + 300), ("bias", 300 + 300)])
 def test_no_initializer_is_keras_own_default(weight, fans):
     """Glorot's uniform numbers, as of `keras.layers.Dense(3, kernel_initializer=None)`."""

@@ -54,14 +54,6 @@ def test_leaky_integration(kind, discretization, gain):
     np.testing.assert_allclose(outputs, expected, rtol=digits, atol=digits)
 
 
-@pytest.mark.parametrize("tau_out", [None, [1.0, 10.0, 40.0]])
-def test_a_lasting_input_ends_at_the_same_value_whatever_the_time_constant(tau_out):
-    readout = layer(tau_out=tau_out, gain=4.0, bias_initializer="ones")
-    steady = np.random.default_rng(3).uniform(size=(B, 1, H))
-    outputs = tf.function(readout)(tf.constant(np.repeat(steady, 600, 1), tf.float32))
-    np.testing.assert_allclose(outputs[:, -1], 4.0 * steady[:, 0] @ readout.cell.kernel.numpy() + 1.0, rtol=1e-4)
-
-
 @pytest.mark.parametrize("kind, mode", [*pairs(TAU, ["eager"]), ("list", "graph"), ("list", "xla"), ("none", "xla")])
 def test_modes_agree_and_the_gradient_is_the_reverse_filter(kind, mode):
     readout, error = layer(tau_out=TAU[kind], use_bias=False), np.random.default_rng(1).normal(size=(B, T, O))

@@ -1,4 +1,4 @@
-"""One step of leaky spiking units and of rate units by hand; and the oracle's own oracle.
+"""One step of leaky spiking units and of rate units by hand, the linear step; and the oracle's own oracle.
 
 Whole sequences are compared with the oracle in `test_hidden_cells`, tangents in `tests/rules/test_gradients.py`.
 """
@@ -11,6 +11,7 @@ import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.cells.leaky_rnn import ACTIVATIONS, RateParameters, RateState
 from kernl_keras.cells.lif import LIFParameters, LIFState
+from kernl_keras.cells.linear import Jacobian, LinearStep
 
 from ..reference.cases import CELLS, B, H, Network, T, draw
 
@@ -108,6 +109,29 @@ def test_no_memory_by_hand():
     np.testing.assert_allclose(run.output[0, :, 0], [1.0, 2.5])  # 0.5 * 2; 0.5 * 3 + 1
 
 
+# The linear step, without a unit
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_two_steps_at_once_are_two_steps(d):
+    """The same error enters at both, and the current's is their mean."""
+    *rows, of_current, to_output, later = [tuple(tf.unstack(draw(n, d, B, H))) for n in range(d + 3)]
+    direct, error = tf.unstack(draw(9, 2, B, H))
+    step = Jacobian(tuple(rows), of_current, to_output, direct)
+    middle, second = step.back(later, error)
+    before, first = step.back(middle, error)
+    found, current = step.twice().back(later, error)
+    np.testing.assert_allclose(found, before, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(current, (first + second) / 2.0, rtol=1e-12, atol=1e-12)
+
+
+def test_the_first_states_alone_have_no_entry_of_the_others():
+    pair, matrix = (1.0, 2.0), ((1.0, 2.0), (3.0, 4.0))
+    step = LinearStep(psi=1.0, P=matrix, Q=pair, r=pair, K=matrix, s=pair, reset=pair, K0=matrix).first(1)
+    assert all(getattr(step, name) == (1.0,) for name in ("Q", "r", "s", "reset"))
+    assert all(getattr(step, name) == ((1.0,),) for name in ("P", "K", "K0"))
+
+
 # The oracle
 
 
@@ -149,8 +173,8 @@ def test_an_error_of_the_threshold_never_grows(strength, expected, learn):
     np.testing.assert_allclose(tape.gradient(state.adaptation, b), [[expected]], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("discretization", "overshoots"), [("euler", True), ("exponential", False)])
-def test_whether_a_threshold_may_overshoot_depends_on_how_it_decays(discretization, overshoots):
+def test_whether_a_threshold_may_overshoot_depends_on_how_it_decays():
     """p = 1 - 1/2 or exp(-1/2): p - (1-p) 7 psi, with psi = 1/2 at most, is -1.25 or -0.77."""
-    cell = kk.LIFCell(1, tau_a=2.0, adaptation_strength=7.0, surrogate_damping=0.5, discretization=discretization)
-    assert cell.overshoots == overshoots
+    for discretization, overshoots in (("euler", True), ("exponential", False)):
+        settings = dict(tau_a=2.0, adaptation_strength=7.0, surrogate_damping=0.5, discretization=discretization)
+        assert kk.LIFCell(1, **settings).overshoots == overshoots

@@ -1,5 +1,6 @@
 """The argument `surrogate`: gradients with each word and with a function, saving, errors."""
 
+import functools
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from kernl_keras.keras_version import keras
 from ..reference import oracles
 from ..reference.cases import B, H, I, Network, T, draw, taking_turns
 from ..reference.expected import compute
+from ..reference.tools import MODES, all_same
 
 KINDS = {"spiking": kk.LIFCell, "resonator": kk.ResonatorCell}
 
@@ -69,21 +71,12 @@ def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
         np.testing.assert_allclose(of_x, of_x_expected, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [tf.function, pytest.param(lambda f: tf.function(f, jit_compile=True), marks=pytest.mark.slow)],
-    ids=["graph", "xla"],
-)
+@pytest.mark.parametrize("mode", taking_turns(["graph", "xla"], every=2))
 @pytest.mark.parametrize("surrogate", taking_turns(["multi_gaussian", "boxcar", cauchy]), ids=name_of)
-def test_modes_agree(surrogate, wrap):
-    n, error = with_surrogate("hard adaptive", surrogate), draw(9, B, T, H)
-    layer = n.layer("eprop")
-
-    def found():
-        return compute(layer, n.inputs, error, training=False)[1:3]
-
-    for one, other in zip(wrap(found)(), found()):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+def test_modes_agree(surrogate, mode):
+    n = with_surrogate("hard adaptive", surrogate)
+    found = functools.partial(compute, n.layer("eprop"), n.inputs, draw(9, B, T, H), training=False)
+    all_same(MODES[mode](found)()[1:3], found()[1:3], rtol=1e-9)
 
 
 @pytest.mark.sampled(3)

@@ -165,18 +165,15 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
 )
 @pytest.mark.parametrize("dt", [1.0, 0.5])
 def test_linear_memory_of_a_unit_is_that_of_the_packages(own, packaged, constants, dt):
-    settings, of_package = [], {"tau_s": None, **({"tau_a": 1.0} if packaged is not kk.AdLIFCell else {})}
-    for cell in (
-        own(H, dt=dt, use_bias=True, **constants),
-        packaged(H, dt=dt, use_bias=True, **{**of_package, **constants}),
-    ):
-        layer = kk.RNN(cell, rule="eprop", traces="linear", window=8)
+    of_package, found, poles = {"tau_s": None, **({"tau_a": 1.0} if packaged is not kk.AdLIFCell else {})}, [], []
+    for kind, settings in ((own, constants), (packaged, {**of_package, **constants})):
+        layer = kk.RNN(kind(H, dt=dt, use_bias=True, **settings), rule="eprop", traces="linear", window=8)
         layer.build(X.shape)
         memory = layer.memory.settings
-        settings.append((memory.hops, memory.segments, memory.segment_steps, layer.memory.grow))
-        settings.append(layer.memory.filters.poles)
-    assert settings[0] == settings[2]
-    same(settings[1], settings[3], tolerance=1e-4)
+        found.append((memory.hops, memory.segments, memory.segment_steps, layer.memory.grow))
+        poles.append(layer.memory.filters.poles)
+    assert found[0] == found[1]
+    same(*poles, tolerance=1e-4)
 
 
 def test_periods_of_units_of_your_own_are_those_of_the_draws():
@@ -246,28 +243,15 @@ def test_a_loaded_unit_has_the_drive_of_the_draws_that_were_saved(learn, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
-def returns(**functions):
-    return type("Wrong", (Leaky,), functions)
-
-
-MISTAKES = [  # what is written, and the message
-    (
-        dict(integrate=lambda self, state, current, p: state.v),
-        r"Wrong.integrate must .* as in return \(v,\); received one",
-    ),
-    (
-        dict(integrate=lambda self, state, current, p: (state.w,)),
-        "no attribute 'w'. The states of Wrong are v, and p",
-    ),
+MISTAKES = [  # what is written in the place of what `Leaky` has, and the message
+    (dict(integrate=lambda self, state, current, p: state.v), r"integrate must .* as in return \(v,\); received one"),
+    (dict(states=("v", "w")), r"Wrong.integrate must return one tensor for each .*received 1\."),
+    (dict(integrate=lambda self, state, current, p: (state.v,)), "integrate must let a current raise .*tive of 0"),
+    (dict(integrate=lambda self, state, current, p: (state.w,)), "no attribute 'w'. The states of Wrong are v, and p"),
     (dict(integrate=lambda self, state, current, p: (p.tau * current,)), "'tau'. .*, and p has tau_m, dt"),
-    (
-        dict(distance=lambda self, before, p: before.v > 1.0),
-        "distance must return one .* received bool of shape",
-    ),
-    (
-        dict(distance=lambda self, before, p: tf.reduce_mean(before.v)),
-        "distance must return .* received float32 of",
-    ),
+    (dict(integrate=kk.Unit.integrate), "Wrong must implement integrate"),
+    (dict(distance=lambda self, before, p: before.v > 1.0), "distance must return one .* received bool of shape"),
+    (dict(distance=lambda self, before, p: tf.reduce_mean(before.v)), "distance must return .* received float32 of"),
     (dict(states="volt"), "states of Wrong must be a tuple of valid Python names .*; received 'volt'"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),
@@ -276,17 +260,14 @@ MISTAKES = [  # what is written, and the message
         dict(unit_constants={"tau_m": 9.0, "drive": 1.0, "learn": 1.0, "call": 1.0, "bias": 1.0}),
         r"unit_constants of Wrong must have .* received \['bias', 'call', 'drive', 'learn'\]",
     ),
-    (
-        dict(unit_constants={"tau m": 1.0}),
-        "unit_constants of Wrong must be a dict whose .* received {'tau m'",
-    ),
+    (dict(unit_constants={"tau m": 1.0}), "unit_constants of Wrong must be a dict whose .* received {'tau m'"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), MISTAKES)
 def test_what_is_wrong_with_a_unit_is_named(wrong, message):
-    with pytest.raises((ValueError, AttributeError), match=message):
-        returns(**wrong)(H).build((None, I))
+    with pytest.raises((ValueError, AttributeError, NotImplementedError), match=message):
+        type("Wrong", (Leaky,), wrong)(H).build((None, I))
 
 
 def test_a_unit_that_does_not_rest_at_0_is_warned_of():
@@ -294,4 +275,4 @@ def test_a_unit_that_does_not_rest_at_0_is_warned_of():
         return (state.v + p.dt / p.tau_m * (current + 0.5 - state.v),)
 
     with pytest.warns(UserWarning, match="Wrong.integrate should leave a unit at rest .* it changes v"):
-        returns(integrate=integrate)(H).build((None, I))
+        type("Wrong", (Leaky,), {"integrate": integrate})(H).build((None, I))

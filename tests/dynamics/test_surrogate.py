@@ -1,12 +1,10 @@
-"""The spike and its pseudo-derivative: Eq. (4), (5)."""
+"""The spike and its pseudo-derivative: Eq. (4), (5). The oracle's is compared with them in `tests/cells`."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive
 from kernl_keras.dynamics.surrogate import SURROGATES, spike, surrogate_slope
-from kernl_keras.naive.units import pseudo_derivative
 
 from ..reference.tools import MODES, outputs_and_gradients
 
@@ -35,15 +33,6 @@ def test_slope_by_hand(shape):
     slope = surrogate_slope(*constants(POTENTIAL, np.full(5, 0.8), gate), 0.3, shape)
     digits = 1e-7 if shape == "multi_gaussian" else 1e-12
     np.testing.assert_allclose(slope, SLOPES[shape] * gate, rtol=digits, atol=1e-15)
-
-
-@pytest.mark.parametrize("shape", SURROGATES)
-def test_the_oracle_has_the_same_surrogates(shape):
-    u = np.linspace(-3.0, 3.0, 37)
-    c = naive.constants(1, surrogate=shape, surrogate_damping=0.3)
-    expected = [pseudo_derivative(0.8 * (1.0 + each), 0.8, c) for each in u]
-    slope = surrogate_slope(*constants(0.8 * (1.0 + u), np.full(37, 0.8), np.ones(37)), 0.3, shape)
-    np.testing.assert_allclose(slope, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_multi_gaussian_falls_below_zero_and_its_integral_is_the_published_one():
