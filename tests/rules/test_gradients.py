@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive as ref
 from kernl_keras import rules
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 
-from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, I, J, Network, T, draw, pairs, taking_turns
+from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw, pairs, taking_turns
 from ..reference.expected import ERROR, STD, Expected, compute, kernels, layer_of, same
+from ..reference.units import build_layer, learn
 
 PERTURBATIONS = {
     "tangent": lambda **settings: Tangent(1e9, **settings),
@@ -22,15 +22,6 @@ LOCAL = {
     "e-prop, no adaptation": EProp(adaptation=False),
     "e-prop, reset": EProp(reset_gradient=True),
     "RFLO": RFLO(),
-}
-LEARNED = {
-    "membrane": KeRNL(),
-    "membrane, no adaptation": KeRNL(adaptation=False),
-    "membrane, reset not followed": KeRNL(reset_gradient=False),
-    "exponential": KeRNL("exponential"),
-    "2 exponentials": KeRNL(Exponential(2)),
-    "plain": PlainKeRNL(),
-    "plain, 2 kernels": PlainKeRNL(Exponential(2)),
 }
 
 
@@ -125,35 +116,6 @@ def test_a_shorter_window_is_not_backpropagation():
         assert np.abs(found - exact).max() > 1e-3
 
 
-def test_the_plain_trace_is_the_references():
-    network, rule = Network("hard adaptive"), PlainKeRNL(Exponential(2), "synapse", "surrogate")
-    trace = layer_of(network, rule, traces=True, return_state=True)(network.inputs)[-1]
-    expected = expected_of(network, rule)
-    psi = expected.run.psi
-    found = ref.plain(ERROR, expected.s, psi, psi, *kernels(2), network.c.dt)[1]
-    same(tf.reshape(trace, found.shape), found)
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("rule", [*LOCAL.values(), *LEARNED.values(), BPTT()], ids=[*LOCAL, *LEARNED, "BPTT"])
-def test_contract_of_a_rule(rule):
-    """Linear in the error, a sum over examples, blind to their order; a silent input leaves its weights alone."""
-    network = Network("hard adaptive")
-    network.x[..., 1] = 0.0
-
-    def gradient(error, examples=(0, 1)):
-        layer = layer_of(network, rule)
-        x = tf.gather(network.inputs, examples)
-        return compute(layer, x, error[list(examples)], training=False)[1].numpy()
-
-    whole = gradient(ERROR)
-    assert whole.shape == (J, H) and np.isfinite(whole).all()
-    same(gradient(2.0 * ERROR), 2.0 * whole)
-    same(gradient(ERROR, (1, 0)), whole)
-    same(gradient(ERROR, (0,)) + gradient(ERROR, (1,)), whole)
-    assert not whole[1].any() and whole[0].any() and whole[2].any()
-
-
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("mode, resync", [("tangent", 3), ("twin", 1), ("twin", T), ("replica", 4), ("tangent", T + 1)])
 @pytest.mark.parametrize("kernel", ["membrane", "exponential", "whole_unit"])
@@ -169,10 +131,13 @@ def test_resynchronisation(resync, mode, kernel):
     assert (abs(loss - expected.sensitivity()[0]) > 1e-3) == (resync < T)
 
 
-def test_readout_only_learns_nothing_in_the_layer_and_below():
-    network = Network("hard")
-    _, of_weights, of_x, _ = compute(network.layer(ReadoutOnly()), network.inputs)
-    assert not of_weights.numpy().any() and not of_x.numpy().any()
+@pytest.mark.parametrize("unit", ["hard", "LSTM"])
+def test_readout_only_learns_nothing_in_the_layer_and_below(unit):
+    layer, x = build_layer(unit, "readout_only", T)
+    found = learn(layer, x, ERROR, training=True)
+    assert found.x_gradient.shape == x.shape and not np.any(found.x_gradient)
+    for weight, gradient in zip(layer.cell.trainable_weights, found.gradients.values(), strict=True):
+        assert gradient.shape == weight.shape and not np.any(gradient)
 
 
 # What the rules become in special cases (section 7 of the mathematics)
@@ -229,21 +194,6 @@ def test_a_linear_rate_network_without_recurrence_learns_exactly(rule, m):
     same(found_x, exact_x)
 
 
-def test_the_whole_local_derivative_is_backpropagation_without_recurrent_weights():
-    """Adaptation, resets, refractory times: nothing is left out."""
-    for cell in [*SPIKING, *RESONATOR]:
-        network = Network(cell)
-        network.w_rec *= 0.0
-        layers = network.layer(EProp(reset_gradient=True)), network.layer(BPTT(tape=True))
-        (_, ours, of_x, _), (_, exact, x_exact, _) = (compute(layer, network.inputs) for layer in layers)
-        inputs = [*range(I), J - 1]  # W_rec = 0 still has a gradient, of one hop
-        same(ours.numpy()[inputs], exact.numpy()[inputs])
-        same(of_x, x_exact)
-        simple = compute(network.layer(EProp(adaptation=False, reset_gradient=True)), network.inputs)[1]
-        adapts = np.abs(network.c.beta).max() > 0.0
-        assert (np.abs(simple.numpy()[inputs] - exact.numpy()[inputs]).max() > 1e-3) == adapts
-
-
 # M, gamma, the noise
 
 
@@ -275,16 +225,15 @@ def test_m_and_gamma_by_initializers():
 
 @pytest.mark.parametrize(("kernel", "count"), [("membrane", 1), ("exponential", 2)])
 def test_the_output_does_not_reach_m_and_gamma_and_f_reaches_nothing_else(kernel, count):
-    network = Network("hard adaptive")
+    network = Network("hard adaptive", learn=("tau_m", "tau_a", "base_threshold", "adaptation_strength"))
     layer = layer_of(network, KeRNL(kernel))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x := network.inputs)
         loss = tf.reduce_sum(layer(x, training=True) * ERROR)
         (added,) = layer.losses
-    cell = layer.cell
     assert len(layer.sensitivity_weights) == count
     assert tape.gradient(loss, layer.sensitivity_weights) == [None] * count
-    assert tape.gradient(added, [cell.kernel, cell.recurrent_kernel, cell.bias, x]) == [None] * 4
+    assert tape.gradient(added, [*layer.cell.trainable_weights, x]) == [None] * 8
     assert all(np.abs(g).max() > 0 for g in tape.gradient(added, layer.sensitivity_weights))
 
 
@@ -315,5 +264,5 @@ def test_no_noise_without_learning(training, learns):
 
 
 def test_every_rule_is_in_these_tables():
-    tested = {type(rule) for rule in (*LOCAL.values(), *LEARNED.values(), BPTT(), ReadoutOnly())}
+    tested = {type(rule) for rule in (*LOCAL.values(), *WINDOWED.values(), *(rule for _, rule in ROWS), ReadoutOnly())}
     assert tested == set(rules.NAMES.values())

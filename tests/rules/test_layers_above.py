@@ -30,6 +30,7 @@ READOUTS = {
     "sum": {"gain": None, "learn": "tau_out"},
     "euler": {"discretization": "euler", "use_bias": False},
     "at once": {"tau_out": None},
+    "random": {"feedback": "random"},
 }
 
 
@@ -93,11 +94,8 @@ def test_the_gradients_of_a_readout_in_pieces_add_up_to_that_of_the_whole(readou
     for one, other in zip(found, expected):
         same(one, other, tolerance=1e-9)
     without = sum_of_pieces(same_weights(network(5, ["bptt"], {**readout, "traces": False}, cells), whole), cuts(5))[3:]
-    assert readout.get("tau_out", 0.0) is None or all(map(differ, without, expected))
-
-
-def differ(one, other):
-    return np.linalg.norm(one - other) > 0.1 * np.linalg.norm(other)
+    for one, other in zip(without, expected):
+        assert readout.get("tau_out", 0.0) is None or np.linalg.norm(one - other) > 0.1 * np.linalg.norm(other)
 
 
 @pytest.mark.sampled(3)
@@ -126,7 +124,10 @@ def test_a_mask_and_new_sequences_are_the_readouts_as_well(readout):
 STACKS = {"two rules": ["kernl", "eprop"], "kernl": ["kernl", "kernl"], "one": ["kernl"]}
 
 
-@pytest.mark.parametrize(("rules", "readout"), taking_turns([*itertools.product(STACKS, ("shared", "own"))], every=6))
+ABOVE = ("one", "random"), *itertools.product(STACKS, ("shared", "own"))
+
+
+@pytest.mark.parametrize(("rules", "readout"), taking_turns(ABOVE, every=6))
 def test_of_linear_layers_nothing_is_lost(rules, readout):
     """Where the means are what they are means of, the pieces have the gradient of the whole by backpropagation."""
     periods = [None, [6.0, 7.0, 9.0, 11.0]]
@@ -288,14 +289,6 @@ def test_nothing_goes_on_where_the_layers_count_otherwise(window, joined):
 
     apart = keras.layers.Rescaling(1.0, dtype="float64")
     assert np.allclose(gradient(lambda x: x), gradient(apart)) != joined
-
-
-def test_a_random_feedback_takes_the_error_back_over_the_border():
-    readout, cells = {"feedback": "random"}, [linear(8.0)]
-    whole = network(T, ["bptt"], readout, cells)
-    pieces = same_weights(network(5, ["kernl"], readout, cells), whole)
-    for one, other in zip(sum_of_pieces(pieces, cuts(5)), gradients(whole, X, ERROR)):
-        assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
 
 
 @pytest.mark.slow

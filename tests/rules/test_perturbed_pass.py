@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras import naive as ref
 from kernl_keras.draws import draw_signs, unpack_signs
 from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
 from kernl_keras.rules.sensitivity_loss import Effect
-from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import BLOCK
 
-from ..reference.cases import CELLS, SPIKING, B, H, Network, T, draw
+from ..reference.cases import SPIKING, B, H, Network, T, draw
 from ..reference.expected import same
 
 WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
@@ -67,25 +65,6 @@ def test_a_replica_hears_no_flipped_spike():
         first = int(np.argmax(flipped.any((0, 2))))
         same(replica[: first + 1], twin[: first + 1])
         assert np.abs(replica - twin).max() > 0.01
-
-
-@pytest.mark.parametrize("name", CELLS)
-def test_the_clean_pass_does_not_feel_the_noise(name):
-    one = Pass(name, Twin(std=5.0), enters="current")
-    record, end, _, _ = one()
-    current = one.cell.input_current(one.x)
-    alone, alone_end = clean_pass(one.cell, one.p, one.weights, current, one.zero_states()[0])
-    for field, other in zip((*record, *end), (*alone, *alone_end)):
-        assert (field is None) == (other is None)
-        if field is not None:
-            np.testing.assert_array_equal(field, other)
-    network, kept = one.network, one.cell.linear_step(record, one.p)
-    run = network.run()
-    steps = ref.linear(network.forward.__name__, run, network.c)
-    found = record.output, record.presynaptic, kept.psi, kept.Q[0], kept.K[0][0], kept.gate
-    on = np.ones(run.output.shape) * getattr(run, "on", 1.0)
-    for field, expected in zip(found, (run.output, run.seen, steps.psi, steps.Q[..., 0, 0], steps.K[..., 0, 0], on)):
-        same(np.broadcast_to(time_major(field) if np.ndim(field) else field, expected.shape), expected)
 
 
 def exploding(bound):

@@ -13,7 +13,6 @@ REFUSED = [  # cell, settings, message
     (LIF, dict(rule="rtrl"), r"rule must be one of \['bptt', 'eprop', .*, 'rflo'\]; received 'rtrl'"),
     (LIF, dict(rule=5), r"rule must be one of \['bptt', .*\] or a Rule; received 5"),
     (LIF, dict(rule=PlainKeRNL(noise="activity")), r"noise must be one of \['current', 'synapse'\]; received 'act"),
-    (LIF, dict(seed=-1), "seed must be an integer >= 0; received -1"),
     (LIF, dict(activity_regularizer="rate"), "activity_regularizer must be one of Keras' regularizers; rec.*'rate'"),
     (lambda units: keras.layers.SimpleRNNCell(units), {}, "cell must be a LIFCell, an AdLIFCell, a Resonator"),
     # perturbations
