@@ -1,5 +1,7 @@
 """What the reference says of a whole layer with a rule, and what the layer says."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,6 +11,7 @@ from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica,
 
 from . import oracles
 from .cases import B, H, T, draw
+from .tools import short_name
 
 SEED, STD = 5, 0.3
 ERROR = draw(50, B, T, H)
@@ -166,20 +169,49 @@ class Expected:
         return loss, np.mean(effect**2), of_m, of_gamma
 
 
-def compute(layer, x, error=ERROR, training=True, initial_state=None, **marks):
-    """Outputs, gradients of kernel, recurrent kernel and bias as one [J, H], of x, and of M and gamma by F."""
-    cell = layer.cell
+class Learned(NamedTuple):
+    """What a layer makes of a sequence."""
+
+    outputs: Any  # [B, T, H]
+    states: list  # behind the last step, if the layer returns them
+    x_gradient: Any  # gradients of the inputs
+    gradients: dict  # of every weight of the cell, by name
+    sensitivity_gradients: list  # of M and gamma, by F
+    report: list  # F, and the variance of the perturbation
+
+
+def gradients_or_zeros(tape, loss, variables):
+    """Zeros in the place of None."""
+    found = tape.gradient(loss, variables)
+    return [tf.zeros(each.shape, each.dtype) if one is None else one for one, each in zip(found, variables)]
+
+
+def learn(layer, x, error, training=False, **arguments):
+    """`Learned` of the loss sum(outputs * error), and of F in training."""
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        outputs = layer(x, training=training, initial_state=initial_state, **marks)
-        outputs, *states = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        outputs, *states = tf.nest.flatten(layer(x, training=training, **arguments))
         loss = tf.reduce_sum(outputs * tf.cast(error, outputs.dtype))
         added = tf.add_n(layer.losses) if layer.losses else None
-    *of_weights, of_x = tape.gradient(loss, [cell.kernel, cell.recurrent_kernel, cell.bias, x])
-    sensitivity = getattr(layer, "sensitivity_weights", [])  # Keras' own layer has none
-    of_sensitivity = tape.gradient(added, sensitivity) if sensitivity and training else []
-    found = outputs, tf.concat([*of_weights[:2], of_weights[2][None]], 0), of_x, of_sensitivity
-    return (*found, states) if states else found
+    weights = layer.cell.trainable_weights
+    *gradients, x_gradient = gradients_or_zeros(tape, loss, [*weights, x])
+    sensitivity_gradients, report = [], []
+    if added is not None:
+        sensitivity_gradients = tape.gradient(added, layer.sensitivity_weights)
+        report = [layer.report.sensitivity_loss, layer.report.perturbation_variance]
+    named = dict(zip(map(short_name, weights), gradients))
+    return Learned(outputs, states, x_gradient, named, sensitivity_gradients, report)
+
+
+def compute(layer, x, error=ERROR, training=True, initial_state=None, **marks):
+    """Of what `learn` says: outputs, gradients of kernel, recurrent kernel and bias as one [J, H], of x, and by F.
+
+    And the states, if the layer returns them.
+    """
+    found = learn(layer, x, error, training, initial_state=initial_state, **marks)
+    *of_weights, of_bias = (found.gradients[name] for name in ("kernel", "recurrent_kernel", "bias"))
+    results = found.outputs, tf.concat([*of_weights, of_bias[None]], 0), found.x_gradient, found.sensitivity_gradients
+    return (*results, found.states) if found.states else results
 
 
 def in_pieces(layer, x, cuts, error=ERROR):

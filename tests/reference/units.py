@@ -1,7 +1,5 @@
 """Layers over every kind of unit, with weights that keep it active: for questions that need no oracle."""
 
-from typing import Any, NamedTuple
-
 import tensorflow as tf
 
 import kernl_keras as kk
@@ -91,42 +89,8 @@ def build_layer(unit, rule, time, learn=True, **settings):
     return layer, x
 
 
-class Learned(NamedTuple):
-    """What a layer makes of a sequence."""
-
-    outputs: Any  # [B, T, H]
-    states: list  # behind the last step, if the layer returns them
-    x_gradient: Any  # gradients of the inputs
-    gradients: dict  # of every weight of the cell, by name
-    sensitivity_gradients: list  # of M and gamma, by F
-    report: list  # F, and the variance of the perturbation
-
-
 def same_gradients(one, other, tolerance=1e-8):
     """Of the same weights, by name."""
     assert one.keys() == other.keys() and one
     for name in one:
         same(one[name], other[name], tolerance)
-
-
-def gradients_or_zeros(tape, loss, variables):
-    """Zeros in the place of None."""
-    found = tape.gradient(loss, variables)
-    return [tf.zeros(each.shape, each.dtype) if one is None else one for one, each in zip(found, variables)]
-
-
-def learn(layer, x, error, training=False, **arguments):
-    """`Learned` of the loss sum(outputs * error), and of F in training."""
-    weights = layer.cell.trainable_weights
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        outputs, *states = tf.nest.flatten(layer(x, training=training, **arguments))
-        loss = tf.reduce_sum(outputs * error)
-        added = tf.add_n(layer.losses) if layer.losses else None
-    *gradients, x_gradient = gradients_or_zeros(tape, loss, [*weights, x])
-    sensitivity_gradients, report = [], []
-    if added is not None:
-        sensitivity_gradients = tape.gradient(added, layer.sensitivity_weights)
-        report = [layer.report.sensitivity_loss, layer.report.perturbation_variance]
-    names = [weight.name.split("/")[-1].split(":")[0] for weight in weights]
-    return Learned(outputs, states, x_gradient, dict(zip(names, gradients)), sensitivity_gradients, report)

@@ -7,8 +7,8 @@ from kernl_keras import naive as ref
 from kernl_keras.rules import RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
 from ..reference.cases import CELLS, SPIKING, B, H, Network, draw, pairs, taking_turns
-from ..reference.expected import kernels, layer_of
-from ..reference.units import constants_in_use, learn, same_gradients
+from ..reference.expected import kernels, layer_of, learn
+from ..reference.units import constants_in_use, same_gradients
 
 T = 9
 ERROR = draw(53, B, T, H)

@@ -10,8 +10,8 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTraces, PlainKeRNL, Replica, Twin
 
 from ..reference.cases import CELLS, B, H, I, draw
-from ..reference.expected import STD, same
-from ..reference.units import UNITS, build_layer, gradients_or_zeros, learn, same_gradients
+from ..reference.expected import STD, gradients_or_zeros, learn, same
+from ..reference.units import UNITS, build_layer, same_gradients
 from .test_rules import OWN
 
 T = 6

@@ -9,8 +9,8 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 
 from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw, pairs, taking_turns
-from ..reference.expected import ERROR, STD, Expected, compute, kernels, layer_of, same
-from ..reference.units import build_layer, learn
+from ..reference.expected import ERROR, STD, Expected, compute, kernels, layer_of, learn, same
+from ..reference.units import build_layer
 
 PERTURBATIONS = {
     "tangent": lambda **settings: Tangent(1e9, **settings),

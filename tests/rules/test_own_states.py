@@ -15,8 +15,8 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import EProp, Exponential, KeRNL, Tangent, Twin, WholeUnit
 
 from ..reference.cases import B, H, I, draw, taking_turns
-from ..reference.expected import compute, noise, same
-from ..reference.units import CURRENT, SPREAD, layer_over, learn
+from ..reference.expected import compute, learn, noise, same
+from ..reference.units import CURRENT, SPREAD, layer_over
 
 T = 9
 ERROR = draw(53, B, T, H)
