@@ -1,5 +1,7 @@
 """The hidden cells in a plain `keras.layers.RNN`: dynamics, backpropagation through time, settings."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
 
 from ..reference import oracles
-from ..reference.cases import CELLS, B, H, I, Network, T, draw
+from ..reference.cases import CELLS, B, H, I, Network, T, draw, taking_turns
 from ..reference.expected import compute
 from ..reference.tools import MODES
 from ..signatures import constructor_arguments
@@ -21,15 +23,10 @@ def rnn(network, **settings):
     return keras.layers.RNN(network.cell(), return_sequences=True, dtype=network.dtype, **settings)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [
-        # every cell in eager mode, and where time is short one of each kind in one of the other modes
-        pytest.param(name, mode, marks=() if mode == "eager" or number % 4 == turn else pytest.mark.slow)
-        for number, name in enumerate(CELLS)
-        for turn, mode in enumerate(["eager", "graph", "unroll", "xla"])
-    ],
-)
+COMPILED = itertools.product(CELLS, ("graph", "unroll", "xla"))
+
+
+@pytest.mark.parametrize(("name", "mode"), [*((name, "eager") for name in CELLS), *taking_turns(COMPILED, every=4)])
 def test_sequences_are_the_references_in_every_mode(name, mode):
     network = Network(name)
     layer = rnn(network, return_state=True, unroll=mode == "unroll")

@@ -81,14 +81,6 @@ def test_the_gain_does_not_change_where_the_readout_begins(gain):
     assert 0.5 * limit < (gain or 1.0) * np.abs(cell.kernel).max() <= limit
 
 
-def test_weights():
-    readout = layer(tau_out=DRAWN)
-    readout.build((None, T, H))
-    shapes = {w.name.split("/")[-1].split(":")[0]: tuple(w.shape) for w in readout.weights}
-    assert shapes == {"kernel": (H, O), "bias": (O,), "tau_out": (O,)}
-    assert [w.name.split("/")[-1].split(":")[0] for w in readout.non_trainable_weights] == ["tau_out"]
-
-
 def test_regularizers_and_constraints_are_used():
     of_bias = dict(bias_initializer="ones", bias_regularizer=keras.regularizers.L2(0.5))
     readout = layer(kernel_regularizer=keras.regularizers.L1(1.0), kernel_constraint="non_neg", **of_bias)

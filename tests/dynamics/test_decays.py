@@ -27,7 +27,4 @@ def test_one_value_a_unit(kind):
 def test_euler_needs_a_time_constant_of_at_least_a_step(tau):
     with pytest.raises(ValueError, match=r"tau must be >= dt = 1 ms for discretization='euler'; received .*0\.5"):
         decay_euler(tau, 1.0)
-
-
-def test_euler_at_the_bound_forgets_all():
-    assert decay_euler(1.0, 1.0) == 0.0
+    assert decay_euler(1.0, 1.0) == 0.0  # at the bound all is forgotten

@@ -9,7 +9,7 @@ import tensorflow as tf
 from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTraces, PlainKeRNL, Replica, Twin
 
-from ..reference.cases import CELLS, B, H, I, draw
+from ..reference.cases import CELLS, B, H, I, draw, taking_turns
 from ..reference.expected import STD, gradients_or_zeros, learn, same
 from ..reference.units import UNITS, build_layer, same_gradients
 from .test_rules import OWN
@@ -139,26 +139,19 @@ MODES = [  # unit, rule, settings of the layer
     ("soft euler", PlainKeRNL(Exponential(2), "synapse", credit="last"), {}),
     ("hard", PlainKeRNL(perturbation=Replica(STD), credit="last"), {}),
     ("current", KeRNL("whole_unit"), {}),
-    ("LSTM", KeRNL("exponential"), {}),
-    ("own", EProp(), {}),
     ("resonator", BPTT(), {}),
+    ("own", EProp(), {}),
+    ("LSTM", KeRNL("exponential"), {}),
     ("resonator", BPTT(), {"window": 4}),
     ("hard adaptive", OWN["signed"], {}),
     ("hard adaptive", OWN["hebbian"], {}),
 ]
 
 
-QUICK = {(4, "unroll"), (8, "graph"), (13, "xla")}
+MODE_ROWS = itertools.product(range(len(MODES)), ("unroll", "graph", "xla"))
 
 
-@pytest.mark.parametrize(
-    ("number", "mode"),
-    [
-        pytest.param(number, mode, marks=() if (number, mode) in QUICK else pytest.mark.slow)
-        for number in range(len(MODES))
-        for mode in ("unroll", "graph", "xla")
-    ],
-)
+@pytest.mark.parametrize(("number", "mode"), taking_turns(MODE_ROWS, every=16))
 def test_every_mode_agrees(number, mode):
     """Gradients of everything, the noise included; graphs know neither batch nor length."""
     unit, rule, settings = MODES[number]
@@ -176,7 +169,7 @@ def test_every_mode_agrees(number, mode):
             same(one, another)
 
 
-@pytest.mark.parametrize("size", [4, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, T - 1))])
+@pytest.mark.parametrize("size", taking_turns([4, 1, T - 1]))
 def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
     last = PlainKeRNL(Exponential(2), "synapse", credit="last")

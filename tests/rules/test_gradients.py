@@ -53,10 +53,7 @@ def rows():
 ROWS = list(rows())
 
 
-@pytest.mark.parametrize(
-    ("cell", "rule"),
-    [pytest.param(*row, id=f"{row[0]}-{n}", marks=pytest.mark.slow if n % 7 else ()) for n, row in enumerate(ROWS)],
-)
+@pytest.mark.parametrize(("cell", "rule"), taking_turns(ROWS, every=7))
 def test_gradients_and_f_are_the_references(cell, rule):
     network = Network(cell)
     layer = layer_of(network, rule)

@@ -1,8 +1,8 @@
 """Errors go over a border through the layers above: a readout and its traces, and stacks of layers in linear memory."""
 
-import dataclasses
 import functools
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -160,8 +160,7 @@ def test_two_layers_above_add_up():
         assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
 
 
-@dataclasses.dataclass
-class Border:
+class Border(NamedTuple):
     """The oracle's errors at the border, and behind it: L(t0-1-n)."""
 
     inside: np.ndarray  # [C, n]

@@ -10,10 +10,10 @@ from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
 from kernl_keras.rules.sensitivity_loss import Effect
 from kernl_keras.sequences.time_loop import BLOCK
 
-from ..reference.cases import SPIKING, B, H, Network, T, draw
+from ..reference.cases import SPIKING, B, H, Network, T, draw, taking_turns
 from ..reference.expected import same
+from ..reference.tools import MODES
 
-WRAPS = [lambda f: f, lambda f: tf.function(f, jit_compile=True)]
 GAMMA = 0.2 * draw(40, 2, H) ** 2
 PACKED = draw_signs(T, B, H, [1, 2])
 XI = np.swapaxes(unpack_signs(PACKED, H, tf.float64), 0, 1)
@@ -75,14 +75,14 @@ def exploding(bound):
     return one
 
 
-@pytest.mark.parametrize("wrap", [WRAPS[0], pytest.param(WRAPS[1], marks=pytest.mark.slow)])
-def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(wrap):
+@pytest.mark.parametrize("mode", taking_turns(["eager", "xla"]))
+def test_an_exploding_tangent_starts_anew_and_leaves_other_examples_alone(mode):
     _, _, free, _ = exploding(1e300)()
     beyond = np.abs(free.effect[:, 0]).max(-1) > 30.0
     first = int(np.argmax(beyond))
     assert 0 < first < T - 2 and beyond[-1] and np.abs(free.effect[:, 1]).max() < 30.0
     one = exploding(30.0)
-    record, _, perturbation, after = wrap(lambda: one())()
+    record, _, perturbation, after = MODES[mode](lambda: one())()
     assert np.abs(perturbation.effect).max() <= 30.0
     for field, without in zip(perturbation, free):
         same(field[:, 1], without[:, 1])
@@ -106,8 +106,8 @@ def test_the_bound_is_one_of_both_signs():
 
 
 @pytest.mark.parametrize(("poison", "perturbation"), [(np.inf, Twin()), (np.nan, Tangent(1e300))])
-@pytest.mark.parametrize("wrap", [WRAPS[0], pytest.param(WRAPS[1], marks=pytest.mark.slow)])
-def test_nan_and_infinity_do_not_last(wrap, poison, perturbation):
+@pytest.mark.parametrize("mode", taking_turns(["eager", "xla"]))
+def test_nan_and_infinity_do_not_last(mode, poison, perturbation):
     """In one unit of one example, among finite ones: XLA's maximum would not see it."""
     one = Pass("hard adaptive", perturbation, enters="current")
     state, perturbed = one.zero_states()
@@ -115,7 +115,7 @@ def test_nan_and_infinity_do_not_last(wrap, poison, perturbation):
     change = np.zeros((B, H))
     change[0, 1] = poison
     poisoned = perturbed._replace(cell=perturbed.cell._replace(v=tf.constant(change)))
-    _, _, perturbation, after = wrap(lambda: one(state, poisoned))()
+    _, _, perturbation, after = MODES[mode](lambda: one(state, poisoned))()
     for field, before in zip(perturbation, healthy):
         assert np.isfinite(field).all() and not field[0, 0].numpy().any() and field[2, 0].numpy().any()
         same(field[:, 1], before[:, 1])

@@ -63,5 +63,3 @@ def test_what_is_taken_in_its_place():
         assert isinstance(kk.RNN(cell, rule=rule, stateful=True).carries_traces, LinearTraces)
     for settings in (dict(rule=KeRNL("exponential"), traces=False), dict(rule="bptt")):
         assert not kk.RNN(LIF(3), stateful=True, **settings).carries_traces
-    with pytest.warns(UserWarning, match='traces="linear" keeps a few for each input'):
-        kk.RNN(ADLIF(150), rule="kernl", traces=True).build((1, 9, 160))
